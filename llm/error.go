@@ -1,0 +1,132 @@
+package llm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Code is the kind of a failed call. Callers branch on the code and on
+// nothing else; the set is closed.
+type Code int
+
+// The codes. Zero has none, so that a forgotten code shows.
+const (
+	CodeInvalid    Code = iota + 1 // the request is wrong; it will fail again
+	CodeAuth                       // the credential is missing, wrong or not allowed
+	CodeBilling                    // the account cannot pay
+	CodeNotFound                   // no such model or resource
+	CodeTooLarge                   // the request exceeds a size limit
+	CodeRateLimit                  // too many requests or tokens; try later
+	CodeSpendLimit                 // a spending ceiling is reached; trying again does not help
+	CodeOverloaded                 // the service is overloaded; try later
+	CodeServer                     // the service failed; trying again may help
+	CodeConnection                 // the service could not be reached, or the connection broke
+	CodeIncomplete                 // the stream ended before the answer did
+	CodeTimeout                    // the call's deadline passed
+	CodeCanceled                   // the caller gave up
+	CodeInternal                   // a fault of ours
+)
+
+var codeNames = map[Code]string{
+	CodeInvalid:    "invalid_request",
+	CodeAuth:       "authentication",
+	CodeBilling:    "billing",
+	CodeNotFound:   "not_found",
+	CodeTooLarge:   "too_large",
+	CodeRateLimit:  "rate_limit",
+	CodeSpendLimit: "spend_limit",
+	CodeOverloaded: "overloaded",
+	CodeServer:     "server",
+	CodeConnection: "connection",
+	CodeIncomplete: "incomplete",
+	CodeTimeout:    "timeout",
+	CodeCanceled:   "canceled",
+	CodeInternal:   "internal",
+}
+
+// String is the code's stable name, as written in JSON output and records.
+func (c Code) String() string {
+	if name, ok := codeNames[c]; ok {
+		return name
+	}
+	return fmt.Sprintf("code(%d)", int(c))
+}
+
+// Transient reports whether the same call may succeed if sent again.
+func (c Code) Transient() bool {
+	switch c {
+	case CodeRateLimit, CodeOverloaded, CodeServer, CodeConnection, CodeIncomplete:
+		return true
+	}
+	return false
+}
+
+// Error is a failed call.
+type Error struct {
+	Code      Code
+	Message   string // for a person: what went wrong and what to do; holds no secret
+	Status    int    // HTTP status; 0 if there was none
+	RequestID string // the service's id of the request; may be empty
+
+	// RetryAfter is how long the service asks to wait; negative if it did not
+	// say.
+	RetryAfter time.Duration
+
+	Err error // the cause; may be nil
+}
+
+// NewError is an error of the given code without a retry hint.
+func NewError(code Code, message string, err error) *Error {
+	return &Error{Code: code, Message: message, RetryAfter: -1, Err: err}
+}
+
+func (e *Error) Error() string {
+	text := e.Message
+	if text == "" && e.Err != nil {
+		text = e.Err.Error()
+	}
+	switch {
+	case e.Status != 0 && e.RequestID != "":
+		return fmt.Sprintf("%s (%s, HTTP %d, request %s)", text, e.Code, e.Status, e.RequestID)
+	case e.Status != 0:
+		return fmt.Sprintf("%s (%s, HTTP %d)", text, e.Code, e.Status)
+	}
+	return fmt.Sprintf("%s (%s)", text, e.Code)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrIncomplete is a stream that ended without an answer and without saying
+// why.
+var ErrIncomplete = NewError(CodeIncomplete, "the answer's stream ended before the answer did", nil)
+
+// CodeOf is the code of err: that of the [Error] in its chain, else
+// CodeTimeout or CodeCanceled for context errors, else CodeInternal. It is 0
+// for a nil error.
+func CodeOf(err error) Code {
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeTimeout
+	case errors.Is(err, context.Canceled):
+		return CodeCanceled
+	}
+	return CodeInternal
+}
+
+// ContextError is the [Error] for a context that has ended: CodeTimeout for a
+// passed deadline, CodeCanceled otherwise, with the context's cause inside.
+func ContextError(ctx context.Context) *Error {
+	cause := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return NewError(CodeTimeout, "the call's deadline passed", cause)
+	}
+	return NewError(CodeCanceled, "the call was canceled", cause)
+}

@@ -1,0 +1,187 @@
+package llm
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// keyVersion changes whenever the encoding below does, so that old answers
+// are never found under new keys.
+const keyVersion = "claude-force/key/1"
+
+// Key is the content address of a call.
+type Key [sha256.Size]byte
+
+// String is the key in hexadecimal, 64 characters.
+func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// ParseKey reads a key written by [Key.String].
+func ParseKey(s string) (Key, error) {
+	var k Key
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != len(k) {
+		return Key{}, fmt.Errorf("a cache key is %d hexadecimal digits, %q is not", 2*len(k), s)
+	}
+	return Key(raw), nil
+}
+
+// Keyer computes keys for the calls of one pipeline. It is safe for
+// concurrent use.
+type Keyer struct {
+	// Provider is who answers ("anthropic", "bedrock", "vertex", a base URL).
+	Provider string
+	// APIVersion is the anthropic-version header's value.
+	APIVersion string
+	// Namespace keeps the answers of one credential from being found with
+	// another; see [Namespace].
+	Namespace string
+}
+
+// Namespace names a credential without giving it away: the first 16 bytes of
+// an HMAC-SHA-256 over it, in hexadecimal. An empty credential has an empty
+// namespace.
+func Namespace(credential string) string {
+	if credential == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, []byte("claude-force/namespace/1"))
+	mac.Write([]byte(credential))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// Key is the content address of req: SHA-256 over length-prefixed fields in a
+// fixed order. In it: the key version, provider, namespace, API version,
+// sorted betas, model, system, messages, tools sorted by name, tool_choice,
+// max_tokens, stop_sequences, thinking, output_config and every field of
+// Extra. Not in it: whether the answer is streamed, metadata, cache_control,
+// the service tier, the agent's name. The top-level keys of an opaque JSON
+// block are sorted; nested order counts, since it reaches the model.
+//
+// It fails only if the request holds something that is not JSON.
+func (k Keyer) Key(req *Request) (Key, error) {
+	h := fieldHash{sha256.New()}
+	h.text("version", keyVersion)
+	h.text("provider", k.Provider)
+	h.text("namespace", k.Namespace)
+	h.text("api_version", k.APIVersion)
+	betas := slices.Clone(req.Betas)
+	slices.Sort(betas)
+	h.texts("betas", slices.Compact(betas))
+	h.text("model", req.Model)
+	if err := h.blocks("system", req.System); err != nil {
+		return Key{}, err
+	}
+	h.number("messages", len(req.Messages))
+	for _, m := range req.Messages {
+		if err := h.blocks(m.Role, m.Content); err != nil {
+			return Key{}, err
+		}
+	}
+	tools := slices.Clone(req.Tools)
+	slices.SortStableFunc(tools, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
+	h.number("tools", len(tools))
+	for _, t := range tools {
+		raw, err := json.Marshal(t)
+		if err != nil {
+			return Key{}, fmt.Errorf("hashing tool %s: %w", t.Name, err)
+		}
+		if err := h.object(t.Name, raw); err != nil {
+			return Key{}, err
+		}
+	}
+	h.number("max_tokens", req.MaxTokens)
+	h.texts("stop_sequences", req.StopSequences)
+	opaque := []struct {
+		name  string
+		value json.RawMessage
+	}{
+		{"tool_choice", req.ToolChoice},
+		{"thinking", req.Thinking},
+		{"output_config", req.OutputConfig},
+	}
+	for _, f := range opaque {
+		if err := h.object(f.name, f.value); err != nil {
+			return Key{}, err
+		}
+	}
+	h.number("extra", len(req.Extra))
+	for _, name := range slices.Sorted(maps.Keys(req.Extra)) {
+		if err := h.object("extra."+name, req.Extra[name]); err != nil {
+			return Key{}, err
+		}
+	}
+	return Key(h.Sum(nil)), nil
+}
+
+// fieldHash writes fields as name and value, each behind its length, so that
+// no two lists of fields have the same bytes.
+type fieldHash struct{ hash.Hash }
+
+func (h fieldHash) bytes(b []byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+	h.Write(n[:])
+	h.Write(b)
+}
+
+func (h fieldHash) text(name, value string) {
+	h.bytes([]byte(name))
+	h.bytes([]byte(value))
+}
+
+func (h fieldHash) number(name string, n int) { h.text(name, fmt.Sprint(n)) }
+
+func (h fieldHash) texts(name string, values []string) {
+	h.number(name, len(values))
+	for _, v := range values {
+		h.bytes([]byte(v))
+	}
+}
+
+func (h fieldHash) blocks(name string, blocks []Block) error {
+	h.number(name, len(blocks))
+	for _, b := range blocks {
+		raw, err := json.Marshal(b)
+		if err != nil {
+			return fmt.Errorf("hashing %s: %w", name, err)
+		}
+		if err := h.object(b.Type, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object hashes JSON with its top-level keys sorted and cache_control left
+// out. Values that are not objects are hashed compacted.
+func (h fieldHash) object(name string, raw json.RawMessage) error {
+	if len(raw) == 0 {
+		h.text(name, "")
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) == nil {
+		delete(fields, "cache_control")
+		sorted, err := json.Marshal(fields)
+		if err != nil {
+			return fmt.Errorf("hashing %s: %w", name, err)
+		}
+		raw = sorted
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, raw); err != nil {
+		return fmt.Errorf("hashing %s: %w", name, err)
+	}
+	h.bytes([]byte(name))
+	h.bytes(compact.Bytes())
+	return nil
+}

@@ -1,0 +1,132 @@
+// Package llm is the seam between claude-force and a language model: one
+// call, its answer, and the one interface that everything which makes or
+// wraps calls implements.
+//
+// The package knows nothing of HTTP, of stores or of any provider. A call is
+// a [Request]; an answer arrives as a stream of [Event] values and ends with
+// one [Response]. Each layer of the call pipeline (record, cache, coalesce,
+// retry, admission) and the provider at its end is a [Model], so a pipeline
+// is a nested expression and a layer is removed by deleting one line.
+//
+// A call is a pure function of its request as far as the user's money is
+// concerned, so every call has a content address, its [Key]. See [Keyer] for
+// what enters it.
+package llm
+
+import (
+	"context"
+	"iter"
+)
+
+// Model answers requests.
+//
+// Stream starts the call when the sequence is ranged over, not before, and
+// each range over the same sequence makes a new call. The contract, checked
+// for every implementation by the suite in llm/llmtest:
+//
+//   - A complete answer ends with exactly one event of type [EventDone] whose
+//     Response is set, and nothing follows it.
+//   - A call that fails ends with exactly one pair whose error is not nil, and
+//     nothing follows it. A stream that ends without either is broken; see
+//     [Collect].
+//   - Nothing is retried after the first event has been yielded: whoever shows
+//     an answer as it comes never has to take anything back.
+//   - When the consumer stops ranging, the call is released before Stream's
+//     sequence returns, and no goroutine outlives it on the caller's behalf.
+//   - When ctx ends, the sequence ends soon with an error of code
+//     [CodeCanceled] or [CodeTimeout].
+//   - Implementations are safe for concurrent use and never modify the
+//     request, which the caller must leave alone while the call runs.
+type Model interface {
+	Stream(ctx context.Context, req *Request) iter.Seq2[Event, error]
+}
+
+// ModelFunc is a function that is a [Model].
+type ModelFunc func(ctx context.Context, req *Request) iter.Seq2[Event, error]
+
+// Stream calls f.
+func (f ModelFunc) Stream(ctx context.Context, req *Request) iter.Seq2[Event, error] {
+	return f(ctx, req)
+}
+
+// EventType says what an [Event] carries.
+type EventType string
+
+// The types of events. A consumer must ignore types it does not know.
+const (
+	// EventStart says that the answer has begun; it carries nothing.
+	EventStart EventType = "start"
+	// EventText carries a piece of a text block.
+	EventText EventType = "text"
+	// EventThinking carries a piece of a thinking block.
+	EventThinking EventType = "thinking"
+	// EventToolInput carries a piece of the JSON input of a tool_use block.
+	EventToolInput EventType = "tool_input"
+	// EventPing says that the call is alive; it carries nothing.
+	EventPing EventType = "ping"
+	// EventDone ends a complete answer and carries the whole of it.
+	EventDone EventType = "done"
+)
+
+// Event is one piece of an answer as it arrives.
+type Event struct {
+	Type  EventType
+	Index int    // content block the piece belongs to, from 0
+	Text  string // the piece, for EventText, EventThinking and EventToolInput
+
+	// Response is the whole answer; set on EventDone only. It may be shared
+	// between readers and must not be modified: see [Response.Clone].
+	Response *Response
+}
+
+// Collect runs a call to its end and returns the whole answer, discarding the
+// pieces. A stream that ends without an answer is an error of code
+// [CodeIncomplete].
+func Collect(seq iter.Seq2[Event, error]) (*Response, error) {
+	var resp *Response
+	for ev, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		if ev.Type == EventDone {
+			resp = ev.Response
+		}
+	}
+	if resp == nil {
+		return nil, ErrIncomplete
+	}
+	return resp, nil
+}
+
+// Replay is the stream of an answer that is already whole: its blocks in
+// order, then EventDone with resp itself.
+func Replay(resp *Response) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if !yield(Event{Type: EventStart}, nil) {
+			return
+		}
+		for i, b := range resp.Content {
+			ev := Event{Index: i}
+			switch b.Type {
+			case BlockText:
+				ev.Type, ev.Text = EventText, b.Text
+			case BlockThinking:
+				ev.Type, ev.Text = EventThinking, b.Text
+			case BlockToolUse:
+				ev.Type, ev.Text = EventToolInput, string(b.Input)
+			}
+			if ev.Text == "" {
+				continue
+			}
+			if !yield(ev, nil) {
+				return
+			}
+		}
+		yield(Event{Type: EventDone, Response: resp}, nil)
+	}
+}
+
+// Fail is the stream of a call that fails at once with err.
+func Fail(err error) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) { yield(Event{}, err) }
+}

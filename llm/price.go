@@ -1,0 +1,131 @@
+package llm
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Tier holds the prices of one model for prompts up to a size, in US dollars
+// per million tokens.
+type Tier struct {
+	PromptUpTo int     `json:"prompt_up_to,omitempty"` // largest whole prompt, in tokens; 0 for any
+	Input      float64 `json:"input"`
+	Output     float64 `json:"output"`
+	Write5m    float64 `json:"write_5m"`
+	Write1h    float64 `json:"write_1h"`
+	Read       float64 `json:"read"`
+}
+
+// ModelInfo is what the price table knows of one model.
+type ModelInfo struct {
+	ID        string `json:"id"`
+	Short     string `json:"short,omitempty"` // the same model without its date
+	Context   int    `json:"context"`         // most prompt tokens
+	MaxOutput int    `json:"max_output"`      // most output tokens
+	Tiers     []Tier `json:"tiers"`           // ascending by PromptUpTo
+}
+
+// Retired is a model id whose requests fail, and the model to use instead.
+type Retired struct {
+	ID        string `json:"id"`
+	Date      string `json:"date"` // when it was retired, YYYY-MM-DD
+	Successor string `json:"successor"`
+}
+
+// PriceTable maps names to models and usage to money. A model that is not in
+// it is unpriced, never free.
+type PriceTable struct {
+	Date     string            `json:"date"` // when the prices were read, YYYY-MM-DD
+	Source   string            `json:"source"`
+	Aliases  map[string]string `json:"aliases"`
+	Models   []ModelInfo       `json:"models"`
+	Retirees []Retired         `json:"retired"`
+}
+
+//go:embed prices.json
+var embeddedPrices []byte
+
+// Prices is the embedded price table. Its date and source are in it.
+var Prices = sync.OnceValue(func() *PriceTable {
+	table, err := ParsePrices(embeddedPrices)
+	if err != nil {
+		panic("llm: the embedded price table is broken: " + err.Error()) // a build fault, caught by its test
+	}
+	return table
+})
+
+// ParsePrices reads a price table from JSON in the shape of the embedded one.
+func ParsePrices(data []byte) (*PriceTable, error) {
+	var t PriceTable
+	if err := json.Unmarshal(data, &t); err != nil {
+		return nil, fmt.Errorf("reading price table: %w", err)
+	}
+	for _, m := range t.Models {
+		if len(m.Tiers) == 0 {
+			return nil, fmt.Errorf("reading price table: model %s has no tiers", m.ID)
+		}
+	}
+	return &t, nil
+}
+
+// Resolve turns a model name (an alias, an id, an id without its date, or a
+// retired id) into the id to send. The notice, when not empty, is a sentence
+// for the user: the name was of a retired model. Unknown names are returned
+// as they are, since the service may know a model that the table does not.
+func (t *PriceTable) Resolve(name string) (id, notice string) {
+	if target, ok := t.Aliases[name]; ok {
+		name = target
+	}
+	for _, r := range t.Retirees {
+		if r.ID == name {
+			return r.Successor, fmt.Sprintf("model %s was retired on %s; using its successor %s", r.ID, r.Date, r.Successor)
+		}
+	}
+	if m := t.find(name); m != nil {
+		return m.ID, ""
+	}
+	return name, ""
+}
+
+// Info is what the table knows of a model id; ok is false if it has none.
+func (t *PriceTable) Info(id string) (info ModelInfo, ok bool) {
+	if m := t.find(id); m != nil {
+		return *m, true
+	}
+	return ModelInfo{}, false
+}
+
+// Cost is the price of usage on a model in US dollars; ok is false if the
+// model is not in the table. The tier is chosen by the whole prompt and
+// applies to every token, output included. Web searches are $10 per 1,000.
+func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
+	m := t.find(model)
+	if m == nil {
+		return 0, false
+	}
+	tier := m.Tiers[len(m.Tiers)-1]
+	for _, candidate := range m.Tiers {
+		if candidate.PromptUpTo == 0 || u.PromptTokens() <= candidate.PromptUpTo {
+			tier = candidate
+			break
+		}
+	}
+	const million, perSearch = 1e6, 10.0 / 1000
+	return (float64(u.InputTokens)*tier.Input+
+		float64(u.CacheWrite5m)*tier.Write5m+
+		float64(u.CacheWrite1h)*tier.Write1h+
+		float64(u.CacheReadTokens)*tier.Read+
+		float64(u.OutputTokens)*tier.Output)/million +
+		float64(u.WebSearches)*perSearch, true
+}
+
+func (t *PriceTable) find(id string) *ModelInfo {
+	i := slices.IndexFunc(t.Models, func(m ModelInfo) bool { return m.ID == id || m.Short != "" && m.Short == id })
+	if i < 0 {
+		return nil
+	}
+	return &t.Models[i]
+}

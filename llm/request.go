@@ -1,0 +1,239 @@
+package llm
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Roles of a [Message].
+const (
+	RoleUser      = "user"
+	RoleAssistant = "assistant"
+)
+
+// Request is one call to the Messages API. Fields that hold JSON are sent as
+// they are. The zero values of optional fields leave them out of the call.
+type Request struct {
+	Model         string // resolved model id, never an alias
+	System        []Block
+	Messages      []Message
+	Tools         []Tool
+	ToolChoice    json.RawMessage
+	MaxTokens     int // most tokens to generate
+	StopSequences []string
+	Thinking      json.RawMessage
+	OutputConfig  json.RawMessage // effort and output format
+
+	// Extra holds any other top-level field of the body by name. What we do
+	// not know may change the answer, so it is part of the key.
+	Extra map[string]json.RawMessage
+	// Betas are the names for the anthropic-beta header, in any order.
+	Betas []string
+
+	// The fields below do not change the answer and are not in the key.
+
+	ServiceTier string
+	UserID      string // metadata.user_id
+	Agent       string // name of the agent that makes the call; not sent
+	Policy      Policy // how the cache treats the call; not sent
+}
+
+// Policy says how the response cache treats one call.
+type Policy string
+
+// Cache policies. The zero value reads and writes.
+const (
+	PolicyDefault Policy = ""        // answer from the cache, else store
+	PolicyRefresh Policy = "refresh" // do not read; store the new answer
+	PolicyOff     Policy = "off"     // neither read nor write
+)
+
+// Message is one turn of the conversation.
+type Message struct {
+	Role    string  `json:"role"`
+	Content []Block `json:"content"`
+}
+
+// UserText is a user turn of one text block.
+func UserText(text string) Message {
+	return Message{Role: RoleUser, Content: []Block{TextBlock(text)}}
+}
+
+// Tool is a tool the model may call.
+type Tool struct {
+	Name        string
+	Description string
+	InputSchema json.RawMessage
+
+	// Raw, when set, is the whole definition as JSON and what is sent; Name
+	// must still be set. It serves typed tools and fields we do not know.
+	Raw json.RawMessage
+}
+
+// MarshalJSON gives the tool as the Messages API takes it.
+func (t Tool) MarshalJSON() ([]byte, error) {
+	if t.Raw != nil {
+		return t.Raw, nil
+	}
+	schema := t.InputSchema
+	if schema == nil {
+		schema = json.RawMessage(`{"type":"object"}`)
+	}
+	return json.Marshal(struct {
+		Name        string          `json:"name"`
+		Description string          `json:"description,omitempty"`
+		InputSchema json.RawMessage `json:"input_schema"`
+	}{t.Name, t.Description, schema})
+}
+
+// Block types that the package reads. Others pass through as Raw.
+const (
+	BlockText       = "text"
+	BlockThinking   = "thinking"
+	BlockToolUse    = "tool_use"
+	BlockToolResult = "tool_result"
+)
+
+// Block is one content block of a request or an answer.
+//
+// Blocks of the four types above are read into fields; a block of any other
+// type, or one with fields we have no name for, keeps its JSON in Raw, which
+// then is what is sent.
+type Block struct {
+	Type  string
+	Text  string          // text and thinking
+	ID    string          // tool_use: its id; tool_result: the id it answers
+	Name  string          // tool_use
+	Input json.RawMessage // tool_use: a JSON object, or invalid JSON as received
+	Error bool            // tool_result: the call failed
+
+	// Signature proves a thinking block's origin; it must be sent back
+	// unchanged.
+	Signature string
+	// CacheControl is the block's prompt-cache breakpoint. It is not in the
+	// key: it changes what a call costs, not what it answers.
+	CacheControl json.RawMessage
+	// Raw, when set, is the whole block as JSON.
+	Raw json.RawMessage
+}
+
+// TextBlock is a text block.
+func TextBlock(text string) Block { return Block{Type: BlockText, Text: text} }
+
+// ToolResult is the block that answers the tool_use block with the given id.
+func ToolResult(id, content string, isError bool) Block {
+	return Block{Type: BlockToolResult, ID: id, Text: content, Error: isError}
+}
+
+// wireBlock is a Block as the Messages API writes it.
+type wireBlock struct {
+	Type         string          `json:"type"`
+	Text         *string         `json:"text,omitempty"`
+	Thinking     *string         `json:"thinking,omitempty"`
+	Signature    *string         `json:"signature,omitempty"`
+	ID           string          `json:"id,omitempty"`
+	Name         string          `json:"name,omitempty"`
+	Input        json.RawMessage `json:"input,omitempty"`
+	ToolUseID    string          `json:"tool_use_id,omitempty"`
+	Content      json.RawMessage `json:"content,omitempty"`
+	IsError      bool            `json:"is_error,omitempty"`
+	CacheControl json.RawMessage `json:"cache_control,omitempty"`
+}
+
+// MarshalJSON gives the block as the Messages API takes it.
+func (b Block) MarshalJSON() ([]byte, error) {
+	if b.Raw != nil {
+		return b.Raw, nil
+	}
+	w := wireBlock{Type: b.Type, CacheControl: b.CacheControl}
+	switch b.Type {
+	case BlockText:
+		w.Text = &b.Text
+	case BlockThinking:
+		w.Thinking, w.Signature = &b.Text, &b.Signature
+	case BlockToolUse:
+		w.ID, w.Name, w.Input = b.ID, b.Name, b.Input
+		if len(b.Input) == 0 {
+			w.Input = json.RawMessage(`{}`)
+		} else if !json.Valid(b.Input) {
+			// Kept as a string so that an answer with broken input can still
+			// be shown and recorded; ValidInput tells the two apart.
+			quoted, err := json.Marshal(string(b.Input))
+			if err != nil {
+				return nil, err
+			}
+			w.Input = quoted
+		}
+	case BlockToolResult:
+		content, err := json.Marshal(b.Text)
+		if err != nil {
+			return nil, err
+		}
+		w.ToolUseID, w.Content, w.IsError = b.ID, content, b.Error
+	default:
+		return nil, fmt.Errorf("encoding content block: unknown type %q without raw JSON", b.Type)
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads a block. What the fields cannot hold is kept in Raw.
+func (b *Block) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return fmt.Errorf("decoding content block: %w", err)
+	}
+	var w wireBlock
+	if err := json.Unmarshal(data, &w); err != nil {
+		// A known field of an unknown shape: keep the block, read its type.
+		var t struct {
+			Type string `json:"type"`
+		}
+		if err := json.Unmarshal(data, &t); err != nil {
+			return fmt.Errorf("decoding content block: %w", err)
+		}
+		*b = Block{Type: t.Type, Raw: append(json.RawMessage(nil), data...)}
+		return nil
+	}
+	*b = Block{Type: w.Type, CacheControl: w.CacheControl}
+	exact := true
+	known := map[string]bool{"type": true, "cache_control": true}
+	switch w.Type {
+	case BlockText:
+		known["text"] = true
+		b.Text = deref(w.Text)
+	case BlockThinking:
+		known["thinking"], known["signature"] = true, true
+		b.Text, b.Signature = deref(w.Thinking), deref(w.Signature)
+	case BlockToolUse:
+		known["id"], known["name"], known["input"] = true, true, true
+		b.ID, b.Name, b.Input = w.ID, w.Name, w.Input
+	case BlockToolResult:
+		known["tool_use_id"], known["content"], known["is_error"] = true, true, true
+		b.ID, b.Error = w.ToolUseID, w.IsError
+		exact = json.Unmarshal(w.Content, &b.Text) == nil
+	default:
+		exact = false
+	}
+	for name, value := range fields {
+		if !known[name] && string(value) != "null" {
+			exact = false
+		}
+	}
+	if !exact {
+		b.Raw = append(json.RawMessage(nil), data...)
+	}
+	return nil
+}
+
+// ValidInput reports whether a tool_use block's input is a JSON object.
+func (b Block) ValidInput() bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(b.Input, &object) == nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

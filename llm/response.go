@@ -1,0 +1,105 @@
+package llm
+
+import (
+	"slices"
+	"strings"
+)
+
+// Reasons why an answer stopped. The list is open.
+const (
+	StopEndTurn       = "end_turn"
+	StopMaxTokens     = "max_tokens"
+	StopSequence      = "stop_sequence"
+	StopToolUse       = "tool_use"
+	StopPauseTurn     = "pause_turn"
+	StopRefusal       = "refusal"
+	StopContextWindow = "model_context_window_exceeded"
+)
+
+// Source says where an answer came from.
+type Source string
+
+// Sources of an answer.
+const (
+	SourceLive      Source = "live"      // the provider, for this call
+	SourceCache     Source = "cache"     // the response cache
+	SourceCoalesced Source = "coalesced" // an identical call already in flight
+	SourceReplay    Source = "replay"    // a recording
+)
+
+// Response is a complete answer.
+type Response struct {
+	ID           string  `json:"id"`
+	Model        string  `json:"model"` // the model that answered
+	Content      []Block `json:"content"`
+	StopReason   string  `json:"stop_reason"`
+	StopSequence string  `json:"stop_sequence,omitempty"`
+	Usage        Usage   `json:"usage"`
+
+	// The fields below describe this delivery and are not part of what is
+	// stored.
+
+	Source   Source `json:"-"`
+	Attempts int    `json:"-"` // tries sent to the provider; 0 when not live
+}
+
+// Text is the answer's text blocks joined, without thinking and tool calls.
+func (r *Response) Text() string {
+	var sb strings.Builder
+	for _, b := range r.Content {
+		if b.Type == BlockText {
+			sb.WriteString(b.Text)
+		}
+	}
+	return sb.String()
+}
+
+// ToolUses are the tool calls the answer asks for, in order.
+func (r *Response) ToolUses() []Block {
+	var uses []Block
+	for _, b := range r.Content {
+		if b.Type == BlockToolUse {
+			uses = append(uses, b)
+		}
+	}
+	return uses
+}
+
+// Clone is a copy whose fields can be set without the original seeing it. The
+// blocks' bytes are shared.
+func (r *Response) Clone() *Response {
+	c := *r
+	c.Content = slices.Clone(r.Content)
+	return &c
+}
+
+// Usage counts an answer's tokens as the Messages API bills them. The whole
+// prompt is InputTokens + CacheWrite5m + CacheWrite1h + CacheReadTokens.
+type Usage struct {
+	InputTokens     int `json:"input_tokens"`  // after the last cache breakpoint
+	OutputTokens    int `json:"output_tokens"` // thinking included
+	CacheReadTokens int `json:"cache_read_input_tokens"`
+	CacheWrite5m    int `json:"cache_write_5m_input_tokens"`
+	CacheWrite1h    int `json:"cache_write_1h_input_tokens"`
+	WebSearches     int `json:"web_search_requests,omitempty"`
+}
+
+// Add is the sum of two usages.
+func (u Usage) Add(v Usage) Usage {
+	return Usage{
+		InputTokens:     u.InputTokens + v.InputTokens,
+		OutputTokens:    u.OutputTokens + v.OutputTokens,
+		CacheReadTokens: u.CacheReadTokens + v.CacheReadTokens,
+		CacheWrite5m:    u.CacheWrite5m + v.CacheWrite5m,
+		CacheWrite1h:    u.CacheWrite1h + v.CacheWrite1h,
+		WebSearches:     u.WebSearches + v.WebSearches,
+	}
+}
+
+// PromptTokens is the size of the whole prompt, cached or not.
+func (u Usage) PromptTokens() int {
+	return u.InputTokens + u.CacheReadTokens + u.CacheWrite5m + u.CacheWrite1h
+}
+
+// TotalTokens is prompt and output together.
+func (u Usage) TotalTokens() int { return u.PromptTokens() + u.OutputTokens }
