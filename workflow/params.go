@@ -1,0 +1,253 @@
+package workflow
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+var paramTypes = []string{"string", "integer", "number", "boolean", "array", "object"}
+
+// params reads the declarations of parameters. One that is in error is declared
+// all the same, so that its uses are not errors too.
+func (p *reader) params(n *yaml.Node) []Param {
+	if n == nil || isNull(n) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		p.fail(n, nil, "write params: {path: .}", "params must be a mapping from names to defaults, not %s", kindOf(n))
+		return nil
+	}
+	var params []Param
+	p.entries(n, func(key, value *yaml.Node) {
+		if !validID(key.Value) {
+			p.fail(key, nil, "use letters, digits, - and _, and begin with a letter", "bad parameter name %s", quote(key.Value))
+		}
+		params = append(params, p.param(key.Value, value))
+	})
+	return params
+}
+
+func (p *reader) param(name string, n *yaml.Node) Param {
+	param := Param{Name: name, Type: "any"}
+	given := n // the default
+	switch n.Kind {
+	case yaml.SequenceNode:
+		p.fail(n, nil, "write {default: [...]}", "the default of parameter %s must be a plain value", name)
+		return param
+	case yaml.MappingNode:
+		f, ok := p.fields(n, "parameter "+name, paramKeys)
+		if !ok {
+			return param
+		}
+		param.Description = p.text(f.get("description"), "description")
+		if t := f.get("type"); t != nil && !isNull(t) {
+			before := len(p.errs)
+			param.Type = p.text(t, "type")
+			if len(p.errs) == before && !slices.Contains(paramTypes, param.Type) {
+				hint := p.suggester.didYouMean(param.Type, paramTypes)
+				if hint == "" {
+					hint = "known are " + list(paramTypes)
+				}
+				p.fail(t, nil, hint, "unknown type %s of parameter %s", quote(param.Type), name)
+			}
+			if !slices.Contains(paramTypes, param.Type) {
+				return param
+			}
+		}
+		given = f.get("default")
+	}
+	if given == nil || isNull(given) {
+		if param.Type == "any" {
+			param.Type = "string"
+		}
+		return param
+	}
+	v, ok := p.value(given)
+	if !ok {
+		return param
+	}
+	if param.Type == "number" {
+		v = asDeclared("number", v)
+	}
+	switch typ := typeOf(v); {
+	case param.Type == "any":
+		param.Type = typ
+	case param.Type != typ:
+		p.fail(given, nil, "", "the default of parameter %s is not of type %s but %s", name, param.Type, typ)
+		return param
+	}
+	param.Default, param.HasDefault = v, true
+	return param
+}
+
+func typeOf(v any) string {
+	switch v.(type) {
+	case int:
+		return "integer"
+	case float64:
+		return "number"
+	case bool:
+		return "boolean"
+	case []any:
+		return "array"
+	case map[string]any:
+		return "object"
+	}
+	return "string"
+}
+
+// value reads any value as JSON would have it.
+func (p *reader) value(n *yaml.Node) (any, bool) {
+	n = follow(n)
+	ok := true
+	switch n.Kind {
+	case yaml.SequenceNode:
+		list := make([]any, 0, len(n.Content))
+		for _, c := range n.Content {
+			v, good := p.value(c)
+			list, ok = append(list, v), ok && good
+		}
+		return list, ok
+	case yaml.MappingNode:
+		m := make(map[string]any, len(n.Content)/2)
+		p.entries(n, func(key, value *yaml.Node) {
+			v, good := p.value(value)
+			m[key.Value], ok = v, ok && good
+		})
+		return m, ok
+	}
+	digits := strings.ReplaceAll(n.Value, "_", "")
+	switch n.Tag {
+	case "!!str", "!!timestamp":
+		return n.Value, true
+	case "!!null":
+		return nil, true
+	case "!!bool":
+		return strings.EqualFold(n.Value, "true"), true
+	case "!!int":
+		if i, err := strconv.ParseInt(digits, 0, 64); err == nil {
+			return int(i), true
+		}
+		fallthrough
+	case "!!float":
+		if f, err := strconv.ParseFloat(digits, 64); err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
+			return f, true
+		}
+		p.fail(n, nil, "", "%s is not a number that can be used here", quote(n.Value))
+		return nil, false
+	}
+	p.fail(n, nil, "", "a default cannot be %s", kindOf(n))
+	return nil, false
+}
+
+// BindParams gives every parameter its value for one run: the one given, read
+// as the parameter's type (arrays and objects as JSON), else the default.
+// Unknown names, values that do not fit and missing ones are reported together;
+// each matches [ErrParam]. The result is the caller's.
+func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
+	bound := make(map[string]any, len(w.Params))
+	names := make([]string, len(w.Params))
+	var errs []error
+	for i, param := range w.Params {
+		names[i] = param.Name
+		text, ok := given[param.Name]
+		switch {
+		case ok:
+			v, err := convert(param.Type, text)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%w: %s must be %s", ErrParam, param.Name, err))
+			}
+			bound[param.Name] = v
+		case param.HasDefault:
+			bound[param.Name] = clone(param.Default)
+		default:
+			about := ""
+			if param.Description != "" {
+				about = " (" + clean(param.Description) + ")"
+			}
+			errs = append(errs, fmt.Errorf("%w: %s%s has no default; give it with --param %s=VALUE", ErrParam, param.Name, about, param.Name))
+		}
+	}
+	suggest := suggester{budget: 10_000}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if slices.Contains(names, name) {
+			continue
+		}
+		hint := suggest.didYouMean(name, names)
+		if hint == "" {
+			hint = "known are " + list(names)
+			if len(names) == 0 {
+				hint = "this workflow has no parameters"
+			}
+		}
+		errs = append(errs, fmt.Errorf("%w: unknown parameter %s (%s)", ErrParam, quote(name), hint))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return bound, nil
+}
+
+func convert(typ, text string) (any, error) {
+	switch typ {
+	case "integer":
+		if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+			return n, nil
+		}
+		return nil, errors.New("a whole number")
+	case "number":
+		f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
+			return f, nil
+		}
+		return nil, errors.New("a number")
+	case "boolean":
+		switch strings.ToLower(strings.TrimSpace(text)) {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return nil, errors.New("true or false")
+	case "array":
+		var v []any
+		if err := json.Unmarshal([]byte(text), &v); err == nil && v != nil {
+			return v, nil
+		}
+		return nil, errors.New(`a JSON array, such as ["a","b"]`)
+	case "object":
+		var v map[string]any
+		if err := json.Unmarshal([]byte(text), &v); err == nil && v != nil {
+			return v, nil
+		}
+		return nil, errors.New(`a JSON object, such as {"a":1}`)
+	}
+	return text, nil
+}
+
+// clone copies a default, so that what a run does to its parameters stays its own.
+func clone(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = clone(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = clone(e)
+		}
+		return out
+	}
+	return v
+}

@@ -1,0 +1,213 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const (
+	exprOpen, exprClose = "${{", "}}"
+	escapedOpen         = "$${{" // stands for exprOpen itself
+	maxExprsPerText     = 1000
+)
+
+// Template is a text with expressions in it. Templates come from [Parse] or
+// [Literal]; a nil Template is an empty text. Safe for concurrent use.
+type Template struct {
+	source string
+	parts  []part
+}
+
+// part is either a text or an expression.
+type part struct {
+	text string
+	expr *expression
+	at   int // byte offset in the source: of the expression's text
+}
+
+// Literal returns a template that renders as text, whatever text holds.
+func Literal(text string) *Template {
+	return &Template{source: strings.ReplaceAll(text, exprOpen, escapedOpen), parts: []part{{text: text}}}
+}
+
+// Env is what expressions see while a run goes on. It is only read.
+type Env struct {
+	Params map[string]any        // as [Workflow.BindParams] returned them
+	Steps  map[string]StepResult // steps that have ended
+	Run    map[string]any        // "id"
+	Env    map[string]string     // see [Workflow.EnvNames]; a name that is missing is empty
+}
+
+// StepResult is what a finished step left.
+type StepResult struct {
+	Output string
+	Status string
+	JSON   any // the output parsed, when it is JSON; else nil
+}
+
+// Source returns the text as it stands in the file.
+func (t *Template) Source() string {
+	if t == nil {
+		return ""
+	}
+	return t.source
+}
+
+// Steps lists the ids of the steps it refers to, in order of appearance,
+// without duplicates.
+func (t *Template) Steps() []string {
+	var ids []string
+	for r := range t.refs {
+		if r.root == "steps" && !slices.Contains(ids, r.name) {
+			ids = append(ids, r.name)
+		}
+	}
+	return ids
+}
+
+func (t *Template) usesOutput(id string) bool {
+	for r := range t.refs {
+		if r.root == "steps" && r.name == id && r.field != "status" {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Template) refs(yield func(ref) bool) {
+	if t == nil {
+		return
+	}
+	for _, p := range t.parts {
+		if p.expr == nil {
+			continue
+		}
+		for _, r := range p.expr.refs {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// Render returns the text with every expression replaced by its value: texts as
+// they are, numbers and booleans in their JSON form, lists and mappings as
+// compact JSON. A value that does not exist is an error, never an empty text.
+// Errors quote the expression but no value.
+func (t *Template) Render(env Env) (string, error) {
+	if t == nil {
+		return "", nil
+	}
+	if len(t.parts) == 1 && t.parts[0].expr == nil {
+		return t.parts[0].text, nil
+	}
+	var b strings.Builder
+	for _, p := range t.parts {
+		if p.expr == nil {
+			b.WriteString(p.text)
+			continue
+		}
+		v, err := p.expr.eval(env)
+		if err != nil {
+			return "", fmt.Errorf("evaluating ${{ %s }}: %w", strings.TrimSpace(p.expr.source), err)
+		}
+		if v == nil {
+			return "", fmt.Errorf("evaluating ${{ %s }}: %s", strings.TrimSpace(p.expr.source), p.expr.whyNil())
+		}
+		s, err := render(v)
+		if err != nil {
+			return "", fmt.Errorf("evaluating ${{ %s }}: %w", strings.TrimSpace(p.expr.source), err)
+		}
+		b.WriteString(s)
+	}
+	return b.String(), nil
+}
+
+// cut splits a source into texts and the bare texts of expressions. Where an
+// expression has no end, it returns the offset of its beginning, else -1.
+func cut(source string) (parts []part, unclosed int) {
+	var text strings.Builder
+	flush := func() {
+		if text.Len() > 0 {
+			parts = append(parts, part{text: text.String()})
+			text.Reset()
+		}
+	}
+	for at := 0; ; {
+		i := strings.Index(source[at:], exprOpen)
+		if i < 0 {
+			text.WriteString(source[at:])
+			flush()
+			return parts, -1
+		}
+		i += at
+		if i > at && source[i-1] == '$' {
+			text.WriteString(source[at:i-1] + exprOpen)
+			at = i + len(exprOpen)
+			continue
+		}
+		text.WriteString(source[at:i])
+		flush()
+		begin := i + len(exprOpen)
+		n := closing(source[begin:])
+		if n < 0 {
+			return parts, i
+		}
+		parts = append(parts, part{expr: &expression{source: source[begin : begin+n]}, at: begin})
+		at = begin + n + len(exprClose)
+	}
+}
+
+// closing returns the offset of the }} that ends an expression, or -1. Braces of
+// the expression itself, and whatever its strings and comments hold, do not count.
+func closing(s string) int {
+	depth := 0
+	for i := 0; i < len(s); {
+		if n := skipQuoted(s[i:]); n != 0 {
+			if n < 0 {
+				return -1
+			}
+			i += n
+			continue
+		}
+		switch {
+		case s[i] == '{':
+			depth++
+		case s[i] == '}' && depth > 0:
+			depth--
+		case strings.HasPrefix(s[i:], exprClose):
+			return i
+		}
+		i++
+	}
+	return -1
+}
+
+// skipQuoted returns the length of the string or comment at the start of s, 0
+// if there is none, and -1 if it does not end.
+func skipQuoted(s string) int {
+	switch q := s[0]; {
+	case q == '`':
+		if i := strings.IndexByte(s[1:], '`'); i >= 0 {
+			return i + 2
+		}
+		return -1
+	case q == '"' || q == '\'':
+		for i := 1; i < len(s); i++ {
+			switch s[i] {
+			case '\\':
+				i++
+			case q:
+				return i + 1
+			}
+		}
+		return -1
+	case strings.HasPrefix(s, "/*"):
+		if i := strings.Index(s[2:], "*/"); i >= 0 {
+			return i + 4
+		}
+		return -1
+	}
+	return 0
+}
