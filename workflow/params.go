@@ -40,10 +40,10 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 	given := n // the default
 	switch n.Kind {
 	case yaml.SequenceNode:
-		p.fail(n, nil, "write {default: [...]}", "the default of parameter %s must be a plain value", name)
+		p.fail(n, nil, "write {default: [...]}", "the default of parameter %s must be a plain value", quote(name))
 		return param
 	case yaml.MappingNode:
-		f, ok := p.fields(n, "parameter "+name, paramKeys)
+		f, ok := p.fields(n, "parameter "+quote(name), paramKeys)
 		if !ok {
 			return param
 		}
@@ -56,7 +56,7 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 				if hint == "" {
 					hint = "known are " + list(paramTypes)
 				}
-				p.fail(t, nil, hint, "unknown type %s of parameter %s", quote(param.Type), name)
+				p.fail(t, nil, hint, "unknown type %s of parameter %s", quote(param.Type), quote(name))
 			}
 			if !slices.Contains(paramTypes, param.Type) {
 				return param
@@ -81,7 +81,7 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 	case param.Type == "any":
 		param.Type = typ
 	case param.Type != typ:
-		p.fail(given, nil, "", "the default of parameter %s is not of type %s but %s", name, param.Type, typ)
+		p.fail(given, nil, "", "the default of parameter %s is not of type %s but %s", quote(name), param.Type, typ)
 		return param
 	}
 	param.Default, param.HasDefault = v, true

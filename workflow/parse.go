@@ -51,7 +51,10 @@ func Parse(file string, data []byte, opts Options) (*Workflow, error) {
 }
 
 func (p *reader) add(e *Error) {
-	e.File = p.file
+	e.File, e.Message, e.Hint = p.file, clean(e.Message), clean(e.Hint) // names from the file may hold anything
+	if end := len(p.src.text); e.Line > 1 && e.Line > p.src.lineOf(end) {
+		e.Line, e.Column = p.src.position(end) // the loader counts a line more where a file just stops
+	}
 	p.errs = append(p.errs, e)
 }
 
@@ -232,7 +235,7 @@ func kindOf(n *yaml.Node) string {
 	case "!!str":
 		return "a text"
 	}
-	return "a value with the tag " + n.Tag
+	return "a value with the tag " + quote(n.Tag)
 }
 
 // text reads a text; nil and null are "".

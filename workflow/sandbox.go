@@ -32,6 +32,7 @@ const (
 	budgetName = "$budget"
 	spendName  = "$spend"
 	tickName   = "$tick"
+	scanName   = "$scan"
 )
 
 // allowedBuiltins are the functions of the language that are safe: they do not
@@ -73,6 +74,7 @@ func newSandbox() *sandbox {
 		expr.Function("float", toFloat, new(func(any) float64)),
 		expr.Function(spendName, spend),
 		expr.Function(tickName, tick),
+		expr.Function(scanName, scan),
 	} {
 		define(c)
 	}
@@ -102,7 +104,8 @@ func (s *sandbox) names() []string {
 	return names
 }
 
-// metering makes an expression pay for its iterations and for the values it makes.
+// metering makes an expression pay for its iterations, for the values it makes
+// and for the texts and lists it has functions and comparisons look through.
 type metering struct{}
 
 // Visit implements [ast.Visitor].
@@ -111,14 +114,33 @@ func (metering) Visit(node *ast.Node) {
 	case *ast.PredicateNode:
 		n.Node = metered(tickName, n.Node)
 	case *ast.BinaryNode:
-		if n.Operator == "+" || n.Operator == ".." {
+		switch n.Operator {
+		case "+", "..":
 			*node = metered(spendName, n)
+		case "==", "!=", "<", ">", "<=", ">=", "in", "contains", "startsWith", "endsWith", "matches":
+			n.Left, n.Right = scanned(n.Left), scanned(n.Right)
 		}
 	case *ast.BuiltinNode:
+		for i, arg := range n.Arguments {
+			n.Arguments[i] = scanned(arg)
+		}
 		*node = metered(spendName, n)
 	case *ast.CallNode:
+		for i, arg := range n.Arguments {
+			n.Arguments[i] = scanned(arg)
+		}
 		*node = metered(spendName, n)
 	}
+}
+
+// scanned leaves alone what is written out in the expression and so is short,
+// and the bodies of predicates, which are not values.
+func scanned(n ast.Node) ast.Node {
+	switch n.(type) {
+	case *ast.PredicateNode, *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode:
+		return n
+	}
+	return metered(scanName, n)
 }
 
 func metered(function string, n ast.Node) ast.Node {
@@ -148,6 +170,19 @@ func pay(budget any, cost int) error {
 // tick pays for one iteration. Its arguments are the budget and the value of
 // the iteration, which it returns.
 func tick(args ...any) (any, error) { return args[1], pay(args[0], tickCost) }
+
+// scan pays for looking through a value, far less than for making it. Its
+// arguments are the budget and the value, which it returns.
+func scan(args ...any) (any, error) {
+	cost := 1
+	switch v := args[1].(type) {
+	case string:
+		cost += len(v) / 16
+	case []any:
+		cost += len(v)
+	}
+	return args[1], pay(args[0], cost)
+}
 
 // spend pays for a value. Its arguments are the budget and the value, which it returns.
 func spend(args ...any) (any, error) {
