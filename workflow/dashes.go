@@ -1,0 +1,133 @@
+package workflow
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// shifts maps offsets in a rewritten expression to the original.
+type shifts []struct{ from, to int }
+
+// source returns the byte offset in the original of the given character of text.
+func (s shifts) source(text string, char int) int {
+	at := 0
+	for i := range text {
+		if char == 0 {
+			break
+		}
+		_, w := utf8.DecodeRuneInString(text[i:])
+		at = i + w
+		char--
+	}
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i].from <= at {
+			return s[i].to + at - s[i].from
+		}
+	}
+	return at
+}
+
+// undash rewrites names with dashes to a form the language knows, steps.a-b to
+// steps["a-b"], leaving strings, comments and subtractions alone.
+func (c *scope) undash(source string) (string, shifts) {
+	if !strings.Contains(source, "-") {
+		return source, nil
+	}
+	var b strings.Builder
+	var moved shifts
+	for i := 0; i < len(source); {
+		if n := skipQuoted(source[i:]); n != 0 {
+			if n < 0 {
+				n = len(source) - i
+			}
+			b.WriteString(source[i : i+n])
+			i += n
+			continue
+		}
+		n := identLen(source[i:])
+		if n == 0 {
+			_, n = utf8.DecodeRuneInString(source[i:])
+			b.WriteString(source[i : i+n])
+			i += n
+			continue
+		}
+		root := source[i : i+n]
+		member := isMember(source[:i])
+		b.WriteString(root)
+		i += n
+		if member || root != "steps" && root != "params" {
+			continue
+		}
+		dot := skipBlanks(source, i)
+		optional := strings.HasPrefix(source[dot:], "?.")
+		begin := dot + 1
+		if optional {
+			begin++
+		} else if !strings.HasPrefix(source[dot:], ".") {
+			continue
+		}
+		begin = skipBlanks(source, min(begin, len(source)))
+		name := c.dashedName(root, source[begin:])
+		if !strings.Contains(name, "-") {
+			continue
+		}
+		if optional {
+			b.WriteString("?.")
+		}
+		b.WriteString("[")
+		moved = append(moved, struct{ from, to int }{b.Len(), begin})
+		b.WriteString(`"` + name + `"]`)
+		i = begin + len(name)
+		moved = append(moved, struct{ from, to int }{b.Len(), i})
+	}
+	return b.String(), moved
+}
+
+// isMember reports whether what follows before is a field of something.
+func isMember(before string) bool {
+	before = strings.TrimRight(before, " \t\r\n")
+	return strings.HasSuffix(before, ".") && !strings.HasSuffix(before, "..")
+}
+
+// dashedName returns the name at the start of s: the longest known one that ends
+// at a dash or at the end of the word. Of an unknown name it returns what was
+// probably meant to be one.
+func (c *scope) dashedName(root, s string) string {
+	n := 0
+	for n < len(s) && isIDByte(s[n], n) {
+		n++
+	}
+	word := s[:n]
+	for end := n; end > 0; end = strings.LastIndexByte(s[:end], '-') {
+		if c.known(root, s[:end]) {
+			return s[:end]
+		}
+	}
+	rest := strings.TrimLeft(s[n:], " \t\r\n")
+	if root == "steps" && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "?.")) ||
+		c.suggester.nearest(word, c.names[root]) != "" {
+		return word
+	}
+	first, _, _ := strings.Cut(word, "-")
+	return first
+}
+
+func isIDByte(c byte, i int) bool {
+	switch {
+	case c == '_', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		return true
+	case c == '-', '0' <= c && c <= '9':
+		return i > 0
+	}
+	return false
+}
+
+func identLen(s string) int {
+	for i, r := range s {
+		if r != '_' && r != '$' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
+			return i
+		}
+	}
+	return len(s)
+}

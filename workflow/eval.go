@@ -1,0 +1,103 @@
+package workflow
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+)
+
+// eval returns the value of e. Its errors do not quote values.
+func (e *expression) eval(env Env) (any, error) {
+	if e.path {
+		return e.refs[0].value(env)
+	}
+	params, steps, vars := map[string]any{}, map[string]any{}, map[string]any{}
+	for _, r := range e.refs {
+		v, err := r.value(env)
+		if err != nil {
+			return nil, err
+		}
+		switch r.root {
+		case "params":
+			params[r.name] = asDeclared(e.params[r.name], v)
+		case "steps":
+			s := env.Steps[r.name]
+			steps[r.name] = map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON}
+		case "env":
+			vars[r.name] = v
+		}
+	}
+	budget := evalBudget
+	v, err := vm.Run(e.program, map[string]any{"params": params, "steps": steps, "env": vars, "run": env.Run, budgetName: &budget})
+	if err == nil {
+		return v, nil
+	}
+	if cause, ok := errors.AsType[*file.Error](err); ok {
+		// The long form draws the expression, which the caller quotes anyway.
+		return nil, errors.New(cut160(cause.Message))
+	}
+	return nil, errors.New(cut160(err.Error()))
+}
+
+func cut160(s string) string {
+	if len(s) > 160 {
+		return strings.ToValidUTF8(s[:160], "") + "…"
+	}
+	return s
+}
+
+func (r ref) value(env Env) (any, error) {
+	switch r.root {
+	case "params":
+		if v, ok := env.Params[r.name]; ok {
+			return v, nil
+		}
+		return nil, fmt.Errorf("parameter %s was not given a value", quote(r.name))
+	case "run":
+		if v, ok := env.Run[r.name]; ok {
+			return v, nil
+		}
+		return nil, fmt.Errorf("run.%s is not known", r.name)
+	case "env":
+		return env.Env[r.name], nil
+	}
+	s, ok := env.Steps[r.name]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("step %s has no result yet", quote(r.name))
+	case r.field == "output":
+		return s.Output, nil
+	case r.field == "status":
+		return s.Status, nil
+	}
+	return s.JSON, nil
+}
+
+// asDeclared gives a parameter that went through JSON its declared type again.
+func asDeclared(typ string, v any) any {
+	switch n := v.(type) {
+	case float64:
+		if typ == "integer" && n == math.Trunc(n) && math.Abs(n) < 1<<53 {
+			return int(n)
+		}
+	case int:
+		if typ == "number" {
+			return float64(n)
+		}
+	}
+	return v
+}
+
+// whyNil explains a missing value.
+func (e *expression) whyNil() string {
+	for _, r := range e.refs {
+		if r.root == "steps" && r.field == "json" {
+			return fmt.Sprintf("there is no such value; the output of step %s may not be the JSON that was expected", quote(r.name))
+		}
+	}
+	return "there is no such value"
+}

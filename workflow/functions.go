@@ -1,0 +1,196 @@
+package workflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// render is how a value stands in a text.
+func render(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case int:
+		return strconv.Itoa(v), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	}
+	if exceeds(v, maxText) {
+		return "", errText
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(jsonable(v)); err != nil {
+		return "", fmt.Errorf("a value of type %T has no text form", v)
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// jsonable replaces the maps that groupBy makes, which encoding/json refuses.
+func jsonable(v any) any {
+	switch v := v.(type) {
+	case map[any][]any:
+		out := make(map[string]any, len(v))
+		for k, group := range v {
+			out[fmt.Sprint(k)] = jsonable(group)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = jsonable(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = jsonable(e)
+		}
+		return out
+	}
+	return v
+}
+
+// exceeds reports whether the JSON of v is longer than about limit bytes,
+// without making it: values may refer to one text many times.
+func exceeds(v any, limit int) bool { return !fits(v, &limit) }
+
+func fits(v any, left *int) bool {
+	*left -= 8
+	switch v := v.(type) {
+	case string:
+		*left -= len(v)
+	case []any:
+		for _, e := range v {
+			if *left < 0 || !fits(e, left) {
+				return false
+			}
+		}
+	case map[string]any:
+		for k, e := range v {
+			if *left -= len(k); *left < 0 || !fits(e, left) {
+				return false
+			}
+		}
+	case map[any][]any:
+		for _, e := range v {
+			if *left < 0 || !fits(e, left) {
+				return false
+			}
+		}
+	case []string:
+		for _, e := range v {
+			*left -= len(e) + 4
+		}
+	case []int:
+		*left -= 20 * len(v)
+	}
+	return *left >= 0
+}
+
+func toText(args ...any) (any, error) { return render(args[0]) }
+
+func toJSON(args ...any) (any, error) {
+	s, ok := args[0].(string)
+	if !ok {
+		return render(args[0])
+	}
+	if len(s) > maxText {
+		return nil, errText
+	}
+	out, err := render([]any{s})
+	return strings.TrimSuffix(strings.TrimPrefix(out, "["), "]"), err
+}
+
+func join(args ...any) (any, error) {
+	separator := ""
+	if len(args) > 1 {
+		separator, _ = args[1].(string)
+	}
+	var items []string
+	switch list := args[0].(type) {
+	case []string:
+		items = list
+	case []any:
+		items = make([]string, len(list))
+		for i, v := range list {
+			s, ok := v.(string)
+			if !ok {
+				return nil, fmt.Errorf("join takes a list of texts, and item %d is %T", i, v)
+			}
+			items[i] = s
+		}
+	default:
+		return nil, fmt.Errorf("join takes a list of texts, not %T", args[0])
+	}
+	size := len(separator) * len(items)
+	for _, s := range items {
+		if size += len(s); size > maxText {
+			return nil, errText
+		}
+	}
+	return strings.Join(items, separator), nil
+}
+
+func replace(args ...any) (any, error) {
+	s, ok1 := args[0].(string)
+	old, ok2 := args[1].(string)
+	with, ok3 := args[2].(string)
+	if !ok1 || !ok2 || !ok3 {
+		return nil, errors.New("replace takes three texts")
+	}
+	if grow := len(with) - len(old); grow > 0 && strings.Count(s, old) > (maxText-len(s))/grow {
+		return nil, errText
+	}
+	return strings.ReplaceAll(s, old, with), nil
+}
+
+func keys(args ...any) (any, error) {
+	m, ok := args[0].(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("keys takes a mapping, not %T", args[0])
+	}
+	out := make([]any, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+func toInt(args ...any) (any, error) {
+	switch v := args[0].(type) {
+	case int:
+		return v, nil
+	case float64:
+		if math.Abs(v) < 1<<53 {
+			return int(v), nil
+		}
+	case string:
+		if n, err := strconv.Atoi(strings.TrimSpace(v)); err == nil {
+			return n, nil
+		}
+	}
+	return nil, errors.New("int takes a number, or a text that is a whole number")
+}
+
+func toFloat(args ...any) (any, error) {
+	switch v := args[0].(type) {
+	case int:
+		return float64(v), nil
+	case float64:
+		return v, nil
+	case string:
+		if f, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return f, nil
+		}
+	}
+	return nil, errors.New("float takes a number, or a text that is one")
+}
