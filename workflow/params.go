@@ -49,9 +49,9 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 		}
 		param.Description = p.text(f.get("description"), "description")
 		if t := f.get("type"); t != nil && !isNull(t) {
-			before := len(p.errs)
+			before := p.failures
 			param.Type = p.text(t, "type")
-			if len(p.errs) == before && !slices.Contains(paramTypes, param.Type) {
+			if p.failures == before && !slices.Contains(paramTypes, param.Type) {
 				hint := p.suggester.didYouMean(param.Type, paramTypes)
 				if hint == "" {
 					hint = "known are " + list(paramTypes)

@@ -30,27 +30,38 @@ type reader struct {
 	src       source
 	opts      Options
 	errs      Errors
+	failures  int // errors found, of which errs holds the first maxErrors
 	suggester suggester
 	scope     *scope
 	agents    map[string]error
 }
 
+// maxErrors is more than anyone reads; it bounds what a hostile file can make.
+const maxErrors = 1000
+
 // Parse reads a workflow file. The name is only used in messages. When anything
-// is wrong it returns nil and an error of type [Errors] with all problems.
+// is wrong it returns nil and an error of type [Errors] with all problems
+// (after a thousand, the rest is only counted).
 func Parse(file string, data []byte, opts Options) (*Workflow, error) {
 	p := &reader{file: file, opts: opts, suggester: suggester{budget: 200_000}, agents: map[string]error{}}
 	var w *Workflow
 	if root := p.load(data); root != nil {
 		w = p.workflow(root)
 	}
-	if len(p.errs) > 0 {
+	if p.failures > 0 {
 		p.errs.sort()
+		if more := p.failures - len(p.errs); more > 0 {
+			p.errs = append(p.errs, &Error{File: file, Message: plural(more, "more problem") + " not shown"})
+		}
 		return nil, p.errs
 	}
 	return w, nil
 }
 
 func (p *reader) add(e *Error) {
+	if p.failures++; p.failures > maxErrors {
+		return
+	}
 	e.File, e.Message, e.Hint = p.file, clean(e.Message), clean(e.Hint) // names from the file may hold anything
 	if end := len(p.src.text); e.Line > 1 && e.Line > p.src.lineOf(end) {
 		e.Line, e.Column = p.src.position(end) // the loader counts a line more where a file just stops
@@ -256,10 +267,10 @@ func (p *reader) text(n *yaml.Node, key string) string {
 
 // plain reads a text that may hold no expression and is not empty.
 func (p *reader) plain(n *yaml.Node, key string) string {
-	before := len(p.errs)
+	before := p.failures
 	s := p.text(n, key)
 	switch {
-	case len(p.errs) > before:
+	case p.failures > before:
 	case strings.TrimSpace(s) == "":
 		p.fail(n, nil, "", "%s is empty", key)
 	case strings.Contains(s, exprOpen):

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxFileBytes  = 8 << 20
+	maxFileBytes  = 4 << 20
 	maxDepth      = 64      // nesting of the file
 	maxAliasNodes = 100_000 // what all aliases together may stand for
 )

@@ -65,9 +65,9 @@ func (p *reader) drafts(n *yaml.Node) ([]draft, map[string]*yaml.Node) {
 		case id == nil || isNull(id):
 			p.fail(at, nil, "", "the step has no id")
 		default:
-			before := len(p.errs)
+			before := p.failures
 			d.ID = p.text(id, "id")
-			if len(p.errs) == before && !validID(d.ID) {
+			if p.failures == before && !validID(d.ID) {
 				p.fail(id, nil, "use letters, digits, - and _, and begin with a letter", "bad step id %s", quote(d.ID))
 			}
 		}
@@ -187,10 +187,10 @@ func (p *reader) dependencies(d *draft, ids map[string]*yaml.Node) {
 	seen := make(map[string]bool, len(n.Content))
 	for _, c := range n.Content {
 		c = follow(c)
-		before := len(p.errs)
+		before := p.failures
 		id := p.text(c, "a dependency")
 		switch {
-		case len(p.errs) > before || seen[id]:
+		case p.failures > before || seen[id]:
 			continue
 		case id == d.ID && id != "":
 			p.fail(c, ErrCycle, "", "step %s depends on itself", quote(id))
@@ -222,9 +222,9 @@ func (p *reader) imply(d *draft) {
 // template reads a text with expressions and reports what is wrong with them.
 // It returns nil when n is not a text.
 func (p *reader) template(d *draft, n *yaml.Node, what string) *Template {
-	before := len(p.errs)
+	before := p.failures
 	source := p.text(n, what)
-	if len(p.errs) > before {
+	if p.failures > before {
 		return nil
 	}
 	if strings.TrimSpace(source) == "" {
@@ -233,12 +233,12 @@ func (p *reader) template(d *draft, n *yaml.Node, what string) *Template {
 	}
 	parts, unclosed := cut(source)
 	t := &Template{source: source, parts: parts}
-	fail := func(at int, message, hint string) {
+	fail := func(at int, err error, message, hint string) {
 		line, column := p.src.inside(n, at)
-		p.add(&Error{Line: line, Column: column, Message: message, Hint: hint, Err: ErrExpression})
+		p.add(&Error{Line: line, Column: column, Message: message, Hint: hint, Err: err})
 	}
 	if unclosed >= 0 {
-		fail(unclosed, "${{ is never closed", "end the expression with }}, or write $${{ for the characters themselves")
+		fail(unclosed, ErrExpression, "${{ is never closed", "end the expression with }}, or write $${{ for the characters themselves")
 	}
 	exprs := 0
 	for i := range parts {
@@ -247,7 +247,7 @@ func (p *reader) template(d *draft, n *yaml.Node, what string) *Template {
 			continue
 		}
 		if exprs++; exprs > maxExprsPerText {
-			fail(part.at, fmt.Sprintf("%s has more than %d expressions", what, maxExprsPerText), "")
+			fail(part.at, ErrExpression, fmt.Sprintf("%s has more than %d expressions", what, maxExprsPerText), "")
 			return t
 		}
 		part.expr = p.scope.compile(part.expr.source)
@@ -259,12 +259,11 @@ func (p *reader) template(d *draft, n *yaml.Node, what string) *Template {
 			if at == 0 { // begin at the first character that is not blank
 				at = skipBlanks(part.expr.source, 0)
 			}
-			fail(part.at+at, e.message, e.hint)
+			fail(part.at+at, ErrExpression, e.message, e.hint)
 		}
 		for _, r := range part.expr.refs {
 			if r.root == "steps" && r.name == d.ID {
-				fail(part.at+r.at, fmt.Sprintf("step %s uses its own result", quote(d.ID)), "")
-				p.errs[len(p.errs)-1].Err = ErrCycle
+				fail(part.at+r.at, ErrCycle, fmt.Sprintf("step %s uses its own result", quote(d.ID)), "")
 				break
 			}
 		}
