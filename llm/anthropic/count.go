@@ -1,0 +1,49 @@
+package anthropic
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/anthropics/anthropic-sdk-go/v2/option"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// CountTokens asks the service how many tokens the prompt of req has. The
+// count is free of charge, an estimate, and blind to prompt caching. Fields in
+// req.Extra do not count. Bedrock has no such service.
+func (c *Client) CountTokens(ctx context.Context, req *llm.Request) (int, error) {
+	if ctx.Err() != nil {
+		return 0, llm.ContextError(ctx)
+	}
+	o := newObject()
+	o.field("model", req.Model)
+	encodePrompt(o, req)
+	body, err := o.bytes()
+	if err != nil {
+		return 0, err
+	}
+	api, err := c.client(ctx)
+	if err != nil {
+		return 0, c.setupError(ctx, err)
+	}
+	var count struct {
+		InputTokens int `json:"input_tokens"`
+	}
+	var seen *http.Response
+	err = api.Post(ctx, "v1/messages/count_tokens", body, &count, c.callOptions(req, &seen)...)
+	c.observe(req, seen)
+	if err != nil {
+		return 0, c.callError(ctx, req, seen, err)
+	}
+	return count.InputTokens, nil
+}
+
+// callOptions are the SDK's options for one call.
+func (c *Client) callOptions(req *llm.Request, seen **http.Response) []option.RequestOption {
+	options := []option.RequestOption{capture(seen)}
+	if betas := c.betas(req); betas != "" {
+		options = append(options, option.WithHeader(betaHeader, betas))
+	}
+	return options
+}
