@@ -104,14 +104,14 @@ func (c *Client) explain(code llm.Code, status int, w serviceError, said string,
 
 // heed applies the x-should-retry header. There is no code for a service's
 // failure that is not worth a retry, so such a call counts as one that will
-// fail again.
+// fail again. A spending limit is what it is, whatever the header says.
 func heed(header string, code llm.Code) llm.Code {
 	switch {
 	case header == "false" && code == llm.CodeRateLimit:
 		return llm.CodeSpendLimit
 	case header == "false" && code.Transient():
 		return llm.CodeInvalid
-	case header == "true" && !code.Transient():
+	case header == "true" && code != llm.CodeSpendLimit && !code.Transient():
 		return llm.CodeServer
 	}
 	return code
