@@ -170,7 +170,9 @@ func TestNothingLeaks(t *testing.T) {
 			"event": respond(200, sse(evStart, `{"type":"error","error":{"type":"api_error","message":"refused: `+quote+`"}}`)),
 			"auth":  respond(401, apiError("authentication_error", "refused: "+quote, ""), "Content-Type", "application/json"),
 			"plain": respond(500, "refused: "+quote, "Content-Type", "text/plain"),
-			"net":   func(*http.Request) (*http.Response, error) { return nil, errors.New("sending " + testKey + " " + header) },
+			"net": func(*http.Request) (*http.Response, error) {
+				return nil, errors.New("sending " + testKey + " " + header)
+			},
 		}
 		for name, rt := range bodies {
 			c := testClient(t, rt, func(o *Options) {
