@@ -1,0 +1,99 @@
+package anthropic
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// TestDefaultClientOverTCP makes calls over a real connection, which must
+// serve the next call once an answer is whole.
+func TestDefaultClientOverTCP(t *testing.T) {
+	t.Parallel()
+	var connections atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := range strings.SplitAfterSeq(hello, "\n\n") {
+			_, _ = io.WriteString(w, event)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	c := testClient(t, nil, func(o *Options) { o.HTTPClient, o.BaseURL = nil, server.URL })
+	for range 5 {
+		if _, _, err := collect(c, t.Context(), testRequest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("5 calls in turn took %d connections, want 1", n)
+	}
+	const parallel = 100
+	for range 2 {
+		var wg sync.WaitGroup
+		for range parallel {
+			wg.Go(func() {
+				if resp, _, err := collect(c, t.Context(), testRequest()); err != nil || resp.Text() != "Hello there" {
+					t.Errorf("response %v, %v", resp, err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := connections.Load(); n > parallel {
+		t.Errorf("2 waves of %d calls took %d connections", parallel, n)
+	}
+}
+
+// TestDefaultClientFollowsNoRedirect: prompt and headers stay with the host
+// that was named.
+func TestDefaultClientFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	t.Cleanup(elsewhere.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(server.Close)
+	c := testClient(t, nil, func(o *Options) { o.HTTPClient, o.BaseURL = nil, server.URL })
+	if _, _, err := collect(c, t.Context(), testRequest()); err == nil || !strings.Contains(err.Error(), "redirects") {
+		t.Errorf("err = %v, want a word on the redirect", err)
+	}
+}
+
+func TestDefaultClientSpeaksHTTP2(t *testing.T) {
+	t.Parallel()
+	var proto atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proto.Store(int32(r.ProtoMajor))
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, hello)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client := newHTTPClient()
+	client.Transport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	client.Transport.(*http.Transport).TLSClientConfig.NextProtos = nil
+	c := testClient(t, nil, func(o *Options) { o.HTTPClient, o.BaseURL = client, server.URL })
+	if _, _, err := collect(c, t.Context(), testRequest()); err != nil || proto.Load() != 2 {
+		t.Errorf("HTTP/%d, err = %v; want HTTP/2", proto.Load(), err)
+	}
+	// Without the server's certificate the error says so.
+	c = testClient(t, nil, func(o *Options) { o.HTTPClient, o.BaseURL = nil, server.URL })
+	if _, _, err := collect(c, t.Context(), testRequest()); err == nil || !strings.Contains(err.Error(), "certificate of 127.0.0.1") {
+		t.Errorf("err = %v, want a word on the certificate", err)
+	}
+}
