@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+)
+
+const listFile = ".claude/claude.json"
+
+// entry is one agent of a claude.json.
+type entry struct {
+	name  string
+	file  string         // slash path relative to the .claude directory
+	extra map[string]any // all other keys
+}
+
+// list reads the "agents" of the place's claude.json, sorted by name. There
+// need not be one.
+func (p place) list() ([]entry, []Warning) {
+	shown := p.showList()
+	if _, err := os.Stat(shown); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
+	}
+	fsys, base, closeFS, err := p.within(listFile)
+	if err != nil {
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
+	}
+	defer closeFS()
+	data, err := readRegular(fsys, base)
+	if err != nil {
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
+	}
+	var config struct {
+		Agents map[string]map[string]any `json:"agents"`
+	}
+	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte(byteOrderMark)), &config); err != nil {
+		return nil, []Warning{{File: shown, Line: jsonLine(data, err), Message: "its agents cannot be read: " + err.Error(),
+			Hint: `the shape is {"agents": {"my-agent": {"file": "agents/my-agent.md"}}}`}}
+	}
+	var entries []entry
+	var warnings []Warning
+	for _, name := range slices.Sorted(maps.Keys(config.Agents)) {
+		keys := config.Agents[name]
+		file, _ := keys["file"].(string)
+		if name == "" || file == "" {
+			warnings = append(warnings, Warning{File: shown, Message: fmt.Sprintf("the agent %q names no file", name),
+				Hint: `add "file": "agents/my-agent.md"`})
+			continue
+		}
+		delete(keys, "file")
+		entries = append(entries, entry{name: name, file: filepath.ToSlash(file), extra: keys})
+	}
+	return entries, warnings
+}
+
+func (p place) showList() string { return filepath.Join(p.dir, filepath.FromSlash(listFile)) }
+
+// listed reads the file of one entry. The entry names the agent, whatever the
+// file says, and its keys go to the agent's Extra.
+func (p place) listed(e entry) (*Agent, []Warning) {
+	shown := filepath.Join(p.dir, ".claude", filepath.FromSlash(e.file))
+	refuse := func(err error) (*Agent, []Warning) {
+		return nil, []Warning{{File: p.showList(), Message: fmt.Sprintf("the file of agent %q, %s, cannot be read: %s", e.name, e.file, reason(err)),
+			Hint: "correct the path, which is relative to .claude"}}
+	}
+	if path.IsAbs(e.file) || filepath.IsAbs(e.file) {
+		return refuse(errors.New("it is not a relative path"))
+	}
+	rel, err := filepath.Rel(p.top, shown)
+	if err != nil || !filepath.IsLocal(rel) {
+		return refuse(errors.New("it leads out of " + p.top))
+	}
+	fsys, base, closeFS, err := p.within(path.Join(".claude", e.file))
+	if err != nil {
+		return refuse(err)
+	}
+	defer closeFS()
+	data, err := readRegular(fsys, base)
+	if err != nil {
+		return refuse(err)
+	}
+	a, warnings, err := parse(shown, data, e.name)
+	if err != nil {
+		return nil, append(warnings, asWarning(shown, err))
+	}
+	a.Name = e.name
+	for key, value := range e.extra {
+		if _, taken := a.Extra[key]; taken {
+			continue
+		}
+		if a.Extra == nil {
+			a.Extra = make(map[string]any)
+		}
+		a.Extra[key] = value
+	}
+	return a, warnings
+}
+
+// readRegular reads a file and nothing else: opening a pipe would wait for
+// its writer.
+func readRegular(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return readIn(fsys, name)
+}
+
+// jsonLine is the line of a JSON error; 0 if it has none.
+func jsonLine(data []byte, err error) int {
+	offset := int64(-1)
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		offset = e.Offset
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		offset = e.Offset
+	}
+	if offset < 0 {
+		return 0
+	}
+	return 1 + bytes.Count(data[:min(int(offset), len(data))], []byte("\n"))
+}

@@ -1,0 +1,342 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Parse reads one agent file. The name of the file is used in messages, as
+// the agent's Source and, if the file has no frontmatter, to name the agent;
+// nothing is opened.
+//
+// If the file is not an agent, the error is a [*NotAgentError] and the agent
+// is nil; warnings may come with either result. Parse never panics, whatever
+// the data.
+func Parse(file string, data []byte) (*Agent, []Warning, error) {
+	return parse(file, data, "")
+}
+
+// parse is Parse for a file that a list of agents calls entry: then the file
+// need not say its name and description itself.
+func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
+	p := parser{file: file}
+	f := split(data)
+	switch {
+	case f.found && !f.closed:
+		return p.refuse(1, "the frontmatter has no end", "close it with a line ---")
+	case f.indented:
+		return p.refuse(1, "there is white space before the frontmatter", "make --- the first line")
+	}
+	a := &Agent{Source: file, AllTools: true, Prompt: strings.TrimSpace(clean(data[f.bodyStart:]))}
+	if !f.found {
+		if a.Prompt == "" {
+			return p.refuse(0, "the file is empty", "write what the agent is to do, or remove the file")
+		}
+		a.Name = cmp.Or(entry, fileName(file))
+		if a.Name == "" {
+			return p.refuse(0, "neither the frontmatter nor the file has a name", "rename the file")
+		}
+		a.Description = summary(a.Prompt)
+		return a, p.warnings, nil
+	}
+	h, err := readHead(clean(data[f.headStart:f.headEnd]))
+	if err != nil {
+		line := 0
+		if e, ok := errors.AsType[*yamlError](err); ok {
+			line = e.line
+		}
+		return p.refuse(fileLine(line), "the frontmatter is not valid YAML: "+err.Error(), hintQuote)
+	}
+	p.fill(a, h)
+	if entry != "" {
+		a.Name = entry
+		if a.Description == "" {
+			a.Description = summary(a.Prompt)
+		}
+	}
+	switch {
+	case a.Name == "":
+		return p.refuse(1, "the frontmatter has no name", "add a line `name: my-agent`")
+	case a.Description == "":
+		return p.refuse(1, "the frontmatter has no description", "add a line `description: when to use the agent`")
+	case a.Prompt == "":
+		p.warn(0, "the agent has no prompt", "write it below the frontmatter")
+	}
+	return a, p.warnings, nil
+}
+
+// fileName is the name of the agent in a file without frontmatter.
+func fileName(file string) string {
+	base := path.Base(filepath.ToSlash(file))
+	if base == "." || base == "/" {
+		return ""
+	}
+	return strings.TrimSuffix(base, ".md")
+}
+
+const hintQuote = "put the value in quotes, or write it indented below `key: |`"
+
+// fileLine is the file's line of a line of its frontmatter; 0 stays unknown.
+func fileLine(line int) int {
+	if line == 0 {
+		return 0
+	}
+	return line + headLine - 1
+}
+
+// parser gathers the warnings of one file.
+type parser struct {
+	file     string
+	warnings []Warning
+}
+
+func (p *parser) warn(line int, message, hint string) {
+	p.warnings = append(p.warnings, Warning{File: p.file, Line: line, Message: message, Hint: hint})
+}
+
+func (p *parser) refuse(line int, message, hint string) (*Agent, []Warning, error) {
+	return nil, p.warnings, &NotAgentError{File: p.file, Line: line, Message: "not an agent: " + message, Hint: hint}
+}
+
+// fill sets the agent's fields from frontmatter.
+func (p *parser) fill(a *Agent, h *head) {
+	if h.broken != nil {
+		line, text := 0, h.broken.Error()
+		if e, ok := errors.AsType[*yamlError](h.broken); ok {
+			line = e.line
+		}
+		p.warn(fileLine(line), "the frontmatter is not valid YAML and was read as if its values were quoted: "+text,
+			"agents lint --fix quotes them")
+	}
+	last := make(map[string]int, len(h.fields))
+	for i, f := range h.fields {
+		last[f.key] = i
+	}
+	for i, f := range h.fields {
+		if f.key == "" {
+			p.warn(fileLine(f.line), "a key that is not text is ignored", "keys are plain words")
+			continue
+		}
+		if last[f.key] != i {
+			p.warn(fileLine(f.line), fmt.Sprintf("%s is given twice; the last one counts", f.key), "remove one")
+			continue
+		}
+		p.set(a, f)
+	}
+}
+
+func (p *parser) set(a *Agent, f field) {
+	switch f.key {
+	case "name":
+		a.Name = p.text(f)
+		if a.Name != "" && !plainName(a.Name) {
+			p.warn(fileLine(f.line), fmt.Sprintf("the name %q is not made of lowercase letters, digits and hyphens", a.Name),
+				"Claude Code may not accept it")
+		}
+	case "description":
+		a.Description = strings.TrimSpace(strings.ReplaceAll(p.text(f), `\n`, "\n"))
+		if c := f.value.LineComment; c != "" && f.value.Style == 0 {
+			p.warn(fileLine(f.line), "the description ends where a # starts a comment", "quote the value if the # belongs to it")
+		}
+	case "model":
+		a.Model = p.text(f)
+		if strings.EqualFold(a.Model, "inherit") {
+			a.Model = ""
+		}
+		if strings.ContainsAny(a.Model, " \t\n") {
+			p.warn(fileLine(f.line), fmt.Sprintf("the model %q holds white space", a.Model), "use an alias such as sonnet, or a model id")
+		}
+	case "effort":
+		switch effort := strings.ToLower(p.text(f)); effort {
+		case "", "low", "medium", "high", "xhigh", "max":
+			a.Effort = effort
+		default:
+			p.warn(fileLine(f.line), fmt.Sprintf("there is no effort %q", effort), "use low, medium, high, xhigh or max")
+		}
+	case "tools":
+		a.Tools, a.AllTools = p.tools(f)
+	case "disallowedTools":
+		a.DisallowedTools, _ = p.tools(f)
+	case "max_tokens":
+		n, err := strconv.Atoi(p.text(f))
+		if err != nil || n <= 0 {
+			p.warn(fileLine(f.line), "max_tokens is not a number above 0", "write for example `max_tokens: 4096`")
+			return
+		}
+		a.MaxTokens = n
+	case "cache":
+		switch strings.ToLower(p.text(f)) {
+		case "false", "no", "off":
+			a.NoCache = true
+		case "true", "yes", "on":
+		default:
+			p.warn(fileLine(f.line), "cache is neither true nor false", "write `cache: false` to keep answers out of the cache")
+		}
+	case "cache_ttl":
+		ttl, err := time.ParseDuration(p.text(f))
+		if err != nil || ttl <= 0 {
+			p.warn(fileLine(f.line), "cache_ttl is not a time span above 0", "write for example `cache_ttl: 12h`; `cache: false` turns the cache off")
+			return
+		}
+		a.CacheTTL = ttl
+	default:
+		p.extra(a, f)
+	}
+}
+
+func (p *parser) extra(a *Agent, f field) {
+	switch f.key {
+	case "tool", "allowed-tools", "allowed_tools", "allowedTools":
+		p.warn(fileLine(f.line), fmt.Sprintf("%s is ignored in an agent file", f.key), "the key is called tools")
+	case "disallowed-tools", "disallowed_tools":
+		p.warn(fileLine(f.line), fmt.Sprintf("%s is ignored in an agent file", f.key), "the key is called disallowedTools")
+	}
+	var value any
+	if err := f.value.Decode(&value); err != nil {
+		p.warn(fileLine(f.line), fmt.Sprintf("the value of %s cannot be read and is ignored", f.key), "check it for keys given twice")
+		return
+	}
+	if a.Extra == nil {
+		a.Extra = make(map[string]any)
+	}
+	a.Extra[f.key] = value
+}
+
+// text is a scalar as it is written, without surrounding white space; empty
+// if it is null or no scalar.
+func (p *parser) text(f field) string {
+	if f.value.Kind != yaml.ScalarNode {
+		p.warn(fileLine(f.line), fmt.Sprintf("%s is a list or a map and is ignored", f.key), "write it as text on one line")
+		return ""
+	}
+	switch f.value.ShortTag() {
+	case "!!null":
+		return ""
+	case "!!str":
+	default:
+		if f.key == "name" || f.key == "description" {
+			p.warn(fileLine(f.line), fmt.Sprintf("%s is not text to YAML", f.key), "put it in quotes, or Claude Code skips the file")
+		}
+	}
+	return strings.TrimSpace(f.value.Value)
+}
+
+// tools reads a list of tools: a comma-separated string, or a YAML list of
+// such strings. The star stands for all.
+func (p *parser) tools(f field) (tools []string, all bool) {
+	switch f.value.Kind {
+	case yaml.ScalarNode:
+		if f.value.ShortTag() == "!!null" {
+			p.warn(fileLine(f.line), f.key+" is empty, which means no tools", "remove the line, or name the tools")
+			return nil, false
+		}
+		tools = splitTools(f.value.Value)
+	case yaml.SequenceNode:
+		for _, item := range f.value.Content {
+			if item.Kind == yaml.AliasNode {
+				item = item.Alias
+			}
+			if item.Kind != yaml.ScalarNode {
+				p.warn(fileLine(item.Line), f.key+" holds something that is not the name of a tool; it is ignored", "")
+				continue
+			}
+			tools = append(tools, splitTools(item.Value)...)
+		}
+	default:
+		p.warn(fileLine(f.line), f.key+" is a map, which means no tools", "write `tools: Read, Grep`")
+		return nil, false
+	}
+	for _, t := range tools {
+		if t == "*" {
+			return nil, true
+		}
+	}
+	return tools, false
+}
+
+// splitTools splits at the commas that are not inside parentheses:
+// "Read, Agent(a,b)" are two tools. A list that lost its meaning because its
+// line had to be quoted ("[Read, Grep]") is still a list.
+func splitTools(s string) []string {
+	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+	}
+	var tools []string
+	depth, start := 0, 0
+	add := func(tool string) {
+		if tool = strings.Trim(tool, " \t\r\n\"'"); tool != "" {
+			tools = append(tools, tool)
+		}
+	}
+	for i, r := range s {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth = max(0, depth-1)
+		case r == ',' && depth == 0:
+			add(s[start:i])
+			start = i + 1
+		}
+	}
+	add(s[start:])
+	return tools
+}
+
+// plainName reports whether Claude Code takes name as it is.
+func plainName(name string) bool {
+	for i, r := range name {
+		if !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' && i > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxSummary bounds, in bytes, the description made of a first sentence.
+const maxSummary = 200
+
+// summary is the first heading of a Markdown text or, if it has none, its
+// first sentence.
+func summary(text string) string {
+	fenced, first := false, ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "```") || strings.HasPrefix(line, "~~~") {
+			fenced = !fenced
+			continue
+		}
+		if fenced || line == "" {
+			continue
+		}
+		marks := len(line) - len(strings.TrimLeft(line, "#"))
+		if rest := line[marks:]; marks >= 1 && marks <= 6 && strings.HasPrefix(rest, " ") {
+			if title := strings.Trim(rest, " #"); title != "" {
+				return title
+			}
+		}
+		if first == "" {
+			first = line
+		}
+	}
+	if end := strings.Index(first, ". "); end >= 0 {
+		first = first[:end+1]
+	}
+	if len(first) > maxSummary {
+		cut := strings.ToValidUTF8(first[:maxSummary], "")
+		first = cut[:max(strings.LastIndexByte(cut, ' '), 0)] + "…"
+	}
+	if first == "" {
+		return "an agent without a description"
+	}
+	return first
+}
