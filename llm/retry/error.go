@@ -1,0 +1,69 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// attemptsError is the last attempt's error with the number of attempts.
+type attemptsError struct {
+	attempts int
+	err      error
+}
+
+func (e *attemptsError) Error() string { return e.err.Error() }
+func (e *attemptsError) Unwrap() error { return e.err }
+
+// Attempts is the number of attempts made. The layer that records calls asks
+// for it by this method, since layers do not import each other.
+func (e *attemptsError) Attempts() int { return e.attempts }
+
+// noneLeft is the reason of a call that used all its attempts.
+const noneLeft = "no attempt is left"
+
+// gaveUp is the error of a call after its n-th and last attempt failed with
+// err. It keeps what err tells, and its code.
+func gaveUp(n int, reason string, err error) error {
+	out := describe(err)
+	switch {
+	case n == 1 && reason == noneLeft:
+		return err // retries are off, so there is nothing to add
+	case reason == "":
+		out.Message = fmt.Sprintf("attempt %d: %s", n, out.Message)
+	default:
+		out.Message = fmt.Sprintf("%s; not tried again after %s: %s", out.Message, attempts(n), reason)
+	}
+	out.Err = &attemptsError{attempts: n, err: err}
+	return out
+}
+
+// interrupted is the error of a call whose context ended while it waited to
+// be tried again after err.
+func interrupted(ctx context.Context, n int, err error) error {
+	out := llm.ContextError(ctx)
+	out.Message = fmt.Sprintf("%s while it waited to be tried again after %s: %s", out.Message, attempts(n), describe(err).Message)
+	out.Err = &attemptsError{attempts: n, err: errors.Join(out.Err, err)}
+	return out
+}
+
+// describe is a copy of the error in err's chain, or a new one.
+func describe(err error) *llm.Error {
+	out := llm.NewError(llm.CodeOf(err), err.Error(), nil)
+	if e, ok := errors.AsType[*llm.Error](err); ok {
+		*out = *e
+		if out.Message == "" && e.Err != nil {
+			out.Message = e.Err.Error()
+		}
+	}
+	return out
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
+}
