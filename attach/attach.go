@@ -1,0 +1,259 @@
+// Package attach reads the files that a task is given and writes them into its
+// prompt.
+//
+// Files are named by glob patterns, with ** for any number of folders, and are
+// found in one folder, which nothing can lead out of:
+//
+//	dir, err := attach.Open(".")
+//	…
+//	files, err := dir.Read(ctx, []string{"src/**/*.go"}, attach.Limits{})
+//	prompt := task + "\n\n" + attach.Text(files)
+//
+// The same files always give the same text, sorted by path, so that the call's
+// key changes exactly if a file does.
+package attach
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// File is one file's contents.
+type File struct {
+	Path    string // relative to the folder, with forward slashes
+	Content string
+}
+
+// Limits bound what one task may be given. Zero fields have defaults.
+type Limits struct {
+	Files int   // most files; 0 means 2,000
+	Bytes int64 // most bytes of all files together; 0 means 8 MiB, about two million tokens
+}
+
+const (
+	defaultFiles = 2_000
+	defaultBytes = 8 << 20
+)
+
+// ErrNoMatch is the error of a pattern that names no file.
+var ErrNoMatch = errors.New("no such file")
+
+// Dir is the folder that files are read from. It is safe for concurrent use.
+type Dir struct {
+	root *os.Root
+	path string // absolute
+}
+
+// Open opens a folder. Close it when done.
+func Open(dir string) (*Dir, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening folder %s: %w", dir, err)
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, fmt.Errorf("opening folder %s: %w", dir, err)
+	}
+	return &Dir{root: root, path: abs}, nil
+}
+
+// Close closes the folder.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Read reads the files that the patterns name, each once, sorted by path. A
+// pattern is a path or a glob, relative to the folder or absolute within it.
+//
+// A pattern that names no file is an error (it matches [ErrNoMatch]), since a
+// task without the file it is about is money spent for nothing; so is a file
+// that is not text, if it was named without a glob. Files that a glob finds
+// and that are not text are left out, and so is what lies in .git and
+// node_modules, unless the pattern names them.
+func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]File, error) {
+	most := int64(defaultBytes)
+	if limits.Bytes > 0 {
+		most = limits.Bytes
+	}
+	names, err := d.find(ctx, patterns, limits)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]File, 0, len(names))
+	left := most
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if err := ctx.Err(); err != nil {
+			return nil, llm.ContextError(ctx)
+		}
+		content, err := d.readFile(name, left)
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(content)) > left {
+			return nil, fmt.Errorf("reading %s: the files are larger than %d MiB together; name fewer", name, most>>20)
+		}
+		if !isText(content) {
+			if names[name] {
+				return nil, fmt.Errorf("reading %s: it is not a text file", name)
+			}
+			continue
+		}
+		left -= int64(len(content))
+		files = append(files, File{Path: name, Content: string(content)})
+	}
+	if len(files) == 0 && len(patterns) > 0 {
+		return nil, fmt.Errorf("reading %s in %s: %w that is text", strings.Join(patterns, ", "), d.path, ErrNoMatch)
+	}
+	return files, nil
+}
+
+// Check reports whether Read would find a file for every pattern, without
+// reading any.
+func (d *Dir) Check(ctx context.Context, patterns []string) error {
+	_, err := d.find(ctx, patterns, Limits{})
+	return err
+}
+
+// find lists the files that the patterns name; the value says whether the file
+// was named without a glob.
+func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[string]bool, error) {
+	most := defaultFiles
+	if limits.Files > 0 {
+		most = limits.Files
+	}
+	names := map[string]bool{}
+	for _, given := range patterns {
+		pattern, err := d.relative(given)
+		if err != nil {
+			return nil, err
+		}
+		found := 0
+		visit := func(name string, entry fs.DirEntry) error {
+			if err := ctx.Err(); err != nil {
+				return llm.ContextError(ctx)
+			}
+			if entry.IsDir() || ignored(name, pattern) {
+				return nil
+			}
+			found++
+			names[name] = names[name] || name == pattern
+			if len(names) > most {
+				return fmt.Errorf("reading %s: more than %d files; name fewer", given, most)
+			}
+			return nil
+		}
+		if err := d.glob(pattern, visit); err != nil {
+			return nil, err
+		}
+		if found == 0 {
+			return nil, fmt.Errorf("reading %s in %s: %w", given, d.path, ErrNoMatch)
+		}
+	}
+	return names, nil
+}
+
+func (d *Dir) glob(pattern string, visit func(string, fs.DirEntry) error) error {
+	// A file whose name holds glob characters is found by its plain name.
+	if info, err := d.root.Stat(pattern); err == nil {
+		if info.IsDir() {
+			return fmt.Errorf("reading %s: it is a folder; write %s for all files in it", pattern, path.Join(pattern, "**"))
+		}
+		return visit(pattern, fs.FileInfoToDirEntry(info))
+	}
+	if !doublestar.ValidatePattern(pattern) {
+		return fmt.Errorf("reading %s: bad pattern (an unclosed [ or {)", pattern)
+	}
+	return doublestar.GlobWalk(d.root.FS(), pattern, visit, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
+}
+
+// relative is the pattern relative to the folder, with forward slashes.
+func (d *Dir) relative(pattern string) (string, error) {
+	rel := pattern
+	if filepath.IsAbs(pattern) {
+		var err error
+		if rel, err = filepath.Rel(d.path, pattern); err != nil {
+			return "", fmt.Errorf("reading %s: %w", pattern, err)
+		}
+	}
+	rel = path.Clean(filepath.ToSlash(rel))
+	if !filepath.IsLocal(filepath.FromSlash(rel)) {
+		return "", fmt.Errorf("reading %s: it lies outside %s; start from a folder that holds it", pattern, d.path)
+	}
+	return rel, nil
+}
+
+func (d *Dir) readFile(name string, most int64) ([]byte, error) {
+	f, err := d.root.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("reading %s: it is not a regular file", name)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return content, nil
+}
+
+// ReadAll reads one stream, such as the standard input, as a file of the given
+// name.
+func ReadAll(r io.Reader, name string, limits Limits) (File, error) {
+	most := int64(defaultBytes)
+	if limits.Bytes > 0 {
+		most = limits.Bytes
+	}
+	content, err := io.ReadAll(io.LimitReader(r, most+1))
+	switch {
+	case err != nil:
+		return File{}, fmt.Errorf("reading %s: %w", name, err)
+	case int64(len(content)) > most:
+		return File{}, fmt.Errorf("reading %s: it is larger than %d MiB", name, most>>20)
+	case !isText(content):
+		return File{}, fmt.Errorf("reading %s: it is not text", name)
+	}
+	return File{Path: name, Content: string(content)}, nil
+}
+
+// Text is the files as they stand in a prompt: each fenced and labelled with
+// its path.
+func Text(files []File) string {
+	parts := make([]string, len(files))
+	for i, f := range files {
+		parts[i] = llm.Fence("file", "path", f.Path, f.Content)
+	}
+	return strings.Join(parts, "\n\n")
+}
+
+// ignored reports whether a file lies in a folder that nobody means by a glob.
+func ignored(name, pattern string) bool {
+	for _, dir := range []string{".git", "node_modules"} {
+		if within(name, dir) && !within(pattern, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(name, dir string) bool {
+	return slices.Contains(strings.Split(path.Dir(name), "/"), dir)
+}
+
+// isText tells text as git does: no NUL among the first 8,000 bytes.
+func isText(content []byte) bool {
+	return bytes.IndexByte(content[:min(len(content), 8_000)], 0) < 0
+}
