@@ -1,0 +1,227 @@
+// Package config finds the settings of claude-force and says where each came
+// from.
+//
+// A setting is given, in order of growing strength, by its default, the user's
+// claude-force.yaml (in the user's configuration folder), the project's
+// claude-force.yaml (in the working directory or the nearest folder above it),
+// an environment variable, and a command-line flag:
+//
+//	cfg, err := config.Load(config.Sources{Dir: ".", UserDir: dir, Getenv: os.Getenv})
+//	err = cfg.Set("jobs", "20", "--jobs")
+//
+// A project's file comes with the project, so it may set nothing that decides
+// where the user's key and prompts go, what is run on the user's machine, or
+// where files are written. Credentials are not settings: they are read from the
+// environment by the provider and never from a file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// FileName is the name of the configuration file, of the project's and of the
+// user's.
+const FileName = "claude-force.yaml"
+
+// Config is all settings. Values come from [Load].
+type Config struct {
+	Model     string        // for agents that name none: an alias or an id
+	MaxTokens int           // most output tokens of a call
+	Jobs      int           // most calls in flight at once
+	Timeout   time.Duration // longest time for one task, its retries included; 0 means none
+	DataDir   string        // folder of the store, absolute
+
+	Backend   string // anthropic, bedrock or vertex
+	BaseURL   string // root of the API; empty means the backend's own
+	Region    string // for bedrock and vertex
+	ProjectID string // for vertex
+
+	Cache Cache
+
+	origins map[string]string
+}
+
+// Cache is the settings of the response cache.
+type Cache struct {
+	Enabled       bool
+	TTL           time.Duration            // how long an answer is kept
+	MaxBytes      int64                    // size of the store at which the oldest answers go
+	ExcludeAgents []string                 // agents whose answers are not kept
+	AgentTTL      map[string]time.Duration // per agent, instead of TTL
+	EncryptionKey string                   // env:NAME, file:PATH or command:…; empty means no encryption
+}
+
+// Sources says where settings are read from.
+type Sources struct {
+	Dir     string                   // where to begin looking for the project's file; empty for the working directory
+	UserDir string                   // the user's configuration folder for this program; empty for none
+	Home    string                   // the user's home, for the default data folder and as the end of the search; may be empty
+	Getenv  func(name string) string // nil for no environment
+}
+
+// Error is one problem in a file or variable. Its text is
+// "file:line: message (hint)".
+type Error struct {
+	File    string // a path, a variable's name or a flag
+	Line    int    // from 1; 0 if there is none
+	Message string
+	Hint    string // may be empty
+}
+
+func (e *Error) Error() string {
+	var sb strings.Builder
+	sb.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&sb, ":%d", e.Line)
+	}
+	sb.WriteString(": " + e.Message)
+	if e.Hint != "" {
+		sb.WriteString(" (" + e.Hint + ")")
+	}
+	return sb.String()
+}
+
+// Load reads all sources. The error joins one [Error] for everything that is
+// wrong in them.
+func Load(src Sources) (*Config, error) {
+	getenv := src.Getenv
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	cfg := defaults(src, getenv)
+	var errs []error
+	if src.UserDir != "" {
+		errs = append(errs, cfg.readFile(filepath.Join(src.UserDir, FileName), false))
+	}
+	project, err := findProject(src)
+	errs = append(errs, err)
+	if project != "" && filepath.Dir(project) != src.UserDir {
+		errs = append(errs, cfg.readFile(project, true))
+	}
+	for _, s := range settings {
+		if value := getenv(s.env); s.env != "" && value != "" {
+			errs = append(errs, cfg.Set(s.name, value, s.env))
+		}
+	}
+	return cfg, errors.Join(errs...)
+}
+
+func defaults(src Sources, getenv func(string) string) *Config {
+	cfg := &Config{
+		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute,
+		Cache: Cache{
+			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,
+			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
+		},
+		origins: map[string]string{},
+	}
+	switch data := getenv("XDG_DATA_HOME"); {
+	case filepath.IsAbs(data):
+		cfg.DataDir = filepath.Join(data, "claude-force")
+	case src.Home != "":
+		cfg.DataDir = filepath.Join(src.Home, ".local", "share", "claude-force")
+	}
+	return cfg
+}
+
+// findProject is the path of the nearest configuration file, from the working
+// directory up to the root of its repository. Outside a repository only the
+// working directory counts, so that nobody else's file in /tmp is picked up.
+func findProject(src Sources) (string, error) {
+	start, err := filepath.Abs(src.Dir)
+	if err != nil {
+		return "", fmt.Errorf("finding %s: %w", FileName, err)
+	}
+	nearest := ""
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if path := filepath.Join(dir, FileName); nearest == "" && isFile(path) {
+			nearest = path
+			if dir == start {
+				return nearest, nil
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+			return nearest, nil
+		}
+		if dir == filepath.Dir(dir) || dir == src.Home {
+			return "", nil
+		}
+	}
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Set gives a setting a value written as text. The origin is what
+// [Config.Origin] and errors name, such as a flag.
+func (c *Config) Set(name, value, origin string) error {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: "known are " + strings.Join(Names(), ", ")}
+	}
+	if err := settings[i].set(c, value); errors.Is(err, errRedacted) {
+		return &Error{File: origin, Message: name + ": the value " + err.Error()}
+	} else if err != nil {
+		return &Error{File: origin, Message: fmt.Sprintf("%s: %q %v", name, value, err)}
+	}
+	c.origins[name] = origin
+	return nil
+}
+
+// Origin says where a setting's value came from: "default", a path with a line,
+// a variable's name or a flag.
+func (c *Config) Origin(name string) string {
+	if origin, ok := c.origins[name]; ok {
+		return origin
+	}
+	return "default"
+}
+
+// Value is a setting's value as text, as [Config.Set] takes it.
+func (c *Config) Value(name string) string {
+	for _, s := range settings {
+		if s.name == name {
+			return s.get(c)
+		}
+	}
+	return ""
+}
+
+// Names lists the settings in the order of the documentation.
+func Names() []string {
+	names := make([]string, len(settings))
+	for i, s := range settings {
+		names[i] = s.name
+	}
+	return names
+}
+
+// About is one sentence on a setting, and the variable that sets it, if any.
+func About(name string) (about, env string) {
+	for _, s := range settings {
+		if s.name == name {
+			return s.about, s.env
+		}
+	}
+	return "", ""
+}
+
+func (c *Config) readFile(path string, project bool) error {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading configuration: %w", err)
+	}
+	return c.parse(path, data, project)
+}

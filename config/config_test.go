@@ -1,0 +1,165 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claude-force/claude-force/config"
+)
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOrderOfStrength(t *testing.T) {
+	home := t.TempDir()
+	user, project := filepath.Join(home, ".config"), filepath.Join(home, "project")
+	write(t, filepath.Join(user, config.FileName), "model: user\nmax_tokens: 1\njobs: 1\ntimeout: 1s\nbase_url: http://localhost:1\n")
+	write(t, filepath.Join(project, config.FileName), "max_tokens: 2\njobs: 2\ntimeout: 2s\n")
+	env := map[string]string{"CLAUDE_FORCE_JOBS": "3", "CLAUDE_FORCE_TIMEOUT": "3s"}
+	cfg, err := config.Load(config.Sources{Dir: project, UserDir: user, Home: home, Getenv: func(n string) string { return env[n] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Set("timeout", "4s", "--timeout"); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][2]string{}
+	for _, name := range []string{"model", "max_tokens", "jobs", "timeout", "base_url", "cache.ttl"} {
+		got[name] = [2]string{cfg.Value(name), cfg.Origin(name)}
+	}
+	want := map[string][2]string{
+		"model":      {"user", filepath.Join(user, config.FileName) + ":1"},
+		"base_url":   {"http://localhost:1", filepath.Join(user, config.FileName) + ":5"},
+		"max_tokens": {"2", filepath.Join(project, config.FileName) + ":1"},
+		"jobs":       {"3", "CLAUDE_FORCE_JOBS"},
+		"timeout":    {"4s", "--timeout"},
+		"cache.ttl":  {"24h", "default"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCacheSettings(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, config.FileName), `
+cache:
+  ttl_hours: 1
+  max_size: 1GiB
+  exclude_agents: [creative-writer, planner]
+  agent_ttl: {linter: 72h}
+`)
+	cfg, err := config.Load(config.Sources{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Cache{Enabled: true, TTL: time.Hour, MaxBytes: 1 << 30,
+		ExcludeAgents: []string{"creative-writer", "planner"}, AgentTTL: map[string]time.Duration{"linter": 72 * time.Hour}}
+	if diff := cmp.Diff(want, cfg.Cache); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryValueReadsBack(t *testing.T) {
+	cfg, err := config.Load(config.Sources{Dir: t.TempDir(), Home: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Cache.AgentTTL = map[string]time.Duration{"b": 90 * time.Minute, "a": time.Hour}
+	for _, name := range config.Names() {
+		value := cfg.Value(name)
+		if about, _ := config.About(name); about == "" {
+			t.Errorf("%s has no description", name)
+		}
+		if value == "" {
+			continue
+		}
+		if err := cfg.Set(name, value, "test"); err != nil {
+			t.Error(err)
+		}
+		if got := cfg.Value(name); got != value {
+			t.Errorf("%s was %q and reads back as %q", name, value, got)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	tests := map[string]struct{ file, want string }{
+		"unknown":        {"modle: haiku\n", `:1: unknown setting "modle" (known are model, `},
+		"bad number":     {"\njobs: many\n", `:2: jobs: "many" is not a whole number above 0`},
+		"bad duration":   {"timeout: 5\n", `:1: timeout: "5" is not a duration such as`},
+		"zero ttl":       {"cache: {ttl: 0s}\n", `:1: cache.ttl: "0s" must be above 0`},
+		"a list":         {"model: [a, b]\n", ":1: model does not take a list or mapping"},
+		"not a mapping":  {"- a\n", ":1: settings must be a mapping"},
+		"not YAML":       {"a: [\n", "not valid YAML"},
+		"credential":     {"api_key: sk-ant-secret\n", ":1: credentials are not read from files"},
+		"where keys go":  {"base_url: https://evil.example\n", ":1: base_url cannot be set by a project's file"},
+		"runs something": {"cache:\n  encryption_key: 'command:rm'\n", ":2: cache.encryption_key cannot be set by a project's file"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, config.FileName), tt.file)
+			_, err := config.Load(config.Sources{Dir: dir})
+			if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, config.FileName)) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v; want %s", err, tt.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "sk-ant-secret") {
+				t.Error("the error shows the credential")
+			}
+		})
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, config.FileName), "jobs: x\nnope: 1\n")
+	_, err := config.Load(config.Sources{Dir: dir, Getenv: func(n string) string {
+		return map[string]string{"CLAUDE_FORCE_CACHE_ENCRYPTION_KEY": "0123456789abcdef"}[n]
+	}})
+	for _, want := range []string{"jobs:", `"nope"`, "CLAUDE_FORCE_CACHE_ENCRYPTION_KEY: cache.encryption_key"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %s", err, want)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "0123456789abcdef") {
+		t.Error("the error shows the key")
+	}
+}
+
+func TestProjectFileAboveTheWorkingDirectory(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, config.FileName), "jobs: 7\n")
+	below := filepath.Join(root, "a", "b")
+	if err := os.MkdirAll(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	jobs := func() int {
+		cfg, err := config.Load(config.Sources{Dir: below})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg.Jobs
+	}
+	if got := jobs(); got != 10 {
+		t.Errorf("outside a repository a file above counted: jobs %d", got)
+	}
+	if err := os.Mkdir(filepath.Join(root, ".git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := jobs(); got != 7 {
+		t.Errorf("the repository's file did not count: jobs %d", got)
+	}
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// maxFileBytes bounds a configuration file; a real one has a few lines.
+const maxFileBytes = 1 << 20
+
+// parse reads a file's settings. Everything wrong in it is reported together.
+func (c *Config) parse(path string, data []byte, project bool) error {
+	if len(data) > maxFileBytes {
+		return &Error{File: path, Message: "the file is larger than 1 MiB", Hint: "it is not a configuration"}
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return &Error{File: path, Message: "it is not valid YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Hint: "see the line it names"}
+	}
+	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
+		return nil
+	}
+	f := file{config: c, path: path, project: project}
+	f.mapping(doc.Content[0], "")
+	return errors.Join(f.errs...)
+}
+
+type file struct {
+	config  *Config
+	path    string
+	project bool
+	errs    []error
+}
+
+func (f *file) fail(n *yaml.Node, hint, format string, args ...any) {
+	f.errs = append(f.errs, &Error{File: f.path, Line: n.Line, Message: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (f *file) mapping(n *yaml.Node, prefix string) {
+	if n.Kind != yaml.MappingNode {
+		f.fail(n, "write model: haiku", "settings must be a mapping")
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		name := prefix + key.Value
+		at := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+		switch {
+		case name == "cache" && value.Kind == yaml.MappingNode:
+			f.mapping(value, "cache.")
+		case name == "cache.ttl_hours":
+			f.set(key, value, "cache.ttl", value.Value+"h")
+		case strings.Contains(name, "api_key") || strings.Contains(name, "auth_token"):
+			f.fail(key, "set ANTHROPIC_API_KEY in the environment instead; if the file was shared, revoke the key", "credentials are not read from files")
+		case at < 0:
+			f.fail(key, "known are "+strings.Join(Names(), ", "), "unknown setting %q", name)
+		case f.project && settings[at].mine:
+			hint := "set it in the user's own " + FileName
+			if settings[at].env != "" {
+				hint += " or as " + settings[at].env
+			}
+			f.fail(key, hint, "%s cannot be set by a project's file", name)
+		default:
+			f.value(key, value, settings[at])
+		}
+	}
+}
+
+func (f *file) value(key, value *yaml.Node, s setting) {
+	switch {
+	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
+	case value.Kind == yaml.ScalarNode:
+		f.set(key, value, s.name, value.Value)
+	case value.Kind == yaml.SequenceNode && s.name == "cache.exclude_agents":
+		names := make([]string, len(value.Content))
+		for i, n := range value.Content {
+			names[i] = n.Value
+		}
+		f.set(key, value, s.name, strings.Join(names, ","))
+	case value.Kind == yaml.MappingNode && s.nested:
+		var entries []string
+		for i := 0; i+1 < len(value.Content); i += 2 {
+			entries = append(entries, value.Content[i].Value+"="+value.Content[i+1].Value)
+		}
+		f.set(key, value, s.name, strings.Join(entries, ","))
+	default:
+		f.fail(value, s.about, "%s does not take a list or mapping", s.name)
+	}
+}
+
+func (f *file) set(key, value *yaml.Node, name, text string) {
+	err := f.config.Set(name, text, fmt.Sprintf("%s:%d", f.path, value.Line))
+	if e, ok := errors.AsType[*Error](err); ok {
+		f.fail(key, e.Hint, "%s", e.Message)
+	}
+}

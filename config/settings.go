@@ -1,0 +1,210 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	units "github.com/docker/go-units"
+)
+
+// setting is one entry of the configuration. Every source gives values as text.
+type setting struct {
+	name   string // dotted path in the file
+	env    string // variable that sets it; may be empty
+	about  string
+	mine   bool // may not be set by a project's file
+	set    func(*Config, string) error
+	get    func(*Config) string
+	nested bool // a mapping in the file, given as a=1,b=2 elsewhere
+}
+
+var settings = []setting{
+	{
+		name: "model", env: "CLAUDE_FORCE_MODEL", about: "model for agents that name none: an alias or an id",
+		set: func(c *Config, v string) error { return text(&c.Model, v) },
+		get: func(c *Config) string { return c.Model },
+	}, {
+		name: "max_tokens", env: "CLAUDE_FORCE_MAX_TOKENS", about: "most output tokens of a call",
+		set: func(c *Config, v string) error { return count(&c.MaxTokens, v) },
+		get: func(c *Config) string { return strconv.Itoa(c.MaxTokens) },
+	}, {
+		name: "jobs", env: "CLAUDE_FORCE_JOBS", about: "most calls in flight at once",
+		set: func(c *Config, v string) error { return count(&c.Jobs, v) },
+		get: func(c *Config) string { return strconv.Itoa(c.Jobs) },
+	}, {
+		name: "timeout", env: "CLAUDE_FORCE_TIMEOUT", about: "longest time for one task, its retries included; 0 for none",
+		set: func(c *Config, v string) error { return duration(&c.Timeout, v) },
+		get: func(c *Config) string { return short(c.Timeout) },
+	}, {
+		name: "data_dir", env: "CLAUDE_FORCE_HOME", about: "folder of the store", mine: true,
+		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
+		get: func(c *Config) string { return c.DataDir },
+	}, {
+		name: "backend", about: "who serves Claude: anthropic, bedrock or vertex", mine: true,
+		set: func(c *Config, v string) error {
+			if !slices.Contains([]string{"anthropic", "bedrock", "vertex"}, v) {
+				return errors.New("is none of anthropic, bedrock, vertex")
+			}
+			c.Backend = v
+			return nil
+		},
+		get: func(c *Config) string { return c.Backend },
+	}, {
+		name: "base_url", env: "ANTHROPIC_BASE_URL", about: "root of the API; empty for the backend's own", mine: true,
+		set: func(c *Config, v string) error {
+			u, err := url.Parse(v)
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+				return errors.New("is not a URL such as https://api.anthropic.com")
+			}
+			c.BaseURL = v
+			return nil
+		},
+		get: func(c *Config) string { return c.BaseURL },
+	}, {
+		name: "region", about: "region of Bedrock or Vertex AI", mine: true,
+		set: func(c *Config, v string) error { return text(&c.Region, v) },
+		get: func(c *Config) string { return c.Region },
+	}, {
+		name: "project_id", about: "project of Vertex AI", mine: true,
+		set: func(c *Config, v string) error { return text(&c.ProjectID, v) },
+		get: func(c *Config) string { return c.ProjectID },
+	}, {
+		name: "cache.enabled", env: "CLAUDE_FORCE_CACHE", about: "whether answers are kept and found again",
+		set: func(c *Config, v string) (err error) {
+			if c.Cache.Enabled, err = strconv.ParseBool(v); err != nil {
+				return errors.New("is neither true nor false")
+			}
+			return nil
+		},
+		get: func(c *Config) string { return strconv.FormatBool(c.Cache.Enabled) },
+	}, {
+		name: "cache.ttl", env: "CLAUDE_FORCE_CACHE_TTL", about: "how long an answer is kept",
+		set: func(c *Config, v string) error { return period(&c.Cache.TTL, v) },
+		get: func(c *Config) string { return short(c.Cache.TTL) },
+	}, {
+		name: "cache.max_size", env: "CLAUDE_FORCE_CACHE_MAX_SIZE", about: "size at which the answers not used for longest go",
+		set: func(c *Config, v string) error {
+			n, err := units.RAMInBytes(v)
+			if err != nil || n <= 0 {
+				return errors.New("is not a size such as 256MiB")
+			}
+			c.Cache.MaxBytes = n
+			return nil
+		},
+		get: func(c *Config) string { return units.BytesSize(float64(c.Cache.MaxBytes)) },
+	}, {
+		name: "cache.exclude_agents", env: "CLAUDE_FORCE_CACHE_EXCLUDE_AGENTS", about: "agents whose answers are not kept",
+		set: func(c *Config, v string) error {
+			c.Cache.ExcludeAgents = nil
+			for name := range strings.SplitSeq(v, ",") {
+				if name = strings.TrimSpace(name); name != "" {
+					c.Cache.ExcludeAgents = append(c.Cache.ExcludeAgents, name)
+				}
+			}
+			return nil
+		},
+		get: func(c *Config) string { return strings.Join(c.Cache.ExcludeAgents, ",") },
+	}, {
+		name: "cache.agent_ttl", about: "how long the answers of single agents are kept", nested: true,
+		set: func(c *Config, v string) error {
+			ttls := map[string]time.Duration{}
+			for entry := range strings.SplitSeq(v, ",") {
+				name, value, ok := strings.Cut(entry, "=")
+				var ttl time.Duration
+				if !ok || period(&ttl, strings.TrimSpace(value)) != nil {
+					return errors.New("is not a list such as linter=72h,planner=1h")
+				}
+				ttls[strings.TrimSpace(name)] = ttl
+			}
+			c.Cache.AgentTTL = ttls
+			return nil
+		},
+		get: func(c *Config) string {
+			var entries []string
+			for _, name := range slices.Sorted(maps.Keys(c.Cache.AgentTTL)) {
+				entries = append(entries, name+"="+short(c.Cache.AgentTTL[name]))
+			}
+			return strings.Join(entries, ",")
+		},
+	}, {
+		name: "cache.encryption_key", env: "CLAUDE_FORCE_CACHE_ENCRYPTION_KEY", mine: true,
+		about: "where the key that encrypts the store is: env:NAME, file:PATH or command:…",
+		set: func(c *Config, v string) error {
+			kind, rest, _ := strings.Cut(v, ":")
+			if !slices.Contains([]string{"env", "file", "command"}, kind) || rest == "" {
+				c.Cache.EncryptionKey = ""
+				// The value may be the key itself, so it is not repeated.
+				return errRedacted
+			}
+			c.Cache.EncryptionKey = v
+			return nil
+		},
+		get: func(c *Config) string { return c.Cache.EncryptionKey },
+	},
+}
+
+var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
+
+func text(to *string, value string) error {
+	*to = value
+	return nil
+}
+
+func count(to *int, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n <= 0 {
+		return errors.New("is not a whole number above 0")
+	}
+	*to = n
+	return nil
+}
+
+func duration(to *time.Duration, value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		return errors.New("is not a duration such as 90s, 5m or 24h")
+	}
+	*to = d
+	return nil
+}
+
+func period(to *time.Duration, value string) error {
+	var d time.Duration
+	if err := duration(&d, value); err != nil {
+		return err
+	}
+	if d == 0 {
+		return errors.New("must be above 0; to keep nothing, set cache.enabled to false")
+	}
+	*to = d
+	return nil
+}
+
+func folder(to *string, value string) error {
+	abs, err := filepath.Abs(value)
+	if err != nil {
+		return fmt.Errorf("is not a folder: %w", err)
+	}
+	*to = abs
+	return nil
+}
+
+// short is a duration without the zero units that String writes.
+func short(d time.Duration) string {
+	s := d.String()
+	s, _ = strings.CutSuffix(s, "m0s")
+	if s != d.String() {
+		s += "m"
+		if cut, ok := strings.CutSuffix(s, "h0m"); ok {
+			s = cut + "h"
+		}
+	}
+	return s
+}
