@@ -1,0 +1,293 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// answer is what the simulated model says.
+type answer struct {
+	id           string
+	content      []content
+	stopReason   string
+	stopSequence *string
+	details      any // stop_details
+	output       int // tokens, those of thinking included
+	thought      int // tokens of thinking
+}
+
+// content is one block of an answer.
+type content struct {
+	Type      string          `json:"type"`
+	Text      string          `json:"text"`
+	Thinking  string          `json:"thinking"`
+	Signature string          `json:"signature"`
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Input     json.RawMessage `json:"input"`
+}
+
+// MarshalJSON writes the fields that a block of its type has, all of them and
+// no others.
+func (c content) MarshalJSON() ([]byte, error) {
+	switch c.Type {
+	case "thinking":
+		return json.Marshal(struct {
+			Type      string `json:"type"`
+			Thinking  string `json:"thinking"`
+			Signature string `json:"signature"`
+		}{c.Type, c.Thinking, c.Signature})
+	case "tool_use":
+		return json.Marshal(struct {
+			Type  string          `json:"type"`
+			ID    string          `json:"id"`
+			Name  string          `json:"name"`
+			Input json.RawMessage `json:"input"`
+		}{c.Type, c.ID, c.Name, c.Input})
+	}
+	return json.Marshal(struct {
+		Type      string `json:"type"`
+		Text      string `json:"text"`
+		Citations any    `json:"citations"`
+	}{c.Type, c.Text, nil})
+}
+
+// source gives what varies in an answer: all of it follows from the request.
+type source struct {
+	digest [sha256.Size]byte
+	rng    *rand.Rand
+}
+
+func newSource(body []byte) *source {
+	digest := sha256.Sum256(body)
+	seed := func(i int) uint64 { return binary.LittleEndian.Uint64(digest[i:]) }
+	return &source{digest, rand.New(rand.NewPCG(seed(0), seed(8)))}
+}
+
+// id makes an id as the API's: a prefix and 24 letters and digits.
+func (s *source) id(prefix string, n int) string {
+	sum := sha256.Sum256(fmt.Appendf(s.digest[:], "%s%d", prefix, n))
+	return prefix + "01" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:22])
+}
+
+// answer is the model's answer to a valid request.
+func (r *request) answer(body []byte) *answer {
+	src := newSource(body)
+	a := &answer{id: src.id("msg_", 0), stopReason: "end_turn"}
+	if *r.MaxTokens == 0 { // only fills the prompt cache
+		a.stopReason = "max_tokens"
+		return a
+	}
+	if t := r.Thinking; t != nil && (t.Type == "adaptive" || t.Type == "enabled") {
+		thought := content{Type: "thinking", Signature: src.id("sim", 1)}
+		if t.Display == "summarized" || t.Display == "" && !r.model.dense() {
+			thought.Thinking = "The task is: " + quote(r.task(), 120) + ". I look at what was given and answer."
+		}
+		a.content = append(a.content, thought)
+		a.thought = 20 + src.rng.IntN(60)
+	}
+	switch calls := r.toolCalls(src); {
+	case len(calls) > 0:
+		if !r.forced() {
+			a.content = append(a.content, content{Type: "text", Text: "Simulated: I call " + calls[0].Name + " for this."})
+		}
+		a.content = append(a.content, calls...)
+		a.stopReason = "tool_use"
+	case r.format() != nil:
+		a.content = append(a.content, content{Type: "text", Text: string(r.instance(r.format(), src))})
+	default:
+		a.content = append(a.content, content{Type: "text", Text: r.prose(src)})
+	}
+	a.limit(r)
+	return a
+}
+
+// limit ends the answer at a stop sequence or at max_tokens, and counts it.
+func (a *answer) limit(r *request) {
+	last := &a.content[len(a.content)-1]
+	if last.Type == "text" {
+		for _, stop := range r.StopSequences {
+			if i := strings.Index(last.Text, stop); stop != "" && i >= 0 {
+				last.Text = last.Text[:i]
+				a.stopReason, a.stopSequence = "stop_sequence", new(stop)
+			}
+		}
+	}
+	a.output = a.thought
+	for i := range a.content {
+		c := &a.content[i]
+		a.output += r.model.count(len(c.Text)+len(c.Input)) + 2
+	}
+	if over := a.output - *r.MaxTokens; over > 0 {
+		// Characters in proportion; a tool's input is never cut to invalid JSON here.
+		keep := max(0, len(last.Text)*(*r.MaxTokens)/a.output)
+		if last.Type == "text" {
+			last.Text = strings.ToValidUTF8(last.Text[:min(keep, len(last.Text))], "")
+		}
+		a.output, a.stopReason, a.stopSequence = *r.MaxTokens, "max_tokens", nil
+		a.thought = min(a.thought, a.output)
+	}
+}
+
+// last is the last message.
+func (r *request) last() *message { return &r.Messages[len(r.Messages)-1] }
+
+// said is the text of the last user message's blocks of text.
+func (r *request) said() string {
+	for i := len(r.Messages) - 1; i >= 0; i-- {
+		if m := &r.Messages[i]; m.Role == "user" {
+			var parts []string
+			for j := range m.Content {
+				if b := &m.Content[j]; b.Type == "text" {
+					parts = append(parts, b.Text)
+				}
+			}
+			if len(parts) > 0 {
+				return strings.Join(parts, "\n")
+			}
+		}
+	}
+	return ""
+}
+
+// task is the first line of what the user said.
+func (r *request) task() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(r.said()), "\n")
+	return line
+}
+
+// toolCalls are the calls the answer makes: of the tool that is forced, else of
+// those that the task names; none after results have come.
+func (r *request) toolCalls(src *source) []content {
+	if len(r.Tools) == 0 || r.ToolChoice != nil && r.ToolChoice.Type == "none" {
+		return nil
+	}
+	var calls []content
+	call := func(t *tool) {
+		if len(t.InputSchema) == 0 { // the service's own tools are not simulated
+			return
+		}
+		calls = append(calls, content{
+			Type: "tool_use", ID: src.id("toolu_", len(calls)), Name: t.Name, Input: r.instance(t.InputSchema, src),
+		})
+	}
+	if c := r.ToolChoice; c != nil && c.Type == "tool" {
+		for i := range r.Tools {
+			if r.Tools[i].Name == c.Name {
+				call(&r.Tools[i])
+			}
+		}
+		return calls
+	}
+	if len(r.results()) == 0 {
+		said := strings.ToLower(r.said())
+		for i := range r.Tools {
+			if strings.Contains(said, strings.ToLower(r.Tools[i].Name)) {
+				call(&r.Tools[i])
+			}
+		}
+	}
+	if len(calls) == 0 && r.ToolChoice != nil && r.ToolChoice.Type == "any" {
+		call(&r.Tools[0])
+	}
+	if r.ToolChoice != nil && r.ToolChoice.DisableParallel && len(calls) > 1 {
+		calls = calls[:1]
+	}
+	return calls
+}
+
+// results are the tools' results that the last message brings.
+func (r *request) results() []string {
+	var results []string
+	for i := range r.last().Content {
+		if b := &r.last().Content[i]; b.Type == "tool_result" {
+			results = append(results, b.text())
+		}
+	}
+	return results
+}
+
+// prose is an answer in words.
+func (r *request) prose(src *source) string {
+	var sb strings.Builder
+	fmt.Fprintf(&sb, "This is a simulated answer, not one of %s.\n\nTask: %s\n", r.model.name, quote(r.task(), 160))
+	said := r.said()
+	if results := r.results(); len(results) > 0 {
+		for _, result := range results {
+			fmt.Fprintf(&sb, "\nThe tool returned %s.", quote(firstLine(result), 160))
+		}
+		sb.WriteString("\n")
+	}
+	if files := elements(said, "file", "path"); len(files) > 0 {
+		fmt.Fprintf(&sb, "\nFiles given: %d\n", len(files))
+		for _, f := range files[:min(len(files), 10)] {
+			sb.WriteString("- " + observe(f) + "\n")
+		}
+	}
+	if steps := elements(said, "step", "id"); len(steps) > 0 {
+		sb.WriteString("\nEarlier steps:\n")
+		for _, s := range steps {
+			fmt.Fprintf(&sb, "- %s (%d words): %s\n", s.name, len(strings.Fields(s.text)), quote(gist(s.text), 120))
+		}
+	}
+	sb.WriteString("\nConclusion: " + conclude(src, topic(r.task())))
+	return sb.String()
+}
+
+// conclude makes a few sentences on a topic, more or fewer as the source says,
+// so that answers differ in length, time and cost as real ones do.
+func conclude(src *source, topic string) string {
+	sentences := []string{
+		"A real model would now explain %s in its own words.",
+		"What matters most about %s is stated first, details follow.",
+		"The material given is enough to say something about %s.",
+		"One risk with %s is to take an example for a rule.",
+		"A small test would show whether %s behaves as described.",
+		"For %s the simplest form that works is the best start.",
+		"Nothing in the request contradicts this view of %s.",
+		"Readers who know %s may skip the introduction.",
+		"The next step for %s is to try it on real input.",
+	}
+	src.rng.Shuffle(len(sentences), func(i, j int) { sentences[i], sentences[j] = sentences[j], sentences[i] })
+	var parts []string
+	for range 1 + src.rng.IntN(3) {
+		for _, s := range sentences[:2+src.rng.IntN(len(sentences)-2)] {
+			parts = append(parts, fmt.Sprintf(s, topic))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func quote(s string, width int) string {
+	s = strings.TrimSpace(s)
+	if runes := []rune(s); len(runes) > width {
+		s = strings.TrimSpace(string(runes[:width-1])) + "…"
+	}
+	return `"` + s + `"`
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+// gist is the line of an earlier step's answer that says most: its last.
+func gist(s string) string {
+	s = strings.TrimSpace(s)
+	line := s[strings.LastIndexByte(s, '\n')+1:]
+	return strings.TrimPrefix(line, "Conclusion: ")
+}
+
+// topic is the last words of a task.
+func topic(task string) string {
+	words := strings.Fields(strings.Trim(task, ".!?: "))
+	if len(words) == 0 {
+		return "this"
+	}
+	return strings.Join(words[max(0, len(words)-3):], " ")
+}

@@ -1,0 +1,88 @@
+package sim
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// apiError is an answer of the API that is none.
+type apiError struct {
+	status     int
+	kind       string // error.type; empty for that of the status
+	message    string
+	code       string // error.details.error_code; may be empty
+	retryAfter string // header; may be empty
+}
+
+func invalid(message string) *apiError {
+	return &apiError{status: http.StatusBadRequest, message: message}
+}
+
+// kinds are the types of errors by status, as documented.
+func kindOf(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "authentication_error"
+	case http.StatusPaymentRequired:
+		return "billing_error"
+	case http.StatusForbidden:
+		return "permission_error"
+	case http.StatusNotFound:
+		return "not_found_error"
+	case http.StatusConflict:
+		return "conflict_error"
+	case http.StatusRequestEntityTooLarge:
+		return "request_too_large"
+	case http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case http.StatusGatewayTimeout:
+		return "timeout_error"
+	case 529:
+		return "overloaded_error"
+	}
+	if status >= 500 {
+		return "api_error"
+	}
+	return "invalid_request_error"
+}
+
+// envelope is the body of an error.
+func (e *apiError) envelope(requestID string) []byte {
+	type details struct {
+		Code string `json:"error_code"`
+	}
+	var body struct {
+		Type  string `json:"type"`
+		Error struct {
+			Type    string   `json:"type"`
+			Message string   `json:"message"`
+			Details *details `json:"details,omitempty"`
+		} `json:"error"`
+		RequestID string `json:"request_id,omitempty"`
+	}
+	body.Type, body.RequestID = "error", requestID
+	body.Error.Type, body.Error.Message = e.kind, e.message
+	if e.kind == "" {
+		body.Error.Type = kindOf(e.status)
+	}
+	if e.code != "" {
+		body.Error.Details = &details{e.code}
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return []byte(`{"type":"error","error":{"type":"api_error","message":"unreadable"}}`)
+	}
+	return data
+}
+
+// fail sends an error. It must be called at most once, before anything else is
+// sent.
+func (s *Server) fail(w http.ResponseWriter, e *apiError) {
+	s.stats.failed(e.status)
+	if e.retryAfter != "" {
+		w.Header().Set("retry-after", e.retryAfter)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.status)
+	w.Write(e.envelope(w.Header().Get("request-id")))
+}

@@ -1,0 +1,193 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FaultKind says what goes wrong.
+type FaultKind string
+
+// Kinds of faults. Those of streams act on streamed calls only, except that
+// FaultCutStream cuts the body of others.
+const (
+	FaultStatus          FaultKind = "status"            // an error of Status
+	FaultHTML            FaultKind = "html"              // a 502 of a proxy, not of the API
+	FaultCutBody         FaultKind = "cut_body"          // the connection ends within the body
+	FaultCutStream       FaultKind = "cut_stream"        // the connection ends after After events
+	FaultEndStream       FaultKind = "end_stream"        // the stream ends in order, but before the answer does
+	FaultStreamError     FaultKind = "stream_error"      // an error event after After events
+	FaultDelay           FaultKind = "delay"             // Delay passes, then all goes well
+	FaultSilence         FaultKind = "silence"           // after After events nothing more comes, until the client leaves
+	FaultDrop            FaultKind = "drop"              // the connection ends before anything is sent
+	FaultRefusal         FaultKind = "refusal"           // the model declines
+	FaultInvalidToolJSON FaultKind = "invalid_tool_json" // a tool call whose input is not JSON
+)
+
+var faultKinds = []FaultKind{
+	FaultStatus, FaultHTML, FaultCutBody, FaultCutStream, FaultEndStream, FaultStreamError,
+	FaultDelay, FaultSilence, FaultDrop, FaultRefusal, FaultInvalidToolJSON,
+}
+
+// Fault is something that goes wrong with calls to /v1/messages.
+type Fault struct {
+	Kind       FaultKind     `json:"kind"`
+	Status     int           `json:"status,omitempty"`      // of FaultStatus
+	RetryAfter string        `json:"retry_after,omitempty"` // the header, as it is; empty for none
+	ErrorType  string        `json:"error_type,omitempty"`  // empty for that of the status
+	ErrorCode  string        `json:"error_code,omitempty"`  // error.details.error_code
+	Message    string        `json:"message,omitempty"`
+	Match      string        `json:"match,omitempty"` // only calls whose body holds this
+	Times      int           `json:"times,omitempty"` // how many calls; 0 for all
+	After      int           `json:"after,omitempty"` // events that come before it
+	Delay      time.Duration `json:"-"`               // of FaultDelay; in JSON a text such as "500ms"
+}
+
+// UnmarshalJSON reads a fault, with its delay as a text.
+func (f *Fault) UnmarshalJSON(data []byte) error {
+	type plain Fault
+	var v struct {
+		plain
+		Delay string `json:"delay"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		return err
+	}
+	*f = Fault(v.plain)
+	if v.Delay != "" {
+		d, err := time.ParseDuration(v.Delay)
+		if err != nil {
+			return fmt.Errorf("delay %q is not a duration such as 500ms", v.Delay)
+		}
+		f.Delay = d
+	}
+	return f.check()
+}
+
+func (f *Fault) check() error {
+	switch {
+	case !slices.Contains(faultKinds, f.Kind):
+		names := make([]string, len(faultKinds))
+		for i, k := range faultKinds {
+			names[i] = string(k)
+		}
+		return fmt.Errorf("unknown kind %q; known are %s", f.Kind, strings.Join(names, ", "))
+	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):
+		return fmt.Errorf("status %d is not that of an error", f.Status)
+	case f.Times < 0 || f.After < 0 || f.Delay < 0:
+		return errors.New("times, after and delay cannot be negative")
+	}
+	return nil
+}
+
+// faultList is the faults still to be injected.
+type faultList struct {
+	mu     sync.Mutex // guards the field below
+	faults []Fault
+}
+
+func (l *faultList) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults = nil
+}
+
+func (l *faultList) add(faults []Fault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults = append(l.faults, faults...)
+}
+
+// take is the first fault that fits a call, or nil.
+func (l *faultList) take(body []byte) *Fault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.faults {
+		f := l.faults[i]
+		if f.Match != "" && !bytes.Contains(body, []byte(f.Match)) {
+			continue
+		}
+		if f.Times == 1 {
+			l.faults = slices.Delete(l.faults, i, i+1)
+		} else if f.Times > 1 {
+			l.faults[i].Times--
+		}
+		return &f
+	}
+	return nil
+}
+
+// Inject makes the next calls go wrong: each call takes the first fault that
+// fits it, in the order they were injected. It panics if a fault's kind is
+// unknown.
+func (s *Server) Inject(faults ...Fault) {
+	for _, f := range faults {
+		if err := f.check(); err != nil {
+			panic("sim: " + err.Error())
+		}
+	}
+	s.faults.add(faults)
+}
+
+func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return // the client has gone
+	}
+	var reset struct {
+		Reset bool `json:"reset"`
+	}
+	if json.Unmarshal(body, &reset) == nil && reset.Reset {
+		s.Reset()
+		writeJSON(w, http.StatusOK, map[string]int{"faults": 0})
+		return
+	}
+	var list []Fault
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		list = make([]Fault, 1)
+		err = json.Unmarshal(body, &list[0])
+	} else {
+		err = json.Unmarshal(body, &list)
+	}
+	if err != nil {
+		s.fail(w, invalid("faults: "+err.Error()+`; write [{"kind": "status", "status": 529, "times": 2}]`))
+		return
+	}
+	s.faults.add(list)
+	writeJSON(w, http.StatusOK, map[string]int{"faults": len(list)})
+}
+
+// before does what a fault does instead of an answer, or before it. It reports
+// whether the call has been dealt with.
+func (f *Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
+	switch f.Kind {
+	case FaultStatus:
+		message := f.Message
+		if message == "" {
+			message = "simulated error"
+		}
+		s.fail(w, &apiError{status: f.Status, kind: f.ErrorType, code: f.ErrorCode, message: message, retryAfter: f.RetryAfter})
+		return true
+	case FaultHTML:
+		s.stats.failed(http.StatusBadGateway)
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadGateway)
+		io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
+		return true
+	case FaultDrop:
+		panic(http.ErrAbortHandler)
+	case FaultDelay:
+		return !waitUntil(r.Context(), time.Now().Add(time.Duration(float64(f.Delay)*s.opts.TimeScale)))
+	}
+	return false
+}

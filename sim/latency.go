@@ -1,0 +1,74 @@
+package sim
+
+import (
+	"context"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// Latency says how long answers take. The zero value is no time at all.
+type Latency struct {
+	fixed     time.Duration
+	realistic bool
+}
+
+// Fixed makes every answer take d, from the request to its last byte.
+func Fixed(d time.Duration) Latency { return Latency{fixed: d} }
+
+// Realistic draws the time to the first token and the tokens per second from
+// lognormal distributions whose medians depend on the kind of model: the
+// smaller, the faster. The medians are of the order that users of the real
+// API report; they are no promise about it.
+func Realistic() Latency { return Latency{realistic: true} }
+
+// pace is how long one answer takes.
+type pace struct {
+	first time.Duration // until its first event
+	whole time.Duration // until its last
+}
+
+// speeds are the medians of [Realistic] by line of models.
+var speeds = map[string]struct{ first, perSecond float64 }{
+	"haiku":  {0.45, 170},
+	"sonnet": {0.80, 90},
+	"opus":   {1.10, 70},
+	"fable":  {1.40, 60},
+	"mythos": {1.60, 50},
+}
+
+// pace draws the time for an answer of a number of tokens.
+func (s *Server) pace(line string, body []byte, tokens int) pace {
+	l := s.opts.Latency
+	scale := func(d float64) time.Duration { return time.Duration(d * s.opts.TimeScale) }
+	if !l.realistic {
+		return pace{first: scale(float64(l.fixed) / 10), whole: scale(float64(l.fixed))}
+	}
+	h := fnv.New64a()
+	h.Write(body)
+	rng := rand.New(rand.NewPCG(s.opts.Seed, h.Sum64()))
+	speed, ok := speeds[line]
+	if !ok {
+		speed = speeds["sonnet"]
+	}
+	first := speed.first * math.Exp(0.30*rng.NormFloat64()) * float64(time.Second)
+	rest := float64(tokens) / (speed.perSecond * math.Exp(0.15*rng.NormFloat64())) * float64(time.Second)
+	return pace{first: scale(first), whole: scale(first + rest)}
+}
+
+// waitUntil waits for a moment; false means that the client left before it.
+func waitUntil(ctx context.Context, at time.Time) bool {
+	d := time.Until(at)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Limits are rate limits of each pool of models, as the API counts them. 0 means
+// no limit of that kind.
+type Limits struct {
+	RequestsPerMinute     int
+	InputTokensPerMinute  int // those not read from the prompt cache
+	OutputTokensPerMinute int
+}
+
+// limiter holds the buckets of all pools and credentials.
+type limiter struct {
+	limits Limits
+	scale  float64
+
+	mu    sync.Mutex // guards the field below
+	pools map[string]*pool
+}
+
+// pool is three token buckets, refilled all the time.
+type pool struct {
+	requests, input, output bucket
+	updated                 time.Time
+}
+
+type bucket struct{ limit, left float64 }
+
+func newLimiter(limits Limits, scale float64) *limiter {
+	return &limiter{limits: limits, scale: scale, pools: map[string]*pool{}}
+}
+
+// pool is that of a credential and model, filled up to now. The caller holds mu.
+func (l *limiter) pool(credential, name string) *pool {
+	key := credential + "\x00" + name
+	p := l.pools[key]
+	if p == nil {
+		full := func(n int) bucket { return bucket{float64(n), float64(n)} }
+		p = &pool{full(l.limits.RequestsPerMinute), full(l.limits.InputTokensPerMinute), full(l.limits.OutputTokensPerMinute), time.Now()}
+		l.pools[key] = p
+	}
+	now := time.Now()
+	minutes := now.Sub(p.updated).Minutes() / l.scale
+	for _, b := range []*bucket{&p.requests, &p.input, &p.output} {
+		b.left = min(b.limit, b.left+minutes*b.limit)
+	}
+	p.updated = now
+	return p
+}
+
+// poolOf is the name of the limits that models share.
+func poolOf(m *model) string {
+	if m.line == "opus" && m.id != "claude-opus-5-5" && m.id != "claude-opus-5" {
+		return "opus-4"
+	}
+	if m.line == "fable" {
+		return "fable-5"
+	}
+	return m.id
+}
+
+// admit takes a request and its input tokens from the pool, or says what is
+// exhausted. Output is taken when it is known, so the bucket may be in debt.
+func (l *limiter) admit(w http.ResponseWriter, credential string, m *model, input int) *apiError {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pool(credential, poolOf(m))
+	what, wait := "", 0.0 // minutes
+	short := func(name string, b bucket, need float64) {
+		need = min(need, b.limit) // a request larger than the limit passes when all of it is free
+		if b.limit > 0 && b.left < need {
+			if w := (need - b.left) / b.limit; w > wait {
+				what, wait = fmt.Sprintf("%.0f %s per minute", b.limit, name), w
+			}
+		}
+	}
+	short("requests", p.requests, 1)
+	short("input tokens", p.input, float64(input))
+	short("output tokens", p.output, 1)
+	if what != "" {
+		l.headers(w, p)
+		return &apiError{
+			status: http.StatusTooManyRequests, retryAfter: l.seconds(wait),
+			message: "This request would exceed your organization's rate limit of " + what + " (model pool: " + poolOf(m) + ").",
+		}
+	}
+	p.requests.left--
+	p.input.left -= float64(input)
+	l.headers(w, p)
+	return nil
+}
+
+// spend takes what an answer generated.
+func (l *limiter) spend(credential string, m *model, output int) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pool(credential, poolOf(m)).output.left -= float64(output)
+}
+
+// seconds is a wait as the header has it: whole seconds, or fractions if time
+// is scaled, since a second then is long.
+func (l *limiter) seconds(minutes float64) string {
+	s := minutes * 60 * l.scale
+	if l.scale == 1 {
+		return strconv.Itoa(int(math.Ceil(s)))
+	}
+	return strconv.FormatFloat(s, 'f', 3, 64)
+}
+
+// headers writes the state of all buckets, and of the tightest of tokens.
+func (l *limiter) headers(w http.ResponseWriter, p *pool) {
+	now := time.Now()
+	write := func(name string, b bucket, round float64) {
+		if b.limit == 0 {
+			return
+		}
+		h := w.Header()
+		left := max(0, math.Floor(b.left))
+		if round > 1 && b.limit >= 10*round {
+			left = math.Round(left/round) * round
+		}
+		full := now.Add(time.Duration((b.limit - b.left) / b.limit * l.scale * float64(time.Minute)))
+		h.Set("anthropic-ratelimit-"+name+"-limit", strconv.Itoa(int(b.limit)))
+		h.Set("anthropic-ratelimit-"+name+"-remaining", strconv.Itoa(int(left)))
+		h.Set("anthropic-ratelimit-"+name+"-reset", full.UTC().Format(time.RFC3339))
+	}
+	write("requests", p.requests, 1)
+	write("input-tokens", p.input, 1000)
+	write("output-tokens", p.output, 1000)
+	tightest := p.input
+	if tightest.limit == 0 || p.output.limit > 0 && p.output.left < p.input.left {
+		tightest = p.output
+	}
+	write("tokens", tightest, 1000)
+}

@@ -1,0 +1,183 @@
+package sim
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// usage is the accounting of one answer, as the API writes it.
+type usage struct {
+	InputTokens   int           `json:"input_tokens"`
+	OutputTokens  int           `json:"output_tokens"`
+	CacheCreation int           `json:"cache_creation_input_tokens"`
+	CacheRead     int           `json:"cache_read_input_tokens"`
+	Writes        cacheCreation `json:"cache_creation"`
+	Details       outputDetails `json:"output_tokens_details"`
+	ServerToolUse any           `json:"server_tool_use"`
+	ServiceTier   string        `json:"service_tier"`
+	InferenceGeo  string        `json:"inference_geo"`
+	Speed         string        `json:"speed"`
+}
+
+type cacheCreation struct {
+	Minutes int `json:"ephemeral_5m_input_tokens"`
+	Hour    int `json:"ephemeral_1h_input_tokens"`
+}
+
+type outputDetails struct {
+	Thinking int `json:"thinking_tokens"`
+}
+
+// messageJSON is an answer as the API writes it.
+type messageJSON struct {
+	ID           string    `json:"id"`
+	Type         string    `json:"type"`
+	Role         string    `json:"role"`
+	Model        string    `json:"model"`
+	Content      []content `json:"content"`
+	StopReason   *string   `json:"stop_reason"`
+	StopSequence *string   `json:"stop_sequence"`
+	StopDetails  any       `json:"stop_details"`
+	Container    any       `json:"container"`
+	Usage        usage     `json:"usage"`
+}
+
+// reply is one call that is being answered.
+type reply struct {
+	server *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	call   *call
+	answer *answer
+	usage  usage
+	model  *model
+	pace   pace
+	fault  *Fault // nil if all goes well
+	begin  func() // makes the prompt's prefix readable for others
+}
+
+func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) {
+	s.stats.begin()
+	defer s.stats.end()
+	fault := s.faults.take(c.body)
+	if fault != nil && fault.before(s, w, r) {
+		return
+	}
+	req, err := parseRequest(c.body)
+	if err == nil {
+		err = req.validate(c.version)
+	}
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	split := s.prompts.split(req, c.credential, c.start, s.opts.TimeScale)
+	if err := s.limits.admit(w, c.credential, req.model, split.plain+split.write5m+split.write1h); err != nil {
+		s.fail(w, err)
+		return
+	}
+	a := req.answer(c.body)
+	if fault != nil {
+		fault.spoil(a)
+	}
+	reply := &reply{
+		server: s, w: w, r: r, call: c, answer: a, model: req.model, fault: fault, begin: split.commit,
+		pace: s.pace(req.model.line, c.body, a.output),
+		usage: usage{
+			InputTokens: split.plain, OutputTokens: a.output, CacheRead: split.read, CacheCreation: split.write5m + split.write1h,
+			Writes: cacheCreation{split.write5m, split.write1h}, Details: outputDetails{a.thought},
+			ServiceTier: "standard", InferenceGeo: "global", Speed: "standard",
+		},
+	}
+	s.log.LogAttrs(r.Context(), slog.LevelInfo, "answering", slog.String("model", req.model.id),
+		slog.Bool("stream", req.Stream), slog.Int("output_tokens", a.output))
+	if req.Stream {
+		reply.stream()
+	} else {
+		reply.whole()
+	}
+}
+
+// spoil makes the model's answer another.
+func (f *Fault) spoil(a *answer) {
+	switch f.Kind {
+	case FaultRefusal:
+		a.content, a.stopReason, a.stopSequence, a.output = []content{}, "refusal", nil, 1
+		a.details = map[string]any{"type": "refusal", "category": "general_harms", "explanation": "A simulated refusal."}
+	case FaultInvalidToolJSON:
+		a.content = []content{{Type: "tool_use", ID: "toolu_01simulated", Name: "simulated_tool", Input: json.RawMessage(`{"broken": `)}}
+		a.stopReason, a.stopSequence = "tool_use", nil
+	}
+}
+
+// kind is the kind of fault the reply ends with, or empty.
+func (p *reply) kind() FaultKind {
+	if p.fault == nil {
+		return ""
+	}
+	return p.fault.Kind
+}
+
+// done books the answer once it is sent.
+func (p *reply) done() {
+	p.server.limits.spend(p.call.credential, p.model, p.usage.OutputTokens)
+	p.server.stats.answered(p.usage)
+}
+
+func (p *reply) message() messageJSON {
+	return messageJSON{
+		ID: p.answer.id, Type: "message", Role: "assistant", Model: p.model.id, Content: p.answer.content,
+		StopReason: &p.answer.stopReason, StopSequence: p.answer.stopSequence, StopDetails: p.answer.details, Usage: p.usage,
+	}
+}
+
+// whole sends the answer in one piece.
+func (p *reply) whole() {
+	if !waitUntil(p.r.Context(), p.call.start.Add(p.pace.first)) {
+		return
+	}
+	p.begin()
+	if !waitUntil(p.r.Context(), p.call.start.Add(p.pace.whole)) {
+		return
+	}
+	if p.kind() == FaultSilence {
+		<-p.r.Context().Done()
+		return
+	}
+	m := p.message()
+	if m.Content == nil {
+		m.Content = []content{}
+	}
+	if p.kind() == FaultInvalidToolJSON {
+		m.Content[0].Input = json.RawMessage(`{}`) // a JSON body cannot hold what is not JSON
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		p.server.fail(p.w, &apiError{status: http.StatusInternalServerError, message: err.Error()})
+		return
+	}
+	if kind := p.kind(); kind == FaultCutBody || kind == FaultCutStream {
+		p.w.Header().Set("Content-Type", "application/json")
+		p.w.Write(data[:len(data)/2])
+		flush(p.w)
+		panic(http.ErrAbortHandler)
+	}
+	p.w.Header().Set("Content-Type", "application/json")
+	p.w.WriteHeader(http.StatusOK)
+	p.w.Write(data)
+	p.done()
+}
+
+func flush(w http.ResponseWriter) {
+	if f, ok := w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// moment is when a part of the answer is due: the share of its tokens that
+// come before it, between the first event and the last.
+func (p *reply) moment(share float64) time.Time {
+	return p.call.start.Add(p.pace.first + time.Duration(share*float64(p.pace.whole-p.pace.first)))
+}

@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"net/http"
+	"strings"
+)
+
+// model is what the simulator knows of a model: limits and what its endpoint
+// refuses, as Anthropic documents them.
+type model struct {
+	id, short string // short is the id without its date
+	name      string
+	line      string
+	created   string // YYYY-MM-DD
+	context   int
+	maxOutput int
+	minCache  int // fewest tokens of a prefix that is cached
+
+	prefill     bool // a last assistant message is continued
+	forcedTools bool // tool_choice any and tool are accepted
+	thinking    []string
+}
+
+var (
+	always   = []string{"adaptive"}
+	optional = []string{"adaptive", "disabled"}
+	enabled  = []string{"enabled", "disabled"}
+	both     = []string{"adaptive", "enabled", "disabled"}
+)
+
+// models are served in this order.
+var models = []model{
+	{id: "claude-fable-5-2", name: "Claude Fable 5.2", line: "fable", created: "2026-10-07", context: 1_000_000, maxOutput: 128_000, minCache: 512, thinking: always},
+	{id: "claude-opus-5-5", name: "Claude Opus 5.5", line: "opus", created: "2026-09-15", context: 1_000_000, maxOutput: 128_000, minCache: 512, thinking: always},
+	{id: "claude-sonnet-5-5", name: "Claude Sonnet 5.5", line: "sonnet", created: "2026-10-07", context: 1_000_000, maxOutput: 128_000, minCache: 1024, thinking: []string{"adaptive", "between_tools"}},
+	{id: "claude-haiku-5-5", name: "Claude Haiku 5.5", line: "haiku", created: "2026-10-07", context: 1_000_000, maxOutput: 128_000, minCache: 512, forcedTools: true, thinking: optional},
+	{id: "claude-fable-5-1", name: "Claude Fable 5.1", line: "fable", created: "2026-08-20", context: 1_000_000, maxOutput: 128_000, minCache: 512, thinking: always},
+	{id: "claude-fable-5", name: "Claude Fable 5", line: "fable", created: "2026-06-09", context: 1_000_000, maxOutput: 128_000, minCache: 512, forcedTools: true, thinking: always},
+	{id: "claude-mythos-5-2", name: "Claude Mythos 5.2", line: "mythos", created: "2026-10-07", context: 1_000_000, maxOutput: 128_000, minCache: 512, thinking: always},
+	{id: "claude-mythos-5-1", name: "Claude Mythos 5.1", line: "mythos", created: "2026-08-20", context: 1_000_000, maxOutput: 128_000, minCache: 512, forcedTools: true, thinking: always},
+	{id: "claude-mythos-5", name: "Claude Mythos 5", line: "mythos", created: "2026-06-09", context: 1_000_000, maxOutput: 128_000, minCache: 512, forcedTools: true, thinking: always},
+	{id: "claude-opus-5", name: "Claude Opus 5", line: "opus", created: "2026-07-24", context: 1_000_000, maxOutput: 128_000, minCache: 512, forcedTools: true, thinking: optional},
+	{id: "claude-sonnet-5", name: "Claude Sonnet 5", line: "sonnet", created: "2026-06-30", context: 1_000_000, maxOutput: 128_000, minCache: 1024, forcedTools: true, thinking: optional},
+	{id: "claude-opus-4-8", name: "Claude Opus 4.8", line: "opus", created: "2026-05-28", context: 1_000_000, maxOutput: 128_000, minCache: 1024, forcedTools: true, thinking: optional},
+	{id: "claude-opus-4-7", name: "Claude Opus 4.7", line: "opus", created: "2026-04-16", context: 1_000_000, maxOutput: 128_000, minCache: 2048, forcedTools: true, thinking: optional},
+	{id: "claude-opus-4-6", name: "Claude Opus 4.6", line: "opus", created: "2026-02-05", context: 1_000_000, maxOutput: 128_000, minCache: 4096, forcedTools: true, thinking: both},
+	{id: "claude-sonnet-4-6", name: "Claude Sonnet 4.6", line: "sonnet", created: "2026-02-17", context: 1_000_000, maxOutput: 128_000, minCache: 1024, forcedTools: true, thinking: both},
+	{id: "claude-opus-4-5-20251101", short: "claude-opus-4-5", name: "Claude Opus 4.5", line: "opus", created: "2025-11-24", context: 200_000, maxOutput: 64_000, minCache: 4096, prefill: true, forcedTools: true, thinking: enabled},
+	{id: "claude-sonnet-4-5-20250929", short: "claude-sonnet-4-5", name: "Claude Sonnet 4.5", line: "sonnet", created: "2025-09-29", context: 200_000, maxOutput: 64_000, minCache: 1024, prefill: true, forcedTools: true, thinking: enabled},
+	{id: "claude-haiku-4-5-20251001", short: "claude-haiku-4-5", name: "Claude Haiku 4.5", line: "haiku", created: "2025-10-01", context: 200_000, maxOutput: 64_000, minCache: 4096, prefill: true, forcedTools: true, thinking: enabled},
+}
+
+// findModel is the model of an id, or nil. Retired models are not found, as on
+// the real API.
+func findModel(id string) *model {
+	for i := range models {
+		if m := &models[i]; id == m.id || id != "" && id == m.short {
+			return m
+		}
+	}
+	return nil
+}
+
+// dense reports whether the model's tokenizer, that of all models since Opus
+// 4.7, yields about 30 % more tokens.
+func (m *model) dense() bool {
+	return strings.Contains(m.id, "-5") && !strings.Contains(m.id, "-4-") || m.id == "claude-opus-4-7" || m.id == "claude-opus-4-8"
+}
+
+// modelJSON is a model as the API describes it.
+type modelJSON struct {
+	ID        string `json:"id"`
+	Type      string `json:"type"`
+	Name      string `json:"display_name"`
+	Created   string `json:"created_at"`
+	MaxInput  int    `json:"max_input_tokens"`
+	MaxTokens int    `json:"max_tokens"`
+	Lifecycle string `json:"lifecycle"`
+	Line      string `json:"line"`
+}
+
+func (m *model) describe() modelJSON {
+	return modelJSON{m.id, "model", m.name, m.created + "T00:00:00Z", m.context, m.maxOutput, "active", m.line}
+}
+
+func (s *Server) serveModels(w http.ResponseWriter, _ *http.Request, _ *call) {
+	list := struct {
+		Data    []modelJSON `json:"data"`
+		HasMore bool        `json:"has_more"`
+		First   string      `json:"first_id"`
+		Last    string      `json:"last_id"`
+	}{First: models[0].id, Last: models[len(models)-1].id}
+	for i := range models {
+		list.Data = append(list.Data, models[i].describe())
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, _ *call) {
+	m := findModel(r.PathValue("id"))
+	if m == nil {
+		s.fail(w, &apiError{status: http.StatusNotFound, message: "model: " + r.PathValue("id")})
+		return
+	}
+	writeJSON(w, http.StatusOK, m.describe())
+}

@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+)
+
+// piece is one position of a prompt's prefix: a tool, a system block or a
+// content block.
+type piece struct {
+	tokens  int
+	raw     []byte
+	control *cacheControl
+}
+
+// prefix yields the prompt in the order in which it is cached: tools, system,
+// messages.
+func (r *request) prefix(yield func(piece) bool) {
+	for _, t := range r.Tools {
+		if !yield(piece{r.model.count(len(t.raw)), t.raw, t.CacheControl}) {
+			return
+		}
+	}
+	for _, b := range r.System {
+		if !yield(piece{r.model.count(b.size), b.raw, b.CacheControl}) {
+			return
+		}
+	}
+	const perMessage = 4 // for the role and its frame
+	for _, m := range r.Messages {
+		for i, b := range m.Content {
+			p := piece{r.model.count(b.size), append([]byte(m.Role+"\x00"), b.raw...), b.CacheControl}
+			if i == 0 {
+				p.tokens += perMessage
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+const (
+	maxBreakpoints = 4
+	lookback       = 20 // positions that a read goes back from a breakpoint
+)
+
+func (r *request) checkCache(string) *apiError {
+	explicit, short := 0, false
+	for p := range r.prefix {
+		if p.control == nil {
+			continue
+		}
+		explicit++
+		switch {
+		case p.control.Type != "ephemeral":
+			return invalid("cache_control.type: Input should be 'ephemeral'")
+		case p.control.TTL != "" && p.control.TTL != "5m" && p.control.TTL != "1h":
+			return invalid("cache_control.ttl: Input should be '5m' or '1h'")
+		case p.control.TTL == "1h" && short:
+			return invalid("cache_control: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block")
+		}
+		short = short || p.control.TTL != "1h"
+	}
+	if r.CacheControl != nil {
+		explicit++
+	}
+	if explicit > maxBreakpoints {
+		return invalid("A maximum of 4 blocks with cache_control may be provided.")
+	}
+	return nil
+}
+
+// promptCache is which prefixes have been seen, and until when they count.
+type promptCache struct {
+	mu      sync.Mutex // guards the field below
+	entries map[[sha256.Size]byte]time.Time
+}
+
+func (c *promptCache) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries = map[[sha256.Size]byte]time.Time{}
+}
+
+// cached is how a prompt divides into read, written and plain tokens.
+type cached struct {
+	read, write5m, write1h, plain int
+	commit                        func() // makes what was written readable; to be called when the answer begins
+}
+
+// split accounts for a prompt. What differs in credential, model, tools' choice
+// or thinking shares nothing.
+func (c *promptCache) split(r *request, credential string, start time.Time, scale float64) cached {
+	var hashes [][sha256.Size]byte
+	var ends, points []int // tokens up to each position; positions of breakpoints
+	ttls := map[int]time.Duration{}
+	state := sha256.Sum256([]byte(credential + "\x00" + r.model.id + "\x00" + r.variant()))
+	total := 0
+	for p := range r.prefix {
+		state = sha256.Sum256(append(state[:], p.raw...))
+		total += p.tokens
+		if p.control != nil {
+			points = append(points, len(hashes))
+			ttls[len(hashes)] = lifetime(p.control)
+		}
+		hashes, ends = append(hashes, state), append(ends, total)
+	}
+	if r.CacheControl != nil && len(hashes) > 0 && ttls[len(hashes)-1] == 0 {
+		points = append(points, len(hashes)-1)
+		ttls[len(hashes)-1] = lifetime(r.CacheControl)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hit := c.longest(hashes, points, start)
+	out := cached{commit: func() {}}
+	done := 0
+	if hit >= 0 {
+		out.read, done = ends[hit], ends[hit]
+	}
+	fresh := map[[sha256.Size]byte]time.Time{}
+	for _, at := range points {
+		if ends[at] < r.model.minCache {
+			continue
+		}
+		until := start.Add(time.Duration(float64(ttls[at]) * scale))
+		if at <= hit {
+			if at == hit {
+				c.entries[hashes[at]] = until
+			}
+			continue
+		}
+		if ttls[at] == time.Hour {
+			out.write1h += ends[at] - done
+		} else {
+			out.write5m += ends[at] - done
+		}
+		done = ends[at]
+		fresh[hashes[at]] = until
+	}
+	out.plain = total - done
+	out.commit = func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for hash, until := range fresh {
+			c.entries[hash] = until
+		}
+	}
+	return out
+}
+
+// longest is the last position that can be read from the cache, or -1.
+func (c *promptCache) longest(hashes [][sha256.Size]byte, points []int, now time.Time) int {
+	best := -1
+	for _, at := range points {
+		for i := at; i > best && i > at-lookback && i >= 0; i-- {
+			if until, ok := c.entries[hashes[i]]; ok && now.Before(until) {
+				best = i
+				break
+			}
+		}
+	}
+	return best
+}
+
+// variant is what else a prefix depends on.
+func (r *request) variant() string {
+	v := string(r.format())
+	if r.ToolChoice != nil {
+		v += "\x00" + r.ToolChoice.Type + "\x00" + r.ToolChoice.Name
+	}
+	if r.Thinking != nil {
+		v += "\x00" + r.Thinking.Type
+	}
+	return v
+}
+
+func lifetime(c *cacheControl) time.Duration {
+	if c.TTL == "1h" {
+		return time.Hour
+	}
+	return 5 * time.Minute
+}

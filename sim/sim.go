@@ -1,0 +1,178 @@
+// Package sim is a server that behaves like the Messages API, so that everything
+// which talks to it can be run, tested and measured without a key.
+//
+//	server := sim.New(sim.Options{Latency: sim.Realistic(), TimeScale: 0.1})
+//	http.ListenAndServe("127.0.0.1:8089", server)           // for any SDK
+//	client := &http.Client{Transport: server.RoundTripper()} // or in memory
+//
+// Its answers are built from the request: they quote the task, say what is in
+// the files they were given, obey a JSON schema, call tools that the task
+// names, and say plainly that they are simulated. Everything that varies (the
+// answers, their lengths, the latencies) is a function of the request and the
+// seed, so a run can be repeated.
+//
+// It is written from the API's public documentation and shares no code with
+// the client it tests. Beside the API it serves two paths of its own:
+//
+//	GET  /_sim/stats    counts: see [Stats]
+//	POST /_sim/faults   a [Fault] or a list of them to inject; {"reset": true} forgets all
+//
+// A Server is safe for concurrent use. It keeps no state but counts, faults,
+// rate limits and the prompt cache, all of which [Server.Reset] clears.
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Options configure a [Server]. The zero value answers at once and without
+// limits.
+type Options struct {
+	Seed      uint64       // of latencies
+	Latency   Latency      // how long answers take; the zero value is no time
+	TimeScale float64      // factor on all times, limits and cache lifetimes included; 0 means 1
+	Limits    *Limits      // nil means none, and no rate-limit headers
+	Logger    *slog.Logger // nil means no log
+}
+
+// Server is the simulator. Make one with [New].
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	mux     *http.ServeMux
+	serial  atomic.Uint64 // of request ids
+	stats   counters
+	faults  faultList
+	limits  *limiter // nil without limits
+	prompts promptCache
+}
+
+// New makes a simulator.
+func New(opts Options) *Server {
+	if opts.TimeScale <= 0 {
+		opts.TimeScale = 1
+	}
+	s := &Server{opts: opts, log: opts.Logger, mux: http.NewServeMux()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.Reset()
+	s.mux.HandleFunc("GET /_sim/stats", s.serveStats)
+	s.mux.HandleFunc("POST /_sim/faults", s.serveFaults)
+	s.mux.HandleFunc("POST /v1/messages", s.api(s.serveMessages))
+	s.mux.HandleFunc("POST /v1/messages/count_tokens", s.api(s.serveCount))
+	s.mux.HandleFunc("GET /v1/models", s.api(s.serveModels))
+	s.mux.HandleFunc("GET /v1/models/{id}", s.api(s.serveModel))
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, &apiError{status: http.StatusNotFound, message: "Not found"})
+	})
+	return s
+}
+
+// ServeHTTP serves the API. A prefix before /v1/ is ignored, as gateways that
+// serve the API under a path of their own do.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if i := strings.Index(r.URL.Path, "/v1/"); i > 0 {
+		r = r.Clone(r.Context())
+		r.URL.Path, r.URL.RawPath = r.URL.Path[i:], ""
+	}
+	w.Header().Set("request-id", fmt.Sprintf("req_sim%016x", s.serial.Add(1)))
+	s.mux.ServeHTTP(w, r)
+}
+
+// Reset clears the counts, the faults, the rate limits' use and the prompt
+// cache.
+func (s *Server) Reset() {
+	s.stats.reset()
+	s.faults.reset()
+	s.prompts.reset()
+	if s.opts.Limits != nil {
+		s.limits = newLimiter(*s.opts.Limits, s.opts.TimeScale)
+	}
+}
+
+// maxBody is the largest request body, as the API documents it.
+const maxBody = 32 << 20
+
+// call is one request to the API that was let in.
+type call struct {
+	version    string
+	credential string
+	body       []byte
+	start      time.Time
+}
+
+// api does what all endpoints have in common: the body, the credential and the
+// version.
+func (s *Server) api(serve func(http.ResponseWriter, *http.Request, *call)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		w.Header().Set("anthropic-organization-id", "org_simulated")
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		switch {
+		case err != nil:
+			return // the client has gone
+		case len(body) > maxBody:
+			s.fail(w, &apiError{status: http.StatusRequestEntityTooLarge, message: "Request exceeds the maximum size"})
+			return
+		}
+		c := &call{version: r.Header.Get("anthropic-version"), credential: credential(r.Header), body: body, start: start}
+		switch {
+		case c.credential == "":
+			s.fail(w, &apiError{status: http.StatusUnauthorized, message: "x-api-key header is required"})
+		case strings.HasPrefix(c.credential, "invalid") || strings.HasPrefix(c.credential, "sk-ant-invalid"):
+			s.fail(w, &apiError{status: http.StatusUnauthorized, message: "invalid x-api-key"})
+		case c.version != "2023-06-01" && c.version != newVersion:
+			s.fail(w, invalid("anthropic-version: header is required and must be 2023-06-01 or "+newVersion))
+		default:
+			serve(w, r, c)
+		}
+	}
+}
+
+// newVersion is the API version that rejects sampling parameters.
+const newVersion = "2026-10-21"
+
+// credential is the key, which one version of the SDK sends as x-api-key and
+// the other as a bearer token.
+func credential(h http.Header) string {
+	if key := h.Get("x-api-key"); key != "" {
+		return key
+	}
+	token, ok := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
+	if !ok {
+		return ""
+	}
+	return token
+}
+
+func (s *Server) serveCount(w http.ResponseWriter, _ *http.Request, c *call) {
+	req, err := parseRequest(c.body)
+	if err == nil {
+		req.MaxTokens = new(1) // the endpoint takes none
+		err = req.validate(c.version)
+	}
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]int{"input_tokens": req.tokens()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(data)
+}

@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"net/http"
+	"sync"
+)
+
+// Stats counts what a [Server] was asked since it began or was reset.
+type Stats struct {
+	Requests     int `json:"requests"`      // to /v1/messages that were let in, those that failed included
+	InputTokens  int `json:"input_tokens"`  // of answers, without those read from the prompt cache
+	OutputTokens int `json:"output_tokens"` // of answers
+	CacheReads   int `json:"cache_read_input_tokens"`
+	CacheWrites  int `json:"cache_creation_input_tokens"`
+	InFlight     int `json:"in_flight"`     // requests being answered now
+	MaxInFlight  int `json:"max_in_flight"` // most at once
+	RateLimited  int `json:"rate_limited"`  // 429s sent
+	Errors       int `json:"errors"`        // other errors sent
+}
+
+// counters are Stats that many requests count in.
+type counters struct {
+	mu sync.Mutex // guards the field below
+	n  Stats
+}
+
+func (c *counters) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n = Stats{InFlight: c.n.InFlight}
+	c.n.MaxInFlight = c.n.InFlight
+}
+
+func (c *counters) read() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
+func (c *counters) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n.Requests++
+	c.n.InFlight++
+	c.n.MaxInFlight = max(c.n.MaxInFlight, c.n.InFlight)
+}
+
+func (c *counters) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n.InFlight--
+}
+
+func (c *counters) failed(status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if status == http.StatusTooManyRequests {
+		c.n.RateLimited++
+	} else {
+		c.n.Errors++
+	}
+}
+
+func (c *counters) answered(u usage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n.InputTokens += u.InputTokens + u.CacheCreation
+	c.n.OutputTokens += u.OutputTokens
+	c.n.CacheReads += u.CacheRead
+	c.n.CacheWrites += u.CacheCreation
+}
+
+// Stats are the counts so far.
+func (s *Server) Stats() Stats { return s.stats.read() }
+
+func (s *Server) serveStats(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.Stats())
+}

@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"unicode/utf8"
+)
+
+// stream sends the answer as server-sent events, each when it is due.
+func (p *reply) stream() {
+	if !waitUntil(p.r.Context(), p.call.start.Add(p.pace.first)) {
+		return
+	}
+	p.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	p.w.Header().Set("Cache-Control", "no-cache")
+	p.w.WriteHeader(http.StatusOK)
+	p.begin()
+	events := p.events()
+	for i, ev := range events {
+		if !waitUntil(p.r.Context(), p.moment(float64(i)/float64(max(1, len(events)-1)))) {
+			return
+		}
+		if p.fault != nil && i >= p.fault.After && p.interrupt() {
+			return
+		}
+		if p.send(ev.name, ev.data) != nil {
+			return // the client has gone
+		}
+	}
+	p.done()
+}
+
+// interrupt does what ends a stream early, if that is what the fault does.
+func (p *reply) interrupt() bool {
+	switch p.fault.Kind {
+	case FaultCutStream, FaultCutBody:
+		flush(p.w)
+		panic(http.ErrAbortHandler)
+	case FaultEndStream:
+		return true
+	case FaultSilence:
+		<-p.r.Context().Done()
+		return true
+	case FaultStreamError:
+		e := &apiError{status: 529, kind: p.fault.ErrorType, message: p.fault.Message}
+		if e.message == "" {
+			e.message = "Overloaded"
+		}
+		_ = p.send("error", json.RawMessage(e.envelope(""))) // of no use if the client has gone
+		return true
+	}
+	return false
+}
+
+// event is one server-sent event.
+type event struct {
+	name string
+	data any
+}
+
+func (p *reply) send(name string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("writing event %s: %w", name, err)
+	}
+	if _, err := fmt.Fprintf(p.w, "event: %s\ndata: %s\n\n", name, text); err != nil {
+		return err
+	}
+	flush(p.w)
+	return nil
+}
+
+// events are all events of the answer, in order.
+func (p *reply) events() []event {
+	start := p.message()
+	start.Content, start.StopReason, start.StopSequence, start.StopDetails = []content{}, nil, nil, nil
+	start.Usage.OutputTokens = min(1, start.Usage.OutputTokens)
+	start.Usage.Details = outputDetails{}
+	events := []event{{"message_start", map[string]any{"type": "message_start", "message": start}}}
+	for i, c := range p.answer.content {
+		events = append(events, event{"content_block_start", map[string]any{
+			"type": "content_block_start", "index": i, "content_block": opening(c),
+		}})
+		if i == 0 {
+			events = append(events, event{"ping", map[string]string{"type": "ping"}})
+		}
+		for _, d := range deltas(c) {
+			events = append(events, event{"content_block_delta", map[string]any{
+				"type": "content_block_delta", "index": i, "delta": d,
+			}})
+		}
+		events = append(events, event{"content_block_stop", map[string]any{"type": "content_block_stop", "index": i}})
+	}
+	return append(events,
+		event{"message_delta", map[string]any{
+			"type": "message_delta",
+			"delta": map[string]any{
+				"stop_reason": p.answer.stopReason, "stop_sequence": p.answer.stopSequence, "stop_details": p.answer.details,
+			},
+			"usage": p.usage,
+		}},
+		event{"message_stop", map[string]string{"type": "message_stop"}})
+}
+
+// opening is a block before anything of it has come.
+func opening(c content) content {
+	return content{Type: c.Type, ID: c.ID, Name: c.Name, Input: json.RawMessage("{}")}
+}
+
+// deltas are the pieces of a block: texts in runs of words, as they come from
+// the API.
+func deltas(c content) []map[string]string {
+	var list []map[string]string
+	switch c.Type {
+	case "thinking":
+		if c.Thinking != "" {
+			list = append(list, map[string]string{"type": "thinking_delta", "thinking": c.Thinking})
+		}
+		return append(list, map[string]string{"type": "signature_delta", "signature": c.Signature})
+	case "tool_use":
+		list = append(list, map[string]string{"type": "input_json_delta", "partial_json": ""})
+		text := string(c.Input)
+		if text == "{}" {
+			return list
+		}
+		half := len(text) / 2
+		for half > 0 && !utf8.RuneStart(text[half]) {
+			half--
+		}
+		return append(list,
+			map[string]string{"type": "input_json_delta", "partial_json": text[:half]},
+			map[string]string{"type": "input_json_delta", "partial_json": text[half:]})
+	}
+	const wordsPerDelta = 6
+	words := 0
+	begin := 0
+	for i, r := range c.Text {
+		if r == ' ' || r == '\n' {
+			if words++; words%wordsPerDelta == 0 {
+				list = append(list, map[string]string{"type": "text_delta", "text": c.Text[begin:i]})
+				begin = i
+			}
+		}
+	}
+	if begin < len(c.Text) {
+		list = append(list, map[string]string{"type": "text_delta", "text": c.Text[begin:]})
+	}
+	return list
+}

@@ -1,0 +1,113 @@
+// Drives the simulator with the official TypeScript SDK. The first argument is
+// the simulator's URL. Exits with 1 and says what was wrong if a check fails.
+import Anthropic from "@anthropic-ai/sdk";
+import assert from "node:assert/strict";
+
+const baseURL = process.argv[2];
+const client = new Anthropic({ baseURL, apiKey: "sk-test", maxRetries: 2 });
+const model = "claude-haiku-5-5";
+const ask = (text, more = {}) => ({ model, max_tokens: 1000, messages: [{ role: "user", content: text }], ...more });
+const weather = {
+  name: "get_weather",
+  description: "The weather of a city",
+  input_schema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+};
+
+const inject = async (...faults) => {
+  const res = await fetch(`${baseURL}/_sim/faults`, { method: "POST", body: JSON.stringify(faults) });
+  assert.equal(res.status, 200, await res.text());
+};
+const stats = async () => (await fetch(`${baseURL}/_sim/stats`)).json();
+
+const checks = {
+  async "non-streaming"() {
+    const message = await client.messages.create(ask("Explain lists"));
+    assert.equal(message.stop_reason, "end_turn");
+    assert.match(message.content[0].text, /simulated/i);
+    assert.match(message.content[0].text, /Explain lists/);
+    assert.ok(message.usage.input_tokens > 0 && message.usage.output_tokens > 0);
+    assert.match(message._request_id, /^req_/);
+  },
+  async streaming() {
+    const whole = await client.messages.create(ask("Explain dicts"));
+    const pieces = [];
+    const stream = client.messages.stream(ask("Explain dicts")).on("text", (t) => pieces.push(t));
+    const message = await stream.finalMessage();
+    assert.equal(message.stop_reason, "end_turn");
+    assert.ok(pieces.length > 3, `${pieces.length} pieces`);
+    assert.equal(pieces.join(""), message.content[0].text);
+    assert.equal(message.usage.output_tokens > 0, true);
+    assert.equal(whole.model, message.model);
+  },
+  async tools() {
+    const messages = [{ role: "user", content: "Use get_weather for Paris" }];
+    const stream = client.messages.stream({ model, max_tokens: 1000, tools: [weather], messages });
+    const first = await stream.finalMessage();
+    assert.equal(first.stop_reason, "tool_use");
+    const use = first.content.find((b) => b.type === "tool_use");
+    assert.equal(use.name, "get_weather");
+    assert.equal(typeof use.input.city, "string");
+    messages.push({ role: "assistant", content: first.content });
+    await assert.rejects(client.messages.create({ model, max_tokens: 1000, tools: [weather], messages: [...messages, { role: "user", content: "and?" }] }), (e) => {
+      assert.equal(e.status, 400);
+      assert.match(e.message, /tool_use.*tool_result/);
+      return true;
+    });
+    messages.push({ role: "user", content: [{ type: "tool_result", tool_use_id: use.id, content: "18 degrees, rain" }] });
+    const second = await client.messages.create({ model, max_tokens: 1000, tools: [weather], messages });
+    assert.equal(second.stop_reason, "end_turn");
+    assert.match(second.content[0].text, /18 degrees, rain/);
+  },
+  async "structured output"() {
+    const schema = { type: "object", properties: { verdict: { type: "string", enum: ["good", "bad"] }, score: { type: "integer", minimum: 1, maximum: 5 } }, required: ["verdict", "score"], additionalProperties: false };
+    const message = await client.messages.create(ask("Judge this", { output_config: { format: { type: "json_schema", schema } } }));
+    const value = JSON.parse(message.content[0].text);
+    assert.ok(["good", "bad"].includes(value.verdict));
+    assert.ok(Number.isInteger(value.score) && value.score >= 1 && value.score <= 5);
+  },
+  async "a retried 429"() {
+    const before = (await stats()).rate_limited;
+    await inject({ kind: "status", status: 429, retry_after: "0.01", times: 2 });
+    const message = await client.messages.create(ask("Explain sets"));
+    assert.equal(message.stop_reason, "end_turn");
+    assert.equal((await stats()).rate_limited, before + 2);
+  },
+  async "a mid-stream error"() {
+    await inject({ kind: "stream_error", after: 4, times: 1 });
+    await assert.rejects(client.messages.stream(ask("Explain tuples")).finalMessage(), (e) => {
+      assert.match(JSON.stringify(e.error ?? e.message), /overloaded_error/);
+      return true;
+    });
+  },
+  async "a cut stream"() {
+    await inject({ kind: "cut_stream", after: 4, times: 1 });
+    await assert.rejects(client.messages.stream(ask("Explain generators")).finalMessage());
+  },
+  async "a wrong key"() {
+    const wrong = new Anthropic({ baseURL, apiKey: "invalid" });
+    await assert.rejects(wrong.messages.create(ask("hi")), (e) => e instanceof Anthropic.AuthenticationError);
+  },
+  async "an unknown model"() {
+    await assert.rejects(client.messages.create(ask("hi", { model: "claude-3-5-haiku-20241022" })), (e) => e instanceof Anthropic.NotFoundError);
+  },
+  async "token counting and models"() {
+    const count = await client.messages.countTokens({ model, messages: [{ role: "user", content: "How many?" }] });
+    assert.ok(count.input_tokens > 0);
+    const ids = [];
+    for await (const m of client.models.list()) ids.push(m.id);
+    assert.ok(ids.includes(model));
+    assert.equal((await client.models.retrieve(model)).id, model);
+  },
+};
+
+let failed = 0;
+for (const [name, check] of Object.entries(checks)) {
+  try {
+    await check();
+    console.log(`ok ${name}`);
+  } catch (e) {
+    failed++;
+    console.log(`FAILED ${name}: ${e.stack}`);
+  }
+}
+process.exit(failed === 0 ? 0 : 1);

@@ -1,0 +1,57 @@
+package sim_test
+
+import (
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/claude-force/claude-force/sim"
+)
+
+// TestTypeScriptSDK drives the simulator with the official TypeScript SDK, a
+// client that shares no code with ours.
+func TestTypeScriptSDK(t *testing.T) {
+	t.Parallel()
+	missing := func(format string, args ...any) {
+		t.Helper()
+		if os.Getenv("CI") == "true" {
+			t.Fatalf(format, args...)
+		}
+		t.Skipf(format, args...)
+	}
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing("%s is not installed", program)
+		}
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"package.json", "package-lock.json", "wire.mjs"} {
+		data, err := os.ReadFile(filepath.Join("testdata", "ts", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		missing("the TypeScript SDK cannot be installed: %v\n%s", err, out)
+	}
+	server := httptest.NewServer(sim.New(sim.Options{}))
+	defer server.Close()
+	cmd := exec.CommandContext(t.Context(), "node", "wire.mjs", server.URL)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(string(out), "ok a cut stream") {
+		t.Error("the script did not reach the check of cut streams")
+	}
+}
