@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+)
+
+// Filter chooses answers. The zero value chooses all.
+type Filter struct {
+	Agent     string        // only this agent's; empty for all
+	OlderThan time.Duration // only those stored longer ago than this; 0 for all
+}
+
+func (f Filter) where(now time.Time) (string, []any) {
+	sql, args := "created <= ?", []any{now.Add(-f.OlderThan).UnixNano()}
+	if f.OlderThan == 0 {
+		args[0] = int64(math.MaxInt64)
+	}
+	if f.Agent != "" {
+		sql += " AND agent = ?"
+		args = append(args, f.Agent)
+	}
+	return sql, args
+}
+
+// List yields answers, the newest first, those that have expired included. It
+// reads page by page, so the store may be used meanwhile.
+func (s *Store) List(ctx context.Context, f Filter) iter.Seq2[*cache.Entry, error] {
+	return func(yield func(*cache.Entry, error) bool) {
+		where, args := f.where(time.Now())
+		created, id := int64(math.MaxInt64), int64(math.MaxInt64)
+		for {
+			page, err := s.page(ctx, where+" AND (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT 100", append(args[:len(args):len(args)], created, id))
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, row := range page {
+				if !yield(row.entry, nil) {
+					return
+				}
+				created, id = row.created, row.id
+			}
+			if len(page) == 0 {
+				return
+			}
+		}
+	}
+}
+
+type pageRow struct {
+	entry       *cache.Entry
+	created, id int64
+}
+
+// page reads rows that are not damaged.
+func (s *Store) page(ctx context.Context, where string, args []any) (page []pageRow, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, llm.ContextError(ctx)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+		}
+	}()
+	stmt, _, err := s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data, key, id FROM answers WHERE ` + where)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	if err := bind(stmt, args); err != nil {
+		return nil, err
+	}
+	for stmt.Step() {
+		var key llm.Key
+		copy(key[:], stmt.ColumnRawBlob(9))
+		e, err := s.entry(key, stmt)
+		if errors.Is(err, errDamaged) {
+			e = &cache.Entry{Key: key, Agent: stmt.ColumnText(0), Model: stmt.ColumnText(1), Prompt: "(damaged)", Response: &llm.Response{}, CreatedAt: time.Unix(0, stmt.ColumnInt64(2)).UTC()}
+		}
+		page = append(page, pageRow{e, stmt.ColumnInt64(2), stmt.ColumnInt64(10)})
+	}
+	return page, stmt.Err()
+}
+
+// Show is the one answer whose key begins with prefix, in hexadecimal. It
+// does not count as a use.
+func (s *Store) Show(ctx context.Context, prefix string) (*cache.Entry, error) {
+	prefix = strings.ToLower(prefix)
+	low, lowErr := hex.DecodeString((prefix + strings.Repeat("0", 64))[:max(64, len(prefix)+len(prefix)%2)])
+	high, highErr := hex.DecodeString((prefix + strings.Repeat("f", 64))[:max(64, len(prefix)+len(prefix)%2)])
+	if prefix == "" || len(prefix) > 64 || lowErr != nil || highErr != nil {
+		return nil, fmt.Errorf("%q is not the beginning of a key; see `claude-force cache list`", prefix)
+	}
+	page, err := s.page(ctx, "key BETWEEN ? AND ? LIMIT 2", []any{low, high})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(page) == 0:
+		return nil, fmt.Errorf("there is no answer whose key begins with %s; see `claude-force cache list`", prefix)
+	case len(page) > 1:
+		return nil, fmt.Errorf("several keys begin with %s; give more of it", prefix)
+	}
+	return page[0].entry, nil
+}
+
+// Clear removes answers and says how many, and the bytes they counted for.
+func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil {
+		return 0, 0, llm.ContextError(ctx)
+	}
+	where, args := f.where(time.Now())
+	err = s.write(func() error {
+		count, size, err := s.sum(`DELETE FROM answers WHERE `+where+` RETURNING size`, args...)
+		if err != nil {
+			return err
+		}
+		n, bytes = int(count), size
+		return s.exec(`UPDATE totals SET entries = entries - ?, bytes = bytes - ?`, count, size)
+	})
+	if err == nil {
+		err = s.conn.Exec(`PRAGMA incremental_vacuum`) // gives the space back
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(err))
+	}
+	return n, bytes, nil
+}

@@ -1,0 +1,394 @@
+// Package sqlite keeps the answers of the response cache in one SQLite file.
+//
+//	store, err := sqlite.Open(path, sqlite.Options{MaxBytes: 256 << 20})
+//	…
+//	defer store.Close()
+//
+// Several processes may use one file at once. The file is in WAL mode with
+// synchronous=NORMAL: a crash of the process loses nothing, a power cut perhaps
+// the last answers, and neither damages the file. Writes are short immediate
+// transactions, so that processes wait for each other instead of failing.
+//
+// A hit does not write: uses and counts are kept in memory and written in one
+// transaction with the next stored answer, when there are many, or by Close.
+//
+// What is read is verified: a row whose checksum does not match its key and
+// contents is removed, and is a miss.
+package sqlite
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+)
+
+// DefaultMaxBytes is the size of a store that was not given one.
+const DefaultMaxBytes = 256 << 20
+
+// busyTimeout is how long a write waits for those of other processes. They are
+// short; that one takes this long means that something is stuck.
+const busyTimeout = 30 * time.Second
+
+// Options are the settings of [Open]. The zero value is ready.
+type Options struct {
+	// Key encrypts what is said in calls and answers with AES-256-GCM. It has
+	// 32 bytes; nil means no encryption.
+	Key []byte
+	// MaxBytes is the size at which the answers not used for longest are
+	// removed, counted in bytes of answers. 0 means [DefaultMaxBytes].
+	MaxBytes int64
+}
+
+// Store is a [cache.Store]. It is safe for concurrent use.
+type Store struct {
+	path string
+	max  int64
+	aead cipher.AEAD // nil without encryption
+
+	mu      sync.Mutex // guards the fields below
+	conn    *sqlite3.Conn
+	get     *sqlite3.Stmt
+	pending uses
+}
+
+// Open opens the store in a file, which it makes, readable by this user only,
+// if there is none. The errors it gives say what to do.
+func Open(path string, opts Options) (*Store, error) {
+	s := &Store{path: path, max: opts.MaxBytes}
+	if s.max <= 0 {
+		s.max = DefaultMaxBytes
+	}
+	if opts.Key != nil {
+		var err error
+		if s.aead, err = newAEAD(opts.Key); err != nil {
+			return nil, fmt.Errorf("opening cache %s: %w", path, err)
+		}
+	}
+	if err := s.open(); err != nil {
+		if s.conn != nil {
+			err = errors.Join(err, s.conn.Close())
+		}
+		return nil, fmt.Errorf("opening cache %s: %w", path, explain(err))
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
+		if err := create(s.path); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.conn, err = sqlite3.OpenFlags(s.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE); err != nil {
+		return err
+	}
+	if err := s.conn.BusyTimeout(busyTimeout); err != nil {
+		return err
+	}
+	if err := s.migrate(); err != nil {
+		return err
+	}
+	// A setting of the connection, not of the file.
+	if err := s.conn.Exec(`PRAGMA synchronous = NORMAL`); err != nil {
+		return err
+	}
+	if err := s.checkKey(); err != nil {
+		return err
+	}
+	s.get, _, err = s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data FROM answers WHERE key = ?`)
+	return err
+}
+
+// create makes an empty file with the right mode before SQLite makes one with
+// the wrong one.
+func create(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Close writes what is still to be written. The store must not be used
+// afterwards.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.flush()
+	err = errors.Join(err, s.get.Close(), s.conn.Close())
+	if err != nil {
+		return fmt.Errorf("closing cache %s: %w", s.path, explain(err))
+	}
+	return nil
+}
+
+// said is what data holds.
+type said struct {
+	Prompt   string        `json:"prompt"`
+	Response *llm.Response `json:"response"`
+}
+
+// Get is the answer of a call. See [cache.Store].
+func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, llm.ContextError(ctx)
+	}
+	e, tokens, err := s.find(key)
+	if err == nil && (e.Expired(time.Now()) || e.CreatedAt.Before(notBefore)) {
+		err = cache.ErrMiss
+	}
+	switch {
+	case errors.Is(err, errDamaged):
+		if err := s.remove(key); err != nil {
+			return nil, fmt.Errorf("removing a damaged answer: %w", explain(err))
+		}
+		err = cache.ErrMiss
+		fallthrough
+	case errors.Is(err, cache.ErrMiss):
+		s.pending.misses++
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+	}
+	s.pending.hit(e, tokens)
+	if s.pending.count() >= maxPending {
+		// The answer is there; that its use could not be written is for the
+		// next write to say.
+		_ = s.flush()
+	}
+	return e, nil
+}
+
+// errDamaged is a row whose contents are not what was stored.
+var errDamaged = errors.New("the answer is damaged")
+
+// find reads a row. The caller holds mu.
+func (s *Store) find(key llm.Key) (e *cache.Entry, tokens int64, err error) {
+	defer func() { err = errors.Join(err, s.get.Reset()) }()
+	if err := s.get.BindBlob(1, key[:]); err != nil {
+		return nil, 0, err
+	}
+	if !s.get.Step() {
+		if err := s.get.Err(); err != nil {
+			return nil, 0, err
+		}
+		return nil, 0, cache.ErrMiss
+	}
+	e, err = s.entry(key, s.get)
+	return e, s.get.ColumnInt64(6), err
+}
+
+// entry is the row a statement stands on: agent, model, created, expires,
+// truncated, usd, tokens, sum, data.
+func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
+	data := row.ColumnRawBlob(8)
+	if sum := checksum(key, data); string(sum) != string(row.ColumnRawBlob(7)) {
+		return nil, errDamaged
+	}
+	plain, err := s.unseal(key, data)
+	if err != nil {
+		return nil, errDamaged
+	}
+	var what said
+	if err := json.Unmarshal(plain, &what); err != nil || what.Response == nil {
+		return nil, errDamaged
+	}
+	e := &cache.Entry{
+		Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1), Prompt: what.Prompt, Response: what.Response,
+		CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC(), Truncated: row.ColumnBool(4),
+	}
+	if row.ColumnType(3) != sqlite3.NULL {
+		e.ExpiresAt = time.Unix(0, row.ColumnInt64(3)).UTC()
+	}
+	if row.ColumnType(5) != sqlite3.NULL {
+		e.CostUSD = new(row.ColumnFloat(5))
+	}
+	return e, nil
+}
+
+// checksum is of a key with its data, so that rows cannot be mixed up.
+func checksum(key llm.Key, data []byte) []byte {
+	h := sha256.New()
+	h.Write(key[:])
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// Put stores an answer. See [cache.Store].
+func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
+	plain, err := json.Marshal(said{e.Prompt, e.Response})
+	if err != nil {
+		return fmt.Errorf("writing an answer: %w", err)
+	}
+	data, err := s.seal(e.Key, plain)
+	if err != nil {
+		return fmt.Errorf("encrypting an answer: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil {
+		return llm.ContextError(ctx)
+	}
+	err = s.write(func() error {
+		if err := s.insert(e, data); err != nil {
+			return err
+		}
+		if err := s.writeUses(); err != nil {
+			return err
+		}
+		return s.evict(time.Now())
+	})
+	if err != nil {
+		return fmt.Errorf("writing cache %s: %w", s.path, explain(err))
+	}
+	s.pending = uses{}
+	return nil
+}
+
+// write runs a transaction. The caller holds mu.
+func (s *Store) write(do func() error) (err error) {
+	tx, err := s.conn.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	defer tx.End(&err)
+	return do()
+}
+
+// overhead is what a row takes beside its data, roughly: columns, indexes, the
+// page's share.
+const overhead = 300
+
+func (s *Store) insert(e *cache.Entry, data []byte) error {
+	if err := s.remove(e.Key); err != nil {
+		return err
+	}
+	size := int64(len(data) + len(e.Agent) + len(e.Model) + overhead)
+	usage := e.Response.Usage
+	var expires, usd any
+	if !e.ExpiresAt.IsZero() {
+		expires = e.ExpiresAt.UnixNano()
+	}
+	if e.CostUSD != nil {
+		usd = *e.CostUSD
+	}
+	err := s.exec(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
+		int64(usage.TotalTokens()), usd, e.Truncated, checksum(e.Key, data), data)
+	if err != nil {
+		return err
+	}
+	return s.exec(`UPDATE totals SET entries = entries + 1, bytes = bytes + ?`, size)
+}
+
+// remove removes a row, if there is one.
+func (s *Store) remove(key llm.Key) error {
+	return s.drop(`DELETE FROM answers WHERE key = ? RETURNING size`, key[:])
+}
+
+// drop runs a DELETE that returns sizes, and keeps the totals right.
+func (s *Store) drop(sql string, args ...any) error {
+	n, bytes, err := s.sum(sql, args...)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.exec(`UPDATE totals SET entries = entries - ?, bytes = bytes - ?`, n, bytes)
+}
+
+// evict removes what has expired and, while the store is too large, what was
+// not used for longest.
+func (s *Store) evict(now time.Time) error {
+	const batch = 64 // bounds the transaction; the rest is for the next ones
+	err := s.drop(`DELETE FROM answers WHERE id IN (SELECT id FROM answers WHERE expires <= ? LIMIT ?) RETURNING size`, now.UnixNano(), batch)
+	if err != nil {
+		return err
+	}
+	for {
+		_, bytes, err := s.sum(`SELECT bytes FROM totals`)
+		if err != nil || bytes <= s.max {
+			return err
+		}
+		// The oldest use whose removal, with all older ones, is enough.
+		n, _, err := s.sum(`SELECT 1 FROM answers LIMIT 1`)
+		if err != nil || n == 0 {
+			return err
+		}
+		err = s.drop(`DELETE FROM answers WHERE id IN (
+			SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY used, id ROWS UNBOUNDED PRECEDING) - size AS before
+				FROM (SELECT id, size, used FROM answers ORDER BY used, id LIMIT ?)) WHERE before < ?) RETURNING size`, batch, bytes-s.max)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// exec runs one statement that gives no rows.
+func (s *Store) exec(sql string, args ...any) error {
+	_, _, err := s.sum(sql, args...)
+	return err
+}
+
+// sum runs one statement and gives the number of its rows and the sum of their
+// first column.
+func (s *Store) sum(sql string, args ...any) (n, total int64, err error) {
+	stmt, _, err := s.conn.Prepare(sql)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, stmt.Close()) }()
+	if err := bind(stmt, args); err != nil {
+		return 0, 0, err
+	}
+	for stmt.Step() {
+		n++
+		total += stmt.ColumnInt64(0)
+	}
+	return n, total, stmt.Err()
+}
+
+func bind(stmt *sqlite3.Stmt, args []any) error {
+	for i, arg := range args {
+		var err error
+		switch v := arg.(type) {
+		case nil:
+			err = stmt.BindNull(i + 1)
+		case []byte:
+			err = stmt.BindBlob(i+1, v)
+		case string:
+			err = stmt.BindText(i+1, v)
+		case bool:
+			err = stmt.BindBool(i+1, v)
+		case int:
+			err = stmt.BindInt(i+1, v)
+		case int64:
+			err = stmt.BindInt64(i+1, v)
+		case float64:
+			err = stmt.BindFloat(i+1, v)
+		default:
+			err = fmt.Errorf("a value of type %T cannot be stored", arg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
