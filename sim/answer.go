@@ -283,11 +283,11 @@ func gist(s string) string {
 	return strings.TrimPrefix(line, "Conclusion: ")
 }
 
-// topic is the last words of a task.
+// topic is the last words of a task, without the verb it begins with.
 func topic(task string) string {
 	words := strings.Fields(strings.Trim(task, ".!?: "))
 	if len(words) == 0 {
 		return "this"
 	}
-	return strings.Join(words[max(0, len(words)-3):], " ")
+	return strings.Join(words[max(min(1, len(words)-1), len(words)-3):], " ")
 }
