@@ -119,6 +119,31 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 	return files, nil
 }
 
+// Glob reads the files that one pattern names, wherever it leads: for patterns
+// that a person typed, not for those that come with a file. The paths of files
+// outside the working directory are absolute. Errors are those of [Dir.Read].
+func Glob(ctx context.Context, pattern string, limits Limits) ([]File, error) {
+	base, rest, prefix := ".", pattern, ""
+	if !filepath.IsLocal(filepath.Clean(pattern)) {
+		abs, err := filepath.Abs(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", pattern, err)
+		}
+		base, rest = doublestar.SplitPattern(filepath.ToSlash(abs))
+		prefix = base
+	}
+	dir, err := Open(base)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	files, err := dir.Read(ctx, []string{rest}, limits)
+	for i := range files {
+		files[i].Path = path.Join(prefix, files[i].Path)
+	}
+	return files, err
+}
+
 // Check reports whether Read would find a file for every pattern, without
 // reading any.
 func (d *Dir) Check(ctx context.Context, patterns []string) error {

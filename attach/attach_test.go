@@ -131,3 +131,21 @@ func TestText(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestGlobAnywhere(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "log.txt"), []byte("line"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{filepath.Join(dir, "log.txt"), filepath.Join(dir, "*.txt")} {
+		files, err := attach.Glob(t.Context(), pattern, attach.Limits{})
+		if err != nil || len(files) != 1 || files[0].Path != filepath.ToSlash(filepath.Join(dir, "log.txt")) || files[0].Content != "line" {
+			t.Errorf("Glob(%q) = %v, %v", pattern, files, err)
+		}
+	}
+	t.Chdir(dir)
+	files, err := attach.Glob(t.Context(), "*.txt", attach.Limits{})
+	if err != nil || len(files) != 1 || files[0].Path != "log.txt" {
+		t.Errorf("got %v, %v", files, err)
+	}
+}

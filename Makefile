@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench coldstart check clean
+
+# What the fuzz targets are run for; a number followed by x is a count.
+FUZZTIME ?= 20000x
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the command into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/claude-force ./cmd/claude-force
+
+test: ## Run the tests
+	go test ./...
+
+race: ## Run the tests with the race detector, in random order
+	go test -race -short -shuffle=on ./...
+
+lint: ## Check formatting, go vet, golangci-lint, known vulnerabilities
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	golangci-lint run
+	govulncheck ./...
+
+fuzz: ## Run every fuzz target for FUZZTIME
+	@go list ./... | while read -r pkg; do \
+		go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | while read -r target; do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; \
+		done || exit 1; \
+	done
+
+bench: ## Run every benchmark once, as a check that they work
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+coldstart: ## Measure a cold process that answers from the cache
+	go run ./bench/coldstart
+
+check: lint test race ## Everything to run before a change is proposed
+
+clean: ## Remove what was built
+	rm -rf bin

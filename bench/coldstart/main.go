@@ -1,0 +1,134 @@
+// Command coldstart measures what a whole process costs that answers from the
+// response cache, beside a Go program that does nothing, in the same run.
+//
+//	go run ./bench/coldstart              # times and page faults
+//	go run ./bench/coldstart -gate        # fails if the page faults exceed the budget
+//
+// The time of a cold process follows its minor page faults closely, and their
+// number hardly varies with the load of the machine; so the faults are the gate
+// and the milliseconds are for people. Programs are run in turn, so that a busy
+// moment hits all of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// budget is the most minor page faults of a cached answer, as a multiple of an
+// empty program's. Raise it only with a reason in the commit.
+const budget = 4.0
+
+const empty = "package main\n\nfunc main() {}\n"
+
+// program is one command line to measure, with what was measured.
+type program struct {
+	name   string
+	args   []string
+	times  []time.Duration
+	faults []int64
+}
+
+func main() {
+	runs := flag.Int("runs", 100, "runs of each program")
+	gate := flag.Bool("gate", false, "exit with 1 if the page faults exceed the budget")
+	flag.Parse()
+	ok, err := measure(context.Background(), *runs)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "coldstart:", err)
+		os.Exit(1)
+	}
+	if *gate && !ok {
+		os.Exit(1)
+	}
+}
+
+func measure(ctx context.Context, runs int) (ok bool, err error) {
+	dir, err := os.MkdirTemp("", "coldstart-")
+	if err != nil {
+		return false, fmt.Errorf("making a folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.WriteFile(filepath.Join(dir, "empty.go"), []byte(empty), 0o600); err != nil {
+		return false, fmt.Errorf("writing the empty program: %w", err)
+	}
+	for _, b := range [][2]string{{"empty", filepath.Join(dir, "empty.go")}, {"claude-force", "./cmd/claude-force"}} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, b[0]), b[1])
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return false, fmt.Errorf("building %s: %w\n%s", b[0], err, out)
+		}
+	}
+	binary := filepath.Join(dir, "claude-force")
+	cached := []string{binary, "execute", "python-expert", "Explain decorators", "--simulate=instant"}
+	programs := []*program{
+		{name: "empty Go program", args: []string{filepath.Join(dir, "empty")}},
+		{name: "claude-force --version", args: []string{binary, "--version"}},
+		{name: "cached answer", args: cached},
+	}
+	env := []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir}
+	work := filepath.Join(dir, "work")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return false, fmt.Errorf("making a folder: %w", err)
+	}
+	if err := (&program{args: cached}).run(ctx, work, env); err != nil { // fills the cache
+		return false, err
+	}
+	for range runs {
+		for _, p := range programs {
+			if err := p.run(ctx, work, env); err != nil {
+				return false, err
+			}
+		}
+	}
+	return report(programs), nil
+}
+
+func (p *program) run(ctx context.Context, dir string, env []string) error {
+	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	start := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("running %s: %w\n%s", p.args, err, out)
+	}
+	p.times = append(p.times, time.Since(start))
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		p.faults = append(p.faults, int64(usage.Minflt))
+	}
+	return nil
+}
+
+// report prints medians and their ratios to the first program, and whether the
+// last is within the budget.
+func report(programs []*program) bool {
+	base := programs[0]
+	fmt.Printf("%-24s %12s %8s %14s %8s\n", "program", "median time", "ratio", "median faults", "ratio")
+	ratio := 0.0
+	for _, p := range programs {
+		ratio = float64(median(p.faults)) / float64(median(base.faults))
+		fmt.Printf("%-24s %12s %7.2fx %14d %7.2fx\n", p.name, median(p.times).Round(10*time.Microsecond),
+			float64(median(p.times))/float64(median(base.times)), median(p.faults), ratio)
+	}
+	verdict := "within"
+	if ratio > budget {
+		verdict = "OVER"
+	}
+	fmt.Printf("page faults of a cached answer: %.2fx an empty program's, %s the budget of %.2fx\n", ratio, verdict, budget)
+	return ratio <= budget
+}
+
+func median[T int64 | time.Duration](values []T) T {
+	if len(values) == 0 {
+		return 1
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

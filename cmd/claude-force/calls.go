@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/sim"
+)
+
+// callFlags are the flags of every verb that makes calls.
+type callFlags struct {
+	model    string
+	jobs     int
+	timeout  time.Duration
+	noCache  bool
+	refresh  bool
+	simulate string
+	async    bool
+	json     bool
+}
+
+func (f *callFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: haiku, sonnet, opus, fable or an id")
+	flags.IntVarP(&f.jobs, "jobs", "j", 0, "most calls in flight at once (default 10)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
+	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
+	flags.BoolVar(&f.refresh, "refresh", false, "do not read the response cache, but keep the new answers")
+	flags.StringVar(&f.simulate, "simulate", "", "let the built-in simulator answer, without a key; =instant or =1s sets how long it takes")
+	flags.Lookup("simulate").NoOptDefVal = "realistic"
+	flags.BoolVar(&f.json, "json", false, "print results as JSON")
+	flags.BoolVar(&f.async, "async", false, "accepted for compatibility: work is concurrent anyway")
+	if err := flags.MarkHidden("async"); err != nil {
+		panic(err) // the flag is registered one line above
+	}
+	if err := cmd.RegisterFlagCompletionFunc("model", completeModels); err != nil {
+		panic(err) // registered above
+	}
+}
+
+func completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	names := []string{"haiku", "sonnet", "opus", "fable"}
+	for _, m := range llm.Prices().Models {
+		names = append(names, m.ID)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func completeAgents(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	set, _, err := claudeforce.Agents("")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, a := range set.All() {
+		names = append(names, a.Name+"\t"+firstLine(a.Description, 60))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (f *callFlags) policy() llm.Policy {
+	switch {
+	case f.noCache:
+		return llm.PolicyOff
+	case f.refresh:
+		return llm.PolicyRefresh
+	}
+	return llm.PolicyDefault
+}
+
+// open makes the orchestrator that the flags ask for.
+func (a *app) open(ctx context.Context, f *callFlags) (*claudeforce.Orchestrator, error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	if f.jobs < 0 {
+		return nil, badInput("--jobs must be above 0")
+	}
+	if f.noCache && f.refresh {
+		return nil, badInput("--no-cache keeps nothing and --refresh keeps the new answer; give one of them")
+	}
+	if f.jobs > 0 {
+		if err := cfg.Set("jobs", fmt.Sprint(f.jobs), "--jobs"); err != nil {
+			return nil, err
+		}
+	}
+	if f.timeout != 0 {
+		if err := cfg.Set("timeout", f.timeout.String(), "--timeout"); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
+	opts := claudeforce.Options{
+		Config: cfg,
+		Cloud:  cloud(cfg.Backend),
+		Notice: func(text string) { a.say("note: %s", text) },
+		OnRetry: func(r claudeforce.Retry) {
+			a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
+		},
+	}
+	if f.simulate != "" {
+		latency, err := parseLatency(f.simulate)
+		if err != nil {
+			return nil, err
+		}
+		opts.Simulator = sim.New(sim.Options{Latency: latency})
+		a.say("note: the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
+	}
+	return claudeforce.New(ctx, opts)
+}
+
+func parseLatency(text string) (sim.Latency, error) {
+	switch text {
+	case "instant", "":
+		return sim.Latency{}, nil
+	case "realistic":
+		return sim.Realistic(), nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return sim.Latency{}, badInput("latency %q is none of realistic, instant and a duration such as 1s", text)
+	}
+	return sim.Fixed(d), nil
+}
+
+// soft is a context that ends with the first interrupt already.
+func (a *app) soft(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // ends with cancel, which every caller defers
+		select {
+		case <-a.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+func (a *app) interrupted() bool {
+	select {
+	case <-a.stopping:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+)
+
+func (a *app) doctor() *cobra.Command {
+	var asJSON, offline bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the key, the store, the clock and the configuration",
+		Long: `Check what claude-force needs, and say what to do about what is wrong. The key
+is tried by counting the tokens of a word, which is free of charge.
+
+Exit code 2 if something is wrong that keeps agents from working.`,
+		Example: `  claude-force doctor
+  claude-force doctor --offline --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Second)
+			defer cancel()
+			opts := claudeforce.Options{}
+			if cfg, err := a.settings(); err == nil {
+				opts.Config, opts.Cloud = cfg, cloud(cfg.Backend)
+			}
+			checks := claudeforce.Diagnose(ctx, opts, offline)
+			bad := false
+			for _, c := range checks {
+				bad = bad || c.Status == claudeforce.CheckFailed
+			}
+			if asJSON {
+				if err := printJSON(a.stdout, checks); err != nil {
+					return err
+				}
+			} else {
+				marks := map[claudeforce.CheckStatus]string{claudeforce.CheckPassed: "ok", claudeforce.CheckWarned: "warning", claudeforce.CheckFailed: "PROBLEM", claudeforce.CheckSkipped: "skipped"}
+				for _, c := range checks {
+					fmt.Fprintf(a.stdout, "%-8s %-13s %s\n", marks[c.Status], c.Name, c.Detail)
+					if c.Hint != "" {
+						fmt.Fprintf(a.stdout, "%-8s %-13s -> %s\n", "", "", c.Hint)
+					}
+				}
+			}
+			if bad {
+				return inputError{errReported}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	cmd.Flags().BoolVar(&offline, "offline", false, "send nothing: do not try the key or compare the clock")
+	return cmd
+}

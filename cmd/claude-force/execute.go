@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/attach"
+)
+
+type executeFlags struct {
+	callFlags
+	tasks  []string
+	file   string
+	attach []string
+}
+
+func (a *app) execute() *cobra.Command {
+	var f executeFlags
+	cmd := &cobra.Command{
+		Use:   "execute AGENT TASK",
+		Short: "Give tasks to agents",
+		Long: `Give one agent a task and print its answer as it comes; or several tasks at
+once, with --task or --file, and print the answers in the order of the tasks.
+
+A task file has one JSON object per line, with the fields agent and task, and
+optionally id, model and files (a list of patterns). Any number of tasks is
+fine: they are read as they are needed. - reads tasks from the standard input,
+with TASK as - the task's text.
+
+Exit codes: 0 done, 1 a task failed, 2 bad input or configuration,
+130 interrupted.`,
+		Example: `  claude-force execute python-expert "Explain decorators"
+  git diff | claude-force execute code-reviewer "Review this change" --attach -
+  claude-force execute security-specialist "Audit" --attach 'src/**/*.go'
+  claude-force execute --task python-expert="Explain lists" --task linter="Check: x=1"
+  claude-force execute --file tasks.jsonl --jobs 20 --json
+  claude-force execute python-expert "Explain decorators" --simulate`,
+		Args: cobra.MaximumNArgs(2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeAgents(cmd, args, to)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runExecute(cmd.Context(), &f, args) },
+	}
+	f.register(cmd)
+	cmd.Flags().StringArrayVar(&f.tasks, "task", nil, "a task as AGENT=TEXT; may be repeated")
+	cmd.Flags().StringVar(&f.file, "file", "", "file of tasks, one JSON object per line; - for the standard input")
+	cmd.Flags().StringArrayVar(&f.attach, "attach", nil, "files to give to the agent, as a path or glob; - for the standard input; may be repeated")
+	return cmd
+}
+
+func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) error {
+	source, single, err := a.taskSource(f, args)
+	if err != nil {
+		return err
+	}
+	given, err := a.readAttachments(ctx, f.attach)
+	if err != nil {
+		return err
+	}
+	orch, err := a.open(ctx, &f.callFlags)
+	if err != nil {
+		return err
+	}
+	complete := func(t claudeforce.Task) claudeforce.Task {
+		t.Given, t.Policy = given, f.policy()
+		if f.model != "" {
+			t.Model = f.model
+		}
+		return t
+	}
+	if single != nil {
+		err = a.executeOne(ctx, orch, complete(*single), f.json)
+	} else {
+		err = a.executeMany(ctx, orch, source, complete, f.json)
+	}
+	return closing(err, orch)
+}
+
+// closing closes c and keeps the first error.
+func closing(err error, c io.Closer) error {
+	if cerr := c.Close(); err == nil {
+		return cerr
+	}
+	return err
+}
+
+// taskSource is where the tasks come from: one from the arguments, or a list.
+func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforce.Task, error) {
+	fromStdin := f.file == "-" || len(args) == 1 && args[0] == "-"
+	if fromStdin && slices.Contains(f.attach, "-") {
+		return nil, nil, badInput("the standard input cannot be both tasks and attachment")
+	}
+	switch {
+	case len(args) == 2 && len(f.tasks) == 0 && f.file == "":
+		text := args[1]
+		if text == "-" {
+			if slices.Contains(f.attach, "-") {
+				return nil, nil, badInput("the standard input cannot be both task and attachment")
+			}
+			file, err := attach.ReadAll(a.stdin, "the task", attach.Limits{})
+			if err != nil {
+				return nil, nil, inputError{err}
+			}
+			text = file.Content
+		}
+		return nil, &claudeforce.Task{ID: "1", Agent: args[0], Text: text}, nil
+	case fromStdin && len(f.tasks) == 0:
+		return &taskList{name: "stdin", reader: a.stdin}, nil, nil
+	case len(args) > 0:
+		return nil, nil, badInput("give AGENT and TASK, or --task, or --file; see claude-force execute --help")
+	case f.file != "" && len(f.tasks) > 0:
+		return nil, nil, badInput("give --task or --file, not both")
+	case f.file != "":
+		list := &taskList{name: f.file}
+		return list, nil, list.check()
+	case len(f.tasks) > 0:
+		list := &taskList{name: "--task"}
+		for _, text := range f.tasks {
+			agent, task, ok := strings.Cut(text, "=")
+			if !ok || agent == "" || task == "" {
+				return nil, nil, badInput("--task %q is not AGENT=TEXT", text)
+			}
+			list.given = append(list.given, claudeforce.Task{Agent: agent, Text: task})
+		}
+		return list, nil, list.check()
+	}
+	return nil, nil, badInput("no task: give AGENT and TASK, or --task, or --file; see claude-force execute --help")
+}
+
+func (a *app) readAttachments(ctx context.Context, patterns []string) ([]attach.File, error) {
+	var files []attach.File
+	for _, pattern := range patterns {
+		if pattern == "-" {
+			file, err := attach.ReadAll(a.stdin, "stdin", attach.Limits{})
+			if err != nil {
+				return nil, inputError{err}
+			}
+			files = append(files, file)
+			continue
+		}
+		found, err := attach.Glob(ctx, pattern, attach.Limits{})
+		if err != nil {
+			return nil, inputError{fmt.Errorf("--attach: %w", err)}
+		}
+		files = append(files, found...)
+	}
+	return files, nil
+}
+
+func (a *app) executeOne(ctx context.Context, orch *claudeforce.Orchestrator, task claudeforce.Task, asJSON bool) error {
+	ctx, cancel := a.soft(ctx)
+	defer cancel()
+	shown := lastByte{w: a.stdout, last: '\n'}
+	show := func(piece string) { io.WriteString(&shown, piece) }
+	if asJSON {
+		show = nil
+	}
+	res, err := orch.Execute(ctx, task, show)
+	if asJSON {
+		return a.printJSONResult(res, err)
+	}
+	if shown.last != '\n' {
+		fmt.Fprintln(a.stdout)
+	}
+	if err != nil {
+		if res.Output != "" {
+			return fmt.Errorf("the answer above is not whole: %w", err)
+		}
+		return err
+	}
+	a.say("%s", describe(res))
+	return nil
+}
+
+func (a *app) printJSONResult(res *claudeforce.Result, err error) error {
+	if _, bad := err.(*claudeforce.InputError); bad {
+		return err
+	}
+	if jerr := json.NewEncoder(a.stdout).Encode(res); jerr != nil {
+		return fmt.Errorf("writing the result: %w", jerr)
+	}
+	switch {
+	case res.Status == claudeforce.StatusInterrupted:
+		return errInterrupted
+	case err != nil:
+		a.say("claude-force: %v", err)
+		return errReported
+	}
+	return nil
+}
+
+// lastByte remembers how an output ended.
+type lastByte struct {
+	w    io.Writer
+	last byte
+}
+
+func (l *lastByte) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.last = p[len(p)-1]
+	}
+	return l.w.Write(p)
+}
+
+// executeMany runs a list of tasks. The first interrupt takes no more tasks and
+// lets those under way finish.
+func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, complete func(claudeforce.Task) claudeforce.Task, asJSON bool) error {
+	start := time.Now()
+	if c := list.closer(); c != nil {
+		soft, cancel := a.soft(ctx)
+		defer cancel()
+		defer context.AfterFunc(soft, func() { c.Close() })() // ends a read that waits
+	}
+	var tasks iter.Seq[claudeforce.Task] = func(yield func(claudeforce.Task) bool) {
+		for task := range list.tasks() {
+			if a.interrupted() || !yield(complete(task)) {
+				return
+			}
+		}
+	}
+	done, end := a.counter(list.count, orch.Totals)
+	failed, input := 0, 0
+	var outErr error
+	for res := range orch.ExecuteAll(ctx, tasks, !asJSON) {
+		done()
+		if res.Err != nil {
+			failed++
+			if _, bad := res.Err.(*claudeforce.InputError); bad {
+				input++
+			}
+			a.say("task %s (%s) failed: %v", res.ID, res.Agent, res.Err)
+		}
+		if asJSON {
+			outErr = json.NewEncoder(a.stdout).Encode(res)
+		} else if res.Output != "" {
+			_, outErr = fmt.Fprintf(a.stdout, "--- %s · %s\n%s\n\n", res.ID, res.Agent, strings.TrimRight(res.Output, "\n"))
+		}
+		if outErr != nil {
+			end()
+			return fmt.Errorf("writing results: %w", outErr)
+		}
+	}
+	end()
+	a.say("%s", describeTotals(orch.Totals(), failed, time.Since(start)))
+	switch {
+	case a.interrupted():
+		return errInterrupted
+	case list.err != nil:
+		return list.err
+	case input > 0 && input == failed:
+		return inputError{errReported}
+	case failed > 0:
+		return errReported
+	}
+	return nil
+}
+
+// describe is one line on what an answer took.
+func describe(res *claudeforce.Result) string {
+	return fmt.Sprintf("%s · %s · %s · %s tokens · %s · %s", res.Agent, res.Model, res.Source,
+		thousands(res.Usage.TotalTokens()), dollars(res.CostUSD), seconds(res.DurationSeconds))
+}
+
+func describeTotals(t claudeforce.Totals, failed int, took time.Duration) string {
+	line := fmt.Sprintf("%d answered", t.Live+t.Cached+t.Coalesced)
+	if failed > 0 {
+		line += fmt.Sprintf(", %d failed", failed)
+	}
+	line += fmt.Sprintf(" · %d live, %d cache, %d coalesced", t.Live, t.Cached, t.Coalesced)
+	cost := &t.CostUSD
+	if t.Unpriced > 0 && t.CostUSD == 0 {
+		cost = nil
+	}
+	line += fmt.Sprintf(" · %s tokens · %s", thousands(t.Usage.TotalTokens()), dollars(cost))
+	if t.SavedUSD > 0 {
+		line += fmt.Sprintf(" (%s saved)", dollars(&t.SavedUSD))
+	}
+	return line + " · " + seconds(took.Seconds())
+}

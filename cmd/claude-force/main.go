@@ -1,0 +1,186 @@
+// Command claude-force runs Claude agents and workflows of agents.
+//
+// It is flags and output: everything else is in the packages it calls. Each
+// verb has a file of its own. Answers go to the standard output, everything
+// else to the standard error, so that answers can be piped.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// Exit codes, which scripts rely on.
+const (
+	exitDone        = 0
+	exitFailed      = 1 // a task or step failed
+	exitInput       = 2 // bad input or configuration
+	exitInterrupted = 130
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit code. The first interrupt asks to stop: what is
+// under way may finish. The second stops at once.
+func run() int {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	stopping, ask := context.WithCancel(ctx)
+	defer ask()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() { // ends with the process
+		for range signals {
+			if stopping.Err() != nil {
+				stop()
+			}
+			ask()
+		}
+	}()
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		stopping:          stopping.Done(),
+		terminal:          term.IsTerminal(int(os.Stderr.Fd())),
+		answersOnTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+	}
+	return a.run(ctx, os.Args[1:])
+}
+
+// app is what all verbs share.
+type app struct {
+	stdin          io.ReadCloser
+	stdout, stderr io.Writer
+	stopping       <-chan struct{} // closed by the first interrupt
+	dataDir        string          // --data-dir
+
+	terminal          bool // whether the standard error is one
+	answersOnTerminal bool // whether the standard output is one
+}
+
+// errReported is a failure that the output has told already.
+var errReported = errors.New("failed")
+
+// errInterrupted is the end of what the user stopped.
+var errInterrupted = errors.New("interrupted")
+
+// inputError is a wrong command line.
+type inputError struct{ err error }
+
+func (e inputError) Error() string { return e.err.Error() }
+func (e inputError) Unwrap() error { return e.err }
+
+func badInput(format string, args ...any) error { return inputError{fmt.Errorf(format, args...)} }
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(ctx)
+	code := exitCode(err)
+	if err != nil && !errors.Is(err, errReported) {
+		fmt.Fprintln(a.stderr, "claude-force:", err)
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if errors.Is(err, errInterrupted) || llm.CodeOf(err) == llm.CodeCanceled {
+		return exitInterrupted
+	}
+	if _, ok := errors.AsType[inputError](err); ok {
+		return exitInput
+	}
+	if _, ok := errors.AsType[*claudeforce.InputError](err); ok {
+		return exitInput
+	}
+	if _, ok := errors.AsType[workflow.Errors](err); ok {
+		return exitInput
+	}
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return exitInput
+	}
+	if errors.Is(err, claudeforce.ErrNoCredentials) {
+		return exitInput
+	}
+	return exitFailed
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "claude-force",
+		Short: "Run Claude agents fast, cheaply and without losing work",
+		Long: `claude-force gives tasks to Claude agents: one, many at once, or a workflow
+whose independent steps run in parallel. Answers are cached, identical calls
+are made once, failed ones are tried again.`,
+		Example: `  claude-force demo                                   # see it work, without a key
+  claude-force execute python-expert "Explain decorators"
+  claude-force run workflow.yaml`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       version(),
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return badInput("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
+	root.AddCommand(
+		a.execute(), a.runCommand(), a.workflow(), a.agents(), a.cache(),
+		a.config(), a.doctor(), a.simulate(), a.demo(),
+	)
+	checkArgs(root)
+	return root
+}
+
+// checkArgs makes wrong numbers of arguments input errors with a hint, for a
+// command and all below it.
+func checkArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return badInput("%w; see %s --help", err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		checkArgs(sub)
+	}
+}
+
+// settings are the configuration with the flags of this call on top.
+func (a *app) settings() (*config.Config, error) {
+	cfg, err := claudeforce.LoadConfig("")
+	if err != nil {
+		return nil, err
+	}
+	if a.dataDir != "" {
+		if err := cfg.Set("data_dir", a.dataDir, "--data-dir"); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, nil
+}
+
+// say writes a line for the user, not for programs.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// progress shows how a run goes on.
+type progress interface {
+	observe(engine.Event)
+	close()
+}
+
+// newProgress is live on a terminal and plain lines elsewhere. totals gives the
+// tokens and the cost so far.
+func (a *app) newProgress(wf *workflow.Workflow, totals func() claudeforce.Totals) progress {
+	if a.terminal {
+		return newLive(a.stderr, len(wf.Steps), totals)
+	}
+	return plain{a}
+}
+
+// plain writes one line per change.
+type plain struct{ *app }
+
+func (p plain) observe(ev engine.Event) {
+	switch ev.Status {
+	case engine.StatusRunning:
+		if ev.Attempt > 1 {
+			p.say("%s: attempt %d (%s)", ev.Step.ID, ev.Attempt, ev.Step.Agent)
+			return
+		}
+		p.say("%s: started (%s)", ev.Step.ID, ev.Step.Agent)
+	case engine.StatusWaiting:
+		p.say("%s: attempt %d failed: %v; next in %s", ev.Step.ID, ev.Attempt, ev.Err, ev.Wait.Round(time.Second))
+	default:
+		p.say("%s", ending(ev))
+	}
+}
+
+func (plain) close() {}
+
+// ending is one line on a step that has ended.
+func ending(ev engine.Event) string {
+	r := ev.Result
+	switch ev.Status {
+	case engine.StatusCompleted:
+		return fmt.Sprintf("%s: completed in %s · %s · %s tokens · %s", ev.Step.ID, seconds(r.DurationSeconds),
+			r.Source, thousands(r.Usage.TotalTokens()), dollars(r.CostUSD))
+	case engine.StatusFailed:
+		return fmt.Sprintf("%s: failed after %s: %v", ev.Step.ID, seconds(r.DurationSeconds), ev.Err)
+	case engine.StatusSkipped:
+		return fmt.Sprintf("%s: skipped: %s", ev.Step.ID, *r.Error)
+	}
+	return fmt.Sprintf("%s: %s", ev.Step.ID, ev.Status)
+}
+
+// live draws a line per running step, and below them a bar over all. Its
+// methods are called from one goroutine; what the drawing reads from another
+// is atomic, since a lock held while a bar is changed could wait for the
+// drawing, and the drawing for the lock.
+type live struct {
+	bars  *mpb.Progress
+	total *mpb.Bar
+	lines map[string]*line
+}
+
+// line is one running step.
+type line struct {
+	bar  *mpb.Bar
+	note atomic.Value // string: what to say behind the time
+}
+
+func newLive(w io.Writer, steps int, totals func() claudeforce.Totals) *live {
+	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+	return &live{bars: bars, total: newBar(bars, steps, "steps", totals), lines: map[string]*line{}}
+}
+
+// newBar is a bar over n things, with the time, tokens and cost so far.
+func newBar(bars *mpb.Progress, n int, things string, totals func() claudeforce.Totals) *mpb.Bar {
+	start := time.Now()
+	return bars.New(int64(n), mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
+		mpb.BarPriority(1<<30),
+		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d "+things+" ")),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+			t := totals()
+			return fmt.Sprintf(" %s · %s tokens · %s", seconds(time.Since(start).Seconds()), thousands(t.Usage.TotalTokens()), dollars(&t.CostUSD))
+		})))
+}
+
+func (l *live) observe(ev engine.Event) {
+	ln := l.lines[ev.Step.ID]
+	switch ev.Status {
+	case engine.StatusRunning:
+		if ln == nil {
+			l.start(ev.Step)
+		} else {
+			ln.note.Store(fmt.Sprintf(" (attempt %d)", ev.Attempt))
+		}
+	case engine.StatusWaiting:
+		ln.note.Store(fmt.Sprintf(" (next attempt in %s: %s)", ev.Wait.Round(time.Second), firstLine(ev.Err.Error(), 60)))
+	default:
+		if ln != nil {
+			ln.bar.Abort(true)
+			delete(l.lines, ev.Step.ID)
+		}
+		// A write between two drawings; it fails only if the drawing has ended.
+		fmt.Fprintln(l.bars, ending(ev))
+		l.total.Increment()
+	}
+}
+
+func (l *live) start(step *workflow.Step) {
+	ln, started := &line{}, time.Now()
+	ln.note.Store("")
+	l.lines[step.ID] = ln
+	spinner := []rune(`|/-\`)
+	ln.bar = l.bars.New(0, mpb.NopStyle(), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			elapsed := time.Since(started)
+			return fmt.Sprintf("  %c %s · %s · %s%s", spinner[int(elapsed/(120*time.Millisecond))%len(spinner)],
+				step.ID, step.Agent, seconds(elapsed.Seconds()), ln.note.Load())
+		})))
+}
+
+func (l *live) close() {
+	for _, ln := range l.lines {
+		ln.bar.Abort(true)
+	}
+	finish(l.bars, l.total)
+}
+
+func finish(bars *mpb.Progress, bar *mpb.Bar) {
+	if !bar.Completed() {
+		bar.Abort(false)
+	}
+	bars.Wait()
+}
+
+// counter shows how many of a list of tasks are done, if the standard error is
+// a terminal that answers are not written to. The returned functions are to be
+// called after each task and at the end.
+func (a *app) counter(tasks int, totals func() claudeforce.Totals) (done, end func()) {
+	if !a.terminal || a.answersOnTerminal || tasks < 2 {
+		return func() {}, func() {}
+	}
+	bars := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
+	bar := newBar(bars, tasks, "tasks", totals)
+	return bar.Increment, func() { finish(bars, bar) }
+}

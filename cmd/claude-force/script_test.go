@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/claude-force/claude-force/sim"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"claude-force": main})
+}
+
+// TestScripts runs the command as users do: each file is one behaviour, with
+// standard output, standard error and exit code as the contract. Each has a
+// simulator of its own on the loopback interface.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			server := sim.New(sim.Options{})
+			tcp := httptest.NewServer(server)
+			env.Defer(tcp.Close)
+			env.Values["sim"] = server
+			env.Setenv("SIM", tcp.URL)
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_CONFIG_HOME", "")
+			env.Setenv("XDG_DATA_HOME", "")
+			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":     exitsWith,
+			"key":      withKey,
+			"requests": requests,
+			"fault":    fault,
+			"json":     checkJSON,
+			"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
+				var sb strings.Builder
+				for i := range 1000 {
+					fmt.Fprintf(&sb, "{\"agent\": \"python-expert\", \"task\": \"Task %d\"}\n", i)
+				}
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(sb.String()), 0o600))
+			},
+		},
+	})
+}
+
+// exitsWith runs a program and checks its exit code: code 2 claude-force …
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N PROGRAM ARGS...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit code %s; want %s", got, args[0])
+	}
+}
+
+// withKey points the environment at the script's simulator.
+func withKey(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789abcdef")
+	ts.Setenv("ANTHROPIC_BASE_URL", ts.Getenv("SIM"))
+}
+
+// requests checks how many calls the script's simulator has counted.
+func requests(ts *testscript.TestScript, _ bool, args []string) {
+	server := ts.Value("sim").(*sim.Server)
+	if got := fmt.Sprint(server.Stats().Requests); got != args[0] {
+		ts.Fatalf("the simulator counted %s requests; want %s", got, args[0])
+	}
+}
+
+// fault injects faults into the script's simulator, as JSON.
+func fault(ts *testscript.TestScript, _ bool, args []string) {
+	req, err := http.NewRequest(http.MethodPost, ts.Getenv("SIM")+"/_sim/faults", strings.NewReader(args[0]))
+	ts.Check(err)
+	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("injecting %s: %s", args[0], res.Status)
+	}
+}
+
+// checkJSON checks that each line of the last output, or the whole of it, is
+// JSON, and that objects in it have the named fields: json FIELD...
+func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("json cannot be negated")
+	}
+	out := ts.ReadFile("stdout")
+	count := 0
+	dec := json.NewDecoder(strings.NewReader(out))
+	for dec.More() {
+		var v any
+		ts.Check(dec.Decode(&v))
+		count++
+		list, ok := v.([]any)
+		if !ok {
+			list = []any{v}
+		}
+		for _, item := range list {
+			object, _ := item.(map[string]any)
+			for _, field := range args {
+				if _, ok := object[field]; !ok {
+					ts.Fatalf("no field %s in %v; there are %v", field, item, slices.Sorted(maps.Keys(object)))
+				}
+			}
+		}
+	}
+	if count == 0 {
+		ts.Fatalf("the output holds no JSON: %q", out)
+	}
+}

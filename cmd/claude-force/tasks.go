@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+
+	claudeforce "github.com/claude-force/claude-force"
+)
+
+// maxTaskLine bounds a line of a task file, in bytes: a task is at most what a
+// model can read.
+const maxTaskLine = 16 << 20
+
+// taskList is a list of tasks that is read as it is needed. A file is read
+// twice: once to find everything wrong with it before anything is spent, once
+// to work on it. The standard input can be read once only; what is wrong with
+// it ends the list, and what was begun is finished.
+type taskList struct {
+	name   string
+	given  []claudeforce.Task // from flags
+	reader io.ReadCloser      // the standard input; nil for a file
+	count  int                // as far as known before it is read
+	err    error              // why the list ended early
+}
+
+// taskLine is one line of a task file.
+type taskLine struct {
+	ID    id       `json:"id"`
+	Agent string   `json:"agent"`
+	Task  string   `json:"task"`
+	Model string   `json:"model"`
+	Files []string `json:"files"`
+}
+
+// id is a string, or a number as programs write them.
+type id string
+
+func (i *id) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] != '"' {
+		var n json.Number
+		if err := json.Unmarshal(data, &n); err != nil {
+			return errors.New("id must be a text or a number")
+		}
+		*i = id(n)
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(i))
+}
+
+func (l *taskList) closer() io.Closer {
+	if l.reader == nil {
+		return nil
+	}
+	return l.reader
+}
+
+// tasks yields the tasks. What ends the list early is in l.err afterwards.
+func (l *taskList) tasks() iter.Seq[claudeforce.Task] {
+	return func(yield func(claudeforce.Task) bool) {
+		l.err = l.each(func(_ int, t claudeforce.Task) bool { return yield(t) })
+	}
+}
+
+func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
+	for i, t := range l.given {
+		if !yield(i+1, t) {
+			return nil
+		}
+	}
+	if l.given != nil {
+		return nil
+	}
+	r := l.reader
+	if r == nil {
+		f, err := os.Open(l.name)
+		if err != nil {
+			return inputError{fmt.Errorf("reading tasks: %w", err)}
+		}
+		defer f.Close()
+		r = f
+	}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 64<<10), maxTaskLine)
+	n := 0
+	for lines.Scan() {
+		n++
+		line := bytes.TrimSpace(bytes.TrimPrefix(lines.Bytes(), []byte("\ufeff")))
+		if len(line) == 0 {
+			continue
+		}
+		task, err := parseTask(line)
+		if err != nil {
+			return badInput("%s:%d: %w", l.name, n, err)
+		}
+		if task.ID == "" {
+			task.ID = strconv.Itoa(n)
+		}
+		if !yield(n, task) {
+			return nil
+		}
+	}
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return badInput("%s:%d: the line is longer than %d MiB (give large inputs as files)", l.name, n+1, maxTaskLine>>20)
+	case errors.Is(err, os.ErrClosed): // an interrupt
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading tasks: %w", err)
+	}
+	return nil
+}
+
+func parseTask(line []byte) (claudeforce.Task, error) {
+	const hint = ` (write {"agent": "python-expert", "task": "Explain lists"})`
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	var t taskLine
+	if err := dec.Decode(&t); err != nil {
+		return claudeforce.Task{}, fmt.Errorf("not a task: %w%s", err, hint)
+	}
+	if dec.More() {
+		return claudeforce.Task{}, errors.New("more than one JSON value on the line" + hint)
+	}
+	switch {
+	case t.Agent == "":
+		return claudeforce.Task{}, errors.New("the task names no agent" + hint)
+	case t.Task == "":
+		return claudeforce.Task{}, errors.New("the task has no text" + hint)
+	}
+	return claudeforce.Task{ID: string(t.ID), Agent: t.Agent, Text: t.Task, Model: t.Model, Files: t.Files}, nil
+}
+
+// check finds everything wrong with a list that can be read again, unknown
+// agents among it.
+func (l *taskList) check() error {
+	var errs []error
+	const most = 20 // more than anyone reads
+	agents := map[string]bool{}
+	err := l.each(func(line int, t claudeforce.Task) bool {
+		l.count++
+		if agents[t.Agent] {
+			return true
+		}
+		agents[t.Agent] = true
+		if err := claudeforce.CheckAgent("", t.Agent); err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", l.name, line, err))
+		}
+		return len(errs) < most
+	})
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if l.count == 0 && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("%s: there is no task in it", l.name))
+	}
+	if len(errs) > 0 {
+		return inputError{errors.Join(errs...)}
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+func (a *app) workflow() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "workflow",
+		Short: "Check and draw workflow files",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.workflowValidate(), a.workflowGraph())
+	return cmd
+}
+
+func (a *app) workflowValidate() *cobra.Command {
+	var env []string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "validate FILE...",
+		Short: "Find everything wrong in workflow files, without running them",
+		Long: `Check workflow files: cycles, unknown agents and dependencies, duplicate ids,
+expressions that cannot work. All problems are reported at once, each with
+line and column. Nothing is sent. Exit code 2 if there is any problem.`,
+		Example: `  claude-force workflow validate workflow.yaml
+  claude-force workflow validate .github/workflows/*.json --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.validate(args, env, asJSON) },
+	}
+	cmd.Flags().StringArrayVar(&env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as a JSON array")
+	return cmd
+}
+
+// problem is one entry of `workflow validate --json`.
+type problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+func (a *app) validate(paths, env []string, asJSON bool) error {
+	problems := []problem{}
+	for _, path := range paths {
+		wf, err := a.loadWorkflow(path, env)
+		if list, ok := errors.AsType[workflow.Errors](err); ok {
+			for _, e := range list {
+				problems = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint})
+				if !asJSON {
+					a.say("%v", e)
+				}
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !asJSON {
+			critical, _ := wf.CriticalPath(func(*workflow.Step) time.Duration { return time.Second })
+			fmt.Fprintf(a.stdout, "%s: valid: %d steps, longest path %s\n", path, len(wf.Steps), strings.Join(critical, " -> "))
+		}
+	}
+	if asJSON {
+		if err := printJSON(a.stdout, problems); err != nil {
+			return err
+		}
+	}
+	if len(problems) > 0 {
+		return inputError{errReported}
+	}
+	return nil
+}
+
+func (a *app) workflowGraph() *cobra.Command {
+	var format string
+	formats := []string{"text", "mermaid", "svg"}
+	cmd := &cobra.Command{
+		Use:   "graph FILE",
+		Short: "Draw a workflow",
+		Example: `  claude-force workflow graph workflow.yaml
+  claude-force workflow graph workflow.yaml --format mermaid >> README.md
+  claude-force workflow graph workflow.yaml --format svg > graph.svg`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !slices.Contains(formats, format) {
+				return badInput("--format %q is none of %s", format, strings.Join(formats, ", "))
+			}
+			wf, err := a.loadWorkflow(args[0], nil)
+			if err != nil {
+				return err
+			}
+			switch format {
+			case "mermaid":
+				_, err = io.WriteString(a.stdout, wf.Mermaid())
+			case "svg":
+				_, err = a.stdout.Write(wf.SVG())
+			default:
+				_, err = io.WriteString(a.stdout, wf.Text())
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text, mermaid or svg")
+	if err := cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // registered one line above
+	}
+	return cmd
+}
+
+// loadWorkflow reads a workflow from a file, or from the standard input if the
+// path is -.
+func (a *app) loadWorkflow(path string, env []string) (*workflow.Workflow, error) {
+	if path != "-" {
+		return claudeforce.LoadWorkflow("", path, env...)
+	}
+	file, err := attach.ReadAll(a.stdin, "stdin", attach.Limits{})
+	if err != nil {
+		return nil, inputError{err}
+	}
+	return claudeforce.ParseWorkflow("", "stdin", []byte(file.Content), env...)
+}

@@ -1,0 +1,48 @@
+// Package claudeforce runs Claude agents fast, cheaply and without losing work.
+//
+// An agent is a named system prompt with a model, in a Markdown file. Agents are
+// given tasks: one, many at once, or a workflow, which is a graph of steps whose
+// independent branches run in parallel. A program of a few lines:
+//
+//	orch, err := claudeforce.New(ctx, claudeforce.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	defer orch.Close()
+//	res, err := orch.ExecuteAgent(ctx, "python-expert", "Explain decorators")
+//
+// # A tour
+//
+// This package wires the parts together and is the only one that does; the
+// command in cmd/claude-force is flags and output on top of it.
+//
+// What things are, as data:
+//
+//   - llm is the seam to a model: requests, answers, events, errors, prices, and
+//     the key that is a call's content address.
+//   - agent reads agent files as Claude Code does; agent/builtin holds those that
+//     come with the program.
+//   - workflow reads workflow files, and finds everything wrong in them before
+//     anything is spent.
+//   - config finds settings and says where each came from.
+//   - attach reads the files that tasks are given.
+//
+// What happens to a call, outermost first; each is a Model around a Model:
+//
+//   - llm/record writes down every call, the free ones too.
+//   - llm/cache answers what was asked before; llm/cache/sqlite is its store.
+//   - llm/coalesce lets identical calls in flight share one.
+//   - llm/retry tries again what failed in passing, before anything is shown.
+//   - llm/admission bounds the calls in flight.
+//   - llm/anthropic asks Claude, over the official SDK; llm/anthropic/bedrock and
+//     llm/anthropic/vertex reach it through those clouds.
+//   - llm/llmtest is the suite that all of these pass.
+//
+// What runs and what stands in:
+//
+//   - engine runs a workflow: what starts when, what follows from a failure.
+//   - sim is a simulator of the Messages API, for the demo, tests and benchmarks.
+//
+// And around them: internal/importtest keeps the packages' layers apart,
+// examples holds small programs, bench measures whole processes.
+package claudeforce

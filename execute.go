@@ -1,0 +1,282 @@
+package claudeforce
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Task is one piece of work for one agent.
+type Task struct {
+	ID    string // names the result; empty means the task's number
+	Agent string // the agent's name
+	Text  string // what it is asked
+
+	Files  []string      // patterns of files to give to the agent, relative to Options.Dir
+	Given  []attach.File // files that were read already
+	Model  string        // instead of the agent's: an alias or an id
+	Policy llm.Policy    // how the cache treats it
+
+	MaxTokens int           // instead of the agent's and the configured; 0 for theirs
+	Timeout   time.Duration // instead of the configured; 0 for that
+}
+
+// Status says how a task ended.
+type Status string
+
+// Statuses of a task.
+const (
+	StatusCompleted   Status = "completed"
+	StatusFailed      Status = "failed"
+	StatusInterrupted Status = "interrupted"
+)
+
+// Result is what came of a task. Its JSON is a line of `execute --json`.
+type Result struct {
+	ID              string     `json:"id"`
+	Agent           string     `json:"agent"`
+	Model           string     `json:"model"` // that answered, or was asked
+	Status          Status     `json:"status"`
+	Output          string     `json:"output"` // of a failed task: what came before the failure
+	Source          llm.Source `json:"source"` // empty without an answer
+	StopReason      string     `json:"stop_reason"`
+	Usage           llm.Usage  `json:"usage"`
+	CostUSD         *float64   `json:"cost_usd"` // paid for this answer; nil if nobody knows
+	DurationSeconds float64    `json:"duration_seconds"`
+	Error           *string    `json:"error"` // nil if completed
+
+	// Err is the error with its chain.
+	Err error `json:"-"`
+}
+
+// ExecuteAgent gives one agent one task and waits for the answer. The result
+// is never nil; its Err is the error.
+func (o *Orchestrator) ExecuteAgent(ctx context.Context, agent, task string) (*Result, error) {
+	return o.Execute(ctx, Task{Agent: agent, Text: task}, nil)
+}
+
+// Execute is [Orchestrator.ExecuteAgent] with everything a task may say. If
+// show is not nil it gets the answer's text piece by piece as it arrives.
+func (o *Orchestrator) Execute(ctx context.Context, task Task, show func(piece string)) (*Result, error) {
+	start := time.Now()
+	res := &Result{ID: task.ID, Agent: task.Agent}
+	res.Err = o.execute(ctx, task, res, show)
+	res.DurationSeconds = time.Since(start).Seconds()
+	res.Status = StatusCompleted
+	if res.Err != nil {
+		res.Status = StatusFailed
+		if llm.CodeOf(res.Err) == llm.CodeCanceled {
+			res.Status = StatusInterrupted
+		}
+		res.Error = new(res.Err.Error())
+	}
+	return res, res.Err
+}
+
+// ExecuteMultiple gives several agents their tasks at once, as many as there
+// are slots, and waits for all. Results are in the order of the tasks. One
+// failure does not touch the others.
+func (o *Orchestrator) ExecuteMultiple(ctx context.Context, tasks []Task) []*Result {
+	return slices.Collect(o.ExecuteAll(ctx, slices.Values(tasks), true))
+}
+
+// ExecuteAll is [Orchestrator.ExecuteMultiple] for any number of tasks: they
+// are taken as slots become free, and results are yielded in the order of the
+// tasks or as they finish. Only a bounded number of results is held, so memory
+// does not grow with the number of tasks.
+//
+// When the consumer breaks off, or ctx ends, no more tasks are taken, calls
+// under way are canceled, and the sequence ends once they have.
+func (o *Orchestrator) ExecuteAll(ctx context.Context, tasks iter.Seq[Task], inOrder bool) iter.Seq[*Result] {
+	return func(yield func(*Result) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		broken := make(chan struct{}) // closed when the consumer has broken off
+		slots := make(chan struct{}, o.gate.Limit())
+		// Each element holds, or will hold, one result. In order, results wait
+		// behind an earlier one that takes long; the factor is how many may.
+		queue := make(chan chan *Result, 4*o.gate.Limit())
+		enqueue := func(place chan *Result) {
+			select {
+			case queue <- place:
+			case <-broken:
+			}
+		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			defer close(queue)
+			var workers sync.WaitGroup
+			defer workers.Wait()
+			number := 0
+			for task := range tasks {
+				number++
+				task.ID = cmp.Or(task.ID, strconv.Itoa(number))
+				select {
+				case slots <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				place := make(chan *Result, 1)
+				if inOrder {
+					enqueue(place)
+				}
+				workers.Go(func() {
+					res, _ := o.Execute(ctx, task, nil) // the error is in the result
+					<-slots
+					place <- res
+					if !inOrder {
+						enqueue(place)
+					}
+				})
+			}
+		})
+		defer running.Wait()
+		defer cancel()
+		defer close(broken)
+		for place := range queue {
+			if !yield(<-place) {
+				return
+			}
+		}
+	}
+}
+
+func (o *Orchestrator) execute(ctx context.Context, task Task, res *Result, show func(string)) error {
+	timeout := o.config.Timeout
+	if task.Timeout > 0 {
+		timeout = task.Timeout
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	req, err := o.request(ctx, task)
+	if err != nil {
+		return err
+	}
+	res.Model = req.Model
+	var answer *llm.Response
+	var shown strings.Builder
+	for ev, err := range o.model.Stream(ctx, req) {
+		if err != nil {
+			res.Output = shown.String()
+			return err
+		}
+		switch ev.Type {
+		case llm.EventText:
+			shown.WriteString(ev.Text)
+			if show != nil {
+				show(ev.Text)
+			}
+		case llm.EventDone:
+			answer = ev.Response
+		}
+	}
+	if answer == nil {
+		return llm.ErrIncomplete
+	}
+	o.fill(res, answer)
+	if answer.StopReason == llm.StopRefusal {
+		return llm.NewError(llm.CodeInvalid, "the model declined to answer; rephrase the task, or use another model", nil)
+	}
+	if answer.StopReason == llm.StopMaxTokens {
+		o.notice(fmt.Sprintf("an answer of %s was cut at %d tokens; raise max_tokens to get all of it", task.Agent, req.MaxTokens))
+	}
+	return nil
+}
+
+func (o *Orchestrator) fill(res *Result, answer *llm.Response) {
+	res.Output, res.Source, res.Model = answer.Text(), answer.Source, answer.Model
+	res.Usage, res.StopReason = answer.Usage, answer.StopReason
+	if answer.Source != llm.SourceLive {
+		res.CostUSD = new(float64)
+	} else if usd, ok := llm.Prices().Cost(answer.Model, answer.Usage); ok {
+		res.CostUSD = &usd
+	}
+}
+
+// request is the call that a task amounts to.
+func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, error) {
+	a, err := o.agent(task.Agent)
+	if err != nil {
+		return nil, err
+	}
+	text := task.Text
+	given := task.Given
+	if len(task.Files) > 0 {
+		files, err := o.files.Read(ctx, task.Files, attach.Limits{})
+		if err != nil {
+			return nil, invalid(err)
+		}
+		given = slices.Concat(given, files)
+	}
+	if len(given) > 0 {
+		text += "\n\n" + attach.Text(given)
+	}
+	if strings.TrimSpace(text) == "" {
+		return nil, invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
+	}
+	id, notice := llm.Prices().Resolve(o.modelName(task, a))
+	o.notice(notice)
+	req := &llm.Request{
+		Model:     id,
+		Messages:  []llm.Message{llm.UserText(text)},
+		MaxTokens: o.maxTokens(task, a, id),
+		Agent:     a.Name,
+		Policy:    o.policy(task, a),
+	}
+	if a.Prompt != "" {
+		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
+	}
+	if a.Effort != "" {
+		req.OutputConfig, err = json.Marshal(map[string]string{"effort": a.Effort})
+		if err != nil {
+			return nil, fmt.Errorf("writing the effort of agent %s: %w", a.Name, err)
+		}
+	}
+	return req, nil
+}
+
+// modelName is the strongest name given: the task's, the agent's, the configured.
+func (o *Orchestrator) modelName(task Task, a *agent.Agent) string {
+	for _, name := range []string{task.Model, a.Model} {
+		if name != "" && name != "inherit" {
+			return name
+		}
+	}
+	return o.config.Model
+}
+
+func (o *Orchestrator) maxTokens(task Task, a *agent.Agent, model string) int {
+	most := o.config.MaxTokens
+	if a.MaxTokens > 0 {
+		most = a.MaxTokens
+	}
+	if task.MaxTokens > 0 {
+		most = task.MaxTokens
+	}
+	if info, ok := llm.Prices().Info(model); ok && info.MaxOutput > 0 {
+		most = min(most, info.MaxOutput)
+	}
+	return most
+}
+
+// policy is the task's own, unless its agent's answers are not to be kept: who
+// asks a creative agent twice wants two answers.
+func (o *Orchestrator) policy(task Task, a *agent.Agent) llm.Policy {
+	if a.NoCache || slices.Contains(o.config.Cache.ExcludeAgents, a.Name) {
+		return llm.PolicyOff
+	}
+	return task.Policy
+}

@@ -1,0 +1,124 @@
+package importtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/claude-force/claude-force"
+
+// allowed says which packages of the project each package may import, besides
+// itself, in code that is not a test. What is not listed is an error: a new
+// package is put in its place here, on purpose.
+var allowed = map[string][]string{
+	// Nouns import nothing.
+	"llm":           nil,
+	"agent":         nil,
+	"agent/builtin": nil,
+	"workflow":      nil,
+	"config":        nil,
+
+	// Parts import nouns, and never each other.
+	"attach":                {"llm"},
+	"llm/record":            {"llm"},
+	"llm/cache":             {"llm"},
+	"llm/cache/sqlite":      {"llm", "llm/cache"},
+	"llm/coalesce":          {"llm"},
+	"llm/retry":             {"llm"},
+	"llm/admission":         {"llm"},
+	"llm/anthropic":         {"llm"},
+	"llm/anthropic/bedrock": {"llm"},
+	"llm/anthropic/vertex":  {"llm"},
+	"llm/llmtest":           {"llm"},
+
+	// The simulator shares nothing with what it tests: two independent
+	// readings of the protocol keep each other honest.
+	"sim": nil,
+
+	"engine": {"llm", "workflow"},
+
+	"internal/importtest": nil,
+}
+
+// external says which modules from elsewhere the nouns may import; other
+// packages may import what they need.
+var external = map[string][]string{
+	"llm":           nil,
+	"agent":         {"go.yaml.in/yaml/v4"},
+	"agent/builtin": nil,
+	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr"},
+	"engine":        nil,
+	"sim":           nil,
+}
+
+// free may import everything: the wiring, and what stands on it.
+func free(name string) bool {
+	return name == "" || name == "cmd/claude-force" || name == "examples" || strings.HasPrefix(name, "examples/") || strings.HasPrefix(name, "bench/")
+}
+
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+func TestLayers(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("listing packages: %v", err)
+	}
+	seen := map[string]bool{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if free(name) {
+			continue
+		}
+		seen[name] = true
+		own, known := allowed[name]
+		if !known {
+			t.Errorf("package %s has no place in the layers; give it one in internal/importtest", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			checkImport(t, name, imp, own)
+		}
+	}
+	for name := range allowed {
+		if !seen[name] {
+			t.Errorf("the layers name package %s, which does not exist", name)
+		}
+	}
+}
+
+func checkImport(t *testing.T, name, imp string, own []string) {
+	t.Helper()
+	if inner, ok := strings.CutPrefix(imp, module+"/"); ok {
+		if !slices.Contains(own, inner) {
+			t.Errorf("%s imports %s, which is not below it", name, inner)
+		}
+		return
+	}
+	if imp == module {
+		t.Errorf("%s imports the root package, which stands above it", name)
+		return
+	}
+	modules, limited := external[name]
+	first, _, _ := strings.Cut(imp, "/")
+	if !limited || !strings.Contains(first, ".") { // the standard library
+		return
+	}
+	if !slices.ContainsFunc(modules, func(m string) bool { return imp == m || strings.HasPrefix(imp, m+"/") }) {
+		t.Errorf("%s imports %s; it may import only %v", name, imp, modules)
+	}
+}

@@ -1,0 +1,177 @@
+package claudeforce
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/anthropics/anthropic-sdk-go/v2/option"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/anthropic"
+	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/coalesce"
+	"github.com/claude-force/claude-force/llm/record"
+	"github.com/claude-force/claude-force/llm/retry"
+)
+
+// Retry is a call that is about to be tried again.
+type Retry struct {
+	Attempt int           // the one that failed, from 1
+	Wait    time.Duration // until the next
+	Err     error
+}
+
+// pipeline is the way of every call, outermost layer first. To do without a
+// layer, delete its lines.
+func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
+	return record.New(
+		cache.New(
+			coalesce.New(
+				retry.New(
+					admission.New(provider, o.gate),
+					retry.Options{OnRetry: o.retrying}),
+				provider.Keyer()),
+			o.cacheOptions(provider.Keyer())),
+		record.Options{},
+		o.record)
+}
+
+func (o *Orchestrator) cacheOptions(keyer llm.Keyer) cache.Options {
+	opts := cache.Options{
+		Keyer:     keyer,
+		TTL:       o.config.Cache.TTL,
+		TTLOf:     o.ttl,
+		Encrypted: o.config.Cache.EncryptionKey != "",
+		Notice:    o.notice,
+	}
+	if o.store != nil { // an interface that holds a nil pointer is not nil
+		opts.Store = o.store
+	}
+	return opts
+}
+
+// ttl is how long the answers of an agent are kept, if it is not as long as
+// all others'.
+func (o *Orchestrator) ttl(name string) (time.Duration, bool) {
+	if ttl, ok := o.config.Cache.AgentTTL[name]; ok {
+		return ttl, true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if a := o.agents[name]; a != nil && a.CacheTTL > 0 {
+		return a.CacheTTL, true
+	}
+	return 0, false
+}
+
+func (o *Orchestrator) retrying(attempt int, wait time.Duration, err error) {
+	if o.opts.OnRetry != nil {
+		o.opts.OnRetry(Retry{Attempt: attempt, Wait: wait, Err: err})
+	}
+}
+
+func (o *Orchestrator) record(call record.Call) {
+	o.mu.Lock()
+	o.totals.add(call)
+	o.mu.Unlock()
+	if o.opts.OnCall != nil {
+		o.opts.OnCall(call)
+	}
+}
+
+func (t *Totals) add(call record.Call) {
+	t.Calls++
+	switch {
+	case call.Code != 0:
+		t.Failed++
+	case call.Source == llm.SourceCache:
+		t.Cached++
+	case call.Source == llm.SourceCoalesced:
+		t.Coalesced++
+	default:
+		t.Live++
+		t.Usage = t.Usage.Add(call.Usage)
+	}
+	if call.CostUSD == nil || call.SavedUSD == nil {
+		t.Unpriced++
+	}
+	if call.CostUSD != nil {
+		t.CostUSD += *call.CostUSD
+	}
+	if call.SavedUSD != nil {
+		t.SavedUSD += *call.SavedUSD
+	}
+}
+
+// SimulatorURL is the root of the API as calls to a simulator name it, so that
+// simulated answers are never found by real calls.
+const SimulatorURL = "http://simulator.invalid"
+
+func newProvider(opts Options, cfg *config.Config) (*anthropic.Client, error) {
+	provider, err := providerOptions(opts, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return anthropic.New(provider)
+}
+
+// providerOptions says whom to ask and as whom: the environment's credential,
+// and the settings.
+func providerOptions(opts Options, cfg *config.Config) (anthropic.Options, error) {
+	if opts.Simulator != nil {
+		return anthropic.Options{
+			APIKey: "simulated", KeySource: "the simulator", BaseURL: SimulatorURL,
+			HTTPClient: &http.Client{Transport: opts.Simulator.RoundTripper()},
+		}, nil
+	}
+	provider, err := anthropic.FromEnv(os.Getenv)
+	provider.Backend = cmp.Or(cfg.Backend, provider.Backend)
+	elsewhere := provider.Backend != "" && provider.Backend != anthropic.BackendAnthropic
+	if errors.Is(err, ErrNoCredentials) && elsewhere {
+		err = nil // the cloud has credentials of its own
+	}
+	if err != nil {
+		return anthropic.Options{}, err
+	}
+	provider.HTTPClient = opts.HTTPClient
+	provider.BaseURL = cmp.Or(cfg.BaseURL, provider.BaseURL)
+	provider.Region = cmp.Or(cfg.Region, provider.Region)
+	provider.ProjectID = cmp.Or(cfg.ProjectID, provider.ProjectID)
+	if elsewhere {
+		if opts.Cloud == nil {
+			return anthropic.Options{}, invalid(fmt.Errorf("the backend %s is not part of this program; give Options.Cloud the function of package llm/anthropic/%[1]s", provider.Backend))
+		}
+		provider.SDKOptions = func(ctx context.Context) ([]option.RequestOption, error) {
+			return opts.Cloud(ctx, provider.Region, provider.ProjectID)
+		}
+	}
+	return provider, nil
+}
+
+// OpenCache opens the response cache that cfg names, and makes it if there is
+// none. It needs no credential of the API. Close it when done.
+func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+	if cfg.DataDir == "" {
+		return nil, invalid(errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false"))
+	}
+	var key []byte
+	if source := cfg.Cache.EncryptionKey; source != "" {
+		var err error
+		if key, err = sqlite.LoadKey(ctx, source); err != nil {
+			return nil, invalid(fmt.Errorf("reading the cache's encryption key: %w", err))
+		}
+	}
+	store, err := sqlite.Open(cachePath(cfg), sqlite.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return store, nil
+}
