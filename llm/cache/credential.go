@@ -100,7 +100,7 @@ func credentialIn(text string, shapes []credential) string {
 			for n < len(rest) && n < c.min && c.chars(rest[n]) {
 				n++
 			}
-			if n == c.min && (i == 0 || !isToken(text[i-1])) {
+			if n == c.min && begins(text, i) {
 				return c.kind
 			}
 		}
@@ -112,7 +112,7 @@ func credentialIn(text string, shapes []credential) string {
 		}
 	}
 	for i := range occurrences(text, "eyJ") {
-		if (i == 0 || !isTokenOrDot(text[i-1])) && isJWT(text[i:]) {
+		if begins(text, i) && isJWT(text[i:]) {
 			return "a JSON web token"
 		}
 	}
@@ -130,6 +130,12 @@ func occurrences(text, part string) func(yield func(int) bool) {
 			at += i + len(part)
 		}
 	}
+}
+
+// begins reports whether a word begins at i. In JSON the letter of an escape
+// such as \n stands before it.
+func begins(text string, i int) bool {
+	return i == 0 || !isToken(text[i-1]) || i > 1 && text[i-2] == '\\'
 }
 
 // isJWT reports whether text begins with three long parts between dots, the

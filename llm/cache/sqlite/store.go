@@ -9,8 +9,8 @@
 // the last answers, and neither damages the file. Writes are short immediate
 // transactions, so that processes wait for each other instead of failing.
 //
-// A hit does not write: uses and counts are kept in memory and written in one
-// transaction with the next stored answer, when there are many, or by Close.
+// A hit does not write to the store: uses are kept in memory, appended to a file
+// beside it by Close, and counted with the next answer that is stored.
 //
 // What is read is verified: a row whose checksum does not match its key and
 // contents is removed, and is a miss.
@@ -60,7 +60,8 @@ type Store struct {
 	mu      sync.Mutex // guards the fields below
 	conn    *sqlite3.Conn
 	get     *sqlite3.Stmt
-	pending uses
+	pending []byte // uses that are in no file yet
+	writing bool   // whether the connection is set up for writing
 }
 
 // Open opens the store in a file, which it makes, readable by this user only,
@@ -98,11 +99,12 @@ func (s *Store) open() error {
 	if err := s.conn.BusyTimeout(busyTimeout); err != nil {
 		return err
 	}
-	if err := s.migrate(); err != nil {
+	// The log stays when the last process closes the store, so that the next
+	// need not make it again to read one answer.
+	if _, err := s.conn.FileControl("main", sqlite3.FCNTL_PERSIST_WAL, true); err != nil {
 		return err
 	}
-	// A setting of the connection, not of the file.
-	if err := s.conn.Exec(`PRAGMA synchronous = NORMAL`); err != nil {
+	if err := s.migrate(); err != nil {
 		return err
 	}
 	if err := s.checkKey(); err != nil {
@@ -130,7 +132,7 @@ func create(path string) error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.flush()
+	err := s.spool()
 	err = errors.Join(err, s.get.Close(), s.conn.Close())
 	if err != nil {
 		return fmt.Errorf("closing cache %s: %w", s.path, explain(err))
@@ -163,17 +165,12 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 		err = cache.ErrMiss
 		fallthrough
 	case errors.Is(err, cache.ErrMiss):
-		s.pending.misses++
+		s.note(use{at: time.Now()})
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
 	}
-	s.pending.hit(e, tokens)
-	if s.pending.count() >= maxPending {
-		// The answer is there; that its use could not be written is for the
-		// next write to say.
-		_ = s.flush()
-	}
+	s.note(hit(e, tokens))
 	return e, nil
 }
 
@@ -251,7 +248,7 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 		if err := s.insert(e, data); err != nil {
 			return err
 		}
-		if err := s.writeUses(); err != nil {
+		if err := s.fold(); err != nil {
 			return err
 		}
 		return s.evict(time.Now())
@@ -259,12 +256,19 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	if err != nil {
 		return fmt.Errorf("writing cache %s: %w", s.path, explain(err))
 	}
-	s.pending = uses{}
 	return nil
 }
 
 // write runs a transaction. The caller holds mu.
 func (s *Store) write(do func() error) (err error) {
+	if !s.writing {
+		// A setting of the connection, not of the file; a process that only
+		// reads does without.
+		if err := s.conn.Exec(`PRAGMA synchronous = NORMAL`); err != nil {
+			return err
+		}
+		s.writing = true
+	}
 	tx, err := s.conn.BeginImmediate()
 	if err != nil {
 		return err

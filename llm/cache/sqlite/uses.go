@@ -2,7 +2,13 @@ package sqlite
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
 	"time"
 
 	"github.com/claude-force/claude-force/llm"
@@ -12,66 +18,152 @@ import (
 // maxPending bounds what a crash forgets: uses, never answers.
 const maxPending = 1000
 
-// uses are hits and misses that are not written yet.
-type uses struct {
-	used   map[llm.Key]time.Time
-	hits   int64
-	misses int64
+// use is one read: of an answer, or of one that was not there. Uses are kept in
+// memory, then appended to a file beside the store, which costs a process that
+// only reads much less than a transaction, and are folded into the store with
+// the next answer that is stored.
+type use struct {
+	key    llm.Key // zero for a miss
+	at     time.Time
 	tokens int64
-	usd    float64
-	priced int64
+	usd    float64 // not a number if the price is unknown
 }
 
-func (u *uses) hit(e *cache.Entry, tokens int64) {
-	if u.used == nil {
-		u.used = map[llm.Key]time.Time{}
-	}
-	u.used[e.Key] = time.Now()
-	u.hits++
-	u.tokens += tokens
+// useSize is a use in the file: key, time in nanoseconds, tokens, dollars.
+const useSize = len(llm.Key{}) + 3*8
+
+func (u *use) append(b []byte) []byte {
+	b = append(b, u.key[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(u.at.UnixNano()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(u.tokens))
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(u.usd))
+}
+
+func readUse(b []byte) (u use) {
+	n := copy(u.key[:], b)
+	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[n+8*i:]) }
+	u.at, u.tokens, u.usd = time.Unix(0, int64(word(0))), int64(word(1)), math.Float64frombits(word(2))
+	return u
+}
+
+func hit(e *cache.Entry, tokens int64) use {
+	u := use{key: e.Key, at: time.Now(), tokens: tokens, usd: math.NaN()}
 	if e.CostUSD != nil {
-		u.priced++
-		u.usd += *e.CostUSD
+		u.usd = *e.CostUSD
+	}
+	return u
+}
+
+// note remembers a use. The caller holds mu.
+func (s *Store) note(u use) {
+	s.pending = u.append(s.pending)
+	if len(s.pending) >= maxPending*useSize {
+		// The answer is there; that its use could not be written is for the
+		// next write to say.
+		_ = s.spool()
 	}
 }
 
-func (u *uses) count() int64 { return u.hits + u.misses }
+func (s *Store) usesPath() string { return s.path + "-uses" }
 
-// flush writes what is pending in a transaction of its own. The caller holds mu.
-func (s *Store) flush() error {
-	if s.pending.count() == 0 {
+// spool appends what is pending to the file of uses, in one write, which other
+// processes' writes do not mix with. The caller holds mu.
+func (s *Store) spool() error {
+	if len(s.pending) == 0 {
 		return nil
 	}
-	if err := s.write(s.writeUses); err != nil {
+	f, err := os.OpenFile(s.usesPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
 		return err
 	}
-	s.pending = uses{}
-	return nil
+	_, err = f.Write(s.pending)
+	if err = errors.Join(err, f.Close()); err == nil {
+		s.pending = s.pending[:0]
+	}
+	return err
 }
 
-// writeUses writes what is pending within a transaction.
-func (s *Store) writeUses() error {
-	u := &s.pending
-	if u.count() == 0 {
-		return nil
+// maxUsesFile is the size at which the file of uses is begun anew. A use that
+// another process writes at that moment is not counted.
+const maxUsesFile = 1 << 20
+
+// fold counts the uses of all processes in the store, within a transaction:
+// each once, since the transaction also notes how far the file was read.
+func (s *Store) fold() error {
+	if err := s.spool(); err != nil {
+		return err
 	}
-	if len(u.used) > 0 {
-		stmt, _, err := s.conn.Prepare(`UPDATE answers SET used = max(used, ?) WHERE key = ?`)
-		if err != nil {
+	_, from, err := s.sum(`SELECT folded FROM totals`)
+	if err != nil {
+		return err
+	}
+	data, size, err := readFrom(s.usesPath(), from)
+	if err != nil || len(data) < useSize {
+		return err
+	}
+	last := map[llm.Key]time.Time{}
+	var hits, misses, tokens, priced int64
+	var usd float64
+	for b := data; len(b) >= useSize; b = b[useSize:] {
+		u := readUse(b)
+		if u.key == (llm.Key{}) {
+			misses++
+			continue
+		}
+		hits++
+		tokens += u.tokens
+		if !math.IsNaN(u.usd) {
+			priced++
+			usd += u.usd
+		}
+		if u.at.After(last[u.key]) {
+			last[u.key] = u.at
+		}
+	}
+	stmt, _, err := s.conn.Prepare(`UPDATE answers SET used = max(used, ?) WHERE key = ?`)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for key, at := range last {
+		if err := bind(stmt, []any{at.UnixNano(), key[:]}); err != nil {
 			return err
 		}
-		defer stmt.Close()
-		for key, at := range u.used {
-			if err := bind(stmt, []any{at.UnixNano(), key[:]}); err != nil {
-				return err
-			}
-			if err := stmt.Exec(); err != nil {
-				return err
-			}
+		if err := stmt.Exec(); err != nil {
+			return err
 		}
 	}
-	return s.exec(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?`,
-		u.hits, u.misses, u.tokens, u.usd, u.priced)
+	folded := size - size%int64(useSize)
+	if size > maxUsesFile {
+		if err := os.Remove(s.usesPath()); err != nil {
+			return err
+		}
+		folded = 0
+	}
+	return s.exec(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ?`,
+		hits, misses, tokens, usd, priced, folded)
+}
+
+// readFrom reads a file from an offset on, and gives its size. A file that is
+// missing is empty; one that is shorter than the offset was begun anew.
+func readFrom(path string, offset int64) (data []byte, size int64, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if offset > info.Size() {
+		offset = 0
+	}
+	data, err = io.ReadAll(io.NewSectionReader(f, offset, info.Size()-offset))
+	return data, offset + int64(len(data)), err
 }
 
 // Stats says what a store holds and what it was good for, since it was made.
@@ -93,7 +185,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	if ctx.Err() != nil {
 		return Stats{}, llm.ContextError(ctx)
 	}
-	if err := s.flush(); err != nil {
+	if err := s.write(s.fold); err != nil {
 		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(err))
 	}
 	stmt, _, err := s.conn.Prepare(`SELECT entries, bytes, hits, misses, tokens, usd, priced FROM totals`)

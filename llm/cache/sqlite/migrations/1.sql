@@ -29,9 +29,10 @@ CREATE TABLE totals (
 	misses  INTEGER NOT NULL,
 	tokens  INTEGER NOT NULL, -- saved by hits
 	usd     REAL NOT NULL,    -- saved by hits whose price is known
-	priced  INTEGER NOT NULL  -- hits whose price is known
+	priced  INTEGER NOT NULL, -- hits whose price is known
+	folded  INTEGER NOT NULL  -- bytes of the file of uses that are counted in here
 );
-INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- How data is encrypted: null for not at all, else a known text, sealed.
 CREATE TABLE cipher (id INTEGER PRIMARY KEY CHECK (id = 1), verifier BLOB);
