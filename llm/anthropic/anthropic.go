@@ -112,8 +112,8 @@ type Client struct {
 	host    string   // who is asked, for error messages
 	secrets []string // never to be shown
 
-	mu  sync.Mutex // guards api
-	api *sdk.Client
+	mu   sync.Mutex // guards api
+	post poster     // nil before the first call
 }
 
 // New checks opts and makes a client. It opens nothing and constructs nothing
@@ -253,19 +253,24 @@ func (o Options) keyer() llm.Keyer {
 	return k
 }
 
-// client is the SDK's client, made on the first call.
-func (c *Client) client(ctx context.Context) (*sdk.Client, error) {
+// poster sends one request with the SDK. The SDK's own client is not kept: a
+// field of its type would make the linker keep all methods of all its services,
+// which are twenty megabytes, in every program that links this package.
+type poster func(ctx context.Context, path string, body, res any, opts ...option.RequestOption) error
+
+// poster is the SDK's way to send, made on the first call.
+func (c *Client) poster(ctx context.Context) (poster, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.api != nil {
-		return c.api, nil
+	if c.post != nil {
+		return c.post, nil
 	}
 	httpClient := c.opts.HTTPClient
 	if httpClient == nil {
 		httpClient = newHTTPClient()
 	}
 	options := []option.RequestOption{
-		option.WithoutEnvironmentDefaults(),
+		option.WithEnvironmentProduction(),
 		option.WithoutOpenTelemetry(),
 		option.WithHTTPClient(httpClient),
 		option.WithMaxRetries(0),
@@ -295,6 +300,7 @@ func (c *Client) client(ctx context.Context) (*sdk.Client, error) {
 	if c.opts.BaseURL != "" {
 		options = append(options, option.WithBaseURL(c.opts.BaseURL))
 	}
-	c.api = new(sdk.NewClient(options...))
-	return c.api, nil
+	api := sdk.Client{Options: options}
+	c.post = api.Post
+	return c.post, nil
 }
