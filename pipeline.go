@@ -115,6 +115,14 @@ func (t *Totals) add(call record.Call) {
 // simulated answers are never found by real calls.
 const SimulatorURL = "http://simulator.invalid"
 
+// Backend is who serves Claude: the configured backend, else that of the
+// environment, else Anthropic's own API. It is one of the Backend constants of
+// llm/anthropic.
+func Backend(cfg *config.Config) string {
+	env, _ := anthropic.FromEnv(os.Getenv) // a missing credential matters to who makes calls
+	return cmp.Or(cfg.Backend, env.Backend, anthropic.BackendAnthropic)
+}
+
 func newProvider(opts Options, cfg *config.Config) (*anthropic.Client, error) {
 	provider, err := providerOptions(opts, cfg)
 	if err != nil {
@@ -133,8 +141,8 @@ func providerOptions(opts Options, cfg *config.Config) (anthropic.Options, error
 		}, nil
 	}
 	provider, err := anthropic.FromEnv(os.Getenv)
-	provider.Backend = cmp.Or(cfg.Backend, provider.Backend)
-	elsewhere := provider.Backend != "" && provider.Backend != anthropic.BackendAnthropic
+	provider.Backend = Backend(cfg)
+	elsewhere := provider.Backend != anthropic.BackendAnthropic
 	if errors.Is(err, ErrNoCredentials) && elsewhere {
 		err = nil // the cloud has credentials of its own
 	}

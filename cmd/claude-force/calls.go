@@ -98,11 +98,13 @@ func (a *app) open(ctx context.Context, f *callFlags) (*claudeforce.Orchestrator
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
 	opts := claudeforce.Options{
 		Config: cfg,
-		Cloud:  cloud(cfg.Backend),
 		Notice: func(text string) { a.say("note: %s", text) },
 		OnRetry: func(r claudeforce.Retry) {
 			a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
 		},
+	}
+	if opts.Cloud, err = cloud(claudeforce.Backend(cfg)); err != nil && f.simulate == "" {
+		return nil, err
 	}
 	if f.simulate != "" {
 		latency, err := parseLatency(f.simulate)

@@ -27,7 +27,10 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 			defer cancel()
 			opts := claudeforce.Options{}
 			if cfg, err := a.settings(); err == nil {
-				opts.Config, opts.Cloud = cfg, cloud(cfg.Backend)
+				opts.Config = cfg
+				if opts.Cloud, err = cloud(claudeforce.Backend(cfg)); err != nil {
+					return err
+				}
 			}
 			checks := claudeforce.Diagnose(ctx, opts, offline)
 			bad := false
