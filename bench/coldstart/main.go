@@ -11,6 +11,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -19,13 +20,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // budget is the most minor page faults of a cached answer, as a multiple of an
 // empty program's. Raise it only with a reason in the commit.
-const budget = 4.0
+//
+// The floor is what is linked: the official SDK, the YAML reader, the terminal
+// library and SQLite come to 3.7 times an empty program before main runs.
+const budget = 5.0
 
 const empty = "package main\n\nfunc main() {}\n"
 
@@ -68,13 +73,18 @@ func measure(ctx context.Context, runs int) (ok bool, err error) {
 		}
 	}
 	binary := filepath.Join(dir, "claude-force")
-	cached := []string{binary, "execute", "python-expert", "Explain decorators", "--simulate=instant"}
+	cached := []string{binary, "execute", "python-expert", "Explain decorators"}
 	programs := []*program{
 		{name: "empty Go program", args: []string{filepath.Join(dir, "empty")}},
 		{name: "claude-force --version", args: []string{binary, "--version"}},
 		{name: "cached answer", args: cached},
 	}
-	env := []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir}
+	url, stop, err := simulate(ctx, binary, dir)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	env := []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "ANTHROPIC_API_KEY=test", "ANTHROPIC_BASE_URL=" + url}
 	work := filepath.Join(dir, "work")
 	if err := os.Mkdir(work, 0o700); err != nil {
 		return false, fmt.Errorf("making a folder: %w", err)
@@ -104,6 +114,32 @@ func (p *program) run(ctx context.Context, dir string, env []string) error {
 		p.faults = append(p.faults, int64(usage.Minflt))
 	}
 	return nil
+}
+
+// simulate starts a simulator and gives its address.
+func simulate(ctx context.Context, binary, dir string) (url string, stop func() error, err error) {
+	cmd := exec.CommandContext(ctx, binary, "simulate", "--listen", "127.0.0.1:0", "--latency", "instant")
+	cmd.Env = []string{"HOME=" + dir}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		return "", nil, fmt.Errorf("starting the simulator: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, fmt.Errorf("starting the simulator: %w", err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return "", nil, fmt.Errorf("starting the simulator: %w", errors.Join(err, cmd.Wait()))
+	}
+	stop = func() error {
+		if err := cmd.Process.Kill(); err != nil {
+			return fmt.Errorf("stopping the simulator: %w", err)
+		}
+		_ = cmd.Wait() // it was killed
+		return nil
+	}
+	return strings.TrimSpace(line[strings.LastIndex(line, " ")+1:]), stop, nil
 }
 
 // report prints medians and their ratios to the first program, and whether the
