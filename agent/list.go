@@ -36,7 +36,7 @@ func (p place) list() ([]entry, []Warning) {
 	if err != nil {
 		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
 	}
-	defer closeFS()
+	defer closeFS() //nolint:errcheck // it was only read
 	data, err := readRegular(fsys, base)
 	if err != nil {
 		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
@@ -85,7 +85,7 @@ func (p place) listed(e entry) (*Agent, []Warning) {
 	if err != nil {
 		return refuse(err)
 	}
-	defer closeFS()
+	defer closeFS() //nolint:errcheck // it was only read
 	data, err := readRegular(fsys, base)
 	if err != nil {
 		return refuse(err)

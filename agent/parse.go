@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -254,10 +255,8 @@ func (p *parser) tools(f field) (tools []string, all bool) {
 		p.warn(fileLine(f.line), f.key+" is a map, which means no tools", "write `tools: Read, Grep`")
 		return nil, false
 	}
-	for _, t := range tools {
-		if t == "*" {
-			return nil, true
-		}
+	if slices.Contains(tools, "*") {
+		return nil, true
 	}
 	return tools, false
 }

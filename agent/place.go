@@ -59,7 +59,7 @@ func (p place) open() (*tree, []Warning) {
 		if err == nil {
 			return &tree{fsys: fsys, close: closeFS, base: base, shown: shown}, nil
 		}
-		closeFS()
+		_ = closeFS() // it was only read
 	}
 	return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err), Hint: "its agents are left out"}}
 }
@@ -82,7 +82,7 @@ func (p place) within(name string) (fsys fs.FS, base string, closeFS func() erro
 	if _, err = root.Stat(base); err != nil {
 		// An os.Root also refuses absolute links that lead back into it.
 		if base, err = p.resolve(name); err != nil {
-			root.Close()
+			_ = root.Close() // it was only read
 			return nil, "", nil, err
 		}
 	}
@@ -231,7 +231,7 @@ func (p place) agents() ([]*Agent, []Warning) {
 	if t == nil {
 		return nil, warnings
 	}
-	defer t.close()
+	defer t.close() //nolint:errcheck // it was only read
 	t.walk()
 	warnings = append(warnings, t.warnings...)
 	var agents []*Agent
@@ -259,7 +259,7 @@ func (p place) find(name string) (*Agent, []Warning) {
 	if t == nil {
 		return nil, nil
 	}
-	defer t.close()
+	defer t.close() //nolint:errcheck // it was only read
 	t.walk()
 	for _, rel := range t.files {
 		data, err := t.read(rel)

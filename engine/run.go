@@ -38,7 +38,7 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) *Result {
 			})
 		}
 		if r.running == 0 && r.waiting == 0 {
-			return r.finish(ctx)
+			return r.finish()
 		}
 		select {
 		case rep := <-reports:
@@ -257,7 +257,7 @@ func (r *run) skip(n *node) {
 	}
 }
 
-func (r *run) finish(ctx context.Context) *Result {
+func (r *run) finish() *Result {
 	res := &Result{
 		RunID: r.opts.RunID, Workflow: r.wf.Name, Status: StatusCompleted,
 		ExecutionOrder: append([]string{}, r.order...), Steps: r.results,

@@ -149,7 +149,7 @@ func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 	}
 	if json.Unmarshal(body, &reset) == nil && reset.Reset {
 		s.Reset()
-		writeJSON(w, http.StatusOK, map[string]int{"faults": 0})
+		writeJSON(w, map[string]int{"faults": 0})
 		return
 	}
 	var list []Fault
@@ -164,7 +164,7 @@ func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.faults.add(list)
-	writeJSON(w, http.StatusOK, map[string]int{"faults": len(list)})
+	writeJSON(w, map[string]int{"faults": len(list)})
 }
 
 // before does what a fault does instead of an answer, or before it. It reports

@@ -93,7 +93,7 @@ func (s *Server) serveModels(w http.ResponseWriter, _ *http.Request, _ *call) {
 	for i := range models {
 		list.Data = append(list.Data, models[i].describe())
 	}
-	writeJSON(w, http.StatusOK, list)
+	writeJSON(w, list)
 }
 
 func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, _ *call) {
@@ -102,5 +102,5 @@ func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, _ *call) {
 		s.fail(w, &apiError{status: http.StatusNotFound, message: "model: " + r.PathValue("id")})
 		return
 	}
-	writeJSON(w, http.StatusOK, m.describe())
+	writeJSON(w, m.describe())
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"maps"
 	"sync"
 	"time"
 )
@@ -143,9 +144,7 @@ func (c *promptCache) split(r *request, credential string, start time.Time, scal
 	out.commit = func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for hash, until := range fresh {
-			c.entries[hash] = until
-		}
+		maps.Copy(c.entries, fresh)
 	}
 	return out
 }

@@ -163,16 +163,15 @@ func (s *Server) serveCount(w http.ResponseWriter, _ *http.Request, c *call) {
 		s.fail(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]int{"input_tokens": req.tokens()})
+	writeJSON(w, map[string]int{"input_tokens": req.tokens()})
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
+func writeJSON(w http.ResponseWriter, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
 	w.Write(data)
 }

@@ -74,5 +74,5 @@ func (c *counters) answered(u usage) {
 func (s *Server) Stats() Stats { return s.stats.read() }
 
 func (s *Server) serveStats(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, s.Stats())
+	writeJSON(w, s.Stats())
 }

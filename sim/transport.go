@@ -46,11 +46,11 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	select {
 	case <-w.started:
 	case <-ctx.Done():
-		body.Close()
+		body.close()
 		return nil, context.Cause(req.Context())
 	}
 	if w.status == 0 { // dropped before anything was sent
-		body.Close()
+		body.close()
 		return nil, fmt.Errorf("simulated connection: %w", io.ErrUnexpectedEOF)
 	}
 	return &http.Response{
@@ -63,14 +63,15 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // serve runs the handler; an aborted response is io.ErrUnexpectedEOF.
 func serve(h http.Handler, w *response, r *http.Request) (err error) {
 	defer func() {
-		switch cause := recover(); {
-		case cause == nil:
-		case cause == http.ErrAbortHandler:
-			err = io.ErrUnexpectedEOF
-			w.abort()
-		default:
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		if aborted, ok := cause.(error); !ok || !errors.Is(aborted, http.ErrAbortHandler) {
 			panic(cause)
 		}
+		err = io.ErrUnexpectedEOF
+		w.abort()
 	}()
 	h.ServeHTTP(w, r)
 	return nil

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,9 +21,9 @@ func (s shifts) source(text string, char int) int {
 		at = i + w
 		char--
 	}
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i].from <= at {
-			return s[i].to + at - s[i].from
+	for _, shift := range slices.Backward(s) {
+		if shift.from <= at {
+			return shift.to + at - shift.from
 		}
 	}
 	return at

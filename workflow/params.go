@@ -163,7 +163,7 @@ func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
 		case ok:
 			v, err := convert(param.Type, text)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%w: %s must be %s", ErrParam, param.Name, err))
+				errs = append(errs, fmt.Errorf("%w: %s must be %w", ErrParam, param.Name, err))
 			}
 			bound[param.Name] = v
 		case param.HasDefault:

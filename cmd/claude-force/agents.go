@@ -229,7 +229,7 @@ func rewrite(file string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("rewriting %s: %w", file, err)
 	}
-	defer os.Remove(tmp.Name()) // of no effect once renamed
+	defer func() { _ = os.Remove(tmp.Name()) }() // of no effect once renamed
 	_, err = tmp.Write(data)
 	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
 	if err == nil {

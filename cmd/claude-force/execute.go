@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -185,7 +186,7 @@ func (a *app) executeOne(ctx context.Context, orch *claudeforce.Orchestrator, ta
 }
 
 func (a *app) printJSONResult(res *claudeforce.Result, err error) error {
-	if _, bad := err.(*claudeforce.InputError); bad {
+	if _, bad := errors.AsType[*claudeforce.InputError](err); bad {
 		return err
 	}
 	if jerr := json.NewEncoder(a.stdout).Encode(res); jerr != nil {
@@ -237,7 +238,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 		done()
 		if res.Err != nil {
 			failed++
-			if _, bad := res.Err.(*claudeforce.InputError); bad {
+			if _, bad := errors.AsType[*claudeforce.InputError](res.Err); bad {
 				input++
 			}
 			a.say("task %s (%s) failed: %v", res.ID, res.Agent, res.Err)

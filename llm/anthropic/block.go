@@ -3,6 +3,7 @@ package anthropic
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 
 	"github.com/claude-force/claude-force/llm"
 )
@@ -154,9 +155,7 @@ func (b *block) patched() (llm.Block, error) {
 		_ = json.Unmarshal(fields["citations"], &list)
 		fields["citations"] = plainJSON(append(list, b.citations...))
 	}
-	for name, value := range b.replaced {
-		fields[name] = value
-	}
+	maps.Copy(fields, b.replaced)
 	input := b.input.Bytes()
 	switch {
 	case len(input) == 0:

@@ -123,7 +123,7 @@ func checkUpstreamLazy(t *testing.T, wrap func(llm.Model) llm.Model) {
 func checkRerangeAfterError(t *testing.T, wrap func(llm.Model) llm.Model) {
 	next := NewScript([]Step{FailCode(llm.CodeInvalid)}, Answer("better now"))
 	seq := wrap(next).Stream(t.Context(), Request("Try."))
-	wantCode(t, seq, llm.CodeInvalid)
+	_ = wantCode(t, seq, llm.CodeInvalid)
 	if got := wantAnswer(t, seq).Text(); got != "better now" {
 		t.Errorf("second range = %q, want a new call's answer", got)
 	}
@@ -150,7 +150,7 @@ func checkErrorsPass(t *testing.T, wrap func(llm.Model) llm.Model) {
 
 func checkErrorAfterContent(t *testing.T, wrap func(llm.Model) llm.Model) {
 	next := NewScript([]Step{Start(), Text("half"), FailCode(llm.CodeOverloaded)}, Answer("a second answer"))
-	wantCode(t, wrap(next).Stream(t.Context(), Request("Break.")), llm.CodeOverloaded)
+	_ = wantCode(t, wrap(next).Stream(t.Context(), Request("Break.")), llm.CodeOverloaded)
 	if n := next.Started(); n != 1 {
 		t.Errorf("%d calls of next, want 1: content had been yielded", n)
 	}
@@ -214,7 +214,10 @@ func checkPanicReleases(t *testing.T, wrap func(llm.Model) llm.Model) {
 				t.Errorf("recovered %v, want the consumer's own panic", got)
 			}
 		}()
-		for range m.Stream(t.Context(), Request("Panic.")) {
+		for _, err := range m.Stream(t.Context(), Request("Panic.")) {
+			if err != nil {
+				t.Errorf("the call failed before the consumer could panic: %v", err)
+			}
 			panic("the consumer's own")
 		}
 	}()
@@ -237,7 +240,7 @@ func checkCancelWhileSilent(t *testing.T, wrap func(llm.Model) llm.Model) {
 		ctx, cancel := context.WithCancel(t.Context())
 		stop := time.AfterFunc(3*time.Second, cancel)
 		begin := time.Now()
-		wantCode(t, wrap(next).Stream(ctx, Request("Silence.")), llm.CodeCanceled)
+		_ = wantCode(t, wrap(next).Stream(ctx, Request("Silence.")), llm.CodeCanceled)
 		if d := time.Since(begin); d != 3*time.Second {
 			t.Errorf("canceled after 3s, the stream ended after %v", d)
 		}
@@ -252,7 +255,7 @@ func checkDeadlineWhileSilent(t *testing.T, wrap func(llm.Model) llm.Model) {
 		next := NewScript(steps)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		begin := time.Now()
-		wantCode(t, wrap(next).Stream(ctx, Request("Silence.")), llm.CodeTimeout)
+		_ = wantCode(t, wrap(next).Stream(ctx, Request("Silence.")), llm.CodeTimeout)
 		if d := time.Since(begin); d != 3*time.Second {
 			t.Errorf("deadline after 3s, the stream ended after %v", d)
 		}
@@ -266,7 +269,7 @@ func checkCancelBetweenEvents(t *testing.T, wrap func(llm.Model) llm.Model) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	begin := time.Now()
-	wantCode(t, func(yield func(llm.Event, error) bool) {
+	_ = wantCode(t, func(yield func(llm.Event, error) bool) {
 		for ev, err := range wrap(next).Stream(ctx, Request("Stop.")) {
 			if ev.Type == llm.EventText {
 				cancel()

@@ -43,8 +43,6 @@ func collect(t *testing.T, m llm.Model) {
 	llm.Collect(m.Stream(t.Context(), req)) // the record is what is looked at
 }
 
-func ptr(usd float64) *float64 { return &usd }
-
 // price is what the canned answer "hello" costs.
 func price(t *testing.T) *float64 {
 	t.Helper()
@@ -64,7 +62,7 @@ func TestLiveAnswer(t *testing.T) {
 	})
 	want := []record.Call{{
 		Agent: "greeter", Model: llmtest.Model, ResponseModel: llmtest.Model, Source: llm.SourceLive,
-		Usage: llmtest.Response("hello").Usage, CostUSD: price(t), SavedUSD: ptr(0),
+		Usage: llmtest.Response("hello").Usage, CostUSD: price(t), SavedUSD: new(0.0),
 		Duration: 7 * time.Second, FirstToken: 3 * time.Second, Attempts: 1, StopReason: llm.StopEndTurn,
 	}}
 	if diff := cmp.Diff(want, calls(t, next, collect)); diff != "" {
@@ -78,7 +76,7 @@ func TestFreeAnswerSavesItsPrice(t *testing.T) {
 		resp := llmtest.Response("hello")
 		resp.Source, resp.Attempts = source, 0
 		got := calls(t, llmtest.NewScript([]llmtest.Step{llmtest.Text("hello"), llmtest.Done(resp)}), collect)
-		if len(got) != 1 || got[0].Source != source || !cmp.Equal(got[0].CostUSD, ptr(0)) || !cmp.Equal(got[0].SavedUSD, price(t)) {
+		if len(got) != 1 || got[0].Source != source || !cmp.Equal(got[0].CostUSD, new(0.0)) || !cmp.Equal(got[0].SavedUSD, price(t)) {
 			t.Errorf("calls = %+v, want one from %s that cost 0 and saved %v", got, source, *price(t))
 		}
 	}
@@ -108,8 +106,8 @@ func TestFailures(t *testing.T) {
 		steps []llmtest.Step
 		want  record.Call
 	}{
-		{"refused", []llmtest.Step{llmtest.Fail(overloaded)}, record.Call{Code: llm.CodeOverloaded, CostUSD: ptr(0)}},
-		{"attempts", []llmtest.Step{llmtest.Fail(attempted{overloaded})}, record.Call{Code: llm.CodeOverloaded, CostUSD: ptr(0), Attempts: 3}},
+		{"refused", []llmtest.Step{llmtest.Fail(overloaded)}, record.Call{Code: llm.CodeOverloaded, CostUSD: new(0.0)}},
+		{"attempts", []llmtest.Step{llmtest.Fail(attempted{overloaded})}, record.Call{Code: llm.CodeOverloaded, CostUSD: new(0.0), Attempts: 3}},
 		{"begun", []llmtest.Step{llmtest.Start(), llmtest.Fail(overloaded)}, record.Call{Code: llm.CodeOverloaded}},
 		{"connection", []llmtest.Step{llmtest.FailCode(llm.CodeConnection)}, record.Call{Code: llm.CodeConnection}},
 		{"cut", nil, record.Call{Code: llm.CodeIncomplete}},
@@ -118,7 +116,7 @@ func TestFailures(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.want.Agent, c.want.Model, c.want.SavedUSD = "greeter", llmtest.Model, ptr(0)
+			c.want.Agent, c.want.Model, c.want.SavedUSD = "greeter", llmtest.Model, new(0.0)
 			if diff := cmp.Diff([]record.Call{c.want}, calls(t, llmtest.NewScript(c.steps), collect)); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}

@@ -75,11 +75,11 @@ func (s *Store) checkKey() error {
 }
 
 // seal encrypts data for a row, bound to the row's key.
-func (s *Store) seal(key llm.Key, data []byte) ([]byte, error) {
+func (s *Store) seal(key llm.Key, data []byte) []byte {
 	if s.aead == nil {
-		return data, nil
+		return data
 	}
-	return s.aead.Seal(nil, nil, data, key[:]), nil
+	return s.aead.Seal(nil, nil, data, key[:])
 }
 
 func (s *Store) unseal(key llm.Key, data []byte) ([]byte, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func (s *Store) List(ctx context.Context, f Filter) iter.Seq2[*cache.Entry, erro
 		where, args := f.where(time.Now())
 		created, id := int64(math.MaxInt64), int64(math.MaxInt64)
 		for {
-			page, err := s.page(ctx, where+" AND (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT 100", append(args[:len(args):len(args)], created, id))
+			page, err := s.page(ctx, where+" AND (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT 100", append(slices.Clip(args), created, id))
 			if err != nil {
 				yield(nil, err)
 				return
