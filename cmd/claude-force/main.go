@@ -93,8 +93,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetErr(a.stderr)
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
-	if err != nil && !errors.Is(err, errReported) {
-		fmt.Fprintln(a.stderr, "claude-force:", err)
+	switch {
+	case code == exitInterrupted:
+		a.say("claude-force: interrupted")
+	case err != nil && !errors.Is(err, errReported):
+		a.say("claude-force: %v", err)
 	}
 	return code
 }

@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"requests": requests,
 			"fault":    fault,
 			"json":     checkJSON,
+			"waiting":  waiting,
 			"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
 				var sb strings.Builder
 				for i := range 1000 {
@@ -69,6 +70,24 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != args[0] {
 		ts.Fatalf("exit code %s; want %s", got, args[0])
+	}
+}
+
+// waiting waits until the script's simulator keeps one call waiting.
+func waiting(ts *testscript.TestScript, _ bool, _ []string) {
+	server := ts.Value("sim").(*sim.Server)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	quiet := 0 // looks in a row at which the same one call was in flight
+	for last := -1; quiet < 20; {
+		<-ticker.C
+		s := server.Stats()
+		if s.InFlight == 1 && s.Requests == last {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		last = s.Requests
 	}
 }
 

@@ -136,7 +136,7 @@ func checkLazy(t *testing.T, m llm.Model) {
 	ctx, cancel := context.WithCancel(t.Context())
 	seq := m.Stream(ctx, Request("Wait for it."))
 	cancel()
-	wantCode(t, seq, llm.CodeCanceled)
+	_ = wantCode(t, seq, llm.CodeCanceled)
 }
 
 func checkRerange(t *testing.T, m llm.Model) {
@@ -172,7 +172,7 @@ func checkEarlyBreak(t *testing.T, m llm.Model) {
 func checkCanceledBefore(t *testing.T, m llm.Model) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantCode(t, m.Stream(ctx, Request("Too late.")), llm.CodeCanceled)
+	_ = wantCode(t, m.Stream(ctx, Request("Too late.")), llm.CodeCanceled)
 	wantAnswer(t, m.Stream(t.Context(), Request("Still there?")))
 }
 
@@ -200,7 +200,7 @@ func checkCanceledDuring(t *testing.T, m llm.Model) {
 func checkDeadlinePassed(t *testing.T, m llm.Model) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	wantCode(t, m.Stream(ctx, Request("Too late.")), llm.CodeTimeout)
+	_ = wantCode(t, m.Stream(ctx, Request("Too late.")), llm.CodeTimeout)
 }
 
 func checkRequestUntouched(t *testing.T, m llm.Model) {

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for want, errs := range map[int][]error{
+		exitDone:   {nil},
+		exitFailed: {errors.New("x"), errReported, llm.NewError(llm.CodeRateLimit, "busy", nil), llm.NewError(llm.CodeAuth, "wrong key", nil)},
+		exitInput: {
+			badInput("x"), inputError{errReported}, &claudeforce.InputError{Err: errors.New("x")}, fmt.Errorf("y: %w", &config.Error{}),
+			workflow.Errors{{Message: "x"}}, claudeforce.ErrNoCredentials,
+		},
+		exitInterrupted: {errInterrupted, llm.NewError(llm.CodeCanceled, "x", nil), context.Canceled},
+	} {
+		for _, err := range errs {
+			if got := exitCode(err); got != want {
+				t.Errorf("exitCode(%v) = %d; want %d", err, got, want)
+			}
+		}
+	}
+}
+
+// TestInterruptsExitWith130 stops commands while the simulator keeps them
+// waiting.
+func TestInterruptsExitWith130(t *testing.T) {
+	server := sim.New(sim.Options{})
+	tcp := httptest.NewServer(server)
+	defer tcp.Close()
+	t.Setenv("ANTHROPIC_API_KEY", "sk-test")
+	t.Setenv("ANTHROPIC_BASE_URL", tcp.URL)
+	t.Setenv("CLAUDE_FORCE_HOME", t.TempDir())
+	for _, args := range [][]string{
+		{"execute", "linter", "one"},
+		{"execute", "linter", "two", "--json"},
+		{"execute", "--task", "linter=three", "--task", "linter=four", "--timeout", "100ms"},
+	} {
+		server.Reset()
+		server.Inject(sim.Fault{Kind: sim.FaultSilence, After: 5})
+		stopping := make(chan struct{})
+		done := make(chan struct{})
+		go func() {
+			ticker := time.NewTicker(time.Millisecond)
+			defer ticker.Stop()
+			for server.Stats().InFlight == 0 {
+				select {
+				case <-ticker.C:
+				case <-done:
+					return
+				}
+			}
+			close(stopping)
+		}()
+		var out, errs bytes.Buffer
+		a := &app{stdin: io.NopCloser(strings.NewReader("")), stdout: &out, stderr: &errs, stopping: stopping}
+		if code := a.run(t.Context(), args); code != exitInterrupted {
+			t.Errorf("%q: exit code %d\n%s%s", args, code, &out, &errs)
+		}
+		close(done)
+	}
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	t.Parallel()
+	for got, want := range map[string]string{
+		dollars(nil): "cost unknown", dollars(new(0.0)): "$0", dollars(new(0.000123)): "$0.00012", dollars(new(0.1234)): "$0.1234", dollars(new(12.345)): "$12.35",
+		seconds(0.0123): "12 ms", seconds(1.5): "1.50 s", seconds(75): "1m15s",
+		thousands(0): "0", thousands(999): "999", thousands(1000): "1,000", thousands(-1234567): "-1,234,567",
+		firstLine(" one\ntwo", 10): "one", firstLine("a long line", 7): "a long…", lastLine("a\nb\n"): "b",
+	} {
+		if got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+}
