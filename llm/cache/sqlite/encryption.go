@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -52,6 +54,9 @@ func (s *Store) setKey() error {
 // checkKey compares the file's encryption with that asked for.
 func (s *Store) checkKey() error {
 	stmt, _, err := s.conn.Prepare(`SELECT verifier FROM cipher`)
+	if errors.Is(err, sqlite3.ERROR) {
+		return errForeign // it has our version by chance, and no such table
+	}
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,8 @@ type pageRow struct {
 func (s *Store) page(ctx context.Context, where string, args []any) (page []pageRow, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		return nil, llm.ContextError(ctx)
+	if err := s.ready(ctx); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -120,8 +120,8 @@ func (s *Store) Show(ctx context.Context, prefix string) (*cache.Entry, error) {
 func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		return 0, 0, llm.ContextError(ctx)
+	if err := s.ready(ctx); err != nil {
+		return 0, 0, err
 	}
 	where, args := f.where(time.Now())
 	err = s.write(func() error {

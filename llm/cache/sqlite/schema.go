@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 
 	"github.com/ncruces/go-sqlite3"
@@ -27,12 +28,15 @@ func (s *Store) migrate() error {
 		return err
 	}
 	if have == 0 {
+		if err := s.checkEmpty(); err != nil {
+			return err
+		}
 		// These take effect outside a transaction only, and only once.
 		if err := s.conn.Exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL`); err != nil {
 			return err
 		}
 	}
-	return s.write(func() error {
+	err = s.write(func() error {
 		have, err := s.version() // another process may have been faster
 		if err != nil {
 			return err
@@ -53,6 +57,33 @@ func (s *Store) migrate() error {
 		}
 		return s.conn.Exec(`PRAGMA user_version = ` + strconv.Itoa(version))
 	})
+	if err != nil || have != 0 {
+		return err
+	}
+	// The first write made the log with the umask's mode, and answers will be
+	// in it.
+	if err := os.Chmod(s.path+"-wal", 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// errForeign is a database that another program made.
+var errForeign = errors.New("the file is a database of another program: give the cache a file of its own")
+
+// checkEmpty fails for a database that has tables but no version of ours. The
+// version is read after the tables: another process that makes the schema
+// commits both at once.
+func (s *Store) checkEmpty() error {
+	tables, _, err := s.sum(`SELECT 1 FROM sqlite_schema LIMIT 1`)
+	if err != nil || tables == 0 {
+		return err
+	}
+	have, err := s.version()
+	if err == nil && have == 0 {
+		err = errForeign
+	}
+	return err
 }
 
 // version is the file's version of the schema; 0 for a new file.

@@ -20,9 +20,11 @@ import (
 	"context"
 	"crypto/cipher"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -87,9 +89,12 @@ func Open(path string, opts Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
-		if err := create(s.path); err != nil {
-			return err
+	// The log holds answers too, and SQLite gives new files the umask's mode.
+	for _, path := range []string{s.path, s.path + "-wal", s.path + "-shm"} {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			if err := create(path); err != nil {
+				return err
+			}
 		}
 	}
 	var err error
@@ -127,15 +132,30 @@ func create(path string) error {
 	return f.Close()
 }
 
-// Close writes what is still to be written. The store must not be used
-// afterwards.
+// Close writes what is still to be written. Afterwards every use of the store
+// is an error, except Close, which does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.conn == nil {
+		return nil
+	}
 	err := s.spool()
 	err = errors.Join(err, s.get.Close(), s.conn.Close())
+	s.conn = nil
 	if err != nil {
 		return fmt.Errorf("closing cache %s: %w", s.path, explain(err))
+	}
+	return nil
+}
+
+// ready reports why the store cannot be used now. The caller holds mu.
+func (s *Store) ready(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return llm.ContextError(ctx)
+	}
+	if s.conn == nil {
+		return fmt.Errorf("using cache %s: it is closed", s.path)
 	}
 	return nil
 }
@@ -150,8 +170,8 @@ type said struct {
 func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return nil, llm.ContextError(ctx)
+	if err := s.ready(ctx); err != nil {
+		return nil, err
 	}
 	e, tokens, err := s.find(key)
 	if err == nil && (e.Expired(time.Now()) || e.CreatedAt.Before(notBefore)) {
@@ -159,7 +179,8 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 	}
 	switch {
 	case errors.Is(err, errDamaged):
-		if err := s.remove(key); err != nil {
+		// In a transaction, so that the totals stay right.
+		if err := s.write(func() error { return s.remove(key) }); err != nil {
 			return nil, fmt.Errorf("removing a damaged answer: %w", explain(err))
 		}
 		err = cache.ErrMiss
@@ -197,7 +218,17 @@ func (s *Store) find(key llm.Key) (e *cache.Entry, tokens int64, err error) {
 // truncated, usd, tokens, sum, data.
 func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	data := row.ColumnRawBlob(8)
-	if sum := checksum(key, data); string(sum) != string(row.ColumnRawBlob(7)) {
+	e := &cache.Entry{
+		Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1),
+		CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC(), Truncated: row.ColumnBool(4),
+	}
+	if row.ColumnType(3) != sqlite3.NULL {
+		e.ExpiresAt = time.Unix(0, row.ColumnInt64(3)).UTC()
+	}
+	if row.ColumnType(5) != sqlite3.NULL {
+		e.CostUSD = new(row.ColumnFloat(5))
+	}
+	if sum := checksum(e, row.ColumnInt64(6), data); string(sum) != string(row.ColumnRawBlob(7)) {
 		return nil, errDamaged
 	}
 	plain, err := s.unseal(key, data)
@@ -208,23 +239,32 @@ func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	if err := json.Unmarshal(plain, &what); err != nil || what.Response == nil {
 		return nil, errDamaged
 	}
-	e := &cache.Entry{
-		Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1), Prompt: what.Prompt, Response: what.Response,
-		CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC(), Truncated: row.ColumnBool(4),
-	}
-	if row.ColumnType(3) != sqlite3.NULL {
-		e.ExpiresAt = time.Unix(0, row.ColumnInt64(3)).UTC()
-	}
-	if row.ColumnType(5) != sqlite3.NULL {
-		e.CostUSD = new(row.ColumnFloat(5))
-	}
+	e.Prompt, e.Response = what.Prompt, what.Response
 	return e, nil
 }
 
-// checksum is of a key with its data, so that rows cannot be mixed up.
-func checksum(key llm.Key, data []byte) []byte {
+// checksum is of a key with everything its row says, so that rows cannot be
+// mixed up and no damaged date or price is believed.
+func checksum(e *cache.Entry, tokens int64, data []byte) []byte {
+	var expires int64
+	usd := math.NaN()
+	if !e.ExpiresAt.IsZero() {
+		expires = e.ExpiresAt.UnixNano()
+	}
+	if e.CostUSD != nil {
+		usd = *e.CostUSD
+	}
+	truncated := 0
+	if e.Truncated {
+		truncated = 1
+	}
+	b := append(make([]byte, 0, 256), e.Key[:]...)
+	for _, n := range [...]uint64{uint64(len(e.Agent)), uint64(len(e.Model)), uint64(e.CreatedAt.UnixNano()), uint64(expires), uint64(tokens), math.Float64bits(usd), uint64(truncated)} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	b = append(append(b, e.Agent...), e.Model...)
 	h := sha256.New()
-	h.Write(key[:])
+	h.Write(b)
 	h.Write(data)
 	return h.Sum(nil)
 }
@@ -236,10 +276,14 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 		return fmt.Errorf("writing an answer: %w", err)
 	}
 	data := s.seal(e.Key, plain)
+	// It would push out everything else, then itself.
+	if size := entrySize(e, data); size > s.max {
+		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		return llm.ContextError(ctx)
+	if err := s.ready(ctx); err != nil {
+		return err
 	}
 	err = s.write(func() error {
 		if err := s.insert(e, data); err != nil {
@@ -278,11 +322,15 @@ func (s *Store) write(do func() error) (err error) {
 // page's share.
 const overhead = 300
 
+func entrySize(e *cache.Entry, data []byte) int64 {
+	return int64(len(data) + len(e.Agent) + len(e.Model) + overhead)
+}
+
 func (s *Store) insert(e *cache.Entry, data []byte) error {
 	if err := s.remove(e.Key); err != nil {
 		return err
 	}
-	size := int64(len(data) + len(e.Agent) + len(e.Model) + overhead)
+	size := entrySize(e, data)
 	usage := e.Response.Usage
 	var expires, usd any
 	if !e.ExpiresAt.IsZero() {
@@ -294,7 +342,7 @@ func (s *Store) insert(e *cache.Entry, data []byte) error {
 	err := s.exec(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
-		int64(usage.TotalTokens()), usd, e.Truncated, checksum(e.Key, data), data)
+		int64(usage.TotalTokens()), usd, e.Truncated, checksum(e, int64(usage.TotalTokens()), data), data)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"math"
@@ -29,21 +30,32 @@ type use struct {
 	usd    float64 // not a number if the price is unknown
 }
 
-// useSize is a use in the file: key, time in nanoseconds, tokens, dollars.
-const useSize = len(llm.Key{}) + 3*8
+// useSize is a use in the file: key, time in nanoseconds, tokens, dollars, and
+// a CRC-32 of these, by which a reader finds the next use after one that a full
+// disk has cut short.
+const (
+	useBody = len(llm.Key{}) + 3*8
+	useSize = useBody + 4
+)
 
 func (u *use) append(b []byte) []byte {
+	start := len(b)
 	b = append(b, u.key[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(u.at.UnixNano()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(u.tokens))
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(u.usd))
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(u.usd))
+	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:]))
 }
 
-func readUse(b []byte) (u use) {
+// readUse reads the use that b begins with; ok is false if it begins with none.
+func readUse(b []byte) (u use, ok bool) {
+	if crc32.ChecksumIEEE(b[:useBody]) != binary.LittleEndian.Uint32(b[useBody:]) {
+		return use{}, false
+	}
 	n := copy(u.key[:], b)
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[n+8*i:]) }
 	u.at, u.tokens, u.usd = time.Unix(0, int64(word(0))), int64(word(1)), math.Float64frombits(word(2))
-	return u
+	return u, true
 }
 
 func hit(e *cache.Entry, tokens int64) use {
@@ -76,11 +88,10 @@ func (s *Store) spool() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(s.pending)
-	if err = errors.Join(err, f.Close()); err == nil {
-		s.pending = s.pending[:0]
-	}
-	return err
+	n, err := f.Write(s.pending)
+	// What a full disk still took is not written twice.
+	s.pending = append(s.pending[:0], s.pending[n-n%useSize:]...)
+	return errors.Join(err, f.Close())
 }
 
 // maxUsesFile is the size at which the file of uses is begun anew. A use that
@@ -104,8 +115,14 @@ func (s *Store) fold() error {
 	last := map[llm.Key]time.Time{}
 	var hits, misses, tokens, priced int64
 	var usd float64
-	for b := data; len(b) >= useSize; b = b[useSize:] {
-		u := readUse(b)
+	rest := data
+	for len(rest) >= useSize {
+		u, ok := readUse(rest)
+		if !ok {
+			rest = rest[1:]
+			continue
+		}
+		rest = rest[useSize:]
 		if u.key == (llm.Key{}) {
 			misses++
 			continue
@@ -133,7 +150,7 @@ func (s *Store) fold() error {
 			return err
 		}
 	}
-	folded := size - size%int64(useSize)
+	folded := size - int64(len(rest))
 	if size > maxUsesFile {
 		if err := os.Remove(s.usesPath()); err != nil {
 			return err
@@ -182,8 +199,8 @@ type Stats struct {
 func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		return Stats{}, llm.ContextError(ctx)
+	if err := s.ready(ctx); err != nil {
+		return Stats{}, err
 	}
 	if err := s.write(s.fold); err != nil {
 		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(err))
