@@ -64,18 +64,19 @@ func (s *Store) checkKey() error {
 	if !stmt.Step() {
 		return errors.Join(stmt.Err(), errors.New("the file is no cache; remove it"))
 	}
-	verifier := stmt.ColumnRawBlob(0)
+	verifier := stmt.ColumnBlob(0, nil)
+	encrypted := stmt.ColumnType(0) != sqlite3.NULL
 	switch {
-	case verifier == nil && s.aead == nil:
-		return nil
-	case verifier == nil:
-		return ErrNotEncrypted
-	case s.aead == nil:
+	case encrypted && s.aead == nil:
 		return ErrEncrypted
+	case !encrypted && s.aead != nil:
+		return ErrNotEncrypted
+	case encrypted:
+		if _, err := s.aead.Open(nil, nil, verifier, nil); err != nil {
+			return ErrWrongKey
+		}
 	}
-	if _, err := s.aead.Open(nil, nil, verifier, nil); err != nil {
-		return ErrWrongKey
-	}
+	s.mark(verifier)
 	return nil
 }
 

@@ -124,6 +124,9 @@ func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err er
 		return 0, 0, err
 	}
 	where, args := f.where(time.Now())
+	if err := s.forgetRecent(); err != nil {
+		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(err))
+	}
 	err = s.write(func() error {
 		count, size, err := s.sum(`DELETE FROM answers WHERE `+where+` RETURNING size`, args...)
 		if err != nil {

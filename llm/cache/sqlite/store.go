@@ -12,6 +12,9 @@
 // A hit does not write to the store: uses are kept in memory, appended to a file
 // beside it by Close, and counted with the next answer that is stored.
 //
+// Recent answers are also kept in files of their own, so that a process that
+// asks what was asked a moment ago need not open SQLite at all.
+//
 // What is read is verified: a row whose checksum does not match its key and
 // contents is removed, and is a miss.
 package sqlite
@@ -60,10 +63,13 @@ type Store struct {
 	aead cipher.AEAD // nil without encryption
 
 	mu      sync.Mutex // guards the fields below
-	conn    *sqlite3.Conn
+	closed  bool
+	conn    *sqlite3.Conn // nil until it is needed
 	get     *sqlite3.Stmt
 	pending []byte // uses that are in no file yet
 	writing bool   // whether the connection is set up for writing
+
+	recentWrites int // files of recent answers that were written
 }
 
 // Open opens the store in a file, which it makes, readable by this user only,
@@ -79,13 +85,29 @@ func Open(path string, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("opening cache %s: %w", path, err)
 		}
 	}
-	if err := s.open(); err != nil {
-		if s.conn != nil {
-			err = errors.Join(err, s.conn.Close())
-		}
-		return nil, fmt.Errorf("opening cache %s: %w", path, explain(err))
+	if s.markFits() {
+		return s, nil // opened when it is needed
+	}
+	if err := s.connect(); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// connect opens the file, if it is not open.
+func (s *Store) connect() error {
+	if s.conn != nil {
+		return nil
+	}
+	err := s.open()
+	if err == nil {
+		return nil
+	}
+	if s.conn != nil {
+		err = errors.Join(err, s.conn.Close())
+		s.conn = nil
+	}
+	return fmt.Errorf("opening cache %s: %w", s.path, explain(err))
 }
 
 func (s *Store) open() error {
@@ -137,12 +159,15 @@ func create(path string) error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn == nil {
+	if s.closed {
 		return nil
 	}
+	s.closed = true
 	err := s.spool()
-	err = errors.Join(err, s.get.Close(), s.conn.Close())
-	s.conn = nil
+	if s.conn != nil {
+		err = errors.Join(err, s.get.Close(), s.conn.Close())
+		s.conn = nil
+	}
 	if err != nil {
 		return fmt.Errorf("closing cache %s: %w", s.path, explain(err))
 	}
@@ -154,10 +179,10 @@ func (s *Store) ready(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return llm.ContextError(ctx)
 	}
-	if s.conn == nil {
+	if s.closed {
 		return fmt.Errorf("using cache %s: it is closed", s.path)
 	}
-	return nil
+	return s.connect()
 }
 
 // said is what data holds.
@@ -170,6 +195,13 @@ type said struct {
 func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ctx.Err() == nil && !s.closed && s.conn == nil {
+		e, tokens, err := s.findRecent(key)
+		if err == nil && !e.Expired(time.Now()) && !e.CreatedAt.Before(notBefore) {
+			s.note(hit(e, tokens))
+			return e, nil
+		}
+	}
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -228,10 +260,15 @@ func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	if row.ColumnType(5) != sqlite3.NULL {
 		e.CostUSD = new(row.ColumnFloat(5))
 	}
-	if sum := checksum(e, row.ColumnInt64(6), data); string(sum) != string(row.ColumnRawBlob(7)) {
+	return s.decode(e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
+}
+
+// decode completes an entry with what was said, if its checksum is right.
+func (s *Store) decode(e *cache.Entry, tokens int64, sum, data []byte) (*cache.Entry, error) {
+	if string(checksum(e, tokens, data)) != string(sum) {
 		return nil, errDamaged
 	}
-	plain, err := s.unseal(key, data)
+	plain, err := s.unseal(e.Key, data)
 	if err != nil {
 		return nil, errDamaged
 	}
@@ -285,18 +322,22 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	err = s.write(func() error {
-		if err := s.insert(e, data); err != nil {
-			return err
-		}
-		if err := s.fold(); err != nil {
-			return err
-		}
-		return s.evict(time.Now())
-	})
+	err = s.forgetRecent(e.Key)
+	if err == nil {
+		err = s.write(func() error {
+			if err := s.insert(e, data); err != nil {
+				return err
+			}
+			if err := s.fold(); err != nil {
+				return err
+			}
+			return s.evict(time.Now())
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("writing cache %s: %w", s.path, explain(err))
 	}
+	s.keepRecent(e, data)
 	return nil
 }
 

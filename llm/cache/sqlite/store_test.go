@@ -243,10 +243,14 @@ func TestEncryption(t *testing.T) {
 	e := entry(1)
 	e.Prompt, e.Response.Content[0].Text = "a secret question", "a secret answer"
 	put(t, s, e)
-	for _, name := range []string{path, path + "-wal"} {
+	recent, err := filepath.Glob(path + "-recent/*")
+	if err != nil || len(recent) != 2 {
+		t.Errorf("recent answers %v, %v", recent, err)
+	}
+	for _, name := range append(recent, path, path+"-wal") {
 		data, err := os.ReadFile(name)
-		if err == nil && bytes.Contains(data, []byte("a secret")) {
-			t.Errorf("%s holds the text in clear", name)
+		if err != nil || bytes.Contains(data, []byte("a secret")) || bytes.Contains(data, []byte("YSBzZWNyZXQ")) {
+			t.Errorf("%s holds the text in clear, or is missing: %v", name, err)
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -325,7 +329,7 @@ func TestFilesThatAreNotOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(conn.Exec(`PRAGMA user_version = 99`), conn.Close()); err != nil {
+	if err := errors.Join(conn.Exec(`PRAGMA user_version = 99`), conn.Close(), os.RemoveAll(newer+"-recent")); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
