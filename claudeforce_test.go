@@ -317,6 +317,22 @@ func TestWithoutAKey(t *testing.T) {
 	}
 }
 
+// TestNoWaitBeyondTheDeadline: what the service asks to wait is longer than the
+// task may take, so there is no sense in waiting.
+func TestNoWaitBeyondTheDeadline(t *testing.T) {
+	for _, retryAfter := range []string{"60", "3600"} {
+		synctest.Test(t, func(t *testing.T) {
+			server := sim.New(sim.Options{})
+			server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 429, RetryAfter: retryAfter})
+			start := time.Now()
+			_, err := open(t, server).Execute(t.Context(), claudeforce.Task{Agent: "linter", Text: "x", Timeout: 5 * time.Second}, nil)
+			if llm.CodeOf(err) != llm.CodeRateLimit || time.Since(start) != 0 || server.Stats().Requests != 1 {
+				t.Errorf("after %v and %d requests: %v", time.Since(start), server.Stats().Requests, err)
+			}
+		})
+	}
+}
+
 func TestResultJSON(t *testing.T) {
 	res, err := open(t, sim.New(sim.Options{})).Execute(t.Context(), claudeforce.Task{ID: "x", Agent: "linter", Text: "Check"}, nil)
 	if err != nil {

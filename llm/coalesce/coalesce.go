@@ -14,9 +14,10 @@
 // The shared call is a flight:
 //
 //   - It belongs to its readers together and to none of them. Its context
-//     carries the first reader's values but neither its deadline nor its
-//     cancellation; each reader leaves when its own context ends, and the last
-//     one to leave cancels the flight and waits until it is released.
+//     carries the first reader's values but not its cancellation, and its
+//     deadline is the latest of all readers', none if one has none; each reader
+//     leaves when its own context ends, and the last one to leave cancels the
+//     flight and waits until it is released.
 //   - Each reader gets all events from the first, whenever it joined, at its
 //     own pace. A slow reader delays nobody.
 //   - An error is shared. If it is transient, one reader that was shown
@@ -91,6 +92,7 @@ func (m *model) join(ctx context.Context, key llm.Key, req *llm.Request) (f *fli
 	defer m.mu.Unlock()
 	if f, ok := m.flights[key]; ok {
 		f.readers++
+		f.extend(ctx)
 		return f, false
 	}
 	return m.start(ctx, key, req, true), true
@@ -116,18 +118,20 @@ func (m *model) succeed(ctx context.Context, f *flight, req *llm.Request) (next 
 		return nil, false, false
 	}
 	f.successor.readers++
+	f.successor.extend(ctx)
 	return f.successor, false, true
 }
 
 // start begins a flight with one reader. The caller holds m.mu.
 func (m *model) start(ctx context.Context, key llm.Key, req *llm.Request, promotes bool) *flight {
-	flightCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{key: key, promotes: promotes, cancel: cancel, readers: 1, landed: make(chan struct{})}
+	f.extend(ctx)
 	m.flights[key] = f
 	// The caller may change its request once its own range has returned; the
 	// flight may outlast that.
 	req = clone(req)
-	go m.fly(flightCtx, f, req) // waited for by the last reader, in leave
+	go m.fly(flightContext{inner, f}, f, req) // waited for by the last reader, in leave
 	return f
 }
 

@@ -232,6 +232,39 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestTheFlightKnowsTheLatestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []time.Duration
+		look := llmtest.Do(func(ctx context.Context, _ *llm.Request) {
+			left := time.Duration(-1)
+			if deadline, ok := ctx.Deadline(); ok {
+				left = time.Until(deadline)
+			}
+			seen = append(seen, left)
+		})
+		m := coalesce.New(llmtest.NewScript([]llmtest.Step{
+			look, llmtest.Wait(time.Second), look, llmtest.Wait(time.Second), look, llmtest.Done(llmtest.Response("x")),
+		}), llm.Keyer{})
+		var readers sync.WaitGroup
+		join := func(ctx context.Context) {
+			readers.Go(func() { read(ctx, m, llmtest.Request("same")) })
+			synctest.Wait()
+		}
+		short, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		long, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		join(short)
+		join(long)
+		<-time.After(1500 * time.Millisecond)
+		join(t.Context()) // has none
+		readers.Wait()
+		if diff := cmp.Diff([]time.Duration{5 * time.Second, 8 * time.Second, -1}, seen); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestAPanicReachesTheReaders(t *testing.T) {
 	m := coalesce.New(llmtest.NewScript([]llmtest.Step{llmtest.Do(func(context.Context, *llm.Request) { panic("boom") })}), llm.Keyer{})
 	defer func() {

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/claude-force/claude-force/llm"
 )
@@ -31,9 +32,37 @@ type flight struct {
 	panicky any           // what next panicked with
 	changed chan struct{} // closed at the next change; nil if nobody waits
 
+	deadline  time.Time // the latest of the readers'
+	unbounded bool      // a reader has no deadline
+
 	// Who is given the answer as it is: the leader, or, once it has left
 	// without it, the first that asks.
 	leaderGone, given bool
+}
+
+// flightContext is the context of a flight's call. Its deadline is known to who
+// asks, so that nothing is waited for that comes too late for every reader; what
+// ends it are the readers, who leave.
+type flightContext struct {
+	context.Context
+	flight *flight
+}
+
+func (c flightContext) Deadline() (time.Time, bool) {
+	c.flight.mu.Lock()
+	defer c.flight.mu.Unlock()
+	return c.flight.deadline, !c.flight.unbounded
+}
+
+// extend lets the flight last as long as a reader's context.
+func (f *flight) extend(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	deadline, bounded := ctx.Deadline()
+	f.unbounded = f.unbounded || !bounded
+	if deadline.After(f.deadline) {
+		f.deadline = deadline
+	}
 }
 
 // add appends an event.
