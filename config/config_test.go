@@ -123,6 +123,19 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{"7d": 7 * 24 * time.Hour, "0d": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute} {
+		if got, err := config.ParseDuration(text); err != nil || got != want {
+			t.Errorf("ParseDuration(%q) = %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "d", "-1d", "1.5d", "-3s", "soon", "99999d"} {
+		if got, err := config.ParseDuration(text); err == nil {
+			t.Errorf("ParseDuration(%q) = %v; want an error", text, got)
+		}
+	}
+}
+
 func TestAllErrorsAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, config.FileName), "jobs: x\nnope: 1\n")

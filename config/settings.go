@@ -167,12 +167,29 @@ func count(to *int, value string) error {
 }
 
 func duration(to *time.Duration, value string) error {
-	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 {
-		return errors.New("is not a duration such as 90s, 5m or 24h")
+	d, err := ParseDuration(value)
+	if err != nil {
+		return errors.New("is not a duration such as 90s, 5m, 24h or 7d")
 	}
 	*to = d
 	return nil
+}
+
+// ParseDuration reads a duration as [time.ParseDuration] does, or a whole number
+// of days such as 7d. A day has 24 hours. Negative ones are errors.
+func ParseDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("reading a number of days: %w", err)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err == nil && d < 0 {
+		err = errors.New("a duration cannot be negative")
+	}
+	return d, err
 }
 
 func period(to *time.Duration, value string) error {

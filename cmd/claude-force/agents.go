@@ -135,6 +135,10 @@ agent, or needs --fix.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = []string{filepath.Join(".claude", "agents")}
+				if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
+					a.say("there is no %s here; name the files or folders to check", args[0])
+					args = nil
+				}
 			}
 			return a.lint(args, fix, json)
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 )
@@ -166,13 +167,13 @@ func (a *app) cacheClear() *cobra.Command {
 		Use:   "clear",
 		Short: "Remove answers from the cache",
 		Example: `  claude-force cache clear
-  claude-force cache clear --agent linter --older-than 72h`,
+  claude-force cache clear --agent linter --older-than 7d`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if older != "" {
 				var err error
-				if filter.OlderThan, err = time.ParseDuration(older); err != nil || filter.OlderThan <= 0 {
-					return badInput("--older-than %q is not a duration such as 72h", older)
+				if filter.OlderThan, err = config.ParseDuration(older); err != nil || filter.OlderThan == 0 {
+					return badInput("--older-than %q is not a duration such as 72h or 7d", older)
 				}
 			}
 			return a.withCache(cmd.Context(), func(store *sqlite.Store) error {
@@ -189,7 +190,7 @@ func (a *app) cacheClear() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&filter.Agent, "agent", "", "only the answers of this agent")
-	cmd.Flags().StringVar(&older, "older-than", "", "only answers older than this, such as 72h")
+	cmd.Flags().StringVar(&older, "older-than", "", "only answers older than this, such as 72h or 7d")
 	cmd.Flags().BoolVar(&json, "json", false, "print what was removed as JSON")
 	return cmd
 }

@@ -124,7 +124,10 @@ func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforc
 	case f.file != "" && len(f.tasks) > 0:
 		return nil, nil, badInput("give --task or --file, not both")
 	case f.file != "":
-		list := &taskList{name: f.file}
+		list, err := openTasks(f.file)
+		if err != nil {
+			return nil, nil, err
+		}
 		return list, nil, list.check()
 	case len(f.tasks) > 0:
 		list := &taskList{name: "--task"}
@@ -153,7 +156,7 @@ func (a *app) readAttachments(ctx context.Context, patterns []string) ([]attach.
 		}
 		found, err := attach.Glob(ctx, pattern, attach.Limits{})
 		if err != nil {
-			return nil, inputError{fmt.Errorf("--attach: %w", err)}
+			return nil, inputError{fmt.Errorf("--attach %s: %w", pattern, err)}
 		}
 		files = append(files, found...)
 	}

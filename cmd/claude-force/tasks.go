@@ -25,9 +25,25 @@ const maxTaskLine = 16 << 20
 type taskList struct {
 	name   string
 	given  []claudeforce.Task // from flags
-	reader io.ReadCloser      // the standard input; nil for a file
+	reader io.ReadCloser      // what can be read once only; nil for a file
 	count  int                // as far as known before it is read
 	err    error              // why the list ended early
+}
+
+// openTasks is the list in a file. A pipe, such as a shell's <(command), can be
+// read only once, like the standard input.
+func openTasks(path string) (*taskList, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, inputError{fmt.Errorf("reading tasks: %w", err)}
+	}
+	list := &taskList{name: path}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		if list.reader, err = os.Open(path); err != nil {
+			return nil, inputError{fmt.Errorf("reading tasks: %w", err)}
+		}
+	}
+	return list, nil
 }
 
 // taskLine is one line of a task file.
@@ -140,6 +156,9 @@ func parseTask(line []byte) (claudeforce.Task, error) {
 // check finds everything wrong with a list that can be read again, unknown
 // agents among it.
 func (l *taskList) check() error {
+	if l.reader != nil {
+		return nil
+	}
 	var errs []error
 	const most = 20 // more than anyone reads
 	agents := map[string]bool{}

@@ -117,8 +117,15 @@ func explain(err error) error {
 		return fmt.Errorf("%w; the disk is full: free some space, or run `claude-force cache clear`", err)
 	case errors.Is(err, sqlite3.READONLY), errors.Is(err, fs.ErrPermission), errors.Is(err, sqlite3.CANTOPEN):
 		return fmt.Errorf("%w; the folder must be writable: use another with CLAUDE_FORCE_HOME, or do without with --no-cache", err)
+	case isPathError(err):
+		return fmt.Errorf("%w; use another folder with CLAUDE_FORCE_HOME, or do without with --no-cache", err)
 	case errors.Is(err, sqlite3.BUSY):
 		return fmt.Errorf("%w; another process has been writing to it for %s", err, busyTimeout)
 	}
 	return err
+}
+
+func isPathError(err error) bool {
+	_, ok := errors.AsType[*fs.PathError](err)
+	return ok
 }
