@@ -33,6 +33,9 @@ func project(t *testing.T, files map[string]string) *attach.Dir {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("../outside.txt", filepath.Join(dir, "link.txt")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("no symbolic links here:", err)
 	}
 	return d
