@@ -99,8 +99,8 @@ type Totals struct {
 	Unpriced  int       // calls whose cost nobody knows
 }
 
-// LoadConfig finds the settings that apply in a folder: defaults, the user's
-// and the project's claude-force.yaml, environment variables. Empty means the
+// LoadConfig finds the settings that apply in a folder: defaults, the project's
+// and the user's claude-force.yaml, environment variables. Empty means the
 // working directory. Change what it returns, by hand or with Set, before it is
 // given to [New].
 func LoadConfig(dir string) (*config.Config, error) {

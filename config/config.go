@@ -1,10 +1,10 @@
 // Package config finds the settings of claude-force and says where each came
 // from.
 //
-// A setting is given, in order of growing strength, by its default, the user's
-// claude-force.yaml (in the user's configuration folder), the project's
-// claude-force.yaml (in the working directory or the nearest folder above it),
-// an environment variable, and a command-line flag:
+// A setting is given, in order of growing strength, by its default, the
+// project's claude-force.yaml (in the working directory or the nearest folder
+// above it), the user's (in the user's configuration folder), an environment
+// variable, and a command-line flag:
 //
 //	cfg, err := config.Load(config.Sources{Dir: ".", UserDir: dir, Getenv: os.Getenv})
 //	err = cfg.Set("jobs", "20", "--jobs")
@@ -97,13 +97,13 @@ func Load(src Sources) (*Config, error) {
 	}
 	cfg := defaults(src, getenv)
 	var errs []error
-	if src.UserDir != "" {
-		errs = append(errs, cfg.readFile(filepath.Join(src.UserDir, FileName), false))
-	}
 	project, err := findProject(src)
 	errs = append(errs, err)
 	if project != "" && filepath.Dir(project) != src.UserDir {
 		errs = append(errs, cfg.readFile(project, true))
+	}
+	if src.UserDir != "" {
+		errs = append(errs, cfg.readFile(filepath.Join(src.UserDir, FileName), false))
 	}
 	for _, s := range settings {
 		if value := getenv(s.env); s.env != "" && value != "" {

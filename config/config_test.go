@@ -25,8 +25,8 @@ func write(t *testing.T, path, content string) {
 func TestOrderOfStrength(t *testing.T) {
 	home := t.TempDir()
 	user, project := filepath.Join(home, ".config"), filepath.Join(home, "project")
-	write(t, filepath.Join(user, config.FileName), "model: user\nmax_tokens: 1\njobs: 1\ntimeout: 1s\nbase_url: http://localhost:1\n")
-	write(t, filepath.Join(project, config.FileName), "max_tokens: 2\njobs: 2\ntimeout: 2s\n")
+	write(t, filepath.Join(user, config.FileName), "max_tokens: 2\njobs: 2\ntimeout: 2s\nbase_url: http://localhost:1\n")
+	write(t, filepath.Join(project, config.FileName), "model: project\nmax_tokens: 1\njobs: 1\ntimeout: 1s\n")
 	env := map[string]string{"CLAUDE_FORCE_JOBS": "3", "CLAUDE_FORCE_TIMEOUT": "3s"}
 	cfg, err := config.Load(config.Sources{Dir: project, UserDir: user, Home: home, Getenv: func(n string) string { return env[n] }})
 	if err != nil {
@@ -40,9 +40,9 @@ func TestOrderOfStrength(t *testing.T) {
 		got[name] = [2]string{cfg.Value(name), cfg.Origin(name)}
 	}
 	want := map[string][2]string{
-		"model":      {"user", filepath.Join(user, config.FileName) + ":1"},
-		"base_url":   {"http://localhost:1", filepath.Join(user, config.FileName) + ":5"},
-		"max_tokens": {"2", filepath.Join(project, config.FileName) + ":1"},
+		"model":      {"project", filepath.Join(project, config.FileName) + ":1"},
+		"base_url":   {"http://localhost:1", filepath.Join(user, config.FileName) + ":4"},
+		"max_tokens": {"2", filepath.Join(user, config.FileName) + ":1"},
 		"jobs":       {"3", "CLAUDE_FORCE_JOBS"},
 		"timeout":    {"4s", "--timeout"},
 		"cache.ttl":  {"24h", "default"},

@@ -17,8 +17,8 @@ func (a *app) config() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Show each setting and where it came from",
-		Long: `Settings are taken, the later the stronger, from the defaults, the user's
-claude-force.yaml in the configuration folder, the project's claude-force.yaml,
+		Long: `Settings are taken, the later the stronger, from the defaults, the project's
+claude-force.yaml, the user's claude-force.yaml in the configuration folder,
 environment variables and flags.`,
 		Example: `  claude-force config show
   claude-force config show --json`,
