@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command coldstart measures what a whole process costs that answers from the
 // response cache, beside a Go program that does nothing, in the same run.
 //
