@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,26 @@ func TestFiftyIdenticalCallsAreOneRequest(t *testing.T) {
 			t.Errorf("totals %+v, paid %v", totals, paid)
 		}
 	})
+}
+
+// TestNoCallIsPaidTwice asks twenty things fifty times each, in a random order
+// and without any wait that would keep the calls in step: whether one is found
+// in the store, in flight or in between, it must be made once.
+func TestNoCallIsPaidTwice(t *testing.T) {
+	for range 5 {
+		server := sim.New(sim.Options{})
+		orch := open(t, server, jobs(50))
+		tasks := slices.Repeat(numbered(20), 50)
+		rand.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
+		for _, res := range orch.ExecuteMultiple(t.Context(), tasks) {
+			if res.Err != nil {
+				t.Fatal(res.Err)
+			}
+		}
+		if n := server.Stats().Requests; n != 20 {
+			t.Errorf("%d requests for 20 different calls", n)
+		}
+	}
 }
 
 func TestTheSecondTimeIsFree(t *testing.T) {

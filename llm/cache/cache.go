@@ -112,15 +112,26 @@ func New(next llm.Model, opts Options) llm.Model {
 	if opts.TTL == 0 {
 		opts.TTL = DefaultTTL
 	}
-	return &model{next: next, opts: opts, said: map[string]bool{}}
+	return &model{next: next, opts: opts, said: map[string]bool{}, asking: map[llm.Key]*asked{}}
 }
 
 type model struct {
 	next llm.Model
 	opts Options
 
-	mu   sync.Mutex // guards said
+	mu   sync.Mutex // guards the fields below
 	said map[string]bool
+	// asking is the calls that are somewhere between their look into the
+	// store and the end of storing. Among them an answer is found before it
+	// is in the store, and after somebody has looked there in vain.
+	asking map[llm.Key]*asked
+}
+
+// asked is the calls of one key that are being answered now.
+type asked struct {
+	calls  int
+	answer *llm.Response // nil if none has come yet
+	came   time.Time
 }
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
@@ -140,11 +151,14 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			m.next.Stream(ctx, req)(yield)
 			return
 		}
+		m.begin(key)
+		defer m.end(key)
 		if req.Policy != llm.PolicyRefresh {
 			if resp := m.find(ctx, key, ttl); resp != nil {
 				llm.Replay(resp)(yield)
 				return
 			}
+			ctx = llm.WithMeanwhile(ctx, func() *llm.Response { return m.held(key, ttl) })
 		}
 		m.ask(ctx, key, ttl, req, yield)
 	}
@@ -174,8 +188,10 @@ func (m *model) find(ctx context.Context, key llm.Key, ttl time.Duration) *llm.R
 	e, err := m.opts.Store.Get(ctx, key, notBefore)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrMiss), ctx.Err() != nil:
-		return nil // if ctx has ended, next says so in its own words
+	case ctx.Err() != nil:
+		return nil // next says so in its own words
+	case errors.Is(err, ErrMiss):
+		return m.held(key, ttl)
 	default:
 		m.notice(fmt.Sprintf("the cache cannot be read, so calls are made and paid for: %v", err))
 		return nil
@@ -202,11 +218,58 @@ func (m *model) ask(ctx context.Context, key llm.Key, ttl time.Duration, req *ll
 	for ev, err := range m.next.Stream(ctx, req) {
 		if err == nil && ev.Type == llm.EventDone {
 			answer = ev.Response
+			m.hold(key, req, answer)
 		}
 		if !yield(ev, err) {
 			return
 		}
 	}
+}
+
+// begin and end bracket a call.
+func (m *model) begin(key llm.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asking[key] == nil {
+		m.asking[key] = &asked{}
+	}
+	m.asking[key].calls++
+}
+
+func (m *model) end(key llm.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asking[key].calls--; m.asking[key].calls == 0 {
+		delete(m.asking, key)
+	}
+}
+
+// hold lets the calls that are being answered now find an answer, if it may be
+// stored.
+func (m *model) hold(key llm.Key, req *llm.Request, resp *llm.Response) {
+	if !storable(req, resp) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asking[key].answer, m.asking[key].came = resp, time.Now()
+}
+
+// held is a copy of the answer that another call of this moment got, or nil.
+func (m *model) held(key llm.Key, ttl time.Duration) *llm.Response {
+	m.mu.Lock()
+	a := m.asking[key]
+	var resp *llm.Response
+	if a != nil && (ttl < 0 || time.Since(a.came) < ttl) {
+		resp = a.answer
+	}
+	m.mu.Unlock()
+	if resp == nil {
+		return nil
+	}
+	resp = resp.Clone()
+	resp.Source, resp.Attempts = llm.SourceCache, 0
+	return resp
 }
 
 // keep stores an answer if it may be stored.

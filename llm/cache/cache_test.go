@@ -202,6 +202,31 @@ func TestLifetimes(t *testing.T) {
 	})
 }
 
+// slowStore is a store that takes a second to write.
+type slowStore struct{ *memory }
+
+func (s slowStore) Put(ctx context.Context, e *cache.Entry) error {
+	<-time.After(time.Second)
+	return s.memory.Put(ctx, e)
+}
+
+// TestAnAnswerIsFoundWhileItIsStored: who asks between the end of a call and the
+// end of its storing must not pay again.
+func TestAnAnswerIsFoundWhileItIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := llmtest.NewScript(llmtest.Answer("one"), llmtest.Answer("two"))
+		m := cache.New(script, cache.Options{Store: slowStore{newMemory()}})
+		var first sync.WaitGroup
+		first.Go(func() { llmtest.MustCollect(t, m, request()) })
+		synctest.Wait() // in the store's second
+		resp := llmtest.MustCollect(t, m, request())
+		if resp.Text() != "one" || resp.Source != llm.SourceCache || script.Started() != 1 {
+			t.Errorf("%q from %s, %d calls", resp.Text(), resp.Source, script.Started())
+		}
+		first.Wait()
+	})
+}
+
 func TestABrokenStoreFailsNobody(t *testing.T) {
 	store := newMemory()
 	store.fails = errors.New("disk on fire")

@@ -141,14 +141,23 @@ func (m *model) fly(ctx context.Context, f *flight, req *llm.Request) {
 	defer f.cancel()
 	// If next panics or ends this goroutine, the readers must not wait forever.
 	defer func() {
+		p := recover()
+		if p == nil && f.whole() {
+			m.land(f)
+			return
+		}
 		m.close(f)
-		if p := recover(); p != nil {
+		if p != nil {
 			f.crash(p)
 		} else {
 			f.end(llm.ErrIncomplete)
 		}
 	}()
-	for ev, err := range m.next.Stream(ctx, req) {
+	stream := m.next.Stream(ctx, req)
+	if resp := llm.Meanwhile(ctx); resp != nil {
+		stream = llm.Replay(resp) // an identical call has just ended
+	}
+	for ev, err := range stream {
 		if err != nil {
 			m.close(f) // first: who comes now makes a call of its own
 			f.end(err)
@@ -167,6 +176,18 @@ func (m *model) close(f *flight) {
 	}
 }
 
+// land lets f be joined only until the call's own reader has left: by then the
+// cache above has the answer, so that nobody who comes between is sent to the
+// service again.
+func (m *model) land(f *flight) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f.down = true
+	if f.leaderLeft && m.flights[f.key] == f {
+		delete(m.flights, f.key)
+	}
+}
+
 // leave ends a reader's part in f. The last reader cancels the flight, unless
 // it has landed, and waits until its call is released.
 func (m *model) leave(f *flight, led bool) {
@@ -175,6 +196,10 @@ func (m *model) leave(f *flight, led bool) {
 	}
 	m.mu.Lock()
 	f.readers--
+	f.leaderLeft = f.leaderLeft || led
+	if f.down && f.leaderLeft && m.flights[f.key] == f {
+		delete(m.flights, f.key)
+	}
 	last := f.readers == 0
 	if last && m.flights[f.key] == f {
 		delete(m.flights, f.key)

@@ -232,6 +232,45 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestALandedFlightIsJoinedUntilItsOwnReaderLeaves: between the end of the call
+// and the cache above knowing its answer nobody is sent to the service again.
+func TestALandedFlightIsJoinedUntilItsOwnReaderLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := llmtest.NewScript(llmtest.Answer("one"), llmtest.Answer("two"))
+		m := coalesce.New(script, llm.Keyer{})
+		var leader sync.WaitGroup
+		leader.Go(func() {
+			for ev, err := range m.Stream(t.Context(), llmtest.Request("same")) {
+				if err != nil {
+					t.Error(err)
+				}
+				if ev.Type == llm.EventDone {
+					<-time.After(time.Second)
+				}
+			}
+		})
+		synctest.Wait()
+		if o := read(t.Context(), m, llmtest.Request("same")); o.text != "one" || o.source != llm.SourceCoalesced {
+			t.Errorf("while the leader reads: %+v", o)
+		}
+		leader.Wait()
+		if o := read(t.Context(), m, llmtest.Request("same")); o.text != "two" || script.Started() != 2 {
+			t.Errorf("afterwards: %+v, %d calls", o, script.Started())
+		}
+	})
+}
+
+func TestAnAnswerThatCameMeanwhileIsTaken(t *testing.T) {
+	script := llmtest.NewScript(llmtest.Answer("new"))
+	m := coalesce.New(script, llm.Keyer{})
+	there := llmtest.Response("there")
+	there.Source = llm.SourceCache
+	ctx := llm.WithMeanwhile(t.Context(), func() *llm.Response { return there })
+	if o := read(ctx, m, llmtest.Request("same")); o.text != "there" || o.source != llm.SourceCache || script.Started() != 0 {
+		t.Errorf("got %+v, %d calls", o, script.Started())
+	}
+}
+
 func TestTheFlightKnowsTheLatestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen []time.Duration

@@ -21,9 +21,11 @@ type flight struct {
 	landed   chan struct{}      // closed when the call is released
 
 	// Guarded by the model's mutex.
-	readers   int
-	abandoned bool    // the last reader left before the call had ended
-	successor *flight // the call that a promoted reader made
+	readers    int
+	leaderLeft bool    // the reader that made the call has left
+	down       bool    // the call has ended with an answer
+	abandoned  bool    // the last reader left before the call had ended
+	successor  *flight // the call that a promoted reader made
 
 	mu      sync.Mutex    // guards the fields below
 	events  []llm.Event   // only ever appended to
@@ -75,6 +77,13 @@ func (f *flight) add(ev llm.Event) {
 	f.events = append(f.events, ev)
 	f.ended = ev.Type == llm.EventDone // the contract: nothing follows it
 	f.broadcast()
+}
+
+// whole reports whether the answer is there.
+func (f *flight) whole() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended && f.err == nil && f.panicky == nil
 }
 
 // end ends the flight with err, unless it has ended.
