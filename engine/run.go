@@ -193,7 +193,7 @@ const (
 func (r *run) retry(ctx context.Context, rep report) (time.Duration, bool) {
 	res := r.results[rep.node.step.ID]
 	code := llm.CodeOf(rep.err)
-	if rep.err == nil || r.stopping || ctx.Err() != nil || res.Attempts > rep.node.step.Retries ||
+	if rep.err == nil || r.stopping || ctx.Err() != nil || res.Attempts > rep.node.step.Retry.Max ||
 		!code.Transient() && code != llm.CodeTimeout {
 		return 0, false
 	}

@@ -25,6 +25,7 @@ const (
 	SourceCache     Source = "cache"     // the response cache
 	SourceCoalesced Source = "coalesced" // an identical call already in flight
 	SourceReplay    Source = "replay"    // a recording
+	SourceJournal   Source = "journal"   // an earlier run, by way of its journal
 )
 
 // Response is a complete answer.

@@ -111,7 +111,7 @@ func (p *reader) settings(f fields, d Defaults) Defaults {
 		d.Timeout = p.duration(n, "timeout")
 	}
 	if n := f.get("retries"); n != nil && !isNull(n) {
-		d.Retries = p.count(n, "retries", 0)
+		d.Retry.Max = p.count(n, "retries", 0)
 	}
 	if n := f.get("max_tokens"); n != nil && !isNull(n) {
 		d.MaxTokens = p.count(n, "max_tokens", 1)

@@ -175,7 +175,7 @@ func TestStrictJSON(t *testing.T) {
 	if got, want := s.Task.Source(), "😀 é / \t \"q\" café"; got != want {
 		t.Errorf("task %q, want %q", got, want)
 	}
-	if s.Agent != "x/y" || s.Timeout != 1500*time.Millisecond || s.Retries != 2 || s.Line != 2 || s.Column != 16 {
+	if s.Agent != "x/y" || s.Timeout != 1500*time.Millisecond || s.Retry.Max != 2 || s.Line != 2 || s.Column != 16 {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -224,10 +224,10 @@ steps:
 		t.Error(d)
 	}
 	one, two := w.Step("one"), w.Step("two")
-	if one.Model != "haiku" || one.Timeout != 5*time.Minute || one.Retries != 2 || one.MaxTokens != 1000 || one.Line != 16 || one.Column != 5 {
+	if one.Model != "haiku" || one.Timeout != 5*time.Minute || one.Retry.Max != 2 || one.MaxTokens != 1000 || one.Line != 16 || one.Column != 5 {
 		t.Errorf("defaults were not applied: %+v", one)
 	}
-	if two.Model != "opus" || two.Timeout != 90*time.Second || two.Retries != 0 || two.MaxTokens != 16 || w.MaxParallel != 10 {
+	if two.Model != "opus" || two.Timeout != 90*time.Second || two.Retry.Max != 0 || two.MaxTokens != 16 || w.MaxParallel != 10 {
 		t.Errorf("settings of the step were lost: %+v", two)
 	}
 	if d := cmp.Diff([]string{"one", "three"}, two.Dependencies); d != "" {

@@ -136,7 +136,7 @@ func (p *reader) step(d *draft, defaults Defaults, ids map[string]*yaml.Node) {
 		p.fail(d.node, nil, "", "%s has no agent", of)
 	}
 	own := p.settings(d.fields, defaults)
-	d.Model, d.Timeout, d.Retries, d.MaxTokens = own.Model, own.Timeout, own.Retries, own.MaxTokens
+	d.Model, d.Timeout, d.Retry, d.MaxTokens = own.Model, own.Timeout, own.Retry, own.MaxTokens
 
 	p.dependencies(d, ids)
 	switch n := d.fields.get("task"); {

@@ -37,6 +37,18 @@ type Env struct {
 	Steps  map[string]StepResult // steps that have ended
 	Run    map[string]any        // "id"
 	Env    map[string]string     // see [Workflow.EnvNames]; a name that is missing is empty
+	Item   any                   // the item of the nearest foreach around; nil outside of one
+	Loop   *LoopEnv              // of the nearest loop around; nil outside of one
+}
+
+// LoopEnv is what expressions within a loop see as loop.index and
+// loop.previous.
+type LoopEnv struct {
+	Index int // of the iteration, from 1
+	// Previous holds the results of the last iteration by step id: those of
+	// the body's steps, or of the looped step itself. A step that has none,
+	// such as in the first iteration, has an empty output and no JSON.
+	Previous map[string]StepResult
 }
 
 // StepResult is what a finished step left.

@@ -35,17 +35,22 @@
 // never written to afterwards and is safe for concurrent use.
 package workflow
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Workflow is a graph of steps. Values come from [Parse] and must be treated as
 // read-only.
 type Workflow struct {
-	Name        string   // may be empty
-	Description string   // may be empty
-	Params      []Param  // in file order
-	Defaults    Defaults // already applied to Steps; kept for display
-	MaxParallel int      // most steps running at once; 0 means the engine's own limit
-	Steps       []*Step  // in file order, never empty
+	Name        string    // may be empty
+	Description string    // may be empty
+	Params      []Param   // in file order
+	Defaults    Defaults  // already applied to Steps; kept for display
+	MaxParallel int       // most steps running at once; 0 means the engine's own limit
+	Steps       []*Step   // in file order, never empty
+	Output      *Template // what the run amounts to; nil: the outputs of its last steps
+	Source      []byte    // the file as it was read; nil for steps within a step
 
 	index map[string]*Step
 	env   []string
@@ -56,7 +61,7 @@ type Workflow struct {
 type Defaults struct {
 	Model     string
 	Timeout   time.Duration
-	Retries   int
+	Retry     Retry
 	MaxTokens int
 }
 
@@ -69,18 +74,91 @@ type Param struct {
 	Type        string // string, integer, number, boolean, array or object; never empty
 }
 
-// Step gives one agent one task after its dependencies.
+// Step is one node of the graph. What it does is one of four things: it gives an
+// agent a task (Agent, Task), asks a person (Approval), runs another workflow
+// file (Workflow, With, Body), or runs steps of its own (Body without Workflow).
+// Foreach does it once per item, Loop again and again; not both.
 type Step struct {
 	ID           string
 	Agent        string
 	Model        string        // empty: the agent's own
-	Task         *Template     // never nil after Parse
+	Task         *Template     // nil unless the step has an agent
 	Files        []*Template   // patterns of files to give to the agent
 	Dependencies []string      // those listed, in order, then those expressions imply; no duplicates
-	Timeout      time.Duration // 0: no limit was set
-	Retries      int           // attempts after the first one
-	MaxTokens    int           // 0: no limit was set
-	Line, Column int           // where the step begins in its file, from 1
+	Timeout      time.Duration // of one attempt; 0: no limit was set
+	Retry        Retry
+	MaxTokens    int // 0: no limit was set
+
+	When      *Value          // whether it runs at all, a boolean; nil: always
+	Join      int             // how many dependencies must have completed before it starts; 0: all, 1: any
+	OnFailure OnFailure       // what its failure means for others
+	Fallback  string          // the step that runs in its place when it fails, with OnFailureFallback
+	Foreach   *Foreach        // nil: once
+	Loop      *Loop           // nil: once
+	Schema    json.RawMessage // JSON Schema of its output; nil: free text
+	Approval  *Approval       // nil unless the step asks a person
+	Effects   Effects
+
+	Workflow string            // path of the file it runs, as written
+	With     map[string]*Value // parameters of that file
+	Body     *Workflow         // what it runs: the parsed file, or steps of its own
+	Output   *Template         // what the body amounts to; nil: the outputs of its last steps
+
+	Line, Column int // where the step begins in its file, from 1
+}
+
+// Retry says how often and how soon a failed attempt is followed by another.
+type Retry struct {
+	Max        int           // attempts after the first one
+	Backoff    time.Duration // wait before the second attempt, doubled before each further one; 0: the engine's
+	MaxBackoff time.Duration // longest such wait; 0: the engine's
+}
+
+// OnFailure says what follows when a step has failed for good.
+type OnFailure string
+
+// What follows when a step fails.
+const (
+	// OnFailureFail skips what depends on the step, and the run fails. Steps
+	// that do not depend on it go on. The zero value means the same.
+	OnFailureFail OnFailure = "fail"
+	// OnFailureContinue lets what depends on the step go on with an empty
+	// output and the status "failed"; the run does not fail for it.
+	OnFailureContinue OnFailure = "continue"
+	// OnFailureSkip skips what depends on the step; the run does not fail.
+	OnFailureSkip OnFailure = "skip_dependents"
+	// OnFailureFallback runs another step in its place, whose result then is
+	// the step's own.
+	OnFailureFallback OnFailure = "fallback"
+)
+
+// Effects says what running a step changes outside of the run.
+type Effects string
+
+// Effects of a step.
+const (
+	EffectsNone       Effects = "none"       // nothing: it may be answered from the cache. The zero value means the same
+	EffectsIdempotent Effects = "idempotent" // something, but twice is the same as once: never answered from the cache
+	EffectsOnce       Effects = "once"       // something that must not happen twice: never retried or begun again on its own
+)
+
+// Foreach runs a step once per item. Exactly one of Items and Glob is set.
+type Foreach struct {
+	Items       *Value      // a list, or a text that is a JSON array
+	Glob        []*Template // patterns of files; the items are their paths, sorted
+	MaxParallel int         // most items at once; 0: no limit of its own
+}
+
+// Loop runs a step until its condition holds.
+type Loop struct {
+	Max   int    // most iterations, at least 1
+	Until *Value // a boolean, asked after each iteration; sees that iteration's results; nil: run Max times
+}
+
+// Approval asks a person.
+type Approval struct {
+	Message *Template     // never nil
+	Timeout time.Duration // no answer for so long means no; 0: wait for ever
 }
 
 // Step returns the step with the given id, or nil.

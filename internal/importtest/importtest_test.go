@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"agent/builtin": nil,
 	"workflow":      nil,
 	"config":        nil,
+	"journal":       {"llm"},
 
 	// Parts import nouns, and never each other.
 	"attach":                {"llm"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 	// readings of the protocol keep each other honest.
 	"sim": nil,
 
-	"engine": {"llm", "workflow"},
+	"engine": {"llm", "workflow", "journal"},
 
 	"internal/importtest": nil,
 }

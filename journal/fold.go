@@ -1,0 +1,136 @@
+package journal
+
+import (
+	"iter"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Unit names one piece of work of a run: a step, or one item of one.
+type Unit struct {
+	Step string // path
+	Item string // key of the item; empty outside of foreach
+}
+
+// UnitState is what the events of one unit add up to.
+type UnitState struct {
+	Unit
+	Type      EventType // the last that says where it stands: StepStarted, StepFinished, StepFailed, StepSkipped, ApprovalAsked
+	Started   Started
+	Finished  Finished // if Type is StepFinished
+	Failed    Failed   // if Type is StepFailed, and of the last attempt that is tried again
+	Skipped   Skipped  // if Type is StepSkipped
+	Asked     *Asked   // an approval's question; nil if none was asked
+	Decision  *Decision
+	Key       llm.Key
+	Output    string
+	Items     int // of a foreach, once it knows them
+	Attempts  int
+	StartedAt time.Time // of the first attempt that counts
+	EndedAt   time.Time // zero while it has not ended
+}
+
+// Open reports whether the unit was begun and has not ended.
+func (u *UnitState) Open() bool { return u.Type == StepStarted || u.Type == ApprovalAsked }
+
+// State is what the events of a run add up to.
+type State struct {
+	Units     map[Unit]*UnitState
+	Order     []*UnitState // as they were first started
+	Cancelled bool         // a person asked for it, after the run was last taken on
+	Ended     *Ended       // how the run last ended; nil while it is worked on
+	Resumes   int
+	LastSeq   int64
+}
+
+// Fold adds up events, which must be those of one run in order. It returns the
+// state so far with the first error of the sequence.
+func Fold(events iter.Seq2[Event, error]) (*State, error) {
+	s := &State{Units: map[Unit]*UnitState{}}
+	for ev, err := range events {
+		if err == nil {
+			err = s.Add(ev)
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// Unit is the state of one unit, or nil if nothing is known of it.
+func (s *State) Unit(step, item string) *UnitState {
+	if s == nil {
+		return nil
+	}
+	return s.Units[Unit{step, item}]
+}
+
+// Add takes in the next event.
+func (s *State) Add(ev Event) error {
+	s.LastSeq = ev.Seq
+	switch ev.Type {
+	case RunStarted:
+		return nil
+	case RunResumed:
+		s.Resumes++
+		s.Cancelled, s.Ended = false, nil
+		return nil
+	case RunFinished:
+		s.Ended = &Ended{}
+		return ev.Decode(s.Ended)
+	case CancelAsked:
+		s.Cancelled = true
+		return nil
+	}
+	id := Unit{ev.Step, ev.Item}
+	u := s.Units[id]
+	if u == nil {
+		u = &UnitState{Unit: id}
+		s.Units[id] = u
+		s.Order = append(s.Order, u)
+	}
+	return u.add(ev)
+}
+
+func (u *UnitState) add(ev Event) error {
+	switch ev.Type {
+	case StepStarted:
+		// Begun anew, by a run that was resumed: what was before is void, but
+		// for a question that was asked and its answer.
+		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, Asked: u.Asked, Decision: u.Decision}
+		return ev.Decode(&u.Started)
+	case StepAttempt:
+		u.Type, u.Attempts = StepStarted, ev.Attempt
+		return nil
+	case StepRetrying:
+		u.Failed = Failed{}
+		return ev.Decode(&u.Failed)
+	case StepFinished:
+		u.Type, u.EndedAt, u.Key, u.Output = ev.Type, ev.Time, ev.Key, ev.Output
+		u.Finished = Finished{}
+		if u.StartedAt.IsZero() {
+			u.StartedAt = ev.Time
+		}
+		return ev.Decode(&u.Finished)
+	case StepFailed:
+		u.Type, u.EndedAt, u.Failed = ev.Type, ev.Time, Failed{}
+		return ev.Decode(&u.Failed)
+	case StepSkipped:
+		u.Type, u.EndedAt, u.Skipped = ev.Type, ev.Time, Skipped{}
+		return ev.Decode(&u.Skipped)
+	case StepExpanded:
+		var e Expanded
+		err := ev.Decode(&e)
+		u.Items = e.Items
+		return err
+	case ApprovalAsked:
+		u.Type, u.Asked = ev.Type, &Asked{}
+		return ev.Decode(u.Asked)
+	case ApprovalGiven:
+		u.Decision = &Decision{}
+		return ev.Decode(u.Decision)
+	}
+	return nil // a type from a later version
+}

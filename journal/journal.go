@@ -1,0 +1,289 @@
+// Package journal is the seam to what remembers runs: what each run was asked,
+// what happened in it, in order, and who works on it.
+//
+// A run is a header ([Run]) and a list of [Event] values that is only ever
+// appended to. Events of a step are found by its path and item key, never by
+// their position, so that a run can be taken on again whatever order its steps
+// finished in. [Fold] turns a run's events into the state they add up to.
+//
+// Whoever works on a run owns it, through a [Log], which one process at a time
+// can have. An event is durable once the function that [Log].Append returned
+// has returned nil; a step counts as finished only then.
+//
+//	log, err := store.Create(ctx, journal.Run{ID: id, Workflow: "review"})
+//	…
+//	defer log.Release()
+//	wait := log.Append(journal.Event{Type: journal.StepFinished, Step: "lint", Output: text})
+//	if err := wait(); err != nil { … } // not durable: do not count on it
+//
+// Implementations are in journal/sqlite (durable) and journal/memory (for tests
+// and for runs nobody wants to keep); both pass the suite in journal/journaltest.
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Status says where a run stands.
+type Status string
+
+// Statuses of a run.
+const (
+	StatusRunning     Status = "running"     // a process works on it, or died while it did: see Run.Owner
+	StatusWaiting     Status = "waiting"     // for a person's approval, and nothing else is left to do
+	StatusCompleted   Status = "completed"   // every step ended, none failed for good
+	StatusFailed      Status = "failed"      // a step failed
+	StatusInterrupted Status = "interrupted" // stopped before its end; can be resumed
+	StatusCancelled   Status = "cancelled"   // stopped for good by a person
+)
+
+// Ended reports whether nobody works on a run of this status any more.
+func (s Status) Ended() bool {
+	return s != StatusRunning && s != StatusWaiting
+}
+
+// Run is what is known of a run as a whole.
+type Run struct {
+	ID         string          `json:"run_id"`
+	Workflow   string          `json:"workflow"` // its name; may be empty
+	File       string          `json:"file"`     // absolute path of its file; empty if it had none
+	Status     Status          `json:"status"`
+	StartedAt  time.Time       `json:"started_at"`
+	FinishedAt time.Time       `json:"finished_at,omitzero"` // when it last ended or was interrupted
+	Steps      int             `json:"steps"`                // units of work that have finished, items of foreach counted singly
+	CostUSD    float64         `json:"cost_usd"`             // paid so far, as far as prices are known
+	Tokens     int             `json:"tokens"`               // of all finished steps
+	Owner      *Owner          `json:"owner,omitempty"`      // who works on it; nil if nobody does
+	Spec       json.RawMessage `json:"-"`                    // what was asked, as the creator wrote it; kept encrypted where the store is
+}
+
+// Owner is the process that works on a run.
+type Owner struct {
+	Host  string    `json:"host"`
+	PID   int       `json:"pid"`
+	Since time.Time `json:"since"`
+	Alive bool      `json:"alive"` // false if it is known to be dead, or has not been heard of for [LeaseTTL]
+}
+
+// LeaseTTL is how long a process that has not been heard of keeps its runs. A
+// process of this machine that is known to be dead loses them at once.
+const LeaseTTL = 15 * time.Second
+
+// EventType says what happened.
+type EventType string
+
+// The types of events. The comment names the type of Detail; none means it is
+// empty.
+const (
+	RunStarted    EventType = "run_started"
+	RunResumed    EventType = "run_resumed"    // Resumed
+	RunFinished   EventType = "run_finished"   // Ended
+	StepStarted   EventType = "step_started"   // Started; with Attempt 1, the first attempt
+	StepAttempt   EventType = "step_attempt"   // a further attempt begins
+	StepRetrying  EventType = "step_retrying"  // Failed; Attempt is the one that failed
+	StepFinished  EventType = "step_finished"  // Finished; Key and Output are set
+	StepFailed    EventType = "step_failed"    // Failed
+	StepSkipped   EventType = "step_skipped"   // Skipped
+	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
+	ApprovalAsked EventType = "approval_asked" // Asked
+	ApprovalGiven EventType = "approval_given" // Decision
+	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop for good
+)
+
+// Event is one thing that happened in a run.
+type Event struct {
+	Run     string          `json:"run_id"`
+	Seq     int64           `json:"seq"` // from 1, given by the store
+	Time    time.Time       `json:"time"`
+	Type    EventType       `json:"type"`
+	Step    string          `json:"step,omitempty"`    // path, such as "review" or "refine@2/critic"; empty for the run's own events
+	Item    string          `json:"item,omitempty"`    // key of the foreach item it belongs to; nested ones joined by "/"
+	Attempt int             `json:"attempt,omitempty"` // from 1
+	Key     llm.Key         `json:"-"`                 // StepFinished: of the step's inputs; zero otherwise
+	Output  string          `json:"output,omitempty"`  // StepFinished: the answer, stored once however many runs have it
+	Detail  json.RawMessage `json:"detail,omitempty"`  // what else belongs to the type
+}
+
+// Fingerprint says what a step was asked, part by part, each as a short hash,
+// so that two runs can be compared and the part that differs named. Names are
+// such as "agent", "model", "task", "file src/a.go", "step linter".
+type Fingerprint map[string]string
+
+// Started is the detail of StepStarted.
+type Started struct {
+	Agent  string      `json:"agent,omitempty"`
+	Model  string      `json:"model,omitempty"`
+	Task   string      `json:"task,omitempty"`  // as rendered, without files and results of other steps
+	Label  string      `json:"label,omitempty"` // of a foreach item, for people
+	Inputs Fingerprint `json:"inputs,omitempty"`
+}
+
+// Finished is the detail of StepFinished.
+type Finished struct {
+	Source          llm.Source `json:"source,omitempty"`
+	Model           string     `json:"model,omitempty"` // that answered
+	Usage           llm.Usage  `json:"usage"`
+	CostUSD         *float64   `json:"cost_usd"` // nil if nobody knows
+	DurationSeconds float64    `json:"duration_seconds"`
+	Degraded        string     `json:"degraded,omitempty"` // why the output is less than was asked for
+	Calls           int        `json:"calls,omitempty"`    // made for it, if more than one
+}
+
+// Failed is the detail of StepFailed and StepRetrying.
+type Failed struct {
+	Code            string    `json:"code"` // an [llm.Code] as text
+	Message         string    `json:"message"`
+	Usage           llm.Usage `json:"usage,omitzero"`
+	CostUSD         *float64  `json:"cost_usd,omitempty"`
+	DurationSeconds float64   `json:"duration_seconds,omitempty"`
+	WaitSeconds     float64   `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
+}
+
+// Skipped is the detail of StepSkipped.
+type Skipped struct {
+	Reason string `json:"reason"`
+}
+
+// Expanded is the detail of StepExpanded.
+type Expanded struct {
+	Items int `json:"items"`
+}
+
+// Asked is the detail of ApprovalAsked.
+type Asked struct {
+	Message  string    `json:"message"`
+	Deadline time.Time `json:"deadline,omitzero"` // no answer by then means no; zero for never
+}
+
+// Decision is the detail of ApprovalGiven.
+type Decision struct {
+	Approved bool   `json:"approved"`
+	By       string `json:"by,omitempty"`
+	Comment  string `json:"comment,omitempty"`
+}
+
+// Resumed is the detail of RunResumed.
+type Resumed struct {
+	Changes []string `json:"changes,omitempty"` // what differs from before, as accepted by the user
+}
+
+// Ended is the detail of RunFinished.
+type Ended struct {
+	Status           Status  `json:"status"`
+	TotalTimeSeconds float64 `json:"total_time_seconds"` // of the process that ended it
+}
+
+// Detail encodes the detail of an event. It panics if v is not one of the types
+// above, since all of them have a JSON form.
+func Detail(v any) json.RawMessage {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic("journal: " + err.Error())
+	}
+	return data
+}
+
+// Decode reads the detail of ev into one of the types above. An event without
+// detail leaves v as it is.
+func (ev *Event) Decode(v any) error {
+	if len(ev.Detail) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(ev.Detail, v); err != nil {
+		return fmt.Errorf("reading event %d (%s) of run %s: %w", ev.Seq, ev.Type, ev.Run, err)
+	}
+	return nil
+}
+
+// Errors of a store.
+var (
+	// ErrNotFound says that there is no such run.
+	ErrNotFound = errors.New("there is no such run")
+	// ErrLost says that another process has taken the run over: whoever gets it
+	// must stop working on the run.
+	ErrLost = errors.New("another process has taken the run over")
+)
+
+// OwnedError says that a process works on the run.
+type OwnedError struct {
+	Run   string
+	Owner Owner
+}
+
+func (e *OwnedError) Error() string {
+	return fmt.Sprintf("run %s is being worked on by process %d on %s since %s", e.Run, e.Owner.PID, e.Owner.Host, e.Owner.Since.Local().Format(time.DateTime))
+}
+
+// AmbiguousError says that several runs fit an abbreviated id.
+type AmbiguousError struct {
+	Prefix string
+	IDs    []string // at most ten
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("several runs begin with %q: %v; give more of the id", e.Prefix, e.IDs)
+}
+
+// Filter says which runs [Store].Runs gives. The zero value means all.
+type Filter struct {
+	Workflow string    // of this name
+	File     string    // of this file
+	Statuses []Status  // with any of these
+	Before   time.Time // started before; zero for any time
+	After    time.Time // started at or after; zero for any time
+	Limit    int       // at most so many; 0 for all
+}
+
+// Store keeps runs. Implementations are safe for concurrent use, by several
+// processes if they say so.
+type Store interface {
+	// Create adds a run, which must have an ID that no other has, and makes
+	// the caller its owner. It appends RunStarted. Status, StartedAt and Owner
+	// are set by the store. It returns once the run is durable.
+	Create(ctx context.Context, run Run) (Log, error)
+	// Acquire makes the caller the owner of a run that nobody works on; the
+	// error of one that is worked on is an [*OwnedError]. Its status becomes
+	// running.
+	Acquire(ctx context.Context, id string) (Log, error)
+	// Send appends an event to a run that the caller need not own: for what
+	// people decide from outside. It returns once the event is durable.
+	Send(ctx context.Context, ev Event) error
+	// Find is the run with an id, which may be abbreviated to its first
+	// characters, or "latest" for the one that was started last. Errors are
+	// [ErrNotFound] and [*AmbiguousError].
+	Find(ctx context.Context, id string) (Run, error)
+	// Runs lists runs, the latest first, without their Spec.
+	Runs(ctx context.Context, f Filter) iter.Seq2[Run, error]
+	// Events gives the events of a run with a Seq above after, in order.
+	Events(ctx context.Context, id string, after int64) iter.Seq2[Event, error]
+	// Remove forgets runs with their events, and the outputs that no other
+	// run has. Runs that are worked on are left alone. It says how many were
+	// removed.
+	Remove(ctx context.Context, ids ...string) (int, error)
+	// Close frees what the store holds. Logs must have been released.
+	Close() error
+}
+
+// Log is the right to write to one run. It is safe for concurrent use, and
+// keeps the run's lease alive until it is released or the process dies.
+type Log interface {
+	// Append adds events in order, behind all that were appended before. Run,
+	// Seq and, where it is zero, Time are set by the store. It does not wait;
+	// the function it returns does, until the events are durable or cannot be
+	// made so. Not calling it is allowed.
+	//
+	// RunFinished sets the run's status and the end of its work. StepFinished
+	// adds to the run's steps, cost and tokens; StepFailed to its cost and
+	// tokens.
+	Append(events ...Event) (wait func() error)
+	// Release gives the run back, after everything appended is durable. A run
+	// whose status is still running becomes interrupted.
+	Release() error
+}
