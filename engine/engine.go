@@ -5,8 +5,26 @@
 // when its own dependencies are done, and starts when a slot is free. Among
 // ready steps the one with the longest remaining path goes first, steps of
 // equal paths in file order, so the order is deterministic given the same
-// durations. A step that waits for a retry holds no slot. A failed step skips
-// what depends on it and nothing else: its siblings' work is never lost.
+// durations. A step that waits, for a retry, a person or the steps within it,
+// holds no slot. A failed step skips what depends on it and nothing else: its
+// siblings' work is never lost.
+//
+// # Units
+//
+// What is scheduled is a unit: a step, an item of a foreach, an iteration of a
+// loop, or a step within one of these. A unit is known by its path and the key
+// of its item ([journal.Unit]), never by its position:
+//
+//	review            a step
+//	review 3f2a…      its item with that key
+//	refine@2/critic   the step critic within the second iteration of refine
+//
+// # Durability
+//
+// With a [journal.Log], what happens is written down as it happens, and an
+// answer is durable before its unit counts as finished. A run that was stopped,
+// in whatever way, goes on when Run is called with the state of its journal as
+// Past: finished units are taken from there, the rest runs.
 //
 // The engine knows no provider and no store. What an attempt at a step is, is
 // the caller's function [Options].Execute.
@@ -16,6 +34,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -27,36 +46,80 @@ type Status string
 const (
 	StatusPending     Status = "pending"     // not started yet
 	StatusRunning     Status = "running"     // an attempt is under way
-	StatusWaiting     Status = "waiting"     // between two attempts
+	StatusWaiting     Status = "waiting"     // between two attempts, or for a person
 	StatusCompleted   Status = "completed"   // done
 	StatusFailed      Status = "failed"      // an error that was not mended
-	StatusSkipped     Status = "skipped"     // something it depends on did not complete
+	StatusSkipped     Status = "skipped"     // not needed, or something it depends on did not complete
 	StatusInterrupted Status = "interrupted" // the run was stopped
+	StatusCancelled   Status = "cancelled"   // a person stopped the run for good
 )
 
-// Attempt is one try at one step.
+// Attempt is one try at one unit.
 type Attempt struct {
 	Step   *workflow.Step
+	Path   string // of the unit
+	Item   string // key of its item; empty outside of foreach
 	Number int    // from 1
 	Prompt string // the rendered task with files and results of dependencies
 }
 
-// Answer is what a successful attempt gave.
+// Answer is what an attempt gave. With an error it says what was paid all the
+// same.
 type Answer struct {
-	Output  string
-	Source  llm.Source
-	Usage   llm.Usage
-	CostUSD *float64 // paid for this answer; nil if the model has no price
+	Output   string
+	Source   llm.Source
+	Model    string // that answered
+	Usage    llm.Usage
+	CostUSD  *float64 // paid for this answer; nil if the model has no price
+	Degraded string   // why the output is less than was asked for; empty if it is not
+	Calls    int      // made for it; 0 means one
 }
 
-// Event tells an observer that a step changed.
+// Attached is the contents of files as they stand in a prompt.
+type Attached struct {
+	Text    string
+	Digests map[string]string // of each file's contents by path
+}
+
+// Identity is what makes a step's answers its own beside what it is asked.
+type Identity struct {
+	Model string            // the id of the model it will ask
+	Parts map[string]string // digests by name, such as "agent" and "model"
+}
+
+// Choice says what to do with a step of the top level and all within it.
+type Choice int
+
+// Choices.
+const (
+	ChooseRun   Choice = iota // run it
+	ChooseReuse               // take its results from Options.Earlier, run what is not there
+	ChooseLeave               // skip it
+)
+
+// Event tells an observer that a unit changed.
 type Event struct {
-	Step    *workflow.Step
-	Status  Status
-	Attempt int           // number of the attempt; 0 before the first
-	Wait    time.Duration // until the next attempt, with StatusWaiting
-	Err     error         // with StatusWaiting and StatusFailed
-	Result  *StepResult   // the step's result so far; must not be modified
+	Step     *workflow.Step
+	Path     string
+	Item     string // key of the item
+	Label    string // the item, for people
+	Inner    bool   // it is within another step
+	Status   Status
+	Attempt  int            // number of the attempt; 0 before the first
+	Wait     time.Duration  // until the next attempt, with StatusWaiting
+	Asked    *journal.Asked // the question, when it waits for a person
+	Items    int            // of a foreach that has just found its items
+	Err      error          // with StatusWaiting and StatusFailed
+	Restored bool           // it was finished before, by this run or an earlier one
+	Result   *StepResult    // the unit's result so far; must not be modified
+}
+
+// Name is how people call the unit: its path, with the item if it has one.
+func (ev Event) Name() string {
+	if ev.Label == "" {
+		return ev.Path
+	}
+	return ev.Path + "[" + ev.Label + "]"
 }
 
 // Options configure a run.
@@ -71,10 +134,18 @@ type Options struct {
 
 	// Attach reads the files that a step's patterns name and gives them as
 	// text for the prompt. Required if a step has files.
-	Attach func(ctx context.Context, patterns []string) (string, error)
+	Attach func(ctx context.Context, patterns []string) (Attached, error)
+
+	// Glob lists the files that a foreach's patterns name, sorted. Required
+	// if a foreach has a glob.
+	Glob func(ctx context.Context, patterns []string) ([]string, error)
+
+	// Identify says whom a step asks. It is called once per step. Nil adds
+	// nothing to what a step is recognised by.
+	Identify func(*workflow.Step) Identity
 
 	// MaxParallel is the most attempts under way at once. 0 means the
-	// workflow's own cap, or none if it has none.
+	// workflow's own cap, or [DefaultParallel] if it has none.
 	MaxParallel int
 
 	// Duration estimates how long a step takes, for the order among ready
@@ -88,32 +159,82 @@ type Options struct {
 	// Observe is told of every change, one at a time, from the goroutine
 	// that called Run. Nil observes nothing.
 	Observe func(Event)
+
+	// Log is where the run is written down. Nil writes nothing.
+	Log journal.Log
+
+	// Past is what the run's journal says so far. Units that are finished
+	// there are not run again. Nil for a new run.
+	Past *journal.State
+
+	// Changed says that something differs from when Past was written, and
+	// that the user knows: a finished unit then is taken from Past only if
+	// what it is asked is still the same.
+	Changed bool
+
+	// Again names the steps with effects "once" that may be begun again
+	// although they were begun before and are not known to have finished.
+	Again map[string]bool
+
+	// Choose says what to do with each step of the top level. Nil runs all.
+	Choose func(*workflow.Step) Choice
+
+	// Earlier is the state of an earlier run, for ChooseReuse.
+	Earlier *journal.State
+
+	// Control brings what people decide while the run goes on: events of the
+	// types ApprovalGiven and CancelAsked. Nil brings nothing.
+	Control <-chan journal.Event
 }
+
+// DefaultParallel is how many attempts are under way at once if neither the
+// caller nor the workflow says. It only keeps the number of goroutines low: the
+// calls in flight are bounded where calls are made.
+const DefaultParallel = 256
 
 // Result is what a run amounts to. Its JSON is the output of `run --json`.
 type Result struct {
 	RunID            string                 `json:"run_id"`
 	Workflow         string                 `json:"workflow"`
 	Status           Status                 `json:"status"`
-	TotalTimeSeconds float64                `json:"total_time_seconds"`
-	ExecutionOrder   []string               `json:"execution_order"` // ids in the order in which steps started
+	TotalTimeSeconds float64                `json:"total_time_seconds"` // of this process
+	ExecutionOrder   []string               `json:"execution_order"`    // ids in the order in which steps started
+	Output           string                 `json:"output"`             // of the workflow; empty unless it says what that is
 	Steps            map[string]*StepResult `json:"steps"`
 	Usage            llm.Usage              `json:"usage"`
-	CostUSD          *float64               `json:"cost_usd"` // nil if the price of any step is unknown
+	CostUSD          *float64               `json:"cost_usd"`        // nil if the price of any step is unknown
+	Error            *string                `json:"error,omitempty"` // of the run itself; those of steps are with them
 }
 
-// StepResult is what one step amounts to.
+// StepResult is what one step, item or iteration amounts to.
 type StepResult struct {
 	Status          Status     `json:"status"`
 	Agent           string     `json:"agent"`
+	Model           string     `json:"model,omitempty"` // that answered
 	Output          string     `json:"output"`
 	Source          llm.Source `json:"source"` // empty without an answer
-	Usage           llm.Usage  `json:"usage"`
+	Usage           llm.Usage  `json:"usage"`  // of everything within it
 	CostUSD         *float64   `json:"cost_usd"`
 	StartedAt       *time.Time `json:"started_at"` // nil if it never started
 	DurationSeconds float64    `json:"duration_seconds"`
 	Attempts        int        `json:"attempts"`
 	Error           *string    `json:"error"`
+	Degraded        string     `json:"degraded,omitempty"` // why the output is less than was asked for
+	Fallback        string     `json:"fallback,omitempty"` // the step whose result it has
+
+	Items      []*ItemResult          `json:"items,omitempty"`      // of a foreach, in the order of its items
+	Iterations int                    `json:"iterations,omitempty"` // of a loop
+	Steps      map[string]*StepResult `json:"steps,omitempty"`      // within it; of a loop those of the last iteration
+
+	// Inputs is what it was asked, part by part.
+	Inputs journal.Fingerprint `json:"-"`
+}
+
+// ItemResult is what one item of a foreach amounts to.
+type ItemResult struct {
+	Key  string `json:"key"`
+	Item string `json:"item"` // for people
+	*StepResult
 }
 
 // Failed lists the ids of the steps that failed, in file order.

@@ -29,6 +29,15 @@ func parse(tb testing.TB, source string) *workflow.Workflow {
 	return wf
 }
 
+// run is engine.Run without a journal, which cannot fail.
+func run(ctx context.Context, wf *workflow.Workflow, opts engine.Options) *engine.Result {
+	res, err := engine.Run(ctx, wf, opts)
+	if err != nil {
+		panic(err)
+	}
+	return res
+}
+
 const codeQuality = `{"name": "Code Quality Check", "steps": [
   {"id": "linter", "agent": "linter", "task": "Check code style", "dependencies": []},
   {"id": "type-check", "agent": "type-checker", "task": "Check types", "dependencies": []},
@@ -84,7 +93,7 @@ func (r *recorder) execute(ctx context.Context, a engine.Attempt) (engine.Answer
 func TestSeedWorkflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{takes: map[string]time.Duration{"linter": 2 * time.Second, "type-check": 3 * time.Second, "review": 4 * time.Second}}
-		res := engine.Run(t.Context(), parse(t, codeQuality), engine.Options{RunID: "r1", Execute: rec.execute})
+		res := run(t.Context(), parse(t, codeQuality), engine.Options{RunID: "r1", Execute: rec.execute})
 		if res.TotalTimeSeconds != 7 { // the longest path, to the nanosecond of the bubble's clock
 			t.Errorf("took %v s; want 7", res.TotalTimeSeconds)
 		}
@@ -105,7 +114,7 @@ func TestSeedWorkflow(t *testing.T) {
 func TestResultJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{fails: map[string][]error{"linter": {errors.New("no")}}}
-		res := engine.Run(t.Context(), parse(t, codeQuality), engine.Options{RunID: "r1", Execute: rec.execute})
+		res := run(t.Context(), parse(t, codeQuality), engine.Options{RunID: "r1", Execute: rec.execute})
 		data, err := json.Marshal(res)
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +149,7 @@ steps:
 - {id: c, agent: x, task: "b was ${{ steps.b.status }}"}
 `)
 		rec := &recorder{}
-		engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute})
+		run(t.Context(), wf, engine.Options{Execute: rec.execute})
 		if got := rec.prompts["b"]; got != "use: result of a" {
 			t.Errorf("b was asked %q", got)
 		}
@@ -158,8 +167,8 @@ func TestFilesAreReadByTheAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec := &recorder{}
-		engine.Run(t.Context(), wf, engine.Options{Params: params, Execute: rec.execute, Attach: func(_ context.Context, patterns []string) (string, error) {
-			return strings.Join(patterns, ","), nil
+		run(t.Context(), wf, engine.Options{Params: params, Execute: rec.execute, Attach: func(_ context.Context, patterns []string) (engine.Attached, error) {
+			return engine.Attached{Text: strings.Join(patterns, ",")}, nil
 		}})
 		if got := rec.prompts["a"]; got != "look\n\nsrc/*.go" {
 			t.Errorf("asked %q", got)
@@ -178,7 +187,7 @@ steps:
 - {id: b2, agent: x, task: t, dependencies: [b]}
 `)
 		rec := &recorder{fails: map[string][]error{"a": {llm.NewError(llm.CodeAuth, "wrong key", nil)}}}
-		res := engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute})
+		res := run(t.Context(), wf, engine.Options{Execute: rec.execute})
 		got := map[string]engine.Status{}
 		for id, s := range res.Steps {
 			got[id] = s.Status
@@ -211,7 +220,7 @@ func TestRetries(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				wf := parse(t, "max_parallel: 1\nsteps:\n- {id: a, agent: x, task: t, retries: 2}\n- {id: b, agent: x, task: t}\n")
 				rec := &recorder{fails: map[string][]error{"a": tt.errs}, takes: map[string]time.Duration{"a": time.Second, "b": time.Second}}
-				res := engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute})
+				res := run(t.Context(), wf, engine.Options{Execute: rec.execute})
 				if a := res.Steps["a"]; a.Status != tt.want || a.Attempts != tt.attempts {
 					t.Errorf("a is %s after %d attempts; want %s after %d", a.Status, a.Attempts, tt.want, tt.attempts)
 				}
@@ -228,7 +237,7 @@ func TestStepTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wf := parse(t, "steps:\n- {id: a, agent: x, task: t, timeout: 5s}\n")
 		rec := &recorder{takes: map[string]time.Duration{"a": time.Hour}}
-		res := engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute})
+		res := run(t.Context(), wf, engine.Options{Execute: rec.execute})
 		if res.Steps["a"].Status != engine.StatusFailed || res.TotalTimeSeconds != 5 {
 			t.Errorf("a is %s after %v s", res.Steps["a"].Status, res.TotalTimeSeconds)
 		}
@@ -240,7 +249,7 @@ func TestDrainLetsCallsFinish(t *testing.T) {
 		rec := &recorder{takes: map[string]time.Duration{"linter": time.Second, "type-check": 5 * time.Second}}
 		drain := make(chan struct{})
 		time.AfterFunc(2*time.Second, func() { close(drain) })
-		res := engine.Run(t.Context(), parse(t, codeQuality), engine.Options{Execute: rec.execute, Drain: drain})
+		res := run(t.Context(), parse(t, codeQuality), engine.Options{Execute: rec.execute, Drain: drain})
 		if res.Status != engine.StatusInterrupted || res.Steps["type-check"].Status != engine.StatusCompleted ||
 			res.Steps["review"].Status != engine.StatusInterrupted || rec.attempts != 2 {
 			t.Errorf("run %s, type-check %s, review %s, %d attempts", res.Status,
@@ -259,7 +268,7 @@ func TestDrainEndsPauses(t *testing.T) {
 		rec := &recorder{fails: map[string][]error{"a": slices.Repeat([]error{overloaded}, 9)}}
 		drain := make(chan struct{})
 		time.AfterFunc(10*time.Millisecond, func() { close(drain) })
-		res := engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute, Drain: drain})
+		res := run(t.Context(), wf, engine.Options{Execute: rec.execute, Drain: drain})
 		if res.Status != engine.StatusInterrupted || res.TotalTimeSeconds > 0.011 {
 			t.Errorf("run %s after %v s", res.Status, res.TotalTimeSeconds)
 		}
@@ -271,7 +280,7 @@ func TestCancelStopsNow(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(2*time.Second, cancel)
 		rec := &recorder{takes: map[string]time.Duration{"linter": time.Second, "type-check": time.Hour}}
-		res := engine.Run(ctx, parse(t, codeQuality), engine.Options{Execute: rec.execute})
+		res := run(ctx, parse(t, codeQuality), engine.Options{Execute: rec.execute})
 		if res.Status != engine.StatusInterrupted || res.TotalTimeSeconds != 2 ||
 			res.Steps["linter"].Output == "" || res.Steps["type-check"].Status != engine.StatusInterrupted {
 			t.Errorf("%s after %v s: %+v", res.Status, res.TotalTimeSeconds, res.Steps["type-check"])
@@ -290,7 +299,7 @@ steps:
 - {id: also, agent: x, task: t}
 `)
 		rec := &recorder{}
-		res := engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute})
+		res := run(t.Context(), wf, engine.Options{Execute: rec.execute})
 		if diff := cmp.Diff([]string{"long", "short", "long2", "also"}, res.ExecutionOrder); diff != "" {
 			t.Error(diff)
 		}
@@ -328,7 +337,7 @@ func TestRandomGraphs(t *testing.T) {
 			wf := parse(t, source.String())
 			rec := &recorder{takes: takes, fails: fails}
 			duration := func(s *workflow.Step) time.Duration { return takes[s.ID] }
-			res := engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute, MaxParallel: slots, Duration: duration})
+			res := run(t.Context(), wf, engine.Options{Execute: rec.execute, MaxParallel: slots, Duration: duration})
 			if rec.most > slots {
 				t.Errorf("%d steps at once with %d slots", rec.most, slots)
 			}
@@ -358,7 +367,7 @@ func TestObserverSeesEveryChangeInOrder(t *testing.T) {
 		wf := parse(t, "steps:\n- {id: a, agent: x, task: t, retries: 1}\n- {id: b, agent: x, task: t, dependencies: [a]}\n")
 		rec := &recorder{fails: map[string][]error{"a": {llm.NewError(llm.CodeServer, "oops", nil)}, "b": {errors.New("no")}}}
 		var got []string
-		engine.Run(t.Context(), wf, engine.Options{Execute: rec.execute, Observe: func(ev engine.Event) {
+		run(t.Context(), wf, engine.Options{Execute: rec.execute, Observe: func(ev engine.Event) {
 			got = append(got, fmt.Sprintf("%s %s %d", ev.Step.ID, ev.Status, ev.Attempt))
 		}})
 		want := []string{"a running 1", "a waiting 1", "a running 2", "a completed 2", "b running 1", "b failed 1"}
@@ -381,7 +390,7 @@ func TestOutputAsJSON(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			wf := parse(t, "steps:\n- {id: a, agent: x, task: t}\n- {id: b, agent: x, task: '${{ steps.a.json.verdict }}'}\n")
 			var got string
-			res := engine.Run(t.Context(), wf, engine.Options{Execute: func(_ context.Context, a engine.Attempt) (engine.Answer, error) {
+			res := run(t.Context(), wf, engine.Options{Execute: func(_ context.Context, a engine.Attempt) (engine.Answer, error) {
 				if a.Step.ID == "b" {
 					got = a.Prompt
 				}

@@ -25,7 +25,7 @@ type UnitState struct {
 	Decision  *Decision
 	Key       llm.Key
 	Output    string
-	Items     int // of a foreach, once it knows them
+	Expanded  *Expanded // of a foreach, once it knows its items
 	Attempts  int
 	StartedAt time.Time // of the first attempt that counts
 	EndedAt   time.Time // zero while it has not ended
@@ -98,8 +98,8 @@ func (u *UnitState) add(ev Event) error {
 	switch ev.Type {
 	case StepStarted:
 		// Begun anew, by a run that was resumed: what was before is void, but
-		// for a question that was asked and its answer.
-		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, Asked: u.Asked, Decision: u.Decision}
+		// for a question that was asked, its answer, and what a glob found.
+		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, Asked: u.Asked, Decision: u.Decision, Expanded: u.Expanded}
 		return ev.Decode(&u.Started)
 	case StepAttempt:
 		u.Type, u.Attempts = StepStarted, ev.Attempt
@@ -121,10 +121,8 @@ func (u *UnitState) add(ev Event) error {
 		u.Type, u.EndedAt, u.Skipped = ev.Type, ev.Time, Skipped{}
 		return ev.Decode(&u.Skipped)
 	case StepExpanded:
-		var e Expanded
-		err := ev.Decode(&e)
-		u.Items = e.Items
-		return err
+		u.Expanded = &Expanded{}
+		return ev.Decode(u.Expanded)
 	case ApprovalAsked:
 		u.Type, u.Asked = ev.Type, &Asked{}
 		return ev.Decode(u.Asked)

@@ -153,7 +153,8 @@ type Skipped struct {
 
 // Expanded is the detail of StepExpanded.
 type Expanded struct {
-	Items int `json:"items"`
+	Items int      `json:"items"`
+	Paths []string `json:"paths,omitempty"` // the items of a glob; others follow from what the run was given
 }
 
 // Asked is the detail of ApprovalAsked.

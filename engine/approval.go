@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// ErrDenied is the failure of an approval that a person did not give.
+var ErrDenied = errors.New("not approved")
+
+// ask asks a person, unless the question was answered already. A question keeps
+// its deadline however often the run is resumed.
+func (r *run) ask(u *unit) {
+	was := r.opts.Past.Unit(u.path, u.item)
+	if was != nil && was.Type == journal.StepFinished {
+		r.restore(u, was)
+		return
+	}
+	if u.reuse {
+		if earlier := r.opts.Earlier.Unit(u.path, u.item); earlier != nil && earlier.Type == journal.StepFinished {
+			r.adopt(u, earlier)
+			return
+		}
+	}
+	now := time.Now().UTC()
+	u.res.StartedAt, u.res.Attempts, u.res.Status = &now, 1, StatusWaiting
+	if u.node != nil && u.frame == r.root {
+		r.note(u.step.ID)
+	}
+	if was != nil && was.Asked != nil && was.Type != journal.StepFailed {
+		u.asked, u.res.StartedAt = was.Asked, new(was.StartedAt.UTC())
+	} else {
+		message, err := u.step.Approval.Message.Render(u.env())
+		if err != nil {
+			r.fail(u, invalid("filling in the question of step "+u.path, err))
+			return
+		}
+		u.asked = &journal.Asked{Message: message}
+		if d := u.step.Approval.Timeout; d > 0 {
+			u.asked.Deadline = now.Add(d)
+		}
+		r.write(u, journal.StepStarted, 1, journal.Started{Task: message, Label: u.label})
+		r.write(u, journal.ApprovalAsked, 0, u.asked)
+	}
+	r.observe(u, Event{Attempt: 1, Asked: u.asked})
+	r.asking = append(r.asking, u)
+	if was != nil && was.Decision != nil && was.Type != journal.StepFailed {
+		r.answer(u, *was.Decision)
+		return
+	}
+	r.expire(now)
+}
+
+// decide takes in what a person decided.
+func (r *run) decide(ev journal.Event) {
+	switch ev.Type {
+	case journal.CancelAsked:
+		r.cancelled = true
+		r.stop()
+		r.cancel(errCancelled)
+	case journal.ApprovalGiven:
+		var d journal.Decision
+		if ev.Decode(&d) != nil {
+			return // not ours: a later version may say it otherwise
+		}
+		for _, u := range r.asking {
+			if u.path == ev.Step && u.item == ev.Item {
+				r.answer(u, d)
+				return
+			}
+		}
+	}
+}
+
+// answer ends a question.
+func (r *run) answer(u *unit, d journal.Decision) {
+	r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
+	if !d.Approved {
+		err := ErrDenied
+		if d.By != "" {
+			err = fmt.Errorf("%w by %s", err, d.By)
+		}
+		if d.Comment != "" {
+			err = fmt.Errorf("%w: %s", err, d.Comment)
+		}
+		r.fail(u, err)
+		return
+	}
+	output, err := json.Marshal(d)
+	if err != nil {
+		r.fail(u, err)
+		return
+	}
+	if r.opts.Log != nil {
+		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: string(output),
+			Detail: journal.Detail(journal.Finished{CostUSD: new(float64), DurationSeconds: time.Since(*u.res.StartedAt).Seconds()})})
+	}
+	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
+}
+
+// expire ends the questions whose time has passed, and sets the alarm for the
+// next.
+func (r *run) expire(now time.Time) {
+	var next time.Time
+	for _, u := range slices.Clone(r.asking) {
+		at := u.asked.Deadline
+		switch {
+		case at.IsZero():
+		case !now.Before(at):
+			r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
+			r.fail(u, fmt.Errorf("%w: nobody answered by %s", ErrDenied, at.Local().Format(time.DateTime)))
+		case next.IsZero() || at.Before(next):
+			next = at
+		}
+	}
+	r.alarm.Stop()
+	if !next.IsZero() {
+		r.alarm.Reset(next.Sub(now))
+	}
+}

@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// attempt begins a try at a leaf, which has a slot.
+func (r *run) attempt(u *unit) {
+	res := u.res
+	if res.StartedAt == nil {
+		now := time.Now().UTC()
+		res.StartedAt = &now
+		if u.node != nil && u.frame == r.root {
+			r.note(u.step.ID)
+		}
+	}
+	res.Attempts++
+	res.Status = StatusRunning
+	r.running++
+	r.observe(u, Event{Attempt: res.Attempts})
+	d, err := r.draft(u)
+	if err != nil {
+		r.running--
+		r.release(u)
+		r.fail(u, err)
+		return
+	}
+	r.aside(func(ctx context.Context) report { return r.try(ctx, u, d) })
+}
+
+// try makes an attempt. It runs beside the loop and touches nothing of the
+// run's state.
+func (r *run) try(ctx context.Context, u *unit, d draft) report {
+	rep := report{unit: u}
+	if d.step.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.step.Timeout)
+		defer cancel()
+	}
+	var prompt string
+	if prompt, rep.err = d.prompt(ctx, r.opts.Attach); rep.err != nil {
+		return rep
+	}
+	if r.opts.Log == nil {
+		rep.answer, rep.err = r.opts.Execute(ctx, d.attempt(prompt))
+		return rep
+	}
+	key := d.key(prompt)
+	if d.past != nil && d.past.Key == key {
+		rep.was = d.past
+		return rep
+	}
+	began := journal.Event{Type: journal.StepStarted, Step: d.path, Item: d.item, Attempt: d.number}
+	if d.number == 1 {
+		began.Detail = journal.Detail(journal.Started{Agent: d.step.Agent, Model: d.identity.Model, Task: d.task, Label: d.label, Inputs: d.inputs})
+	} else {
+		began.Type = journal.StepAttempt
+	}
+	wait := r.opts.Log.Append(began)
+	if d.step.Effects == workflow.EffectsOnce {
+		// It must be known that it was begun before it can have effects.
+		if rep.fatal = wait(); rep.fatal != nil {
+			rep.err = rep.fatal
+			return rep
+		}
+	}
+	if rep.answer, rep.err = r.opts.Execute(ctx, d.attempt(prompt)); rep.err != nil {
+		return rep
+	}
+	done := d.finished(rep.answer)
+	wait = r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: d.path, Item: d.item, Key: key,
+		Output: rep.answer.Output, Detail: journal.Detail(done)})
+	if rep.fatal = wait(); rep.fatal != nil {
+		rep.err = rep.fatal
+	}
+	return rep
+}
+
+// ended takes in the end of an attempt.
+func (r *run) ended(ctx context.Context, rep report) {
+	u, res := rep.unit, rep.unit.res
+	if rep.was != nil {
+		r.restore(u, rep.was)
+		return
+	}
+	u.pay(rep)
+	if wait, again := r.retry(ctx, rep); again {
+		res.Status = StatusWaiting
+		failed := u.failure(rep.err)
+		failed.WaitSeconds = wait.Seconds()
+		r.write(u, journal.StepRetrying, res.Attempts, failed)
+		r.observe(u, Event{Attempt: res.Attempts, Wait: wait, Err: rep.err})
+		r.waiting++
+		r.aside(func(ctx context.Context) report {
+			r.pause(ctx, wait)
+			return report{unit: u, kind: pauseEnded}
+		})
+		r.stepAside(u)
+		return
+	}
+	o := outcome{unit: u, status: StatusCompleted, output: rep.answer.Output}
+	switch {
+	case rep.err == nil:
+		o.json = parseJSON(o.output)
+	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled:
+		o.status, o.err = StatusInterrupted, rep.err
+	default:
+		o.status, o.err, o.output = StatusFailed, rep.err, ""
+	}
+	r.settled = append(r.settled, o)
+}
+
+// pay adds what an attempt cost to the unit's result.
+func (u *unit) pay(rep report) {
+	a, res := rep.answer, u.res
+	res.Usage = res.Usage.Add(a.Usage)
+	switch {
+	case a.CostUSD != nil && res.CostUSD != nil:
+		res.CostUSD = new(*res.CostUSD + *a.CostUSD)
+	case a.CostUSD == nil && rep.err == nil:
+		res.CostUSD = nil
+	}
+	res.Source, res.Degraded = a.Source, a.Degraded
+	if a.Model != "" {
+		res.Model = a.Model
+	}
+}
+
+// firstPause and longestPause bound the wait before a step's next attempt.
+// Calls already retry below, in seconds; a step retries what outlasted that.
+const (
+	firstPause   = 2 * time.Second
+	longestPause = time.Minute
+)
+
+// retry reports whether the unit gets another attempt, and after what wait.
+// Failures that would repeat (a wrong request, a wrong key, an empty account)
+// are not tried again, nor is what must not happen twice.
+func (r *run) retry(ctx context.Context, rep report) (time.Duration, bool) {
+	u := rep.unit
+	code := llm.CodeOf(rep.err)
+	if rep.err == nil || rep.fatal != nil || r.stopping || ctx.Err() != nil || u.res.Attempts > u.step.Retry.Max ||
+		u.step.Effects == workflow.EffectsOnce || !code.Transient() && code != llm.CodeTimeout {
+		return 0, false
+	}
+	first, longest := firstPause, longestPause
+	if u.step.Retry.Backoff > 0 {
+		first = u.step.Retry.Backoff
+		longest = max(longest, first)
+	}
+	if u.step.Retry.MaxBackoff > 0 {
+		longest = u.step.Retry.MaxBackoff
+	}
+	ceiling := min(first<<min(u.res.Attempts-1, 10), longest)
+	return ceiling/2 + rand.N(ceiling/2+1), true
+}
+
+// pause waits, but not longer than the run goes on.
+func (r *run) pause(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.stopped:
+	case <-ctx.Done():
+	}
+}

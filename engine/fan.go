@@ -1,0 +1,292 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// fan is a foreach under way. Its items are begun as places become free, so
+// that a list of any length costs no more than its results.
+type fan struct {
+	items    []any
+	keys     []string
+	labels   []string
+	most     int // items at once
+	next     int // the first that was not begun
+	active   int // begun and not ended; those that wait for a retry do not count
+	done     int
+	failed   int
+	firstErr error
+	back     []*unit // they waited for a retry, and need a place again
+	outcomes []itemOutcome
+	results  []*ItemResult
+}
+
+type itemOutcome struct {
+	output string
+	json   any
+	ok     bool
+}
+
+// expand finds the items of a foreach.
+func (r *run) expand(u *unit) {
+	r.mark(u)
+	each := u.step.Foreach
+	if each.Items != nil {
+		v, err := each.Items.Eval(u.env())
+		if err == nil {
+			var items []any
+			if items, err = listOf(v); err == nil {
+				r.spread(u, items, nil)
+				return
+			}
+		}
+		r.fail(u, invalid("finding the items of step "+u.path, err))
+		return
+	}
+	if was := r.opts.Past.Unit(u.path, u.item); was != nil && was.Expanded != nil && !r.opts.Changed {
+		r.spread(u, anys(was.Expanded.Paths), was.Expanded.Paths)
+		return
+	}
+	patterns := make([]string, len(each.Glob))
+	for i, t := range each.Glob {
+		var err error
+		if patterns[i], err = t.Render(u.env()); err != nil {
+			r.fail(u, invalid("filling in the pattern of step "+u.path, err))
+			return
+		}
+	}
+	r.waiting++
+	r.aside(func(ctx context.Context) report {
+		if r.opts.Glob == nil {
+			return report{unit: u, kind: globEnded, err: llm.NewError(llm.CodeInternal, "step "+u.path+" has a glob, but the engine was given no way to list files", nil)}
+		}
+		paths, err := r.opts.Glob(ctx, patterns)
+		return report{unit: u, kind: globEnded, paths: paths, err: err}
+	})
+}
+
+// globbed goes on with a foreach whose files were found.
+func (r *run) globbed(rep report) {
+	if rep.err != nil {
+		r.fail(rep.unit, fmt.Errorf("finding the items of step %s: %w", rep.unit.path, rep.err))
+		return
+	}
+	r.spread(rep.unit, anys(rep.paths), rep.paths)
+}
+
+func anys(texts []string) []any {
+	items := make([]any, len(texts))
+	for i, t := range texts {
+		items[i] = t
+	}
+	return items
+}
+
+// listOf is a value as a list of items.
+func listOf(v any) ([]any, error) {
+	switch v := v.(type) {
+	case []any:
+		return v, nil
+	case []string:
+		return anys(v), nil
+	case string:
+		var items []any
+		if err := json.Unmarshal([]byte(v), &items); err == nil && items != nil {
+			return items, nil
+		}
+		if items, ok := parseJSON(v).([]any); ok {
+			return items, nil
+		}
+		return nil, fmt.Errorf("the text is not a JSON array: it begins with %q", firstRunes(v, 40))
+	case nil:
+		return nil, fmt.Errorf("there is no such value; the output it is taken from may not be the JSON that was expected")
+	}
+	return nil, fmt.Errorf("a %T is not a list", v)
+}
+
+// spread begins the items of a foreach. paths are the items of a glob.
+func (r *run) spread(u *unit, items []any, paths []string) {
+	f := &fan{
+		items: items, most: u.step.Foreach.MaxParallel,
+		outcomes: make([]itemOutcome, len(items)), results: make([]*ItemResult, len(items)),
+	}
+	f.keys, f.labels = identify(items)
+	if f.most == 0 {
+		f.most = len(items)
+		if u.step.Body == nil {
+			f.most = r.slots // more could not run anyway
+		}
+	}
+	u.fan = f
+	r.write(u, journal.StepExpanded, 0, journal.Expanded{Items: len(items), Paths: paths})
+	r.observe(u, Event{Attempt: 1, Items: len(items)})
+	if len(items) == 0 {
+		r.gather(u)
+		return
+	}
+	r.feed(u)
+}
+
+// identify names items by what they are, so that one keeps its result however
+// the list changes around it. Equal items are told apart by how often they
+// came.
+func identify(items []any) (keys, labels []string) {
+	keys, labels = make([]string, len(items)), make([]string, len(items))
+	seen := make(map[string]int, len(items))
+	for i, item := range items {
+		data, err := json.Marshal(item)
+		if err != nil {
+			data = fmt.Append(nil, item)
+		}
+		sum := sha256.Sum256(data)
+		key := hex.EncodeToString(sum[:8])
+		if seen[key]++; seen[key] > 1 {
+			key = fmt.Sprintf("%s~%d", key, seen[key])
+		}
+		keys[i], labels[i] = key, label(item, data)
+	}
+	return keys, labels
+}
+
+// label is how an item is called in lines for people.
+func label(item any, data []byte) string {
+	switch v := item.(type) {
+	case string:
+		return firstRunes(v, 60)
+	case map[string]any:
+		for _, name := range []string{"id", "name", "path", "file", "title"} {
+			if s, ok := v[name].(string); ok && s != "" {
+				return firstRunes(s, 60)
+			}
+		}
+	}
+	return firstRunes(string(data), 60)
+}
+
+func firstRunes(s string, n int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// feed begins as many items as have a place.
+func (r *run) feed(u *unit) {
+	f := u.fan
+	for f.active < f.most && !r.stopping {
+		switch {
+		case len(f.back) > 0:
+			c := f.back[0]
+			f.back = f.back[1:]
+			f.active++
+			r.admit(c)
+		case f.next < len(f.items):
+			i := f.next
+			f.next++
+			f.active++
+			item := f.keys[i]
+			if u.item != "" {
+				item = u.item + "/" + item
+			}
+			c := r.child(u, u.path, item)
+			c.value, c.label, c.index = f.items[i], f.labels[i], i
+			f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: c.res}
+			r.start(c)
+		default:
+			return
+		}
+	}
+}
+
+// itemEnded lets a foreach go on after one of its items.
+func (r *run) itemEnded(c *unit, o outcome) {
+	u := c.parent
+	f := u.fan
+	f.active--
+	switch o.status {
+	case StatusInterrupted:
+		return // the run is stopping
+	case StatusCompleted:
+		f.outcomes[c.index] = itemOutcome{output: o.output, json: o.json, ok: true}
+	default:
+		f.failed++
+		if f.firstErr == nil {
+			f.firstErr = fmt.Errorf("%s: %w", c.label, o.err)
+		}
+	}
+	if f.done++; f.done == len(f.items) {
+		r.gather(u)
+		return
+	}
+	r.feed(u)
+}
+
+// gather ends a foreach all of whose items have ended.
+func (r *run) gather(u *unit) {
+	f := u.fan
+	u.res.Items = f.results
+	u.sum(func(yield func(*StepResult) bool) {
+		for _, item := range f.results {
+			if !yield(item.StepResult) {
+				return
+			}
+		}
+	})
+	o := outcome{unit: u, status: StatusCompleted}
+	if f.failed > 0 {
+		said := fmt.Sprintf("%d of %d items failed", f.failed, len(f.items))
+		if u.step.OnFailure == "continue" {
+			u.res.Degraded = said
+		} else {
+			o.status, o.err = StatusFailed, fmt.Errorf("%s, the first: %w", said, f.firstErr)
+		}
+	}
+	// The outputs of those that did not fail are there either way.
+	list, parts := make([]any, len(f.items)), make([]string, 0, len(f.items))
+	for i, item := range f.outcomes {
+		switch {
+		case !item.ok:
+			continue
+		case item.json != nil:
+			list[i] = item.json
+		default:
+			list[i] = item.output
+		}
+		parts = append(parts, llm.Fence("item", "name", f.labels[i], item.output))
+	}
+	o.output, o.json = strings.Join(parts, "\n\n"), list
+	r.settled = append(r.settled, o)
+}
+
+// stepAside frees an item's place while it waits.
+func (r *run) stepAside(u *unit) {
+	if u.parent != nil && u.parent.fan != nil {
+		u.parent.fan.active--
+		r.feed(u.parent)
+	}
+}
+
+// stepBack gives a unit that waited its place again, when there is one.
+func (r *run) stepBack(u *unit) {
+	if u.parent != nil && u.parent.fan != nil {
+		u.parent.fan.back = append(u.parent.fan.back, u)
+		r.feed(u.parent)
+		return
+	}
+	r.admit(u)
+}
+
+// fail ends a unit that could not be begun.
+func (r *run) fail(u *unit, err error) {
+	r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: err})
+}

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// sum makes the result's usage and cost those of the parts.
+func (u *unit) sum(parts iter.Seq[*StepResult]) {
+	for p := range parts {
+		u.add(p)
+	}
+}
+
+// add adds the usage and cost of a part of the unit.
+func (u *unit) add(p *StepResult) {
+	u.res.Usage = u.res.Usage.Add(p.Usage)
+	u.res.CostUSD = plusCost(u.res.CostUSD, p)
+}
+
+// plusCost is a sum of costs with one more; nil if any is unknown. Of what did
+// not complete only what is known was paid.
+func plusCost(sum *float64, p *StepResult) *float64 {
+	switch {
+	case p.CostUSD != nil && sum != nil:
+		return new(*sum + *p.CostUSD)
+	case p.CostUSD == nil && p.Status == StatusCompleted:
+		return nil
+	}
+	return sum
+}
+
+// finish ends the run.
+func (r *run) finish() (*Result, error) {
+	r.alarm.Stop()
+	res := &Result{
+		RunID: r.opts.RunID, Workflow: r.wf.Name, Status: StatusCompleted,
+		ExecutionOrder: append([]string{}, r.order...), Steps: r.root.results(),
+		CostUSD: new(float64),
+	}
+	for _, n := range r.root.list {
+		if r.abandon(n.unit) {
+			res.Status = StatusInterrupted
+		}
+		res.Usage = res.Usage.Add(n.res.Usage)
+		res.CostUSD = plusCost(res.CostUSD, n.res)
+	}
+	switch {
+	case r.cancelled:
+		res.Status = StatusCancelled
+	case res.Status != StatusCompleted:
+	case r.root.failed != nil:
+		res.Status = StatusFailed
+	case r.wf.Output != nil:
+		var err error
+		if res.Output, err = r.root.output(nil, workflow.Env{}); err != nil {
+			res.Status, res.Error = StatusFailed, new(fmt.Sprintf("filling in the output of the workflow: %v", err))
+		}
+	}
+	res.TotalTimeSeconds = time.Since(r.started).Seconds()
+	return res, r.writeResult(res)
+}
+
+// writeResult writes the end of the run down. What failed before it says why
+// better.
+func (r *run) writeResult(res *Result) error {
+	if r.fatal != nil || r.opts.Log == nil {
+		return r.fatal
+	}
+	wait := r.opts.Log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{
+		Status: journal.Status(res.Status), TotalTimeSeconds: res.TotalTimeSeconds,
+	})})
+	return wait()
+}
+
+// abandon marks what a stopped run left undone, in u and within it, and reports
+// whether there is any.
+func (r *run) abandon(u *unit) bool {
+	switch u.res.Status {
+	case StatusPending, StatusRunning, StatusWaiting, StatusInterrupted:
+	default:
+		return false
+	}
+	u.res.Status = StatusInterrupted
+	if u.res.StartedAt != nil && u.res.DurationSeconds == 0 {
+		u.res.DurationSeconds = time.Since(*u.res.StartedAt).Seconds()
+	}
+	for c := range u.live {
+		r.abandon(c)
+		if u.fan == nil {
+			u.add(c.res)
+			u.res.Steps = c.res.Steps
+		}
+	}
+	if f := u.fan; f != nil {
+		for i, item := range f.results {
+			if item == nil { // never begun
+				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: &StepResult{Status: StatusInterrupted, Agent: u.step.Agent, CostUSD: new(float64)}}
+				continue
+			}
+			u.add(item.StepResult)
+		}
+		u.res.Items = f.results
+	}
+	if f := u.body; f != nil {
+		u.res.Steps = f.results()
+		for _, n := range f.list {
+			r.abandon(n.unit)
+			u.add(n.res)
+		}
+	}
+	return true
+}

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// unit is one piece of work: a step (then node is set), an item of its foreach
+// or an iteration of its loop (then parent is).
+type unit struct {
+	frame  *frame
+	step   *workflow.Step
+	node   *node // set for a step itself
+	parent *unit // the foreach or loop it belongs to; nil for a step itself
+	path   string
+	item   string // chain of item keys
+	label  string // the item, for people
+	value  any    // the item
+	loop   *workflow.LoopEnv
+	index  int // among the parent's items, or of the iteration
+
+	res      *StepResult
+	fan      *fan           // of a foreach under way
+	body     *frame         // of a step with steps of its own, under way
+	live     map[*unit]bool // items or iterations that were begun and have not ended
+	restored bool           // its result is from a journal
+	reuse    bool           // its results are taken from an earlier run, where it has them
+
+	remaining time.Duration // longest path from here to the end
+	serial    int           // orders units with equal paths
+	level     int           // how many of the limits around it have let it in
+	asked     *journal.Asked
+}
+
+// outcome is the end of a unit.
+type outcome struct {
+	unit   *unit
+	status Status // completed, failed, skipped or interrupted
+	output string
+	json   any
+	err    error
+	reason string // of a skip
+}
+
+func (r *run) newUnit(f *frame, s *workflow.Step, path, item string) *unit {
+	r.created++
+	return &unit{
+		frame: f, step: s, path: path, item: item, serial: r.created,
+		res: &StepResult{Status: StatusPending, Agent: s.Agent, CostUSD: new(float64)},
+	}
+}
+
+// child is an item or an iteration of u.
+func (r *run) child(u *unit, path, item string) *unit {
+	c := r.newUnit(u.frame, u.step, path, item)
+	if u.live == nil {
+		u.live = map[*unit]bool{}
+	}
+	u.live[c] = true
+	c.parent, c.reuse, c.remaining, c.label = u, u.reuse, u.remaining, u.label
+	return c
+}
+
+// env is what the unit's expressions see.
+func (u *unit) env() workflow.Env {
+	env := u.frame.env
+	switch {
+	case u.parent == nil:
+	case u.step.Foreach != nil:
+		env.Item = u.value
+	default:
+		env.Loop = u.loop
+	}
+	if u.step.Join > 0 {
+		env.Steps = u.frame.joined(u.step)
+	}
+	return env
+}
+
+// start begins a unit whose time has come.
+func (r *run) start(u *unit) {
+	s := u.step
+	switch {
+	case s.Foreach != nil && u.parent == nil:
+		r.expand(u)
+	case s.Loop != nil && u.parent == nil:
+		r.iterate(u, nil)
+	case s.Approval != nil:
+		r.ask(u)
+	case s.Body != nil:
+		r.enter(u)
+	default:
+		r.lookUp(u)
+	}
+}
+
+// mark notes that a unit of several has begun.
+func (r *run) mark(u *unit) {
+	now := time.Now().UTC()
+	u.res.StartedAt, u.res.Status, u.res.Attempts = &now, StatusRunning, 1
+	if u.node != nil && u.frame == r.root {
+		r.note(u.step.ID)
+	}
+	r.write(u, journal.StepStarted, 1, journal.Started{Agent: u.step.Agent, Label: u.label})
+	r.observe(u, Event{Attempt: 1})
+}
+
+// lookUp settles a unit that was finished before, and lets any other wait for a
+// slot.
+func (r *run) lookUp(u *unit) {
+	if was := r.opts.Past.Unit(u.path, u.item); was != nil {
+		if was.Type == journal.StepFinished && !r.opts.Changed {
+			r.restore(u, was)
+			return
+		}
+		if was.Type != journal.StepFinished && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
+			r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
+			return
+		}
+	}
+	if u.reuse {
+		if was := r.opts.Earlier.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished {
+			r.adopt(u, was)
+			return
+		}
+	}
+	r.admit(u)
+}
+
+func uncertain(u *unit, was *journal.UnitState) error {
+	what := "was begun before and may have had its effects"
+	if was.Type == journal.StepFailed {
+		what = "failed before and may have had effects"
+	}
+	return llm.NewError(llm.CodeInvalid, "step "+u.path+" "+what+"; see whether it did, then run it again with `claude-force runs resume --again "+u.step.ID+"`", nil)
+}
+
+// restore settles a unit with what this run's journal says of it.
+func (r *run) restore(u *unit, was *journal.UnitState) {
+	u.fill(was)
+	u.restored = true
+	if u.node != nil && u.frame == r.root {
+		r.note(u.step.ID)
+	}
+	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
+}
+
+// adopt settles a unit with what an earlier run's journal says of it, at no
+// cost to this one.
+func (r *run) adopt(u *unit, was *journal.UnitState) {
+	u.fill(was)
+	u.restored = true
+	u.res.Source, u.res.CostUSD = llm.SourceJournal, new(float64)
+	if u.node != nil && u.frame == r.root {
+		r.note(u.step.ID)
+	}
+	if r.opts.Log != nil {
+		done := was.Finished
+		done.Source, done.CostUSD = u.res.Source, u.res.CostUSD
+		r.opts.Log.Append(
+			journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)},
+			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})
+	}
+	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
+}
+
+// fill sets the result to what a journal says.
+func (u *unit) fill(was *journal.UnitState) {
+	done := was.Finished
+	u.res.StartedAt = new(was.StartedAt.UTC())
+	u.res.Attempts, u.res.DurationSeconds = was.Attempts, done.DurationSeconds
+	u.res.Source, u.res.Model, u.res.Usage, u.res.CostUSD = done.Source, done.Model, done.Usage, done.CostUSD
+	u.res.Degraded, u.res.Inputs = done.Degraded, was.Started.Inputs
+}
+
+// limit is a cap on the leaves within a frame.
+type limit struct {
+	most, used int
+	held       heapOf // leaves that wait to be let in
+}
+
+// admit lets a leaf through the limits around it, innermost first, to where it
+// waits for a slot. A leaf that meets a full limit waits there.
+func (r *run) admit(u *unit) {
+	for ; u.level < len(u.frame.limits); u.level++ {
+		l := u.frame.limits[u.level]
+		if l.used >= l.most {
+			l.held.push(u)
+			return
+		}
+		l.used++
+	}
+	r.ready.push(u)
+}
+
+// release gives back what a leaf held, and lets in who waited for it.
+func (r *run) release(u *unit) {
+	u.level = 0
+	for _, l := range u.frame.limits {
+		l.used--
+		if len(l.held) > 0 {
+			next := l.held.pop()
+			l.used++
+			next.level++
+			r.admit(next)
+		}
+	}
+}
+
+// heapOf orders units: the longest remaining path first, then as they came.
+type heapOf []*unit
+
+func (h *heapOf) push(u *unit) { heap.Push(h, u) }
+func (h *heapOf) pop() *unit   { return heap.Pop(h).(*unit) }
+
+func (h heapOf) Len() int { return len(h) }
+func (h heapOf) Less(i, j int) bool {
+	if h[i].remaining != h[j].remaining {
+		return h[i].remaining > h[j].remaining
+	}
+	return h[i].serial < h[j].serial
+}
+func (h heapOf) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Push and Pop are for container/heap only.
+func (h *heapOf) Push(x any) { *h = append(*h, x.(*unit)) }
+
+// Pop removes the last element.
+func (h *heapOf) Pop() any {
+	old := *h
+	u := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return u
+}

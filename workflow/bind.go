@@ -1,0 +1,56 @@
+package workflow
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// BindValues is [Workflow.BindParams] for values that are no texts: those
+// another workflow gives. A number or text that stands for a value of the
+// parameter's type is taken as that.
+func (w *Workflow) BindValues(given map[string]any) (map[string]any, error) {
+	bound := make(map[string]any, len(w.Params))
+	known := make(map[string]bool, len(w.Params))
+	var errs []error
+	for _, param := range w.Params {
+		known[param.Name] = true
+		v, ok := given[param.Name]
+		switch {
+		case !ok && param.HasDefault:
+			bound[param.Name] = clone(param.Default)
+		case !ok:
+			errs = append(errs, fmt.Errorf("%w: %s has no default and was not given", ErrParam, param.Name))
+		default:
+			fit, err := fitParam(param.Type, v)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%w: %s must be %w", ErrParam, param.Name, err))
+			}
+			bound[param.Name] = fit
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !known[name] {
+			errs = append(errs, fmt.Errorf("%w: unknown parameter %s", ErrParam, quote(name)))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return bound, nil
+}
+
+func fitParam(typ string, v any) (any, error) {
+	v = asDeclared(typ, v)
+	if typ == "any" || typeOf(v) == typ && v != nil {
+		return clone(v), nil
+	}
+	if typ == "string" {
+		return render(v)
+	}
+	if text, ok := v.(string); ok {
+		return convert(typ, text)
+	}
+	return nil, fmt.Errorf("of type %s", typ)
+}
