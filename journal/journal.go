@@ -242,6 +242,9 @@ type Filter struct {
 	Limit    int       // at most so many; 0 for all
 }
 
+// Latest is what [Store].Find takes for the run that was started last.
+const Latest = "latest"
+
 // Store keeps runs. Implementations are safe for concurrent use, by several
 // processes if they say so.
 type Store interface {
