@@ -36,6 +36,8 @@ var allowed = map[string][]string{
 	"llm/anthropic/bedrock": {"llm"},
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
+	"journal/memory":        {"journal"},
+	"journal/journaltest":   {"journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent
 	// readings of the protocol keep each other honest.

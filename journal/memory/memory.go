@@ -1,0 +1,365 @@
+// Package memory keeps runs in memory: for tests, and for runs that nobody wants
+// to keep.
+//
+//	store := memory.New()
+//	log, err := store.Create(ctx, journal.Run{ID: id})
+//
+// It keeps to the contract of [journal.Store], except that nothing outlives the
+// process. It starts no goroutine, so that it can be used where time is faked.
+package memory
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// Store is a [journal.Store]. It is safe for concurrent use.
+type Store struct {
+	host string
+
+	mu     sync.Mutex // guards the fields below, and the runs
+	closed bool
+	runs   map[string]*run
+	count  int // runs ever made
+}
+
+// run is a run with its events.
+type run struct {
+	journal.Run     // with Spec; Owner is that of log
+	number      int // by age
+	events      []journal.Event
+	log         *log // that owns it; nil if none does
+}
+
+// New makes an empty store.
+func New() *Store {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return &Store{host: host, runs: map[string]*run{}}
+}
+
+// Abandon makes the owners of all runs dead to who wants to take them over, as
+// the end of their process would; they do not know of it, and may write until
+// they are taken over. It is for tests of what comes after a crash.
+func (s *Store) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.runs {
+		if r.Owner != nil {
+			r.Owner.Alive = false
+		}
+	}
+}
+
+// Close ends the use of the store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+// ready reports why the store cannot be used now. The caller holds mu.
+func (s *Store) ready(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if s.closed {
+		return errors.New("using the runs in memory: they are closed")
+	}
+	return nil
+}
+
+// Create adds a run. See [journal.Store].
+func (s *Store) Create(ctx context.Context, header journal.Run) (journal.Log, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	err := header.CheckNew()
+	if err == nil && s.runs[header.ID] != nil {
+		err = fmt.Errorf("there is a run %s already", header.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating a run: %w", err)
+	}
+	s.count++
+	now := time.Now().UTC()
+	r := &run{number: s.count, Run: journal.Run{
+		ID: header.ID, Workflow: header.Workflow, File: header.File, StartedAt: now, Spec: bytes.Clone(header.Spec),
+	}}
+	s.runs[r.ID] = r
+	r.add(journal.Event{Type: journal.RunStarted, Time: now})
+	return s.own(r), nil
+}
+
+// Acquire makes the caller the owner of a run. See [journal.Store].
+func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	r := s.runs[id]
+	if r == nil {
+		return nil, journal.ErrNotFound
+	}
+	if r.worked() {
+		return nil, &journal.OwnedError{Run: id, Owner: *r.Owner}
+	}
+	return s.own(r), nil
+}
+
+func (s *Store) own(r *run) *log {
+	r.log = &log{store: s, run: r}
+	r.Owner = &journal.Owner{Host: s.host, PID: os.Getpid(), Since: time.Now().UTC(), Alive: true}
+	r.Status, r.FinishedAt = journal.StatusRunning, time.Time{}
+	return r.log
+}
+
+// worked reports whether a process works on the run.
+func (r *run) worked() bool { return r.Owner != nil && r.Owner.Alive }
+
+// header is a copy of what is known of the run.
+func (r *run) header() journal.Run {
+	h := r.Run
+	h.Spec = bytes.Clone(h.Spec)
+	if h.Owner != nil {
+		h.Owner = new(*h.Owner)
+	}
+	return h
+}
+
+// add appends an event whose detail was checked.
+func (r *run) add(ev journal.Event) {
+	ev.Run, ev.Seq = r.ID, int64(len(r.events))+1
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	ev.Time = ev.Time.UTC()
+	ev.Detail = bytes.Clone(ev.Detail)
+	_ = r.Count(&ev) // checked before
+	r.events = append(r.events, ev)
+}
+
+// Send appends an event. See [journal.Store].
+func (s *Store) Send(ctx context.Context, ev journal.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if err := check(ev); err != nil {
+		return err
+	}
+	r := s.runs[ev.Run]
+	if r == nil {
+		return journal.ErrNotFound
+	}
+	r.add(ev)
+	return nil
+}
+
+// check reports whether the details of events can be read.
+func check(events ...journal.Event) error {
+	for i := range events {
+		if err := new(journal.Run).Count(&events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Find is the run with an id. See [journal.Store].
+func (s *Store) Find(ctx context.Context, id string) (journal.Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return journal.Run{}, err
+	}
+	if id == journal.Latest {
+		if all := s.sorted(); len(all) > 0 {
+			return all[0].header(), nil
+		}
+		return journal.Run{}, journal.ErrNotFound
+	}
+	if r := s.runs[id]; r != nil {
+		return r.header(), nil
+	}
+	var fit []string
+	for known := range s.runs {
+		if id != "" && strings.HasPrefix(known, id) {
+			fit = append(fit, known)
+		}
+	}
+	switch len(fit) {
+	case 0:
+		return journal.Run{}, journal.ErrNotFound
+	case 1:
+		return s.runs[fit[0]].header(), nil
+	}
+	slices.Sort(fit)
+	return journal.Run{}, &journal.AmbiguousError{Prefix: id, IDs: fit[:min(len(fit), 10)]}
+}
+
+// sorted is all runs, the latest first.
+func (s *Store) sorted() []*run {
+	all := make([]*run, 0, len(s.runs))
+	for _, r := range s.runs {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *run) int {
+		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(b.number, a.number))
+	})
+	return all
+}
+
+// Runs lists runs. See [journal.Store].
+func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Run, error] {
+	return func(yield func(journal.Run, error) bool) {
+		fit, err := s.fitting(ctx, f)
+		if err != nil {
+			yield(journal.Run{}, err)
+			return
+		}
+		for _, r := range fit {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) fitting(ctx context.Context, f journal.Filter) (fit []journal.Run, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	for _, r := range s.sorted() {
+		if f.Fits(&r.Run) && (f.Limit == 0 || len(fit) < f.Limit) {
+			h := r.header()
+			h.Spec = nil
+			fit = append(fit, h)
+		}
+	}
+	return fit, nil
+}
+
+// Events gives the events of a run. See [journal.Store].
+func (s *Store) Events(ctx context.Context, id string, after int64) iter.Seq2[journal.Event, error] {
+	return func(yield func(journal.Event, error) bool) {
+		events, err := s.events(ctx, id)
+		if err != nil {
+			yield(journal.Event{}, err)
+			return
+		}
+		// What is in the slice does not change any more.
+		for _, ev := range events[min(max(after, 0), int64(len(events))):] {
+			ev.Detail = bytes.Clone(ev.Detail)
+			if !yield(ev, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) events(ctx context.Context, id string) ([]journal.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	r := s.runs[id]
+	if r == nil {
+		return nil, journal.ErrNotFound
+	}
+	return r.events, nil
+}
+
+// Remove forgets runs. See [journal.Store].
+func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		if r := s.runs[id]; r != nil && !r.worked() {
+			r.log = nil // a dead owner has lost it
+			delete(s.runs, id)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// log is a [journal.Log].
+type log struct {
+	store *Store
+	run   *run
+
+	released bool // guarded by the store's mu
+}
+
+// lost reports why the log cannot be written to.
+func (l *log) lost() error {
+	switch {
+	case l.released:
+		return fmt.Errorf("writing run %s: it was given back", l.run.ID)
+	case l.run.log != l:
+		return journal.ErrLost
+	case l.store.closed:
+		return fmt.Errorf("writing run %s: the store is closed", l.run.ID)
+	}
+	return nil
+}
+
+// Append adds events. See [journal.Log].
+func (l *log) Append(events ...journal.Event) (wait func() error) {
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	err := l.lost()
+	if err == nil {
+		err = check(events...)
+	}
+	if err == nil {
+		for _, ev := range events {
+			l.run.add(ev)
+		}
+	}
+	return func() error { return err }
+}
+
+// Release gives the run back. See [journal.Log].
+func (l *log) Release() error {
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	if l.released {
+		return nil
+	}
+	l.released = true
+	r := l.run
+	if r.log != l {
+		return journal.ErrLost
+	}
+	r.log, r.Owner = nil, nil
+	if r.Status == journal.StatusRunning {
+		r.Status, r.FinishedAt = journal.StatusInterrupted, time.Now().UTC()
+	}
+	return nil
+}
