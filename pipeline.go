@@ -12,6 +12,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
@@ -173,7 +174,7 @@ func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
 	var key []byte
 	if source := cfg.Cache.EncryptionKey; source != "" {
 		var err error
-		if key, err = sqlite.LoadKey(ctx, source); err != nil {
+		if key, err = seal.LoadKey(ctx, source); err != nil {
 			return nil, invalid(fmt.Errorf("reading the cache's encryption key: %w", err))
 		}
 	}

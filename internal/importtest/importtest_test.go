@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"attach":                {"llm"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm"},
-	"llm/cache/sqlite":      {"llm", "llm/cache"},
+	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile"},
 	"llm/coalesce":          {"llm"},
 	"llm/retry":             {"llm"},
 	"llm/admission":         {"llm"},
@@ -44,6 +44,10 @@ var allowed = map[string][]string{
 	"sim": nil,
 
 	"engine": {"llm", "workflow", "journal"},
+
+	// What stores have in common.
+	"internal/seal":       nil,
+	"internal/sqlitefile": {"internal/seal"},
 
 	"internal/importtest": nil,
 }

@@ -13,11 +13,11 @@ func (s *Store) remove(key llm.Key) error {
 
 // drop runs a DELETE that returns sizes, and keeps the totals right.
 func (s *Store) drop(sql string, args ...any) error {
-	n, bytes, err := s.sum(sql, args...)
+	n, bytes, err := s.conn.Sum(sql, args...)
 	if err != nil || n == 0 {
 		return err
 	}
-	return s.exec(`UPDATE totals SET entries = entries - ?, bytes = bytes - ?`, n, bytes)
+	return s.conn.Run(`UPDATE totals SET entries = entries - ?, bytes = bytes - ?`, n, bytes)
 }
 
 // evict removes what has expired and, while the store is too large, what was
@@ -29,12 +29,12 @@ func (s *Store) evict(now time.Time) error {
 		return err
 	}
 	for {
-		_, bytes, err := s.sum(`SELECT bytes FROM totals`)
+		_, bytes, err := s.conn.Sum(`SELECT bytes FROM totals`)
 		if err != nil || bytes <= s.max {
 			return err
 		}
 		// The oldest use whose removal, with all older ones, is enough.
-		n, _, err := s.sum(`SELECT 1 FROM answers LIMIT 1`)
+		n, _, err := s.conn.Sum(`SELECT 1 FROM answers LIMIT 1`)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 )
@@ -75,24 +77,17 @@ func (s *Store) page(ctx context.Context, where string, args []any) (page []page
 			err = fmt.Errorf("reading cache %s: %w", s.path, explain(err))
 		}
 	}()
-	stmt, _, err := s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data, key, id FROM answers WHERE ` + where)
-	if err != nil {
-		return nil, err
-	}
-	defer stmt.Close()
-	if err := bind(stmt, args); err != nil {
-		return nil, err
-	}
-	for stmt.Step() {
+	err = s.conn.Query(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data, key, id FROM answers WHERE `+where, func(row *sqlite3.Stmt) error {
 		var key llm.Key
-		copy(key[:], stmt.ColumnRawBlob(9))
-		e, err := s.entry(key, stmt)
+		copy(key[:], row.ColumnRawBlob(9))
+		e, err := s.entry(key, row)
 		if errors.Is(err, errDamaged) {
-			e = &cache.Entry{Key: key, Agent: stmt.ColumnText(0), Model: stmt.ColumnText(1), Prompt: "(damaged)", Response: &llm.Response{}, CreatedAt: time.Unix(0, stmt.ColumnInt64(2)).UTC()}
+			e = &cache.Entry{Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1), Prompt: "(damaged)", Response: &llm.Response{}, CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC()}
 		}
-		page = append(page, pageRow{e, stmt.ColumnInt64(2), stmt.ColumnInt64(10)})
-	}
-	return page, stmt.Err()
+		page = append(page, pageRow{e, row.ColumnInt64(2), row.ColumnInt64(10)})
+		return nil
+	}, args...)
+	return page, err
 }
 
 // Show is the one answer whose key begins with prefix, in hexadecimal. It
@@ -127,13 +122,13 @@ func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err er
 	if err := s.forgetRecent(); err != nil {
 		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(err))
 	}
-	err = s.write(func() error {
-		count, size, err := s.sum(`DELETE FROM answers WHERE `+where+` RETURNING size`, args...)
+	err = s.conn.Write(func() error {
+		count, size, err := s.conn.Sum(`DELETE FROM answers WHERE `+where+` RETURNING size`, args...)
 		if err != nil {
 			return err
 		}
 		n, bytes = int(count), size
-		return s.exec(`UPDATE totals SET entries = entries - ?, bytes = bytes - ?`, count, size)
+		return s.conn.Run(`UPDATE totals SET entries = entries - ?, bytes = bytes - ?`, count, size)
 	})
 	if err == nil {
 		err = s.conn.Exec(`PRAGMA incremental_vacuum`) // gives the space back

@@ -21,30 +21,25 @@ package sqlite
 
 import (
 	"context"
-	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 )
 
 // DefaultMaxBytes is the size of a store that was not given one.
 const DefaultMaxBytes = 256 << 20
-
-// busyTimeout is how long a write waits for those of other processes. They are
-// short; that one takes this long means that something is stuck.
-const busyTimeout = 30 * time.Second
 
 // Options are the settings of [Open]. The zero value is ready.
 type Options struct {
@@ -60,14 +55,13 @@ type Options struct {
 type Store struct {
 	path string
 	max  int64
-	aead cipher.AEAD // nil without encryption
+	box  *seal.Box // nil without encryption
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
-	conn    *sqlite3.Conn // nil until it is needed
+	conn    *sqlitefile.Conn // nil until it is needed
 	get     *sqlite3.Stmt
 	pending []byte // uses that are in no file yet
-	writing bool   // whether the connection is set up for writing
 
 	recentWrites int // files of recent answers that were written
 }
@@ -79,11 +73,9 @@ func Open(path string, opts Options) (*Store, error) {
 	if s.max <= 0 {
 		s.max = DefaultMaxBytes
 	}
-	if opts.Key != nil {
-		var err error
-		if s.aead, err = newAEAD(opts.Key); err != nil {
-			return nil, fmt.Errorf("opening cache %s: %w", path, err)
-		}
+	var err error
+	if s.box, err = seal.New(opts.Key); err != nil {
+		return nil, fmt.Errorf("opening cache %s: %w", path, err)
 	}
 	if s.markFits() {
 		return s, nil // opened when it is needed
@@ -111,47 +103,20 @@ func (s *Store) connect() error {
 }
 
 func (s *Store) open() error {
-	// The log holds answers too, and SQLite gives new files the umask's mode.
-	for _, path := range []string{s.path, s.path + "-wal", s.path + "-shm"} {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			if err := create(path); err != nil {
-				return err
-			}
-		}
-	}
 	var err error
-	if s.conn, err = sqlite3.OpenFlags(s.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE); err != nil {
+	if s.conn, err = sqlitefile.Open(s.path, sqlitefile.Options{}); err != nil {
 		return err
 	}
-	if err := s.conn.BusyTimeout(busyTimeout); err != nil {
+	if err := s.conn.Migrate(s.schema()); err != nil {
 		return err
 	}
-	// The log stays when the last process closes the store, so that the next
-	// need not make it again to read one answer.
-	if _, err := s.conn.FileControl("main", sqlite3.FCNTL_PERSIST_WAL, true); err != nil {
-		return err
-	}
-	if err := s.migrate(); err != nil {
-		return err
-	}
-	if err := s.checkKey(); err != nil {
-		return err
-	}
-	s.get, _, err = s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data FROM answers WHERE key = ?`)
-	return err
-}
-
-// create makes an empty file with the right mode before SQLite makes one with
-// the wrong one.
-func create(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	verifier, err := s.conn.CheckKey(s.box)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	s.mark(verifier)
+	s.get, _, err = s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data FROM answers WHERE key = ?`)
+	return err
 }
 
 // Close writes what is still to be written. Afterwards every use of the store
@@ -212,7 +177,7 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 	switch {
 	case errors.Is(err, errDamaged):
 		// In a transaction, so that the totals stay right.
-		if err := s.write(func() error { return s.remove(key) }); err != nil {
+		if err := s.conn.Write(func() error { return s.remove(key) }); err != nil {
 			return nil, fmt.Errorf("removing a damaged answer: %w", explain(err))
 		}
 		err = cache.ErrMiss
@@ -268,7 +233,7 @@ func (s *Store) decode(e *cache.Entry, tokens int64, sum, data []byte) (*cache.E
 	if string(checksum(e, tokens, data)) != string(sum) {
 		return nil, errDamaged
 	}
-	plain, err := s.unseal(e.Key, data)
+	plain, err := s.box.Open(data, e.Key[:])
 	if err != nil {
 		return nil, errDamaged
 	}
@@ -312,7 +277,7 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	if err != nil {
 		return fmt.Errorf("writing an answer: %w", err)
 	}
-	data := s.seal(e.Key, plain)
+	data := s.box.Seal(plain, e.Key[:])
 	// It would push out everything else, then itself.
 	if size := entrySize(e, data); size > s.max {
 		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
@@ -324,7 +289,7 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	}
 	err = s.forgetRecent(e.Key)
 	if err == nil {
-		err = s.write(func() error {
+		err = s.conn.Write(func() error {
 			if err := s.insert(e, data); err != nil {
 				return err
 			}
@@ -339,24 +304,6 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	}
 	s.keepRecent(e, data)
 	return nil
-}
-
-// write runs a transaction. The caller holds mu.
-func (s *Store) write(do func() error) (err error) {
-	if !s.writing {
-		// A setting of the connection, not of the file; a process that only
-		// reads does without.
-		if err := s.conn.Exec(`PRAGMA synchronous = NORMAL`); err != nil {
-			return err
-		}
-		s.writing = true
-	}
-	tx, err := s.conn.BeginImmediate()
-	if err != nil {
-		return err
-	}
-	defer tx.End(&err)
-	return do()
 }
 
 // overhead is what a row takes beside its data, roughly: columns, indexes, the
@@ -380,12 +327,12 @@ func (s *Store) insert(e *cache.Entry, data []byte) error {
 	if e.CostUSD != nil {
 		usd = *e.CostUSD
 	}
-	err := s.exec(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
+	err := s.conn.Run(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
 		int64(usage.TotalTokens()), usd, e.Truncated, checksum(e, int64(usage.TotalTokens()), data), data)
 	if err != nil {
 		return err
 	}
-	return s.exec(`UPDATE totals SET entries = entries + 1, bytes = bytes + ?`, size)
+	return s.conn.Run(`UPDATE totals SET entries = entries + 1, bytes = bytes + ?`, size)
 }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 )
@@ -104,7 +106,7 @@ func (s *Store) fold() error {
 	if err := s.spool(); err != nil {
 		return err
 	}
-	_, from, err := s.sum(`SELECT folded FROM totals`)
+	_, from, err := s.conn.Sum(`SELECT folded FROM totals`)
 	if err != nil {
 		return err
 	}
@@ -137,16 +139,8 @@ func (s *Store) fold() error {
 			last[u.key] = u.at
 		}
 	}
-	stmt, _, err := s.conn.Prepare(`UPDATE answers SET used = max(used, ?) WHERE key = ?`)
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
 	for key, at := range last {
-		if err := bind(stmt, []any{at.UnixNano(), key[:]}); err != nil {
-			return err
-		}
-		if err := stmt.Exec(); err != nil {
+		if err := s.conn.Run(`UPDATE answers SET used = max(used, ?) WHERE key = ?`, at.UnixNano(), key[:]); err != nil {
 			return err
 		}
 	}
@@ -157,7 +151,7 @@ func (s *Store) fold() error {
 		}
 		folded = 0
 	}
-	return s.exec(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ?`,
+	return s.conn.Run(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ?`,
 		hits, misses, tokens, usd, priced, folded)
 }
 
@@ -202,28 +196,24 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	if err := s.ready(ctx); err != nil {
 		return Stats{}, err
 	}
-	if err := s.write(s.fold); err != nil {
+	if err := s.conn.Write(s.fold); err != nil {
 		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(err))
 	}
-	stmt, _, err := s.conn.Prepare(`SELECT entries, bytes, hits, misses, tokens, usd, priced FROM totals`)
-	if err != nil {
-		return Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
-	}
-	defer stmt.Close()
 	var st Stats
-	if stmt.Step() {
+	err := s.conn.Query(`SELECT entries, bytes, hits, misses, tokens, usd, priced FROM totals`, func(row *sqlite3.Stmt) error {
 		st = Stats{
-			Entries: stmt.ColumnInt64(0), Bytes: stmt.ColumnInt64(1), Hits: stmt.ColumnInt64(2),
-			Misses: stmt.ColumnInt64(3), TokensSaved: stmt.ColumnInt64(4),
+			Entries: row.ColumnInt64(0), Bytes: row.ColumnInt64(1), Hits: row.ColumnInt64(2),
+			Misses: row.ColumnInt64(3), TokensSaved: row.ColumnInt64(4),
 		}
 		if st.Hits+st.Misses > 0 {
 			st.HitRate = float64(st.Hits) / float64(st.Hits+st.Misses)
 		}
-		if st.Hits == 0 || stmt.ColumnInt64(6) > 0 {
-			st.USDSaved = new(stmt.ColumnFloat(5))
+		if st.Hits == 0 || row.ColumnInt64(6) > 0 {
+			st.USDSaved = new(row.ColumnFloat(5))
 		}
-	}
-	if err := stmt.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
 	}
 	return st, nil

@@ -1,0 +1,132 @@
+package sqlitefile
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Conn is a connection that keeps the statements it has prepared. It is for one
+// goroutine at a time.
+type Conn struct {
+	*sqlite3.Conn
+	path    string
+	writing bool // whether the connection is set up for writing
+	kept    map[string]*sqlite3.Stmt
+}
+
+// Close closes the connection with its statements.
+func (c *Conn) Close() error {
+	var err error
+	for _, stmt := range c.kept {
+		err = errors.Join(err, stmt.Close())
+	}
+	c.kept = nil
+	return errors.Join(err, c.Conn.Close())
+}
+
+// Query runs one statement, calling row, which may be nil, on each row of its
+// result. The statement is kept for the next time: its text must be one of few,
+// and row must not run it again.
+func (c *Conn) Query(sql string, row func(*sqlite3.Stmt) error, args ...any) (err error) {
+	stmt := c.kept[sql]
+	if stmt == nil {
+		if stmt, _, err = c.Prepare(sql); err != nil {
+			return err
+		}
+		if c.kept == nil {
+			c.kept = map[string]*sqlite3.Stmt{}
+		}
+		c.kept[sql] = stmt
+	}
+	// An error of the reset is that of the last step, which Err gives.
+	defer func() { _ = stmt.Reset() }()
+	if err := bind(stmt, args); err != nil {
+		return err
+	}
+	for stmt.Step() {
+		if row == nil {
+			continue
+		}
+		if err := row(stmt); err != nil {
+			return err
+		}
+	}
+	return stmt.Err()
+}
+
+// Run runs one statement whose rows do not matter.
+func (c *Conn) Run(sql string, args ...any) error { return c.Query(sql, nil, args...) }
+
+// Change runs one statement and gives the number of rows it changed.
+func (c *Conn) Change(sql string, args ...any) (int64, error) {
+	err := c.Run(sql, args...)
+	return c.Changes(), err
+}
+
+// Sum runs one statement and gives the number of its rows and the sum of their
+// first column.
+func (c *Conn) Sum(sql string, args ...any) (n, total int64, err error) {
+	err = c.Query(sql, func(row *sqlite3.Stmt) error {
+		n++
+		total += row.ColumnInt64(0)
+		return nil
+	}, args...)
+	return n, total, err
+}
+
+// Write runs a transaction, which others wait for, so it must be short.
+func (c *Conn) Write(do func() error) (err error) {
+	if !c.writing {
+		// A setting of the connection, not of the file; a process that only
+		// reads does without.
+		if err := c.Exec(`PRAGMA synchronous = NORMAL`); err != nil {
+			return err
+		}
+		c.writing = true
+	}
+	tx, err := c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	defer tx.End(&err)
+	return do()
+}
+
+// Read runs statements that all see the same state of the file.
+func (c *Conn) Read(do func() error) (err error) {
+	if err := c.Run(`BEGIN`); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Run(`ROLLBACK`)) }()
+	return do()
+}
+
+func bind(stmt *sqlite3.Stmt, args []any) error {
+	for i, arg := range args {
+		var err error
+		switch v := arg.(type) {
+		case nil:
+			err = stmt.BindNull(i + 1)
+		case []byte:
+			err = stmt.BindBlob(i+1, v)
+		case string:
+			err = stmt.BindText(i+1, v)
+		case bool:
+			err = stmt.BindBool(i+1, v)
+		case int:
+			err = stmt.BindInt(i+1, v)
+		case int64:
+			err = stmt.BindInt64(i+1, v)
+		case float64:
+			err = stmt.BindFloat(i+1, v)
+		default:
+			err = fmt.Errorf("a value of type %T cannot be stored", arg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package sqlitefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/seal"
+)
+
+// Schema is what a program knows of a file's tables. It only ever goes forward.
+type Schema struct {
+	// Component names whose tables these are, in a file that several packages
+	// keep tables in. Empty if they are all there are.
+	Component string
+	// Version is the newest the program knows; the first is 1.
+	Version int
+	// Migrations has, for each version, the statements that lead to it from the
+	// one before, in migrations/VERSION.sql.
+	Migrations fs.FS
+	// Init is called in the transaction that makes the tables; it may be nil.
+	Init func() error
+}
+
+// ErrForeign is a database that another program made.
+var ErrForeign = errors.New("the file is a database of another program")
+
+// Migrate brings the schema of a file to the program's version. Of several
+// processes that open a new file at once, one does it.
+func (c *Conn) Migrate(s *Schema) error {
+	have, err := c.version(s)
+	if err != nil || have == s.Version {
+		return err
+	}
+	tables := int64(0)
+	if have == 0 {
+		if tables, err = c.checkEmpty(s); err != nil {
+			return err
+		}
+	}
+	if have == 0 && tables == 0 {
+		// These take effect outside a transaction only, and only once.
+		if err := c.Exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL`); err != nil {
+			return err
+		}
+	}
+	if err = c.Write(func() error { return c.migrate(s) }); err != nil || have != 0 {
+		return err
+	}
+	// The first write made the log with the umask's mode, and what is stored
+	// will be in it.
+	if err := os.Chmod(c.path+"-wal", 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (c *Conn) migrate(s *Schema) error {
+	have, err := c.version(s) // another process may have been faster
+	if err != nil || have == s.Version {
+		return err
+	}
+	for v := have + 1; v <= s.Version; v++ {
+		sql, err := fs.ReadFile(s.Migrations, "migrations/"+strconv.Itoa(v)+".sql")
+		if err != nil {
+			return err
+		}
+		if err := c.Exec(string(sql)); err != nil {
+			return err
+		}
+	}
+	if have == 0 && s.Init != nil {
+		if err := s.Init(); err != nil {
+			return err
+		}
+	}
+	return c.setVersion(s)
+}
+
+// checkEmpty fails for a database that has tables but no version of ours, and
+// gives the number of tables. The version is read after the tables: another
+// process that makes the schema commits both at once.
+func (c *Conn) checkEmpty(s *Schema) (tables int64, err error) {
+	tables, _, err = c.Sum(`SELECT 1 FROM sqlite_schema LIMIT 1`)
+	if err != nil || tables == 0 {
+		return tables, err
+	}
+	if s.Component != "" {
+		ours, err := c.hasVersions()
+		if err == nil && !ours {
+			err = ErrForeign
+		}
+		return tables, err
+	}
+	have, err := c.version(s)
+	if err == nil && have == 0 {
+		err = ErrForeign
+	}
+	return tables, err
+}
+
+// hasVersions reports whether the file has the table with the versions of its
+// components.
+func (c *Conn) hasVersions() (bool, error) {
+	n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_versions'`)
+	return n > 0, err
+}
+
+// version is the file's version of the schema; 0 if it has none yet.
+func (c *Conn) version(s *Schema) (int, error) {
+	var v int64
+	var err error
+	if s.Component == "" {
+		_, v, err = c.Sum(`PRAGMA user_version`)
+	} else {
+		ours, hasErr := c.hasVersions()
+		if hasErr != nil || !ours {
+			return 0, hasErr
+		}
+		_, v, err = c.Sum(`SELECT version FROM schema_versions WHERE component = ?`, s.Component)
+		if errors.Is(err, sqlite3.ERROR) {
+			return 0, ErrForeign // a table of that name, which is not ours
+		}
+	}
+	if err == nil && v > int64(s.Version) {
+		err = fmt.Errorf("it was written by a newer claude-force (schema %d; this one knows %d): update claude-force, or use another folder with CLAUDE_FORCE_HOME", v, s.Version)
+	}
+	return int(v), err
+}
+
+func (c *Conn) setVersion(s *Schema) error {
+	if s.Component == "" {
+		return c.Exec(`PRAGMA user_version = ` + strconv.Itoa(s.Version))
+	}
+	if err := c.Exec(`CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT`); err != nil {
+		return err
+	}
+	return c.Run(`INSERT INTO schema_versions VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`, s.Component, s.Version)
+}
+
+// SetKey notes in a new file how it is encrypted, in its table cipher. What is
+// sealed is any text.
+func (c *Conn) SetKey(box *seal.Box, text string) error {
+	return c.Run(`INSERT INTO cipher VALUES (1, ?)`, box.Verifier(text))
+}
+
+// CheckKey compares the file's encryption with that asked for, and gives its
+// verifier, which is nil without encryption. Nothing is changed when it fails.
+func (c *Conn) CheckKey(box *seal.Box) (verifier []byte, err error) {
+	rows := 0
+	err = c.Query(`SELECT verifier FROM cipher`, func(row *sqlite3.Stmt) error {
+		rows++
+		verifier = row.ColumnBlob(0, nil)
+		return nil
+	})
+	switch {
+	case errors.Is(err, sqlite3.ERROR) || err == nil && rows == 0:
+		return nil, ErrForeign // it has our version by chance, and no such table
+	case err != nil:
+		return nil, err
+	}
+	return verifier, box.Check(verifier)
+}
