@@ -39,6 +39,7 @@ func ParseWorkflow(dir, name string, data []byte, env ...string) (*workflow.Work
 	return workflow.Parse(name, data, workflow.Options{
 		AllowEnv:   env,
 		CheckAgent: func(name string) error { return CheckAgent(dir, name) },
+		Load:       os.ReadFile,
 	})
 }
 

@@ -31,7 +31,7 @@ func (s shifts) source(text string, char int) int {
 
 // undash rewrites names with dashes to a form the language knows, steps.a-b to
 // steps["a-b"], leaving strings, comments and subtractions alone.
-func (c *scope) undash(source string) (string, shifts) {
+func (c view) undash(source string) (string, shifts) {
 	if !strings.Contains(source, "-") {
 		return source, nil
 	}
@@ -57,7 +57,12 @@ func (c *scope) undash(source string) (string, shifts) {
 		member := isMember(source[:i])
 		b.WriteString(root)
 		i += n
-		if member || root != "steps" && root != "params" {
+		if n := previousLen(source[i:]); root == "loop" && !member && n > 0 {
+			b.WriteString(source[i : i+n])
+			i += n
+			root = previous
+		}
+		if member || root != "steps" && root != "params" && root != previous {
 			continue
 		}
 		dot := skipBlanks(source, i)
@@ -85,6 +90,22 @@ func (c *scope) undash(source string) (string, shifts) {
 	return b.String(), moved
 }
 
+// previousLen returns the length of the ".previous" at the start of s, or 0.
+func previousLen(s string) int {
+	i := skipBlanks(s, 0)
+	if i < len(s) && s[i] == '?' {
+		i++
+	}
+	if i == len(s) || s[i] != '.' {
+		return 0
+	}
+	i = skipBlanks(s, i+1)
+	if n := identLen(s[i:]); s[i:i+n] == "previous" {
+		return i + n
+	}
+	return 0
+}
+
 // isMember reports whether what follows before is a field of something.
 func isMember(before string) bool {
 	before = strings.TrimRight(before, " \t\r\n")
@@ -94,7 +115,7 @@ func isMember(before string) bool {
 // dashedName returns the name at the start of s: the longest known one that ends
 // at a dash or at the end of the word. Of an unknown name it returns what was
 // probably meant to be one.
-func (c *scope) dashedName(root, s string) string {
+func (c view) dashedName(root, s string) string {
 	n := 0
 	for n < len(s) && isIDByte(s[n], n) {
 		n++
@@ -106,7 +127,7 @@ func (c *scope) dashedName(root, s string) string {
 		}
 	}
 	rest := strings.TrimLeft(s[n:], " \t\r\n")
-	if root == "steps" && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "?.")) ||
+	if root != "params" && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "?.")) ||
 		c.suggester.nearest(word, c.names[root]) != "" {
 		return word
 	}

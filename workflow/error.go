@@ -15,6 +15,7 @@ var (
 	ErrTooLarge          = errors.New("the file is too large")
 	ErrCycle             = errors.New("dependency cycle")
 	ErrUnknownAgent      = errors.New("unknown agent")
+	ErrUnknownWorkflow   = errors.New("unknown workflow")
 	ErrUnknownDependency = errors.New("unknown dependency")
 	ErrDuplicateID       = errors.New("duplicate step id")
 	ErrExpression        = errors.New("bad expression")

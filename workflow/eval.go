@@ -16,6 +16,7 @@ func (e *expression) eval(env Env) (any, error) {
 		return e.refs[0].value(env)
 	}
 	params, steps, vars := map[string]any{}, map[string]any{}, map[string]any{}
+	loop, before := map[string]any{}, map[string]any{}
 	for _, r := range e.refs {
 		v, err := r.value(env)
 		if err != nil {
@@ -25,14 +26,19 @@ func (e *expression) eval(env Env) (any, error) {
 		case "params":
 			params[r.name] = asDeclared(e.params[r.name], v)
 		case "steps":
-			s := env.Steps[r.name]
-			steps[r.name] = map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON}
+			steps[r.name] = env.Steps[r.name].fields()
+		case "loop":
+			loop[r.name] = v
+		case previous:
+			before[r.name] = env.Loop.Previous[r.name].fields()
 		case "env":
 			vars[r.name] = v
 		}
 	}
 	budget := evalBudget
-	v, err := vm.Run(e.program, map[string]any{"params": params, "steps": steps, "env": vars, "run": env.Run, budgetName: &budget})
+	loop["previous"] = before
+	v, err := vm.Run(e.program, map[string]any{"params": params, "steps": steps, "env": vars, "run": env.Run,
+		"item": env.Item, "loop": loop, budgetName: &budget})
 	if err == nil {
 		return v, nil
 	}
@@ -41,6 +47,10 @@ func (e *expression) eval(env Env) (any, error) {
 		return nil, errors.New(cut160(cause.Message))
 	}
 	return nil, errors.New(cut160(err.Error()))
+}
+
+func (s StepResult) fields() map[string]any {
+	return map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON}
 }
 
 func cut160(s string) string {
@@ -64,8 +74,20 @@ func (r ref) value(env Env) (any, error) {
 		return nil, fmt.Errorf("run.%s is not known", r.name)
 	case "env":
 		return env.Env[r.name], nil
+	case "item":
+		return env.Item, nil
+	case "loop", previous:
+		if env.Loop == nil {
+			return nil, errors.New("there is no loop here")
+		}
+		if r.root == "loop" {
+			return env.Loop.Index, nil
+		}
 	}
 	s, ok := env.Steps[r.name]
+	if r.root == previous { // what has no result yet is empty
+		s, ok = env.Loop.Previous[r.name], true
+	}
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("step %s has no result yet", quote(r.name))
@@ -95,6 +117,9 @@ func asDeclared(typ string, v any) any {
 // whyNil explains a missing value.
 func (e *expression) whyNil() string {
 	for _, r := range e.refs {
+		if r.root == previous && r.field == "json" {
+			return fmt.Sprintf("there is no such value; in the first iteration there is none of step %s before it, so give another with ??", quote(r.name))
+		}
 		if r.root == "steps" && r.field == "json" {
 			return fmt.Sprintf("there is no such value; the output of step %s may not be the JSON that was expected", quote(r.name))
 		}

@@ -3,6 +3,7 @@ package workflow
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ type expression struct {
 	refs    []ref
 	path    bool // the whole expression is refs[0]: no program is needed
 	program *vm.Program
+	typ     string            // as the type of a parameter; empty when it cannot be known
 	params  map[string]string // type by name, of the params in refs
 	errs    []exprError
 }
@@ -34,7 +36,8 @@ type expression struct {
 // ref is a name an expression uses: params.name, steps.name.field, and so on.
 type ref struct {
 	root, name, field string
-	at                int // byte offset of name in the expression
+	at                int  // byte offset of name in the expression
+	foreign           bool // a step of another file: that of the body whose result is looked at
 }
 
 // exprError is a mistake at a byte offset of an expression.
@@ -43,27 +46,15 @@ type exprError struct {
 	message, hint string
 }
 
-// scope is what the names in expressions can mean. It compiles each distinct
-// expression once.
-type scope struct {
-	params    map[string]string   // type by name
-	steps     map[string]struct{} // ids
-	env       map[string]struct{} // allowed variables
-	names     map[string][]string // by root, for suggestions
-	suggester *suggester
-
-	sandbox *sandbox
-	done    map[string]*expression
-}
-
 var stepFields = []string{"output", "json", "status"}
 
-func (c *scope) compile(source string) *expression {
-	if e, ok := c.done[source]; ok {
+func (c view) compile(source string) *expression {
+	key := compiled{c, source}
+	if e, ok := c.done[key]; ok {
 		return e
 	}
 	e := &expression{source: source}
-	c.done[source] = e
+	c.done[key] = e
 	switch {
 	case strings.TrimSpace(source) == "":
 		e.fail(0, "the expression is empty", "")
@@ -80,42 +71,46 @@ func (e *expression) fail(at int, message, hint string) {
 	e.errs = append(e.errs, exprError{at, message, hint})
 }
 
-// known reports whether root.name exists.
-func (c *scope) known(root, name string) bool {
-	ok := false
-	switch root {
-	case "params":
-		_, ok = c.params[name]
-	case "steps":
-		_, ok = c.steps[name]
-	case "env":
-		_, ok = c.env[name]
-	case "run":
-		ok = name == "id"
-	}
-	return ok
-}
-
 // asPath recognises the expressions that are nothing but a known name. Most
 // are, and they cost neither a compilation nor a virtual machine.
-func (c *scope) asPath(e *expression) bool {
+func (c view) asPath(e *expression) bool {
 	text := strings.TrimSpace(e.source)
+	start := strings.Index(e.source, text)
+	if text == "item" && c.item {
+		e.refs, e.path = []ref{{root: "item", at: start}}, true
+		return true
+	}
 	root, name, _ := strings.Cut(text, ".")
-	r := ref{root: root, name: name, at: strings.Index(e.source, text) + len(root) + 1}
-	if root == "steps" {
+	if rest, ok := strings.CutPrefix(text, previous+"."); ok {
+		root, name = previous, rest
+	}
+	r := ref{root: root, name: name, at: start + len(root) + 1}
+	if root == "steps" || root == previous {
 		r.name, r.field, _ = strings.Cut(name, ".")
 		if !slices.Contains(stepFields, r.field) {
 			return false
 		}
 	}
-	if !c.known(r.root, r.name) {
+	if !c.known(r.root, r.name) || rootOfPath(r) {
 		return false
 	}
+	r.foreign = root == "steps" && c.foreign(r.name)
 	e.refs, e.path = []ref{r}, true
+	switch {
+	case root == "params":
+		e.typ = c.params[r.name]
+	case root == "loop":
+		e.typ = "integer"
+	case r.field != "json":
+		e.typ = "string"
+	}
 	return true
 }
 
-func (c *scope) compileProgram(e *expression) {
+// rootOfPath reports whether r is the beginning of a longer path.
+func rootOfPath(r ref) bool { return r.root == "loop" && r.name == "previous" }
+
+func (c view) compileProgram(e *expression) {
 	text, shifts := c.undash(e.source)
 	config := c.sandbox.config()
 	tree, err := parser.ParseWithConfig(text, config)
@@ -130,10 +125,12 @@ func (c *scope) compileProgram(e *expression) {
 		return
 	}
 	config.WithEnv(c.environment(e))
-	if _, err := checker.Check(tree, config); err != nil {
+	typ, err := checker.Check(tree, config)
+	if err != nil {
 		e.failAt(err, text, shifts)
 		return
 	}
+	e.typ = typeName(typ)
 	meter := metering{}
 	ast.Walk(&tree.Node, meter)
 	if _, err := checker.Check(tree, config); err != nil {
@@ -157,8 +154,8 @@ func (e *expression) failAt(err error, text string, shifts shifts) {
 
 // environment is the type of what e sees: only the names it uses, so that
 // checking one expression costs the same in a file of any size.
-func (c *scope) environment(e *expression) types.Map {
-	params, steps, env := types.Map{}, types.Map{}, types.Map{}
+func (c view) environment(e *expression) types.Map {
+	params, steps, env, before := types.Map{}, types.Map{}, types.Map{}, types.Map{}
 	for _, r := range e.refs {
 		switch r.root {
 		case "params":
@@ -168,12 +165,40 @@ func (c *scope) environment(e *expression) types.Map {
 			e.params[r.name] = c.params[r.name]
 			params[r.name] = exprType(c.params[r.name])
 		case "steps":
-			steps[r.name] = types.Map{"output": types.String, "status": types.String, "json": types.Any}
+			steps[r.name] = resultType
+		case previous:
+			before[r.name] = resultType
 		case "env":
 			env[r.name] = types.String
 		}
 	}
-	return types.Map{"params": params, "steps": steps, "env": env, "run": types.Map{"id": types.String}, budgetName: types.Any}
+	return types.Map{"params": params, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
+		"loop": types.Map{"index": types.Int, "previous": before}, budgetName: types.Any}
+}
+
+var resultType = types.Map{"output": types.String, "status": types.String, "json": types.Any}
+
+// typeName is the type of a parameter that would hold a value of type t, or
+// empty when that is open.
+func typeName(t reflect.Type) string {
+	if t == nil {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Int:
+		return "integer"
+	case reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		return "array"
+	case reflect.Map:
+		return "object"
+	}
+	return ""
 }
 
 func exprType(name string) types.Type {

@@ -34,9 +34,14 @@ func render(v any) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// jsonable replaces the maps that groupBy makes, which encoding/json refuses.
+// jsonable replaces the maps that groupBy makes, which encoding/json refuses,
+// and lists of one type.
 func jsonable(v any) any {
 	switch v := v.(type) {
+	case []int:
+		return anyList(v)
+	case []string:
+		return anyList(v)
 	case map[any][]any:
 		out := make(map[string]any, len(v))
 		for k, group := range v {
@@ -58,6 +63,16 @@ func jsonable(v any) any {
 	}
 	return v
 }
+
+func anyList[E any](list []E) []any {
+	out := make([]any, len(list))
+	for i, e := range list {
+		out[i] = e
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // exceeds reports whether the JSON of v is longer than about limit bytes,
 // without making it: values may refer to one text many times.

@@ -26,9 +26,9 @@ func (f *nameFinder) Visit(node *ast.Node) {
 	case *ast.IdentifierNode:
 		f.idents = append(f.idents, n)
 	case *ast.MemberNode:
-		if root, ok := n.Node.(*ast.IdentifierNode); ok && isRoot(root.Value) {
+		if rootOf(n.Node) != "" {
 			if _, ok := n.Property.(*ast.StringNode); ok {
-				f.handled[root] = true
+				f.handled[n.Node] = true
 				f.members = append(f.members, n)
 			}
 		}
@@ -50,24 +50,50 @@ func (f *nameFinder) Visit(node *ast.Node) {
 	}
 }
 
-func isRoot(name string) bool {
-	return name == "params" || name == "steps" || name == "run" || name == "env"
+// previous is the root of loop.previous.STEP, as if it were one name.
+const previous = "loop.previous"
+
+var roots = []string{"params", "steps", "run", "env", "item", "loop"}
+
+func isRoot(name string) bool { return slices.Contains(roots, name) }
+
+// rootOf returns the root that a node is, or "".
+func rootOf(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.IdentifierNode:
+		if isRoot(n.Value) && n.Value != "item" {
+			return n.Value
+		}
+	case *ast.MemberNode:
+		if name, ok := n.Property.(*ast.StringNode); ok && rootOf(n.Node) == "loop" && name.Value == "previous" {
+			return previous
+		}
+	}
+	return ""
 }
 
-var roots = []string{"params", "steps", "run", "env"}
-
 // checkNames turns what f found into references and errors.
-func (c *scope) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
+func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 	for _, n := range f.members {
-		root, name := n.Node.(*ast.IdentifierNode).Value, n.Property.(*ast.StringNode).Value
+		root, name := rootOf(n.Node), n.Property.(*ast.StringNode).Value
 		r := ref{root: root, name: name, field: f.fields[n], at: at(n.Property)}
+		if rootOf(n) == previous {
+			if !f.handled[n] {
+				e.fail(r.at, "loop.previous must be followed by a step", "such as loop.previous.draft.output")
+			}
+			continue
+		}
+		if (root == "loop" || root == previous) && c.loop == nil {
+			e.fail(at(n), "loop is only known in a step with loop, and in the steps of it", "")
+			continue
+		}
 		if !c.known(root, name) {
 			e.fail(r.at, "unknown "+nounOf[root]+" "+quote(name), c.suggest(root, name))
 			continue
 		}
-		if root == "steps" && !slices.Contains(stepFields, r.field) {
+		if (root == "steps" || root == previous) && !slices.Contains(stepFields, r.field) {
 			if r.field == "" {
-				e.fail(r.at, fmt.Sprintf("steps.%s is not a value", name), "use its .output, .json or .status")
+				e.fail(r.at, fmt.Sprintf("%s.%s is not a value", root, name), "use its .output, .json or .status")
 				continue
 			}
 			hint := c.suggester.didYouMean(r.field, stepFields)
@@ -77,19 +103,22 @@ func (c *scope) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) 
 			e.fail(at(fieldNode(f, n)), fmt.Sprintf("unknown field %s of step %s", quote(r.field), name), hint)
 			continue
 		}
+		r.foreign = root == "steps" && c.foreign(name)
 		e.refs = append(e.refs, r)
 	}
 	for _, n := range f.idents {
 		switch {
 		case f.handled[n] || slices.Contains(f.locals, n.Value):
+		case n.Value == "item" && c.item:
+			e.refs = append(e.refs, ref{root: "item", at: at(n)})
+		case n.Value == "item":
+			e.fail(at(n), "item is only known in a step with foreach, and in the steps of it", "")
 		case isRoot(n.Value):
 			e.fail(at(n), fmt.Sprintf("%s must be followed by a name", n.Value), "such as "+exampleOf[n.Value])
-		case n.Value == "item":
-			e.fail(at(n), "item is not supported by this version", "")
 		default:
 			hint := c.suggester.didYouMean(n.Value, roots)
 			if hint == "" {
-				hint = "an expression sees params, steps, run and env; texts need quotes"
+				hint = "an expression sees " + c.visible() + "; texts need quotes"
 			}
 			e.fail(at(n), "unknown name "+quote(n.Value), hint)
 		}
@@ -115,15 +144,32 @@ func (c *scope) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) 
 }
 
 var (
-	nounOf    = map[string]string{"params": "parameter", "steps": "step", "env": "environment variable", "run": "field of run"}
-	exampleOf = map[string]string{"params": "params.path", "steps": "steps.lint.output", "env": "env.USER", "run": "run.id"}
+	nounOf    = map[string]string{"params": "parameter", "steps": "step", "env": "environment variable", "run": "field of run", "loop": "field of loop", previous: "step"}
+	exampleOf = map[string]string{"params": "params.path", "steps": "steps.lint.output", "env": "env.USER", "run": "run.id", "loop": "loop.index"}
 )
 
-func (c *scope) suggest(root, name string) string {
-	if hint := c.suggester.didYouMean(name, c.names[root]); hint != "" {
+// visible names what an expression sees.
+func (c view) visible() string {
+	switch {
+	case c.item && c.loop != nil:
+		return "params, steps, run, env, item and loop"
+	case c.item:
+		return "params, steps, run, env and item"
+	case c.loop != nil:
+		return "params, steps, run, env and loop"
+	}
+	return "params, steps, run and env"
+}
+
+func (c view) suggest(root, name string) string {
+	if hint := c.suggester.didYouMean(name, c.namesOf(root)); hint != "" {
 		return hint
 	}
 	switch {
+	case root == "loop":
+		return "loop has index and previous"
+	case root == previous:
+		return "known are " + list(c.namesOf(root))
 	case root == "run":
 		return "run has only id"
 	case root == "env":

@@ -144,7 +144,7 @@ func (p *reader) value(n *yaml.Node) (any, bool) {
 		p.fail(n, nil, "", "%s is not a number that can be used here", quote(n.Value))
 		return nil, false
 	}
-	p.fail(n, nil, "", "a default cannot be %s", kindOf(n))
+	p.fail(n, nil, "", "%s cannot be used here", kindOf(n))
 	return nil, false
 }
 

@@ -249,7 +249,7 @@ func TestErrorsMatch(t *testing.T) {
 steps:
   - {id: a, agent: ghost, task: "${{ nope }}", dependencies: [b, zzz]}
   - {id: b, agent: x, task: t, dependencies: [a]}
-  - {id: b, agent: x, task: t, when: x}
+  - {id: b, agent: x, task: t, latency: batch}
 `), testOptions)
 	for _, want := range []error{workflow.ErrCycle, workflow.ErrUnknownAgent, workflow.ErrUnknownDependency,
 		workflow.ErrDuplicateID, workflow.ErrExpression, workflow.ErrNotSupported} {

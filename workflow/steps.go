@@ -3,7 +3,6 @@ package workflow
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -11,47 +10,34 @@ import (
 // draft is a step while its file is being read.
 type draft struct {
 	*Step
-	node   *yaml.Node
-	fields fields
-	twin   bool // its id belongs to an earlier step
+	node    *yaml.Node
+	fields  fields
+	twin    bool            // its id belongs to an earlier step
+	level   *level          // the list it stands in
+	body    *level          // steps of its own, or nil
+	waitsOn map[string]bool // what Dependencies holds
 }
 
-// steps reads the steps: first all ids, since expressions and dependencies may
-// point forward, then everything else.
-func (p *reader) steps(w *Workflow, root, n *yaml.Node) {
+// drafts reads the ids of a list of steps and of the lists within them, since
+// expressions and dependencies may point forward. It returns nil when there is
+// no list.
+func (p *reader) drafts(owner *draft, around, n *yaml.Node) *level {
 	const hint = "write steps as a list of {id, agent, task}"
 	switch {
 	case n == nil:
-		p.fail(root, nil, hint, "steps is missing")
-		return
+		p.fail(around, nil, hint, "steps is missing")
+		return nil
 	case isNull(n):
 		p.fail(n, nil, hint, "steps is empty")
-		return
+		return nil
 	case n.Kind != yaml.SequenceNode:
 		p.fail(n, nil, hint, "steps must be a list, not %s", kindOf(n))
-		return
+		return nil
 	case len(n.Content) == 0:
 		p.fail(n, nil, hint, "steps is empty")
-		return
+		return nil
 	}
-	drafts, ids := p.drafts(n)
-	p.newScope(w.Params, ids)
-	w.index = make(map[string]*Step, len(drafts))
-	for i := range drafts {
-		d := &drafts[i]
-		p.step(d, w.Defaults, ids)
-		if d.ID != "" && !d.twin {
-			w.index[d.ID] = d.Step
-		}
-		w.Steps = append(w.Steps, d.Step)
-	}
-	p.cycles(drafts)
-	w.env = p.envNames()
-}
-
-func (p *reader) drafts(n *yaml.Node) ([]draft, map[string]*yaml.Node) {
-	drafts := make([]draft, 0, len(n.Content))
-	ids := make(map[string]*yaml.Node, len(n.Content))
+	l := &level{owner: owner, drafts: make([]*draft, 0, len(n.Content))}
 	for _, c := range n.Content {
 		// A step behind an alias is reported where it was written.
 		f, ok := p.fields(c, "a step", stepKeys)
@@ -59,27 +45,36 @@ func (p *reader) drafts(n *yaml.Node) ([]draft, map[string]*yaml.Node) {
 			continue
 		}
 		at := follow(c)
-		d := draft{Step: &Step{Line: at.Line, Column: at.Column}, node: at, fields: f}
-		id := f.get("id")
-		switch {
-		case id == nil || isNull(id):
-			p.fail(at, nil, "", "the step has no id")
-		default:
-			before := p.failures
-			d.ID = p.text(id, "id")
-			if p.failures == before && !validID(d.ID) {
-				p.fail(id, nil, "use letters, digits, - and _, and begin with a letter", "bad step id %s", quote(d.ID))
-			}
+		d := &draft{Step: &Step{Line: at.Line, Column: at.Column}, node: at, fields: f, level: l}
+		p.identify(d)
+		l.drafts = append(l.drafts, d)
+		if inner := f.given("steps"); inner != nil {
+			d.body = p.drafts(d, at, inner)
 		}
-		if first, ok := ids[d.ID]; d.ID != "" && ok {
-			d.twin = true
-			p.fail(id, ErrDuplicateID, "", "step id %s is taken by the step in line %d", quote(d.ID), first.Line)
-		} else if d.ID != "" {
-			ids[d.ID] = id
-		}
-		drafts = append(drafts, d)
 	}
-	return drafts, ids
+	return l
+}
+
+func (p *reader) identify(d *draft) {
+	id := d.fields.given("id")
+	if id == nil {
+		p.fail(d.node, nil, "", "the step has no id")
+		return
+	}
+	before := p.failures
+	d.ID = p.text(id, "id")
+	if p.failures == before && !validID(d.ID) {
+		p.fail(id, nil, "use letters, digits, - and _, and begin with a letter", "bad step id %s", quote(d.ID))
+	}
+	if d.ID == "" {
+		return
+	}
+	if first, ok := p.ids[d.ID]; ok {
+		d.twin = true
+		p.fail(id, ErrDuplicateID, "", "step id %s is taken by the step in line %d", quote(d.ID), first.Line)
+		return
+	}
+	p.ids[d.ID] = id
 }
 
 func validID(s string) bool {
@@ -91,94 +86,103 @@ func validID(s string) bool {
 	return s != ""
 }
 
-func (p *reader) newScope(params []Param, ids map[string]*yaml.Node) {
-	s := &scope{
-		params:    make(map[string]string, len(params)),
-		steps:     make(map[string]struct{}, len(ids)),
-		env:       map[string]struct{}{},
-		names:     map[string][]string{},
-		suggester: &p.suggester,
-		sandbox:   newSandbox(),
-		done:      map[string]*expression{},
+// steps reads the steps of the view's level into w.
+func (p *reader) steps(w *Workflow, v view, defaults Defaults) {
+	drafts := v.level.drafts
+	w.index = make(map[string]*Step, len(drafts))
+	for _, d := range drafts {
+		p.step(d, v, defaults)
+		if d.ID != "" && !d.twin {
+			w.index[d.ID] = d.Step
+		}
+		w.Steps = append(w.Steps, d.Step)
 	}
-	for _, param := range params {
-		s.params[param.Name] = param.Type
-		s.names["params"] = append(s.names["params"], param.Name)
+	p.fallbacks(v.level)
+	for _, d := range drafts {
+		p.join(d)
 	}
-	for id := range ids {
-		s.steps[id] = struct{}{}
-		s.names["steps"] = append(s.names["steps"], id)
-	}
-	for _, name := range append([]string{"CI", "USER"}, p.opts.AllowEnv...) {
-		s.env[name] = struct{}{}
-		s.names["env"] = append(s.names["env"], name)
-	}
-	s.names["run"] = []string{"id"}
-	for _, names := range s.names {
-		slices.Sort(names)
-	}
-	p.scope = s
+	p.cycles(drafts)
 }
 
-// step reads all of a step but its id.
-func (p *reader) step(d *draft, defaults Defaults, ids map[string]*yaml.Node) {
-	// A step of a kind that is not supported yet may well have no agent.
-	other := slices.Contains(d.fields.later, "workflow") || slices.Contains(d.fields.later, "approval")
-	of := "the step"
-	if d.ID != "" {
-		of = "step " + quote(d.ID)
+// of names a step in a message.
+func (d *draft) of() string {
+	if d.ID == "" {
+		return "the step"
 	}
-	if n := d.fields.get("agent"); n != nil && !isNull(n) {
-		if d.Agent = p.plain(n, "agent"); d.Agent != "" {
-			p.checkAgent(n, d.Agent)
-		}
-	} else if !other {
-		p.fail(d.node, nil, "", "%s has no agent", of)
-	}
-	own := p.settings(d.fields, defaults)
-	d.Model, d.Timeout, d.Retry, d.MaxTokens = own.Model, own.Timeout, own.Retry, own.MaxTokens
+	return "step " + quote(d.ID)
+}
 
-	p.dependencies(d, ids)
-	switch n := d.fields.get("task"); {
-	case n == nil || isNull(n):
-		if !other {
-			p.fail(d.node, nil, "", "%s has no task", of)
-		}
-	default:
-		d.Task = p.template(d, n, "task")
+// step reads all of a step but its id. What decides whether and how often it
+// runs is seen from v; what it does is seen from within its foreach or loop.
+func (p *reader) step(d *draft, v view, defaults Defaults) {
+	p.dependencies(d)
+	kind := p.kind(d)
+	p.settingsOf(d, kind, defaults)
+	if n := d.fields.given("when"); n != nil {
+		d.When = p.condition(d, v, n, "when")
 	}
-	switch n := d.fields.get("files"); {
-	case n == nil || isNull(n):
-	case n.Kind != yaml.SequenceNode:
-		p.fail(n, nil, "write files: [...]", "files must be a list of texts, not %s", kindOf(n))
-	default:
-		for _, c := range n.Content {
-			if t := p.template(d, follow(c), "an entry of files"); t != nil {
-				d.Files = append(d.Files, t)
-			}
+	p.onFailure(d)
+	p.foreach(d, v)
+	inner := v
+	inner.item = v.item || d.Foreach != nil
+	if d.fields.given("loop") != nil {
+		inner.loop = d
+	}
+	switch kind {
+	case kindAgent:
+		p.agentStep(d, inner)
+	case kindApproval:
+		p.approval(d, inner)
+	case kindWorkflow:
+		p.workflowStep(d, inner)
+	case kindSteps:
+		p.group(d, inner, defaults)
+	}
+	p.loop(d, inner)
+}
+
+func (p *reader) agentStep(d *draft, v view) {
+	if n := d.fields.given("agent"); n == nil {
+		p.fail(d.node, nil, "", "%s has no agent", d.of())
+	} else if d.Agent = p.plain(n, "agent"); d.Agent != "" {
+		p.checkAgent(n, d.Agent)
+	}
+	if n := d.fields.given("task"); n == nil {
+		p.fail(d.node, nil, "", "%s has no task", d.of())
+	} else {
+		d.Task = p.template(d, v, n, "task")
+	}
+	if n := d.fields.given("files"); n != nil {
+		if n.Kind != yaml.SequenceNode {
+			p.fail(n, nil, "write files: [...]", "files must be a list of texts, not %s", kindOf(n))
+		} else {
+			d.Files = p.templates(d, v, n, "an entry of files")
 		}
 	}
-	p.imply(d)
+	if n := d.fields.given("schema"); n != nil {
+		d.Schema = p.outputSchema(n)
+	}
 }
 
 func (p *reader) checkAgent(n *yaml.Node, name string) {
-	if p.opts.CheckAgent == nil {
+	l := p.library
+	if l.opts.CheckAgent == nil {
 		return
 	}
-	err, ok := p.agents[name]
+	err, ok := l.agents[name]
 	if !ok {
-		err = p.opts.CheckAgent(name)
-		p.agents[name] = err
+		err = l.opts.CheckAgent(name)
+		l.agents[name] = err
 	}
 	if err != nil {
 		p.fail(n, fmt.Errorf("%w: %w", ErrUnknownAgent, err), "", "%s", err)
 	}
 }
 
-func (p *reader) dependencies(d *draft, ids map[string]*yaml.Node) {
-	n := d.fields.get("dependencies")
+func (p *reader) dependencies(d *draft) {
+	n := d.fields.given("dependencies")
 	switch {
-	case n == nil || isNull(n):
+	case n == nil:
 		return
 	case n.Kind != yaml.SequenceNode:
 		p.fail(n, nil, "write dependencies: [...]", "dependencies must be a list of step ids, not %s", kindOf(n))
@@ -189,98 +193,87 @@ func (p *reader) dependencies(d *draft, ids map[string]*yaml.Node) {
 		c = follow(c)
 		before := p.failures
 		id := p.text(c, "a dependency")
+		home := p.scope.home[id]
 		switch {
 		case p.failures > before || seen[id]:
 			continue
 		case id == d.ID && id != "":
 			p.fail(c, ErrCycle, "", "step %s depends on itself", quote(id))
-		case ids[id] == nil || id == "":
+		case home == nil:
 			p.fail(c, ErrUnknownDependency, p.suggester.didYouMean(id, p.scope.names["steps"]), "unknown dependency %s", quote(id))
+		case home != d.level:
+			p.elsewhere(d, c, id, home)
 		default:
-			d.Dependencies = append(d.Dependencies, id)
+			d.wait(id)
 		}
 		seen[id] = true
 	}
 }
 
-// imply adds the steps whose results d uses to its dependencies.
-func (p *reader) imply(d *draft) {
-	seen := make(map[string]bool, len(d.Dependencies))
-	for _, id := range d.Dependencies {
-		seen[id] = true
+// elsewhere reports a dependency on a step of another list.
+func (p *reader) elsewhere(d *draft, n *yaml.Node, id string, home *level) {
+	if home.owner != nil && !(view{scope: p.scope, level: d.level}).sees(home) {
+		p.fail(n, ErrUnknownDependency, "depend on "+quote(home.owner.ID), "dependency %s is within step %s", quote(id), quote(home.owner.ID))
+		return
 	}
-	for _, t := range append([]*Template{d.Task}, d.Files...) {
-		for r := range t.refs {
-			if r.root == "steps" && r.name != d.ID && !seen[r.name] {
-				seen[r.name] = true
-				d.Dependencies = append(d.Dependencies, r.name)
-			}
-		}
+	owner := d.level.owner
+	p.fail(n, ErrUnknownDependency, "let "+owner.of()+" depend on it; expressions within may use its result",
+		"dependency %s is outside of the steps of %s", quote(id), owner.of())
+}
+
+// wait adds a dependency.
+func (d *draft) wait(id string) {
+	if d.waitsOn == nil {
+		d.waitsOn = map[string]bool{}
+	}
+	if !d.waitsOn[id] {
+		d.waitsOn[id] = true
+		d.Dependencies = append(d.Dependencies, id)
 	}
 }
 
-// template reads a text with expressions and reports what is wrong with them.
-// It returns nil when n is not a text.
-func (p *reader) template(d *draft, n *yaml.Node, what string) *Template {
-	before := p.failures
-	source := p.text(n, what)
-	if p.failures > before {
-		return nil
-	}
-	if strings.TrimSpace(source) == "" {
-		p.fail(n, nil, "", "%s is empty", what)
-		return nil
-	}
-	parts, unclosed := cut(source)
-	t := &Template{source: source, parts: parts}
-	fail := func(at int, err error, message, hint string) {
-		line, column := p.src.inside(n, at)
-		p.add(&Error{Line: line, Column: column, Message: message, Hint: hint, Err: err})
-	}
-	if unclosed >= 0 {
-		fail(unclosed, ErrExpression, "${{ is never closed", "end the expression with }}, or write $${{ for the characters themselves")
-	}
-	exprs := 0
-	for i := range parts {
-		part := &parts[i]
-		if part.expr == nil {
+// fallbacks checks which steps stand in for which. Nobody may wait for a
+// fallback: it may never run, and its result is that of the step it stands for.
+func (p *reader) fallbacks(l *level) {
+	instead := map[string]string{}
+	for _, d := range l.drafts {
+		if d.Fallback == "" {
 			continue
 		}
-		if exprs++; exprs > maxExprsPerText {
-			fail(part.at, ErrExpression, fmt.Sprintf("%s has more than %d expressions", what, maxExprsPerText), "")
-			return t
+		n := d.fields.get("on_failure")
+		home := p.scope.home[d.Fallback]
+		switch {
+		case d.Fallback == d.ID:
+			p.fail(n, ErrCycle, "", "step %s is its own fallback", quote(d.ID))
+			d.Fallback = ""
+		case home == nil:
+			p.fail(n, ErrUnknownDependency, p.suggester.didYouMean(d.Fallback, p.scope.names["steps"]), "unknown fallback %s", quote(d.Fallback))
+			d.Fallback = ""
+		case home != l:
+			p.fail(n, ErrUnknownDependency, "", "fallback %s does not stand beside step %s", quote(d.Fallback), quote(d.ID))
+			d.Fallback = ""
+		case instead[d.Fallback] == "":
+			instead[d.Fallback] = d.ID
 		}
-		part.expr = p.scope.compile(part.expr.source)
-		for _, e := range part.expr.errs {
-			if strings.HasPrefix(e.message, "item ") && slices.Contains(d.fields.later, "foreach") {
-				continue // said once, at foreach
-			}
-			at := e.at
-			if at == 0 { // begin at the first character that is not blank
-				at = skipBlanks(part.expr.source, 0)
-			}
-			fail(part.at+at, ErrExpression, e.message, e.hint)
-		}
-		for _, r := range part.expr.refs {
-			if r.root == "steps" && r.name == d.ID {
-				fail(part.at+r.at, ErrCycle, fmt.Sprintf("step %s uses its own result", quote(d.ID)), "")
-				break
+	}
+	if len(instead) == 0 {
+		return
+	}
+	for _, d := range l.drafts {
+		for _, id := range d.Dependencies {
+			if of := instead[id]; of != "" && of != d.ID {
+				p.fail(d.dependencyNode(id), nil, "depend on "+quote(of)+", whose result it becomes", "%s depends on %s, which is only a fallback", d.of(), quote(id))
 			}
 		}
 	}
-	return t
 }
 
-// envNames lists the variables used in any expression, sorted.
-func (p *reader) envNames() []string {
-	var names []string
-	for _, e := range p.scope.done {
-		for _, r := range e.refs {
-			if r.root == "env" {
-				names = append(names, r.name)
-			}
+// dependencyNode is where a dependency is listed, or else the step.
+func (d *draft) dependencyNode(id string) *yaml.Node {
+	if n := d.fields.given("dependencies"); n != nil {
+		if i := slices.IndexFunc(n.Content, func(c *yaml.Node) bool { return follow(c).Value == id }); i >= 0 {
+			return follow(n.Content[i])
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return d.node
 }

@@ -68,19 +68,12 @@ func (t *Template) Source() string {
 
 // Steps lists the ids of the steps it refers to, in order of appearance,
 // without duplicates.
-func (t *Template) Steps() []string {
-	var ids []string
-	for r := range t.refs {
-		if r.root == "steps" && !slices.Contains(ids, r.name) {
-			ids = append(ids, r.name)
-		}
-	}
-	return ids
-}
+func (t *Template) Steps() []string { return stepIDs(t.refs) }
 
-func (t *Template) usesOutput(id string) bool {
-	for r := range t.refs {
-		if r.root == "steps" && r.name == id && r.field != "status" {
+// usesOutput reports whether something shows the output of a step.
+func usesOutput(refs func(func(ref) bool), id string) bool {
+	for r := range refs {
+		if r.root == "steps" && r.name == id && r.field != "status" && !r.foreign {
 			return true
 		}
 	}
@@ -169,6 +162,24 @@ func cut(source string) (parts []part, unclosed int) {
 		parts = append(parts, part{expr: &expression{source: source[begin : begin+n]}, at: begin})
 		at = begin + n + len(exprClose)
 	}
+}
+
+func hasExpression(parts []part) bool {
+	return slices.ContainsFunc(parts, func(p part) bool { return p.expr != nil })
+}
+
+// single returns the one expression that a text is, but for blanks around it.
+func single(parts []part) (part, bool) {
+	var one part
+	for _, p := range parts {
+		switch {
+		case p.expr != nil && one.expr == nil:
+			one = p
+		case p.expr != nil || strings.TrimSpace(p.text) != "":
+			return part{}, false
+		}
+	}
+	return one, one.expr != nil
 }
 
 // closing returns the offset of the }} that ends an expression, or -1. Braces of

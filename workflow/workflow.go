@@ -13,13 +13,16 @@
 //
 // # Expressions
 //
-// A task and the entries of files may hold expressions between ${{ and }}, in
-// the language of github.com/expr-lang/expr. They see
+// Texts that a run makes something of, such as a task, may hold expressions
+// between ${{ and }}, in the language of github.com/expr-lang/expr. They see
 //
 //	params.NAME                      a parameter, with the type of its default
 //	steps.ID.output|json|status      the result of a step that ran before
 //	run.id                           the id of the run
 //	env.NAME                         an environment variable on the allow list
+//	item                             within a foreach: the item
+//	loop.index                       within a loop: the iteration, from 1
+//	loop.previous.ID.output|...      within a loop: what the iteration before left
 //
 // A name may hold dashes: steps.type-check.output means that step, while
 // params.a - params.b is a subtraction. Using a step's result makes it a
@@ -37,6 +40,8 @@ package workflow
 
 import (
 	"encoding/json"
+	"iter"
+	"slices"
 	"time"
 )
 
@@ -52,6 +57,7 @@ type Workflow struct {
 	Output      *Template // what the run amounts to; nil: the outputs of its last steps
 	Source      []byte    // the file as it was read; nil for steps within a step
 
+	file  string // as it was named to Parse, or as it was loaded
 	index map[string]*Step
 	env   []string
 }
@@ -174,13 +180,48 @@ func (w *Workflow) Step(id string) *Step {
 	return nil
 }
 
-// EnvNames lists the environment variables that the workflow's expressions
-// read, sorted. Nothing else of the environment needs to be put in [Env.Env].
+// EnvNames lists the environment variables that the expressions of the workflow
+// and of the files below it read, sorted. Nothing else of the environment needs
+// to be put in [Env.Env].
 func (w *Workflow) EnvNames() []string { return w.env }
 
-// Unmentioned lists the dependencies whose output or json neither the task nor
-// the files use, in the order of Dependencies. The agent would not see them
-// unless they are added to its task.
+// All yields the workflow and every other file that its steps run, directly or
+// not, by path: itself first, then in the order they are named, each once. What
+// a run does follows from the [Workflow.Source] of all of them.
+func (w *Workflow) All() iter.Seq2[string, *Workflow] {
+	return func(yield func(string, *Workflow) bool) {
+		w.visit(map[string]bool{}, yield)
+	}
+}
+
+func (w *Workflow) visit(seen map[string]bool, yield func(string, *Workflow) bool) bool {
+	if seen[w.file] {
+		return true
+	}
+	seen[w.file] = true
+	return yield(w.file, w) && w.visitSteps(seen, yield)
+}
+
+func (w *Workflow) visitSteps(seen map[string]bool, yield func(string, *Workflow) bool) bool {
+	for _, s := range w.Steps {
+		switch {
+		case s.Body == nil:
+		case s.Workflow != "":
+			if !s.Body.visit(seen, yield) {
+				return false
+			}
+		case !s.Body.visitSteps(seen, yield):
+			return false
+		}
+	}
+	return true
+}
+
+// Unmentioned lists the dependencies whose output or json the step does not use,
+// in the order of Dependencies: not in its task, files, items, parameters,
+// message or output, nor in steps of its own. The agent would not see them
+// unless they are added to its task. What only decides whether the step runs,
+// when and until, does not count as use.
 func (s *Step) Unmentioned() []string {
 	var ids []string
 	for _, id := range s.Dependencies {
@@ -192,13 +233,25 @@ func (s *Step) Unmentioned() []string {
 }
 
 func (s *Step) mentions(id string) bool {
-	if s.Task.usesOutput(id) {
-		return true
+	texts := append([]*Template{s.Task, s.Output}, s.Files...)
+	if s.Approval != nil {
+		texts = append(texts, s.Approval.Message)
 	}
-	for _, f := range s.Files {
-		if f.usesOutput(id) {
+	if s.Foreach != nil {
+		texts = append(texts, s.Foreach.Glob...)
+		if usesOutput(s.Foreach.Items.refs, id) {
 			return true
 		}
 	}
-	return false
+	for _, t := range texts {
+		if usesOutput(t.refs, id) {
+			return true
+		}
+	}
+	for _, v := range s.With {
+		if usesOutput(v.refs, id) {
+			return true
+		}
+	}
+	return s.Body != nil && s.Workflow == "" && slices.ContainsFunc(s.Body.Steps, func(inner *Step) bool { return inner.mentions(id) })
 }

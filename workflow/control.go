@@ -1,0 +1,211 @@
+package workflow
+
+import (
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+const maxIterations = 1000
+
+// condition reads an expression that says yes or no, with or without ${{ }}.
+func (p *reader) condition(d *draft, v view, n *yaml.Node, key string) *Value {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
+		return &Value{source: n.Value, fixed: strings.EqualFold(n.Value, "true")}
+	}
+	before := p.failures
+	source := p.text(n, key)
+	if p.failures > before {
+		return nil
+	}
+	if strings.TrimSpace(source) == "" {
+		p.fail(n, nil, "", "%s is empty", key)
+		return nil
+	}
+	expr, at := source, 0
+	switch parts, unclosed := cut(source); {
+	case unclosed >= 0:
+		p.unclosed(n, unclosed)
+		return nil
+	case !hasExpression(parts):
+	default:
+		one, ok := single(parts)
+		if !ok {
+			p.fail(n, ErrExpression, "write one ${{ ... }} and nothing beside it", "%s must be one expression", key)
+			return nil
+		}
+		expr, at = one.expr.source, one.at
+	}
+	val := &Value{source: source, expr: p.expression(d, v, n, expr, at)}
+	if typ := val.typ(); typ != "" && typ != "boolean" {
+		p.fail(n, ErrExpression, "compare it with something", "%s must be true or false, not of type %s", key, typ)
+	}
+	return val
+}
+
+// onFailure reads a word, "fallback: STEP" or {fallback: STEP}.
+func (p *reader) onFailure(d *draft) {
+	n := d.fields.given("on_failure")
+	switch {
+	case n == nil:
+		return
+	case n.Kind == yaml.MappingNode:
+		f, ok := p.fields(n, "on_failure", failureKeys)
+		if !ok {
+			return
+		}
+		to := f.given("fallback")
+		if to == nil {
+			p.fail(n, nil, "write on_failure: {fallback: STEP}", "on_failure names no fallback")
+			return
+		}
+		d.Fallback = p.plain(to, "fallback")
+	default:
+		if n.Tag == "!!str" {
+			if to, ok := strings.CutPrefix(strings.TrimSpace(n.Value), "fallback:"); ok && strings.TrimSpace(to) != "" {
+				d.Fallback = strings.TrimSpace(to)
+				break
+			}
+			if strings.TrimRight(strings.TrimSpace(n.Value), ":") == "fallback" {
+				p.fail(n, nil, "write on_failure: {fallback: STEP}", "on_failure names no fallback")
+				return
+			}
+		}
+		known := []string{string(OnFailureFail), string(OnFailureContinue), string(OnFailureSkip)}
+		d.OnFailure = OnFailure(p.oneOf(n, "on_failure", known))
+	}
+	if d.Fallback != "" {
+		d.OnFailure = OnFailureFallback
+	}
+}
+
+// join reads how many dependencies a step waits for, once all are known.
+func (p *reader) join(d *draft) {
+	n := d.fields.given("join")
+	if n == nil {
+		return
+	}
+	const hint = "write all, any, or how many"
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!int":
+		before := p.failures
+		d.Join = p.count(n, "join", 1)
+		if p.failures == before && d.Join > len(d.Dependencies) {
+			p.fail(n, nil, "", "join %d is more than the step has dependencies (%d)", d.Join, len(d.Dependencies))
+		}
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "all":
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "any":
+		if d.Join = 1; len(d.Dependencies) == 0 {
+			p.fail(n, nil, "", "join needs dependencies, and %s has none", d.of())
+		}
+	case n.Kind == yaml.ScalarNode:
+		p.fail(n, nil, hint, "unknown join %s", quote(n.Value))
+	default:
+		p.fail(n, nil, hint, "join must be a word or a number, not %s", kindOf(n))
+	}
+}
+
+func (p *reader) foreach(d *draft, v view) {
+	n := d.fields.given("foreach")
+	if n == nil {
+		return
+	}
+	f := &Foreach{}
+	if m := d.fields.given("max_parallel"); m != nil {
+		f.MaxParallel = p.count(m, "max_parallel", 1)
+	}
+	d.Foreach = f
+	switch {
+	case n.Kind == yaml.MappingNode:
+		p.foreachFields(d, v, n)
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!str":
+		parts, unclosed := cut(n.Value)
+		if _, one := single(parts); one || unclosed >= 0 {
+			p.items(d, v, n)
+		} else if t := p.template(d, v, n, "foreach"); t != nil {
+			f.Glob = []*Template{t}
+		}
+	default:
+		p.items(d, v, n)
+	}
+}
+
+func (p *reader) foreachFields(d *draft, v view, n *yaml.Node) {
+	fields, ok := p.fields(n, "foreach", foreachKeys)
+	if !ok {
+		return
+	}
+	items, glob := fields.given("items"), fields.given("glob")
+	switch {
+	case items != nil && glob != nil:
+		p.fail(n, nil, "", "foreach has both items and glob")
+	case items != nil:
+		p.items(d, v, items)
+	case glob == nil:
+		p.fail(n, nil, "write foreach: {items: [...]} or foreach: {glob: ...}", "foreach has neither items nor glob")
+	case glob.Kind == yaml.SequenceNode && len(glob.Content) == 0:
+		p.fail(glob, nil, "", "glob is empty")
+	case glob.Kind == yaml.SequenceNode:
+		d.Foreach.Glob = p.templates(d, v, glob, "an entry of glob")
+	default:
+		if t := p.template(d, v, glob, "glob"); t != nil {
+			d.Foreach.Glob = []*Template{t}
+		}
+	}
+}
+
+// items reads a list, or an expression that gives one.
+func (p *reader) items(d *draft, v view, n *yaml.Node) {
+	const hint = "write a list, a pattern of files, or one ${{ expression }} that gives a list"
+	if n.Kind == yaml.ScalarNode {
+		parts, unclosed := cut(n.Value)
+		if _, one := single(parts); n.Tag != "!!str" || !one && unclosed < 0 {
+			p.fail(n, nil, hint, "foreach needs items, not %s", kindOf(n))
+			return
+		}
+	}
+	if n.Kind == yaml.MappingNode {
+		p.fail(n, nil, hint, "items must be a list, not a mapping")
+		return
+	}
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		p.fail(n, nil, "", "foreach has no items")
+		return
+	}
+	d.Foreach.Items = p.valueOf(d, v, n, "foreach")
+	if val := d.Foreach.Items; val != nil {
+		if typ := val.typ(); typ != "" && typ != "array" && typ != "string" {
+			p.fail(n, ErrExpression, "", "foreach needs a list, and the expression is of type %s", typ)
+		}
+	}
+}
+
+func (p *reader) loop(d *draft, v view) {
+	n := d.fields.given("loop")
+	if n == nil {
+		return
+	}
+	if d.fields.given("foreach") != nil {
+		p.fail(n, nil, "put one of them on a step around the other, with steps", "%s has both foreach and loop", d.of())
+	}
+	f, ok := p.fields(n, "loop", loopKeys)
+	if !ok {
+		return
+	}
+	d.Loop = &Loop{}
+	switch m := f.given("max"); {
+	case m == nil:
+		p.fail(n, nil, "a loop needs a bound, such as max: 3", "loop has no max")
+	default:
+		if d.Loop.Max = p.count(m, "max", 1); d.Loop.Max > maxIterations {
+			p.fail(m, nil, "", "max must be at most %d, not %d", maxIterations, d.Loop.Max)
+		}
+	}
+	if u := f.given("until"); u != nil {
+		v.result = d
+		if d.body != nil {
+			v.level = d.body
+		}
+		d.Loop.Until = p.condition(d, v, u, "until")
+	}
+}

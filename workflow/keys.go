@@ -1,0 +1,160 @@
+package workflow
+
+import (
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+var (
+	fileKeys     = []string{"name", "description", "params", "defaults", "max_parallel", "steps", "output", "$schema"}
+	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens"}
+	paramKeys    = []string{"default", "description", "type"}
+	retryKeys    = []string{"max", "backoff", "max_backoff"}
+	failureKeys  = []string{"fallback"}
+	foreachKeys  = []string{"items", "glob"}
+	loopKeys     = []string{"max", "until"}
+	approvalKeys = []string{"message", "timeout"}
+	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens",
+		"when", "join", "on_failure", "foreach", "max_parallel", "loop", "schema", "effects",
+		"approval", "steps", "workflow", "with", "output"}
+	laterKeys = []string{"budget", "latency"}
+	synonyms  = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
+)
+
+// fields are the entries of a mapping whose keys are known.
+type fields struct {
+	names  []string
+	values []*yaml.Node
+}
+
+// get returns the value of a key with aliases followed, or nil.
+func (f fields) get(name string) *yaml.Node {
+	if i := slices.Index(f.names, name); i >= 0 {
+		return f.values[i]
+	}
+	return nil
+}
+
+// given is get, with null taken for a key that is not there.
+func (f fields) given(name string) *yaml.Node {
+	if n := f.get(name); n != nil && !isNull(n) {
+		return n
+	}
+	return nil
+}
+
+// fields reads a mapping. The value of a key that is only misspelt is used as
+// if it were right, so that one slip is one error.
+func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool) {
+	n = follow(n)
+	var f fields
+	if n.Kind != yaml.MappingNode {
+		p.fail(n, nil, "known keys are "+strings.Join(known, ", "), "%s must be a mapping, not %s", what, kindOf(n))
+		return f, false
+	}
+	f.names, f.values = make([]string, 0, len(n.Content)/2), make([]*yaml.Node, 0, len(n.Content)/2)
+	var slips []struct {
+		name  string
+		value *yaml.Node
+	}
+	p.entries(n, func(key, value *yaml.Node) {
+		name := key.Value
+		if slices.Contains(known, name) {
+			f.names, f.values = append(f.names, name), append(f.values, value)
+			return
+		}
+		if slices.Contains(laterKeys, name) {
+			p.fail(key, ErrNotSupported, "", "%s is not supported by this version", quote(name))
+			return
+		}
+		meant := synonyms[name]
+		if !slices.Contains(known, meant) {
+			meant = p.suggester.nearest(name, known)
+		}
+		hint := "known keys are " + strings.Join(known, ", ")
+		switch {
+		case name == "<<":
+			hint = "merge keys are not supported; put what steps share under defaults"
+		case meant != "":
+			hint = "did you mean " + quote(meant) + "?"
+			slips = append(slips, struct {
+				name  string
+				value *yaml.Node
+			}{meant, value})
+		}
+		p.fail(key, nil, hint, "unknown key %s in %s", quote(name), what)
+	})
+	for _, s := range slips {
+		if f.get(s.name) == nil {
+			f.names, f.values = append(f.names, s.name), append(f.values, s.value)
+		}
+	}
+	return f, true
+}
+
+// entries calls yield for every entry of a mapping, with aliases followed,
+// except for keys that are not texts or were there before.
+func (p *reader) entries(n *yaml.Node, yield func(key, value *yaml.Node)) {
+	var seen map[string]*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := follow(n.Content[i]), follow(n.Content[i+1])
+		if key.Kind != yaml.ScalarNode {
+			p.fail(key, nil, "", "a key must be a text, not %s", kindOf(key))
+			continue
+		}
+		var first *yaml.Node
+		if len(n.Content) <= 32 {
+			for j := 0; j < i; j += 2 {
+				if k := follow(n.Content[j]); k.Kind == yaml.ScalarNode && k.Value == key.Value {
+					first = k
+					break
+				}
+			}
+		} else {
+			if seen == nil {
+				seen = make(map[string]*yaml.Node, len(n.Content)/2)
+			}
+			if first = seen[key.Value]; first == nil {
+				seen[key.Value] = key
+			}
+		}
+		if first != nil {
+			p.fail(n.Content[i], nil, "", "key %s is there twice, first in line %d", quote(key.Value), first.Line)
+			continue
+		}
+		yield(key, value)
+	}
+}
+
+func follow(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.Tag {
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "true or false"
+	case "!!null":
+		return "nothing"
+	case "!!timestamp":
+		return "a date"
+	case "!!str":
+		return "a text"
+	}
+	return "a value with the tag " + quote(n.Tag)
+}

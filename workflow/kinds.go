@@ -1,0 +1,230 @@
+package workflow
+
+import (
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// kinds of steps, by the key that makes a step one.
+const (
+	kindAgent    = "agent"
+	kindApproval = "approval"
+	kindWorkflow = "workflow"
+	kindSteps    = "steps"
+)
+
+// suits lists the kinds of steps that a key makes sense with. Keys that are not
+// here suit all.
+var suits = map[string][]string{
+	"agent":      {kindAgent},
+	"task":       {kindAgent},
+	"files":      {kindAgent},
+	"model":      {kindAgent},
+	"max_tokens": {kindAgent},
+	"schema":     {kindAgent},
+	"approval":   {kindApproval},
+	"workflow":   {kindWorkflow},
+	"with":       {kindWorkflow},
+	"steps":      {kindSteps},
+	"output":     {kindWorkflow, kindSteps},
+	"timeout":    {kindAgent, kindWorkflow, kindSteps},
+	"retries":    {kindAgent, kindWorkflow, kindSteps},
+	"effects":    {kindAgent, kindWorkflow, kindSteps},
+	"foreach":    {kindAgent, kindWorkflow, kindSteps},
+	"loop":       {kindAgent, kindWorkflow, kindSteps},
+}
+
+// kind finds out what a step does, and reports the keys that do not go with it.
+func (p *reader) kind(d *draft) string {
+	kind := kindAgent
+	for _, key := range []string{"agent", "task", kindApproval, kindWorkflow, kindSteps} {
+		if d.fields.given(key) != nil {
+			if kind = key; key == "task" {
+				kind = kindAgent
+			}
+			break
+		}
+	}
+	for i, key := range d.fields.names {
+		n := d.fields.values[i]
+		if only, ok := suits[key]; !ok || isNull(n) || slices.Contains(only, kind) {
+			continue
+		}
+		what, hint := kind, ""
+		switch {
+		case d.fields.given(key) == nil:
+			continue
+		case key == "agent" || key == "task" || key == kindApproval || key == kindWorkflow || key == kindSteps:
+			hint = "a step does one thing: agent and task, approval, workflow, or steps"
+		case key == "timeout":
+			hint = "write approval: {message: ..., timeout: ...}"
+		case kind == kindApproval && (key == "foreach" || key == "loop"):
+			hint = "put the approval under steps of a step with " + key
+		case kind == kindSteps && slices.Contains(suits[key], kindAgent):
+			hint = "give it to the steps within"
+		}
+		p.fail(n, nil, hint, "%s cannot have %s beside %s", d.of(), key, what)
+	}
+	if n := d.fields.given("max_parallel"); n != nil && d.fields.given("foreach") == nil {
+		p.fail(n, nil, "", "max_parallel of a step needs foreach")
+	}
+	return kind
+}
+
+// settingsOf reads how a step is tried. The defaults are for steps with an
+// agent; what runs several of them has limits of its own or none.
+func (p *reader) settingsOf(d *draft, kind string, defaults Defaults) {
+	if kind == kindApproval {
+		return
+	}
+	if kind != kindAgent {
+		defaults = Defaults{}
+	}
+	if n := d.fields.given("effects"); n != nil {
+		known := []string{string(EffectsNone), string(EffectsIdempotent), string(EffectsOnce)}
+		d.Effects = Effects(p.oneOf(n, "effects", known))
+	}
+	if d.Effects == EffectsOnce {
+		defaults.Retry = Retry{} // retries by default are not meant for it
+	}
+	own := p.settings(d.fields, defaults)
+	d.Model, d.Timeout, d.Retry, d.MaxTokens = own.Model, own.Timeout, own.Retry, own.MaxTokens
+	if kind != kindAgent { // an error already
+		d.Model, d.MaxTokens = "", 0
+	}
+	if d.Effects == EffectsOnce && d.Retry.Max > 0 {
+		p.fail(d.fields.get("retries"), nil, "remove one of them", "a step with effects: once cannot have retries")
+	}
+}
+
+// oneOf reads a text that must be one of a few words.
+func (p *reader) oneOf(n *yaml.Node, key string, known []string) string {
+	before := p.failures
+	word := p.plain(n, key)
+	if p.failures > before {
+		return ""
+	}
+	if !slices.Contains(known, word) {
+		hint := p.suggester.didYouMean(word, known)
+		if hint == "" {
+			hint = "known are " + list(known)
+		}
+		p.fail(n, nil, hint, "unknown %s %s", key, quote(word))
+		return ""
+	}
+	return word
+}
+
+func (p *reader) approval(d *draft, v view) {
+	n := d.fields.given("approval")
+	message := n
+	d.Approval = &Approval{}
+	if n.Kind == yaml.MappingNode {
+		f, ok := p.fields(n, "approval", approvalKeys)
+		if !ok {
+			return
+		}
+		if message = f.given("message"); message == nil {
+			p.fail(n, nil, "", "approval has no message")
+			return
+		}
+		if t := f.given("timeout"); t != nil {
+			d.Approval.Timeout = p.duration(t, "timeout")
+		}
+	}
+	d.Approval.Message = p.template(d, v, message, "message")
+}
+
+// group reads a step with steps of its own.
+func (p *reader) group(d *draft, v view, defaults Defaults) {
+	if d.body == nil { // said already
+		return
+	}
+	d.Body = &Workflow{file: p.file}
+	v.level = d.body
+	p.steps(d.Body, v, defaults)
+	if n := d.fields.given("output"); n != nil {
+		d.Output = p.template(d, v, n, "output")
+	}
+}
+
+// workflowStep reads a step that runs another file.
+func (p *reader) workflowStep(d *draft, v view) {
+	n := d.fields.given("workflow")
+	if d.Workflow = strings.TrimSpace(p.plain(n, "workflow")); d.Workflow != "" {
+		d.Body = p.subWorkflow(n, d.Workflow)
+	}
+	p.with(d, v)
+	if n := d.fields.given("output"); n != nil {
+		v.result = d
+		d.Output = p.template(d, v, n, "output")
+	}
+}
+
+// with reads the parameters of another file and checks them against it.
+func (p *reader) with(d *draft, v view) {
+	var params []Param
+	if d.Body != nil {
+		params = d.Body.Params
+	}
+	n := d.fields.given("with")
+	if n != nil && n.Kind != yaml.MappingNode {
+		p.fail(n, nil, "write with: {name: value}", "with must be a mapping from parameters to values, not %s", kindOf(n))
+		return
+	}
+	names := make([]string, len(params))
+	for i, param := range params {
+		names[i] = param.Name
+	}
+	if n != nil {
+		d.With = make(map[string]*Value, len(n.Content)/2)
+		p.entries(n, func(key, value *yaml.Node) {
+			i := slices.Index(names, key.Value)
+			if i < 0 && d.Body != nil {
+				hint := p.suggester.didYouMean(key.Value, names)
+				if hint == "" {
+					hint = "known are " + list(names)
+				}
+				p.fail(key, ErrParam, hint, "%s has no parameter %s", d.Workflow, quote(key.Value))
+			}
+			val := p.valueOf(d, v, value, "with")
+			if val == nil {
+				return
+			}
+			if i >= 0 {
+				p.checkParam(value, params[i], val)
+			}
+			d.With[key.Value] = val
+		})
+	}
+	for _, param := range params {
+		if _, ok := d.With[param.Name]; !ok && !param.HasDefault && (n == nil || !hasKey(n, param.Name)) {
+			p.fail(d.fields.get("workflow"), ErrParam, "give it with with: {"+param.Name+": ...}", "%s needs the parameter %s", d.Workflow, quote(param.Name))
+		}
+	}
+}
+
+func hasKey(n *yaml.Node, name string) bool {
+	for i := 0; i < len(n.Content); i += 2 {
+		if follow(n.Content[i]).Value == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkParam reports a value that cannot be what a parameter needs.
+func (p *reader) checkParam(n *yaml.Node, param Param, v *Value) {
+	typ := v.typ()
+	if typ == "integer" && param.Type == "number" {
+		if v.constant() {
+			v.fixed = asDeclared("number", v.fixed)
+		}
+		return
+	}
+	if typ != "" && param.Type != "any" && typ != param.Type {
+		p.fail(n, ErrParam, "", "parameter %s must be of type %s, not %s", quote(param.Name), param.Type, typ)
+	}
+}

@@ -1,0 +1,229 @@
+package workflow
+
+import (
+	"slices"
+	"strings"
+)
+
+// scope is what all expressions of a file share. Each distinct expression is
+// compiled once per place it may mean something else in.
+type scope struct {
+	params    map[string]string   // type by name
+	env       map[string]struct{} // allowed variables
+	home      map[string]*level   // where each step is
+	names     map[string][]string // by root, for suggestions
+	suggester *suggester
+
+	sandbox *sandbox
+	done    map[compiled]*expression
+}
+
+type compiled struct {
+	view
+	source string
+}
+
+// level is a list of steps: the file's, or those within a step.
+type level struct {
+	owner  *draft // the step around; nil for the file's
+	drafts []*draft
+}
+
+// view is what an expression can see from its place.
+type view struct {
+	*scope
+	level  *level // its steps and those of the levels around
+	item   bool   // within a foreach
+	loop   *draft // the nearest loop around, or nil
+	result *draft // the step whose iteration has just ended, or nil
+}
+
+func (p *reader) newScope(params []Param) {
+	s := &scope{
+		params:    make(map[string]string, len(params)),
+		env:       map[string]struct{}{},
+		home:      map[string]*level{},
+		names:     map[string][]string{},
+		suggester: &p.suggester,
+		sandbox:   newSandbox(),
+		done:      map[compiled]*expression{},
+	}
+	for _, param := range params {
+		s.params[param.Name] = param.Type
+		s.names["params"] = append(s.names["params"], param.Name)
+	}
+	for _, name := range append([]string{"CI", "USER"}, p.library.opts.AllowEnv...) {
+		s.env[name] = struct{}{}
+		s.names["env"] = append(s.names["env"], name)
+	}
+	s.names["run"] = []string{"id"}
+	s.names["loop"] = []string{"index", "previous"}
+	p.scope = s
+}
+
+// allSteps tells the scope where each step is.
+func (p *reader) allSteps(l *level) {
+	for _, d := range l.drafts {
+		if d.ID != "" && !d.twin {
+			p.scope.home[d.ID] = l
+			p.scope.names["steps"] = append(p.scope.names["steps"], d.ID)
+		}
+		if d.body != nil {
+			p.allSteps(d.body)
+		}
+	}
+	if l.owner == nil {
+		for _, names := range p.scope.names {
+			slices.Sort(names)
+		}
+	}
+}
+
+// known reports whether root.name exists.
+func (c view) known(root, name string) bool {
+	ok := false
+	switch root {
+	case "params":
+		_, ok = c.params[name]
+	case "steps":
+		ok = c.home[name] != nil || c.foreign(name)
+	case "env":
+		_, ok = c.env[name]
+	case "run":
+		ok = name == "id"
+	case "loop":
+		ok = c.loop != nil && (name == "index" || name == "previous")
+	case previous:
+		ok = c.loop != nil && c.loop.leaves(name, c.home)
+	}
+	return ok
+}
+
+// foreign reports whether the name is that of a step of another file, which
+// the expression sees since it looks at the result of that file.
+func (c view) foreign(name string) bool {
+	return c.result != nil && c.result.Body != nil && c.result.body == nil && c.result.Body.index[name] != nil
+}
+
+// leaves reports whether an iteration of d leaves a result of that name.
+func (d *draft) leaves(id string, home map[string]*level) bool {
+	switch {
+	case d.body != nil:
+		return home[id] == d.body
+	case d.Body != nil:
+		return d.Body.index[id] != nil
+	case d.fields.given("workflow") != nil: // a file that could not be read
+		return true
+	}
+	return d.ID == id
+}
+
+// namesOf are the names that may follow a root, sorted.
+func (c view) namesOf(root string) []string {
+	if root != previous || c.loop == nil {
+		return c.names[root]
+	}
+	var names []string
+	switch d := c.loop; {
+	case d.body != nil:
+		for _, inner := range d.body.drafts {
+			names = append(names, inner.ID)
+		}
+	case d.Body != nil:
+		for _, s := range d.Body.Steps {
+			names = append(names, s.ID)
+		}
+	default:
+		names = []string{d.ID}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// waiter returns the step that has to wait when d uses the result of the step
+// id: d itself, or the step around it that stands beside id. It returns nil
+// when nothing waits, with a reason when the result cannot be used at all.
+func (c view) waiter(d *draft, id string) (waiter *draft, why string) {
+	home := c.home[id]
+	at := d
+	if d != nil && c.level == d.body { // looks at the results of its own steps
+		at = nil
+	}
+	for l := c.level; ; l = at.level {
+		if l == home {
+			break
+		}
+		if at = l.owner; at == nil {
+			return nil, "step " + quote(id) + " is within step " + quote(home.owner.ID) + "; its result is only known there"
+		}
+	}
+	switch {
+	case at == nil || at.ID != id:
+		return at, ""
+	case at != d:
+		return nil, "step " + quote(id) + " has no result while its own steps run"
+	case c.result == d && d.body == nil && d.Body == nil:
+		return nil, "" // asked after the iteration
+	}
+	return nil, "step " + quote(id) + " uses its own result"
+}
+
+func (c view) hintFor(d *draft, id string) string {
+	home := c.home[id]
+	switch {
+	case c.loop != nil && c.loop.leaves(id, c.home):
+		return "the iteration before left loop.previous." + id
+	case home.owner != nil && (d == nil || home != d.body) && !c.sees(home):
+		return "use steps." + home.owner.ID + ".output, and give that step an output"
+	}
+	return ""
+}
+
+// sees reports whether the steps of l are beside or around the expression.
+func (c view) sees(l *level) bool {
+	for at := c.level; at != nil; at = at.owner.level {
+		if at == l {
+			return true
+		}
+		if at.owner == nil {
+			break
+		}
+	}
+	return false
+}
+
+// shareEnv gives the steps within steps the variables of their file.
+func shareEnv(steps []*Step, env []string) {
+	for _, s := range steps {
+		if s.Body != nil && s.Workflow == "" {
+			s.Body.env = env
+			shareEnv(s.Body.Steps, env)
+		}
+	}
+}
+
+// envNames lists the variables used in any expression of the file and of those
+// below it, sorted.
+func (p *reader) envNames() []string {
+	var names []string
+	for _, e := range p.scope.done {
+		for _, r := range e.refs {
+			if r.root == "env" {
+				names = append(names, r.name)
+			}
+		}
+	}
+	for _, w := range p.below {
+		names = append(names, w.env...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// bodyName says in words what a body runs.
+func (s *Step) bodyName() string {
+	if s.Workflow != "" {
+		return strings.TrimSpace(s.Workflow)
+	}
+	return plural(len(s.Body.Steps), "step")
+}

@@ -1,0 +1,89 @@
+package workflow
+
+import (
+	"fmt"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// template reads a text with expressions and reports what is wrong with them.
+// It returns nil when n is not a text. The step is nil for what belongs to none.
+func (p *reader) template(d *draft, v view, n *yaml.Node, what string) *Template {
+	before := p.failures
+	source := p.text(n, what)
+	if p.failures > before {
+		return nil
+	}
+	if strings.TrimSpace(source) == "" {
+		p.fail(n, nil, "", "%s is empty", what)
+		return nil
+	}
+	parts, unclosed := cut(source)
+	if unclosed >= 0 {
+		p.unclosed(n, unclosed)
+	}
+	t := &Template{source: source, parts: parts}
+	exprs := 0
+	for i := range parts {
+		part := &parts[i]
+		if part.expr == nil {
+			continue
+		}
+		if exprs++; exprs > maxExprsPerText {
+			p.failInside(n, part.at, ErrExpression, fmt.Sprintf("%s has more than %d expressions", what, maxExprsPerText), "")
+			return t
+		}
+		part.expr = p.expression(d, v, n, part.expr.source, part.at)
+	}
+	return t
+}
+
+// templates reads a list of texts.
+func (p *reader) templates(d *draft, v view, n *yaml.Node, what string) []*Template {
+	var all []*Template
+	for _, c := range n.Content {
+		if t := p.template(d, v, follow(c), what); t != nil {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// expression compiles the expression at an offset of a text, reports what is
+// wrong with it, and makes whoever has to wait for the steps it uses do so.
+func (p *reader) expression(d *draft, v view, n *yaml.Node, source string, offset int) *expression {
+	e := v.compile(source)
+	for _, mistake := range e.errs {
+		at := mistake.at
+		if at == 0 { // begin at the first character that is not blank
+			at = skipBlanks(source, 0)
+		}
+		p.failInside(n, offset+at, ErrExpression, mistake.message, mistake.hint)
+	}
+	refused := false
+	for _, r := range e.refs {
+		if r.root != "steps" || r.foreign || r.name == "" {
+			continue
+		}
+		waiter, why := v.waiter(d, r.name)
+		if why != "" && !refused {
+			p.failInside(n, offset+r.at, ErrCycle, why, v.hintFor(d, r.name))
+			refused = true
+		}
+		if waiter != nil {
+			waiter.wait(r.name)
+		}
+	}
+	return e
+}
+
+func (p *reader) unclosed(n *yaml.Node, at int) {
+	p.failInside(n, at, ErrExpression, "${{ is never closed", "end the expression with }}, or write $${{ for the characters themselves")
+}
+
+// failInside reports a mistake at a byte offset of a text.
+func (p *reader) failInside(n *yaml.Node, offset int, err error, message, hint string) {
+	line, column := p.src.inside(n, offset)
+	p.add(&Error{Line: line, Column: column, Message: message, Hint: hint, Err: err})
+}
