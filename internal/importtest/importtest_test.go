@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
 	"journal/memory":        {"journal"},
+	"journal/sqlite":        {"journal", "llm", "internal/seal", "internal/sqlitefile"},
 	"journal/journaltest":   {"journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent

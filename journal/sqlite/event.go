@@ -1,0 +1,157 @@
+package sqlite
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// maxText is what one column may hold, with room for what encryption adds.
+const maxText = 1e9 - 1024
+
+// eventRow is an event as it is stored, but for its number, which it gets when
+// it is written.
+type eventRow struct {
+	ev     *journal.Event
+	time   int64
+	key    any // nil for none
+	hash   []byte
+	output []byte // nil for an empty one
+	detail []byte
+	sum    []byte // of all but the number
+}
+
+// encode prepares events, so that the transaction that writes them is short. It
+// fails if one cannot be stored.
+func (s *Store) encode(id string, events []journal.Event) (rows []eventRow, size int, err error) {
+	now := time.Now()
+	rows = make([]eventRow, len(events))
+	for i := range events {
+		ev := events[i]
+		ev.Run = id
+		if ev.Time.IsZero() {
+			ev.Time = now
+		}
+		if err := new(journal.Run).Count(&ev); err != nil {
+			return nil, 0, err
+		}
+		if max(len(ev.Output), len(ev.Detail), len(ev.Step), len(ev.Item)) > maxText {
+			return nil, 0, fmt.Errorf("writing run %s: an event of more than a gigabyte cannot be kept", id)
+		}
+		row := eventRow{ev: &ev, time: ev.Time.UnixNano()}
+		if ev.Key != (llm.Key{}) {
+			row.key = ev.Key[:]
+		}
+		if ev.Output != "" {
+			hash := s.box.Sum([]byte(ev.Output))
+			row.hash = hash[:]
+			row.output = s.box.Seal([]byte(ev.Output), row.hash)
+		}
+		if ev.Detail != nil {
+			row.detail = nonNil(s.box.Seal(bytes.Clone(ev.Detail), boundTo(&ev)))
+		}
+		row.sum = row.digest()
+		rows[i] = row
+		size += len(row.output) + len(row.detail) + len(ev.Step) + len(ev.Item) + 200
+	}
+	return rows, size, nil
+}
+
+// boundTo is what the detail of an event is bound to.
+func boundTo(ev *journal.Event) []byte {
+	return bound("detail", ev.Run, string(ev.Type), ev.Step, ev.Item)
+}
+
+func (r *eventRow) digest() []byte {
+	var d digest
+	d.texts(r.ev.Run, string(r.ev.Type), r.ev.Step, r.ev.Item, string(r.ev.Key[:]), string(r.hash), string(r.detail))
+	d.numbers(r.time, int64(r.ev.Attempt))
+	return d.sum()
+}
+
+// numbered is the checksum of an event with its number.
+func numbered(sum []byte, seq int64) []byte {
+	var d digest
+	d.texts(string(sum))
+	d.numbers(seq)
+	return d.sum()
+}
+
+// append writes events behind the last of a run.
+func (b *batch) append(h *header, rows []eventRow) error {
+	run := journal.Run{Status: h.status, Steps: int(h.steps), CostUSD: h.usd, Tokens: int(h.tokens), FinishedAt: instant(h.finished)}
+	seq := h.seq
+	for i := range rows {
+		r := &rows[i]
+		var output any
+		if r.output != nil {
+			n, err := b.output(r)
+			if err != nil {
+				return err
+			}
+			output = n
+		}
+		seq++
+		if err := b.conn.Run(`INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			h.event(seq), r.time, string(r.ev.Type), r.ev.Step, r.ev.Item, r.ev.Attempt, r.key, output, r.detail, numbered(r.sum, seq)); err != nil {
+			return err
+		}
+		if err := run.Count(r.ev); err != nil {
+			return err
+		}
+	}
+	h.status, h.steps, h.usd, h.tokens, h.seq, h.dirty = run.Status, int64(run.Steps), run.CostUSD, int64(run.Tokens), seq, true
+	if !run.FinishedAt.IsZero() {
+		h.finished = run.FinishedAt.UnixNano()
+	}
+	return nil
+}
+
+// output is the number of an output's row, which it makes if there is none.
+func (b *batch) output(r *eventRow) (int64, error) {
+	found, n, err := b.conn.Sum(`SELECT n FROM outputs WHERE hash = ?`, r.hash)
+	if err != nil || found > 0 {
+		return n, err
+	}
+	if err := b.conn.Run(`INSERT INTO outputs (hash, data) VALUES (?, ?)`, r.hash, r.output); err != nil {
+		return 0, err
+	}
+	return b.conn.LastInsertRowID(), nil
+}
+
+const eventColumns = `e.id & 0xffffffff, e.time, e.type, e.step, e.item, e.attempt, e.key, e.output, e.detail, e.sum, o.hash, o.data`
+
+// readEvent reads eventColumns of a run.
+func (s *Store) readEvent(id string, row *stmt) (journal.Event, error) {
+	ev := journal.Event{
+		Run: id, Seq: row.ColumnInt64(0), Time: time.Unix(0, row.ColumnInt64(1)).UTC(), Type: journal.EventType(row.ColumnText(2)),
+		Step: row.ColumnText(3), Item: row.ColumnText(4), Attempt: row.ColumnInt(5),
+	}
+	copy(ev.Key[:], row.ColumnRawBlob(6))
+	r := eventRow{ev: &ev, time: row.ColumnInt64(1), detail: row.ColumnBlob(8, nil), hash: row.ColumnBlob(10, nil), output: row.ColumnRawBlob(11)}
+	if !bytes.Equal(numbered(r.digest(), ev.Seq), row.ColumnRawBlob(9)) {
+		return ev, errDamaged
+	}
+	if len(r.hash) > 0 {
+		plain, err := s.box.Open(r.output, r.hash)
+		if hash := s.box.Sum(plain); err != nil || !bytes.Equal(hash[:], r.hash) {
+			return ev, errDamaged
+		}
+		ev.Output = string(plain)
+	}
+	if len(r.detail) > 0 {
+		plain, err := s.box.Open(r.detail, boundTo(&ev))
+		if err != nil {
+			return ev, errDamaged
+		}
+		ev.Detail = plain
+	}
+	return ev, nil
+}
+
+// errFull stops reading a page that is long enough.
+var errFull = errors.New("the page is full")

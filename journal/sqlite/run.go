@@ -1,0 +1,159 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// Create adds a run. See [journal.Store].
+func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := run.CheckNew(); err != nil {
+		return nil, fmt.Errorf("creating a run: %w", err)
+	}
+	l := &log{store: s, id: run.ID, token: rand.Text()}
+	spec := s.box.Seal(run.Spec, bound("spec", run.ID))
+	if run.Spec == nil {
+		spec = nil
+	}
+	workflow, file := s.box.Seal([]byte(run.Workflow), bound("workflow", run.ID)), s.box.Seal([]byte(run.File), bound("file", run.ID))
+	err := s.write(func(b *batch) (verdict, err error) {
+		old, verdict, err := b.run(run.ID)
+		if verdict != nil || err != nil {
+			return verdict, err
+		}
+		if old != nil {
+			return fmt.Errorf("creating a run: there is a run %s already", run.ID), nil
+		}
+		h := &header{id: run.ID, workflow: workflow, file: file, started: b.now.UnixNano()}
+		h.own(l.token, s.set.self, b.now)
+		h.dirty = true
+		if err := h.insert(b.conn, spec); err != nil {
+			return nil, err
+		}
+		b.runs[run.ID] = h
+		rows, _, err := s.encode(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
+		if err != nil {
+			return nil, err
+		}
+		return nil, b.append(h, rows)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(l), nil
+}
+
+// begin keeps the lease of a log that was just made.
+func (s *Store) begin(l *log) *log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs[l] = true
+	return l
+}
+
+// Acquire makes the caller the owner of a run. See [journal.Store].
+func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	l := &log{store: s, id: id, token: rand.Text()}
+	err := s.write(func(b *batch) (verdict, err error) {
+		h, verdict, err := b.existing(id)
+		if h == nil {
+			return verdict, err
+		}
+		if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
+			return &journal.OwnedError{Run: id, Owner: *owner}, nil
+		}
+		h.own(l.token, s.set.self, b.now)
+		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(l), nil
+}
+
+// Send appends an event. See [journal.Store].
+func (s *Store) Send(ctx context.Context, ev journal.Event) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	rows, _, err := s.encode(ev.Run, []journal.Event{ev})
+	if err != nil {
+		return err
+	}
+	return s.write(func(b *batch) (verdict, err error) {
+		h, verdict, err := b.existing(ev.Run)
+		if h == nil {
+			return verdict, err
+		}
+		return nil, b.append(h, rows)
+	})
+}
+
+// Remove forgets runs, each in a transaction of its own. One that is damaged can
+// be removed. See [journal.Store].
+func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return n, context.Cause(ctx)
+		}
+		removed := false
+		err := s.write(func(b *batch) (verdict, err error) {
+			h, damaged, err := b.run(id)
+			if err != nil {
+				return nil, err
+			}
+			if h != nil {
+				if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
+					return nil, nil
+				}
+			}
+			removed = h != nil || damaged != nil
+			if !removed {
+				return nil, nil
+			}
+			return nil, b.remove(id)
+		})
+		if err != nil {
+			return n, err
+		}
+		if removed {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// remove removes a run with its events, and outputs that no other has, and gives
+// some of their space back.
+func (b *batch) remove(id string) error {
+	b.runs[id] = nil
+	_, n, err := b.conn.Sum(`SELECT n FROM runs WHERE id = ?`, id)
+	if err != nil {
+		return err
+	}
+	first, last := n<<32, n<<32|0xffffffff
+	if err := b.conn.Run(`DELETE FROM outputs WHERE n IN (SELECT output FROM events WHERE id BETWEEN ?1 AND ?2 AND output IS NOT NULL)
+		AND NOT EXISTS (SELECT 1 FROM events WHERE output = outputs.n AND id NOT BETWEEN ?1 AND ?2)`, first, last); err != nil {
+		return err
+	}
+	if err := b.conn.Run(`DELETE FROM events WHERE id BETWEEN ? AND ?`, first, last); err != nil {
+		return err
+	}
+	if err := b.conn.Run(`DELETE FROM runs WHERE n = ?`, n); err != nil {
+		return err
+	}
+	return b.conn.Exec(`PRAGMA incremental_vacuum(1000)`)
+}
