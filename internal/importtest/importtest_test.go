@@ -59,7 +59,7 @@ var external = map[string][]string{
 	"llm":           nil,
 	"agent":         {"go.yaml.in/yaml/v4"},
 	"agent/builtin": nil,
-	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr", "github.com/santhosh-tekuri/jsonschema/v6"},
+	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr", "github.com/google/jsonschema-go"},
 	"engine":        nil,
 	"sim":           nil,
 }
