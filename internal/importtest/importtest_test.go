@@ -24,10 +24,13 @@ var allowed = map[string][]string{
 	"config":        nil,
 	"journal":       {"llm"},
 
+	// What parts share and nobody else needs to see.
+	"internal/credential": nil,
+
 	// Parts import nouns, and never each other.
 	"attach":                {"llm"},
 	"llm/record":            {"llm"},
-	"llm/cache":             {"llm"},
+	"llm/cache":             {"llm", "internal/credential"},
 	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile"},
 	"llm/coalesce":          {"llm"},
 	"llm/retry":             {"llm"},
@@ -62,6 +65,8 @@ var external = map[string][]string{
 	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr", "github.com/google/jsonschema-go"},
 	"engine":        nil,
 	"sim":           nil,
+
+	"internal/credential": nil,
 }
 
 // free may import everything: the wiring, and what stands on it.

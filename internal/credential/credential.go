@@ -1,0 +1,197 @@
+// Package credential finds what looks like a credential in texts, and blots it
+// out.
+//
+// The shapes are ones that little else has. They are literal prefixes and not
+// regular expressions, since a prompt can be megabytes long and is searched
+// for each of them.
+package credential
+
+import (
+	"slices"
+	"strings"
+)
+
+// shape is what secrets of one kind look like: a fixed beginning, then at
+// least min characters of a set.
+type shape struct {
+	kind   string // completes "what looks like …"
+	prefix string
+	min    int
+	chars  func(c byte) bool
+}
+
+var shapes = []shape{
+	{"an Anthropic API key", "sk-ant-", 20, isToken},
+	{"an OpenAI API key", "sk-proj-", 20, isToken},
+	{"an API key", "sk-", 40, isAlnum},
+	{"a GitHub token", "ghp_", 36, isAlnum},
+	{"a GitHub token", "gho_", 36, isAlnum},
+	{"a GitHub token", "ghu_", 36, isAlnum},
+	{"a GitHub token", "ghs_", 36, isAlnum},
+	{"a GitHub token", "ghr_", 36, isAlnum},
+	{"a GitHub token", "github_pat_", 22, isToken},
+	{"a GitLab token", "glpat-", 20, isToken},
+	{"a Slack token", "xoxb-", 10, isToken},
+	{"a Slack token", "xoxp-", 10, isToken},
+	{"a Slack token", "xoxa-", 10, isToken},
+	{"a Slack token", "xoxr-", 10, isToken},
+	{"a Slack token", "xoxs-", 10, isToken},
+	{"an AWS access key", "AKIA", 16, isUpperAlnum},
+	{"an AWS access key", "ASIA", 16, isUpperAlnum},
+	{"a Google API key", "AIza", 35, isToken},
+	{"a Stripe key", "sk_live_", 16, isAlnum},
+	{"a Stripe key", "rk_live_", 16, isAlnum},
+	{"an npm token", "npm_", 36, isAlnum},
+	{"a PyPI token", "pypi-AgEIcHlwaS", 20, isToken},
+	{"a Hugging Face token", "hf_", 30, isAlnum},
+	{"a SendGrid key", "SG.", 40, isTokenOrDot},
+	{"a DigitalOcean token", "dop_v1_", 64, isAlnum},
+	{"an Azure storage key", "AccountKey=", 80, isBase64},
+}
+
+// The kinds that are more than a prefix.
+const (
+	kindPrivateKey = "a private key"
+	kindJWT        = "a JSON web token"
+)
+
+// place is where a credential is in a text.
+type place struct {
+	begin, end int
+	kind       string
+}
+
+// Find is the kind of a credential in text, such as "an Anthropic API key"; it
+// is empty if there is none.
+func Find(text string) (kind string) {
+	for p := range places(text) {
+		return p.kind
+	}
+	return ""
+}
+
+// Redact is text with every credential that [Find] could find replaced by its
+// kind in brackets, such as "[an Anthropic API key]". What is left holds none,
+// so doing it again changes nothing.
+func Redact(text string) string {
+	for {
+		found := slices.Collect(places(text))
+		if len(found) == 0 {
+			return text
+		}
+		// What follows a credential may look like one only once it is gone.
+		// Each round leaves less that is not in brackets, so this ends.
+		text = without(text, found)
+	}
+}
+
+// without is text with the places replaced; where they overlap, the first
+// says the kind.
+func without(text string, found []place) string {
+	slices.SortStableFunc(found, func(a, b place) int { return a.begin - b.begin })
+	var sb strings.Builder
+	last := 0
+	for _, p := range found {
+		if p.begin >= last {
+			sb.WriteString(text[last:p.begin])
+			sb.WriteString("[" + p.kind + "]")
+		}
+		last = max(last, p.end)
+	}
+	sb.WriteString(text[last:])
+	return sb.String()
+}
+
+// places yields the credentials of text, kind after kind.
+func places(text string) func(yield func(place) bool) {
+	return func(yield func(place) bool) {
+		for _, s := range shapes {
+			for i := range occurrences(text, s.prefix) {
+				if s.at(text, i) && !yield(place{i, s.end(text, i), s.kind}) {
+					return
+				}
+			}
+		}
+		for i := range occurrences(text, pemBegin) {
+			if isPrivateKey(text[i+len(pemBegin):]) && !yield(place{i, i + endOfPrivateKey(text[i:]), kindPrivateKey}) {
+				return
+			}
+		}
+		for i := range occurrences(text, "eyJ") {
+			if begins(text, i) && isJWT(text[i:]) && !yield(place{i, i + endOfJWT(text[i:]), kindJWT}) {
+				return
+			}
+		}
+	}
+}
+
+// at reports whether a credential of the shape, whose prefix is at i, is there.
+func (s shape) at(text string, i int) bool {
+	rest := text[i+len(s.prefix):]
+	n := 0
+	for n < len(rest) && n < s.min && s.chars(rest[n]) {
+		n++
+	}
+	return n == s.min && begins(text, i)
+}
+
+// end is where the credential at i ends: with the last character that it, or
+// any token, could have.
+func (s shape) end(text string, i int) int {
+	end := i + len(s.prefix)
+	for end < len(text) && (s.chars(text[end]) || isToken(text[end])) {
+		end++
+	}
+	return end
+}
+
+// occurrences are the places of part in text.
+func occurrences(text, part string) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for at := 0; ; {
+			i := strings.Index(text[at:], part)
+			if i < 0 || !yield(at+i) {
+				return
+			}
+			at += i + len(part)
+		}
+	}
+}
+
+// begins reports whether a word begins at i. In JSON the letter of an escape
+// such as \n stands before it.
+func begins(text string, i int) bool {
+	return i == 0 || !isToken(text[i-1]) || i > 1 && text[i-2] == '\\'
+}
+
+// isJWT reports whether text begins with three long parts between dots, the
+// first two of them JSON objects in base64.
+func isJWT(text string) bool {
+	for part := range 3 {
+		n := 0
+		for n < len(text) && isToken(text[n]) {
+			n++
+		}
+		if n < 10 || part < 2 && (!strings.HasPrefix(text, "eyJ") || n == len(text) || text[n] != '.') {
+			return false
+		}
+		text = text[min(n+1, len(text)):]
+	}
+	return true
+}
+
+// endOfJWT is the length of the token that text begins with. A dot that
+// nothing follows ends a sentence.
+func endOfJWT(text string) int {
+	n := 0
+	for n < len(text) && (isToken(text[n]) || text[n] == '.' && n+1 < len(text) && isToken(text[n+1])) {
+		n++
+	}
+	return n
+}
+
+func isUpperAlnum(c byte) bool { return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' }
+func isAlnum(c byte) bool      { return isUpperAlnum(c) || c >= 'a' && c <= 'z' }
+func isToken(c byte) bool      { return isAlnum(c) || c == '_' || c == '-' }
+func isTokenOrDot(c byte) bool { return isToken(c) || c == '.' }
+func isBase64(c byte) bool     { return isAlnum(c) || c == '+' || c == '/' || c == '=' }
