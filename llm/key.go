@@ -68,63 +68,112 @@ func Namespace(credential string) string {
 //
 // It fails only if the request holds something that is not JSON.
 func (k Keyer) Key(req *Request) (Key, error) {
-	h := fieldHash{sha256.New()}
+	h := fieldHash{Hash: sha256.New()}
 	h.text("version", keyVersion)
 	h.text("provider", k.Provider)
 	h.text("namespace", k.Namespace)
 	h.text("api_version", k.APIVersion)
-	betas := slices.Clone(req.Betas)
-	slices.Sort(betas)
-	h.texts("betas", slices.Compact(betas))
-	h.text("model", req.Model)
-	if err := h.blocks("system", req.System); err != nil {
+	if err := h.request(req); err != nil {
 		return Key{}, err
-	}
-	h.number("messages", len(req.Messages))
-	for _, m := range req.Messages {
-		if err := h.blocks(m.Role, m.Content); err != nil {
-			return Key{}, err
-		}
-	}
-	tools := slices.Clone(req.Tools)
-	slices.SortStableFunc(tools, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
-	h.number("tools", len(tools))
-	for _, t := range tools {
-		raw, err := json.Marshal(t)
-		if err != nil {
-			return Key{}, fmt.Errorf("hashing tool %s: %w", t.Name, err)
-		}
-		if err := h.object(t.Name, raw); err != nil {
-			return Key{}, err
-		}
-	}
-	h.number("max_tokens", req.MaxTokens)
-	h.texts("stop_sequences", req.StopSequences)
-	opaque := []struct {
-		name  string
-		value json.RawMessage
-	}{
-		{"tool_choice", req.ToolChoice},
-		{"thinking", req.Thinking},
-		{"output_config", req.OutputConfig},
-	}
-	for _, f := range opaque {
-		if err := h.object(f.name, f.value); err != nil {
-			return Key{}, err
-		}
-	}
-	h.number("extra", len(req.Extra))
-	for _, name := range slices.Sorted(maps.Keys(req.Extra)) {
-		if err := h.object("extra."+name, req.Extra[name]); err != nil {
-			return Key{}, err
-		}
 	}
 	return Key(h.Sum(nil)), nil
 }
 
+// request hashes everything of req that is in its key, part after part.
+func (h fieldHash) request(req *Request) error {
+	h.begin(part{group: groupBetas, name: "betas"})
+	betas := slices.Clone(req.Betas)
+	slices.Sort(betas)
+	h.texts("betas", slices.Compact(betas))
+	h.begin(part{group: groupModel, name: "model"})
+	h.text("model", req.Model)
+	h.begin(part{group: groupSystem, name: "system"})
+	if err := h.blocks("system", req.System); err != nil {
+		return err
+	}
+	h.count("messages", len(req.Messages))
+	for i, m := range req.Messages {
+		h.begin(part{group: groupMessages, index: i, name: fmt.Sprintf("message %d (%s)", i+1, m.Role)})
+		if err := h.blocks(m.Role, m.Content); err != nil {
+			return err
+		}
+	}
+	tools := sortedTools(req)
+	h.count("tools", len(tools))
+	for i, t := range tools {
+		h.begin(toolPart(tools, i))
+		raw, err := json.Marshal(t)
+		if err != nil {
+			return fmt.Errorf("hashing tool %s: %w", t.Name, err)
+		}
+		if err := h.object(t.Name, raw); err != nil {
+			return err
+		}
+	}
+	h.begin(part{group: groupMaxTokens, name: "max_tokens"})
+	h.number("max_tokens", req.MaxTokens)
+	h.begin(part{group: groupStopSequences, name: "stop_sequences"})
+	h.texts("stop_sequences", req.StopSequences)
+	for i, f := range opaque(req) {
+		h.begin(part{group: groupOpaque, index: i, name: f.name})
+		if err := h.object(f.name, f.value); err != nil {
+			return err
+		}
+	}
+	h.count("extra", len(req.Extra))
+	for _, name := range slices.Sorted(maps.Keys(req.Extra)) {
+		h.begin(part{group: groupExtra, key: name, name: "extra." + name})
+		if err := h.object("extra."+name, req.Extra[name]); err != nil {
+			return err
+		}
+	}
+	h.begin(part{})
+	return nil
+}
+
+// sortedTools are the tools in the order in which they are hashed.
+func sortedTools(req *Request) []Tool {
+	tools := slices.Clone(req.Tools)
+	slices.SortStableFunc(tools, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
+	return tools
+}
+
+// namedJSON is a field of the request that is passed on as it is.
+type namedJSON struct {
+	name  string
+	value json.RawMessage
+}
+
+func opaque(req *Request) []namedJSON {
+	return []namedJSON{
+		{"tool_choice", req.ToolChoice},
+		{"thinking", req.Thinking},
+		{"output_config", req.OutputConfig},
+	}
+}
+
 // fieldHash writes fields as name and value, each behind its length, so that
 // no two lists of fields have the same bytes.
-type fieldHash struct{ hash.Hash }
+type fieldHash struct {
+	hash.Hash
+
+	// parts, when set, is told before each part of a request which one comes,
+	// and after the last one with none.
+	parts func(part)
+}
+
+func (h fieldHash) begin(p part) {
+	if h.parts != nil {
+		h.parts(p)
+	}
+}
+
+// count hashes how many parts of a kind follow. In a list of parts it shows
+// without that, so it belongs to none.
+func (h fieldHash) count(name string, n int) {
+	h.begin(part{})
+	h.number(name, n)
+}
 
 func (h fieldHash) bytes(b []byte) {
 	var n [8]byte
@@ -161,27 +210,35 @@ func (h fieldHash) blocks(name string, blocks []Block) error {
 	return nil
 }
 
-// object hashes JSON with its top-level keys sorted and cache_control left
-// out. Values that are not objects are hashed compacted.
+// object hashes JSON in its canonical form.
 func (h fieldHash) object(name string, raw json.RawMessage) error {
+	canon, err := canonical(raw)
+	if err != nil {
+		return fmt.Errorf("hashing %s: %w", name, err)
+	}
+	h.bytes([]byte(name))
+	h.bytes(canon)
+	return nil
+}
+
+// canonical is JSON compacted; an object has its top-level keys sorted and
+// cache_control left out.
+func canonical(raw json.RawMessage) ([]byte, error) {
 	if len(raw) == 0 {
-		h.text(name, "")
-		return nil
+		return nil, nil
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) == nil {
 		delete(fields, "cache_control")
 		sorted, err := json.Marshal(fields)
 		if err != nil {
-			return fmt.Errorf("hashing %s: %w", name, err)
+			return nil, err
 		}
 		raw = sorted
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
-		return fmt.Errorf("hashing %s: %w", name, err)
+		return nil, err
 	}
-	h.bytes([]byte(name))
-	h.bytes(compact.Bytes())
-	return nil
+	return compact.Bytes(), nil
 }
