@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
 	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile"},
+	"llm/cassette":          {"llm", "internal/credential"},
 	"llm/coalesce":          {"llm"},
 	"llm/retry":             {"llm"},
 	"llm/admission":         {"llm"},

@@ -1,0 +1,294 @@
+package cassette
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Player answers calls from a cassette. Make one with [Open]. It is safe for
+// concurrent use.
+type Player struct {
+	dir      string
+	manifest *manifest
+	calls    []*recorded // in the order in which they were written
+	byKey    map[llm.Key][]*recorded
+
+	mu    sync.Mutex // guards the fields below, and played of each call
+	asked map[llm.Key]int
+}
+
+// recorded is one call of the cassette.
+type recorded struct {
+	file    string // within calls/
+	agent   string
+	nth     int
+	request writtenRequest
+	resp    *llm.Response // nil if the call failed
+	err     *llm.Error
+
+	played bool
+}
+
+// Open reads the cassette in dir, all of it. An error names the file that is
+// missing or damaged, and its line where that is known.
+func Open(dir string) (*Player, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening a cassette: %w", err)
+	}
+	p, err := open(root)
+	return p, errors.Join(err, root.Close())
+}
+
+func open(root *os.Root) (*Player, error) {
+	m, err := readManifest(root)
+	if err != nil {
+		return nil, err
+	}
+	names, err := callNames(root)
+	if err != nil {
+		return nil, fmt.Errorf("opening a cassette: %w", err)
+	}
+	p := &Player{dir: root.Name(), manifest: m, byKey: map[llm.Key][]*recorded{}, asked: map[llm.Key]int{}}
+	if err := p.missing(root, names); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		c, err := readCall(root, name)
+		if err != nil {
+			return nil, err
+		}
+		p.calls = append(p.calls, c)
+		p.byKey[c.request.key] = append(p.byKey[c.request.key], c)
+	}
+	for _, calls := range p.byKey {
+		slices.SortStableFunc(calls, func(a, b *recorded) int { return a.nth - b.nth })
+	}
+	return p, nil
+}
+
+// missing is the error for files that are not there anymore.
+func (p *Player) missing(root *os.Root, names []string) error {
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
+	}
+	for _, name := range p.manifest.Calls {
+		if !there[name] {
+			return fmt.Errorf("the cassette is incomplete: %s is missing; restore it, or record again", filepath.Join(p.dir, callsDir, name))
+		}
+	}
+	for _, name := range p.manifest.Files {
+		if _, err := root.Stat(name); err != nil {
+			return fmt.Errorf("the cassette is incomplete: %s is missing; restore it, or record again", filepath.Join(p.dir, filepath.FromSlash(name)))
+		}
+	}
+	return nil
+}
+
+func readCall(root *os.Root, name string) (*recorded, error) {
+	file := filepath.Join(root.Name(), callsDir, name)
+	data, err := root.ReadFile(path.Join(callsDir, name))
+	if err != nil {
+		return nil, fmt.Errorf("opening a cassette: %w", err)
+	}
+	c, err := parseCall(data)
+	if err != nil {
+		return nil, damaged(file, data, err)
+	}
+	c.file = name
+	return c, nil
+}
+
+func parseCall(data []byte) (*recorded, error) {
+	var f callFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(f.Request) == 0:
+		return nil, errors.New("it has no request")
+	case (len(f.Answer) == 0) == (f.Failure == nil):
+		return nil, errors.New("it has to have either an answer or a failure")
+	}
+	c := &recorded{agent: f.Agent, nth: f.Nth}
+	var err error
+	if c.request, err = readRequest(f.Request); err != nil {
+		return nil, fmt.Errorf("its request: %w", inner(err))
+	}
+	if f.Failure != nil {
+		c.err, err = f.Failure.err()
+	} else {
+		c.resp, err = f.answer()
+	}
+	return c, inner(err)
+}
+
+// inner is err without its offset, which is one within a part of the file.
+func inner(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(err.Error())
+}
+
+// Meta says what was recorded.
+func (p *Player) Meta() Meta {
+	return Meta{Program: p.manifest.Program, Created: p.manifest.Created, Recorded: p.manifest.Recorded}
+}
+
+// Complete reports whether the recording ran to its end.
+func (p *Player) Complete() bool { return p.manifest.Complete }
+
+// Len is the number of calls in the cassette.
+func (p *Player) Len() int { return len(p.calls) }
+
+// ReadFile is a file that [Recorder.WriteFile] put there.
+func (p *Player) ReadFile(name string) (data []byte, err error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading from a cassette: %w", err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	data, err = root.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the cassette in %s has no file %s: %w", p.dir, name, fs.ErrNotExist)
+	}
+	return data, err
+}
+
+// Unused are the files of the calls that nobody has asked for, in the order in
+// which they were recorded.
+func (p *Player) Unused() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var files []string
+	for _, c := range p.calls {
+		if !c.played {
+			files = append(files, path.Join(callsDir, c.file))
+		}
+	}
+	return files
+}
+
+// Model answers from the cassette, at once, with source [llm.SourceReplay].
+// Calls that failed fail again. A call that is not in the cassette fails with
+// [llm.CodeInvalid] and says how it differs from the closest one that is.
+//
+// All models of one player count the times that a call is made together.
+func (p *Player) Model() llm.Model {
+	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		return func(yield func(llm.Event, error) bool) {
+			if ctx.Err() != nil {
+				yield(llm.Event{}, llm.ContextError(ctx))
+				return
+			}
+			resp, err := p.answer(req)
+			if err != nil {
+				llm.Fail(err)(yield)
+				return
+			}
+			llm.Replay(resp)(yield)
+		}
+	})
+}
+
+// answer is what the cassette has for req; the response belongs to the caller.
+func (p *Player) answer(req *llm.Request) (*llm.Response, error) {
+	asked, err := write(req)
+	if err != nil {
+		return nil, llm.NewError(llm.CodeInvalid, "the request cannot be looked up in the cassette: "+err.Error(), err)
+	}
+	c := p.next(asked.key)
+	switch {
+	case c == nil:
+		return nil, llm.NewError(llm.CodeInvalid, p.notFound(req.Agent, asked.req), nil)
+	case c.err != nil:
+		failed := *c.err
+		return nil, &failed
+	}
+	return c.resp.Clone(), nil
+}
+
+// next is what came of the call when it was made as often as now, nil if it is
+// not in the cassette.
+func (p *Player) next(key llm.Key) *recorded {
+	calls := p.byKey[key]
+	if len(calls) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[key]++
+	// The first that was given later than that.
+	later, _ := slices.BinarySearchFunc(calls, p.asked[key]+1, func(c *recorded, nth int) int { return c.nth - nth })
+	found := calls[max(later-1, 0)]
+	found.played = true
+	return found
+}
+
+// mostDiffs is how many differing parts an error names.
+const mostDiffs = 5
+
+// notFound says that a call is not in the cassette, and what is.
+func (p *Player) notFound(agent string, req *llm.Request) string {
+	who := "the call"
+	if agent != "" {
+		who = "the call of agent " + agent
+	}
+	closest := p.closest(agent, req)
+	if closest == nil {
+		return fmt.Sprintf("%s is not in the cassette in %s, which holds no calls; record again", who, p.dir)
+	}
+	diff := llm.Diff(req, closest.request.req)
+	if n := len(diff) - mostDiffs; n > 0 {
+		diff = append(diff[:mostDiffs], fmt.Sprintf("and %d more", n))
+	}
+	return fmt.Sprintf("%s is not in the cassette in %s; it differs from the closest one, %s, in: %s; undo the change, or record again",
+		who, p.dir, path.Join(callsDir, closest.file), strings.Join(diff, "; "))
+}
+
+// closest is the recorded call that is most like req: first of all of the same
+// agent, then with the most equal parts.
+func (p *Player) closest(agent string, req *llm.Request) *recorded {
+	var best *recorded
+	bestAgent, bestEqual := false, -1
+	for _, c := range p.calls {
+		sameAgent, equal := c.agent == agent, equalParts(req, c.request.req)
+		if sameAgent == bestAgent && equal > bestEqual || sameAgent && !bestAgent {
+			best, bestAgent, bestEqual = c, sameAgent, equal
+		}
+	}
+	return best
+}
+
+func equalParts(a, b *llm.Request) int {
+	x, _ := llm.Fields(a) // both have keys
+	y, _ := llm.Fields(b)
+	known := map[llm.Field]bool{}
+	for _, f := range x {
+		known[f] = true
+	}
+	n := 0
+	for _, f := range y {
+		if known[f] {
+			n++
+		}
+	}
+	return n
+}
