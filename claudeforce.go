@@ -15,10 +15,12 @@ import (
 	"github.com/claude-force/claude-force/agent/builtin"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -64,6 +66,13 @@ type Options struct {
 	// made it. Nil means nobody is told.
 	OnCall func(record.Call)
 
+	// Record, if set, writes down every call with its answer, to be replayed.
+	Record *cassette.Recorder
+
+	// Replay, if set, answers every call from a recording: no key is needed and
+	// nothing is sent. A call that is not in it fails.
+	Replay *cassette.Player
+
 	// OnRetry is told before each wait for another attempt. Nil means nobody
 	// is told.
 	OnRetry func(Retry)
@@ -79,6 +88,9 @@ type Orchestrator struct {
 	store   *sqlite.Store // nil if nothing is cached
 	files   *attach.Dir
 	finding agent.DiscoverOptions
+
+	opening sync.Mutex    // guards the field below
+	runs    journal.Store // nil until it is needed
 
 	mu      sync.Mutex // guards the fields below
 	agents  map[string]*agent.Agent
@@ -124,9 +136,12 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, invalid(err)
 		}
 	}
-	provider, err := newProvider(opts, cfg)
-	if err != nil {
-		return nil, err
+	var provider *anthropic.Client
+	if opts.Replay == nil {
+		var err error
+		if provider, err = newProvider(opts, cfg); err != nil {
+			return nil, err
+		}
 	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
@@ -138,10 +153,11 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	if o.gate == nil {
 		o.gate = admission.NewGate(cfg.Jobs)
 	}
+	var err error
 	if o.files, err = attach.Open(cmp.Or(opts.Dir, ".")); err != nil {
 		return nil, err
 	}
-	if cfg.Cache.Enabled {
+	if cfg.Cache.Enabled && opts.Replay == nil {
 		if o.store, err = OpenCache(ctx, cfg); err != nil {
 			return nil, errors.Join(err, o.files.Close())
 		}
@@ -156,6 +172,11 @@ func (o *Orchestrator) Close() error {
 	err := o.files.Close()
 	if o.store != nil {
 		err = errors.Join(err, o.store.Close())
+	}
+	o.opening.Lock()
+	defer o.opening.Unlock()
+	if o.runs != nil {
+		err = errors.Join(err, o.runs.Close())
 	}
 	return err
 }

@@ -30,6 +30,12 @@ type Task struct {
 
 	MaxTokens int           // instead of the agent's and the configured; 0 for theirs
 	Timeout   time.Duration // instead of the configured; 0 for that
+
+	// Schema is the JSON Schema that the output must obey. An answer that does
+	// not is mended, with one more call if need be; see [Result].Degraded.
+	Schema json.RawMessage
+	// Once says that the call may have effects, and is never tried again.
+	Once bool
 }
 
 // Status says how a task ended.
@@ -56,8 +62,14 @@ type Result struct {
 	DurationSeconds float64    `json:"duration_seconds"`
 	Error           *string    `json:"error"` // nil if completed
 
+	// Degraded says why the output is less than was asked for: text where a
+	// schema asks for JSON. Empty if it is not.
+	Degraded string `json:"degraded,omitempty"`
+
 	// Err is the error with its chain.
 	Err error `json:"-"`
+
+	calls int // made for it
 }
 
 // ExecuteAgent gives one agent one task and waits for the answer. The result
@@ -165,7 +177,19 @@ func (o *Orchestrator) execute(ctx context.Context, task Task, res *Result, show
 	if err != nil {
 		return err
 	}
+	if err := o.call(ctx, req, res, show); err != nil {
+		return err
+	}
+	if task.Schema != nil {
+		return o.conform(ctx, task, res)
+	}
+	return nil
+}
+
+// call makes a call and adds what came of it to the result.
+func (o *Orchestrator) call(ctx context.Context, req *llm.Request, res *Result, show func(string)) error {
 	res.Model = req.Model
+	res.calls++
 	var answer *llm.Response
 	var shown strings.Builder
 	for ev, err := range o.model.Stream(ctx, req) {
@@ -191,18 +215,25 @@ func (o *Orchestrator) execute(ctx context.Context, task Task, res *Result, show
 		return llm.NewError(llm.CodeInvalid, "the model declined to answer; rephrase the task, or use another model", nil)
 	}
 	if answer.StopReason == llm.StopMaxTokens {
-		o.notice(fmt.Sprintf("an answer of %s was cut at %d tokens; raise max_tokens to get all of it", task.Agent, req.MaxTokens))
+		o.notice(fmt.Sprintf("an answer of %s was cut at %d tokens; raise max_tokens to get all of it", req.Agent, req.MaxTokens))
 	}
 	return nil
 }
 
 func (o *Orchestrator) fill(res *Result, answer *llm.Response) {
 	res.Output, res.Source, res.Model = answer.Text(), answer.Source, answer.Model
-	res.Usage, res.StopReason = answer.Usage, answer.StopReason
-	if answer.Source != llm.SourceLive {
-		res.CostUSD = new(float64)
-	} else if usd, ok := llm.Prices().Cost(answer.Model, answer.Usage); ok {
+	res.Usage, res.StopReason = res.Usage.Add(answer.Usage), answer.StopReason
+	usd, priced := 0.0, true
+	if answer.Source == llm.SourceLive {
+		usd, priced = llm.Prices().Cost(answer.Model, answer.Usage)
+	}
+	switch {
+	case !priced:
+		res.CostUSD = nil
+	case res.calls == 1:
 		res.CostUSD = &usd
+	case res.CostUSD != nil:
+		res.CostUSD = new(*res.CostUSD + usd)
 	}
 }
 
@@ -235,15 +266,13 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 		MaxTokens: o.maxTokens(task, a, id),
 		Agent:     a.Name,
 		Policy:    o.policy(task, a),
+		Once:      task.Once,
 	}
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
 	}
-	if a.Effort != "" {
-		req.OutputConfig, err = json.Marshal(map[string]string{"effort": a.Effort})
-		if err != nil {
-			return nil, fmt.Errorf("writing the effort of agent %s: %w", a.Name, err)
-		}
+	if err := configure(req, a.Effort, task.Schema); err != nil {
+		return nil, fmt.Errorf("writing the call of agent %s: %w", a.Name, err)
 	}
 	return req, nil
 }

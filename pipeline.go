@@ -12,7 +12,6 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
 	"github.com/claude-force/claude-force/config"
-	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
@@ -33,16 +32,28 @@ type Retry struct {
 // pipeline is the way of every call, outermost layer first. To do without a
 // layer, delete its lines.
 func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
+	if o.opts.Replay != nil {
+		return record.New(o.opts.Replay.Model(), record.Options{}, o.record)
+	}
 	return record.New(
-		cache.New(
-			coalesce.New(
-				retry.New(
-					admission.New(provider, o.gate),
-					retry.Options{OnRetry: o.retrying}),
-				provider.Keyer()),
-			o.cacheOptions(provider.Keyer())),
+		o.recorded(
+			cache.New(
+				coalesce.New(
+					retry.New(
+						admission.New(provider, o.gate),
+						retry.Options{OnRetry: o.retrying}),
+					provider.Keyer()),
+				o.cacheOptions(provider.Keyer()))),
 		record.Options{},
 		o.record)
+}
+
+// recorded is next with its calls written down, if they are to be.
+func (o *Orchestrator) recorded(next llm.Model) llm.Model {
+	if o.opts.Record == nil {
+		return next
+	}
+	return o.opts.Record.Layer(next)
 }
 
 func (o *Orchestrator) cacheOptions(keyer llm.Keyer) cache.Options {
@@ -171,12 +182,9 @@ func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
 	if cfg.DataDir == "" {
 		return nil, invalid(errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false"))
 	}
-	var key []byte
-	if source := cfg.Cache.EncryptionKey; source != "" {
-		var err error
-		if key, err = seal.LoadKey(ctx, source); err != nil {
-			return nil, invalid(fmt.Errorf("reading the cache's encryption key: %w", err))
-		}
+	key, err := loadKey(ctx, cfg)
+	if err != nil {
+		return nil, err
 	}
 	store, err := sqlite.Open(cachePath(cfg), sqlite.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
 	if err != nil {

@@ -3,13 +3,18 @@ package claudeforce
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
-	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -19,27 +24,57 @@ type RunOptions struct {
 	Params      map[string]string // values of the workflow's parameters
 	MaxParallel int               // instead of the workflow's; 0 for that
 	Model       string            // instead of every step's
-	Policy      llm.Policy        // how the cache treats the calls
+	Policy      llm.Policy        // how the cache treats the calls; [llm.PolicyRefresh] asks everything anew
+	AllowEnv    []string          // environment variables that expressions may read, as given to [LoadWorkflow]
+	File        string            // path of the workflow's file; empty if it has none
+
+	// From takes the results of all steps but this one and what depends on it
+	// from the latest run of the workflow, and asks these anew. Only takes
+	// those of what the step depends on, asks the step anew, and leaves the
+	// rest. At most one of them is set.
+	From, Only string
+
+	// Tags are kept with the run for the caller.
+	Tags map[string]string
 
 	// Drain, when closed, stops the run from starting anything more; what is
 	// under way may finish.
 	Drain <-chan struct{}
 
+	// Begun is told the run's id, before anything is started. Nil means nobody
+	// is told.
+	Begun func(id string)
+
 	// Observe is told of every change of a step, one at a time, from the
 	// goroutine that called RunWorkflow. Nil means nobody is told.
 	Observe func(engine.Event)
+
+	// Explain is told of every call of a step when it has ended, why it was or
+	// was not answered from before. Nil means nobody is told.
+	Explain func(Explanation)
+}
+
+// policyOf is how the cache treats the calls of a step.
+func (o *RunOptions) policyOf(s *workflow.Step) llm.Policy {
+	return o.Policy
 }
 
 // ParseWorkflow reads a workflow and checks it against the agents that apply
 // in a folder, so that everything wrong is said before anything is spent. An
-// error is of type [workflow.Errors]. The name is used in messages only; empty
-// folder means the working directory. env names environment variables that
-// expressions may read, besides USER and CI.
+// error is of type [workflow.Errors]. The name is used in messages, and what the
+// workflow's steps run is found relative to it; empty folder means the working
+// directory. env names environment variables that expressions may read, besides
+// USER and CI.
 func ParseWorkflow(dir, name string, data []byte, env ...string) (*workflow.Workflow, error) {
 	return workflow.Parse(name, data, workflow.Options{
 		AllowEnv:   env,
 		CheckAgent: func(name string) error { return CheckAgent(dir, name) },
-		Load:       os.ReadFile,
+		Load: func(path string) ([]byte, error) {
+			if dir != "" && !filepath.IsAbs(path) {
+				path = filepath.Join(dir, path)
+			}
+			return os.ReadFile(path)
+		},
 	})
 }
 
@@ -53,57 +88,326 @@ func LoadWorkflow(dir, path string, env ...string) (*workflow.Workflow, error) {
 }
 
 // RunWorkflow runs a workflow to its end. The result is complete also if steps
-// failed, which [engine.Result.Status] tells. The error is for a run that did
-// not begin, since a parameter, an agent or a file is missing: then nothing
-// was spent.
+// failed, which [engine.Result.Status] tells. Without a result, the error is for
+// a run that did not begin, since a parameter, an agent or a file is missing:
+// then nothing was spent. With one, it says that the journal could not be
+// written, and the run was stopped.
+//
+// What happens is written to the journal; [Orchestrator.ResumeRun] goes on with
+// a run that was stopped or died.
 func (o *Orchestrator) RunWorkflow(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*engine.Result, error) {
+	r, err := o.newRun(ctx, wf, opts)
+	if err != nil {
+		return nil, err
+	}
+	return o.drive(ctx, r, nil)
+}
+
+// SubmitRun checks a run and writes it down without starting it, and gives its
+// id: [Orchestrator.ResumeRun] starts it, in any process.
+func (o *Orchestrator) SubmitRun(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (string, error) {
+	r, err := o.newRun(ctx, wf, opts)
+	if err != nil {
+		return "", err
+	}
+	if err := r.log.Release(); err != nil {
+		return "", fmt.Errorf("writing run %s: %w", r.id, err)
+	}
+	return r.id, nil
+}
+
+// runJob is a run that is about to be driven.
+type runJob struct {
+	id      string
+	wf      *workflow.Workflow
+	spec    *RunSpec
+	params  map[string]any
+	opts    RunOptions
+	log     journal.Log
+	changed bool
+	again   []string
+}
+
+// newRun checks a run and writes it down.
+func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*runJob, error) {
 	params, err := wf.BindParams(opts.Params)
 	if err != nil {
 		return nil, invalid(err)
 	}
-	runID := "run_" + strings.ToLower(rand.Text()[:12])
-	if err := o.check(ctx, wf, params, runID); err != nil {
+	if err := checkPart(wf, opts); err != nil {
 		return nil, invalid(err)
 	}
-	env := map[string]string{}
+	id := "run_" + strings.ToLower(rand.Text()[:12])
+	if err := o.check(ctx, wf, params, id); err != nil {
+		return nil, invalid(err)
+	}
+	store, err := o.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &runJob{id: id, wf: wf, params: params, opts: opts}
+	if r.spec, err = o.spec(wf, opts); err != nil {
+		return nil, err
+	}
+	if opts.From != "" || opts.Only != "" {
+		earlier, err := latestRun(ctx, store, r.spec.path(), wf.Name, "")
+		if err != nil {
+			return nil, err
+		}
+		if earlier == nil {
+			return nil, invalid(fmt.Errorf("there is no earlier run of this workflow to take results from; run it once without --from and --only"))
+		}
+		r.spec.Earlier = earlier.ID
+	}
+	data, err := json.Marshal(r.spec)
+	if err != nil {
+		return nil, fmt.Errorf("writing run %s: %w", id, err)
+	}
+	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.path(), Spec: data})
+	if err != nil {
+		return nil, fmt.Errorf("writing run %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// checkPart checks the step that a run is limited to.
+func checkPart(wf *workflow.Workflow, opts RunOptions) error {
+	if opts.From != "" && opts.Only != "" {
+		return errors.New("--from and --only cannot be combined; give one of them")
+	}
+	id := opts.From + opts.Only
+	if id == "" || wf.Step(id) != nil {
+		return nil
+	}
+	var ids []string
+	for _, s := range wf.Steps {
+		ids = append(ids, s.ID)
+	}
+	return fmt.Errorf("there is no step %q; there are: %s", id, strings.Join(ids, ", "))
+}
+
+// spec is what a run is asked, for its journal.
+func (o *Orchestrator) spec(wf *workflow.Workflow, opts RunOptions) (*RunSpec, error) {
+	dir, err := filepath.Abs(o.opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the working directory: %w", err)
+	}
+	spec := &RunSpec{
+		Version: specVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
+		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
+		MaxParallel: opts.MaxParallel, From: opts.From, Only: opts.Only, Tags: opts.Tags,
+		Digests: o.digests(wf),
+	}
+	for path, sub := range wf.All() {
+		if sub != wf {
+			spec.Files[path] = string(sub.Source)
+		}
+	}
+	return spec, nil
+}
+
+// path is the absolute path of the workflow's file; empty if it has none.
+func (s *RunSpec) path() string {
+	if s.File == "" || filepath.IsAbs(s.File) {
+		return s.File
+	}
+	return filepath.Join(s.Dir, s.File)
+}
+
+// digests are those of what a run depends on beside what it is given: the
+// workflow's files, the agents and the environment.
+func (o *Orchestrator) digests(wf *workflow.Workflow) map[string]string {
+	sums := map[string]string{}
+	for path, w := range wf.All() {
+		name := "workflow " + path
+		if w == wf {
+			name = "workflow"
+		}
+		sums[name] = digest(w.Source)
+	}
+	for s := range allSteps(wf) {
+		if a, err := o.agent(s.Agent); s.Agent != "" && err == nil {
+			sums["agent "+s.Agent] = digest(fmt.Appendf(nil, "%q %q %q %d", a.Prompt, a.Model, a.Effort, a.MaxTokens))
+		}
+	}
 	for _, name := range wf.EnvNames() {
+		sums["environment variable "+name] = digest([]byte(os.Getenv(name)))
+	}
+	return sums
+}
+
+// allSteps yields every step of a workflow, also those within steps.
+func allSteps(wf *workflow.Workflow) func(yield func(*workflow.Step) bool) {
+	var visit func(wf *workflow.Workflow, yield func(*workflow.Step) bool) bool
+	visit = func(wf *workflow.Workflow, yield func(*workflow.Step) bool) bool {
+		for _, s := range wf.Steps {
+			if !yield(s) || s.Body != nil && !visit(s.Body, yield) {
+				return false
+			}
+		}
+		return true
+	}
+	return func(yield func(*workflow.Step) bool) { visit(wf, yield) }
+}
+
+// latestRun is the latest run of a workflow's file, or of its name if it has
+// none, but not the run except; nil if there is none.
+func latestRun(ctx context.Context, store journal.Store, file, name, except string) (*journal.Run, error) {
+	if file == "" && name == "" {
+		return nil, nil
+	}
+	filter := journal.Filter{File: file, Limit: 2}
+	if file == "" {
+		filter.Workflow = name
+	}
+	for run, err := range store.Runs(ctx, filter) {
+		if err != nil {
+			return nil, fmt.Errorf("finding earlier runs: %w", err)
+		}
+		if run.ID != except {
+			return &run, nil
+		}
+	}
+	return nil, nil
+}
+
+// drive runs a run to its end. past is what its journal says so far; nil for a
+// new one.
+func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State) (_ *engine.Result, err error) {
+	defer func() { err = errors.Join(err, r.log.Release()) }()
+	store, err := o.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := o.before(ctx, store, r)
+	if err != nil {
+		return nil, err
+	}
+	after := int64(0)
+	if past != nil {
+		after = past.LastSeq
+	}
+	control, stop := listen(ctx, store, r.id, after)
+	defer stop()
+	opts := r.opts
+	observe := opts.Observe
+	if opts.Explain != nil {
+		observe = o.explaining(opts, before)
+	}
+	env := map[string]string{}
+	for _, name := range r.wf.EnvNames() {
 		env[name] = os.Getenv(name)
 	}
-	return engine.Run(ctx, wf, engine.Options{
-		RunID: runID, Params: params, Env: env,
+	again := map[string]bool{}
+	for _, id := range r.again {
+		again[id] = true
+	}
+	if opts.Begun != nil {
+		opts.Begun(r.id)
+	}
+	return engine.Run(ctx, r.wf, engine.Options{
+		RunID: r.id, Params: r.params, Env: env,
 		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
-			return o.attempt(ctx, a, opts)
+			return o.attempt(ctx, a, &opts)
 		},
+		Identify:    func(s *workflow.Step) engine.Identity { return o.identify(s, &opts) },
 		Attach:      o.attach,
+		Glob:        o.glob,
 		MaxParallel: opts.MaxParallel,
+		Duration:    before.duration(),
 		Drain:       opts.Drain,
-		Observe:     opts.Observe,
-	}), nil
+		Observe:     observe,
+		Log:         r.log,
+		Past:        past,
+		Changed:     r.changed,
+		Again:       again,
+		Choose:      choices(r.wf, opts),
+		Earlier:     before.state,
+		Control:     control,
+	})
 }
 
-func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts RunOptions) (engine.Answer, error) {
-	model := a.Step.Model
-	if opts.Model != "" {
-		model = opts.Model
+// choices is what a run that is limited to a part of its workflow does with each
+// step; nil if it is not.
+func choices(wf *workflow.Workflow, opts RunOptions) func(*workflow.Step) engine.Choice {
+	id := opts.From + opts.Only
+	if id == "" {
+		return nil
 	}
-	res, err := o.Execute(ctx, Task{
-		ID: a.Step.ID, Agent: a.Step.Agent, Text: a.Prompt, Model: model,
-		Policy: opts.Policy, MaxTokens: a.Step.MaxTokens, Timeout: a.Step.Timeout,
-	}, nil)
-	return engine.Answer{Output: res.Output, Source: res.Source, Usage: res.Usage, CostUSD: res.CostUSD}, err
+	before, after := related(wf, id)
+	return func(s *workflow.Step) engine.Choice {
+		switch {
+		case s.ID == id || opts.From != "" && after[s.ID]:
+			return engine.ChooseRun
+		case opts.Only != "" && !before[s.ID]:
+			return engine.ChooseLeave
+		}
+		return engine.ChooseReuse
+	}
 }
 
-func (o *Orchestrator) attach(ctx context.Context, patterns []string) (string, error) {
-	files, err := o.files.Read(ctx, patterns, attach.Limits{})
-	if err != nil {
-		return "", invalid(err)
+// related are the steps that id depends on, directly or not, and those that
+// depend on it.
+func related(wf *workflow.Workflow, id string) (before, after map[string]bool) {
+	before, after = map[string]bool{}, map[string]bool{}
+	var up func(id string)
+	up = func(id string) {
+		for _, d := range wf.Step(id).Dependencies {
+			if !before[d] {
+				before[d] = true
+				up(d)
+			}
+		}
 	}
-	return attach.Text(files), nil
+	up(id)
+	for grown := true; grown; {
+		grown = false
+		for _, s := range wf.Steps {
+			if !after[s.ID] && slices.ContainsFunc(s.Dependencies, func(d string) bool { return d == id || after[d] }) {
+				after[s.ID], grown = true, true
+			}
+		}
+	}
+	return before, after
+}
+
+// listenEvery is how often a run looks for what people decided elsewhere.
+const listenEvery = 250 * time.Millisecond
+
+// listen brings what others send to a run, until stop is called.
+func listen(ctx context.Context, store journal.Store, id string, after int64) (control <-chan journal.Event, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	events, done := make(chan journal.Event), make(chan struct{})
+	go func() { // waited for by stop
+		defer close(done)
+		ticker := time.NewTicker(listenEvery)
+		defer ticker.Stop()
+		for {
+			sent, _ := store.Sent(ctx, id, after) // after an error the next look may do better
+			for _, ev := range sent {
+				after = ev.Seq
+				select {
+				case events <- ev:
+				case <-ctx.Done():
+					return
+				}
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return events, func() {
+		cancel()
+		<-done
+	}
 }
 
 // check finds what would stop a step before anything is spent on the others:
 // agents that are missing, and files that no pattern finds. Patterns that use
-// the result of a step cannot be checked yet.
+// what is only known during the run cannot be checked yet.
 func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string) error {
 	env := workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: map[string]string{}}
 	for _, name := range wf.EnvNames() {
@@ -111,11 +415,13 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 	}
 	var errs []error
 	for _, s := range wf.Steps {
-		if _, err := o.agent(s.Agent); err != nil {
-			errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
+		if s.Agent != "" {
+			if _, err := o.agent(s.Agent); err != nil {
+				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
+			}
 		}
 		for _, f := range s.Files {
-			if len(f.Steps()) > 0 {
+			if !static(f) {
 				continue
 			}
 			pattern, err := f.Render(env)
@@ -128,4 +434,86 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// static reports whether a text is the same throughout a run.
+func static(t *workflow.Template) bool {
+	for root := range t.Uses() {
+		if root != "params" && root != "env" && root != "run" {
+			return false
+		}
+	}
+	return true
+}
+
+// earlierRun is what is known of a workflow's runs before this one.
+type earlierRun struct {
+	run    *journal.Run // nil if there was none
+	state  *journal.State
+	takes  map[string]time.Duration    // by path of a step of the top level
+	agents map[[2]string]time.Duration // by agent and model
+}
+
+// before reads the run before r: the one it takes results from, else the latest
+// of the same workflow.
+func (o *Orchestrator) before(ctx context.Context, store journal.Store, r *runJob) (*earlierRun, error) {
+	b := &earlierRun{state: &journal.State{}, takes: map[string]time.Duration{}, agents: map[[2]string]time.Duration{}}
+	if r.spec.Earlier != "" {
+		run, err := store.Find(ctx, r.spec.Earlier)
+		if err != nil {
+			return nil, fmt.Errorf("finding run %s, whose results were to be taken: %w", r.spec.Earlier, err)
+		}
+		b.run = &run
+	} else if run, err := latestRun(ctx, store, r.spec.path(), r.wf.Name, r.id); err == nil {
+		b.run = run
+	}
+	if b.run == nil {
+		return b, nil
+	}
+	state, err := journal.Fold(store.Events(ctx, b.run.ID, 0))
+	if err != nil {
+		if r.spec.Earlier != "" {
+			return nil, fmt.Errorf("reading run %s, whose results were to be taken: %w", b.run.ID, err)
+		}
+		return b, nil // only estimates and explanations are lost
+	}
+	b.state = state
+	counts := map[[2]string]int{}
+	for _, u := range state.Order {
+		if u.Type != journal.StepFinished {
+			continue
+		}
+		took := time.Duration(u.Finished.DurationSeconds * float64(time.Second))
+		if u.Item == "" {
+			b.takes[u.Step] = took
+		}
+		if who := [2]string{u.Started.Agent, u.Started.Model}; u.Started.Model != "" {
+			b.agents[who] += took
+			counts[who]++
+		}
+	}
+	for who, n := range counts {
+		b.agents[who] /= time.Duration(n)
+	}
+	return b, nil
+}
+
+// duration estimates steps from what they took before; nil if nothing is known.
+func (b *earlierRun) duration() func(*workflow.Step) time.Duration {
+	if len(b.takes) == 0 {
+		return nil
+	}
+	byAgent := map[string]time.Duration{}
+	for _, who := range slices.SortedFunc(maps.Keys(b.agents), func(x, y [2]string) int { return strings.Compare(x[0]+x[1], y[0]+y[1]) }) {
+		byAgent[who[0]] = max(byAgent[who[0]], b.agents[who])
+	}
+	return func(s *workflow.Step) time.Duration {
+		if took, ok := b.takes[s.ID]; ok {
+			return max(took, time.Millisecond)
+		}
+		if took, ok := byAgent[s.Agent]; ok {
+			return max(took, time.Millisecond)
+		}
+		return time.Second
+	}
 }

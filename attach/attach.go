@@ -151,6 +151,16 @@ func (d *Dir) Check(ctx context.Context, patterns []string) error {
 	return err
 }
 
+// List lists the files that the patterns name, sorted, without reading any.
+// Errors are those of [Dir.Read].
+func (d *Dir) List(ctx context.Context, patterns []string, limits Limits) ([]string, error) {
+	names, err := d.find(ctx, patterns, limits)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
 // find lists the files that the patterns name; the value says whether the file
 // was named without a glob.
 func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[string]bool, error) {

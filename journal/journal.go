@@ -267,6 +267,9 @@ type Store interface {
 	Runs(ctx context.Context, f Filter) iter.Seq2[Run, error]
 	// Events gives the events of a run with a Seq above after, in order.
 	Events(ctx context.Context, id string, after int64) iter.Seq2[Event, error]
+	// Sent is Events of the types that people send from outside, ApprovalGiven
+	// and CancelAsked; looking for new ones costs little.
+	Sent(ctx context.Context, id string, after int64) ([]Event, error)
 	// Remove forgets runs with their events, and the outputs that no other
 	// run has. Runs that are worked on are left alone. It says how many were
 	// removed.

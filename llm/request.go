@@ -36,6 +36,7 @@ type Request struct {
 	UserID      string // metadata.user_id
 	Agent       string // name of the agent that makes the call; not sent
 	Policy      Policy // how the cache treats the call; not sent
+	Once        bool   // never tried again, since it may have effects; not sent
 }
 
 // Policy says how the response cache treats one call.

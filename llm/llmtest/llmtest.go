@@ -64,6 +64,7 @@ func fullRequest(text string) *llm.Request {
 		Betas:         []string{"z-beta", "a-beta"},
 		ServiceTier:   "auto",
 		UserID:        "user",
+		Once:          true,
 		Agent:         "tester",
 	}
 }

@@ -16,7 +16,8 @@
 // attempt. A wait that would outlast the call's deadline, or
 // [Options.MaxWait], is not begun: the error comes at once and says so.
 //
-// Only errors whose code is [llm.Code.Transient] are retried. A reached
+// Only errors whose code is [llm.Code.Transient] are retried, and no request
+// that says Once. A reached
 // spending limit is not one of them, although it arrives as a 429.
 //
 // The API has no idempotency key, so an attempt that broke off may have been
@@ -108,7 +109,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			}
 			// What is still held back is dropped: an error needs no start.
 			err, again := a.err, false
-			switch transient := llm.CodeOf(err).Transient(); {
+			switch transient := llm.CodeOf(err).Transient() && !req.Once; {
 			case transient && !a.committed:
 				again, err = m.pause(ctx, n, err)
 			case n > 1:

@@ -40,6 +40,7 @@ CREATE TABLE events (
 	sum     BLOB NOT NULL -- of the run's id, the event's number, all columns above, and the output's hash
 ) STRICT;
 CREATE INDEX events_output ON events (output) WHERE output IS NOT NULL;
+CREATE INDEX events_sent ON events (id) WHERE type IN ('approval_given', 'cancel_asked');
 
 -- Answers of steps, each once however many events have it.
 CREATE TABLE outputs (

@@ -1,0 +1,105 @@
+package claudeforce
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/memory"
+	"github.com/claude-force/claude-force/journal/sqlite"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// OpenHistory opens the store of runs that cfg names, and makes it if there is
+// none. It needs no credential of the API. Close it when done.
+func OpenHistory(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+	if cfg.DataDir == "" {
+		return nil, invalid(errors.New("no folder for the history of runs: set CLAUDE_FORCE_HOME, or HOME"))
+	}
+	key, err := loadKey(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(historyPath(cfg), sqlite.Options{Key: key})
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return store, nil
+}
+
+func historyPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "history.db") }
+
+// loadKey fetches the key that encrypts the stores; nil if they are not
+// encrypted.
+func loadKey(ctx context.Context, cfg *config.Config) ([]byte, error) {
+	if cfg.Cache.EncryptionKey == "" {
+		return nil, nil
+	}
+	key, err := seal.LoadKey(ctx, cfg.Cache.EncryptionKey)
+	if err != nil {
+		return nil, invalid(fmt.Errorf("reading the encryption key: %w", err))
+	}
+	return key, nil
+}
+
+// history is the store of runs, opened with the first use: a process that gives
+// one task to one agent does without.
+func (o *Orchestrator) history(ctx context.Context) (journal.Store, error) {
+	o.opening.Lock()
+	defer o.opening.Unlock()
+	if o.runs != nil {
+		return o.runs, nil
+	}
+	if o.opts.Replay != nil || o.config.DataDir == "" {
+		if o.opts.Replay == nil {
+			o.notice("there is no folder for the history of runs, so this run cannot be resumed; set CLAUDE_FORCE_HOME, or HOME")
+		}
+		o.runs = memory.New()
+		return o.runs, nil
+	}
+	store, err := OpenHistory(ctx, o.config)
+	if err != nil {
+		return nil, err
+	}
+	o.runs = store
+	return store, nil
+}
+
+// RunSpec is what a run was asked, as its journal keeps it.
+type RunSpec struct {
+	Version     int               `json:"version"`
+	Dir         string            `json:"dir"`    // absolute
+	File        string            `json:"file"`   // as given; empty if the workflow came from elsewhere
+	Source      string            `json:"source"` // the workflow's text
+	Files       map[string]string `json:"files"`  // the texts of the workflows it runs, by path
+	Params      map[string]string `json:"params"`
+	AllowEnv    []string          `json:"allow_env,omitempty"`
+	Model       string            `json:"model,omitempty"`
+	Policy      llm.Policy        `json:"policy,omitempty"`
+	MaxParallel int               `json:"max_parallel,omitempty"`
+	From        string            `json:"from,omitempty"`
+	Only        string            `json:"only,omitempty"`
+	Earlier     string            `json:"earlier,omitempty"` // the run that From and Only take results from
+	Digests     map[string]string `json:"digests"`           // of what the run depends on, by name
+	Tags        map[string]string `json:"tags,omitempty"`    // the caller's own
+}
+
+const specVersion = 1
+
+// ReadSpec reads what a run was asked. The run must come from
+// [journal.Store.Find].
+func ReadSpec(run journal.Run) (*RunSpec, error) {
+	var spec RunSpec
+	if err := json.Unmarshal(run.Spec, &spec); err != nil {
+		return nil, fmt.Errorf("reading what run %s was asked: %w", run.ID, err)
+	}
+	if spec.Version > specVersion {
+		return nil, invalid(fmt.Errorf("run %s was begun by a newer claude-force; update claude-force to go on with it", run.ID))
+	}
+	return &spec, nil
+}

@@ -1,0 +1,169 @@
+package claudeforce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// ResumeOptions configure how a run is gone on with. The zero value is ready.
+type ResumeOptions struct {
+	// AcceptChanges goes on although what the run depends on has changed since.
+	// What is asked the same as before keeps its result then, the rest runs
+	// again. Without it, changes are a [ChangedError].
+	AcceptChanges bool
+
+	// Again names the steps with effects "once" that may be begun again.
+	Again []string
+
+	MaxParallel int // instead of the run's; 0 for that
+
+	// As in [RunOptions].
+	Drain   <-chan struct{}
+	Begun   func(id string)
+	Observe func(engine.Event)
+	Explain func(Explanation)
+}
+
+// ChangedError says that a run cannot be gone on with unasked, since what it
+// depends on has changed.
+type ChangedError struct {
+	Run     string
+	Changes []string // what differs, one sentence each
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("since run %s was stopped, this has changed:\n  %s\nWith --accept-changes it goes on: what is asked the same keeps its result, the rest runs again",
+		e.Run, strings.Join(e.Changes, "\n  "))
+}
+
+// ErrNothingLeft says that a run is completed, so there is nothing to go on with.
+var ErrNothingLeft = errors.New("the run is completed")
+
+// ResumeRun goes on with a run that was stopped, failed or died: steps that have
+// finished are taken from its journal, the rest runs. The id may be abbreviated,
+// or be "latest". The error of a run that another process works on is a
+// [*journal.OwnedError].
+func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOptions) (*engine.Result, error) {
+	store, err := o.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run, err := store.Find(ctx, id)
+	if err != nil {
+		return nil, invalid(fmt.Errorf("finding run %s: %w", id, err))
+	}
+	if run.Status == journal.StatusCompleted {
+		return nil, invalid(fmt.Errorf("run %s: %w; see `claude-force runs output %[1]s`, or run the workflow again", run.ID, ErrNothingLeft))
+	}
+	spec, err := ReadSpec(run)
+	if err != nil {
+		return nil, err
+	}
+	r := &runJob{id: run.ID, spec: spec, again: opts.Again}
+	if r.wf, err = o.workflowOf(spec); err != nil {
+		return nil, err
+	}
+	if r.params, err = r.wf.BindParams(spec.Params); err != nil {
+		return nil, invalid(err)
+	}
+	r.opts = RunOptions{
+		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
+		File: spec.File, From: spec.From, Only: spec.Only,
+		Drain: opts.Drain, Begun: opts.Begun, Observe: opts.Observe, Explain: opts.Explain,
+	}
+	if opts.MaxParallel > 0 {
+		r.opts.MaxParallel = opts.MaxParallel
+	}
+	// Owned before it is read, so that what is read is all there is.
+	if r.log, err = store.Acquire(ctx, run.ID); err != nil {
+		if _, owned := errors.AsType[*journal.OwnedError](err); owned {
+			return nil, invalid(fmt.Errorf("%w; see it with `claude-force runs watch %s`, or stop it with `claude-force runs cancel %[2]s`", err, run.ID))
+		}
+		return nil, fmt.Errorf("taking on run %s: %w", run.ID, err)
+	}
+	past, err := journal.Fold(store.Events(ctx, run.ID, 0))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading run %s: %w", run.ID, err), r.log.Release())
+	}
+	changes := o.changes(ctx, r, past)
+	if len(changes) > 0 && !opts.AcceptChanges {
+		return nil, errors.Join(invalid(&ChangedError{Run: run.ID, Changes: changes}), r.log.Release())
+	}
+	r.changed = len(changes) > 0
+	r.log.Append(journal.Event{Type: journal.RunResumed, Detail: journal.Detail(journal.Resumed{Changes: changes})})
+	return o.drive(ctx, r, past)
+}
+
+// workflowOf reads the workflow of a run: its file as it is now, else as it was.
+func (o *Orchestrator) workflowOf(spec *RunSpec) (*workflow.Workflow, error) {
+	if spec.File != "" {
+		data, err := os.ReadFile(spec.path())
+		if err == nil {
+			return ParseWorkflow(o.opts.Dir, spec.File, data, spec.AllowEnv...)
+		}
+		o.notice(fmt.Sprintf("the workflow's file cannot be read (%v); going on with it as it was", err))
+	}
+	name := spec.File
+	if name == "" {
+		name = "workflow"
+	}
+	return workflow.Parse(name, []byte(spec.Source), workflow.Options{
+		AllowEnv:   spec.AllowEnv,
+		CheckAgent: func(name string) error { return CheckAgent(o.opts.Dir, name) },
+		Load: func(path string) ([]byte, error) {
+			text, ok := spec.Files[path]
+			if !ok {
+				return nil, os.ErrNotExist
+			}
+			return []byte(text), nil
+		},
+	})
+}
+
+// changes are what differs from when the run was begun: the workflow, agents,
+// the environment, and the files that finished steps have read.
+func (o *Orchestrator) changes(ctx context.Context, r *runJob, past *journal.State) []string {
+	var changes []string
+	now := o.digests(r.wf)
+	for _, name := range slices.Sorted(maps.Keys(r.spec.Digests)) {
+		switch sum, ok := now[name]; {
+		case !ok && strings.HasPrefix(name, "agent "):
+			// No step asks it any more: then the workflow has changed.
+		case !ok:
+			changes = append(changes, name+" is gone")
+		case sum != r.spec.Digests[name]:
+			changes = append(changes, name+" has changed")
+		}
+	}
+	was := map[string]string{}
+	for _, u := range past.Order {
+		if u.Type != journal.StepFinished {
+			continue
+		}
+		for name, sum := range u.Started.Inputs {
+			if path, ok := strings.CutPrefix(name, "file "); ok {
+				was[path] = sum
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(was)) {
+		files, err := o.files.Read(ctx, []string{path}, attach.Limits{})
+		switch {
+		case err != nil:
+			changes = append(changes, "file "+path+" cannot be read any more")
+		case len(files) == 1 && digest([]byte(files[0].Content)) != was[path]:
+			changes = append(changes, "file "+path+" has changed")
+		}
+	}
+	return changes
+}

@@ -1,0 +1,93 @@
+package claudeforce
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// stepTask is what an attempt at a step asks of its agent.
+func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
+	policy := opts.policyOf(s)
+	switch s.Effects {
+	case workflow.EffectsIdempotent, workflow.EffectsOnce:
+		policy = llm.PolicyOff // a remembered answer would have no effects
+	}
+	return Task{
+		ID: s.ID, Agent: s.Agent, Model: cmp.Or(opts.Model, s.Model), Policy: policy,
+		MaxTokens: s.MaxTokens, Timeout: s.Timeout, Schema: s.Schema, Once: s.Effects == workflow.EffectsOnce,
+	}
+}
+
+// attempt makes one attempt at a step.
+func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (engine.Answer, error) {
+	task := o.stepTask(a.Step, opts)
+	task.Text = a.Prompt
+	res, err := o.Execute(ctx, task, nil)
+	return engine.Answer{
+		Output: res.Output, Source: res.Source, Model: res.Model, Usage: res.Usage, CostUSD: res.CostUSD,
+		Degraded: res.Degraded, Calls: res.calls,
+	}, err
+}
+
+// identify says whom a step asks, and what of that changes its answers.
+func (o *Orchestrator) identify(s *workflow.Step, opts *RunOptions) engine.Identity {
+	a, err := o.agent(s.Agent)
+	if err != nil {
+		return engine.Identity{} // said when the step is run
+	}
+	task := o.stepTask(s, opts)
+	model, _ := llm.Prices().Resolve(o.modelName(task, a))
+	parts := map[string]string{
+		"agent":      a.Name,
+		"agent body": digest([]byte(a.Prompt)),
+		"model":      model,
+		"max_tokens": strconv.Itoa(o.maxTokens(task, a, model)),
+	}
+	if a.Effort != "" {
+		parts["effort"] = a.Effort
+	}
+	if s.Schema != nil {
+		parts["schema"] = digest(s.Schema)
+	}
+	return engine.Identity{Model: model, Parts: parts}
+}
+
+// attach reads the files of a step.
+func (o *Orchestrator) attach(ctx context.Context, patterns []string) (engine.Attached, error) {
+	files, err := o.files.Read(ctx, patterns, attach.Limits{})
+	if err != nil {
+		return engine.Attached{}, invalid(err)
+	}
+	digests := make(map[string]string, len(files))
+	for _, f := range files {
+		digests[f.Path] = digest([]byte(f.Content))
+	}
+	return engine.Attached{Text: attach.Text(files), Digests: digests}, nil
+}
+
+// mostItems bounds how many files a foreach takes.
+const mostItems = 100_000
+
+// glob lists the files that a foreach takes.
+func (o *Orchestrator) glob(ctx context.Context, patterns []string) ([]string, error) {
+	paths, err := o.files.List(ctx, patterns, attach.Limits{Files: mostItems})
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return paths, nil
+}
+
+// digest is a short hash of contents, to tell people and journals whether they
+// changed.
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
