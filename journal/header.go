@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"slices"
+
+	"github.com/claude-force/claude-force/llm"
 )
 
 // Count takes an event into what the run's header says: its status, its end, and
@@ -19,28 +21,23 @@ func (r *Run) Count(ev *Event) error {
 		if e.Status.Ended() {
 			r.FinishedAt = ev.Time
 		}
-	case StepFinished:
-		var f Finished
-		if err := ev.Decode(&f); err != nil {
+	case StepFinished, StepFailed:
+		var paid struct { // what counts of Finished and Failed
+			Usage   llm.Usage `json:"usage"`
+			CostUSD *float64  `json:"cost_usd"`
+		}
+		if err := ev.Decode(&paid); err != nil {
 			return err
 		}
-		r.Steps++
-		r.pay(f.CostUSD, f.Usage.TotalTokens())
-	case StepFailed:
-		var f Failed
-		if err := ev.Decode(&f); err != nil {
-			return err
+		r.Tokens += paid.Usage.TotalTokens()
+		if paid.CostUSD != nil {
+			r.CostUSD += *paid.CostUSD
 		}
-		r.pay(f.CostUSD, f.Usage.TotalTokens())
+		if ev.Type == StepFinished {
+			r.Steps++
+		}
 	}
 	return nil
-}
-
-func (r *Run) pay(usd *float64, tokens int) {
-	r.Tokens += tokens
-	if usd != nil {
-		r.CostUSD += *usd
-	}
 }
 
 // Fits reports whether a run is one of those the filter means, whatever its

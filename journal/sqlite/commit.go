@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
@@ -74,6 +75,9 @@ func (s *Store) commit(ended chan<- struct{}) {
 	for {
 		select {
 		case <-s.wake:
+			// Those who were woken by the last commit queue what they have
+			// next before this one begins, so that it is for all of them.
+			runtime.Gosched()
 		case <-beat.C:
 			s.beat()
 		}

@@ -22,7 +22,8 @@ type eventRow struct {
 	hash   []byte
 	output []byte // nil for an empty one
 	detail []byte
-	sum    []byte // of all but the number
+	sum    []byte      // of all but the number
+	adds   journal.Run // what it adds to the header
 }
 
 // encode prepares events, so that the transaction that writes them is short. It
@@ -36,13 +37,13 @@ func (s *Store) encode(id string, events []journal.Event) (rows []eventRow, size
 		if ev.Time.IsZero() {
 			ev.Time = now
 		}
-		if err := new(journal.Run).Count(&ev); err != nil {
+		row := eventRow{ev: &ev, time: ev.Time.UnixNano()}
+		if err := row.adds.Count(&ev); err != nil {
 			return nil, 0, err
 		}
 		if max(len(ev.Output), len(ev.Detail), len(ev.Step), len(ev.Item)) > maxText {
 			return nil, 0, fmt.Errorf("writing run %s: an event of more than a gigabyte cannot be kept", id)
 		}
-		row := eventRow{ev: &ev, time: ev.Time.UnixNano()}
 		if ev.Key != (llm.Key{}) {
 			row.key = ev.Key[:]
 		}
@@ -67,8 +68,9 @@ func boundTo(ev *journal.Event) []byte {
 }
 
 func (r *eventRow) digest() []byte {
-	var d digest
-	d.texts(r.ev.Run, string(r.ev.Type), r.ev.Step, r.ev.Item, string(r.ev.Key[:]), string(r.hash), string(r.detail))
+	d := digest{make([]byte, 0, len(r.detail)+256)}
+	d.texts(r.ev.Run, string(r.ev.Type), r.ev.Step, r.ev.Item)
+	d.blobs(r.ev.Key[:], r.hash, r.detail)
 	d.numbers(r.time, int64(r.ev.Attempt))
 	return d.sum()
 }
@@ -76,14 +78,13 @@ func (r *eventRow) digest() []byte {
 // numbered is the checksum of an event with its number.
 func numbered(sum []byte, seq int64) []byte {
 	var d digest
-	d.texts(string(sum))
+	d.blobs(sum)
 	d.numbers(seq)
 	return d.sum()
 }
 
 // append writes events behind the last of a run.
 func (b *batch) append(h *header, rows []eventRow) error {
-	run := journal.Run{Status: h.status, Steps: int(h.steps), CostUSD: h.usd, Tokens: int(h.tokens), FinishedAt: instant(h.finished)}
 	seq := h.seq
 	for i := range rows {
 		r := &rows[i]
@@ -100,27 +101,23 @@ func (b *batch) append(h *header, rows []eventRow) error {
 			h.event(seq), r.time, string(r.ev.Type), r.ev.Step, r.ev.Item, r.ev.Attempt, r.key, output, r.detail, numbered(r.sum, seq)); err != nil {
 			return err
 		}
-		if err := run.Count(r.ev); err != nil {
-			return err
-		}
+		h.add(&r.adds)
 	}
-	h.status, h.steps, h.usd, h.tokens, h.seq, h.dirty = run.Status, int64(run.Steps), run.CostUSD, int64(run.Tokens), seq, true
-	if !run.FinishedAt.IsZero() {
-		h.finished = run.FinishedAt.UnixNano()
-	}
+	h.seq, h.dirty = seq, true
 	return nil
 }
 
 // output is the number of an output's row, which it makes if there is none.
 func (b *batch) output(r *eventRow) (int64, error) {
-	found, n, err := b.conn.Sum(`SELECT n FROM outputs WHERE hash = ?`, r.hash)
-	if err != nil || found > 0 {
-		return n, err
-	}
-	if err := b.conn.Run(`INSERT INTO outputs (hash, data) VALUES (?, ?)`, r.hash, r.output); err != nil {
+	made, err := b.conn.Change(`INSERT INTO outputs (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING`, r.hash, r.output)
+	if err != nil {
 		return 0, err
 	}
-	return b.conn.LastInsertRowID(), nil
+	if made > 0 {
+		return b.conn.LastInsertRowID(), nil
+	}
+	_, n, err := b.conn.Sum(`SELECT n FROM outputs WHERE hash = ?`, r.hash)
+	return n, err
 }
 
 const eventColumns = `e.id & 0xffffffff, e.time, e.type, e.step, e.item, e.attempt, e.key, e.output, e.detail, e.sum, o.hash, o.data`

@@ -55,7 +55,8 @@ func readHeader(row *stmt) (*header, error) {
 // sum is of all the row says but its number and spec.
 func (h *header) sum() []byte {
 	var d digest
-	d.texts(h.id, string(h.workflow), string(h.file), string(h.status), h.token, h.process.host, h.process.boot)
+	d.texts(h.id, string(h.status), h.token, h.process.host, h.process.boot)
+	d.blobs(h.workflow, h.file)
 	d.numbers(h.started, h.finished, h.steps, h.tokens, int64(math.Float64bits(h.usd)), h.seq, int64(h.process.pid), h.process.born, h.since, h.heartbeat)
 	return d.sum()
 }
@@ -65,7 +66,8 @@ func (h *header) insert(conn *sqlitefile.Conn, spec []byte) error {
 	var specSum any
 	if spec != nil {
 		var d digest
-		d.texts(h.id, string(spec))
+		d.texts(h.id)
+		d.blobs(spec)
 		specSum = d.sum()
 	}
 	if err := conn.Run(`INSERT INTO runs (id, workflow, file, spec, spec_sum, status, started, steps, usd, tokens, seq, sum)
@@ -94,6 +96,20 @@ func (h *header) update(conn *sqlitefile.Conn) error {
 
 // event is the id of one of the run's events.
 func (h *header) event(seq int64) int64 { return h.n<<32 | seq }
+
+// add takes in what an event adds.
+func (h *header) add(r *journal.Run) {
+	h.steps += int64(r.Steps)
+	h.usd += r.CostUSD
+	h.tokens += int64(r.Tokens)
+	if r.Status != "" {
+		h.status = r.Status
+	}
+	if !r.FinishedAt.IsZero() {
+		h.finished = r.FinishedAt.UnixNano()
+	}
+	h.dirty = true
+}
 
 // own gives the run to a log.
 func (h *header) own(token string, self process, now time.Time) {
@@ -139,6 +155,12 @@ type digest struct{ data []byte }
 func (d *digest) texts(texts ...string) {
 	for _, s := range texts {
 		d.data = append(binary.AppendUvarint(d.data, uint64(len(s))), s...)
+	}
+}
+
+func (d *digest) blobs(blobs ...[]byte) {
+	for _, b := range blobs {
+		d.data = append(binary.AppendUvarint(d.data, uint64(len(b))), b...)
 	}
 }
 

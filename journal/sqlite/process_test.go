@@ -1,3 +1,225 @@
 package sqlite_test
 
-func work(string) error { return nil }
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/sqlite"
+)
+
+// work makes the run STORE_RUN, or takes it over if there is one, and appends
+// STORE_COUNT steps to it, or without end if that is 0, from as many goroutines
+// as STORE_WRITERS says. It prints the output of each step that is durable.
+func work(path string) error {
+	s, err := sqlite.Open(path, sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	log, err := s.Create(ctx, journal.Run{ID: os.Getenv("STORE_RUN")})
+	if err != nil {
+		if log, err = s.Acquire(ctx, os.Getenv("STORE_RUN")); err != nil {
+			return err
+		}
+	}
+	count, _ := strconv.Atoi(os.Getenv("STORE_COUNT"))
+	writers, _ := strconv.Atoi(os.Getenv("STORE_WRITERS"))
+	var mu sync.Mutex // guards err
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for n := 0; count == 0 || n < count; n++ {
+				output := fmt.Sprintf("%d-%d-%d", os.Getpid(), w, n)
+				failed := log.Append(
+					journal.Event{Type: journal.StepStarted, Step: output},
+					journal.Event{Type: journal.StepFinished, Step: output, Output: output + strings.Repeat(" ", 500)},
+				)()
+				if failed != nil {
+					mu.Lock()
+					err = errors.Join(err, failed)
+					mu.Unlock()
+					return
+				}
+				fmt.Println(output) // one write, which others' do not mix with
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(err, log.Release(), s.Close())
+}
+
+func startWriter(t *testing.T, path, run string, writers, count int) (cmd *exec.Cmd, lines *bufio.Scanner, stderr *strings.Builder) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd = exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), "STORE_ROLE=writer", "STORE_PATH="+path, "STORE_RUN="+run,
+		"STORE_WRITERS="+strconv.Itoa(writers), "STORE_COUNT="+strconv.Itoa(count))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr = &strings.Builder{}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, bufio.NewScanner(out), stderr
+}
+
+// integrity checks the whole file.
+func integrity(t *testing.T, path string) {
+	t.Helper()
+	conn, err := sqlite3.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stmt, _, err := conn.Prepare(`PRAGMA integrity_check`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	for stmt.Step() {
+		if got := stmt.ColumnText(0); got != "ok" {
+			t.Errorf("integrity: %s", got)
+		}
+	}
+	if err := stmt.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// outputs is the steps of a run that are durable, by their output. Each must
+// have been started before.
+func outputs(t *testing.T, s journal.Store, run string) map[string]bool {
+	t.Helper()
+	done, begun := map[string]bool{}, map[string]bool{}
+	next := int64(1)
+	for ev, err := range s.Events(t.Context(), run, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Seq != next {
+			t.Fatalf("event %d; want %d", ev.Seq, next)
+		}
+		next++
+		begun[ev.Step] = begun[ev.Step] || ev.Type == journal.StepStarted
+		if ev.Type != journal.StepFinished {
+			continue
+		}
+		if strings.TrimRight(ev.Output, " ") != ev.Step || !begun[ev.Step] {
+			t.Fatalf("event %d is of step %q, begun %v, with output %q", ev.Seq, ev.Step, begun[ev.Step], ev.Output)
+		}
+		done[ev.Step] = true
+	}
+	return done
+}
+
+// TestKilledWriter kills a process that works on a run, again and again. Each
+// time the next takes the run over at once, and every event that was
+// acknowledged is there.
+func TestKilledWriter(t *testing.T) {
+	t.Parallel()
+	const rounds = 25
+	path := file(t)
+	var acknowledged []string
+	for round := range rounds {
+		cmd, lines, stderr := startWriter(t, path, "run", 1+round%8, 0)
+		for range 1 + round*3 { // killed after more or fewer steps
+			if !lines.Scan() {
+				t.Fatalf("round %d: the writer ended: %s", round, stderr)
+			}
+			acknowledged = append(acknowledged, lines.Text())
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for lines.Scan() { // what it had acknowledged before it died
+			acknowledged = append(acknowledged, lines.Text())
+		}
+		_ = cmd.Wait() // killed
+
+		integrity(t, path)
+		s, err := sqlite.Open(path, sqlite.Options{})
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if run, err := s.Find(t.Context(), "run"); err != nil || run.Owner == nil || run.Owner.Alive {
+			t.Errorf("round %d: the run of a dead process: %+v, %v", round, run, err)
+		}
+		log, err := s.Acquire(t.Context(), "run")
+		if err != nil {
+			t.Fatalf("round %d: taking the run over: %v", round, err)
+		}
+		done := outputs(t, s, "run")
+		for _, step := range acknowledged {
+			if !done[step] {
+				t.Errorf("round %d: %s was acknowledged and is lost", round, step)
+			}
+		}
+		if err := errors.Join(log.Release(), s.Close()); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+	}
+	t.Logf("%d events acknowledged over %d kills, all there", len(acknowledged), rounds)
+}
+
+// TestManyWritingProcesses: all get their turn. While the slowest of them still
+// writes, the others must not have had it all: of the first half of all steps,
+// each process must have a share.
+func TestManyWritingProcesses(t *testing.T) {
+	t.Parallel()
+	const processes, each = 8, 150
+	path := file(t)
+	openStore(t, path, sqlite.Options{}) // so that all begin with the schema
+	var mu sync.Mutex                    // guards the next two
+	order, counts := []int{}, map[int]int{}
+	var all sync.WaitGroup
+	for p := range processes {
+		cmd, lines, stderr := startWriter(t, path, fmt.Sprint("run", p), 1, each)
+		all.Go(func() {
+			for lines.Scan() {
+				mu.Lock()
+				order = append(order, p)
+				mu.Unlock()
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("process %d: %v: %s", p, err, stderr)
+			}
+		})
+	}
+	all.Wait()
+	if len(order) != processes*each {
+		t.Fatalf("%d steps were acknowledged; want %d", len(order), processes*each)
+	}
+	for _, p := range order[:len(order)/2] {
+		counts[p]++
+	}
+	for p := range processes {
+		if counts[p] < each/20 {
+			t.Errorf("process %d had %d of the first %d steps: %v", p, counts[p], len(order)/2, counts)
+		}
+	}
+	t.Logf("of the first %d steps: %v", len(order)/2, counts)
+	integrity(t, path)
+	s := openStore(t, path, sqlite.Options{})
+	for p := range processes {
+		if n := len(outputs(t, s, fmt.Sprint("run", p))); n != each {
+			t.Errorf("run %d has %d steps", p, n)
+		}
+	}
+}

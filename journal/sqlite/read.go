@@ -66,7 +66,8 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 	}
 	if sealed := row.ColumnRawBlob(19); spec && sealed != nil {
 		var d digest
-		d.texts(h.id, string(sealed))
+		d.texts(h.id)
+		d.blobs(sealed)
 		run.Spec, err = s.box.Open(append([]byte(nil), sealed...), bound("spec", h.id))
 		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(20)) {
 			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
