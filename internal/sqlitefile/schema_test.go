@@ -1,0 +1,147 @@
+package sqlitefile_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/claude-force/claude-force/internal/sqlitefile"
+)
+
+func openFile(t *testing.T, path string) *sqlitefile.Conn {
+	t.Helper()
+	c, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// schema is one of three versions, each of which notes that it was run.
+func schema(component string, version int) *sqlitefile.Schema {
+	table := "t" + component
+	return &sqlitefile.Schema{Component: component, Version: version, Migrations: fstest.MapFS{
+		"migrations/1.sql": {Data: []byte(`CREATE TABLE ` + table + ` (v INTEGER); INSERT INTO ` + table + ` VALUES (1)`)},
+		"migrations/2.sql": {Data: []byte(`INSERT INTO ` + table + ` VALUES (20)`)},
+		"migrations/3.sql": {Data: []byte(`INSERT INTO ` + table + ` VALUES (300)`)},
+	}}
+}
+
+func TestMigrateFromEveryVersion(t *testing.T) {
+	t.Parallel()
+	for _, component := range []string{"", "calls"} {
+		for from := range 4 {
+			path := filepath.Join(t.TempDir(), "a", "b", "file.db")
+			c := openFile(t, path)
+			if from > 0 {
+				if err := c.Migrate(schema(component, from)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // the second has nothing to do
+				if err := c.Migrate(schema(component, 3)); err != nil {
+					t.Fatalf("%q from %d: %v", component, from, err)
+				}
+			}
+			if n, sum, err := c.Sum(`SELECT v FROM t` + component); n != 3 || sum != 321 || err != nil {
+				t.Errorf("%q from %d: %d migrations, sum %d, %v", component, from, n, sum, err)
+			}
+			if err := c.Migrate(schema(component, 2)); err == nil || !strings.Contains(err.Error(), "newer claude-force (schema 3; this one knows 2)") {
+				t.Errorf("%q: an older program: %v", component, err)
+			}
+		}
+	}
+}
+
+func TestComponentsShareAFile(t *testing.T) {
+	t.Parallel()
+	c := openFile(t, filepath.Join(t.TempDir(), "file.db"))
+	if err := errors.Join(c.Migrate(schema("calls", 2)), c.Migrate(schema("budgets", 1)), c.Migrate(schema("calls", 3))); err != nil {
+		t.Fatal(err)
+	}
+	_, calls, callsErr := c.Sum(`SELECT v FROM tcalls`)
+	_, budgets, budgetsErr := c.Sum(`SELECT v FROM tbudgets`)
+	if calls != 321 || budgets != 1 || callsErr != nil || budgetsErr != nil {
+		t.Errorf("%d, %v and %d, %v", calls, callsErr, budgets, budgetsErr)
+	}
+}
+
+func TestForeignFilesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, component := range []string{"", "calls"} {
+		c := openFile(t, filepath.Join(t.TempDir(), "file.db"))
+		if err := c.Exec(`CREATE TABLE mine (x)`); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Migrate(schema(component, 1)); !errors.Is(err, sqlitefile.ErrForeign) {
+			t.Errorf("%q: %v", component, err)
+		}
+		if n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema`); n != 1 || err != nil {
+			t.Errorf("%q: %d tables, %v", component, n, err)
+		}
+	}
+}
+
+func TestAFailedMigrationChangesNothing(t *testing.T) {
+	t.Parallel()
+	c := openFile(t, filepath.Join(t.TempDir(), "file.db"))
+	s := schema("calls", 3)
+	s.Migrations.(fstest.MapFS)["migrations/2.sql"].Data = []byte(`INSERT INTO nowhere VALUES (1)`)
+	if err := c.Migrate(s); err == nil {
+		t.Fatal("no error")
+	}
+	if n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema`); n != 0 || err != nil {
+		t.Errorf("%d tables, %v", n, err)
+	}
+}
+
+func TestOneOfManyMigrates(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sub", "file.db")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			c, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := errors.Join(c.Migrate(schema("calls", 3)), c.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	c := openFile(t, path)
+	if n, sum, err := c.Sum(`SELECT v FROM tcalls`); n != 3 || sum != 321 || err != nil {
+		t.Errorf("%d migrations, sum %d, %v", n, sum, err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+func TestDurableConnections(t *testing.T) {
+	t.Parallel()
+	for durable, want := range map[bool]int64{true: 2, false: 1} { // FULL, NORMAL
+		c, err := sqlitefile.Open(filepath.Join(t.TempDir(), fmt.Sprint(durable)), sqlitefile.Options{Durable: durable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Write(func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := c.Sum(`PRAGMA synchronous`); got != want || err != nil {
+			t.Errorf("durable %v: synchronous=%d, %v; want %d", durable, got, err, want)
+		}
+	}
+}
