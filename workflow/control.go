@@ -46,6 +46,7 @@ func (p *reader) condition(d *draft, v view, n *yaml.Node, key string) *Value {
 // onFailure reads a word, "fallback: STEP" or {fallback: STEP}.
 func (p *reader) onFailure(d *draft) {
 	n := d.fields.given("on_failure")
+	d.instead = n
 	switch {
 	case n == nil:
 		return
@@ -59,7 +60,7 @@ func (p *reader) onFailure(d *draft) {
 			p.fail(n, nil, "write on_failure: {fallback: STEP}", "on_failure names no fallback")
 			return
 		}
-		d.Fallback = p.plain(to, "fallback")
+		d.Fallback, d.instead = p.plain(to, "fallback"), to
 	default:
 		if n.Tag == "!!str" {
 			if to, ok := strings.CutPrefix(strings.TrimSpace(n.Value), "fallback:"); ok && strings.TrimSpace(to) != "" {

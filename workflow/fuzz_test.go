@@ -2,12 +2,15 @@ package workflow_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -31,7 +34,7 @@ func checkXML(t *testing.T, svg []byte) {
 // have positions inside of the file; everything works on a sound workflow.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(seedJSON))
-	for _, glob := range []string{"testdata/errors/*.txtar", "testdata/draw/*.yaml"} {
+	for _, glob := range []string{"testdata/errors/*.txtar", "testdata/draw/*.yaml", "../examples/workflows/*.yaml"} {
 		paths, _ := filepath.Glob(glob)
 		for _, path := range paths {
 			data, err := os.ReadFile(path)
@@ -45,11 +48,22 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	for _, expr := range []string{"params.n + 1", "join(map(steps.lint.json.items ?? [], .t), ', ')", "let a = 1..9; reduce(a, #acc + #, 0)",
+		"item.name ?? loop.index", "loop.previous.in.json?.x ?? loop . previous . type-check . output",
 		"filter(params.tags, # matches 'x')[0:1]", `{"a": [1, 'x', nil, true]}`, "steps.type-check.json?.a?.b ?? `x`", "-params.a ** 2 % 3 // c"} {
 		f.Add(fmt.Appendf(nil, renderSrc, "\"${{ "+strings.ReplaceAll(expr, `"`, `\"`)+" }}\""))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w, err := workflow.Parse("w", data, testOptions)
+		opts := testOptions
+		opts.Load = func(path string) ([]byte, error) {
+			switch path {
+			case "part.yaml":
+				return []byte("params: {a: 1}\nsteps: [{id: part, agent: x, task: '${{ env.USER }}'}]\noutput: ${{ steps.part.output }}"), nil
+			case "missing.yaml":
+				return nil, errors.New("missing")
+			}
+			return data, nil
+		}
+		w, err := workflow.Parse("w", data, opts)
 		if err != nil {
 			all, ok := errors.AsType[workflow.Errors](err)
 			if !ok || len(all) == 0 || w != nil {
@@ -82,25 +96,86 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			params = map[string]any{}
 		}
-		env := workflow.Env{Params: params, Run: map[string]any{"id": "r"}, Steps: map[string]workflow.StepResult{}}
-		for _, s := range w.Steps {
-			if s.ID == "" || s.Task == nil || w.Step(s.ID) != s {
-				t.Fatalf("bad step %+v", s)
-			}
-			for _, d := range s.Dependencies {
-				if w.Step(d) == nil || d == s.ID {
-					t.Fatalf("bad dependency %q of %q", d, s.ID)
-				}
-			}
-			s.Unmentioned()
-			env.Steps[s.ID] = workflow.StepResult{Output: "[1,2]", Status: "succeeded", JSON: []any{1.0, "x", map[string]any{"t": "y"}}}
-		}
-		for _, s := range w.Steps {
-			for _, t := range append(s.Files, s.Task) {
-				_, _ = t.Render(env)
+		result := workflow.StepResult{Output: "[1,2]", Status: "succeeded", JSON: []any{1.0, "x", map[string]any{"t": "y"}}}
+		env := workflow.Env{Params: params, Run: map[string]any{"id": "r"}, Steps: map[string]workflow.StepResult{}, Item: result.JSON,
+			Loop: &workflow.LoopEnv{Index: 2, Previous: map[string]workflow.StepResult{"a": result}}}
+		for _, sub := range w.All() {
+			results(t, sub, result, env.Steps)
+			use(t, sub, env)
+			if _, err := workflow.Parse("w", sub.Source, opts); err != nil {
+				t.Fatalf("a file of a sound workflow is not sound: %v", err)
 			}
 		}
 	})
+}
+
+// results puts a result of every step into to, and checks what is always so.
+func results(t *testing.T, w *workflow.Workflow, result workflow.StepResult, to map[string]workflow.StepResult) {
+	for _, s := range w.Steps {
+		kinds := 0
+		for _, is := range []bool{s.Agent != "" && s.Task != nil, s.Approval != nil, s.Body != nil} {
+			if is {
+				kinds++
+			}
+		}
+		if s.ID == "" || kinds != 1 || w.Step(s.ID) != s || s.Foreach != nil && s.Loop != nil || s.Join > len(s.Dependencies) {
+			t.Fatalf("bad step %+v", s)
+		}
+		for _, d := range s.Dependencies {
+			if w.Step(d) == nil || d == s.ID {
+				t.Fatalf("bad dependency %q of %q", d, s.ID)
+			}
+		}
+		if (s.OnFailure == workflow.OnFailureFallback) != (s.Fallback != "") || s.Fallback != "" && w.Step(s.Fallback) == nil {
+			t.Fatalf("bad fallback of %+v", s)
+		}
+		s.Unmentioned()
+		to[s.ID] = result
+		if s.Body != nil && s.Workflow == "" {
+			results(t, s.Body, result, to)
+		}
+	}
+}
+
+// use evaluates whatever a workflow holds.
+func use(t *testing.T, w *workflow.Workflow, env workflow.Env) {
+	texts, values := []*workflow.Template{w.Output}, []*workflow.Value{}
+	for _, s := range w.Steps {
+		texts = append(append(texts, s.Task, s.Output), s.Files...)
+		values = append(values, slices.Collect(maps.Values(s.With))...)
+		if s.When != nil {
+			values = append(values, s.When)
+		}
+		if s.Loop != nil && s.Loop.Until != nil {
+			values = append(values, s.Loop.Until)
+		}
+		if s.Foreach != nil {
+			texts = append(texts, s.Foreach.Glob...)
+			if (s.Foreach.Items == nil) == (s.Foreach.Glob == nil) {
+				t.Fatalf("bad foreach %+v", s.Foreach)
+			}
+			if s.Foreach.Items != nil {
+				values = append(values, s.Foreach.Items)
+			}
+		}
+		if s.Approval != nil {
+			texts = append(texts, s.Approval.Message)
+		}
+		if s.Schema != nil && !json.Valid(s.Schema) {
+			t.Fatalf("bad schema %s", s.Schema)
+		}
+		if s.Body != nil && s.Workflow == "" {
+			use(t, s.Body, env)
+		}
+	}
+	for _, text := range texts {
+		_, _ = text.Render(env)
+	}
+	for _, v := range values {
+		_, _ = v.Eval(env)
+		v.Source()
+		v.Steps()
+	}
 }
 
 // A workflow of n steps in layers, where every step but the first ones uses the

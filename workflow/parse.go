@@ -74,6 +74,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	if !ok {
 		return nil
 	}
+	p.text(f.get("$schema"), "$schema")
 	w := &Workflow{
 		Name:        p.text(f.get("name"), "name"),
 		Description: p.text(f.get("description"), "description"),

@@ -36,7 +36,7 @@ func (p *reader) plain(n *yaml.Node, key string) string {
 	case strings.TrimSpace(s) == "":
 		p.fail(n, nil, "", "%s is empty", key)
 	case strings.Contains(s, exprOpen):
-		p.fail(n, ErrExpression, "only task and files can", "%s cannot hold an expression", key)
+		p.fail(n, ErrExpression, "write it out", "%s cannot hold an expression", key)
 	default:
 		return s
 	}

@@ -171,6 +171,8 @@ func (c view) waiter(d *draft, id string) (waiter *draft, why string) {
 func (c view) hintFor(d *draft, id string) string {
 	home := c.home[id]
 	switch {
+	case d != nil && d.ID == id && c.result == d:
+		return "use the results of its own steps"
 	case c.loop != nil && c.loop.leaves(id, c.home):
 		return "the iteration before left loop.previous." + id
 	case home.owner != nil && (d == nil || home != d.body) && !c.sees(home):

@@ -16,6 +16,7 @@ type draft struct {
 	level   *level          // the list it stands in
 	body    *level          // steps of its own, or nil
 	waitsOn map[string]bool // what Dependencies holds
+	instead *yaml.Node      // where its fallback is named
 }
 
 // drafts reads the ids of a list of steps and of the lists within them, since
@@ -240,7 +241,7 @@ func (p *reader) fallbacks(l *level) {
 		if d.Fallback == "" {
 			continue
 		}
-		n := d.fields.get("on_failure")
+		n := d.instead
 		home := p.scope.home[d.Fallback]
 		switch {
 		case d.Fallback == d.ID:
