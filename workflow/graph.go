@@ -13,6 +13,8 @@ type graph struct {
 	usedBy [][]int
 	order  []int // dependencies first, otherwise in file order; steps on a cycle are missing
 	level  []int // 0 without dependencies, else one more than the deepest of them
+
+	instead map[[2]int]bool // edges from a step to its fallback, in a drawing
 }
 
 func newGraph(steps []*Step) *graph {
@@ -112,12 +114,38 @@ func (g *graph) remaining(steps []*Step, cost func(*Step) time.Duration) []time.
 			rest[i] = max(0, cost(s))
 		}
 	}
-	for _, i := range slices.Backward(g.order) {
-		var longest time.Duration
-		for _, u := range g.usedBy[i] {
-			longest = max(longest, rest[u])
+	fallbacks, isFallback := fallbacksOf(steps), make([]bool, len(steps))
+	for _, f := range fallbacks {
+		if f >= 0 {
+			isFallback[f] = true
 		}
-		rest[i] = plus(rest[i], longest)
+	}
+	after := make([]time.Duration, len(steps)) // the longest path once a step has ended
+	for _, i := range slices.Backward(g.order) {
+		for _, u := range g.usedBy[i] {
+			if !isFallback[u] { // which may never run
+				after[i] = max(after[i], rest[u])
+			}
+		}
+		if !isFallback[i] {
+			rest[i] = plus(rest[i], after[i])
+		}
+	}
+	for i := range steps {
+		if isFallback[i] {
+			continue
+		}
+		// What stands in for a step is followed by what follows that step.
+		seen := 0
+		for f := fallbacks[i]; f >= 0 && seen < len(steps); f = fallbacks[f] {
+			after[f] = max(after[f], after[i])
+			seen++
+		}
+	}
+	for f, is := range isFallback {
+		if is {
+			rest[f] = plus(rest[f], after[f])
+		}
 	}
 	return rest
 }
@@ -132,6 +160,8 @@ func plus(a, b time.Duration) time.Duration {
 // RemainingPath returns for each step the longest time from its start to the
 // end of the workflow, its own cost included: the order in which ready steps
 // should go. A nil cost counts every step as one second, a negative one as 0.
+// Steps that are a fallback are not counted on the way of others, since they may
+// never run; a step within a step has no path of its own.
 func (w *Workflow) RemainingPath(cost func(*Step) time.Duration) map[string]time.Duration {
 	rest := newGraph(w.Steps).remaining(w.Steps, cost)
 	out := make(map[string]time.Duration, len(rest))
@@ -147,9 +177,15 @@ func (w *Workflow) RemainingPath(cost func(*Step) time.Duration) map[string]time
 func (w *Workflow) CriticalPath(cost func(*Step) time.Duration) ([]string, time.Duration) {
 	g := newGraph(w.Steps)
 	rest := g.remaining(w.Steps, cost)
+	spare := make([]bool, len(w.Steps))
+	for _, f := range fallbacksOf(w.Steps) {
+		if f >= 0 {
+			spare[f] = true
+		}
+	}
 	at := -1
 	for i, l := range g.level {
-		if l == 0 && (at < 0 || rest[i] > rest[at]) {
+		if l == 0 && !spare[i] && (at < 0 || rest[i] > rest[at]) {
 			at = i
 		}
 	}
@@ -161,7 +197,7 @@ func (w *Workflow) CriticalPath(cost func(*Step) time.Duration) ([]string, time.
 	for range w.Steps { // a bound, should a workflow made by hand have a cycle
 		next := -1
 		for _, u := range g.usedBy[at] {
-			if next < 0 || rest[u] > rest[next] {
+			if !spare[u] && (next < 0 || rest[u] > rest[next]) {
 				next = u
 			}
 		}

@@ -212,3 +212,27 @@ func TestDrawings(t *testing.T) {
 		})
 	}
 }
+
+// A fallback may never run: it makes no path longer, and what follows it is
+// what follows the steps it is for.
+func TestPathsWithFallbacks(t *testing.T) {
+	w := mustParse(t, `
+steps:
+  - {id: a, agent: x, task: t, on_failure: {fallback: b}}
+  - {id: b, agent: x, task: t, dependencies: [root], on_failure: {fallback: c}}
+  - {id: c, agent: x, task: t}
+  - {id: d, agent: x, task: t, dependencies: [a]}
+  - {id: e, agent: x, task: t, dependencies: [d]}
+  - {id: root, agent: x, task: t}
+`)
+	cost := map[string]time.Duration{"a": 1, "b": 100, "c": 50, "d": 10, "e": 20, "root": 5}
+	costOf := func(s *workflow.Step) time.Duration { return cost[s.ID] }
+	want := map[string]time.Duration{"a": 31, "b": 130, "c": 80, "d": 30, "e": 20, "root": 5}
+	if d := cmp.Diff(want, w.RemainingPath(costOf)); d != "" {
+		t.Error(d)
+	}
+	path, total := w.CriticalPath(costOf)
+	if d := cmp.Diff([]string{"a", "d", "e"}, path); d != "" || total != 31 {
+		t.Error(d, total)
+	}
+}

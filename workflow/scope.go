@@ -1,9 +1,6 @@
 package workflow
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // scope is what all expressions of a file share. Each distinct expression is
 // compiled once per place it may mean something else in.
@@ -220,12 +217,4 @@ func (p *reader) envNames() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// bodyName says in words what a body runs.
-func (s *Step) bodyName() string {
-	if s.Workflow != "" {
-		return strings.TrimSpace(s.Workflow)
-	}
-	return plural(len(s.Body.Steps), "step")
 }

@@ -39,7 +39,7 @@ const svgStyle = `
 // follows the reader's light or dark setting. Each step is a group with the
 // attribute data-step set to its id, for pages that want to colour it.
 func (w *Workflow) SVG() []byte {
-	g := newGraph(w.Steps)
+	g := newDrawing(w.Steps)
 	l := newLayout(g)
 	title := cmp.Or(clean(w.Name), "Workflow")
 	var b strings.Builder
@@ -49,23 +49,30 @@ func (w *Workflow) SVG() []byte {
 	b.WriteString("<style>" + svgStyle + "</style>\n")
 	b.WriteString(`<defs><marker id="cfw-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path class="cfw-head" d="M0 0 8 4 0 8z"/></marker></defs>` + "\n")
 	for _, e := range l.edges {
-		fmt.Fprintf(&b, `<path class="cfw-edge" marker-end="url(#cfw-arrow)" d="%s"/>`+"\n", l.path(e))
+		dashes := ""
+		if g.instead[[2]int{e[0], e[len(e)-1]}] {
+			dashes = ` stroke-dasharray="4 4"`
+		}
+		fmt.Fprintf(&b, `<path class="cfw-edge"%s marker-end="url(#cfw-arrow)" d="%s"/>`+"\n", dashes, l.path(e))
 	}
 	for i, s := range w.Steps {
 		n := l.nodes[i]
-		full := s.ID
-		if s.Agent != "" {
-			full += " (" + clean(s.Agent) + ")"
+		full, does := s.label(), s.does()
+		if does != "" {
+			full += " (" + does + ")"
+		}
+		if notes := s.notes(); notes != "" {
+			full += ": " + notes
 		}
 		fmt.Fprintf(&b, `<g data-step="%s"><title>%s</title><rect class="cfw-box" x="%d" y="%d" width="%d" height="%d" rx="8"/>`,
 			xmlEscape(s.ID), xmlEscape(full), n.x, n.y, boxWidth, boxHeight)
 		idLine := n.y + 20
-		if s.Agent == "" {
+		if does == "" {
 			idLine += 8
 		}
-		fmt.Fprintf(&b, `<text class="cfw-id" x="%d" y="%d" text-anchor="middle">%s</text>`, n.x+boxWidth/2, idLine, xmlEscape(shorten(s.ID)))
-		if s.Agent != "" {
-			fmt.Fprintf(&b, `<text class="cfw-agent" x="%d" y="%d" text-anchor="middle">%s</text>`, n.x+boxWidth/2, n.y+37, xmlEscape(shorten(clean(s.Agent))))
+		fmt.Fprintf(&b, `<text class="cfw-id" x="%d" y="%d" text-anchor="middle">%s</text>`, n.x+boxWidth/2, idLine, xmlEscape(shorten(s.label())))
+		if does != "" {
+			fmt.Fprintf(&b, `<text class="cfw-agent" x="%d" y="%d" text-anchor="middle">%s</text>`, n.x+boxWidth/2, n.y+37, xmlEscape(shorten(does)))
 		}
 		b.WriteString("</g>\n")
 	}
@@ -83,6 +90,9 @@ func (w *Workflow) inWords(g *graph) string {
 		parts[i] = s.ID
 		if len(s.Dependencies) > 0 {
 			parts[i] += " after " + strings.Join(s.Dependencies, " and ")
+		}
+		if s.Fallback != "" {
+			parts[i] += ", else " + s.Fallback
 		}
 	}
 	return strings.Join(parts, "; ")

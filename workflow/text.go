@@ -9,7 +9,7 @@ import (
 
 // Text draws the workflow for a terminal: one group of lines per level, the
 // steps that can run side by side joined by a bracket, each with its agent and
-// what it waits for. It ends with a newline and holds no control characters.
+// what it waits for. Steps within a step stand below it, further in. It ends with a newline and holds no control characters.
 func (w *Workflow) Text() string {
 	var b strings.Builder
 	for _, head := range []string{w.Name, w.Description} {
@@ -20,29 +20,9 @@ func (w *Workflow) Text() string {
 	if b.Len() > 0 {
 		b.WriteString("\n")
 	}
-	levels := newGraph(w.Steps).levels()
-	idWidth, agentWidth, widest := 0, 0, 0
-	for _, s := range w.Steps {
-		idWidth = max(idWidth, utf8.RuneCountInString(s.ID))
-		agentWidth = max(agentWidth, utf8.RuneCountInString(clean(s.Agent)))
-	}
-	idWidth, agentWidth = min(idWidth, 40), min(agentWidth, 40)
+	levels := newDrawing(w.Steps).levels()
 	margin := len(fmt.Sprint(len(levels)))
-	for l, level := range levels {
-		widest = max(widest, len(level))
-		for i, at := range level {
-			s := w.Steps[at]
-			label := ""
-			if i == 0 {
-				label = fmt.Sprint(l + 1)
-			}
-			line := fmt.Sprintf("%*s %s %-*s  %-*s", margin, label, bracket(i, len(level)), idWidth, s.ID, agentWidth, clean(s.Agent))
-			if len(s.Dependencies) > 0 {
-				line += "  ← " + strings.Join(s.Dependencies, ", ")
-			}
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
-	}
+	widest := w.textLevels(&b, levels, "", margin)
 	fmt.Fprintf(&b, "\n%s in %s", plural(len(w.Steps), "step"), plural(len(levels), "level"))
 	if widest > 1 {
 		fmt.Fprintf(&b, ", %d side by side at most", widest)
@@ -52,6 +32,44 @@ func (w *Workflow) Text() string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// textLevels writes the steps, and those within them further in. It returns how
+// many stand side by side at most.
+func (w *Workflow) textLevels(b *strings.Builder, levels [][]int, indent string, margin int) int {
+	idWidth, doesWidth, widest := 0, 0, 0
+	for _, s := range w.Steps {
+		idWidth = max(idWidth, utf8.RuneCountInString(s.label()))
+		doesWidth = max(doesWidth, utf8.RuneCountInString(s.does()))
+	}
+	idWidth, doesWidth = min(idWidth, 40), min(doesWidth, 40)
+	for l, level := range levels {
+		widest = max(widest, len(level))
+		for i, at := range level {
+			s := w.Steps[at]
+			number := ""
+			if i == 0 {
+				number = fmt.Sprint(l + 1)
+			}
+			line := fmt.Sprintf("%s%*s %s %-*s  %-*s", indent, margin, number, bracket(i, len(level)), idWidth, s.label(), doesWidth, s.does())
+			if len(s.Dependencies) > 0 {
+				line += "  ← " + strings.Join(s.Dependencies, ", ")
+			}
+			if notes := s.notes(); notes != "" {
+				line += "  (" + notes + ")"
+			}
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			if s.Body != nil && s.Workflow == "" {
+				beside := " "
+				if i < len(level)-1 {
+					beside = "│"
+				}
+				inner := newDrawing(s.Body.Steps).levels()
+				s.Body.textLevels(b, inner, indent+strings.Repeat(" ", margin+1)+beside+"  ", len(fmt.Sprint(len(inner))))
+			}
+		}
+	}
+	return widest
 }
 
 func bracket(i, n int) string {
@@ -92,18 +110,29 @@ func (w *Workflow) Mermaid() string {
 		b.WriteString("---\ntitle: " + yamlQuote(title) + "\n---\n")
 	}
 	b.WriteString("flowchart LR\n")
-	g := newGraph(w.Steps)
+	g := newDrawing(w.Steps)
 	for i, s := range w.Steps {
 		// Ids of steps can be words of the language, such as "end".
-		fmt.Fprintf(&b, "    s%d[\"%s", i, mermaidEscape(s.ID))
-		if s.Agent != "" && s.Agent != s.ID {
-			b.WriteString("<br/><small>" + mermaidEscape(s.Agent) + "</small>")
+		begin, end := "[", "]"
+		switch {
+		case s.Approval != nil:
+			begin, end = "([", "])"
+		case s.Body != nil:
+			begin, end = "[[", "]]"
 		}
-		b.WriteString("\"]\n")
+		fmt.Fprintf(&b, "    s%d%s\"%s", i, begin, mermaidEscape(s.label()))
+		if does := s.does(); does != "" && does != s.ID {
+			b.WriteString("<br/><small>" + mermaidEscape(does) + "</small>")
+		}
+		b.WriteString("\"" + end + "\n")
 	}
 	for i, needs := range g.needs {
 		for _, d := range needs {
-			fmt.Fprintf(&b, "    s%d --> s%d\n", d, i)
+			arrow := "-->"
+			if g.instead[[2]int{d, i}] {
+				arrow = "-.->"
+			}
+			fmt.Fprintf(&b, "    s%d %s s%d\n", d, arrow, i)
 		}
 	}
 	return b.String()

@@ -1,0 +1,89 @@
+package workflow
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// label is how a step is called in a drawing: its id, and how often it runs.
+func (s *Step) label() string {
+	switch {
+	case s.Foreach != nil:
+		return s.ID + " × each"
+	case s.Loop != nil:
+		return fmt.Sprintf("%s ↻ %d", s.ID, s.Loop.Max)
+	}
+	return s.ID
+}
+
+// does says in few words what a step is; empty when nothing is known of it.
+func (s *Step) does() string {
+	switch {
+	case s.Agent != "":
+		return clean(s.Agent)
+	case s.Approval != nil:
+		return "approval"
+	case s.Workflow != "":
+		return "workflow " + clean(s.Workflow)
+	case s.Body != nil:
+		return plural(len(s.Body.Steps), "step")
+	}
+	return ""
+}
+
+// notes say what else decides about a step.
+func (s *Step) notes() string {
+	var notes []string
+	switch {
+	case s.Join == 1:
+		notes = append(notes, "any of them")
+	case s.Join > 1:
+		notes = append(notes, fmt.Sprintf("%d of them", s.Join))
+	}
+	if s.When != nil {
+		notes = append(notes, "when "+brief(s.When.Source()))
+	}
+	if s.Loop != nil && s.Loop.Until != nil {
+		notes = append(notes, "until "+brief(s.Loop.Until.Source()))
+	}
+	switch {
+	case s.Fallback != "":
+		notes = append(notes, "else "+s.Fallback)
+	case s.OnFailure == OnFailureContinue:
+		notes = append(notes, "may fail")
+	}
+	return strings.Join(notes, "; ")
+}
+
+// brief is an expression for a line of a drawing, without ${{ }}.
+func brief(source string) string {
+	source = clean(source)
+	if parts, _ := cut(source); len(parts) == 1 && parts[0].expr != nil {
+		source = strings.TrimSpace(parts[0].expr.source)
+	}
+	if utf8.RuneCountInString(source) > 60 {
+		source = string([]rune(source)[:59]) + "…"
+	}
+	return source
+}
+
+// newDrawing is the graph as it is drawn: a fallback stands after the steps it
+// is for, though nothing waits there.
+func newDrawing(steps []*Step) *graph {
+	g := newGraph(steps)
+	for i, f := range fallbacksOf(steps) {
+		if f >= 0 {
+			if g.instead == nil {
+				g.instead = map[[2]int]bool{}
+			}
+			g.instead[[2]int{i, f}] = true
+			g.needs[f] = append(g.needs[f], i)
+			g.usedBy[i] = append(g.usedBy[i], f)
+		}
+	}
+	if g.instead != nil {
+		g.sort()
+	}
+	return g
+}
