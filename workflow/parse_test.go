@@ -29,6 +29,9 @@ func mustParse(tb testing.TB, src string) *workflow.Workflow {
 	if err != nil {
 		tb.Fatalf("Parse: %v\n%s", err, src)
 	}
+	if err := matchSchema(tb, src); err != nil {
+		tb.Errorf("the schema refuses what Parse accepts: %v\n%s", err, src)
+	}
 	return w
 }
 

@@ -1,0 +1,7 @@
+package workflow
+
+// Keys are those that each kind of mapping in a file may have.
+var Keys = map[string][]string{
+	"file": fileKeys, "defaults": defaultKeys, "param": paramKeys, "retries": retryKeys, "failure": failureKeys,
+	"foreach": foreachKeys, "loop": loopKeys, "approval": approvalKeys, "step": stepKeys,
+}
