@@ -1,0 +1,203 @@
+package workflow_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// instance makes a value that a schema as in the examples allows.
+func instance(tb testing.TB, schema any) any {
+	s, ok := schema.(map[string]any)
+	if !ok {
+		tb.Fatalf("no schema: %v", schema)
+	}
+	if enum, ok := s["enum"].([]any); ok {
+		return enum[0]
+	}
+	switch s["type"] {
+	case "object":
+		out := map[string]any{}
+		for name, inner := range s["properties"].(map[string]any) {
+			out[name] = instance(tb, inner)
+		}
+		return out
+	case "array":
+		return []any{instance(tb, s["items"]), instance(tb, s["items"])}
+	case "integer":
+		return 9.0
+	}
+	return "some text"
+}
+
+// walk evaluates a workflow as a run would, with made-up answers.
+func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) workflow.StepResult {
+	t.Helper()
+	check := func(s *workflow.Step, err error) {
+		if err != nil {
+			t.Errorf("%s: step %s: %v", file, s.ID, err)
+		}
+	}
+	outer := env.Steps
+	env.Steps = map[string]workflow.StepResult{}
+	for id, r := range outer {
+		env.Steps[id] = r
+	}
+	last := workflow.StepResult{}
+	done := map[string]bool{}
+	for len(done) < len(w.Steps) {
+		for _, s := range w.Steps {
+			ready := !done[s.ID]
+			for _, d := range s.Dependencies {
+				ready = ready && done[d]
+			}
+			if !ready {
+				continue
+			}
+			done[s.ID] = true
+			if s.When != nil {
+				_, err := s.When.Eval(env)
+				check(s, err)
+			}
+			items := []any{nil}
+			if f := s.Foreach; f != nil && f.Items != nil {
+				v, err := f.Items.Eval(env)
+				check(s, err)
+				items, _ = v.([]any)
+				if len(items) == 0 {
+					t.Errorf("%s: step %s has no items but %v", file, s.ID, v)
+				}
+			} else if f != nil {
+				_, err := f.Glob[0].Render(env)
+				check(s, err)
+				items = []any{"a.go", "b.go"}
+			}
+			var outputs []any
+			for _, item := range items {
+				own := env
+				if s.Foreach != nil {
+					own.Item = item
+				}
+				rounds := 1
+				if s.Loop != nil {
+					rounds = 2
+					own.Loop = &workflow.LoopEnv{}
+				}
+				for i := range rounds {
+					if s.Loop != nil {
+						own.Loop = &workflow.LoopEnv{Index: i + 1, Previous: own.Loop.Previous}
+					}
+					last = workflow.StepResult{Status: "succeeded", Output: "some text"}
+					inside := map[string]workflow.StepResult{}
+					switch {
+					case s.Workflow != "":
+						params := map[string]any{}
+						for _, p := range s.Body.Params {
+							params[p.Name] = p.Default
+						}
+						for name, v := range s.With {
+							var err error
+							params[name], err = v.Eval(own)
+							check(s, err)
+						}
+						last = walk(t, s.Body, workflow.Env{Params: params}, s.Workflow)
+					case s.Body != nil:
+						walk(t, s.Body, own, file)
+						for _, inner := range s.Body.Steps {
+							inside[inner.ID] = workflow.StepResult{Status: "succeeded", Output: "x", JSON: answer(t, inner)}
+						}
+					case s.Approval != nil:
+						_, err := s.Approval.Message.Render(own)
+						check(s, err)
+					default:
+						for _, text := range append(s.Files, s.Task) {
+							_, err := text.Render(own)
+							check(s, err)
+						}
+						last.JSON = answer(t, s)
+						inside[s.ID] = last
+					}
+					after := own
+					after.Steps = map[string]workflow.StepResult{}
+					for _, from := range []map[string]workflow.StepResult{env.Steps, inside} {
+						for id, r := range from {
+							after.Steps[id] = r
+						}
+					}
+					if s.Output != nil {
+						_, err := s.Output.Render(after)
+						check(s, err)
+					}
+					if s.Loop != nil {
+						v, err := s.Loop.Until.Eval(after)
+						check(s, err)
+						if _, ok := v.(bool); !ok {
+							t.Errorf("%s: until of %s is %v", file, s.ID, v)
+						}
+						own.Loop.Previous = inside
+					}
+				}
+				if outputs = append(outputs, last.JSON); last.JSON == nil {
+					outputs[len(outputs)-1] = last.Output
+				}
+			}
+			if s.Foreach != nil {
+				last.JSON = outputs
+			}
+			env.Steps[s.ID] = last
+		}
+	}
+	if w.Output != nil {
+		if _, err := w.Output.Render(env); err != nil {
+			t.Errorf("%s: output: %v", file, err)
+		}
+	}
+	return last
+}
+
+func answer(t *testing.T, s *workflow.Step) any {
+	if s.Schema == nil {
+		return nil
+	}
+	var schema any
+	if err := json.Unmarshal(s.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	return instance(t, schema)
+}
+
+func TestExampleFiles(t *testing.T) {
+	paths, err := filepath.Glob("../examples/workflows/*")
+	if err != nil || len(paths) < 19 {
+		t.Fatalf("found %d examples, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := workflow.Options{Load: os.ReadFile, CheckAgent: func(name string) error {
+			_, err := os.Stat("../agent/builtin/" + name + ".md")
+			return err
+		}}
+		w, err := workflow.Parse(path, data, opts)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		params, err := w.BindParams(nil)
+		if err != nil {
+			t.Errorf("%s needs parameters: %v", path, err)
+		}
+		walk(t, w, workflow.Env{Params: params, Run: map[string]any{"id": "r"}}, path)
+		if name := filepath.Base(path); name != "code-quality.json" && name != "review-folder.yaml" {
+			if text := string(data); !strings.HasPrefix(text, "# ") || !strings.Contains(text, "#   claude-force run examples/workflows/"+name+" --simulate") {
+				t.Errorf("%s does not say what it shows and how to run it", path)
+			}
+		}
+	}
+}
