@@ -131,15 +131,26 @@ func (g *graph) remaining(steps []*Step, cost func(*Step) time.Duration) []time.
 			rest[i] = plus(rest[i], after[i])
 		}
 	}
-	for i := range steps {
-		if isFallback[i] {
-			continue
+	// What stands in for a step is followed by what follows that step.
+	primaries := make([]int, len(steps))
+	for _, f := range fallbacks {
+		if f >= 0 {
+			primaries[f]++
 		}
-		// What stands in for a step is followed by what follows that step.
-		seen := 0
-		for f := fallbacks[i]; f >= 0 && seen < len(steps); f = fallbacks[f] {
-			after[f] = max(after[f], after[i])
-			seen++
+	}
+	var ready []int
+	for i := range steps {
+		if primaries[i] == 0 && fallbacks[i] >= 0 {
+			ready = append(ready, i)
+		}
+	}
+	for len(ready) > 0 {
+		i := ready[len(ready)-1]
+		ready = ready[:len(ready)-1]
+		f := fallbacks[i]
+		after[f] = max(after[f], after[i])
+		if primaries[f]--; primaries[f] == 0 && fallbacks[f] >= 0 {
+			ready = append(ready, f)
 		}
 	}
 	for f, is := range isFallback {

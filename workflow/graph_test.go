@@ -155,6 +155,7 @@ func TestCyclesAgainstBruteForce(t *testing.T) {
 func TestByHand(t *testing.T) {
 	for _, w := range []*workflow.Workflow{
 		{},
+		{Steps: []*workflow.Step{{ID: "a", Fallback: "b"}, {ID: "b", Fallback: "a"}, {ID: "c", Fallback: "c"}, {ID: "d", Fallback: "x", Body: &workflow.Workflow{}}, {ID: "e", Body: &workflow.Workflow{Steps: []*workflow.Step{{ID: "f"}}}}}},
 		{Steps: []*workflow.Step{{ID: "a", Dependencies: []string{"b", "c"}}, {ID: "b", Dependencies: []string{"a"}}, {ID: "d", Dependencies: []string{"a"}}, {ID: "e"}, {ID: "e"}}},
 	} {
 		w.RemainingPath(nil)
@@ -163,6 +164,12 @@ func TestByHand(t *testing.T) {
 		w.Mermaid()
 		w.SVG()
 		w.Step("a")
+		w.EnvNames()
+		for _, sub := range w.All() {
+			for _, s := range sub.Steps {
+				s.Unmentioned()
+			}
+		}
 	}
 }
 

@@ -175,14 +175,17 @@ func (p *reader) with(d *draft, v view) {
 		return
 	}
 	names := make([]string, len(params))
+	known := make(map[string]Param, len(params))
 	for i, param := range params {
-		names[i] = param.Name
+		names[i], known[param.Name] = param.Name, param
 	}
+	given := map[string]bool{}
 	if n != nil {
 		d.With = make(map[string]*Value, len(n.Content)/2)
 		p.entries(n, func(key, value *yaml.Node) {
-			i := slices.Index(names, key.Value)
-			if i < 0 && d.Body != nil {
+			given[key.Value] = true
+			param, ok := known[key.Value]
+			if !ok && d.Body != nil {
 				hint := p.suggester.didYouMean(key.Value, names)
 				if hint == "" {
 					hint = "known are " + list(names)
@@ -193,26 +196,17 @@ func (p *reader) with(d *draft, v view) {
 			if val == nil {
 				return
 			}
-			if i >= 0 {
-				p.checkParam(value, params[i], val)
+			if ok {
+				p.checkParam(value, param, val)
 			}
 			d.With[key.Value] = val
 		})
 	}
 	for _, param := range params {
-		if _, ok := d.With[param.Name]; !ok && !param.HasDefault && (n == nil || !hasKey(n, param.Name)) {
+		if !param.HasDefault && !given[param.Name] {
 			p.fail(d.fields.get("workflow"), ErrParam, "give it with with: {"+param.Name+": ...}", "%s needs the parameter %s", d.Workflow, quote(param.Name))
 		}
 	}
-}
-
-func hasKey(n *yaml.Node, name string) bool {
-	for i := 0; i < len(n.Content); i += 2 {
-		if follow(n.Content[i]).Value == name {
-			return true
-		}
-	}
-	return false
 }
 
 // checkParam reports a value that cannot be what a parameter needs.

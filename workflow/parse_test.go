@@ -307,6 +307,33 @@ func TestManyMistakes(t *testing.T) {
 	}
 }
 
+// Nor may those of the new keys: each of these would take minutes if every
+// mistake looked at every other.
+func TestManyMistakesWithin(t *testing.T) {
+	const n = 20_000
+	repeat := func(head, each string) string {
+		var b strings.Builder
+		b.WriteString(head)
+		for i := range n {
+			fmt.Fprintf(&b, each+"\n", i)
+		}
+		return b.String()
+	}
+	part := "steps: [{id: a, agent: x, task: t}]\n" + repeat("params:\n", "  p%[1]d:")
+	for name, src := range map[string]string{
+		"previous": repeat("steps:\n- id: g\n  loop: {max: 2}\n  steps:\n", "  - {id: s%[1]d, agent: x, task: '${{ loop.previous.q-%[1]d.output }}'}"),
+		"with":     repeat("steps:\n- id: w\n  workflow: part.yaml\n  with:\n", "    q%[1]d: 1"),
+		"fallback": repeat("steps:\n- {id: a, agent: x, task: t}\n", "- {id: s%[1]d, agent: x, task: t, on_failure: {fallback: a}, dependencies: [a]}"),
+		"inside":   repeat("steps:\n- {id: o, agent: x, task: t, dependencies: [s1]}\n- id: g\n  steps:\n", "  - {id: s%[1]d, agent: x, task: '${{ steps.g.output }}', dependencies: [o]}"),
+	} {
+		opts := workflow.Options{Load: files{"part.yaml": part}.load}
+		_, err := workflow.Parse("w.yaml", []byte(src), opts)
+		if all, _ := errors.AsType[workflow.Errors](err); len(all) != 1001 {
+			t.Errorf("%s: %d errors", name, len(all))
+		}
+	}
+}
+
 func TestSharedSteps(t *testing.T) {
 	w := mustParse(t, `
 steps:

@@ -120,21 +120,21 @@ func (c view) namesOf(root string) []string {
 	if root != previous || c.loop == nil {
 		return c.names[root]
 	}
-	var names []string
-	switch d := c.loop; {
-	case d.body != nil:
-		for _, inner := range d.body.drafts {
-			names = append(names, inner.ID)
+	d := c.loop
+	if d.left == nil {
+		switch {
+		case d.body != nil:
+			for _, inner := range d.body.drafts {
+				d.left = append(d.left, inner.ID)
+			}
+		case d.Body != nil:
+			d.left = sortedKeys(d.Body.index)
+		default:
+			d.left = []string{d.ID}
 		}
-	case d.Body != nil:
-		for _, s := range d.Body.Steps {
-			names = append(names, s.ID)
-		}
-	default:
-		names = []string{d.ID}
+		slices.Sort(d.left)
 	}
-	slices.Sort(names)
-	return names
+	return d.left
 }
 
 // waiter returns the step that has to wait when d uses the result of the step

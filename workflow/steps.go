@@ -17,6 +17,7 @@ type draft struct {
 	body    *level          // steps of its own, or nil
 	waitsOn map[string]bool // what Dependencies holds
 	instead *yaml.Node      // where its fallback is named
+	left    []string        // ids of the results an iteration leaves, once asked for
 }
 
 // drafts reads the ids of a list of steps and of the lists within them, since
@@ -263,15 +264,16 @@ func (p *reader) fallbacks(l *level) {
 	for _, d := range l.drafts {
 		for _, id := range d.Dependencies {
 			if of := instead[id]; of != "" && of != d.ID {
-				p.fail(d.dependencyNode(id), nil, "depend on "+quote(of)+", whose result it becomes", "%s depends on %s, which is only a fallback", d.of(), quote(id))
+				p.fail(p.dependencyNode(d, id), nil, "depend on "+quote(of)+", whose result it becomes", "%s depends on %s, which is only a fallback", d.of(), quote(id))
 			}
 		}
 	}
 }
 
-// dependencyNode is where a dependency is listed, or else the step.
-func (d *draft) dependencyNode(id string) *yaml.Node {
-	if n := d.fields.given("dependencies"); n != nil {
+// dependencyNode is where a dependency is listed, or else the step. It is not
+// looked for when nobody will see it.
+func (p *reader) dependencyNode(d *draft, id string) *yaml.Node {
+	if n := d.fields.given("dependencies"); n != nil && p.failures < maxErrors {
 		if i := slices.IndexFunc(n.Content, func(c *yaml.Node) bool { return follow(c).Value == id }); i >= 0 {
 			return follow(n.Content[i])
 		}

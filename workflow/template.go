@@ -70,14 +70,13 @@ func (t *Template) Source() string {
 // without duplicates.
 func (t *Template) Steps() []string { return stepIDs(t.refs) }
 
-// usesOutput reports whether something shows the output of a step.
-func usesOutput(refs func(func(ref) bool), id string) bool {
+// outputsOf adds the steps of which something shows the output.
+func outputsOf(refs func(func(ref) bool), to map[string]bool) {
 	for r := range refs {
-		if r.root == "steps" && r.name == id && r.field != "status" && !r.foreign {
-			return true
+		if r.root == "steps" && r.field != "status" && !r.foreign {
+			to[r.name] = true
 		}
 	}
-	return false
 }
 
 func (t *Template) refs(yield func(ref) bool) {

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -104,8 +103,10 @@ func (v *Value) Steps() []string { return stepIDs(v.refs) }
 
 func stepIDs(refs func(func(ref) bool)) []string {
 	var ids []string
+	seen := map[string]bool{}
 	for r := range refs {
-		if r.root == "steps" && !r.foreign && !slices.Contains(ids, r.name) {
+		if r.root == "steps" && !r.foreign && !seen[r.name] {
+			seen[r.name] = true
 			ids = append(ids, r.name)
 		}
 	}

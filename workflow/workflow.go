@@ -41,7 +41,6 @@ package workflow
 import (
 	"encoding/json"
 	"iter"
-	"slices"
 	"time"
 )
 
@@ -223,35 +222,42 @@ func (w *Workflow) visitSteps(seen map[string]bool, yield func(string, *Workflow
 // unless they are added to its task. What only decides whether the step runs,
 // when and until, does not count as use.
 func (s *Step) Unmentioned() []string {
+	if len(s.Dependencies) == 0 {
+		return nil
+	}
+	shown := map[string]bool{}
+	s.shows(shown)
 	var ids []string
 	for _, id := range s.Dependencies {
-		if !s.mentions(id) {
+		if !shown[id] {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-func (s *Step) mentions(id string) bool {
-	texts := append([]*Template{s.Task, s.Output}, s.Files...)
+// shows adds the steps whose outputs the step uses.
+func (s *Step) shows(to map[string]bool) {
+	outputsOf(s.Task.refs, to)
+	outputsOf(s.Output.refs, to)
+	for _, t := range s.Files {
+		outputsOf(t.refs, to)
+	}
 	if s.Approval != nil {
-		texts = append(texts, s.Approval.Message)
+		outputsOf(s.Approval.Message.refs, to)
 	}
 	if s.Foreach != nil {
-		texts = append(texts, s.Foreach.Glob...)
-		if usesOutput(s.Foreach.Items.refs, id) {
-			return true
-		}
-	}
-	for _, t := range texts {
-		if usesOutput(t.refs, id) {
-			return true
+		outputsOf(s.Foreach.Items.refs, to)
+		for _, t := range s.Foreach.Glob {
+			outputsOf(t.refs, to)
 		}
 	}
 	for _, v := range s.With {
-		if usesOutput(v.refs, id) {
-			return true
+		outputsOf(v.refs, to)
+	}
+	if s.Body != nil && s.Workflow == "" {
+		for _, inner := range s.Body.Steps {
+			inner.shows(to)
 		}
 	}
-	return s.Body != nil && s.Workflow == "" && slices.ContainsFunc(s.Body.Steps, func(inner *Step) bool { return inner.mentions(id) })
 }
