@@ -40,7 +40,7 @@ func Example() {
 	review := w.Step("review")
 	task, err := review.Task.Render(workflow.Env{
 		Params: params,
-		Steps:  map[string]workflow.StepResult{"linter": {Output: "no findings", Status: "succeeded"}},
+		Steps:  map[string]workflow.StepResult{"linter": {Output: "no findings", Status: "completed"}},
 	})
 	fmt.Println(task, err)
 	fmt.Println("to append:", review.Unmentioned())

@@ -91,7 +91,7 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 					if s.Loop != nil {
 						own.Loop = &workflow.LoopEnv{Index: i + 1, Previous: own.Loop.Previous}
 					}
-					last = workflow.StepResult{Status: "succeeded", Output: "some text"}
+					last = workflow.StepResult{Status: "completed", Output: "some text"}
 					inside := map[string]workflow.StepResult{}
 					switch {
 					case s.Workflow != "":
@@ -108,7 +108,7 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 					case s.Body != nil:
 						walk(t, s.Body, own, file)
 						for _, inner := range s.Body.Steps {
-							inside[inner.ID] = workflow.StepResult{Status: "succeeded", Output: "x", JSON: answer(t, inner)}
+							inside[inner.ID] = workflow.StepResult{Status: "completed", Output: "x", JSON: answer(t, inner)}
 						}
 					case s.Approval != nil:
 						_, err := s.Approval.Message.Render(own)
@@ -119,8 +119,8 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 							check(s, err)
 						}
 						last.JSON = answer(t, s)
-						inside[s.ID] = last
 					}
+					inside[s.ID] = last
 					after := own
 					after.Steps = map[string]workflow.StepResult{}
 					for _, from := range []map[string]workflow.StepResult{env.Steps, inside} {
@@ -128,7 +128,7 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 							after.Steps[id] = r
 						}
 					}
-					if s.Output != nil {
+					if s.Output != nil && s.Workflow == "" {
 						_, err := s.Output.Render(after)
 						check(s, err)
 					}

@@ -96,7 +96,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			params = map[string]any{}
 		}
-		result := workflow.StepResult{Output: "[1,2]", Status: "succeeded", JSON: []any{1.0, "x", map[string]any{"t": "y"}}}
+		result := workflow.StepResult{Output: "[1,2]", Status: "completed", JSON: []any{1.0, "x", map[string]any{"t": "y"}}}
 		env := workflow.Env{Params: params, Run: map[string]any{"id": "r"}, Steps: map[string]workflow.StepResult{}, Item: result.JSON,
 			Loop: &workflow.LoopEnv{Index: 2, Previous: map[string]workflow.StepResult{"a": result}}}
 		for _, sub := range w.All() {

@@ -29,9 +29,9 @@ var suits = map[string][]string{
 	"with":       {kindWorkflow},
 	"steps":      {kindSteps},
 	"output":     {kindWorkflow, kindSteps},
-	"timeout":    {kindAgent, kindWorkflow, kindSteps},
-	"retries":    {kindAgent, kindWorkflow, kindSteps},
-	"effects":    {kindAgent, kindWorkflow, kindSteps},
+	"timeout":    {kindAgent},
+	"retries":    {kindAgent},
+	"effects":    {kindAgent},
 	"foreach":    {kindAgent, kindWorkflow, kindSteps},
 	"loop":       {kindAgent, kindWorkflow, kindSteps},
 }
@@ -58,12 +58,14 @@ func (p *reader) kind(d *draft) string {
 			continue
 		case key == "agent" || key == "task" || key == kindApproval || key == kindWorkflow || key == kindSteps:
 			hint = "a step does one thing: agent and task, approval, workflow, or steps"
-		case key == "timeout":
+		case key == "timeout" && kind == kindApproval:
 			hint = "write approval: {message: ..., timeout: ...}"
 		case kind == kindApproval && (key == "foreach" || key == "loop"):
 			hint = "put the approval under steps of a step with " + key
 		case kind == kindSteps && slices.Contains(suits[key], kindAgent):
 			hint = "give it to the steps within"
+		case kind == kindWorkflow && slices.Contains(suits[key], kindAgent):
+			hint = "give it to the steps of that file"
 		}
 		p.fail(n, nil, hint, "%s cannot have %s beside %s", d.of(), key, what)
 	}
@@ -73,15 +75,8 @@ func (p *reader) kind(d *draft) string {
 	return kind
 }
 
-// settingsOf reads how a step is tried. The defaults are for steps with an
-// agent; what runs several of them has limits of its own or none.
-func (p *reader) settingsOf(d *draft, kind string, defaults Defaults) {
-	if kind == kindApproval {
-		return
-	}
-	if kind != kindAgent {
-		defaults = Defaults{}
-	}
+// settingsOf reads how an agent is asked.
+func (p *reader) settingsOf(d *draft, defaults Defaults) {
 	if n := d.fields.given("effects"); n != nil {
 		known := []string{string(EffectsNone), string(EffectsIdempotent), string(EffectsOnce)}
 		d.Effects = Effects(p.oneOf(n, "effects", known))
@@ -91,9 +86,6 @@ func (p *reader) settingsOf(d *draft, kind string, defaults Defaults) {
 	}
 	own := p.settings(d.fields, defaults)
 	d.Model, d.Timeout, d.Retry, d.MaxTokens = own.Model, own.Timeout, own.Retry, own.MaxTokens
-	if kind != kindAgent { // an error already
-		d.Model, d.MaxTokens = "", 0
-	}
 	if d.Effects == EffectsOnce && d.Retry.Max > 0 {
 		p.fail(d.fields.get("retries"), nil, "remove one of them", "a step with effects: once cannot have retries")
 	}
@@ -157,8 +149,9 @@ func (p *reader) workflowStep(d *draft, v view) {
 		d.Body = p.subWorkflow(n, d.Workflow)
 	}
 	p.with(d, v)
-	if n := d.fields.given("output"); n != nil {
-		v.result = d
+	if n := d.fields.given("output"); n != nil && d.Body != nil {
+		// It stands in for the output of that file and sees what that would see.
+		v.scope, v.result = p.scopeOf(d.Body), d
 		d.Output = p.template(d, v, n, "output")
 	}
 }
@@ -209,16 +202,24 @@ func (p *reader) with(d *draft, v view) {
 	}
 }
 
-// checkParam reports a value that cannot be what a parameter needs.
+// checkParam reports a value that cannot be what a parameter needs. What a text
+// or an expression gives may fit, as [Workflow.BindValues] reads it.
 func (p *reader) checkParam(n *yaml.Node, param Param, v *Value) {
 	typ := v.typ()
-	if typ == "integer" && param.Type == "number" {
-		if v.constant() {
-			v.fixed = asDeclared("number", v.fixed)
+	switch {
+	case param.Type == "any":
+	case v.constant() && v.fixed == nil:
+		p.fail(n, ErrParam, "", "parameter %s is given no value", quote(param.Name))
+	case v.constant():
+		fit, err := fitParam(param.Type, v.fixed)
+		if err != nil {
+			p.fail(n, ErrParam, "", "parameter %s must be of type %s, not %s", quote(param.Name), param.Type, typ)
+		} else if typ != param.Type {
+			v.source, v.fixed = "", fit
 		}
-		return
-	}
-	if typ != "" && param.Type != "any" && typ != param.Type {
+	case typ == "" || typ == param.Type || typ == "string" || param.Type == "string":
+	case typ == "integer" && param.Type == "number" || typ == "number" && param.Type == "integer":
+	default:
 		p.fail(n, ErrParam, "", "parameter %s must be of type %s, not %s", quote(param.Name), param.Type, typ)
 	}
 }

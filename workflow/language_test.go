@@ -182,7 +182,7 @@ steps:
     task: "${{ loop.index }}: ${{ loop.previous.alone.output }}"
     loop: {max: 3, until: '${{ steps.alone.json?.done ?? false }}'}
   - id: improve
-    loop: {max: 5, until: steps.the-critic.json.score >= 8 or loop.index == 4}
+    loop: {max: 5, until: steps.the-critic.json.score >= 8 or loop.index == 4 or steps.improve.output == "none"}
     output: ${{ steps.draft.output }}
     steps:
       - id: draft
@@ -201,7 +201,8 @@ steps:
 	second := workflow.Env{Loop: &workflow.LoopEnv{Index: 2, Previous: map[string]workflow.StepResult{
 		"alone": {Output: "before"}, "the-critic": {JSON: map[string]any{"notes": "shorter"}}, "draft": {Output: "1234"}}}}
 	second.Steps = map[string]workflow.StepResult{"draft": {Output: "text"}, "the-critic": {JSON: map[string]any{"score": 9.0}}, "alone": {JSON: nil}}
-	first.Steps = map[string]workflow.StepResult{"draft": {Output: "text"}, "the-critic": {JSON: map[string]any{"score": 7.0}}, "alone": {JSON: map[string]any{"done": true}}}
+	second.Steps["improve"] = workflow.StepResult{Output: "text"}
+	first.Steps = map[string]workflow.StepResult{"improve": {Output: "text"}, "draft": {Output: "text"}, "the-critic": {JSON: map[string]any{"score": 7.0}}, "alone": {JSON: map[string]any{"done": true}}}
 	for _, c := range []struct {
 		text *workflow.Template
 		env  workflow.Env
@@ -246,7 +247,7 @@ steps:
     dependencies: [quiet]
     output: "${{ item }}: ${{ steps.check.output }} ${{ env.USER }}"
     steps:
-      - {id: read, agent: x, task: "${{ item }} ${{ steps.before.output }}", when: steps.status.status == "succeeded"}
+      - {id: read, agent: x, task: "${{ item }} ${{ steps.before.output }}", when: steps.status.status == "completed"}
       - id: deep
         steps:
           - {id: deeper, agent: x, task: "${{ steps.read.output }} ${{ steps.before.json }} ${{ env.GITHUB_SHA }}"}
@@ -289,7 +290,7 @@ defaults: {timeout: 5m, retries: 3}
 steps:
   - {id: draft, agent: x, task: t}
   - {id: short, approval: "Send ${{ steps.draft.output }}?"}
-  - {id: long, approval: {message: Go on?, timeout: 24h}, when: steps.short.status == "succeeded", on_failure: continue}
+  - {id: long, approval: {message: Go on?, timeout: 24h}, when: steps.short.status == "completed", on_failure: continue}
 `)
 	short, long := w.Step("short"), w.Step("long")
 	if short.Approval.Message.Source() != "Send ${{ steps.draft.output }}?" || short.Approval.Timeout != 0 || short.Timeout != 0 || short.Retry.Max != 0 {
@@ -334,8 +335,8 @@ steps:
   - id: part
     workflow: parts/part.yaml
     with: {text: "see ${{ steps.a.output }}", n: "${{ params.n }}", ratio: 2, list: ["${{ params.n }}", {k: "${{ params.n }}"}], obj: {a: 1}}
-    output: "${{ steps.inner.output }} and ${{ steps.a.status }}"
-    loop: {max: 2, until: "steps.inner.status == 'succeeded' && loop.previous.inner.output == ''"}
+    output: "${{ steps.inner.output }} of ${{ params.ratio }} in ${{ loop.index }}"
+    loop: {max: 2, until: "steps.part.status == 'completed' && loop.previous.part.output == ''"}
   - {id: again, workflow: parts/part.yaml, with: {text: "", obj: {}}, foreach: "${{ params.list }}", max_parallel: 1}
 `,
 		"dir/parts/part.yaml": `
@@ -364,7 +365,7 @@ output: ${{ steps.inner.output }}
 	if d := cmp.Diff([]string{"GITHUB_SHA", "USER"}, w.EnvNames()); d != "" {
 		t.Error(d)
 	}
-	env := workflow.Env{Params: map[string]any{"n": 3}, Steps: map[string]workflow.StepResult{"a": {Output: "this", Status: "succeeded"}, "inner": {Output: "in"}}}
+	env := workflow.Env{Params: map[string]any{"n": 3}, Steps: map[string]workflow.StepResult{"a": {Output: "this", Status: "completed"}, "inner": {Output: "in"}}}
 	got := map[string]any{}
 	for name, v := range part.With {
 		got[name] = eval(t, v, env)
@@ -373,8 +374,13 @@ output: ${{ steps.inner.output }}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if got, err := part.Output.Render(env); err != nil || got != "in and succeeded" {
+	inside := workflow.Env{Params: map[string]any{"ratio": 2.0}, Steps: env.Steps, Loop: &workflow.LoopEnv{Index: 1}}
+	if got, err := part.Output.Render(inside); err != nil || got != "in of 2 in 1" {
 		t.Errorf("got %q, %v", got, err)
+	}
+	inside.Steps["part"] = workflow.StepResult{Status: "completed"}
+	if got := eval(t, part.Loop.Until, inside); got != true {
+		t.Errorf("got %v", got)
 	}
 	sources := map[string]string{}
 	var order []string
@@ -422,14 +428,15 @@ func TestSubWorkflowErrors(t *testing.T) {
 		"inside": {files{"main.yaml": step("workflow: a.yaml") + "  - {id: t, agent: ghost, task: t}\n", "a.yaml": "steps:\n- {id: a, agent: ghost, task: '${{ item }}'}"},
 			"main.yaml:3:20: no agent is called \"ghost\"\na.yaml:2:18: no agent is called \"ghost\"\na.yaml:2:36: item is only known in a step with foreach, and in the steps of it"},
 		"empty": {files{"main.yaml": step("workflow: a.yaml"), "a.yaml": ""}, "a.yaml: the file is empty (a workflow needs at least steps)"},
-		"with": {files{"main.yaml": step("workflow: a.yaml, with: {txt: a, n: many, list: {}, ratio: '${{ run.id }}', on: '${{ 1 < 2 }}', null: }"),
-			"a.yaml": "params: {text: , n: 1, list: {default: []}, ratio: 1.5, on: true}\nsteps: [{id: a, agent: x, task: t}]"},
+		"with": {files{"main.yaml": step("workflow: a.yaml, with: {txt: a, n: many, list: {}, ratio: '${{ run.id }}', on: '${{ [1] }}', no: , big: 3.5, s: 3}"),
+			"a.yaml": "params: {text: , n: 1, list: {default: []}, ratio: 1.5, on: true, big: 1, s: a}\nsteps: [{id: a, agent: x, task: t}]"},
 			`main.yaml:2:23: a.yaml needs the parameter "text" (give it with with: {text: ...})
 main.yaml:2:38: a.yaml has no parameter "txt" (did you mean "text"?)
 main.yaml:2:49: parameter "n" must be of type integer, not string
 main.yaml:2:61: parameter "list" must be of type array, not object
-main.yaml:2:72: parameter "ratio" must be of type number, not string
-main.yaml:2:109: a.yaml has no parameter "null" (known are text, n, list, ratio, on)`},
+main.yaml:2:93: parameter "on" must be of type boolean, not array
+main.yaml:2:107: a.yaml has no parameter "no" (did you mean "n"?)
+main.yaml:2:118: parameter "big" must be of type integer, not number`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, err := parseFiles(t, c.files, "main.yaml")

@@ -34,6 +34,7 @@ type reader struct {
 	failures  int // errors found, of which errs holds the first maxErrors
 	suggester suggester
 	scope     *scope
+	inner     map[*Workflow]*scope  // of the files its steps run
 	ids       map[string]*yaml.Node // where each step id of the file was given
 	below     []*Workflow           // the files its steps run
 }
@@ -86,7 +87,8 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 			w.Defaults = p.settings(d, Defaults{})
 		}
 	}
-	p.newScope(w.Params)
+	p.scope = p.newScope(w.Params)
+	p.scope.sandbox, p.scope.done = newSandbox(), map[compiled]*expression{}
 	top := p.drafts(nil, root, f.get("steps"))
 	if top == nil {
 		return w

@@ -35,15 +35,13 @@ type view struct {
 	result *draft // the step whose iteration has just ended, or nil
 }
 
-func (p *reader) newScope(params []Param) {
+func (p *reader) newScope(params []Param) *scope {
 	s := &scope{
 		params:    make(map[string]string, len(params)),
 		env:       map[string]struct{}{},
 		home:      map[string]*level{},
 		names:     map[string][]string{},
 		suggester: &p.suggester,
-		sandbox:   newSandbox(),
-		done:      map[compiled]*expression{},
 	}
 	for _, param := range params {
 		s.params[param.Name] = param.Type
@@ -55,7 +53,26 @@ func (p *reader) newScope(params []Param) {
 	}
 	s.names["run"] = []string{"id"}
 	s.names["loop"] = []string{"index", "previous"}
-	p.scope = s
+	return s
+}
+
+// scopeOf is what expressions within another file see of its own: its
+// parameters and steps.
+func (p *reader) scopeOf(w *Workflow) *scope {
+	if s := p.inner[w]; s != nil {
+		return s
+	}
+	s := p.newScope(w.Params)
+	s.sandbox, s.done = p.scope.sandbox, p.scope.done
+	s.names["steps"] = sortedKeys(w.index)
+	for _, names := range s.names {
+		slices.Sort(names)
+	}
+	if p.inner == nil {
+		p.inner = map[*Workflow]*scope{}
+	}
+	p.inner[w] = s
+	return s
 }
 
 // allSteps tells the scope where each step is.
@@ -99,20 +116,13 @@ func (c view) known(root, name string) bool {
 // foreign reports whether the name is that of a step of another file, which
 // the expression sees since it looks at the result of that file.
 func (c view) foreign(name string) bool {
-	return c.result != nil && c.result.Body != nil && c.result.body == nil && c.result.Body.index[name] != nil
+	return c.result != nil && c.result.Workflow != "" && c.result.Body != nil && len(c.home) == 0 && c.result.Body.index[name] != nil
 }
 
-// leaves reports whether an iteration of d leaves a result of that name.
+// leaves reports whether an iteration of d leaves a result of that name: its
+// own, and those of steps of its own.
 func (d *draft) leaves(id string, home map[string]*level) bool {
-	switch {
-	case d.body != nil:
-		return home[id] == d.body
-	case d.Body != nil:
-		return d.Body.index[id] != nil
-	case d.fields.given("workflow") != nil: // a file that could not be read
-		return true
-	}
-	return d.ID == id
+	return id != "" && (d.ID == id || d.body != nil && home[id] == d.body)
 }
 
 // namesOf are the names that may follow a root, sorted.
@@ -122,15 +132,11 @@ func (c view) namesOf(root string) []string {
 	}
 	d := c.loop
 	if d.left == nil {
-		switch {
-		case d.body != nil:
+		d.left = []string{d.ID}
+		if d.body != nil {
 			for _, inner := range d.body.drafts {
 				d.left = append(d.left, inner.ID)
 			}
-		case d.Body != nil:
-			d.left = sortedKeys(d.Body.index)
-		default:
-			d.left = []string{d.ID}
 		}
 		slices.Sort(d.left)
 	}
@@ -157,10 +163,10 @@ func (c view) waiter(d *draft, id string) (waiter *draft, why string) {
 	switch {
 	case at == nil || at.ID != id:
 		return at, ""
+	case at == d && c.result == d:
+		return nil, "" // asked after the iteration
 	case at != d:
 		return nil, "step " + quote(id) + " has no result while its own steps run"
-	case c.result == d && d.body == nil && d.Body == nil:
-		return nil, "" // asked after the iteration
 	}
 	return nil, "step " + quote(id) + " uses its own result"
 }
@@ -168,8 +174,6 @@ func (c view) waiter(d *draft, id string) (waiter *draft, why string) {
 func (c view) hintFor(d *draft, id string) string {
 	home := c.home[id]
 	switch {
-	case d != nil && d.ID == id && c.result == d:
-		return "use the results of its own steps"
 	case c.loop != nil && c.loop.leaves(id, c.home):
 		return "the iteration before left loop.previous." + id
 	case home.owner != nil && (d == nil || home != d.body) && !c.sees(home):

@@ -119,7 +119,6 @@ func (d *draft) of() string {
 func (p *reader) step(d *draft, v view, defaults Defaults) {
 	p.dependencies(d)
 	kind := p.kind(d)
-	p.settingsOf(d, kind, defaults)
 	if n := d.fields.given("when"); n != nil {
 		d.When = p.condition(d, v, n, "when")
 	}
@@ -132,7 +131,7 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 	}
 	switch kind {
 	case kindAgent:
-		p.agentStep(d, inner)
+		p.agentStep(d, inner, defaults)
 	case kindApproval:
 		p.approval(d, inner)
 	case kindWorkflow:
@@ -143,7 +142,8 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 	p.loop(d, inner)
 }
 
-func (p *reader) agentStep(d *draft, v view) {
+func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
+	p.settingsOf(d, defaults)
 	if n := d.fields.given("agent"); n == nil {
 		p.fail(d.node, nil, "", "%s has no agent", d.of())
 	} else if d.Agent = p.plain(n, "agent"); d.Agent != "" {

@@ -45,8 +45,8 @@ type Env struct {
 // loop.previous.
 type LoopEnv struct {
 	Index int // of the iteration, from 1
-	// Previous holds the results of the last iteration by step id: those of
-	// the body's steps, or of the looped step itself. A step that has none,
+	// Previous holds the results of the last iteration by step id: that of the
+	// looped step itself and those of steps of its own. A step that has none,
 	// such as in the first iteration, has an empty output and no JSON.
 	Previous map[string]StepResult
 }

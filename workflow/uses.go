@@ -8,6 +8,9 @@ import "iter"
 func (t *Template) Uses() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for r := range t.refs {
+			if r.root == previous {
+				r.root, r.name = "loop", "previous"
+			}
 			if !yield(r.root, r.name) {
 				return
 			}
