@@ -46,7 +46,7 @@ func (o *Orchestrator) explain(ev engine.Event, opts RunOptions, before *earlier
 	case ev.Result.Source == llm.SourceCoalesced:
 		x.Reason = "the same call was under way"
 	case x.Reused && known:
-		if d := differences(was.Started.Inputs, ev.Result.Inputs); len(d) > 0 {
+		if d := Differences(was.Started.Inputs, ev.Result.Inputs); len(d) > 0 {
 			x.Reason = "was asked the same before the last run (since then: " + strings.Join(d, ", ") + ")"
 		} else {
 			x.Reason = "nothing has changed"
@@ -79,14 +79,14 @@ func (o *Orchestrator) whyLive(ev engine.Event, opts RunOptions, was *journal.Un
 	case !known:
 		return "no earlier run has its result"
 	}
-	if d := differences(was.Started.Inputs, ev.Result.Inputs); len(d) > 0 {
+	if d := Differences(was.Started.Inputs, ev.Result.Inputs); len(d) > 0 {
 		return strings.Join(d, ", ")
 	}
 	return fmt.Sprintf("nothing has changed, but its answer is not in the cache: it is older than %s, or was removed or not kept", o.config.Cache.TTL)
 }
 
-// differences name the parts in which two fingerprints differ.
-func differences(was, now journal.Fingerprint) []string {
+// Differences name the parts in which two fingerprints differ.
+func Differences(was, now journal.Fingerprint) []string {
 	var list []string
 	names := slices.Collect(maps.Keys(now))
 	for name := range was {

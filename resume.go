@@ -113,21 +113,7 @@ func (o *Orchestrator) workflowOf(spec *RunSpec) (*workflow.Workflow, error) {
 		}
 		o.notice(fmt.Sprintf("the workflow's file cannot be read (%v); going on with it as it was", err))
 	}
-	name := spec.File
-	if name == "" {
-		name = "workflow"
-	}
-	return workflow.Parse(name, []byte(spec.Source), workflow.Options{
-		AllowEnv:   spec.AllowEnv,
-		CheckAgent: func(name string) error { return CheckAgent(o.opts.Dir, name) },
-		Load: func(path string) ([]byte, error) {
-			text, ok := spec.Files[path]
-			if !ok {
-				return nil, os.ErrNotExist
-			}
-			return []byte(text), nil
-		},
-	})
+	return spec.recorded(func(name string) error { return CheckAgent(o.opts.Dir, name) })
 }
 
 // changes are what differs from when the run was begun: the workflow, agents,

@@ -27,6 +27,12 @@ func (r *run) ask(u *unit) {
 			return
 		}
 	}
+	if r.opts.Rebuild {
+		if was != nil {
+			r.rebuild(u, was)
+		}
+		return
+	}
 	now := time.Now().UTC()
 	u.res.StartedAt, u.res.Attempts, u.res.Status = &now, 1, StatusWaiting
 	if u.node != nil && u.frame == r.root {

@@ -109,7 +109,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
 	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled:
-		o.status, o.err = StatusInterrupted, rep.err
+		o.status, o.err, o.output = StatusInterrupted, rep.err, ""
 	default:
 		o.status, o.err, o.output = StatusFailed, rep.err, ""
 	}

@@ -176,6 +176,10 @@ type Options struct {
 	// although they were begun before and are not known to have finished.
 	Again map[string]bool
 
+	// Rebuild runs nothing: the result is made from Past alone. What has not
+	// ended there is interrupted.
+	Rebuild bool
+
 	// Choose says what to do with each step of the top level. Nil runs all.
 	Choose func(*workflow.Step) Choice
 
@@ -199,7 +203,7 @@ type Result struct {
 	Status           Status                 `json:"status"`
 	TotalTimeSeconds float64                `json:"total_time_seconds"` // of this process
 	ExecutionOrder   []string               `json:"execution_order"`    // ids in the order in which steps started
-	Output           string                 `json:"output"`             // of the workflow; empty unless it says what that is
+	Output           string                 `json:"output"`             // what the workflow says it is, else the outputs of its last steps; empty unless completed
 	Steps            map[string]*StepResult `json:"steps"`
 	Usage            llm.Usage              `json:"usage"`
 	CostUSD          *float64               `json:"cost_usd"`        // nil if the price of any step is unknown

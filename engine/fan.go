@@ -56,6 +56,9 @@ func (r *run) expand(u *unit) {
 		r.spread(u, anys(was.Expanded.Paths), was.Expanded.Paths)
 		return
 	}
+	if r.opts.Rebuild {
+		return
+	}
 	patterns := make([]string, len(each.Glob))
 	for i, t := range each.Glob {
 		var err error

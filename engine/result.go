@@ -55,7 +55,7 @@ func (r *run) finish() (*Result, error) {
 	case res.Status != StatusCompleted:
 	case r.root.failed != nil:
 		res.Status = StatusFailed
-	case r.wf.Output != nil:
+	default:
 		var err error
 		if res.Output, err = r.root.output(nil, workflow.Env{}); err != nil {
 			res.Status, res.Error = StatusFailed, new(fmt.Sprintf("filling in the output of the workflow: %v", err))

@@ -173,7 +173,7 @@ func (r *run) work() {
 }
 
 func (r *run) idle() bool {
-	return r.running == 0 && r.waiting == 0 && (r.stopping || len(r.asking) == 0)
+	return r.opts.Rebuild || r.running == 0 && r.waiting == 0 && (r.stopping || len(r.asking) == 0)
 }
 
 // take takes in what ended beside the loop.

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"container/heap"
+	"errors"
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
@@ -101,6 +103,10 @@ func (r *run) start(u *unit) {
 // mark notes that a unit of several has begun.
 func (r *run) mark(u *unit) {
 	now := time.Now().UTC()
+	if was := r.opts.Past.Unit(u.path, u.item); r.opts.Rebuild && was != nil {
+		now = was.StartedAt.UTC()
+		u.res.DurationSeconds = cmp.Or(was.Finished.DurationSeconds, was.Failed.DurationSeconds)
+	}
 	u.res.StartedAt, u.res.Status, u.res.Attempts = &now, StatusRunning, 1
 	if u.node != nil && u.frame == r.root {
 		r.note(u.step.ID)
@@ -117,6 +123,10 @@ func (r *run) lookUp(u *unit) {
 			r.restore(u, was)
 			return
 		}
+		if r.opts.Rebuild {
+			r.rebuild(u, was)
+			return
+		}
 		if was.Type != journal.StepFinished && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
 			r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
 			return
@@ -128,7 +138,24 @@ func (r *run) lookUp(u *unit) {
 			return
 		}
 	}
+	if r.opts.Rebuild {
+		return // it was never begun
+	}
 	r.admit(u)
+}
+
+// rebuild settles a leaf that has not finished with what its journal says.
+func (r *run) rebuild(u *unit, was *journal.UnitState) {
+	u.fill(was)
+	if u.node != nil && u.frame == r.root {
+		r.note(u.step.ID)
+	}
+	if was.Type == journal.StepFailed {
+		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD
+		r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: errors.New(was.Failed.Message)})
+		return
+	}
+	r.settled = append(r.settled, outcome{unit: u, status: StatusInterrupted})
 }
 
 func uncertain(u *unit, was *journal.UnitState) error {

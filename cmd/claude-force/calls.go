@@ -75,7 +75,12 @@ func (f *callFlags) policy() llm.Policy {
 
 // open makes the orchestrator that the flags ask for.
 func (a *app) open(ctx context.Context, f *callFlags) (*claudeforce.Orchestrator, error) {
-	cfg, err := a.settings()
+	return a.openIn(ctx, f, claudeforce.Options{})
+}
+
+// openIn is open with what else the orchestrator is to have.
+func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options) (*claudeforce.Orchestrator, error) {
+	cfg, err := a.settingsIn(opts.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +101,10 @@ func (a *app) open(ctx context.Context, f *callFlags) (*claudeforce.Orchestrator
 		}
 	}
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
-	opts := claudeforce.Options{
-		Config: cfg,
-		Notice: func(text string) { a.say("note: %s", text) },
-		OnRetry: func(r claudeforce.Retry) {
-			a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
-		},
+	opts.Config = cfg
+	opts.Notice = func(text string) { a.say("note: %s", text) }
+	opts.OnRetry = func(r claudeforce.Retry) {
+		a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
 	}
 	if opts.Cloud, err = cloud(claudeforce.Backend(cfg)); err != nil && f.simulate == "" {
 		return nil, err

@@ -156,7 +156,7 @@ func (d *demo) run(ctx context.Context, name string, jobs int, cache bool) (p ph
 	}
 	res, err := orch.RunWorkflow(ctx, d.wf, claudeforce.RunOptions{MaxParallel: jobs, Observe: func(ev engine.Event) {
 		if ev.Status != engine.StatusRunning {
-			d.say("  %s", ending(ev))
+			d.say("  %s", ended(ev))
 		}
 	}})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -56,6 +57,7 @@ func run() int {
 		stopping:          stopping.Done(),
 		terminal:          term.IsTerminal(int(os.Stderr.Fd())),
 		answersOnTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		typed:             term.IsTerminal(int(os.Stdin.Fd())),
 	}
 	return a.run(ctx, os.Args[1:])
 }
@@ -67,8 +69,12 @@ type app struct {
 	stopping       <-chan struct{} // closed by the first interrupt
 	dataDir        string          // --data-dir
 
+	// recording, if set, is told the result of a run before it is printed.
+	recording func(*engine.Result) error
+
 	terminal          bool // whether the standard error is one
 	answersOnTerminal bool // whether the standard output is one
+	typed             bool // whether the standard input is one
 }
 
 // errReported is a failure that the output has told already.
@@ -148,7 +154,7 @@ are made once, failed ones are tried again.`,
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
 	root.AddCommand(
-		a.execute(), a.runCommand(), a.workflow(), a.agents(), a.cache(),
+		a.execute(), a.runCommand(), a.runs(), a.workflow(), a.agents(), a.cache(),
 		a.config(), a.doctor(), a.simulate(), a.demo(),
 	)
 	checkArgs(root)
@@ -172,8 +178,11 @@ func checkArgs(cmd *cobra.Command) {
 }
 
 // settings are the configuration with the flags of this call on top.
-func (a *app) settings() (*config.Config, error) {
-	cfg, err := claudeforce.LoadConfig("")
+func (a *app) settings() (*config.Config, error) { return a.settingsIn("") }
+
+// settingsIn is settings for a folder; empty means the working directory.
+func (a *app) settingsIn(dir string) (*config.Config, error) {
+	cfg, err := claudeforce.LoadConfig(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -33,35 +33,52 @@ func (a *app) newProgress(wf *workflow.Workflow, totals func() claudeforce.Total
 type plain struct{ *app }
 
 func (p plain) observe(ev engine.Event) {
-	switch ev.Status {
-	case engine.StatusRunning:
-		if ev.Attempt > 1 {
-			p.say("%s: attempt %d (%s)", ev.Step.ID, ev.Attempt, ev.Step.Agent)
-			return
-		}
-		p.say("%s: started (%s)", ev.Step.ID, ev.Step.Agent)
-	case engine.StatusWaiting:
-		p.say("%s: attempt %d failed: %v; next in %s", ev.Step.ID, ev.Attempt, ev.Err, ev.Wait.Round(time.Second))
+	switch {
+	case ev.Status == engine.StatusRunning && ev.Items > 0:
+		p.say("%s: %s", ev.Name(), plural(ev.Items, "item"))
+	case ev.Status == engine.StatusRunning && ev.Attempt > 1:
+		p.say("%s: attempt %d (%s)", ev.Name(), ev.Attempt, ev.Step.Agent)
+	case ev.Status == engine.StatusRunning:
+		p.say("%s: started%s", ev.Name(), by(ev.Step))
+	case ev.Asked != nil:
+		p.say("%s: waits for approval: %s", ev.Name(), ev.Asked.Message)
+	case ev.Status == engine.StatusWaiting:
+		p.say("%s: attempt %d failed: %v; next in %s", ev.Name(), ev.Attempt, ev.Err, ev.Wait.Round(time.Second))
 	default:
-		p.say("%s", ending(ev))
+		p.say("%s", ended(ev))
 	}
 }
 
 func (plain) close() {}
 
-// ending is one line on a step that has ended.
-func ending(ev engine.Event) string {
+// by names the agent of a step that has one.
+func by(s *workflow.Step) string {
+	if s.Agent == "" {
+		return ""
+	}
+	return " (" + s.Agent + ")"
+}
+
+// ended is one line on a step that has ended.
+func ended(ev engine.Event) string {
 	r := ev.Result
 	switch ev.Status {
 	case engine.StatusCompleted:
-		return fmt.Sprintf("%s: completed in %s · %s · %s tokens · %s", ev.Step.ID, seconds(r.DurationSeconds),
-			r.Source, thousands(r.Usage.TotalTokens()), dollars(r.CostUSD))
+		from := string(r.Source)
+		if ev.Restored {
+			from = "finished before"
+		}
+		if from != "" {
+			from = " · " + from
+		}
+		return fmt.Sprintf("%s: completed in %s%s · %s tokens · %s", ev.Name(), seconds(r.DurationSeconds),
+			from, thousands(r.Usage.TotalTokens()), dollars(r.CostUSD))
 	case engine.StatusFailed:
-		return fmt.Sprintf("%s: failed after %s: %v", ev.Step.ID, seconds(r.DurationSeconds), ev.Err)
+		return fmt.Sprintf("%s: failed after %s: %v", ev.Name(), seconds(r.DurationSeconds), ev.Err)
 	case engine.StatusSkipped:
-		return fmt.Sprintf("%s: skipped: %s", ev.Step.ID, *r.Error)
+		return fmt.Sprintf("%s: skipped: %s", ev.Name(), *r.Error)
 	}
-	return fmt.Sprintf("%s: %s", ev.Step.ID, ev.Status)
+	return fmt.Sprintf("%s: %s", ev.Name(), ev.Status)
 }
 
 // live draws a line per running step, and below them a bar over all. Its
@@ -98,37 +115,55 @@ func newBar(bars *mpb.Progress, n int, things string, totals func() claudeforce.
 }
 
 func (l *live) observe(ev engine.Event) {
-	ln := l.lines[ev.Step.ID]
+	key := ev.Path + " " + ev.Item
+	ln := l.lines[key]
 	switch ev.Status {
 	case engine.StatusRunning:
-		if ln == nil {
-			l.start(ev.Step)
-		} else {
+		switch {
+		case ev.Items > 0:
+			ln.note.Store(" (" + plural(ev.Items, "item") + ")")
+		case ln == nil:
+			l.start(key, ev)
+		default:
 			ln.note.Store(fmt.Sprintf(" (attempt %d)", ev.Attempt))
 		}
 	case engine.StatusWaiting:
-		ln.note.Store(fmt.Sprintf(" (next attempt in %s: %s)", ev.Wait.Round(time.Second), firstLine(ev.Err.Error(), 60)))
+		if ln == nil {
+			l.start(key, ev)
+			ln = l.lines[key]
+		}
+		if ev.Asked != nil {
+			ln.note.Store(" (waits for approval: " + firstLine(ev.Asked.Message, 60) + ")")
+		} else {
+			ln.note.Store(fmt.Sprintf(" (next attempt in %s: %s)", ev.Wait.Round(time.Second), firstLine(ev.Err.Error(), 60)))
+		}
 	default:
 		if ln != nil {
 			ln.bar.Abort(true)
-			delete(l.lines, ev.Step.ID)
+			delete(l.lines, key)
 		}
 		// A write between two drawings; it fails only if the drawing has ended.
-		fmt.Fprintln(l.bars, ending(ev))
-		l.total.Increment()
+		fmt.Fprintln(l.bars, ended(ev))
+		if !ev.Inner {
+			l.total.Increment()
+		}
 	}
 }
 
-func (l *live) start(step *workflow.Step) {
+func (l *live) start(key string, ev engine.Event) {
 	ln, started := &line{}, time.Now()
 	ln.note.Store("")
-	l.lines[step.ID] = ln
+	l.lines[key] = ln
+	name, agent := ev.Name(), ev.Step.Agent
+	if agent != "" {
+		agent = " · " + agent
+	}
 	spinner := []rune(`|/-\`)
 	ln.bar = l.bars.New(0, mpb.NopStyle(), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 			elapsed := time.Since(started)
-			return fmt.Sprintf("  %c %s · %s · %s%s", spinner[int(elapsed/(120*time.Millisecond))%len(spinner)],
-				step.ID, step.Agent, seconds(elapsed.Seconds()), ln.note.Load())
+			return fmt.Sprintf("  %c %s%s · %s%s", spinner[int(elapsed/(120*time.Millisecond))%len(spinner)],
+				name, agent, seconds(elapsed.Seconds()), ln.note.Load())
 		})))
 }
 

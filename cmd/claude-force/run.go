@@ -18,6 +18,13 @@ type runFlags struct {
 	env      []string
 	parallel int
 	all      bool
+	from     string
+	only     string
+	fresh    bool
+	explain  bool
+	detach   bool
+	record   string
+	replay   string
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -30,14 +37,28 @@ after the steps it depends on. Independent steps run in parallel.
 
 The outputs of the last steps are printed; --all prints every step's. The
 first interrupt starts nothing more and lets running steps finish, the second
-stops at once. Running again answers finished steps from the cache.
+stops at once. What happens is written down as it happens: a run that was
+stopped, failed or died goes on with "claude-force runs resume", and what has
+finished is not paid for again.
+
+Running a workflow again answers unchanged steps from the cache; --explain says
+for each why it was answered from before or not. --from and --only take the
+results of other steps from the latest run, whatever has changed.
+
+--record writes every call and answer into a folder; --replay runs the workflow
+from it without a network, and fails on any call that is not in it.
 
 Exit codes: 0 done, 1 a step failed, 2 bad input or configuration,
 130 interrupted.`,
 		Example: `  claude-force run workflow.yaml
   claude-force run review.yaml --param path=./src --max-parallel 4
   claude-force run workflow.json --json | jq .total_time_seconds
-  claude-force run workflow.yaml --simulate`,
+  claude-force run workflow.yaml --simulate
+  claude-force run workflow.yaml --explain
+  claude-force run workflow.yaml --from review
+  claude-force run nightly.yaml --detach
+  claude-force run workflow.yaml --record testdata/review
+  claude-force run workflow.yaml --replay testdata/review`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
@@ -45,14 +66,26 @@ Exit codes: 0 done, 1 a step failed, 2 bad input or configuration,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runWorkflow(cmd.Context(), &f, args[0]) },
 	}
 	f.register(cmd)
-	cmd.Flags().StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
-	cmd.Flags().StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
-	cmd.Flags().IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
-	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
+	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
+	flags.BoolVar(&f.all, "all", false, "print the output of every step")
+	flags.StringVar(&f.from, "from", "", "run this step and what depends on it anew; take the other results from the latest run")
+	flags.StringVar(&f.only, "only", "", "run only this step; take what it depends on from the latest run")
+	flags.BoolVar(&f.fresh, "fresh", false, "ask everything anew, and keep the new answers (the same as --refresh)")
+	flags.BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
+	flags.BoolVar(&f.detach, "detach", false, "print the run's id and let it go on by itself; see it with \"claude-force runs watch\"")
+	flags.StringVar(&f.record, "record", "", "write every call and answer into this folder")
+	flags.StringVar(&f.replay, "replay", "", "answer every call from this folder, without a network")
 	return cmd
 }
 
 func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
+	f.refresh = f.refresh || f.fresh
+	if err := f.check(); err != nil {
+		return err
+	}
 	wf, err := a.loadWorkflow(path, f.env)
 	if err != nil {
 		return err
@@ -65,30 +98,82 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 		}
 		params[name] = value
 	}
-	if f.parallel < 0 {
-		return badInput("--max-parallel must be above 0")
+	opts := claudeforce.RunOptions{
+		Params: params, MaxParallel: f.parallel, Model: f.model, Policy: f.policy(), AllowEnv: f.env,
+		From: f.from, Only: f.only, Tags: f.tags(), Drain: a.stopping,
+	}
+	if path != "-" {
+		opts.File = path
+	}
+	if f.record != "" || f.replay != "" {
+		return a.runCassette(ctx, f, wf, opts)
 	}
 	orch, err := a.open(ctx, &f.callFlags)
 	if err != nil {
 		return err
 	}
-	return closing(a.runSteps(ctx, orch, wf, f, params), orch)
+	if f.detach {
+		return closing(a.detach(ctx, orch, wf, opts, f.json), orch)
+	}
+	return closing(a.runSteps(ctx, orch, wf, f, opts), orch)
 }
 
-func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *workflow.Workflow, f *runFlags, params map[string]string) error {
+// check finds flags that do not go together.
+func (f *runFlags) check() error {
+	switch {
+	case f.parallel < 0:
+		return badInput("--max-parallel must be above 0")
+	case f.record != "" && f.replay != "":
+		return badInput("give --record or --replay, not both")
+	case f.detach && (f.record != "" || f.replay != "" || f.explain):
+		return badInput("--detach cannot be combined with --record, --replay or --explain")
+	case f.from != "" && f.only != "":
+		return badInput("give --from or --only, not both")
+	case f.replay != "" && (f.from != "" || f.only != "" || f.refresh):
+		return badInput("--replay answers every call from the folder; it cannot be combined with --from, --only or --fresh")
+	}
+	return nil
+}
+
+func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *workflow.Workflow, f *runFlags, opts claudeforce.RunOptions) error {
 	p := a.newProgress(wf, orch.Totals)
-	res, err := orch.RunWorkflow(ctx, wf, claudeforce.RunOptions{
-		Params: params, MaxParallel: f.parallel, Model: f.model, Policy: f.policy(),
-		Drain: a.stopping, Observe: p.observe,
-	})
+	asker := a.newAsker(ctx, orch)
+	opts.Observe = func(ev engine.Event) {
+		p.observe(ev)
+		asker.observe(ev)
+	}
+	var why []claudeforce.Explanation
+	if f.explain {
+		opts.Explain = func(x claudeforce.Explanation) { why = append(why, x) }
+	}
+	opts.Begun = asker.begin
+	res, err := orch.RunWorkflow(ctx, wf, opts)
 	p.close()
-	if err != nil {
+	if res == nil {
 		return err
 	}
-	if f.json {
+	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain})
+}
+
+// ending says how the end of a run is told.
+type ending struct {
+	json, all, explain bool
+	why                []claudeforce.Explanation
+}
+
+// endRun tells the end of a run: what it is for on the standard output, the rest
+// on the standard error.
+func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
+	if a.recording != nil {
+		if err := a.recording(res); err != nil {
+			return fmt.Errorf("recording the run: %w", err)
+		}
+	}
+	var err error
+	if how.json {
 		err = printJSON(a.stdout, res)
 	} else {
-		err = a.printOutputs(wf, res, f.all)
+		err = a.printOutputs(wf, res, how.all)
 	}
 	if err != nil {
 		return err
@@ -96,29 +181,57 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	if err := a.printSummary(wf, res); err != nil {
 		return err
 	}
+	if how.explain {
+		if err := a.printExplanations(how.why); err != nil {
+			return err
+		}
+	}
 	switch {
+	case failed != nil:
+		return fmt.Errorf("the run was stopped: %w", failed)
 	case res.Status == engine.StatusInterrupted:
-		a.say("interrupted; run the same command again: finished steps are answered from the cache")
+		a.say("interrupted; go on with: claude-force runs resume %s", res.RunID)
 		return errInterrupted
+	case res.Status == engine.StatusCancelled:
+		a.say("cancelled")
+		return errReported
 	case res.Status == engine.StatusFailed:
+		if res.Error != nil {
+			a.say("claude-force: %s", *res.Error)
+		}
+		a.say("what has finished is kept; go on with: claude-force runs resume %s", res.RunID)
 		return errReported
 	}
 	return nil
 }
 
+func (a *app) printExplanations(why []claudeforce.Explanation) error {
+	rows := [][]string{{"STEP", "SOURCE", "WHY"}}
+	for _, x := range why {
+		name := x.Step
+		if x.Item != "" {
+			name += "[" + x.Item + "]"
+		}
+		rows = append(rows, []string{name, string(x.Source), x.Reason})
+	}
+	fmt.Fprintln(a.stderr)
+	return table(a.stderr, rows)
+}
+
 // printOutputs writes what the run is for: the outputs of steps that no other
 // step uses, or of all.
 func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) error {
-	used := map[string]bool{}
-	for _, s := range wf.Steps {
-		for _, id := range s.Dependencies {
-			used[id] = true
-		}
+	if wf.Output != nil && res.Output != "" && !all {
+		_, err := fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
+		return err
 	}
-	var ids []string
-	for _, s := range wf.Steps {
-		if step := res.Steps[s.ID]; step.Output != "" && (all || !used[s.ID]) {
-			ids = append(ids, s.ID)
+	ids := lastSteps(wf, res)
+	if all {
+		ids = nil
+		for _, s := range wf.Steps {
+			if res.Steps[s.ID].Output != "" {
+				ids = append(ids, s.ID)
+			}
 		}
 	}
 	for _, id := range ids {
@@ -133,6 +246,24 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 	return nil
 }
 
+// lastSteps are the steps with an output that no other step uses.
+func lastSteps(wf *workflow.Workflow, res *engine.Result) []string {
+	used := map[string]bool{}
+	for _, s := range wf.Steps {
+		for _, id := range s.Dependencies {
+			used[id] = true
+		}
+		used[s.Fallback] = true
+	}
+	var ids []string
+	for _, s := range wf.Steps {
+		if res.Steps[s.ID].Output != "" && !used[s.ID] {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
 func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 	rows := [][]string{{"STEP", "AGENT", "STATUS", "SOURCE", "TIME", "TOKENS", "COST"}}
 	for _, s := range wf.Steps {
@@ -144,6 +275,14 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		if step.Status == engine.StatusCompleted {
 			row[5], row[6] = thousands(step.Usage.TotalTokens()), dollars(step.CostUSD)
 		}
+		switch {
+		case len(step.Items) > 0:
+			row[1] = plural(len(step.Items), "item")
+		case step.Iterations > 0:
+			row[1] = plural(step.Iterations, "iteration")
+		case s.Agent == "" && len(step.Steps) > 0:
+			row[1] = plural(len(step.Steps), "step")
+		}
 		rows = append(rows, row)
 	}
 	fmt.Fprintln(a.stderr)
@@ -151,11 +290,15 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		return fmt.Errorf("writing the summary: %w", err)
 	}
 	for _, s := range wf.Steps {
-		if step := res.Steps[s.ID]; step.Status == engine.StatusFailed {
+		step := res.Steps[s.ID]
+		if step.Status == engine.StatusFailed {
 			a.say("step %s failed: %s", s.ID, *step.Error)
 		}
+		if step.Degraded != "" {
+			a.say("step %s: %s", s.ID, step.Degraded)
+		}
 	}
-	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after"}[res.Status]
-	a.say("%s %s · %s · order: %s", verb, seconds(res.TotalTimeSeconds), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
+	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after"}[res.Status]
+	a.say("%s · %s %s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
 }

@@ -22,7 +22,7 @@ func (a *app) workflow() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.workflowValidate(), a.workflowGraph())
+	cmd.AddCommand(a.workflowValidate(), a.workflowGraph(), a.workflowSchema())
 	return cmd
 }
 
@@ -84,6 +84,23 @@ func (a *app) validate(paths, env []string, asJSON bool) error {
 		return inputError{errReported}
 	}
 	return nil
+}
+
+func (a *app) workflowSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of workflow files",
+		Long: `Print the JSON Schema of workflow files, with which editors complete and check
+them. Name it in the file, or in the editor's settings:
+
+    # yaml-language-server: $schema=workflow.schema.json`,
+		Example: `  claude-force workflow schema > workflow.schema.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.stdout.Write(workflow.Schema())
+			return err
+		},
+	}
 }
 
 func (a *app) workflowGraph() *cobra.Command {

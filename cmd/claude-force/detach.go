@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// Tags that this command keeps with a run, so that it goes on as it began.
+const (
+	tagSimulate = "simulate"
+	tagNoCache  = "no_cache"
+	tagJobs     = "jobs"
+	tagTimeout  = "timeout"
+)
+
+// tags are the flags that going on with the run needs.
+func (f *callFlags) tags() map[string]string {
+	tags := map[string]string{}
+	if f.simulate != "" {
+		tags[tagSimulate] = f.simulate
+	}
+	if f.noCache {
+		tags[tagNoCache] = "true"
+	}
+	if f.jobs > 0 {
+		tags[tagJobs] = strconv.Itoa(f.jobs)
+	}
+	if f.timeout > 0 {
+		tags[tagTimeout] = f.timeout.String()
+	}
+	return tags
+}
+
+// detach writes the run down and starts a process of its own for it.
+func (a *app) detach(ctx context.Context, orch *claudeforce.Orchestrator, wf *workflow.Workflow, opts claudeforce.RunOptions, asJSON bool) error {
+	id, err := orch.SubmitRun(ctx, wf, opts)
+	if err != nil {
+		return err
+	}
+	if err := a.startAlone(id); err != nil {
+		return fmt.Errorf("starting run %s by itself: %w; start it with `claude-force runs resume %[1]s`", id, err)
+	}
+	if asJSON {
+		return printJSON(a.stdout, map[string]string{"run_id": id})
+	}
+	a.say("see it with `claude-force runs watch %s`", id)
+	_, err = fmt.Fprintln(a.stdout, id)
+	return err
+}
+
+// startAlone starts a process that goes on with a run after this one has ended.
+func (a *app) startAlone(id string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	path := runLog(cfg, id)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	args := []string{"runs", "resume", id, "--quiet"}
+	if a.dataDir != "" {
+		args = append(args, "--data-dir", a.dataDir)
+	}
+	// Not bound to a context: it is to outlive this process.
+	cmd := exec.Command(self, args...) //nolint:noctx // see above
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = alone()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// runLog is where a process of its own writes what it has to say.
+func runLog(cfg *config.Config, id string) string {
+	return filepath.Join(cfg.DataDir, "logs", id+".log")
+}

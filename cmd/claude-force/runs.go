@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/journal"
+)
+
+func (a *app) runs() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "See, steer and go on with runs of workflows",
+		Long: `Every run of a workflow is written down as it happens. These commands show runs,
+answer their questions, stop them and go on with those that were stopped,
+failed or died.
+
+An id may be abbreviated to its first characters, with or without "run_";
+"latest" is the run that was started last.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		a.runsList(), a.runsShow(), a.runsWatch(), a.runsLogs(), a.runsOutput(), a.runsResume(),
+		a.runsCancel(), a.runsApprove(), a.runsDiff(), a.runsExport(), a.runsRemove(), a.runsPrune(),
+	)
+	return cmd
+}
+
+// withHistory runs do with the store of runs that is configured.
+func (a *app) withHistory(ctx context.Context, do func(journal.Store) error) error {
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	store, err := claudeforce.OpenHistory(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return closing(do(store), store)
+}
+
+// runID is an id as the store knows it.
+func runID(id string) string {
+	if id == journal.Latest || strings.HasPrefix("run_", id) || strings.HasPrefix(id, "run_") {
+		return id
+	}
+	return "run_" + strings.ToLower(id)
+}
+
+// completeRuns completes the first argument to the id of a run.
+func (a *app) completeRuns(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := []string{journal.Latest}
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	err := a.withHistory(cmd.Context(), func(store journal.Store) error {
+		for run, err := range store.Runs(cmd.Context(), journal.Filter{Limit: 50}) {
+			if err != nil {
+				return err
+			}
+			names = append(names, fmt.Sprintf("%s\t%s, %s, %s ago", run.ID, run.Workflow, standing(run), age(run.StartedAt)))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// standing is a run's status in a word for people.
+func standing(run journal.Run) string {
+	if run.Status == journal.StatusRunning && (run.Owner == nil || !run.Owner.Alive) {
+		return "died"
+	}
+	return string(run.Status)
+}
+
+func (a *app) runsList() *cobra.Command {
+	var asJSON bool
+	var filter journal.Filter
+	var statuses []string
+	var since string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List runs, the latest first",
+		Example: `  claude-force runs list
+  claude-force runs list --status failed --status interrupted --since 7d
+  claude-force runs list --json | jq -r '.[].run_id'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, s := range statuses {
+				filter.Statuses = append(filter.Statuses, journal.Status(s))
+			}
+			if since != "" {
+				d, err := config.ParseDuration(since)
+				if err != nil || d <= 0 {
+					return badInput("--since %q is not a duration such as 12h or 7d", since)
+				}
+				filter.After = time.Now().Add(-d)
+			}
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				list := []journal.Run{}
+				for run, err := range store.Runs(cmd.Context(), filter) {
+					if err != nil {
+						return err
+					}
+					list = append(list, run)
+				}
+				if asJSON {
+					return printJSON(a.stdout, list)
+				}
+				return a.printRuns(list)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	cmd.Flags().StringVar(&filter.Workflow, "workflow", "", "only runs of the workflow with this name")
+	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only runs of this status: running, completed, failed, interrupted or cancelled; may be repeated")
+	cmd.Flags().StringVar(&since, "since", "", "only runs started within this time, such as 12h or 7d")
+	cmd.Flags().IntVarP(&filter.Limit, "limit", "n", 50, "at most so many; 0 for all")
+	return cmd
+}
+
+func (a *app) printRuns(list []journal.Run) error {
+	rows := [][]string{{"RUN", "WORKFLOW", "STATUS", "STEPS", "TOKENS", "COST", "STARTED", "TOOK"}}
+	for _, run := range list {
+		took := ""
+		if !run.FinishedAt.IsZero() {
+			took = seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
+		}
+		name := run.Workflow
+		if name == "" {
+			name = run.File
+		}
+		rows = append(rows, []string{run.ID, firstLine(name, 40), standing(run), thousands(run.Steps), thousands(run.Tokens),
+			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took})
+	}
+	return table(a.stdout, rows)
+}
+
+func (a *app) runsRemove() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "rm RUN...",
+		Short:             "Forget runs; those that are worked on are left alone",
+		Example:           `  claude-force runs rm run_3fa9 run_77ab`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				var ids []string
+				for _, id := range args {
+					run, err := claudeforce.FindRun(cmd.Context(), store, runID(id))
+					if err != nil {
+						return err
+					}
+					if run.Owner != nil && run.Owner.Alive {
+						return inputError{fmt.Errorf("%w; cancel it first", &journal.OwnedError{Run: run.ID, Owner: *run.Owner})}
+					}
+					ids = append(ids, run.ID)
+				}
+				return a.removeRuns(cmd.Context(), store, ids, asJSON)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was removed as JSON")
+	return cmd
+}
+
+func (a *app) removeRuns(ctx context.Context, store journal.Store, ids []string, asJSON bool) error {
+	n, err := store.Remove(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(a.stdout, map[string]int{"runs": n})
+	}
+	a.say("removed %s", plural(n, "run"))
+	return nil
+}
+
+func (a *app) runsPrune() *cobra.Command {
+	var keep string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Forget old runs",
+		Long: `Forget the runs that were started longer ago than --keep. Runs that are worked
+on stay, and so do answers that a run which is kept has too.`,
+		Example: `  claude-force runs prune --keep 30d`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := config.ParseDuration(keep)
+			if err != nil || d <= 0 {
+				return badInput("--keep %q is not a duration such as 72h or 30d", keep)
+			}
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				var ids []string
+				for run, err := range store.Runs(cmd.Context(), journal.Filter{Before: time.Now().Add(-d)}) {
+					if err != nil {
+						return err
+					}
+					ids = append(ids, run.ID)
+				}
+				return a.removeRuns(cmd.Context(), store, ids, asJSON)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&keep, "keep", "30d", "how long runs are kept, such as 72h or 30d")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was removed as JSON")
+	return cmd
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// withRun runs do with what is known of a run.
+func (a *app) withRun(ctx context.Context, id string, do func(*claudeforce.RunDetail) error) error {
+	return a.withHistory(ctx, func(store journal.Store) error {
+		d, err := claudeforce.ReadRun(ctx, store, runID(id))
+		if err != nil {
+			return err
+		}
+		return do(d)
+	})
+}
+
+// detailJSON is `runs show --json`.
+type detailJSON struct {
+	journal.Run
+	Params map[string]string `json:"params"`
+	Dir    string            `json:"dir"`
+	Result *engine.Result    `json:"result"`
+}
+
+func (a *app) runsShow() *cobra.Command {
+	var asJSON, items bool
+	cmd := &cobra.Command{
+		Use:   "show RUN",
+		Short: "Show a run: its steps over time, with the critical path marked",
+		Long: `Show a run: what it was asked, how it stands, and its steps over time. The steps
+marked with a star are the critical path: no schedule could have been shorter.`,
+		Example: `  claude-force runs show latest
+  claude-force runs show run_3fa9 --items
+  claude-force runs show latest --json | jq .result.steps`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+				if asJSON {
+					return printJSON(a.stdout, detailJSON{d.Run, d.Spec.Params, d.Spec.Dir, d.Result})
+				}
+				return a.showRun(d, items)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	cmd.Flags().BoolVar(&items, "items", false, "show every item of a foreach and every step within a step")
+	return cmd
+}
+
+func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
+	head := [][]string{
+		{"run", d.Run.ID}, {"workflow", orDash(d.Run.Workflow)}, {"file", orDash(d.Run.File)},
+		{"status", standing(d.Run)}, {"started", d.Run.StartedAt.Local().Format(time.DateTime)},
+		{"took", seconds(d.Result.TotalTimeSeconds)},
+		{"cost", dollars(&d.Run.CostUSD) + ", " + thousands(d.Run.Tokens) + " tokens"},
+	}
+	for _, name := range sortedKeys(d.Spec.Params) {
+		head = append(head, []string{"param " + name, firstLine(d.Spec.Params[name], 80)})
+	}
+	if d.Run.Owner != nil && d.Run.Owner.Alive {
+		head = append(head, []string{"worked on by", fmt.Sprintf("process %d on %s", d.Run.Owner.PID, d.Run.Owner.Host)})
+	}
+	if err := table(a.stdout, head); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	if _, err := fmt.Fprint(a.stdout, gantt(d, items, a.width())); err != nil {
+		return err
+	}
+	for _, u := range d.State.Order {
+		switch {
+		case u.Type == journal.ApprovalAsked && u.Decision == nil:
+			fmt.Fprintf(a.stdout, "\n%s asks: %s\n  claude-force runs approve %s %[1]s\n", u.Step, u.Asked.Message, d.Run.ID)
+		case u.Type == journal.StepFailed && u.Item == "":
+			fmt.Fprintf(a.stdout, "\n%s failed: %s\n", u.Step, u.Failed.Message)
+		}
+	}
+	if s := standing(d.Run); s == "died" || s == "interrupted" || s == "failed" {
+		fmt.Fprintf(a.stdout, "\ngo on with: claude-force runs resume %s\n", d.Run.ID)
+	}
+	return nil
+}
+
+// width is that of the terminal, or of a page if there is none.
+func (a *app) width() int {
+	if a.answersOnTerminal {
+		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 40 {
+			return w
+		}
+	}
+	return 100
+}
+
+// bar is a row of a Gantt chart.
+type bar struct {
+	name       string
+	critical   bool
+	status     engine.Status
+	start, end time.Time // zero if it never started
+	note       string
+}
+
+// gantt draws the steps of a run over time. Inner steps and items are summed up
+// unless they are asked for.
+func gantt(d *claudeforce.RunDetail, items bool, width int) string {
+	rows := bars(d, items)
+	var begin, end time.Time
+	name, note := 4, 0
+	for _, b := range rows {
+		name, note = max(name, len([]rune(b.name))), max(note, len([]rune(b.note)))
+		if b.start.IsZero() {
+			continue
+		}
+		if begin.IsZero() || b.start.Before(begin) {
+			begin = b.start
+		}
+		if b.end.After(end) {
+			end = b.end
+		}
+	}
+	name = min(name, 40)
+	space := max(width-name-note-5, 10)
+	span := max(end.Sub(begin), time.Millisecond)
+	at := func(t time.Time) int { return int(float64(t.Sub(begin)) / float64(span) * float64(space)) }
+	var sb strings.Builder
+	took := seconds(span.Seconds())
+	fmt.Fprintf(&sb, "%-*s  0%*s\n", name+2, "", space-1, took)
+	for _, b := range rows {
+		mark := " "
+		if b.critical {
+			mark = "*"
+		}
+		line := strings.Repeat(" ", space)
+		if !b.start.IsZero() {
+			from := min(at(b.start), space-1)
+			to := min(max(at(b.end), from+1), space)
+			line = strings.Repeat("·", from) + strings.Repeat(block(b.status), to-from) + strings.Repeat(" ", space-to)
+		}
+		fmt.Fprintf(&sb, "%s %-*s  %s  %s\n", mark, name, firstLine(b.name, name), line, b.note)
+	}
+	return sb.String()
+}
+
+// block is how a bar of this status is drawn.
+func block(s engine.Status) string {
+	switch s {
+	case engine.StatusCompleted:
+		return "█"
+	case engine.StatusFailed:
+		return "x"
+	}
+	return "░"
+}
+
+// bars are the rows of a run's chart: the steps in file order, below each what
+// is within it if asked for.
+func bars(d *claudeforce.RunDetail, items bool) []bar {
+	critical := map[string]bool{}
+	path, _ := d.Workflow.CriticalPath(func(s *workflow.Step) time.Duration {
+		return time.Duration(d.Result.Steps[s.ID].DurationSeconds * float64(time.Second))
+	})
+	for _, id := range path {
+		critical[id] = d.Result.Steps[id].StartedAt != nil
+	}
+	now := time.Now()
+	var rows []bar
+	for _, s := range d.Workflow.Steps {
+		res := d.Result.Steps[s.ID]
+		rows = append(rows, barOf(s.ID, res, critical[s.ID], now))
+		if items {
+			rows = append(rows, inner(res, "  ", now)...)
+		}
+	}
+	return rows
+}
+
+// inner are the rows of what is within a step.
+func inner(res *engine.StepResult, indent string, now time.Time) []bar {
+	var rows []bar
+	for _, item := range res.Items {
+		rows = append(rows, barOf(indent+"["+item.Item+"]", item.StepResult, false, now))
+		rows = append(rows, inner(item.StepResult, indent+"  ", now)...)
+	}
+	for _, id := range sortedKeys(res.Steps) {
+		rows = append(rows, barOf(indent+id, res.Steps[id], false, now))
+		rows = append(rows, inner(res.Steps[id], indent+"  ", now)...)
+	}
+	return rows
+}
+
+func barOf(name string, res *engine.StepResult, critical bool, now time.Time) bar {
+	b := bar{name: name, critical: critical, status: res.Status, note: string(res.Status)}
+	if res.StartedAt != nil {
+		b.start = *res.StartedAt
+		b.end = b.start.Add(time.Duration(res.DurationSeconds * float64(time.Second)))
+		if res.DurationSeconds == 0 && res.Status == engine.StatusInterrupted {
+			b.end = now
+		}
+	}
+	if res.Status == engine.StatusCompleted {
+		b.note = seconds(res.DurationSeconds) + " · " + dollars(res.CostUSD)
+		if res.Source != "" {
+			b.note = seconds(res.DurationSeconds) + " · " + string(res.Source) + " · " + dollars(res.CostUSD)
+		}
+	}
+	if n := len(res.Items); n > 0 {
+		done := 0
+		for _, item := range res.Items {
+			if item.Status == engine.StatusCompleted {
+				done++
+			}
+		}
+		b.note += fmt.Sprintf(" · %d/%d items", done, n)
+	}
+	return b
+}
+
+func (a *app) runsOutput() *cobra.Command {
+	var step, item string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "output RUN",
+		Short: "Print the outputs of a run as `run` does",
+		Example: `  claude-force runs output latest
+  claude-force runs output latest --step linter
+  claude-force runs output latest --step review --item src/a.go`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+				if step == "" {
+					return a.printOutputs(d.Workflow, d.Result, all)
+				}
+				res, err := findStep(d.Result, step, item)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&step, "step", "", "the output of this step; of one within a step as OUTER/INNER")
+	cmd.Flags().StringVar(&item, "item", "", "with --step: of this item of a foreach, by its name or key")
+	cmd.Flags().BoolVar(&all, "all", false, "the outputs of all steps")
+	return cmd
+}
+
+// findStep is the result of a step, or of one within it, or of an item.
+func findStep(res *engine.Result, path, item string) (*engine.StepResult, error) {
+	steps := res.Steps
+	var found *engine.StepResult
+	for id := range strings.SplitSeq(path, "/") {
+		var ok bool
+		if found, ok = steps[id]; !ok {
+			return nil, badInput("there is no step %q here; there are: %s", id, strings.Join(sortedKeys(steps), ", "))
+		}
+		steps = found.Steps
+	}
+	if item == "" {
+		return found, nil
+	}
+	i := slices.IndexFunc(found.Items, func(it *engine.ItemResult) bool { return it.Item == item || strings.HasPrefix(it.Key, item) })
+	if i < 0 {
+		return nil, badInput("step %s has no item %q; `claude-force runs show --items` lists them", path, item)
+	}
+	return found.Items[i].StepResult, nil
+}
+
+func (a *app) runsExport() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "export RUN",
+		Short: "Print all of a run as JSON: what it was asked, its events and its result",
+		Example: `  claude-force runs export latest > run.json
+  claude-force runs export latest | jq '.events[] | select(.type == "step_failed")'`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				d, err := claudeforce.ReadRun(cmd.Context(), store, runID(args[0]))
+				if err != nil {
+					return err
+				}
+				whole := struct {
+					Run    journal.Run          `json:"run"`
+					Spec   *claudeforce.RunSpec `json:"spec"`
+					Events []journal.Event      `json:"events"`
+					Result *engine.Result       `json:"result"`
+				}{Run: d.Run, Spec: d.Spec, Result: d.Result}
+				for ev, err := range store.Events(cmd.Context(), d.Run.ID, 0) {
+					if err != nil {
+						return err
+					}
+					whole.Events = append(whole.Events, ev)
+				}
+				if output == "" {
+					return printJSON(a.stdout, whole)
+				}
+				f, err := os.OpenFile(output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+				if err != nil {
+					return inputError{err}
+				}
+				return closing(printJSON(f, whole), f)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write into this file instead of the standard output")
+	return cmd
+}

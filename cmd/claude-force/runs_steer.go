@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+)
+
+type resumeFlags struct {
+	callFlags
+	accept   bool
+	again    []string
+	parallel int
+	all      bool
+	explain  bool
+	quiet    bool
+}
+
+func (a *app) runsResume() *cobra.Command {
+	var f resumeFlags
+	cmd := &cobra.Command{
+		Use:   "resume RUN",
+		Short: "Go on with a run that was stopped, failed or died",
+		Long: `Go on with a run. Steps that have finished are taken from its journal, whatever
+their order; only the rest runs. It goes on in the folder, and with the flags,
+that it was begun with.
+
+If the workflow, an agent or a file that was read has changed since, what has
+changed is said, and you are asked; --accept-changes goes on unasked: what is
+asked the same keeps its result then, the rest runs again.`,
+		Example: `  claude-force runs resume latest
+  claude-force runs resume run_3fa9 --accept-changes
+  claude-force runs resume latest --again deploy    # a step with effects "once" that may have run`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.resumeRun(cmd.Context(), &f, runID(args[0]))
+		},
+	}
+	f.register(cmd)
+	for _, name := range []string{"model", "no-cache", "refresh"} {
+		if err := cmd.Flags().MarkHidden(name); err != nil {
+			panic(err) // registered above
+		}
+	}
+	cmd.Flags().BoolVar(&f.accept, "accept-changes", false, "go on although the workflow, an agent or a file has changed")
+	cmd.Flags().StringArrayVar(&f.again, "again", nil, "step with effects \"once\" that may be begun again; may be repeated")
+	cmd.Flags().IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the run's own limit")
+	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
+	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "print no outputs; see them with \"claude-force runs output\"")
+	return cmd
+}
+
+func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
+	var detail *claudeforce.RunDetail
+	err := a.withHistory(ctx, func(store journal.Store) (err error) {
+		detail, err = claudeforce.ReadRun(ctx, store, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.from(detail.Spec.Tags); err != nil {
+		return err
+	}
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Dir: detail.Spec.Dir})
+	if err != nil {
+		return err
+	}
+	return closing(a.resumeSteps(ctx, orch, f, detail), orch)
+}
+
+// from takes the flags that were not given from how the run was begun.
+func (f *callFlags) from(tags map[string]string) error {
+	if f.simulate == "" {
+		f.simulate = tags[tagSimulate]
+	}
+	f.noCache = f.noCache || tags[tagNoCache] != ""
+	if n := tags[tagJobs]; n != "" && f.jobs == 0 {
+		jobs, err := parseCount(n)
+		if err != nil {
+			return err
+		}
+		f.jobs = jobs
+	}
+	if d, err := time.ParseDuration(tags[tagTimeout]); err == nil && f.timeout == 0 {
+		f.timeout = d
+	}
+	return nil
+}
+
+func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *claudeforce.RunDetail) error {
+	p := a.newProgress(detail.Workflow, orch.Totals)
+	k := a.newAsker(ctx, orch)
+	opts := claudeforce.ResumeOptions{
+		AcceptChanges: f.accept, Again: f.again, MaxParallel: f.parallel, Drain: a.stopping, Begun: k.begin,
+		Observe: func(ev engine.Event) {
+			p.observe(ev)
+			k.observe(ev)
+		},
+	}
+	var why []claudeforce.Explanation
+	if f.explain {
+		opts.Explain = func(x claudeforce.Explanation) { why = append(why, x) }
+	}
+	res, err := orch.ResumeRun(ctx, detail.Run.ID, opts)
+	if changed, ok := errors.AsType[*claudeforce.ChangedError](err); ok && a.terminal && a.typed {
+		a.say("Since run %s was stopped, this has changed:\n  %s", changed.Run, strings.Join(changed.Changes, "\n  "))
+		a.say("Go on? What is asked the same keeps its result, the rest runs again. [y/N]")
+		line, rerr := bufio.NewReader(a.stdin).ReadString('\n')
+		if rerr == nil && strings.EqualFold(strings.TrimSpace(line), "y") {
+			opts.AcceptChanges = true
+			res, err = orch.ResumeRun(ctx, detail.Run.ID, opts)
+		}
+	}
+	p.close()
+	if res == nil {
+		return err
+	}
+	if f.quiet {
+		detail.Workflow.Steps, res.Output = nil, "" // nothing to print
+	}
+	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain})
+}
+
+func (a *app) runsCancel() *cobra.Command {
+	return &cobra.Command{
+		Use:               "cancel RUN",
+		Short:             "Stop a run for good",
+		Long:              "Stop a run for good: calls under way are ended. What has finished is kept.",
+		Example:           `  claude-force runs cancel latest`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				told, err := claudeforce.CancelRun(cmd.Context(), store, runID(args[0]))
+				if err != nil {
+					return err
+				}
+				if told {
+					a.say("the process that works on it was told; it stops within a second")
+				} else {
+					a.say("cancelled")
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) runsApprove() *cobra.Command {
+	d := journal.Decision{Approved: true}
+	var deny bool
+	cmd := &cobra.Command{
+		Use:   "approve RUN [STEP]",
+		Short: "Answer the question of a run that waits for approval",
+		Example: `  claude-force runs approve latest
+  claude-force runs approve run_3fa9 deploy --comment "checked by hand"
+  claude-force runs approve latest --deny`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d.Approved, d.By = !deny, whoami()
+			step := ""
+			if len(args) == 2 {
+				step = args[1]
+			}
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				step, err := claudeforce.DecideApproval(cmd.Context(), store, runID(args[0]), step, d)
+				if err != nil {
+					return err
+				}
+				if d.Approved {
+					a.say("approved step %s", step)
+				} else {
+					a.say("denied step %s", step)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&deny, "deny", false, "answer no")
+	cmd.Flags().StringVar(&d.Comment, "comment", "", "a remark that is kept with the answer")
+	return cmd
+}

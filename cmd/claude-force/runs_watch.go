@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/journal"
+)
+
+func (a *app) runsWatch() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "watch RUN",
+		Short: "Follow a run until it ends",
+		Long: `Print what happened in a run, and then what happens, until it ends. Interrupting
+this command does not touch the run.
+
+Exit codes: those of "claude-force run".`,
+		Example: `  claude-force runs watch latest
+  claude-force runs watch run_3fa9 --json`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := a.soft(cmd.Context())
+			defer cancel()
+			return a.withHistory(ctx, func(store journal.Store) error { return a.watch(ctx, store, runID(args[0]), asJSON) })
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the events as JSON, one a line")
+	return cmd
+}
+
+// watchEvery is how often a run that is watched is looked at.
+const watchEvery = 200 * time.Millisecond
+
+func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON bool) error {
+	run, err := claudeforce.FindRun(ctx, store, id)
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	lines := &eventLines{labels: map[journal.Unit]string{}}
+	idle := 0 // looks in a row at which nobody worked on it
+	for after := int64(0); ; {
+		for ev, err := range store.Events(ctx, run.ID, after) {
+			if err != nil {
+				return err
+			}
+			after = ev.Seq
+			if err := a.printEvent(lines, ev, asJSON); err != nil {
+				return err
+			}
+		}
+		if run, err = store.Find(ctx, run.ID); err != nil {
+			return err
+		}
+		if run.Owner == nil || !run.Owner.Alive {
+			// A process that was started for it may not have taken it on yet.
+			if idle++; run.Status.Ended() && run.Status != journal.StatusInterrupted || idle > 15 {
+				return a.watched(run)
+			}
+		} else {
+			idle = 0
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return errInterrupted
+		}
+	}
+}
+
+// watched tells how a run ended that was watched.
+func (a *app) watched(run journal.Run) error {
+	a.say("%s is %s · %s · %s tokens", run.ID, standing(run), dollars(&run.CostUSD), thousands(run.Tokens))
+	switch run.Status {
+	case journal.StatusCompleted:
+		return nil
+	case journal.StatusFailed, journal.StatusCancelled:
+		return errReported
+	}
+	a.say("nobody works on it; go on with: claude-force runs resume %s", run.ID)
+	return errReported
+}
+
+func (a *app) runsLogs() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "logs RUN",
+		Short: "Print what happened in a run, line by line",
+		Example: `  claude-force runs logs latest
+  claude-force runs logs latest --json | jq 'select(.type == "step_retrying")'`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				run, err := claudeforce.FindRun(cmd.Context(), store, runID(args[0]))
+				if err != nil {
+					return err
+				}
+				lines := &eventLines{labels: map[journal.Unit]string{}}
+				for ev, err := range store.Events(cmd.Context(), run.ID, 0) {
+					if err != nil {
+						return err
+					}
+					if err := a.printEvent(lines, ev, asJSON); err != nil {
+						return err
+					}
+				}
+				if asJSON {
+					return nil
+				}
+				return a.printRunLog(run.ID)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the events as JSON, one a line")
+	return cmd
+}
+
+// printRunLog prints what a process of its own had to say about a run.
+func (a *app) printRunLog(id string) error {
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(runLog(cfg, id))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(data)) == 0:
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading the log of run %s: %w", id, err)
+	}
+	_, err = fmt.Fprintf(a.stdout, "\nwhat its process said:\n%s\n", bytes.TrimSpace(data))
+	return err
+}
+
+func (a *app) printEvent(lines *eventLines, ev journal.Event, asJSON bool) error {
+	if asJSON {
+		if err := json.NewEncoder(a.stdout).Encode(ev); err != nil {
+			return fmt.Errorf("writing events: %w", err)
+		}
+		return nil
+	}
+	text, err := lines.line(ev)
+	if err != nil || text == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s  %s\n", ev.Time.Local().Format("15:04:05.000"), text)
+	return err
+}
+
+// eventLines writes events as lines for people.
+type eventLines struct{ labels map[journal.Unit]string }
+
+func (l *eventLines) line(ev journal.Event) (string, error) {
+	unit := journal.Unit{Step: ev.Step, Item: ev.Item}
+	name := ev.Step
+	if label := l.labels[unit]; label != "" {
+		name += "[" + label + "]"
+	}
+	switch ev.Type {
+	case journal.RunStarted:
+		return "run started", nil
+	case journal.RunResumed:
+		var r journal.Resumed
+		err := ev.Decode(&r)
+		text := "run taken on again"
+		for _, c := range r.Changes {
+			text += "; " + c
+		}
+		return text, err
+	case journal.RunFinished:
+		var e journal.Ended
+		err := ev.Decode(&e)
+		return fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds)), err
+	case journal.CancelAsked:
+		return "cancelling was asked for", nil
+	case journal.StepStarted:
+		var s journal.Started
+		if err := ev.Decode(&s); err != nil {
+			return "", err
+		}
+		if s.Label != "" && ev.Item != "" {
+			l.labels[unit] = s.Label
+			name = ev.Step + "[" + s.Label + "]"
+		}
+		who := ""
+		if s.Agent != "" {
+			who = " (" + s.Agent
+			if s.Model != "" {
+				who += ", " + s.Model
+			}
+			who += ")"
+		}
+		return name + ": started" + who, nil
+	case journal.StepAttempt:
+		return fmt.Sprintf("%s: attempt %d", name, ev.Attempt), nil
+	case journal.StepRetrying, journal.StepFailed:
+		var f journal.Failed
+		err := ev.Decode(&f)
+		if ev.Type == journal.StepRetrying {
+			return fmt.Sprintf("%s: attempt %d failed: %s; next in %s", name, ev.Attempt, f.Message, seconds(f.WaitSeconds)), err
+		}
+		return fmt.Sprintf("%s: failed: %s", name, f.Message), err
+	case journal.StepFinished:
+		var f journal.Finished
+		err := ev.Decode(&f)
+		text := fmt.Sprintf("%s: completed in %s", name, seconds(f.DurationSeconds))
+		if f.Source != "" {
+			text += fmt.Sprintf(" · %s · %s tokens · %s", f.Source, thousands(f.Usage.TotalTokens()), dollars(f.CostUSD))
+		}
+		return text, err
+	case journal.StepSkipped:
+		var s journal.Skipped
+		err := ev.Decode(&s)
+		return name + ": skipped: " + s.Reason, err
+	case journal.StepExpanded:
+		var e journal.Expanded
+		err := ev.Decode(&e)
+		return name + ": " + plural(e.Items, "item"), err
+	case journal.ApprovalAsked:
+		var q journal.Asked
+		err := ev.Decode(&q)
+		return name + ": waits for approval: " + q.Message, err
+	case journal.ApprovalGiven:
+		var d journal.Decision
+		err := ev.Decode(&d)
+		verb := "denied"
+		if d.Approved {
+			verb = "approved"
+		}
+		if d.By != "" {
+			verb += " by " + d.By
+		}
+		return name + ": " + verb, err
+	}
+	return "", nil // a type from a later version
+}
