@@ -60,6 +60,24 @@ func UserText(text string) Message {
 	return Message{Role: RoleUser, Content: []Block{TextBlock(text)}}
 }
 
+// UserTurn is a user turn that gives material first and says last what to do
+// with it: a text block for each text of shared, then one for task. Prompt
+// caching pays for what requests have in common from their beginning only, so
+// what other calls are given too goes into shared, the most widely shared
+// first, and what is this call's own goes into task. Empty texts are left out.
+func UserTurn(shared []string, task string) Message {
+	m := Message{Role: RoleUser}
+	for _, text := range shared {
+		if text != "" {
+			m.Content = append(m.Content, Block{Type: BlockText, Text: text, Shared: true})
+		}
+	}
+	if task != "" {
+		m.Content = append(m.Content, TextBlock(task))
+	}
+	return m
+}
+
 // Tool is a tool the model may call.
 type Tool struct {
 	Name        string
@@ -114,6 +132,9 @@ type Block struct {
 	// CacheControl is the block's prompt-cache breakpoint. It is not in the
 	// key: it changes what a call costs, not what it answers.
 	CacheControl json.RawMessage
+	// Shared says that other calls begin with the same blocks up to this one.
+	// It is not sent and not in the key.
+	Shared bool
 	// Raw, when set, is the whole block as JSON.
 	Raw json.RawMessage
 }
