@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -155,10 +156,23 @@ func (r *request) said() string {
 	return ""
 }
 
-// task is the first line of what the user said.
+// task is what the user wants: the first line of the last block of text that
+// holds more than material, which is given in fences.
 func (r *request) task() string {
-	line, _, _ := strings.Cut(strings.TrimSpace(r.said()), "\n")
-	return line
+	for _, m := range slices.Backward(r.Messages) {
+		if m.Role != "user" {
+			continue
+		}
+		for _, b := range slices.Backward(m.Content) {
+			if b.Type != "text" {
+				continue
+			}
+			if line := firstLine(unfenced(b.Text)); line != "" {
+				return line
+			}
+		}
+	}
+	return firstLine(r.said())
 }
 
 // toolCalls are the calls the answer makes: of the tool that is forced, else of

@@ -32,6 +32,34 @@ func elements(prompt, tag, attribute string) []element {
 	}
 }
 
+// unfenced is a prompt without its labelled sections.
+func unfenced(prompt string) string {
+	for _, tag := range []string{"file", "step", "item", "system-reminder"} {
+		for _, open := range []string{"<" + tag + " ", "<" + tag + ">"} {
+			prompt = without(prompt, open, "</"+tag+">")
+		}
+	}
+	return prompt
+}
+
+// without is text with everything from each open to the next end cut out.
+func without(text, open, end string) string {
+	var sb strings.Builder
+	for {
+		before, rest, ok := strings.Cut(text, open)
+		if !ok {
+			break
+		}
+		_, after, ok := strings.Cut(rest, end)
+		if !ok {
+			break
+		}
+		sb.WriteString(before)
+		text = after
+	}
+	return sb.String() + text
+}
+
 var (
 	functions = regexp.MustCompile(`(?m)^\s*(?:export\s+|pub\s+|async\s+|static\s+)*(?:func|def|fn|function)\s`)
 	classes   = regexp.MustCompile(`(?m)^\s*(?:export\s+|pub\s+)?(?:class|struct|interface|trait|type)\s+\w+`)

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,6 +43,33 @@ func (r *request) prefix(yield func(piece) bool) {
 			}
 		}
 	}
+}
+
+// unmarked is a block or tool as it is sent without a breakpoint: prompts share
+// a prefix wherever their breakpoints are.
+func unmarked(raw []byte) []byte {
+	name := []byte(`"cache_control"`)
+	at := bytes.LastIndex(raw, name)
+	if at < 0 {
+		return raw
+	}
+	rest := bytes.TrimLeft(raw[at+len(name):], " \t\r\n")
+	if !bytes.HasPrefix(rest, []byte(":")) {
+		return raw
+	}
+	dec := json.NewDecoder(bytes.NewReader(rest[1:]))
+	var value json.RawMessage
+	if dec.Decode(&value) != nil {
+		return raw
+	}
+	before := bytes.TrimRight(raw[:at], " \t\r\n")
+	after := bytes.TrimLeft(rest[1+dec.InputOffset():], " \t\r\n")
+	if cut, ok := bytes.CutSuffix(before, []byte(",")); ok {
+		before = cut
+	} else {
+		after = bytes.TrimPrefix(after, []byte(","))
+	}
+	return slices.Concat(before, after)
 }
 
 const (

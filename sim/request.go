@@ -63,7 +63,7 @@ type block struct {
 	CacheControl *cacheControl   `json:"cache_control"`
 
 	size int    // characters that count as prompt
-	raw  []byte // the block as sent
+	raw  []byte // the block as sent, without its breakpoint
 }
 
 func (b *block) UnmarshalJSON(data []byte) error {
@@ -76,7 +76,9 @@ func (b *block) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*b = block(v.bare)
-	b.raw = data
+	if b.raw = data; b.CacheControl != nil {
+		b.raw = unmarked(data)
+	}
 	if b.Type == "tool_result" && len(v.Content) > 0 && !bytes.Equal(v.Content, []byte("null")) {
 		if err := b.Content.UnmarshalJSON(v.Content); err != nil {
 			return err
@@ -84,7 +86,7 @@ func (b *block) UnmarshalJSON(data []byte) error {
 	}
 	b.size = utf8.RuneCountInString(b.Text)
 	if b.Type != "text" {
-		b.size = utf8.RuneCount(data)
+		b.size = utf8.RuneCount(b.raw)
 	}
 	return nil
 }
@@ -107,7 +109,7 @@ type tool struct {
 	Description  string          `json:"description"`
 	InputSchema  json.RawMessage `json:"input_schema"`
 	CacheControl *cacheControl   `json:"cache_control"`
-	raw          []byte
+	raw          []byte          // the tool as sent, without its breakpoint
 }
 
 func (t *tool) UnmarshalJSON(data []byte) error {
@@ -115,7 +117,9 @@ func (t *tool) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*bare)(t)); err != nil {
 		return err
 	}
-	t.raw = data
+	if t.raw = data; t.CacheControl != nil {
+		t.raw = unmarked(data)
+	}
 	return nil
 }
 

@@ -276,6 +276,36 @@ func TestPromptCache(t *testing.T) {
 	})
 }
 
+func TestAPrefixIsTheSameWhereverTheBreakpointsAre(t *testing.T) {
+	server := sim.New(sim.Options{})
+	long := strings.Repeat("word ", 2000)
+	const mark = `,"cache_control":{"type":"ephemeral"}`
+	body := func(onSystem, onDocument string) string {
+		return `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text"` + onSystem + `,"text":"` + long + `"}],` +
+			`"messages":[{"role":"user","content":[{"type":"text","text":"the document speaks of \"cache_control\": {}"` + onDocument + `},{"type":"text","text":"Go."}]}]}`
+	}
+	wrote := answer(t, server, body(mark, mark)).Usage
+	if read := answer(t, server, body("", mark)).Usage; read.Read != wrote.Write || read.Write != 0 || wrote.Write == 0 {
+		t.Errorf("with one breakpoint less: %+v, written before: %+v", read, wrote)
+	}
+}
+
+func TestTheTaskIsWhatIsSaidLast(t *testing.T) {
+	server := sim.New(sim.Options{})
+	for name, content := range map[string]string{
+		"context first, two blocks": `[{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"},{"type":"text","text":"Review the code.\nBe brief."}]`,
+		"task first, one text":      `"Review the code.\n\n<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"`,
+		"context last, two blocks":  `[{"type":"text","text":"Review the code."},{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n<step id=\"s\">\nfound\n</step>"}]`,
+	} {
+		got := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).Content[0].Text
+		for _, want := range []string{`Task: "Review the code."`, "Files given: 1", "- s (1 words)"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: the answer lacks %q:\n%s", name, want, got)
+			}
+		}
+	}
+}
+
 // client is our own provider over the simulator, in memory.
 func client(t *testing.T, server *sim.Server) *anthropic.Client {
 	t.Helper()
