@@ -79,8 +79,9 @@ const (
 
 func (r *request) checkCache(string) *apiError {
 	explicit, short := 0, false
+	var last *cacheControl // of the last piece
 	for p := range r.prefix {
-		if p.control == nil {
+		if last = p.control; p.control == nil {
 			continue
 		}
 		explicit++
@@ -96,6 +97,9 @@ func (r *request) checkCache(string) *apiError {
 	}
 	if r.CacheControl != nil {
 		explicit++
+		if last != nil && lifetime(last) != lifetime(r.CacheControl) {
+			return invalid("cache_control: the last block has a cache_control with another ttl than the request's own")
+		}
 	}
 	if explicit > maxBreakpoints {
 		return invalid("A maximum of 4 blocks with cache_control may be provided.")
