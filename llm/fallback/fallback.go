@@ -1,0 +1,248 @@
+// Package fallback is the layer that asks another model when the one that was
+// asked cannot answer.
+//
+//	model := fallback.New(budget.New(retry.New(…)), fallback.Options{
+//		Models: func(req *llm.Request) []string { return []string{"claude-sonnet-5-5"} },
+//	})
+//
+// It sits above retry, so that a model is given up only after its attempts, and
+// above the budget, so that each model's call is reserved at its own price. It
+// sits below the cache, which does not store an answer of one model under the
+// key of another: the answer's Model says who gave it.
+//
+// A model is given up when it is overloaded or its service fails, when it does
+// not exist, and when it refuses to answer. What would fail with every model (a
+// wrong request, a refused credential, a spending limit) is not tried again, and
+// neither is a rate limit, which passes.
+//
+// The invariants: nothing is asked again once a piece of an answer has been
+// shown, so a start and pings are held back until the first piece, for ten
+// seconds at most; each model is asked once; if no model answers, the outcome is
+// that of the first. A call that is made [llm.Request.Once] is passed on
+// untouched.
+package fallback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Options are the settings of [New].
+type Options struct {
+	// Models gives the models to ask instead of req's own, best first. Nil
+	// means none: the layer does nothing.
+	Models func(req *llm.Request) []string
+
+	// Falls decides whether another model is asked after err. Nil means the
+	// errors named in the package's doc. It is not asked about refusals.
+	Falls func(err error) bool
+
+	// Adapt, when set, may change the request made for another model, a copy
+	// whose Model is set: not every model takes every way of thinking. It must
+	// not change what the copy's fields point to.
+	Adapt func(req *llm.Request)
+
+	// OnFallback, when set, is called before another model is asked. Calls
+	// that run at once call it at once.
+	OnFallback func(Fallback)
+}
+
+// Fallback is one step from a model to the next.
+type Fallback struct {
+	From, To string
+	Err      error         // why; nil if From refused
+	Refusal  *llm.Response // what From refused with, which was paid for; nil if it failed
+}
+
+// holdBack is how long a start or ping is held for a first piece.
+const holdBack = 10 * time.Second
+
+// New is next with other models to fall back on.
+func New(next llm.Model, opts Options) llm.Model {
+	if opts.Falls == nil {
+		opts.Falls = falls
+	}
+	if opts.OnFallback == nil {
+		opts.OnFallback = func(Fallback) {}
+	}
+	return &model{next: next, opts: opts}
+}
+
+func falls(err error) bool {
+	switch llm.CodeOf(err) {
+	case llm.CodeOverloaded, llm.CodeServer, llm.CodeConnection, llm.CodeIncomplete, llm.CodeNotFound:
+		return true
+	}
+	return false
+}
+
+type model struct {
+	next llm.Model
+	opts Options
+}
+
+func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+	return func(yield func(llm.Event, error) bool) {
+		models := m.models(req)
+		if len(models) == 1 {
+			m.next.Stream(ctx, req)(yield)
+			return
+		}
+		var first, last *try
+		for i, name := range models {
+			asked := req
+			if i > 0 {
+				m.opts.OnFallback(Fallback{From: models[i-1], To: name, Err: last.err, Refusal: last.refusal})
+				asked = m.adapt(req, name)
+			}
+			last = &try{model: name, yield: yield}
+			last.run(m.next.Stream(ctx, asked))
+			if last.over {
+				return
+			}
+			if first == nil {
+				first = last
+			}
+			if ctx.Err() != nil || last.err != nil && !m.opts.Falls(last.err) {
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			yield(llm.Event{}, last.err)
+			return
+		}
+		first.fail(last)
+	}
+}
+
+// models are those to ask in turn, each once.
+func (m *model) models(req *llm.Request) []string {
+	models := []string{req.Model}
+	if m.opts.Models == nil || req.Once {
+		return models
+	}
+	for _, name := range m.opts.Models(req) {
+		if name != "" && !slices.Contains(models, name) {
+			models = append(models, name)
+		}
+	}
+	return models
+}
+
+// adapt is req for another model.
+func (m *model) adapt(req *llm.Request, name string) *llm.Request {
+	other := *req
+	other.Model = name
+	if m.opts.Adapt != nil {
+		m.opts.Adapt(&other)
+	}
+	return &other
+}
+
+// try is a call of one model.
+type try struct {
+	model string
+	yield func(llm.Event, error) bool
+
+	held      []llm.Event // start and pings, not yet yielded
+	heldSince time.Time
+	shown     bool // something was yielded
+	over      bool // the stream has ended for the consumer
+
+	// How it failed, if it is not over: one of these.
+	err     error
+	refusal *llm.Response
+}
+
+// run ranges over the call's stream.
+func (t *try) run(seq iter.Seq2[llm.Event, error]) {
+	for ev, err := range seq {
+		switch {
+		case err != nil:
+			t.broke(err)
+			return
+		case !t.shown && t.hold(ev):
+			continue
+		case !t.shown && ev.Type == llm.EventDone && ev.Response.StopReason == llm.StopRefusal:
+			t.held, t.refusal = append(t.held, ev), ev.Response
+			return
+		}
+		if !t.flush() || !t.yield(ev, nil) || ev.Type == llm.EventDone {
+			t.over = true
+			return
+		}
+	}
+	t.broke(llm.ErrIncomplete)
+}
+
+// broke ends the try with err, which is the consumer's if it was shown
+// something.
+func (t *try) broke(err error) {
+	t.err, t.over = err, t.shown
+	if t.shown {
+		t.yield(llm.Event{}, err)
+	}
+}
+
+// hold keeps ev back if it shows nothing of the answer.
+func (t *try) hold(ev llm.Event) bool {
+	if ev.Type != llm.EventStart && ev.Type != llm.EventPing {
+		return false
+	}
+	if len(t.held) == 0 {
+		t.heldSince = time.Now()
+	} else if time.Since(t.heldSince) >= holdBack {
+		return false
+	}
+	t.held = append(t.held, ev)
+	return true
+}
+
+// flush yields what was held back and reports whether to go on.
+func (t *try) flush() bool {
+	t.shown = true
+	for _, ev := range t.held {
+		if !t.yield(ev, nil) {
+			return false
+		}
+	}
+	t.held = nil
+	return true
+}
+
+// fail yields how the first try failed, after the last failed too.
+func (t *try) fail(last *try) {
+	switch {
+	case t.refusal != nil:
+		t.flush()
+	case t == last:
+		t.yield(llm.Event{}, t.err)
+	default:
+		why := "it refused"
+		if last.err != nil {
+			why = describe(last.err).Message
+		}
+		out := describe(t.err)
+		out.Message = fmt.Sprintf("%s; %s was asked instead: %s", out.Message, last.model, why)
+		out.Err = errors.Join(t.err, last.err)
+		t.yield(llm.Event{}, out)
+	}
+}
+
+// describe is a copy of the error in err's chain, or a new one.
+func describe(err error) *llm.Error {
+	out := llm.NewError(llm.CodeOf(err), err.Error(), nil)
+	if e, ok := errors.AsType[*llm.Error](err); ok {
+		*out = *e
+		if out.Message == "" && e.Err != nil {
+			out.Message = e.Err.Error()
+		}
+	}
+	return out
+}
