@@ -1,0 +1,28 @@
+package hedge_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/hedge"
+	"github.com/claude-force/claude-force/llm/llmtest"
+)
+
+func Example() {
+	gate := admission.NewGate(10)
+	model := hedge.New(llmtest.Echo{}, hedge.Options{
+		Quantile: 0.95,
+		Queue:    func(next llm.Model) llm.Model { return admission.New(next, gate) },
+		OnHedge:  func(h hedge.Hedge) { fmt.Println("sent twice:", h.Model, "after", h.After) },
+	})
+	resp, err := llm.Collect(model.Stream(context.Background(), llmtest.Request("hello")))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(resp.Text())
+	// Output:
+	// echo: hello
+}
