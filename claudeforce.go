@@ -21,8 +21,10 @@ import (
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/llm/cassette"
+	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // ErrNoCredentials says that there is no API key, and what to do about it.
@@ -94,6 +96,7 @@ type Orchestrator struct {
 
 	mu      sync.Mutex // guards the fields below
 	agents  map[string]*agent.Agent
+	groups  map[*workflow.Step]*prefix.Group // items of foreach steps that are given the same
 	noticed map[string]bool
 	totals  Totals
 }
@@ -148,6 +151,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		gate:    opts.Gate,
 		finding: findAgents(opts.Dir),
 		agents:  map[string]*agent.Agent{},
+		groups:  map[*workflow.Step]*prefix.Group{},
 		noticed: map[string]bool{},
 	}
 	if o.gate == nil {

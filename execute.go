@@ -23,6 +23,10 @@ type Task struct {
 	Agent string // the agent's name
 	Text  string // what it is asked
 
+	// Shared is material that comes before the text, what other tasks are given
+	// too first, so that the service's prompt cache serves it.
+	Shared []string
+
 	Files  []string      // patterns of files to give to the agent, relative to Options.Dir
 	Given  []attach.File // files that were read already
 	Model  string        // instead of the agent's: an alias or an id
@@ -252,8 +256,9 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 		}
 		given = slices.Concat(given, files)
 	}
+	shared := task.Shared
 	if len(given) > 0 {
-		text += "\n\n" + attach.Text(given)
+		shared = append(slices.Clip(shared), attach.Text(given))
 	}
 	if strings.TrimSpace(text) == "" {
 		return nil, invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
@@ -262,7 +267,7 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 	o.notice(notice)
 	req := &llm.Request{
 		Model:     id,
-		Messages:  []llm.Message{llm.UserText(text)},
+		Messages:  []llm.Message{llm.UserTurn(shared, text)},
 		MaxTokens: o.maxTokens(task, a, id),
 		Agent:     a.Name,
 		Policy:    o.policy(task, a),

@@ -18,6 +18,7 @@ import (
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/llm/coalesce"
+	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/llm/retry"
 )
@@ -40,7 +41,9 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 			cache.New(
 				coalesce.New(
 					retry.New(
-						admission.New(provider, o.gate),
+						prefix.New(
+							admission.New(provider, o.gate),
+							prefix.Options{}),
 						retry.Options{OnRetry: o.retrying}),
 					provider.Keyer()),
 				o.cacheOptions(provider.Keyer()))),

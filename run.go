@@ -275,6 +275,7 @@ func latestRun(ctx context.Context, store journal.Store, file, name, except stri
 // new one.
 func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State) (_ *engine.Result, err error) {
 	defer func() { err = errors.Join(err, r.log.Release()) }()
+	defer o.forget(r.wf)
 	store, err := o.history(ctx)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -29,12 +30,36 @@ func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
 // attempt makes one attempt at a step.
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (engine.Answer, error) {
 	task := o.stepTask(a.Step, opts)
-	task.Text = a.Prompt
+	task.Text, task.Shared = a.Task, a.Shared
+	if a.Siblings > 1 && len(a.Shared) > 0 {
+		ctx = o.group(a).Join(ctx)
+	}
 	res, err := o.Execute(ctx, task, nil)
 	return engine.Answer{
 		Output: res.Output, Source: res.Source, Model: res.Model, Usage: res.Usage, CostUSD: res.CostUSD,
 		Degraded: res.Degraded, Calls: res.calls,
 	}, err
+}
+
+// group is the items of a foreach, which are given the same material.
+func (o *Orchestrator) group(a engine.Attempt) *prefix.Group {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	g := o.groups[a.Step]
+	if g == nil {
+		g = prefix.NewGroup(prefix.Plan{Calls: a.Siblings})
+		o.groups[a.Step] = g
+	}
+	return g
+}
+
+// forget drops what was kept for the steps of a run.
+func (o *Orchestrator) forget(wf *workflow.Workflow) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for s := range allSteps(wf) {
+		delete(o.groups, s)
+	}
 }
 
 // identify says whom a step asks, and what of that changes its answers.

@@ -43,15 +43,15 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		ctx, cancel = context.WithTimeout(ctx, d.step.Timeout)
 		defer cancel()
 	}
-	var prompt string
-	if prompt, rep.err = d.prompt(ctx, r.opts.Attach); rep.err != nil {
+	var a Attempt
+	if a, rep.err = d.attempt(ctx, r.opts.Attach); rep.err != nil {
 		return rep
 	}
 	if r.opts.Log == nil {
-		rep.answer, rep.err = r.opts.Execute(ctx, d.attempt(prompt))
+		rep.answer, rep.err = r.opts.Execute(ctx, a)
 		return rep
 	}
-	key := d.key(prompt)
+	key := d.key(a)
 	if d.past != nil && d.past.Key == key {
 		rep.was = d.past
 		return rep
@@ -70,7 +70,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 			return rep
 		}
 	}
-	if rep.answer, rep.err = r.opts.Execute(ctx, d.attempt(prompt)); rep.err != nil {
+	if rep.answer, rep.err = r.opts.Execute(ctx, a); rep.err != nil {
 		return rep
 	}
 	done := d.finished(rep.answer)

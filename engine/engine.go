@@ -32,6 +32,8 @@ package engine
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
@@ -60,8 +62,19 @@ type Attempt struct {
 	Path   string // of the unit
 	Item   string // key of its item; empty outside of foreach
 	Number int    // from 1
-	Prompt string // the rendered task with files and results of dependencies
+	Task   string // as rendered
+
+	// Shared is material to work on: files, then results of earlier steps. It
+	// comes before the task, that which most attempts of the step have in common
+	// first, since the service's prompt cache pays for what calls have in common
+	// from their beginning.
+	Shared []string
+
+	Siblings int // units of the same foreach, which will be given the same material; 0 outside of one
 }
+
+// Prompt is all of what is asked as one text.
+func (a Attempt) Prompt() string { return strings.Join(append(slices.Clip(a.Shared), a.Task), "\n\n") }
 
 // Answer is what an attempt gave. With an error it says what was paid all the
 // same.

@@ -66,7 +66,6 @@ func fullRequest(text string) *llm.Request {
 		UserID:        "user",
 		Once:          true,
 		Agent:         "tester",
-		Once:          true,
 	}
 }
 

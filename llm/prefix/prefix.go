@@ -167,7 +167,18 @@ type Plan struct {
 // Announce says that the calls made with the returned context, or one derived
 // from it, are those of plan.
 func Announce(ctx context.Context, plan Plan) context.Context {
-	return context.WithValue(ctx, groupKey{}, &group{plan: plan})
+	return NewGroup(plan).Join(ctx)
+}
+
+// Group is the calls of one plan, for those that have no context in common.
+type Group struct{ group group }
+
+// NewGroup makes the group of a plan.
+func NewGroup(plan Plan) *Group { return &Group{group{plan: plan}} }
+
+// Join says that the calls made with the returned context belong to the group.
+func (g *Group) Join(ctx context.Context) context.Context {
+	return context.WithValue(ctx, groupKey{}, &g.group)
 }
 
 type groupKey struct{}
