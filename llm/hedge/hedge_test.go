@@ -215,7 +215,7 @@ func TestAnOutageIsNoReasonForAStorm(t *testing.T) {
 		for range 1000 {
 			llmtest.MustCollect(t, m, llmtest.Request("x"))
 		}
-		wait = time.Minute
+		wait = time.Minute // at which hedging does not help
 		for range 10 {
 			llmtest.MustCollect(t, m, llmtest.Request("x"))
 		}
