@@ -40,6 +40,7 @@ type node struct {
 	begun      bool    // started, or settled without
 	spare      bool    // it only runs in place of another
 	wanted     bool    // it is spare, and another has failed
+	counts     Status  // how it ended for others; empty before that
 	standsFor  []*node // failed steps that wait for it
 }
 
@@ -220,10 +221,10 @@ func (r *run) fallBack(n *node) bool {
 	switch {
 	case spare == nil:
 		return false
-	case spare.begun && spare.res.Status == StatusCompleted:
+	case spare.counts == StatusCompleted:
 		r.replace(n, spare)
 		return true
-	case spare.begun && (spare.res.Status == StatusFailed || spare.res.Status == StatusSkipped):
+	case spare.counts != "":
 		return false
 	}
 	spare.standsFor = append(spare.standsFor, n)
@@ -264,6 +265,7 @@ func (r *run) pass(n *node, status Status) {
 	case StatusInterrupted:
 		return // the run is stopping; what follows stays pending
 	}
+	n.counts = status
 	for _, stood := range n.standsFor {
 		if status == StatusCompleted {
 			r.replace(stood, n)
