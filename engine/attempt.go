@@ -149,16 +149,24 @@ func (r *run) retry(ctx context.Context, rep report) (time.Duration, bool) {
 		u.step.Effects == workflow.EffectsOnce || !code.Transient() && code != llm.CodeTimeout {
 		return 0, false
 	}
-	first, longest := firstPause, longestPause
+	return u.pause(), true
+}
+
+// pause is how long the unit waits before its next attempt.
+func (u *unit) pause() time.Duration {
+	ceiling, longest := firstPause, longestPause
 	if u.step.Retry.Backoff > 0 {
-		first = u.step.Retry.Backoff
-		longest = max(longest, first)
+		ceiling = u.step.Retry.Backoff
+		longest = max(longest, ceiling)
 	}
 	if u.step.Retry.MaxBackoff > 0 {
 		longest = u.step.Retry.MaxBackoff
 	}
-	ceiling := min(first<<min(u.res.Attempts-1, 10), longest)
-	return ceiling/2 + rand.N(ceiling/2+1), true
+	for n := 1; n < u.res.Attempts && ceiling < longest; n++ {
+		ceiling += min(ceiling, longest-ceiling) // doubled, but never beyond what a Duration holds
+	}
+	ceiling = min(ceiling, longest)
+	return ceiling/2 + rand.N(ceiling/2+1)
 }
 
 // pause waits, but not longer than the run goes on.
