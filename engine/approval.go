@@ -17,7 +17,7 @@ var ErrDenied = errors.New("not approved")
 // its deadline however often the run is resumed.
 func (r *run) ask(u *unit) {
 	was := r.opts.Past.Unit(u.path, u.item)
-	if was != nil && was.Type == journal.StepFinished {
+	if was != nil && was.Type == journal.StepFinished && !r.opts.Changed {
 		r.restore(u, was)
 		return
 	}
@@ -33,6 +33,19 @@ func (r *run) ask(u *unit) {
 		}
 		return
 	}
+	message, err := u.step.Approval.Message.Render(u.env())
+	if err != nil {
+		r.fail(u, invalid("filling in the question of step "+u.path, err))
+		return
+	}
+	switch {
+	case was == nil:
+	case r.opts.Changed && was.Started.Task != message:
+		was = nil // that was another question
+	case was.Type == journal.StepFinished:
+		r.restore(u, was)
+		return
+	}
 	now := time.Now().UTC()
 	u.res.StartedAt, u.res.Attempts, u.res.Status = &now, 1, StatusWaiting
 	if u.node != nil && u.frame == r.root {
@@ -41,11 +54,6 @@ func (r *run) ask(u *unit) {
 	if was != nil && was.Asked != nil && was.Type != journal.StepFailed {
 		u.asked, u.res.StartedAt = was.Asked, new(was.StartedAt.UTC())
 	} else {
-		message, err := u.step.Approval.Message.Render(u.env())
-		if err != nil {
-			r.fail(u, invalid("filling in the question of step "+u.path, err))
-			return
-		}
 		u.asked = &journal.Asked{Message: message}
 		if d := u.step.Approval.Timeout; d > 0 {
 			u.asked.Deadline = now.Add(d)
