@@ -98,8 +98,9 @@ func (u *UnitState) add(ev Event) error {
 	switch ev.Type {
 	case StepStarted:
 		// Begun anew, by a run that was resumed: what was before is void, but
-		// for a question that was asked, its answer, and what a glob found.
-		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, Asked: u.Asked, Decision: u.Decision, Expanded: u.Expanded}
+		// for what a glob found. A question that is still open is not begun
+		// anew; one that is asked again must not have the answer of the first.
+		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, Expanded: u.Expanded}
 		return ev.Decode(&u.Started)
 	case StepAttempt:
 		u.Type, u.Attempts = StepStarted, ev.Attempt
