@@ -52,8 +52,13 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		return rep
 	}
 	key := d.key(a)
-	if d.past != nil && d.past.Key == key {
+	switch {
+	case d.past == nil:
+	case d.past.Key == key:
 		rep.was = d.past
+		return rep
+	case d.step.Effects == workflow.EffectsOnce && !r.opts.Again[d.step.ID]:
+		rep.err = uncertain(u, d.past)
 		return rep
 	}
 	began := journal.Event{Type: journal.StepStarted, Step: d.path, Item: d.item, Attempt: d.number}

@@ -127,7 +127,8 @@ func (r *run) lookUp(u *unit) {
 			r.rebuild(u, was)
 			return
 		}
-		if was.Type != journal.StepFinished && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
+		begun := was.Type != journal.StepFinished && !was.StartedAt.IsZero()
+		if begun && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
 			r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
 			return
 		}
@@ -160,8 +161,11 @@ func (r *run) rebuild(u *unit, was *journal.UnitState) {
 
 func uncertain(u *unit, was *journal.UnitState) error {
 	what := "was begun before and may have had its effects"
-	if was.Type == journal.StepFailed {
+	switch was.Type {
+	case journal.StepFailed:
 		what = "failed before and may have had effects"
+	case journal.StepFinished:
+		what = "was done before, and is asked something else now"
 	}
 	return llm.NewError(llm.CodeInvalid, "step "+u.path+" "+what+"; see whether it did, then run it again with `claude-force runs resume --again "+u.step.ID+"`", nil)
 }
