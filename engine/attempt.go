@@ -89,31 +89,23 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 
 // ended takes in the end of an attempt.
 func (r *run) ended(ctx context.Context, rep report) {
-	u, res := rep.unit, rep.unit.res
+	u := rep.unit
 	if rep.was != nil {
 		r.restore(u, rep.was)
 		return
 	}
 	u.pay(rep)
-	if wait, again := r.retry(ctx, rep); again {
-		res.Status = StatusWaiting
-		failed := u.failure(rep.err)
-		failed.WaitSeconds = wait.Seconds()
-		r.write(u, journal.StepRetrying, res.Attempts, failed)
-		r.observe(u, Event{Attempt: res.Attempts, Wait: wait, Err: rep.err})
-		r.waiting++
-		r.aside(func(ctx context.Context) report {
-			r.pause(ctx, wait)
-			return report{unit: u, kind: pauseEnded}
-		})
-		r.stepAside(u)
+	stopped, again := r.stopping || ctx.Err() != nil, u.again(rep)
+	if again && !stopped {
+		r.retry(u, rep.err)
 		return
 	}
 	o := outcome{unit: u, status: StatusCompleted, output: rep.answer.Output}
 	switch {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
-	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled:
+	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled, again,
+		ctx.Err() != nil && llm.CodeOf(rep.err) == llm.CodeTimeout: // the run's time was up, not the step's
 		o.status, o.err, o.output = StatusInterrupted, rep.err, ""
 	default:
 		o.status, o.err, o.output = StatusFailed, rep.err, ""
@@ -144,17 +136,29 @@ const (
 	longestPause = time.Minute
 )
 
-// retry reports whether the unit gets another attempt, and after what wait.
-// Failures that would repeat (a wrong request, a wrong key, an empty account)
-// are not tried again, nor is what must not happen twice.
-func (r *run) retry(ctx context.Context, rep report) (time.Duration, bool) {
-	u := rep.unit
+// again reports whether the unit has another attempt after one. Failures that
+// would repeat (a wrong request, a wrong key, an empty account) are not tried
+// again, nor is what must not happen twice.
+func (u *unit) again(rep report) bool {
 	code := llm.CodeOf(rep.err)
-	if rep.err == nil || rep.fatal != nil || r.stopping || ctx.Err() != nil || u.res.Attempts > u.step.Retry.Max ||
-		u.step.Effects == workflow.EffectsOnce || !code.Transient() && code != llm.CodeTimeout {
-		return 0, false
-	}
-	return u.pause(), true
+	return rep.err != nil && rep.fatal == nil && u.res.Attempts <= u.step.Retry.Max &&
+		u.step.Effects != workflow.EffectsOnce && (code.Transient() || code == llm.CodeTimeout)
+}
+
+// retry lets the unit wait for its next attempt.
+func (r *run) retry(u *unit, err error) {
+	wait := u.pause()
+	u.res.Status = StatusWaiting
+	failed := u.failure(err)
+	failed.WaitSeconds = wait.Seconds()
+	r.write(u, journal.StepRetrying, u.res.Attempts, failed)
+	r.observe(u, Event{Attempt: u.res.Attempts, Wait: wait, Err: err})
+	r.waiting++
+	r.aside(func(ctx context.Context) report {
+		r.pause(ctx, wait)
+		return report{unit: u, kind: pauseEnded}
+	})
+	r.stepAside(u)
 }
 
 // pause is how long the unit waits before its next attempt.

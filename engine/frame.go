@@ -206,7 +206,7 @@ func (r *run) nodeEnded(n *node, o outcome) {
 	switch {
 	case o.status == StatusCompleted:
 		f.env.Steps[id] = workflow.StepResult{Output: o.output, Status: string(o.status), JSON: o.json}
-	case o.status == StatusFailed && n.step.OnFailure == workflow.OnFailureFallback && !r.stopping:
+	case o.status == StatusFailed && n.step.OnFailure == workflow.OnFailureFallback:
 		if r.fallBack(n) {
 			return
 		}
