@@ -29,6 +29,7 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, err
 	defer cancel(nil) // before waiting
 	r.begin()
 	for {
+		r.heed(ctx)
 		r.work()
 		if r.idle() {
 			return r.finish()
@@ -36,7 +37,11 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, err
 		select {
 		case rep := <-r.reports:
 			r.take(ctx, rep)
-		case ev := <-r.control:
+		case ev, open := <-r.control:
+			if !open {
+				r.control = nil
+				continue
+			}
 			r.decide(ev)
 		case <-r.alarm.C:
 			r.expire(time.Now())
@@ -194,6 +199,18 @@ func (r *run) take(ctx context.Context, rep report) {
 		r.running--
 		r.release(rep.unit)
 		r.ended(ctx, rep)
+	}
+}
+
+// heed stops the run, if that is asked, before it starts anything more: what
+// else has happened at the same time must not come first by chance.
+func (r *run) heed(ctx context.Context) {
+	select {
+	case <-r.drain:
+		r.stop()
+	case <-r.done(ctx):
+		r.stop()
+	default:
 	}
 }
 
