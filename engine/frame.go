@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -292,7 +291,9 @@ func (r *run) close(f *frame) {
 		return
 	}
 	u.res.Steps = f.results()
-	u.sum(maps.Values(u.res.Steps))
+	for _, n := range f.list { // in order: sums of fractions depend on it
+		u.add(n.res)
+	}
 	o := outcome{unit: u, status: StatusCompleted}
 	var err error
 	switch {
@@ -300,7 +301,7 @@ func (r *run) close(f *frame) {
 		o.status = StatusFailed
 		o.err = llm.NewError(llm.CodeInvalid, "step "+f.failed.path+" failed: "+*f.failed.res.Error, nil)
 	default:
-		if o.output, err = f.output(u.step.Output, u.env()); err != nil {
+		if o.output, err = f.output(); err != nil {
 			o.status, o.err = StatusFailed, invalid("filling in the output of step "+u.path, err)
 		}
 	}
@@ -320,14 +321,19 @@ func (f *frame) results() map[string]*StepResult {
 	return results
 }
 
-// output is what the frame amounts to: what own or its file says, else the
+// output is what the frame amounts to: what its step or its file says, else the
 // outputs of the steps that no other waits for.
-func (f *frame) output(own *workflow.Template, around workflow.Env) (string, error) {
-	if t := cmp.Or(own, f.wf.Output); t != nil {
+func (f *frame) output() (string, error) {
+	switch {
+	case f.owner != nil && f.owner.step.Output != nil: // sees what is around the step beside what is within
+		env := f.owner.env()
+		env.Steps = f.owner.around(env)
+		maps.Copy(env.Steps, f.all())
+		return f.owner.step.Output.Render(env)
+	case f.wf.Output != nil:
 		env := f.env
-		env.Item, env.Loop = around.Item, around.Loop
 		env.Steps = f.all()
-		return t.Render(env)
+		return f.wf.Output.Render(env)
 	}
 	var last []*node
 	for _, n := range f.list {
@@ -371,6 +377,18 @@ func (f *frame) joined(s *workflow.Step) map[string]workflow.StepResult {
 	return steps
 }
 
+// around is the results from outside of the unit that it may use.
+func (u *unit) around(env workflow.Env) map[string]workflow.StepResult {
+	steps := make(map[string]workflow.StepResult, len(u.frame.outer)+len(u.step.Dependencies)+len(u.step.Body.Steps))
+	maps.Copy(steps, u.frame.outer)
+	for _, id := range u.step.Dependencies {
+		if res, ok := env.Steps[id]; ok {
+			steps[id] = res
+		}
+	}
+	return steps
+}
+
 // enter begins a step's body.
 func (r *run) enter(u *unit) {
 	r.mark(u)
@@ -379,13 +397,7 @@ func (r *run) enter(u *unit) {
 	var outer map[string]workflow.StepResult
 	if u.step.Workflow == "" { // steps of its own see what is around them
 		env.Params, env.Item, env.Loop = around.Params, around.Item, around.Loop
-		env.Steps = make(map[string]workflow.StepResult, len(u.frame.outer)+len(u.step.Dependencies)+len(u.step.Body.Steps))
-		maps.Copy(env.Steps, u.frame.outer)
-		for _, id := range u.step.Dependencies {
-			if res, ok := around.Steps[id]; ok {
-				env.Steps[id] = res
-			}
-		}
+		env.Steps = u.around(around)
 		outer = maps.Clone(env.Steps)
 	} else {
 		given := make(map[string]any, len(u.step.With))

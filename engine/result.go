@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 // sum makes the result's usage and cost those of the parts.
@@ -57,7 +56,7 @@ func (r *run) finish() (*Result, error) {
 		res.Status = StatusFailed
 	default:
 		var err error
-		if res.Output, err = r.root.output(nil, workflow.Env{}); err != nil {
+		if res.Output, err = r.root.output(); err != nil {
 			res.Status, res.Error = StatusFailed, new(fmt.Sprintf("filling in the output of the workflow: %v", err))
 		}
 	}
