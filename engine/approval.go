@@ -105,7 +105,8 @@ func (r *run) answer(u *unit, d journal.Decision) {
 		r.fail(u, err)
 		return
 	}
-	output, err := json.Marshal(d)
+	// All of it is there, so that steps can use a comment nobody made.
+	output, err := json.Marshal(map[string]any{"approved": d.Approved, "by": d.By, "comment": d.Comment})
 	if err != nil {
 		r.fail(u, err)
 		return
