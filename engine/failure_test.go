@@ -355,7 +355,7 @@ steps:
 			if a.Step.ID == "list" {
 				return `["p", "q"]`, nil
 			}
-			return "<" + a.Prompt[:min(len(a.Prompt), 5)] + ">", nil
+			return "<" + a.Prompt()[:min(len(a.Prompt()), 5)] + ">", nil
 		}}
 		res := run(t.Context(), wf, engine.Options{Execute: w.execute, Params: bound(t, wf)})
 		sub := res.Steps["sub"]

@@ -24,7 +24,7 @@ steps:
 - {id: after, agent: x, task: 'sum up'}
 - {id: next, agent: x, task: 'sum up', dependencies: [each]}
 `)
-		w := &world{answer: func(a engine.Attempt) (string, error) { return strings.ToUpper(a.Prompt), nil }}
+		w := &world{answer: func(a engine.Attempt) (string, error) { return strings.ToUpper(a.Prompt()), nil }}
 		res := run(t.Context(), wf, engine.Options{Execute: w.execute})
 		var keys, labels []string
 		for _, item := range res.Steps["each"].Items {
@@ -177,10 +177,10 @@ steps:
 - {id: spare, agent: x, task: instead}
 `)
 				w := &world{answer: func(a engine.Attempt) (string, error) {
-					if a.Prompt == "b" {
+					if a.Prompt() == "b" {
 						return "", errBad
 					}
-					return "did " + a.Prompt, nil
+					return "did " + a.Prompt(), nil
 				}}
 				res := run(t.Context(), wf, engine.Options{Execute: w.execute})
 				got := map[string]string{"run": string(res.Status)}
@@ -220,7 +220,7 @@ func TestForeachItemThatWaitsFreesItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wf := parse(t, "steps:\n- {id: each, agent: x, task: '${{ item }}', foreach: [a, b], max_parallel: 1, retries: {max: 1, backoff: 20s}}\n")
 		w := &world{answer: func(a engine.Attempt) (string, error) {
-			if a.Prompt == "a" && a.Number == 1 {
+			if a.Prompt() == "a" && a.Number == 1 {
 				return "", errBusy
 			}
 			return "ok", nil
@@ -253,7 +253,7 @@ steps:
   - {id: last, agent: x, task: '${{ item }}: ${{ steps.inner.output }}'}
 `)
 		w := &world{answer: func(a engine.Attempt) (string, error) {
-			if item, ok := strings.CutPrefix(a.Prompt, "list "); ok {
+			if item, ok := strings.CutPrefix(a.Prompt(), "list "); ok {
 				item, _, _ = strings.Cut(item, "\n")
 				return `["` + item + `1", "` + item + `2"]`, nil
 			}

@@ -53,7 +53,7 @@ func (w *world) execute(ctx context.Context, a engine.Attempt) (engine.Answer, e
 	w.running = append(w.running, a)
 	w.most = max(w.most, len(w.running))
 	i := len(w.calls)
-	w.calls = append(w.calls, call{unit: name, number: a.Number, prompt: a.Prompt, from: time.Now()})
+	w.calls = append(w.calls, call{unit: name, number: a.Number, prompt: a.Prompt(), from: time.Now()})
 	if w.meet != nil {
 		w.meet(a, w.running)
 	}
