@@ -25,7 +25,26 @@ type ModelInfo struct {
 	Short     string `json:"short,omitempty"` // the same model without its date
 	Context   int    `json:"context"`         // most prompt tokens
 	MaxOutput int    `json:"max_output"`      // most output tokens
-	Tiers     []Tier `json:"tiers"`           // ascending by PromptUpTo
+
+	Released         string `json:"released,omitempty"`           // YYYY-MM-DD or YYYY-MM; empty if unknown
+	NotRetiredBefore string `json:"not_retired_before,omitempty"` // YYYY-MM-DD; empty if nothing is promised
+	Ends             string `json:"ends,omitempty"`               // YYYY-MM-DD of its retirement, once announced
+
+	// CacheMinimum is the fewest tokens of a prefix that the prompt cache
+	// keeps; 0 if unknown. It may be assumed from models of the same line.
+	CacheMinimum        int  `json:"cache_minimum,omitempty"`
+	CacheMinimumAssumed bool `json:"cache_minimum_assumed,omitempty"`
+
+	Note  string     `json:"note,omitempty"`
+	Fast  *FastPrice `json:"fast,omitempty"` // nil if there is no fast mode, or no price for it
+	Tiers []Tier     `json:"tiers"`          // ascending by PromptUpTo
+}
+
+// FastPrice is what fast mode costs, in US dollars per million tokens. The
+// prices of the prompt cache rise with that of the input.
+type FastPrice struct {
+	Input  float64 `json:"input"`
+	Output float64 `json:"output"`
 }
 
 // Retired is a model id whose requests fail, and the model to use instead.
@@ -38,8 +57,15 @@ type Retired struct {
 // PriceTable maps names to models and usage to money. A model that is not in
 // it is unpriced, never free.
 type PriceTable struct {
-	Date     string            `json:"date"` // when the prices were read, YYYY-MM-DD
-	Source   string            `json:"source"`
+	Date   string `json:"date"` // when the prices were read, YYYY-MM-DD
+	Source string `json:"source"`
+
+	// Factors on the prices of tokens.
+	Batch  float64 `json:"batch"`
+	USOnly float64 `json:"us_only"`
+	// WebSearch is the price of 1,000 searches in US dollars.
+	WebSearch float64 `json:"web_search"`
+
 	Aliases  map[string]string `json:"aliases"`
 	Models   []ModelInfo       `json:"models"`
 	Retirees []Retired         `json:"retired"`
@@ -57,16 +83,15 @@ var Prices = sync.OnceValue(func() *PriceTable {
 	return table
 })
 
-// ParsePrices reads a price table from JSON in the shape of the embedded one.
+// ParsePrices reads a whole price table from JSON in the shape of the embedded
+// one.
 func ParsePrices(data []byte) (*PriceTable, error) {
 	var t PriceTable
 	if err := json.Unmarshal(data, &t); err != nil {
 		return nil, fmt.Errorf("reading price table: %w", err)
 	}
-	for _, m := range t.Models {
-		if len(m.Tiers) == 0 {
-			return nil, fmt.Errorf("reading price table: model %s has no tiers", m.ID)
-		}
+	if err := t.check(); err != nil {
+		return nil, fmt.Errorf("reading price table: %w", err)
 	}
 	return &t, nil
 }
@@ -96,30 +121,6 @@ func (t *PriceTable) Info(id string) (info ModelInfo, ok bool) {
 		return *m, true
 	}
 	return ModelInfo{}, false
-}
-
-// Cost is the price of usage on a model in US dollars; ok is false if the
-// model is not in the table. The tier is chosen by the whole prompt and
-// applies to every token, output included. Web searches are $10 per 1,000.
-func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
-	m := t.find(model)
-	if m == nil {
-		return 0, false
-	}
-	tier := m.Tiers[len(m.Tiers)-1]
-	for _, candidate := range m.Tiers {
-		if candidate.PromptUpTo == 0 || u.PromptTokens() <= candidate.PromptUpTo {
-			tier = candidate
-			break
-		}
-	}
-	const million, perSearch = 1e6, 10.0 / 1000
-	return (float64(u.InputTokens)*tier.Input+
-		float64(u.CacheWrite5m)*tier.Write5m+
-		float64(u.CacheWrite1h)*tier.Write1h+
-		float64(u.CacheReadTokens)*tier.Read+
-		float64(u.OutputTokens)*tier.Output)/million +
-		float64(u.WebSearches)*perSearch, true
 }
 
 func (t *PriceTable) find(id string) *ModelInfo {

@@ -1,0 +1,155 @@
+package llm
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// Rate is how calls are billed, beside the model. The zero value is the usual
+// way.
+type Rate struct {
+	Batch  bool // by way of Message Batches
+	USOnly bool // inference in the United States only
+	Fast   bool // fast mode
+}
+
+// RateOf is the rate that a request asks for by its fields inference_geo and
+// speed. Whether it goes into a batch is not for the request to say.
+func RateOf(req *Request) Rate {
+	is := func(field, value string) bool {
+		var v string
+		return json.Unmarshal(req.Extra[field], &v) == nil && v == value
+	}
+	return Rate{USOnly: is("inference_geo", "us"), Fast: is("speed", "fast")}
+}
+
+// Cost is the price of usage on a model in US dollars, at the usual rate; ok
+// is false if the model is not in the table. The tier is chosen by the whole
+// prompt and applies to every token, output included. See [PriceTable.CostOf]
+// for sums that must be exact.
+func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
+	m := t.find(model)
+	if m == nil {
+		return 0, false
+	}
+	tier := m.tier(u.PromptTokens())
+	const million, thousand = 1e6, 1e3
+	return (float64(u.InputTokens)*tier.Input+
+		float64(u.CacheWrite5m)*tier.Write5m+
+		float64(u.CacheWrite1h)*tier.Write1h+
+		float64(u.CacheReadTokens)*tier.Read+
+		float64(u.OutputTokens)*tier.Output)/million +
+		float64(u.WebSearches)*t.WebSearch/thousand, true
+}
+
+// CostOf is the price of usage on a model at a rate, rounded up; ok is false
+// if the table has no price for it.
+func (t *PriceTable) CostOf(model string, u Usage, rate Rate) (cost Money, ok bool) {
+	m := t.find(model)
+	if m == nil {
+		return 0, false
+	}
+	p, ok := t.prices(m, m.tier(u.PromptTokens()), rate)
+	if !ok {
+		return 0, false
+	}
+	tokens := times(p.input, u.InputTokens) + times(p.write5m, u.CacheWrite5m) + times(p.write1h, u.CacheWrite1h) +
+		times(p.read, u.CacheReadTokens) + times(p.output, u.OutputTokens)
+	return nanos(tokens) + t.Searches(u.WebSearches), true
+}
+
+// WorstCase is the most that one call can cost whose prompt has at most input
+// tokens and whose answer has at most output tokens: in the tier in which that
+// is most, with the whole prompt written to the prompt cache at its highest
+// price. What tools of the provider's side add is not in it. ok is false if
+// the table has no price for it.
+func (t *PriceTable) WorstCase(model string, input, output int, rate Rate) (cost Money, ok bool) {
+	m := t.find(model)
+	if m == nil {
+		return 0, false
+	}
+	for _, tier := range m.Tiers {
+		prompt := input
+		if tier.PromptUpTo > 0 {
+			prompt = min(input, tier.PromptUpTo)
+		}
+		p, ok := t.prices(m, tier, rate)
+		if !ok {
+			return 0, false
+		}
+		dearest := max(p.input, p.write5m, p.write1h, p.read)
+		cost = max(cost, nanos(times(dearest, prompt)+times(p.output, output)))
+		if tier.PromptUpTo >= input {
+			break // the tiers above are for prompts that are longer
+		}
+	}
+	return cost, true
+}
+
+// Searches is the price of n web searches.
+func (t *PriceTable) Searches(n int) Money {
+	return nanos(times(picos(t.WebSearch*1e3, 1), n)) // per search: 1e6 / 1,000
+}
+
+// tier is the tier of a prompt of that many tokens.
+func (m *ModelInfo) tier(prompt int) Tier {
+	for _, tier := range m.Tiers {
+		if tier.PromptUpTo == 0 || prompt <= tier.PromptUpTo {
+			return tier
+		}
+	}
+	return m.Tiers[len(m.Tiers)-1]
+}
+
+// tokenPrices are prices of single tokens in trillionths of a dollar: all
+// listed prices, with the factors for batch and region, are whole numbers.
+type tokenPrices struct{ input, output, write5m, write1h, read int64 }
+
+func (t *PriceTable) prices(m *ModelInfo, tier Tier, rate Rate) (p tokenPrices, ok bool) {
+	factor, in, out := 1.0, 1.0, 1.0
+	if rate.Batch {
+		factor *= t.Batch
+	}
+	if rate.USOnly {
+		factor *= t.USOnly
+	}
+	if rate.Fast {
+		if m.Fast == nil || rate.Batch || tier.Input == 0 || tier.Output == 0 {
+			return tokenPrices{}, false
+		}
+		in, out = m.Fast.Input/tier.Input, m.Fast.Output/tier.Output
+	}
+	return tokenPrices{
+		input:   picos(tier.Input*in, factor),
+		write5m: picos(tier.Write5m*in, factor),
+		write1h: picos(tier.Write1h*in, factor),
+		read:    picos(tier.Read*in, factor),
+		output:  picos(tier.Output*out, factor),
+	}, true
+}
+
+// picos is the price of one token, rounded up, from that of a million. A
+// product of floats may be off in its last digits, which are not the price's.
+func picos(perMillion, factor float64) int64 {
+	exact := perMillion * 1e6 * factor
+	if nearest := math.Round(exact); math.Abs(exact-nearest) < 1e-3 {
+		return int64(nearest)
+	}
+	return int64(math.Ceil(exact))
+}
+
+// most keeps the sum of a call's five products from overflowing.
+const most = math.MaxInt64 / 8
+
+// times is the price of n tokens, or most if it is more.
+func times(picos int64, n int) int64 {
+	if n <= 0 || picos <= 0 {
+		return 0
+	}
+	if int64(n) > most/picos {
+		return most
+	}
+	return picos * int64(n)
+}
+
+func nanos(picos int64) Money { return Money((picos + 999) / 1000) }

@@ -1,0 +1,159 @@
+package llm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// LoadPrices is the embedded table with that of data, in JSON of the same
+// shape, laid over it; see [PriceTable.Over]. Errors name the line and the
+// field.
+func LoadPrices(data []byte) (*PriceTable, error) {
+	var over PriceTable
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&over); err != nil {
+		offset := dec.InputOffset()
+		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			offset = e.Offset
+			err = fmt.Errorf("%s: %s is not of type %s", e.Field, e.Value, e.Type)
+		} else if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+			offset = e.Offset
+		}
+		line := 1 + bytes.Count(data[:min(offset, int64(len(data)))], []byte("\n"))
+		return nil, fmt.Errorf("reading prices: line %d: %w", line, err)
+	}
+	t, err := over.Over(Prices())
+	if err != nil {
+		return nil, fmt.Errorf("reading prices: %w", err)
+	}
+	return t, nil
+}
+
+// Over is base with what t sets in place of it: factors, aliases and retired
+// ids one by one, and of a model each field that is not empty. Tiers replace
+// those of base together; a price of the prompt cache that a tier leaves out
+// is that of the usual factor on its input (1.25, 2 and 0.1). The result is
+// checked; base and t stay as they are.
+func (t *PriceTable) Over(base *PriceTable) (*PriceTable, error) {
+	out := *base
+	set(&out.Date, t.Date)
+	set(&out.Source, t.Source)
+	set(&out.Batch, t.Batch)
+	set(&out.USOnly, t.USOnly)
+	set(&out.WebSearch, t.WebSearch)
+	out.Aliases = maps.Clone(base.Aliases)
+	if out.Aliases == nil {
+		out.Aliases = map[string]string{}
+	}
+	maps.Copy(out.Aliases, t.Aliases)
+	out.Models, out.Retirees = slices.Clone(base.Models), slices.Clone(base.Retirees)
+	for _, r := range t.Retirees {
+		out.Retirees = slices.DeleteFunc(out.Retirees, func(old Retired) bool { return old.ID == r.ID })
+		out.Retirees = append(out.Retirees, r)
+	}
+	for _, m := range t.Models {
+		old := out.find(m.ID)
+		if old == nil {
+			out.Models = append(out.Models, ModelInfo{ID: m.ID})
+			old = &out.Models[len(out.Models)-1]
+		}
+		old.lay(m)
+	}
+	if err := out.check(); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// lay puts what over sets in place of m's.
+func (m *ModelInfo) lay(over ModelInfo) {
+	set(&m.Short, over.Short)
+	set(&m.Context, over.Context)
+	set(&m.MaxOutput, over.MaxOutput)
+	set(&m.Released, over.Released)
+	set(&m.NotRetiredBefore, over.NotRetiredBefore)
+	set(&m.Ends, over.Ends)
+	set(&m.Note, over.Note)
+	set(&m.Fast, over.Fast)
+	if over.CacheMinimum > 0 {
+		m.CacheMinimum, m.CacheMinimumAssumed = over.CacheMinimum, over.CacheMinimumAssumed
+	}
+	if len(over.Tiers) == 0 {
+		return
+	}
+	m.Tiers = slices.Clone(over.Tiers)
+	for i := range m.Tiers {
+		tier := &m.Tiers[i]
+		setIfUnset(&tier.Write5m, 1.25*tier.Input)
+		setIfUnset(&tier.Write1h, 2*tier.Input)
+		setIfUnset(&tier.Read, tier.Input/10)
+	}
+}
+
+func set[T comparable](to *T, value T) {
+	var zero T
+	if value != zero {
+		*to = value
+	}
+}
+
+func setIfUnset[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
+
+// check finds what would make a table give wrong sums.
+func (t *PriceTable) check() error {
+	for name, value := range map[string]float64{"batch": t.Batch, "us_only": t.USOnly, "web_search": t.WebSearch} {
+		if !price(value) {
+			return fmt.Errorf("%s: %v is not a number above 0", name, value)
+		}
+	}
+	for i, m := range t.Models {
+		if err := m.check(); err != nil {
+			return fmt.Errorf("models[%d] (%s): %w", i, m.ID, err)
+		}
+	}
+	return nil
+}
+
+func (m *ModelInfo) check() error {
+	switch {
+	case m.ID == "":
+		return errors.New("id is missing")
+	case m.Context <= 0:
+		return errors.New("context is missing: the most tokens of a prompt")
+	case m.MaxOutput <= 0:
+		return errors.New("max_output is missing: the most tokens of an answer")
+	case len(m.Tiers) == 0:
+		return errors.New("tiers is missing: the prices")
+	case m.Fast != nil && (!price(m.Fast.Input) || !price(m.Fast.Output)):
+		return errors.New("fast: input and output must be prices above 0")
+	}
+	for i, tier := range m.Tiers {
+		last := i == len(m.Tiers)-1
+		switch {
+		case !price(tier.Input) || !price(tier.Output):
+			return fmt.Errorf("tiers[%d]: input and output must be prices above 0, in dollars per million tokens", i)
+		case !price(tier.Write5m) || !price(tier.Write1h) || !price(tier.Read):
+			return fmt.Errorf("tiers[%d]: write_5m, write_1h and read must be prices above 0", i)
+		case last && tier.PromptUpTo != 0:
+			return fmt.Errorf("tiers[%d]: prompt_up_to is for tiers that another follows", i)
+		case !last && (tier.PromptUpTo <= 0 || i > 0 && tier.PromptUpTo <= m.Tiers[i-1].PromptUpTo):
+			return fmt.Errorf("tiers[%d]: prompt_up_to must be above that of the tier before", i)
+		}
+	}
+	return nil
+}
+
+// price reports whether v can be a price. The bound keeps sums from
+// overflowing.
+func price(v float64) bool { return v > 0 && v <= 100_000 && !math.IsNaN(v) }
