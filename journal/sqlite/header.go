@@ -9,6 +9,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
 )
@@ -27,7 +28,7 @@ type header struct {
 	usd            float64
 	seq            int64
 	token          string
-	process        process
+	process        process.ID
 	since          int64
 	heartbeat      int64
 
@@ -43,7 +44,7 @@ func readHeader(row *stmt) (*header, error) {
 		status: journal.Status(row.ColumnText(4)), started: row.ColumnInt64(5), finished: row.ColumnInt64(6),
 		steps: row.ColumnInt64(7), usd: row.ColumnFloat(8), tokens: row.ColumnInt64(9), seq: row.ColumnInt64(10),
 		token:   row.ColumnText(11),
-		process: process{host: row.ColumnText(12), boot: row.ColumnText(13), pid: row.ColumnInt(14), born: row.ColumnInt64(15)},
+		process: process.ID{Host: row.ColumnText(12), Boot: row.ColumnText(13), PID: row.ColumnInt(14), Born: row.ColumnInt64(15)},
 		since:   row.ColumnInt64(16), heartbeat: row.ColumnInt64(17),
 	}
 	if !bytes.Equal(h.sum(), row.ColumnRawBlob(18)) {
@@ -55,9 +56,9 @@ func readHeader(row *stmt) (*header, error) {
 // sum is of all the row says but its number and spec.
 func (h *header) sum() []byte {
 	var d digest
-	d.texts(h.id, string(h.status), h.token, h.process.host, h.process.boot)
+	d.texts(h.id, string(h.status), h.token, h.process.Host, h.process.Boot)
 	d.blobs(h.workflow, h.file)
-	d.numbers(h.started, h.finished, h.steps, h.tokens, int64(math.Float64bits(h.usd)), h.seq, int64(h.process.pid), h.process.born, h.since, h.heartbeat)
+	d.numbers(h.started, h.finished, h.steps, h.tokens, int64(math.Float64bits(h.usd)), h.seq, int64(h.process.PID), h.process.Born, h.since, h.heartbeat)
 	return d.sum()
 }
 
@@ -86,7 +87,7 @@ func (h *header) update(conn *sqlitefile.Conn) error {
 	}
 	var token, host, boot, pid, born, since, heartbeat any
 	if h.token != "" {
-		token, host, boot, pid, born, since, heartbeat = []byte(h.token), h.process.host, h.process.boot, h.process.pid, h.process.born, h.since, h.heartbeat
+		token, host, boot, pid, born, since, heartbeat = []byte(h.token), h.process.Host, h.process.Boot, h.process.PID, h.process.Born, h.since, h.heartbeat
 	}
 	h.dirty = false
 	return conn.Run(`UPDATE runs SET status = ?, finished = ?, steps = ?, usd = ?, tokens = ?, seq = ?,
@@ -112,25 +113,25 @@ func (h *header) add(r *journal.Run) {
 }
 
 // own gives the run to a log.
-func (h *header) own(token string, self process, now time.Time) {
+func (h *header) own(token string, self process.ID, now time.Time) {
 	h.token, h.process, h.since, h.heartbeat = token, self, now.UnixNano(), now.UnixNano()
 	h.status, h.finished, h.dirty = journal.StatusRunning, 0, true
 }
 
 // free takes the run from whoever owns it.
 func (h *header) free() {
-	h.token, h.process, h.since, h.heartbeat, h.dirty = "", process{}, 0, 0, true
+	h.token, h.process, h.since, h.heartbeat, h.dirty = "", process.ID{}, 0, 0, true
 }
 
 // owner is who works on the run, as self sees it; nil if nobody does.
-func (h *header) owner(self process, now time.Time) *journal.Owner {
+func (h *header) owner(self process.ID, now time.Time) *journal.Owner {
 	if h.token == "" {
 		return nil
 	}
 	silent := now.Sub(time.Unix(0, h.heartbeat)).Abs() // a clock may have been set
 	return &journal.Owner{
-		Host: h.process.host, PID: h.process.pid, Since: instant(h.since),
-		Alive: silent < journal.LeaseTTL && !h.process.dead(self),
+		Host: h.process.Host, PID: h.process.PID, Since: instant(h.since),
+		Alive: silent < journal.LeaseTTL && !h.process.Dead(self),
 	}
 }
 

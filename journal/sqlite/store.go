@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
@@ -54,9 +55,9 @@ type Options struct {
 
 // settings are what tests set beside Options.
 type settings struct {
-	vfs  string  // stands for the operating system
-	self process // that works on runs
-	lax  bool    // synchronous=NORMAL
+	vfs  string     // stands for the operating system
+	self process.ID // that works on runs
+	lax  bool       // synchronous=NORMAL
 }
 
 // Store is a [journal.Store]. It is safe for concurrent use.
@@ -80,7 +81,7 @@ type Store struct {
 // Open opens the runs in a file, which it makes, readable by this user only, if
 // there is none. The errors it gives say what to do.
 func Open(path string, opts Options) (*Store, error) {
-	return open(path, opts, settings{self: thisProcess()})
+	return open(path, opts, settings{self: process.This()})
 }
 
 func open(path string, opts Options, set settings) (*Store, error) {

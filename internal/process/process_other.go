@@ -1,8 +1,8 @@
 //go:build !linux && !darwin && !windows
 
-package sqlite
+package process
 
 // bootID is unknown: a dead process is known by its silence only.
 func bootID() string { return "" }
 
-func running(int) (runs bool, born int64) { return true, 0 }
+func Running(int) (runs bool, born int64) { return true, 0 }

@@ -1,4 +1,4 @@
-package sqlite
+package process
 
 import "golang.org/x/sys/unix"
 
@@ -14,8 +14,8 @@ func bootID() string {
 // zombie is SZOMB of sys/proc.h.
 const zombie = 5
 
-// running reports whether a process runs, and when it started, in microseconds.
-func running(pid int) (runs bool, born int64) {
+// Running reports whether a process runs, and when it started, in microseconds.
+func Running(pid int) (runs bool, born int64) {
 	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
 	if err != nil || int(info.Proc.P_pid) != pid || info.Proc.P_stat == zombie {
 		return false, 0

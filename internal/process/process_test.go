@@ -1,20 +1,20 @@
-package sqlite
+package process
 
 import "testing"
 
 func TestDeadProcesses(t *testing.T) {
 	t.Parallel()
-	self := thisProcess()
-	if self.boot == "" {
+	self := This()
+	if self.Boot == "" {
 		t.Skip("this system does not tell which processes run")
 	}
 	reused, gone, elsewhere, rebooted := self, self, self, self
-	reused.born++
-	gone.pid = 1<<22 + 1 // above the largest there can be
-	elsewhere.host, elsewhere.pid = "elsewhere", gone.pid
-	rebooted.boot, rebooted.pid = "another", gone.pid
+	reused.Born++
+	gone.PID = 1<<22 + 1 // above the largest there can be
+	elsewhere.Host, elsewhere.PID = "elsewhere", gone.PID
+	rebooted.Boot, rebooted.PID = "another", gone.PID
 	for name, test := range map[string]struct {
-		process process
+		process ID
 		want    bool
 	}{
 		"this one":                      {self, false},
@@ -23,7 +23,7 @@ func TestDeadProcesses(t *testing.T) {
 		"none, of another machine":      {elsewhere, false},
 		"none, of another boot or pids": {rebooted, false},
 	} {
-		if got := test.process.dead(self); got != test.want {
+		if got := test.process.Dead(self); got != test.want {
 			t.Errorf("%s: dead = %v", name, got)
 		}
 	}

@@ -1,4 +1,4 @@
-package sqlite
+package process
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ func bootID() string {
 	return strings.TrimSpace(string(boot)) + "/" + space
 }
 
-// running reports whether a process runs, and when it started, in ticks since
+// Running reports whether a process runs, and when it started, in ticks since
 // the start of the machine.
-func running(pid int) (runs bool, born int64) {
+func Running(pid int) (runs bool, born int64) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return false, 0

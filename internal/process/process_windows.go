@@ -1,4 +1,4 @@
-package sqlite
+package process
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 // started, to 100 ns, tells those of one from those of another.
 func bootID() string { return "windows" }
 
-// running reports whether a process runs, and when it started, in nanoseconds.
-func running(pid int) (runs bool, born int64) {
+// Running reports whether a process runs, and when it started, in nanoseconds.
+func Running(pid int) (runs bool, born int64) {
 	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(pid))
 	if err != nil {
 		return errors.Is(err, windows.ERROR_ACCESS_DENIED), 0
