@@ -42,6 +42,11 @@ type Response struct {
 
 	Source   Source `json:"-"`
 	Attempts int    `json:"-"` // tries sent to the provider; 0 when not live
+
+	// Altered says that a layer changed the request in a way that shows in the
+	// answer: another model, or fewer tokens. It is not an answer to the
+	// request as it was made.
+	Altered bool `json:"-"`
 }
 
 // Text is the answer's text blocks joined, without thinking and tool calls.

@@ -34,6 +34,9 @@ var allowed = map[string][]string{
 	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile"},
 	"llm/cassette":          {"llm", "internal/credential"},
 	"llm/coalesce":          {"llm"},
+	"llm/budget":            {"llm"},
+	"llm/budget/budgettest": {"llm", "llm/budget"},
+	"llm/budget/sqlite":     {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
 	"llm/retry":             {"llm"},
 	"llm/prefix":            {"llm"},
 	"llm/fallback":          {"llm"},
@@ -44,7 +47,7 @@ var allowed = map[string][]string{
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
 	"journal/memory":        {"journal"},
-	"journal/sqlite":        {"journal", "llm", "internal/seal", "internal/sqlitefile"},
+	"journal/sqlite":        {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
 	"journal/journaltest":   {"journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent
@@ -54,6 +57,7 @@ var allowed = map[string][]string{
 	"engine": {"llm", "workflow", "journal"},
 
 	// What stores have in common.
+	"internal/process":    nil,
 	"internal/seal":       nil,
 	"internal/sqlitefile": {"internal/seal"},
 

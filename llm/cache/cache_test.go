@@ -133,6 +133,7 @@ func TestWhatIsNotStored(t *testing.T) {
 		"error":             {[]llmtest.Step{llmtest.Start(), llmtest.Text("half"), llmtest.FailCode(llm.CodeServer)}, "", cache.Options{}, false},
 		"cut stream":        {[]llmtest.Step{llmtest.Start(), llmtest.Text("half")}, "", cache.Options{}, false},
 		"another model":     {answer(func(r *llm.Response) { r.Model = "claude-opus-5-5" }), "", cache.Options{}, false},
+		"altered":           {answer(func(r *llm.Response) { r.Altered = true }), "", cache.Options{}, false},
 		"broken tool input": {answer(func(r *llm.Response) {
 			r.Content = []llm.Block{{Type: llm.BlockToolUse, ID: "t", Name: "n", Input: json.RawMessage(`{"a":`)}}
 		}), "", cache.Options{}, false},

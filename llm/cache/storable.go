@@ -23,7 +23,7 @@ func storable(req *llm.Request, resp *llm.Response) bool {
 	default:
 		return false // a refusal, a pause, or a reason from the future
 	}
-	if resp.Usage.WebSearches > 0 || !sameModel(req.Model, resp.Model) {
+	if resp.Altered || resp.Usage.WebSearches > 0 || !sameModel(req.Model, resp.Model) {
 		return false
 	}
 	for _, b := range resp.Content {

@@ -1,0 +1,142 @@
+package budget
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// What a prompt has beside its text, generously: its frame, that of a turn, of
+// a tool, the instructions that come with tools, and an image.
+const (
+	frameTokens = 64
+	turnTokens  = 16
+	toolTokens  = 64
+	toolsTokens = 2048
+	imageTokens = 6000
+)
+
+// unbounded is a prompt of which only the model's context says how long it
+// can be.
+const unbounded = math.MaxInt32
+
+// inputBound is the most tokens the prompt can have: no token is shorter than
+// a byte. Prompts that the service completes, from a link, a stored file or an
+// earlier call, are unbounded.
+func inputBound(req *llm.Request) int {
+	for _, field := range []string{"thread", "container", "mcp_servers"} {
+		if req.Extra[field] != nil {
+			return unbounded
+		}
+	}
+	n := frameTokens + len(req.OutputConfig) + len(req.ToolChoice) + len(req.Thinking)
+	blocks := func(list []llm.Block) {
+		for _, b := range list {
+			n += turnTokens + len(b.Text) + len(b.Name) + len(b.Input) + len(b.ID) + len(b.Signature) + rawBound(b.Raw)
+		}
+	}
+	blocks(req.System)
+	for _, m := range req.Messages {
+		n += turnTokens
+		blocks(m.Content)
+	}
+	for _, t := range req.Tools {
+		n += toolTokens + len(t.Name) + len(t.Description) + len(t.InputSchema) + len(t.Raw)
+	}
+	if len(req.Tools) > 0 {
+		n += toolsTokens
+	}
+	return min(n, unbounded)
+}
+
+// rawBound is the most tokens of a block that is known as JSON only.
+func rawBound(raw json.RawMessage) int {
+	if raw == nil {
+		return 0
+	}
+	for _, elsewhere := range []string{`"document"`, `"file"`, `"file_id"`, `"container_upload"`} {
+		// A document's pages are rendered, so its size says little.
+		if bytes.Contains(raw, []byte(elsewhere)) && !bytes.Contains(raw, []byte(`"text/plain"`)) {
+			return unbounded / 4
+		}
+	}
+	return len(raw) + imageTokens*bytes.Count(raw, []byte(`"image"`))
+}
+
+// serverTools says what tools of the provider's side add: how many searches at
+// most, and how often the model is asked again within the call. The reason is
+// not empty if that cannot be told.
+func serverTools(req *llm.Request) (searches, rounds int, reason string) {
+	if req.Extra["mcp_servers"] != nil {
+		return 0, 0, "it may use MCP servers as often as it likes; connect them here instead"
+	}
+	for _, t := range req.Tools {
+		var spec struct {
+			Type    string `json:"type"`
+			MaxUses int    `json:"max_uses"`
+		}
+		if t.Raw == nil || json.Unmarshal(t.Raw, &spec) != nil || clientTool(spec.Type) {
+			continue
+		}
+		search, fetch := strings.HasPrefix(spec.Type, "web_search"), strings.HasPrefix(spec.Type, "web_fetch")
+		switch {
+		case !search && !fetch:
+			return 0, 0, "the tool " + t.Name + " runs on the provider's side, at a price that is not known"
+		case spec.MaxUses <= 0:
+			return 0, 0, "the tool " + t.Name + " may be used as often as the model likes; set its max_uses"
+		case search:
+			searches += spec.MaxUses
+		}
+		rounds += spec.MaxUses
+	}
+	return searches, rounds, ""
+}
+
+// clientTool reports whether a tool of that type runs on our side.
+func clientTool(typ string) bool {
+	return typ == "" || slices.ContainsFunc([]string{"custom", "bash_", "text_editor_", "computer_", "memory_"}, func(p string) bool { return strings.HasPrefix(typ, p) })
+}
+
+// worst is the most that one attempt of req can take if its prompt has at most
+// input tokens. Where that cannot be told it is an error, if a scope has a
+// ceiling for it.
+func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, error) {
+	info, known := b.prices().Info(req.Model)
+	output := max(req.MaxTokens, 0)
+	searches, rounds, endless := serverTools(req)
+	switch {
+	case endless != "":
+	case !known && (input >= unbounded/4 || rounds > 0):
+		endless = "the price table does not say how long its prompts can be; add the model to prices.yaml"
+	case rounds > 0:
+		input = info.Context // each use makes the prompt longer, and may bill all of it anew
+	case known:
+		input = min(input, info.Context)
+	}
+	once, priced := b.prices().WorstCase(req.Model, input, output, llm.RateOf(req))
+	dear := endless
+	if dear == "" && !priced {
+		dear = "the price table has no price for it; add one in prices.yaml"
+	}
+	for _, s := range scopes {
+		e := &UnboundedError{Scope: s, Model: req.Model}
+		switch {
+		case dear != "" && s.Limits.Money > 0:
+			e.Kind, e.Reason = Dollars, dear
+		case endless != "" && s.Limits.Tokens > 0:
+			e.Kind, e.Reason = Tokens, endless
+		default:
+			continue
+		}
+		return Amount{}, llm.NewError(llm.CodeInvalid, e.Error(), e)
+	}
+	return Amount{
+		Money:  once*llm.Money(rounds+1) + b.prices().Searches(searches),
+		Tokens: int64(input+output) * int64(rounds+1),
+		Calls:  1,
+	}, nil
+}

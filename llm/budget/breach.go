@@ -1,0 +1,256 @@
+package budget
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sort"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// answer is what [Options.Ask] said for a scope.
+type answer struct {
+	limits  Limits
+	refused bool
+}
+
+// admit reserves the worst case of an attempt, and changes the request where a
+// scope without room says so.
+func (c *call) admit(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return c.interrupted(ctx, ctx.Err())
+		}
+		need, err := c.b.worst(c.scopes, c.req, c.input)
+		if err != nil {
+			return err
+		}
+		if c.charged() {
+			need.Calls = 0
+		}
+		short := c.shortAlone(need)
+		if short == nil {
+			var hold Hold
+			if hold, short, err = c.b.reserve(ctx, c.accounts(), need); err != nil {
+				return c.interrupted(ctx, err)
+			}
+			if short == nil {
+				c.hold(hold, need)
+				return nil
+			}
+		}
+		e := c.exceeded(short)
+		if c.countTokens(ctx) {
+			continue
+		}
+		if !c.act(ctx, e) {
+			return e.call()
+		}
+	}
+}
+
+// interrupted is the error of a call that could not reserve.
+func (c *call) interrupted(ctx context.Context, err error) error {
+	if e := c.expired(ctx); e != nil {
+		return e.call()
+	}
+	if ctx.Err() != nil {
+		ended := llm.ContextError(ctx)
+		ended.Message += " while it waited for other calls to leave room in its budget"
+		return ended
+	}
+	return llm.NewError(llm.CodeInternal, "the budget's ledger cannot be written, so nothing is spent: "+err.Error(), err)
+}
+
+// expired is the error of a call whose scope's time has passed, or nil.
+func (c *call) expired(ctx context.Context) *ExceededError {
+	e, _ := errors.AsType[*ExceededError](context.Cause(ctx))
+	return e
+}
+
+func (c *call) exceeded(s *Shortage) *ExceededError {
+	scope := c.scopes[s.Account]
+	return &ExceededError{
+		Scope: scope, Kind: s.Kind, Limit: s.Limit, Spent: s.Spent, Reserved: s.Reserved, Needed: s.Needed, Action: scope.OnBreach,
+	}
+}
+
+// countTokens makes the bound of the prompt tighter, once, and reports whether
+// it did.
+func (c *call) countTokens(ctx context.Context) bool {
+	if c.b.opts.Count == nil || c.measured {
+		return false
+	}
+	c.measured = true
+	n, err := c.b.opts.Count(ctx, c.req)
+	if err != nil || n <= 0 {
+		return false // the bound stands
+	}
+	n += n/20 + frameTokens
+	if n >= c.input {
+		return false
+	}
+	c.input = n
+	return true
+}
+
+// act does what the scope without room says, and reports whether to try again.
+func (c *call) act(ctx context.Context, e *ExceededError) bool {
+	switch e.Action {
+	case ActionAsk:
+		return c.b.ask(ctx, c, e)
+	case ActionDowngrade:
+		return c.downgrade(ctx)
+	case ActionPartial:
+		return c.shorten(e)
+	}
+	return false
+}
+
+func (b *Budget) ask(ctx context.Context, c *call, e *ExceededError) bool {
+	if b.opts.Ask == nil {
+		return false
+	}
+	select {
+	case b.asking <- struct{}{}:
+		defer func() { <-b.asking }()
+	case <-ctx.Done():
+		return false
+	}
+	key := e.Scope.key()
+	b.mu.Lock()
+	said, asked := b.answers[key]
+	b.mu.Unlock()
+	switch {
+	case asked && said.refused:
+		return false
+	case asked && said.limits != e.Scope.Limits: // while this call waited to ask
+		return c.raise(key, said.limits)
+	}
+	limits, ok := b.opts.Ask(ctx, e)
+	b.mu.Lock()
+	b.answers[key] = answer{limits: limits, refused: !ok}
+	b.mu.Unlock()
+	return ok && c.raise(key, limits)
+}
+
+// raise gives the call's scope new limits, and reports whether they are.
+func (c *call) raise(key string, limits Limits) bool {
+	for i := range c.scopes {
+		if c.scopes[i].key() == key && c.scopes[i].Limits != limits {
+			c.scopes[i].Limits = limits
+			return true
+		}
+	}
+	return false
+}
+
+// raised applies what was said of the scopes before.
+func (b *Budget) raised(scopes []Scope) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, s := range scopes {
+		if said, ok := b.answers[s.key()]; ok && !said.refused && s.OnBreach == ActionAsk {
+			scopes[i].Limits = said.limits
+		}
+	}
+}
+
+// downgrade lets the call be made of a cheaper model, once.
+func (c *call) downgrade(ctx context.Context) bool {
+	if c.b.opts.Downgrade == nil || c.downgraded {
+		return false
+	}
+	c.downgraded = true
+	with := func(model string) *llm.Request {
+		req := *c.req
+		req.Model = model
+		if info, ok := c.b.prices().Info(model); ok {
+			req.MaxTokens = min(req.MaxTokens, info.MaxOutput)
+		}
+		return &req
+	}
+	fits := func(model string) bool {
+		need, err := c.b.worst(c.scopes, with(model), c.input)
+		return err == nil && c.fits(need)
+	}
+	if model := c.b.opts.Downgrade(ctx, c.req, fits); model != "" && model != c.req.Model {
+		c.req = with(model)
+		return true
+	}
+	return false
+}
+
+// fits reports whether all scopes would have room if nothing else were in
+// flight.
+func (c *call) fits(need Amount) bool {
+	if c.shortAlone(need) != nil {
+		return false
+	}
+	accounts := c.accounts()
+	balances := make([]Balance, len(accounts))
+	for i, a := range accounts {
+		b, err := c.b.ledger.Balance(a.Key)
+		if err != nil {
+			return false
+		}
+		balances[i].Spent = b.Spent
+	}
+	return Check(accounts, balances, need) == nil
+}
+
+// shorten lowers the limit of the answer to what fits, if that is at least a
+// quarter of what was asked.
+func (c *call) shorten(e *ExceededError) bool {
+	if e.Kind != Dollars && e.Kind != Tokens {
+		return false
+	}
+	least := max(c.asked.MaxTokens/4, thinking(c.req)+1, 1)
+	try := *c.req
+	fits := func(n int) bool {
+		try.MaxTokens = n
+		need, err := c.b.worst(c.scopes, &try, c.input)
+		return err == nil && c.fits(need)
+	}
+	// The first that does not fit, of those from least up to what is asked now.
+	n := least + sort.Search(max(c.req.MaxTokens-least, 0), func(i int) bool { return !fits(least + i) }) - 1
+	if n < least {
+		return false
+	}
+	try.MaxTokens = n
+	c.req = &try
+	return true
+}
+
+// thinking is the part of the answer's limit that is set aside for thinking.
+func thinking(req *llm.Request) int {
+	var t struct {
+		BudgetTokens int `json:"budget_tokens"`
+	}
+	if json.Unmarshal(req.Thinking, &t) != nil {
+		return 0
+	}
+	return t.BudgetTokens
+}
+
+// limitTime gives ctx the earliest deadline of the scopes' times.
+func (c *call) limitTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	cancel := context.CancelFunc(func() {})
+	now := time.Now()
+	for _, s := range c.scopes {
+		if s.Limits.Time <= 0 {
+			continue
+		}
+		start := s.Start
+		if start.IsZero() {
+			start = now
+		}
+		e := &ExceededError{Scope: s, Kind: Time, Limit: int64(s.Limits.Time), Spent: int64(now.Sub(start)), Action: s.OnBreach}
+		inner, stop := context.WithDeadlineCause(ctx, start.Add(s.Limits.Time), e)
+		outer := cancel
+		ctx, cancel = inner, func() { stop(); outer() }
+	}
+	return ctx, cancel
+}

@@ -1,0 +1,173 @@
+// Package budget is the layer that keeps spending below ceilings: it reserves
+// the most a call can cost before the call is made, and settles what it did
+// cost afterwards, so that calls at once, in one process or several, never
+// exceed a ceiling together.
+//
+// It is two layers around one [Budget]. Calls stands above retry and decides
+// whether a call may be made; Attempts stands directly above the provider and
+// sees which attempts were sent and how each ended:
+//
+//	b := budget.New(ledger, budget.Options{})
+//	model := b.Calls(retry.New(admission.New(b.Attempts(provider), gate), retry.Options{}))
+//
+//	ctx = budget.With(ctx, budget.Scope{Level: budget.Run, Name: id, Limits: budget.Limits{Money: 5 * llm.Dollar}})
+//
+// A call is charged to all [Scope]s it belongs to: those of its context, and
+// those that [Options.Scopes] adds. It is made only if all have room for its
+// worst case: every byte of the prompt a token, all of it written to the prompt
+// cache at its highest price, in the dearest tier, with the longest answer.
+//
+// The invariants:
+//
+//   - In every scope, what was spent and what is reserved are together at most
+//     the ceiling.
+//   - A call waits while others in flight may leave it room, in the order the
+//     calls came, and fails as soon as they cannot: with an [ExceededError] in
+//     an error of code [llm.CodeSpendLimit].
+//   - An attempt that the service refused costs nothing, and its reservation
+//     serves the next. One that broke off after it was sent may have been
+//     billed: it counts as spent at its worst case, marked uncertain, and
+//     another attempt needs a reservation of its own. One that was never sent
+//     costs nothing.
+//   - What was reserved is settled before the call's range returns, however it
+//     ends.
+//
+// A ceiling holds as far as the bound of the prompt does; what the provider
+// bills beyond it is charged as billed. A consumer that makes another call
+// within its range over a stream can wait for its own reservation: collect
+// first.
+package budget
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Options are the settings of [New]. The zero value is ready.
+type Options struct {
+	// Prices turns usage into money. Nil means [llm.Prices].
+	Prices *llm.PriceTable
+
+	// Scopes, when set, gives the scopes of a call beside those of its
+	// context: that of the day, of the agent that makes it, of every single
+	// call.
+	Scopes func(ctx context.Context, req *llm.Request) []Scope
+
+	// Count, when set, counts the tokens of a prompt. It is asked only when
+	// the bound by bytes does not fit; 5 % are added, since counts are
+	// estimates.
+	Count func(ctx context.Context, req *llm.Request) (int, error)
+
+	// Downgrade, when set, chooses a cheaper model for a call that a scope with
+	// [ActionDowngrade] has no room for, or "" for none. fits reports whether a
+	// model's worst case would. The answer is marked as [llm.Response.Altered].
+	Downgrade func(ctx context.Context, req *llm.Request, fits func(model string) bool) (model string)
+
+	// Ask, when set, is asked by a scope with [ActionAsk] for new limits, and
+	// gives them with true, or refuses. It is called by one call at a time and
+	// may take its time; a refusal stands for all later calls of the scope.
+	Ask func(ctx context.Context, e *ExceededError) (Limits, bool)
+
+	// OnSettle, when set, is told how each reservation ended. Calls at once
+	// call it at once.
+	OnSettle func(Settlement)
+}
+
+// Settlement is how a reservation ended.
+type Settlement struct {
+	Model     string
+	Scopes    []Scope
+	Reserved  Amount
+	Spent     Amount
+	Uncertain bool  // an attempt broke off and may not have been billed: Spent is its worst case
+	Err       error // the ledger could not note it, so all of Reserved stays taken
+}
+
+// Budget is a ledger and the calls of this process that wait for room in it.
+// It is safe for concurrent use.
+type Budget struct {
+	ledger  Ledger
+	opts    Options
+	line    line
+	metered atomic.Bool // whether Attempts stands below
+
+	asking chan struct{} // holds one value while somebody is asked
+
+	mu      sync.Mutex // guards the field below
+	answers map[string]answer
+}
+
+// New makes a budget whose amounts ledger keeps.
+func New(ledger Ledger, opts Options) *Budget {
+	return &Budget{ledger: ledger, opts: opts, asking: make(chan struct{}, 1), answers: map[string]answer{}}
+}
+
+// Calls is next with ceilings. A call without a scope passes as it is.
+//
+// Where [Budget.Attempts] is not used below it, a call counts as one attempt
+// that was sent at once, which errs on the safe side only if next does not
+// retry.
+func (b *Budget) Calls(next llm.Model) llm.Model {
+	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		return func(yield func(llm.Event, error) bool) {
+			scopes := b.scopes(ctx, req)
+			if len(scopes) == 0 {
+				next.Stream(ctx, req)(yield)
+				return
+			}
+			below := next
+			if !b.metered.Load() {
+				below = b.attempts(next)
+			}
+			newCall(b, scopes, req).run(ctx, below, yield)
+		}
+	})
+}
+
+// Attempts is next with its attempts seen by the budget. Attempts of calls
+// that did not pass [Budget.Calls] pass as they are.
+func (b *Budget) Attempts(next llm.Model) llm.Model {
+	b.metered.Store(true)
+	return b.attempts(next)
+}
+
+func (b *Budget) attempts(next llm.Model) llm.Model {
+	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		return func(yield func(llm.Event, error) bool) {
+			c, ok := ctx.Value(callKey{}).(*call)
+			if !ok || c.b != b {
+				next.Stream(ctx, req)(yield)
+				return
+			}
+			if ctx.Err() != nil {
+				yield(llm.Event{}, llm.ContextError(ctx))
+				return
+			}
+			a, err := c.begin(ctx, req)
+			if err != nil {
+				yield(llm.Event{}, err)
+				return
+			}
+			defer a.finish()
+			for ev, err := range next.Stream(ctx, req) {
+				if a.see(ev, err); !yield(ev, err) {
+					return
+				}
+			}
+		}
+	})
+}
+
+func (b *Budget) prices() *llm.PriceTable {
+	if b.opts.Prices != nil {
+		return b.opts.Prices
+	}
+	return llm.Prices()
+}
+
+// Balance is what a scope has spent and reserved.
+func (b *Budget) Balance(s Scope) (Balance, error) { return b.ledger.Balance(s.key()) }

@@ -1,0 +1,15 @@
+package sqlite
+
+import "github.com/claude-force/claude-force/internal/process"
+
+// NewAs is a ledger of another process than this, of some host.
+func NewAs(path, host string, pid int) *Ledger {
+	self := process.This()
+	self.Host, self.PID = host, pid
+	return newAs(path, self)
+}
+
+// Exec runs statements on the ledger's file.
+func (l *Ledger) Exec(sql string) error {
+	return l.write(func() error { return l.conn.Exec(sql) })
+}

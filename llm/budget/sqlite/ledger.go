@@ -1,0 +1,374 @@
+// Package sqlite keeps a budget's ledger in a SQLite file, budget.db, which
+// several processes may use at once, so that a ceiling holds for all of them
+// together.
+//
+//	ledger := sqlite.New(path)
+//	defer ledger.Close()
+//	b := budget.New(ledger, budget.Options{})
+//
+// The file is made and opened when the first call reserves, so that a process
+// that is answered from the cache does not pay for it.
+//
+// A reservation whose process has died counts as spent in full, marked
+// uncertain: its call may have been answered and billed. That a process is dead
+// is known on its own machine; elsewhere a reservation counts as spent once it
+// is an hour old.
+//
+// What is written survives the end of the process at once. It is flushed to the
+// disk right behind each transaction and not within it, since a call is on its
+// way for longer than a flush takes and need not wait for it: a power cut can
+// forget what was written in the last few milliseconds, and not the day's
+// spending, as with synchronous=NORMAL alone.
+package sqlite
+
+import (
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/process"
+	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// schema is what this program knows.
+var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
+
+var advice = sqlitefile.Advice{
+	Damaged:     "move the file away to begin with nothing spent",
+	Full:        "make room, since nothing is spent that cannot be noted",
+	NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
+	Path:        "name another folder with CLAUDE_FORCE_HOME",
+	Foreign:     "name another folder with CLAUDE_FORCE_HOME",
+}
+
+const (
+	// abandoned is the age at which a reservation of a process of which nothing
+	// is known counts as spent. No call takes that long.
+	abandoned = time.Hour
+	// remembered is how long an account is kept that nothing is charged to.
+	remembered = 90 * 24 * time.Hour
+)
+
+// Ledger is a ledger in a file. Make one with [New]; it is safe for concurrent
+// use.
+type Ledger struct {
+	path string
+	self process.ID
+
+	mu     sync.Mutex // guards the fields below, and is held during a transaction
+	conn   *sqlitefile.Conn
+	owner  int64
+	closed bool
+	lost   error // a flush failed
+
+	dirty   chan struct{} // asks for a flush; nil until opened
+	flushed chan struct{} // closed when the flushing goroutine ends
+}
+
+// New is the ledger in a file, which need not exist. Close it when done.
+func New(path string) *Ledger { return newAs(path, process.This()) }
+
+func newAs(path string, self process.ID) *Ledger { return &Ledger{path: path, self: self} }
+
+// Close ends the use of the file. Reservations that are not settled stay, and
+// count as spent once the process has ended.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	conn := l.conn
+	l.conn = nil
+	l.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	close(l.dirty)
+	<-l.flushed
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.lost, conn.Close())
+}
+
+var errClosed = errors.New("the budget's ledger is closed")
+
+// write runs a transaction.
+func (l *Ledger) write(do func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.try(do)
+	// SQLite does not wait where waiting could deadlock: while another process
+	// makes the file, or repairs what a killed one has left.
+	for begin := time.Now(); errors.Is(err, sqlite3.BUSY) && time.Since(begin) < sqlitefile.BusyTimeout; {
+		time.Sleep(time.Millisecond)
+		err = l.try(do)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", l.path, advice.Explain(err))
+	}
+	select {
+	case l.dirty <- struct{}{}:
+	default: // a flush is asked for already
+	}
+	return nil
+}
+
+// try runs a transaction, which has changed nothing if it fails. The caller
+// holds l.mu.
+func (l *Ledger) try(do func() error) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	return l.conn.Write(do)
+}
+
+// open opens the file if it is not. The caller holds l.mu.
+func (l *Ledger) open() error {
+	switch {
+	case l.lost != nil:
+		return l.lost
+	case l.closed:
+		return errClosed
+	case l.conn != nil:
+		return nil
+	}
+	conn, err := sqlitefile.Open(l.path, sqlitefile.Options{})
+	if err != nil {
+		return err
+	}
+	l.conn = conn
+	if err := errors.Join(conn.Migrate(&schema), conn.Write(l.register)); err != nil {
+		l.conn = nil
+		return errors.Join(err, conn.Close())
+	}
+	l.dirty, l.flushed = make(chan struct{}, 1), make(chan struct{})
+	go l.flush() // waited for by Close
+	return nil
+}
+
+// flush brings to the disk what was written, as often as it is asked.
+func (l *Ledger) flush() {
+	defer close(l.flushed)
+	for range l.dirty {
+		if err := flushFile(l.path + "-wal"); err != nil {
+			l.mu.Lock()
+			l.lost = fmt.Errorf("flushing the ledger: %w", err)
+			l.mu.Unlock()
+		}
+	}
+}
+
+// flushFile flushes a file, whoever wrote to it. It is opened anew, since another
+// program may have put a new one in its place.
+func flushFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // all of it is in the database
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// register notes this process, and forgets what is of no use anymore.
+func (l *Ledger) register() error {
+	if err := l.reap(); err != nil {
+		return err
+	}
+	if err := l.forget(); err != nil {
+		return err
+	}
+	if err := l.conn.Run(`DELETE FROM accounts WHERE changed < ? AND reserved_calls = 0 AND reserved_money = 0 AND reserved_tokens = 0`,
+		time.Now().Add(-remembered).Unix()); err != nil {
+		return err
+	}
+	err := l.conn.Run(`INSERT INTO owners (host, boot, pid, born) VALUES (?, ?, ?, ?)`, l.self.Host, l.self.Boot, l.self.PID, l.self.Born)
+	l.owner = l.conn.LastInsertRowID()
+	return err
+}
+
+// forget removes the processes that are dead and have reserved nothing.
+func (l *Ledger) forget() error {
+	var gone []int64
+	err := l.conn.Query(`SELECT id, host, boot, pid, born FROM owners WHERE id NOT IN (SELECT owner FROM holds)`, func(row *sqlite3.Stmt) error {
+		if owner(row).Dead(l.self) {
+			gone = append(gone, row.ColumnInt64(0))
+		}
+		return nil
+	})
+	for _, id := range gone {
+		err = errors.Join(err, l.conn.Run(`DELETE FROM owners WHERE id = ?`, id))
+	}
+	return err
+}
+
+func owner(row *sqlite3.Stmt) process.ID {
+	return process.ID{Host: row.ColumnText(1), Boot: row.ColumnText(2), PID: row.ColumnInt(3), Born: row.ColumnInt64(4)}
+}
+
+// Reserve takes amount from all accounts or from none.
+func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budget.Hold, *budget.Shortage, error) {
+	var hold budget.Hold
+	var short *budget.Shortage
+	err := l.write(func() (err error) {
+		if short, err = l.check(accounts, amount); err != nil {
+			return err
+		}
+		if short != nil && !short.Final() {
+			// Some of it may be of processes that have died.
+			if err := l.reap(); err != nil {
+				return err
+			}
+			if short, err = l.check(accounts, amount); err != nil {
+				return err
+			}
+		}
+		if short != nil {
+			return nil
+		}
+		keys := make([]string, len(accounts))
+		for i, a := range accounts {
+			keys[i] = a.Key
+			if err := l.conn.Run(`INSERT INTO accounts VALUES (?1, 0, 0, 0, ?2, ?3, ?4, 0, 0, 0, ?5) ON CONFLICT (key) DO UPDATE SET
+				reserved_money = reserved_money + ?2, reserved_tokens = reserved_tokens + ?3, reserved_calls = reserved_calls + ?4, changed = ?5`,
+				a.Key, int64(amount.Money), amount.Tokens, amount.Calls, time.Now().Unix()); err != nil {
+				return err
+			}
+		}
+		text, err := json.Marshal(keys)
+		if err != nil {
+			return err
+		}
+		err = l.conn.Run(`INSERT INTO holds (owner, accounts, money, tokens, calls, made) VALUES (?, ?, ?, ?, ?, ?)`,
+			l.owner, string(text), int64(amount.Money), amount.Tokens, amount.Calls, time.Now().Unix())
+		hold = budget.Hold(l.conn.LastInsertRowID())
+		return err
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return hold, short, nil
+}
+
+func (l *Ledger) check(accounts []budget.Account, amount budget.Amount) (*budget.Shortage, error) {
+	balances := make([]budget.Balance, len(accounts))
+	for i, a := range accounts {
+		var err error
+		if balances[i], err = l.balance(a.Key); err != nil {
+			return nil, err
+		}
+	}
+	return budget.Check(accounts, balances, amount), nil
+}
+
+// Settle ends a reservation.
+func (l *Ledger) Settle(hold budget.Hold, spent budget.Amount, uncertain bool) error {
+	return l.write(func() error {
+		found, err := l.holds(`SELECT id, accounts, money, tokens, calls FROM holds WHERE id = ? AND owner = ?`, int64(hold), l.owner)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		return l.end(found[0], spent, uncertain)
+	})
+}
+
+// reap charges the reservations of processes that are dead, or have been
+// silent for too long.
+func (l *Ledger) reap() error {
+	dead := map[int64]bool{}
+	elsewhere := map[int64]bool{}
+	err := l.conn.Query(`SELECT id, host, boot, pid, born FROM owners WHERE id IN (SELECT owner FROM holds)`, func(row *sqlite3.Stmt) error {
+		p := owner(row)
+		dead[row.ColumnInt64(0)] = p.Dead(l.self)
+		elsewhere[row.ColumnInt64(0)] = p.Host != l.self.Host || p.Boot != l.self.Boot || p.Boot == ""
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for id := range dead {
+		before := time.Now().Add(-abandoned).Unix()
+		switch {
+		case dead[id]:
+			before = time.Now().Add(abandoned).Unix() // all
+		case !elsewhere[id] || id == l.owner:
+			continue
+		}
+		found, err := l.holds(`SELECT id, accounts, money, tokens, calls FROM holds WHERE owner = ? AND made < ?`, id, before)
+		if err != nil {
+			return err
+		}
+		for _, h := range found {
+			if err := l.end(h, h.amount, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hold is a row of holds.
+type hold struct {
+	id     int64
+	keys   []string
+	amount budget.Amount
+}
+
+func (l *Ledger) holds(query string, args ...any) (found []hold, err error) {
+	err = l.conn.Query(query, func(row *sqlite3.Stmt) error {
+		h := hold{id: row.ColumnInt64(0), amount: budget.Amount{Money: llm.Money(row.ColumnInt64(2)), Tokens: row.ColumnInt64(3), Calls: row.ColumnInt64(4)}}
+		found = append(found, h)
+		return json.Unmarshal([]byte(row.ColumnText(1)), &found[len(found)-1].keys)
+	}, args...)
+	return found, err
+}
+
+// end puts what was spent in the place of a reservation.
+func (l *Ledger) end(h hold, spent budget.Amount, uncertain bool) error {
+	for _, key := range h.keys {
+		if err := l.conn.Run(`UPDATE accounts SET
+			reserved_money = reserved_money - ?2, reserved_tokens = reserved_tokens - ?3, reserved_calls = reserved_calls - ?4,
+			spent_money = spent_money + ?5, spent_tokens = spent_tokens + ?6, spent_calls = spent_calls + ?7,
+			uncertain_money = uncertain_money + iif(?8, ?5, 0), uncertain_tokens = uncertain_tokens + iif(?8, ?6, 0), uncertain_calls = uncertain_calls + iif(?8, ?7, 0),
+			changed = ?9 WHERE key = ?1`,
+			key, int64(h.amount.Money), h.amount.Tokens, h.amount.Calls, int64(spent.Money), spent.Tokens, spent.Calls, uncertain, time.Now().Unix()); err != nil {
+			return err
+		}
+	}
+	return l.conn.Run(`DELETE FROM holds WHERE id = ?`, h.id)
+}
+
+// Balance is the state of an account.
+func (l *Ledger) Balance(key string) (b budget.Balance, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err = l.open(); err == nil {
+		b, err = l.balance(key)
+	}
+	if err != nil {
+		return budget.Balance{}, fmt.Errorf("reading %s: %w", l.path, advice.Explain(err))
+	}
+	return b, nil
+}
+
+func (l *Ledger) balance(key string) (b budget.Balance, err error) {
+	amount := func(row *sqlite3.Stmt, at int) budget.Amount {
+		return budget.Amount{Money: llm.Money(row.ColumnInt64(at)), Tokens: row.ColumnInt64(at + 1), Calls: row.ColumnInt64(at + 2)}
+	}
+	err = l.conn.Query(`SELECT spent_money, spent_tokens, spent_calls, reserved_money, reserved_tokens, reserved_calls,
+		uncertain_money, uncertain_tokens, uncertain_calls FROM accounts WHERE key = ?`, func(row *sqlite3.Stmt) error {
+		b = budget.Balance{Spent: amount(row, 0), Reserved: amount(row, 3), Uncertain: amount(row, 6)}
+		return nil
+	}, key)
+	return b, err
+}

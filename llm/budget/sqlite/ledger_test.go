@@ -1,0 +1,90 @@
+package sqlite_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/llm/budget/budgettest"
+	"github.com/claude-force/claude-force/llm/budget/sqlite"
+)
+
+// open makes a ledger that is closed with the test.
+func open(t testing.TB, path string) *sqlite.Ledger {
+	t.Helper()
+	l := sqlite.New(path)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return l
+}
+
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	budgettest.Suite(t, func(t *testing.T) budget.Ledger { return open(t, filepath.Join(t.TempDir(), "budget.db")) })
+}
+
+// TestReservationsOfOthers has a process elsewhere leave a reservation, of
+// which nobody here can tell whether its process is alive.
+func TestReservationsOfOthers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "budget.db")
+	run := []budget.Account{{Key: "run/r", Limits: budget.Amount{Calls: 1}}}
+	one := budget.Amount{Calls: 1}
+	other := sqlite.NewAs(path, "elsewhere", 1)
+	hold, short, err := other.Reserve(run, one)
+	if err != nil || short != nil {
+		t.Fatal(short, err)
+	}
+	here := open(t, path)
+	if _, short, err := here.Reserve(run, one); err != nil || short == nil || short.Final() {
+		t.Fatalf("%+v, %v; want a shortage while the other may be alive", short, err)
+	}
+	if err := here.Exec(`UPDATE holds SET made = made - 3601`); err != nil {
+		t.Fatal(err)
+	}
+	if _, short, err := here.Reserve(run, one); err != nil || !short.Final() {
+		t.Errorf("%+v, %v; want the reservation to count as spent after an hour", short, err)
+	}
+	want := budget.Balance{Spent: one, Uncertain: one}
+	if got, err := here.Balance("run/r"); err != nil || got != want {
+		t.Errorf("balance %+v, %v; want %+v", got, err, want)
+	}
+	// What the other says later changes nothing.
+	if err := errors.Join(other.Settle(hold, budget.Amount{}, false), other.Close()); err != nil {
+		t.Error(err)
+	}
+	if got, _ := here.Balance("run/r"); got != want {
+		t.Errorf("balance %+v, want %+v", got, want)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	l := sqlite.New(filepath.Join(t.TempDir(), "budget.db"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.Reserve(nil, budget.Amount{}); err == nil {
+		t.Error("a closed ledger reserves")
+	}
+}
+
+func BenchmarkReserveSettle(b *testing.B) {
+	l := open(b, filepath.Join(b.TempDir(), "budget.db"))
+	accounts := []budget.Account{
+		{Key: "day/2026-11-25", Limits: budget.Amount{Money: 1 << 60}}, {Key: "run/r"}, {Key: "step/r/s"}, {Key: "agent/linter"},
+	}
+	for b.Loop() {
+		hold, _, err := l.Reserve(accounts, budget.Amount{Money: 10, Tokens: 10, Calls: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := l.Settle(hold, budget.Amount{Money: 5, Tokens: 5, Calls: 1}, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
