@@ -87,7 +87,8 @@ type Orchestrator struct {
 	config  *config.Config
 	model   llm.Model
 	gate    *admission.Gate
-	store   *sqlite.Store // nil if nothing is cached
+	store   *sqlite.Store   // nil if nothing is cached
+	prices  *llm.PriceTable // nil for the built-in ones, which are read when they are needed
 	files   *attach.Dir
 	finding agent.DiscoverOptions
 
@@ -164,6 +165,11 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	if cfg.Cache.Enabled && opts.Replay == nil {
 		if o.store, err = OpenCache(ctx, cfg); err != nil {
 			return nil, errors.Join(err, o.files.Close())
+		}
+	}
+	if cfg.Prices != "" {
+		if o.prices, err = LoadPrices(cfg); err != nil {
+			return nil, errors.Join(invalid(err), o.Close())
 		}
 	}
 	o.model = o.pipeline(provider)

@@ -73,7 +73,11 @@ func checkService(ctx context.Context, opts Options, cfg *config.Config, offline
 	}
 	client, err := anthropic.New(provider)
 	if err == nil {
-		id, _ := llm.Prices().Resolve(cfg.Model)
+		prices, pricesErr := LoadPrices(cfg)
+		if pricesErr != nil {
+			return []Check{{"prices", CheckFailed, pricesErr.Error(), "correct the file, or name another"}, key, clock}
+		}
+		id, _ := prices.Resolve(cfg.Model)
 		_, err = client.CountTokens(ctx, &llm.Request{Model: id, Messages: []llm.Message{llm.UserText("hello")}, MaxTokens: 1})
 	}
 	switch code := llm.CodeOf(err); {

@@ -229,7 +229,7 @@ func (o *Orchestrator) fill(res *Result, answer *llm.Response) {
 	res.Usage, res.StopReason = res.Usage.Add(answer.Usage), answer.StopReason
 	usd, priced := 0.0, true
 	if answer.Source == llm.SourceLive {
-		usd, priced = llm.Prices().Cost(answer.Model, answer.Usage)
+		usd, priced = o.priceTable().Cost(answer.Model, answer.Usage)
 	}
 	switch {
 	case !priced:
@@ -263,7 +263,7 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 	if strings.TrimSpace(text) == "" {
 		return nil, invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
 	}
-	id, notice := llm.Prices().Resolve(o.modelName(task, a))
+	id, notice := o.priceTable().Resolve(o.modelName(task, a))
 	o.notice(notice)
 	req := &llm.Request{
 		Model:     id,
@@ -300,7 +300,7 @@ func (o *Orchestrator) maxTokens(task Task, a *agent.Agent, model string) int {
 	if task.MaxTokens > 0 {
 		most = task.MaxTokens
 	}
-	if info, ok := llm.Prices().Info(model); ok && info.MaxOutput > 0 {
+	if info, ok := o.priceTable().Info(model); ok && info.MaxOutput > 0 {
 		most = min(most, info.MaxOutput)
 	}
 	return most

@@ -34,7 +34,7 @@ type Retry struct {
 // layer, delete its lines.
 func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 	if o.opts.Replay != nil {
-		return record.New(o.opts.Replay.Model(), record.Options{}, o.record)
+		return record.New(o.opts.Replay.Model(), record.Options{Prices: o.prices}, o.record)
 	}
 	return record.New(
 		o.recorded(
@@ -47,7 +47,7 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 						retry.Options{OnRetry: o.retrying}),
 					provider.Keyer()),
 				o.cacheOptions(provider.Keyer()))),
-		record.Options{},
+		record.Options{Prices: o.prices},
 		o.record)
 }
 
@@ -64,6 +64,7 @@ func (o *Orchestrator) cacheOptions(keyer llm.Keyer) cache.Options {
 		Keyer:     keyer,
 		TTL:       o.config.Cache.TTL,
 		TTLOf:     o.ttl,
+		Prices:    o.prices,
 		Encrypted: o.config.Cache.EncryptionKey != "",
 		Notice:    o.notice,
 	}

@@ -69,7 +69,7 @@ func (o *Orchestrator) identify(s *workflow.Step, opts *RunOptions) engine.Ident
 		return engine.Identity{} // said when the step is run
 	}
 	task := o.stepTask(s, opts)
-	model, _ := llm.Prices().Resolve(o.modelName(task, a))
+	model, _ := o.priceTable().Resolve(o.modelName(task, a))
 	parts := map[string]string{
 		"agent":      a.Name,
 		"agent body": digest([]byte(a.Prompt)),

@@ -126,7 +126,7 @@ func (o *Orchestrator) conform(ctx context.Context, task Task, res *Result) erro
 		res.Degraded = fmt.Sprintf("the output does not obey the schema: %v", problem)
 		return nil
 	}
-	id, _ := llm.Prices().Resolve(repairModel)
+	id, _ := o.priceTable().Resolve(repairModel)
 	req := &llm.Request{
 		Model: id, MaxTokens: o.config.MaxTokens, Agent: task.Agent, Policy: task.Policy,
 		System: []llm.Block{llm.TextBlock("You turn text into JSON that obeys a schema. You add nothing that the text does not say. You answer with the JSON alone.")},

@@ -30,6 +30,10 @@ import (
 // user's.
 const FileName = "claude-force.yaml"
 
+// PricesName is the name of the user's own file of prices, beside their
+// configuration file.
+const PricesName = "prices.yaml"
+
 // Config is all settings. Values come from [Load].
 type Config struct {
 	Model     string        // for agents that name none: an alias or an id
@@ -37,6 +41,7 @@ type Config struct {
 	Jobs      int           // most calls in flight at once
 	Timeout   time.Duration // longest time for one task, its retries included; 0 means none
 	DataDir   string        // folder of the store, absolute
+	Prices    string        // file of prices that go before the built-in ones, absolute; empty for none
 
 	Backend   string // anthropic, bedrock or vertex
 	BaseURL   string // root of the API; empty means the backend's own
@@ -121,6 +126,9 @@ func defaults(src Sources, getenv func(string) string) *Config {
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
 		},
 		origins: map[string]string{},
+	}
+	if path := filepath.Join(src.UserDir, PricesName); src.UserDir != "" && isFile(path) {
+		cfg.Prices = path
 	}
 	switch data := getenv("XDG_DATA_HOME"); {
 	case filepath.IsAbs(data):

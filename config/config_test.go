@@ -176,3 +176,24 @@ func TestProjectFileAboveTheWorkingDirectory(t *testing.T) {
 		t.Errorf("the repository's file did not count: jobs %d", got)
 	}
 }
+
+func TestPricesBesideTheUsersFile(t *testing.T) {
+	home := t.TempDir()
+	user, project := filepath.Join(home, ".config"), filepath.Join(home, "project")
+	prices := filepath.Join(user, config.PricesName)
+	write(t, filepath.Join(project, config.PricesName), "not for a project to say")
+	load := func() string {
+		cfg, err := config.Load(config.Sources{Dir: project, UserDir: user, Home: home})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg.Prices
+	}
+	if got := load(); got != "" {
+		t.Errorf("prices from %q, want the built-in ones", got)
+	}
+	write(t, prices, "batch: 0.5")
+	if got := load(); got != prices {
+		t.Errorf("prices from %q, want %q", got, prices)
+	}
+}

@@ -47,6 +47,17 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
 		get: func(c *Config) string { return c.DataDir },
 	}, {
+		// A project that lowers prices would loosen the user's budgets.
+		name: "prices", env: "CLAUDE_FORCE_PRICES", about: "file of prices that go before the built-in ones", mine: true,
+		set: func(c *Config, v string) error {
+			if v == "" {
+				c.Prices = ""
+				return nil
+			}
+			return folder(&c.Prices, v)
+		},
+		get: func(c *Config) string { return c.Prices },
+	}, {
 		name: "backend", about: "who serves Claude: anthropic, bedrock or vertex", mine: true,
 		set: func(c *Config, v string) error {
 			if !slices.Contains([]string{"anthropic", "bedrock", "vertex"}, v) {

@@ -295,13 +295,13 @@ func TestLoadPrices(t *testing.T) {
 func TestLoadPricesSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"{\n\"models\": [\n{\"id\": 7}]}":     "line 3: models.id",
-		"{\n\n\"modles\": []}":                "line 3",
-		"{\n\"models\": [\n}":                 "line 3",
-		`{"models": [{"id": "claude-next"}]}`: "(claude-next): context is missing",
-		`{"models": [{"tiers": []}]}`:         "id is missing",
-		`{"batch": -1}`:                       "batch: -1",
-		`{"models": [{"id": "claude-opus-5-5", "tiers": [{"input": 1}]}]}`:                                         "tiers[0]: input and output",
+		"{\n\"models\": [\n{\"id\": 7}]}":                                  "line 3: models.id",
+		"{\n\n\"modles\": [],\n\"date\": \"\"\n}":                          "line 3",
+		"{\n\"models\": [\n}":                                              "line 3",
+		"{\n\"models\": [{\"id\": \"claude-next\"\n}]}":                    "line 2: models[18] (claude-next): context is missing",
+		`{"models": [{"tiers": []}]}`:                                      "id is missing",
+		`{"batch": -1}`:                                                    "batch: -1",
+		`{"models": [{"id": "claude-opus-5-5", "tiers": [{"input": 1}]}]}`: "tiers[0]: input and output",
 		`{"models": [{"id": "claude-opus-5-5", "tiers": [{"input": 1, "output": 1}, {"input": 1, "output": 1}]}]}`: "tiers[0]: prompt_up_to",
 		`{"models": [{"id": "claude-opus-5-5", "tiers": [{"input": 1, "output": 1, "prompt_up_to": 5}]}]}`:         "tiers[0]: prompt_up_to is for tiers",
 		`{"models": [{"id": "claude-opus-5-5", "fast": {"input": 1}, "tiers": [{"input": 1, "output": 1}]}]}`:      "fast:",

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // LoadPrices is the embedded table with that of data, in JSON of the same
@@ -25,15 +27,32 @@ func LoadPrices(data []byte) (*PriceTable, error) {
 		} else if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 			offset = e.Offset
 		}
-		line := 1 + bytes.Count(data[:min(offset, int64(len(data)))], []byte("\n"))
-		return nil, fmt.Errorf("reading prices: line %d: %w", line, err)
+		if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
+			err = fmt.Errorf("there is no field %s", name)
+			offset = int64(max(bytes.Index(data, []byte(name)), 0))
+		}
+		return nil, fmt.Errorf("line %d: %w", lineOf(data, offset), err)
 	}
 	t, err := over.Over(Prices())
-	if err != nil {
-		return nil, fmt.Errorf("reading prices: %w", err)
+	if e, ok := errors.AsType[*modelError](err); ok {
+		return nil, fmt.Errorf("line %d: %w", lineOf(data, int64(bytes.Index(data, []byte(strconv.Quote(e.id))))), err)
 	}
-	return t, nil
+	return t, err
 }
+
+func lineOf(data []byte, offset int64) int {
+	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
+}
+
+// modelError is what is wrong with an entry of a model.
+type modelError struct {
+	index int
+	id    string
+	err   error
+}
+
+func (e *modelError) Error() string { return fmt.Sprintf("models[%d] (%s): %v", e.index, e.id, e.err) }
+func (e *modelError) Unwrap() error { return e.err }
 
 // Over is base with what t sets in place of it: factors, aliases and retired
 // ids one by one, and of a model each field that is not empty. Tiers replace
@@ -119,7 +138,7 @@ func (t *PriceTable) check() error {
 	}
 	for i, m := range t.Models {
 		if err := m.check(); err != nil {
-			return fmt.Errorf("models[%d] (%s): %w", i, m.ID, err)
+			return &modelError{i, m.ID, err}
 		}
 	}
 	return nil
