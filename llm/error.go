@@ -69,6 +69,9 @@ type Error struct {
 	Message   string // for a person: what went wrong and what to do; holds no secret
 	Status    int    // HTTP status; 0 if there was none
 	RequestID string // the service's id of the request; may be empty
+	// ServiceCode is the service's own name of the error where it has one, such
+	// as ramp_limit_exceeded; may be empty.
+	ServiceCode string
 
 	// RetryAfter is how long the service asks to wait; negative if it did not
 	// say.

@@ -48,10 +48,11 @@ func (c *Client) callError(ctx context.Context, req *llm.Request, resp *http.Res
 func (c *Client) serviceError(req *llm.Request, status int, header http.Header, body []byte) error {
 	w := parseServiceError(body)
 	e := &llm.Error{
-		Code:       w.code(status),
-		Status:     status,
-		RequestID:  cmp.Or(header.Get(requestIDHeader), header.Get("X-Amzn-Requestid"), w.RequestID),
-		RetryAfter: -1,
+		Code:        w.code(status),
+		Status:      status,
+		RequestID:   cmp.Or(header.Get(requestIDHeader), header.Get("X-Amzn-Requestid"), w.RequestID),
+		ServiceCode: w.name(),
+		RetryAfter:  -1,
 	}
 	// In a stream the headers belong to its beginning, not to its failure.
 	if status >= 300 {
@@ -160,6 +161,14 @@ func parseServiceError(body []byte) serviceError {
 		errorCode: inner.Details.ErrorCode,
 		RequestID: top.RequestID,
 	}
+}
+
+// name is the service's own code of the error if it looks like one.
+func (w serviceError) name() string {
+	if len(w.errorCode) > 64 || strings.ContainsFunc(w.errorCode, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		return ""
+	}
+	return w.errorCode
 }
 
 // code maps the service's own name of the error, and failing that the HTTP

@@ -26,6 +26,16 @@ func apiError(typ, message, code string) string {
 	return `{"type":"error","error":{"type":"` + typ + `","message":"` + message + `"` + details + `},"request_id":"req_body"}`
 }
 
+func TestServiceCode(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{"ramp_limit_exceeded": "ramp_limit_exceeded", "": "", "Not a <code>": ""} {
+		_, _, err := ask(t, respond(429, apiError("rate_limit_error", "slower", code), "Content-Type", "application/json"))
+		if e, ok := errors.AsType[*llm.Error](err); !ok || e.ServiceCode != want {
+			t.Errorf("error_code %q became %+v, want the service code %q", code, err, want)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	const html = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
