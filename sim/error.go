@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 )
@@ -61,10 +62,7 @@ func (e *apiError) envelope(requestID string) []byte {
 		RequestID string `json:"request_id,omitempty"`
 	}
 	body.Type, body.RequestID = "error", requestID
-	body.Error.Type, body.Error.Message = e.kind, e.message
-	if e.kind == "" {
-		body.Error.Type = kindOf(e.status)
-	}
+	body.Error.Type, body.Error.Message = cmp.Or(e.kind, kindOf(e.status)), e.message
 	if e.code != "" {
 		body.Error.Details = &details{e.code}
 	}
@@ -78,7 +76,7 @@ func (e *apiError) envelope(requestID string) []byte {
 // fail sends an error. It must be called at most once, before anything else is
 // sent.
 func (s *Server) fail(w http.ResponseWriter, e *apiError) {
-	s.stats.failed(e.status)
+	s.stats.failed(e.status, cmp.Or(e.code, e.kind, kindOf(e.status)))
 	if e.retryAfter != "" {
 		w.Header().Set("retry-after", e.retryAfter)
 	}

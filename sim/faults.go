@@ -49,14 +49,20 @@ type Fault struct {
 	Times      int           `json:"times,omitempty"` // how many calls; 0 for all
 	After      int           `json:"after,omitempty"` // events that come before it
 	Delay      time.Duration `json:"-"`               // of FaultDelay; in JSON a text such as "500ms"
+
+	// For is how long it lasts from when it is injected; 0 for always. In JSON
+	// it is a text such as "60s".
+	For   time.Duration `json:"-"`
+	until time.Time     // zero for always
 }
 
-// UnmarshalJSON reads a fault, with its delay as a text.
+// UnmarshalJSON reads a fault, with its times as texts.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	type plain Fault
 	var v struct {
 		plain
 		Delay string `json:"delay"`
+		For   string `json:"for"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -64,12 +70,17 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*f = Fault(v.plain)
-	if v.Delay != "" {
-		d, err := time.ParseDuration(v.Delay)
-		if err != nil {
-			return fmt.Errorf("delay %q is not a duration such as 500ms", v.Delay)
+	for _, d := range []struct {
+		name, text string
+		to         *time.Duration
+	}{{"delay", v.Delay, &f.Delay}, {"for", v.For, &f.For}} {
+		if d.text == "" {
+			continue
 		}
-		f.Delay = d
+		var err error
+		if *d.to, err = time.ParseDuration(d.text); err != nil {
+			return fmt.Errorf("%s %q is not a duration such as 500ms", d.name, d.text)
+		}
 	}
 	return f.check()
 }
@@ -84,8 +95,8 @@ func (f *Fault) check() error {
 		return fmt.Errorf("unknown kind %q; known are %s", f.Kind, strings.Join(names, ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("status %d is not that of an error", f.Status)
-	case f.Times < 0 || f.After < 0 || f.Delay < 0:
-		return errors.New("times, after and delay cannot be negative")
+	case f.Times < 0 || f.After < 0 || f.Delay < 0 || f.For < 0:
+		return errors.New("times, after, delay and for cannot be negative")
 	}
 	return nil
 }
@@ -102,16 +113,23 @@ func (l *faultList) reset() {
 	l.faults = nil
 }
 
-func (l *faultList) add(faults []Fault) {
+func (l *faultList) add(faults []Fault, scale float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.faults = append(l.faults, faults...)
+	for _, f := range faults {
+		if f.For > 0 {
+			f.until = time.Now().Add(time.Duration(float64(f.For) * scale))
+		}
+		l.faults = append(l.faults, f)
+	}
 }
 
 // take is the first fault that fits a call, or nil.
 func (l *faultList) take(body []byte) *Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
+	l.faults = slices.DeleteFunc(l.faults, func(f Fault) bool { return !f.until.IsZero() && !now.Before(f.until) })
 	for i := range l.faults {
 		f := l.faults[i]
 		if f.Match != "" && !bytes.Contains(body, []byte(f.Match)) {
@@ -136,7 +154,7 @@ func (s *Server) Inject(faults ...Fault) {
 			panic("sim: " + err.Error())
 		}
 	}
-	s.faults.add(faults)
+	s.faults.add(faults, s.opts.TimeScale)
 }
 
 func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
@@ -163,7 +181,7 @@ func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, invalid("faults: "+err.Error()+`; write [{"kind": "status", "status": 529, "times": 2}]`))
 		return
 	}
-	s.faults.add(list)
+	s.faults.add(list, s.opts.TimeScale)
 	writeJSON(w, map[string]int{"faults": len(list)})
 }
 
@@ -179,7 +197,7 @@ func (f *Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
 		s.fail(w, &apiError{status: f.Status, kind: f.ErrorType, code: f.ErrorCode, message: message, retryAfter: f.RetryAfter})
 		return true
 	case FaultHTML:
-		s.stats.failed(http.StatusBadGateway)
+		s.stats.failed(http.StatusBadGateway, "html")
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusBadGateway)
 		io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")

@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -12,18 +15,36 @@ import (
 // Limits are rate limits of each pool of models, as the API counts them. 0 means
 // no limit of that kind.
 type Limits struct {
-	RequestsPerMinute     int
-	InputTokensPerMinute  int // those not read from the prompt cache
-	OutputTokensPerMinute int
+	RequestsPerMinute     int `json:"requests_per_minute"`
+	InputTokensPerMinute  int `json:"input_tokens_per_minute"` // those not read from the prompt cache
+	OutputTokensPerMinute int `json:"output_tokens_per_minute"`
 }
 
 // limiter holds the buckets of all pools and credentials.
 type limiter struct {
-	limits Limits
-	scale  float64
+	scale float64
 
-	mu    sync.Mutex // guards the field below
-	pools map[string]*pool
+	mu     sync.Mutex // guards the fields below
+	limits *Limits    // nil means none
+	pools  map[string]*pool
+}
+
+// SetLimits changes the limits of all pools from now on; nil lifts them. What
+// has been used stays used.
+func (s *Server) SetLimits(limits *Limits) { s.limits.set(limits) }
+
+func (s *Server) serveLimits(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return // the client has gone
+	}
+	var limits *Limits
+	if err := json.Unmarshal(body, &limits); err != nil {
+		s.fail(w, invalid("limits: "+err.Error()+`; write {"requests_per_minute": 50, "input_tokens_per_minute": 30000}, or null for none`))
+		return
+	}
+	s.SetLimits(limits)
+	writeJSON(w, limits)
 }
 
 // pool is three token buckets, refilled all the time.
@@ -34,8 +55,48 @@ type pool struct {
 
 type bucket struct{ limit, left float64 }
 
-func newLimiter(limits Limits, scale float64) *limiter {
-	return &limiter{limits: limits, scale: scale, pools: map[string]*pool{}}
+// reset refills all buckets.
+func (l *limiter) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pools = map[string]*pool{}
+}
+
+// set changes the limits. A bucket holds no more than its new limit; one that
+// had no limit is full.
+func (l *limiter) set(limits *Limits) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if limits != nil {
+		limits = new(*limits)
+	}
+	if l.limits = limits; limits == nil {
+		return
+	}
+	for _, p := range l.pools {
+		p.refill(l.scale)
+		p.requests.set(limits.RequestsPerMinute)
+		p.input.set(limits.InputTokensPerMinute)
+		p.output.set(limits.OutputTokensPerMinute)
+	}
+}
+
+func (b *bucket) set(limit int) {
+	if b.limit == 0 {
+		b.left = float64(limit)
+	}
+	b.limit = float64(limit)
+	b.left = min(b.left, b.limit)
+}
+
+// refill adds what has come in since the last time.
+func (p *pool) refill(scale float64) {
+	now := time.Now()
+	minutes := now.Sub(p.updated).Minutes() / scale
+	for _, b := range []*bucket{&p.requests, &p.input, &p.output} {
+		b.left = min(b.limit, b.left+minutes*b.limit)
+	}
+	p.updated = now
 }
 
 // pool is that of a credential and model, filled up to now. The caller holds mu.
@@ -47,21 +108,18 @@ func (l *limiter) pool(credential, name string) *pool {
 		p = &pool{full(l.limits.RequestsPerMinute), full(l.limits.InputTokensPerMinute), full(l.limits.OutputTokensPerMinute), time.Now()}
 		l.pools[key] = p
 	}
-	now := time.Now()
-	minutes := now.Sub(p.updated).Minutes() / l.scale
-	for _, b := range []*bucket{&p.requests, &p.input, &p.output} {
-		b.left = min(b.limit, b.left+minutes*b.limit)
-	}
-	p.updated = now
+	p.refill(l.scale)
 	return p
 }
 
 // poolOf is the name of the limits that models share.
 func poolOf(m *model) string {
-	if m.line == "opus" && m.id != "claude-opus-5-5" && m.id != "claude-opus-5" {
+	switch {
+	case strings.HasPrefix(m.id, "claude-opus-4-"):
 		return "opus-4"
-	}
-	if m.line == "fable" {
+	case strings.HasPrefix(m.id, "claude-sonnet-4-"):
+		return "sonnet-4"
+	case m.line == "fable":
 		return "fable-5"
 	}
 	return m.id
@@ -70,11 +128,11 @@ func poolOf(m *model) string {
 // admit takes a request and its input tokens from the pool, or says what is
 // exhausted. Output is taken when it is known, so the bucket may be in debt.
 func (l *limiter) admit(w http.ResponseWriter, credential string, m *model, input int) *apiError {
-	if l == nil {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.limits == nil {
+		return nil
+	}
 	p := l.pool(credential, poolOf(m))
 	what, wait := "", 0.0 // minutes
 	short := func(name string, b bucket, need float64) {
@@ -103,11 +161,11 @@ func (l *limiter) admit(w http.ResponseWriter, credential string, m *model, inpu
 
 // spend takes what an answer generated.
 func (l *limiter) spend(credential string, m *model, output int) {
-	if l == nil {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.limits == nil {
+		return
+	}
 	l.pool(credential, poolOf(m)).output.left -= float64(output)
 }
 

@@ -12,10 +12,11 @@
 // seed, so a run can be repeated.
 //
 // It is written from the API's public documentation and shares no code with
-// the client it tests. Beside the API it serves two paths of its own:
+// the client it tests. Beside the API it serves three paths of its own:
 //
 //	GET  /_sim/stats    counts: see [Stats]
 //	POST /_sim/faults   a [Fault] or a list of them to inject; {"reset": true} forgets all
+//	POST /_sim/limits   the [Limits] from now on; null for none
 //
 // A Server is safe for concurrent use. It keeps no state but counts, faults,
 // rate limits and the prompt cache, all of which [Server.Reset] clears.
@@ -50,7 +51,7 @@ type Server struct {
 	serial  atomic.Uint64 // of request ids
 	stats   counters
 	faults  faultList
-	limits  *limiter // nil without limits
+	limits  limiter
 	prompts promptCache
 }
 
@@ -63,9 +64,12 @@ func New(opts Options) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.limits.scale = opts.TimeScale
 	s.Reset()
+	s.SetLimits(opts.Limits)
 	s.mux.HandleFunc("GET /_sim/stats", s.serveStats)
 	s.mux.HandleFunc("POST /_sim/faults", s.serveFaults)
+	s.mux.HandleFunc("POST /_sim/limits", s.serveLimits)
 	s.mux.HandleFunc("POST /v1/messages", s.api(s.serveMessages))
 	s.mux.HandleFunc("POST /v1/messages/count_tokens", s.api(s.serveCount))
 	s.mux.HandleFunc("GET /v1/models", s.api(s.serveModels))
@@ -93,9 +97,7 @@ func (s *Server) Reset() {
 	s.stats.reset()
 	s.faults.reset()
 	s.prompts.reset()
-	if s.opts.Limits != nil {
-		s.limits = newLimiter(*s.opts.Limits, s.opts.TimeScale)
-	}
+	s.limits.reset()
 }
 
 // maxBody is the largest request body, as the API documents it.

@@ -240,6 +240,63 @@ func TestRateLimits(t *testing.T) {
 	})
 }
 
+func TestLimitsThatChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sim.New(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 1}})
+		body := `{"model":"claude-haiku-5-5","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}`
+		status := func() int {
+			res, _ := post(t, server, body)
+			return res.StatusCode
+		}
+		if got := []int{status(), status()}; got[0] != 200 || got[1] != 429 {
+			t.Fatalf("statuses %v, want 200, 429", got)
+		}
+		if res, text := postTo(t, server, "/_sim/limits", `{"requests_per_minute":60}`); res.StatusCode != 200 {
+			t.Fatal(text)
+		}
+		if got := status(); got != 429 {
+			t.Errorf("status %d: a new limit gave back what was used", got)
+		}
+		<-time.After(time.Second)
+		if res, _ := post(t, server, body); res.StatusCode != 200 || res.Header.Get("anthropic-ratelimit-requests-limit") != "60" {
+			t.Errorf("status %d with limit %q after a second at the new rate", res.StatusCode, res.Header.Get("anthropic-ratelimit-requests-limit"))
+		}
+		server.SetLimits(nil)
+		if res, _ := post(t, server, body); res.StatusCode != 200 || res.Header.Get("anthropic-ratelimit-requests-limit") != "" {
+			t.Errorf("status %d, still limited", res.StatusCode)
+		}
+		if res, _ := postTo(t, server, "/_sim/limits", `x`); res.StatusCode != 400 {
+			t.Errorf("status %d for limits that are none", res.StatusCode)
+		}
+	})
+}
+
+func TestFaultsThatPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sim.New(sim.Options{})
+		body := `{"model":"claude-haiku-5-5","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}`
+		if res, text := postTo(t, server, "/_sim/faults", `{"kind":"status","status":529,"for":"60s"}`); res.StatusCode != 200 {
+			t.Fatal(text)
+		}
+		server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 429, ErrorCode: "ramp_limit_exceeded", Times: 1})
+		for _, want := range []int{529, 529} {
+			if res, _ := post(t, server, body); res.StatusCode != want {
+				t.Errorf("status %d, want %d", res.StatusCode, want)
+			}
+		}
+		<-time.After(time.Minute)
+		for _, want := range []int{429, 200} {
+			if res, _ := post(t, server, body); res.StatusCode != want {
+				t.Errorf("status %d after a minute, want %d", res.StatusCode, want)
+			}
+		}
+		want := map[string]int{"overloaded_error": 2, "ramp_limit_exceeded": 1}
+		if diff := cmp.Diff(want, server.Stats().Kinds); diff != "" {
+			t.Errorf("kinds (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestPromptCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := sim.New(sim.Options{Latency: sim.Fixed(10 * time.Second)})

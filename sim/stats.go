@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 )
@@ -16,6 +17,10 @@ type Stats struct {
 	MaxInFlight  int `json:"max_in_flight"` // most at once
 	RateLimited  int `json:"rate_limited"`  // 429s sent
 	Errors       int `json:"errors"`        // other errors sent
+
+	// Kinds counts the errors sent, 429s included, by the code of the error if
+	// it has one, such as ramp_limit_exceeded, else by its type.
+	Kinds map[string]int `json:"kinds"`
 }
 
 // counters are Stats that many requests count in.
@@ -27,14 +32,16 @@ type counters struct {
 func (c *counters) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.n = Stats{InFlight: c.n.InFlight}
+	c.n = Stats{InFlight: c.n.InFlight, Kinds: map[string]int{}}
 	c.n.MaxInFlight = c.n.InFlight
 }
 
 func (c *counters) read() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.n
+	n := c.n
+	n.Kinds = maps.Clone(c.n.Kinds)
+	return n
 }
 
 func (c *counters) begin() {
@@ -51,9 +58,10 @@ func (c *counters) end() {
 	c.n.InFlight--
 }
 
-func (c *counters) failed(status int) {
+func (c *counters) failed(status int, kind string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.n.Kinds[kind]++
 	if status == http.StatusTooManyRequests {
 		c.n.RateLimited++
 	} else {
