@@ -1,17 +1,58 @@
-// Package admission is the layer that bounds how many calls are in flight at
-// once.
+// Package admission is the layer that lets calls go when there is room for
+// them: within the service's rate limits, which it learns, and within a number
+// of calls in flight.
 //
 // It sits directly above the provider, below retry, so that every attempt is
 // admitted anew and no slot is held while a retry waits. The slots belong to
-// a [Gate]; pipelines that share a credential share one:
+// a [Gate], what is known of the limits to a [Limiter]; pipelines that share a
+// credential share both:
 //
 //	gate := admission.NewGate(10)
-//	model := retry.New(admission.New(provider, gate), retry.Options{})
+//	limits := admission.NewLimiter(admission.Options{Namespace: keyer.Namespace, Dir: dir})
+//	provider, err := anthropic.New(anthropic.Options{OnHeaders: limits.Observe, …})
+//	model := retry.New(admission.NewLimited(provider, gate, limits), retry.Options{})
 //
-// The invariants: at most the gate's limit of calls are in flight; calls are
-// admitted in the order they came; a call that waits holds nothing and leaves
-// when its context ends; a slot is free again before the call's range
+// The invariants of the gate: at most its limit of calls are in flight; calls
+// are admitted in the order they came; a call that waits holds nothing and
+// leaves when its context ends; a slot is free again before the call's range
 // returns, however it ends.
+//
+// # Limits
+//
+// The service counts requests, input tokens and output tokens of each pool of
+// models ([PoolOf]) in buckets that refill all the time. So does the limiter,
+// with three debt buckets for each pool. A call takes what it is expected to
+// cost before it is sent, and the difference is settled when its usage is
+// known. Expected are the input that its characters and the output that
+// earlier answers to the same agent suggest, not max_tokens; what is read from
+// the prompt cache does not count.
+//
+// The limits begin as the tier's or the configuration's, and each response's
+// headers correct them: a limit sets the rate, what remains only lowers our
+// view. While nothing is known of a pool one call goes ahead as a probe, and
+// each answer lets one more be in flight than before (slow start).
+//
+// Waiting calls take turns by run ([WithRun]). The call whose turn it is has
+// already taken its tokens, so a large one is not starved by small ones, of
+// this process or of another: with a folder, all processes of the machine that
+// use the credential share the buckets.
+//
+// # When the service says no
+//
+// A 429 closes the pool until the time the service names, and halves the slow
+// start if it says ramp_limit_exceeded. A reached spending limit is not a
+// matter of time and passes through. A 529, and a failure of the service, is
+// never taken for a limit: [Options.Failures] of them in a row open the pool's
+// circuit breaker, which lets one probe at a time through after pauses that
+// grow.
+//
+// A call that met a closed pool in this way, and of which nothing was yielded,
+// keeps its place and is sent again by this layer when the pool is open. The
+// retry layer does not see it, so that an outage does not use up the attempts
+// of every call. What it does see are failures before the breaker opens, and
+// the last error of a call whose deadline, or [Options.Patience], does not
+// allow it to wait: that one fails at once and says what it would have waited
+// for, and until when.
 package admission
 
 import (
@@ -68,6 +109,15 @@ func (g *Gate) enter(ctx context.Context) error {
 	}
 	g.inFlight.Add(1)
 	return nil
+}
+
+// tryEnter takes a slot if one is free and nobody waits for it.
+func (g *Gate) tryEnter() bool {
+	if !g.slots.TryAcquire(1) {
+		return false
+	}
+	g.inFlight.Add(1)
+	return true
 }
 
 func (g *Gate) leave() {

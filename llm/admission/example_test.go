@@ -26,3 +26,19 @@ func Example() {
 	fmt.Println(next.Started(), "calls, never more than 2 at once:", next.MaxInFlight() <= 2)
 	// Output: 20 calls, never more than 2 at once: true
 }
+
+func ExampleNewLimited() {
+	limits := admission.NewLimiter(admission.Options{Limits: map[string]admission.Limits{"": {Requests: 50}}})
+	next := llmtest.NewScript(llmtest.Answer("done"))
+	// Over the network, limits.Observe is the provider's OnHeaders.
+	model := admission.NewLimited(next, admission.NewGate(10), limits)
+
+	ctx := admission.WithRun(context.Background(), "run 1")
+	if _, err := llm.Collect(model.Stream(ctx, llmtest.Request("work"))); err != nil {
+		fmt.Println(err)
+	}
+	for _, pool := range limits.Limits() {
+		fmt.Printf("%s: %d of %d requests left (%s)\n", pool.Pool, pool.Requests.Remaining, pool.Requests.Limit, pool.Requests.Source)
+	}
+	// Output: haiku-5.5: 49 of 50 requests left (configured)
+}

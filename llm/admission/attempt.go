@@ -1,0 +1,221 @@
+package admission
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// attempt is a call that has been sent once.
+type attempt struct {
+	limiter    *Limiter
+	pool       *pool
+	gate       *Gate
+	req        *llm.Request // the copy that is sent
+	characters int
+	cost       cost
+	sent       time.Time
+	probe      bool // it is to find out whether the pool's trouble is over
+
+	// Guarded by the limiter's mu:
+
+	alive   bool // the service has begun to answer
+	counted bool // the service's headers said what remains
+	judged  bool // the breaker knows how it went
+}
+
+// Observe takes in what the headers of a response say about limits; it is made
+// to be the OnHeaders of llm/anthropic's Options. req is the request that the
+// layer passed on.
+func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
+	said := readQuotas(header)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a, p := l.calls[req], l.pool(req.Model)
+	l.update(p, func(_ *state, ps *poolState, now time.Time) {
+		ago := 0.0
+		if a != nil && status < 400 {
+			// The counts may be as old as the call: an answer's headers come
+			// with its first token.
+			ago = float64(now.Sub(a.sent)) / float64(l.opts.Minute)
+		}
+		for i, b := range ps.buckets() {
+			slack := 0.0
+			if i > 0 && said[i].limit >= 10_000 {
+				slack = 500 // tokens are rounded to thousands
+			}
+			first := b.Source != SourceLearned
+			b.learn(said[i], slack, ago, now)
+			if first && said[i].limit > 0 {
+				// What calls in flight took has refilled at a rate that was not
+				// the service's.
+				b.Level = min(b.Level, b.Limit-l.outstanding(p)[i])
+			}
+			if a != nil {
+				a.counted = a.counted || said[i].counted
+			}
+		}
+		if a != nil && status < 400 && !a.alive {
+			a.alive = true
+			ps.Ramp.answered(now, !p.keptBack.Before(a.sent), l.opts.Minute)
+		}
+	})
+	p.changed()
+}
+
+// outstanding is what the calls in flight were expected to cost. The caller
+// holds mu.
+func (l *Limiter) outstanding(p *pool) (sum cost) {
+	for _, a := range l.calls {
+		if a.pool == p {
+			for i := range sum {
+				sum[i] += a.cost[i]
+			}
+		}
+	}
+	return sum
+}
+
+// quota is what the headers say about one limit.
+type quota struct {
+	limit     float64 // 0 if they do not say
+	remaining float64
+	counted   bool // they say what remains
+}
+
+// readQuotas reads the limits of requests, input and output. The headers of
+// "tokens" repeat whichever of them is tightest.
+func readQuotas(header http.Header) (said [3]quota) {
+	for i, name := range []string{"Requests", "Input-Tokens", "Output-Tokens"} {
+		limit, err := strconv.ParseFloat(header.Get("Anthropic-Ratelimit-"+name+"-Limit"), 64)
+		if err != nil || !(limit > 0 && limit <= 1e15) { // NaN is a number too
+			continue
+		}
+		said[i].limit = limit
+		left, err := strconv.ParseFloat(header.Get("Anthropic-Ratelimit-"+name+"-Remaining"), 64)
+		if err == nil && left >= 0 && left <= 1e15 {
+			said[i].remaining, said[i].counted = left, true
+		}
+	}
+	return said
+}
+
+// answering notes that the first piece of the answer has come.
+func (a *attempt) answering() {
+	l := a.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.alive && a.judged {
+		return
+	}
+	// Most answers change nothing about a pool in good order.
+	if ps := l.file.state.Pools[a.pool.name]; a.alive && ps != nil && ps.Breaker.Failures == 0 && !ps.Breaker.open() {
+		a.judged = true
+		return
+	}
+	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
+		if !a.alive {
+			a.alive = true
+			ps.Ramp.answered(now, !a.pool.keptBack.Before(a.sent), l.opts.Minute)
+		}
+		a.judge(ps, now)
+	})
+	a.pool.changed()
+}
+
+// judge tells the breaker that the service is there.
+func (a *attempt) judge(ps *poolState, now time.Time) {
+	if a.judged {
+		return
+	}
+	a.judged = true
+	if pauses, closed := ps.Breaker.answered(now, a.sent, a.probe); closed {
+		// The longer the trouble was, the slower the return.
+		for range pauses {
+			ps.Ramp.Window = max(1, ps.Ramp.Window/2)
+		}
+	}
+}
+
+// settle replaces the estimate by what the answer really took.
+func (a *attempt) settle(u llm.Usage) {
+	l := a.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
+		ps.refund(cost{0, a.cost[1] - float64(counted(u)), a.cost[2] - float64(u.OutputTokens)})
+		l.learn(ps, a.req, a.characters, u)
+		a.judge(ps, now)
+	})
+	a.pool.changed()
+}
+
+// failed takes in how the attempt failed. It reports whether the call should
+// wait for its pool and go again.
+func (a *attempt) failed(err error) (again bool) {
+	l := a.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var e llm.Error
+	if found, ok := errors.AsType[*llm.Error](err); ok {
+		e = *found
+	} else {
+		e = *llm.NewError(llm.CodeOf(err), "", nil)
+	}
+	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
+		switch e.Code {
+		case llm.CodeRateLimit:
+			a.refused(ps, &e, now)
+			again = true
+		case llm.CodeOverloaded, llm.CodeServer:
+			if e.Status >= 400 {
+				ps.refund(cost{0, a.cost[1], a.cost[2]})
+			}
+			a.judged = true
+			ps.Breaker.failed(now, a.sent, a.probe, &l.opts)
+			again = ps.Breaker.open()
+		case llm.CodeConnection, llm.CodeIncomplete, llm.CodeTimeout, llm.CodeCanceled, llm.CodeInternal:
+			// It may have been counted, and tells nothing of the pool.
+		default:
+			ps.refund(cost{0, a.cost[1], a.cost[2]})
+			a.judge(ps, now)
+		}
+	})
+	a.pool.closed()
+	return again
+}
+
+// refused takes in a 429.
+func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) {
+	ps.refund(a.cost)
+	ps.refused(a.cost, a.counted)
+	wait := e.RetryAfter
+	if wait < 0 {
+		wait = a.limiter.opts.Minute / 12
+	}
+	ps.freeze(now, wait, e.ServiceCode)
+	if strings.HasPrefix(e.ServiceCode, "ramp_limit") {
+		ps.Ramp.halve(a.pool.inFlight)
+	}
+	a.judge(ps, now) // a service that counts is not overloaded
+}
+
+// end gives back what the attempt holds.
+func (a *attempt) end() {
+	l := a.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.calls, a.req)
+	a.pool.inFlight--
+	if a.probe && !a.judged {
+		l.update(a.pool, func(_ *state, ps *poolState, now time.Time) { ps.Breaker.abandoned(now, &l.opts) })
+	}
+	if a.gate != nil {
+		a.gate.leave()
+	}
+	a.pool.changed()
+}

@@ -1,0 +1,324 @@
+package admission
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Options are the settings of [NewLimiter]. The zero value is ready: the
+// lowest tier's limits, known to this process only.
+type Options struct {
+	// Namespace tells one credential from another, as the Namespace of an
+	// [llm.Keyer] does.
+	Namespace string
+	// Dir is the folder where processes of the machine share what they know,
+	// in one small file for each namespace. Empty means that this process
+	// shares nothing.
+	Dir string
+
+	// Tier says what limits to assume until the service names them.
+	Tier Tier
+	// Limits are to be assumed instead of the tier's, by [PoolOf]; "" is for
+	// all pools that are not named.
+	Limits map[string]Limits
+	// Minute is what limits count for. 0 means a minute; less is for a
+	// simulator whose time is scaled.
+	Minute time.Duration
+
+	// Patience is how long calls wait for a pool that the service keeps
+	// closed, by refusals or by failures; their deadlines may end the wait
+	// sooner. 0 means ten minutes. Waiting for one's turn is not counted.
+	Patience time.Duration
+
+	// Failures is how many failures of the service in a row open a pool's
+	// breaker. 0 means 3. It must be less than the attempts of the retry layer
+	// above, so that a lone call opens the breaker before it gives up.
+	Failures int
+	// Pause is the breaker's first pause; each failed probe doubles it up to
+	// MaxPause. 0 means one second and 30 seconds.
+	Pause, MaxPause time.Duration
+
+	// Rand gives numbers in [0, 1) and is safe for concurrent use. Nil means
+	// math/rand/v2.
+	Rand func() float64
+}
+
+// Limiter learns the limits of a credential's model pools and lets each call
+// go when its pool has room for it. Make one with [NewLimiter] and share it
+// between all pipelines that use the credential; it is safe for concurrent
+// use.
+type Limiter struct {
+	opts Options
+
+	mu     sync.Mutex // guards the fields below
+	file   *file
+	pools  map[string]*pool
+	agents map[agent]means
+	calls  map[*llm.Request]*attempt // in flight, by the request they were sent with
+}
+
+// pool is what this process does with a pool.
+type pool struct {
+	name     string
+	queue    queue
+	head     *waiter // whose turn it is; nil if nobody waits
+	inFlight int
+	admitted time.Time // when the last call was let go
+	keptBack time.Time // when slow start last kept a call back
+}
+
+// NewLimiter makes a limiter. It touches no disk before the first call.
+func NewLimiter(opts Options) *Limiter {
+	opts.Minute = cmp.Or(opts.Minute, time.Minute)
+	opts.Patience = cmp.Or(opts.Patience, 10*time.Minute)
+	opts.Failures = cmp.Or(opts.Failures, 3)
+	opts.Pause = cmp.Or(opts.Pause, time.Second)
+	opts.MaxPause = cmp.Or(opts.MaxPause, 30*time.Second)
+	if opts.Rand == nil {
+		opts.Rand = rand.Float64
+	}
+	return &Limiter{
+		opts: opts, file: openFile(opts.Dir, opts.Namespace), pools: map[string]*pool{},
+		agents: map[agent]means{}, calls: map[*llm.Request]*attempt{},
+	}
+}
+
+// pool is this process's side of the pool of a model. The caller holds mu.
+func (l *Limiter) pool(model string) *pool {
+	name := PoolOf(model)
+	p := l.pools[name]
+	if p == nil {
+		p = &pool{name: name}
+		l.pools[name] = p
+	}
+	return p
+}
+
+// update changes the state of p. The caller holds mu.
+func (l *Limiter) update(p *pool, change func(s *state, ps *poolState, now time.Time)) {
+	l.file.update(func(s *state) {
+		now := time.Now()
+		change(s, s.pool(p.name, &l.opts, now), now)
+	})
+}
+
+// call is one call of the layer, however often it is sent.
+type call struct {
+	req        *llm.Request
+	characters int
+	gate       *Gate
+	again      bool // it was sent before, so its turn is now
+}
+
+// enter waits until the call may be sent.
+func (l *Limiter) enter(ctx context.Context, c *call) (*attempt, error) {
+	if ctx.Err() != nil {
+		return nil, llm.ContextError(ctx)
+	}
+	w := &waiter{run: runOf(ctx), wake: make(chan struct{}, 1)}
+	w.deadline, _ = ctx.Deadline()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pool(c.req.Model)
+	p.queue.push(w, c.again)
+	p.elect()
+	for {
+		v := l.consider(p, w, c)
+		if v.attempt != nil {
+			p.head = nil
+			p.elect()
+			return v.attempt, nil
+		}
+		if v.err == nil {
+			v.err = l.pause(ctx, p, w, c, v)
+		}
+		if v.err != nil {
+			l.leave(p, w, c.gate)
+			return nil, v.err
+		}
+	}
+}
+
+// pause gives mu up until it is worth considering w again.
+func (l *Limiter) pause(ctx context.Context, p *pool, w *waiter, c *call, v verdict) error {
+	if w.slot && !v.needsSlot {
+		w.slot = false
+		c.gate.leave() // others can use it meanwhile
+	}
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	if v.needsSlot {
+		err := c.gate.enter(ctx)
+		w.slot = err == nil
+		return err
+	}
+	w.sleep(ctx, v.wait)
+	if ctx.Err() != nil {
+		ended := llm.ContextError(ctx)
+		ended.Message += fmt.Sprintf(" while it waited for the rate limits of %s; a longer timeout would help", p.name)
+		return ended
+	}
+	return nil
+}
+
+// leave takes a waiter out that will not be sent.
+func (l *Limiter) leave(p *pool, w *waiter, gate *Gate) {
+	if w.slot {
+		gate.leave()
+	}
+	if w.ticket != nil {
+		l.update(p, func(s *state, ps *poolState, _ time.Time) {
+			if s.Epoch == w.ticket.epoch {
+				ps.untake(w.ticket)
+			}
+		})
+	}
+	if p.head != w {
+		p.queue.remove(w)
+		return
+	}
+	p.head = nil
+	p.elect()
+}
+
+// elect makes the next waiter the head, if there is none. Only the head takes
+// from the buckets, so whoever comes later, however little it needs, does not
+// overtake it.
+func (p *pool) elect() {
+	if p.head != nil {
+		return
+	}
+	if p.head = p.queue.pop(); p.head != nil {
+		p.head.nudge()
+	}
+}
+
+// changed lets the head look again.
+func (p *pool) changed() {
+	if p.head != nil {
+		p.head.nudge()
+	}
+}
+
+// closed lets everybody look again.
+func (p *pool) closed() {
+	p.changed()
+	for w := range p.queue.all {
+		w.nudge()
+	}
+}
+
+// verdict is what becomes of a waiter: it goes, it fails, or it waits.
+type verdict struct {
+	attempt   *attempt
+	err       error
+	needsSlot bool          // of the gate
+	wait      time.Duration // negative for until something changes
+}
+
+// sharedPoll is how often a head looks at what other processes changed.
+const sharedPoll = 100 * time.Millisecond
+
+// consider decides about w. The caller holds mu.
+func (l *Limiter) consider(p *pool, w *waiter, c *call) verdict {
+	if p.head != w {
+		ps := l.file.state.Pools[p.name]
+		if ps == nil {
+			return verdict{wait: -1}
+		}
+		_, err := l.shut(p, ps, w, time.Now())
+		return verdict{wait: -1, err: err}
+	}
+	var v verdict
+	l.update(p, func(s *state, ps *poolState, now time.Time) { v = l.weigh(p, s, ps, w, c, now) })
+	if v.attempt == nil && l.file.path != "" {
+		if v.wait < 0 || v.wait > sharedPoll {
+			v.wait = sharedPoll
+		}
+	}
+	return v
+}
+
+// weigh decides about the head.
+func (l *Limiter) weigh(p *pool, s *state, ps *poolState, w *waiter, c *call, now time.Time) verdict {
+	if wait, err := l.shut(p, ps, w, now); wait > 0 || err != nil {
+		return verdict{wait: wait, err: err}
+	}
+	if p.inFlight >= ps.Ramp.window(now, l.opts.Minute) {
+		p.keptBack = now
+		if wait := stall - now.Sub(p.admitted); wait > 0 {
+			return verdict{wait: wait}
+		}
+	}
+	if w.ticket == nil || w.ticket.epoch != s.Epoch {
+		w.ticket = ps.take(s.Epoch, l.estimate(c.req, c.characters, ps.Models[c.req.Model]))
+	}
+	if wait := ps.wait(w.ticket, p.inFlight, l.opts.Minute); wait > 0 {
+		if w.outlasts(now, wait) {
+			return verdict{err: w.tooLong(llm.CodeRateLimit, fmt.Sprintf("the rate limits of %s leave no room for the call", p.name), now, wait)}
+		}
+		return verdict{wait: wait}
+	}
+	if c.gate != nil && !w.slot {
+		if w.slot = c.gate.tryEnter(); !w.slot {
+			return verdict{needsSlot: true}
+		}
+	}
+	return verdict{attempt: l.admit(p, ps, w, c, now)}
+}
+
+// shut is how long the pool is closed to w, or the error if that is longer
+// than w can wait.
+func (l *Limiter) shut(p *pool, ps *poolState, w *waiter, now time.Time) (time.Duration, error) {
+	if wait := until(ps.FrozenUntil, now); wait > 0 {
+		if w.outlasts(now, wait) || wait > l.opts.Patience {
+			why := "the service refuses calls to " + p.name
+			if ps.FrozenBy != "" {
+				why += " (" + ps.FrozenBy + ")"
+			}
+			return 0, w.tooLong(llm.CodeRateLimit, why, now, wait)
+		}
+		return wait, nil
+	}
+	wait := ps.Breaker.wait(now)
+	if wait > 0 && (w.outlasts(now, until(ps.Breaker.Until, now)) || now.UnixNano()-ps.Breaker.Since > int64(l.opts.Patience)) {
+		why := fmt.Sprintf("calls to %s have failed for %v, and none is sent", p.name, time.Duration(now.UnixNano()-ps.Breaker.Since).Round(time.Second))
+		return 0, w.tooLong(llm.CodeOverloaded, why, now, wait)
+	}
+	return wait, nil
+}
+
+func (w *waiter) outlasts(now time.Time, wait time.Duration) bool {
+	return !w.deadline.IsZero() && !now.Add(wait).Before(w.deadline)
+}
+
+// tooLong is the error of a call that would have to wait longer than it can.
+func (w *waiter) tooLong(code llm.Code, why string, now time.Time, wait time.Duration) error {
+	text := fmt.Sprintf("%s before %s (in %v)", why, now.Add(wait).Format(time.TimeOnly), wait.Round(time.Millisecond))
+	if w.outlasts(now, wait) {
+		text += fmt.Sprintf(", but the call's deadline is in %v: a longer timeout would help", w.deadline.Sub(now).Round(time.Millisecond))
+	}
+	e := llm.NewError(code, text, nil)
+	e.RetryAfter = wait
+	return e
+}
+
+// admit lets w go.
+func (l *Limiter) admit(p *pool, ps *poolState, w *waiter, c *call, now time.Time) *attempt {
+	sent := *c.req // its address tells this attempt from others
+	a := &attempt{limiter: l, pool: p, gate: c.gate, req: &sent, characters: c.characters, cost: w.ticket.cost, sent: now}
+	if ps.Breaker.open() {
+		a.probe = true
+		ps.Breaker.Probe = now.Add(probeTime).UnixNano()
+	}
+	p.inFlight++
+	p.admitted = now
+	l.calls[a.req] = a
+	return a
+}

@@ -1,0 +1,99 @@
+package admission
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// PoolStatus is what is known of a pool at one moment.
+type PoolStatus struct {
+	Pool     string      `json:"pool"`
+	Requests QuotaStatus `json:"requests"`
+	Input    QuotaStatus `json:"input_tokens"`
+	Output   QuotaStatus `json:"output_tokens"`
+
+	FrozenUntil time.Time `json:"frozen_until,omitzero"` // zero if it is not
+	FrozenBy    string    `json:"frozen_by,omitempty"`   // the service's code, such as ramp_limit_exceeded
+	Breaker     Breaker   `json:"breaker"`
+	NextProbe   time.Time `json:"next_probe,omitzero"` // of an open breaker
+
+	// Of this process:
+
+	InFlight int `json:"in_flight"`
+	Waiting  int `json:"waiting"`
+	Window   int `json:"window"` // most in flight while slow start lasts
+}
+
+// QuotaStatus is one limit and what is left of it.
+type QuotaStatus struct {
+	Limit     int       `json:"limit"`     // for each minute; 0 means none is known
+	Remaining int       `json:"remaining"` // as estimated; negative is promised to calls already sent
+	Source    Source    `json:"source"`
+	Learned   time.Time `json:"learned,omitzero"` // when the service named it; zero if it did not
+}
+
+// Used is the share of the limit that is in use, from 0 to 1.
+func (q QuotaStatus) Used() float64 {
+	if q.Limit <= 0 {
+		return 0
+	}
+	return min(1, max(0, 1-float64(q.Remaining)/float64(q.Limit)))
+}
+
+// Breaker is the state of a pool's circuit breaker.
+type Breaker string
+
+// States of a breaker.
+const (
+	BreakerClosed  Breaker = "closed"  // all is well
+	BreakerOpen    Breaker = "open"    // the service fails; calls wait
+	BreakerProbing Breaker = "probing" // one call finds out
+)
+
+// Limits is what is known of each pool that was ever used with the credential,
+// by name.
+func (l *Limiter) Limits() []PoolStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []PoolStatus
+	l.file.update(func(s *state) {
+		now := time.Now()
+		for name := range s.Pools {
+			list = append(list, l.status(name, s.pool(name, &l.opts, now), now))
+		}
+	})
+	slices.SortFunc(list, func(a, b PoolStatus) int { return strings.Compare(a.Pool, b.Pool) })
+	return list
+}
+
+func (l *Limiter) status(name string, ps *poolState, now time.Time) PoolStatus {
+	st := PoolStatus{
+		Pool: name, Requests: ps.Requests.status(), Input: ps.Input.status(), Output: ps.Output.status(),
+		Breaker: BreakerClosed, Window: ps.Ramp.window(now, l.opts.Minute),
+	}
+	if until(ps.FrozenUntil, now) > 0 {
+		st.FrozenUntil, st.FrozenBy = time.Unix(0, ps.FrozenUntil), ps.FrozenBy
+	}
+	if ps.Breaker.open() {
+		st.Breaker, st.NextProbe = BreakerOpen, time.Unix(0, ps.Breaker.Until)
+		if until(ps.Breaker.Probe, now) > 0 {
+			st.Breaker, st.NextProbe = BreakerProbing, time.Time{}
+		}
+	}
+	if p := l.pools[name]; p != nil {
+		st.InFlight, st.Waiting = p.inFlight, p.queue.len()
+		if p.head != nil {
+			st.Waiting++
+		}
+	}
+	return st
+}
+
+func (b *bucket) status() QuotaStatus {
+	q := QuotaStatus{Limit: int(b.Limit), Remaining: int(b.Level), Source: b.Source}
+	if b.Learned != 0 {
+		q.Learned = time.Unix(0, b.Learned)
+	}
+	return q
+}
