@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build cloud test race lint fuzz bench coldstart check clean
+.PHONY: help build cloud test race lint fuzz bench coldstart ratelimit check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -38,6 +38,9 @@ bench: ## Run every benchmark once, as a check that they work
 
 coldstart: ## Measure a cold process that answers from the cache
 	go run ./bench/coldstart
+
+ratelimit: ## Measure how well calls fill rate limits, in under a minute
+	go run ./bench/ratelimit -gate
 
 check: lint test race ## Everything to run before a change is proposed
 

@@ -100,7 +100,7 @@ type Options struct {
 	// with it.
 	SDKOptions func(ctx context.Context) ([]option.RequestOption, error)
 
-	// OnHeaders, if set, sees the status and headers of every response, such as
+	// OnHeaders, if set, sees the request as Stream was given it, and the status and headers of every response, such as
 	// the rate limits, before anything of it is yielded. It runs on the call's
 	// goroutine and must not keep or change the headers.
 	OnHeaders func(req *llm.Request, status int, header http.Header)
