@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,14 +33,52 @@ const (
 	FaultInvalidToolJSON FaultKind = "invalid_tool_json" // a tool call whose input is not JSON
 )
 
-var faultKinds = []FaultKind{
-	FaultStatus, FaultHTML, FaultCutBody, FaultCutStream, FaultEndStream, FaultStreamError,
-	FaultDelay, FaultSilence, FaultDrop, FaultRefusal, FaultInvalidToolJSON,
+// Kinds of faults of the creation of a message batch, see [OnBatchCreate].
+const (
+	FaultLostAnswer  FaultKind = "lost_answer"  // the batch is created, but the connection ends before it is said
+	FaultSlowBatch   FaultKind = "slow_batch"   // the batch takes Delay longer
+	FaultExpireBatch FaultKind = "expire_batch" // requests that hold Match expire
+	FaultCancelBatch FaultKind = "cancel_batch" // requests that hold Match are canceled by somebody else
+	FaultErrorBatch  FaultKind = "error_batch"  // requests that hold Match fail with ErrorType, else api_error
+)
+
+// FaultTarget is an endpoint that faults act on.
+type FaultTarget string
+
+// Endpoints that faults act on. Those of batches take faults of the kinds status,
+// html, drop and delay, and results also cut_body.
+const (
+	OnMessages     FaultTarget = ""
+	OnBatchCreate  FaultTarget = "batch_create"
+	OnBatchGet     FaultTarget = "batch_get"
+	OnBatchList    FaultTarget = "batch_list"
+	OnBatchCancel  FaultTarget = "batch_cancel"
+	OnBatchDelete  FaultTarget = "batch_delete"
+	OnBatchResults FaultTarget = "batch_results"
+)
+
+// kindsOn are the kinds of faults that act on each endpoint.
+var kindsOn = map[FaultTarget][]FaultKind{
+	OnMessages: {
+		FaultStatus, FaultHTML, FaultCutBody, FaultCutStream, FaultEndStream, FaultStreamError,
+		FaultDelay, FaultSilence, FaultDrop, FaultRefusal, FaultInvalidToolJSON,
+	},
+	OnBatchCreate: {
+		FaultStatus, FaultHTML, FaultDrop, FaultDelay,
+		FaultLostAnswer, FaultSlowBatch, FaultExpireBatch, FaultCancelBatch, FaultErrorBatch,
+	},
+	OnBatchGet:     {FaultStatus, FaultHTML, FaultDrop, FaultDelay},
+	OnBatchList:    {FaultStatus, FaultHTML, FaultDrop, FaultDelay},
+	OnBatchCancel:  {FaultStatus, FaultHTML, FaultDrop, FaultDelay},
+	OnBatchDelete:  {FaultStatus, FaultHTML, FaultDrop, FaultDelay},
+	OnBatchResults: {FaultStatus, FaultHTML, FaultDrop, FaultDelay, FaultCutBody},
 }
 
-// Fault is something that goes wrong with calls to /v1/messages.
+// Fault is something that goes wrong with calls to /v1/messages, or to the
+// endpoint that On names.
 type Fault struct {
 	Kind       FaultKind     `json:"kind"`
+	On         FaultTarget   `json:"on,omitempty"`
 	Status     int           `json:"status,omitempty"`      // of FaultStatus
 	RetryAfter string        `json:"retry_after,omitempty"` // the header, as it is; empty for none
 	ErrorType  string        `json:"error_type,omitempty"`  // empty for that of the status
@@ -48,7 +87,7 @@ type Fault struct {
 	Match      string        `json:"match,omitempty"` // only calls whose body holds this
 	Times      int           `json:"times,omitempty"` // how many calls; 0 for all
 	After      int           `json:"after,omitempty"` // events that come before it
-	Delay      time.Duration `json:"-"`               // of FaultDelay; in JSON a text such as "500ms"
+	Delay      time.Duration `json:"-"`               // of FaultDelay and FaultSlowBatch; in JSON a text such as "500ms"
 
 	// For is how long it lasts from when it is injected; 0 for always. In JSON
 	// it is a text such as "60s".
@@ -86,19 +125,27 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 }
 
 func (f *Fault) check() error {
+	kinds, known := kindsOn[f.On]
 	switch {
-	case !slices.Contains(faultKinds, f.Kind):
-		names := make([]string, len(faultKinds))
-		for i, k := range faultKinds {
-			names[i] = string(k)
-		}
-		return fmt.Errorf("unknown kind %q; known are %s", f.Kind, strings.Join(names, ", "))
+	case !known:
+		return fmt.Errorf("unknown endpoint %q; known are %s, and none for /v1/messages", f.On,
+			strings.Join(texts(slices.DeleteFunc(slices.Sorted(maps.Keys(kindsOn)), func(on FaultTarget) bool { return on == OnMessages })), ", "))
+	case !slices.Contains(kinds, f.Kind):
+		return fmt.Errorf("unknown kind %q; known are %s", f.Kind, strings.Join(texts(kinds), ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("status %d is not that of an error", f.Status)
 	case f.Times < 0 || f.After < 0 || f.Delay < 0 || f.For < 0:
 		return errors.New("times, after, delay and for cannot be negative")
 	}
 	return nil
+}
+
+func texts[T ~string](list []T) []string {
+	names := make([]string, len(list))
+	for i, v := range list {
+		names[i] = string(v)
+	}
+	return names
 }
 
 // faultList is the faults still to be injected.
@@ -124,15 +171,15 @@ func (l *faultList) add(faults []Fault, scale float64) {
 	}
 }
 
-// take is the first fault that fits a call, or nil.
-func (l *faultList) take(body []byte) *Fault {
+// take is the first fault that fits a call to an endpoint, or nil.
+func (l *faultList) take(on FaultTarget, body []byte) *Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.faults = slices.DeleteFunc(l.faults, func(f Fault) bool { return !f.until.IsZero() && !now.Before(f.until) })
 	for i := range l.faults {
 		f := l.faults[i]
-		if f.Match != "" && !bytes.Contains(body, []byte(f.Match)) {
+		if f.On != on || f.Match != "" && !bytes.Contains(body, []byte(f.Match)) {
 			continue
 		}
 		if f.Times == 1 {

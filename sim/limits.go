@@ -18,6 +18,10 @@ type Limits struct {
 	RequestsPerMinute     int `json:"requests_per_minute"`
 	InputTokensPerMinute  int `json:"input_tokens_per_minute"` // those not read from the prompt cache
 	OutputTokensPerMinute int `json:"output_tokens_per_minute"`
+
+	// BatchRequestsPerMinute is that of HTTP requests to the Message Batches
+	// endpoints together; they count in no other limit.
+	BatchRequestsPerMinute int `json:"batch_requests_per_minute"`
 }
 
 // limiter holds the buckets of all pools and credentials.
@@ -50,6 +54,7 @@ func (s *Server) serveLimits(w http.ResponseWriter, r *http.Request) {
 // pool is three token buckets, refilled all the time.
 type pool struct {
 	requests, input, output bucket
+	batches                 bucket
 	updated                 time.Time
 }
 
@@ -78,6 +83,7 @@ func (l *limiter) set(limits *Limits) {
 		p.requests.set(limits.RequestsPerMinute)
 		p.input.set(limits.InputTokensPerMinute)
 		p.output.set(limits.OutputTokensPerMinute)
+		p.batches.set(limits.BatchRequestsPerMinute)
 	}
 }
 
@@ -93,7 +99,7 @@ func (b *bucket) set(limit int) {
 func (p *pool) refill(scale float64) {
 	now := time.Now()
 	minutes := now.Sub(p.updated).Minutes() / scale
-	for _, b := range []*bucket{&p.requests, &p.input, &p.output} {
+	for _, b := range []*bucket{&p.requests, &p.input, &p.output, &p.batches} {
 		b.left = min(b.limit, b.left+minutes*b.limit)
 	}
 	p.updated = now
@@ -105,7 +111,10 @@ func (l *limiter) pool(credential, name string) *pool {
 	p := l.pools[key]
 	if p == nil {
 		full := func(n int) bucket { return bucket{float64(n), float64(n)} }
-		p = &pool{full(l.limits.RequestsPerMinute), full(l.limits.InputTokensPerMinute), full(l.limits.OutputTokensPerMinute), time.Now()}
+		p = &pool{
+			requests: full(l.limits.RequestsPerMinute), input: full(l.limits.InputTokensPerMinute),
+			output: full(l.limits.OutputTokensPerMinute), batches: full(l.limits.BatchRequestsPerMinute), updated: time.Now(),
+		}
 		l.pools[key] = p
 	}
 	p.refill(l.scale)
@@ -156,6 +165,25 @@ func (l *limiter) admit(w http.ResponseWriter, credential string, m *model, inpu
 	p.requests.left--
 	p.input.left -= float64(input)
 	l.headers(w, p)
+	return nil
+}
+
+// admitBatch takes a request to a batch endpoint, or says that there were too
+// many.
+func (l *limiter) admitBatch(credential string) *apiError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.limits == nil || l.limits.BatchRequestsPerMinute == 0 {
+		return nil
+	}
+	p := l.pool(credential, "batches")
+	if p.batches.left < 1 {
+		return &apiError{
+			status: http.StatusTooManyRequests, retryAfter: l.seconds((1 - p.batches.left) / p.batches.limit),
+			message: fmt.Sprintf("This request would exceed your organization's rate limit of %.0f batch requests per minute.", p.batches.limit),
+		}
+	}
+	p.batches.left--
 	return nil
 }
 

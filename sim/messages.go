@@ -59,9 +59,9 @@ type reply struct {
 }
 
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) {
-	s.stats.begin()
+	s.stats.begin(c.body)
 	defer s.stats.end()
-	fault := s.faults.take(c.body)
+	fault := s.faults.take(OnMessages, c.body)
 	if fault != nil && fault.before(s, w, r) {
 		return
 	}
@@ -123,7 +123,7 @@ func (p *reply) kind() FaultKind {
 // done books the answer once it is sent.
 func (p *reply) done() {
 	p.server.limits.spend(p.call.credential, p.model, p.usage.OutputTokens)
-	p.server.stats.answered(p.usage)
+	p.server.stats.answered(p.call.body, p.usage)
 }
 
 func (p *reply) message() messageJSON {

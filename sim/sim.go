@@ -15,11 +15,13 @@
 // the client it tests. Beside the API it serves three paths of its own:
 //
 //	GET  /_sim/stats    counts: see [Stats]
+//	GET  /_sim/requests how often each request was made: see [Server.Requests]
 //	POST /_sim/faults   a [Fault] or a list of them to inject; {"reset": true} forgets all
 //	POST /_sim/limits   the [Limits] from now on; null for none
 //
 // A Server is safe for concurrent use. It keeps no state but counts, faults,
-// rate limits and the prompt cache, all of which [Server.Reset] clears.
+// rate limits, the prompt cache and message batches, all of which
+// [Server.Reset] clears.
 package sim
 
 import (
@@ -41,6 +43,10 @@ type Options struct {
 	TimeScale float64      // factor on all times, limits and cache lifetimes included; 0 means 1
 	Limits    *Limits      // nil means none, and no rate-limit headers
 	Logger    *slog.Logger // nil means no log
+
+	// BatchLatency is how long a message batch takes from its creation to its
+	// end; the zero value is no time.
+	BatchLatency Latency
 }
 
 // Server is the simulator. Make one with [New].
@@ -50,6 +56,8 @@ type Server struct {
 	mux     *http.ServeMux
 	serial  atomic.Uint64 // of request ids
 	stats   counters
+	tally   tally
+	batches batchList
 	faults  faultList
 	limits  limiter
 	prompts promptCache
@@ -65,13 +73,21 @@ func New(opts Options) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.limits.scale = opts.TimeScale
+	s.stats.tally = &s.tally
 	s.Reset()
 	s.SetLimits(opts.Limits)
 	s.mux.HandleFunc("GET /_sim/stats", s.serveStats)
+	s.mux.HandleFunc("GET /_sim/requests", s.serveRequests)
 	s.mux.HandleFunc("POST /_sim/faults", s.serveFaults)
 	s.mux.HandleFunc("POST /_sim/limits", s.serveLimits)
 	s.mux.HandleFunc("POST /v1/messages", s.api(s.serveMessages))
 	s.mux.HandleFunc("POST /v1/messages/count_tokens", s.api(s.serveCount))
+	s.mux.HandleFunc("POST /v1/messages/batches", s.batchAPI(s.createBatch))
+	s.mux.HandleFunc("GET /v1/messages/batches", s.batchAPI(s.listBatches))
+	s.mux.HandleFunc("GET /v1/messages/batches/{id}", s.withBatch(OnBatchGet, s.getBatch))
+	s.mux.HandleFunc("POST /v1/messages/batches/{id}/cancel", s.withBatch(OnBatchCancel, s.cancelBatch))
+	s.mux.HandleFunc("DELETE /v1/messages/batches/{id}", s.withBatch(OnBatchDelete, s.deleteBatch))
+	s.mux.HandleFunc("GET /v1/messages/batches/{id}/results", s.withBatch(OnBatchResults, s.serveResults))
 	s.mux.HandleFunc("GET /v1/models", s.api(s.serveModels))
 	s.mux.HandleFunc("GET /v1/models/{id}", s.api(s.serveModel))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -91,13 +107,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Reset clears the counts, the faults, the rate limits' use and the prompt
-// cache.
+// Reset clears the counts, the faults, the rate limits' use, the prompt cache
+// and the message batches.
 func (s *Server) Reset() {
 	s.stats.reset()
 	s.faults.reset()
 	s.prompts.reset()
 	s.limits.reset()
+	s.tally.reset()
+	s.batches.reset()
 }
 
 // maxBody is the largest request body, as the API documents it.
@@ -117,11 +135,15 @@ func (s *Server) api(serve func(http.ResponseWriter, *http.Request, *call)) http
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		w.Header().Set("anthropic-organization-id", "org_simulated")
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		most := maxBody
+		if r.Pattern == "POST /v1/messages/batches" {
+			most = maxBatchBody
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
 		switch {
 		case err != nil:
 			return // the client has gone
-		case len(body) > maxBody:
+		case len(body) > most:
 			s.fail(w, &apiError{status: http.StatusRequestEntityTooLarge, message: "Request exceeds the maximum size"})
 			return
 		}

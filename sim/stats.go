@@ -20,11 +20,15 @@ type Stats struct {
 
 	// Kinds counts the errors sent, 429s included, by the code of the error if
 	// it has one, such as ramp_limit_exceeded, else by its type.
-	Kinds map[string]int `json:"kinds"`
+	Kinds         map[string]int `json:"kinds"`
+	Batches       int            `json:"batches"`        // message batches created
+	BatchRequests int            `json:"batch_requests"` // requests in them; their tokens are counted above when the batch ends
 }
 
 // counters are Stats that many requests count in.
 type counters struct {
+	tally *tally
+
 	mu sync.Mutex // guards the field below
 	n  Stats
 }
@@ -44,7 +48,8 @@ func (c *counters) read() Stats {
 	return n
 }
 
-func (c *counters) begin() {
+func (c *counters) begin(body []byte) {
+	c.tally.add(body, 1, 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.Requests++
@@ -69,7 +74,19 @@ func (c *counters) failed(status int, kind string) {
 	}
 }
 
-func (c *counters) answered(u usage) {
+// submitted counts a batch.
+func (c *counters) submitted(requests []batchRequest) {
+	for _, q := range requests {
+		c.tally.add(q.Params, 1, 0)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n.Batches++
+	c.n.BatchRequests += len(requests)
+}
+
+func (c *counters) answered(body []byte, u usage) {
+	c.tally.add(body, 0, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.InputTokens += u.InputTokens + u.CacheCreation
@@ -77,6 +94,9 @@ func (c *counters) answered(u usage) {
 	c.n.CacheReads += u.CacheRead
 	c.n.CacheWrites += u.CacheCreation
 }
+
+// answeredInBatch counts one answer of a batch.
+func (c *counters) answeredInBatch(params []byte, u usage) { c.answered(params, u) }
 
 // Stats are the counts so far.
 func (s *Server) Stats() Stats { return s.stats.read() }

@@ -32,7 +32,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	done := make(chan struct{})
 	go func() { // waited for by the body's Close, or below
 		defer close(done)
-		defer req.Body.Close()
+		defer inner.Body.Close()
 		err := serve(t.server, w, inner)
 		w.start(http.StatusOK)
 		writer.CloseWithError(err) // nil is io.EOF

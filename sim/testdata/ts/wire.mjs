@@ -90,6 +90,26 @@ const checks = {
   async "an unknown model"() {
     await assert.rejects(client.messages.create(ask("hi", { model: "claude-3-5-haiku-20241022" })), (e) => e instanceof Anthropic.NotFoundError);
   },
+  async "message batches"() {
+    const one = (custom_id, more = {}) => ({ custom_id, params: ask(`Explain ${custom_id}`, more) });
+    const created = await client.messages.batches.create({ requests: [one("a"), one("b"), one("c", { max_tokens: 0 })] });
+    assert.equal(created.processing_status, "in_progress");
+    assert.equal(created.request_counts.processing, 3);
+    const ended = await client.messages.batches.retrieve(created.id);
+    assert.equal(ended.processing_status, "ended");
+    assert.deepEqual(ended.request_counts, { processing: 0, succeeded: 2, errored: 1, canceled: 0, expired: 0 });
+    const results = {};
+    for await (const r of await client.messages.batches.results(created.id)) results[r.custom_id] = r.result;
+    assert.match(results.a.message.content[0].text, /Explain a/);
+    assert.equal(results.b.message.usage.service_tier, "batch");
+    assert.equal(results.c.error.error.type, "invalid_request_error");
+    const ids = [];
+    for await (const b of client.messages.batches.list({ limit: 1 })) ids.push(b.id);
+    assert.ok(ids.includes(created.id));
+    assert.equal((await client.messages.batches.delete(created.id)).type, "message_batch_deleted");
+    await assert.rejects(client.messages.batches.retrieve(created.id), (e) => e instanceof Anthropic.NotFoundError);
+    await assert.rejects(client.messages.batches.create({ requests: [one("not ok!")] }), (e) => e instanceof Anthropic.BadRequestError);
+  },
   async "token counting and models"() {
     const count = await client.messages.countTokens({ model, messages: [{ role: "user", content: "How many?" }] });
     assert.ok(count.input_tokens > 0);

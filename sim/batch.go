@@ -1,0 +1,316 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// What the API documents of Message Batches.
+const (
+	maxBatch      = 100_000          // requests of one batch
+	maxBatchBody  = 256 << 20        // bytes of its body
+	batchLifetime = 24 * time.Hour   // until what is not done expires
+	maxPage       = 1000             // batches in one answer of the list
+	batchMedian   = 10 * time.Minute // of Realistic
+)
+
+var customID = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+type batchRequest struct {
+	CustomID string          `json:"custom_id"`
+	Params   json.RawMessage `json:"params"`
+}
+
+// messageBatch is a batch. Its fate follows from the times alone: nothing runs
+// while it is processed.
+type messageBatch struct {
+	id, credential, version string
+	requests                []batchRequest
+	created, expires        time.Time
+	took                    time.Duration // from created until all is done
+	fault                   *Fault        // nil if all goes well
+	cancelled               time.Time     // when that was asked for; zero if it was not
+
+	// The fields below are set when the batch is first seen to have ended, and
+	// stay.
+	results []batchResult
+	counts  batchCounts
+}
+
+// batchList is all batches, the newest last.
+type batchList struct {
+	mu      sync.Mutex // guards the fields below, and all batches
+	serial  int
+	batches []*messageBatch
+}
+
+func (l *batchList) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.batches = nil
+}
+
+// find is the batch of an id that belongs to a credential, or nil. The caller
+// holds mu.
+func (l *batchList) find(id, credential string) *messageBatch {
+	i := slices.IndexFunc(l.batches, func(b *messageBatch) bool { return b.id == id && b.credential == credential })
+	if i < 0 {
+		return nil
+	}
+	return l.batches[i]
+}
+
+// end is when the batch has ended, or will have.
+func (b *messageBatch) end() time.Time {
+	end := b.created.Add(b.took)
+	if !b.cancelled.IsZero() {
+		end = earlier(end, b.cancelled.Add(b.took/10)) // what is under way is finished
+	}
+	return earlier(end, b.expires)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// batchJSON is a batch as the API describes it.
+type batchJSON struct {
+	ID         string      `json:"id"`
+	Type       string      `json:"type"`
+	Status     string      `json:"processing_status"`
+	Counts     batchCounts `json:"request_counts"`
+	Created    string      `json:"created_at"`
+	Expires    string      `json:"expires_at"`
+	Ended      *string     `json:"ended_at"`
+	Cancelled  *string     `json:"cancel_initiated_at"`
+	Archived   *string     `json:"archived_at"`
+	ResultsURL *string     `json:"results_url"`
+}
+
+type batchCounts struct {
+	Processing int `json:"processing"`
+	Succeeded  int `json:"succeeded"`
+	Errored    int `json:"errored"`
+	Canceled   int `json:"canceled"`
+	Expired    int `json:"expired"`
+}
+
+// describe is the batch's state now. The caller holds the list's mu.
+func (s *Server) describe(b *messageBatch, r *http.Request) batchJSON {
+	stamp := func(t time.Time) *string { return new(t.UTC().Format(time.RFC3339Nano)) }
+	j := batchJSON{ID: b.id, Type: "message_batch", Status: "in_progress", Created: *stamp(b.created), Expires: *stamp(b.expires)}
+	if !b.cancelled.IsZero() {
+		j.Status, j.Cancelled = "canceling", stamp(b.cancelled)
+	}
+	if !s.settle(b) {
+		j.Counts.Processing = len(b.requests)
+		return j
+	}
+	j.Status, j.Ended = "ended", stamp(b.end())
+	j.Counts = b.counts
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	j.ResultsURL = new(scheme + "://" + r.Host + "/v1/messages/batches/" + b.id + "/results")
+	return j
+}
+
+func (s *Server) createBatch(w http.ResponseWriter, r *http.Request, c *call) {
+	fault := s.faults.take(OnBatchCreate, c.body)
+	if fault != nil && fault.before(s, w, r) {
+		return
+	}
+	var body struct {
+		Requests []batchRequest `json:"requests"`
+	}
+	if err := json.Unmarshal(c.body, &body); err != nil {
+		s.fail(w, invalid("The request body is not valid JSON for this endpoint: "+err.Error()))
+		return
+	}
+	if err := checkBatch(body.Requests); err != nil {
+		s.fail(w, err)
+		return
+	}
+	b := &messageBatch{
+		credential: c.credential, version: c.version, requests: body.Requests, fault: fault, created: c.start,
+		expires: c.start.Add(s.scaled(batchLifetime)),
+	}
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	s.batches.serial++
+	b.id = fmt.Sprintf("msgbatch_01sim%016x", s.batches.serial)
+	b.took = s.batchTime(b.id)
+	if fault != nil && fault.Kind == FaultSlowBatch {
+		b.took += s.scaled(fault.Delay)
+	}
+	s.batches.batches = append(s.batches.batches, b)
+	s.stats.submitted(b.requests)
+	if fault != nil && fault.Kind == FaultLostAnswer {
+		panic(http.ErrAbortHandler) // the batch exists, and its creator never hears of it
+	}
+	j := s.describe(b, r)
+	// A batch is never seen to end in the answer to its creation.
+	j.Status, j.Counts, j.Ended, j.ResultsURL = "in_progress", batchCounts{Processing: len(b.requests)}, nil, nil
+	writeJSON(w, j)
+}
+
+// checkBatch finds what is refused at once. What is wrong with the requests'
+// parameters is told in their results.
+func checkBatch(requests []batchRequest) *apiError {
+	switch {
+	case len(requests) == 0:
+		return invalid("requests: at least one request is required")
+	case len(requests) > maxBatch:
+		return invalid(fmt.Sprintf("requests: a batch may have at most %d requests", maxBatch))
+	}
+	seen := make(map[string]bool, len(requests))
+	for i, q := range requests {
+		switch {
+		case !customID.MatchString(q.CustomID):
+			return invalid(fmt.Sprintf("requests.%d.custom_id: String should match pattern '^[a-zA-Z0-9_-]{1,64}$'", i))
+		case seen[q.CustomID]:
+			return invalid(fmt.Sprintf("requests.%d.custom_id: must be unique within a batch", i))
+		case len(q.Params) == 0:
+			return invalid(fmt.Sprintf("requests.%d.params: Field required", i))
+		}
+		seen[q.CustomID] = true
+	}
+	return nil
+}
+
+// withBatch is a handler of requests that name a batch.
+func (s *Server) withBatch(on FaultTarget, serve func(http.ResponseWriter, *http.Request, *messageBatch, *Fault)) http.HandlerFunc {
+	return s.batchAPI(func(w http.ResponseWriter, r *http.Request, c *call) {
+		fault := s.faults.take(on, c.body)
+		if fault != nil && fault.before(s, w, r) {
+			return
+		}
+		s.batches.mu.Lock()
+		b := s.batches.find(r.PathValue("id"), c.credential)
+		s.batches.mu.Unlock()
+		if b == nil {
+			s.fail(w, &apiError{status: http.StatusNotFound, message: "No message batch found with id " + r.PathValue("id")})
+			return
+		}
+		serve(w, r, b, fault)
+	})
+}
+
+func (s *Server) getBatch(w http.ResponseWriter, r *http.Request, b *messageBatch, _ *Fault) {
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	writeJSON(w, s.describe(b, r))
+}
+
+func (s *Server) cancelBatch(w http.ResponseWriter, r *http.Request, b *messageBatch, _ *Fault) {
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	if b.cancelled.IsZero() && !s.settle(b) {
+		b.cancelled = time.Now()
+	}
+	writeJSON(w, s.describe(b, r))
+}
+
+func (s *Server) deleteBatch(w http.ResponseWriter, _ *http.Request, b *messageBatch, _ *Fault) {
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	if !s.settle(b) {
+		s.fail(w, invalid("Message batch "+b.id+" cannot be deleted while it is being processed: cancel it first"))
+		return
+	}
+	s.batches.batches = slices.DeleteFunc(s.batches.batches, func(other *messageBatch) bool { return other == b })
+	writeJSON(w, map[string]string{"id": b.id, "type": "message_batch_deleted"})
+}
+
+func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
+	fault := s.faults.take(OnBatchList, c.body)
+	if fault != nil && fault.before(s, w, r) {
+		return
+	}
+	query := r.URL.Query()
+	limit := 20
+	if text := query.Get("limit"); text != "" {
+		var err error
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPage {
+			s.fail(w, invalid(fmt.Sprintf("limit: Input should be between 1 and %d", maxPage)))
+			return
+		}
+	}
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	var own []*messageBatch // the newest first
+	for _, b := range slices.Backward(s.batches.batches) {
+		if b.credential == c.credential {
+			own = append(own, b)
+		}
+	}
+	at := func(id string) int { return slices.IndexFunc(own, func(b *messageBatch) bool { return b.id == id }) }
+	list := struct {
+		Data    []batchJSON `json:"data"`
+		HasMore bool        `json:"has_more"`
+		First   *string     `json:"first_id"`
+		Last    *string     `json:"last_id"`
+	}{Data: []batchJSON{}}
+	from, to := 0, len(own)
+	if before := query.Get("before_id"); before != "" {
+		to = max(0, at(before))
+		from = max(0, to-limit)
+		list.HasMore = from > 0
+	} else {
+		if after := query.Get("after_id"); after != "" {
+			from = at(after) + 1
+		}
+		to = min(len(own), from+limit)
+		list.HasMore = to < len(own)
+	}
+	for _, b := range own[from:to] {
+		list.Data = append(list.Data, s.describe(b, r))
+	}
+	if n := len(list.Data); n > 0 {
+		list.First, list.Last = &list.Data[0].ID, &list.Data[n-1].ID
+	}
+	writeJSON(w, list)
+}
+
+// batchAPI is api with the batches' own rate limit.
+func (s *Server) batchAPI(serve func(http.ResponseWriter, *http.Request, *call)) http.HandlerFunc {
+	return s.api(func(w http.ResponseWriter, r *http.Request, c *call) {
+		if err := s.limits.admitBatch(c.credential); err != nil {
+			s.fail(w, err)
+			return
+		}
+		serve(w, r, c)
+	})
+}
+
+func (s *Server) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * s.opts.TimeScale)
+}
+
+// batchTime draws how long a batch takes.
+func (s *Server) batchTime(id string) time.Duration {
+	l := s.opts.BatchLatency
+	if !l.realistic {
+		return s.scaled(l.fixed)
+	}
+	rng := newSource([]byte(id)).rng
+	return s.scaled(time.Duration(float64(batchMedian) * math.Exp(0.7*rng.NormFloat64())))
+}
+
+// shuffled is the order in which a batch's results come.
+func (b *messageBatch) shuffled() []int {
+	digest := newSource([]byte(b.id)).digest
+	return rand.New(rand.NewChaCha8(digest)).Perm(len(b.requests))
+}

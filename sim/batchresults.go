@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// batchResult is what became of one request of a batch: one of the three, or
+// the reason why there is none.
+type batchResult struct {
+	kind  string // succeeded, errored, canceled or expired
+	usage usage  // of what succeeded
+	err   *apiError
+}
+
+// settle works out a batch's results once it has ended, and reports whether it
+// has. The caller holds the list's mu.
+func (s *Server) settle(b *messageBatch) bool {
+	end := b.end()
+	if time.Now().Before(end) {
+		return false
+	}
+	if b.results != nil {
+		return true
+	}
+	b.results = make([]batchResult, len(b.requests))
+	for i, q := range b.requests {
+		done := b.created.Add(time.Duration(float64(b.took) * float64(i+1) / float64(len(b.requests))))
+		res := &b.results[i]
+		switch {
+		case b.spoiled(FaultExpireBatch, q), done.After(b.expires):
+			res.kind = "expired"
+			b.counts.Expired++
+		case b.spoiled(FaultCancelBatch, q), !b.cancelled.IsZero() && done.After(b.cancelled):
+			res.kind = "canceled"
+			b.counts.Canceled++
+		case b.spoiled(FaultErrorBatch, q):
+			res.kind, res.err = "errored", &apiError{status: http.StatusInternalServerError, kind: b.fault.ErrorType, message: "simulated error"}
+			b.counts.Errored++
+		default:
+			s.answerInBatch(b, q, res)
+		}
+	}
+	return true
+}
+
+// spoiled reports whether a fault of a kind hits a request.
+func (b *messageBatch) spoiled(kind FaultKind, q batchRequest) bool {
+	return b.fault != nil && b.fault.Kind == kind && bytes.Contains(q.Params, []byte(b.fault.Match))
+}
+
+// answerInBatch gives a request its answer, or what is wrong with it.
+func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult) {
+	req, err := parseBatched(q.Params, b.version)
+	if err != nil {
+		res.kind, res.err = "errored", err
+		b.counts.Errored++
+		return
+	}
+	split := s.prompts.split(req, b.credential, b.created, s.opts.TimeScale)
+	split.commit()
+	a := req.answer(q.Params)
+	res.kind = "succeeded"
+	res.usage = usage{
+		InputTokens: split.plain, OutputTokens: a.output, CacheRead: split.read, CacheCreation: split.write5m + split.write1h,
+		Writes: cacheCreation{split.write5m, split.write1h}, Details: outputDetails{a.thought},
+		ServiceTier: "batch", InferenceGeo: "global", Speed: "standard",
+	}
+	b.counts.Succeeded++
+	s.stats.answeredInBatch(q.Params, res.usage)
+}
+
+// parseBatched reads the parameters of one request, and refuses what only calls
+// outside of batches may have.
+func parseBatched(params json.RawMessage, version string) (*request, *apiError) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(params, &fields) == nil {
+		for _, name := range []string{"stream", "speed", "thread"} {
+			if v, ok := fields[name]; ok && string(v) != "null" && string(v) != "false" {
+				return nil, invalid(name + ": not accepted in a batch")
+			}
+		}
+	}
+	req, err := parseRequest(params)
+	if err == nil {
+		err = req.validate(version)
+	}
+	if err == nil && *req.MaxTokens == 0 {
+		err = invalid("max_tokens: 0 is not accepted in a batch")
+	}
+	return req, err
+}
+
+// line is a result as it is in the file of results.
+type line struct {
+	CustomID string     `json:"custom_id"`
+	Result   lineResult `json:"result"`
+}
+
+type lineResult struct {
+	Type    string          `json:"type"`
+	Message *messageJSON    `json:"message,omitempty"`
+	Error   json.RawMessage `json:"error,omitempty"`
+}
+
+func (b *messageBatch) line(i int) (line, error) {
+	q, res := b.requests[i], b.results[i]
+	l := line{CustomID: q.CustomID, Result: lineResult{Type: res.kind}}
+	switch res.kind {
+	case "errored":
+		l.Result.Error = res.err.envelope("")
+	case "succeeded":
+		req, err := parseBatched(q.Params, b.version)
+		if err != nil {
+			l.Result = lineResult{Type: "errored", Error: err.envelope("")}
+			break
+		}
+		a := req.answer(q.Params)
+		l.Result.Message = &messageJSON{
+			ID: a.id, Type: "message", Role: "assistant", Model: req.model.id, Content: a.content,
+			StopReason: &a.stopReason, StopSequence: a.stopSequence, StopDetails: a.details, Usage: res.usage,
+		}
+	}
+	return l, nil
+}
+
+func (s *Server) serveResults(w http.ResponseWriter, _ *http.Request, b *messageBatch, fault *Fault) {
+	s.batches.mu.Lock()
+	ended := s.settle(b)
+	s.batches.mu.Unlock()
+	if !ended {
+		s.fail(w, &apiError{status: http.StatusNotFound, message: "No results are available yet for message batch " + b.id})
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-jsonl")
+	order := b.shuffled()
+	enc := json.NewEncoder(w)
+	for n, i := range order {
+		if fault != nil && fault.Kind == FaultCutBody && n >= len(order)/2 {
+			flush(w)
+			panic(http.ErrAbortHandler)
+		}
+		l, err := b.line(i)
+		if err == nil {
+			err = enc.Encode(l)
+		}
+		if err != nil {
+			return // the client has gone
+		}
+	}
+}
