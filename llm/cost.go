@@ -23,7 +23,8 @@ func RateOf(req *Request) Rate {
 	return Rate{USOnly: is("inference_geo", "us"), Fast: is("speed", "fast")}
 }
 
-// Cost is the price of usage on a model in US dollars, at the usual rate; ok
+// Cost is the price of usage on a model in US dollars, at the usual rate or, of
+// a batch, at that of batches; ok
 // is false if the model is not in the table. The tier is chosen by the whole
 // prompt and applies to every token, output included. See [PriceTable.CostOf]
 // for sums that must be exact.
@@ -34,7 +35,11 @@ func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
 	}
 	tier := m.tier(u.PromptTokens())
 	const million, thousand = 1e6, 1e3
-	return (float64(u.InputTokens)*tier.Input+
+	share := 1.0
+	if u.Batch {
+		share = t.Batch
+	}
+	return share*(float64(u.InputTokens)*tier.Input+
 		float64(u.CacheWrite5m)*tier.Write5m+
 		float64(u.CacheWrite1h)*tier.Write1h+
 		float64(u.CacheReadTokens)*tier.Read+
@@ -49,6 +54,7 @@ func (t *PriceTable) CostOf(model string, u Usage, rate Rate) (cost Money, ok bo
 	if m == nil {
 		return 0, false
 	}
+	rate.Batch = rate.Batch || u.Batch
 	p, ok := t.prices(m, m.tier(u.PromptTokens()), rate)
 	if !ok {
 		return 0, false

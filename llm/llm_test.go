@@ -223,6 +223,7 @@ func TestCost(t *testing.T) {
 		{"claude-haiku-5-5", llm.Usage{InputTokens: 1, CacheReadTokens: 100_000}, 0.0050005},
 		{"claude-opus-5-5", llm.Usage{CacheWrite5m: 1e6, CacheWrite1h: 1e6, CacheReadTokens: 1e6, OutputTokens: 1e6}, 33.2},
 		{"claude-sonnet-5-5", llm.Usage{WebSearches: 3}, 0.03},
+		{"claude-haiku-5-5", llm.Usage{InputTokens: 100_000, OutputTokens: 1000, WebSearches: 1, Batch: true}, 0.01525},
 	}
 	for _, c := range cases {
 		got, ok := llm.Prices().Cost(c.model, c.usage)

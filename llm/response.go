@@ -88,6 +88,10 @@ type Usage struct {
 	CacheWrite5m    int `json:"cache_write_5m_input_tokens"`
 	CacheWrite1h    int `json:"cache_write_1h_input_tokens"`
 	WebSearches     int `json:"web_search_requests,omitempty"`
+
+	// Batch says that the tokens were used in a batch, where they cost half. A
+	// sum is of a batch only if all of it is.
+	Batch bool `json:"batch,omitempty"`
 }
 
 // Add is the sum of two usages.
@@ -99,6 +103,7 @@ func (u Usage) Add(v Usage) Usage {
 		CacheWrite5m:    u.CacheWrite5m + v.CacheWrite5m,
 		CacheWrite1h:    u.CacheWrite1h + v.CacheWrite1h,
 		WebSearches:     u.WebSearches + v.WebSearches,
+		Batch:           u.Batch && v.Batch,
 	}
 }
 

@@ -112,8 +112,8 @@ type Client struct {
 	host    string   // who is asked, for error messages
 	secrets []string // never to be shown
 
-	mu   sync.Mutex // guards api
-	post poster     // nil before the first call
+	mu   sync.Mutex // guards the field below
+	send sender     // nil before the first call
 }
 
 // New checks opts and makes a client. It opens nothing and constructs nothing
@@ -253,17 +253,17 @@ func (o Options) keyer() llm.Keyer {
 	return k
 }
 
-// poster sends one request with the SDK. The SDK's own client is not kept: a
+// sender sends one request with the SDK. The SDK's own client is not kept: a
 // field of its type would make the linker keep all methods of all its services,
 // which are twenty megabytes, in every program that links this package.
-type poster func(ctx context.Context, path string, body, res any, opts ...option.RequestOption) error
+type sender func(ctx context.Context, method, path string, body, res any, opts ...option.RequestOption) error
 
-// poster is the SDK's way to send, made on the first call.
-func (c *Client) poster(ctx context.Context) (poster, error) {
+// sender is the SDK's way to send, made on the first call.
+func (c *Client) sender(ctx context.Context) (sender, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.post != nil {
-		return c.post, nil
+	if c.send != nil {
+		return c.send, nil
 	}
 	httpClient := c.opts.HTTPClient
 	if httpClient == nil {
@@ -301,6 +301,6 @@ func (c *Client) poster(ctx context.Context) (poster, error) {
 		options = append(options, option.WithBaseURL(c.opts.BaseURL))
 	}
 	api := sdk.Client{Options: options}
-	c.post = api.Post
-	return c.post, nil
+	c.send = api.Execute
+	return c.send, nil
 }

@@ -23,7 +23,7 @@ func (c *Client) CountTokens(ctx context.Context, req *llm.Request) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	post, err := c.poster(ctx)
+	send, err := c.sender(ctx)
 	if err != nil {
 		return 0, c.setupError(ctx, err)
 	}
@@ -31,7 +31,7 @@ func (c *Client) CountTokens(ctx context.Context, req *llm.Request) (int, error)
 		InputTokens int `json:"input_tokens"`
 	}
 	var seen *http.Response
-	err = post(ctx, "v1/messages/count_tokens", body, &count, c.callOptions(req, &seen)...)
+	err = send(ctx, http.MethodPost, "v1/messages/count_tokens", body, &count, c.callOptions(req, &seen)...)
 	c.observe(req, seen)
 	if err != nil {
 		return 0, c.callError(ctx, req, seen, err)

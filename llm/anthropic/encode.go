@@ -63,14 +63,19 @@ func (o *object) bytes() ([]byte, error) {
 
 // encode writes the body of a streamed call. The same request always gives
 // the same bytes, in the order in which the service caches prompts.
-func encode(req *llm.Request) ([]byte, error) {
+func encode(req *llm.Request) ([]byte, error) { return encodeCall(req, true) }
+
+// encodeCall writes the body of a call, streamed or not.
+func encodeCall(req *llm.Request, streamed bool) ([]byte, error) {
 	if req.MaxTokens < 1 {
 		return nil, llm.NewError(llm.CodeInvalid, fmt.Sprintf("max_tokens is %d: it must be at least 1", req.MaxTokens), nil)
 	}
 	o := newObject()
 	o.field("model", req.Model)
 	o.field("max_tokens", req.MaxTokens)
-	o.field("stream", true)
+	if streamed {
+		o.field("stream", true)
+	}
 	encodePrompt(o, req)
 	if len(req.StopSequences) > 0 {
 		o.field("stop_sequences", req.StopSequences)

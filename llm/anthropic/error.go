@@ -21,7 +21,7 @@ const requestIDHeader = "Request-Id"
 const keysURL = "https://platform.claude.com/settings/keys"
 
 // callError is the error of a call for which the SDK returned err; resp is
-// the response, if there was one.
+// the response, if there was one, and req nil if it was not a call of a model.
 //
 // The SDK's error is not wrapped: it holds the whole request, headers and
 // prompt included.
@@ -44,7 +44,8 @@ func (c *Client) callError(ctx context.Context, req *llm.Request, resp *http.Res
 }
 
 // serviceError is the error for a response of the given status, or for an
-// error event in a stream that began with it.
+// error event in a stream that began with it. req is nil if the response is not
+// to a call.
 func (c *Client) serviceError(req *llm.Request, status int, header http.Header, body []byte) error {
 	w := parseServiceError(body)
 	e := &llm.Error{
@@ -93,6 +94,8 @@ func (c *Client) explain(code llm.Code, status int, w serviceError, said string,
 		return fmt.Sprintf("the account cannot pay: %s (see the billing page of https://platform.claude.com)", said)
 	case code == llm.CodeSpendLimit:
 		return fmt.Sprintf("a spending limit is reached and trying again does not help: %s (raise it on the limits page of https://platform.claude.com, or wait for the next period)", said)
+	case code == llm.CodeNotFound && req == nil:
+		return said
 	case code == llm.CodeNotFound && (w.typ != "" || c.opts.BaseURL == ""):
 		return fmt.Sprintf("%s has no model %q, or it is retired: %s; check the name, or use haiku, sonnet or opus", c.host, req.Model, said)
 	case code == llm.CodeNotFound:

@@ -47,14 +47,14 @@ func (c *Client) stream(ctx context.Context, req *llm.Request, yield func(llm.Ev
 	if err != nil {
 		return err
 	}
-	post, err := c.poster(ctx)
+	send, err := c.sender(ctx)
 	if err != nil {
 		return c.setupError(ctx, err)
 	}
 	call, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var seen, resp *http.Response
-	err = post(call, "v1/messages", body, &resp, c.callOptions(req, &seen)...)
+	err = send(call, http.MethodPost, "v1/messages", body, &resp, c.callOptions(req, &seen)...)
 	if seen != nil && seen.Body != nil {
 		defer seen.Body.Close()
 	}

@@ -1,0 +1,283 @@
+package anthropic
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anthropics/anthropic-sdk-go/v2/option"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+const batchesPath = "v1/messages/batches"
+
+// Batches are the Message Batches of a [Client]'s account. They are safe for
+// concurrent use. As with calls, nothing is retried here.
+type Batches struct{ c *Client }
+
+// Batches are the client's message batches. Amazon Bedrock and Google Vertex AI
+// have none: there every method fails with [llm.CodeInvalid].
+func (c *Client) Batches() *Batches { return &Batches{c} }
+
+// Params is the body of req as a batch takes it. What a batch does not accept
+// is an error of code [llm.CodeInvalid].
+func (b *Batches) Params(req *llm.Request) (json.RawMessage, error) {
+	if err := b.served(); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"stream", "speed", "thread"} {
+		if _, ok := req.Extra[name]; ok {
+			return nil, llm.NewError(llm.CodeInvalid, fmt.Sprintf("a batch does not accept the field %q: leave it out, or make the call live", name), nil)
+		}
+	}
+	return encodeCall(req, false)
+}
+
+func (b *Batches) served() error {
+	if b.c.opts.Backend == BackendAnthropic {
+		return nil
+	}
+	return llm.NewError(llm.CodeInvalid, fmt.Sprintf("%s has no message batches: make the calls live", b.c.host), nil)
+}
+
+// Create creates a batch of items. All of its calls have the same betas, beside
+// the client's. If the error leaves open whether the batch was created, which
+// it does unless its status is one of refusal, [Batches.List] may show it.
+func (b *Batches) Create(ctx context.Context, items []llm.BatchItem, betas []string) (llm.Batch, error) {
+	size := 0
+	for _, item := range items {
+		size += len(item.ID) + len(item.Params) + len(`{"custom_id":"","params":},`)
+	}
+	body := bytes.NewBuffer(make([]byte, 0, size+len(`{"requests":[]}`)))
+	body.WriteString(`{"requests":[`)
+	for i, item := range items {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		fmt.Fprintf(body, `{"custom_id":%q,"params":`, item.ID)
+		body.Write(item.Params)
+		body.WriteByte('}')
+	}
+	body.WriteString(`]}`)
+	var created wireBatch
+	err := b.do(ctx, http.MethodPost, batchesPath, body.Bytes(), &created, &llm.Request{Betas: betas})
+	if err == nil && created.ID == "" {
+		err = malformedBatch("a batch without an id")
+	}
+	return created.batch(), err
+}
+
+// Get is the batch of an id as it stands.
+func (b *Batches) Get(ctx context.Context, id string) (llm.Batch, error) {
+	var got wireBatch
+	err := b.do(ctx, http.MethodGet, batchPath(id), nil, &got, nil)
+	if err == nil && got.ID != id {
+		err = malformedBatch("another batch than was asked for")
+	}
+	return got.batch(), err
+}
+
+// List is a page of the account's batches, the newest first, beginning after
+// the batch of an id; next is the id to go on after, empty if there are no more.
+func (b *Batches) List(ctx context.Context, after string) (page []llm.Batch, next string, err error) {
+	query := url.Values{"limit": {"100"}}
+	if after != "" {
+		query.Set("after_id", after)
+	}
+	var list struct {
+		Data    []wireBatch `json:"data"`
+		HasMore bool        `json:"has_more"`
+		LastID  string      `json:"last_id"`
+	}
+	if err := b.do(ctx, http.MethodGet, batchesPath+"?"+query.Encode(), nil, &list, nil); err != nil {
+		return nil, "", err
+	}
+	for _, w := range list.Data {
+		page = append(page, w.batch())
+	}
+	if list.HasMore && list.LastID != after {
+		next = list.LastID
+	}
+	return page, next, nil
+}
+
+// Cancel asks for the end of a batch. Calls that have been answered, or are
+// about to be, keep their answers.
+func (b *Batches) Cancel(ctx context.Context, id string) error {
+	var canceled wireBatch
+	return b.do(ctx, http.MethodPost, batchPath(id)+"/cancel", nil, &canceled, nil)
+}
+
+// Results are the results of a batch that has ended, in any order. asked gives
+// the request of an item, or nil if it is not known; errors of calls are worded
+// with it. A sequence that breaks off ends with an error.
+func (b *Batches) Results(ctx context.Context, id string, asked func(id string) *llm.Request) iter.Seq2[llm.BatchResult, error] {
+	return func(yield func(llm.BatchResult, error) bool) {
+		var resp *http.Response
+		err := b.do(ctx, http.MethodGet, batchPath(id)+"/results", nil, &resp, nil, option.WithHeader("Accept", "application/x-jsonl"))
+		if err != nil {
+			yield(llm.BatchResult{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		for dec := json.NewDecoder(resp.Body); ; {
+			var line wireResult
+			err := dec.Decode(&line)
+			switch {
+			case errors.Is(err, io.EOF):
+				return
+			case ctx.Err() != nil:
+				yield(llm.BatchResult{}, llm.ContextError(ctx))
+				return
+			case err != nil:
+				yield(llm.BatchResult{}, b.brokenOff(err))
+				return
+			}
+			if !yield(b.result(line, asked(line.CustomID)), nil) {
+				return
+			}
+		}
+	}
+}
+
+// brokenOff is the error of results that cannot be read further.
+func (b *Batches) brokenOff(err error) error {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, shape := errors.AsType[*json.UnmarshalTypeError](err)
+	if syntax || shape {
+		return malformedBatch("results that are not as documented")
+	}
+	return b.c.networkError(err)
+}
+
+func malformedBatch(what string) error {
+	return llm.NewError(llm.CodeServer, "the service answered with "+what, nil)
+}
+
+func batchPath(id string) string { return batchesPath + "/" + url.PathEscape(id) }
+
+// do makes one request. req holds what is sent beside the body; it may be nil.
+func (b *Batches) do(ctx context.Context, method, path string, body []byte, res any, req *llm.Request, more ...option.RequestOption) error {
+	if err := b.served(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return llm.ContextError(ctx)
+	}
+	send, err := b.c.sender(ctx)
+	if err != nil {
+		return b.c.setupError(ctx, err)
+	}
+	var params any
+	if body != nil {
+		params = body
+	}
+	if req == nil {
+		req = &llm.Request{}
+	}
+	var seen *http.Response
+	err = send(ctx, method, path, params, res, slices.Concat(b.c.callOptions(req, &seen), more)...)
+	if err != nil {
+		if seen != nil && seen.Body != nil {
+			seen.Body.Close()
+		}
+		err = b.c.callError(ctx, nil, seen, err)
+		if seen != nil && seen.StatusCode < 300 && llm.CodeOf(err) == llm.CodeInternal {
+			err = malformedBatch("something else than was asked for")
+		}
+		return err
+	}
+	if seen != nil && seen.StatusCode >= 300 {
+		seen.Body.Close()
+		return b.c.serviceError(nil, seen.StatusCode, seen.Header, nil)
+	}
+	return nil
+}
+
+// wireBatch is a batch as the service writes it.
+type wireBatch struct {
+	ID      string    `json:"id"`
+	Status  string    `json:"processing_status"`
+	Created time.Time `json:"created_at"`
+	Expires time.Time `json:"expires_at"`
+	Counts  struct {
+		Processing int `json:"processing"`
+		Succeeded  int `json:"succeeded"`
+		Errored    int `json:"errored"`
+		Canceled   int `json:"canceled"`
+		Expired    int `json:"expired"`
+	} `json:"request_counts"`
+}
+
+func (w wireBatch) batch() llm.Batch {
+	n := w.Counts
+	return llm.Batch{
+		ID: w.ID, Created: w.Created, Expires: w.Expires, Ended: w.Status == "ended",
+		Requests: n.Processing + n.Succeeded + n.Errored + n.Canceled + n.Expired,
+	}
+}
+
+// wireResult is one line of a batch's results.
+type wireResult struct {
+	CustomID string `json:"custom_id"`
+	Result   struct {
+		Type    string          `json:"type"`
+		Message json.RawMessage `json:"message"`
+		Error   json.RawMessage `json:"error"`
+	} `json:"result"`
+}
+
+// result is what a line says; req is the call it belongs to, or nil.
+func (b *Batches) result(w wireResult, req *llm.Request) llm.BatchResult {
+	res := llm.BatchResult{ID: w.CustomID, Outcome: llm.BatchOutcome(w.Result.Type)}
+	switch res.Outcome {
+	case llm.BatchSucceeded:
+		if res.Response, res.Err = decodeMessage(w.Result.Message); res.Err != nil {
+			res.Outcome = llm.BatchErrored
+		}
+	case llm.BatchErrored:
+		e := b.c.serviceError(req, http.StatusOK, http.Header{}, w.Result.Error)
+		if le, ok := errors.AsType[*llm.Error](e); ok {
+			le.Status = 0 // the file's, not the call's
+		}
+		res.Err = e
+	case llm.BatchCanceled, llm.BatchExpired:
+	default:
+		res.Outcome, res.Err = llm.BatchErrored, malformedBatch("a result of an unknown type")
+	}
+	return res
+}
+
+// decodeMessage reads a whole answer from a batch.
+func decodeMessage(data json.RawMessage) (*llm.Response, error) {
+	var w struct {
+		ID           string      `json:"id"`
+		Model        string      `json:"model"`
+		Content      []llm.Block `json:"content"`
+		StopReason   string      `json:"stop_reason"`
+		StopSequence string      `json:"stop_sequence"`
+		Usage        wireUsage   `json:"usage"`
+	}
+	if err := json.Unmarshal(data, &w); err != nil {
+		return nil, malformedBatch("an answer that is not as documented")
+	}
+	if strings.TrimSpace(w.StopReason) == "" {
+		return nil, llm.NewError(llm.CodeIncomplete, "the answer ended without a stop reason", nil)
+	}
+	usage := w.Usage.total()
+	usage.Batch = true
+	return &llm.Response{
+		ID: w.ID, Model: w.Model, Content: w.Content, StopReason: w.StopReason, StopSequence: w.StopSequence,
+		Usage: usage, Source: llm.SourceLive, Attempts: 1,
+	}, nil
+}

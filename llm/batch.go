@@ -1,0 +1,41 @@
+package llm
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Batch is a set of calls that a provider answers together: later, and for
+// less.
+type Batch struct {
+	ID       string
+	Requests int // calls in it
+	Created  time.Time
+	Expires  time.Time // what is not answered by then never will be
+	Ended    bool      // every call has its result
+}
+
+// BatchItem is one call of a batch that is to be created.
+type BatchItem struct {
+	ID     string          // names the result; of letters, digits, - and _, at most 64 of them
+	Params json.RawMessage // the call's body, as the provider writes it
+}
+
+// BatchOutcome is what became of one call of a batch.
+type BatchOutcome string
+
+// Outcomes of a call.
+const (
+	BatchSucceeded BatchOutcome = "succeeded"
+	BatchErrored   BatchOutcome = "errored"
+	BatchCanceled  BatchOutcome = "canceled" // the batch was canceled before its turn
+	BatchExpired   BatchOutcome = "expired"  // the batch expired before its turn
+)
+
+// BatchResult is the result of one call of a batch.
+type BatchResult struct {
+	ID       string // that of its [BatchItem]
+	Outcome  BatchOutcome
+	Response *Response // set if it succeeded
+	Err      error     // an [*Error], set if it errored
+}
