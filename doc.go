@@ -34,6 +34,8 @@
 //   - llm/coalesce lets identical calls in flight share one.
 //   - llm/retry tries again what failed in passing, before anything is shown.
 //   - llm/admission bounds the calls in flight.
+//   - llm/batch stands in the place of the last two and the provider for calls
+//     that may wait: it collects them into message batches at half the price.
 //   - llm/anthropic asks Claude, over the official SDK; llm/anthropic/bedrock and
 //     llm/anthropic/vertex reach it through those clouds.
 //   - llm/llmtest is the suite that all of these pass.

@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
 	"llm/admission":         {"llm"},
+	"llm/batch":             {"llm"},
 	"llm/anthropic":         {"llm"},
 	"llm/anthropic/bedrock": {"llm"},
 	"llm/anthropic/vertex":  {"llm"},
