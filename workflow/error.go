@@ -19,7 +19,7 @@ var (
 	ErrUnknownDependency = errors.New("unknown dependency")
 	ErrDuplicateID       = errors.New("duplicate step id")
 	ErrExpression        = errors.New("bad expression")
-	ErrNotSupported      = errors.New("not supported by this version")
+	ErrNotSupported      = errors.New("not supported here")
 
 	// ErrParam is matched by the errors of [Workflow.BindParams].
 	ErrParam = errors.New("bad parameter")

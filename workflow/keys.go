@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	fileKeys     = []string{"name", "description", "params", "defaults", "max_parallel", "steps", "output", "$schema"}
-	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens"}
+	fileKeys     = []string{"name", "description", "params", "defaults", "max_parallel", "budget", "steps", "output", "$schema"}
+	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "latency"}
 	paramKeys    = []string{"default", "description", "type"}
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
 	failureKeys  = []string{"fallback"}
@@ -18,9 +18,9 @@ var (
 	approvalKeys = []string{"message", "timeout"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens",
 		"when", "join", "on_failure", "foreach", "max_parallel", "loop", "schema", "effects",
-		"approval", "steps", "workflow", "with", "output"}
-	laterKeys = []string{"budget", "latency"}
-	synonyms  = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
+		"approval", "steps", "workflow", "with", "output", "budget", "latency"}
+	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}
+	synonyms   = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
 )
 
 // fields are the entries of a mapping whose keys are known.
@@ -63,10 +63,6 @@ func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool
 		name := key.Value
 		if slices.Contains(known, name) {
 			f.names, f.values = append(f.names, name), append(f.values, value)
-			return
-		}
-		if slices.Contains(laterKeys, name) {
-			p.fail(key, ErrNotSupported, "", "%s is not supported by this version", quote(name))
 			return
 		}
 		meant := synonyms[name]

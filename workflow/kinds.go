@@ -32,6 +32,8 @@ var suits = map[string][]string{
 	"timeout":    {kindAgent},
 	"retries":    {kindAgent},
 	"effects":    {kindAgent},
+	"budget":     {kindAgent},
+	"latency":    {kindAgent},
 	"foreach":    {kindAgent, kindWorkflow, kindSteps},
 	"loop":       {kindAgent, kindWorkflow, kindSteps},
 }
@@ -85,7 +87,8 @@ func (p *reader) settingsOf(d *draft, defaults Defaults) {
 		defaults.Retry = Retry{} // retries by default are not meant for it
 	}
 	own := p.settings(d.fields, defaults)
-	d.Model, d.Timeout, d.Retry, d.MaxTokens = own.Model, own.Timeout, own.Retry, own.MaxTokens
+	d.Model, d.Timeout, d.Retry, d.MaxTokens, d.Latency = own.Model, own.Timeout, own.Retry, own.MaxTokens, own.Latency
+	d.Budget = p.budget(d.fields.given("budget"))
 	if d.Effects == EffectsOnce && d.Retry.Max > 0 {
 		p.fail(d.fields.get("retries"), nil, "remove one of them", "a step with effects: once cannot have retries")
 	}

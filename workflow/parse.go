@@ -81,6 +81,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 		Description: p.text(f.get("description"), "description"),
 		MaxParallel: p.count(f.get("max_parallel"), "max_parallel", 0),
 		Params:      p.params(f.get("params")),
+		Budget:      p.budget(f.given("budget")),
 	}
 	if n := f.given("defaults"); n != nil {
 		if d, ok := p.fields(n, "defaults", defaultKeys); ok {
@@ -117,6 +118,9 @@ func (p *reader) settings(f fields, d Defaults) Defaults {
 	}
 	if n := f.given("max_tokens"); n != nil {
 		d.MaxTokens = p.count(n, "max_tokens", 1)
+	}
+	if n := f.given("latency"); n != nil {
+		d.Latency = Latency(p.oneOf(n, "latency", []string{string(LatencyLive), string(LatencyBatch)}))
 	}
 	return d
 }

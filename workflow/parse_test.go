@@ -252,7 +252,7 @@ func TestErrorsMatch(t *testing.T) {
 steps:
   - {id: a, agent: ghost, task: "${{ nope }}", dependencies: [b, zzz]}
   - {id: b, agent: x, task: t, dependencies: [a]}
-  - {id: b, agent: x, task: t, latency: batch}
+  - {id: b, workflow: other.yaml}
 `), testOptions)
 	for _, want := range []error{workflow.ErrCycle, workflow.ErrUnknownAgent, workflow.ErrUnknownDependency,
 		workflow.ErrDuplicateID, workflow.ErrExpression, workflow.ErrNotSupported} {

@@ -153,7 +153,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		"steps: [{id: a, steps: [{id: b, agnt: x, task: t}]}]",
 		"steps: [{id: a, agent: x, task: t, approval: Go?}]",
 		"steps: [{id: a, agent: x}]",
-		"steps: [{id: a, agent: x, task: t, budget: {usd: 1}}]",
+		"steps: [{id: a, agent: x, task: t, budget: {on_exceed: stop}}]",
 		"steps: [{id: a, agent: x, task: t, timeout: soon}]",
 	} {
 		if matchSchema(t, src) == nil {

@@ -51,6 +51,7 @@ type Workflow struct {
 	Description string    // may be empty
 	Params      []Param   // in file order
 	Defaults    Defaults  // already applied to Steps; kept for display
+	Budget      *Budget   // of a whole run; nil: none
 	MaxParallel int       // most steps running at once; 0 means the engine's own limit
 	Steps       []*Step   // in file order, never empty
 	Output      *Template // what the run amounts to; nil: the outputs of its last steps
@@ -68,6 +69,7 @@ type Defaults struct {
 	Timeout   time.Duration
 	Retry     Retry
 	MaxTokens int
+	Latency   Latency
 }
 
 // Param is a value a run may be given.
@@ -92,7 +94,9 @@ type Step struct {
 	Dependencies []string      // those listed, in order, then those expressions imply; no duplicates
 	Timeout      time.Duration // of one attempt; 0: no limit was set
 	Retry        Retry
-	MaxTokens    int // 0: no limit was set
+	MaxTokens    int     // 0: no limit was set
+	Budget       *Budget // of all calls of the step in a run, its items together; nil: none
+	Latency      Latency // how soon it is to be answered
 
 	When      *Value          // whether it runs at all, a boolean; nil: always
 	Join      int             // how many dependencies must have completed before it starts; 0: all, 1: any

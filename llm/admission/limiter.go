@@ -31,6 +31,10 @@ type Options struct {
 	// simulator whose time is scaled.
 	Minute time.Duration
 
+	// Probes is how many calls may be in flight while nothing is known of a
+	// pool. 0 means 1.
+	Probes int
+
 	// Patience is how long calls wait for a pool that the service keeps
 	// closed, by refusals or by failures; their deadlines may end the wait
 	// sooner. 0 means ten minutes. Waiting for one's turn is not counted.
@@ -76,6 +80,7 @@ type pool struct {
 // NewLimiter makes a limiter. It touches no disk before the first call.
 func NewLimiter(opts Options) *Limiter {
 	opts.Minute = cmp.Or(opts.Minute, time.Minute)
+	opts.Probes = max(opts.Probes, 1)
 	opts.Patience = cmp.Or(opts.Patience, 10*time.Minute)
 	opts.Failures = cmp.Or(opts.Failures, 3)
 	opts.Pause = cmp.Or(opts.Pause, time.Second)
@@ -250,7 +255,7 @@ func (l *Limiter) weigh(p *pool, s *state, ps *poolState, w *waiter, c *call, no
 	if wait, err := l.shut(p, ps, w, now); wait > 0 || err != nil {
 		return verdict{wait: wait, err: err}
 	}
-	if p.inFlight >= ps.Ramp.window(now, l.opts.Minute) {
+	if p.inFlight >= ps.Ramp.window(now, &l.opts) {
 		p.keptBack = now
 		if wait := stall - now.Sub(p.admitted); wait > 0 {
 			return verdict{wait: wait}

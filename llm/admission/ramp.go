@@ -3,7 +3,7 @@ package admission
 import "time"
 
 // ramp is slow start: how many calls may be in flight while little is known of
-// a pool. It begins with one probe and grows by one with each answer, which
+// a pool. It begins with [Options.Probes] and grows by one with each answer, which
 // doubles it with each round of answers. After the service has complained
 // about sharp growth it does so only up to where the half of the trouble was,
 // and from there by one a round.
@@ -23,17 +23,17 @@ const (
 )
 
 // window is how many calls may be in flight.
-func (r *ramp) window(now time.Time, minute time.Duration) int {
-	if now.UnixNano()-r.Seen > int64(idleMinutes*minute) {
-		r.Window, r.Knee = 1, 0
+func (r *ramp) window(now time.Time, opts *Options) int {
+	if now.UnixNano()-r.Seen > int64(idleMinutes*opts.Minute) {
+		r.Window, r.Knee = float64(opts.Probes), 0
 	}
 	return int(max(1, r.Window))
 }
 
 // answered notes an answer to a call. A window that has kept nobody back since
 // the call was sent does not grow.
-func (r *ramp) answered(now time.Time, keptBack bool, minute time.Duration) {
-	r.window(now, minute)
+func (r *ramp) answered(now time.Time, keptBack bool, opts *Options) {
+	r.window(now, opts)
 	r.Seen = now.UnixNano()
 	switch {
 	case !keptBack:
