@@ -19,6 +19,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
+	"github.com/claude-force/claude-force/llm/batch"
+	budgetdb "github.com/claude-force/claude-force/llm/budget/sqlite"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/prefix"
@@ -75,6 +77,15 @@ type Options struct {
 	// nothing is sent. A call that is not in it fails.
 	Replay *cassette.Player
 
+	// AskBudget is asked when a budget whose on_exceed is "ask" has no room for a
+	// call: it says how many dollars more may be spent, or refuses. Nil refuses.
+	AskBudget func(ctx context.Context, why string) (more float64, ok bool)
+
+	// OnPause is told when the service has closed a pool of models for a while,
+	// by a rate limit or an outage: calls wait. It must be quick. Nil means
+	// nobody is told.
+	OnPause func(admission.Pause)
+
 	// OnRetry is told before each wait for another attempt. Nil means nobody
 	// is told.
 	OnRetry func(Retry)
@@ -92,8 +103,13 @@ type Orchestrator struct {
 	files   *attach.Dir
 	finding agent.DiscoverOptions
 
-	opening sync.Mutex    // guards the field below
+	limits *admission.Limiter // nil if none are learned
+	ledger *budgetdb.Ledger   // nil if budgets are this process's own
+
+	opening sync.Mutex    // guards the fields below
 	runs    journal.Store // nil until it is needed
+	lane    *batch.Lane   // nil until it is needed
+	batches *batch.Dir    // its store
 
 	mu      sync.Mutex // guards the fields below
 	agents  map[string]*agent.Agent
@@ -140,13 +156,6 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, invalid(err)
 		}
 	}
-	var provider *anthropic.Client
-	if opts.Replay == nil {
-		var err error
-		if provider, err = newProvider(opts, cfg); err != nil {
-			return nil, err
-		}
-	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
 		gate:    opts.Gate,
@@ -158,7 +167,13 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	if o.gate == nil {
 		o.gate = admission.NewGate(cfg.Jobs)
 	}
+	var provider *anthropic.Client
 	var err error
+	if opts.Replay == nil {
+		if provider, err = o.newProvider(); err != nil {
+			return nil, err
+		}
+	}
 	if o.files, err = attach.Open(cmp.Or(opts.Dir, ".")); err != nil {
 		return nil, err
 	}
@@ -185,8 +200,14 @@ func (o *Orchestrator) Close() error {
 	}
 	o.opening.Lock()
 	defer o.opening.Unlock()
+	if o.lane != nil { // before its store
+		err = errors.Join(err, o.lane.Close(), o.batches.Close())
+	}
 	if o.runs != nil {
 		err = errors.Join(err, o.runs.Close())
+	}
+	if o.ledger != nil {
+		err = errors.Join(err, o.ledger.Close())
 	}
 	return err
 }

@@ -38,6 +38,10 @@ type Task struct {
 	// Schema is the JSON Schema that the output must obey. An answer that does
 	// not is mended, with one more call if need be; see [Result].Degraded.
 	Schema json.RawMessage
+	// Batch sends the call by way of a message batch: it is answered within a
+	// day, at half the price.
+	Batch bool
+
 	// Once says that the call may have effects, and is never tried again.
 	Once bool
 }
@@ -172,6 +176,9 @@ func (o *Orchestrator) execute(ctx context.Context, task Task, res *Result, show
 	if task.Timeout > 0 {
 		timeout = task.Timeout
 	}
+	if task.Batch {
+		timeout = batchPatience
+	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
@@ -272,6 +279,7 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 		Agent:     a.Name,
 		Policy:    o.policy(task, a),
 		Once:      task.Once,
+		Batch:     task.Batch,
 	}
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}

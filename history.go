@@ -82,6 +82,8 @@ type RunSpec struct {
 	Model       string            `json:"model,omitempty"`
 	Policy      llm.Policy        `json:"policy,omitempty"`
 	MaxParallel int               `json:"max_parallel,omitempty"`
+	Budget      Spending          `json:"budget,omitzero"`
+	Batch       bool              `json:"batch,omitempty"`
 	From        string            `json:"from,omitempty"`
 	Only        string            `json:"only,omitempty"`
 	Earlier     string            `json:"earlier,omitempty"` // the run that From and Only take results from

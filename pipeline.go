@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
@@ -18,6 +19,8 @@ import (
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/llm/coalesce"
+	"github.com/claude-force/claude-force/llm/fallback"
+	"github.com/claude-force/claude-force/llm/hedge"
 	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/llm/retry"
@@ -36,19 +39,73 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 	if o.opts.Replay != nil {
 		return record.New(o.opts.Replay.Model(), record.Options{Prices: o.prices}, o.record)
 	}
+	spending := o.newBudget(provider)
 	return record.New(
 		o.recorded(
 			cache.New(
 				coalesce.New(
-					retry.New(
-						prefix.New(
-							admission.New(provider, o.gate),
-							prefix.Options{}),
-						retry.Options{OnRetry: o.retrying}),
+					fallback.New(
+						spending.Calls(
+							o.byLane(provider,
+								retry.New(
+									prefix.New(
+										hedge.New(spending.Attempts(provider), hedge.Options{Quantile: o.config.Hedge, Queue: o.admission}),
+										prefix.Options{}),
+									retry.Options{OnRetry: o.retrying}))),
+						fallback.Options{Models: o.fallbacks, OnFallback: o.fellBack}),
 					provider.Keyer()),
 				o.cacheOptions(provider.Keyer()))),
 		record.Options{Prices: o.prices},
 		o.record)
+}
+
+// admission is the layer in which calls wait for their turn.
+func (o *Orchestrator) admission(next llm.Model) llm.Model {
+	if o.limits == nil {
+		return admission.New(next, o.gate)
+	}
+	return admission.NewLimited(next, o.gate, o.limits)
+}
+
+// probes is how many calls may go before anything is known of the service's
+// limits. One alone would double the time of the first few calls that anybody
+// makes, and so many are below what the lowest tier allows in a second.
+const probes = 10
+
+// newLimiter learns the service's limits, together with the other processes
+// that use the folder of the store.
+func (o *Orchestrator) newLimiter(keyer llm.Keyer) *admission.Limiter {
+	opts := admission.Options{Namespace: keyer.Namespace, Tier: admission.Tier(o.config.Tier), Probes: probes, OnPause: o.pausing}
+	if o.config.DataDir != "" {
+		opts.Dir = filepath.Join(o.config.DataDir, "limits")
+	}
+	return admission.NewLimiter(opts)
+}
+
+// pausing tells the user that calls wait since the service refuses them.
+func (o *Orchestrator) pausing(p admission.Pause) {
+	if o.opts.OnPause != nil {
+		o.opts.OnPause(p)
+	}
+}
+
+// fallbacks are the models to ask instead of a request's own.
+func (o *Orchestrator) fallbacks(*llm.Request) []string {
+	var ids []string
+	for _, name := range o.config.FallbackModels {
+		id, notice := o.priceTable().Resolve(name)
+		o.notice(notice)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (o *Orchestrator) fellBack(f fallback.Fallback) {
+	why := "it declined to answer"
+	if f.Err != nil {
+		why = f.Err.Error()
+	}
+	o.notice(fmt.Sprintf("asking %s instead of %s: %s", f.To, f.From, why))
 }
 
 // recorded is next with its calls written down, if they are to be.
@@ -139,12 +196,20 @@ func Backend(cfg *config.Config) string {
 	return cmp.Or(cfg.Backend, env.Backend, anthropic.BackendAnthropic)
 }
 
-func newProvider(opts Options, cfg *config.Config) (*anthropic.Client, error) {
-	provider, err := providerOptions(opts, cfg)
+// newProvider makes who answers, and what learns its limits.
+func (o *Orchestrator) newProvider() (*anthropic.Client, error) {
+	opts, err := providerOptions(o.opts, o.config)
 	if err != nil {
 		return nil, err
 	}
-	return anthropic.New(provider)
+	if o.opts.Simulator == nil { // one in this process has no limits to learn
+		opts.OnHeaders = func(req *llm.Request, status int, header http.Header) { o.limits.Observe(req, status, header) }
+	}
+	provider, err := anthropic.New(opts)
+	if err == nil && o.opts.Simulator == nil {
+		o.limits = o.newLimiter(provider.Keyer())
+	}
+	return provider, err
 }
 
 // providerOptions says whom to ask and as whom: the environment's credential,

@@ -25,7 +25,8 @@ type ResumeOptions struct {
 	// Again names the steps with effects "once" that may be begun again.
 	Again []string
 
-	MaxParallel int // instead of the run's; 0 for that
+	MaxParallel int      // instead of the run's; 0 for that
+	Budget      Spending // instead of the run's; the zero value for that
 
 	// As in [RunOptions].
 	Drain   <-chan struct{}
@@ -69,7 +70,10 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if err != nil {
 		return nil, err
 	}
-	r := &runJob{id: run.ID, spec: spec, again: opts.Again}
+	r := &runJob{id: run.ID, started: run.StartedAt, spec: spec, again: opts.Again}
+	if opts.Budget != (Spending{}) {
+		spec.Budget = opts.Budget
+	}
 	if r.wf, err = o.workflowOf(spec); err != nil {
 		return nil, err
 	}
@@ -78,7 +82,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	}
 	r.opts = RunOptions{
 		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
-		File: spec.File, From: spec.From, Only: spec.Only,
+		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only,
 		Drain: opts.Drain, Begun: opts.Begun, Observe: opts.Observe, Explain: opts.Explain,
 	}
 	if opts.MaxParallel > 0 {

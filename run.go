@@ -16,6 +16,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -27,6 +28,8 @@ type RunOptions struct {
 	Policy      llm.Policy        // how the cache treats the calls; [llm.PolicyRefresh] asks everything anew
 	AllowEnv    []string          // environment variables that expressions may read, as given to [LoadWorkflow]
 	File        string            // path of the workflow's file; empty if it has none
+	Budget      Spending          // instead of the workflow's; the zero value for that
+	Batch       bool              // send the calls of all steps by way of message batches
 
 	// From takes the results of all steps but this one and what depends on it
 	// from the latest run of the workflow, and asks these anew. Only takes
@@ -119,6 +122,7 @@ func (o *Orchestrator) SubmitRun(ctx context.Context, wf *workflow.Workflow, opt
 // runJob is a run that is about to be driven.
 type runJob struct {
 	id      string
+	started time.Time
 	wf      *workflow.Workflow
 	spec    *RunSpec
 	params  map[string]any
@@ -145,7 +149,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, err
 	}
-	r := &runJob{id: id, wf: wf, params: params, opts: opts}
+	r := &runJob{id: id, started: time.Now(), wf: wf, params: params, opts: opts}
 	if r.spec, err = o.spec(wf, opts); err != nil {
 		return nil, err
 	}
@@ -195,7 +199,7 @@ func (o *Orchestrator) spec(wf *workflow.Workflow, opts RunOptions) (*RunSpec, e
 	spec := &RunSpec{
 		Version: specVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
-		MaxParallel: opts.MaxParallel, From: opts.From, Only: opts.Only, Tags: opts.Tags,
+		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags,
 		Digests: o.digests(wf),
 	}
 	for path, sub := range wf.All() {
@@ -309,12 +313,12 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	return engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: env,
 		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
-			return o.attempt(ctx, a, &opts)
+			return o.attempt(admission.WithRun(o.withBudgets(ctx, r, a.Step), r.id), a, &opts)
 		},
 		Identify:    func(s *workflow.Step) engine.Identity { return o.identify(s, &opts) },
 		Attach:      o.attach,
 		Glob:        o.glob,
-		MaxParallel: opts.MaxParallel,
+		MaxParallel: parallel(r.wf, opts),
 		Duration:    before.duration(),
 		Drain:       opts.Drain,
 		Observe:     observe,
@@ -326,6 +330,27 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 		Earlier:     before.state,
 		Control:     control,
 	})
+}
+
+// batchParallel is how many steps of a run are under way at once if any is sent
+// by way of a batch, since all that are ready should go into one.
+const batchParallel = 10_000
+
+// parallel is how many steps may be under way at once; 0 for the engine's own
+// limit.
+func parallel(wf *workflow.Workflow, opts RunOptions) int {
+	if opts.MaxParallel > 0 || wf.MaxParallel > 0 {
+		return opts.MaxParallel
+	}
+	if opts.Batch {
+		return batchParallel
+	}
+	for s := range allSteps(wf) {
+		if s.Latency == workflow.LatencyBatch {
+			return batchParallel
+		}
+	}
+	return 0
 }
 
 // choices is what a run that is limited to a part of its workflow does with each

@@ -24,6 +24,7 @@ func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
 	return Task{
 		ID: s.ID, Agent: s.Agent, Model: cmp.Or(opts.Model, s.Model), Policy: policy,
 		MaxTokens: s.MaxTokens, Timeout: s.Timeout, Schema: s.Schema, Once: s.Effects == workflow.EffectsOnce,
+		Batch: opts.Batch || s.Latency == workflow.LatencyBatch,
 	}
 }
 

@@ -48,9 +48,20 @@ type Config struct {
 	Region    string // for bedrock and vertex
 	ProjectID string // for vertex
 
-	Cache Cache
+	Tier           string   // usage tier that limits are assumed from: start, build, scale or none
+	FallbackModels []string // models to ask when one is down or refuses, best first
+	Hedge          float64  // quantile of the times to a first event after which a late call is sent twice; 0 for never
+
+	Budget Budget
+	Cache  Cache
 
 	origins map[string]string
+}
+
+// Budget is the settings of what may be spent, in US dollars; 0 is no ceiling.
+type Budget struct {
+	Day, Run, Agent, Call float64
+	OnExceed              string // stop, ask, downgrade or partial
 }
 
 // Cache is the settings of the response cache.
@@ -120,7 +131,8 @@ func Load(src Sources) (*Config, error) {
 
 func defaults(src Sources, getenv func(string) string) *Config {
 	cfg := &Config{
-		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute,
+		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute, Tier: "start",
+		Budget: Budget{OnExceed: "stop"},
 		Cache: Cache{
 			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},

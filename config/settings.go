@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,60 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return text(&c.ProjectID, v) },
 		get: func(c *Config) string { return c.ProjectID },
 	}, {
+		name: "budget.day", env: "CLAUDE_FORCE_BUDGET_DAY", about: "most US dollars of a day, all processes together; 0 for no ceiling",
+		set: func(c *Config, v string) error { return dollars(&c.Budget.Day, v) },
+		get: func(c *Config) string { return usd(c.Budget.Day) },
+	}, {
+		name: "budget.run", env: "CLAUDE_FORCE_BUDGET_RUN", about: "most US dollars of a run",
+		set: func(c *Config, v string) error { return dollars(&c.Budget.Run, v) },
+		get: func(c *Config) string { return usd(c.Budget.Run) },
+	}, {
+		name: "budget.agent", env: "CLAUDE_FORCE_BUDGET_AGENT", about: "most US dollars of one agent in a day",
+		set: func(c *Config, v string) error { return dollars(&c.Budget.Agent, v) },
+		get: func(c *Config) string { return usd(c.Budget.Agent) },
+	}, {
+		name: "budget.call", env: "CLAUDE_FORCE_BUDGET_CALL", about: "most US dollars of a single call",
+		set: func(c *Config, v string) error { return dollars(&c.Budget.Call, v) },
+		get: func(c *Config) string { return usd(c.Budget.Call) },
+	}, {
+		name: "budget.on_exceed", about: "what happens to a call that a budget has no room for: stop, ask, downgrade or partial",
+		set: func(c *Config, v string) error {
+			return oneOf(&c.Budget.OnExceed, v, "stop", "ask", "downgrade", "partial")
+		},
+		get: func(c *Config) string { return c.Budget.OnExceed },
+	}, {
+		name: "tier", env: "CLAUDE_FORCE_TIER", about: "usage tier that rate limits are assumed from until the service names them: start, build, scale or none",
+		set: func(c *Config, v string) error { return oneOf(&c.Tier, v, "start", "build", "scale", "none") },
+		get: func(c *Config) string { return c.Tier },
+	}, {
+		name: "fallback_models", env: "CLAUDE_FORCE_FALLBACK_MODELS", about: "models to ask when one is down or refuses, the best first",
+		set: func(c *Config, v string) error {
+			c.FallbackModels = nil
+			for name := range strings.SplitSeq(v, ",") {
+				if name = strings.TrimSpace(name); name != "" {
+					c.FallbackModels = append(c.FallbackModels, name)
+				}
+			}
+			return nil
+		},
+		get: func(c *Config) string { return strings.Join(c.FallbackModels, ",") },
+	}, {
+		name: "hedge", about: "when a late call is sent a second time: off, or after the p90, p95 or p99 of recent ones",
+		set: func(c *Config, v string) error {
+			quantile, ok := map[string]float64{"off": 0, "p90": 0.90, "p95": 0.95, "p99": 0.99}[v]
+			if !ok {
+				return errors.New("is none of off, p90, p95, p99")
+			}
+			c.Hedge = quantile
+			return nil
+		},
+		get: func(c *Config) string {
+			if c.Hedge == 0 {
+				return "off"
+			}
+			return fmt.Sprintf("p%.0f", 100*c.Hedge)
+		},
+	}, {
 		name: "cache.enabled", env: "CLAUDE_FORCE_CACHE", about: "whether answers are kept and found again",
 		set: func(c *Config, v string) (err error) {
 			if c.Cache.Enabled, err = strconv.ParseBool(v); err != nil {
@@ -162,6 +217,25 @@ var settings = []setting{
 }
 
 var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
+
+func dollars(to *float64, value string) error {
+	v, err := strconv.ParseFloat(strings.TrimPrefix(value, "$"), 64)
+	if err != nil || math.IsNaN(v) || v < 0 || v > 1e9 {
+		return errors.New("is not an amount of dollars such as 0.50")
+	}
+	*to = v
+	return nil
+}
+
+func usd(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+func oneOf(to *string, value string, known ...string) error {
+	if !slices.Contains(known, value) {
+		return errors.New("is none of " + strings.Join(known, ", "))
+	}
+	*to = value
+	return nil
+}
 
 func text(to *string, value string) error {
 	*to = value

@@ -54,6 +54,7 @@ const (
 	StatusSkipped     Status = "skipped"     // not needed, or something it depends on did not complete
 	StatusInterrupted Status = "interrupted" // the run was stopped
 	StatusCancelled   Status = "cancelled"   // a person stopped the run for good
+	StatusPartial     Status = "partial"     // a budget had no room for all of it, and that was agreed to
 )
 
 // Attempt is one try at one unit.
@@ -218,9 +219,33 @@ type Result struct {
 	ExecutionOrder   []string               `json:"execution_order"`    // ids in the order in which steps started
 	Output           string                 `json:"output"`             // what the workflow says it is, else the outputs of its last steps; empty unless completed
 	Steps            map[string]*StepResult `json:"steps"`
+	NotDone          []NotDone              `json:"not_done,omitempty"` // steps of the top level that did not complete, and why
 	Usage            llm.Usage              `json:"usage"`
 	CostUSD          *float64               `json:"cost_usd"`        // nil if the price of any step is unknown
 	Error            *string                `json:"error,omitempty"` // of the run itself; those of steps are with them
+}
+
+// NotDone is a step that did not complete.
+type NotDone struct {
+	Step   string `json:"step"`
+	Status Status `json:"status"`
+	Reason string `json:"reason"`
+	Code   string `json:"code,omitempty"` // an [llm.Code] as text, of a step that failed
+}
+
+// OverBudget reports whether every failure was for want of budget, and there is
+// any.
+func (r *Result) OverBudget() bool {
+	failed := 0
+	for _, n := range r.NotDone {
+		if n.Status != StatusFailed {
+			continue
+		}
+		if failed++; n.Code != llm.CodeSpendLimit.String() {
+			return false
+		}
+	}
+	return failed > 0
 }
 
 // StepResult is what one step, item or iteration amounts to.
@@ -242,6 +267,8 @@ type StepResult struct {
 	Items      []*ItemResult          `json:"items,omitempty"`      // of a foreach, in the order of its items
 	Iterations int                    `json:"iterations,omitempty"` // of a loop
 	Steps      map[string]*StepResult `json:"steps,omitempty"`      // within it; of a loop those of the last iteration
+
+	code llm.Code // of a failure
 
 	// Inputs is what it was asked, part by part.
 	Inputs journal.Fingerprint `json:"-"`

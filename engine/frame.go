@@ -190,7 +190,7 @@ func (u *unit) finish(o outcome) {
 	u.res.Status, u.res.Output = o.status, o.output
 	switch {
 	case o.err != nil:
-		u.res.Error = new(o.err.Error())
+		u.res.Error, u.res.code = new(o.err.Error()), llm.CodeOf(o.err)
 	case o.reason != "":
 		u.res.Error = new(o.reason)
 	}
@@ -299,7 +299,7 @@ func (r *run) close(f *frame) {
 	switch {
 	case f.failed != nil:
 		o.status = StatusFailed
-		o.err = llm.NewError(llm.CodeInvalid, "step "+f.failed.path+" failed: "+*f.failed.res.Error, nil)
+		o.err = llm.NewError(f.failed.res.code, "step "+f.failed.path+" failed: "+*f.failed.res.Error, nil)
 	default:
 		if o.output, err = f.output(); err != nil {
 			o.status, o.err = StatusFailed, invalid("filling in the output of step "+u.path, err)

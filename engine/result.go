@@ -47,6 +47,16 @@ func (r *run) finish() (*Result, error) {
 		}
 		res.Usage = res.Usage.Add(n.res.Usage)
 		res.CostUSD = plusCost(res.CostUSD, n.res)
+		if n.res.Status != StatusCompleted && !(n.spare && !n.wanted) {
+			missing := NotDone{Step: n.step.ID, Status: n.res.Status}
+			if n.res.Error != nil {
+				missing.Reason = *n.res.Error
+			}
+			if n.res.Status == StatusFailed {
+				missing.Code = n.res.code.String()
+			}
+			res.NotDone = append(res.NotDone, missing)
+		}
 	}
 	switch {
 	case r.cancelled:

@@ -37,6 +37,7 @@ type Request struct {
 	Agent       string // name of the agent that makes the call; not sent
 	Policy      Policy // how the cache treats the call; not sent
 	Once        bool   // never tried again, since it may have effects; not sent
+	Batch       bool   // may wait a day for its answer, at half the price; not sent
 }
 
 // Policy says how the response cache treats one call.

@@ -1,15 +1,21 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // callFlags are the flags of every verb that makes calls.
@@ -20,6 +26,11 @@ type callFlags struct {
 	noCache  bool
 	refresh  bool
 	simulate string
+	budget   float64
+	onExceed string
+	batch    bool
+	fallback []string
+	hedge    string
 	async    bool
 	json     bool
 }
@@ -31,6 +42,11 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
 	flags.BoolVar(&f.refresh, "refresh", false, "do not read the response cache, but keep the new answers")
+	flags.Float64Var(&f.budget, "budget", 0, "most US dollars to spend; what the cache answers costs nothing")
+	flags.StringVar(&f.onExceed, "on-exceed", "", "what happens to a call that --budget has no room for: stop, ask, downgrade or partial (default stop)")
+	flags.BoolVar(&f.batch, "batch", false, "send calls by way of message batches: half the price, answered within a day")
+	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to ask when one is down or refuses, the best first")
+	flags.StringVar(&f.hedge, "hedge", "", "send a late call a second time, after the p90, p95 or p99 of recent ones (default off)")
 	flags.StringVar(&f.simulate, "simulate", "", "let the built-in simulator answer, without a key; =instant or =1s sets how long it takes")
 	flags.Lookup("simulate").NoOptDefVal = "realistic"
 	flags.BoolVar(&f.json, "json", false, "print results as JSON")
@@ -95,6 +111,9 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 			return nil, err
 		}
 	}
+	if err := f.set(cfg); err != nil {
+		return nil, err
+	}
 	if f.timeout != 0 {
 		if err := cfg.Set("timeout", f.timeout.String(), "--timeout"); err != nil {
 			return nil, err
@@ -105,6 +124,12 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	opts.Notice = func(text string) { a.say("note: %s", text) }
 	opts.OnRetry = func(r claudeforce.Retry) {
 		a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
+	}
+	if a.terminal && a.typed {
+		opts.AskBudget = a.askBudget
+	}
+	opts.OnPause = func(p admission.Pause) {
+		a.say("calls to %s wait %s: %s", p.Pool, time.Until(p.Until).Round(100*time.Millisecond), p.Why)
 	}
 	if opts.Cloud, err = cloud(claudeforce.Backend(cfg)); err != nil && f.simulate == "" {
 		return nil, err
@@ -118,6 +143,49 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 		a.say("note: the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
 	}
 	return claudeforce.New(ctx, opts)
+}
+
+// askBudget asks at the terminal how much more may be spent.
+func (a *app) askBudget(_ context.Context, why string) (more float64, ok bool) {
+	a.say("%s\nHow many dollars more may be spent? [none]", why)
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil {
+		return 0, false
+	}
+	more, err = strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(line), "$"), 64)
+	return more, err == nil && more > 0
+}
+
+// set lays the flags over the settings of the same names.
+func (f *callFlags) set(cfg *config.Config) error {
+	if len(f.fallback) > 0 {
+		if err := cfg.Set("fallback_models", strings.Join(f.fallback, ","), "--fallback-models"); err != nil {
+			return err
+		}
+	}
+	if f.hedge != "" {
+		if err := cfg.Set("hedge", f.hedge, "--hedge"); err != nil {
+			return err
+		}
+	}
+	if f.onExceed != "" {
+		return cfg.Set("budget.on_exceed", f.onExceed, "--on-exceed")
+	}
+	return nil
+}
+
+// spending is what --budget and --on-exceed say.
+func (f *callFlags) spending() (claudeforce.Spending, error) {
+	if f.budget < 0 {
+		return claudeforce.Spending{}, badInput("--budget must be above 0")
+	}
+	if f.onExceed != "" && f.budget == 0 {
+		return claudeforce.Spending{}, badInput("--on-exceed needs --budget")
+	}
+	if f.budget == 0 {
+		return claudeforce.Spending{}, nil
+	}
+	return claudeforce.Spending{USD: f.budget, OnExceed: workflow.OnExceed(f.onExceed)}, nil
 }
 
 func parseLatency(text string) (sim.Latency, error) {

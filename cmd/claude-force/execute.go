@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,6 +67,10 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	if err != nil {
 		return err
 	}
+	spending, err := f.spending()
+	if err != nil {
+		return err
+	}
 	given, err := a.readAttachments(ctx, f.attach)
 	if err != nil {
 		return err
@@ -75,12 +80,13 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 		return err
 	}
 	complete := func(t claudeforce.Task) claudeforce.Task {
-		t.Given, t.Policy = given, f.policy()
+		t.Given, t.Policy, t.Batch = given, f.policy(), f.batch
 		if f.model != "" {
 			t.Model = f.model
 		}
 		return t
 	}
+	ctx = claudeforce.WithSpending(ctx, "execute "+rand.Text()[:12], spending)
 	if single != nil {
 		err = a.executeOne(ctx, orch, complete(*single), f.json)
 	} else {
@@ -235,7 +241,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 		}
 	}
 	done, end := a.counter(list.count, orch.Totals)
-	failed, input := 0, 0
+	failed, input, broke := 0, 0, 0
 	var outErr error
 	for res := range orch.ExecuteAll(ctx, tasks, !asJSON) {
 		done()
@@ -243,6 +249,9 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 			failed++
 			if _, bad := errors.AsType[*claudeforce.InputError](res.Err); bad {
 				input++
+			}
+			if claudeforce.IsOverBudget(res.Err) {
+				broke++
 			}
 			a.say("task %s (%s) failed: %v", res.ID, res.Agent, res.Err)
 		}
@@ -265,6 +274,9 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 		return list.err
 	case input > 0 && input == failed:
 		return inputError{errReported}
+	case broke > 0 && broke == failed:
+		a.say("the budget had no room for %s", plural(broke, "task"))
+		return errOverBudget
 	case failed > 0:
 		return errReported
 	}

@@ -29,6 +29,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1 // a task or step failed
 	exitInput       = 2 // bad input or configuration
+	exitBudget      = 3 // a budget had no room for what was left
 	exitInterrupted = 130
 )
 
@@ -80,6 +81,9 @@ type app struct {
 // errReported is a failure that the output has told already.
 var errReported = errors.New("failed")
 
+// errOverBudget is a failure for want of budget that the output has told already.
+var errOverBudget = errors.New("a budget had no room")
+
 // errInterrupted is the end of what the user stopped.
 var errInterrupted = errors.New("interrupted")
 
@@ -102,7 +106,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	switch {
 	case code == exitInterrupted:
 		a.say("claude-force: interrupted")
-	case err != nil && !errors.Is(err, errReported):
+	case err != nil && !errors.Is(err, errReported) && !errors.Is(err, errOverBudget):
 		a.say("claude-force: %v", err)
 	}
 	return code
@@ -114,6 +118,9 @@ func exitCode(err error) int {
 	}
 	if errors.Is(err, errInterrupted) || llm.CodeOf(err) == llm.CodeCanceled {
 		return exitInterrupted
+	}
+	if errors.Is(err, errOverBudget) || claudeforce.IsOverBudget(err) {
+		return exitBudget
 	}
 	if _, ok := errors.AsType[inputError](err); ok {
 		return exitInput

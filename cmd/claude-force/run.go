@@ -98,7 +98,12 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 		}
 		params[name] = value
 	}
+	spending, err := f.spending()
+	if err != nil {
+		return err
+	}
 	opts := claudeforce.RunOptions{
+		Budget: spending, Batch: f.batch,
 		Params: params, MaxParallel: f.parallel, Model: f.model, Policy: f.policy(), AllowEnv: f.env,
 		From: f.from, Only: f.only, Tags: f.tags(), Drain: a.stopping,
 	}
@@ -195,6 +200,13 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 	case res.Status == engine.StatusCancelled:
 		a.say("cancelled")
 		return errReported
+	case res.Status == engine.StatusPartial:
+		a.say("the budget left %s undone: %s", plural(len(res.NotDone), "step"), notDone(res))
+		return nil
+	case res.Status == engine.StatusFailed && res.OverBudget():
+		a.say("the budget left %s undone: %s", plural(len(res.NotDone), "step"), notDone(res))
+		a.say("what has finished is kept; go on with: claude-force runs resume %s --budget USD", res.RunID)
+		return errOverBudget
 	case res.Status == engine.StatusFailed:
 		if res.Error != nil {
 			a.say("claude-force: %s", *res.Error)
@@ -203,6 +215,15 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 		return errReported
 	}
 	return nil
+}
+
+// notDone names what a run did not do.
+func notDone(res *engine.Result) string {
+	names := make([]string, len(res.NotDone))
+	for i, n := range res.NotDone {
+		names[i] = n.Step
+	}
+	return firstLine(strings.Join(names, ", "), 200)
 }
 
 func (a *app) printExplanations(why []claudeforce.Explanation) error {
@@ -298,7 +319,7 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 			a.say("step %s: %s", s.ID, step.Degraded)
 		}
 	}
-	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after"}[res.Status]
+	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
 	a.say("%s · %s %s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
 }

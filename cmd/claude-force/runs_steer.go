@@ -101,7 +101,12 @@ func (f *callFlags) from(tags map[string]string) error {
 func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *claudeforce.RunDetail) error {
 	p := a.newProgress(detail.Workflow, orch.Totals)
 	k := a.newAsker(ctx, orch)
+	spending, err := f.spending()
+	if err != nil {
+		return err
+	}
 	opts := claudeforce.ResumeOptions{
+		Budget:        spending,
 		AcceptChanges: f.accept, Again: f.again, MaxParallel: f.parallel, Drain: a.stopping, Begun: k.begin,
 		Observe: func(ev engine.Event) {
 			p.observe(ev)

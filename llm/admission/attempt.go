@@ -176,8 +176,11 @@ func (a *attempt) failed(err error) (again bool) {
 				ps.refund(cost{0, a.cost[1], a.cost[2]})
 			}
 			a.judged = true
+			closed := !ps.Breaker.open()
 			ps.Breaker.failed(now, a.sent, a.probe, &l.opts)
-			again = ps.Breaker.open()
+			if again = ps.Breaker.open(); again && closed && l.opts.OnPause != nil {
+				l.opts.OnPause(Pause{Pool: a.pool.name, Why: e.Message, Until: time.Unix(0, ps.Breaker.Until)})
+			}
 		case llm.CodeConnection, llm.CodeIncomplete, llm.CodeTimeout, llm.CodeCanceled, llm.CodeInternal:
 			// It may have been counted, and tells nothing of the pool.
 		default:
@@ -198,6 +201,9 @@ func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) {
 		wait = a.limiter.opts.Minute / 12
 	}
 	ps.freeze(now, wait, e.ServiceCode)
+	if f := a.limiter.opts.OnPause; f != nil {
+		f(Pause{Pool: a.pool.name, Why: e.Message, Until: now.Add(wait)})
+	}
 	if strings.HasPrefix(e.ServiceCode, "ramp_limit") {
 		ps.Ramp.halve(a.pool.inFlight)
 	}

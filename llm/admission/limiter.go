@@ -48,9 +48,20 @@ type Options struct {
 	// MaxPause. 0 means one second and 30 seconds.
 	Pause, MaxPause time.Duration
 
+	// OnPause, when set, is told when the service has closed a pool. It must be
+	// quick, and may not use the limiter.
+	OnPause func(Pause)
+
 	// Rand gives numbers in [0, 1) and is safe for concurrent use. Nil means
 	// math/rand/v2.
 	Rand func() float64
+}
+
+// Pause is a time for which no calls go to a pool, but for probes.
+type Pause struct {
+	Pool  string
+	Why   string    // what the service said
+	Until time.Time // when it will be tried again
 }
 
 // Limiter learns the limits of a credential's model pools and lets each call

@@ -65,6 +65,7 @@ func fullRequest(text string) *llm.Request {
 		ServiceTier:   "auto",
 		UserID:        "user",
 		Once:          true,
+		Batch:         true,
 		Agent:         "tester",
 	}
 }
