@@ -1,0 +1,441 @@
+package engine_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+)
+
+// plan is a random workflow, with all that happens in it: what an attempt or a
+// person does is drawn from the seed and the name of the unit.
+type plan struct {
+	steps  []*planned
+	byID   map[string]*planned
+	files  map[string]string
+	seed   int
+	slots  int
+	joins  bool // then what a step sees depends on time
+	source string
+}
+
+// planned is a step of a plan.
+type planned struct {
+	id, kind    string // agent, approval, group or file
+	deps        []string
+	join        int
+	when        string // "", "true", "false", or the step that must have completed
+	onFailure   string
+	fallback    string
+	spare       bool
+	items       []string // of a foreach; nil without
+	listOf      string   // the step whose list is the items
+	maxParallel int
+	loop, until int // until 0: none
+	retries     int
+	once        bool
+	body        []*planned
+	bodyMax     int // at once within a file
+}
+
+func (s *planned) each() bool { return s.items != nil || s.listOf != "" }
+
+// lists reports whether the step's output is a list.
+func (s *planned) lists() bool { return strings.HasPrefix(s.id, "list") }
+
+type planner struct {
+	*rapid.T
+	*plan
+	next int
+}
+
+func drawPlan(t *rapid.T, most int) *plan {
+	p := &plan{byID: map[string]*planned{}, files: map[string]string{}}
+	g := planner{T: t, plan: p}
+	p.seed, p.slots = g.num(1_000_000), 1+g.num(31)
+	p.steps = g.level(0, 1+g.num(most-1))
+	data, err := json.MarshalIndent(map[string]any{"steps": yamlOf(p, p.steps)}, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.source = string(data)
+	return p
+}
+
+func (g *planner) num(most int) int        { return rapid.IntRange(0, most).Draw(g.T, "") }
+func (g *planner) oneIn(n int) bool        { return g.num(n-1) == n-1 }
+func (g *planner) pick(of []string) string { return of[g.num(len(of)-1)] }
+
+func (g *planner) level(depth, n int) []*planned {
+	var steps []*planned
+	var names, spares []string
+	for range n {
+		g.next++
+		s := &planned{id: fmt.Sprint("s", g.next), kind: "agent"}
+		for _, name := range names {
+			if len(s.deps) < 3 && g.oneIn(3) {
+				s.deps = append(s.deps, name)
+			}
+		}
+		if depth < 2 {
+			s.kind = g.pick([]string{"agent", "agent", "agent", "agent", "approval", "group", "file"})
+		}
+		g.settle(s)
+		g.repeat(s)
+		if s.kind == "group" || s.kind == "file" {
+			if g.oneIn(2) && s.kind == "file" {
+				s.bodyMax = 1 + g.num(2)
+			}
+			s.body = g.level(depth+1, 1+g.num(2))
+		}
+		if s.onFailure == "fallback" {
+			if len(spares) == 0 || g.oneIn(2) {
+				g.next++
+				spare := &planned{id: fmt.Sprint("s", g.next), kind: "agent", spare: true}
+				if len(names) > 0 && g.oneIn(3) {
+					spare.deps = []string{g.pick(names)}
+				}
+				if len(spares) > 0 && g.oneIn(3) {
+					spare.onFailure, spare.fallback = "fallback", g.pick(spares)
+				}
+				spares, steps = append(spares, spare.id), append(steps, spare)
+				g.byID[spare.id], s.fallback = spare, spare.id
+			} else {
+				s.fallback = g.pick(spares)
+			}
+		}
+		names, steps = append(names, s.id), append(steps, s)
+		g.byID[s.id] = s
+	}
+	return steps
+}
+
+// settle draws when a step runs and what its failure means.
+func (g *planner) settle(s *planned) {
+	s.onFailure = g.pick([]string{"", "", "", "continue", "skip_dependents", "fallback"})
+	if s.kind == "agent" && g.oneIn(8) {
+		s.once = true
+	} else if s.kind == "agent" {
+		s.retries = g.num(2)
+	}
+	switch {
+	case len(s.deps) > 1 && g.oneIn(4):
+		s.join, g.joins = 1+g.num(len(s.deps)-1), true
+	case len(s.deps) > 0 && g.oneIn(5):
+		s.when = s.deps[0]
+	case g.oneIn(8):
+		s.when = g.pick([]string{"true", "false"})
+	}
+}
+
+// repeat draws whether a step runs once, once per item, or again and again.
+func (g *planner) repeat(s *planned) {
+	if s.kind == "approval" {
+		return
+	}
+	switch g.num(6) {
+	case 6:
+		if g.oneIn(2) {
+			s.maxParallel = 1 + g.num(2)
+		}
+		if i := slices.IndexFunc(s.deps, func(id string) bool { return g.byID[id].lists() }); i >= 0 && s.join == 0 {
+			s.listOf = s.deps[i]
+			return
+		}
+		s.items = [][]string{{"a"}, {"a", "b"}, {"b", "a", "b"}, {"c", "a", "b", "d", "a"}}[g.num(3)]
+	case 5:
+		s.loop = 1 + g.num(2)
+		s.until = g.num(3)
+	case 4:
+		if s.kind == "agent" {
+			s.id = "list" + s.id
+		}
+	}
+}
+
+// yamlOf is the steps as they stand in a file.
+func yamlOf(p *plan, steps []*planned) []map[string]any {
+	var out []map[string]any
+	for _, s := range steps {
+		m := map[string]any{"id": s.id}
+		set := func(key string, v any, if_ bool) {
+			if if_ {
+				m[key] = v
+			}
+		}
+		switch s.kind {
+		case "agent":
+			m["agent"], m["task"] = "x", "do "+s.id
+			if s.each() {
+				m["task"] = "do ${{ item }}"
+			} else if len(s.deps) > 0 && s.join == 0 {
+				m["task"] = "do ${{ steps." + s.deps[len(s.deps)-1] + ".output }}"
+			}
+		case "approval":
+			m["approval"] = map[string]any{"message": "may " + s.id + " be?", "timeout": "1h"}
+		case "group":
+			m["steps"] = yamlOf(p, s.body)
+		case "file":
+			file := map[string]any{"steps": yamlOf(p, s.body)}
+			if s.bodyMax > 0 {
+				file["max_parallel"] = s.bodyMax
+			}
+			data, _ := json.Marshal(file) // nothing in it can fail
+			m["workflow"], p.files[s.id+".yaml"] = s.id+".yaml", string(data)
+		}
+		set("dependencies", s.deps, len(s.deps) > 0)
+		set("join", s.join, s.join > 0)
+		switch s.when {
+		case "":
+		case "true", "false":
+			m["when"] = s.when == "true"
+		default:
+			m["when"] = "${{ steps." + s.when + ".status == 'completed' }}"
+		}
+		set("on_failure", s.onFailure, s.onFailure != "" && s.fallback == "")
+		set("on_failure", map[string]string{"fallback": s.fallback}, s.fallback != "")
+		set("foreach", s.items, s.items != nil)
+		set("foreach", "${{ steps."+s.listOf+".json }}", s.listOf != "")
+		set("max_parallel", s.maxParallel, s.maxParallel > 0)
+		if s.loop > 0 {
+			loop := map[string]any{"max": s.loop}
+			if s.until > 0 {
+				loop["until"] = fmt.Sprintf("${{ loop.index >= %d }}", s.until)
+			}
+			m["loop"] = loop
+		}
+		set("retries", map[string]any{"max": s.retries, "backoff": "1ns", "max_backoff": "1ns"}, s.retries > 0)
+		set("effects", "once", s.once)
+		out = append(out, m)
+	}
+	return out
+}
+
+// chance is a number below n that belongs to the seed and the words.
+func (p *plan) chance(n uint64, words ...any) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintln(h, append([]any{p.seed}, words...)...)
+	sum := sha256.Sum256(h.Sum(nil))
+	var v uint64
+	for _, b := range sum[:8] {
+		v = v<<8 | uint64(b)
+	}
+	return v % n
+}
+
+// fails is how an attempt fails; nil if it does not.
+func (p *plan) fails(path, item string, number int) error {
+	switch c := p.chance(100, "fate", path, item); {
+	case c < 8:
+		return errBad
+	case c < 20 && number == 1, c < 26 && number <= 3:
+		return errBusy
+	}
+	return nil
+}
+
+func (p *plan) takes(a engine.Attempt) time.Duration {
+	return time.Millisecond + time.Duration(p.chance(1e9, "time", a.Path, a.Item, a.Number))
+}
+
+// answer is what an attempt gives. It depends on what was asked, unless that
+// depends on time. whose tells the steps' agents apart.
+func (p *plan) answer(whose map[string]string) func(engine.Attempt) (string, error) {
+	return func(a engine.Attempt) (string, error) {
+		if err := p.fails(a.Path, a.Item, a.Number); err != nil {
+			return "", err
+		}
+		s := p.byID[a.Step.ID]
+		switch {
+		case s.lists():
+			data, _ := json.Marshal(p.listed(s.id)) // strings
+			return string(data), nil
+		case p.joins:
+			return "out " + a.Path, nil
+		}
+		sum := sha256.Sum256([]byte(a.Prompt() + "\x00" + whose[a.Step.ID]))
+		return "out " + hex.EncodeToString(sum[:8]), nil
+	}
+}
+
+func (p *plan) listed(id string) []string {
+	return [][]string{{}, {"x"}, {"x", "y"}, {"y", "y", "x"}}[p.chance(4, "list", id)]
+}
+
+// decide is what a person says to a question, and when.
+func (p *plan) decide(path, item string) (time.Duration, journal.Decision, bool) {
+	c := p.chance(100, "person", path, item)
+	after := time.Duration(p.chance(1e12, "thinks", path, item))
+	return after, journal.Decision{Approved: c < 70}, c < 85
+}
+
+// keysOf are the keys of items, as the journal knows them.
+func keysOf(items []string) []string {
+	keys, seen := make([]string, len(items)), map[string]int{}
+	for i, item := range items {
+		data, _ := json.Marshal(item) // a string
+		sum := sha256.Sum256(data)
+		keys[i] = hex.EncodeToString(sum[:8])
+		if seen[item]++; seen[item] > 1 {
+			keys[i] += fmt.Sprint("~", seen[item])
+		}
+	}
+	return keys
+}
+
+func under(item, key string) string {
+	if item == "" {
+		return key
+	}
+	return item + "/" + key
+}
+
+// model says how every unit of a plan must end, without a thought of time.
+type model struct {
+	*plan
+	want map[string]string // by unit
+}
+
+// verdict is how a step ended, and what that is to others.
+type verdict struct {
+	status, counts string
+	lets           bool // what depends on it go on
+}
+
+// level ends the steps of a frame and reports whether none failed for good.
+func (m *model) level(steps []*planned, prefix, item string) bool {
+	done, ok := map[string]verdict{}, true
+	var end func(s *planned) verdict
+	end = func(s *planned) verdict {
+		if v, known := done[s.id]; known {
+			return v
+		}
+		met, v := 0, verdict{status: "skipped", counts: "skipped"}
+		for _, id := range s.deps {
+			if end(m.byID[id]).lets {
+				met++
+			}
+		}
+		need := len(s.deps)
+		if s.join > 0 {
+			need = s.join
+		}
+		switch {
+		case met < need, s.when == "false", s.when != "" && s.when != "true" && done[s.when].counts != "completed":
+		case m.run(s, prefix+s.id, item, done):
+			v = verdict{"completed", "completed", true}
+		default:
+			v = verdict{status: "failed", counts: "failed"}
+			switch {
+			case s.fallback != "" && end(m.byID[s.fallback]).counts == "completed":
+				v.counts, v.lets = "completed", true
+			case s.onFailure == "continue":
+				v.lets = true
+			case s.onFailure != "skip_dependents":
+				ok = false
+			}
+		}
+		done[s.id] = v
+		m.want[unitName(prefix+s.id, item)] = v.status
+		return v
+	}
+	for _, s := range steps {
+		if !s.spare {
+			end(s)
+		}
+	}
+	for _, s := range steps { // of those in reserve, the rest
+		if _, known := done[s.id]; !known {
+			m.want[unitName(prefix+s.id, item)] = "skipped"
+		}
+	}
+	return ok
+}
+
+// run reports whether a step that is begun completes.
+func (m *model) run(s *planned, path, item string, done map[string]verdict) bool {
+	switch {
+	case s.each():
+		items := s.items
+		if s.listOf != "" {
+			if done[s.listOf].status != "completed" {
+				return false // no list
+			}
+			items = m.listed(s.listOf)
+		}
+		ok := true
+		for _, key := range keysOf(items) {
+			good := m.once(s, path, under(item, key))
+			m.want[unitName(path, under(item, key))] = map[bool]string{true: "completed", false: "failed"}[good]
+			ok = ok && good
+		}
+		return ok || s.onFailure == "continue"
+	case s.loop > 0:
+		for i := 1; i <= s.loop; i++ {
+			for name := range m.want { // the result has the last iteration's
+				_, of, _ := strings.Cut(name, " ")
+				if strings.HasPrefix(name, fmt.Sprintf("%s@%d/", path, i-1)) && (item == "" || of == item || strings.HasPrefix(of, item+"/")) {
+					delete(m.want, name)
+				}
+			}
+			if !m.once(s, fmt.Sprintf("%s@%d", path, i), item) {
+				return false
+			}
+			if s.until > 0 && i >= s.until {
+				break
+			}
+		}
+		return true
+	}
+	return m.once(s, path, item)
+}
+
+func (m *model) once(s *planned, path, item string) bool {
+	switch s.kind {
+	case "approval":
+		_, d, answers := m.decide(path, item)
+		return answers && d.Approved
+	case "agent":
+		for n := 1; n <= s.retries+1; n++ {
+			if err := m.fails(path, item, n); err != errBusy {
+				return err == nil
+			}
+		}
+		return false
+	}
+	return m.level(s.body, path+"/", item)
+}
+
+// ends are the statuses in a result by unit, as in the model.
+func ends(res *engine.Result, say func(*engine.StepResult) string) map[string]string {
+	got := map[string]string{}
+	var walk func(steps map[string]*engine.StepResult, prefix, item string)
+	walk = func(steps map[string]*engine.StepResult, prefix, item string) {
+		for id, s := range steps {
+			path := prefix + id
+			got[unitName(path, item)] = say(s)
+			within := path
+			if s.Iterations > 0 {
+				within = fmt.Sprintf("%s@%d", path, s.Iterations)
+			}
+			walk(s.Steps, within+"/", item)
+			for _, i := range s.Items {
+				got[unitName(path, under(item, i.Key))] = say(i.StepResult)
+				walk(i.Steps, path+"/", under(item, i.Key))
+			}
+		}
+	}
+	walk(res.Steps, "", "")
+	return got
+}
+
+func statusOf(s *engine.StepResult) string { return string(s.Status) }
