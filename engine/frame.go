@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -324,16 +325,14 @@ func (f *frame) results() map[string]*StepResult {
 // output is what the frame amounts to: what its step or its file says, else the
 // outputs of the steps that no other waits for.
 func (f *frame) output() (string, error) {
-	switch {
-	case f.owner != nil && f.owner.step.Output != nil: // sees what is around the step beside what is within
-		env := f.owner.env()
-		env.Steps = f.owner.around(env)
-		maps.Copy(env.Steps, f.all())
-		return f.owner.step.Output.Render(env)
-	case f.wf.Output != nil:
+	t := f.wf.Output
+	if f.owner != nil {
+		t = cmp.Or(f.owner.step.Output, t)
+	}
+	if t != nil {
 		env := f.env
 		env.Steps = f.all()
-		return f.wf.Output.Render(env)
+		return t.Render(env)
 	}
 	var last []*node
 	for _, n := range f.list {
