@@ -41,7 +41,7 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 	}
 	own := workflow.StepResult{Output: o.output, Status: string(o.status), JSON: o.json}
 	results := map[string]workflow.StepResult{s.ID: own}
-	if c.body != nil {
+	if c.body != nil && s.Workflow == "" { // a file keeps its steps to itself
 		for id := range c.body.nodes {
 			results[id] = c.body.env.Steps[id]
 		}

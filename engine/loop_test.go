@@ -68,15 +68,19 @@ const refine = `
 
 func TestLoopOverSteps(t *testing.T) {
 	body := strings.ReplaceAll(strings.TrimSpace(refine), "\n", "\n  ")
-	for name, source := range map[string]string{
+	for name, source := range map[string]string{ // the names of a file's steps mean nothing outside of it
 		"group": "steps:\n- id: refine\n  loop: {max: 4, until: \"${{ steps.judge.output == 'good 2' }}\"}\n  steps:\n  " + body + "\n",
-		"file":  "steps:\n- {id: refine, workflow: refine.yaml, loop: {max: 4, until: \"${{ steps.judge.output == 'good 2' }}\"}, with: {last: '${{ loop.previous.judge.output }}', index: '${{ loop.index }}'}}\n",
+		"file": "steps:\n- {id: refine, workflow: refine.yaml, loop: {max: 4, until: \"${{ steps.refine.output == steps.write.output }}\"}, with: {last: '${{ loop.previous.refine.output }}', index: '${{ loop.index }}'}}\n" +
+			"- {id: write, agent: x, task: t}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				wf := parseFiles(t, source, map[string]string{"refine.yaml": "params: {last: {type: string}, index: {type: integer}}\nsteps:" +
 					strings.NewReplacer("loop.index", "params.index", "loop.previous.judge.output", "params.last").Replace(refine)})
 				w := &world{answer: func(a engine.Attempt) (string, error) {
+					if a.Path == "write" {
+						return "good 2", nil
+					}
 					n := strings.SplitN(strings.TrimPrefix(a.Path, "refine@"), "/", 2)[0]
 					if a.Step.ID == "judge" {
 						return "good " + n, nil
@@ -85,7 +89,7 @@ func TestLoopOverSteps(t *testing.T) {
 				}}
 				res := run(t.Context(), wf, engine.Options{Execute: w.execute})
 				r := res.Steps["refine"]
-				if r.Status != engine.StatusCompleted || r.Iterations != 2 || r.Degraded != "" || res.TotalTimeSeconds != 4 {
+				if r.Status != engine.StatusCompleted || r.Iterations != 2 || r.Degraded != "" || res.TotalTimeSeconds != map[string]float64{"group": 4, "file": 5}[name] {
 					t.Fatalf("%s after %d iterations and %v s: %v", r.Status, r.Iterations, res.TotalTimeSeconds, r.Error)
 				}
 				got := map[string]string{}
