@@ -82,6 +82,14 @@ func (o *Orchestrator) newLimiter(keyer llm.Keyer) *admission.Limiter {
 	return admission.NewLimiter(opts)
 }
 
+// Limits says what is known of the service's rate limits, by pool of models.
+func (o *Orchestrator) Limits() []admission.PoolStatus {
+	if o.limits == nil {
+		return []admission.PoolStatus{}
+	}
+	return o.limits.Limits()
+}
+
 // pausing tells the user that calls wait since the service refuses them.
 func (o *Orchestrator) pausing(p admission.Pause) {
 	if o.opts.OnPause != nil {

@@ -310,7 +310,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	if opts.Begun != nil {
 		opts.Begun(r.id)
 	}
-	return engine.Run(ctx, r.wf, engine.Options{
+	res, err := engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: env,
 		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
 			return o.attempt(admission.WithRun(o.withBudgets(ctx, r, a.Step), r.id), a, &opts)
@@ -330,6 +330,10 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 		Earlier:     before.state,
 		Control:     control,
 	})
+	if res != nil && res.Status == engine.StatusFailed && res.OverBudget() && r.spending(o.config.Budget).OnExceed == workflow.OnExceedPartial {
+		res.Status = engine.StatusPartial
+	}
+	return res, err
 }
 
 // batchParallel is how many steps of a run are under way at once if any is sent

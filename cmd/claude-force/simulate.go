@@ -16,6 +16,7 @@ import (
 type simulateFlags struct {
 	listen    string
 	latency   string
+	batch     string
 	timeScale float64
 	seed      uint64
 	limits    sim.Limits
@@ -41,6 +42,7 @@ to inject, such as {"kind": "status", "status": 529, "times": 2}.`,
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8089", "address to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&f.latency, "latency", "realistic", "how long answers take: realistic, instant, or a duration such as 1s")
+	cmd.Flags().StringVar(&f.batch, "batch-latency", "instant", "how long message batches take: realistic, instant, or a duration such as 10s")
 	cmd.Flags().Float64Var(&f.timeScale, "time-scale", 1, "factor on all waits: 0.1 makes them ten times shorter")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the latencies")
 	cmd.Flags().IntVar(&f.limits.RequestsPerMinute, "rpm", 0, "limit of requests per minute; 0 for none")
@@ -57,7 +59,11 @@ func (a *app) serveSimulator(ctx context.Context, f *simulateFlags) error {
 	if f.timeScale <= 0 {
 		return badInput("--time-scale must be above 0")
 	}
-	opts := sim.Options{Seed: f.seed, Latency: latency, TimeScale: f.timeScale}
+	batches, err := parseLatency(f.batch)
+	if err != nil {
+		return err
+	}
+	opts := sim.Options{Seed: f.seed, Latency: latency, BatchLatency: batches, TimeScale: f.timeScale}
 	if f.limits != (sim.Limits{}) {
 		opts.Limits = &f.limits
 	}

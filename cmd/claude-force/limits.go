@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/llm/admission"
+)
+
+func (a *app) limitsCommand() *cobra.Command {
+	var f callFlags
+	cmd := &cobra.Command{
+		Use:   "limits",
+		Short: "Show the rate limits that were learned, and how full each pool is",
+		Long: `Show, for each pool of models that was used, the rate limits of the credential as
+the service named them (or as they are assumed until it does), how much of each
+is used now, and whether calls wait. All processes of the machine that use the
+credential share what they learn.`,
+		Example: `  claude-force limits
+  claude-force limits --json | jq '.[] | {pool, requests}'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			orch, err := a.open(cmd.Context(), &f)
+			if err != nil {
+				return err
+			}
+			return closing(a.printLimits(orch.Limits(), f.json), orch)
+		},
+	}
+	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON array")
+	return cmd
+}
+
+func (a *app) printLimits(pools []admission.PoolStatus, asJSON bool) error {
+	if asJSON {
+		return printJSON(a.stdout, pools)
+	}
+	if len(pools) == 0 {
+		a.say("no pool was used yet with this credential")
+		return nil
+	}
+	rows := [][]string{{"POOL", "REQUESTS/MIN", "INPUT TOKENS/MIN", "OUTPUT TOKENS/MIN", "STATE"}}
+	for _, p := range pools {
+		state := "open"
+		switch {
+		case !p.FrozenUntil.IsZero():
+			state = "closed for " + time.Until(p.FrozenUntil).Round(time.Second).String() + " (" + p.FrozenBy + ")"
+		case p.Breaker != admission.BreakerClosed:
+			state = "breaker " + string(p.Breaker)
+		}
+		rows = append(rows, []string{p.Pool, quota(p.Requests), quota(p.Input), quota(p.Output), state})
+	}
+	return table(a.stdout, rows)
+}
+
+// quota is a limit, how much of it is used, and where it is known from.
+func quota(q admission.QuotaStatus) string {
+	if q.Limit == 0 {
+		return "none known"
+	}
+	return fmt.Sprintf("%s, %.0f %% used (%s)", thousands(q.Limit), 100*q.Used(), q.Source)
+}
