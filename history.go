@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/claude-force/claude-force/config"
@@ -15,12 +17,21 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// OpenHistory opens the store of runs that cfg names, and makes it if there is
-// none. It needs no credential of the API. Close it when done.
-func OpenHistory(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+// OpenHistory opens the store of runs that cfg names, to see and steer them. It
+// makes no file: where nothing has run yet it gives an empty store. It needs no
+// credential of the API. Close it when done.
+func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error) {
 	if cfg.DataDir == "" {
 		return nil, invalid(errors.New("no folder for the history of runs: set CLAUDE_FORCE_HOME, or HOME"))
 	}
+	if _, err := os.Stat(historyPath(cfg)); errors.Is(err, fs.ErrNotExist) {
+		return memory.New(), nil
+	}
+	return openHistory(ctx, cfg)
+}
+
+// openHistory opens the store of runs, and makes it if there is none.
+func openHistory(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
 	key, err := loadKey(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -47,8 +58,12 @@ func loadKey(ctx context.Context, cfg *config.Config) ([]byte, error) {
 	return key, nil
 }
 
-// history is the store of runs, opened with the first use: a process that gives
-// one task to one agent does without.
+// History is the store that the orchestrator's runs are written to. It is closed
+// with the orchestrator.
+func (o *Orchestrator) History(ctx context.Context) (journal.Store, error) { return o.history(ctx) }
+
+// history opens the store of runs with the first use: a process that gives one
+// task to one agent does without.
 func (o *Orchestrator) history(ctx context.Context) (journal.Store, error) {
 	o.opening.Lock()
 	defer o.opening.Unlock()
@@ -62,7 +77,7 @@ func (o *Orchestrator) history(ctx context.Context) (journal.Store, error) {
 		o.runs = memory.New()
 		return o.runs, nil
 	}
-	store, err := OpenHistory(ctx, o.config)
+	store, err := openHistory(ctx, o.config)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +109,15 @@ type RunSpec struct {
 const specVersion = 1
 
 // ReadSpec reads what a run was asked. The run must come from
-// [journal.Store.Find].
+// [journal.Store.Find]. If it was gone on with after changes, the spec that was
+// accepted last is in [journal.State].
 func ReadSpec(run journal.Run) (*RunSpec, error) {
+	return readSpec(run, run.Spec)
+}
+
+func readSpec(run journal.Run, data json.RawMessage) (*RunSpec, error) {
 	var spec RunSpec
-	if err := json.Unmarshal(run.Spec, &spec); err != nil {
+	if err := json.Unmarshal(data, &spec); err != nil {
 		return nil, fmt.Errorf("reading what run %s was asked: %w", run.ID, err)
 	}
 	if spec.Version > specVersion {

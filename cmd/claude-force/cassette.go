@@ -12,7 +12,6 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
-	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -43,12 +42,12 @@ func (a *app) runCassette(ctx context.Context, f *runFlags, wf *workflow.Workflo
 		return err
 	}
 	// The result is written by whoever ends the run, before it is told.
-	a.recording = func(res *engine.Result) error { return a.writeCassette(ctx, recorder, res) }
+	a.recording = func(res *engine.Result) error { return a.writeCassette(ctx, recorder, orch, res) }
 	return closing(a.runSteps(ctx, orch, wf, f, opts), orch)
 }
 
 // writeCassette writes a run's result and journal beside its calls.
-func (a *app) writeCassette(ctx context.Context, recorder *cassette.Recorder, res *engine.Result) error {
+func (a *app) writeCassette(ctx context.Context, recorder *cassette.Recorder, orch *claudeforce.Orchestrator, res *engine.Result) error {
 	var result bytes.Buffer
 	if err := printJSON(&result, res); err != nil {
 		return err
@@ -56,20 +55,22 @@ func (a *app) writeCassette(ctx context.Context, recorder *cassette.Recorder, re
 	if err := recorder.WriteFile(cassetteResult, result.Bytes()); err != nil {
 		return err
 	}
-	return a.withHistory(ctx, func(store journal.Store) error {
-		var events bytes.Buffer
-		enc := json.NewEncoder(&events)
-		enc.SetEscapeHTML(false)
-		for ev, err := range store.Events(ctx, res.RunID, 0) {
-			if err != nil {
-				return err
-			}
-			if err := enc.Encode(ev); err != nil {
-				return err
-			}
+	store, err := orch.History(ctx)
+	if err != nil {
+		return err
+	}
+	var events bytes.Buffer
+	enc := json.NewEncoder(&events)
+	enc.SetEscapeHTML(false)
+	for ev, err := range store.Events(ctx, res.RunID, 0) {
+		if err != nil {
+			return err
 		}
-		return recorder.WriteFile(cassetteJournal, events.Bytes())
-	})
+		if err := enc.Encode(ev); err != nil {
+			return err
+		}
+	}
+	return recorder.WriteFile(cassetteJournal, events.Bytes())
 }
 
 // replay runs a workflow from a cassette. What depends on the clock is taken
