@@ -21,8 +21,8 @@ type Explanation struct {
 }
 
 // explaining is the observer of a run that also explains its calls, by what the
-// run before was asked.
-func (o *Orchestrator) explaining(opts RunOptions, before *earlierRun) func(engine.Event) {
+// run before was asked, and by what this run was before it was resumed.
+func (o *Orchestrator) explaining(opts RunOptions, before *earlierRun, past *journal.State) func(engine.Event) {
 	return func(ev engine.Event) {
 		if opts.Observe != nil {
 			opts.Observe(ev)
@@ -30,19 +30,27 @@ func (o *Orchestrator) explaining(opts RunOptions, before *earlierRun) func(engi
 		if ev.Status != engine.StatusCompleted || ev.Result.Source == "" {
 			return
 		}
-		opts.Explain(o.explain(ev, opts, before))
+		opts.Explain(o.explain(ev, opts, before, past))
 	}
 }
 
-func (o *Orchestrator) explain(ev engine.Event, opts RunOptions, before *earlierRun) Explanation {
+func (o *Orchestrator) explain(ev engine.Event, opts RunOptions, before *earlierRun, past *journal.State) Explanation {
 	x := Explanation{Step: ev.Path, Item: ev.Label, Source: ev.Result.Source, Reused: ev.Restored || ev.Result.Source != llm.SourceLive}
 	was := before.state.Unit(ev.Path, ev.Item)
 	known := was != nil && was.Type == journal.StepFinished && was.Started.Inputs != nil
+	if u := past.Unit(ev.Path, ev.Item); u != nil && u.Type == journal.StepFinished {
+		if ev.Restored {
+			x.Reason = "finished before in this run"
+			return x
+		}
+		if d := Differences(u.Started.Inputs, ev.Result.Inputs); len(d) > 0 {
+			x.Reason = strings.Join(d, ", ")
+			return x
+		}
+	}
 	switch {
 	case ev.Result.Source == llm.SourceJournal:
 		x.Reason = "taken from run " + before.run.ID
-	case ev.Restored:
-		x.Reason = "finished before in this run"
 	case ev.Result.Source == llm.SourceCoalesced:
 		x.Reason = "the same call was under way"
 	case x.Reused && known:
@@ -65,7 +73,7 @@ func (o *Orchestrator) whyLive(ev engine.Event, opts RunOptions, was *journal.Un
 	case "idempotent", "once":
 		return "it has effects, so it is not answered from before"
 	}
-	policy := opts.policyOf(ev.Step)
+	policy := opts.policyOf()
 	if a, err := o.agent(ev.Step.Agent); err == nil {
 		policy = o.policy(Task{Policy: policy}, a)
 	}

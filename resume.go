@@ -2,6 +2,7 @@ package claudeforce
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -66,46 +67,120 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if run.Status == journal.StatusCompleted {
 		return nil, invalid(fmt.Errorf("run %s: %w; see `claude-force runs output %[1]s`, or run the workflow again", run.ID, ErrNothingLeft))
 	}
-	spec, err := ReadSpec(run)
+	if run.Owner != nil && run.Owner.Alive {
+		return nil, ownedBy(&journal.OwnedError{Run: run.ID, Owner: *run.Owner})
+	}
+	// Checked before it is taken on, so that a run that is refused stays as it is.
+	r, past, err := o.resumable(ctx, store, run, opts)
 	if err != nil {
 		return nil, err
+	}
+	if r.log, err = store.Acquire(ctx, run.ID); err != nil {
+		if owned, ok := errors.AsType[*journal.OwnedError](err); ok {
+			return nil, ownedBy(owned)
+		}
+		return nil, fmt.Errorf("taking on run %s: %w", run.ID, err)
+	}
+	// Read again now that nobody else writes to it.
+	resumes := past.Resumes
+	if past, err = journal.Fold(store.Events(ctx, run.ID, 0)); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading run %s: %w", run.ID, err), r.log.Release())
+	}
+	if past.Resumes != resumes {
+		return nil, errors.Join(invalid(fmt.Errorf("run %s was gone on with by another process just now; see it with `claude-force runs show %[1]s`", run.ID)), r.log.Release())
+	}
+	detail, err := r.resumed()
+	if err == nil {
+		err = r.log.Append(journal.Event{Type: journal.RunResumed, Detail: journal.Detail(detail)})()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("writing run %s: %w", run.ID, err), r.log.Release())
+	}
+	return o.drive(ctx, r, past)
+}
+
+func ownedBy(err *journal.OwnedError) error {
+	return invalid(fmt.Errorf("%w; see it with `claude-force runs watch %s`, or stop it with `claude-force runs cancel %[2]s`", err, err.Run))
+}
+
+// resumable reads a run that is to be gone on with, and checks that it may be.
+func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run journal.Run, opts ResumeOptions) (*runJob, *journal.State, error) {
+	past, err := journal.Fold(store.Events(ctx, run.ID, 0))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	spec, err := specOf(run, past)
+	if err != nil {
+		return nil, nil, err
 	}
 	r := &runJob{id: run.ID, started: run.StartedAt, spec: spec, again: opts.Again}
 	if opts.Budget != (Spending{}) {
 		spec.Budget = opts.Budget
 	}
 	if r.wf, err = o.workflowOf(spec); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r.params, err = r.wf.BindParams(spec.Params); err != nil {
-		return nil, invalid(err)
+		return nil, nil, invalid(err)
 	}
 	r.opts = RunOptions{
 		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
-		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only,
+		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags,
 		Drain: opts.Drain, Begun: opts.Begun, Observe: opts.Observe, Explain: opts.Explain,
 	}
 	if opts.MaxParallel > 0 {
 		r.opts.MaxParallel = opts.MaxParallel
 	}
-	// Owned before it is read, so that what is read is all there is.
-	if r.log, err = store.Acquire(ctx, run.ID); err != nil {
-		if _, owned := errors.AsType[*journal.OwnedError](err); owned {
-			return nil, invalid(fmt.Errorf("%w; see it with `claude-force runs watch %s`, or stop it with `claude-force runs cancel %[2]s`", err, run.ID))
+	if err := checkPart(r.wf, r.opts); err != nil {
+		return nil, nil, invalid(err)
+	}
+	for _, id := range opts.Again {
+		if !hasStep(r.wf, id) {
+			return nil, nil, invalid(noStep(id, allSteps(r.wf)))
 		}
-		return nil, fmt.Errorf("taking on run %s: %w", run.ID, err)
 	}
-	past, err := journal.Fold(store.Events(ctx, run.ID, 0))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading run %s: %w", run.ID, err), r.log.Release())
+	r.changes = o.changes(ctx, r, past)
+	if len(r.changes) > 0 && !opts.AcceptChanges {
+		return nil, nil, invalid(&ChangedError{Run: run.ID, Changes: r.changes})
 	}
-	changes := o.changes(ctx, r, past)
-	if len(changes) > 0 && !opts.AcceptChanges {
-		return nil, errors.Join(invalid(&ChangedError{Run: run.ID, Changes: changes}), r.log.Release())
+	if len(r.changes) > 0 {
+		if r.spec, err = o.spec(r.wf, r.opts); err != nil {
+			return nil, nil, err
+		}
+		r.spec.Dir, r.spec.Earlier = spec.Dir, spec.Earlier
 	}
-	r.changed = len(changes) > 0
-	r.log.Append(journal.Event{Type: journal.RunResumed, Detail: journal.Detail(journal.Resumed{Changes: changes})})
-	return o.drive(ctx, r, past)
+	// Steps that finished before changes were accepted may not fit them, also if
+	// nothing has changed since.
+	r.changed = len(r.changes) > 0 || past.Spec != nil
+	return r, past, nil
+}
+
+// resumed is what the journal is told of the run's going on.
+func (r *runJob) resumed() (journal.Resumed, error) {
+	detail := journal.Resumed{Changes: r.changes}
+	if len(r.changes) == 0 {
+		return detail, nil
+	}
+	var err error
+	detail.Spec, err = json.Marshal(r.spec)
+	return detail, err
+}
+
+func hasStep(wf *workflow.Workflow, id string) bool {
+	for s := range allSteps(wf) {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// specOf is what a run is asked: as it was begun, or as changes were accepted.
+func specOf(run journal.Run, state *journal.State) (*RunSpec, error) {
+	if state.Spec != nil {
+		return readSpec(run, state.Spec)
+	}
+	return ReadSpec(run)
 }
 
 // workflowOf reads the workflow of a run: its file as it is now, else as it was.

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,8 +57,12 @@ type RunOptions struct {
 	Explain func(Explanation)
 }
 
-// policyOf is how the cache treats the calls of a step.
-func (o *RunOptions) policyOf(s *workflow.Step) llm.Policy {
+// policyOf is how the cache treats the calls of a run: one that is limited to a
+// part of its workflow was started to ask that part anew.
+func (o *RunOptions) policyOf() llm.Policy {
+	if o.From+o.Only != "" && o.Policy == llm.PolicyDefault {
+		return llm.PolicyRefresh
+	}
 	return o.Policy
 }
 
@@ -128,7 +132,8 @@ type runJob struct {
 	params  map[string]any
 	opts    RunOptions
 	log     journal.Log
-	changed bool
+	changed bool     // since steps of it finished
+	changes []string // since it was stopped
 	again   []string
 }
 
@@ -179,12 +184,16 @@ func checkPart(wf *workflow.Workflow, opts RunOptions) error {
 	if opts.From != "" && opts.Only != "" {
 		return errors.New("--from and --only cannot be combined; give one of them")
 	}
-	id := opts.From + opts.Only
-	if id == "" || wf.Step(id) != nil {
-		return nil
+	if id := opts.From + opts.Only; id != "" && wf.Step(id) == nil {
+		return noStep(id, slices.Values(wf.Steps))
 	}
+	return nil
+}
+
+// noStep says that a step does not exist, and which do.
+func noStep(id string, steps iter.Seq[*workflow.Step]) error {
 	var ids []string
-	for _, s := range wf.Steps {
+	for s := range steps {
 		ids = append(ids, s.ID)
 	}
 	return fmt.Errorf("there is no step %q; there are: %s", id, strings.Join(ids, ", "))
@@ -241,7 +250,7 @@ func (o *Orchestrator) digests(wf *workflow.Workflow) map[string]string {
 }
 
 // allSteps yields every step of a workflow, also those within steps.
-func allSteps(wf *workflow.Workflow) func(yield func(*workflow.Step) bool) {
+func allSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
 	var visit func(wf *workflow.Workflow, yield func(*workflow.Step) bool) bool
 	visit = func(wf *workflow.Workflow, yield func(*workflow.Step) bool) bool {
 		for _, s := range wf.Steps {
@@ -252,27 +261,6 @@ func allSteps(wf *workflow.Workflow) func(yield func(*workflow.Step) bool) {
 		return true
 	}
 	return func(yield func(*workflow.Step) bool) { visit(wf, yield) }
-}
-
-// latestRun is the latest run of a workflow's file, or of its name if it has
-// none, but not the run except; nil if there is none.
-func latestRun(ctx context.Context, store journal.Store, file, name, except string) (*journal.Run, error) {
-	if file == "" && name == "" {
-		return nil, nil
-	}
-	filter := journal.Filter{File: file, Limit: 2}
-	if file == "" {
-		filter.Workflow = name
-	}
-	for run, err := range store.Runs(ctx, filter) {
-		if err != nil {
-			return nil, fmt.Errorf("finding earlier runs: %w", err)
-		}
-		if run.ID != except {
-			return &run, nil
-		}
-	}
-	return nil, nil
 }
 
 // drive runs a run to its end. past is what its journal says so far; nil for a
@@ -297,7 +285,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	opts := r.opts
 	observe := opts.Observe
 	if opts.Explain != nil {
-		observe = o.explaining(opts, before)
+		observe = o.explaining(opts, before, past)
 	}
 	env := map[string]string{}
 	for _, name := range r.wf.EnvNames() {
@@ -474,76 +462,4 @@ func static(t *workflow.Template) bool {
 		}
 	}
 	return true
-}
-
-// earlierRun is what is known of a workflow's runs before this one.
-type earlierRun struct {
-	run    *journal.Run // nil if there was none
-	state  *journal.State
-	takes  map[string]time.Duration    // by path of a step of the top level
-	agents map[[2]string]time.Duration // by agent and model
-}
-
-// before reads the run before r: the one it takes results from, else the latest
-// of the same workflow.
-func (o *Orchestrator) before(ctx context.Context, store journal.Store, r *runJob) (*earlierRun, error) {
-	b := &earlierRun{state: &journal.State{}, takes: map[string]time.Duration{}, agents: map[[2]string]time.Duration{}}
-	if r.spec.Earlier != "" {
-		run, err := store.Find(ctx, r.spec.Earlier)
-		if err != nil {
-			return nil, fmt.Errorf("finding run %s, whose results were to be taken: %w", r.spec.Earlier, err)
-		}
-		b.run = &run
-	} else if run, err := latestRun(ctx, store, r.spec.path(), r.wf.Name, r.id); err == nil {
-		b.run = run
-	}
-	if b.run == nil {
-		return b, nil
-	}
-	state, err := journal.Fold(store.Events(ctx, b.run.ID, 0))
-	if err != nil {
-		if r.spec.Earlier != "" {
-			return nil, fmt.Errorf("reading run %s, whose results were to be taken: %w", b.run.ID, err)
-		}
-		return b, nil // only estimates and explanations are lost
-	}
-	b.state = state
-	counts := map[[2]string]int{}
-	for _, u := range state.Order {
-		if u.Type != journal.StepFinished {
-			continue
-		}
-		took := time.Duration(u.Finished.DurationSeconds * float64(time.Second))
-		if u.Item == "" {
-			b.takes[u.Step] = took
-		}
-		if who := [2]string{u.Started.Agent, u.Started.Model}; u.Started.Model != "" {
-			b.agents[who] += took
-			counts[who]++
-		}
-	}
-	for who, n := range counts {
-		b.agents[who] /= time.Duration(n)
-	}
-	return b, nil
-}
-
-// duration estimates steps from what they took before; nil if nothing is known.
-func (b *earlierRun) duration() func(*workflow.Step) time.Duration {
-	if len(b.takes) == 0 {
-		return nil
-	}
-	byAgent := map[string]time.Duration{}
-	for _, who := range slices.SortedFunc(maps.Keys(b.agents), func(x, y [2]string) int { return strings.Compare(x[0]+x[1], y[0]+y[1]) }) {
-		byAgent[who[0]] = max(byAgent[who[0]], b.agents[who])
-	}
-	return func(s *workflow.Step) time.Duration {
-		if took, ok := b.takes[s.ID]; ok {
-			return max(took, time.Millisecond)
-		}
-		if took, ok := byAgent[s.Agent]; ok {
-			return max(took, time.Millisecond)
-		}
-		return time.Second
-	}
 }

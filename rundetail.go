@@ -14,7 +14,7 @@ import (
 type RunDetail struct {
 	Run      journal.Run
 	Spec     *RunSpec
-	Workflow *workflow.Workflow // as it was when the run was begun
+	Workflow *workflow.Workflow // as it was when the run was begun, or changes were accepted
 	State    *journal.State
 	Result   *engine.Result // as far as the run has come
 }
@@ -27,11 +27,11 @@ func ReadRun(ctx context.Context, store journal.Store, id string) (*RunDetail, e
 		return nil, err
 	}
 	d := &RunDetail{Run: run}
-	if d.Spec, err = ReadSpec(run); err != nil {
-		return nil, err
-	}
 	if d.State, err = journal.Fold(store.Events(ctx, run.ID, 0)); err != nil {
 		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	if d.Spec, err = specOf(run, d.State); err != nil {
+		return nil, err
 	}
 	if d.Workflow, err = d.Spec.recorded(nil); err != nil {
 		return nil, fmt.Errorf("reading the workflow of run %s: %w", run.ID, err)
@@ -55,7 +55,35 @@ func ReadRun(ctx context.Context, store journal.Store, id string) (*RunDetail, e
 	if run.Status == journal.StatusCancelled {
 		d.Result.Status = engine.StatusCancelled
 	}
+	if run.Owner != nil && run.Owner.Alive && !run.Status.Ended() {
+		d.Result.Status = engine.StatusRunning
+		d.underWay("", d.Result.Steps)
+	}
 	return d, nil
+}
+
+// underWay gives steps of a run that is worked on the status they have, where a
+// rebuilt result says only that they have not ended.
+func (d *RunDetail) underWay(prefix string, steps map[string]*engine.StepResult) {
+	for id, res := range steps {
+		d.going(d.State.Unit(prefix+id, ""), res)
+		d.underWay(prefix+id+"/", res.Steps)
+		for _, item := range res.Items {
+			d.going(d.State.Unit(prefix+id, item.Key), item.StepResult)
+		}
+	}
+}
+
+func (d *RunDetail) going(u *journal.UnitState, res *engine.StepResult) {
+	switch {
+	case res.Status != engine.StatusInterrupted:
+	case u != nil && u.Type == journal.ApprovalAsked:
+		res.Status = engine.StatusWaiting
+	case res.StartedAt != nil:
+		res.Status = engine.StatusRunning
+	default:
+		res.Status = engine.StatusPending
+	}
 }
 
 // took is how long the run has worked, in seconds, as far as its journal tells.

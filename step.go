@@ -16,7 +16,7 @@ import (
 
 // stepTask is what an attempt at a step asks of its agent.
 func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
-	policy := opts.policyOf(s)
+	policy := opts.policyOf()
 	switch s.Effects {
 	case workflow.EffectsIdempotent, workflow.EffectsOnce:
 		policy = llm.PolicyOff // a remembered answer would have no effects

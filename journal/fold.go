@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/json"
 	"iter"
 	"time"
 
@@ -41,6 +42,7 @@ type State struct {
 	Cancelled bool         // a person asked for it, after the run was last taken on
 	Ended     *Ended       // how the run last ended; nil while it is worked on
 	Resumes   int
+	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
 	LastSeq   int64
 }
 
@@ -76,6 +78,13 @@ func (s *State) Add(ev Event) error {
 	case RunResumed:
 		s.Resumes++
 		s.Cancelled, s.Ended = false, nil
+		var r Resumed
+		if err := ev.Decode(&r); err != nil {
+			return err
+		}
+		if r.Spec != nil {
+			s.Spec = r.Spec
+		}
 		return nil
 	case RunFinished:
 		s.Ended = &Ended{}

@@ -172,7 +172,8 @@ type Decision struct {
 
 // Resumed is the detail of RunResumed.
 type Resumed struct {
-	Changes []string `json:"changes,omitempty"` // what differs from before, as accepted by the user
+	Changes []string        `json:"changes,omitempty"` // what differs from before, as accepted by the user
+	Spec    json.RawMessage `json:"spec,omitempty"`    // with Changes: what the run is asked from here on
 }
 
 // Ended is the detail of RunFinished.

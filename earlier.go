@@ -1,0 +1,151 @@
+package claudeforce
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// latestRun is the latest run of a workflow's file, or of its name if it has
+// none, but not the run except; nil if there is none.
+func latestRun(ctx context.Context, store journal.Store, file, name, except string) (*journal.Run, error) {
+	if file == "" && name == "" {
+		return nil, nil
+	}
+	filter := journal.Filter{File: file, Limit: 2}
+	if file == "" {
+		filter.Workflow = name
+	}
+	for run, err := range store.Runs(ctx, filter) {
+		if err != nil {
+			return nil, fmt.Errorf("finding earlier runs: %w", err)
+		}
+		if run.ID != except {
+			return &run, nil
+		}
+	}
+	return nil, nil
+}
+
+// earlierRun is what is known of a workflow's runs before this one.
+type earlierRun struct {
+	run    *journal.Run // nil if there was none
+	state  *journal.State
+	takes  map[string]time.Duration    // by path of a step of the top level
+	agents map[[2]string]time.Duration // by agent and model
+}
+
+// before reads the run before r: the one it takes results from, else the latest
+// of the same workflow.
+func (o *Orchestrator) before(ctx context.Context, store journal.Store, r *runJob) (*earlierRun, error) {
+	b := &earlierRun{state: &journal.State{}, takes: map[string]time.Duration{}, agents: map[[2]string]time.Duration{}}
+	if r.spec.Earlier != "" {
+		run, err := store.Find(ctx, r.spec.Earlier)
+		if err != nil {
+			return nil, fmt.Errorf("finding run %s, whose results were to be taken: %w", r.spec.Earlier, err)
+		}
+		b.run = &run
+	} else if run, err := latestRun(ctx, store, r.spec.path(), r.wf.Name, r.id); err == nil {
+		b.run = run
+	}
+	if b.run == nil {
+		return b, nil
+	}
+	state, err := known(ctx, store, b.run.ID)
+	if err != nil {
+		if r.spec.Earlier != "" {
+			return nil, fmt.Errorf("reading run %s, whose results were to be taken: %w", b.run.ID, err)
+		}
+		return b, nil // only estimates and explanations are lost
+	}
+	b.state = state
+	counts := map[[2]string]int{}
+	for _, u := range state.Order {
+		if u.Type != journal.StepFinished {
+			continue
+		}
+		took := time.Duration(u.Finished.DurationSeconds * float64(time.Second))
+		if u.Item == "" {
+			b.takes[u.Step] = took
+		}
+		if who := [2]string{u.Started.Agent, u.Started.Model}; u.Started.Model != "" {
+			b.agents[who] += took
+			counts[who]++
+		}
+	}
+	for who, n := range counts {
+		b.agents[who] /= time.Duration(n)
+	}
+	return b, nil
+}
+
+// known is what a run knows of its workflow's steps. One that was limited to a
+// single step knows the others from the run it took results from.
+func known(ctx context.Context, store journal.Store, id string) (*journal.State, error) {
+	state, err := journal.Fold(store.Events(ctx, id, 0))
+	if err != nil {
+		return nil, err
+	}
+	has := map[string]bool{}
+	for n := id; ; {
+		run, err := store.Find(ctx, n)
+		if err != nil {
+			break // forgotten meanwhile
+		}
+		spec, err := ReadSpec(run)
+		if err != nil || spec.Only == "" || spec.Earlier == "" {
+			break
+		}
+		for _, u := range state.Order {
+			if u.Type != journal.StepSkipped { // as what an --only run leaves is
+				has[topStep(u.Step)] = true
+			}
+		}
+		n = spec.Earlier
+		older, err := journal.Fold(store.Events(ctx, n, 0))
+		if err != nil {
+			break
+		}
+		for _, u := range older.Order {
+			if !has[topStep(u.Step)] {
+				state.Units[u.Unit] = u
+				state.Order = append(state.Order, u)
+			}
+		}
+	}
+	return state, nil
+}
+
+// topStep is the step of the top level that a path begins with.
+func topStep(path string) string {
+	if i := strings.IndexAny(path, "/@"); i >= 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// duration estimates steps from what they took before; nil if nothing is known.
+func (b *earlierRun) duration() func(*workflow.Step) time.Duration {
+	if len(b.takes) == 0 {
+		return nil
+	}
+	byAgent := map[string]time.Duration{}
+	for _, who := range slices.SortedFunc(maps.Keys(b.agents), func(x, y [2]string) int { return strings.Compare(x[0]+x[1], y[0]+y[1]) }) {
+		byAgent[who[0]] = max(byAgent[who[0]], b.agents[who])
+	}
+	return func(s *workflow.Step) time.Duration {
+		if took, ok := b.takes[s.ID]; ok {
+			return max(took, time.Millisecond)
+		}
+		if took, ok := byAgent[s.Agent]; ok {
+			return max(took, time.Millisecond)
+		}
+		return time.Second
+	}
+}
