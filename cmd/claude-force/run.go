@@ -78,7 +78,22 @@ Exit codes: 0 done, 1 a step failed, 2 bad input or configuration,
 	flags.BoolVar(&f.detach, "detach", false, "print the run's id and let it go on by itself; see it with \"claude-force runs watch\"")
 	flags.StringVar(&f.record, "record", "", "write every call and answer into this folder")
 	flags.StringVar(&f.replay, "replay", "", "answer every call from this folder, without a network")
+	completeFlag(cmd, "from", a.completeStepsOfFile)
+	completeFlag(cmd, "only", a.completeStepsOfFile)
 	return cmd
+}
+
+// completeStepsOfFile completes to the steps of the workflow that was named.
+func (a *app) completeStepsOfFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if len(args) > 0 && args[0] != "-" {
+		if wf, err := a.loadWorkflow(args[0], nil); err == nil {
+			for _, s := range wf.Steps {
+				names = append(names, s.ID)
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
@@ -175,9 +190,15 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 		}
 	}
 	var err error
-	if how.json {
+	switch {
+	case how.json && how.explain:
+		err = printJSON(a.stdout, struct {
+			*engine.Result
+			Explanations []claudeforce.Explanation `json:"explanations"`
+		}{res, how.why})
+	case how.json:
 		err = printJSON(a.stdout, res)
-	} else {
+	default:
 		err = a.printOutputs(wf, res, how.all)
 	}
 	if err != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,18 +56,30 @@ func runID(id string) string {
 	return "run_" + strings.ToLower(id)
 }
 
-// completeRuns completes the first argument to the id of a run.
-func (a *app) completeRuns(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	names := []string{journal.Latest}
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// completeRun completes the first argument to the id of a run.
+func (a *app) completeRun(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.completeRuns(1)(cmd, args, typed)
+}
+
+// completeRuns completes so many arguments to ids of runs.
+func (a *app) completeRuns(most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.runNames(cmd)
 	}
+}
+
+// runNames are the ids of the latest runs, with what tells them apart.
+func (a *app) runNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) {
+	names := []string{journal.Latest}
 	err := a.withHistory(cmd.Context(), func(store journal.Store) error {
 		for run, err := range store.Runs(cmd.Context(), journal.Filter{Limit: 50}) {
 			if err != nil {
 				return err
 			}
-			names = append(names, fmt.Sprintf("%s\t%s, %s, %s ago", run.ID, run.Workflow, standing(run), age(run.StartedAt)))
+			names = append(names, fmt.Sprintf("%s\t%s, %s, %s ago", run.ID, nameOf(run), standing(run), age(run.StartedAt)))
 		}
 		return nil
 	})
@@ -98,7 +112,13 @@ func (a *app) runsList() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, s := range statuses {
+				if !slices.Contains(runStatuses, s) {
+					return badInput("--status %q is none of %s", s, strings.Join(runStatuses, ", "))
+				}
 				filter.Statuses = append(filter.Statuses, journal.Status(s))
+			}
+			if filter.Limit < 0 {
+				return badInput("--limit %d is below 0; 0 is for all", filter.Limit)
 			}
 			if since != "" {
 				d, err := config.ParseDuration(since)
@@ -124,10 +144,34 @@ func (a *app) runsList() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	cmd.Flags().StringVar(&filter.Workflow, "workflow", "", "only runs of the workflow with this name")
-	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only runs of this status: running, completed, failed, interrupted or cancelled; may be repeated")
+	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only runs of this status: "+strings.Join(runStatuses, ", ")+"; may be repeated")
 	cmd.Flags().StringVar(&since, "since", "", "only runs started within this time, such as 12h or 7d")
 	cmd.Flags().IntVarP(&filter.Limit, "limit", "n", 50, "at most so many; 0 for all")
+	completeFlag(cmd, "status", cobra.FixedCompletions(runStatuses, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// runStatuses are those that runs can be listed by. One that died counts as
+// running.
+var runStatuses = []string{
+	string(journal.StatusRunning), string(journal.StatusCompleted), string(journal.StatusFailed),
+	string(journal.StatusInterrupted), string(journal.StatusCancelled),
+}
+
+// completeFlag sets how the value of a flag is completed, which the command must
+// have.
+func completeFlag(cmd *cobra.Command, name string, complete cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
+		panic(err) // a flag of this program
+	}
+}
+
+// nameOf names a run's workflow for people.
+func nameOf(run journal.Run) string {
+	if run.Workflow == "" {
+		return filepath.Base(run.File)
+	}
+	return run.Workflow
 }
 
 func (a *app) printRuns(list []journal.Run) error {
@@ -137,11 +181,7 @@ func (a *app) printRuns(list []journal.Run) error {
 		if !run.FinishedAt.IsZero() {
 			took = seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
 		}
-		name := run.Workflow
-		if name == "" {
-			name = run.File
-		}
-		rows = append(rows, []string{run.ID, firstLine(name, 40), standing(run), thousands(run.Steps), thousands(run.Tokens),
+		rows = append(rows, []string{run.ID, firstLine(nameOf(run), 40), standing(run), thousands(run.Steps), thousands(run.Tokens),
 			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took})
 	}
 	return table(a.stdout, rows)
@@ -154,7 +194,7 @@ func (a *app) runsRemove() *cobra.Command {
 		Short:             "Forget runs; those that are worked on are left alone",
 		Example:           `  claude-force runs rm run_3fa9 run_77ab`,
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRuns(1 << 20),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
 				var ids []string
@@ -166,7 +206,9 @@ func (a *app) runsRemove() *cobra.Command {
 					if run.Owner != nil && run.Owner.Alive {
 						return inputError{fmt.Errorf("%w; cancel it first", &journal.OwnedError{Run: run.ID, Owner: *run.Owner})}
 					}
-					ids = append(ids, run.ID)
+					if !slices.Contains(ids, run.ID) {
+						ids = append(ids, run.ID)
+					}
 				}
 				return a.removeRuns(cmd.Context(), store, ids, asJSON)
 			})

@@ -38,7 +38,7 @@ in what part, whether their outputs differ, and what they cost and took.`,
   claude-force runs diff run_3fa9 latest --full
   claude-force runs diff run_3fa9 latest --step review --full`,
 		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRuns(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
 				one, err := claudeforce.ReadRun(cmd.Context(), store, runID(args[0]))
@@ -50,6 +50,9 @@ in what part, whether their outputs differ, and what they cost and took.`,
 					return err
 				}
 				diffs := diffRuns(one, two, step)
+				if step != "" && len(diffs) == 0 {
+					return badInput("neither run has a step %q that was asked something; `claude-force runs show` lists them", step)
+				}
 				if asJSON {
 					return printJSON(a.stdout, diffs)
 				}
@@ -65,7 +68,7 @@ in what part, whether their outputs differ, and what they cost and took.`,
 
 // diffRuns aligns the steps of two runs that asked a model or a person.
 func diffRuns(one, two *claudeforce.RunDetail, step string) []stepDiff {
-	var diffs []stepDiff
+	diffs := []stepDiff{}
 	add := func(x, y *journal.UnitState) {
 		u := x
 		if u == nil {

@@ -47,7 +47,7 @@ marked with a star are the critical path: no schedule could have been shorter.`,
   claude-force runs show run_3fa9 --items
   claude-force runs show latest --json | jq .result.steps`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
 				if asJSON {
@@ -232,23 +232,33 @@ func barOf(name string, res *engine.StepResult, critical bool, now time.Time) ba
 
 func (a *app) runsOutput() *cobra.Command {
 	var step, item string
-	var all bool
+	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "output RUN",
 		Short: "Print the outputs of a run as `run` does",
 		Example: `  claude-force runs output latest
   claude-force runs output latest --step linter
-  claude-force runs output latest --step review --item src/a.go`,
+  claude-force runs output latest --step review --item src/a.go
+  claude-force runs output latest --json | jq -r .output`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if item != "" && step == "" {
+				return badInput("--item needs --step, the foreach that it is an item of")
+			}
 			return a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+				if step == "" && asJSON {
+					return printJSON(a.stdout, d.Result)
+				}
 				if step == "" {
 					return a.printOutputs(d.Workflow, d.Result, all)
 				}
 				res, err := findStep(d.Result, step, item)
 				if err != nil {
 					return err
+				}
+				if asJSON {
+					return printJSON(a.stdout, res)
 				}
 				_, err = fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
 				return err
@@ -258,6 +268,8 @@ func (a *app) runsOutput() *cobra.Command {
 	cmd.Flags().StringVar(&step, "step", "", "the output of this step; of one within a step as OUTER/INNER")
 	cmd.Flags().StringVar(&item, "item", "", "with --step: of this item of a foreach, by its name or key")
 	cmd.Flags().BoolVar(&all, "all", false, "the outputs of all steps")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, as \"run --json\" does; with --step that of the step")
+	completeFlag(cmd, "step", a.completeSteps)
 	return cmd
 }
 
@@ -266,6 +278,9 @@ func findStep(res *engine.Result, path, item string) (*engine.StepResult, error)
 	steps := res.Steps
 	var found *engine.StepResult
 	for id := range strings.SplitSeq(path, "/") {
+		if found != nil && len(steps) == 0 {
+			return nil, badInput("step %q: the step around %q has no steps of its own", path, id)
+		}
 		var ok bool
 		if found, ok = steps[id]; !ok {
 			return nil, badInput("there is no step %q here; there are: %s", id, strings.Join(sortedKeys(steps), ", "))
@@ -282,6 +297,19 @@ func findStep(res *engine.Result, path, item string) (*engine.StepResult, error)
 	return found.Items[i].StepResult, nil
 }
 
+// completeSteps completes to the steps of the run that was named.
+func (a *app) completeSteps(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if len(args) > 0 {
+		// Without the run there is nothing to offer.
+		_ = a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+			names = sortedKeys(d.Result.Steps)
+			return nil
+		})
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 func (a *app) runsExport() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
@@ -290,7 +318,7 @@ func (a *app) runsExport() *cobra.Command {
 		Example: `  claude-force runs export latest > run.json
   claude-force runs export latest | jq '.events[] | select(.type == "step_failed")'`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
 				d, err := claudeforce.ReadRun(cmd.Context(), store, runID(args[0]))

@@ -40,7 +40,7 @@ asked the same keeps its result then, the rest runs again.`,
   claude-force runs resume run_3fa9 --accept-changes
   claude-force runs resume latest --again deploy    # a step with effects "once" that may have run`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.resumeRun(cmd.Context(), &f, runID(args[0]))
 		},
@@ -99,15 +99,22 @@ func (f *callFlags) from(tags map[string]string) error {
 }
 
 func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *claudeforce.RunDetail) error {
-	p := a.newProgress(detail.Workflow, orch.Totals)
+	var p progress = plain{a}
 	k := a.newAsker(ctx, orch)
 	spending, err := f.spending()
 	if err != nil {
 		return err
 	}
 	opts := claudeforce.ResumeOptions{
-		Budget:        spending,
-		AcceptChanges: f.accept, Again: f.again, MaxParallel: f.parallel, Drain: a.stopping, Begun: k.begin,
+		Budget: spending, AcceptChanges: f.accept, Again: f.again, MaxParallel: f.parallel, Drain: a.stopping,
+		Begun: func(id string) {
+			// The workflow may be another one, if its changes were accepted.
+			if now, err := readRun(ctx, orch, id); err == nil {
+				detail = now
+			}
+			p = a.newProgress(detail.Workflow, orch.Totals)
+			k.begin(id)
+		},
 		Observe: func(ev engine.Event) {
 			p.observe(ev)
 			k.observe(ev)
@@ -137,34 +144,49 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain})
 }
 
+// readRun is what is known of a run of an orchestrator.
+func readRun(ctx context.Context, orch *claudeforce.Orchestrator, id string) (*claudeforce.RunDetail, error) {
+	store, err := orch.History(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return claudeforce.ReadRun(ctx, store, id)
+}
+
 func (a *app) runsCancel() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:               "cancel RUN",
 		Short:             "Stop a run for good",
 		Long:              "Stop a run for good: calls under way are ended. What has finished is kept.",
 		Example:           `  claude-force runs cancel latest`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
 				told, err := claudeforce.CancelRun(cmd.Context(), store, runID(args[0]))
 				if err != nil {
 					return err
 				}
-				if told {
+				switch {
+				case asJSON:
+					return printJSON(a.stdout, map[string]bool{"told": told, "cancelled": !told})
+				case told:
 					a.say("the process that works on it was told; it stops within a second")
-				} else {
+				default:
 					a.say("cancelled")
 				}
 				return nil
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object: whether a process was told, or the run is cancelled already")
+	return cmd
 }
 
 func (a *app) runsApprove() *cobra.Command {
 	d := journal.Decision{Approved: true}
-	var deny bool
+	var deny, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "approve RUN [STEP]",
 		Short: "Answer the question of a run that waits for approval",
@@ -172,7 +194,7 @@ func (a *app) runsApprove() *cobra.Command {
   claude-force runs approve run_3fa9 deploy --comment "checked by hand"
   claude-force runs approve latest --deny`,
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.Approved, d.By = !deny, whoami()
 			step := ""
@@ -184,9 +206,12 @@ func (a *app) runsApprove() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if d.Approved {
+				switch {
+				case asJSON:
+					return printJSON(a.stdout, map[string]any{"step": step, "approved": d.Approved})
+				case d.Approved:
 					a.say("approved step %s", step)
-				} else {
+				default:
 					a.say("denied step %s", step)
 				}
 				return nil
@@ -194,6 +219,7 @@ func (a *app) runsApprove() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&deny, "deny", false, "answer no")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().StringVar(&d.Comment, "comment", "", "a remark that is kept with the answer")
 	return cmd
 }

@@ -28,7 +28,7 @@ Exit codes: those of "claude-force run".`,
 		Example: `  claude-force runs watch latest
   claude-force runs watch run_3fa9 --json`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.soft(cmd.Context())
 			defer cancel()
@@ -101,7 +101,7 @@ func (a *app) runsLogs() *cobra.Command {
 		Example: `  claude-force runs logs latest
   claude-force runs logs latest --json | jq 'select(.type == "step_retrying")'`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
 				run, err := claudeforce.FindRun(cmd.Context(), store, runID(args[0]))
