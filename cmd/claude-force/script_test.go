@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,9 @@ func TestScripts(t *testing.T) {
 			"fault":    fault,
 			"json":     checkJSON,
 			"waiting":  waiting,
+			"let":      let,
+			"until":    until,
+			"damage":   damage,
 			"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
 				var sb strings.Builder
 				for i := range 1000 {
@@ -89,6 +93,52 @@ func waiting(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 		last = s.Requests
 	}
+}
+
+// let sets a variable to what a pattern finds in the last output, or to its
+// first group: let VAR PATTERN.
+func let(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: let VAR PATTERN")
+	}
+	out := ts.ReadFile("stdout")
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(out)
+	if found == nil {
+		ts.Fatalf("no %s in the output:\n%s", args[1], out)
+	}
+	ts.Setenv(args[0], found[len(found)-1])
+}
+
+// until runs a program until its standard output matches, whatever its exit
+// code: until PATTERN PROGRAM ARGS...
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM ARGS...")
+	}
+	want := regexp.MustCompile("(?m)" + args[0])
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for range 1000 {
+		_ = ts.Exec(args[1], args[2:]...) // what it printed says how far things are
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		<-ticker.C
+	}
+	ts.Fatalf("%q never printed %s", args[1:], args[0])
+}
+
+// damage overwrites the middle of every page of a file but the first: damage FILE.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: damage FILE")
+	}
+	path := ts.MkAbs(args[0])
+	data := []byte(ts.ReadFile(path))
+	for page := 4096; page < len(data); page += 4096 {
+		copy(data[page:], strings.Repeat("damaged ", 512))
+	}
+	ts.Check(os.WriteFile(path, data, 0o600))
 }
 
 // withKey points the environment at the script's simulator.
