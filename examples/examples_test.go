@@ -3,13 +3,18 @@
 package examples
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"testing"
+	"time"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
 )
 
 func TestExamples(t *testing.T) {
@@ -62,5 +67,66 @@ func TestWorkflowFiles(t *testing.T) {
 		if _, err := claudeforce.LoadWorkflow("", file); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestWorkflowFilesRun runs every workflow file on the simulator, by the command
+// and from the project's folder, as the files say. What asks a person is answered
+// from a second process.
+func TestWorkflowFilesRun(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "claude-force")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/claude-force").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	files, err := filepath.Glob("workflows/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %v, %v", files, err)
+	}
+	params := map[string][]string{ // of those that do not run without
+		"review-folder.yaml":     {"--param", "path=examples/limits"},
+		"sub-workflow-part.yaml": {"--param", "topic=caching"},
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			home := t.TempDir()
+			command := func(args ...string) *exec.Cmd {
+				cmd := exec.CommandContext(t.Context(), binary, args...)
+				cmd.Dir, cmd.Env = "..", []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}
+				return cmd
+			}
+			args := append([]string{"run", "examples/" + filepath.ToSlash(file), "--simulate=instant", "--json"}, params[filepath.Base(file)]...)
+			run := command(args...)
+			var out, errs bytes.Buffer
+			run.Stdout, run.Stderr = &out, &errs
+			if err := run.Start(); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			var answering sync.WaitGroup
+			if filepath.Base(file) == "approval.yaml" {
+				answering.Go(func() {
+					ticker := time.NewTicker(20 * time.Millisecond)
+					defer ticker.Stop()
+					for command("runs", "approve", "latest").Run() != nil { // it does not ask yet
+						select {
+						case <-ticker.C:
+						case <-done:
+							return
+						}
+					}
+				})
+			}
+			err := run.Wait()
+			close(done)
+			answering.Wait()
+			if err != nil {
+				t.Fatalf("%v\n%s%s", err, &out, &errs)
+			}
+			var res engine.Result
+			if err := json.Unmarshal(out.Bytes(), &res); err != nil || res.Status != engine.StatusCompleted {
+				t.Errorf("%v, status %q\n%s", err, res.Status, &errs)
+			}
+		})
 	}
 }
