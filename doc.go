@@ -43,8 +43,14 @@
 // What runs and what stands in:
 //
 //   - engine runs a workflow: what starts when, what follows from a failure.
+//   - journal is the seam to what remembers runs; journal/sqlite keeps them in a
+//     file, journal/memory in memory, and journal/journaltest is the suite that
+//     both pass.
+//   - llm/cassette records the calls of a run into a folder, and answers from it.
 //   - sim is a simulator of the Messages API, for the demo, tests and benchmarks.
 //
-// And around them: internal/importtest keeps the packages' layers apart,
-// examples holds small programs, bench measures whole processes.
+// And around them: internal/sqlitefile, internal/seal, internal/process and
+// internal/credential are what the parts share (files of SQLite, encryption, which
+// processes live, what looks like a key), internal/importtest keeps the packages'
+// layers apart, examples holds small programs, bench measures whole processes.
 package claudeforce
