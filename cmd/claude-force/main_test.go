@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
@@ -88,4 +91,28 @@ func TestNumbersForPeople(t *testing.T) {
 			t.Errorf("got %q; want %q", got, want)
 		}
 	}
+}
+
+// TestEveryCommandHasExamples checks that commands which do something show how,
+// and that those which print data can print it as JSON.
+func TestEveryCommandHasExamples(t *testing.T) {
+	t.Parallel()
+	// These print JSON anyway, a drawing, or something to be read by people only.
+	noJSON := []string{"workflow schema", "workflow graph", "runs export", "demo", "simulate"}
+	var visit func(cmd *cobra.Command, path string)
+	visit = func(cmd *cobra.Command, path string) {
+		for _, sub := range cmd.Commands() {
+			visit(sub, strings.TrimSpace(path+" "+sub.Name()))
+		}
+		if cmd.HasSubCommands() {
+			return
+		}
+		if cmd.Example == "" {
+			t.Errorf("%s has no example", path)
+		}
+		if cmd.Flags().Lookup("json") == nil && !slices.Contains(noJSON, path) {
+			t.Errorf("%s has no --json", path)
+		}
+	}
+	visit((&app{}).command(), "")
 }
