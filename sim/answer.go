@@ -78,7 +78,7 @@ func (s *source) id(prefix string, n int) string {
 
 // answer is the model's answer to a valid request.
 func (r *request) answer(body []byte) *answer {
-	src := newSource(body)
+	src := newSource(plain(body))
 	a := &answer{id: src.id("msg_", 0), stopReason: "end_turn"}
 	if *r.MaxTokens == 0 { // only fills the prompt cache
 		a.stopReason = "max_tokens"

@@ -398,3 +398,27 @@ func TestRequestsAreCounted(t *testing.T) {
 		t.Error("Reset leaves counts")
 	}
 }
+
+// A model does not see where the breakpoints of the prompt cache are.
+func TestBreakpointsMakeNoOtherRequest(t *testing.T) {
+	t.Parallel()
+	server := sim.New(sim.Options{})
+	body := func(top, first, last string) string {
+		return `{"model":"claude-haiku-5-5","max_tokens":500` + top + `,"messages":[{"role":"user","content":[` +
+			`{` + first + `"type":"text","text":"of ,\"cache_control\":{} it speaks"},{"type":"text","text":"Go on."` + last + `}]}]}`
+	}
+	const mark = `"cache_control":{"type":"ephemeral","ttl":"5m"}`
+	plain := body("", "", "")
+	want := answer(t, server, plain).Content[0].Text
+	for _, marked := range []string{body("", mark+",", ""), body("", "", ", "+mark), body(","+mark, "", "")} {
+		if got := answer(t, server, marked).Content[0].Text; got != want {
+			t.Errorf("%s is answered otherwise:\n%s", marked, cmp.Diff(want, got))
+		}
+	}
+	if n := server.Requests(); len(n) != 1 || n[sim.Sum([]byte(plain))].Begun != 4 {
+		t.Errorf("counted %v, want one request made 4 times", n)
+	}
+	if sim.Sum([]byte(plain)) == sim.Sum([]byte(strings.Replace(plain, "cache_control", "cash_control", 1))) {
+		t.Error("what a text says of cache_control is left out")
+	}
+}

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"regexp"
 	"sync"
 )
 
@@ -30,7 +32,7 @@ func (t *tally) reset() {
 }
 
 func (t *tally) add(body []byte, begun, answered int) {
-	key := sha256.Sum256(body)
+	key := sha256.Sum256(plain(body))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, known := t.counts[key]
@@ -53,9 +55,30 @@ func (t *tally) read() (counts map[string]RequestCount, leftOut int) {
 	return counts, t.leftOut
 }
 
-// Requests says how often each request was made, by the SHA-256 of its body in
-// hexadecimal; that of a request in a batch is the SHA-256 of its params, as
-// they were sent. At most a million different requests are counted.
+// breakpoint is a cache_control in JSON. It cannot be within a string, where the
+// quotes would be escaped.
+var breakpoint = regexp.MustCompile(`,\s*"cache_control"\s*:\s*(\{[^{}]*\}|null)|"cache_control"\s*:\s*(\{[^{}]*\}|null)\s*,`)
+
+// plain is a body as the model sees it: without the breakpoints of the prompt
+// cache.
+func plain(body []byte) []byte {
+	if !bytes.Contains(body, []byte(`"cache_control"`)) {
+		return body
+	}
+	return breakpoint.ReplaceAll(body, nil)
+}
+
+// Sum names a request in [Server.Requests]: it is the SHA-256, in hexadecimal, of
+// its body without any cache_control, since the same prompt is sent with other
+// breakpoints of the prompt cache when it is sent again.
+func Sum(body []byte) string {
+	sum := sha256.Sum256(plain(body))
+	return hex.EncodeToString(sum[:])
+}
+
+// Requests says how often each request was made, by the [Sum] of its body; that
+// of a request in a batch is the Sum of its params, as they were sent. At most a
+// million different requests are counted.
 func (s *Server) Requests() map[string]RequestCount {
 	counts, _ := s.tally.read()
 	return counts
