@@ -47,6 +47,8 @@ var allowed = map[string][]string{
 	"llm/anthropic/bedrock": {"llm"},
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
+	"analytics":             {"llm"},
+	"analytics/sqlite":      {"analytics", "llm", "internal/sqlitefile"},
 	"journal/memory":        {"journal"},
 	"journal/sqlite":        {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
 	"journal/journaltest":   {"journal", "llm"},

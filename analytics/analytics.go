@@ -1,0 +1,93 @@
+// Package analytics is what is counted of calls, and what follows from the
+// counts: what was paid, what was not and why, who is slow, who fails.
+//
+// A [Call] is one row. [Totals] add up calls and each other: totals of an hour
+// and of a day give those of both, with quantiles of latency within the bound
+// [Accuracy]. So a store need not read its rows again to answer for a week; how
+// one does is package analytics/sqlite. Money is whole nano-dollars, so sums are
+// the same in whatever order they are made.
+package analytics
+
+import (
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Nanos is an amount of money in billionths of a US dollar.
+type Nanos int64
+
+// NanosOf is the nearest amount to dollars.
+func NanosOf(usd float64) Nanos {
+	if usd < 0 {
+		return -NanosOf(-usd)
+	}
+	return Nanos(usd*1e9 + 0.5)
+}
+
+// USD is the amount in dollars.
+func (n Nanos) USD() float64 { return float64(n) / 1e9 }
+
+// Savings is what calls would have cost and did not, by the reason.
+type Savings struct {
+	Cache     Nanos // answered by the response cache
+	Coalesced Nanos // answered by an identical call in flight
+	Prompt    Nanos // prompt caching; below 0 if writing it cost more than reading it saved
+	Batch     Nanos // the batch lane
+	Model     Nanos // a cheaper model was chosen
+}
+
+// Total is the sum.
+func (s Savings) Total() Nanos { return s.Cache + s.Coalesced + s.Prompt + s.Batch + s.Model }
+
+// Add is the sum of two.
+func (s Savings) Add(t Savings) Savings {
+	return Savings{s.Cache + t.Cache, s.Coalesced + t.Coalesced, s.Prompt + t.Prompt, s.Batch + t.Batch, s.Model + t.Model}
+}
+
+// Call is one call as it is kept. It holds no prompt, no answer and no
+// credential.
+type Call struct {
+	Time     time.Time // when it began
+	Project  string    // name of the folder it was made for
+	Workflow string    // empty outside of workflows
+	Run      string    // id; empty outside of workflows
+	Step     string    // path in the workflow
+	Item     string    // key of the item of a foreach
+	Agent    string
+	Asked    string     // model asked for
+	Model    string     // model that answered, else that asked for
+	Source   llm.Source // empty without an answer
+	Usage    llm.Usage
+
+	Cost     Nanos // what was paid
+	Unpriced bool  // nobody knows what was paid, or what was saved
+	Saved    Savings
+
+	Duration   time.Duration
+	FirstToken time.Duration // 0 if none came
+	// Alone is what the call would have taken if nothing had answered it but
+	// the service: its duration if it was live, else an estimate. A store fills
+	// it in if it is 0.
+	Alone      time.Duration
+	Attempts   int
+	Code       llm.Code // 0 for a whole answer
+	StopReason string
+}
+
+// Live reports whether the service answered.
+func (c *Call) Live() bool { return c.Code == 0 && c.Source == llm.SourceLive }
+
+// PromptSaved is what prompt caching saved on a live call of this usage; ok is
+// false if the model has no price.
+func PromptSaved(prices *llm.PriceTable, model string, u llm.Usage) (saved Nanos, ok bool) {
+	if u.CacheReadTokens == 0 && u.CacheWrite5m == 0 && u.CacheWrite1h == 0 {
+		return 0, true
+	}
+	paid, ok := prices.Cost(model, u)
+	plain := u
+	plain.InputTokens = u.PromptTokens()
+	plain.CacheReadTokens, plain.CacheWrite5m, plain.CacheWrite1h = 0, 0, 0
+	full, _ := prices.Cost(model, plain)
+	return NanosOf(full - paid), ok
+}

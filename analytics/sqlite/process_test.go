@@ -1,0 +1,147 @@
+package sqlite_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+)
+
+// TestMain lets the test binary be the other processes of a test.
+func TestMain(m *testing.M) {
+	if path := os.Getenv("CALLS_PATH"); path != "" {
+		if err := work(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// work adds CALLS_COUNT calls as a process that makes many does, and as many
+// processes that make few do, and prints the number of calls whenever some are
+// acknowledged. Each call has a number of its own as its step.
+func work(path string) error {
+	first, _ := strconv.Atoi(os.Getenv("CALLS_FIRST"))
+	count, _ := strconv.Atoi(os.Getenv("CALLS_COUNT"))
+	rng := rand.New(rand.NewPCG(uint64(first), 7))
+	s, err := sqlite.Open(path)
+	if err != nil {
+		return err
+	}
+	for n := 0; n < count; {
+		calls := make([]analytics.Call, min(1+rng.IntN(60), count-n))
+		for i := range calls {
+			calls[i] = randomCall(rng)
+			calls[i].Step = strconv.Itoa(first + n + i)
+		}
+		if rng.IntN(2) == 0 {
+			err = s.Add(context.Background(), calls...)
+		} else {
+			r := sqlite.NewRecorder(path, nil)
+			for _, c := range calls {
+				r.Record(c)
+			}
+			err = r.Close()
+		}
+		if err != nil {
+			return err
+		}
+		n += len(calls)
+		fmt.Println(n)
+	}
+	return s.Close()
+}
+
+// TestProcessesAndKills: eight processes add calls, half of them die on the way
+// and are begun again. What was acknowledged is there, nothing is there twice,
+// and all sums are those of the rows. CALLS sets how many calls, 100,000 for the
+// figure in the documentation.
+func TestProcessesAndKills(t *testing.T) {
+	t.Parallel()
+	const processes, space = 8, 1_000_000
+	total := 4000
+	if n, err := strconv.Atoi(os.Getenv("CALLS")); err == nil {
+		total = n
+	}
+	path := file(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex // guards acknowledged
+	acknowledged := map[int]int{}
+	// life is a process, killed after so many acknowledgements if above 0.
+	life := func(first, count, kill int) {
+		cmd := exec.CommandContext(t.Context(), self)
+		cmd.Env = append(os.Environ(), "CALLS_PATH="+path, fmt.Sprint("CALLS_FIRST=", first), fmt.Sprint("CALLS_COUNT=", count))
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		lines := bufio.NewScanner(out)
+		for acks := 1; lines.Scan(); acks++ {
+			n, _ := strconv.Atoi(lines.Text())
+			mu.Lock()
+			acknowledged[first] = n
+			mu.Unlock()
+			if acks == kill {
+				_ = cmd.Process.Kill()
+			}
+		}
+		if err := cmd.Wait(); err != nil && kill == 0 {
+			t.Errorf("process %d: %v\n%s", first, err, &stderr)
+		}
+	}
+	var all sync.WaitGroup
+	for p := range processes {
+		all.Go(func() {
+			count := total / processes
+			if p%2 == 0 {
+				for i := range 4 {
+					life((p*10+i)*space, count/4, 1+(p+i)%5)
+				}
+				return
+			}
+			life(p*10*space, count, 0)
+		})
+	}
+	all.Wait()
+	s := open(t, path)
+	if err := s.Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for _, c := range stored(t, s) {
+		n, _ := strconv.Atoi(c.Step)
+		if seen[n] {
+			t.Fatalf("call %d is there twice", n)
+		}
+		seen[n] = true
+	}
+	for first, n := range acknowledged {
+		for i := range n {
+			if !seen[first+i] {
+				t.Errorf("call %d was acknowledged and is not there", first+i)
+			}
+		}
+	}
+	check(t, s, analytics.Filter{})
+	t.Logf("%d calls", len(seen))
+}

@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/llm"
+)
+
+type slowestKey struct {
+	filter analytics.Filter
+	n      int
+}
+
+// Slowest are the n calls that the service took longest to answer, the longest
+// first.
+func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analytics.Call, error) {
+	return cached(ctx, s, slowestKey{f, n}, func() ([]analytics.Call, error) {
+		since, until, _, err := s.bounds(f)
+		if err != nil {
+			return nil, err
+		}
+		list := []analytics.Call{}
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code = 0`, `ORDER BY r.duration DESC, r.id LIMIT ?`, since, until, f.Project, func(row *stmt) error {
+			list = append(list, readRow(row))
+			return nil
+		}, n)
+		return list, err
+	})
+}
+
+// Failure is how often calls of an agent failed in one way.
+type Failure struct {
+	Agent string
+	Model string
+	Code  llm.Code
+	Count int64
+	Last  analytics.Call
+}
+
+// failuresKey is a query as the cache knows it.
+type failuresKey struct{ filter analytics.Filter }
+
+// Failures are the calls that failed, by agent, model and code, the most
+// frequent first.
+func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, error) {
+	return cached(ctx, s, failuresKey{f}, func() ([]Failure, error) {
+		since, until, _, err := s.bounds(f)
+		if err != nil {
+			return nil, err
+		}
+		type key struct {
+			agent, model string
+			code         llm.Code
+		}
+		found := map[key]*Failure{}
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code != 0`, `ORDER BY r.time`, since, until, f.Project, func(row *stmt) error {
+			c := readRow(row)
+			k := key{c.Agent, c.Model, c.Code}
+			if found[k] == nil {
+				found[k] = &Failure{Agent: c.Agent, Model: c.Model, Code: c.Code}
+			}
+			found[k].Count++
+			found[k].Last = c
+			return nil
+		})
+		list := []Failure{}
+		for _, failure := range found {
+			list = append(list, *failure)
+		}
+		slices.SortFunc(list, func(a, b Failure) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Code, b.Code))
+		})
+		return list, err
+	})
+}
+
+// pageRows is how many rows are held while calls are read.
+const pageRows = 1000
+
+// Calls gives the calls of a period in the order of time, page by page, so that
+// the store may be used meanwhile.
+func (s *Store) Calls(ctx context.Context, f analytics.Filter) iter.Seq2[analytics.Call, error] {
+	return func(yield func(analytics.Call, error) bool) {
+		since, until := never, always
+		if !f.Since.IsZero() {
+			since = f.Since.UnixNano()
+		}
+		if !f.Until.IsZero() {
+			until = f.Until.UnixNano()
+		}
+		last := int64(-1)
+		for {
+			page, err := s.callsPage(ctx, since, until, last)
+			if err != nil {
+				yield(analytics.Call{}, err)
+				return
+			}
+			for _, row := range page {
+				since, last = row.call.Time.UnixNano(), row.id
+				if f.Project != "" && row.call.Project != f.Project {
+					continue
+				}
+				if !yield(row.call, nil) {
+					return
+				}
+			}
+			if len(page) < pageRows {
+				return
+			}
+		}
+	}
+}
+
+type numbered struct {
+	call analytics.Call
+	id   int64
+}
+
+// callsPage is the calls from a time on, of those at it the ones with higher
+// ids.
+func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page []numbered, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.selectRows(`(r.time, r.id) > (?1, ?3) AND r.time < ?2`, `ORDER BY r.time, r.id LIMIT ?4`, since, until, "", func(row *stmt) error {
+			page = append(page, numbered{readRow(row), row.ColumnInt64(29)})
+			return nil
+		}, after, pageRows)
+	})
+	return page, err
+}

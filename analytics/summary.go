@@ -1,0 +1,162 @@
+package analytics
+
+import "time"
+
+// Filter says which calls are meant. The zero value means all.
+type Filter struct {
+	Since   time.Time // began at or after; zero for no bound
+	Until   time.Time // began before; zero for no bound
+	Project string    // empty for all
+}
+
+// Dimension is what calls are grouped by.
+type Dimension string
+
+// Dimensions.
+const (
+	ByAgent    Dimension = "agent"
+	ByModel    Dimension = "model"
+	ByWorkflow Dimension = "workflow"
+	BySource   Dimension = "source"
+	ByProject  Dimension = "project"
+	ByDay      Dimension = "day" // of UTC
+	ByHour     Dimension = "hour"
+)
+
+// Group is the totals of the calls that have something in common.
+type Group struct {
+	Name   string    // the agent, model, ...; empty if the calls have none
+	Start  time.Time // of the day or hour; else zero
+	Totals           // of all of them
+	// LiveLatency is the latency of answers of the service.
+	LiveLatency Sketch
+}
+
+// Period is what figures are about: the filter, as far as the store can tell.
+// Bounds that lie where rows were dropped already are moved out to the whole
+// hour, or day, of UTC.
+type Period struct {
+	Since   *time.Time `json:"since"` // nil for no bound
+	Until   *time.Time `json:"until"`
+	Project string     `json:"project,omitempty"`
+	Rounded bool       `json:"rounded,omitempty"` // whether a bound was moved
+}
+
+// SavingsUSD are savings in dollars.
+type SavingsUSD struct {
+	Cache     float64 `json:"exact_cache"`
+	Coalesced float64 `json:"coalescing"`
+	Prompt    float64 `json:"prompt_cache"`
+	Batch     float64 `json:"batch"`
+	Model     float64 `json:"model_choice"`
+	Total     float64 `json:"total"`
+}
+
+// USD is the savings in dollars.
+func (s Savings) USD() SavingsUSD {
+	return SavingsUSD{s.Cache.USD(), s.Coalesced.USD(), s.Prompt.USD(), s.Batch.USD(), s.Model.USD(), s.Total().USD()}
+}
+
+// Latency are quantiles in seconds; each is within the relative bound Error of
+// the exact one.
+type Latency struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"`
+	P95   float64 `json:"p95"`
+	P99   float64 `json:"p99"`
+	Error float64 `json:"relative_error"`
+}
+
+// LatencyOf are a sketch's quantiles.
+func LatencyOf(s *Sketch) Latency {
+	return Latency{s.Count(), s.Quantile(0.5).Seconds(), s.Quantile(0.95).Seconds(), s.Quantile(0.99).Seconds(), Accuracy}
+}
+
+// Summary is the figures of a period. "Before" is what the same calls would
+// have taken one after the other, each answered by the service, and what they
+// would have cost without response cache, coalescing, prompt caching, batch lane
+// and choice of model. Pointers are nil where there is nothing to divide by.
+type Summary struct {
+	Period Period `json:"period"`
+
+	Calls        int64        `json:"calls"`
+	Live         int64        `json:"live"`
+	Cached       int64        `json:"cached"`
+	Coalesced    int64        `json:"coalesced"`
+	Failed       int64        `json:"failed"`
+	Retries      int64        `json:"retries"`
+	Unpriced     int64        `json:"unpriced"`
+	FailureRate  float64      `json:"failure_rate"`
+	InputTokens  int64        `json:"input_tokens"` // whole prompts, cached parts included
+	OutputTokens int64        `json:"output_tokens"`
+	CostUSD      float64      `json:"cost_usd"`
+	SavedUSD     SavingsUSD   `json:"saved_usd"`
+	Latency      Latency      `json:"latency_seconds"` // of answers of the service
+	HitLatency   Latency      `json:"hit_latency_seconds"`
+	FirstToken   *float64     `json:"first_token_seconds"` // mean
+	Runs         int64        `json:"runs"`
+	CacheHitRate float64      `json:"cache_hit_rate"`
+	Throughput   *float64     `json:"throughput"` // calls an hour while work was under way
+	TimeBefore   *float64     `json:"workflow_time_before"`
+	TimeAfter    *float64     `json:"workflow_time_after"`
+	Speedup      *float64     `json:"speedup"`
+	CostBefore   *float64     `json:"cost_before"` // per call
+	CostAfter    *float64     `json:"cost_after"`
+	CostSavings  *float64     `json:"cost_savings"` // share of the cost before
+	RateBefore   *float64     `json:"throughput_before"`
+	RateAfter    *float64     `json:"throughput_after"`
+	Daily        []DaySummary `json:"daily"`
+}
+
+// DaySummary is a day, of UTC, within a period.
+type DaySummary struct {
+	Day      string  `json:"day"`
+	Calls    int64   `json:"calls"`
+	CostUSD  float64 `json:"cost_usd"`
+	SavedUSD float64 `json:"saved_usd"`
+}
+
+// Summarize works out the figures of the calls of a period, given by source,
+// and by day.
+func Summarize(p Period, sources, days []Group) *Summary {
+	var t Totals
+	var live, hits Sketch
+	for i := range sources {
+		t.Add(&sources[i].Totals)
+		live.Merge(&sources[i].LiveLatency)
+		if sources[i].Name != "" && sources[i].Live == 0 {
+			hits.Merge(&sources[i].Totals.Latency)
+		}
+	}
+	s := &Summary{
+		Period: p, Calls: t.Calls, Live: t.Live, Cached: t.Cached, Coalesced: t.Coalesced, Failed: t.Failed,
+		Retries: t.Retries, Unpriced: t.Unpriced, FailureRate: t.FailureRate(),
+		InputTokens: int64(t.Usage.PromptTokens()), OutputTokens: int64(t.Usage.OutputTokens),
+		CostUSD: t.Cost.USD(), SavedUSD: t.Saved.USD(), Latency: LatencyOf(&live), HitLatency: LatencyOf(&hits),
+		FirstToken: ratio(t.FirstToken.Seconds(), float64(t.FirstTokens)),
+		Runs:       t.Runs, CacheHitRate: t.HitRate(),
+		TimeBefore:  ratio(t.RunAlone.Seconds(), float64(t.Runs)),
+		TimeAfter:   ratio(t.RunWall.Seconds(), float64(t.Runs)),
+		Speedup:     ratio(t.RunAlone.Seconds(), t.RunWall.Seconds()),
+		CostBefore:  ratio((t.Cost + t.Saved.Total()).USD(), float64(t.Calls)),
+		CostAfter:   ratio(t.Cost.USD(), float64(t.Calls)),
+		CostSavings: ratio(t.Saved.Total().USD(), (t.Cost + t.Saved.Total()).USD()),
+		RateBefore:  ratio(float64(t.Calls)*3600, t.Alone.Seconds()),
+		RateAfter:   ratio(float64(t.Calls)*3600, (t.RunWall + t.OutsideRun).Seconds()),
+		Daily:       []DaySummary{},
+	}
+	s.Throughput = s.RateAfter
+	for _, d := range days {
+		if d.Calls > 0 {
+			s.Daily = append(s.Daily, DaySummary{d.Start.Format(time.DateOnly), d.Calls, d.Cost.USD(), d.Saved.Total().USD()})
+		}
+	}
+	return s
+}
+
+func ratio(part, whole float64) *float64 {
+	if whole <= 0 {
+		return nil
+	}
+	return new(part / whole)
+}

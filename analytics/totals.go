@@ -1,0 +1,111 @@
+package analytics
+
+import (
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Totals are sums over calls. They can be added in any order and grouping. The
+// zero value is that of no calls.
+type Totals struct {
+	Calls     int64
+	Failed    int64 // not answered
+	Live      int64 // answered by the service
+	Cached    int64 // answered by the response cache
+	Coalesced int64 // answered by an identical call in flight
+	Unpriced  int64 // calls whose cost nobody knows
+	Retries   int64 // attempts beyond the first
+	Usage     llm.Usage
+	Cost      Nanos
+	Saved     Savings
+
+	Duration    time.Duration // of all calls, one after the other
+	Alone       time.Duration // the same, had the service answered all
+	FirstToken  time.Duration // of the calls that had a first token
+	FirstTokens int64         // how many had
+	Longest     time.Duration
+	Latency     Sketch // of answers, from wherever
+
+	// Of runs that began within.
+	Runs       int64
+	RunWall    time.Duration // from the beginning of their first call to the end of their last
+	RunAlone   time.Duration // what their calls would have taken, one after the other and live
+	OutsideRun time.Duration // duration of the calls that belong to no run
+}
+
+// AddCall adds a call.
+func (t *Totals) AddCall(c *Call) {
+	t.Calls++
+	switch {
+	case c.Code != 0:
+		t.Failed++
+	case c.Source == llm.SourceCache:
+		t.Cached++
+	case c.Source == llm.SourceCoalesced:
+		t.Coalesced++
+	default:
+		t.Live++
+	}
+	if c.Unpriced {
+		t.Unpriced++
+	}
+	t.Retries += int64(max(c.Attempts-1, 0))
+	t.Usage = t.Usage.Add(c.Usage)
+	t.Cost += c.Cost
+	t.Saved = t.Saved.Add(c.Saved)
+	t.Duration += c.Duration
+	t.Alone += c.Alone
+	if c.FirstToken > 0 {
+		t.FirstToken += c.FirstToken
+		t.FirstTokens++
+	}
+	t.Longest = max(t.Longest, c.Duration)
+	if c.Code == 0 {
+		t.Latency.Add(c.Duration)
+	}
+	if c.Run == "" {
+		t.OutsideRun += c.Duration
+	}
+}
+
+// Add adds the totals of other calls.
+func (t *Totals) Add(u *Totals) {
+	t.Calls += u.Calls
+	t.Failed += u.Failed
+	t.Live += u.Live
+	t.Cached += u.Cached
+	t.Coalesced += u.Coalesced
+	t.Unpriced += u.Unpriced
+	t.Retries += u.Retries
+	t.Usage = t.Usage.Add(u.Usage)
+	t.Cost += u.Cost
+	t.Saved = t.Saved.Add(u.Saved)
+	t.Duration += u.Duration
+	t.Alone += u.Alone
+	t.FirstToken += u.FirstToken
+	t.FirstTokens += u.FirstTokens
+	t.Longest = max(t.Longest, u.Longest)
+	t.Latency.Merge(&u.Latency)
+	t.Runs += u.Runs
+	t.RunWall += u.RunWall
+	t.RunAlone += u.RunAlone
+	t.OutsideRun += u.OutsideRun
+}
+
+// Answered is how many calls were answered.
+func (t *Totals) Answered() int64 { return t.Calls - t.Failed }
+
+// HitRate is the share of answers that came from the response cache, from 0 to
+// 1; 0 without answers.
+func (t *Totals) HitRate() float64 { return share(t.Cached, t.Answered()) }
+
+// FailureRate is the share of calls that failed, from 0 to 1.
+func (t *Totals) FailureRate() float64 { return share(t.Failed, t.Calls) }
+
+func share(part, whole int64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
