@@ -13,6 +13,7 @@ import (
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/agent/builtin"
+	calls "github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
@@ -100,6 +101,8 @@ type Orchestrator struct {
 	gate    *admission.Gate
 	store   *sqlite.Store   // nil if nothing is cached
 	prices  *llm.PriceTable // nil for the built-in ones, which are read when they are needed
+	calls   *calls.Recorder // nil if calls are not kept
+	project string          // of the calls
 	files   *attach.Dir
 	finding agent.DiscoverOptions
 
@@ -187,6 +190,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, errors.Join(invalid(err), o.Close())
 		}
 	}
+	o.calls = o.recorder()
 	o.model = o.pipeline(provider)
 	return o, nil
 }
@@ -197,6 +201,9 @@ func (o *Orchestrator) Close() error {
 	err := o.files.Close()
 	if o.store != nil {
 		err = errors.Join(err, o.store.Close())
+	}
+	if o.calls != nil {
+		err = errors.Join(err, o.calls.Close())
 	}
 	o.opening.Lock()
 	defer o.opening.Unlock()

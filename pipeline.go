@@ -163,6 +163,7 @@ func (o *Orchestrator) record(call record.Call) {
 	o.mu.Lock()
 	o.totals.add(call)
 	o.mu.Unlock()
+	o.keep(&call)
 	if o.opts.OnCall != nil {
 		o.opts.OnCall(call)
 	}

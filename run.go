@@ -301,7 +301,9 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	res, err := engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: env,
 		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
-			return o.attempt(admission.WithRun(o.withBudgets(ctx, r, a.Step), r.id), a, &opts)
+			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
+			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)
+			return o.attempt(ctx, a, &opts)
 		},
 		Identify:    func(s *workflow.Step) engine.Identity { return o.identify(s, &opts) },
 		Attach:      o.attach,

@@ -76,16 +76,25 @@ func (s *Sketch) Quantile(q float64) time.Duration {
 	return 0
 }
 
-// AppendBinary appends the sketch, for each bucket that is not empty how many
-// are skipped before it and its count, as varints.
+// AppendBinary appends the sketch as varints: for each row of buckets that are
+// not empty how many are skipped before it, how many it has, and their counts.
 func (s *Sketch) AppendBinary(b []byte) ([]byte, error) {
-	next := 0
-	for i, n := range s.counts {
-		if n > 0 {
-			b = binary.AppendUvarint(b, uint64(i-next))
-			b = binary.AppendUvarint(b, n)
-			next = i + 1
+	end := 0 // of the last row
+	for i := 0; i < len(s.counts); i++ {
+		if s.counts[i] == 0 {
+			continue
 		}
+		row := s.counts[i:]
+		if zero := slices.Index(row, 0); zero >= 0 {
+			row = row[:zero]
+		}
+		b = binary.AppendUvarint(b, uint64(i-end))
+		b = binary.AppendUvarint(b, uint64(len(row)))
+		for _, n := range row {
+			b = binary.AppendUvarint(b, n)
+		}
+		i += len(row)
+		end = i
 	}
 	return b, nil
 }
@@ -94,20 +103,28 @@ var errSketch = errors.New("a sketch of latencies is damaged")
 
 // MergeBinary adds a sketch that AppendBinary wrote.
 func (s *Sketch) MergeBinary(b []byte) error {
-	for i := 0; len(b) > 0; i++ {
-		gap, n := binary.Uvarint(b)
-		if n <= 0 || gap > mostBuckets {
+	next := func() (v uint64, ok bool) {
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			return 0, false
+		}
+		b = b[n:]
+		return v, true
+	}
+	for i := uint64(0); len(b) > 0; {
+		gap, _ := next()
+		size, ok := next()
+		if !ok || gap > mostBuckets || size > mostBuckets || i+gap+size > mostBuckets {
 			return errSketch
 		}
-		count, m := binary.Uvarint(b[n:])
-		if i += int(gap); m <= 0 || i > mostBuckets {
-			return errSketch
+		for i += gap; size > 0; size-- {
+			n, ok := next()
+			if !ok {
+				return errSketch
+			}
+			s.count(int(i), n)
+			i++
 		}
-		s.count(i, count)
-		b = b[n+m:]
 	}
 	return nil
 }
-
-// Clone is a copy that can be changed without the original seeing it.
-func (s *Sketch) Clone() *Sketch { return &Sketch{counts: slices.Clone(s.counts), n: s.n} }

@@ -23,6 +23,7 @@ import (
 
 // Call is what happened in one call.
 type Call struct {
+	Tags          llm.Tags   // what it is part of
 	Agent         string     // who asked; may be empty
 	Model         string     // the model asked for
 	ResponseModel string     // the model that answered; empty without an answer
@@ -77,7 +78,7 @@ type model struct {
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
-		r := recording{call: Call{Agent: req.Agent, Model: req.Model, Start: time.Now()}}
+		r := recording{call: Call{Tags: llm.TagsOf(ctx), Agent: req.Agent, Model: req.Model, Start: time.Now()}}
 		// Deferred, so that a consumer's panic on its way up is recorded.
 		defer func() { m.sink(r.finish(m.prices)) }()
 		r.outcome = outcomePanicked

@@ -1,0 +1,25 @@
+package llm
+
+import "context"
+
+// Tags say what a call is part of, for those who write calls down. They travel
+// in the context, since they are no part of the request.
+type Tags struct {
+	Workflow string
+	Run      string
+	Step     string // path of the step
+	Item     string // key of the item of a foreach
+}
+
+type tagsKey struct{}
+
+// WithTags is ctx with tags for all calls made with it.
+func WithTags(ctx context.Context, t Tags) context.Context {
+	return context.WithValue(ctx, tagsKey{}, t)
+}
+
+// TagsOf are the tags of ctx; zero if it has none.
+func TagsOf(ctx context.Context) Tags {
+	t, _ := ctx.Value(tagsKey{}).(Tags)
+	return t
+}
