@@ -57,7 +57,6 @@ type upstreamRow struct {
 	Model     string   `json:"model"`
 	Input     int      `json:"input_tokens"`
 	Output    int      `json:"output_tokens"`
-	Cost      float64  `json:"estimated_cost"` // in thousands of dollars, whatever its name says
 	ErrorType string   `json:"error_type"`
 	Workflow  string   `json:"workflow_name"`
 	Position  *float64 `json:"workflow_position"`
@@ -142,7 +141,7 @@ func (o *UpstreamOptions) call(text string) (c Call, err error) {
 	switch {
 	case row.Agent == "" || row.Model == "":
 		return c, errors.New("there must be an agent_name and a model")
-	case row.Millis < 0 || row.Millis > 1e12 || row.Input < 0 || row.Output < 0 || row.Cost < 0:
+	case row.Millis < 0 || row.Millis > 1e12 || row.Input < 0 || row.Output < 0:
 		return c, errors.New("numbers must not be below 0")
 	}
 	c = Call{
@@ -160,12 +159,30 @@ func (o *UpstreamOptions) call(text string) (c Call, err error) {
 	if prices == nil {
 		prices = llm.Prices()
 	}
-	usd, ok := prices.Cost(c.Model, c.Usage)
-	if !ok {
-		usd = row.Cost * 1000 // models that have no price any more had one then
+	if usd, ok := prices.Cost(c.Model, c.Usage); ok {
+		c.Cost = NanosOf(usd)
+	} else if p, ok := oldPrices[c.Model]; ok {
+		c.Cost = NanosOf((float64(row.Input)*p.input + float64(row.Output)*p.output) / 1e6)
+	} else {
+		c.Unpriced = true
 	}
-	c.Cost = NanosOf(usd)
 	return c, nil
+}
+
+// oldPrices are what models that the price table no longer has cost when the
+// first implementation asked them, in dollars per million tokens. Its own
+// figures will not do: it took one price for all models, and a thousandth of it.
+var oldPrices = map[string]struct{ input, output float64 }{
+	"claude-3-haiku-20240307":    {0.25, 1.25},
+	"claude-3-sonnet-20240229":   {3, 15},
+	"claude-3-opus-20240229":     {15, 75},
+	"claude-3-5-sonnet-20240620": {3, 15},
+	"claude-3-5-sonnet-20241022": {3, 15},
+	"claude-3-5-haiku-20241022":  {0.8, 4},
+	"claude-3-7-sonnet-20250219": {3, 15},
+	"claude-sonnet-4-20250514":   {3, 15},
+	"claude-opus-4-20250514":     {15, 75},
+	"claude-opus-4-1-20250805":   {15, 75},
 }
 
 // upstreamCode is the code of an error of the first implementation, which kept

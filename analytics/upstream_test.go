@@ -49,8 +49,21 @@ func TestReadUpstream(t *testing.T) {
 	if c := calls[1]; c.Workflow != "full-stack-feature" || c.Step != "1" {
 		t.Errorf("second call: %+v", c)
 	}
+	if got := calls[1].Cost; got != 2_741_600 { // at $0.80 and $4, which the file did not know
+		t.Errorf("second call cost %d", got)
+	}
 	if c := calls[2]; c.Code != llm.CodeTimeout || c.Source != "" {
 		t.Errorf("failed call: %+v", c)
+	}
+}
+
+func TestAModelWithoutPriceIsUnpriced(t *testing.T) {
+	t.Parallel()
+	const line = `{"timestamp": "2026-11-06T12:00:00", "agent_name": "a", "model": "m", "input_tokens": 5, "estimated_cost": 1}`
+	for got, err := range analytics.ReadUpstream("f", strings.NewReader(line), analytics.UpstreamOptions{}) {
+		if err != nil || !got.Call.Unpriced || got.Call.Cost != 0 {
+			t.Errorf("%+v, %v", got.Call, err)
+		}
 	}
 }
 

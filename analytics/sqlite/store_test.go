@@ -345,7 +345,7 @@ func TestQueriesReadViewsOnly(t *testing.T) {
 	for _, sql := range []string{
 		``, `SELECT`, `DELETE FROM call_rows`, `DROP VIEW calls`, `INSERT INTO call_imports VALUES (x'00')`, `PRAGMA query_only = OFF`, `PRAGMA user_version`,
 		`ATTACH 'x.db' AS x`, `SELECT * FROM sqlite_schema`, `SELECT * FROM schema_versions`, `SELECT * FROM pragma_database_list`, `SELECT 1; DELETE FROM call_rows`,
-		`SELECT load_extension('x')`, `VACUUM INTO 'x.db'`, `CREATE TEMP TABLE x (a)`, `BEGIN IMMEDIATE`, `SELECT * FROM nothing`,
+		`SELECT load_extension('x')`, `VACUUM INTO 'x.db'`, `CREATE TEMP TABLE x (a)`, `BEGIN IMMEDIATE`, `SELECT * FROM nothing`, `SELECT * FROM call_rows`, `SELECT * FROM call_state, calls`,
 	} {
 		if _, err := query(sql); err == nil {
 			t.Errorf("%q was run", sql)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
@@ -96,18 +95,8 @@ func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
 	return nil
 }
 
-// width is that of the terminal, or of a page if there is none.
-func (a *app) width() int {
-	if a.answersOnTerminal {
-		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 40 {
-			return w
-		}
-	}
-	return 100
-}
-
-// bar is a row of a Gantt chart.
-type bar struct {
+// ganttRow is a row of a Gantt chart.
+type ganttRow struct {
 	name       string
 	critical   bool
 	status     engine.Status
@@ -169,7 +158,7 @@ func block(s engine.Status) string {
 
 // bars are the rows of a run's chart: the steps in file order, below each what
 // is within it if asked for.
-func bars(d *claudeforce.RunDetail, items bool) []bar {
+func bars(d *claudeforce.RunDetail, items bool) []ganttRow {
 	critical := map[string]bool{}
 	path, _ := d.Workflow.CriticalPath(func(s *workflow.Step) time.Duration {
 		return time.Duration(d.Result.Steps[s.ID].DurationSeconds * float64(time.Second))
@@ -178,7 +167,7 @@ func bars(d *claudeforce.RunDetail, items bool) []bar {
 		critical[id] = d.Result.Steps[id].StartedAt != nil
 	}
 	now := time.Now()
-	var rows []bar
+	var rows []ganttRow
 	for _, s := range d.Workflow.Steps {
 		res := d.Result.Steps[s.ID]
 		rows = append(rows, barOf(s.ID, res, critical[s.ID], now))
@@ -190,8 +179,8 @@ func bars(d *claudeforce.RunDetail, items bool) []bar {
 }
 
 // inner are the rows of what is within a step.
-func inner(res *engine.StepResult, indent string, now time.Time) []bar {
-	var rows []bar
+func inner(res *engine.StepResult, indent string, now time.Time) []ganttRow {
+	var rows []ganttRow
 	for _, item := range res.Items {
 		rows = append(rows, barOf(indent+"["+item.Item+"]", item.StepResult, false, now))
 		rows = append(rows, inner(item.StepResult, indent+"  ", now)...)
@@ -203,8 +192,8 @@ func inner(res *engine.StepResult, indent string, now time.Time) []bar {
 	return rows
 }
 
-func barOf(name string, res *engine.StepResult, critical bool, now time.Time) bar {
-	b := bar{name: name, critical: critical, status: res.Status, note: string(res.Status)}
+func barOf(name string, res *engine.StepResult, critical bool, now time.Time) ganttRow {
+	b := ganttRow{name: name, critical: critical, status: res.Status, note: string(res.Status)}
 	if res.StartedAt != nil {
 		b.start = *res.StartedAt
 		b.end = b.start.Add(time.Duration(res.DurationSeconds * float64(time.Second)))

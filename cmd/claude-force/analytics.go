@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/config"
+)
+
+func (a *app) analytics() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "analytics",
+		Short: "Say what calls cost, what was saved, and who is slow or failing",
+		Long: `Every call is kept as a row, with sums over hours and days. See docs/analytics.md
+for what each figure means.
+
+A period is the last --days, which begin at a whole hour, or from --since to
+--until: a day such as 2026-11-01 (in local time; --until includes it), a time
+such as 2026-11-01T15:04, or how long ago, such as 36h or 30d.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		a.analyticsSummary(), a.analyticsAgents(), a.analyticsWorkflows(), a.analyticsCosts(), a.analyticsSavings(),
+		a.analyticsSlowest(), a.analyticsFailures(), a.analyticsExport(), a.analyticsQuery(), a.analyticsImport(), a.analyticsPrune(),
+	)
+	return cmd
+}
+
+// periodFlags say which calls are meant.
+type periodFlags struct {
+	days         int
+	since, until string
+	project      string
+}
+
+func (f *periodFlags) register(cmd *cobra.Command, days int) {
+	flags := cmd.Flags()
+	flags.IntVar(&f.days, "days", days, "the last days; 0 for all there is")
+	flags.StringVar(&f.since, "since", "", "from this day or time on, instead of --days")
+	flags.StringVar(&f.until, "until", "", "up to this day, included, or time")
+	flags.StringVar(&f.project, "project", "", "only calls for this project: a folder's name, or . for this folder's")
+	cmd.PreRunE = func(_ *cobra.Command, _ []string) error {
+		if flags.Changed("days") && f.since != "" {
+			return badInput("--days and --since both say when the period begins; give one of them")
+		}
+		return nil
+	}
+}
+
+func (f *periodFlags) filter(now time.Time) (filter analytics.Filter, err error) {
+	if f.days < 0 {
+		return filter, badInput("--days must not be below 0")
+	}
+	if filter.Until, err = parseTime("--until", f.until, now, true); err != nil {
+		return filter, err
+	}
+	if filter.Since, err = parseTime("--since", f.since, now, false); err != nil {
+		return filter, err
+	}
+	if f.since == "" && f.days > 0 {
+		end := now
+		if !filter.Until.IsZero() {
+			end = filter.Until
+		}
+		filter.Since = end.Add(-time.Duration(f.days) * 24 * time.Hour).Truncate(time.Hour)
+	}
+	if !filter.Until.IsZero() && !filter.Since.IsZero() && !filter.Since.Before(filter.Until) {
+		return filter, badInput("the period ends before it begins: it is from %s to %s", filter.Since.Format(time.DateTime), filter.Until.Format(time.DateTime))
+	}
+	if filter.Project = f.project; f.project == "." {
+		filter.Project = claudeforce.Project("")
+	}
+	return filter, nil
+}
+
+// parseTime reads a day, a time or how long ago; zero for an empty text. A day
+// that ends a period is part of it.
+func parseTime(flag, text string, now time.Time, end bool) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
+		if end {
+			t = t.AddDate(0, 0, 1)
+		}
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.DateTime, time.RFC3339} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	if ago, err := config.ParseDuration(text); err == nil && ago > 0 {
+		return now.Add(-ago), nil
+	}
+	return time.Time{}, badInput("%s %q is no day such as 2026-11-01, no time such as 2026-11-01T15:04, and not how long ago, such as 36h or 30d", flag, text)
+}
+
+func periodText(f analytics.Filter) string {
+	const layout = "2006-01-02 15:04"
+	text := "all calls"
+	switch {
+	case !f.Since.IsZero() && !f.Until.IsZero():
+		text = f.Since.Local().Format(layout) + " to " + f.Until.Local().Format(layout)
+	case !f.Since.IsZero():
+		text = "since " + f.Since.Local().Format(layout)
+	case !f.Until.IsZero():
+		text = "until " + f.Until.Local().Format(layout)
+	}
+	if f.Project != "" {
+		text += " · project " + f.Project
+	}
+	return text
+}
+
+// withCalls runs do with the store that is configured.
+func (a *app) withCalls(ctx context.Context, do func(*sqlite.Store) error) error {
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	store, err := claudeforce.OpenCalls(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return closing(do(store), store)
+}
+
+// reportVerb is a verb whose figures can be shown as text, JSON and a page.
+type reportVerb struct {
+	use, short, long, example string
+	flags                     func(*cobra.Command)
+	// make asks the store, and gives what to show, and the same as JSON.
+	make func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error)
+}
+
+func (a *app) reportVerb(v reportVerb) *cobra.Command {
+	var period periodFlags
+	var asJSON bool
+	var page string
+	cmd := &cobra.Command{
+		Use: v.use, Short: v.short, Long: v.long, Example: v.example,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := period.filter(time.Now())
+			if err != nil {
+				return err
+			}
+			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
+				r, data, err := v.make(cmd.Context(), store, f)
+				if err != nil {
+					return err
+				}
+				r.period = periodText(f)
+				if page != "" {
+					if err := writePage(page, r); err != nil {
+						return err
+					}
+					a.say("wrote %s", page)
+				}
+				if asJSON {
+					return printJSON(a.stdout, data)
+				}
+				if page == "" {
+					r.text(a.stdout, a.width())
+				}
+				return nil
+			})
+		},
+	}
+	period.register(cmd, 7)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&page, "html", "", "write a page with charts to this file instead")
+	if v.flags != nil {
+		v.flags(cmd)
+	}
+	return cmd
+}
+
+func writePage(path string, r *report) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644) //nolint:gosec // made to be shown to others
+	if err != nil {
+		return inputError{fmt.Errorf("writing the report: %w", err)}
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return r.html(f)
+}
+
+// named is a name, or what stands for none.
+func named(name, none string) string {
+	if name == "" {
+		return none
+	}
+	return name
+}
+
+func percent(share float64) string {
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*share), ".0") + " %"
+}
+
+func money(n analytics.Nanos) string { return dollars(new(n.USD())) }

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+)
+
+// callRow is a call as it is exported, and as `slowest --json` prints it.
+type callRow struct {
+	Time         time.Time `json:"time" parquet:"time"`
+	Project      string    `json:"project" parquet:"project,dict"`
+	Workflow     string    `json:"workflow" parquet:"workflow,dict"`
+	Run          string    `json:"run" parquet:"run"`
+	Step         string    `json:"step" parquet:"step,dict"`
+	Item         string    `json:"item" parquet:"item"`
+	Agent        string    `json:"agent" parquet:"agent,dict"`
+	Asked        string    `json:"model_asked" parquet:"model_asked,dict"`
+	Model        string    `json:"model" parquet:"model,dict"`
+	Source       string    `json:"source" parquet:"source,dict"`
+	InputTokens  int       `json:"input_tokens" parquet:"input_tokens"`
+	OutputTokens int       `json:"output_tokens" parquet:"output_tokens"`
+	CacheRead    int       `json:"cache_read_tokens" parquet:"cache_read_tokens"`
+	CacheWrite   int       `json:"cache_write_tokens" parquet:"cache_write_tokens"`
+	CostUSD      *float64  `json:"cost_usd" parquet:"cost_usd,optional"`
+	SavedUSD     float64   `json:"saved_usd" parquet:"saved_usd"`
+	Seconds      float64   `json:"seconds" parquet:"seconds"`
+	FirstToken   float64   `json:"first_token_seconds" parquet:"first_token_seconds"`
+	Attempts     int       `json:"attempts" parquet:"attempts"`
+	Outcome      string    `json:"outcome" parquet:"outcome,dict"`
+	StopReason   string    `json:"stop_reason" parquet:"stop_reason,dict"`
+}
+
+func rowOf(c *analytics.Call) callRow {
+	r := callRow{
+		Time: c.Time.UTC(), Project: c.Project, Workflow: c.Workflow, Run: c.Run, Step: c.Step, Item: c.Item, Agent: c.Agent, Asked: c.Asked, Model: c.Model, Source: string(c.Source),
+		InputTokens: c.Usage.InputTokens, OutputTokens: c.Usage.OutputTokens, CacheRead: c.Usage.CacheReadTokens, CacheWrite: c.Usage.CacheWrite5m + c.Usage.CacheWrite1h,
+		SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason,
+	}
+	if c.Code != 0 {
+		r.Outcome = c.Code.String()
+	}
+	if !c.Unpriced {
+		r.CostUSD = new(c.Cost.USD())
+	}
+	return r
+}
+
+func (a *app) analyticsExport() *cobra.Command {
+	var period periodFlags
+	var format, output string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write calls as CSV, JSON lines or Parquet",
+		Example: `  claude-force analytics export --format csv > calls.csv
+  claude-force analytics export --format json --days 30 | jq .cost_usd
+  claude-force analytics export --format parquet --output calls.parquet`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := period.filter(time.Now())
+			if err != nil {
+				return err
+			}
+			write := map[string]func(io.Writer, iter.Seq2[analytics.Call, error]) error{"csv": writeCSV, "json": writeLines, "parquet": writeParquet}[format]
+			if write == nil {
+				return badInput("--format %q is none of csv, json and parquet", format)
+			}
+			if format == "parquet" {
+				if err := checkParquet(); err != nil {
+					return err
+				}
+				if output == "" && a.answersOnTerminal {
+					return badInput("Parquet is not for a terminal; give --output FILE")
+				}
+			}
+			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
+				calls := store.Calls(cmd.Context(), f)
+				if output == "" {
+					return write(a.stdout, calls)
+				}
+				out, err := os.OpenFile(output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+				if err != nil {
+					return inputError{fmt.Errorf("writing calls: %w", err)}
+				}
+				return closing(write(out, calls), out)
+			})
+		},
+	}
+	period.register(cmd, 0)
+	cmd.Flags().StringVar(&format, "format", "csv", "csv, json (one object a line) or parquet")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write; the standard output if not given")
+	return cmd
+}
+
+func writeLines(w io.Writer, calls iter.Seq2[analytics.Call, error]) error {
+	enc := json.NewEncoder(w)
+	for c, err := range calls {
+		if err != nil {
+			return err
+		}
+		if err := enc.Encode(rowOf(&c)); err != nil {
+			return fmt.Errorf("writing calls: %w", err)
+		}
+	}
+	return nil
+}
+
+func writeCSV(w io.Writer, calls iter.Seq2[analytics.Call, error]) error {
+	out := csv.NewWriter(w)
+	err := out.Write([]string{"time", "project", "workflow", "run", "step", "item", "agent", "model_asked", "model", "source", "input_tokens", "output_tokens",
+		"cache_read_tokens", "cache_write_tokens", "cost_usd", "saved_usd", "seconds", "first_token_seconds", "attempts", "outcome", "stop_reason"})
+	decimal := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	for c, rowErr := range calls {
+		if rowErr != nil {
+			return rowErr
+		}
+		r := rowOf(&c)
+		cost := ""
+		if r.CostUSD != nil {
+			cost = decimal(*r.CostUSD)
+		}
+		err = errors.Join(err, out.Write([]string{
+			r.Time.Format(time.RFC3339Nano), r.Project, r.Workflow, r.Run, r.Step, r.Item, r.Agent, r.Asked, r.Model, r.Source, strconv.Itoa(r.InputTokens), strconv.Itoa(r.OutputTokens),
+			strconv.Itoa(r.CacheRead), strconv.Itoa(r.CacheWrite), cost, decimal(r.SavedUSD), decimal(r.Seconds), decimal(r.FirstToken), strconv.Itoa(r.Attempts), r.Outcome, r.StopReason,
+		}))
+		if err != nil {
+			break
+		}
+	}
+	out.Flush()
+	if err = errors.Join(err, out.Error()); err != nil {
+		return fmt.Errorf("writing calls: %w", err)
+	}
+	return nil
+}

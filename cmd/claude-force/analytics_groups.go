@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+)
+
+// groupJSON is the figures of a group as `--json` prints them.
+type groupJSON struct {
+	Name         string               `json:"name"`
+	Calls        int64                `json:"calls"`
+	Live         int64                `json:"live"`
+	Cached       int64                `json:"cached"`
+	Coalesced    int64                `json:"coalesced"`
+	Failed       int64                `json:"failed"`
+	Retries      int64                `json:"retries"`
+	CacheHitRate float64              `json:"cache_hit_rate"`
+	InputTokens  int                  `json:"input_tokens"`
+	OutputTokens int                  `json:"output_tokens"`
+	CostUSD      float64              `json:"cost_usd"`
+	SavedUSD     analytics.SavingsUSD `json:"saved_usd"`
+	Latency      analytics.Latency    `json:"latency_seconds"`
+	Longest      float64              `json:"longest_seconds"`
+	Runs         int64                `json:"runs,omitempty"`
+	TimeBefore   float64              `json:"workflow_time_before,omitempty"`
+	TimeAfter    float64              `json:"workflow_time_after,omitempty"`
+	Speedup      float64              `json:"speedup,omitempty"`
+}
+
+func groupsJSON(groups []analytics.Group) []groupJSON {
+	list := make([]groupJSON, len(groups))
+	for i := range groups {
+		g := &groups[i]
+		list[i] = groupJSON{
+			Name: groupName(g, ""), Calls: g.Calls, Live: g.Live, Cached: g.Cached, Coalesced: g.Coalesced, Failed: g.Failed, Retries: g.Retries,
+			CacheHitRate: g.HitRate(), InputTokens: g.Usage.PromptTokens(), OutputTokens: g.Usage.OutputTokens,
+			CostUSD: g.Cost.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.LiveLatency), Longest: g.Longest.Seconds(),
+		}
+		if g.Runs > 0 {
+			list[i].Runs = g.Runs
+			list[i].TimeBefore = g.RunAlone.Seconds() / float64(g.Runs)
+			list[i].TimeAfter = g.RunWall.Seconds() / float64(g.Runs)
+			if g.RunWall > 0 {
+				list[i].Speedup = g.RunAlone.Seconds() / g.RunWall.Seconds()
+			}
+		}
+	}
+	return list
+}
+
+func groupName(g *analytics.Group, none string) string {
+	if !g.Start.IsZero() {
+		return g.Start.Format(time.DateOnly)
+	}
+	return named(g.Name, none)
+}
+
+func (a *app) analyticsAgents() *cobra.Command {
+	return a.reportVerb(reportVerb{
+		use: "agents", short: "Which agents are used, slow, failing or expensive",
+		example: `  claude-force analytics agents --days 30
+  claude-force analytics agents --json | jq '.[] | select(.failed > 0)'`,
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			groups, err := store.Groups(ctx, f, analytics.ByAgent)
+			if err != nil {
+				return nil, nil, err
+			}
+			s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+			for i := range groups {
+				g := &groups[i]
+				s.rows = append(s.rows, []string{
+					groupName(g, "(none)"), thousands(int(g.Calls)), percent(g.HitRate()), percent(g.FailureRate()),
+					latency(&g.LiveLatency, 0.5), latency(&g.LiveLatency, 0.95), money(g.Cost), money(g.Saved.Total()),
+				})
+				s.bars = append(s.bars, g.Cost.USD())
+			}
+			return &report{title: "Agents", sections: []section{s}, notes: []string{latencyNote}}, groupsJSON(groups), nil
+		},
+	})
+}
+
+const noCalls = "No calls in this period."
+
+var latencyNote = "P50 and P95 are the latency of answers of the service, within " + percent(analytics.Accuracy) + "; bars show the cost."
+
+func latency(s *analytics.Sketch, q float64) string {
+	if s.Count() == 0 {
+		return "-"
+	}
+	return seconds(s.Quantile(q).Seconds())
+}
+
+func (a *app) analyticsWorkflows() *cobra.Command {
+	return a.reportVerb(reportVerb{
+		use: "workflows", short: "What workflows cost, how long they take, and how much faster they are than step by step",
+		example: `  claude-force analytics workflows --days 30`,
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			groups, err := store.Groups(ctx, f, analytics.ByWorkflow)
+			if err != nil {
+				return nil, nil, err
+			}
+			groups = slices.DeleteFunc(slices.Clone(groups), func(g analytics.Group) bool { return g.Name == "" && g.Runs == 0 })
+			s := section{columns: append(words("WORKFLOW"), numbers("RUNS", "CALLS", "TIME", "BEFORE", "SPEEDUP", "FAILED", "COST", "SAVED")...), bars: []float64{}, empty: "No calls of workflows in this period."}
+			list := groupsJSON(groups)
+			for i := range groups {
+				g, j := &groups[i], &list[i]
+				after, before, speedup := "-", "-", "-"
+				if g.Runs > 0 {
+					after, before, speedup = seconds(j.TimeAfter), seconds(j.TimeBefore), fmt.Sprintf("%.2fx", j.Speedup)
+				}
+				s.rows = append(s.rows, []string{
+					groupName(g, "(unnamed)"), thousands(int(g.Runs)), thousands(int(g.Calls)), after, before, speedup,
+					percent(g.FailureRate()), money(g.Cost), money(g.Saved.Total()),
+				})
+				s.bars = append(s.bars, g.Cost.USD())
+			}
+			return &report{title: "Workflows", sections: []section{s}, notes: []string{"TIME is that of a run on average, BEFORE what its calls would have taken one after the other and live; bars show the cost."}}, list, nil
+		},
+	})
+}
+
+var costDimensions = []analytics.Dimension{analytics.ByDay, analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject}
+
+func (a *app) analyticsCosts() *cobra.Command {
+	var by string
+	return a.reportVerb(reportVerb{
+		use: "costs", short: "What was paid, by day, agent, model, workflow, source or project",
+		example: `  claude-force analytics costs --by model --days 30
+  claude-force analytics costs --by day --since 2026-11-01 --html costs.html`,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&by, "by", "day", "day, agent, model, workflow, source or project")
+		},
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			d := analytics.Dimension(by)
+			if !slices.Contains(costDimensions, d) {
+				return nil, nil, badInput("--by %q is none of day, agent, model, workflow, source and project", by)
+			}
+			groups, err := store.Groups(ctx, f, d)
+			if err != nil {
+				return nil, nil, err
+			}
+			s := costSection("", strings.ToUpper(by), groups)
+			if d == analytics.ByDay {
+				line := series{name: "cost", unit: "$"}
+				for i := range groups {
+					line.labels, line.values = append(line.labels, groupName(&groups[i], "")), append(line.values, groups[i].Cost.USD())
+				}
+				s.series = []series{line}
+			}
+			var t analytics.Totals
+			for i := range groups {
+				t.Add(&groups[i].Totals)
+			}
+			r := &report{title: "Costs by " + by, sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s calls.", money(t.Cost), thousands(int(t.Calls)))}}
+			if t.Unpriced > 0 {
+				r.notes = append(r.notes, fmt.Sprintf("The cost of %s calls is unknown and not in the sums.", thousands(int(t.Unpriced))))
+			}
+			return r, groupsJSON(groups), nil
+		},
+	})
+}
+
+func costSection(title, what string, groups []analytics.Group) section {
+	s := section{title: title, columns: append(words(what), numbers("CALLS", "TOKENS IN", "OUT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+	for i := range groups {
+		g := &groups[i]
+		s.rows = append(s.rows, []string{
+			groupName(g, "(none)"), thousands(int(g.Calls)), thousands(g.Usage.PromptTokens()), thousands(g.Usage.OutputTokens), money(g.Cost), money(g.Saved.Total()),
+		})
+		s.bars = append(s.bars, g.Cost.USD())
+	}
+	return s
+}
+
+func (a *app) analyticsSavings() *cobra.Command {
+	return a.reportVerb(reportVerb{
+		use: "savings", short: "What was not paid, and why: cache, coalescing, prompt cache, batch, model choice",
+		example: `  claude-force analytics savings --days 30`,
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			s, err := store.Summary(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			v := s.SavedUSD
+			sec := section{columns: append(words("BY"), numbers("SAVED", "SHARE")...), bars: []float64{}}
+			for _, row := range []struct {
+				name string
+				usd  float64
+			}{{"exact cache", v.Cache}, {"coalescing", v.Coalesced}, {"prompt cache", v.Prompt}, {"batch", v.Batch}, {"model choice", v.Model}} {
+				part := 0.0
+				if v.Total > 0 {
+					part = row.usd / v.Total
+				}
+				sec.rows = append(sec.rows, []string{row.name, signed(row.usd), percent(part)})
+				sec.bars = append(sec.bars, row.usd)
+			}
+			r := &report{title: "Savings", sections: []section{sec}}
+			before := s.CostUSD + v.Total
+			r.notes = append(r.notes, fmt.Sprintf("Paid %s of %s: %s saved.", dollars(&s.CostUSD), dollars(&before), signed(v.Total)))
+			return r, map[string]any{"period": s.Period, "cost_usd": s.CostUSD, "saved_usd": v, "cost_before_usd": before}, nil
+		},
+	})
+}
+
+// signed writes an amount that may be below 0.
+func signed(usd float64) string {
+	if usd < 0 {
+		return "-" + dollars(new(-usd))
+	}
+	return dollars(&usd)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+)
+
+// shortTime leaves the year to the heading.
+const shortTime = "01-02 15:04:05"
+
+func (a *app) analyticsSlowest() *cobra.Command {
+	var limit int
+	return a.reportVerb(reportVerb{
+		use: "slowest", short: "The calls that took longest",
+		example: `  claude-force analytics slowest --limit 20 --project .`,
+		flags:   func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "limit", "n", 10, "how many") },
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			if limit < 1 {
+				return nil, nil, badInput("--limit must be above 0")
+			}
+			calls, err := store.Slowest(ctx, f, limit)
+			if err != nil {
+				return nil, nil, err
+			}
+			s := section{columns: append(words("WHEN", "AGENT", "MODEL", "RUN", "STEP"), numbers("TOKENS OUT", "COST", "TOOK")...), bars: []float64{}, empty: noCalls}
+			rows := make([]callRow, len(calls))
+			for i := range calls {
+				c := &calls[i]
+				rows[i] = rowOf(c)
+				s.rows = append(s.rows, []string{
+					c.Time.Local().Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(c.Duration.Seconds()),
+				})
+				s.bars = append(s.bars, c.Duration.Seconds())
+			}
+			return &report{title: "Slowest calls", sections: []section{s}}, rows, nil
+		},
+	})
+}
+
+func (a *app) analyticsFailures() *cobra.Command {
+	type failureJSON struct {
+		Agent   string  `json:"agent"`
+		Model   string  `json:"model"`
+		Outcome string  `json:"outcome"`
+		Count   int64   `json:"count"`
+		Last    callRow `json:"last"`
+	}
+	return a.reportVerb(reportVerb{
+		use: "failures", short: "The calls that failed, by agent, model and reason",
+		example: `  claude-force analytics failures --days 1`,
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			failures, err := store.Failures(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			s := section{columns: append(words("AGENT", "MODEL", "REASON", "LAST", "RUN"), numbers("COUNT")...), bars: []float64{}, empty: "No call failed in this period."}
+			list := make([]failureJSON, len(failures))
+			for i := range failures {
+				x := &failures[i]
+				list[i] = failureJSON{x.Agent, x.Model, x.Code.String(), x.Count, rowOf(&x.Last)}
+				s.rows = append(s.rows, []string{x.Agent, x.Model, x.Code.String(), x.Last.Time.Local().Format(shortTime), named(x.Last.Run, "-"), thousands(int(x.Count))})
+				s.bars = append(s.bars, float64(x.Count))
+			}
+			return &report{title: "Failures", sections: []section{s}}, list, nil
+		},
+	})
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+)
+
+func (a *app) analyticsSummary() *cobra.Command {
+	return a.reportVerb(reportVerb{
+		use: "summary", short: "The figures of a period: cost, savings, hit rate, latency, speed-up",
+		example: `  claude-force analytics summary --days 7
+  claude-force analytics summary --since 2026-11-01 --until 2026-11-07 --project .
+  claude-force analytics summary --json | jq .cache_hit_rate
+  claude-force analytics summary --html report.html`,
+		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+			s, err := store.Summary(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			r := summaryReport(s)
+			agents, err := store.Groups(ctx, f, analytics.ByAgent)
+			if err != nil {
+				return nil, nil, err
+			}
+			r.sections = append(r.sections, costSection("Most expensive agents", "AGENT", agents[:min(len(agents), 5)]))
+			return r, s, nil
+		},
+	})
+}
+
+func summaryReport(s *analytics.Summary) *report {
+	r := &report{title: "Summary"}
+	if s.Calls == 0 {
+		r.sections = []section{{empty: "No calls in this period. Calls to the simulator are not kept."}}
+		return r
+	}
+	answers := fmt.Sprintf("%s live, %s cached, %s shared", thousands(int(s.Live)), thousands(int(s.Cached)), thousands(int(s.Coalesced)))
+	figures := [][]string{
+		{"calls", thousands(int(s.Calls)), answers},
+		{"failed", thousands(int(s.Failed)), percent(s.FailureRate) + fmt.Sprintf(", %s retries", thousands(int(s.Retries)))},
+		{"cache hit rate", percent(s.CacheHitRate), ""},
+		{"cost", dollars(&s.CostUSD), ""},
+		{"saved", dollars(&s.SavedUSD.Total), ""},
+		{"tokens", thousands(int(s.InputTokens + s.OutputTokens)), fmt.Sprintf("%s in, %s out", thousands(int(s.InputTokens)), thousands(int(s.OutputTokens)))},
+	}
+	if s.Unpriced > 0 {
+		figures[3][2] = fmt.Sprintf("without %s calls whose cost nobody knows", thousands(int(s.Unpriced)))
+	}
+	if s.CostSavings != nil {
+		figures[4][2] = percent(*s.CostSavings) + " of what it would have cost"
+	}
+	if l := s.Latency; l.Count > 0 {
+		figures = append(figures, []string{"latency, live", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s (±%s)", seconds(l.P95), seconds(l.P99), percent(l.Error))})
+	}
+	if l := s.HitLatency; l.Count > 0 {
+		figures = append(figures, []string{"latency, free", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s", seconds(l.P95), seconds(l.P99))})
+	}
+	days := series{name: "calls"}
+	costs := series{name: "cost", unit: "$"}
+	for _, d := range s.Daily {
+		days.labels, days.values = append(days.labels, d.Day), append(days.values, float64(d.Calls))
+		costs.labels, costs.values = append(costs.labels, d.Day), append(costs.values, d.CostUSD)
+	}
+	r.sections = []section{
+		{columns: []column{{}, {number: true}, {}}, rows: figures},
+		{title: "By day (UTC)", series: []series{days, costs}},
+		{title: "Before and after", columns: append(words(""), numbers("BEFORE", "AFTER", "")...), rows: beforeAfter(s)},
+	}
+	if s.Period.Rounded {
+		r.notes = append(r.notes, "Rows of so long ago were dropped: the period was moved out to whole hours or days of UTC.")
+	}
+	return r
+}
+
+// beforeAfter compares with the same calls one after the other, none of them
+// free.
+func beforeAfter(s *analytics.Summary) [][]string {
+	var rows [][]string
+	add := func(name string, before, after *float64, show func(float64) string, gain string) {
+		if before != nil && after != nil {
+			rows = append(rows, []string{name, show(*before), show(*after), gain})
+		}
+	}
+	gain := ""
+	if s.Speedup != nil {
+		gain = fmt.Sprintf("%.2fx faster", *s.Speedup)
+	}
+	add("time of a workflow", s.TimeBefore, s.TimeAfter, seconds, gain)
+	gain = ""
+	if s.CostSavings != nil {
+		gain = percent(*s.CostSavings) + " saved"
+	}
+	add("cost of a call", s.CostBefore, s.CostAfter, func(usd float64) string { return dollars(&usd) }, gain)
+	add("calls an hour", s.RateBefore, s.RateAfter, func(n float64) string { return thousands(int(n)) }, "")
+	return rows
+}

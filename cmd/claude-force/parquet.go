@@ -1,0 +1,37 @@
+//go:build parquet
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/claude-force/claude-force/analytics"
+)
+
+func checkParquet() error { return nil }
+
+// rowGroup is how many rows are held before they are written.
+const rowGroup = 100_000
+
+func writeParquet(w io.Writer, calls iter.Seq2[analytics.Call, error]) (err error) {
+	out := parquet.NewGenericWriter[callRow](w, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup))
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			err = fmt.Errorf("writing calls: %w", err)
+		}
+	}()
+	for c, err := range calls {
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write([]callRow{rowOf(&c)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"strings"
+)
+
+const pageStyle = `
+:root { color-scheme: light dark; --ink: #1f2328; --soft: #656d76; --line: #d0d7de; --fill: #2f6feb; --page: #fff; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #8d96a0; --line: #30363d; --fill: #58a6ff; --page: #0d1117; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } p { color: var(--soft); margin: .2rem 0; }
+table { border-collapse: collapse; width: 100%; } th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; }
+th { color: var(--soft); font-weight: 600; } .n { text-align: right; font-variant-numeric: tabular-nums; } td.bar { width: 30%; padding-right: 0; }
+rect { fill: var(--fill); } text { fill: var(--soft); font-size: 11px; } svg { display: block; }
+`
+
+// html writes a report as a page that needs nothing else.
+func (r *report) html(w io.Writer) error {
+	var sb strings.Builder
+	fmt.Fprintf(&sb, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>%s</title>\n<style>%s</style>\n</head>\n<body>\n<h1>%[1]s</h1>\n<p>%[3]s</p>\n",
+		html.EscapeString(r.title), pageStyle, html.EscapeString(r.period))
+	for _, s := range r.sections {
+		s.html(&sb)
+	}
+	for _, n := range r.notes {
+		fmt.Fprintf(&sb, "<p>%s</p>\n", html.EscapeString(n))
+	}
+	sb.WriteString("</body>\n</html>\n")
+	if _, err := io.WriteString(w, sb.String()); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+func (s *section) html(sb *strings.Builder) {
+	if s.title != "" {
+		fmt.Fprintf(sb, "<h2>%s</h2>\n", html.EscapeString(s.title))
+	}
+	for _, line := range s.series {
+		line.svg(sb)
+	}
+	if len(s.rows) == 0 {
+		if s.empty != "" {
+			fmt.Fprintf(sb, "<p>%s</p>\n", html.EscapeString(s.empty))
+		}
+		return
+	}
+	sb.WriteString("<table>\n")
+	if s.head() != nil {
+		sb.WriteString("<tr>")
+		for _, c := range s.columns {
+			fmt.Fprintf(sb, "<th%s>%s</th>", class(c), html.EscapeString(c.name))
+		}
+		if s.bars != nil {
+			sb.WriteString("<th></th>")
+		}
+		sb.WriteString("</tr>\n")
+	}
+	most := 0.0
+	for _, b := range s.bars {
+		most = max(most, b)
+	}
+	for n, row := range s.rows {
+		sb.WriteString("<tr>")
+		for i, cell := range row {
+			c := column{}
+			if i < len(s.columns) {
+				c = s.columns[i]
+			}
+			fmt.Fprintf(sb, "<td%s>%s</td>", class(c), html.EscapeString(cell))
+		}
+		if s.bars != nil {
+			share := 0.0
+			if most > 0 {
+				share = max(s.bars[n], 0) / most
+			}
+			fmt.Fprintf(sb, `<td class="bar"><svg width="100%%" height="14" role="img" aria-hidden="true"><rect width="%.2f%%" height="14" rx="2"/></svg></td>`, 100*share)
+		}
+		sb.WriteString("</tr>\n")
+	}
+	sb.WriteString("</table>\n")
+}
+
+func class(c column) string {
+	if c.number {
+		return ` class="n"`
+	}
+	return ""
+}
+
+// svg draws a series as columns.
+func (l *series) svg(sb *strings.Builder) {
+	if len(l.values) == 0 {
+		return
+	}
+	const width, height, foot = 1000.0, 140.0, 18.0
+	most := 0.0
+	for _, v := range l.values {
+		most = max(most, v)
+	}
+	step := width / float64(len(l.values))
+	fmt.Fprintf(sb, "<p>%s, at most %s%.4g</p>\n<svg viewBox=\"0 0 %g %g\" width=\"100%%\" role=\"img\" aria-label=\"%[1]s\">\n",
+		html.EscapeString(l.name), l.unit, most, width, height+foot)
+	for i, v := range l.values {
+		tall := 0.0
+		if most > 0 {
+			tall = max(v, 0) / most * height
+		}
+		fmt.Fprintf(sb, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s: %s%.4g</title></rect>\n",
+			float64(i)*step, height-tall, max(step-2, 1), tall, html.EscapeString(l.labels[i]), l.unit, v)
+	}
+	fmt.Fprintf(sb, "<text x=\"0\" y=\"%g\">%s</text><text x=\"%g\" y=\"%[1]g\" text-anchor=\"end\">%s</text>\n</svg>\n",
+		height+foot-4, html.EscapeString(l.labels[0]), width, html.EscapeString(l.labels[len(l.labels)-1]))
+}
