@@ -1,0 +1,98 @@
+//go:build unix
+
+// Command analytics measures what questions about calls cost as the number of
+// calls grows, beside raw SQL and a scan of JSON lines over the same calls, how
+// far percentiles from the sums are from exact ones, and what recording costs
+// the pipeline.
+//
+//	go run ./bench/analytics                      # up to a million calls
+//	go run ./bench/analytics -n 10000,10000000    # 2.5 GB, and some minutes to fill
+//	go run ./bench/analytics -gate                # fails if a target is missed
+//
+// Each store holds calls of 90 days. The question is the command's own, `analytics
+// summary --days 7 --json`, as a process of its own, with its largest memory.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Targets, see the README of the design: the same question at 1,000 times as
+// many calls, and calls a second without recording to those with it.
+const (
+	growth    = 2.0
+	recording = 1.05
+)
+
+func main() {
+	sizes := flag.String("n", "10000,100000,1000000", "numbers of calls, ascending")
+	runs := flag.Int("runs", 15, "how often each is measured")
+	gate := flag.Bool("gate", false, "exit with 1 if a target is missed")
+	dir := flag.String("dir", "", "folder for the stores, kept; a temporary one if not given")
+	parts := flag.String("parts", "summary,percentiles,recording", "what to measure")
+	flag.Parse()
+	ok, err := run(context.Background(), *sizes, *runs, *dir, strings.Split(*parts, ","))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "analytics:", err)
+		os.Exit(1)
+	}
+	if *gate && !ok {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, sizes string, runs int, dir string, parts []string) (ok bool, err error) {
+	var counts []int
+	for s := range strings.SplitSeq(sizes, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return false, fmt.Errorf("-n %q is no number of calls", s)
+		}
+		counts = append(counts, n)
+	}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "analytics-"); err != nil {
+			return false, fmt.Errorf("making a folder: %w", err)
+		}
+		defer os.RemoveAll(dir)
+	}
+	ok = true
+	for _, part := range []struct {
+		name string
+		do   func() (bool, error)
+	}{
+		{"summary", func() (bool, error) { return summaries(ctx, dir, counts, runs) }},
+		{"percentiles", func() (bool, error) { return percentiles(), nil }},
+		{"recording", func() (bool, error) { return recordings(ctx, dir, runs) }},
+	} {
+		if !slices.Contains(parts, part.name) {
+			continue
+		}
+		good, err := part.do()
+		if err != nil {
+			return false, err
+		}
+		ok = ok && good
+		fmt.Println()
+	}
+	return ok, nil
+}
+
+func median(values []time.Duration) time.Duration {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func verdict(ok bool) string {
+	if ok {
+		return "within"
+	}
+	return "OVER"
+}
