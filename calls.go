@@ -56,11 +56,11 @@ func (o *Orchestrator) recorder() *calls.Recorder {
 // keep hands a call to who keeps it.
 func (o *Orchestrator) keep(call *record.Call) {
 	if o.calls != nil {
-		o.calls.Record(keptCall(call, o.project))
+		o.calls.Record(keptCall(call, o.project, cmp.Or(o.prices, llm.Prices())))
 	}
 }
 
-func keptCall(call *record.Call, project string) analytics.Call {
+func keptCall(call *record.Call, project string, prices *llm.PriceTable) analytics.Call {
 	kept := analytics.Call{
 		Time: call.Start, Project: project,
 		Workflow: call.Tags.Workflow, Run: call.Tags.Run, Step: call.Tags.Step, Item: call.Tags.Item,
@@ -81,7 +81,8 @@ func keptCall(call *record.Call, project string) analytics.Call {
 	case call.Source == llm.SourceCoalesced:
 		kept.Saved.Coalesced = saved
 	case kept.Live():
-		kept.Saved.Prompt, _ = analytics.PromptSaved(llm.Prices(), kept.Model, kept.Usage)
+		kept.Saved.Prompt, _ = analytics.PromptSaved(prices, kept.Model, kept.Usage)
+		kept.Saved.Batch, _ = analytics.BatchSaved(prices, kept.Model, kept.Usage)
 	}
 	return kept
 }

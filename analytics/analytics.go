@@ -91,3 +91,15 @@ func PromptSaved(prices *llm.PriceTable, model string, u llm.Usage) (saved Nanos
 	full, _ := prices.Cost(model, plain)
 	return NanosOf(full - paid), ok
 }
+
+// BatchSaved is what the batch lane saved on a live call of this usage; ok is
+// false if the model has no price.
+func BatchSaved(prices *llm.PriceTable, model string, u llm.Usage) (saved Nanos, ok bool) {
+	if !u.Batch {
+		return 0, true
+	}
+	paid, ok := prices.Cost(model, u)
+	u.Batch = false
+	full, _ := prices.Cost(model, u)
+	return NanosOf(full - paid), ok
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
@@ -94,22 +95,32 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 type groupKey struct {
 	filter analytics.Filter
 	by     analytics.Dimension
+	costs  bool
 }
 
 // Groups are the totals of calls by what they have in common, those that cost
 // most first; days and hours in their order.
 func (s *Store) Groups(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
-	return cached(ctx, s, groupKey{f, by}, func() ([]analytics.Group, error) {
-		since, until, _, err := s.bounds(f)
+	return s.group(ctx, groupKey{f, by, false})
+}
+
+// Costs are Groups without latencies, which takes a fraction of the time.
+func (s *Store) Costs(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
+	return s.group(ctx, groupKey{f, by, true})
+}
+
+func (s *Store) group(ctx context.Context, k groupKey) ([]analytics.Group, error) {
+	return cached(ctx, s, k, func() ([]analytics.Group, error) {
+		since, until, _, err := s.bounds(k.filter)
 		if err != nil {
 			return nil, err
 		}
-		return s.groups(since, until, f.Project, by)
+		return s.groups(since, until, k.filter.Project, k.by, k.costs)
 	})
 }
 
-func (s *Store) groups(since, until int64, project string, by analytics.Dimension) ([]analytics.Group, error) {
-	g := grouping{by: by, groups: map[groupName]*analytics.Group{}}
+func (s *Store) groups(since, until int64, project string, by analytics.Dimension, costs bool) ([]analytics.Group, error) {
+	g := grouping{by: by, costs: costs, groups: map[groupName]*analytics.Group{}}
 	for _, sp := range spans(since, until) {
 		if sp.seconds == 0 {
 			if err := s.rows(sp.from, sp.until, project, g.addCall); err != nil {
@@ -140,6 +151,7 @@ type groupName struct {
 // grouping puts calls, and sums over them, into groups.
 type grouping struct {
 	by     analytics.Dimension
+	costs  bool // whether latencies are left out
 	groups map[groupName]*analytics.Group
 }
 
@@ -216,12 +228,34 @@ func (g *grouping) sorted() []analytics.Group {
 	return list
 }
 
+// costColumns are those of sums, added up by the database as far as the groups
+// allow.
+func (g *grouping) costColumns() string {
+	key := `0, '', value, source`
+	switch g.by {
+	case analytics.ByDay:
+		key = `start - start % 86400, '', '', ''`
+	case analytics.ByHour:
+		key = `start, '', '', ''`
+	case analytics.ByProject:
+		key = `0, project, '', ''`
+	}
+	return key + `, NULL, max(longest), sum(` + strings.Join(sums[:], `), sum(`) + `)`
+}
+
 // sums adds the sums of a kind to the groups.
 func (s *Store) sums(sp span, kind, project string, g *grouping) error {
-	sql := `SELECT start, project, value, source, latency, longest, ` + sumColumns() + ` FROM call_rollups WHERE seconds = ? AND kind = ? AND start >= ? AND start < ?`
+	columns := `start, project, value, source, latency, longest, ` + sumColumns()
+	if g.costs {
+		columns = g.costColumns()
+	}
+	sql := `SELECT ` + columns + ` FROM call_rollups WHERE seconds = ? AND kind = ? AND start >= ? AND start < ?`
 	args := []any{sp.seconds, kind, sp.from, sp.until}
 	if project != "" {
 		sql, args = sql+` AND project = ?`, append(args, project)
+	}
+	if g.costs {
+		sql += ` GROUP BY 1, 2, 3, 4`
 	}
 	return s.read.Query(sql, func(row *stmt) error {
 		source := llm.Source(row.ColumnText(3))
@@ -262,11 +296,11 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 		if err != nil {
 			return nil, err
 		}
-		sources, err := s.groups(since, until, f.Project, analytics.BySource)
+		sources, err := s.groups(since, until, f.Project, analytics.BySource, false)
 		if err != nil {
 			return nil, err
 		}
-		days, err := s.groups(since, until, f.Project, analytics.ByDay)
+		days, err := s.groups(since, until, f.Project, analytics.ByDay, true)
 		if err != nil {
 			return nil, err
 		}

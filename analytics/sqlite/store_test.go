@@ -153,6 +153,7 @@ func check(t *testing.T, s *sqlite.Store, f analytics.Filter) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		checkCosts(t, s, f, by, groups)
 		got := map[string]*analytics.Totals{}
 		for _, g := range groups {
 			name := g.Name
@@ -166,6 +167,19 @@ func check(t *testing.T, s *sqlite.Store, f analytics.Filter) {
 		if diff := gocmp.Diff(byHand(calls, f, by), got, gocmp.Comparer(sameSketch), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("by %s, %+v: sums differ from the rows (-rows +sums):\n%s", by, f, diff)
 		}
+	}
+}
+
+// checkCosts compares what is added up by the database with what is here.
+func checkCosts(t *testing.T, s *sqlite.Store, f analytics.Filter, by analytics.Dimension, groups []analytics.Group) {
+	t.Helper()
+	costs, err := s.Costs(t.Context(), f, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	never := gocmp.Comparer(func(a, b analytics.Sketch) bool { return true })
+	if diff := gocmp.Diff(groups, costs, never); diff != "" {
+		t.Fatalf("by %s, %+v: costs differ from groups:\n%s", by, f, diff)
 	}
 }
 

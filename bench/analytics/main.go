@@ -10,7 +10,7 @@
 //	go run ./bench/analytics -gate                # fails if a target is missed
 //
 // Each store holds calls of 90 days. The question is the command's own, `analytics
-// summary --days 7 --json`, as a process of its own, with its largest memory.
+// summary --days 7`, as a process of its own, with its largest memory.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// Targets, see the README of the design: the same question at 1,000 times as
+// Targets: the same question at 1,000 times as
 // many calls, and calls a second without recording to those with it.
 const (
 	growth    = 2.0

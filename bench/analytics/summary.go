@@ -154,7 +154,7 @@ func measure(ctx context.Context, binary, home, path string, n, runs int) (measu
 	var command, inside, raw []time.Duration
 	for range runs {
 		began := time.Now()
-		cmd := exec.CommandContext(ctx, binary, "analytics", "summary", "--days", "7", "--json")
+		cmd := exec.CommandContext(ctx, binary, "analytics", "summary", "--days", "7")
 		cmd.Env = []string{"CLAUDE_FORCE_HOME=" + home, "HOME=" + home, "PATH=" + os.Getenv("PATH")}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return m, fmt.Errorf("asking for a summary: %w\n%s", err, out)

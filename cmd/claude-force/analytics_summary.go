@@ -23,7 +23,7 @@ func (a *app) analyticsSummary() *cobra.Command {
 				return nil, nil, err
 			}
 			r := summaryReport(s)
-			agents, err := store.Groups(ctx, f, analytics.ByAgent)
+			agents, err := store.Costs(ctx, f, analytics.ByAgent)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -54,8 +54,8 @@ func columns(number bool, names []string) []column {
 	return list
 }
 
-// width is how many characters fit in a line of the standard output.
-func (a *app) width() int {
+// reportWidth is how many characters fit in a line of the standard output.
+func (a *app) reportWidth() int {
 	if f, ok := a.stdout.(*os.File); ok && a.answersOnTerminal {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
 			return w
@@ -119,7 +119,7 @@ func (s *section) text(w io.Writer, width int) {
 			sb.WriteString("  ")
 		}
 		if at := n - (len(rows) - len(s.rows)); s.bars != nil && at >= 0 && most > 0 {
-			sb.WriteString(bar(s.bars[at]/most, min(width-used, 30)))
+			sb.WriteString(drawBar(s.bars[at]/most, min(width-used, 30)))
 		}
 		fmt.Fprintln(w, strings.TrimRight(sb.String(), " "))
 	}
@@ -177,8 +177,8 @@ func pad(text string, width int, right bool) string {
 	return text + space
 }
 
-// bar is a line as long as a share of a width, in eighths of characters.
-func bar(share float64, width int) string {
+// drawBar is a line as long as a share of a width, in eighths of characters.
+func drawBar(share float64, width int) string {
 	if width <= 0 || share <= 0 {
 		return ""
 	}

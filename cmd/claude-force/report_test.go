@@ -13,7 +13,7 @@ import (
 func TestBarsAndSparklines(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
-		bar(1, 4): "████", bar(0.5, 4): "██", bar(0.40625, 4): "█▋", bar(0.001, 4): "▏", bar(0, 4): "", bar(1, 0): "",
+		drawBar(1, 4): "████", drawBar(0.5, 4): "██", drawBar(0.40625, 4): "█▋", drawBar(0.001, 4): "▏", drawBar(0, 4): "", drawBar(1, 0): "",
 		sparkline([]float64{0, 1, 2, 4, 8}, 10): "▁▂▃▅█", sparkline([]float64{0, 0}, 10): "▁▁", sparkline(make([]float64, 95), 10): strings.Repeat("▁", 10),
 	} {
 		if got != want {
