@@ -32,8 +32,16 @@
 //   - llm/record writes down every call, the free ones too.
 //   - llm/cache answers what was asked before; llm/cache/sqlite is its store.
 //   - llm/coalesce lets identical calls in flight share one.
+//   - llm/fallback asks another model when one is down or refuses.
+//   - llm/budget reserves the worst case of a call, and settles what it cost;
+//     llm/budget/sqlite shares the sums between processes.
+//   - llm/batch sends calls that may wait by way of message batches.
 //   - llm/retry tries again what failed in passing, before anything is shown.
-//   - llm/admission bounds the calls in flight.
+//   - llm/prefix places prompt-cache breakpoints, and lets one call warm what
+//     others share.
+//   - llm/hedge sends a late call twice.
+//   - llm/admission lets calls go when the service's limits, which it learns, have
+//     room for them.
 //   - llm/batch stands in the place of the last two and the provider for calls
 //     that may wait: it collects them into message batches at half the price.
 //   - llm/anthropic asks Claude, over the official SDK; llm/anthropic/bedrock and
@@ -48,6 +56,11 @@
 //     both pass.
 //   - llm/cassette records the calls of a run into a folder, and answers from it.
 //   - sim is a simulator of the Messages API, for the demo, tests and benchmarks.
+//
+// What is counted:
+//
+//   - analytics is what follows from calls: sums, savings, percentiles;
+//     analytics/sqlite keeps calls, with their sums over hours and days.
 //
 // And around them: internal/sqlitefile, internal/seal, internal/process and
 // internal/credential are what the parts share (files of SQLite, encryption, which
