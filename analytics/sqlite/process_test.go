@@ -115,7 +115,8 @@ func TestProcessesAndKills(t *testing.T) {
 			count := total / processes
 			if p%2 == 0 {
 				for i := range 4 {
-					life((p*10+i)*space, count/4, 1+(p+i)%5)
+					// An acknowledgement is of 30 calls on average: on the way, or near the end.
+					life((p*10+i)*space, count/4, 1+count/4/30*(5+(p+i)%5)/10)
 				}
 				return
 			}

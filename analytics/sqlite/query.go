@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
@@ -104,7 +103,7 @@ func (s *Store) Groups(ctx context.Context, f analytics.Filter, by analytics.Dim
 	return s.group(ctx, groupKey{f, by, false})
 }
 
-// Costs are Groups without latencies, which takes a fraction of the time.
+// Costs are Groups without latencies, which is quicker.
 func (s *Store) Costs(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
 	return s.group(ctx, groupKey{f, by, true})
 }
@@ -228,34 +227,16 @@ func (g *grouping) sorted() []analytics.Group {
 	return list
 }
 
-// costColumns are those of sums, added up by the database as far as the groups
-// allow.
-func (g *grouping) costColumns() string {
-	key := `0, '', value, source`
-	switch g.by {
-	case analytics.ByDay:
-		key = `start - start % 86400, '', '', ''`
-	case analytics.ByHour:
-		key = `start, '', '', ''`
-	case analytics.ByProject:
-		key = `0, project, '', ''`
-	}
-	return key + `, NULL, max(longest), sum(` + strings.Join(sums[:], `), sum(`) + `)`
-}
-
 // sums adds the sums of a kind to the groups.
 func (s *Store) sums(sp span, kind, project string, g *grouping) error {
-	columns := `start, project, value, source, latency, longest, ` + sumColumns()
+	latency := `latency`
 	if g.costs {
-		columns = g.costColumns()
+		latency = `NULL`
 	}
-	sql := `SELECT ` + columns + ` FROM call_rollups WHERE seconds = ? AND kind = ? AND start >= ? AND start < ?`
+	sql := `SELECT start, project, value, source, ` + latency + `, longest, ` + sumColumns() + ` FROM call_rollups WHERE seconds = ? AND kind = ? AND start >= ? AND start < ?`
 	args := []any{sp.seconds, kind, sp.from, sp.until}
 	if project != "" {
 		sql, args = sql+` AND project = ?`, append(args, project)
-	}
-	if g.costs {
-		sql += ` GROUP BY 1, 2, 3, 4`
 	}
 	return s.read.Query(sql, func(row *stmt) error {
 		source := llm.Source(row.ColumnText(3))

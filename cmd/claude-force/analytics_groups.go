@@ -147,7 +147,7 @@ func (a *app) analyticsCosts() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			s := costSection("", strings.ToUpper(by), groups)
+			s := costSection(strings.ToUpper(by), groups)
 			if d == analytics.ByDay {
 				line := series{name: "cost", unit: "$"}
 				for i := range groups {
@@ -168,8 +168,8 @@ func (a *app) analyticsCosts() *cobra.Command {
 	})
 }
 
-func costSection(title, what string, groups []analytics.Group) section {
-	s := section{title: title, columns: append(words(what), numbers("CALLS", "TOKENS IN", "OUT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+func costSection(what string, groups []analytics.Group) section {
+	s := section{columns: append(words(what), numbers("CALLS", "TOKENS IN", "OUT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
 	for i := range groups {
 		g := &groups[i]
 		s.rows = append(s.rows, []string{

@@ -23,11 +23,6 @@ func (a *app) analyticsSummary() *cobra.Command {
 				return nil, nil, err
 			}
 			r := summaryReport(s)
-			agents, err := store.Costs(ctx, f, analytics.ByAgent)
-			if err != nil {
-				return nil, nil, err
-			}
-			r.sections = append(r.sections, costSection("Most expensive agents", "AGENT", agents[:min(len(agents), 5)]))
 			return r, s, nil
 		},
 	})
