@@ -22,7 +22,7 @@ const (
 	batchMedian   = 10 * time.Minute // of Realistic
 )
 
-var customID = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+var customID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`) })
 
 type batchRequest struct {
 	CustomID string          `json:"custom_id"`
@@ -178,7 +178,7 @@ func checkBatch(requests []batchRequest) *apiError {
 	seen := make(map[string]bool, len(requests))
 	for i, q := range requests {
 		switch {
-		case !customID.MatchString(q.CustomID):
+		case !customID().MatchString(q.CustomID):
 			return invalid(fmt.Sprintf("requests.%d.custom_id: String should match pattern '^[a-zA-Z0-9_-]{1,64}$'", i))
 		case seen[q.CustomID]:
 			return invalid(fmt.Sprintf("requests.%d.custom_id: must be unique within a batch", i))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -60,11 +61,17 @@ func without(text, open, end string) string {
 	return sb.String() + text
 }
 
+// Compiled with their first use: most processes that link the simulator never ask
+// it anything.
 var (
-	functions = regexp.MustCompile(`(?m)^\s*(?:export\s+|pub\s+|async\s+|static\s+)*(?:func|def|fn|function)\s`)
-	classes   = regexp.MustCompile(`(?m)^\s*(?:export\s+|pub\s+)?(?:class|struct|interface|trait|type)\s+\w+`)
-	remarks   = regexp.MustCompile(`(?i)\b(?:todo|fixme)\b`)
-	bare      = regexp.MustCompile(`(?m)^\s*except\s*:`)
+	functions = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?m)^\s*(?:export\s+|pub\s+|async\s+|static\s+)*(?:func|def|fn|function)\s`)
+	})
+	classes = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?m)^\s*(?:export\s+|pub\s+)?(?:class|struct|interface|trait|type)\s+\w+`)
+	})
+	remarks = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\b(?:todo|fixme)\b`) })
+	bare    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s*except\s*:`) })
 )
 
 // observe says what can be counted in a file.
@@ -79,15 +86,15 @@ func observe(f element) string {
 		if strings.TrimRight(line, " \t") != line {
 			trailing++
 		}
-		if firstRemark == 0 && remarks.MatchString(line) {
+		if firstRemark == 0 && remarks().MatchString(line) {
 			firstRemark = i + 1
 		}
 	}
 	facts := []string{fmt.Sprintf("%d lines", len(lines)), fmt.Sprintf("longest is line %d with %d characters", at, longest)}
-	if n := len(functions.FindAllString(f.text, -1)); n > 0 {
+	if n := len(functions().FindAllString(f.text, -1)); n > 0 {
 		facts = append(facts, fmt.Sprintf("%d functions", n))
 	}
-	if n := len(classes.FindAllString(f.text, -1)); n > 0 {
+	if n := len(classes().FindAllString(f.text, -1)); n > 0 {
 		facts = append(facts, fmt.Sprintf("%d types", n))
 	}
 	if firstRemark > 0 {
@@ -96,7 +103,7 @@ func observe(f element) string {
 	if trailing > 0 {
 		facts = append(facts, fmt.Sprintf("%d lines with trailing space", trailing))
 	}
-	if n := len(bare.FindAllString(f.text, -1)); n > 0 {
+	if n := len(bare().FindAllString(f.text, -1)); n > 0 {
 		facts = append(facts, fmt.Sprintf("%d bare except clauses", n))
 	}
 	return f.name + ": " + strings.Join(facts, ", ")
