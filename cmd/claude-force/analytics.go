@@ -172,7 +172,7 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 					return printJSON(a.stdout, data)
 				}
 				if page == "" {
-					r.text(a.stdout, a.reportWidth())
+					r.text(a.stdout, a.width())
 				}
 				return nil
 			})

@@ -54,8 +54,8 @@ func columns(number bool, names []string) []column {
 	return list
 }
 
-// reportWidth is how many characters fit in a line of the standard output.
-func (a *app) reportWidth() int {
+// width is how many characters fit in a line of the standard output.
+func (a *app) width() int {
 	if f, ok := a.stdout.(*os.File); ok && a.answersOnTerminal {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
 			return w
