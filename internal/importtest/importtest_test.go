@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"sim": nil,
 
 	"engine": {"llm", "workflow", "journal"},
+	"plan":   {"llm", "workflow", "journal"},
 
 	// What stores have in common.
 	"internal/process":    nil,

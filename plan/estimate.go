@@ -1,0 +1,165 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// What is taken for calls that nothing is known of: answers are mostly far
+// shorter than max_tokens, and come at the speed of a text that is read fast.
+const (
+	guessedOutput  = 600.0 // tokens of an answer
+	shortestOutput = 100.0
+	firstToken     = 1.0  // seconds
+	usualSpeed     = 70.0 // tokens a second
+	inputDoubt     = 0.25 // part of an estimated prompt that it may be off by
+)
+
+// estimator turns counts into money and time.
+type estimator struct {
+	in     *Input
+	alike  map[kind]*samples // of steps, in runs that found the prompt cache as this one will
+	steps  map[kind]*samples
+	agents map[kind]*samples
+}
+
+func newEstimator(in *Input) *estimator {
+	byAgent := func(u *journal.UnitState) string { return u.Started.Agent }
+	byStep := func(u *journal.UnitState) string { return Plain(u.Step) }
+	var alike []Run
+	for _, run := range in.Runs {
+		if run.Warm == in.Warm {
+			alike = append(alike, run)
+		}
+	}
+	e := &estimator{in: in, alike: collect(alike, byStep), steps: collect(in.Runs, byStep)}
+	e.agents = collect(append(append([]Run{}, in.Runs...), in.Others...), byAgent)
+	return e
+}
+
+// estimate fills in what a step's calls cost and take.
+func (e *estimator) estimate(n *node) {
+	if n.step.Approval != nil {
+		n.plan = Step{ID: n.path, Source: SourcePerson, Calls: n.calls, CostUSD: &Range{}}
+		if n.calls.High == 0 {
+			n.plan.Source = SourceSkipped
+		}
+		return
+	}
+	if n.live.High == 0 {
+		n.plan.CostUSD, n.plan.InputTokens = &Range{}, 0
+		return
+	}
+	var each *Range // the cost of one call
+	if s := cmp.Or(e.alike[kind{n.path, n.asks.Model}], e.steps[kind{n.path, n.asks.Model}]); s != nil {
+		each = e.fromRuns(n, s)
+	} else {
+		each = e.fromTokens(n, e.agents[kind{n.step.Agent, n.asks.Model}])
+	}
+	if each != nil {
+		n.plan.CostUSD = new(n.live.times(*each))
+	}
+}
+
+// fromRuns takes what the step's own calls took before.
+func (e *estimator) fromRuns(n *node, s *samples) *Range {
+	n.own, n.took = true, slices.Clone(s.seconds)
+	slices.Sort(n.took)
+	n.plan.Basis = counted(len(s.runs), "earlier run")
+	n.plan.InputTokens, n.plan.OutputTokens = mean(s.input), mean(s.output)
+	n.plan.Seconds = spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
+	if s.unpriced {
+		return nil
+	}
+	each := spread(s.cost, mean(s.cost), costDoubt)
+	if usd, ok := e.reread(n); ok && each.Expected > 0 {
+		each = each.times(Exactly(usd / each.Expected))
+	}
+	return new(each.of(n.live.Expected))
+}
+
+// reread is the cost of a call whose prompt is that of the latest run, and still
+// in the service's prompt cache: what was written then is read now.
+func (e *estimator) reread(n *node) (usd float64, ok bool) {
+	s := e.steps[kind{n.path, n.asks.Model}]
+	if !e.in.Warm || !n.again || len(s.latest) == 0 {
+		return 0, false
+	}
+	var u llm.Usage
+	for _, was := range s.latest {
+		u.InputTokens += was.InputTokens
+		u.CacheReadTokens += was.CacheReadTokens + was.CacheWrite5m + was.CacheWrite1h
+	}
+	calls := len(s.latest)
+	u.InputTokens, u.CacheReadTokens = u.InputTokens/calls, u.CacheReadTokens/calls
+	u.OutputTokens, u.Batch = int(math.Round(mean(s.output))), s.latest[0].Batch
+	return e.in.Prices.Cost(n.asks.Model, u)
+}
+
+// fromTokens goes by the size of the prompt, and what is known of the agent's
+// answers.
+func (e *estimator) fromTokens(n *node, s *samples) *Range {
+	input := n.plan.InputTokens
+	most := math.Inf(1)
+	if n.asks.MaxTokens > 0 {
+		most = float64(n.asks.MaxTokens)
+	}
+	output := Range{shortestOutput, guessedOutput, most}
+	if math.IsInf(most, 1) {
+		output.High = 10 * guessedOutput
+	}
+	n.plan.Basis = "token count"
+	if s != nil {
+		n.plan.Basis = "token count and other calls of " + n.step.Agent
+		output = spread(s.output, mean(s.output), costDoubt)
+		n.plan.Seconds = spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
+	}
+	output = Range{min(output.Low, most), min(output.Expected, most), min(output.High, most)}
+	if s == nil {
+		n.plan.Seconds = Range{
+			firstToken/2 + output.Low/(2*usualSpeed), firstToken + output.Expected/usualSpeed, 4*firstToken + output.High/(usualSpeed/2),
+		}
+	}
+	n.plan.OutputTokens = output.Expected
+	var each Range
+	for _, c := range []struct {
+		to       *float64
+		factor   float64
+		answered float64
+	}{
+		{&each.Low, 1 - inputDoubt, output.Low}, {&each.Expected, 1, output.Expected}, {&each.High, 1 + inputDoubt, output.High},
+	} {
+		usd, ok := e.in.Prices.Cost(n.asks.Model, llm.Usage{
+			InputTokens: int(input * c.factor), OutputTokens: int(c.answered), Batch: n.step.Latency == workflow.LatencyBatch,
+		})
+		if !ok {
+			return nil
+		}
+		*c.to = usd
+	}
+	return &each
+}
+
+// tokenizer is how many tokens a model makes of what was one for older ones.
+func tokenizer(model string) float64 {
+	for _, old := range []string{"-3-", "-4-1", "-4-5", "-4-6", "-4-2025"} {
+		if strings.Contains(model, old) {
+			return 1
+		}
+	}
+	return 1.3
+}
+
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

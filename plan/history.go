@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// history is how often things happened in earlier runs, by plain path.
+type history struct {
+	calls  map[string]Range // in a run
+	items  map[string]Range // each time a foreach began
+	rounds map[string]Range // each time a loop began
+	runs   int
+}
+
+// fewRuns is how many runs say too little of what is rare.
+const fewRuns = 5
+
+// callsOf is how often a path was called in earlier runs, or guess if they do not
+// say.
+func (h *history) callsOf(path string, guess Range) Range {
+	known, ok := h.calls[path]
+	if !ok {
+		for p := range above(path) {
+			if around, seen := h.calls[p]; seen && around.High == 0 {
+				known, ok = around, true // what is around it was skipped
+			}
+		}
+	}
+	switch {
+	case !ok:
+		return guess
+	case h.runs < fewRuns:
+		return Range{min(guess.Low, known.Low), known.Expected, max(guess.High, known.High)}
+	}
+	return known
+}
+
+// readHistory counts in the runs that did all of their workflow.
+func readHistory(runs []Run) *history {
+	var calls, items, rounds []map[string][]float64
+	for _, run := range runs {
+		if !run.Whole {
+			continue
+		}
+		made, fans, looped := map[string][]float64{}, map[string][]float64{}, newRoundCounter()
+		for _, u := range run.State.Order {
+			path := Plain(u.Step)
+			if u.Expanded != nil {
+				fans[path] = append(fans[path], float64(u.Expanded.Items))
+			}
+			if u.Type == journal.StepSkipped && made[path] == nil {
+				made[path] = []float64{0}
+			}
+			if u.Started.Model == "" || u.Type != journal.StepFinished && u.Type != journal.StepFailed {
+				continue // asks nobody itself
+			}
+			looped.add(u.Step, u.Item)
+			if made[path] == nil {
+				made[path] = []float64{0}
+			}
+			made[path][0]++
+		}
+		calls, items, rounds = append(calls, made), append(items, fans), append(rounds, looped.counts())
+	}
+	return &history{runs: len(calls), calls: zeroed(calls), items: ranges(items), rounds: ranges(rounds)}
+}
+
+// ranges pools the counts of several runs.
+func ranges(counts []map[string][]float64) map[string]Range {
+	all := map[string][]float64{}
+	for _, m := range counts {
+		for path, values := range m {
+			all[path] = append(all[path], values...)
+		}
+	}
+	pooled := make(map[string]Range, len(all))
+	for path, values := range all {
+		pooled[path] = Range{quantile(values, 0.1), mean(values), quantile(values, 0.9)}
+	}
+	return pooled
+}
+
+// zeroed is ranges where a run that says nothing of a path counts as 0.
+func zeroed(counts []map[string][]float64) map[string]Range {
+	for _, m := range counts {
+		for path := range m {
+			for _, other := range counts {
+				if other[path] == nil {
+					other[path] = []float64{0}
+				}
+			}
+		}
+	}
+	return ranges(counts)
+}
+
+// roundCounter counts the iterations of loops from the paths of calls.
+type roundCounter map[string]map[journal.Unit]int // highest iteration of each time a loop began
+
+func newRoundCounter() roundCounter { return roundCounter{} }
+
+func (c roundCounter) add(path, item string) {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		_, number, ok := strings.Cut(part, "@")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil {
+			continue
+		}
+		before := strings.Join(append(slices.Clone(parts[:i]), strings.TrimSuffix(part, "@"+number)), "/")
+		loop := Plain(before)
+		if c[loop] == nil {
+			c[loop] = map[journal.Unit]int{}
+		}
+		// Calls of an item further within count as a loop of their own, which
+		// changes no mean.
+		id := journal.Unit{Step: before, Item: item}
+		c[loop][id] = max(c[loop][id], n)
+	}
+}
+
+func (c roundCounter) counts() map[string][]float64 {
+	counts := make(map[string][]float64, len(c))
+	for loop, times := range c {
+		for _, n := range times {
+			counts[loop] = append(counts[loop], float64(n))
+		}
+	}
+	return counts
+}
+
+// samples are what live calls of one kind took.
+type samples struct {
+	runs                         map[int]bool
+	cost, seconds, input, output []float64
+	unpriced                     bool
+	latest                       []llm.Usage // in the latest run
+}
+
+// kind is what calls have in common.
+type kind struct{ who, model string }
+
+// collect sorts the live calls of runs by who names them.
+func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples {
+	found := map[kind]*samples{}
+	for i, run := range runs {
+		for _, u := range run.State.Order {
+			done := u.Finished
+			if u.Type != journal.StepFinished || done.Source != llm.SourceLive || u.Started.Model == "" {
+				continue
+			}
+			k := kind{who(u), u.Started.Model}
+			s := found[k]
+			if s == nil {
+				s = &samples{runs: map[int]bool{}}
+				found[k] = s
+			}
+			s.runs[i] = true
+			if i == 0 {
+				s.latest = append(s.latest, done.Usage)
+			}
+			s.seconds = append(s.seconds, done.DurationSeconds)
+			s.input = append(s.input, float64(done.Usage.PromptTokens()))
+			s.output = append(s.output, float64(done.Usage.OutputTokens))
+			if done.CostUSD == nil {
+				s.unpriced = true
+			} else {
+				s.cost = append(s.cost, *done.CostUSD)
+			}
+		}
+	}
+	return found
+}
+
+// spread is a value with its usual bounds, those of one call. Few values say
+// little of how far others may be, which the doubt is for.
+func spread(values []float64, expected, doubt float64) Range {
+	d := expected * doubt / math.Sqrt(float64(len(values)))
+	return Range{min(quantile(values, 0.1), expected-d), expected, max(quantile(values, 0.9), expected+d)}
+}
+
+// Doubts about one value, as parts of it.
+const (
+	costDoubt = 0.3
+	timeDoubt = 0.5
+)
+
+// of makes bounds those of the mean of n calls, which differs less than one
+// call does.
+func (r Range) of(n float64) Range {
+	root := math.Sqrt(max(1, n))
+	return Range{r.Expected - (r.Expected-r.Low)/root, r.Expected, r.Expected + (r.High-r.Expected)/root}
+}
+
+// mean is 0 for no values.
+func mean(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values) // sums of fractions depend on the order
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// quantile interpolates between the values around it; 0 for no values.
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	at := q * float64(len(values)-1)
+	i := int(at)
+	if i+1 == len(values) {
+		return values[i]
+	}
+	return values[i] + (at-float64(i))*(values[i+1]-values[i])
+}

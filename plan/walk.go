@@ -1,0 +1,289 @@
+package plan
+
+import (
+	"iter"
+	"strings"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// What is taken for a count that nothing is known of.
+var (
+	guessedItems = Range{1, 3, 10}
+	guessedMore  = 3.0 // the factor on a number of items that a made-up answer gave
+)
+
+// node is a step of the workflow, or one within another, in the place that it
+// has in a run.
+type node struct {
+	step *workflow.Step
+	path string // plain
+	body []*node
+
+	begun  Range // how often it begins in the run
+	items  Range // of its foreach, each time; 1 without one
+	rounds Range // of its loop, each time; 1 without one
+	spare  bool  // it only runs in place of another
+
+	maybe   bool // whether it begins, where what is around it does, depends on answers that are not there
+	sure    bool // how often it begins is known
+	tainted bool // what it is asked depends on answers that are not there
+
+	// Of one that asks a model.
+	asks  Asks
+	calls Range
+	live  Range     // the calls that are to be paid for
+	own   bool      // its times are those of its own earlier calls
+	took  []float64 // these, sorted
+	again bool      // the latest run asked all of it too
+	plan  Step
+}
+
+// outer is what is around a graph of steps.
+type outer struct {
+	times   Range // how often the graph begins
+	sure    bool
+	tainted bool
+}
+
+// walk goes through the steps and finds out how often each is called.
+type walk struct {
+	in      *Input
+	units   map[string][]Unit // by plain path
+	dirty   map[string]bool   // plain paths with a live call at or below them
+	rounds  map[string]Range  // iterations that the rehearsal made
+	history *history
+}
+
+func newWalk(in *Input) *walk {
+	w := &walk{in: in, units: map[string][]Unit{}, dirty: map[string]bool{}, history: readHistory(in.Runs)}
+	looped := newRoundCounter()
+	for _, u := range in.Units {
+		path := Plain(u.Step)
+		w.units[path] = append(w.units[path], u)
+		looped.add(u.Step, u.Item)
+		if u.Source == llm.SourceLive || u.Source == llm.SourceCoalesced {
+			for p := range above(path) {
+				w.dirty[p] = true
+			}
+		}
+	}
+	w.rounds = ranges([]map[string][]float64{looped.counts()})
+	return w
+}
+
+// Plain is a path without the numbers of iterations: refine@2/critic becomes
+// refine/critic.
+func Plain(path string) string {
+	if !strings.Contains(path, "@") {
+		return path
+	}
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		parts[i], _, _ = strings.Cut(p, "@")
+	}
+	return strings.Join(parts, "/")
+}
+
+// above yields a path and those of the steps around it.
+func above(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			i := strings.LastIndexByte(path, '/')
+			if !yield(path) || i < 0 {
+				return
+			}
+			path = path[:i]
+		}
+	}
+}
+
+// frame makes the nodes of a graph of steps.
+func (w *walk) frame(wf *workflow.Workflow, prefix string, o outer) []*node {
+	made, spares := map[string]*node{}, map[string]bool{}
+	for _, s := range wf.Steps {
+		if s.OnFailure == workflow.OnFailureFallback {
+			spares[s.Fallback] = true
+		}
+	}
+	var visit func(s *workflow.Step) *node
+	visit = func(s *workflow.Step) *node {
+		if n := made[s.ID]; n != nil {
+			return n
+		}
+		n := &node{step: s, path: prefix + s.ID, items: Exactly(1), rounds: Exactly(1), spare: spares[s.ID], tainted: o.tainted}
+		made[s.ID] = n
+		for _, id := range s.Dependencies {
+			if d := wf.Step(id); d != nil {
+				before := visit(d)
+				n.tainted = n.tainted || before.tainted || w.dirty[before.path] || d.Approval != nil
+				n.maybe = n.maybe || before.maybe
+			}
+		}
+		w.fill(n, o)
+		return n
+	}
+	nodes := make([]*node, len(wf.Steps))
+	for i, s := range wf.Steps {
+		nodes[i] = visit(s)
+	}
+	return nodes
+}
+
+// fill says how often a node begins and what is within it.
+func (w *walk) fill(n *node, o outer) {
+	s := n.step
+	n.maybe = n.maybe || n.spare || s.When != nil && n.tainted
+	n.sure = o.sure && !n.maybe
+	switch {
+	case w.in.Left[n.path], w.in.Skipped[n.path] && !n.tainted && !n.spare && !w.began(n.path):
+		n.begun, n.maybe, n.sure = Range{}, false, true
+	case n.spare:
+		n.begun = Range{High: o.times.High}
+	case n.maybe:
+		n.begun = Range{0, o.times.Expected, o.times.High}
+	default:
+		n.begun = o.times
+	}
+	inner := outer{times: n.begun, sure: n.sure, tainted: n.tainted}
+	if s.Foreach != nil {
+		n.items = w.itemsOf(n)
+		inner.times, inner.sure = inner.times.times(n.items), inner.sure && !n.tainted
+	}
+	if s.Loop != nil {
+		n.rounds = w.roundsOf(n)
+		inner.times = inner.times.times(n.rounds)
+		inner.sure = inner.sure && (s.Loop.Until == nil || !n.tainted && !w.dirty[n.path])
+	}
+	switch {
+	case s.Approval != nil:
+		n.calls = inner.times
+	case s.Body != nil:
+		n.body = w.frame(s.Body, n.path+"/", inner)
+	default:
+		w.count(n, inner)
+	}
+}
+
+// began reports whether the rehearsal made a call at or below a path.
+func (w *walk) began(path string) bool {
+	if len(w.units[path]) > 0 {
+		return true
+	}
+	for p := range w.units {
+		if strings.HasPrefix(p, path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// itemsOf is how many items a foreach has each time it begins.
+func (w *walk) itemsOf(n *node) Range {
+	seen := w.in.Items[n.path]
+	counts := make([]float64, len(seen))
+	for i, c := range seen {
+		counts[i] = float64(c)
+	}
+	if len(counts) > 0 && !n.tainted {
+		return Exactly(mean(counts))
+	}
+	if r, ok := w.history.items[n.path]; ok {
+		return r
+	}
+	if m := mean(counts); m > 0 {
+		return Range{1, m, m * guessedMore}
+	}
+	return guessedItems
+}
+
+// roundsOf is how many iterations a loop makes each time it begins.
+func (w *walk) roundsOf(n *node) Range {
+	most := float64(n.step.Loop.Max)
+	if n.step.Loop.Until == nil {
+		return Exactly(most)
+	}
+	if r, ok := w.rounds[n.path]; ok && !n.tainted && !w.dirty[n.path] {
+		return r
+	}
+	if r, ok := w.history.rounds[n.path]; ok {
+		return Range{min(r.Low, most), min(r.Expected, most), min(r.High, most)}
+	}
+	return Range{1, (1 + most) / 2, most}
+}
+
+// count says how often a step calls its agent, and how many of the calls are to
+// be paid for.
+func (w *walk) count(n *node, times outer) {
+	n.asks = w.in.Asks(n.step)
+	units := w.units[n.path]
+	n.calls = times.times
+	free := 0
+	n.again = len(units) > 0
+	for _, u := range units {
+		n.again = n.again && u.Again
+		if u.Source != llm.SourceLive {
+			free++
+		}
+	}
+	if times.sure {
+		if len(units) > 0 {
+			n.calls = Exactly(float64(len(units)))
+		}
+		n.live = n.calls.less(float64(free))
+	} else {
+		n.calls = w.history.callsOf(n.path, n.calls)
+		paid := 1.0
+		if len(units) > 0 {
+			paid -= float64(free) / float64(len(units))
+		}
+		n.live = n.calls.times(Exactly(paid))
+	}
+	n.plan = Step{ID: n.path, Agent: n.step.Agent, Model: n.asks.Model, Calls: n.calls, Cached: free}
+	switch {
+	case n.calls.High == 0:
+		n.plan.Source = SourceSkipped
+	case !times.sure:
+		n.plan.Source = SourceUnknown
+	case n.live.High == 0:
+		n.plan.Source = SourceCached
+	default:
+		n.plan.Source = SourceLive
+	}
+	n.plan.InputTokens = w.input(n, units)
+}
+
+// input is the mean size of a live call's prompt, in tokens.
+func (w *walk) input(n *node, units []Unit) float64 {
+	characters, live := 0, 0
+	for _, u := range units {
+		if u.Source == llm.SourceLive {
+			characters += u.Characters
+			live++
+		}
+	}
+	if live > 0 {
+		return Tokens(n.asks.Model, characters/live)
+	}
+	characters = n.asks.Characters
+	if n.step.Task != nil {
+		characters += len(n.step.Task.Source())
+	}
+	// Of what it waits for nothing is known but that it becomes part of the prompt.
+	return Tokens(n.asks.Model, characters) + float64(len(n.step.Dependencies))*guessedOutput
+}
+
+// leaves yields the nodes that ask somebody, in file order.
+func leaves(nodes []*node) iter.Seq[*node] {
+	return func(yield func(*node) bool) { eachLeaf(nodes, yield) }
+}
+
+func eachLeaf(nodes []*node, yield func(*node) bool) bool {
+	for _, n := range nodes {
+		if n.body == nil && !yield(n) || n.body != nil && !eachLeaf(n.body, yield) {
+			return false
+		}
+	}
+	return true
+}
