@@ -98,6 +98,7 @@ type Orchestrator struct {
 	opts    Options
 	config  *config.Config
 	model   llm.Model
+	keyer   *llm.Keyer // of the cache's keys; nil if calls are replayed
 	gate    *admission.Gate
 	store   *sqlite.Store   // nil if nothing is cached
 	prices  *llm.PriceTable // nil for the built-in ones, which are read when they are needed
@@ -192,6 +193,9 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	}
 	o.calls = o.recorder()
 	o.model = o.pipeline(provider)
+	if provider != nil {
+		o.keyer = new(provider.Keyer())
+	}
 	return o, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/journal/sqlite"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/plan"
 )
 
 // OpenHistory opens the store of runs that cfg names, to see and steer them. It
@@ -104,6 +105,8 @@ type RunSpec struct {
 	Earlier     string            `json:"earlier,omitempty"` // the run that From and Only take results from
 	Digests     map[string]string `json:"digests"`           // of what the run depends on, by name
 	Tags        map[string]string `json:"tags,omitempty"`    // the caller's own
+	Plan        *plan.Promise     `json:"plan,omitempty"`    // what it was expected to take; nil if nobody asked
+	Simulated   bool              `json:"simulated,omitempty"`
 }
 
 const specVersion = 1

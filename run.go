@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -36,6 +37,11 @@ type RunOptions struct {
 	// those of what the step depends on, asks the step anew, and leaves the
 	// rest. At most one of them is set.
 	From, Only string
+
+	// Plan is what the run is expected to take, from [Orchestrator.Plan]. It is
+	// kept with the run, so that later plans can say how far off it was. Nil
+	// means there is none.
+	Plan *plan.Plan
 
 	// Tags are kept with the run for the caller.
 	Tags map[string]string
@@ -164,7 +170,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 			return nil, err
 		}
 		if earlier == nil {
-			return nil, invalid(fmt.Errorf("there is no earlier run of this workflow to take results from; run it once without --from and --only"))
+			return nil, invalid(errNoEarlier)
 		}
 		r.spec.Earlier = earlier.ID
 	}
@@ -209,7 +215,10 @@ func (o *Orchestrator) spec(wf *workflow.Workflow, opts RunOptions) (*RunSpec, e
 		Version: specVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
 		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags,
-		Digests: o.digests(wf),
+		Digests: o.digests(wf), Simulated: o.opts.Simulator != nil,
+	}
+	if opts.Plan != nil {
+		spec.Plan = opts.Plan.Promise()
 	}
 	for path, sub := range wf.All() {
 		if sub != wf {
@@ -287,10 +296,6 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	if opts.Explain != nil {
 		observe = o.explaining(opts, before, past)
 	}
-	env := map[string]string{}
-	for _, name := range r.wf.EnvNames() {
-		env[name] = os.Getenv(name)
-	}
 	again := map[string]bool{}
 	for _, id := range r.again {
 		again[id] = true
@@ -299,7 +304,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 		opts.Begun(r.id)
 	}
 	res, err := engine.Run(ctx, r.wf, engine.Options{
-		RunID: r.id, Params: r.params, Env: env,
+		RunID: r.id, Params: r.params, Env: envOf(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
 			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
 			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)

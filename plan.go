@@ -1,0 +1,213 @@
+package claudeforce
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// What is read of earlier runs for a plan: enough to tell what is usual.
+const (
+	planRuns   = 20 // of the workflow
+	planOthers = 20 // of other workflows, where there are steps that have not run
+)
+
+// Plan says what a run would cost and how long it would take. Nothing is sent
+// and nothing is written down: the run is rehearsed with the answers that are in
+// the response cache, and what is not there is estimated, from earlier runs
+// where there are some. The error is as that of [Orchestrator.RunWorkflow] for a
+// run that cannot begin.
+func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*plan.Plan, error) {
+	params, err := wf.BindParams(opts.Params)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if err := checkPart(wf, opts); err != nil {
+		return nil, invalid(err)
+	}
+	if err := o.check(ctx, wf, params, rehearsedID); err != nil {
+		return nil, invalid(err)
+	}
+	spec, err := o.spec(wf, opts)
+	if err != nil {
+		return nil, err
+	}
+	store, err := o.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	past, err := o.pastRuns(ctx, store, journal.Filter{File: spec.path(), Workflow: nameOf(wf, spec)}, planRuns)
+	if err != nil {
+		return nil, err
+	}
+	if past.latest == nil && opts.From+opts.Only != "" {
+		return nil, invalid(errNoEarlier)
+	}
+	reh := &rehearsal{o: o, opts: &opts, wf: wf, params: params, past: past.latest, models: map[string]string{}, dirty: map[string]*taint{}, asked: map[string]bool{},
+		items: map[string][]int{}, skipped: map[string]bool{}}
+	if err := reh.run(ctx); err != nil {
+		return nil, err
+	}
+	in := plan.Input{
+		Workflow: wf, Asks: func(s *workflow.Step) plan.Asks { return o.asks(s, &opts) },
+		Units: reh.units, Items: reh.items, Skipped: reh.skipped, Left: leftOut(wf, opts),
+		Runs: past.runs, Warm: past.latest != nil && time.Since(past.ended) < promptCacheTTL, Prices: o.priceTable(),
+		Slots: cmp.Or(opts.MaxParallel, wf.MaxParallel, engine.DefaultParallel), Jobs: o.config.Jobs,
+	}
+	if reh.unheard() {
+		others, err := o.pastRuns(ctx, store, journal.Filter{}, planOthers)
+		if err != nil {
+			return nil, err
+		}
+		in.Others = others.runs
+	}
+	p := plan.Make(in)
+	p.Before = plan.Sum(past.errors)
+	if wf.Budget != nil {
+		p.BudgetUSD = wf.Budget.USD
+	}
+	return p, nil
+}
+
+// errNoEarlier says that there is nothing for --from and --only to take.
+var errNoEarlier = errors.New("there is no earlier run of this workflow to take results from; run it once without --from and --only")
+
+// nameOf is the name by which runs of a workflow without a file are found.
+func nameOf(wf *workflow.Workflow, spec *RunSpec) string {
+	if spec.File != "" {
+		return ""
+	}
+	return wf.Name
+}
+
+// asks is whom a step asks, as far as it can be known.
+func (o *Orchestrator) asks(s *workflow.Step, opts *RunOptions) plan.Asks {
+	a, err := o.agent(s.Agent)
+	if err != nil {
+		return plan.Asks{} // said when the run is checked
+	}
+	task := o.stepTask(s, opts)
+	model, _ := o.priceTable().Resolve(o.modelName(task, a))
+	return plan.Asks{Model: model, MaxTokens: o.maxTokens(task, a, model), Characters: len(a.Prompt)}
+}
+
+// leftOut are the steps of the top level that a run of a part leaves out.
+func leftOut(wf *workflow.Workflow, opts RunOptions) map[string]bool {
+	left := map[string]bool{}
+	if choose := choices(wf, opts); choose != nil {
+		for _, s := range wf.Steps {
+			left[s.ID] = choose(s) == engine.ChooseLeave
+		}
+	}
+	return left
+}
+
+// pastRuns is what is known of earlier runs.
+type pastRuns struct {
+	runs   []plan.Run     // the latest first
+	latest *journal.State // nil if there is none
+	ended  time.Time      // when that ended, or was last known to go on
+	began  time.Time      // the one that was read last
+	errors []plan.Error   // of their plans
+}
+
+// pastRuns reads the latest runs that a filter fits. Runs on the simulator and
+// real ones say nothing of each other.
+func (o *Orchestrator) pastRuns(ctx context.Context, store journal.Store, f journal.Filter, most int) (*pastRuns, error) {
+	past := &pastRuns{}
+	if f.File == "" && f.Workflow == "" && most == planRuns {
+		return past, nil // nothing tells this workflow from others
+	}
+	f.Limit = most
+	for header, err := range store.Runs(ctx, f) {
+		if err != nil {
+			return nil, fmt.Errorf("finding earlier runs: %w", err)
+		}
+		if n := len(past.runs); n > 0 {
+			past.runs[n-1].Warm = past.began.Sub(lastSeen(header)) < promptCacheTTL
+		}
+		if err := o.pastRun(ctx, store, header.ID, past); err != nil {
+			return nil, err
+		}
+	}
+	return past, nil
+}
+
+// promptCacheTTL is how long the service's prompt cache keeps what it was sent.
+const promptCacheTTL = 5 * time.Minute
+
+// lastSeen is when a run ended; of one that goes on, when it began.
+func lastSeen(run journal.Run) time.Time {
+	if run.FinishedAt.IsZero() {
+		return run.StartedAt
+	}
+	return run.FinishedAt
+}
+
+// pastRun adds one run. One that cannot be read is left out: it would only have
+// made the plan better.
+func (o *Orchestrator) pastRun(ctx context.Context, store journal.Store, id string, past *pastRuns) error {
+	run, err := store.Find(ctx, id)
+	if err != nil {
+		return ctx.Err()
+	}
+	spec, err := ReadSpec(run)
+	if err != nil || spec.Simulated != (o.opts.Simulator != nil) {
+		return nil
+	}
+	state, err := journal.Fold(store.Events(ctx, run.ID, 0))
+	if err != nil {
+		return ctx.Err()
+	}
+	past.began = run.StartedAt
+	done := run.Status == journal.StatusCompleted
+	past.runs = append(past.runs, plan.Run{State: state, Whole: done && spec.From+spec.Only == ""})
+	if past.latest == nil {
+		past.latest, past.ended = state, lastSeen(run)
+	}
+	if spec.Plan != nil && done && state.Resumes == 0 && state.Ended != nil {
+		e := spec.Plan.Against(plan.Actual{CostUSD: run.CostUSD, Seconds: state.Ended.TotalTimeSeconds})
+		if !spec.Plan.Unpriced {
+			past.errors = append(past.errors, e)
+		}
+	}
+	return nil
+}
+
+// rehearsedID is the id that a rehearsed run has for expressions.
+const rehearsedID = "run_planned"
+
+// envOf is what expressions of a workflow may read of the environment.
+func envOf(wf *workflow.Workflow) map[string]string {
+	env := map[string]string{}
+	for _, name := range wf.EnvNames() {
+		env[name] = os.Getenv(name)
+	}
+	return env
+}
+
+// firstOf is the first finished unit of each plain path, whose output stands for
+// those that nothing is known of.
+func firstOf(state *journal.State) map[string]*journal.UnitState {
+	first := map[string]*journal.UnitState{}
+	if state == nil {
+		return first
+	}
+	for _, u := range state.Order {
+		if p := plan.Plain(u.Step); first[p] == nil && u.Type == journal.StepFinished {
+			first[p] = u
+		}
+	}
+	return first
+}
+
+// takes are estimates for the order of a rehearsal, which does not matter.
+func takes(*workflow.Step) time.Duration { return time.Second }

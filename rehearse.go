@@ -1,0 +1,397 @@
+package claudeforce
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// rehearsal is a run without a network and without a journal: the engine itself,
+// with the answers that are in the response cache. What is not there gets an
+// answer that stands for it, that of the latest run or one made up, so that what
+// follows has something to work with; it is called tainted, since it will be
+// asked something else.
+type rehearsal struct {
+	o      *Orchestrator
+	opts   *RunOptions
+	wf     *workflow.Workflow
+	params map[string]any
+	past   *journal.State // the latest run; nil if there is none
+	first  map[string]*journal.UnitState
+
+	mu      sync.Mutex // guards the fields below
+	units   []plan.Unit
+	models  map[string]string // that live calls ask, by plain path
+	items   map[string][]int
+	skipped map[string]bool
+	dirty   map[string]*taint // by path, numbered and plain, of what has a tainted answer at or below it
+	asked   map[string]bool   // keys of calls that would be made
+}
+
+// taint is which items of a path have a tainted answer.
+type taint struct {
+	at    map[string]bool // these
+	below map[string]bool // these, and those around them
+}
+
+// run rehearses.
+func (r *rehearsal) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r.first = firstOf(r.past)
+	control := make(chan journal.Event, mostQuestions)
+	_, err := engine.Run(ctx, r.wf, engine.Options{
+		RunID: rehearsedID, Params: r.params, Env: envOf(r.wf),
+		Execute: r.execute, Attach: r.o.attach, Glob: r.o.glob, Duration: takes,
+		Control: control,
+		Choose:  choices(r.wf, *r.opts), Earlier: r.past,
+		Observe: func(ev engine.Event) {
+			r.observe(ev)
+			if ev.Asked == nil {
+				return
+			}
+			yes := journal.Event{Type: journal.ApprovalGiven, Step: ev.Path, Item: ev.Item, Detail: journal.Detail(journal.Decision{Approved: true})}
+			select {
+			case control <- yes:
+			default: // nobody would answer
+				cancel()
+			}
+		},
+	})
+	return errors.Join(err, ctx.Err())
+}
+
+// mostQuestions bounds the approvals that wait at once in a rehearsal.
+const mostQuestions = 10_000
+
+// observe takes in what the engine found out.
+func (r *rehearsal) observe(ev engine.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	path := plan.Plain(ev.Path)
+	switch {
+	case ev.Items > 0:
+		r.items[path] = append(r.items[path], ev.Items)
+	case ev.Status == engine.StatusCompleted && ev.Result.Items != nil && len(ev.Result.Items) == 0:
+		r.items[path] = append(r.items[path], 0)
+	case ev.Asked != nil, ev.Status == engine.StatusFailed:
+		r.stain(ev.Path, ev.Item)
+	case ev.Status == engine.StatusSkipped:
+		r.skipped[path] = true
+		if r.tainted(ev.Path, ev.Item) {
+			r.stain(ev.Path, ev.Item)
+		}
+	case ev.Status == engine.StatusCompleted && ev.Result.Source == llm.SourceJournal:
+		r.units = append(r.units, plan.Unit{Unit: journal.Unit{Step: ev.Path, Item: ev.Item}, Source: llm.SourceJournal})
+	}
+}
+
+// execute answers an attempt from the cache, else with what stands for the
+// answer.
+func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
+	task := r.o.stepTask(a.Step, r.opts)
+	task.Text, task.Shared = a.Task, a.Shared
+	req, err := r.o.request(ctx, task)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	unit := plan.Unit{Unit: journal.Unit{Step: a.Path, Item: a.Item}, Source: llm.SourceLive, Characters: characters(req)}
+	was := r.past.Unit(a.Path, a.Item)
+	unit.Again = was != nil && was.Started.Task == a.Task
+	r.mu.Lock()
+	tainted := r.tainted(a.Path, a.Item)
+	r.mu.Unlock()
+	if !tainted {
+		if output, ok := r.o.remembered(ctx, task, req); ok {
+			unit.Source = llm.SourceCache
+			r.add(unit, false)
+			return engine.Answer{Output: output, Source: llm.SourceCache, Model: req.Model, CostUSD: new(0.0)}, nil
+		}
+	}
+	// Answers that are made up are all the same, so calls that have them tell
+	// nothing of whether the real ones will be.
+	if (!tainted || was != nil) && r.twice(a, req) {
+		unit.Source = llm.SourceCoalesced
+	}
+	r.add(unit, true)
+	r.ask(unit, req.Model)
+	return engine.Answer{Output: r.standIn(a), Source: unit.Source, Model: req.Model, CostUSD: new(0.0)}, nil
+}
+
+func (r *rehearsal) add(u plan.Unit, live bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.units = append(r.units, u)
+	if live {
+		r.stain(u.Step, u.Item)
+	}
+}
+
+// ask notes whom a unit asks.
+func (r *rehearsal) ask(u plan.Unit, model string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.models[plan.Plain(u.Step)] = model
+}
+
+// unheard reports whether there are live calls of a kind that the latest run did
+// not make.
+func (r *rehearsal) unheard() bool {
+	if r.past == nil {
+		return true
+	}
+	for path, model := range r.models {
+		if was := r.first[path]; was == nil || was.Started.Model != model || was.Finished.Source != llm.SourceLive {
+			return true
+		}
+	}
+	return false
+}
+
+// twice reports whether the run makes the same call already, so that its answer
+// serves both.
+func (r *rehearsal) twice(a engine.Attempt, req *llm.Request) bool {
+	call, err := llm.Keyer{}.Key(req)
+	if err != nil || req.Once {
+		return false
+	}
+	key := call.String()
+	if req.Policy != llm.PolicyDefault || r.o.store == nil { // only what goes on at the same time
+		if a.Siblings == 0 {
+			return false
+		}
+		key += a.Path
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.asked[key]
+	r.asked[key] = true
+	return was
+}
+
+// standIn is the answer that the latest run got there, else one made up.
+func (r *rehearsal) standIn(a engine.Attempt) string {
+	if was := r.past.Unit(a.Path, a.Item); was != nil && was.Type == journal.StepFinished {
+		return was.Output
+	}
+	if was := r.first[plan.Plain(a.Path)]; was != nil {
+		return was.Output
+	}
+	if a.Step.Schema != nil {
+		return madeUp(a.Step.Schema)
+	}
+	return strings.Repeat("(The answer is not known yet.) ", 80)
+}
+
+// stain says that the answer of a unit will differ. The caller holds mu.
+func (r *rehearsal) stain(path, item string) {
+	for p := range around(path) {
+		for _, p := range []string{p, strings.TrimSuffix(p, "@"+iteration(p))} {
+			t := r.dirty[p]
+			if t == nil {
+				t = &taint{at: map[string]bool{}, below: map[string]bool{}}
+				r.dirty[p] = t
+			}
+			t.at[item] = true
+			for i := item; ; i = outerItem(i) {
+				t.below[i] = true
+				if i == "" {
+					break
+				}
+			}
+		}
+	}
+}
+
+// tainted reports whether what a unit is asked depends on an answer that is
+// tainted. The caller holds mu.
+func (r *rehearsal) tainted(path, item string) bool {
+	wf, prefix := r.wf, ""
+	for part := range strings.SplitSeq(path, "/") {
+		id, number, _ := strings.Cut(part, "@")
+		s := wf.Step(id)
+		if s == nil {
+			return true // cannot be: the path is one of the engine's
+		}
+		for _, d := range s.Dependencies {
+			if r.dirty[prefix+d].touches(item) {
+				return true
+			}
+		}
+		if number != "" && number != "1" && r.dirty[prefix+id].touches(item) {
+			return true // its iterations see those before
+		}
+		if wf = s.Body; wf == nil {
+			return false
+		}
+		prefix += part + "/"
+	}
+	return false
+}
+
+// touches reports whether an item is, is around or is within one of those.
+func (t *taint) touches(item string) bool {
+	if t == nil {
+		return false
+	}
+	if t.below[item] {
+		return true
+	}
+	for item != "" {
+		if item = outerItem(item); t.at[item] {
+			return true
+		}
+	}
+	return false
+}
+
+func outerItem(item string) string {
+	i := strings.LastIndexByte(item, '/')
+	return item[:max(0, i)]
+}
+
+// around yields a path and those of the units around it.
+func around(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			i := strings.LastIndexByte(path, '/')
+			if !yield(path) || i < 0 {
+				return
+			}
+			path = path[:i]
+		}
+	}
+}
+
+// iteration is the number at the end of a path; empty if there is none.
+func iteration(path string) string {
+	i := strings.LastIndexByte(path, '@')
+	if _, err := strconv.Atoi(path[i+1:]); i < 0 || err != nil {
+		return ""
+	}
+	return path[i+1:]
+}
+
+// characters is about the size of a prompt.
+func characters(req *llm.Request) int {
+	n := len(req.OutputConfig)
+	for _, b := range req.System {
+		n += len(b.Text)
+	}
+	for _, m := range req.Messages {
+		for _, b := range m.Content {
+			n += len(b.Text)
+		}
+	}
+	return n
+}
+
+// errNotThere says that the cache has no answer.
+var errNotThere = errors.New("the answer is not there")
+
+// remembered is the output that the response cache has for a call, without
+// counting as its use. Output that would have to be mended counts as not there.
+func (o *Orchestrator) remembered(ctx context.Context, task Task, req *llm.Request) (output string, ok bool) {
+	if o.store == nil || o.keyer == nil {
+		return "", false
+	}
+	opts := o.cacheOptions(*o.keyer)
+	opts.Store = shown{o.store}
+	nobody := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] { return llm.Fail(errNotThere) })
+	answer, err := llm.Collect(cache.New(nobody, opts).Stream(ctx, req))
+	if err != nil || answer.StopReason == llm.StopRefusal {
+		return "", false
+	}
+	if task.Schema == nil {
+		return answer.Text(), true
+	}
+	schema, err := compileSchema(task.Schema)
+	if err != nil {
+		return "", false
+	}
+	output, err = extract(answer.Text(), schema)
+	return output, err == nil
+}
+
+// shown is a store that is looked into without a trace.
+type shown struct{ store *sqlite.Store }
+
+func (s shown) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
+	e, err := s.store.Show(ctx, key.String())
+	if err != nil || e.Expired(time.Now()) || e.CreatedAt.Before(notBefore) {
+		return nil, cache.ErrMiss // a plan that cannot tell takes a call for live
+	}
+	return e, nil
+}
+
+func (s shown) Put(context.Context, *cache.Entry) error {
+	return fmt.Errorf("a plan stores nothing")
+}
+
+// madeUp is JSON that a schema describes, with lists of a few items.
+func madeUp(schema json.RawMessage) string {
+	var v any
+	if err := json.Unmarshal(schema, &v); err != nil {
+		return "{}"
+	}
+	data, err := json.Marshal(madeUpValue(v, 0))
+	if err != nil {
+		return "{}"
+	}
+	return string(data)
+}
+
+// madeUpItems is how many items a made-up list has.
+const madeUpItems = 3
+
+func madeUpValue(v any, depth int) any {
+	m, _ := v.(map[string]any)
+	if depth > 8 || m == nil {
+		return nil
+	}
+	if list, ok := m["enum"].([]any); ok && len(list) > 0 {
+		return list[0]
+	}
+	if value, ok := m["const"]; ok {
+		return value
+	}
+	props, _ := m["properties"].(map[string]any)
+	switch typ, _ := m["type"].(string); {
+	case typ == "object" || props != nil:
+		object := map[string]any{}
+		for _, name := range slices.Sorted(maps.Keys(props)) {
+			object[name] = madeUpValue(props[name], depth+1)
+		}
+		return object
+	case typ == "array":
+		list := make([]any, madeUpItems)
+		for i := range list {
+			list[i] = madeUpValue(m["items"], depth+1)
+			if _, isText := list[i].(string); isText {
+				list[i] = fmt.Sprintf("not known yet (%d)", i+1) // equal items would be asked once
+			}
+		}
+		return list
+	case typ == "number", typ == "integer":
+		return 0
+	case typ == "boolean":
+		return false
+	}
+	return "not known yet"
+}
