@@ -161,7 +161,7 @@ are made once, failed ones are tried again.`,
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
 	root.AddCommand(
-		a.execute(), a.runCommand(), a.runs(), a.workflow(), a.agents(), a.models(), a.cache(),
+		a.execute(), a.runCommand(), a.plan(), a.runs(), a.workflow(), a.agents(), a.models(), a.cache(),
 		a.config(), a.limitsCommand(), a.analytics(), a.doctor(), a.simulate(), a.demo(),
 	)
 	checkArgs(root)

@@ -9,6 +9,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -25,6 +26,8 @@ type runFlags struct {
 	detach   bool
 	record   string
 	replay   string
+	plan     bool
+	yes      bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -45,6 +48,10 @@ Running a workflow again answers unchanged steps from the cache; --explain says
 for each why it was answered from before or not. --from and --only take the
 results of other steps from the latest run, whatever has changed.
 
+--plan first prints what the run will cost and how long it will take, and asks
+whether to go on; without a terminal nothing is run, unless --yes is given. See
+"claude-force plan".
+
 --record writes every call and answer into a folder; --replay runs the workflow
 from it without a network, and fails on any call that is not in it.
 
@@ -56,6 +63,7 @@ Exit codes: 0 done, 1 a step failed, 2 bad input or configuration,
   claude-force run workflow.yaml --simulate
   claude-force run workflow.yaml --explain
   claude-force run workflow.yaml --from review
+  claude-force run workflow.yaml --plan
   claude-force run nightly.yaml --detach
   claude-force run workflow.yaml --record testdata/review
   claude-force run workflow.yaml --replay testdata/review`,
@@ -78,6 +86,8 @@ Exit codes: 0 done, 1 a step failed, 2 bad input or configuration,
 	flags.BoolVar(&f.detach, "detach", false, "print the run's id and let it go on by itself; see it with \"claude-force runs watch\"")
 	flags.StringVar(&f.record, "record", "", "write every call and answer into this folder")
 	flags.StringVar(&f.replay, "replay", "", "answer every call from this folder, without a network")
+	flags.BoolVar(&f.plan, "plan", false, "print what the run will take, and ask whether to go on")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "with --plan: go on without asking")
 	completeFlag(cmd, "from", a.completeStepsOfFile)
 	completeFlag(cmd, "only", a.completeStepsOfFile)
 	return cmd
@@ -97,33 +107,9 @@ func (a *app) completeStepsOfFile(_ *cobra.Command, args []string, _ string) ([]
 }
 
 func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
-	f.refresh = f.refresh || f.fresh
-	if err := f.check(); err != nil {
-		return err
-	}
-	wf, err := a.loadWorkflow(path, f.env)
+	wf, opts, err := a.runOptions(f, path)
 	if err != nil {
 		return err
-	}
-	params := map[string]string{}
-	for _, p := range f.params {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			return badInput("--param %q is not NAME=VALUE", p)
-		}
-		params[name] = value
-	}
-	spending, err := f.spending()
-	if err != nil {
-		return err
-	}
-	opts := claudeforce.RunOptions{
-		Budget: spending, Batch: f.batch,
-		Params: params, MaxParallel: f.parallel, Model: f.model, Policy: f.policy(), AllowEnv: f.env,
-		From: f.from, Only: f.only, Tags: f.tags(), Drain: a.stopping,
-	}
-	if path != "-" {
-		opts.File = path
 	}
 	if f.record != "" || f.replay != "" {
 		return a.runCassette(ctx, f, wf, opts)
@@ -132,10 +118,51 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 	if err != nil {
 		return err
 	}
+	if f.plan {
+		p, goOn, err := a.planFirst(ctx, orch, wf, f, opts)
+		if err != nil || !goOn {
+			return closing(err, orch)
+		}
+		opts.Plan = p
+	}
 	if f.detach {
 		return closing(a.detach(ctx, orch, wf, opts, f.json), orch)
 	}
 	return closing(a.runSteps(ctx, orch, wf, f, opts), orch)
+}
+
+// runOptions are the workflow of a path and what the flags say of its run.
+func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudeforce.RunOptions, error) {
+	f.refresh = f.refresh || f.fresh
+	var opts claudeforce.RunOptions
+	if err := f.check(); err != nil {
+		return nil, opts, err
+	}
+	wf, err := a.loadWorkflow(path, f.env)
+	if err != nil {
+		return nil, opts, err
+	}
+	params := map[string]string{}
+	for _, p := range f.params {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, opts, badInput("--param %q is not NAME=VALUE", p)
+		}
+		params[name] = value
+	}
+	spending, err := f.spending()
+	if err != nil {
+		return nil, opts, err
+	}
+	opts = claudeforce.RunOptions{
+		Budget: spending, Batch: f.batch,
+		Params: params, MaxParallel: f.parallel, Model: f.model, Policy: f.policy(), AllowEnv: f.env,
+		From: f.from, Only: f.only, Tags: f.tags(), Drain: a.stopping,
+	}
+	if path != "-" {
+		opts.File = path
+	}
+	return wf, opts, nil
 }
 
 // check finds flags that do not go together.
@@ -147,6 +174,10 @@ func (f *runFlags) check() error {
 		return badInput("give --record or --replay, not both")
 	case f.detach && (f.record != "" || f.replay != "" || f.explain):
 		return badInput("--detach cannot be combined with --record, --replay or --explain")
+	case f.yes && !f.plan:
+		return badInput("--yes goes with --plan")
+	case f.plan && (f.record != "" || f.replay != ""):
+		return badInput("--plan cannot be combined with --record or --replay")
 	case f.from != "" && f.only != "":
 		return badInput("give --from or --only, not both")
 	case f.replay != "" && (f.from != "" || f.only != "" || f.refresh):
@@ -172,13 +203,14 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	if res == nil {
 		return err
 	}
-	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain})
+	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain, plan: opts.Plan})
 }
 
 // ending says how the end of a run is told.
 type ending struct {
 	json, all, explain bool
 	why                []claudeforce.Explanation
+	plan               *plan.Plan // nil if there was none
 }
 
 // endRun tells the end of a run: what it is for on the standard output, the rest
@@ -207,6 +239,7 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 	if err := a.printSummary(wf, res); err != nil {
 		return err
 	}
+	a.sayAccuracy(how.plan, res)
 	if how.explain {
 		if err := a.printExplanations(how.why); err != nil {
 			return err

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+func (a *app) plan() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Say what a workflow will cost and how long it will take, without running it",
+		Long: `Say for each step of a workflow whether its answers are there already, how
+often it will be called, at what cost and in what time, and what all of it takes.
+Nothing is sent and nothing is written down.
+
+What can be known is known: prompts that wait for no answer are looked up in the
+cache. The rest is estimated, from earlier runs of the same step, else from other
+calls of the same agent, else from the number of tokens; FROM says which. The
+bounds in brackets are wide where little is known. A step is "unknown" if whether
+or how often it is called depends on answers that are not there yet.
+
+"claude-force run FILE --plan" prints the plan and asks whether to go on. The run
+then says how far off the plan was, and so do later plans.
+
+Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own,
+2 bad input or configuration.`,
+		Example: `  claude-force plan workflow.yaml
+  claude-force plan review.yaml --param path=./src --budget 0.50
+  claude-force plan workflow.json --json | jq .cost_usd.expected
+  claude-force plan workflow.yaml --simulate
+  claude-force run workflow.yaml --plan`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("budget") && !(f.budget > 0) {
+				return badInput("--budget must be a number of dollars above 0")
+			}
+			return a.planWorkflow(cmd.Context(), &f, args[0])
+		},
+	}
+	f.register(cmd)
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
+	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
+	flags.StringVar(&f.from, "from", "", "plan a run of this step and what depends on it")
+	flags.StringVar(&f.only, "only", "", "plan a run of only this step")
+	completeFlag(cmd, "from", a.completeStepsOfFile)
+	completeFlag(cmd, "only", a.completeStepsOfFile)
+	return cmd
+}
+
+func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string) error {
+	wf, opts, err := a.runOptions(f, path)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.soft(ctx)
+	defer stop()
+	orch, err := a.open(ctx, &f.callFlags)
+	if err != nil {
+		return err
+	}
+	p, err := orch.Plan(ctx, wf, opts)
+	if err := closing(err, orch); err != nil {
+		return err
+	}
+	if err := a.printPlan(a.stdout, p, f.json); err != nil {
+		return err
+	}
+	if p.OverBudget() {
+		return errReported
+	}
+	return nil
+}
+
+// planFirst is the plan of a run, shown before it; goOn says whether to make the
+// run.
+func (a *app) planFirst(ctx context.Context, orch *claudeforce.Orchestrator, wf *workflow.Workflow, f *runFlags, opts claudeforce.RunOptions) (p *plan.Plan, goOn bool, err error) {
+	if p, err = orch.Plan(ctx, wf, opts); err != nil {
+		return nil, false, err
+	}
+	asks := a.terminal && a.typed
+	if !f.yes && !asks {
+		return p, false, a.printPlan(a.stdout, p, f.json)
+	}
+	if err := a.printPlan(a.stderr, p, false); err != nil || f.yes {
+		return p, err == nil, err
+	}
+	yes, err := a.confirm(ctx, "Run it? [y/N] ")
+	return p, yes, err
+}
+
+// confirm asks whoever sits at the terminal.
+func (a *app) confirm(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(a.stderr, question)
+	line := make(chan string, 1)
+	go func() { // ends with the line or the process; a read of a terminal cannot be called off
+		text, _ := bufio.NewReaderSize(a.stdin, 16).ReadString('\n')
+		line <- text
+	}()
+	select {
+	case text := <-line:
+		text = strings.TrimSpace(text)
+		return strings.EqualFold(text, "y") || strings.EqualFold(text, "yes"), nil
+	case <-a.stopping:
+		return false, errInterrupted
+	case <-ctx.Done():
+		return false, errInterrupted
+	}
+}
+
+func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, p)
+	}
+	rows := [][]string{{"STEP", "AGENT", "MODEL", "SOURCE", "CALLS", "COST", "TIME", "FROM"}}
+	for _, s := range p.Steps {
+		rows = append(rows, planRow(s))
+	}
+	if err := table(w, rows); err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
+	}
+	lines := []string{fmt.Sprintf("\nExpected: %s · %s · longest path: %s", costRange(&p.CostUSD), secondsRange(p.Seconds), strings.Join(p.CriticalPath, ", "))}
+	if len(p.Unpriced) > 0 {
+		lines = append(lines, "without a price, and not in the sum: "+strings.Join(p.Unpriced, ", "))
+	}
+	if p.BudgetUSD > 0 {
+		lines = append(lines, budgetLine(p))
+	}
+	if b := p.Before; b.Plans > 0 {
+		last := "The last plan of this workflow was"
+		if b.Plans > 1 {
+			last = fmt.Sprintf("The last %d plans of this workflow were", b.Plans)
+		}
+		lines = append(lines, fmt.Sprintf("%s off by %.0f %% in cost and %.0f %% in time.", last, 100*b.Cost, 100*b.Seconds))
+	}
+	if _, err := fmt.Fprintln(w, strings.Join(lines, "\n")); err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
+	}
+	return nil
+}
+
+func planRow(s plan.Step) []string {
+	row := []string{s.ID, orDash(s.Agent), orDash(s.Model), string(s.Source), calls(s.Calls), "", "", orDash(s.Basis)}
+	if s.Cached > 0 && s.Source != plan.SourceCached {
+		row[4] += fmt.Sprintf(", %d cached", s.Cached)
+	}
+	if s.Source == plan.SourceLive || s.Source == plan.SourceUnknown {
+		row[5], row[6] = costRange(s.CostUSD), secondsRange(s.Seconds)
+	}
+	if s.Source == plan.SourceCached {
+		row[5], row[7] = "$0", "the cache"
+	}
+	return row
+}
+
+func budgetLine(p *plan.Plan) string {
+	budget := dollars(&p.BudgetUSD)
+	switch c := p.CostUSD; {
+	case p.OverBudget():
+		return "More than the budget of " + budget + "."
+	case c.High > p.BudgetUSD:
+		return "Within the budget of " + budget + " if it goes as expected; it may be more."
+	}
+	return "Within the budget of " + budget + "."
+}
+
+// calls writes a number of calls, which is a fraction if some runs make fewer.
+func calls(r plan.Range) string {
+	text := strings.TrimSuffix(fmt.Sprintf("%.1f", r.Expected), ".0")
+	if r.Low == r.High {
+		return text
+	}
+	return fmt.Sprintf("%s (%.0f-%.0f)", text, math.Floor(r.Low), math.Ceil(r.High))
+}
+
+func costRange(r *plan.Range) string {
+	if r == nil {
+		return dollars(nil)
+	}
+	if r.Low == r.High {
+		return dollars(&r.Expected)
+	}
+	return fmt.Sprintf("%s (%s-%s)", dollars(&r.Expected), dollars(&r.Low), dollars(&r.High))
+}
+
+func secondsRange(r plan.Range) string {
+	if r.Low == r.High {
+		return seconds(r.Expected)
+	}
+	return fmt.Sprintf("%s (%s-%s)", seconds(r.Expected), seconds(r.Low), seconds(r.High))
+}
+
+// sayAccuracy says how far off the plan of a run was.
+func (a *app) sayAccuracy(p *plan.Plan, res *engine.Result) {
+	if p == nil || res.Status != engine.StatusCompleted {
+		return
+	}
+	actual := plan.Actual{Seconds: res.TotalTimeSeconds}
+	cost := "unknown"
+	if res.CostUSD != nil && len(p.Unpriced) == 0 {
+		actual.CostUSD = *res.CostUSD
+		cost = offBy(p.Promise().Against(actual).Cost)
+	}
+	a.say("planned %s and %s: the cost was %s, the time %s", dollars(&p.CostUSD.Expected), seconds(p.Seconds.Expected),
+		cost, offBy(p.Promise().Against(actual).Seconds))
+}
+
+func offBy(e float64) string {
+	switch percent := math.Round(100 * e); {
+	case math.IsNaN(e):
+		return "more"
+	case percent == 0:
+		return "as planned"
+	case e < 0:
+		return fmt.Sprintf("%.0f %% less", -percent)
+	default:
+		return fmt.Sprintf("%.0f %% more", percent)
+	}
+}
