@@ -42,16 +42,14 @@ coldstart: ## Measure a cold process that answers from the cache
 ratelimit: ## Measure how well calls fill rate limits, in under a minute
 	go run ./bench/ratelimit -gate
 
-<<<<<<< HEAD
 # How many rounds chaos has.
 ROUNDS ?= 1000
 
 chaos: ## Kill runs at random moments, ROUNDS times, and count what is paid twice
 	go run ./bench/chaos -rounds $(ROUNDS)
-=======
+
 planned: ## Measure how near plans come to what runs take
 	go run ./bench/plan -gate
->>>>>>> bc778e6 (bench/plan: measure plans against runs)
 
 check: lint test race ## Everything to run before a change is proposed
 

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -40,13 +42,15 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if err != nil {
 		return nil, err
 	}
-	store, err := o.history(ctx)
+	store, err := o.pastStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	past, err := o.pastRuns(ctx, store, journal.Filter{File: spec.path(), Workflow: nameOf(wf, spec)}, planRuns)
-	if err != nil {
-		return nil, err
+	past := &pastRuns{}
+	if f := (journal.Filter{File: spec.path(), Workflow: nameOf(wf, spec)}); f.File+f.Workflow != "" { // else nothing tells it from others
+		if past, err = o.pastRuns(ctx, store, f, planRuns); err != nil {
+			return nil, err
+		}
 	}
 	if past.latest == nil && opts.From+opts.Only != "" {
 		return nil, invalid(errNoEarlier)
@@ -71,10 +75,24 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	}
 	p := plan.Make(in)
 	p.Before = plan.Sum(past.errors)
-	if wf.Budget != nil {
+	switch {
+	case opts.Budget != (Spending{}):
+		p.BudgetUSD = opts.Budget.USD
+	case wf.Budget != nil:
 		p.BudgetUSD = wf.Budget.USD
 	}
 	return p, nil
+}
+
+// pastStore is the store of runs; an empty one if nothing has run yet, since to
+// look makes no file.
+func (o *Orchestrator) pastStore(ctx context.Context) (journal.Store, error) {
+	if o.config.DataDir != "" {
+		if _, err := os.Stat(historyPath(o.config)); errors.Is(err, fs.ErrNotExist) {
+			return memory.New(), nil
+		}
+	}
+	return o.history(ctx)
 }
 
 // errNoEarlier says that there is nothing for --from and --only to take.
@@ -96,7 +114,7 @@ func (o *Orchestrator) asks(s *workflow.Step, opts *RunOptions) plan.Asks {
 	}
 	task := o.stepTask(s, opts)
 	model, _ := o.priceTable().Resolve(o.modelName(task, a))
-	return plan.Asks{Model: model, MaxTokens: o.maxTokens(task, a, model), Characters: len(a.Prompt)}
+	return plan.Asks{Model: model, MaxTokens: o.maxTokens(task, a, model), Characters: len(a.Prompt), Batch: task.Batch}
 }
 
 // leftOut are the steps of the top level that a run of a part leaves out.
@@ -123,9 +141,6 @@ type pastRuns struct {
 // real ones say nothing of each other.
 func (o *Orchestrator) pastRuns(ctx context.Context, store journal.Store, f journal.Filter, most int) (*pastRuns, error) {
 	past := &pastRuns{}
-	if f.File == "" && f.Workflow == "" && most == planRuns {
-		return past, nil // nothing tells this workflow from others
-	}
 	f.Limit = most
 	for header, err := range store.Runs(ctx, f) {
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 // What is taken for calls that nothing is known of: answers are mostly far
@@ -21,6 +20,10 @@ const (
 	usualSpeed     = 70.0 // tokens a second
 	inputDoubt     = 0.25 // part of an estimated prompt that it may be off by
 )
+
+// batchTime is how long a message batch takes, in seconds: most end within the
+// hour, all within a day.
+var batchTime = Range{60, 15 * 60, 24 * 60 * 60}
 
 // estimator turns counts into money and time.
 type estimator struct {
@@ -58,10 +61,11 @@ func (e *estimator) estimate(n *node) {
 		return
 	}
 	var each *Range // the cost of one call
-	if s := cmp.Or(e.alike[kind{n.path, n.asks.Model}], e.steps[kind{n.path, n.asks.Model}]); s != nil {
+	own, agent := kind{n.path, n.asks.Model, n.asks.Batch}, kind{n.step.Agent, n.asks.Model, n.asks.Batch}
+	if s := cmp.Or(e.alike[own], e.steps[own]); s != nil {
 		each = e.fromRuns(n, s)
 	} else {
-		each = e.fromTokens(n, e.agents[kind{n.step.Agent, n.asks.Model}])
+		each = e.fromTokens(n, e.agents[agent])
 	}
 	if each != nil {
 		n.plan.CostUSD = new(n.live.times(*each))
@@ -88,7 +92,7 @@ func (e *estimator) fromRuns(n *node, s *samples) *Range {
 // reread is the cost of a call whose prompt is that of the latest run, and still
 // in the service's prompt cache: what was written then is read now.
 func (e *estimator) reread(n *node) (usd float64, ok bool) {
-	s := e.steps[kind{n.path, n.asks.Model}]
+	s := e.steps[kind{n.path, n.asks.Model, n.asks.Batch}]
 	if !e.in.Warm || !n.again || len(s.latest) == 0 {
 		return 0, false
 	}
@@ -127,6 +131,9 @@ func (e *estimator) fromTokens(n *node, s *samples) *Range {
 			firstToken/2 + output.Low/(2*usualSpeed), firstToken + output.Expected/usualSpeed, 4*firstToken + output.High/(usualSpeed/2),
 		}
 	}
+	if s == nil && n.asks.Batch {
+		n.plan.Seconds = batchTime
+	}
 	n.plan.OutputTokens = output.Expected
 	var each Range
 	for _, c := range []struct {
@@ -137,7 +144,7 @@ func (e *estimator) fromTokens(n *node, s *samples) *Range {
 		{&each.Low, 1 - inputDoubt, output.Low}, {&each.Expected, 1, output.Expected}, {&each.High, 1 + inputDoubt, output.High},
 	} {
 		usd, ok := e.in.Prices.Cost(n.asks.Model, llm.Usage{
-			InputTokens: int(input * c.factor), OutputTokens: int(c.answered), Batch: n.step.Latency == workflow.LatencyBatch,
+			InputTokens: int(input * c.factor), OutputTokens: int(c.answered), Batch: n.asks.Batch,
 		})
 		if !ok {
 			return nil

@@ -144,7 +144,10 @@ type samples struct {
 }
 
 // kind is what calls have in common.
-type kind struct{ who, model string }
+type kind struct {
+	who, model string
+	batch      bool // at half the price, and much later
+}
 
 // collect sorts the live calls of runs by who names them.
 func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples {
@@ -155,7 +158,7 @@ func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples 
 			if u.Type != journal.StepFinished || done.Source != llm.SourceLive || u.Started.Model == "" {
 				continue
 			}
-			k := kind{who(u), u.Started.Model}
+			k := kind{who(u), u.Started.Model, done.Usage.Batch}
 			s := found[k]
 			if s == nil {
 				s = &samples{runs: map[int]bool{}}

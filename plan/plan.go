@@ -110,7 +110,8 @@ type Unit struct {
 type Asks struct {
 	Model      string // id
 	MaxTokens  int
-	Characters int // of the agent's own prompt
+	Characters int  // of the agent's own prompt
+	Batch      bool // by way of a message batch
 }
 
 // Run is an earlier run.
