@@ -98,7 +98,7 @@ func TestNumbersForPeople(t *testing.T) {
 func TestEveryCommandHasExamples(t *testing.T) {
 	t.Parallel()
 	// These print JSON anyway, a drawing, or something to be read by people only.
-	noJSON := []string{"workflow schema", "workflow graph", "runs export", "demo", "simulate"}
+	noJSON := []string{"workflow schema", "workflow graph", "runs export", "analytics export", "demo", "simulate"}
 	var visit func(cmd *cobra.Command, path string)
 	visit = func(cmd *cobra.Command, path string) {
 		for _, sub := range cmd.Commands() {
