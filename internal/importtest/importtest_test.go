@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"workflow":      nil,
 	"config":        nil,
 	"journal":       {"llm"},
+	"choice":        {"llm"},
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
@@ -75,6 +76,7 @@ var external = map[string][]string{
 	"agent":         {"go.yaml.in/yaml/v4"},
 	"agent/builtin": nil,
 	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr", "github.com/google/jsonschema-go"},
+	"choice":        {"go.yaml.in/yaml/v4"},
 	"engine":        nil,
 	"sim":           nil,
 

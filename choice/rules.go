@@ -1,0 +1,148 @@
+package choice
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Rules say what may be chosen for which task.
+type Rules struct {
+	Models  []string `yaml:"models"`  // from the weakest to the strongest: aliases or ids
+	Floor   string   `yaml:"floor"`   // of tasks that have none; empty for the weakest
+	Ceiling string   `yaml:"ceiling"` // of tasks that have none; empty for the strongest
+	Rules   []Rule   `yaml:"rules"`
+}
+
+// Rule narrows what may be chosen for some tasks.
+type Rule struct {
+	If      Condition `yaml:"if"`
+	AtLeast string    `yaml:"at_least"`
+	AtMost  string    `yaml:"at_most"`
+	Because string    `yaml:"because"` // for the reason; empty for the condition in words
+}
+
+// Condition holds if all that it says does. The zero value always holds.
+type Condition struct {
+	Agents        []string `yaml:"agents"`          // the name fits one of these patterns, such as security-*
+	Effort        []string `yaml:"effort"`          // it is one of these
+	Tools         *bool    `yaml:"tools"`           // whether the agent names tools
+	Schema        *bool    `yaml:"schema"`          // whether the output must obey a schema
+	PromptOver    int      `yaml:"prompt_over"`     // the prompt is longer, in tokens
+	MaxTokensOver int      `yaml:"max_tokens_over"` // a longer answer was asked for, in tokens
+}
+
+//go:embed rules.yaml
+var embedded []byte
+
+// DefaultText is the text of the default rules, for people to start from.
+func DefaultText() string { return string(embedded) }
+
+// Default is the rules that apply unless others are given.
+var Default = sync.OnceValue(func() *Rules {
+	r, err := Parse(embedded, llm.Prices())
+	if err != nil {
+		panic("choice: the embedded rules are broken: " + err.Error()) // a build fault, caught by its test
+	}
+	return r
+})
+
+// Parse reads rules from YAML or JSON in the form of the default ones. Models
+// that they name must have a price.
+func Parse(data []byte, prices *llm.PriceTable) (*Rules, error) {
+	var r Rules
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&r); err != nil {
+		return nil, fmt.Errorf("reading rules: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := r.check(prices); err != nil {
+		return nil, fmt.Errorf("reading rules: %w", err)
+	}
+	return &r, nil
+}
+
+func (r *Rules) check(prices *llm.PriceTable) error {
+	if len(r.Models) == 0 {
+		return errors.New("models is missing; list what may be chosen, such as [haiku, sonnet, opus]")
+	}
+	var errs []error
+	for _, m := range r.Models {
+		id, _ := prices.Resolve(m)
+		if _, ok := prices.Info(id); !ok {
+			errs = append(errs, fmt.Errorf("models: no model %q has a price; `claude-force models list` shows those that have", m))
+		}
+	}
+	known := func(what, name string) {
+		if name != "" && !r.Knows(prices, name) {
+			errs = append(errs, &UnknownError{Bound{Model: name, Why: what}, r.Models})
+		}
+	}
+	known("floor", r.Floor)
+	known("ceiling", r.Ceiling)
+	for i, rule := range r.Rules {
+		name := fmt.Sprintf("rule %d", i+1)
+		known(name+": at_least", rule.AtLeast)
+		known(name+": at_most", rule.AtMost)
+		if rule.AtLeast == "" && rule.AtMost == "" {
+			errs = append(errs, errors.New(name+" says neither at_least nor at_most"))
+		}
+		for _, pattern := range rule.If.Agents {
+			if _, err := path.Match(pattern, ""); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %q is not a pattern such as security-*", name, pattern))
+			}
+		}
+		for _, effort := range rule.If.Effort {
+			if !slices.Contains([]string{"low", "medium", "high", "xhigh", "max"}, effort) {
+				errs = append(errs, fmt.Errorf("%s: there is no effort %q; use low, medium, high, xhigh or max", name, effort))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Condition) holds(t Task) bool {
+	fits := func(pattern string) bool {
+		ok, err := path.Match(pattern, t.Agent)
+		return ok && err == nil
+	}
+	return (len(c.Agents) == 0 || slices.ContainsFunc(c.Agents, fits)) &&
+		(len(c.Effort) == 0 || slices.Contains(c.Effort, t.Effort)) &&
+		(c.Tools == nil || *c.Tools == t.Tools) &&
+		(c.Schema == nil || *c.Schema == t.Schema) &&
+		(c.PromptOver == 0 || t.Prompt > c.PromptOver) &&
+		(c.MaxTokensOver == 0 || t.MaxTokens > c.MaxTokensOver)
+}
+
+// why is what the rule says of itself, else its condition in words.
+func (r *Rule) why() string {
+	if r.Because != "" {
+		return r.Because
+	}
+	var parts []string
+	add := func(given bool, format string, args ...any) {
+		if given {
+			parts = append(parts, fmt.Sprintf(format, args...))
+		}
+	}
+	c := r.If
+	add(len(c.Agents) > 0, "a rule for %s", strings.Join(c.Agents, ", "))
+	add(len(c.Effort) > 0, "effort is %s", strings.Join(c.Effort, " or "))
+	add(c.Tools != nil && *c.Tools, "the agent names tools")
+	add(c.Tools != nil && !*c.Tools, "the agent names no tools")
+	add(c.Schema != nil && *c.Schema, "the output must obey a schema")
+	add(c.Schema != nil && !*c.Schema, "the output may be any text")
+	add(c.PromptOver > 0, "the prompt is over %s tokens", thousands(c.PromptOver))
+	add(c.MaxTokensOver > 0, "the answer may be over %s tokens", thousands(c.MaxTokensOver))
+	add(len(parts) == 0, "a rule for all")
+	return strings.Join(parts, ", ")
+}
