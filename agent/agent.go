@@ -25,8 +25,8 @@
 //
 // Beyond Claude Code, a file without frontmatter is an agent: it is named
 // after its file, and its description is its first heading or first sentence.
-// Also beyond it, the keys max_tokens, cache and cache_ttl set the fields of
-// the same names.
+// Also beyond it, the keys max_tokens, cache, cache_ttl, model_floor and
+// model_ceiling set the fields of the same names.
 //
 // A bad optional value never costs the agent: it is left out, with a
 // [Warning].
@@ -49,7 +49,11 @@ type Agent struct {
 	Description string // when to use it; never empty
 	Prompt      string // the system prompt, LF line ends, no surrounding white space; may be empty
 	Model       string // an alias or a full id; empty to inherit the caller's
-	Effort      string // low, medium, high, xhigh or max; empty for the model's default
+	// ModelFloor and ModelCeiling bound what may be chosen where the model is
+	// "auto"; empty for the caller's own bounds.
+	ModelFloor, ModelCeiling string
+
+	Effort string // low, medium, high, xhigh or max; empty for the model's default
 
 	// Tools are the tools the agent may use, in the file's order. It is
 	// meaningless if AllTools is set: the file names no tools, or "*".

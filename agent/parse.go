@@ -155,6 +155,10 @@ func (p *parser) set(a *Agent, f field) {
 		if strings.ContainsAny(a.Model, " \t\n") {
 			p.warn(fileLine(f.line), fmt.Sprintf("the model %q holds white space", a.Model), "use an alias such as sonnet, or a model id")
 		}
+	case "model_floor":
+		a.ModelFloor = p.text(f)
+	case "model_ceiling":
+		a.ModelCeiling = p.text(f)
 	case "effort":
 		switch effort := strings.ToLower(p.text(f)); effort {
 		case "", "low", "medium", "high", "xhigh", "max":
