@@ -52,8 +52,9 @@ type Config struct {
 	FallbackModels []string // models to ask when one is down or refuses, best first
 	Hedge          float64  // quantile of the times to a first event after which a late call is sent twice; 0 for never
 
-	Budget Budget
-	Cache  Cache
+	Budget     Budget
+	Cache      Cache
+	AutoSelect AutoSelect
 
 	origins map[string]string
 }
@@ -72,6 +73,11 @@ type Cache struct {
 	ExcludeAgents []string                 // agents whose answers are not kept
 	AgentTTL      map[string]time.Duration // per agent, instead of TTL
 	EncryptionKey string                   // env:NAME, file:PATH or command:…; empty means no encryption
+}
+
+// AutoSelect is the settings of how models are chosen where the model is auto.
+type AutoSelect struct {
+	Rules string // file of rules instead of the built-in ones, absolute; empty for none
 }
 
 // Sources says where settings are read from.

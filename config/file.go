@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -52,6 +53,10 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 		switch {
 		case name == "cache" && value.Kind == yaml.MappingNode:
 			f.mapping(value, "cache.")
+		case name == "auto_select" && value.Kind == yaml.MappingNode:
+			f.mapping(value, "auto_select.")
+		case name == "auto_select.rules" && value.Kind == yaml.ScalarNode && !filepath.IsAbs(value.Value):
+			f.set(key, value, name, filepath.Join(filepath.Dir(f.path), value.Value)) // beside the file that names it
 		case name == "cache.ttl_hours":
 			f.set(key, value, "cache.ttl", value.Value+"h")
 		case strings.Contains(name, "api_key") || strings.Contains(name, "auth_token"):

@@ -59,6 +59,16 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return c.Prices },
 	}, {
+		name: "auto_select.rules", env: "CLAUDE_FORCE_AUTO_SELECT_RULES", about: "file of rules by which models are chosen where the model is auto",
+		set: func(c *Config, v string) error {
+			if v == "" {
+				c.AutoSelect.Rules = ""
+				return nil
+			}
+			return folder(&c.AutoSelect.Rules, v)
+		},
+		get: func(c *Config) string { return c.AutoSelect.Rules },
+	}, {
 		name: "backend", about: "who serves Claude: anthropic, bedrock or vertex", mine: true,
 		set: func(c *Config, v string) error {
 			if !slices.Contains([]string{"anthropic", "bedrock", "vertex"}, v) {
