@@ -51,6 +51,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		rep.answer, rep.err = r.opts.Execute(ctx, a)
 		return rep
 	}
+	d.settle(a)
 	key := d.key(a)
 	switch {
 	case d.past == nil:
@@ -123,7 +124,7 @@ func (u *unit) pay(rep report) {
 	case a.CostUSD == nil && rep.err == nil:
 		res.CostUSD = nil
 	}
-	res.Source, res.Degraded = a.Source, a.Degraded
+	res.Source, res.Degraded, res.ModelReason = a.Source, a.Degraded, a.Reason
 	if a.Model != "" {
 		res.Model = a.Model
 	}

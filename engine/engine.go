@@ -83,6 +83,7 @@ type Answer struct {
 	Output   string
 	Source   llm.Source
 	Model    string // that answered
+	Reason   string // why that model was chosen; empty if it was named
 	Usage    llm.Usage
 	CostUSD  *float64 // paid for this answer; nil if the model has no price
 	Degraded string   // why the output is less than was asked for; empty if it is not
@@ -99,6 +100,11 @@ type Attached struct {
 type Identity struct {
 	Model string            // the id of the model it will ask
 	Parts map[string]string // digests by name, such as "agent" and "model"
+
+	// Of, if set, gives the identity of an attempt, where it depends on what is
+	// asked, as that of a step does whose model is chosen by its size. It is
+	// called from several goroutines.
+	Of func(a Attempt) Identity
 }
 
 // Choice says what to do with a step of the top level and all within it.
@@ -252,7 +258,8 @@ func (r *Result) OverBudget() bool {
 type StepResult struct {
 	Status          Status     `json:"status"`
 	Agent           string     `json:"agent"`
-	Model           string     `json:"model,omitempty"` // that answered
+	Model           string     `json:"model,omitempty"`        // that answered
+	ModelReason     string     `json:"model_reason,omitempty"` // why it was chosen; empty if it was named
 	Output          string     `json:"output"`
 	Source          llm.Source `json:"source"` // empty without an answer
 	Usage           llm.Usage  `json:"usage"`  // of everything within it

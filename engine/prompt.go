@@ -188,6 +188,15 @@ func (d *draft) attempt(ctx context.Context, attach func(context.Context, []stri
 	return a, read(d.patterns)
 }
 
+// settle makes the identity that of the attempt, where it depends on it.
+func (d *draft) settle(a Attempt) {
+	if d.identity.Of == nil {
+		return
+	}
+	d.identity = d.identity.Of(a)
+	maps.Copy(d.inputs, d.identity.Parts)
+}
+
 // key is the content address of what the step is asked: SHA-256 over the parts
 // of its identity and the prompt, each behind its length.
 func (d *draft) key(a Attempt) llm.Key {
@@ -215,7 +224,7 @@ func (d *draft) key(a Attempt) llm.Key {
 // the attempts before.
 func (d *draft) finished(a Answer) journal.Finished {
 	done := journal.Finished{
-		Source: a.Source, Model: a.Model, Usage: d.usage.Add(a.Usage), Degraded: a.Degraded, Calls: a.Calls,
+		Source: a.Source, Model: a.Model, ModelReason: a.Reason, Usage: d.usage.Add(a.Usage), Degraded: a.Degraded, Calls: a.Calls,
 		DurationSeconds: time.Since(d.began).Seconds(),
 	}
 	if d.cost != nil && a.CostUSD != nil {

@@ -205,6 +205,7 @@ func (u *unit) fill(was *journal.UnitState) {
 	u.res.StartedAt = new(was.StartedAt.UTC())
 	u.res.Attempts, u.res.DurationSeconds = was.Attempts, done.DurationSeconds
 	u.res.Source, u.res.Model, u.res.Usage, u.res.CostUSD = done.Source, done.Model, done.Usage, done.CostUSD
+	u.res.ModelReason = done.ModelReason
 	u.res.Degraded, u.res.Inputs = done.Degraded, was.Started.Inputs
 }
 

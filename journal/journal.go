@@ -128,7 +128,8 @@ type Started struct {
 // Finished is the detail of StepFinished.
 type Finished struct {
 	Source          llm.Source `json:"source,omitempty"`
-	Model           string     `json:"model,omitempty"` // that answered
+	Model           string     `json:"model,omitempty"`        // that answered
+	ModelReason     string     `json:"model_reason,omitempty"` // why it was chosen; empty if it was named
 	Usage           llm.Usage  `json:"usage"`
 	CostUSD         *float64   `json:"cost_usd"` // nil if nobody knows
 	DurationSeconds float64    `json:"duration_seconds"`
