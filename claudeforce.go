@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/agent/builtin"
 	calls "github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
@@ -100,10 +101,11 @@ type Orchestrator struct {
 	model   llm.Model
 	keyer   *llm.Keyer // of the cache's keys; nil if calls are replayed
 	gate    *admission.Gate
-	store   *sqlite.Store   // nil if nothing is cached
-	prices  *llm.PriceTable // nil for the built-in ones, which are read when they are needed
-	calls   *calls.Recorder // nil if calls are not kept
-	project string          // of the calls
+	store   *sqlite.Store                 // nil if nothing is cached
+	rules   func() (*choice.Rules, error) // by which models are chosen, read when they are needed
+	prices  *llm.PriceTable               // nil for the built-in ones, which are read when they are needed
+	calls   *calls.Recorder               // nil if calls are not kept
+	project string                        // of the calls
 	files   *attach.Dir
 	finding agent.DiscoverOptions
 
@@ -163,6 +165,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	o := &Orchestrator{
 		opts: opts, config: cfg,
 		gate:    opts.Gate,
+		rules:   sync.OnceValues(func() (*choice.Rules, error) { return LoadRules(cfg) }),
 		finding: findAgents(opts.Dir),
 		agents:  map[string]*agent.Agent{},
 		groups:  map[*workflow.Step]*prefix.Group{},

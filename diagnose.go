@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
@@ -77,7 +78,11 @@ func checkService(ctx context.Context, opts Options, cfg *config.Config, offline
 		if pricesErr != nil {
 			return []Check{{"prices", CheckFailed, pricesErr.Error(), "correct the file, or name another"}, key, clock}
 		}
-		id, _ := prices.Resolve(cfg.Model)
+		name := cfg.Model
+		if name == choice.Auto {
+			name = repairModel // counting costs nothing with any
+		}
+		id, _ := prices.Resolve(name)
 		_, err = client.CountTokens(ctx, &llm.Request{Model: id, Messages: []llm.Message{llm.UserText("hello")}, MaxTokens: 1})
 	}
 	switch code := llm.CodeOf(err); {

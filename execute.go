@@ -29,8 +29,12 @@ type Task struct {
 
 	Files  []string      // patterns of files to give to the agent, relative to Options.Dir
 	Given  []attach.File // files that were read already
-	Model  string        // instead of the agent's: an alias or an id
+	Model  string        // instead of the agent's: an alias, an id, or auto to have one chosen
 	Policy llm.Policy    // how the cache treats it
+
+	// Ceiling is the strongest model that may be chosen if the model is auto.
+	// Empty means the agent's model_ceiling, else the model that the agent names.
+	Ceiling string
 
 	MaxTokens int           // instead of the agent's and the configured; 0 for theirs
 	Timeout   time.Duration // instead of the configured; 0 for that
@@ -60,7 +64,8 @@ const (
 type Result struct {
 	ID              string     `json:"id"`
 	Agent           string     `json:"agent"`
-	Model           string     `json:"model"` // that answered, or was asked
+	Model           string     `json:"model"`                  // that answered, or was asked
+	ModelReason     string     `json:"model_reason,omitempty"` // why it was chosen; empty if it was named
 	Status          Status     `json:"status"`
 	Output          string     `json:"output"` // of a failed task: what came before the failure
 	Source          llm.Source `json:"source"` // empty without an answer
@@ -184,10 +189,11 @@ func (o *Orchestrator) execute(ctx context.Context, task Task, res *Result, show
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	req, err := o.request(ctx, task)
+	req, reason, err := o.request(ctx, task)
 	if err != nil {
 		return err
 	}
+	res.ModelReason = reason
 	if err := o.call(ctx, req, res, show); err != nil {
 		return err
 	}
@@ -248,18 +254,19 @@ func (o *Orchestrator) fill(res *Result, answer *llm.Response) {
 	}
 }
 
-// request is the call that a task amounts to.
-func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, error) {
+// request is the call that a task amounts to, and why its model was chosen, if
+// it was.
+func (o *Orchestrator) request(ctx context.Context, task Task) (req *llm.Request, reason string, err error) {
 	a, err := o.agent(task.Agent)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	text := task.Text
 	given := task.Given
 	if len(task.Files) > 0 {
 		files, err := o.files.Read(ctx, task.Files, attach.Limits{})
 		if err != nil {
-			return nil, invalid(err)
+			return nil, "", invalid(err)
 		}
 		given = slices.Concat(given, files)
 	}
@@ -268,11 +275,13 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 		shared = append(slices.Clip(shared), attach.Text(given))
 	}
 	if strings.TrimSpace(text) == "" {
-		return nil, invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
+		return nil, "", invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
 	}
-	id, notice := o.priceTable().Resolve(o.modelName(task, a))
-	o.notice(notice)
-	req := &llm.Request{
+	id, reason, err := o.modelOf(task, a, shared)
+	if err != nil {
+		return nil, "", err
+	}
+	req = &llm.Request{
 		Model:     id,
 		Messages:  []llm.Message{llm.UserTurn(shared, text)},
 		MaxTokens: o.maxTokens(task, a, id),
@@ -285,9 +294,9 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, er
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
 	}
 	if err := configure(req, a.Effort, task.Schema); err != nil {
-		return nil, fmt.Errorf("writing the call of agent %s: %w", a.Name, err)
+		return nil, "", fmt.Errorf("writing the call of agent %s: %w", a.Name, err)
 	}
-	return req, nil
+	return req, reason, nil
 }
 
 // modelName is the strongest name given: the task's, the agent's, the configured.

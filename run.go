@@ -153,7 +153,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 		return nil, invalid(err)
 	}
 	id := "run_" + strings.ToLower(rand.Text()[:12])
-	if err := o.check(ctx, wf, params, id); err != nil {
+	if err := o.check(ctx, wf, params, id, &opts); err != nil {
 		return nil, invalid(err)
 	}
 	store, err := o.history(ctx)
@@ -249,7 +249,11 @@ func (o *Orchestrator) digests(wf *workflow.Workflow) map[string]string {
 	}
 	for s := range allSteps(wf) {
 		if a, err := o.agent(s.Agent); s.Agent != "" && err == nil {
-			sums["agent "+s.Agent] = digest(fmt.Appendf(nil, "%q %q %q %d", a.Prompt, a.Model, a.Effort, a.MaxTokens))
+			text := fmt.Appendf(nil, "%q %q %q %d", a.Prompt, a.Model, a.Effort, a.MaxTokens)
+			if a.ModelFloor != "" || a.ModelCeiling != "" {
+				text = fmt.Appendf(text, " %q %q", a.ModelFloor, a.ModelCeiling)
+			}
+			sums["agent "+s.Agent] = digest(text)
 		}
 	}
 	for _, name := range wf.EnvNames() {
@@ -431,9 +435,9 @@ func listen(ctx context.Context, store journal.Store, id string, after int64) (c
 }
 
 // check finds what would stop a step before anything is spent on the others:
-// agents that are missing, and files that no pattern finds. Patterns that use
+// agents that are missing, bounds of models that are none, and files that no pattern finds. Patterns that use
 // what is only known during the run cannot be checked yet.
-func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string) error {
+func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string, opts *RunOptions) error {
 	env := workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: map[string]string{}}
 	for _, name := range wf.EnvNames() {
 		env.Env[name] = os.Getenv(name)
@@ -441,7 +445,11 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 	var errs []error
 	for _, s := range wf.Steps {
 		if s.Agent != "" {
-			if _, err := o.agent(s.Agent); err != nil {
+			a, err := o.agent(s.Agent)
+			if err == nil {
+				_, _, err = o.modelOf(o.stepTask(s, opts), a, nil)
+			}
+			if err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 			}
 		}

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"strconv"
 
+	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/prefix"
@@ -21,8 +23,12 @@ func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
 	case workflow.EffectsIdempotent, workflow.EffectsOnce:
 		policy = llm.PolicyOff // a remembered answer would have no effects
 	}
+	model, ceiling := cmp.Or(opts.Model, s.Model), ""
+	if model == choice.Auto && s.Model != choice.Auto {
+		ceiling = s.Model
+	}
 	return Task{
-		ID: s.ID, Agent: s.Agent, Model: cmp.Or(opts.Model, s.Model), Policy: policy,
+		ID: s.ID, Agent: s.Agent, Model: model, Ceiling: ceiling, Policy: policy,
 		MaxTokens: s.MaxTokens, Timeout: s.Timeout, Schema: s.Schema, Once: s.Effects == workflow.EffectsOnce,
 		Batch: opts.Batch || s.Latency == workflow.LatencyBatch,
 	}
@@ -37,7 +43,7 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	}
 	res, err := o.Execute(ctx, task, nil)
 	return engine.Answer{
-		Output: res.Output, Source: res.Source, Model: res.Model, Usage: res.Usage, CostUSD: res.CostUSD,
+		Output: res.Output, Source: res.Source, Model: res.Model, Reason: res.ModelReason, Usage: res.Usage, CostUSD: res.CostUSD,
 		Degraded: res.Degraded, Calls: res.calls,
 	}, err
 }
@@ -70,7 +76,23 @@ func (o *Orchestrator) identify(s *workflow.Step, opts *RunOptions) engine.Ident
 		return engine.Identity{} // said when the step is run
 	}
 	task := o.stepTask(s, opts)
-	model, _ := o.priceTable().Resolve(o.modelName(task, a))
+	id := o.identity(s, task, a, nil)
+	if o.modelName(task, a) == choice.Auto {
+		id.Of = func(at engine.Attempt) engine.Identity {
+			task := task
+			task.Text = at.Task
+			return o.identity(s, task, a, at.Shared)
+		}
+	}
+	return id
+}
+
+// identity is that of a step which is given a task with shared material.
+func (o *Orchestrator) identity(s *workflow.Step, task Task, a *agent.Agent, shared []string) engine.Identity {
+	model, _, err := o.modelOf(task, a, shared)
+	if err != nil {
+		return engine.Identity{} // said when the step is run
+	}
 	parts := map[string]string{
 		"agent":      a.Name,
 		"agent body": digest([]byte(a.Prompt)),
