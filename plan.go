@@ -35,7 +35,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if err := checkPart(wf, opts); err != nil {
 		return nil, invalid(err)
 	}
-	if err := o.check(ctx, wf, params, rehearsedID); err != nil {
+	if err := o.check(ctx, wf, params, rehearsedID, &opts); err != nil {
 		return nil, invalid(err)
 	}
 	spec, err := o.spec(wf, opts)

@@ -107,7 +107,7 @@ func (r *rehearsal) observe(ev engine.Event) {
 func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
 	task := r.o.stepTask(a.Step, r.opts)
 	task.Text, task.Shared = a.Task, a.Shared
-	req, err := r.o.request(ctx, task)
+	req, _, err := r.o.request(ctx, task)
 	if err != nil {
 		return engine.Answer{}, err
 	}

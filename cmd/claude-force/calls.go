@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
@@ -21,6 +22,7 @@ import (
 // callFlags are the flags of every verb that makes calls.
 type callFlags struct {
 	model    string
+	auto     bool // --auto-select-model
 	jobs     int
 	timeout  time.Duration
 	noCache  bool
@@ -37,7 +39,8 @@ type callFlags struct {
 
 func (f *callFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: haiku, sonnet, opus, fable or an id")
+	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: haiku, sonnet, opus, fable, an id, or auto to have one chosen")
+	flags.BoolVar(&f.auto, "auto-select-model", false, "choose the cheapest model fit for each task, none above the agent's own (the same as --model auto)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "most calls in flight at once (default 10)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
@@ -60,7 +63,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 }
 
 func completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	names := []string{"haiku", "sonnet", "opus", "fable"}
+	names := []string{choice.Auto, "haiku", "sonnet", "opus", "fable"}
 	for _, m := range llm.Prices().Models {
 		names = append(names, m.ID)
 	}
@@ -77,6 +80,14 @@ func completeAgents(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 		names = append(names, a.Name+"\t"+firstLine(a.Description, 60))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// modelName is the model that the flags name; empty if they name none.
+func (f *callFlags) modelName() string {
+	if f.auto {
+		return choice.Auto
+	}
+	return f.model
 }
 
 func (f *callFlags) policy() llm.Policy {
@@ -102,6 +113,9 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	}
 	if f.jobs < 0 {
 		return nil, badInput("--jobs must be above 0")
+	}
+	if f.auto && f.model != "" && f.model != choice.Auto {
+		return nil, badInput("--model %s names a model and --auto-select-model has one chosen; give one of them", f.model)
 	}
 	if f.noCache && f.refresh {
 		return nil, badInput("--no-cache keeps nothing and --refresh keeps the new answer; give one of them")

@@ -16,6 +16,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/choice"
 )
 
 type executeFlags struct {
@@ -81,8 +82,11 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	}
 	complete := func(t claudeforce.Task) claudeforce.Task {
 		t.Given, t.Policy, t.Batch = given, f.policy(), f.batch
-		if f.model != "" {
-			t.Model = f.model
+		if model := f.modelName(); model != "" {
+			if model == choice.Auto && t.Model != choice.Auto {
+				t.Ceiling = t.Model
+			}
+			t.Model = model
 		}
 		return t
 	}
@@ -191,6 +195,9 @@ func (a *app) executeOne(ctx context.Context, orch *claudeforce.Orchestrator, ta
 		return err
 	}
 	a.say("%s", describe(res))
+	if res.ModelReason != "" {
+		a.say("%s was chosen: %s", res.Model, res.ModelReason)
+	}
 	return nil
 }
 

@@ -156,7 +156,7 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	}
 	opts = claudeforce.RunOptions{
 		Budget: spending, Batch: f.batch,
-		Params: params, MaxParallel: f.parallel, Model: f.model, Policy: f.policy(), AllowEnv: f.env,
+		Params: params, MaxParallel: f.parallel, Model: f.modelName(), Policy: f.policy(), AllowEnv: f.env,
 		From: f.from, Only: f.only, Tags: f.tags(), Drain: a.stopping,
 	}
 	if path != "-" {
@@ -368,6 +368,9 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		step := res.Steps[s.ID]
 		if step.Status == engine.StatusFailed {
 			a.say("step %s failed: %s", s.ID, *step.Error)
+		}
+		if step.ModelReason != "" {
+			a.say("step %s: %s was chosen: %s", s.ID, step.Model, step.ModelReason)
 		}
 		if step.Degraded != "" {
 			a.say("step %s: %s", s.ID, step.Degraded)

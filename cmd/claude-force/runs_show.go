@@ -81,6 +81,9 @@ func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
 	if _, err := fmt.Fprint(a.stdout, gantt(d, items, a.width())); err != nil {
 		return err
 	}
+	if err := a.printModels(d.State.Order); err != nil {
+		return err
+	}
 	for _, u := range d.State.Order {
 		switch {
 		case u.Type == journal.ApprovalAsked && u.Decision == nil:
@@ -93,6 +96,25 @@ func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
 		fmt.Fprintf(a.stdout, "\ngo on with: claude-force runs resume %s\n", d.Run.ID)
 	}
 	return nil
+}
+
+// printModels says which models were chosen for steps, and why.
+func (a *app) printModels(units []*journal.UnitState) error {
+	rows := [][]string{{"STEP", "MODEL", "WHY"}}
+	for _, u := range units {
+		if u.Finished.ModelReason != "" {
+			name := u.Step
+			if u.Item != "" {
+				name += "[" + itemLabel(u) + "]"
+			}
+			rows = append(rows, []string{name, u.Finished.Model, u.Finished.ModelReason})
+		}
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
+	return table(a.stdout, rows)
 }
 
 // ganttRow is a row of a Gantt chart.
