@@ -16,7 +16,7 @@ import (
 func (a *app) models() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List models with their prices and limits",
+		Short: "List models with their prices and limits, and compare them",
 		Long: `Prices are in US dollars per million tokens, built in with the date they were
 read on. A file of your own goes before them: prices.yaml in the configuration
 folder, or the one that the setting prices names. It says only what differs:
@@ -27,7 +27,7 @@ folder, or the one that the setting prices names. It says only what differs:
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.modelsList(), a.modelsShow())
+	cmd.AddCommand(a.modelsList(), a.modelsShow(), a.modelsCompare())
 	return cmd
 }
 

@@ -25,6 +25,7 @@ const maxTaskLine = 16 << 20
 type taskList struct {
 	name   string
 	given  []claudeforce.Task // from flags
+	agent  string             // of lines that name none; empty if they must
 	reader io.ReadCloser      // what can be read once only; nil for a file
 	count  int                // as far as known before it is read
 	err    error              // why the list ended early
@@ -111,7 +112,7 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 		if len(line) == 0 {
 			continue
 		}
-		task, err := parseTask(line)
+		task, err := parseTask(line, l.agent)
 		if err != nil {
 			return badInput("%s:%d: %w", l.name, n, err)
 		}
@@ -133,7 +134,7 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 	return nil
 }
 
-func parseTask(line []byte) (claudeforce.Task, error) {
+func parseTask(line []byte, agent string) (claudeforce.Task, error) {
 	const hint = ` (write {"agent": "python-expert", "task": "Explain lists"})`
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -143,6 +144,9 @@ func parseTask(line []byte) (claudeforce.Task, error) {
 	}
 	if dec.More() {
 		return claudeforce.Task{}, errors.New("more than one JSON value on the line" + hint)
+	}
+	if t.Agent == "" {
+		t.Agent = agent
 	}
 	switch {
 	case t.Agent == "":
