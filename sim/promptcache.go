@@ -109,6 +109,7 @@ func (r *request) checkCache(string) *apiError {
 
 // promptCache is which prefixes have been seen, and until when they count.
 type promptCache struct {
+	off     bool       // breakpoints do nothing
 	mu      sync.Mutex // guards the field below
 	entries map[[sha256.Size]byte]time.Time
 }
@@ -145,6 +146,9 @@ func (c *promptCache) split(r *request, credential string, start time.Time, scal
 	if r.CacheControl != nil && len(hashes) > 0 && ttls[len(hashes)-1] == 0 {
 		points = append(points, len(hashes)-1)
 		ttls[len(hashes)-1] = lifetime(r.CacheControl)
+	}
+	if c.off {
+		points = nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

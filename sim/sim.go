@@ -47,6 +47,9 @@ type Options struct {
 	// BatchLatency is how long a message batch takes from its creation to its
 	// end; the zero value is no time.
 	BatchLatency Latency
+
+	// NoPromptCache bills every prompt in full, whatever breakpoints it has.
+	NoPromptCache bool
 }
 
 // Server is the simulator. Make one with [New].
@@ -73,6 +76,7 @@ func New(opts Options) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.limits.scale = opts.TimeScale
+	s.prompts.off = opts.NoPromptCache
 	s.stats.tally = &s.tally
 	s.Reset()
 	s.SetLimits(opts.Limits)
