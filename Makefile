@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build cloud test race lint fuzz bench coldstart ratelimit chaos planned check clean
+.PHONY: help build cloud test race lint fuzz bench coldstart ratelimit chaos planned savings check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -50,6 +50,9 @@ chaos: ## Kill runs at random moments, ROUNDS times, and count what is paid twic
 
 planned: ## Measure how near plans come to what runs take
 	go run ./bench/plan -gate
+
+savings: ## Measure what each way of paying less saves
+	go run ./bench/savings -gate
 
 check: lint test race ## Everything to run before a change is proposed
 
