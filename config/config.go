@@ -55,6 +55,7 @@ type Config struct {
 	Budget     Budget
 	Cache      Cache
 	AutoSelect AutoSelect
+	Telemetry  Telemetry
 
 	origins map[string]string
 }
@@ -78,6 +79,12 @@ type Cache struct {
 // AutoSelect is the settings of how models are chosen where the model is auto.
 type AutoSelect struct {
 	Rules string // file of rules instead of the built-in ones, absolute; empty for none
+}
+
+// Telemetry is the settings of traces and metrics.
+type Telemetry struct {
+	Enabled bool // if there is somewhere to send them to
+	Content bool // prompts and answers too
 }
 
 // Sources says where settings are read from.
@@ -143,7 +150,8 @@ func defaults(src Sources, getenv func(string) string) *Config {
 			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
 		},
-		origins: map[string]string{},
+		Telemetry: Telemetry{Enabled: true},
+		origins:   map[string]string{},
 	}
 	if path := filepath.Join(src.UserDir, PricesName); src.UserDir != "" && isFile(path) {
 		cfg.Prices = path

@@ -51,10 +51,8 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 		name := prefix + key.Value
 		at := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		switch {
-		case name == "cache" && value.Kind == yaml.MappingNode:
-			f.mapping(value, "cache.")
-		case name == "auto_select" && value.Kind == yaml.MappingNode:
-			f.mapping(value, "auto_select.")
+		case value.Kind == yaml.MappingNode && isGroup(name):
+			f.mapping(value, name+".")
 		case name == "auto_select.rules" && value.Kind == yaml.ScalarNode && !filepath.IsAbs(value.Value):
 			f.set(key, value, name, filepath.Join(filepath.Dir(f.path), value.Value)) // beside the file that names it
 		case name == "cache.ttl_hours":
@@ -102,4 +100,9 @@ func (f *file) set(key, value *yaml.Node, name, text string) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		f.fail(key, e.Hint, "%s", e.Message)
 	}
+}
+
+// isGroup reports whether settings stand below name.
+func isGroup(name string) bool {
+	return slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.name, name+".") })
 }

@@ -153,12 +153,7 @@ var settings = []setting{
 		},
 	}, {
 		name: "cache.enabled", env: "CLAUDE_FORCE_CACHE", about: "whether answers are kept and found again",
-		set: func(c *Config, v string) (err error) {
-			if c.Cache.Enabled, err = strconv.ParseBool(v); err != nil {
-				return errors.New("is neither true nor false")
-			}
-			return nil
-		},
+		set: func(c *Config, v string) error { return truth(&c.Cache.Enabled, v) },
 		get: func(c *Config) string { return strconv.FormatBool(c.Cache.Enabled) },
 	}, {
 		name: "cache.ttl", env: "CLAUDE_FORCE_CACHE_TTL", about: "how long an answer is kept",
@@ -223,6 +218,17 @@ var settings = []setting{
 			return nil
 		},
 		get: func(c *Config) string { return c.Cache.EncryptionKey },
+	}, {
+		name: "telemetry.enabled", env: "CLAUDE_FORCE_TELEMETRY", mine: true,
+		about: "whether traces and metrics go where OTEL_EXPORTER_OTLP_ENDPOINT says",
+		set:   func(c *Config, v string) error { return truth(&c.Telemetry.Enabled, v) },
+		get:   func(c *Config) string { return strconv.FormatBool(c.Telemetry.Enabled) },
+	}, {
+		// Where prompts go is for nobody but the user to say, and not for a
+		// variable that something else may have set.
+		name: "telemetry.content", about: "whether traces hold prompts and answers", mine: true,
+		set: func(c *Config, v string) error { return truth(&c.Telemetry.Content, v) },
+		get: func(c *Config) string { return strconv.FormatBool(c.Telemetry.Content) },
 	},
 }
 
@@ -249,6 +255,15 @@ func oneOf(to *string, value string, known ...string) error {
 
 func text(to *string, value string) error {
 	*to = value
+	return nil
+}
+
+func truth(to *bool, value string) error {
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		return errors.New("is neither true nor false")
+	}
+	*to = b
 	return nil
 }
 

@@ -186,7 +186,7 @@ func (a *app) endComparison(c *claudeforce.ModelComparison, f *compareFlags) err
 
 func (a *app) printComparison(c *claudeforce.ModelComparison, lines int) error {
 	for _, t := range c.Tasks {
-		if _, err := fmt.Fprintf(a.stdout, "--- %s · %s · %s\n%s\n", t.ID, t.Agent, firstLine(t.Task, 60), sideBySide(c, t, a.reportWidth(), lines)); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "--- %s · %s · %s\n%s\n", t.ID, t.Agent, firstLine(t.Task, 60), sideBySide(c, t, a.width(), lines)); err != nil {
 			return fmt.Errorf("writing the comparison: %w", err)
 		}
 	}

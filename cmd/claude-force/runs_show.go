@@ -78,7 +78,7 @@ func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	if _, err := fmt.Fprint(a.stdout, gantt(d, items, a.reportWidth())); err != nil {
+	if _, err := fmt.Fprint(a.stdout, gantt(d, items, a.width())); err != nil {
 		return err
 	}
 	if err := a.printModels(d.State.Order); err != nil {
