@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ import (
 	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -91,6 +93,14 @@ type Options struct {
 	// OnRetry is told before each wait for another attempt. Nil means nobody
 	// is told.
 	OnRetry func(Retry)
+
+	// Telemetry says to whom traces and metrics go; nothing of it costs
+	// anything if it is zero. Its Content is that of the settings.
+	Telemetry telemetry.Options
+
+	// Logger gets a line for each run, step and call that ends, with their ids
+	// and without prompts and answers. Nil means none does.
+	Logger *slog.Logger
 }
 
 // Orchestrator gives tasks to agents. It is safe for concurrent use; what is
@@ -108,6 +118,7 @@ type Orchestrator struct {
 	project string                        // of the calls
 	files   *attach.Dir
 	finding agent.DiscoverOptions
+	tell    *telemetry.Telemetry // nil if nobody is told
 
 	limits *admission.Limiter // nil if none are learned
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
@@ -162,11 +173,16 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, invalid(err)
 		}
 	}
+	tell, err := newTelemetry(opts, cfg)
+	if err != nil {
+		return nil, err
+	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
 		gate:    opts.Gate,
 		rules:   sync.OnceValues(func() (*choice.Rules, error) { return LoadRules(cfg) }),
 		finding: findAgents(opts.Dir),
+		tell:    tell,
 		agents:  map[string]*agent.Agent{},
 		groups:  map[*workflow.Step]*prefix.Group{},
 		noticed: map[string]bool{},
@@ -175,7 +191,6 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		o.gate = admission.NewGate(cfg.Jobs)
 	}
 	var provider *anthropic.Client
-	var err error
 	if opts.Replay == nil {
 		if provider, err = o.newProvider(); err != nil {
 			return nil, err

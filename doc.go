@@ -55,6 +55,7 @@
 //     file, journal/memory in memory, and journal/journaltest is the suite that
 //     both pass.
 //   - llm/cassette records the calls of a run into a folder, and answers from it.
+//   - telemetry tells others what happens: traces, metrics, log lines.
 //   - sim is a simulator of the Messages API, for the demo, tests and benchmarks.
 //
 // What is counted:

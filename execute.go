@@ -96,6 +96,8 @@ func (o *Orchestrator) ExecuteAgent(ctx context.Context, agent, task string) (*R
 func (o *Orchestrator) Execute(ctx context.Context, task Task, show func(piece string)) (*Result, error) {
 	start := time.Now()
 	res := &Result{ID: task.ID, Agent: task.Agent}
+	ctx, told := o.tell.Agent(ctx, task.Agent, task.ID)
+	defer func() { told(res.Err) }()
 	res.Err = o.execute(ctx, task, res, show)
 	res.DurationSeconds = time.Since(start).Seconds()
 	res.Status = StatusCompleted

@@ -37,10 +37,10 @@ type Retry struct {
 // layer, delete its lines.
 func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 	if o.opts.Replay != nil {
-		return record.New(o.opts.Replay.Model(), record.Options{Prices: o.prices}, o.record)
+		return o.told(record.New(o.opts.Replay.Model(), record.Options{Prices: o.prices}, o.record))
 	}
 	spending := o.newBudget(provider)
-	return record.New(
+	return o.told(record.New(
 		o.recorded(
 			cache.New(
 				coalesce.New(
@@ -56,7 +56,7 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 					provider.Keyer()),
 				o.cacheOptions(provider.Keyer()))),
 		record.Options{Prices: o.prices},
-		o.record)
+		o.record))
 }
 
 // admission is the layer in which calls wait for their turn.
@@ -92,6 +92,7 @@ func (o *Orchestrator) Limits() []admission.PoolStatus {
 
 // pausing tells the user that calls wait since the service refuses them.
 func (o *Orchestrator) pausing(p admission.Pause) {
+	o.tell.Paused(p.Pool, time.Until(p.Until))
 	if o.opts.OnPause != nil {
 		o.opts.OnPause(p)
 	}
@@ -154,6 +155,7 @@ func (o *Orchestrator) ttl(name string) (time.Duration, bool) {
 }
 
 func (o *Orchestrator) retrying(attempt int, wait time.Duration, err error) {
+	o.tell.Waiting(wait, err)
 	if o.opts.OnRetry != nil {
 		o.opts.OnRetry(Retry{Attempt: attempt, Wait: wait, Err: err})
 	}
@@ -214,6 +216,7 @@ func (o *Orchestrator) newProvider() (*anthropic.Client, error) {
 	if o.opts.Simulator == nil { // one in this process has no limits to learn
 		opts.OnHeaders = func(req *llm.Request, status int, header http.Header) { o.limits.Observe(req, status, header) }
 	}
+	opts.SDKOptions = tracing(o.tell, opts.SDKOptions)
 	provider, err := anthropic.New(opts)
 	if err == nil && o.opts.Simulator == nil {
 		o.limits = o.newLimiter(provider.Keyer())

@@ -278,7 +278,9 @@ func allSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
 
 // drive runs a run to its end. past is what its journal says so far; nil for a
 // new one.
-func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State) (_ *engine.Result, err error) {
+func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State) (res *engine.Result, err error) {
+	ctx, told := o.tell.Run(ctx, r.id, r.wf.Name, past != nil)
+	defer func() { told.End(runStatus(res, err), err) }()
 	defer func() { err = errors.Join(err, r.log.Release()) }()
 	defer o.forget(r.wf)
 	store, err := o.history(ctx)
@@ -307,7 +309,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	if opts.Begun != nil {
 		opts.Begun(r.id)
 	}
-	res, err := engine.Run(ctx, r.wf, engine.Options{
+	res, err = engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: envOf(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
 			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
@@ -320,7 +322,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 		MaxParallel: parallel(r.wf, opts),
 		Duration:    before.duration(),
 		Drain:       opts.Drain,
-		Observe:     observe,
+		Observe:     observing(told, observe),
 		Log:         r.log,
 		Past:        past,
 		Changed:     r.changed,

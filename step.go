@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -38,6 +39,7 @@ func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (engine.Answer, error) {
 	task := o.stepTask(a.Step, opts)
 	task.Text, task.Shared = a.Task, a.Shared
+	ctx = telemetry.Step(ctx, a.Path, a.Item)
 	if a.Siblings > 1 && len(a.Shared) > 0 {
 		ctx = o.group(a).Join(ctx)
 	}

@@ -58,6 +58,10 @@ var allowed = map[string][]string{
 	// readings of the protocol keep each other honest.
 	"sim": nil,
 
+	"telemetry":      {"llm", "telemetry/prom"},
+	"telemetry/otlp": {"telemetry"},
+	"telemetry/prom": nil,
+
 	"engine": {"llm", "workflow", "journal"},
 	"plan":   {"llm", "workflow", "journal"},
 

@@ -1,0 +1,176 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/telemetry/prom"
+)
+
+// Buckets that the GenAI conventions name.
+var (
+	tokenBounds  = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
+	secondBounds = []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+)
+
+// instruments are the metrics of OpenTelemetry.
+type instruments struct {
+	tokens     metric.Float64Histogram
+	duration   metric.Float64Histogram
+	firstChunk metric.Float64Histogram
+	calls      metric.Int64Counter
+	cost       metric.Float64Counter
+	saved      metric.Float64Counter
+}
+
+func newInstruments(m metric.Meter) (*instruments, error) {
+	var i instruments
+	var errs [6]error
+	i.tokens, errs[0] = m.Float64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"),
+		metric.WithDescription("Tokens that calls used."), metric.WithExplicitBucketBoundaries(tokenBounds...))
+	i.duration, errs[1] = m.Float64Histogram("gen_ai.client.operation.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long calls to the service took, retries included."), metric.WithExplicitBucketBoundaries(secondBounds...))
+	i.firstChunk, errs[2] = m.Float64Histogram("gen_ai.client.operation.time_to_first_chunk", metric.WithUnit("s"),
+		metric.WithDescription("How long calls to the service took until their answer began."), metric.WithExplicitBucketBoundaries(secondBounds...))
+	i.calls, errs[3] = m.Int64Counter("claude_force.calls", metric.WithUnit("{call}"), metric.WithDescription("Calls that ended, whatever answered them."))
+	i.cost, errs[4] = m.Float64Counter("claude_force.cost", metric.WithUnit("{USD}"), metric.WithDescription("What calls cost, as far as prices are known."))
+	i.saved, errs[5] = m.Float64Counter("claude_force.saved", metric.WithUnit("{USD}"), metric.WithDescription("What answers would have cost that were there already."))
+	return &i, errors.Join(errs[:]...)
+}
+
+func (i *instruments) call(ctx context.Context, req *llm.Request, e Ended, source string) {
+	who := metric.WithAttributes(attribute.String("claude_force.source", source),
+		attribute.String("gen_ai.request.model", req.Model), attribute.String("gen_ai.agent.name", req.Agent))
+	i.calls.Add(ctx, 1, who)
+	if e.CostUSD != nil && *e.CostUSD > 0 {
+		i.cost.Add(ctx, *e.CostUSD, who)
+	}
+	if e.SavedUSD != nil && *e.SavedUSD > 0 {
+		i.saved.Add(ctx, *e.SavedUSD, who)
+	}
+	if e.Source != llm.SourceLive && e.Code == 0 {
+		return // nothing was asked of the service
+	}
+	attrs := []attribute.KeyValue{
+		attribute.String("gen_ai.operation.name", "chat"), attribute.String("gen_ai.provider.name", "anthropic"),
+		attribute.String("gen_ai.request.model", req.Model),
+	}
+	if e.Response != nil {
+		attrs = append(attrs, attribute.String("gen_ai.response.model", e.Response.Model))
+	}
+	if e.Code != 0 {
+		attrs = append(attrs, attribute.String("error.type", e.Code.String()))
+	}
+	set := metric.WithAttributes(attrs...)
+	i.duration.Record(ctx, e.Duration.Seconds(), set)
+	if e.FirstToken > 0 {
+		i.firstChunk.Record(ctx, e.FirstToken.Seconds(), set)
+	}
+	if e.Response != nil {
+		i.tokens.Record(ctx, float64(e.Usage.PromptTokens()), set, metric.WithAttributes(attribute.String("gen_ai.token.type", "input")))
+		i.tokens.Record(ctx, float64(e.Usage.OutputTokens), set, metric.WithAttributes(attribute.String("gen_ai.token.type", "output")))
+	}
+}
+
+// Counters are the metrics for Prometheus; [prom.Registry] writes them. A nil
+// *Counters counts nothing.
+type Counters struct {
+	calls, tokens, cost, saved *prom.Counter
+	hits, retries              *prom.Counter
+	waits, waited              *prom.Counter
+	pauses, paused             *prom.Counter
+	runs, steps                *prom.Counter
+	callSeconds, firstToken    *prom.Histogram
+	runSeconds                 *prom.Histogram
+}
+
+// NewCounters adds the metrics to a registry.
+func NewCounters(reg *prom.Registry) *Counters {
+	return &Counters{
+		calls:       reg.Counter("claude_force_calls_total", "Calls that ended, by what answered them (none: failed, then code says why).", "agent", "model", "source", "code"),
+		tokens:      reg.Counter("claude_force_tokens_total", "Tokens of calls to the service, by kind.", "model", "kind"),
+		cost:        reg.Counter("claude_force_cost_usd_total", "What calls cost, as far as prices are known.", "agent", "model"),
+		saved:       reg.Counter("claude_force_saved_usd_total", "What answers would have cost that were there already.", "agent", "model", "source"),
+		hits:        reg.Counter("claude_force_cache_hits_total", "Calls that the response cache answered."),
+		retries:     reg.Counter("claude_force_retries_total", "Attempts after the first, by how the one before failed.", "after"),
+		waits:       reg.Counter("claude_force_rate_limit_waits_total", "Waits of single calls that a rate limit asked for."),
+		waited:      reg.Counter("claude_force_rate_limit_wait_seconds_total", "Time that rate limits asked single calls to wait."),
+		pauses:      reg.Counter("claude_force_pool_pauses_total", "Times that all calls of a pool of models waited, since the service refused one or was down.", "pool"),
+		paused:      reg.Counter("claude_force_pool_pause_seconds_total", "Time that pools of models were to wait.", "pool"),
+		runs:        reg.Counter("claude_force_runs_total", "Runs that ended, by status.", "status"),
+		steps:       reg.Counter("claude_force_steps_total", "Steps, items and iterations that ended, by status.", "status"),
+		callSeconds: reg.Histogram("claude_force_call_duration_seconds", "How long calls took, by what answered them.", secondBounds, "model", "source"),
+		firstToken:  reg.Histogram("claude_force_first_token_seconds", "How long live calls took until their answer began.", secondBounds, "model"),
+		runSeconds:  reg.Histogram("claude_force_run_duration_seconds", "How long runs took.", []float64{0.1, 1, 5, 15, 60, 300, 900, 3600, 14400}, "status"),
+	}
+}
+
+func (c *Counters) call(req *llm.Request, e Ended, source string) {
+	if c == nil {
+		return
+	}
+	code := ""
+	if e.Code != 0 {
+		code = e.Code.String()
+	}
+	c.calls.Add(1, req.Agent, req.Model, source, code)
+	c.callSeconds.Observe(e.Duration.Seconds(), req.Model, source)
+	if e.CostUSD != nil {
+		c.cost.Add(*e.CostUSD, req.Agent, req.Model)
+	}
+	if e.SavedUSD != nil && *e.SavedUSD > 0 {
+		c.saved.Add(*e.SavedUSD, req.Agent, req.Model, source)
+	}
+	switch e.Source {
+	case llm.SourceCache:
+		c.hits.Add(1)
+	case llm.SourceLive:
+		model := cmp.Or(e.Response.Model, req.Model)
+		c.tokens.Add(float64(e.Usage.InputTokens), model, "input")
+		c.tokens.Add(float64(e.Usage.OutputTokens), model, "output")
+		c.tokens.Add(float64(e.Usage.CacheReadTokens), model, "cache_read")
+		c.tokens.Add(float64(e.Usage.CacheWrite5m+e.Usage.CacheWrite1h), model, "cache_write")
+		c.firstToken.Observe(e.FirstToken.Seconds(), req.Model)
+	}
+}
+
+func (c *Counters) retry(after string) {
+	if c != nil {
+		c.retries.Add(1, after)
+	}
+}
+
+// Waiting counts a wait before another attempt, if a rate limit asked for it.
+func (t *Telemetry) Waiting(wait time.Duration, err error) {
+	if t != nil && t.counters != nil && llm.CodeOf(err) == llm.CodeRateLimit {
+		t.counters.waits.Add(1)
+		t.counters.waited.Add(wait.Seconds())
+	}
+}
+
+// Paused counts a time in which a pool of models is not asked.
+func (t *Telemetry) Paused(pool string, wait time.Duration) {
+	if t != nil && t.counters != nil {
+		t.counters.pauses.Add(1, pool)
+		t.counters.paused.Add(wait.Seconds(), pool)
+	}
+}
+
+func (c *Counters) step(status string) {
+	if c != nil {
+		c.steps.Add(1, status)
+	}
+}
+
+func (c *Counters) run(status string, took time.Duration) {
+	if c != nil {
+		c.runs.Add(1, status)
+		c.runSeconds.Observe(took.Seconds(), status)
+	}
+}

@@ -1,0 +1,78 @@
+// Package otlp exports traces and metrics of OpenTelemetry over OTLP/HTTP, as
+// the standard variables OTEL_* say. It is apart from package telemetry since
+// what it links makes every command that holds it start slower.
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/claude-force/claude-force/telemetry"
+)
+
+// Exporter sends to a collector. Shut it down when done: what has not been sent
+// is lost else.
+type Exporter struct {
+	Traces  trace.TracerProvider // nil if the environment does not want them
+	Metrics metric.MeterProvider // nil if the environment does not want them
+
+	shutdown []func(context.Context) error
+}
+
+// New makes an exporter. Where to send to, headers, timeouts, sampling and the
+// size of batches are read from the environment by OpenTelemetry's own SDK;
+// getenv is asked which signals are wanted. Nothing is sent before there is
+// something.
+func New(ctx context.Context, version string, getenv func(string) string) (*Exporter, error) {
+	if p := getenv("OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; this program sends http/protobuf only: set it to that, and the endpoint to the collector's port for HTTP, usually 4318", p)
+	}
+	res, err := resource.New(ctx,
+		resource.WithAttributes(attribute.String("service.name", "claude-force"), attribute.String("service.version", version)),
+		resource.WithTelemetrySDK(),
+		resource.WithFromEnv(), // last, so that OTEL_SERVICE_NAME goes before
+	)
+	if err != nil {
+		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	e := &Exporter{}
+	if telemetry.Wanted(getenv, "TRACES") {
+		exporter, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("making the exporter of traces: %w", err)
+		}
+		p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
+		e.Traces, e.shutdown = p, append(e.shutdown, p.Shutdown)
+	}
+	if telemetry.Wanted(getenv, "METRICS") {
+		exporter, err := otlpmetrichttp.New(ctx)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("making the exporter of metrics: %w", err), e.Shutdown(ctx))
+		}
+		p := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)), sdkmetric.WithResource(res))
+		e.Metrics, e.shutdown = p, append(e.shutdown, p.Shutdown)
+	}
+	return e, nil
+}
+
+// Shutdown sends what is left and stops.
+func (e *Exporter) Shutdown(ctx context.Context) error {
+	var errs []error
+	for _, stop := range e.shutdown {
+		errs = append(errs, stop(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("sending telemetry: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/telemetry"
+	"github.com/claude-force/claude-force/telemetry/prom"
+)
+
+// answered makes a call that is answered, one that fails and one that is free.
+func answered(ctx context.Context, tell *telemetry.Telemetry) {
+	req := &llm.Request{Model: "claude-haiku-5-5", Agent: "linter", MaxTokens: 10}
+	usage := llm.Usage{InputTokens: 100, CacheReadTokens: 20, CacheWrite5m: 3, OutputTokens: 7}
+	resp := &llm.Response{ID: "msg_1", Model: "claude-haiku-5-5", StopReason: llm.StopEndTurn}
+	_, c := tell.Call(ctx, req)
+	c.End(telemetry.Ended{Response: resp, Source: llm.SourceLive, Usage: usage, Duration: 2 * time.Second, FirstToken: time.Second, CostUSD: new(0.5), SavedUSD: new(0.0)})
+	_, c = tell.Call(ctx, req)
+	c.End(telemetry.Ended{Code: llm.CodeOverloaded, Duration: time.Second})
+	_, c = tell.Call(ctx, req)
+	c.End(telemetry.Ended{Response: resp, Source: llm.SourceCache, Usage: usage, CostUSD: new(0.0), SavedUSD: new(0.5)})
+}
+
+func TestToolsStandBelowTheirAgent(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	tell, err := telemetry.New(telemetry.Options{Traces: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := tell.Agent(t.Context(), "linter", "1")
+	_, ended := tell.Tool(ctx, "grep", "toolu_1")
+	ended(errors.New("no such file SECRET"))
+	end(nil)
+	tool, agent := spans.Ended()[0], spans.Ended()[1]
+	if tool.Name() != "execute_tool grep" || tool.Parent().SpanID() != agent.SpanContext().SpanID() {
+		t.Errorf("%s below %s, in %s", tool.Name(), tool.Parent().SpanID(), agent.Name())
+	}
+	if text := fmt.Sprint(tool.Attributes(), tool.Status()); tool.Status().Description != "internal" || bytes.Contains([]byte(text), []byte("SECRET")) {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestMetricsCountWhatWasAskedOfTheService(t *testing.T) {
+	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	tell, err := telemetry.New(telemetry.Options{Metrics: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered(t.Context(), tell)
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	counts, sums := map[string]uint64{}, map[string]float64{}
+	for _, m := range all.ScopeMetrics[0].Metrics {
+		switch data := m.Data.(type) {
+		case metricdata.Histogram[float64]:
+			for _, p := range data.DataPoints {
+				kind, _ := p.Attributes.Value("gen_ai.token.type")
+				counts[m.Name+kind.AsString()] += p.Count
+				sums[m.Name+kind.AsString()] += p.Sum
+			}
+		case metricdata.Sum[int64]:
+			for _, p := range data.DataPoints {
+				counts[m.Name] += uint64(p.Value)
+			}
+		case metricdata.Sum[float64]:
+			for _, p := range data.DataPoints {
+				sums[m.Name] += p.Value
+			}
+		}
+	}
+	for name, want := range map[string]uint64{
+		"claude_force.calls": 3, "gen_ai.client.operation.duration": 2, "gen_ai.client.operation.time_to_first_chunk": 1,
+		"gen_ai.client.token.usageinput": 1, "gen_ai.client.token.usageoutput": 1,
+	} {
+		if counts[name] != want {
+			t.Errorf("%s: %d; want %d", name, counts[name], want)
+		}
+	}
+	for name, want := range map[string]float64{
+		"gen_ai.client.token.usageinput": 123, "gen_ai.client.token.usageoutput": 7, "claude_force.cost": 0.5, "claude_force.saved": 0.5,
+	} {
+		if sums[name] != want {
+			t.Errorf("%s: sum %v; want %v", name, sums[name], want)
+		}
+	}
+}
+
+// TestPromtoolReadsTheCounters has Prometheus's own tool check names and texts.
+func TestPromtoolReadsTheCounters(t *testing.T) {
+	t.Parallel()
+	tool, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("promtool is missing; .ci/run installs it (Debian package prometheus)")
+		}
+		t.Skip("promtool is not installed (Debian package prometheus)")
+	}
+	reg := prom.NewRegistry()
+	tell, err := telemetry.New(telemetry.Options{Counters: telemetry.NewCounters(reg)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, run := tell.Run(t.Context(), "run_x", "review", false)
+	run.Observe(telemetry.Change{Path: "lint", Status: "running", Attempt: 1})
+	answered(ctx, tell)
+	tell.Paused("haiku", 2*time.Second)
+	tell.Waiting(time.Second, llm.NewError(llm.CodeRateLimit, "wait", nil))
+	run.Observe(telemetry.Change{Path: "lint", Status: "completed", Attempt: 1})
+	run.End("completed", nil)
+	var text bytes.Buffer
+	if _, err := reg.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`claude_force_tokens_total{model="claude-haiku-5-5",kind="cache_read"} 20`,
+		`claude_force_steps_total{status="completed"} 1`, `claude_force_runs_total{status="completed"} 1`,
+		`claude_force_pool_pause_seconds_total{pool="haiku"} 2`, `claude_force_rate_limit_wait_seconds_total 1`, `claude_force_saved_usd_total{agent="linter",model="claude-haiku-5-5",source="cache"} 0.5`,
+		`claude_force_calls_total{agent="linter",model="claude-haiku-5-5",source="none",code="overloaded"} 1`,
+	} {
+		if !bytes.Contains(text.Bytes(), []byte(want+"\n")) {
+			t.Errorf("no %s in\n%s", want, &text)
+		}
+	}
+	check := exec.CommandContext(t.Context(), tool, "check", "metrics")
+	check.Stdin = &text
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}
