@@ -35,6 +35,7 @@ type callFlags struct {
 	hedge    string
 	async    bool
 	json     bool
+	metrics  string
 }
 
 func (f *callFlags) register(cmd *cobra.Command) {
@@ -53,6 +54,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.simulate, "simulate", "", "let the built-in simulator answer, without a key; =instant or =1s sets how long it takes")
 	flags.Lookup("simulate").NoOptDefVal = "realistic"
 	flags.BoolVar(&f.json, "json", false, "print results as JSON")
+	flags.StringVar(&f.metrics, "metrics-listen", "", "serve metrics for Prometheus on this loopback address meanwhile, such as 127.0.0.1:9464")
 	flags.BoolVar(&f.async, "async", false, "accepted for compatibility: work is concurrent anyway")
 	if err := flags.MarkHidden("async"); err != nil {
 		panic(err) // the flag is registered one line above
@@ -155,6 +157,9 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 		}
 		opts.Simulator = sim.New(sim.Options{Latency: latency})
 		a.say("note: the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
+	}
+	if err := a.tell(ctx, cfg, f.metrics, &opts); err != nil {
+		return nil, err
 	}
 	return claudeforce.New(ctx, opts)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -69,6 +70,7 @@ type app struct {
 	stdout, stderr io.Writer
 	stopping       <-chan struct{} // closed by the first interrupt
 	dataDir        string          // --data-dir
+	told           telemetryFlags
 
 	// recording, if set, is told the result of a run before it is printed.
 	recording func(*engine.Result) error
@@ -101,7 +103,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(telemetry.FromEnv(ctx, os.Getenv))
+	a.endTelemetry(ctx)
 	code := exitCode(err)
 	switch {
 	case code == exitInterrupted:
@@ -160,9 +163,10 @@ are made once, failed ones are tried again.`,
 		return badInput("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
+	a.told.register(root)
 	root.AddCommand(
 		a.execute(), a.runCommand(), a.plan(), a.runs(), a.workflow(), a.agents(), a.models(), a.cache(),
-		a.config(), a.limitsCommand(), a.analytics(), a.doctor(), a.simulate(), a.demo(),
+		a.config(), a.limitsCommand(), a.analytics(), a.metrics(), a.doctor(), a.simulate(), a.demo(),
 	)
 	checkArgs(root)
 	return root

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/telemetry/prom"
+)
+
+func (a *app) metrics() *cobra.Command {
+	return &cobra.Command{
+		Use:   "metrics",
+		Short: "Print what the stores hold as metrics for Prometheus",
+		Long: `Print totals of the history of runs and of the response cache in the text format
+of Prometheus, for a textfile collector or a look. A run that goes on serves its
+own metrics with --metrics-listen.`,
+		Example: `  claude-force metrics
+  claude-force metrics > /var/lib/node_exporter/claude_force.prom
+  claude-force run nightly.yaml --metrics-listen 127.0.0.1:9464`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			reg := prom.NewRegistry()
+			if err := a.countHistory(cmd.Context(), reg); err != nil {
+				return err
+			}
+			if err := a.countCache(cmd.Context(), reg); err != nil {
+				return err
+			}
+			if _, err := reg.WriteTo(a.stdout); err != nil {
+				return fmt.Errorf("writing metrics: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) countHistory(ctx context.Context, reg *prom.Registry) error {
+	runs := reg.Gauge("claude_force_history_runs", "Runs in the history, by how they stand.", "status")
+	steps := reg.Gauge("claude_force_history_steps", "Steps of runs in the history that have finished, items counted singly.")
+	tokens := reg.Gauge("claude_force_history_tokens", "Tokens of runs in the history.")
+	cost := reg.Gauge("claude_force_history_cost_usd", "What runs in the history cost, as far as prices are known.")
+	return a.withHistory(ctx, func(store journal.Store) error {
+		count, stepCount, tokenCount, usd := map[journal.Status]int{}, 0, 0, 0.0
+		for run, err := range store.Runs(ctx, journal.Filter{}) {
+			if err != nil {
+				return fmt.Errorf("reading the history of runs: %w", err)
+			}
+			count[run.Status]++
+			stepCount += run.Steps
+			tokenCount += run.Tokens
+			usd += run.CostUSD
+		}
+		for _, status := range []journal.Status{journal.StatusRunning, journal.StatusWaiting, journal.StatusCompleted,
+			journal.StatusFailed, journal.StatusInterrupted, journal.StatusCancelled} {
+			runs.Set(float64(count[status]), string(status))
+		}
+		steps.Set(float64(stepCount))
+		tokens.Set(float64(tokenCount))
+		cost.Set(usd)
+		return nil
+	})
+}
+
+func (a *app) countCache(ctx context.Context, reg *prom.Registry) error {
+	entries := reg.Gauge("claude_force_cache_entries", "Answers in the response cache.")
+	size := reg.Gauge("claude_force_cache_size_bytes", "Size of the response cache, as it counts against its limit.")
+	hits := reg.Counter("claude_force_cache_hits_total", "Calls that the response cache answered.")
+	misses := reg.Counter("claude_force_cache_misses_total", "Calls that the response cache did not answer.")
+	tokens := reg.Counter("claude_force_cache_saved_tokens_total", "Tokens of answers that came from the response cache.")
+	usd := reg.Counter("claude_force_cache_saved_usd_total", "What answers from the response cache would have cost, as far as prices are known.")
+	return a.withCache(ctx, func(store *sqlite.Store) error {
+		s, err := store.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		entries.Set(float64(s.Entries))
+		size.Set(float64(s.Bytes))
+		hits.Add(float64(s.Hits))
+		misses.Add(float64(s.Misses))
+		tokens.Add(float64(s.TokensSaved))
+		if s.USDSaved != nil {
+			usd.Add(*s.USDSaved)
+		}
+		return nil
+	})
+}
