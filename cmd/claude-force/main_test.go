@@ -97,8 +97,8 @@ func TestNumbersForPeople(t *testing.T) {
 // and that those which print data can print it as JSON.
 func TestEveryCommandHasExamples(t *testing.T) {
 	t.Parallel()
-	// These print JSON anyway, a drawing, or something to be read by people only.
-	noJSON := []string{"workflow schema", "workflow graph", "runs export", "analytics export", "demo", "simulate"}
+	// These print JSON anyway, a drawing, what Prometheus reads, or something to be read by people only.
+	noJSON := []string{"workflow schema", "workflow graph", "runs export", "analytics export", "metrics", "demo", "simulate"}
 	var visit func(cmd *cobra.Command, path string)
 	visit = func(cmd *cobra.Command, path string) {
 		for _, sub := range cmd.Commands() {

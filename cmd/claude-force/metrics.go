@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/analytics"
+	calls "github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/telemetry/prom"
@@ -15,7 +17,7 @@ func (a *app) metrics() *cobra.Command {
 	return &cobra.Command{
 		Use:   "metrics",
 		Short: "Print what the stores hold as metrics for Prometheus",
-		Long: `Print totals of the history of runs and of the response cache in the text format
+		Long: `Print totals of the runs, of the calls and of the response cache in the text format
 of Prometheus, for a textfile collector or a look. A run that goes on serves its
 own metrics with --metrics-listen.`,
 		Example: `  claude-force metrics
@@ -25,6 +27,9 @@ own metrics with --metrics-listen.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			reg := prom.NewRegistry()
 			if err := a.countHistory(cmd.Context(), reg); err != nil {
+				return err
+			}
+			if err := a.countCalls(cmd.Context(), reg); err != nil {
 				return err
 			}
 			if err := a.countCache(cmd.Context(), reg); err != nil {
@@ -61,6 +66,35 @@ func (a *app) countHistory(ctx context.Context, reg *prom.Registry) error {
 		steps.Set(float64(stepCount))
 		tokens.Set(float64(tokenCount))
 		cost.Set(usd)
+		return nil
+	})
+}
+
+func (a *app) countCalls(ctx context.Context, reg *prom.Registry) error {
+	ended := reg.Counter("claude_force_history_calls_total", "Calls that were kept, by what answered them (none: failed).", "model", "source")
+	tokens := reg.Counter("claude_force_history_call_tokens_total", "Tokens of calls that the service answered, by kind.", "model", "kind")
+	cost := reg.Counter("claude_force_history_call_cost_usd_total", "What calls cost, as far as prices are known.", "model")
+	saved := reg.Counter("claude_force_history_call_saved_usd_total", "What answers would have cost that were there already.", "model", "source")
+	retries := reg.Counter("claude_force_history_call_retries_total", "Attempts after the first.", "model")
+	return a.withCalls(ctx, func(store *calls.Store) error {
+		groups, err := store.Groups(ctx, analytics.Filter{}, analytics.ByModel)
+		if err != nil {
+			return fmt.Errorf("reading the calls: %w", err)
+		}
+		for _, g := range groups {
+			ended.Add(float64(g.Live), g.Name, "live")
+			ended.Add(float64(g.Cached), g.Name, "cache")
+			ended.Add(float64(g.Coalesced), g.Name, "coalesced")
+			ended.Add(float64(g.Failed), g.Name, "none")
+			tokens.Add(float64(g.Usage.InputTokens), g.Name, "input")
+			tokens.Add(float64(g.Usage.OutputTokens), g.Name, "output")
+			tokens.Add(float64(g.Usage.CacheReadTokens), g.Name, "cache_read")
+			tokens.Add(float64(g.Usage.CacheWrite5m+g.Usage.CacheWrite1h), g.Name, "cache_write")
+			cost.Add(g.Cost.USD(), g.Name)
+			saved.Add(g.Saved.Cache.USD(), g.Name, "cache")
+			saved.Add(g.Saved.Coalesced.USD(), g.Name, "coalesced")
+			retries.Add(float64(g.Retries), g.Name)
+		}
 		return nil
 	})
 }

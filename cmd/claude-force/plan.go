@@ -156,7 +156,7 @@ func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
 }
 
 func planRow(s plan.Step) []string {
-	row := []string{s.ID, orDash(s.Agent), orDash(s.Model), string(s.Source), calls(s.Calls), "", "", orDash(s.Basis)}
+	row := []string{s.ID, orDash(s.Agent), orDash(s.Model), string(s.Source), callRange(s.Calls), "", "", orDash(s.Basis)}
 	if s.Cached > 0 && s.Source != plan.SourceCached {
 		row[4] += fmt.Sprintf(", %d cached", s.Cached)
 	}
@@ -180,8 +180,8 @@ func budgetLine(p *plan.Plan) string {
 	return "Within the budget of " + budget + "."
 }
 
-// calls writes a number of calls, which is a fraction if some runs make fewer.
-func calls(r plan.Range) string {
+// callRange writes a number of calls, which is a fraction if some runs make fewer.
+func callRange(r plan.Range) string {
 	text := strings.TrimSuffix(fmt.Sprintf("%.1f", r.Expected), ".0")
 	if r.Low == r.High {
 		return text
