@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
@@ -151,14 +152,11 @@ func DecideApproval(ctx context.Context, store journal.Store, id, step string, d
 	case len(open) == 0:
 		return "", invalid(fmt.Errorf("run %s asks nothing now", run.ID))
 	case len(open) > 1:
-		names := ""
-		for _, u := range open {
-			names += " " + u.Step
-			if u.Item != "" {
-				names += "/" + u.Item
-			}
+		names := make([]string, len(open))
+		for i, u := range open {
+			names[i] = strings.TrimSuffix(u.Step+"/"+u.Item, "/")
 		}
-		return "", invalid(fmt.Errorf("run %s asks several things; name one of the steps:%s", run.ID, names))
+		return "", invalid(fmt.Errorf("run %s asks several things; name one of the steps: %s", run.ID, strings.Join(names, ", ")))
 	}
 	err = store.Send(ctx, journal.Event{Run: run.ID, Type: journal.ApprovalGiven, Step: open[0].Step, Item: open[0].Item, Detail: journal.Detail(d)})
 	if err != nil {

@@ -125,7 +125,7 @@ func Summarize(p Period, sources, days []Group) *Summary {
 		t.Add(&sources[i].Totals)
 		live.Merge(&sources[i].LiveLatency)
 		if sources[i].Name != "" && sources[i].Live == 0 {
-			hits.Merge(&sources[i].Totals.Latency)
+			hits.Merge(&sources[i].Latency)
 		}
 	}
 	s := &Summary{

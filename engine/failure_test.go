@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,10 +19,8 @@ import (
 // failing is a world where the steps named fail for good.
 func failing(ids ...string) *world {
 	return &world{answer: func(a engine.Attempt) (string, error) {
-		for _, id := range ids {
-			if a.Step.ID == id {
-				return "", errBad
-			}
+		if slices.Contains(ids, a.Step.ID) {
+			return "", errBad
 		}
 		return "result of " + a.Path, nil
 	}}

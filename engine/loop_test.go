@@ -81,7 +81,7 @@ func TestLoopOverSteps(t *testing.T) {
 					if a.Path == "write" {
 						return "good 2", nil
 					}
-					n := strings.SplitN(strings.TrimPrefix(a.Path, "refine@"), "/", 2)[0]
+					n, _, _ := strings.Cut(strings.TrimPrefix(a.Path, "refine@"), "/")
 					if a.Step.ID == "judge" {
 						return "good " + n, nil
 					}

@@ -263,7 +263,7 @@ func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
 		First   *string     `json:"first_id"`
 		Last    *string     `json:"last_id"`
 	}{Data: []batchJSON{}}
-	from, to := 0, len(own)
+	from, to := 0, 0
 	if before := query.Get("before_id"); before != "" {
 		to = max(0, at(before))
 		from = max(0, to-limit)

@@ -105,7 +105,7 @@ type lineResult struct {
 	Error   json.RawMessage `json:"error,omitempty"`
 }
 
-func (b *messageBatch) line(i int) (line, error) {
+func (b *messageBatch) line(i int) line {
 	q, res := b.requests[i], b.results[i]
 	l := line{CustomID: q.CustomID, Result: lineResult{Type: res.kind}}
 	switch res.kind {
@@ -123,7 +123,7 @@ func (b *messageBatch) line(i int) (line, error) {
 			StopReason: &a.stopReason, StopSequence: a.stopSequence, StopDetails: a.details, Usage: res.usage,
 		}
 	}
-	return l, nil
+	return l
 }
 
 func (s *Server) serveResults(w http.ResponseWriter, _ *http.Request, b *messageBatch, fault *Fault) {
@@ -142,11 +142,7 @@ func (s *Server) serveResults(w http.ResponseWriter, _ *http.Request, b *message
 			flush(w)
 			panic(http.ErrAbortHandler)
 		}
-		l, err := b.line(i)
-		if err == nil {
-			err = enc.Encode(l)
-		}
-		if err != nil {
+		if err := enc.Encode(b.line(i)); err != nil {
 			return // the client has gone
 		}
 	}

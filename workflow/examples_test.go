@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"maps"
 	"strings"
 	"testing"
 
@@ -44,9 +45,7 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 	}
 	outer := env.Steps
 	env.Steps = map[string]workflow.StepResult{}
-	for id, r := range outer {
-		env.Steps[id] = r
-	}
+	maps.Copy(env.Steps, outer)
 	last := workflow.StepResult{}
 	done := map[string]bool{}
 	for len(done) < len(w.Steps) {
@@ -124,9 +123,7 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 					after := own
 					after.Steps = map[string]workflow.StepResult{}
 					for _, from := range []map[string]workflow.StepResult{env.Steps, inside} {
-						for id, r := range from {
-							after.Steps[id] = r
-						}
+						maps.Copy(after.Steps, from)
 					}
 					if s.Output != nil && s.Workflow == "" {
 						_, err := s.Output.Render(after)

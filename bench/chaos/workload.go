@@ -40,6 +40,7 @@ func newGraph(dir, name string, steps int, rng *rand.Rand) (*workload, error) {
 	for i := range list {
 		s := step{ID: fmt.Sprintf("s%d", i), Agent: agents[rng.IntN(len(agents))]}
 		task := fmt.Sprintf("%s%s/%s] Say what number %d is good for.", marker, name, s.ID, rng.IntN(1_000_000))
+		var said []string
 		for range min(i, rng.IntN(4)) {
 			d := list[max(0, i-1-rng.IntN(10))].ID
 			if strings.Contains(strings.Join(append(s.Dependencies, ""), " "), d+" ") {
@@ -47,10 +48,10 @@ func newGraph(dir, name string, steps int, rng *rand.Rand) (*workload, error) {
 			}
 			s.Dependencies = append(s.Dependencies, d)
 			if rng.IntN(2) == 0 {
-				task += fmt.Sprintf(" It was said: ${{ steps.%s.output }}", d)
+				said = append(said, fmt.Sprintf(" It was said: ${{ steps.%s.output }}", d))
 			}
 		}
-		s.Task = task
+		s.Task = task + strings.Join(said, "")
 		list[i] = s
 		for _, d := range s.Dependencies {
 			w.needs[name+"/"+s.ID] = append(w.needs[name+"/"+s.ID], name+"/"+d)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -175,11 +176,7 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 	case journal.RunResumed:
 		var r journal.Resumed
 		err := ev.Decode(&r)
-		text := "run taken on again"
-		for _, c := range r.Changes {
-			text += "; " + c
-		}
-		return text, err
+		return strings.Join(append([]string{"run taken on again"}, r.Changes...), "; "), err
 	case journal.RunFinished:
 		var e journal.Ended
 		err := ev.Decode(&e)

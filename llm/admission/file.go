@@ -54,7 +54,7 @@ func (f *file) update(change func(*state)) {
 		change(f.state)
 		return
 	}
-	defer f.lock.Unlock()
+	defer func() { _ = f.lock.Unlock() }() // closing the file unlocks it all the same
 	f.load()
 	change(f.state)
 	f.save()

@@ -421,7 +421,7 @@ func TestAnyOrderOfEndings(t *testing.T) {
 		}
 		ends = rapid.Permutation(ends).Draw(t, "ends")
 
-		tmp, err := os.MkdirTemp("", "cassette")
+		tmp, err := os.MkdirTemp("", "cassette") //nolint:usetesting // rapid calls this many times in one test
 		if err != nil {
 			t.Fatal(err)
 		}

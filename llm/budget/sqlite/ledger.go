@@ -109,7 +109,7 @@ func (l *Ledger) write(do func() error) error {
 	// SQLite does not wait where waiting could deadlock: while another process
 	// makes the file, or repairs what a killed one has left.
 	for begin := time.Now(); errors.Is(err, sqlite3.BUSY) && time.Since(begin) < sqlitefile.BusyTimeout; {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		err = l.try(do)
 	}
 	if err != nil {
