@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"agent/builtin": nil,
 	"workflow":      nil,
 	"config":        nil,
+	"benchfile":     nil,
 	"journal":       {"llm"},
 	"choice":        {"llm"},
 
@@ -30,6 +31,7 @@ var allowed = map[string][]string{
 
 	// Parts import nouns, and never each other.
 	"attach":                {"llm"},
+	"compare":               {"benchfile"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
 	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile"},
@@ -82,6 +84,7 @@ var external = map[string][]string{
 	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr", "github.com/google/jsonschema-go"},
 	"choice":        {"go.yaml.in/yaml/v4"},
 	"engine":        nil,
+	"benchfile":     nil,
 	"sim":           nil,
 
 	"internal/credential": nil,
