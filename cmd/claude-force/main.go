@@ -166,7 +166,7 @@ are made once, failed ones are tried again.`,
 	a.told.register(root)
 	root.AddCommand(
 		a.execute(), a.runCommand(), a.plan(), a.runs(), a.workflow(), a.agents(), a.models(), a.cache(),
-		a.config(), a.limitsCommand(), a.analytics(), a.metrics(), a.doctor(), a.simulate(), a.demo(),
+		a.config(), a.limitsCommand(), a.analytics(), a.metrics(), a.doctor(), a.simulate(), a.demo(), a.bench(),
 	)
 	checkArgs(root)
 	return root
