@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/benchfile"
+	"github.com/claude-force/claude-force/compare"
+	"github.com/claude-force/claude-force/journal"
+)
+
+// runSet is what the journal of a run tells to compare it by.
+func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error) {
+	err = a.withHistory(ctx, func(store journal.Store) error {
+		detail, err := claudeforce.ReadRun(ctx, store, runID(id))
+		if err == nil {
+			set = setOf(detail)
+		}
+		return err
+	})
+	return set, err
+}
+
+// setOf is the metrics of a run: its totals, which are one sample each, the
+// durations of all its calls, and those of each step, which are several samples
+// if the step is done for several items.
+func setOf(d *claudeforce.RunDetail) compare.Set {
+	metric := func(name, unit string, samples ...float64) benchfile.Metric {
+		return benchfile.Metric{Name: name, Unit: unit, Better: benchfile.Lower, Samples: samples}
+	}
+	failed, latency := 0.0, []float64(nil)
+	steps, order := map[string][]float64{}, []string(nil)
+	for _, u := range d.State.Order {
+		if u.Type == journal.StepFailed {
+			failed++
+		}
+		if u.Type != journal.StepFinished || u.Started.Task == "" {
+			continue
+		}
+		if steps[u.Step] == nil {
+			order = append(order, u.Step)
+		}
+		steps[u.Step] = append(steps[u.Step], u.Finished.DurationSeconds)
+		latency = append(latency, u.Finished.DurationSeconds)
+	}
+	set := compare.Set{Name: d.Run.ID, Metrics: []benchfile.Metric{
+		metric("total_time", "s", d.Result.TotalTimeSeconds),
+		metric("cost", "USD", d.Run.CostUSD),
+		metric("tokens", "", float64(d.Run.Tokens)),
+		metric("errors", "", failed),
+	}}
+	if len(latency) > 0 {
+		set.Metrics = append(set.Metrics, metric(compare.LatencyMetric, "s", latency...))
+	}
+	for _, step := range order {
+		set.Metrics = append(set.Metrics, metric("step."+step, "s", steps[step]...))
+	}
+	return set
+}
