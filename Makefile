@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build cloud otel test race lint fuzz bench coldstart ratelimit chaos planned savings check clean
+.PHONY: help build cloud otel test race lint fuzz bench coldstart ratelimit chaos planned savings figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -56,6 +56,9 @@ planned: ## Measure how near plans come to what runs take
 
 savings: ## Measure what each way of paying less saves
 	go run ./bench/savings -gate
+
+figures: ## Measure everything docs/performance.md says, and write it anew
+	go run ./bench/figures
 
 check: lint test race ## Everything to run before a change is proposed
 
