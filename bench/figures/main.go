@@ -49,6 +49,7 @@ var sections = []section{
 	{"analytics", "go run ./bench/analytics -n 10000,100000"},
 	{"chaos", "go run ./bench/chaos -rounds 20"},
 	{"plan", "go run ./bench/plan -gate"},
+	{"savings", "go run ./bench/savings"},
 	{"compare", "go run ./bench/compare -repetitions 25"},
 }
 

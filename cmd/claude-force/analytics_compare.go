@@ -14,8 +14,8 @@ import (
 	"github.com/claude-force/claude-force/compare"
 )
 
-// compareFlags are the flags of `analytics compare`.
-type compareFlags struct {
+// changeFlags are the flags of `analytics compare`.
+type changeFlags struct {
 	baseline, current string
 	failIf            string
 	markdown          string
@@ -24,7 +24,7 @@ type compareFlags struct {
 }
 
 func (a *app) analyticsCompare() *cobra.Command {
-	var f compareFlags
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use:   "compare {--baseline A --current B | A B}",
 		Short: "Say whether B is better or worse than A, or not significantly different",
@@ -65,14 +65,14 @@ the table names.`,
 	return cmd
 }
 
-// comparison is the JSON of `analytics compare`.
-type comparison struct {
+// changes is the JSON of `analytics compare`.
+type changes struct {
 	*compare.Report
 	Gate   []compare.Outcome `json:"gate,omitempty"`
 	Failed bool              `json:"failed"`
 }
 
-func (a *app) compare(ctx context.Context, f *compareFlags) error {
+func (a *app) compare(ctx context.Context, f *changeFlags) error {
 	if f.alpha <= 0 || f.alpha >= 1 {
 		return badInput("--alpha must be between 0 and 1")
 	}
@@ -95,14 +95,14 @@ func (a *app) compare(ctx context.Context, f *compareFlags) error {
 	if err != nil {
 		return badInput("comparing %s with %s: %w", f.baseline, f.current, err)
 	}
-	c := comparison{Report: report}
+	c := changes{Report: report}
 	if c.Gate, err = gate.Check(report); err != nil {
 		return badInput("--fail-if: %w", err)
 	}
 	for _, o := range c.Gate {
 		c.Failed = c.Failed || o.Failed
 	}
-	if err := a.printComparison(f, &c); err != nil {
+	if err := a.printChanges(f, &c); err != nil {
 		return err
 	}
 	if c.Failed {
@@ -111,7 +111,7 @@ func (a *app) compare(ctx context.Context, f *compareFlags) error {
 	return nil
 }
 
-func (a *app) printComparison(f *compareFlags, c *comparison) error {
+func (a *app) printChanges(f *changeFlags, c *changes) error {
 	if f.markdown != "" && f.markdown != "-" {
 		var sb strings.Builder
 		if err := c.WriteMarkdown(&sb, c.Gate); err != nil {
