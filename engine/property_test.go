@@ -73,7 +73,7 @@ func (w *watch) around(a engine.Attempt, see func(s *planned, prefix, item strin
 		chain = strings.Split(a.Item, "/")
 	}
 	prefix, used := "", 0
-	for _, segment := range strings.SplitSeq(a.Path, "/") {
+	for segment := range strings.SplitSeq(a.Path, "/") {
 		id, _, _ := strings.Cut(segment, "@")
 		s := w.byID[id]
 		see(s, prefix, strings.Join(chain[:used], "/"), chain[used:])

@@ -2,9 +2,9 @@ package workflow_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
-	"maps"
 	"strings"
 	"testing"
 
