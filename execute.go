@@ -129,7 +129,8 @@ func (o *Orchestrator) ExecuteAll(ctx context.Context, tasks iter.Seq[Task], inO
 	return func(yield func(*Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		broken := make(chan struct{}) // closed when the consumer has broken off
-		slots := make(chan struct{}, o.gate.Limit())
+		live := make(chan struct{}, o.gate.Limit())
+		waiting := make(chan struct{}, batchParallel) // those in batches wait together
 		// Each element holds, or will hold, one result. In order, results wait
 		// behind an earlier one that takes long; the factor is how many may.
 		queue := make(chan chan *Result, 4*o.gate.Limit())
@@ -148,6 +149,10 @@ func (o *Orchestrator) ExecuteAll(ctx context.Context, tasks iter.Seq[Task], inO
 			for task := range tasks {
 				number++
 				task.ID = cmp.Or(task.ID, strconv.Itoa(number))
+				slots := live
+				if task.Batch {
+					slots = waiting
+				}
 				select {
 				case slots <- struct{}{}:
 				case <-ctx.Done():
@@ -159,11 +164,11 @@ func (o *Orchestrator) ExecuteAll(ctx context.Context, tasks iter.Seq[Task], inO
 				}
 				workers.Go(func() {
 					res, _ := o.Execute(ctx, task, nil) // the error is in the result
-					<-slots
 					place <- res
 					if !inOrder {
-						enqueue(place)
+						enqueue(place) // with the slot, so that no more results wait than there are slots
 					}
+					<-slots
 				})
 			}
 		})

@@ -64,6 +64,7 @@ cost more than --budget.`,
 func (a *app) benchmark(f *benchFlags, name, short string, list []suite.Benchmark) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, Args: cobra.NoArgs,
+		Example: "  claude-force bench " + name + " --samples 10 --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := a.soft(cmd.Context())
 			defer cancel()

@@ -94,7 +94,7 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	if single != nil {
 		err = a.executeOne(ctx, orch, complete(*single), f.json)
 	} else {
-		err = a.executeMany(ctx, orch, source, complete, f.json)
+		err = a.executeMany(ctx, orch, source, complete, f)
 	}
 	return closing(err, orch)
 }
@@ -233,8 +233,8 @@ func (l *lastByte) Write(p []byte) (int, error) {
 
 // executeMany runs a list of tasks. The first interrupt takes no more tasks and
 // lets those under way finish.
-func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, complete func(claudeforce.Task) claudeforce.Task, asJSON bool) error {
-	start := time.Now()
+func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, complete func(claudeforce.Task) claudeforce.Task, f *executeFlags) error {
+	start, asJSON := time.Now(), f.json
 	if c := list.closer(); c != nil {
 		soft, cancel := a.soft(ctx)
 		defer cancel()
@@ -250,7 +250,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 	done, end := a.counter(list.count, orch.Totals)
 	failed, input, broke := 0, 0, 0
 	var outErr error
-	for res := range orch.ExecuteAll(ctx, tasks, !asJSON) {
+	for res := range orch.ExecuteAll(ctx, tasks, !asJSON && !f.batch) {
 		done()
 		if res.Err != nil {
 			failed++
