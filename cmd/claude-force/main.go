@@ -98,7 +98,7 @@ func (e inputError) Unwrap() error { return e.err }
 func badInput(format string, args ...any) error { return inputError{fmt.Errorf(format, args...)} }
 
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.command()
+	root := a.command(args...)
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -143,7 +143,10 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-func (a *app) command() *cobra.Command {
+// command is the command line. If the first argument names a verb, the others
+// are not made: they are many, and a process that answers from the cache is
+// measured by what it does not do.
+func (a *app) command(args ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "claude-force",
 		Short: "Run Claude agents fast, cheaply and without losing work",
@@ -164,10 +167,25 @@ are made once, failed ones are tried again.`,
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
 	a.told.register(root)
-	root.AddCommand(
-		a.execute(), a.runCommand(), a.plan(), a.runs(), a.workflow(), a.agents(), a.models(), a.cache(),
-		a.config(), a.limitsCommand(), a.analytics(), a.metrics(), a.doctor(), a.simulate(), a.demo(), a.bench(),
-	)
+	verbs := []struct {
+		name string
+		make func() *cobra.Command
+	}{
+		{"execute", a.execute}, {"run", a.runCommand}, {"plan", a.plan}, {"runs", a.runs}, {"workflow", a.workflow},
+		{"agents", a.agents}, {"models", a.models}, {"cache", a.cache}, {"config", a.config}, {"limits", a.limitsCommand},
+		{"analytics", a.analytics}, {"metrics", a.metrics}, {"doctor", a.doctor}, {"simulate", a.simulate},
+		{"demo", a.demo}, {"bench", a.bench},
+	}
+	for _, v := range verbs {
+		if len(args) > 0 && args[0] == v.name {
+			root.AddCommand(v.make())
+		}
+	}
+	if !root.HasSubCommands() {
+		for _, v := range verbs {
+			root.AddCommand(v.make())
+		}
+	}
 	checkArgs(root)
 	return root
 }
