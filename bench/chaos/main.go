@@ -163,14 +163,14 @@ func (c *counts) broken() int {
 	return c.Lost + c.Again + c.Twice + c.Early + c.Unknown + c.Differing
 }
 
-func (r *report) kept() bool { return r.broken() == 0 && r.InClear == 0 && r.Failed == 0 }
+func (rep *report) kept() bool { return rep.broken() == 0 && rep.InClear == 0 && rep.Failed == 0 }
 
 // perThousand is n for each 1,000 deaths.
-func (r *report) perThousand(n int) string {
-	if r.Kills+r.Interrupts == 0 {
+func (rep *report) perThousand(n int) string {
+	if rep.Kills+rep.Interrupts == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f", 1000*float64(n)/float64(r.Kills+r.Interrupts))
+	return fmt.Sprintf("%.0f", 1000*float64(n)/float64(rep.Kills+rep.Interrupts))
 }
 
 func printReports(reports []*report) error {
