@@ -58,6 +58,20 @@ func (o *Orchestrator) batchLane(provider *anthropic.Client) (*batch.Lane, error
 	return o.lane, nil
 }
 
+// cancelBatches stops what was submitted for a run that was cancelled for good,
+// so that it is not paid for. What a batch has answered already is kept.
+func (o *Orchestrator) cancelBatches(ctx context.Context) {
+	o.opening.Lock()
+	lane := o.lane
+	o.opening.Unlock()
+	if lane == nil {
+		return
+	}
+	if err := lane.Cancel(context.WithoutCancel(ctx)); err != nil {
+		o.notice(fmt.Sprintf("the batches could not be cancelled, and may be billed: %v", err))
+	}
+}
+
 // batchNews tells the user what becomes of a batch.
 func (o *Orchestrator) batchNews(ev batch.Event) {
 	switch ev.Type {

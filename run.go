@@ -295,7 +295,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	if past != nil {
 		after = past.LastSeq
 	}
-	control, stop := listen(ctx, store, r.id, after)
+	control, stop := o.listen(ctx, store, r.id, after)
 	defer stop()
 	opts := r.opts
 	observe := opts.Observe
@@ -406,7 +406,7 @@ func related(wf *workflow.Workflow, id string) (before, after map[string]bool) {
 const listenEvery = 250 * time.Millisecond
 
 // listen brings what others send to a run, until stop is called.
-func listen(ctx context.Context, store journal.Store, id string, after int64) (control <-chan journal.Event, stop func()) {
+func (o *Orchestrator) listen(ctx context.Context, store journal.Store, id string, after int64) (control <-chan journal.Event, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	events, done := make(chan journal.Event), make(chan struct{})
 	go func() { // waited for by stop
@@ -417,6 +417,9 @@ func listen(ctx context.Context, store journal.Store, id string, after int64) (c
 			sent, _ := store.Sent(ctx, id, after) // after an error the next look may do better
 			for _, ev := range sent {
 				after = ev.Seq
+				if ev.Type == journal.CancelAsked {
+					o.cancelBatches(ctx) // while their calls still wait
+				}
 				select {
 				case events <- ev:
 				case <-ctx.Done():

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"fault":    fault,
 			"json":     checkJSON,
 			"waiting":  waiting,
+			"batch":    batchIs,
 			"let":      let,
 			"until":    until,
 			"damage":   damage,
@@ -145,6 +146,40 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 		copy(data[page:], strings.Repeat("damaged ", 512))
 	}
 	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// batchIs waits until the newest message batch of the script's simulator has a
+// status: batch STATUS.
+func batchIs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: batch STATUS")
+	}
+	req, err := http.NewRequest(http.MethodGet, ts.Getenv("SIM")+"/v1/messages/batches?limit=1", nil)
+	ts.Check(err)
+	req.Header.Set("x-api-key", ts.Getenv("ANTHROPIC_API_KEY"))
+	req.Header.Set("anthropic-version", "2023-06-01")
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	last := ""
+	for range 1000 {
+		res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+		ts.Check(err)
+		var list struct {
+			Data []struct {
+				Status string `json:"processing_status"`
+			} `json:"data"`
+		}
+		err = json.NewDecoder(res.Body).Decode(&list)
+		res.Body.Close()
+		ts.Check(err)
+		if len(list.Data) > 0 {
+			if last = list.Data[0].Status; last == args[0] {
+				return
+			}
+		}
+		<-ticker.C
+	}
+	ts.Fatalf("the newest batch is %q; want %q", last, args[0])
 }
 
 // withKey points the environment at the script's simulator.
