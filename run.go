@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -185,26 +184,6 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	return r, nil
 }
 
-// checkPart checks the step that a run is limited to.
-func checkPart(wf *workflow.Workflow, opts RunOptions) error {
-	if opts.From != "" && opts.Only != "" {
-		return errors.New("--from and --only cannot be combined; give one of them")
-	}
-	if id := opts.From + opts.Only; id != "" && wf.Step(id) == nil {
-		return noStep(id, slices.Values(wf.Steps))
-	}
-	return nil
-}
-
-// noStep says that a step does not exist, and which do.
-func noStep(id string, steps iter.Seq[*workflow.Step]) error {
-	var ids []string
-	for s := range steps {
-		ids = append(ids, s.ID)
-	}
-	return fmt.Errorf("there is no step %q; there are: %s", id, strings.Join(ids, ", "))
-}
-
 // spec is what a run is asked, for its journal.
 func (o *Orchestrator) spec(wf *workflow.Workflow, opts RunOptions) (*RunSpec, error) {
 	dir, err := filepath.Abs(o.opts.Dir)
@@ -356,87 +335,6 @@ func parallel(wf *workflow.Workflow, opts RunOptions) int {
 		}
 	}
 	return 0
-}
-
-// choices is what a run that is limited to a part of its workflow does with each
-// step; nil if it is not.
-func choices(wf *workflow.Workflow, opts RunOptions) func(*workflow.Step) engine.Choice {
-	id := opts.From + opts.Only
-	if id == "" {
-		return nil
-	}
-	before, after := related(wf, id)
-	return func(s *workflow.Step) engine.Choice {
-		switch {
-		case s.ID == id || opts.From != "" && after[s.ID]:
-			return engine.ChooseRun
-		case opts.Only != "" && !before[s.ID]:
-			return engine.ChooseLeave
-		}
-		return engine.ChooseReuse
-	}
-}
-
-// related are the steps that id depends on, directly or not, and those that
-// depend on it.
-func related(wf *workflow.Workflow, id string) (before, after map[string]bool) {
-	before, after = map[string]bool{}, map[string]bool{}
-	var up func(id string)
-	up = func(id string) {
-		for _, d := range wf.Step(id).Dependencies {
-			if !before[d] {
-				before[d] = true
-				up(d)
-			}
-		}
-	}
-	up(id)
-	for grown := true; grown; {
-		grown = false
-		for _, s := range wf.Steps {
-			if !after[s.ID] && slices.ContainsFunc(s.Dependencies, func(d string) bool { return d == id || after[d] }) {
-				after[s.ID], grown = true, true
-			}
-		}
-	}
-	return before, after
-}
-
-// listenEvery is how often a run looks for what people decided elsewhere.
-const listenEvery = 250 * time.Millisecond
-
-// listen brings what others send to a run, until stop is called.
-func (o *Orchestrator) listen(ctx context.Context, store journal.Store, id string, after int64) (control <-chan journal.Event, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	events, done := make(chan journal.Event), make(chan struct{})
-	go func() { // waited for by stop
-		defer close(done)
-		ticker := time.NewTicker(listenEvery)
-		defer ticker.Stop()
-		for {
-			sent, _ := store.Sent(ctx, id, after) // after an error the next look may do better
-			for _, ev := range sent {
-				after = ev.Seq
-				if ev.Type == journal.CancelAsked {
-					o.cancelBatches(ctx) // while their calls still wait
-				}
-				select {
-				case events <- ev:
-				case <-ctx.Done():
-					return
-				}
-			}
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return events, func() {
-		cancel()
-		<-done
-	}
 }
 
 // check finds what would stop a step before anything is spent on the others:
