@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -43,20 +44,32 @@ func (c *Conn) Migrate(s *Schema) error {
 		}
 	}
 	if have == 0 && tables == 0 {
-		// These take effect outside a transaction only, and only once.
-		if err := c.Exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL`); err != nil {
+		if err := c.makeLog(); err != nil {
 			return err
 		}
 	}
-	if err = c.Write(func() error { return c.migrate(s) }); err != nil || have != 0 {
-		return err
+	return c.Write(func() error { return c.migrate(s) })
+}
+
+// makeLog gives a new file its log. SQLite's own wait for other processes does
+// not cover this change: of two that have read the file and would both lock it
+// whole, one is refused at once. It tries again, and finds the change made.
+func (c *Conn) makeLog() error {
+	giveUp := time.Now().Add(BusyTimeout)
+	for {
+		// Both take effect outside a transaction only, and only once; the log is
+		// made by what reads next.
+		err := c.Exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; SELECT 1 FROM sqlite_schema`)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, sqlite3.BUSY) || time.Now().After(giveUp) {
+			return err
+		}
+		time.Sleep(time.Millisecond)
 	}
-	// The first write made the log with the umask's mode, and what is stored
-	// will be in it.
-	if err := os.Chmod(c.path+"-wal", 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	// It has the umask's mode, and what is stored will be in it.
+	return os.Chmod(c.path+"-wal", 0o600)
 }
 
 func (c *Conn) migrate(s *Schema) error {

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 )
@@ -143,5 +145,40 @@ func TestDurableConnections(t *testing.T) {
 		if _, got, err := c.Sum(`PRAGMA synchronous`); got != want || err != nil {
 			t.Errorf("durable %v: synchronous=%d, %v; want %d", durable, got, err, want)
 		}
+	}
+}
+
+// TestNewFileAtOnce: connections that open a new file at the same moment all
+// find its tables, made once.
+func TestNewFileAtOnce(t *testing.T) {
+	t.Parallel()
+	rounds := 100
+	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
+		rounds = n
+	}
+	for range rounds {
+		path := filepath.Join(t.TempDir(), "sub", "file.db")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				c, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				start := time.Now()
+				if err := c.Migrate(schema("calls", 3)); err != nil {
+					t.Error(err)
+				}
+				if d := time.Since(start); d > time.Second {
+					t.Errorf("%s", d)
+				}
+				if n, sum, err := c.Sum(`SELECT v FROM tcalls`); err != nil || n != 3 || sum != 321 {
+					t.Errorf("%d rows, sum %d, %v", n, sum, err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }

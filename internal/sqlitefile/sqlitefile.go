@@ -32,14 +32,8 @@ type Options struct {
 // none. The log stays when the last process closes the file, so that the next
 // need not make it again.
 func Open(path string, opts Options) (*Conn, error) {
-	// The log holds what is stored too, and SQLite gives new files the umask's
-	// mode.
-	for _, name := range []string{path, path + "-wal", path + "-shm"} {
-		if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
-			if err := create(name, opts.Durable); err != nil {
-				return nil, err
-			}
-		}
+	if err := create(path, opts.Durable); err != nil {
+		return nil, err
 	}
 	name, flags := path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE
 	if opts.VFS != "" {
@@ -71,17 +65,38 @@ func (c *Conn) setUp(opts Options) error {
 	return c.Exec(`PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON`)
 }
 
-// create makes an empty file with the right mode before SQLite makes one with
-// the wrong one.
+// create makes the files that are missing with the right mode before SQLite
+// makes them with the umask's. The log holds what is stored too; but that of an
+// empty file is left to [Conn.Migrate], since SQLite deletes a log it finds
+// beside one, and of two processes that do so one fails.
 func create(path string, durable bool) error {
-	if err := makeDir(filepath.Dir(path), durable); err != nil {
-		return err
+	size := int64(0)
+	for _, name := range []string{path, path + "-shm", path + "-wal"} {
+		info, err := os.Stat(name)
+		switch {
+		case err == nil:
+			if name == path {
+				size = info.Size()
+			}
+			continue
+		case !errors.Is(err, fs.ErrNotExist):
+			continue // SQLite will say what is wrong with it
+		case name == path:
+			if err := makeDir(filepath.Dir(path), durable); err != nil {
+				return err
+			}
+		case name == path+"-wal" && size == 0:
+			continue
+		}
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
+	return nil
 }
 
 // makeDir makes a folder and those above it, each known to the one above it
