@@ -142,6 +142,8 @@ type reportVerb struct {
 	flags                     func(*cobra.Command)
 	// make asks the store, and gives what to show, and the same as JSON.
 	make func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error)
+	// more gives sections that only a page has room for; nil for none.
+	more func(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]section, error)
 }
 
 func (a *app) reportVerb(v reportVerb) *cobra.Command {
@@ -163,6 +165,13 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				}
 				r.period = periodText(f)
 				if page != "" {
+					if v.more != nil {
+						more, err := v.more(cmd.Context(), store, f)
+						if err != nil {
+							return err
+						}
+						r.sections = append(r.sections, more...)
+					}
 					if err := writePage(page, r); err != nil {
 						return err
 					}

@@ -73,18 +73,22 @@ func (a *app) analyticsAgents() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
-			for i := range groups {
-				g := &groups[i]
-				s.rows = append(s.rows, []string{
-					groupName(g, "(none)"), thousands(int(g.Calls)), percent(g.HitRate()), percent(g.FailureRate()),
-					latency(&g.LiveLatency, 0.5), latency(&g.LiveLatency, 0.95), money(g.Cost), money(g.Saved.Total()),
-				})
-				s.bars = append(s.bars, g.Cost.USD())
-			}
-			return &report{title: "Agents", sections: []section{s}, notes: []string{latencyNote}}, groupsJSON(groups), nil
+			return &report{title: "Agents", sections: []section{agentsSection(groups)}, notes: []string{latencyNote}}, groupsJSON(groups), nil
 		},
 	})
+}
+
+func agentsSection(groups []analytics.Group) section {
+	s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+	for i := range groups {
+		g := &groups[i]
+		s.rows = append(s.rows, []string{
+			groupName(g, "(none)"), thousands(int(g.Calls)), percent(g.HitRate()), percent(g.FailureRate()),
+			latency(&g.LiveLatency, 0.5), latency(&g.LiveLatency, 0.95), money(g.Cost), money(g.Saved.Total()),
+		})
+		s.bars = append(s.bars, g.Cost.USD())
+	}
+	return s
 }
 
 const noCalls = "No calls in this period."
@@ -190,24 +194,28 @@ func (a *app) analyticsSavings() *cobra.Command {
 				return nil, nil, err
 			}
 			v := s.SavedUSD
-			sec := section{columns: append(words("BY"), numbers("SAVED", "SHARE")...), bars: []float64{}}
-			for _, row := range []struct {
-				name string
-				usd  float64
-			}{{"exact cache", v.Cache}, {"coalescing", v.Coalesced}, {"prompt cache", v.Prompt}, {"batch", v.Batch}, {"model choice", v.Model}} {
-				part := 0.0
-				if v.Total > 0 {
-					part = row.usd / v.Total
-				}
-				sec.rows = append(sec.rows, []string{row.name, signed(row.usd), percent(part)})
-				sec.bars = append(sec.bars, row.usd)
-			}
-			r := &report{title: "Savings", sections: []section{sec}}
+			r := &report{title: "Savings", sections: []section{savingsSection(v)}}
 			before := s.CostUSD + v.Total
 			r.notes = append(r.notes, fmt.Sprintf("Paid %s of %s: %s saved.", dollars(&s.CostUSD), dollars(&before), signed(v.Total)))
 			return r, map[string]any{"period": s.Period, "cost_usd": s.CostUSD, "saved_usd": v, "cost_before_usd": before}, nil
 		},
 	})
+}
+
+func savingsSection(v analytics.SavingsUSD) section {
+	sec := section{columns: append(words("BY"), numbers("SAVED", "SHARE")...), bars: []float64{}}
+	for _, row := range []struct {
+		name string
+		usd  float64
+	}{{"exact cache", v.Cache}, {"coalescing", v.Coalesced}, {"prompt cache", v.Prompt}, {"batch", v.Batch}, {"model choice", v.Model}} {
+		part := 0.0
+		if v.Total > 0 {
+			part = row.usd / v.Total
+		}
+		sec.rows = append(sec.rows, []string{row.name, signed(row.usd), percent(part)})
+		sec.bars = append(sec.bars, row.usd)
+	}
+	return sec
 }
 
 // signed writes an amount that may be below 0.

@@ -57,7 +57,7 @@ and skipped.`,
 			if asJSON {
 				return printJSON(a.stdout, sum)
 			}
-			a.say("added %s calls; %s were there already; %s lines were skipped", thousands(sum.Added), thousands(sum.Known), thousands(sum.Skipped))
+			a.say("added %s calls; %s were there already; lines skipped: %s", thousands(sum.Added), thousands(sum.Known), thousands(sum.Skipped))
 			return nil
 		},
 	}

@@ -22,10 +22,35 @@ func (a *app) analyticsSummary() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			r := summaryReport(s)
-			return r, s, nil
+			return summaryReport(s), s, nil
 		},
+		more: breakdown,
 	})
+}
+
+// breakdown says whose the calls were, and what saved money.
+func breakdown(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]section, error) {
+	agents, err := store.Groups(ctx, f, analytics.ByAgent)
+	if err != nil || len(agents) == 0 {
+		return nil, err
+	}
+	models, err := store.Costs(ctx, f, analytics.ByModel)
+	if err != nil {
+		return nil, err
+	}
+	workflows, err := store.Costs(ctx, f, analytics.ByWorkflow)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Summary(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	list := []section{agentsSection(agents), costSection("MODEL", models), costSection("WORKFLOW", workflows), savingsSection(s.SavedUSD)}
+	for i, title := range []string{"Agents", "Models", "Workflows", "Savings"} {
+		list[i].title = title
+	}
+	return list, nil
 }
 
 func summaryReport(s *analytics.Summary) *report {

@@ -112,6 +112,6 @@ func (l *series) svg(sb *strings.Builder) {
 		fmt.Fprintf(sb, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s: %s%.4g</title></rect>\n",
 			float64(i)*step, height-tall, max(step-2, 1), tall, html.EscapeString(l.labels[i]), l.unit, v)
 	}
-	fmt.Fprintf(sb, "<text x=\"0\" y=\"%g\">%s</text><text x=\"%g\" y=\"%[1]g\" text-anchor=\"end\">%s</text>\n</svg>\n",
+	fmt.Fprintf(sb, "<text x=\"0\" y=\"%g\">%s</text><text x=\"%g\" y=\"%[1]g\" text-anchor=\"end\">%[4]s</text>\n</svg>\n",
 		height+foot-4, html.EscapeString(l.labels[0]), width, html.EscapeString(l.labels[len(l.labels)-1]))
 }

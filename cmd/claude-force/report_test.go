@@ -59,6 +59,18 @@ func TestPagesEscapeWhatTheyShow(t *testing.T) {
 	}
 }
 
+func TestChartsNameTheirEnds(t *testing.T) {
+	t.Parallel()
+	var sb strings.Builder
+	l := series{name: "calls", labels: []string{"first", "middle", "last"}, values: []float64{1, 4, 2}}
+	l.svg(&sb)
+	for _, want := range []string{"calls, at most 4<", `<text x="0" y="154">first</text>`, `<text x="1000" y="154" text-anchor="end">last</text>`, `height="70.0"><title>last: 2</title>`} {
+		if !strings.Contains(sb.String(), want) {
+			t.Errorf("%s\nis without %s", &sb, want)
+		}
+	}
+}
+
 func TestPeriods(t *testing.T) {
 	t.Parallel()
 	zone := time.FixedZone("", 2*3600)
