@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	units "github.com/docker/go-units"
@@ -196,4 +197,4 @@ func (a *app) cacheClear() *cobra.Command {
 }
 
 // age is how long ago something was, in its largest unit.
-func age(t time.Time) string { return units.HumanDuration(time.Since(t)) }
+func age(t time.Time) string { return strings.ToLower(units.HumanDuration(time.Since(t))) }
