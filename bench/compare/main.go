@@ -15,7 +15,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/suite"
@@ -52,7 +55,7 @@ func main() {
 
 func measure(ctx context.Context, repetitions, samples int) (ok bool, err error) {
 	unchanged, found, metrics := 0, 0, 0
-	alarms := map[string]int{}
+	alarms := map[string][]string{} // by how much metrics seemed changed
 	before, err := run(ctx, samples, latency)
 	if err != nil {
 		return false, err
@@ -71,7 +74,7 @@ func measure(ctx context.Context, repetitions, samples int) (ok bool, err error)
 			unchanged++
 		}
 		for _, row := range report.Changed() {
-			alarms[row.Metric]++
+			alarms[row.Metric] = append(alarms[row.Metric], fmt.Sprintf("%+.0f%%", 100*row.Change()))
 		}
 		slower, err := run(ctx, samples, latency*6/5)
 		if err != nil {
@@ -87,8 +90,8 @@ func measure(ctx context.Context, repetitions, samples int) (ok bool, err error)
 	}
 	fmt.Printf("%d metrics, %d samples each, level %g%% for all together\n", metrics, samples, 100*compare.DefaultAlpha)
 	fmt.Printf("two runs of one build: no change in %d of %d comparisons; target %d%%\n", unchanged, repetitions, leastUnchanged)
-	for metric, n := range alarms {
-		fmt.Printf("  %s seemed changed %d times\n", metric, n)
+	for _, metric := range slices.Sorted(maps.Keys(alarms)) {
+		fmt.Printf("  %s seemed changed %d times: %s\n", metric, len(alarms[metric]), strings.Join(alarms[metric], " "))
 	}
 	fmt.Printf("a service that is 20%% slower: found in %d of %d comparisons; target %d%%\n", found, repetitions, leastFound)
 	return 100*unchanged >= leastUnchanged*repetitions && 100*found >= leastFound*repetitions, nil
