@@ -3,14 +3,17 @@ package sqlitefile_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
-	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 )
@@ -149,36 +152,87 @@ func TestDurableConnections(t *testing.T) {
 }
 
 // TestNewFileAtOnce: connections that open a new file at the same moment all
-// find its tables, made once.
+// find its tables, made once, and what each writes by another connection stays.
 func TestNewFileAtOnce(t *testing.T) {
 	t.Parallel()
-	rounds := 100
+	const openers = 8
+	rounds := 30
 	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
 		rounds = n
 	}
 	for range rounds {
 		path := filepath.Join(t.TempDir(), "sub", "file.db")
 		var all sync.WaitGroup
-		for range 8 {
+		for range openers {
 			all.Go(func() {
-				c, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
-				if err != nil {
+				if err := openAndWrite(path); err != nil {
 					t.Error(err)
-					return
-				}
-				defer c.Close()
-				start := time.Now()
-				if err := c.Migrate(schema("calls", 3)); err != nil {
-					t.Error(err)
-				}
-				if d := time.Since(start); d > time.Second {
-					t.Errorf("%s", d)
-				}
-				if n, sum, err := c.Sum(`SELECT v FROM tcalls`); err != nil || n != 3 || sum != 321 {
-					t.Errorf("%d rows, sum %d, %v", n, sum, err)
 				}
 			})
 		}
 		all.Wait()
+		n, sum, err := openFile(t, path).Sum(`SELECT v FROM tcalls`)
+		if err != nil || n != 3+openers || sum != 321+openers {
+			t.Fatalf("%d rows, sum %d, %v", n, sum, err)
+		}
+		for _, name := range []string{path, path + "-wal", path + "-shm"} {
+			if info, err := os.Stat(name); err != nil || info.Mode() != 0o600 && runtime.GOOS != "windows" {
+				t.Fatalf("%s: %v, %v", name, info.Mode(), err)
+			}
+		}
+	}
+}
+
+func openAndWrite(path string) (err error) {
+	reader, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
+	if err != nil {
+		return fmt.Errorf("opening: %w", err)
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	if err := reader.Migrate(schema("calls", 3)); err != nil {
+		return fmt.Errorf("making tables: %w", err)
+	}
+	writer, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
+	if err != nil {
+		return fmt.Errorf("opening to write: %w", err)
+	}
+	defer func() { err = errors.Join(err, writer.Close()) }()
+	return writer.Write(func() error { return writer.Run(`INSERT INTO tcalls VALUES (1)`) })
+}
+
+// TestNoLogBesideAFileWithout: a log that is there is used, while others that
+// opened the file before write to the file itself.
+func TestNoLogBesideAFileWithout(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file.db")
+	half, err := sqlite3.Open(path) // as another process has it that is about to make the log
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	if err := half.Exec(`PRAGMA auto_vacuum = INCREMENTAL; CREATE TABLE t (v)`); err != nil {
+		t.Fatal(err)
+	}
+	openFile(t, path)
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a log: %v", err)
+	}
+	if err := half.Exec(`PRAGMA journal_mode = WAL; INSERT INTO t VALUES (1)`); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	if err := half.Exec(`VACUUM INTO '` + copied + `'`); err != nil {
+		t.Fatal(err)
+	}
+	c, err := sqlite3.Open(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Exec(`PRAGMA journal_mode = WAL`), c.Close(), os.RemoveAll(copied+"-wal")); err != nil {
+		t.Fatal(err)
+	}
+	openFile(t, copied)
+	if info, err := os.Stat(copied + "-wal"); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the log of a file that has one: %v, %v", info, err)
 	}
 }

@@ -66,37 +66,51 @@ func (c *Conn) setUp(opts Options) error {
 }
 
 // create makes the files that are missing with the right mode before SQLite
-// makes them with the umask's. The log holds what is stored too; but that of an
-// empty file is left to [Conn.Migrate], since SQLite deletes a log it finds
-// beside one, and of two processes that do so one fails.
+// makes them with the umask's, since the log holds what is stored too. But
+// SQLite takes a log that is there for a sign that others use it: beside a file
+// that is not said to have one, it is deleted or used, as the file happens to be
+// empty or not, while others write to the file itself. So that of a new file is
+// left to [Conn.Migrate].
 func create(path string, durable bool) error {
-	size := int64(0)
-	for _, name := range []string{path, path + "-shm", path + "-wal"} {
-		info, err := os.Stat(name)
-		switch {
-		case err == nil:
-			if name == path {
-				size = info.Size()
-			}
-			continue
-		case !errors.Is(err, fs.ErrNotExist):
-			continue // SQLite will say what is wrong with it
-		case name == path:
-			if err := makeDir(filepath.Dir(path), durable); err != nil {
-				return err
-			}
-		case name == path+"-wal" && size == 0:
-			continue
-		}
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(filepath.Dir(path), durable); err != nil {
 			return err
 		}
-		if err := f.Close(); err != nil {
+		if err := touch(path); err != nil {
 			return err
 		}
 	}
-	return nil
+	if _, err := os.Stat(path + "-shm"); errors.Is(err, fs.ErrNotExist) {
+		if err := touch(path + "-shm"); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) || !hasLog(path) {
+		return nil
+	}
+	return touch(path + "-wal")
+}
+
+// touch makes an empty file, unless there is one.
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// hasLog reports whether a file says of itself that it has a log: its read
+// version is 2 (https://www.sqlite.org/fileformat2.html, offset 19).
+func hasLog(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false // SQLite will say what is wrong with it
+	}
+	defer f.Close()
+	version := make([]byte, 1)
+	_, err = f.ReadAt(version, 19)
+	return err == nil && version[0] == 2
 }
 
 // makeDir makes a folder and those above it, each known to the one above it
