@@ -172,6 +172,14 @@ func (o *UpstreamOptions) call(text string) (c Call, err error) {
 // oldPrices are what models that the price table no longer has cost when the
 // first implementation asked them, in dollars per million tokens. Its own
 // figures will not do: it took one price for all models, and a thousandth of it.
+//
+// They are those of https://docs.anthropic.com/en/docs/about-claude/pricing, for
+// prompts of up to 200,000 tokens, as it stood between the releases of Opus 4.1 and
+// of Sonnet 4.5 (August and September 2025), looked up on 2026-11-25. Sonnet 3 was
+// not on it any more; its price is that of https://github.com/pydantic/genai-prices,
+// prices/providers/anthropic.yml at 0335e44b (June 2025). Haiku 3.5 was released on
+// 2024-11-04 at 1 and 5 and made cheaper about a month later
+// (https://aiwiki.ai/wiki/claude_3_5_haiku): calls of that month cost more than this.
 var oldPrices = map[string]struct{ input, output float64 }{
 	"claude-3-haiku-20240307":    {0.25, 1.25},
 	"claude-3-sonnet-20240229":   {3, 15},
