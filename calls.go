@@ -81,8 +81,18 @@ func keptCall(call *record.Call, project string, prices *llm.PriceTable) analyti
 	case call.Source == llm.SourceCoalesced:
 		kept.Saved.Coalesced = saved
 	case kept.Live():
-		kept.Saved.Prompt, _ = analytics.PromptSaved(prices, kept.Model, kept.Usage)
-		kept.Saved.Batch, _ = analytics.BatchSaved(prices, kept.Model, kept.Usage)
+		insteadOf := call.Tags.InsteadOf
+		if !same(prices, kept.Model, kept.Asked) {
+			insteadOf = "" // the model was fallen back on, which is no choice
+		}
+		kept.Saved = analytics.SavedLive(prices, kept.Model, insteadOf, kept.Usage)
 	}
 	return kept
+}
+
+// same reports whether two ids are of one model.
+func same(prices *llm.PriceTable, a, b string) bool {
+	model, ok := prices.Info(a)
+	other, known := prices.Info(b)
+	return a == b || ok && known && model.ID == other.ID
 }

@@ -31,20 +31,28 @@ func LoadRules(cfg *config.Config) (*choice.Rules, error) {
 	return rules, nil
 }
 
-// modelOf is the id of the model for a task that is given shared material, and
-// why it was chosen; empty if it was named. The same task is given the same
-// model every time.
-func (o *Orchestrator) modelOf(task Task, a *agent.Agent, shared []string) (id, reason string, err error) {
+// pick is the model for a task.
+type pick struct {
+	id     string
+	reason string // why it was chosen; empty if it was named
+	// insteadOf is the id of the model that the task would be given if none were
+	// chosen; empty if the model was named, or nothing names another.
+	insteadOf string
+}
+
+// modelOf is the model for a task that is given shared material. The same task is
+// given the same model every time.
+func (o *Orchestrator) modelOf(task Task, a *agent.Agent, shared []string) (pick, error) {
 	prices := o.priceTable()
 	name := o.modelName(task, a)
 	if name != choice.Auto {
 		id, notice := prices.Resolve(name)
 		o.notice(notice)
-		return id, "", nil
+		return pick{id: id}, nil
 	}
 	rules, err := o.rules()
 	if err != nil {
-		return "", "", invalid(err)
+		return pick{}, invalid(err)
 	}
 	t := choice.Task{
 		Agent: a.Name, MaxTokens: task.MaxTokens, Effort: a.Effort, Schema: task.Schema != nil,
@@ -55,18 +63,34 @@ func (o *Orchestrator) modelOf(task Task, a *agent.Agent, shared []string) (id, 
 	if t.MaxTokens == 0 {
 		t.MaxTokens = a.MaxTokens
 	}
+	p := pick{insteadOf: o.unchosen(task, a)}
 	var named bool
 	t.Ceiling, named = ceiling(task, a)
 	if named && !rules.Knows(prices, t.Ceiling.Model) {
 		id, notice := prices.Resolve(t.Ceiling.Model)
 		o.notice(notice)
-		return id, t.Ceiling.Why + ", which is none of the models to choose from", nil
+		p.id, p.reason = id, t.Ceiling.Why+", which is none of the models to choose from"
+		return p, nil
 	}
 	chosen, err := rules.Choose(prices, t)
 	if err != nil {
-		return "", "", invalid(fmt.Errorf("choosing a model for %s: %w", a.Name, err))
+		return pick{}, invalid(fmt.Errorf("choosing a model for %s: %w", a.Name, err))
 	}
-	return chosen.Model, chosen.Reason, nil
+	p.id, p.reason = chosen.Model, chosen.Reason
+	return p, nil
+}
+
+// unchosen is the id of the model that a task would be given if none were chosen:
+// the one it came with, else its agent's, else the configured; empty if none of
+// them names one.
+func (o *Orchestrator) unchosen(task Task, a *agent.Agent) string {
+	for _, name := range []string{task.Ceiling, a.Model, o.config.Model} {
+		if name != "" && name != "inherit" && name != choice.Auto {
+			id, _ := o.priceTable().Resolve(name)
+			return id
+		}
+	}
+	return ""
 }
 
 // ceiling is the strongest model that may be chosen for a task, and whether it is

@@ -12,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -146,6 +147,64 @@ func TestBoundsOfAgents(t *testing.T) {
 	}
 	if res, err := orch.ExecuteAgent(t.Context(), "code-reviewer", "x"); err != nil || res.Model != "claude-sonnet-5-5" || res.ModelReason != "" {
 		t.Errorf("an agent that names a model got %s, %q, %v", res.Model, res.ModelReason, err)
+	}
+}
+
+// What a choice saves is what the task would have cost on the model that it would
+// have been given without.
+func TestCallsSayWhatTheirModelWasChosenInsteadOf(t *testing.T) {
+	server := sim.New(sim.Options{})
+	var tags llm.Tags
+	withConfig := func(model string) *claudeforce.Orchestrator {
+		return open(t, server, func(o *claudeforce.Options) {
+			o.Config.Model = model
+			o.OnCall = func(c record.Call) { tags = c.Tags }
+			for name, head := range map[string]string{
+				"free": "", "auto": "model: auto", "capped": "model: opus\nmodel_ceiling: sonnet", "strange": "model: claude-mythos-5-2",
+			} {
+				path := filepath.Join(o.Dir, ".claude", "agents", name+".md")
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
+					os.WriteFile(path, []byte("---\nname: "+name+"\ndescription: d\n"+head+"\n---\nDo it.\n"), 0o600)); err != nil {
+					panic(err) // a folder of the test's own
+				}
+			}
+		})
+	}
+	named, auto := withConfig("fable"), withConfig("auto")
+	for _, tt := range []struct {
+		orch                  *claudeforce.Orchestrator
+		agent, model, ceiling string
+		want                  string
+	}{
+		{named, "free", "auto", "", "claude-fable-5-2"},
+		{named, "auto", "", "", "claude-fable-5-2"},
+		{named, "code-reviewer", "auto", "", "claude-sonnet-5-5"},
+		{named, "code-reviewer", "auto", "opus", "claude-opus-5-5"},
+		{named, "capped", "auto", "", "claude-opus-5-5"},
+		{named, "strange", "auto", "", "claude-mythos-5-2"},
+		{named, "code-reviewer", "", "", ""},
+		{named, "free", "haiku", "", ""},
+		{auto, "free", "", "", ""},
+		{auto, "code-reviewer", "auto", "", "claude-sonnet-5-5"},
+	} {
+		tags = llm.Tags{InsteadOf: "no call"}
+		if _, err := tt.orch.Execute(t.Context(), claudeforce.Task{Agent: tt.agent, Text: "x", Model: tt.model, Ceiling: tt.ceiling}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if tags.InsteadOf != tt.want {
+			t.Errorf("%s with %q and %q: instead of %q; want %q", tt.agent, tt.model, tt.ceiling, tags.InsteadOf, tt.want)
+		}
+	}
+
+	wf, err := claudeforce.ParseWorkflow("", "wf.yaml", []byte("name: one\nsteps: [{id: a, agent: code-reviewer, task: Explain, model: opus}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := named.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{Model: "auto"}); err != nil {
+		t.Fatal(err)
+	}
+	if tags.Step != "a" || tags.InsteadOf != "claude-opus-5-5" {
+		t.Errorf("a step's call has the tags %+v", tags)
 	}
 }
 

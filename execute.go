@@ -196,12 +196,14 @@ func (o *Orchestrator) execute(ctx context.Context, task Task, res *Result, show
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	req, reason, err := o.request(ctx, task)
+	req, model, err := o.request(ctx, task)
 	if err != nil {
 		return err
 	}
-	res.ModelReason = reason
-	if err := o.call(ctx, req, res, show); err != nil {
+	res.ModelReason = model.reason
+	tags := llm.TagsOf(ctx)
+	tags.InsteadOf = model.insteadOf
+	if err := o.call(llm.WithTags(ctx, tags), req, res, show); err != nil {
 		return err
 	}
 	if task.Schema != nil {
@@ -261,19 +263,18 @@ func (o *Orchestrator) fill(res *Result, answer *llm.Response) {
 	}
 }
 
-// request is the call that a task amounts to, and why its model was chosen, if
-// it was.
-func (o *Orchestrator) request(ctx context.Context, task Task) (req *llm.Request, reason string, err error) {
+// request is the call that a task amounts to, and how its model was found.
+func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, pick, error) {
 	a, err := o.agent(task.Agent)
 	if err != nil {
-		return nil, "", err
+		return nil, pick{}, err
 	}
 	text := task.Text
 	given := task.Given
 	if len(task.Files) > 0 {
 		files, err := o.files.Read(ctx, task.Files, attach.Limits{})
 		if err != nil {
-			return nil, "", invalid(err)
+			return nil, pick{}, invalid(err)
 		}
 		given = slices.Concat(given, files)
 	}
@@ -282,16 +283,16 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (req *llm.Request
 		shared = append(slices.Clip(shared), attach.Text(given))
 	}
 	if strings.TrimSpace(text) == "" {
-		return nil, "", invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
+		return nil, pick{}, invalid(fmt.Errorf("the task for %s is empty; say what it should do", task.Agent))
 	}
-	id, reason, err := o.modelOf(task, a, shared)
+	model, err := o.modelOf(task, a, shared)
 	if err != nil {
-		return nil, "", err
+		return nil, pick{}, err
 	}
-	req = &llm.Request{
-		Model:     id,
+	req := &llm.Request{
+		Model:     model.id,
 		Messages:  []llm.Message{llm.UserTurn(shared, text)},
-		MaxTokens: o.maxTokens(task, a, id),
+		MaxTokens: o.maxTokens(task, a, model.id),
 		Agent:     a.Name,
 		Policy:    o.policy(task, a),
 		Once:      task.Once,
@@ -301,9 +302,9 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (req *llm.Request
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
 	}
 	if err := configure(req, a.Effort, task.Schema); err != nil {
-		return nil, "", fmt.Errorf("writing the call of agent %s: %w", a.Name, err)
+		return nil, pick{}, fmt.Errorf("writing the call of agent %s: %w", a.Name, err)
 	}
-	return req, reason, nil
+	return req, model, nil
 }
 
 // modelName is the strongest name given: the task's, the agent's, the configured.

@@ -350,7 +350,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 		if s.Agent != "" {
 			a, err := o.agent(s.Agent)
 			if err == nil {
-				_, _, err = o.modelOf(o.stepTask(s, opts), a, nil)
+				_, err = o.modelOf(o.stepTask(s, opts), a, nil)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))

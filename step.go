@@ -91,15 +91,15 @@ func (o *Orchestrator) identify(s *workflow.Step, opts *RunOptions) engine.Ident
 
 // identity is that of a step which is given a task with shared material.
 func (o *Orchestrator) identity(s *workflow.Step, task Task, a *agent.Agent, shared []string) engine.Identity {
-	model, _, err := o.modelOf(task, a, shared)
+	model, err := o.modelOf(task, a, shared)
 	if err != nil {
 		return engine.Identity{} // said when the step is run
 	}
 	parts := map[string]string{
 		"agent":      a.Name,
 		"agent body": digest([]byte(a.Prompt)),
-		"model":      model,
-		"max_tokens": strconv.Itoa(o.maxTokens(task, a, model)),
+		"model":      model.id,
+		"max_tokens": strconv.Itoa(o.maxTokens(task, a, model.id)),
 	}
 	if a.Effort != "" {
 		parts["effort"] = a.Effort
@@ -107,7 +107,7 @@ func (o *Orchestrator) identity(s *workflow.Step, task Task, a *agent.Agent, sha
 	if s.Schema != nil {
 		parts["schema"] = digest(s.Schema)
 	}
-	return engine.Identity{Model: model, Parts: parts}
+	return engine.Identity{Model: model.id, Parts: parts}
 }
 
 // attach reads the files of a step.

@@ -28,13 +28,15 @@ func NanosOf(usd float64) Nanos {
 // USD is the amount in dollars.
 func (n Nanos) USD() float64 { return float64(n) / 1e9 }
 
-// Savings is what calls would have cost and did not, by the reason.
+// Savings is what calls would have cost and did not, by the reason. Nothing is in
+// two of them: a free answer saves what it cost when it was given, and nothing
+// else; for a live one see [SavedLive].
 type Savings struct {
 	Cache     Nanos // answered by the response cache
 	Coalesced Nanos // answered by an identical call in flight
 	Prompt    Nanos // prompt caching; below 0 if writing it cost more than reading it saved
 	Batch     Nanos // the batch lane
-	Model     Nanos // a cheaper model was chosen
+	Model     Nanos // the model was chosen; below 0 if the choice was a dearer one
 }
 
 // Total is the sum.
@@ -77,29 +79,3 @@ type Call struct {
 
 // Live reports whether the service answered.
 func (c *Call) Live() bool { return c.Code == 0 && c.Source == llm.SourceLive }
-
-// PromptSaved is what prompt caching saved on a live call of this usage; ok is
-// false if the model has no price.
-func PromptSaved(prices *llm.PriceTable, model string, u llm.Usage) (saved Nanos, ok bool) {
-	if u.CacheReadTokens == 0 && u.CacheWrite5m == 0 && u.CacheWrite1h == 0 {
-		return 0, true
-	}
-	paid, ok := prices.Cost(model, u)
-	plain := u
-	plain.InputTokens = u.PromptTokens()
-	plain.CacheReadTokens, plain.CacheWrite5m, plain.CacheWrite1h = 0, 0, 0
-	full, _ := prices.Cost(model, plain)
-	return NanosOf(full - paid), ok
-}
-
-// BatchSaved is what the batch lane saved on a live call of this usage; ok is
-// false if the model has no price.
-func BatchSaved(prices *llm.PriceTable, model string, u llm.Usage) (saved Nanos, ok bool) {
-	if !u.Batch {
-		return 0, true
-	}
-	paid, ok := prices.Cost(model, u)
-	u.Batch = false
-	full, _ := prices.Cost(model, u)
-	return NanosOf(full - paid), ok
-}

@@ -73,9 +73,9 @@ func LatencyOf(s *Sketch) Latency {
 }
 
 // Summary is the figures of a period. "Before" is what the same calls would
-// have taken one after the other, each answered by the service, and what they
-// would have cost without response cache, coalescing, prompt caching, batch lane
-// and choice of model. Pointers are nil where there is nothing to divide by.
+// have taken one after the other, each answered by the service, and what was paid
+// for them with all that was saved; see [Savings]. Pointers are nil where there is
+// nothing to divide by.
 type Summary struct {
 	Period Period `json:"period"`
 

@@ -2,13 +2,17 @@ package llm
 
 import "context"
 
-// Tags say what a call is part of, for those who write calls down. They travel
+// Tags say what a call is part of and how it came about, for those who write calls down. They travel
 // in the context, since they are no part of the request.
 type Tags struct {
 	Workflow string
 	Run      string
 	Step     string // path of the step
 	Item     string // key of the item of a foreach
+
+	// InsteadOf is the model that would have been asked if none had been chosen.
+	// It is empty if the model was named, or nobody knows.
+	InsteadOf string
 }
 
 type tagsKey struct{}
