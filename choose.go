@@ -85,7 +85,7 @@ func (o *Orchestrator) modelOf(task Task, a *agent.Agent, shared []string) (pick
 // them names one.
 func (o *Orchestrator) unchosen(task Task, a *agent.Agent) string {
 	for _, name := range []string{task.Ceiling, a.Model, o.config.Model} {
-		if name != "" && name != "inherit" && name != choice.Auto {
+		if name != "" && name != inherit && name != choice.Auto {
 			id, _ := o.priceTable().Resolve(name)
 			return id
 		}
@@ -98,7 +98,7 @@ func (o *Orchestrator) unchosen(task Task, a *agent.Agent) string {
 // said that this one is enough.
 func ceiling(task Task, a *agent.Agent) (b choice.Bound, named bool) {
 	switch {
-	case task.Ceiling != "":
+	case task.Ceiling != "" && task.Ceiling != inherit:
 		return choice.Bound{Model: task.Ceiling, Why: "the task's model"}, true
 	case a.ModelCeiling != "":
 		return choice.Bound{Model: a.ModelCeiling, Why: "the agent's ceiling"}, false

@@ -180,6 +180,7 @@ func TestCallsSayWhatTheirModelWasChosenInsteadOf(t *testing.T) {
 		{named, "auto", "", "", "claude-fable-5-2"},
 		{named, "code-reviewer", "auto", "", "claude-sonnet-5-5"},
 		{named, "code-reviewer", "auto", "opus", "claude-opus-5-5"},
+		{named, "code-reviewer", "auto", "inherit", "claude-sonnet-5-5"},
 		{named, "capped", "auto", "", "claude-opus-5-5"},
 		{named, "strange", "auto", "", "claude-mythos-5-2"},
 		{named, "code-reviewer", "", "", ""},

@@ -307,10 +307,13 @@ func (o *Orchestrator) request(ctx context.Context, task Task) (*llm.Request, pi
 	return req, model, nil
 }
 
+// inherit is a model name that names none, in agent files and steps.
+const inherit = "inherit"
+
 // modelName is the strongest name given: the task's, the agent's, the configured.
 func (o *Orchestrator) modelName(task Task, a *agent.Agent) string {
 	for _, name := range []string{task.Model, a.Model} {
-		if name != "" && name != "inherit" {
+		if name != "" && name != inherit {
 			return name
 		}
 	}
