@@ -1,5 +1,5 @@
 // Package suite is the project's benchmark suite: what running in parallel, the
-// cache, the scheduling of workflows and the headers of runs gain, each beside
+// cache, the scheduling of workflows and the cache of analytics gain, each beside
 // what it replaces and beside its floor, the least that the same work can take.
 //
 //	res, err := suite.Async(ctx, suite.Options{Samples: 20})
@@ -72,7 +72,7 @@ func All() []Benchmark {
 		{"async", "independent calls one after the other, and in parallel", Async},
 		{"cache", "a call that is answered from the cache, and one that is not", Cache},
 		{"workflow", "random graphs level by level, and each step as soon as it can", Workflow},
-		{"query", "the list of runs from their headers, and from their events", Query},
+		{"query", "what a month of calls comes to: from the calls, from sums, and asked again", Query},
 	}
 }
 

@@ -19,7 +19,7 @@ func TestAllMeasure(t *testing.T) {
 		"async":    {"async.parallel.3", "async.sequential.3", "async.speedup.3", "async.parallel.10"},
 		"cache":    {"cache.miss", "cache.hit", "cache.lookup", "cache.cost.with", "cache.hit_rate"},
 		"workflow": {"workflow.eager.100", "workflow.levels.100", "total_time", "latency", "cost", "tokens", "throughput"},
-		"query":    {"query.raw", "query.cached"},
+		"query":    {"query.raw", "query.rollups", "query.cached", "query.speedup", "query.hit_rate"},
 	}
 	for _, b := range suite.All() {
 		t.Run(b.Name, func(t *testing.T) {
@@ -67,6 +67,20 @@ func TestWorkIsTheSameEachTime(t *testing.T) {
 	}
 	if *res.Summary.CacheHitRate != 0.45 || *res.Summary.CostSavings <= 0.2 {
 		t.Errorf("hit rate %v, savings %v; 9 of 20 tasks were asked before", *res.Summary.CacheHitRate, *res.Summary.CostSavings)
+	}
+}
+
+// TestResultsAreKeptBetweenWrites compares the hit rate with what the dashboard
+// does: calls are added before 10 of its 50 rounds.
+func TestResultsAreKeptBetweenWrites(t *testing.T) {
+	t.Parallel()
+	res, err := suite.Query(t.Context(), suite.Options{Samples: 2, Small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(res.Metrics, func(m benchfile.Metric) bool { return m.Name == "query.hit_rate" })
+	if i < 0 || !slices.Equal(res.Metrics[i].Samples, []float64{0.8, 0.8}) {
+		t.Errorf("metric %d of %+v; want a hit rate of 0.8 in both samples", i, res.Metrics)
 	}
 }
 
