@@ -7,10 +7,12 @@
 //
 //	go run ./bench/analytics                      # up to a million calls
 //	go run ./bench/analytics -n 10000,10000000    # 2.5 GB, and some minutes to fill
+//	go run ./bench/analytics -lines 10000000      # read as many JSON lines too: 2 GB more
 //	go run ./bench/analytics -gate                # fails if a target is missed
 //
-// Each store holds calls of 90 days. The question is the command's own, `analytics
-// summary --days 7`, as a process of its own, with its largest memory.
+// Each store holds calls of 90 days. The questions are the command's own, as
+// processes of their own: `analytics summary --days 7`, with its largest memory,
+// `analytics agents` and `analytics costs --by day`.
 package main
 
 import (
@@ -31,14 +33,24 @@ const (
 	recording = 1.05
 )
 
+// options say what to measure.
+type options struct {
+	counts []int
+	runs   int
+	lines  int // most JSON lines to write and read
+	dir    string
+	parts  []string
+}
+
 func main() {
 	sizes := flag.String("n", "10000,100000,1000000", "numbers of calls, ascending")
 	runs := flag.Int("runs", 15, "how often each is measured")
+	lines := flag.Int("lines", 1_000_000, "most calls to write as JSON lines and read; ten million are 2 GB")
 	gate := flag.Bool("gate", false, "exit with 1 if a target is missed")
 	dir := flag.String("dir", "", "folder for the stores, kept; a temporary one if not given")
 	parts := flag.String("parts", "summary,percentiles,recording", "what to measure")
 	flag.Parse()
-	ok, err := run(context.Background(), *sizes, *runs, *dir, strings.Split(*parts, ","))
+	ok, err := run(context.Background(), *sizes, &options{runs: *runs, lines: *lines, dir: *dir, parts: strings.Split(*parts, ",")})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "analytics:", err)
 		os.Exit(1)
@@ -48,31 +60,30 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, sizes string, runs int, dir string, parts []string) (ok bool, err error) {
-	var counts []int
+func run(ctx context.Context, sizes string, o *options) (ok bool, err error) {
 	for s := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 {
 			return false, fmt.Errorf("-n %q is no number of calls", s)
 		}
-		counts = append(counts, n)
+		o.counts = append(o.counts, n)
 	}
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "analytics-"); err != nil {
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "analytics-"); err != nil {
 			return false, fmt.Errorf("making a folder: %w", err)
 		}
-		defer os.RemoveAll(dir)
+		defer os.RemoveAll(o.dir)
 	}
 	ok = true
 	for _, part := range []struct {
 		name string
 		do   func() (bool, error)
 	}{
-		{"summary", func() (bool, error) { return summaries(ctx, dir, counts, runs) }},
+		{"summary", func() (bool, error) { return summaries(ctx, o) }},
 		{"percentiles", func() (bool, error) { return percentiles(), nil }},
-		{"recording", func() (bool, error) { return recordings(ctx, dir, runs) }},
+		{"recording", func() (bool, error) { return recordings(ctx, o.dir, o.runs) }},
 	} {
-		if !slices.Contains(parts, part.name) {
+		if !slices.Contains(o.parts, part.name) {
 			continue
 		}
 		good, err := part.do()

@@ -3,18 +3,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -94,102 +92,142 @@ func fill(ctx context.Context, path string, n int) (err error) {
 	return nil
 }
 
+// verbs are the questions that are asked as commands. The first is the one that
+// is gated, and asked in other ways too.
+var verbs = [...][]string{{"summary", "--days", "7"}, {"agents"}, {"costs", "--by", "day"}}
+
 // measured is what one number of calls gives.
 type measured struct {
-	n                    int
-	command, inside, raw time.Duration
-	scan                 time.Duration // 0 if it was not measured
-	memory               int64         // of the command, in KiB
-	size                 int64
+	n           int
+	commands    [len(verbs)]time.Duration
+	inside, raw time.Duration
+	scan        time.Duration // 0 if it was not measured
+	memory      int64         // of the first command, in KiB
+	size        int64
 }
 
-// mostLines bounds the JSON lines that are written to be read.
-const mostLines = 1_000_000
-
-func summaries(ctx context.Context, dir string, counts []int, runs int) (bool, error) {
-	binary := filepath.Join(dir, "claude-force")
+func summaries(ctx context.Context, o *options) (bool, error) {
+	binary := filepath.Join(o.dir, "claude-force")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/claude-force")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return false, fmt.Errorf("building the command: %w\n%s", err, out)
 	}
 	var list []measured
-	for _, n := range counts {
-		home := filepath.Join(dir, strconv.Itoa(n))
+	for _, n := range o.counts {
+		home := filepath.Join(o.dir, strconv.Itoa(n))
 		if err := os.MkdirAll(home, 0o700); err != nil {
 			return false, fmt.Errorf("making a folder: %w", err)
 		}
-		path := filepath.Join(home, "history.db")
-		if err := fill(ctx, path, n); err != nil {
+		if err := fill(ctx, filepath.Join(home, "history.db"), n); err != nil {
 			return false, err
 		}
-		m, err := measure(ctx, binary, home, path, n, runs)
+		m, err := measure(ctx, o, binary, home, n)
 		if err != nil {
 			return false, err
 		}
 		list = append(list, m)
 	}
-	fmt.Printf("analytics summary --days 7, medians of %d\n", runs)
+	return show(list, o.runs), nil
+}
+
+// show prints what was measured, and says whether the target is met.
+func show(list []measured, runs int) bool {
+	ratio := func(m *measured, verb int) float64 {
+		return float64(m.commands[verb]) / float64(list[0].commands[verb])
+	}
+	fmt.Printf("analytics %s, medians of %d\n", strings.Join(verbs[0], " "), runs)
 	fmt.Printf("%12s %10s %10s %8s %10s %10s %12s %12s\n", "calls", "file", "command", "ratio", "memory", "inside", "raw SQL", "JSON lines")
-	for _, m := range list {
+	for i := range list {
+		m := &list[i]
 		scan := "-"
 		if m.scan > 0 {
 			scan = m.scan.Round(time.Millisecond).String()
 		}
-		fmt.Printf("%12d %6d MiB %10s %7.2fx %6d MiB %10s %12s %12s\n", m.n, m.size>>20, m.command.Round(100*time.Microsecond), float64(m.command)/float64(list[0].command),
+		fmt.Printf("%12d %6d MiB %10s %7.2fx %6d MiB %10s %12s %12s\n", m.n, m.size>>20, m.commands[0].Round(100*time.Microsecond), ratio(m, 0),
 			m.memory>>10, m.inside.Round(10*time.Microsecond), m.raw.Round(10*time.Microsecond), scan)
 	}
-	last := list[len(list)-1]
-	ratio := float64(last.command) / float64(list[0].command)
-	fmt.Printf("%d calls take %.2fx as long as %d: %s the target of %.1fx\n", last.n, ratio, list[0].n, verdict(ratio <= growth), growth)
-	return ratio <= growth, nil
+	last := &list[len(list)-1]
+	ok := ratio(last, 0) <= growth
+	fmt.Printf("%d calls take %.2fx as long as %d: %s the target of %.1fx\n", last.n, ratio(last, 0), list[0].n, verdict(ok), growth)
+	fmt.Printf("\nother questions, of 7 days too\n%12s", "calls")
+	for _, verb := range verbs[1:] {
+		fmt.Printf(" %16s %8s", strings.Join(verb, " "), "ratio")
+	}
+	for i := range list {
+		fmt.Printf("\n%12d", list[i].n)
+		for verb := 1; verb < len(verbs); verb++ {
+			fmt.Printf(" %16s %7.2fx", list[i].commands[verb].Round(100*time.Microsecond), ratio(&list[i], verb))
+		}
+	}
+	fmt.Println()
+	return ok
 }
 
-func measure(ctx context.Context, binary, home, path string, n, runs int) (measured, error) {
+func measure(ctx context.Context, o *options, binary, home string, n int) (measured, error) {
 	m := measured{n: n}
+	path := filepath.Join(home, "history.db")
 	if info, err := os.Stat(path); err == nil {
 		m.size = info.Size()
 	}
 	f := analytics.Filter{Since: time.Now().Add(-7 * 24 * time.Hour).Truncate(time.Hour)}
-	var command, inside, raw []time.Duration
-	for range runs {
+	var commands [len(verbs)][]time.Duration
+	var inside, raw []time.Duration
+	for range o.runs {
+		for i, verb := range verbs {
+			took, memory, err := asked(ctx, binary, home, verb)
+			if err != nil {
+				return m, err
+			}
+			commands[i] = append(commands[i], took)
+			if i == 0 {
+				m.memory = max(m.memory, memory)
+			}
+		}
 		began := time.Now()
-		cmd := exec.CommandContext(ctx, binary, "analytics", "summary", "--days", "7")
-		cmd.Env = []string{"CLAUDE_FORCE_HOME=" + home, "HOME=" + home, "PATH=" + os.Getenv("PATH")}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return m, fmt.Errorf("asking for a summary: %w\n%s", err, out)
-		}
-		command = append(command, time.Since(began))
-		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			m.memory = max(m.memory, usage.Maxrss)
-		}
-		began = time.Now()
 		s, err := sqlite.Open(path)
 		if err != nil {
 			return m, err
 		}
-		if _, err := s.Summary(ctx, f); err != nil {
-			return m, errors.Join(err, s.Close())
-		}
-		if err := s.Close(); err != nil {
+		_, err = s.Summary(ctx, f)
+		if err := errors.Join(err, s.Close()); err != nil {
 			return m, err
 		}
 		inside = append(inside, time.Since(began))
 	}
-	for range min(runs, 5) {
+	for range min(o.runs, 5) {
 		began := time.Now()
 		if err := rawSQL(path, f.Since); err != nil {
 			return m, err
 		}
 		raw = append(raw, time.Since(began))
 	}
-	m.command, m.inside, m.raw = median(command), median(inside), median(raw)
-	if n > mostLines {
+	for i := range commands {
+		m.commands[i] = median(commands[i])
+	}
+	m.inside, m.raw = median(inside), median(raw)
+	if n > o.lines {
 		return m, nil
 	}
 	var err error
 	m.scan, err = scanLines(filepath.Join(home, "calls.jsonl"), n, f.Since)
 	return m, err
+}
+
+// asked runs the command, and says how long it took and the most memory it used,
+// in KiB.
+func asked(ctx context.Context, binary, home string, verb []string) (took time.Duration, memory int64, err error) {
+	began := time.Now()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"analytics"}, verb...)...)
+	cmd.Env = []string{"CLAUDE_FORCE_HOME=" + home, "HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 0, 0, fmt.Errorf("asking for analytics %s: %w\n%s", strings.Join(verb, " "), err, out)
+	}
+	took = time.Since(began)
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		memory = usage.Maxrss
+	}
+	return took, memory, nil
 }
 
 // rawSQL asks the rows what the summary shows, but for the percentiles.
@@ -211,55 +249,4 @@ func rawSQL(path string, since time.Time) error {
 	for stmt.Step() {
 	}
 	return stmt.Err()
-}
-
-// line is a call as the first implementation kept it.
-type line struct {
-	Timestamp string  `json:"timestamp"`
-	Agent     string  `json:"agent_name"`
-	Success   bool    `json:"success"`
-	Millis    float64 `json:"execution_time_ms"`
-	Model     string  `json:"model"`
-	Input     int     `json:"input_tokens"`
-	Output    int     `json:"output_tokens"`
-	Cost      float64 `json:"estimated_cost"`
-}
-
-// scanLines writes calls as JSON lines and measures one reading of them all.
-func scanLines(path string, n int, since time.Time) (time.Duration, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return 0, fmt.Errorf("writing JSON lines: %w", err)
-	}
-	defer f.Close()
-	out := bufio.NewWriter(f)
-	enc := json.NewEncoder(out)
-	for c := range calls(n) {
-		if err := enc.Encode(line{c.Time.Format(time.RFC3339Nano), c.Agent, c.Code == 0, c.Duration.Seconds() * 1000, c.Model, c.Usage.InputTokens, c.Usage.OutputTokens, c.Cost.USD()}); err != nil {
-			return 0, fmt.Errorf("writing JSON lines: %w", err)
-		}
-	}
-	if err := out.Flush(); err != nil {
-		return 0, fmt.Errorf("writing JSON lines: %w", err)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, fmt.Errorf("reading JSON lines: %w", err)
-	}
-	began := time.Now()
-	from, cost := since.Format(time.RFC3339Nano), 0.0
-	for dec := json.NewDecoder(bufio.NewReader(f)); ; {
-		var l line
-		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return 0, fmt.Errorf("reading JSON lines: %w", err)
-		}
-		if l.Timestamp >= from {
-			cost += l.Cost
-		}
-	}
-	if cost == 0 {
-		return 0, errors.New("the JSON lines hold no costs")
-	}
-	return time.Since(began), nil
 }
