@@ -20,14 +20,16 @@ type results struct {
 
 type result struct{ key, value any }
 
-// CacheStats says what the cache of query results was good for.
+// CacheStats says how often a question was answered with the result that it had
+// given before, since the store was opened. Any write to the file, by whatever
+// process, ends all results: also one to the history of runs, if that is in it.
 type CacheStats struct {
 	Hits    int64   `json:"hits"`
 	Misses  int64   `json:"misses"`
 	HitRate float64 `json:"hit_rate"`
 }
 
-// CacheStats says what the cache of query results was good for, so far.
+// CacheStats says what keeping results was good for, so far.
 func (s *Store) CacheStats() CacheStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
