@@ -174,6 +174,20 @@ func (p *past) raw(ctx context.Context) (*figures, error) {
 	return a, nil
 }
 
+// bareRows is how long it takes to read the rows that raw adds up.
+func (p *past) bareRows() (time.Duration, error) {
+	start := time.Now()
+	n, _, err := p.bare.Sum(`SELECT length(source) + length(time) + length(outcome) + attempts + input_tokens + cache_read_tokens + cache_write_tokens + output_tokens + cost_usd + saved_usd + seconds FROM calls`)
+	took := time.Since(start)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("reading the calls: %w", err)
+	case n != p.calls:
+		return 0, fmt.Errorf("%d rows were read of %d", n, p.calls)
+	}
+	return took, nil
+}
+
 // bareSums is how long it takes to read the sums that the summary is made of:
 // hours until the first midnight, and days from then on.
 func (p *past) bareSums() (time.Duration, error) {

@@ -104,12 +104,17 @@ func (c *collector) took(name string, d time.Duration) {
 
 // beside adds a duration with its floor, and the ratio to aim at, or 0.
 func (c *collector) beside(name string, d time.Duration, what string, floor time.Duration, target float64) {
-	c.took(name, d)
-	m := c.metric(name, "s", benchfile.Lower)
+	c.weigh(name, "s", benchfile.Lower, d.Seconds(), what, max(floor.Seconds(), 1e-9), target)
+}
+
+// weigh adds a value with its floor, and the ratio to aim at, or 0.
+func (c *collector) weigh(name, unit string, better benchfile.Better, value float64, what string, floor, target float64) {
+	m := c.metric(name, unit, better)
+	m.Samples = append(m.Samples, value)
 	if m.Floor == nil {
 		m.Floor = &benchfile.Floor{What: what, Target: target}
 	}
-	m.Floor.Samples = append(m.Floor.Samples, max(floor.Seconds(), 1e-9))
+	m.Floor.Samples = append(m.Floor.Samples, floor)
 }
 
 func (c *collector) add(name, unit string, better benchfile.Better, values ...float64) {
