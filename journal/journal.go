@@ -37,7 +37,7 @@ type Status string
 // Statuses of a run.
 const (
 	StatusRunning     Status = "running"     // a process works on it, or died while it did: see Run.Owner
-	StatusWaiting     Status = "waiting"     // for a person's approval, and nothing else is left to do
+	StatusWaiting     Status = "waiting"     // the same, but nothing is left to do until a person answers: see [Live]
 	StatusCompleted   Status = "completed"   // every step ended, none failed for good
 	StatusFailed      Status = "failed"      // a step failed
 	StatusInterrupted Status = "interrupted" // stopped before its end; can be resumed
@@ -259,7 +259,8 @@ type Store interface {
 	// running.
 	Acquire(ctx context.Context, id string) (Log, error)
 	// Send appends an event to a run that the caller need not own: for what
-	// people decide from outside. It returns once the event is durable.
+	// people decide from outside. A run that waited for that is running again.
+	// It returns once the event is durable.
 	Send(ctx context.Context, ev Event) error
 	// Find is the run with an id, which may be abbreviated to its first
 	// characters, or "latest" for the one that was started last. Errors are
@@ -288,11 +289,11 @@ type Log interface {
 	// the function it returns does, until the events are durable or cannot be
 	// made so. Not calling it is allowed.
 	//
-	// RunFinished sets the run's status and the end of its work. StepFinished
-	// adds to the run's steps, cost and tokens; StepFailed to its cost and
-	// tokens.
+	// RunFinished sets the run's status and the end of its work; until then it
+	// is running or waiting, as [Live] says. StepFinished adds to the run's
+	// steps, cost and tokens; StepFailed to its cost and tokens.
 	Append(events ...Event) (wait func() error)
 	// Release gives the run back, after everything appended is durable. A run
-	// whose status is still running becomes interrupted.
+	// that has not ended becomes interrupted.
 	Release() error
 }

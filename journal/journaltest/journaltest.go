@@ -41,6 +41,8 @@ func Suite(t *testing.T, h Harness) {
 		"Runs":                 runs,
 		"Release":              release,
 		"Waiting":              waiting,
+		"WaitingIsTakenOn":     waitingIsTakenOn,
+		"WaitingEnds":          waitingEnds,
 		"OwnedRunIsRefused":    ownedRunIsRefused,
 		"OneOfManyAcquires":    oneOfManyAcquires,
 		"DeadOwnerLosesRun":    deadOwnerLosesRun,

@@ -42,24 +42,6 @@ func release(t *testing.T, h Harness) {
 	}
 }
 
-func waiting(t *testing.T, h Harness) {
-	s := h.Open(t)
-	log := mustCreate(t, s, journal.Run{ID: "a"})
-	mustAppend(t, log, ended(journal.StatusWaiting))
-	mustRelease(t, log)
-	if run := mustFind(t, s, "a"); run.Status != journal.StatusWaiting || run.Owner != nil || !run.FinishedAt.IsZero() {
-		t.Errorf("a run that waits: %+v", run)
-	}
-	log, err := s.Acquire(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if run := mustFind(t, s, "a"); run.Status != journal.StatusRunning {
-		t.Errorf("a run taken on again is %s", run.Status)
-	}
-	mustRelease(t, log)
-}
-
 func releasedLogIsRefused(t *testing.T, h Harness) {
 	s := h.Open(t)
 	log := mustCreate(t, s, journal.Run{ID: "a"})

@@ -39,6 +39,7 @@ type run struct {
 	journal.Run     // with Spec; Owner is that of log
 	number      int // by age
 	events      []journal.Event
+	live        journal.Live
 	log         *log // that owns it; nil if none does
 }
 
@@ -153,6 +154,8 @@ func (r *run) add(ev journal.Event) {
 	ev.Time = ev.Time.UTC()
 	ev.Detail = bytes.Clone(ev.Detail)
 	_ = r.Count(&ev) // checked before
+	r.live.Add(&ev)
+	r.Status = r.live.Status(r.Status)
 	r.events = append(r.events, ev)
 }
 
@@ -358,7 +361,7 @@ func (l *log) Release() error {
 		return journal.ErrLost
 	}
 	r.log, r.Owner = nil, nil
-	if r.Status == journal.StatusRunning {
+	if !r.Status.Ended() {
 		r.Status, r.FinishedAt = journal.StatusInterrupted, time.Now().UTC()
 	}
 	return nil

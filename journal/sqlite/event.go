@@ -83,8 +83,14 @@ func numbered(sum []byte, seq int64) []byte {
 	return d.sum()
 }
 
-// append writes events behind the last of a run.
-func (b *batch) append(h *header, rows []eventRow) error {
+// append writes events behind the last of a run, and adds them to what is known
+// to be under way in it; nil if the run's status does not depend on them.
+func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err error) {
+	if known != nil {
+		if verdict, err := b.move(h, rows, known); verdict != nil || err != nil {
+			return verdict, err
+		}
+	}
 	seq := h.seq
 	for i := range rows {
 		r := &rows[i]
@@ -92,19 +98,19 @@ func (b *batch) append(h *header, rows []eventRow) error {
 		if r.output != nil {
 			n, err := b.output(r)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			output = n
 		}
 		seq++
 		if err := b.conn.Run(`INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			h.event(seq), r.time, string(r.ev.Type), r.ev.Step, r.ev.Item, r.ev.Attempt, r.key, output, r.detail, numbered(r.sum, seq)); err != nil {
-			return err
+			return nil, err
 		}
 		h.add(&r.adds)
 	}
 	h.seq, h.dirty = seq, true
-	return nil
+	return nil, nil
 }
 
 // output is the number of an output's row, which it makes if there is none.
@@ -120,21 +126,35 @@ func (b *batch) output(r *eventRow) (int64, error) {
 	return n, err
 }
 
-const eventColumns = `e.id & 0xffffffff, e.time, e.type, e.step, e.item, e.attempt, e.key, e.output, e.detail, e.sum, o.hash, o.data`
+const (
+	eventColumns = sealedColumns + `, o.data`
+	// sealedColumns are all but the output, which their sum covers by its hash.
+	sealedColumns = `e.id & 0xffffffff, e.time, e.type, e.step, e.item, e.attempt, e.key, e.output, e.detail, e.sum, o.hash`
+)
 
-// readEvent reads eventColumns of a run.
-func (s *Store) readEvent(id string, row *stmt) (journal.Event, error) {
-	ev := journal.Event{
+// readSealed reads sealedColumns of a run.
+func readSealed(id string, row *stmt) (eventRow, error) {
+	ev := &journal.Event{
 		Run: id, Seq: row.ColumnInt64(0), Time: time.Unix(0, row.ColumnInt64(1)).UTC(), Type: journal.EventType(row.ColumnText(2)),
 		Step: row.ColumnText(3), Item: row.ColumnText(4), Attempt: row.ColumnInt(5),
 	}
 	copy(ev.Key[:], row.ColumnRawBlob(6))
-	r := eventRow{ev: &ev, time: row.ColumnInt64(1), detail: row.ColumnBlob(8, nil), hash: row.ColumnBlob(10, nil), output: row.ColumnRawBlob(11)}
+	r := eventRow{ev: ev, time: row.ColumnInt64(1), detail: row.ColumnBlob(8, nil), hash: row.ColumnBlob(10, nil)}
 	if !bytes.Equal(numbered(r.digest(), ev.Seq), row.ColumnRawBlob(9)) {
-		return ev, errDamaged
+		return r, errDamaged
+	}
+	return r, nil
+}
+
+// readEvent reads eventColumns of a run.
+func (s *Store) readEvent(id string, row *stmt) (journal.Event, error) {
+	r, err := readSealed(id, row)
+	ev := *r.ev
+	if err != nil {
+		return ev, err
 	}
 	if len(r.hash) > 0 {
-		plain, err := s.box.Open(r.output, r.hash)
+		plain, err := s.box.Open(row.ColumnRawBlob(11), r.hash)
 		if hash := s.box.Sum(plain); err != nil || !bytes.Equal(hash[:], r.hash) {
 			return ev, errDamaged
 		}

@@ -14,6 +14,7 @@ type log struct {
 	store *Store
 	id    string
 	token string
+	live  live // only the committer touches it
 
 	mu       sync.Mutex // guards the fields below
 	released bool
@@ -67,7 +68,7 @@ func (l *log) append(events []journal.Event) (*job, error) {
 		if h == nil {
 			return verdict, err
 		}
-		return nil, b.append(h, rows)
+		return b.append(h, rows, &l.live)
 	}}
 	return j, l.store.put(j)
 }
@@ -88,7 +89,7 @@ func (l *log) Release() error {
 			return verdict, err
 		}
 		h.free()
-		if h.status == journal.StatusRunning {
+		if !h.status.Ended() {
 			h.status, h.finished = journal.StatusInterrupted, time.Now().UnixNano()
 		}
 		return nil, nil

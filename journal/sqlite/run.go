@@ -42,7 +42,7 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		if err != nil {
 			return nil, err
 		}
-		return nil, b.append(h, rows)
+		return b.append(h, rows, &l.live)
 	})
 	if err != nil {
 		return nil, err
@@ -98,7 +98,11 @@ func (s *Store) Send(ctx context.Context, ev journal.Event) error {
 		if h == nil {
 			return verdict, err
 		}
-		return nil, b.append(h, rows)
+		var known *live // who works on the run adds up all but an answer
+		if ev.Type == journal.ApprovalGiven {
+			known = &live{}
+		}
+		return b.append(h, rows, known)
 	})
 }
 

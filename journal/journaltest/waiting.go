@@ -1,0 +1,120 @@
+package journaltest
+
+import (
+	"testing"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// ask is the two events with which a step asks a person.
+func ask(step, item string) []journal.Event {
+	return []journal.Event{
+		{Type: journal.StepStarted, Step: step, Item: item, Attempt: 1},
+		{Type: journal.ApprovalAsked, Step: step, Item: item, Detail: journal.Detail(journal.Asked{Message: "go on?"})},
+	}
+}
+
+func answer(step, item string) journal.Event {
+	return journal.Event{Run: "a", Type: journal.ApprovalGiven, Step: step, Item: item, Detail: journal.Detail(journal.Decision{Approved: true})}
+}
+
+// mustBe checks the status of the run a, as each of the stores sees it.
+func mustBe(t *testing.T, when string, want journal.Status, stores ...journal.Store) {
+	t.Helper()
+	for _, s := range stores {
+		if got := mustFind(t, s, "a").Status; got != want {
+			t.Errorf("%s the run is %s; want %s", when, got, want)
+		}
+		if got := ids(t, s, journal.Filter{Statuses: []journal.Status{want}}); len(got) != 1 {
+			t.Errorf("%s the runs that are %s are %v", when, want, got)
+		}
+	}
+}
+
+// waiting: a run waits while a question is open and nothing else is under way.
+func waiting(t *testing.T, h Harness) {
+	s := h.Open(t)
+	other := h.Other(t, s)
+	log := mustCreate(t, s, journal.Run{ID: "a"})
+	mustAppend(t, log, started("work"))
+	mustAppend(t, log, ask("each", "k1")...)
+	mustBe(t, "beside a step that runs", journal.StatusRunning, s, other)
+	mustAppend(t, log, journal.Event{Type: journal.StepRetrying, Step: "work", Attempt: 1, Detail: journal.Detail(journal.Failed{Code: "overloaded"})})
+	mustBe(t, "beside a step that is tried again", journal.StatusRunning, s, other)
+	mustAppend(t, log, finished("work", "done"))
+	mustBe(t, "with nothing else to do", journal.StatusWaiting, s, other)
+	mustAppend(t, log, ask("ok", "")...)
+	mustBe(t, "with two questions", journal.StatusWaiting, s, other)
+
+	if err := other.Send(t.Context(), answer("nobody", "")); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "after an answer to nothing", journal.StatusWaiting, s, other)
+	if err := other.Send(t.Context(), answer("ok", "")); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "with an answer it has not taken in", journal.StatusRunning, s, other)
+	mustAppend(t, log, finished("ok", "yes"))
+	mustBe(t, "with one question left", journal.StatusWaiting, s, other)
+	if err := s.Send(t.Context(), answer("each", "k1")); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, log, journal.Event{Type: journal.StepFinished, Step: "each", Item: "k1"}, started("last"))
+	mustBe(t, "with both answered", journal.StatusRunning, s, other)
+	mustAppend(t, log, ended(journal.StatusCompleted))
+	mustRelease(t, log)
+	mustBe(t, "at its end", journal.StatusCompleted, s, other)
+}
+
+// waitingIsTakenOn: whoever takes a run on that waited finds its question open.
+func waitingIsTakenOn(t *testing.T, h Harness) {
+	s := h.Open(t)
+	other := h.Other(t, s)
+	dead := mustCreate(t, s, journal.Run{ID: "a"})
+	mustAppend(t, dead, started("work"), started("around"))
+	mustAppend(t, dead, ask("around/ok", "")...)
+	h.Die(t, s)
+	log, err := other.Acquire(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "taken on", journal.StatusRunning, other)
+	mustAppend(t, log, journal.Event{Type: journal.RunResumed})
+	// What was under way is not until it is begun anew; what a question is
+	// within does not run.
+	mustAppend(t, log, started("around"))
+	mustBe(t, "gone on with", journal.StatusWaiting, other)
+	mustAppend(t, log, started("work"))
+	mustBe(t, "with its step begun anew", journal.StatusRunning, other)
+	mustAppend(t, log, finished("work", "done"))
+	mustBe(t, "with nothing else to do", journal.StatusWaiting, other)
+	mustRelease(t, log)
+	mustBe(t, "given back", journal.StatusInterrupted, other)
+	if run := mustFind(t, other, "a"); run.FinishedAt.IsZero() {
+		t.Errorf("given back: %+v", run)
+	}
+	if err := other.Send(t.Context(), answer("around/ok", "")); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "answered while nobody works on it", journal.StatusInterrupted, other)
+	if log, err = other.Acquire(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, log, journal.Event{Type: journal.RunResumed})
+	mustBe(t, "gone on with after the answer", journal.StatusRunning, other)
+	mustRelease(t, log)
+}
+
+// waitingEnds: a run that waits can be stopped for good.
+func waitingEnds(t *testing.T, h Harness) {
+	s := h.Open(t)
+	log := mustCreate(t, s, journal.Run{ID: "a"})
+	mustAppend(t, log, ask("ok", "")...)
+	if err := s.Send(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "told to stop", journal.StatusWaiting, s)
+	mustAppend(t, log, ended(journal.StatusCancelled))
+	mustRelease(t, log)
+	mustBe(t, "at its end", journal.StatusCancelled, s)
+}

@@ -1,0 +1,108 @@
+package journal
+
+import (
+	"iter"
+	"strings"
+)
+
+// Live is what of a run is under way, as far as its status depends on it: a run
+// waits while questions to people are open and nothing else is left to do. It is
+// made from the run's events, all of them and in order, and holds no more than
+// what is under way. The zero value is a run of which nothing has begun.
+type Live struct {
+	asking map[Unit]bool // questions without an answer
+	busy   map[Unit]bool // whatever else was begun and has not ended, but for those in holds
+	holds  map[Unit]bool // units that only stand for what is within them
+}
+
+// Add takes in the next event.
+func (l *Live) Add(ev *Event) {
+	u := Unit{ev.Step, ev.Item}
+	switch ev.Type {
+	case RunResumed:
+		l.resume()
+	case StepStarted, StepAttempt:
+		delete(l.asking, u)
+		l.begin(u)
+	case StepFinished, StepFailed, StepSkipped:
+		delete(l.asking, u)
+		delete(l.busy, u)
+		delete(l.holds, u)
+	case ApprovalAsked:
+		delete(l.busy, u)
+		l.hold(u)
+		put(&l.asking, u)
+	case ApprovalGiven:
+		// Until its run has taken it in, that is left to do.
+		if l.asking[u] {
+			delete(l.asking, u)
+			put(&l.busy, u)
+		}
+	}
+}
+
+// Status is that of a run whose status was another before the last event: one
+// that has not ended is running or waits.
+func (l *Live) Status(was Status) Status {
+	switch {
+	case was.Ended():
+		return was
+	case len(l.asking) > 0 && len(l.busy) == 0:
+		return StatusWaiting
+	}
+	return StatusRunning
+}
+
+// begin notes that a unit is under way.
+func (l *Live) begin(u Unit) {
+	l.hold(u)
+	if !l.holds[u] {
+		put(&l.busy, u)
+	}
+}
+
+// hold notes that the units around one hold it.
+func (l *Live) hold(u Unit) {
+	for outer := range u.around() {
+		put(&l.holds, outer)
+		delete(l.busy, outer)
+	}
+}
+
+// resume forgets what was under way: it is begun anew. Open questions are not,
+// and units around them that are begun anew only stand for them.
+func (l *Live) resume() {
+	*l = Live{asking: l.asking}
+	for u := range l.asking {
+		l.hold(u)
+	}
+}
+
+func put(set *map[Unit]bool, u Unit) {
+	if *set == nil {
+		*set = map[Unit]bool{}
+	}
+	(*set)[u] = true
+}
+
+// around yields the units that one can be within. Not all of them need to exist.
+func (u Unit) around() iter.Seq[Unit] {
+	return func(yield func(Unit) bool) {
+		for path := u.Step; ; {
+			for item := u.Item; ; {
+				if outer := (Unit{path, item}); outer != u && !yield(outer) {
+					return
+				}
+				if item == "" {
+					break
+				}
+				item = item[:max(strings.LastIndexByte(item, '/'), 0)]
+			}
+			cut := strings.LastIndexAny(path, "/@")
+			if cut < 0 {
+				return
+			}
+			path = path[:cut]
+		}
+	}
+}
