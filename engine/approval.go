@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,23 +52,43 @@ func (r *run) ask(u *unit) {
 	if u.node != nil && u.frame == r.root {
 		r.note(u.step.ID)
 	}
+	r.asking = append(r.asking, u)
 	if was != nil && was.Asked != nil && was.Type != journal.StepFailed {
 		u.asked, u.res.StartedAt = was.Asked, new(was.StartedAt.UTC())
+		r.show(u)
 	} else {
 		u.asked = &journal.Asked{Message: message}
 		if d := u.step.Approval.Timeout; d > 0 {
 			u.asked.Deadline = now.Add(d)
 		}
-		r.write(u, journal.StepStarted, 1, journal.Started{Task: message, Label: u.label})
-		r.write(u, journal.ApprovalAsked, 0, u.asked)
+		r.put(u)
 	}
-	r.observe(u, Event{Attempt: 1, Asked: u.asked})
-	r.asking = append(r.asking, u)
 	if was != nil && was.Decision != nil && was.Type != journal.StepFailed {
 		r.answer(u, *was.Decision)
 		return
 	}
 	r.expire(now)
+}
+
+// put writes a new question down. It is shown once that is durable, so that
+// whoever sees it can answer; an answer may come before it is shown.
+func (r *run) put(u *unit) {
+	if r.opts.Log == nil {
+		r.show(u)
+		return
+	}
+	wait := r.opts.Log.Append(
+		journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(journal.Started{Task: u.asked.Message, Label: u.label})},
+		journal.Event{Type: journal.ApprovalAsked, Step: u.path, Item: u.item, Detail: journal.Detail(u.asked)})
+	r.waiting++
+	r.aside(func(context.Context) report { return report{unit: u, kind: questionKept, fatal: wait()} })
+}
+
+// show shows a question, unless it has ended.
+func (r *run) show(u *unit) {
+	if !r.stopping && slices.Contains(r.asking, u) {
+		r.observe(u, Event{Attempt: 1, Asked: u.asked})
+	}
 }
 
 // decide takes in what a person decided.

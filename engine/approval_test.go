@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,4 +192,76 @@ func TestApprovalOfWhatChanged(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowLog is a log on a disk that takes its time: what is appended is durable
+// when the gate is opened.
+type slowLog struct {
+	journal.Log
+	gate chan struct{}
+}
+
+func (l slowLog) Append(events ...journal.Event) func() error {
+	return func() error {
+		<-l.gate
+		return l.Log.Append(events...)()
+	}
+}
+
+// A question is shown when whoever sees it can answer it; other steps do not
+// wait for that.
+func TestApprovalIsShownOnceDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wf := parse(t, "steps:\n- {id: ok, approval: Go?}\n- {id: beside, agent: x, task: t}\n")
+		b := newBook(t)
+		var shown atomic.Int32
+		log := slowLog{b.log, make(chan struct{})}
+		w := &world{answer: func(engine.Attempt) (string, error) {
+			if n := shown.Load(); n != 0 {
+				t.Errorf("with nothing durable, %d questions were shown", n)
+			}
+			close(log.gate)
+			return "", nil
+		}}
+		p := newPerson(b, answers(0, journal.Decision{Approved: true}))
+		asked := func() (n int) {
+			for _, ev := range b.events(t) {
+				if ev.Type == journal.ApprovalAsked {
+					n++
+				}
+			}
+			return n
+		}
+		res := run(t.Context(), wf, engine.Options{Execute: w.execute, Log: log, Control: p.control, Observe: func(ev engine.Event) {
+			if ev.Asked != nil {
+				shown.Add(1)
+				if asked() != 1 {
+					t.Errorf("shown with %d questions in the journal", asked())
+				}
+			}
+			p.observe(ev)
+		}})
+		if n := shown.Load(); res.Status != engine.StatusCompleted || n != 1 {
+			t.Errorf("%s, shown %d times", res.Status, n)
+		}
+	})
+}
+
+// A question that cannot be written down is shown to nobody.
+func TestApprovalThatIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook(t)
+		if err := b.log.Release(); err != nil {
+			t.Fatal(err)
+		}
+		wf := parse(t, "steps:\n- {id: ok, approval: Go?}\n")
+		_, err := engine.Run(t.Context(), wf, engine.Options{Log: b.log, Observe: func(ev engine.Event) {
+			if ev.Asked != nil {
+				t.Error("it was shown")
+			}
+		}})
+		if err == nil {
+			t.Error("the run did not say that its journal cannot be written")
+		}
+	})
 }

@@ -71,7 +71,7 @@ type run struct {
 	ready   heapOf // leaves that wait for a slot
 	slots   int
 	running int // attempts under way
-	waiting int // pauses between two attempts, and searches for items
+	waiting int // pauses between two attempts, searches for items, and questions that are being written down
 	settled []outcome
 	asking  []*unit // approvals that wait for a person
 	alarm   *time.Timer
@@ -105,6 +105,7 @@ const (
 	attemptEnded reportKind = iota
 	pauseEnded
 	globEnded
+	questionKept
 )
 
 func newRun(wf *workflow.Workflow, opts Options) *run {
@@ -195,6 +196,9 @@ func (r *run) take(ctx context.Context, rep report) {
 	case globEnded:
 		r.waiting--
 		r.globbed(rep)
+	case questionKept:
+		r.waiting--
+		r.show(rep.unit)
 	default:
 		r.running--
 		r.release(rep.unit)
