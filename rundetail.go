@@ -57,7 +57,7 @@ func ReadRun(ctx context.Context, store journal.Store, id string) (*RunDetail, e
 		d.Result.Status = engine.StatusCancelled
 	}
 	if run.Owner != nil && run.Owner.Alive && !run.Status.Ended() {
-		d.Result.Status = engine.StatusRunning
+		d.Result.Status = engine.Status(run.Status)
 		d.underWay("", d.Result.Steps)
 	}
 	return d, nil

@@ -91,7 +91,7 @@ func (a *app) runNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) 
 
 // standing is a run's status in a word for people.
 func standing(run journal.Run) string {
-	if run.Status == journal.StatusRunning && (run.Owner == nil || !run.Owner.Alive) {
+	if !run.Status.Ended() && (run.Owner == nil || !run.Owner.Alive) {
 		return "died"
 	}
 	return string(run.Status)
@@ -151,11 +151,11 @@ func (a *app) runsList() *cobra.Command {
 	return cmd
 }
 
-// runStatuses are those that runs can be listed by. One that died counts as
-// running.
+// runStatuses are those that runs can be listed by. One that died counts as what
+// it did when it died.
 var runStatuses = []string{
-	string(journal.StatusRunning), string(journal.StatusCompleted), string(journal.StatusFailed),
-	string(journal.StatusInterrupted), string(journal.StatusCancelled),
+	string(journal.StatusRunning), string(journal.StatusWaiting), string(journal.StatusCompleted),
+	string(journal.StatusFailed), string(journal.StatusInterrupted), string(journal.StatusCancelled),
 }
 
 // completeFlag sets how the value of a flag is completed, which the command must

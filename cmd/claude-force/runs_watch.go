@@ -52,6 +52,7 @@ func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON 
 	defer ticker.Stop()
 	lines := &eventLines{labels: map[journal.Unit]string{}}
 	idle := 0 // looks in a row at which nobody worked on it
+	waits := false
 	for after := int64(0); ; {
 		for ev, err := range store.Events(ctx, run.ID, after) {
 			if err != nil {
@@ -72,6 +73,10 @@ func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON 
 			}
 		} else {
 			idle = 0
+			if !waits && run.Status == journal.StatusWaiting {
+				a.say("%s waits for an answer; see `claude-force runs show %[1]s`", run.ID)
+			}
+			waits = run.Status == journal.StatusWaiting
 		}
 		select {
 		case <-ticker.C:
