@@ -1,39 +1,35 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/internal/processtest"
 )
 
 // TestMain lets the test binary be the other processes of a test.
 func TestMain(m *testing.M) {
-	if path := os.Getenv("CALLS_PATH"); path != "" {
-		if err := work(path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
+	os.Exit(processtest.Main(m, map[string]processtest.Job{"work": work}))
 }
 
-// work adds CALLS_COUNT calls as a process that makes many does, and as many
+// work adds so many calls as a process that makes many does, and as many
 // processes that make few do, and prints the number of calls whenever some are
-// acknowledged. Each call has a number of its own as its step.
-func work(path string) error {
-	first, _ := strconv.Atoi(os.Getenv("CALLS_FIRST"))
-	count, _ := strconv.Atoi(os.Getenv("CALLS_COUNT"))
+// acknowledged. Each call has a number of its own, from a first on, as its step.
+func work(args []string) error {
+	path := args[0]
+	first, firstErr := strconv.Atoi(args[1])
+	count, countErr := strconv.Atoi(args[2])
+	if err := errors.Join(firstErr, countErr); err != nil {
+		return err
+	}
 	rng := rand.New(rand.NewPCG(uint64(first), 7))
 	s, err := sqlite.Open(path)
 	if err != nil {
@@ -75,38 +71,23 @@ func TestProcessesAndKills(t *testing.T) {
 		total = n
 	}
 	path := file(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var mu sync.Mutex // guards acknowledged
 	acknowledged := map[int]int{}
 	// life is a process, killed after so many acknowledgements if above 0.
 	life := func(first, count, kill int) {
-		cmd := exec.CommandContext(t.Context(), self)
-		cmd.Env = append(os.Environ(), "CALLS_PATH="+path, fmt.Sprint("CALLS_FIRST=", first), fmt.Sprint("CALLS_COUNT=", count))
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		out, err := cmd.StdoutPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		lines := bufio.NewScanner(out)
-		for acks := 1; lines.Scan(); acks++ {
-			n, _ := strconv.Atoi(lines.Text())
+		p := processtest.Start(t.Context(), "work", path, first, count)
+		acks := 0
+		for line := range p.Lines() {
+			n, _ := strconv.Atoi(line)
 			mu.Lock()
 			acknowledged[first] = n
 			mu.Unlock()
-			if acks == kill {
-				_ = cmd.Process.Kill()
+			if acks++; acks == kill {
+				p.Kill()
 			}
 		}
-		if err := cmd.Wait(); err != nil && kill == 0 {
-			t.Errorf("process %d: %v\n%s", first, err, &stderr)
+		if err := p.Wait(); err != nil && kill == 0 {
+			t.Errorf("process %d: %v", first, err)
 		}
 	}
 	var all sync.WaitGroup

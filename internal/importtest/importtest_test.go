@@ -72,7 +72,8 @@ var allowed = map[string][]string{
 	"internal/seal":       nil,
 	"internal/sqlitefile": {"internal/seal"},
 
-	"internal/importtest": nil,
+	"internal/importtest":  nil,
+	"internal/processtest": nil,
 }
 
 // external says which modules from elsewhere the nouns may import; other

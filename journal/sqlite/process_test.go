@@ -1,13 +1,12 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,22 +14,27 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/sqlite"
 )
 
-// work makes the run STORE_RUN, or takes it over if there is one, says that it is
-// ready, waits for the end of its input, and appends STORE_COUNT steps to it, or without end if that is 0, from as many goroutines
-// as STORE_WRITERS says. It prints the output of each step that is durable.
-func work(path string) error {
+// work makes a run, or takes it over if there is one, says that it is ready, waits
+// for the end of its input, and appends steps to the run from several goroutines,
+// each so many, or without end if that is 0. It prints the output of each step
+// that is durable.
+func work(args []string) error {
+	path, run := args[0], args[1]
+	writers, writersErr := strconv.Atoi(args[2])
+	count, countErr := strconv.Atoi(args[3])
 	s, err := sqlite.Open(path, sqlite.Options{})
-	if err != nil {
+	if err := errors.Join(writersErr, countErr, err); err != nil {
 		return err
 	}
 	ctx := context.Background()
-	log, err := s.Create(ctx, journal.Run{ID: os.Getenv("STORE_RUN")})
+	log, err := s.Create(ctx, journal.Run{ID: run})
 	if err != nil {
-		if log, err = s.Acquire(ctx, os.Getenv("STORE_RUN")); err != nil {
+		if log, err = s.Acquire(ctx, run); err != nil {
 			return err
 		}
 	}
@@ -38,8 +42,6 @@ func work(path string) error {
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
-	count, _ := strconv.Atoi(os.Getenv("STORE_COUNT"))
-	writers, _ := strconv.Atoi(os.Getenv("STORE_WRITERS"))
 	var mu sync.Mutex // guards err
 	var all sync.WaitGroup
 	for w := range writers {
@@ -64,38 +66,12 @@ func work(path string) error {
 	return errors.Join(err, log.Release(), s.Close())
 }
 
-// writer is a process that works.
-type writer struct {
-	cmd    *exec.Cmd
-	begin  io.Closer
-	lines  *bufio.Scanner
-	stderr strings.Builder
-}
-
-// startWriter gives a process that is ready, and begins when told to.
-func startWriter(t *testing.T, path, run string, writers, count int) *writer {
+// startWriter gives a process that is ready, and begins when its input ends.
+func startWriter(t *testing.T, path, run string, writers, count int) *processtest.Process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &writer{cmd: exec.CommandContext(t.Context(), self)}
-	w.cmd.Env = append(os.Environ(), "STORE_ROLE=writer", "STORE_PATH="+path, "STORE_RUN="+run,
-		"STORE_WRITERS="+strconv.Itoa(writers), "STORE_COUNT="+strconv.Itoa(count))
-	w.cmd.Stderr = &w.stderr
-	out, err := w.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.lines = bufio.NewScanner(out)
-	if w.begin, err = w.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if !w.lines.Scan() || w.lines.Text() != "ready" {
-		t.Fatalf("the writer is not ready: %q, %v: %s", w.lines.Text(), w.cmd.Wait(), &w.stderr)
+	w := processtest.Start(t.Context(), "work", path, run, writers, count)
+	if line, _ := w.Line(); line != "ready" {
+		t.Fatalf("the writer is not ready: %q, %v", line, w.Wait())
 	}
 	return w
 }
@@ -159,20 +135,17 @@ func TestKilledWriter(t *testing.T) {
 	var acknowledged []string
 	for round := range rounds {
 		w := startWriter(t, path, "run", 1+round%8, 0)
-		w.begin.Close()
+		w.EndInput()
 		for range 1 + round*3 { // killed after more or fewer steps
-			if !w.lines.Scan() {
-				t.Fatalf("round %d: the writer ended: %s", round, &w.stderr)
+			step, ok := w.Line()
+			if !ok {
+				t.Fatalf("round %d: the writer ended: %v", round, w.Wait())
 			}
-			acknowledged = append(acknowledged, w.lines.Text())
+			acknowledged = append(acknowledged, step)
 		}
-		if err := w.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for w.lines.Scan() { // what it had acknowledged before it died
-			acknowledged = append(acknowledged, w.lines.Text())
-		}
-		_ = w.cmd.Wait() // killed
+		w.Kill()
+		acknowledged = slices.AppendSeq(acknowledged, w.Lines()) // before it died
+		_ = w.Wait()                                             // killed
 
 		integrity(t, path)
 		s, err := sqlite.Open(path, sqlite.Options{})
@@ -208,25 +181,25 @@ func TestManyWritingProcesses(t *testing.T) {
 	openStore(t, path, sqlite.Options{}) // so that all begin with the schema
 	var mu sync.Mutex                    // guards the next two
 	order, counts := []int{}, map[int]int{}
-	writers := make([]*writer, processes)
+	writers := make([]*processtest.Process, processes)
 	for p := range writers {
 		writers[p] = startWriter(t, path, fmt.Sprint("run", p), 4, each/4)
 	}
 	var all sync.WaitGroup
 	for p, w := range writers {
 		all.Go(func() {
-			for w.lines.Scan() {
+			for range w.Lines() {
 				mu.Lock()
 				order = append(order, p)
 				mu.Unlock()
 			}
-			if err := w.cmd.Wait(); err != nil {
-				t.Errorf("process %d: %v: %s", p, err, &w.stderr)
+			if err := w.Wait(); err != nil {
+				t.Errorf("process %d: %v", p, err)
 			}
 		})
 	}
 	for _, w := range writers {
-		w.begin.Close()
+		w.EndInput()
 	}
 	all.Wait()
 	if len(order) != processes*each {

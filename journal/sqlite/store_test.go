@@ -2,14 +2,13 @@ package sqlite_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 
+	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journaltest"
 	"github.com/claude-force/claude-force/journal/sqlite"
@@ -17,18 +16,13 @@ import (
 
 // TestMain lets the test binary be the other processes of a test.
 func TestMain(m *testing.M) {
-	switch os.Getenv("STORE_ROLE") {
-	case "idle": // lives until its input ends, or it is killed
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	case "writer":
-		if err := work(os.Getenv("STORE_PATH")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
+	os.Exit(processtest.Main(m, map[string]processtest.Job{"idle": idle, "work": work}))
+}
+
+// idle lives until its input ends, or it is killed.
+func idle([]string) error {
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 func file(tb testing.TB) string { return filepath.Join(tb.TempDir(), "sub", "history.db") }
@@ -43,33 +37,18 @@ func openStore(tb testing.TB, path string, opts sqlite.Options) *sqlite.Store {
 	return s
 }
 
-// other is a process beside this one that does nothing.
-type other struct {
-	cmd *exec.Cmd
-	in  io.Closer
-}
-
-func startOther(t *testing.T) *other {
+// startOther starts a process beside this one that does nothing.
+func startOther(t *testing.T) *processtest.Process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &other{cmd: exec.CommandContext(t.Context(), self)}
-	o.cmd.Env = append(os.Environ(), "STORE_ROLE=idle")
-	if o.in, err = o.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := o.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { o.kill() })
-	return o
+	p := processtest.Start(t.Context(), "idle")
+	t.Cleanup(func() { end(p) })
+	return p
 }
 
-func (o *other) kill() {
-	_ = o.cmd.Process.Kill()
-	_ = o.cmd.Wait()
+// end kills a process and waits until it has gone.
+func end(p *processtest.Process) {
+	p.Kill()
+	_ = p.Wait() // killed
 }
 
 // TestSuite runs the suite with stores that say they are another process, which
@@ -80,11 +59,11 @@ func TestSuite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex // guards the maps
-			paths, processes := map[journal.Store]string{}, map[journal.Store]*other{}
+			paths, processes := map[journal.Store]string{}, map[journal.Store]*processtest.Process{}
 			open := func(t *testing.T, path string) journal.Store {
 				t.Helper()
 				process := startOther(t)
-				s, err := sqlite.OpenAs(path, opts, "", process.cmd.Process.Pid, "", false)
+				s, err := sqlite.OpenAs(path, opts, "", process.PID(), "", false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -105,7 +84,7 @@ func TestSuite(t *testing.T) {
 				Die: func(_ *testing.T, s journal.Store) {
 					mu.Lock()
 					defer mu.Unlock()
-					processes[s].kill()
+					end(processes[s])
 				},
 			})
 		})

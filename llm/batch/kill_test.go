@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
@@ -26,26 +26,17 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// The test binary is also the program that is killed: it runs when this names
-// the service it is to ask.
-const childURL = "CLAUDE_FORCE_BATCH_CHILD"
-
 const killTasks = 120
 
+// TestMain lets the test binary be the program that is killed.
 func TestMain(m *testing.M) {
-	url := os.Getenv(childURL)
-	if url == "" {
-		os.Exit(m.Run())
-	}
-	if err := child(context.Background(), url, os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	os.Exit(processtest.Main(m, map[string]processtest.Job{"child": child}))
 }
 
 // child answers the tasks that have no answer yet, and writes down each answer
 // with what it cost before it counts.
-func child(ctx context.Context, url, dir string) error {
+func child(args []string) error {
+	ctx, url, dir := context.Background(), args[0], args[1]
 	client, err := anthropic.New(anthropic.Options{APIKey: "sk-test", BaseURL: url})
 	if err != nil {
 		return err
@@ -134,23 +125,17 @@ func (k *killer) killed() {
 // run runs the child until it ends or is killed, and reports whether it ended.
 func (k *killer) run(t *testing.T, url, dir string, moment <-chan time.Time) bool {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], dir)
-	cmd.Env = append(os.Environ(), childURL+"="+url)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
 	k.mu.Lock()
-	err := cmd.Start()
+	p := processtest.Start(t.Context(), "child", url, dir)
 	var killed atomic.Bool
 	k.kill = func() {
 		killed.Store(true)
-		_ = cmd.Process.Kill() // it may have ended by itself
+		p.Kill()
 	}
 	k.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
 	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	go func() { done <- p.Wait() }()
+	var err error
 	select {
 	case err = <-done:
 	case <-moment:
@@ -158,7 +143,7 @@ func (k *killer) run(t *testing.T, url, dir string, moment <-chan time.Time) boo
 		err = <-done
 	}
 	if err != nil && !killed.Load() {
-		t.Fatalf("the program failed: %v\n%s", err, stderr.String())
+		t.Fatalf("the program failed: %v", err)
 	}
 	return err == nil
 }

@@ -1,39 +1,28 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
 	"github.com/claude-force/claude-force/llm/budget/sqlite"
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
-// TestMain lets the test binary be the other processes of a test: with
-// LEDGER_PATH set it makes calls until nothing is left instead of running
-// tests.
+// TestMain lets the test binary be the other processes of a test.
 func TestMain(m *testing.M) {
-	if path := os.Getenv("LEDGER_PATH"); path != "" {
-		if err := spend(path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
+	os.Exit(processtest.Main(m, map[string]processtest.Job{"spend": spend}))
 }
 
 // ceiling is enough for a few hundred calls.
@@ -42,10 +31,10 @@ const ceiling = 10 * llm.Dollar / 1000
 // spend makes calls, several at once, until the budget is exceeded. The
 // service bills before it answers, by a line in a file that outlives it, so a
 // process that is killed in between has been billed.
-func spend(path string) error {
-	ledger := sqlite.New(path)
+func spend(args []string) error {
+	ledger := sqlite.New(args[0])
 	b := budget.New(ledger, budget.Options{})
-	bill, err := os.OpenFile(os.Getenv("LEDGER_BILL"), os.O_APPEND|os.O_WRONLY, 0)
+	bill, err := os.OpenFile(args[1], os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -89,36 +78,19 @@ func TestEightProcesses(t *testing.T) {
 	if err := os.WriteFile(bill, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var wg sync.WaitGroup
 	for i := range 8 {
-		cmd := exec.CommandContext(t.Context(), self)
-		cmd.Env = append(os.Environ(), "LEDGER_PATH="+path, "LEDGER_BILL="+bill)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		p := processtest.Start(t.Context(), "spend", path, bill)
 		wg.Go(func() {
 			if i%2 == 0 { // when it has been billed a few times, and is in the middle of more
-				lines := bufio.NewScanner(out)
-				for n := 0; n < 5+i && lines.Scan(); {
-					n++
+				for range 5 + i {
+					p.Line()
 				}
-				if err := cmd.Process.Kill(); err != nil {
-					t.Error(err)
-				}
-				_ = cmd.Wait() // it was killed
+				p.Kill()
+				_ = p.Wait() // killed
 				return
 			}
-			_, _ = io.Copy(io.Discard, out)
-			if err := cmd.Wait(); err != nil {
+			if err := p.Wait(); err != nil {
 				t.Errorf("process %d: %v", i, err)
 			}
 		})

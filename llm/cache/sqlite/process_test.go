@@ -1,45 +1,36 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 )
 
-// TestMain lets the test binary be the other processes of a test: with
-// STORE_PATH set it stores and reads answers instead of running tests.
+// TestMain lets the test binary be the other processes of a test.
 func TestMain(m *testing.M) {
-	if path := os.Getenv("STORE_PATH"); path != "" {
-		if err := work(path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
+	os.Exit(processtest.Main(m, map[string]processtest.Job{"work": work}))
 }
 
-// work stores STORE_COUNT answers from STORE_FIRST on, or without end if the
-// count is 0, and prints the number of each once it is stored.
-func work(path string) error {
-	s, err := sqlite.Open(path, sqlite.Options{})
-	if err != nil {
+// work stores so many answers from a first on, or without end if that is 0, and
+// prints the number of each once it is stored.
+func work(args []string) error {
+	s, err := sqlite.Open(args[0], sqlite.Options{})
+	first, firstErr := strconv.Atoi(args[1])
+	count, countErr := strconv.Atoi(args[2])
+	if err := errors.Join(err, firstErr, countErr); err != nil {
 		return err
 	}
-	first, _ := strconv.Atoi(os.Getenv("STORE_FIRST"))
-	count, _ := strconv.Atoi(os.Getenv("STORE_COUNT"))
 	ctx := context.Background()
 	for n := first; count == 0 || n < first+count; n++ {
 		if err := s.Put(ctx, entry(n)); err != nil {
@@ -51,17 +42,6 @@ func work(path string) error {
 		fmt.Println(n)
 	}
 	return s.Close()
-}
-
-func process(t *testing.T, path string, first, count int) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), "STORE_PATH="+path, "STORE_FIRST="+strconv.Itoa(first), "STORE_COUNT="+strconv.Itoa(count))
-	return cmd
 }
 
 // integrity checks the whole file.
@@ -94,8 +74,8 @@ func TestTwentyProcesses(t *testing.T) {
 	var all sync.WaitGroup
 	for p := range processes {
 		all.Go(func() {
-			if out, err := process(t, path, p*each, each).CombinedOutput(); err != nil {
-				t.Errorf("process %d: %v\n%s", p, err, out)
+			if err := processtest.Start(t.Context(), "work", path, p*each, each).Wait(); err != nil {
+				t.Errorf("process %d: %v", p, err)
 			}
 		})
 	}
@@ -119,50 +99,28 @@ func TestKilledWriter(t *testing.T) {
 	path := file(t)
 	next := 0
 	for round := range rounds {
-		cmd := process(t, path, next, 0)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewReader(out)
-		confirmed := []int{}
-		read := func() bool {
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				return false
-			}
-			n, err := strconv.Atoi(strings.TrimSpace(line))
-			if err == nil {
-				confirmed = append(confirmed, n)
-			}
-			return err == nil
-		}
+		w := processtest.Start(t.Context(), "work", path, next, 0)
+		var confirmed []string
 		for range 1 + round%7 { // killed after more or fewer answers
-			if !read() {
-				t.Fatalf("round %d: the writer ended: %s", round, stderr.String())
+			n, ok := w.Line()
+			if !ok {
+				t.Fatalf("round %d: the writer ended: %v", round, w.Wait())
 			}
+			confirmed = append(confirmed, n)
 		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for read() { // what it had confirmed before it died
-		}
-		io.Copy(io.Discard, out)
-		_ = cmd.Wait() // killed
+		w.Kill()
+		confirmed = slices.AppendSeq(confirmed, w.Lines()) // before it died
+		_ = w.Wait()                                       // killed
 
 		integrity(t, path)
 		s, err := sqlite.Open(path, sqlite.Options{})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		for _, n := range confirmed {
-			if !has(t, s, n) {
-				t.Errorf("round %d: answer %d was confirmed and is lost", round, n)
+		for _, line := range confirmed {
+			n, err := strconv.Atoi(line)
+			if err != nil || !has(t, s, n) {
+				t.Errorf("round %d: answer %q was confirmed and is lost", round, line)
 			}
 		}
 		if err := s.Close(); err != nil {
