@@ -1,0 +1,80 @@
+package sim_test
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claude-force/claude-force/sim"
+)
+
+func TestPromptCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sim.New(sim.Options{Latency: sim.Fixed(10 * time.Second)})
+		long := strings.Repeat("word ", 2000)
+		body := func(task string) string {
+			return `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text","text":"` + long + `","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"` + task + `"}]}`
+		}
+		first := answer(t, server, body("one")).Usage
+		second := answer(t, server, body("two")).Usage
+		if first.Write < 2000 || first.Read != 0 || second.Read != first.Write || second.Write != 0 || second.Input != first.Input {
+			t.Errorf("first %+v, second %+v", first, second)
+		}
+		<-time.After(5 * time.Minute) // the entry's life counts from the start of the last read
+		if third := answer(t, server, body("three")).Usage; third.Read != 0 || third.Write != first.Write {
+			t.Errorf("after five minutes: %+v", third)
+		}
+
+		// Two at once both write: an entry counts once the first answer has begun.
+		server.Reset()
+		var writes [2]int
+		var calls sync.WaitGroup
+		for i := range writes {
+			calls.Go(func() { writes[i] = answer(t, server, body(strconv.Itoa(i))).Usage.Write })
+		}
+		calls.Wait()
+		if diff := cmp.Diff([2]int{first.Write, first.Write}, writes); diff != "" {
+			t.Error(diff)
+		}
+
+		short := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text","text":"short","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"x"}]}`).Usage
+		if short.Write != 0 || short.Read != 0 {
+			t.Errorf("a prefix below the minimum was cached: %+v", short)
+		}
+	})
+}
+
+func TestAPrefixIsTheSameWhereverTheBreakpointsAre(t *testing.T) {
+	server := sim.New(sim.Options{})
+	long := strings.Repeat("word ", 2000)
+	const mark = `,"cache_control":{"type":"ephemeral"}`
+	body := func(onSystem, onDocument string) string {
+		return `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text"` + onSystem + `,"text":"` + long + `"}],` +
+			`"messages":[{"role":"user","content":[{"type":"text","text":"the document speaks of \"cache_control\": {}"` + onDocument + `},{"type":"text","text":"Go."}]}]}`
+	}
+	wrote := answer(t, server, body(mark, mark)).Usage
+	if read := answer(t, server, body("", mark)).Usage; read.Read != wrote.Write || read.Write != 0 || wrote.Write == 0 {
+		t.Errorf("with one breakpoint less: %+v, written before: %+v", read, wrote)
+	}
+}
+
+func TestTheTaskIsWhatIsSaidLast(t *testing.T) {
+	server := sim.New(sim.Options{})
+	for name, content := range map[string]string{
+		"context first, two blocks": `[{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"},{"type":"text","text":"Review the code.\nBe brief."}]`,
+		"task first, one text":      `"Review the code.\n\n<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"`,
+		"context last, two blocks":  `[{"type":"text","text":"Review the code."},{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n<step id=\"s\">\nfound\n</step>"}]`,
+	} {
+		got := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).Content[0].Text
+		for _, want := range []string{`Task: "Review the code."`, "Files given: 1", "- s (1 words)"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: the answer lacks %q:\n%s", name, want, got)
+			}
+		}
+	}
+}
