@@ -361,3 +361,35 @@ func TestAFullDisk(t *testing.T) {
 		t.Errorf("%d events; want the two that were acknowledged", n)
 	}
 }
+
+// TestAnswerToADamagedRun: what an answer makes of a run follows from its events,
+// so it is refused where these cannot be believed; that it shall stop is not.
+func TestAnswerToADamagedRun(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := openStore(t, path, sqlite.Options{})
+	log, err := s.Create(t.Context(), journal.Run{ID: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Append(journal.Event{Type: journal.ApprovalAsked, Step: "ok"})(); err != nil {
+		t.Fatal(err)
+	}
+	change(t, path, `UPDATE events SET step = 'other' WHERE type = 'approval_asked'`)
+	err = s.Send(t.Context(), journal.Event{Run: "a", Type: journal.ApprovalGiven, Step: "ok"})
+	if err == nil || !strings.Contains(err.Error(), "event 2 of run a") {
+		t.Errorf("answering: %v", err)
+	}
+	if n := count(t, path, `SELECT 1 FROM events`); n != 2 {
+		t.Errorf("%d events; want 2", n)
+	}
+	if err := s.Send(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
+		t.Errorf("cancelling: %v", err)
+	}
+	if err := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: journal.StatusCancelled})})(); err != nil {
+		t.Errorf("ending: %v", err)
+	}
+	if err := log.Release(); err != nil {
+		t.Error(err)
+	}
+}
