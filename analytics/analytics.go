@@ -77,5 +77,17 @@ type Call struct {
 	StopReason string
 }
 
+// Run is a run as its calls show it.
+type Run struct {
+	ID       string
+	Project  string
+	Workflow string
+	Began    time.Time // when its first call began
+	Ended    time.Time // when its last call ended
+	Calls    int64
+	Cost     Nanos
+	Alone    time.Duration // what its calls would have taken, one after the other and live
+}
+
 // Live reports whether the service answered.
 func (c *Call) Live() bool { return c.Code == 0 && c.Source == llm.SourceLive }

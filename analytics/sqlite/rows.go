@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/llm"
@@ -76,6 +77,35 @@ func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, er
 		})
 		return list, err
 	})
+}
+
+// Runs are the runs that were under way in a period, in the order in which they
+// began, which may be before it.
+func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.Run, err error) {
+	since, until := never, always
+	if !f.Since.IsZero() {
+		since = f.Since.UnixNano()
+	}
+	if !f.Until.IsZero() {
+		until = f.Until.UnixNano()
+	}
+	sql, args := `SELECT id, project, workflow, began, ended, calls, cost, alone FROM call_runs WHERE began < ? AND ended >= ?`, []any{until, since}
+	if f.Project != "" {
+		sql, args = sql+` AND project = ?`, append(args, f.Project)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(sql+` ORDER BY began, id`, func(row *stmt) error {
+			list = append(list, analytics.Run{
+				ID: row.ColumnText(0), Project: row.ColumnText(1), Workflow: row.ColumnText(2),
+				Began: time.Unix(0, row.ColumnInt64(3)).UTC(), Ended: time.Unix(0, row.ColumnInt64(4)).UTC(),
+				Calls: row.ColumnInt64(5), Cost: analytics.Nanos(row.ColumnInt64(6)), Alone: time.Duration(row.ColumnInt64(7)),
+			})
+			return nil
+		}, args...)
+	})
+	return list, err
 }
 
 // pageRows is how many rows are held while calls are read.

@@ -244,6 +244,37 @@ func TestCallsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestRunsOfAPeriod(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t))
+	call := func(run string, at, took time.Duration) analytics.Call {
+		return analytics.Call{Time: epoch.Add(at), Project: run[:3], Workflow: "check", Run: run, Source: llm.SourceLive, Duration: took, Cost: 5}
+	}
+	err := s.Add(t.Context(), call("two", 3*time.Hour, time.Hour), call("one", time.Hour, time.Minute), call("one", 2*time.Hour, 2*time.Minute),
+		call("before", 0, time.Minute), call("after", 5*time.Hour, time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := analytics.Run{
+		ID: "one", Project: "one", Workflow: "check", Began: epoch.Add(time.Hour), Ended: epoch.Add(2*time.Hour + 2*time.Minute),
+		Calls: 2, Cost: 10, Alone: 3 * time.Minute,
+	}
+	two := analytics.Run{ID: "two", Project: "two", Workflow: "check", Began: epoch.Add(3 * time.Hour), Ended: epoch.Add(4 * time.Hour), Calls: 1, Cost: 5, Alone: time.Hour}
+	f := analytics.Filter{Since: epoch.Add(90 * time.Minute), Until: epoch.Add(5 * time.Hour)} // one had begun before
+	got, err := s.Runs(t.Context(), f)
+	if diff := gocmp.Diff([]analytics.Run{one, two}, got); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	f.Project = "two"
+	got, err = s.Runs(t.Context(), f)
+	if diff := gocmp.Diff([]analytics.Run{two}, got); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	if got, err = s.Runs(t.Context(), analytics.Filter{}); err != nil || len(got) != 4 {
+		t.Errorf("%d runs in all, %v; want 4", len(got), err)
+	}
+}
+
 // TestAnEstimateForWhatWasFree: a hit would have taken as long as the service
 // takes that agent.
 func TestAnEstimateForWhatWasFree(t *testing.T) {
