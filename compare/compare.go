@@ -55,7 +55,8 @@ func FromFile(name string, f *benchfile.File) Set { return Set{Name: name, Metri
 // History gives samples of what was recorded from one moment to another, the
 // second excluded, by the name of the metric: [LatencyMetric] of single calls in
 // seconds; cost in US dollars, tokens, errors and cache_hit_rate for each call, as
-// means of groups ([Means]), since most calls have 0.
+// means of groups ([Means]), since most calls have 0; total_time in seconds and
+// speedup of single runs; throughput of single hours ([Rates]).
 type History interface {
 	Samples(ctx context.Context, from, to time.Time) (map[string][]float64, error)
 }
@@ -67,6 +68,9 @@ var recorded = []benchfile.Metric{
 	{Name: "tokens", Better: benchfile.Lower},
 	{Name: "errors", Better: benchfile.Lower},
 	{Name: "cache_hit_rate", Better: benchfile.Higher},
+	{Name: "total_time", Unit: "s", Better: benchfile.Lower},
+	{Name: "speedup", Unit: "x", Better: benchfile.Higher},
+	{Name: "throughput", Unit: "1/h", Better: benchfile.Higher},
 }
 
 // FromHistory is what was recorded in a time.

@@ -34,8 +34,8 @@ difference is more than noise. See docs/performance.md for the method.
 
 --fail-if gives conditions, METRIC OP CHANGE%, separated by commas. If one is
 met, by a change that is significant, the exit code is 1. Metrics are cost, p50,
-p95, p99, total_time, throughput, cache_hit_rate, tokens, errors, and all that
-the table names.`,
+p95, p99, total_time, throughput, speedup, cache_hit_rate, tokens, errors, and all
+that the table names.`,
 		Example: `  claude-force analytics compare --baseline baseline.json --current current.json
   claude-force analytics compare --baseline main.json --current branch.json \
       --fail-if 'cost > +10%, p95 > +15%' --markdown summary.md

@@ -27,39 +27,84 @@ func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err 
 // callHistory gives samples of recorded calls.
 type callHistory struct{ store *sqlite.Store }
 
-// mostLatencies is how many single calls are looked at; of more, as many are
-// drawn by chance.
-const mostLatencies = 50_000
-
 // Samples implements [compare.History].
 func (h callHistory) Samples(ctx context.Context, from, to time.Time) (map[string][]float64, error) {
-	var latency []float64
+	latency, total, speedup := newDraw(), newDraw(), newDraw()
 	var cost, tokens, errors, hits compare.Means
-	rng := rand.New(rand.NewPCG(1, 1)) // the same calls each time
-	answered := 0
+	work := workWithin{from: from, to: to}
 	for c, err := range h.store.Calls(ctx, analytics.Filter{Since: from, Until: to}) {
 		if err != nil {
 			return nil, err
+		}
+		work.Call(c.Time)
+		if c.Run == "" {
+			work.add(c.Time, c.Time.Add(c.Duration))
 		}
 		errors.Add(one(c.Code != 0))
 		tokens.Add(float64(c.Usage.TotalTokens()))
 		if !c.Unpriced {
 			cost.Add(c.Cost.USD())
 		}
-		if c.Code != 0 {
-			continue
+		if c.Code == 0 {
+			hits.Add(one(c.Source == llm.SourceCache))
+			latency.add(c.Duration.Seconds())
 		}
-		hits.Add(one(c.Source == llm.SourceCache))
-		if answered++; len(latency) < mostLatencies {
-			latency = append(latency, c.Duration.Seconds())
-		} else if i := rng.IntN(answered); i < mostLatencies {
-			latency[i] = c.Duration.Seconds()
+	}
+	runs, err := h.store.Runs(ctx, analytics.Filter{Since: from, Until: to})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range runs {
+		work.add(r.Began, r.Ended)
+		if took := r.Ended.Sub(r.Began); took > 0 && !r.Began.Before(from) {
+			total.add(took.Seconds())
+			speedup.add(r.Alone.Seconds() / took.Seconds())
 		}
 	}
 	return map[string][]float64{
-		compare.LatencyMetric: latency, "cost": cost.Samples(), "tokens": tokens.Samples(),
+		compare.LatencyMetric: latency.values, "cost": cost.Samples(), "tokens": tokens.Samples(),
 		"errors": errors.Samples(), "cache_hit_rate": hits.Samples(),
+		"total_time": total.values, "speedup": speedup.values, "throughput": work.Samples(),
 	}, nil
+}
+
+// workWithin is the rates of a period.
+type workWithin struct {
+	compare.Rates
+	from, to time.Time
+}
+
+// add adds the part of some work that lies within the period.
+func (w *workWithin) add(from, to time.Time) {
+	if from.Before(w.from) {
+		from = w.from
+	}
+	if to.After(w.to) {
+		to = w.to
+	}
+	w.Work(from, to)
+}
+
+// mostValues is how many single values are looked at; of more, as many are
+// drawn by chance.
+const mostValues = 50_000
+
+// draw is values, or some of them drawn by chance.
+type draw struct {
+	values []float64
+	seen   int
+	rng    *rand.Rand
+}
+
+// newDraw draws the same values each time.
+func newDraw() *draw { return &draw{rng: rand.New(rand.NewPCG(1, 1))} }
+
+func (d *draw) add(v float64) {
+	if d.seen++; len(d.values) < mostValues {
+		d.values = append(d.values, v)
+	} else if i := d.rng.IntN(d.seen); i < mostValues {
+		d.values[i] = v
+	}
 }
 
 // one is 1 for true.
