@@ -31,6 +31,11 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (*calls.Store, error) {
 	return store, nil
 }
 
+// CallRetention is how long calls are kept, as cfg says.
+func CallRetention(cfg *config.Config) calls.Retention {
+	return calls.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
+}
+
 // Project is the name under which the calls made for a folder are kept: the
 // folder's own. Empty means the working directory.
 func Project(dir string) string {
@@ -48,7 +53,7 @@ func (o *Orchestrator) recorder() *calls.Recorder {
 		return nil
 	}
 	o.project = Project(o.opts.Dir)
-	return calls.NewRecorder(historyPath(o.config), func(err error) {
+	return calls.NewRecorder(historyPath(o.config), CallRetention(o.config), func(err error) {
 		o.notice(fmt.Sprintf("calls are missing from analytics: %v", err))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -172,6 +173,9 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		if cfg, err = LoadConfig(opts.Dir); err != nil {
 			return nil, invalid(err)
 		}
+	}
+	if err := CallRetention(cfg).Check(); err != nil {
+		return nil, invalid(fmt.Errorf("settings analytics.keep_rows and analytics.keep_hours: %w", err))
 	}
 	tell, err := newTelemetry(opts, cfg)
 	if err != nil {

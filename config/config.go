@@ -10,8 +10,8 @@
 //	err = cfg.Set("jobs", "20", "--jobs")
 //
 // A project's file comes with the project, so it may set nothing that decides
-// where the user's key and prompts go, what is run on the user's machine, or
-// where files are written. Credentials are not settings: they are read from the
+// where the user's key and prompts go, what is run on the user's machine, where
+// files are written, or how long history is kept. Credentials are not settings: they are read from the
 // environment by the provider and never from a file.
 package config
 
@@ -55,6 +55,7 @@ type Config struct {
 	Budget     Budget
 	Cache      Cache
 	AutoSelect AutoSelect
+	Analytics  Analytics
 	Telemetry  Telemetry
 
 	origins map[string]string
@@ -79,6 +80,12 @@ type Cache struct {
 // AutoSelect is the settings of how models are chosen where the model is auto.
 type AutoSelect struct {
 	Rules string // file of rules instead of the built-in ones, absolute; empty for none
+}
+
+// Analytics is the settings of how long calls are kept; 0 is for ever.
+type Analytics struct {
+	KeepRows  time.Duration // one by one
+	KeepHours time.Duration // as sums of hours; at least as long as KeepRows
 }
 
 // Telemetry is the settings of traces and metrics.
@@ -139,7 +146,10 @@ func Load(src Sources) (*Config, error) {
 			errs = append(errs, cfg.Set(s.name, value, s.env))
 		}
 	}
-	return cfg, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.settleKeep()
 }
 
 func defaults(src Sources, getenv func(string) string) *Config {
@@ -150,6 +160,7 @@ func defaults(src Sources, getenv func(string) string) *Config {
 			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
 		},
+		Analytics: Analytics{KeepRows: 365 * 24 * time.Hour, KeepHours: 2 * 365 * 24 * time.Hour},
 		Telemetry: Telemetry{Enabled: true},
 		origins:   map[string]string{},
 	}

@@ -219,6 +219,16 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return c.Cache.EncryptionKey },
 	}, {
+		// The calls of all projects are kept together: one of them may not drop
+		// those of the others.
+		name: "analytics.keep_rows", env: "CLAUDE_FORCE_ANALYTICS_KEEP_ROWS", about: "how long calls are kept one by one for analytics: 90d, or forever", mine: true,
+		set: func(c *Config, v string) error { return keep(&c.Analytics.KeepRows, v) },
+		get: func(c *Config) string { return keepText(c.Analytics.KeepRows) },
+	}, {
+		name: "analytics.keep_hours", env: "CLAUDE_FORCE_ANALYTICS_KEEP_HOURS", about: "how long their sums of hours are kept, at least as long; those of days are for good", mine: true,
+		set: func(c *Config, v string) error { return keep(&c.Analytics.KeepHours, v) },
+		get: func(c *Config) string { return keepText(c.Analytics.KeepHours) },
+	}, {
 		name: "telemetry.enabled", env: "CLAUDE_FORCE_TELEMETRY", mine: true,
 		about: "whether traces and metrics go where OTEL_EXPORTER_OTLP_ENDPOINT says",
 		set:   func(c *Config, v string) error { return truth(&c.Telemetry.Enabled, v) },

@@ -44,7 +44,7 @@ func work(args []string) error {
 		if rng.IntN(2) == 0 {
 			err = s.Add(context.Background(), calls...)
 		} else {
-			r := sqlite.NewRecorder(path, nil)
+			r := sqlite.NewRecorder(path, sqlite.Retention{}, nil)
 			for _, c := range calls {
 				r.Record(c)
 			}

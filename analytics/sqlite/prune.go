@@ -7,14 +7,19 @@ import (
 )
 
 // Retention says how long calls are kept one by one, and by the hour. Sums of
-// days are kept for good.
+// days are kept for good. The zero value keeps everything.
 type Retention struct {
 	Rows  time.Duration // 0 for ever
 	Hours time.Duration // 0 for ever; at least Rows
 }
 
-// DefaultRetention is what [Recorder]s keep to.
-var DefaultRetention = Retention{Rows: 365 * 24 * time.Hour, Hours: 2 * 365 * 24 * time.Hour}
+// Check gives an error if hours would be dropped before rows.
+func (r Retention) Check() error {
+	if r.Rows < 0 || r.Hours < 0 || r.Hours > 0 && (r.Rows == 0 || r.Rows > r.Hours) {
+		return errors.New("hours must be kept for at least as long as rows")
+	}
+	return nil
+}
 
 // pruneChunk is how many rows one transaction drops, so that it stays short.
 const pruneChunk = 2000
@@ -33,8 +38,8 @@ func (s *Store) Prune(ctx context.Context, keep Retention, now time.Time) (Prune
 
 // prune is Prune until stop gives an error.
 func (s *Store) prune(keep Retention, now time.Time, stop func() error) (done Pruned, err error) {
-	if keep.Rows < 0 || keep.Hours < 0 || keep.Hours > 0 && (keep.Rows == 0 || keep.Rows > keep.Hours) {
-		return done, errors.New("hours must be kept for at least as long as rows")
+	if err := keep.Check(); err != nil {
+		return done, err
 	}
 	for _, drop := range [...]struct {
 		keep   time.Duration

@@ -28,6 +28,7 @@ const (
 // for concurrent use.
 type Recorder struct {
 	path string
+	keep Retention
 	told func(error)
 
 	mu      sync.Mutex // guards the fields below
@@ -46,11 +47,11 @@ type Recorder struct {
 	tidied bool
 }
 
-// NewRecorder makes a recorder for the calls in a file. Nothing is opened before
-// it is needed. told is called, at most once, when calls could not be written;
+// NewRecorder makes a recorder for the calls in a file, which drops once a day
+// what is older than is to be kept. Nothing is opened before it is needed. told is called, at most once, when calls could not be written;
 // these are lost. It may be nil. Close the recorder when done.
-func NewRecorder(path string, told func(error)) *Recorder {
-	r := &Recorder{path: path, told: told, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+func NewRecorder(path string, keep Retention, told func(error)) *Recorder {
+	r := &Recorder{path: path, keep: keep, told: told, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
 	return r
 }
@@ -172,7 +173,7 @@ func (r *Recorder) tidy() error {
 	now := time.Now()
 	due, err := r.store.due(now)
 	if err == nil && due {
-		_, err = r.store.prune(DefaultRetention, now, func() error { return nil })
+		_, err = r.store.prune(r.keep, now, func() error { return nil })
 	}
 	return err
 }

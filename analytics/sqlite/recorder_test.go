@@ -21,7 +21,7 @@ func TestAProcessOfFewCallsOpensNoStore(t *testing.T) {
 	calls := randomCalls(1, 60)
 	calls[0].Source = llm.SourceCache
 	for part := range 3 {
-		r := sqlite.NewRecorder(path, nil)
+		r := sqlite.NewRecorder(path, sqlite.Retention{}, nil)
 		for _, c := range calls[part*20 : part*20+20] {
 			r.Record(c)
 		}
@@ -47,7 +47,7 @@ func TestAProcessOfFewCallsOpensNoStore(t *testing.T) {
 func TestNothingIsLostByClose(t *testing.T) {
 	t.Parallel()
 	path := file(t)
-	r := sqlite.NewRecorder(path, nil)
+	r := sqlite.NewRecorder(path, sqlite.Retention{}, nil)
 	const callers, each = 8, 2500 // more than wait in memory
 	var all sync.WaitGroup
 	for p := range callers {
@@ -80,7 +80,7 @@ func TestBrokenSpool(t *testing.T) {
 	spool := path + "-calls"
 	record := func(n int) {
 		t.Helper()
-		r := sqlite.NewRecorder(path, nil)
+		r := sqlite.NewRecorder(path, sqlite.Retention{}, nil)
 		for range n {
 			r.Record(analytics.Call{Time: epoch, Agent: "a", Source: llm.SourceCache})
 		}
@@ -127,6 +127,41 @@ func TestBrokenSpool(t *testing.T) {
 }
 
 // TestAStoreThatCannotBeOpened: the calls wait in the spool file.
+// TestRecordersDropWhatIsTooOld: by what they were told to keep, once a day.
+func TestRecordersDropWhatIsTooOld(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for name, tt := range map[string]struct {
+		keep []sqlite.Retention
+		want int
+	}{
+		"everything is kept": {[]sqlite.Retention{{}}, 101},
+		"rows go":            {[]sqlite.Retention{{Rows: 5 * day, Hours: 20 * day}}, 100},
+		"once a day":         {[]sqlite.Retention{{}, {Rows: 5 * day, Hours: 20 * day}}, 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := file(t)
+			s := open(t, path)
+			if err := s.Add(t.Context(), analytics.Call{Time: time.Now().AddDate(0, 0, -10), Agent: "old", Source: llm.SourceLive}); err != nil {
+				t.Fatal(err)
+			}
+			for _, keep := range tt.keep {
+				r := sqlite.NewRecorder(path, keep, nil)
+				for range 100 { // more than wait in a file
+					r.Record(analytics.Call{Time: time.Now(), Agent: "new", Source: llm.SourceLive})
+				}
+				if err := r.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := len(stored(t, s)); got != tt.want {
+				t.Errorf("%d calls; want %d", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestAStoreThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	path := file(t)
@@ -134,7 +169,7 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told error
-	r := sqlite.NewRecorder(path, func(err error) { told = err })
+	r := sqlite.NewRecorder(path, sqlite.Retention{}, func(err error) { told = err })
 	for _, c := range randomCalls(1, 500) {
 		r.Record(c)
 	}
@@ -160,7 +195,7 @@ func TestCallsThatCannotBeWrittenAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := 0
-	r := sqlite.NewRecorder(filepath.Join(dir, "history.db"), func(error) { told++ })
+	r := sqlite.NewRecorder(filepath.Join(dir, "history.db"), sqlite.Retention{}, func(error) { told++ })
 	for range 20_000 { // more than wait in memory: whoever calls is not held for good
 		r.Record(analytics.Call{Time: epoch, Source: llm.SourceLive})
 	}
@@ -176,7 +211,7 @@ func BenchmarkRecord(b *testing.B) {
 	c := analytics.Call{Time: time.Now(), Project: "p", Agent: "a", Asked: "m", Model: "m", Source: llm.SourceLive, Duration: time.Second}
 	for b.Loop() {
 		b.StopTimer()
-		r := sqlite.NewRecorder(file(b), nil)
+		r := sqlite.NewRecorder(file(b), sqlite.Retention{}, nil)
 		b.StartTimer()
 		for range burst {
 			r.Record(c)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/config"
 )
@@ -15,26 +16,16 @@ func (a *app) analyticsPrune() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Drop old calls, but keep their sums by day",
+		Long: `Drop calls, and sums of hours, that are older than is to be kept. The same is
+done of itself once a day, by the settings analytics.keep_rows (365d) and
+analytics.keep_hours (730d). "forever" keeps all.`,
 		Example: `  claude-force analytics prune --rows 90d
   claude-force analytics prune --rows 90d --hours 180d`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			keep := sqlite.DefaultRetention
-			for _, f := range []struct {
-				flag, text string
-				to         *time.Duration
-			}{{"--rows", rows, &keep.Rows}, {"--hours", hours, &keep.Hours}} {
-				if f.text == "" {
-					continue
-				}
-				d, err := config.ParseDuration(f.text)
-				if err != nil || d < 24*time.Hour {
-					return badInput("%s %q is not a duration of at least a day, such as 90d", f.flag, f.text)
-				}
-				*f.to = d
-			}
-			if keep.Hours < keep.Rows {
-				return badInput("hours must be kept for at least as long as rows; give --hours too")
+			keep, err := a.retention(rows, hours)
+			if err != nil {
+				return err
 			}
 			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
 				done, err := store.Prune(cmd.Context(), keep, time.Now())
@@ -49,8 +40,33 @@ func (a *app) analyticsPrune() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&rows, "rows", "", "how long calls are kept one by one (default 365d)")
-	cmd.Flags().StringVar(&hours, "hours", "", "how long sums of hours are kept (default 730d)")
+	cmd.Flags().StringVar(&rows, "rows", "", "how long calls are kept one by one (default: the setting analytics.keep_rows)")
+	cmd.Flags().StringVar(&hours, "hours", "", "how long sums of hours are kept (default: the setting analytics.keep_hours)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was done as JSON")
 	return cmd
+}
+
+// retention is what is kept by the flags, and by the settings where there are
+// none.
+func (a *app) retention(rows, hours string) (keep sqlite.Retention, err error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return keep, err
+	}
+	keep = claudeforce.CallRetention(cfg)
+	for _, f := range []struct {
+		flag, text string
+		to         *time.Duration
+	}{{"--rows", rows, &keep.Rows}, {"--hours", hours, &keep.Hours}} {
+		if f.text == "" {
+			continue
+		}
+		if *f.to, err = config.ParseKeep(f.text); err != nil {
+			return keep, badInput("%s %q %w", f.flag, f.text, err)
+		}
+	}
+	if err := keep.Check(); err != nil {
+		return keep, badInput("%w; give --hours too", err)
+	}
+	return keep, nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,8 +60,14 @@ func TestScripts(t *testing.T) {
 			"until":    until,
 			"damage":   damage,
 			"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
+				n := 1000
+				if len(args) > 1 {
+					var err error
+					n, err = strconv.Atoi(args[1])
+					ts.Check(err)
+				}
 				var sb strings.Builder
-				for i := range 1000 {
+				for i := range n {
 					fmt.Fprintf(&sb, "{\"agent\": \"python-expert\", \"task\": \"Task %d\"}\n", i)
 				}
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(sb.String()), 0o600))
