@@ -32,6 +32,14 @@ func (f *telemetryFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.format, "log-format", "text", "how log lines are written: text or json")
 }
 
+// args are the flags as another process of this program is given them.
+func (f *telemetryFlags) args() []string {
+	if f.level == "" {
+		return nil
+	}
+	return []string{"--log-level", f.level, "--log-format", f.format}
+}
+
 // logger is the log that the flags ask for; nil for none.
 func (a *app) logger() (*slog.Logger, error) {
 	var level slog.Level
