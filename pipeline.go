@@ -53,7 +53,7 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 										prefix.Options{}),
 									retry.Options{OnRetry: o.retrying}))),
 						fallback.Options{Models: o.fallbacks, OnFallback: o.fellBack}),
-					provider.Keyer()),
+					provider.Keyer(), coalesce.Options{OnShared: o.tell.Shared}),
 				o.cacheOptions(provider.Keyer()))),
 		record.Options{Prices: o.prices},
 		o.record))

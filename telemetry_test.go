@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -239,6 +240,37 @@ func retriesAreEventsAndCounted(t *testing.T) {
 	} {
 		if !strings.Contains(text.String(), line+"\n") {
 			t.Errorf("no line %s in\n%s", line, &text)
+		}
+	}
+}
+
+func TestASharedAnswerIsLinkedWithItsCall(t *testing.T) { synctest.Test(t, sharedAnswersAreLinked) }
+
+func sharedAnswersAreLinked(t *testing.T) {
+	server := sim.New(sim.Options{})
+	server.Inject(sim.Fault{Kind: sim.FaultDelay, Delay: time.Second})
+	orch, rec := traced(t, server)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if _, err := orch.ExecuteAgent(t.Context(), "linter", "Check it"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	calls := named(rec.Ended(), "chat")
+	live := slices.IndexFunc(calls, func(s sdktrace.ReadOnlySpan) bool { return attr(s, "claude_force.source") == "live" })
+	if len(calls) != 3 || live < 0 {
+		t.Fatalf("%d calls, %v", len(calls), calls)
+	}
+	for i, s := range calls {
+		links := s.Links()
+		switch {
+		case i == live && len(links) == 0:
+		case i != live && attr(s, "claude_force.source") == "coalesced" && len(links) == 1 && links[0].SpanContext.Equal(calls[live].SpanContext()):
+		default:
+			t.Errorf("a call of source %s has the links %v", attr(s, "claude_force.source"), links)
 		}
 	}
 }

@@ -69,6 +69,15 @@ func (t *Telemetry) Call(ctx context.Context, req *llm.Request) (context.Context
 	return c.ctx, c
 }
 
+// Shared links the call of ctx to that of leader, whose answer it is given.
+func (t *Telemetry) Shared(ctx, leader context.Context) {
+	c, _ := ctx.Value(callKey{}).(*Call)
+	other, _ := leader.Value(callKey{}).(*Call)
+	if c != nil && other != nil {
+		c.span.AddLink(trace.Link{SpanContext: other.span.SpanContext()})
+	}
+}
+
 // End ends the call.
 func (c *Call) End(e Ended) {
 	if c == nil {

@@ -6,7 +6,7 @@
 //	defer store.Close()
 //	lane := batch.New(client.Batches(), store, batch.Options{Keyer: client.Keyer()})
 //	defer lane.Close()
-//	model := record.New(cache.New(coalesce.New(lane.Model(), keyer), …), …)
+//	model := record.New(cache.New(coalesce.New(lane.Model(), keyer, coalesce.Options{}), …), …)
 //
 // The lane stands where retry, admission and the provider stand for live calls.
 // A call waits until no other has come for a moment, or [Lane.Flush] says that

@@ -37,7 +37,7 @@ func Example() {
 	defer store.Close()
 	lane := batch.New(client.Batches(), store, batch.Options{Keyer: client.Keyer(), Idle: 1e6})
 	defer lane.Close()
-	model := coalesce.New(lane.Model(), client.Keyer())
+	model := coalesce.New(lane.Model(), client.Keyer(), coalesce.Options{})
 
 	var wg sync.WaitGroup
 	for _, language := range []string{"Go", "Rust", "Zig"} {

@@ -6,7 +6,7 @@
 //
 //	store, err := sqlite.Open(path, sqlite.Options{})
 //	…
-//	model := cache.New(coalesce.New(provider, keyer), cache.Options{Store: store, Keyer: keyer})
+//	model := cache.New(coalesce.New(provider, keyer, coalesce.Options{}), cache.Options{Store: store, Keyer: keyer})
 //
 // A call is found by its [llm.Key], whose namespace keeps the answers of one
 // credential from another. The request's policy decides: the default reads

@@ -4,7 +4,7 @@
 // It sits below the cache, which answers what was asked before, and above
 // everything that costs:
 //
-//	model := cache.New(coalesce.New(retry.New(provider, retry.Options{}), keyer), …)
+//	model := cache.New(coalesce.New(retry.New(provider, retry.Options{}), keyer, coalesce.Options{}), …)
 //
 // Two calls are identical if the [llm.Keyer] gives them the same key. The key
 // holds a namespace of the credential, so nothing is shared across
@@ -39,17 +39,25 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
+// Options configure [New]. The zero value is ready.
+type Options struct {
+	// OnShared, if set, is called when a call is given the answer of another: ctx
+	// is its own context, leader has the values of that of the other.
+	OnShared func(ctx, leader context.Context)
+}
+
 // New is next with identical calls in flight shared. keyer says which are
 // identical; its namespace must be that of the credential next uses. A
 // request that has no key, since it holds something that is not JSON, is
 // passed on as it is.
-func New(next llm.Model, keyer llm.Keyer) llm.Model {
-	return &model{next: next, keyer: keyer, flights: map[llm.Key]*flight{}}
+func New(next llm.Model, keyer llm.Keyer, opts Options) llm.Model {
+	return &model{next: next, keyer: keyer, opts: opts, flights: map[llm.Key]*flight{}}
 }
 
 type model struct {
 	next  llm.Model
 	keyer llm.Keyer
+	opts  Options
 
 	// mu guards the map, and the readers, abandoned and successor fields of
 	// every flight, so that joining and leaving are one step.
@@ -125,7 +133,7 @@ func (m *model) succeed(ctx context.Context, f *flight, req *llm.Request) (next 
 // start begins a flight with one reader. The caller holds m.mu.
 func (m *model) start(ctx context.Context, key llm.Key, req *llm.Request, promotes bool) *flight {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{key: key, promotes: promotes, cancel: cancel, readers: 1, landed: make(chan struct{})}
+	f := &flight{key: key, promotes: promotes, leader: inner, cancel: cancel, readers: 1, landed: make(chan struct{})}
 	f.extend(ctx)
 	m.flights[key] = f
 	// The caller may change its request once its own range has returned; the
@@ -226,6 +234,9 @@ func (m *model) read(ctx context.Context, f *flight, leads bool, yield func(llm.
 			if ev.Type == llm.EventDone && ev.Response != nil && !f.owns(leads) {
 				ev.Response = ev.Response.Clone()
 				ev.Response.Source, ev.Response.Attempts = llm.SourceCoalesced, 0
+				if m.opts.OnShared != nil {
+					m.opts.OnShared(ctx, f.leader)
+				}
 			}
 			shown = true
 			if !yield(ev, nil) {

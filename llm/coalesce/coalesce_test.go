@@ -17,7 +17,9 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	llmtest.Suite(t, func(_ *testing.T, next llm.Model) llm.Model { return coalesce.New(next, llm.Keyer{}) })
+	llmtest.Suite(t, func(_ *testing.T, next llm.Model) llm.Model {
+		return coalesce.New(next, llm.Keyer{}, coalesce.Options{})
+	})
 }
 
 // slow answers text after a second, in two pieces.
@@ -51,7 +53,7 @@ func read(ctx context.Context, m llm.Model, req *llm.Request) (o outcome) {
 func TestFiftyAtOnceAreOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := llmtest.NewScript(slow("one"), slow("two"))
-		m := coalesce.New(script, llm.Keyer{})
+		m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 		got := map[outcome]int{}
 		var mu sync.Mutex
 		var readers sync.WaitGroup
@@ -77,7 +79,7 @@ func TestFiftyAtOnceAreOneCall(t *testing.T) {
 func TestWhatIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := llmtest.NewScript(slow("x"))
-		a, b := coalesce.New(script, llm.Keyer{Namespace: "a"}), coalesce.New(script, llm.Keyer{Namespace: "b"})
+		a, b := coalesce.New(script, llm.Keyer{Namespace: "a"}, coalesce.Options{}), coalesce.New(script, llm.Keyer{Namespace: "b"}, coalesce.Options{})
 		off := llmtest.Request("same")
 		off.Policy = llm.PolicyOff
 		var readers sync.WaitGroup
@@ -96,7 +98,7 @@ func TestWhatIsNotShared(t *testing.T) {
 func TestALeaderThatLeavesFailsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := llmtest.NewScript(slow("x"))
-		m := coalesce.New(script, llm.Keyer{})
+		m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 		ctx, leave := context.WithCancel(t.Context())
 		var readers sync.WaitGroup
 		readers.Go(func() {
@@ -130,10 +132,48 @@ func TestALeaderThatLeavesFailsNobody(t *testing.T) {
 	})
 }
 
+// TestWhoSharesAnAnswerIsToldOfItsCall: of the one that gave the answer, not of one
+// that failed before.
+func TestWhoSharesAnAnswerIsToldOfItsCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type nameKey struct{}
+		name := func(ctx context.Context) int { return ctx.Value(nameKey{}).(int) }
+		overloaded := []llmtest.Step{llmtest.Wait(time.Second), llmtest.Fail(llm.NewError(llm.CodeOverloaded, "busy", nil))}
+		var mu sync.Mutex
+		got, want, lead := map[int]int{}, map[int]int{}, -1
+		m := coalesce.New(llmtest.NewScript(overloaded, slow("x")), llm.Keyer{}, coalesce.Options{OnShared: func(ctx, leader context.Context) {
+			mu.Lock()
+			defer mu.Unlock()
+			got[name(ctx)] = name(leader)
+		}})
+		var readers sync.WaitGroup
+		for i := range 10 {
+			readers.Go(func() {
+				o := read(context.WithValue(t.Context(), nameKey{}, i), m, llmtest.Request("same"))
+				mu.Lock()
+				defer mu.Unlock()
+				switch o.source {
+				case llm.SourceLive:
+					lead = i
+				case llm.SourceCoalesced:
+					want[i] = 0
+				}
+			})
+		}
+		readers.Wait()
+		for i := range want {
+			want[i] = lead
+		}
+		if diff := cmp.Diff(want, got); diff != "" || len(got) != 8 {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestTheLastToLeaveCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := llmtest.NewScript([]llmtest.Step{llmtest.Start(), llmtest.Hang()}, slow("again"))
-		m := coalesce.New(script, llm.Keyer{})
+		m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 		ctx, leave := context.WithCancel(t.Context())
 		var readers sync.WaitGroup
 		for range 5 {
@@ -157,7 +197,7 @@ func TestTheLastToLeaveCancels(t *testing.T) {
 func TestLateAndSlowReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := llmtest.NewScript(slow("x"))
-		m := coalesce.New(script, llm.Keyer{})
+		m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 		start := time.Now()
 		var readers sync.WaitGroup
 		readers.Go(func() { // takes an hour over the first piece
@@ -211,7 +251,7 @@ func TestErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				script := llmtest.NewScript(tt.calls...)
-				m := coalesce.New(script, llm.Keyer{})
+				m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 				got := map[outcome]int{}
 				var mu sync.Mutex
 				var readers sync.WaitGroup
@@ -237,7 +277,7 @@ func TestErrors(t *testing.T) {
 func TestALandedFlightIsJoinedUntilItsOwnReaderLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := llmtest.NewScript(llmtest.Answer("one"), llmtest.Answer("two"))
-		m := coalesce.New(script, llm.Keyer{})
+		m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 		var leader sync.WaitGroup
 		leader.Go(func() {
 			for ev, err := range m.Stream(t.Context(), llmtest.Request("same")) {
@@ -262,7 +302,7 @@ func TestALandedFlightIsJoinedUntilItsOwnReaderLeaves(t *testing.T) {
 
 func TestAnAnswerThatCameMeanwhileIsTaken(t *testing.T) {
 	script := llmtest.NewScript(llmtest.Answer("new"))
-	m := coalesce.New(script, llm.Keyer{})
+	m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 	there := llmtest.Response("there")
 	there.Source = llm.SourceCache
 	ctx := llm.WithMeanwhile(t.Context(), func() *llm.Response { return there })
@@ -283,7 +323,7 @@ func TestTheFlightKnowsTheLatestDeadline(t *testing.T) {
 		})
 		m := coalesce.New(llmtest.NewScript([]llmtest.Step{
 			look, llmtest.Wait(time.Second), look, llmtest.Wait(time.Second), look, llmtest.Done(llmtest.Response("x")),
-		}), llm.Keyer{})
+		}), llm.Keyer{}, coalesce.Options{})
 		var readers sync.WaitGroup
 		join := func(ctx context.Context) {
 			readers.Go(func() { read(ctx, m, llmtest.Request("same")) })
@@ -305,7 +345,7 @@ func TestTheFlightKnowsTheLatestDeadline(t *testing.T) {
 }
 
 func TestAPanicReachesTheReaders(t *testing.T) {
-	m := coalesce.New(llmtest.NewScript([]llmtest.Step{llmtest.Do(func(context.Context, *llm.Request) { panic("boom") })}), llm.Keyer{})
+	m := coalesce.New(llmtest.NewScript([]llmtest.Step{llmtest.Do(func(context.Context, *llm.Request) { panic("boom") })}), llm.Keyer{}, coalesce.Options{})
 	defer func() {
 		if recover() == nil {
 			t.Error("the panic was lost")
@@ -315,11 +355,11 @@ func TestAPanicReachesTheReaders(t *testing.T) {
 }
 
 func BenchmarkCoalesce(b *testing.B) {
-	llmtest.Bench(b, func(next llm.Model) llm.Model { return coalesce.New(next, llm.Keyer{}) })
+	llmtest.Bench(b, func(next llm.Model) llm.Model { return coalesce.New(next, llm.Keyer{}, coalesce.Options{}) })
 }
 
 func ExampleNew() {
-	model := coalesce.New(llmtest.Echo{}, llm.Keyer{})
+	model := coalesce.New(llmtest.Echo{}, llm.Keyer{}, coalesce.Options{})
 	resp, err := llm.Collect(model.Stream(context.Background(), llmtest.Request("hello")))
 	if errors.Is(err, llm.ErrIncomplete) {
 		fmt.Println("cut")

@@ -17,6 +17,7 @@ import (
 type flight struct {
 	key      llm.Key
 	promotes bool               // a transient error promotes a reader
+	leader   context.Context    // of the call, with the values of the reader that made it
 	cancel   context.CancelFunc // of the call
 	landed   chan struct{}      // closed when the call is released
 
