@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,11 +28,12 @@ type instruments struct {
 	calls      metric.Int64Counter
 	cost       metric.Float64Counter
 	saved      metric.Float64Counter
+	steps      metric.Int64Counter
 }
 
 func newInstruments(m metric.Meter) (*instruments, error) {
 	var i instruments
-	var errs [6]error
+	var errs [7]error
 	i.tokens, errs[0] = m.Float64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"),
 		metric.WithDescription("Tokens that calls used."), metric.WithExplicitBucketBoundaries(tokenBounds...))
 	i.duration, errs[1] = m.Float64Histogram("gen_ai.client.operation.duration", metric.WithUnit("s"),
@@ -41,6 +43,7 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 	i.calls, errs[3] = m.Int64Counter("claude_force.calls", metric.WithUnit("{call}"), metric.WithDescription("Calls that ended, whatever answered them."))
 	i.cost, errs[4] = m.Float64Counter("claude_force.cost", metric.WithUnit("{USD}"), metric.WithDescription("What calls cost, as far as prices are known."))
 	i.saved, errs[5] = m.Float64Counter("claude_force.saved", metric.WithUnit("{USD}"), metric.WithDescription("What answers would have cost that were there already."))
+	i.steps, errs[6] = m.Int64Counter("claude_force.steps", metric.WithUnit("{step}"), metric.WithDescription("Steps, items and iterations that ended, by status."))
 	return &i, errors.Join(errs[:]...)
 }
 
@@ -162,9 +165,17 @@ func (t *Telemetry) Paused(pool string, wait time.Duration) {
 	}
 }
 
-func (c *Counters) step(status string) {
-	if c != nil {
-		c.steps.Add(1, status)
+// ends are how steps end. Whatever else is said is counted together, so that
+// there are so many series and no more.
+var ends = []string{"completed", "partial", "failed", "skipped", "interrupted", "cancelled"}
+
+func (t *Telemetry) stepEnded(ctx context.Context, status string) {
+	if !slices.Contains(ends, status) {
+		status = "other"
+	}
+	t.meters.steps.Add(ctx, 1, metric.WithAttributes(attribute.String("claude_force.step.status", status)))
+	if t.counters != nil {
+		t.counters.steps.Add(1, status)
 	}
 }
 

@@ -164,7 +164,7 @@ func (r *Run) close(id unit, open openStep, c Change) {
 		level, kind = slog.LevelError, llm.CodeOf(c.Err).String()
 	}
 	open.span.End()
-	r.t.counters.step(c.Status)
+	r.t.stepEnded(open.ctx, c.Status)
 	line := []slog.Attr{slog.String("status", c.Status)}
 	if c.Source != "" {
 		line = append(line, slog.String("source", c.Source))
@@ -184,6 +184,7 @@ func (r *Run) End(status string, err error) {
 	for _, open := range r.steps { // of what was stopped
 		open.span.SetAttributes(attribute.String("claude_force.step.status", "interrupted"))
 		open.span.End()
+		r.t.stepEnded(open.ctx, "interrupted")
 	}
 	clear(r.steps)
 	r.mu.Unlock()

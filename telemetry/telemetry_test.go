@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -98,6 +100,55 @@ func TestMetricsCountWhatWasAskedOfTheService(t *testing.T) {
 		if sums[name] != want {
 			t.Errorf("%s: sum %v; want %v", name, sums[name], want)
 		}
+	}
+}
+
+// TestStepsAreCountedByStatus: whatever it is called, there are no more series than
+// there are statuses.
+func TestStepsAreCountedByStatus(t *testing.T) {
+	t.Parallel()
+	reader, reg := sdkmetric.NewManualReader(), prom.NewRegistry()
+	tell, err := telemetry.New(telemetry.Options{Metrics: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), Counters: telemetry.NewCounters(reg)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, run := tell.Run(t.Context(), "run_x", "review", false)
+	for i, status := range []string{"completed", "completed", "failed", "skipped", "partial", "cancelled", "interrupted", "strange", "stranger", "running", "waiting"} {
+		run.Observe(telemetry.Change{Path: fmt.Sprint("step", i), Status: status}) // the last two go on
+	}
+	run.End("interrupted", nil)
+	want := map[string]int64{"completed": 2, "failed": 1, "skipped": 1, "partial": 1, "cancelled": 1, "interrupted": 3, "other": 2}
+
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, m := range all.ScopeMetrics[0].Metrics {
+		if sum, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == "claude_force.steps" {
+			for _, p := range sum.DataPoints {
+				status, _ := p.Attributes.Value("claude_force.step.status")
+				got[status.AsString()] = p.Value
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("OpenTelemetry: %s", diff)
+	}
+	var text bytes.Buffer
+	if _, err := reg.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	got = map[string]int64{}
+	for line := range strings.Lines(text.String()) {
+		var status string
+		var n int64
+		if _, err := fmt.Sscanf(line, "claude_force_steps_total{status=%q} %d", &status, &n); err == nil {
+			got[status] = n
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Prometheus: %s", diff)
 	}
 }
 

@@ -168,7 +168,7 @@ func TestTracesArriveWhole(t *testing.T) {
 		"gen_ai.operation.name: Str(chat)", "gen_ai.provider.name: Str(anthropic)", "gen_ai.request.model: Str(claude-haiku-5-5)",
 		"gen_ai.usage.input_tokens: Int(", "gen_ai.usage.output_tokens: Int(", "gen_ai.response.finish_reasons: Slice([\"end_turn\"])",
 		"gen_ai.workflow.name: Str(Review)", "gen_ai.agent.name: Str(linter)", "claude_force.source: Str(cache)",
-		"Name: gen_ai.client.token.usage", "Name: gen_ai.client.operation.duration", "service.name: Str(claude-force)",
+		"Name: gen_ai.client.token.usage", "Name: gen_ai.client.operation.duration", "Name: claude_force.steps", "claude_force.step.status: Str(completed)", "service.name: Str(claude-force)",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the collector did not get %s", want)
