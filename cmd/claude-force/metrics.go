@@ -45,17 +45,19 @@ own metrics with --metrics-listen.`,
 
 func (a *app) countHistory(ctx context.Context, reg *prom.Registry) error {
 	runs := reg.Gauge("claude_force_history_runs", "Runs in the history, by how they stand.", "status")
-	steps := reg.Gauge("claude_force_history_steps", "Steps of runs in the history that have finished, items counted singly.")
+	steps := reg.Gauge("claude_force_history_steps", "Steps of runs in the history, by how they stand, items counted singly.", "status")
 	tokens := reg.Gauge("claude_force_history_tokens", "Tokens of runs in the history.")
 	cost := reg.Gauge("claude_force_history_cost_usd", "What runs in the history cost, as far as prices are known.")
 	return a.withHistory(ctx, func(store journal.Store) error {
-		count, stepCount, tokenCount, usd := map[journal.Status]int{}, 0, 0, 0.0
+		count, ends, tokenCount, usd := map[journal.Status]int{}, map[string]int{}, 0, 0.0
 		for run, err := range store.Runs(ctx, journal.Filter{}) {
 			if err != nil {
 				return fmt.Errorf("reading the history of runs: %w", err)
 			}
 			count[run.Status]++
-			stepCount += run.Steps
+			if err := countSteps(ctx, store, &run, ends); err != nil {
+				return err
+			}
 			tokenCount += run.Tokens
 			usd += run.CostUSD
 		}
@@ -63,11 +65,36 @@ func (a *app) countHistory(ctx context.Context, reg *prom.Registry) error {
 			journal.StatusFailed, journal.StatusInterrupted, journal.StatusCancelled} {
 			runs.Set(float64(count[status]), string(status))
 		}
-		steps.Set(float64(stepCount))
+		for _, status := range []string{"running", "completed", "failed", "skipped", "interrupted"} {
+			steps.Set(float64(ends[status]), status)
+		}
 		tokens.Set(float64(tokenCount))
 		cost.Set(usd)
 		return nil
 	})
+}
+
+// countSteps adds the steps of a run by how they stand.
+func countSteps(ctx context.Context, store journal.Store, run *journal.Run, count map[string]int) error {
+	state, err := journal.Fold(store.Events(ctx, run.ID, 0))
+	if err != nil {
+		return fmt.Errorf("reading the steps of run %s: %w", run.ID, err)
+	}
+	for _, u := range state.Units {
+		switch {
+		case u.Type == journal.StepFinished:
+			count["completed"]++
+		case u.Type == journal.StepFailed:
+			count["failed"]++
+		case u.Type == journal.StepSkipped:
+			count["skipped"]++
+		case u.Open() && run.Status.Ended():
+			count["interrupted"]++
+		case u.Open():
+			count["running"]++
+		}
+	}
+	return nil
 }
 
 func (a *app) countCalls(ctx context.Context, reg *prom.Registry) error {
