@@ -53,10 +53,10 @@ func (c *Conn) Migrate(s *Schema) error {
 
 // makeLog gives a new file its log. SQLite's own wait for other processes does
 // not cover this change: of two that have read the file and would both lock it
-// whole, one is refused at once. It tries again, and finds the change made.
+// whole, one is refused at once. That one waits for a lock that it is made to
+// wait for, tries again, and finds the change made.
 func (c *Conn) makeLog() error {
-	giveUp := time.Now().Add(BusyTimeout)
-	for {
+	for giveUp := time.Now().Add(BusyTimeout); ; {
 		// Both take effect outside a transaction only, and only once; the log is
 		// made by what reads next.
 		err := c.Exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; SELECT 1 FROM sqlite_schema`)
@@ -66,7 +66,9 @@ func (c *Conn) makeLog() error {
 		if !errors.Is(err, sqlite3.BUSY) || time.Now().After(giveUp) {
 			return err
 		}
-		time.Sleep(time.Millisecond)
+		if err := c.Exec(`BEGIN IMMEDIATE; ROLLBACK`); err != nil {
+			return err
+		}
 	}
 	// It has the umask's mode, and what is stored will be in it.
 	return os.Chmod(c.path+"-wal", 0o600)
