@@ -8,7 +8,7 @@
 // The method is benchstat's, by its own library (golang.org/x/perf/benchmath):
 // nothing is assumed about distributions, the figure is the median with its
 // confidence interval, and the Mann-Whitney U-test says how probable samples so
-// far apart are if nothing has changed. Three things are added, since many
+// far apart are if nothing has changed. Four things are added, since many
 // metrics are compared at once and by machines that are busy with other work:
 //
 //   - The level of significance holds for the whole report and not for each
@@ -17,6 +17,8 @@
 //     of three comparisons.
 //   - A metric that has a floor, measured beside it, has changed only if it has
 //     in itself and in relation to its floor: a busy machine slows both.
+//   - A time of a benchmark file that changed by no more than [DefaultNoise], in
+//     itself or in relation to its floor, has not changed.
 //   - Percentiles of a metric are compared by a permutation test, since the
 //     U-test says nothing of them.
 //
@@ -40,6 +42,13 @@ import (
 // is none.
 const DefaultAlpha = 0.01
 
+// DefaultNoise is by how much times in benchmark files may differ, as a share,
+// without any change of the program. That two measurements differ by some
+// percent, and reliably so, can come from no more than where things lie in memory
+// (Mytkowicz et al., "Producing Wrong Data Without Doing Anything Obviously
+// Wrong!", ASPLOS 2009). Criterion.rs has such a threshold too, of 1 %.
+const DefaultNoise = 0.05
+
 // LatencyMetric is the metric of which p50, p95 and p99 are taken too.
 const LatencyMetric = "latency"
 
@@ -47,10 +56,15 @@ const LatencyMetric = "latency"
 type Set struct {
 	Name    string // where it is from, for people
 	Metrics []benchfile.Metric
+	// Noise is by how much its times may differ from those of another set
+	// without any change, as a share. Of two sets the larger counts.
+	Noise float64
 }
 
 // FromFile is what a benchmark file holds.
-func FromFile(name string, f *benchfile.File) Set { return Set{Name: name, Metrics: f.Metrics} }
+func FromFile(name string, f *benchfile.File) Set {
+	return Set{Name: name, Metrics: f.Metrics, Noise: DefaultNoise}
+}
 
 // History gives samples of what was recorded from one moment to another, the
 // second excluded, by the name of the metric: [LatencyMetric] of single calls in
@@ -131,6 +145,7 @@ type Row struct {
 
 	apart bool // no sample of one side lies among those of the other
 	few   bool // no change could have been significant
+	small bool // the change is within the noise
 }
 
 // Change is how much more than the baseline the current figure is, 0.1 for a
@@ -159,6 +174,12 @@ var ErrNothing = errors.New("the two have no metric in common")
 func Compare(baseline, current Set, opts Options) (*Report, error) {
 	alpha := cmp.Or(opts.Alpha, DefaultAlpha)
 	report := &Report{Baseline: baseline.Name, Current: current.Name, Alpha: alpha}
+	noise := func(m *benchfile.Metric) float64 {
+		if slices.Contains(timed, m.Unit) {
+			return max(baseline.Noise, current.Noise)
+		}
+		return 0
+	}
 	var pairs []pair
 	for _, before := range baseline.Metrics {
 		i := slices.IndexFunc(current.Metrics, func(m benchfile.Metric) bool { return m.Name == before.Name })
@@ -170,10 +191,10 @@ func Compare(baseline, current Set, opts Options) (*Report, error) {
 		if before.Unit != after.Unit || before.Better != after.Better {
 			return nil, fmt.Errorf("metric %s is %s, better %s, in one and %s, better %s, in the other", before.Name, unitName(before.Unit), before.Better, unitName(after.Unit), after.Better)
 		}
-		pairs = append(pairs, pair{name: before.Name, before: before, after: after})
+		pairs = append(pairs, pair{name: before.Name, before: before, after: after, noise: noise(&before)})
 		if before.Name == LatencyMetric {
 			for _, q := range []int{50, 95, 99} {
-				pairs = append(pairs, pair{name: fmt.Sprintf("p%d", q), quantile: float64(q) / 100, before: before, after: after})
+				pairs = append(pairs, pair{name: fmt.Sprintf("p%d", q), quantile: float64(q) / 100, before: before, after: after, noise: noise(&before)})
 			}
 		}
 	}
@@ -191,6 +212,10 @@ func Compare(baseline, current Set, opts Options) (*Report, error) {
 	report.judge()
 	return report, nil
 }
+
+// timed are the units of what depends on time: the rest, such as cost, is the same
+// whenever it is measured.
+var timed = []string{"s", "x", "1/h"}
 
 func unitName(unit string) string {
 	if unit == "" {
@@ -215,7 +240,9 @@ func (r *Report) judge() {
 		adjusted = max(adjusted, min(1, float64(len(tested)-i)**row.P))
 		row.Adjusted = new(adjusted)
 		if adjusted <= r.Alpha {
-			row.Verdict = row.direction()
+			if !row.small {
+				row.Verdict = row.direction()
+			}
 			continue
 		}
 		row.few = leastP(row.Baseline.N, row.Current.N)*float64(len(tested)) > r.Alpha

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -16,6 +17,7 @@ type pair struct {
 	name          string
 	quantile      float64 // 0 for the median and the U-test
 	before, after benchfile.Metric
+	noise         float64 // the share up to which a change is none
 }
 
 func (p *pair) row(alpha float64) Row {
@@ -41,6 +43,10 @@ func (p *pair) row(alpha float64) Row {
 	row.P = new(p.test(one, two))
 	if *row.P <= alpha {
 		p.weigh(&row, thresholds)
+		row.small = row.small || math.Abs(row.Change()) <= p.noise
+		if row.small && row.Note == "" {
+			row.Note = fmt.Sprintf("within the %g%% of noise", 100*p.noise)
+		}
 	}
 	return row
 }
@@ -61,10 +67,11 @@ func (p *pair) weigh(row *Row, thresholds benchmath.Thresholds) {
 	one := benchmath.NewSample(p.before.Ratios(), &thresholds)
 	two := benchmath.NewSample(p.after.Ratios(), &thresholds)
 	against := p.test(one, two)
-	up := p.side(two, thresholds.CompareAlpha).Center > p.side(one, thresholds.CompareAlpha).Center
-	if up != (row.Change() > 0) {
+	before, after := p.side(one, thresholds.CompareAlpha).Center, p.side(two, thresholds.CompareAlpha).Center
+	if after > before != (row.Change() > 0) {
 		against = 1
 	}
+	row.small = math.Abs(after-before) <= p.noise*before
 	if against > *row.P {
 		row.P = &against
 		if against > thresholds.CompareAlpha {

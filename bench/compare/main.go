@@ -98,7 +98,7 @@ func measure(ctx context.Context, repetitions, samples int) (ok bool, err error)
 }
 
 func run(ctx context.Context, samples int, latency time.Duration) (compare.Set, error) {
-	set := compare.Set{Name: "run"}
+	set := compare.Set{Name: "run", Noise: compare.DefaultNoise}
 	for _, measure := range []func(context.Context, suite.Options) (*suite.Result, error){suite.Cache, suite.Query} {
 		res, err := measure(ctx, suite.Options{Samples: samples, Latency: latency, Small: true})
 		if err != nil {
@@ -110,7 +110,7 @@ func run(ctx context.Context, samples int, latency time.Duration) (compare.Set, 
 }
 
 func withoutFloor(set compare.Set) compare.Set {
-	bare := compare.Set{Name: set.Name}
+	bare := compare.Set{Name: set.Name, Noise: set.Noise}
 	for _, m := range set.Metrics {
 		if m.Name == slowed {
 			m.Floor = nil

@@ -1,7 +1,7 @@
 // Command figures measures everything that docs/performance.md says, and writes
 // the page anew: each figure with the command that makes it.
 //
-//	go run ./bench/figures                  # all of it, in some minutes
+//	go run ./bench/figures                  # all of it, in half an hour
 //	go run ./bench/figures -only coldstart  # one section
 //	go run ./bench/figures -list
 //
@@ -32,7 +32,8 @@ type section struct {
 	command string // run from the project's root
 }
 
-// sections are in the page's order. Each takes a minute or so at the most.
+// sections are in the page's order. Each takes a minute or so at the most, but for
+// compare, which takes a quarter of an hour.
 var sections = []section{
 	{"async", "go run ./cmd/claude-force bench async --samples 5 --latency 1s"},
 	{"cache", "go run ./cmd/claude-force bench cache --samples 20"},
@@ -50,7 +51,7 @@ var sections = []section{
 	{"chaos", "go run ./bench/chaos -rounds 20"},
 	{"plan", "go run ./bench/plan -gate"},
 	{"savings", "go run ./bench/savings"},
-	{"compare", "go run ./bench/compare -repetitions 25"},
+	{"compare", "go run ./bench/compare -repetitions 100"},
 }
 
 func main() {

@@ -20,7 +20,7 @@ type changeFlags struct {
 	failIf            string
 	markdown          string
 	json              bool
-	alpha             float64
+	alpha, noise      float64
 }
 
 func (a *app) analyticsCompare() *cobra.Command {
@@ -62,6 +62,7 @@ that the table names.`,
 	flags.StringVar(&f.markdown, "markdown", "", "write a summary for a pull request to this file; - is the standard output")
 	flags.BoolVar(&f.json, "json", false, "print the comparison as JSON")
 	flags.Float64Var(&f.alpha, "alpha", compare.DefaultAlpha, "how probable it may be that any change is found where there is none")
+	flags.Float64Var(&f.noise, "noise", compare.DefaultNoise, "share by which times in files may differ without a change")
 	return cmd
 }
 
@@ -76,6 +77,9 @@ func (a *app) compare(ctx context.Context, f *changeFlags) error {
 	if f.alpha <= 0 || f.alpha >= 1 {
 		return badInput("--alpha must be between 0 and 1")
 	}
+	if f.noise < 0 {
+		return badInput("--noise must not be below 0")
+	}
 	var gate compare.Gate
 	if f.failIf != "" {
 		var err error
@@ -83,11 +87,11 @@ func (a *app) compare(ctx context.Context, f *changeFlags) error {
 			return badInput("--fail-if: %w", err)
 		}
 	}
-	baseline, err := a.compareSet(ctx, f.baseline)
+	baseline, err := a.compareSet(ctx, f.baseline, f.noise)
 	if err != nil {
 		return err
 	}
-	current, err := a.compareSet(ctx, f.current)
+	current, err := a.compareSet(ctx, f.current, f.noise)
 	if err != nil {
 		return err
 	}
@@ -140,8 +144,9 @@ func (a *app) printChanges(f *changeFlags, c *changes) error {
 	return nil
 }
 
-// compareSet reads one side of a comparison: a period, a file, or else a run.
-func (a *app) compareSet(ctx context.Context, name string) (compare.Set, error) {
+// compareSet reads one side of a comparison: a period, a file, whose times have
+// some noise, or else a run.
+func (a *app) compareSet(ctx context.Context, name string, noise float64) (compare.Set, error) {
 	if compare.IsPeriod(name) {
 		return a.periodSet(ctx, name)
 	}
@@ -151,7 +156,9 @@ func (a *app) compareSet(ctx context.Context, name string) (compare.Set, error) 
 		if err != nil {
 			return compare.Set{}, inputError{err}
 		}
-		return compare.FromFile(name, file), nil
+		set := compare.FromFile(name, file)
+		set.Noise = noise
+		return set, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return compare.Set{}, inputError{err}
