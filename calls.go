@@ -46,10 +46,10 @@ func Project(dir string) string {
 	return filepath.Base(path)
 }
 
-// recorder keeps the calls of this orchestrator; nil if nobody would want to
-// find them among those that cost something.
+// recorder keeps the calls of this orchestrator; nil if nobody wants them kept,
+// or would want to find them among those that cost something.
 func (o *Orchestrator) recorder() *calls.Recorder {
-	if o.opts.Simulator != nil || o.opts.Replay != nil || o.config.DataDir == "" {
+	if o.opts.Simulator != nil || o.opts.Replay != nil || o.config.DataDir == "" || !o.config.Analytics.Enabled {
 		return nil
 	}
 	o.project = Project(o.opts.Dir)

@@ -82,8 +82,9 @@ type AutoSelect struct {
 	Rules string // file of rules instead of the built-in ones, absolute; empty for none
 }
 
-// Analytics is the settings of how long calls are kept; 0 is for ever.
+// Analytics is the settings of whether calls are kept, and how long; 0 is for ever.
 type Analytics struct {
+	Enabled   bool
 	KeepRows  time.Duration // one by one
 	KeepHours time.Duration // as sums of hours; at least as long as KeepRows
 }
@@ -160,7 +161,7 @@ func defaults(src Sources, getenv func(string) string) *Config {
 			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
 		},
-		Analytics: Analytics{KeepRows: 365 * 24 * time.Hour, KeepHours: 2 * 365 * 24 * time.Hour},
+		Analytics: Analytics{Enabled: true, KeepRows: 365 * 24 * time.Hour, KeepHours: 2 * 365 * 24 * time.Hour},
 		Telemetry: Telemetry{Enabled: true},
 		origins:   map[string]string{},
 	}

@@ -18,14 +18,15 @@ func TestHowLongCallsAreKept(t *testing.T) {
 		env  map[string]string
 		want config.Analytics
 	}{
-		"default":          {"", nil, config.Analytics{KeepRows: 365 * day, KeepHours: 730 * day}},
-		"rows":             {"analytics: {keep_rows: 90d}", nil, config.Analytics{KeepRows: 90 * day, KeepHours: 730 * day}},
-		"both":             {"analytics: {keep_rows: 36h, keep_hours: 30d}", nil, config.Analytics{KeepRows: 36 * time.Hour, KeepHours: 30 * day}},
-		"hours follow":     {"analytics: {keep_rows: 900d}", nil, config.Analytics{KeepRows: 900 * day, KeepHours: 900 * day}},
-		"all":              {"analytics: {keep_rows: forever}", nil, config.Analytics{}},
-		"the hours":        {"analytics: {keep_hours: forever}", nil, config.Analytics{KeepRows: 365 * day}},
-		"variables go on":  {"analytics: {keep_rows: 900d}", map[string]string{"CLAUDE_FORCE_ANALYTICS_KEEP_ROWS": "10d"}, config.Analytics{KeepRows: 10 * day, KeepHours: 730 * day}},
-		"of hours as well": {"", map[string]string{"CLAUDE_FORCE_ANALYTICS_KEEP_HOURS": "1000d"}, config.Analytics{KeepRows: 365 * day, KeepHours: 1000 * day}},
+		"default":          {"", nil, config.Analytics{Enabled: true, KeepRows: 365 * day, KeepHours: 730 * day}},
+		"rows":             {"analytics: {keep_rows: 90d}", nil, config.Analytics{Enabled: true, KeepRows: 90 * day, KeepHours: 730 * day}},
+		"both":             {"analytics: {keep_rows: 36h, keep_hours: 30d}", nil, config.Analytics{Enabled: true, KeepRows: 36 * time.Hour, KeepHours: 30 * day}},
+		"none at all":      {"analytics: {enabled: false}", nil, config.Analytics{KeepRows: 365 * day, KeepHours: 730 * day}},
+		"hours follow":     {"analytics: {keep_rows: 900d}", nil, config.Analytics{Enabled: true, KeepRows: 900 * day, KeepHours: 900 * day}},
+		"all":              {"analytics: {keep_rows: forever}", nil, config.Analytics{Enabled: true}},
+		"the hours":        {"analytics: {keep_hours: forever}", nil, config.Analytics{Enabled: true, KeepRows: 365 * day}},
+		"variables go on":  {"analytics: {keep_rows: 900d}", map[string]string{"CLAUDE_FORCE_ANALYTICS_KEEP_ROWS": "10d"}, config.Analytics{Enabled: true, KeepRows: 10 * day, KeepHours: 730 * day}},
+		"of hours as well": {"", map[string]string{"CLAUDE_FORCE_ANALYTICS_KEEP_HOURS": "1000d"}, config.Analytics{Enabled: true, KeepRows: 365 * day, KeepHours: 1000 * day}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -221,6 +221,10 @@ var settings = []setting{
 	}, {
 		// The calls of all projects are kept together: one of them may not drop
 		// those of the others.
+		name: "analytics.enabled", env: "CLAUDE_FORCE_ANALYTICS", about: "whether calls are kept for analytics", mine: true,
+		set: func(c *Config, v string) error { return truth(&c.Analytics.Enabled, v) },
+		get: func(c *Config) string { return strconv.FormatBool(c.Analytics.Enabled) },
+	}, {
 		name: "analytics.keep_rows", env: "CLAUDE_FORCE_ANALYTICS_KEEP_ROWS", about: "how long calls are kept one by one for analytics: 90d, or forever", mine: true,
 		set: func(c *Config, v string) error { return keep(&c.Analytics.KeepRows, v) },
 		get: func(c *Config) string { return keepText(c.Analytics.KeepRows) },

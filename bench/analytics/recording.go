@@ -33,15 +33,16 @@ func recordings(ctx context.Context, dir string, runs int) (bool, error) {
 	} {
 		var without, with []time.Duration
 		for i := range runs {
-			for _, home := range []string{"", filepath.Join(dir, "recording-"+strconv.Itoa(i))} {
-				took, err := pipeline(ctx, dir, home, c.latency, c.calls)
+			for _, record := range []bool{false, true} {
+				home := filepath.Join(dir, fmt.Sprintf("recording-%d-%t", i, record))
+				took, err := pipeline(ctx, home, record, c.latency, c.calls)
 				if err != nil {
 					return false, err
 				}
-				if home == "" {
-					without = append(without, took)
-				} else {
+				if record {
 					with = append(with, took)
+				} else {
+					without = append(without, took)
 				}
 			}
 		}
@@ -57,18 +58,22 @@ func recordings(ctx context.Context, dir string, runs int) (bool, error) {
 }
 
 // pipeline measures so many calls, ten at a time, until all is written.
-func pipeline(ctx context.Context, dir, home string, latency sim.Latency, n int) (took time.Duration, err error) {
+func pipeline(ctx context.Context, home string, record bool, latency sim.Latency, n int) (took time.Duration, err error) {
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return 0, fmt.Errorf("making a folder: %w", err)
+	}
 	if err := os.Setenv("ANTHROPIC_API_KEY", "simulated"); err != nil {
 		return 0, fmt.Errorf("setting the key: %w", err)
 	}
-	cfg, err := claudeforce.LoadConfig(dir)
+	cfg, err := claudeforce.LoadConfig(home)
 	if err != nil {
 		return 0, err
 	}
 	cfg.Cache.Enabled = false
-	cfg.DataDir = home
+	cfg.DataDir, cfg.Analytics.Enabled = home, record
+	cfg.Tier = "none" // the simulator has no rate limits, and says so by saying nothing
 	server := sim.New(sim.Options{Latency: latency})
-	orch, err := claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, HTTPClient: &http.Client{Transport: server.RoundTripper()}})
+	orch, err := claudeforce.New(ctx, claudeforce.Options{Dir: home, Config: cfg, HTTPClient: &http.Client{Transport: server.RoundTripper()}})
 	if err != nil {
 		return 0, err
 	}
