@@ -61,7 +61,7 @@ func work(args []string) error {
 
 // TestProcessesAndKills: eight processes add calls, half of them die on the way
 // and are begun again. What was acknowledged is there, nothing is there twice,
-// and all sums are those of the rows. CALLS sets how many calls, 100,000 for the
+// and all sums are those of the rows. CALLS sets how many calls, 160,000 for the
 // figure in the documentation.
 func TestProcessesAndKills(t *testing.T) {
 	t.Parallel()

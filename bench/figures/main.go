@@ -32,8 +32,9 @@ type section struct {
 	command string // run from the project's root
 }
 
-// sections are in the page's order. Each takes a minute or so at the most, but for
-// compare, which takes a quarter of an hour.
+// sections are in the page's order. Each takes two minutes or so at the most, but for
+// analytics, which takes six and 5 GB of disk, and compare, which takes a quarter of
+// an hour.
 var sections = []section{
 	{"async", "go run ./cmd/claude-force bench async --samples 5 --latency 1s"},
 	{"cache", "go run ./cmd/claude-force bench cache --samples 20"},
@@ -47,7 +48,8 @@ var sections = []section{
 	{"budget", "go run ./bench/budget -rounds 50"},
 	{"prefix", "go run ./bench/prefix"},
 	{"batch", "go run ./bench/batch"},
-	{"analytics", "go run ./bench/analytics -n 10000,100000"},
+	{"analytics", "go run ./bench/analytics -n 10000,10000000 -lines 10000000 -parts summary,percentiles"},
+	{"recording", "go run ./bench/analytics -parts recording"},
 	{"chaos", "go run ./bench/chaos -rounds 20"},
 	{"plan", "go run ./bench/plan -gate"},
 	{"savings", "go run ./bench/savings"},
