@@ -1,11 +1,17 @@
 package process
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 func TestDeadProcesses(t *testing.T) {
 	t.Parallel()
 	self := This()
 	if self.Boot == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("this system does not tell which processes run")
+		}
 		t.Skip("this system does not tell which processes run")
 	}
 	reused, gone, elsewhere, rebooted := self, self, self, self

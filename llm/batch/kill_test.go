@@ -150,9 +150,6 @@ func (k *killer) run(t *testing.T, url, dir string, moment <-chan time.Time) boo
 
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
 	soon := func() <-chan time.Time { return time.After(time.Duration(rand.IntN(400)) * time.Millisecond) }
 	never := make(<-chan time.Time)
 	kills := map[string]func(k *killer, run func(moment <-chan time.Time) bool){
