@@ -19,6 +19,7 @@ import (
 	"iter"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -115,6 +116,22 @@ func (p *Process) Kill() {
 	if p.failed == nil {
 		_ = p.cmd.Process.Kill() // it may have ended
 	}
+}
+
+// KillAfter kills the process once it has printed n lines, and gives all that it
+// printed until its end. It fails if the process ended before.
+func (p *Process) KillAfter(n int) (lines []string, err error) {
+	for range n {
+		line, ok := p.Line()
+		if !ok {
+			return lines, errors.Join(fmt.Errorf("the process ended after %d lines of %d", len(lines), n), p.Wait())
+		}
+		lines = append(lines, line)
+	}
+	p.Kill()
+	lines = slices.AppendSeq(lines, p.Lines()) // before it died
+	_ = p.Wait()                               // killed
+	return lines, nil
 }
 
 // Wait ends the process's input, reads all it prints and waits for its end. The

@@ -71,3 +71,16 @@ func TestProcessThatEndsBadly(t *testing.T) {
 		}
 	}
 }
+
+func TestKillAfter(t *testing.T) {
+	t.Parallel()
+	lines, err := processtest.Start(t.Context(), "echo", "a", "b", "c").KillAfter(2)
+	if err != nil || len(lines) < 2 || !slices.Equal(lines, []string{"a", "b", "c"}[:len(lines)]) {
+		t.Errorf("%q, %v", lines, err)
+	}
+	p := processtest.Start(t.Context(), "echo", "a", "fail")
+	p.EndInput()
+	if lines, err := p.KillAfter(3); err == nil || len(lines) != 2 || !strings.Contains(err.Error(), "told to fail") {
+		t.Errorf("%q, %v", lines, err)
+	}
+}

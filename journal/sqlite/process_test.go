@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,16 +135,11 @@ func TestKilledWriter(t *testing.T) {
 	for round := range rounds {
 		w := startWriter(t, path, "run", 1+round%8, 0)
 		w.EndInput()
-		for range 1 + round*3 { // killed after more or fewer steps
-			step, ok := w.Line()
-			if !ok {
-				t.Fatalf("round %d: the writer ended: %v", round, w.Wait())
-			}
-			acknowledged = append(acknowledged, step)
+		steps, err := w.KillAfter(1 + round*3)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
 		}
-		w.Kill()
-		acknowledged = slices.AppendSeq(acknowledged, w.Lines()) // before it died
-		_ = w.Wait()                                             // killed
+		acknowledged = append(acknowledged, steps...)
 
 		integrity(t, path)
 		s, err := sqlite.Open(path, sqlite.Options{})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -100,17 +99,10 @@ func TestKilledWriter(t *testing.T) {
 	next := 0
 	for round := range rounds {
 		w := processtest.Start(t.Context(), "work", path, next, 0)
-		var confirmed []string
-		for range 1 + round%7 { // killed after more or fewer answers
-			n, ok := w.Line()
-			if !ok {
-				t.Fatalf("round %d: the writer ended: %v", round, w.Wait())
-			}
-			confirmed = append(confirmed, n)
+		confirmed, err := w.KillAfter(1 + round%7)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
 		}
-		w.Kill()
-		confirmed = slices.AppendSeq(confirmed, w.Lines()) // before it died
-		_ = w.Wait()                                       // killed
 
 		integrity(t, path)
 		s, err := sqlite.Open(path, sqlite.Options{})
