@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/bench/suite"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -40,15 +40,7 @@ func calls(n int) func(yield func(*analytics.Call) bool) {
 				c.Workflow, c.Step = "workflow-"+strconv.Itoa(i/8%5), "step-"+strconv.Itoa(i%8)
 				c.Run = "run_" + strconv.Itoa(i/8)
 			}
-			money := analytics.Nanos(c.Usage.InputTokens*1000 + c.Usage.OutputTokens*5000)
-			switch rng.IntN(10) {
-			case 0, 1, 2, 3:
-				c.Source, c.Saved.Cache, c.Duration = llm.SourceCache, money, time.Duration(2e5+1e5*rng.ExpFloat64())
-			case 4:
-				c.Code, c.Duration = llm.CodeRateLimit, time.Second
-			default:
-				c.Source, c.Cost, c.Duration = llm.SourceLive, money, time.Duration(math.Exp(21.5+0.6*rng.NormFloat64()))
-			}
+			suite.DrawEnd(rng, &c)
 			if !yield(&c) {
 				return
 			}

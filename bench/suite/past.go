@@ -80,8 +80,7 @@ func (p *past) costs(ctx context.Context) error {
 	return nil
 }
 
-// call draws one: three of four belong to a run of some workflow, four of ten
-// come from the response cache, one of ten fails.
+// call draws one: three of four belong to a run of some workflow.
 func (p *past) call() analytics.Call {
 	rng := p.rng
 	minute := rng.IntN(pastDays * 24 * 60)
@@ -95,6 +94,14 @@ func (p *past) call() analytics.Call {
 		c.Workflow, c.Step = fmt.Sprintf("workflow-%d", minute/10%5), fmt.Sprintf("step-%d", rng.IntN(8))
 		c.Run = fmt.Sprintf("run_%s_%d", c.Project, minute/10)
 	}
+	DrawEnd(rng, &c)
+	return c
+}
+
+// DrawEnd draws how a call went, at $1 and $5 per million tokens: four of ten come
+// from the response cache, one of ten fails, the rest are live, with a median of
+// 2.2 s.
+func DrawEnd(rng *rand.Rand, c *analytics.Call) {
 	money := analytics.Nanos(c.Usage.InputTokens*1000 + c.Usage.OutputTokens*5000)
 	switch rng.IntN(10) {
 	case 0, 1, 2, 3:
@@ -104,7 +111,6 @@ func (p *past) call() analytics.Call {
 	default:
 		c.Source, c.Cost, c.Duration = llm.SourceLive, money, time.Duration(math.Exp(21.5+0.6*rng.NormFloat64()))
 	}
-	return c
 }
 
 // figures are what a month comes to. Money is in whole nano-dollars, so that two
