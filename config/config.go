@@ -11,8 +11,8 @@
 //
 // A project's file comes with the project, so it may set nothing that decides
 // where the user's key and prompts go, what is run on the user's machine, where
-// files are written, or how long history is kept. Credentials are not settings: they are read from the
-// environment by the provider and never from a file.
+// files are written, or how long history is kept. Credentials are not settings:
+// they are read from the environment by the provider and never from a file.
 package config
 
 import (

@@ -48,8 +48,9 @@ type Recorder struct {
 }
 
 // NewRecorder makes a recorder for the calls in a file, which drops once a day
-// what is older than is to be kept. Nothing is opened before it is needed. told is called, at most once, when calls could not be written;
-// these are lost. It may be nil. Close the recorder when done.
+// what is older than is to be kept. Nothing is opened before it is needed. told is
+// called, at most once, when calls could not be written; these are lost. It may be
+// nil. Close the recorder when done.
 func NewRecorder(path string, keep Retention, told func(error)) *Recorder {
 	r := &Recorder{path: path, keep: keep, told: told, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
