@@ -49,7 +49,7 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 							o.byLane(provider,
 								retry.New(
 									prefix.New(
-										hedge.New(spending.Attempts(provider), hedge.Options{Quantile: o.config.Hedge, Queue: o.admission}),
+										hedge.New(o.admission(hedge.MarkStart(spending.Attempts(provider))), hedge.Options{Quantile: o.config.Hedge}),
 										prefix.Options{}),
 									retry.Options{OnRetry: o.retrying}))),
 						fallback.Options{Models: o.fallbacks, OnFallback: o.fellBack}),

@@ -12,9 +12,9 @@ import (
 
 func Example() {
 	gate := admission.NewGate(10)
-	model := hedge.New(llmtest.Echo{}, hedge.Options{
+	queue := admission.New(hedge.MarkStart(llmtest.Echo{}), gate)
+	model := hedge.New(queue, hedge.Options{
 		Quantile: 0.95,
-		Queue:    func(next llm.Model) llm.Model { return admission.New(next, gate) },
 		OnHedge:  func(h hedge.Hedge) { fmt.Println("sent twice:", h.Model, "after", h.After) },
 	})
 	resp, err := llm.Collect(model.Stream(context.Background(), llmtest.Request("hello")))

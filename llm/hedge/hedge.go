@@ -1,16 +1,13 @@
 // Package hedge is the layer that sends a second, identical call when the first
 // is late to answer, and takes the answer that begins first.
 //
-//	model := hedge.New(provider, hedge.Options{
-//		Quantile: 0.95,
-//		Queue:    func(next llm.Model) llm.Model { return admission.New(next, gate) },
-//	})
+//	model := hedge.New(admission.New(hedge.MarkStart(provider), gate), hedge.Options{Quantile: 0.95})
 //
 // A call is late when it has shown no event in the time in which, say, 95 % of
 // the recent calls of its model had, and a twentieth more. Only the service's time counts, not that in
 // the queue for it: a crowded queue is no reason to join it twice. So the layer
-// sits directly above admission and wraps it, below everything else; both calls
-// queue and are counted as any other.
+// sits above admission, and [MarkStart] directly below admission tells it when a
+// call leaves the queue. Both calls queue and are counted as any other.
 //
 // It is off unless a quantile is set, since it costs money: the service bills
 // what the call that lost had written until it was cut off, and does not say how
@@ -43,10 +40,6 @@ type Options struct {
 	// Share is the most second calls as a share of all calls. 0 means 0.05.
 	Share float64
 
-	// Queue puts the layer in which calls wait for their turn around the
-	// provider. Nil means that there is none.
-	Queue func(next llm.Model) llm.Model
-
 	// OnHedge, when set, is called when one of two calls has won, or both
 	// have failed. Calls that run at once call it at once.
 	OnHedge func(Hedge)
@@ -70,13 +63,12 @@ const (
 	Neither Winner = "neither" // both failed
 )
 
-// New is provider with late calls hedged.
-func New(provider llm.Model, opts Options) llm.Model {
-	if opts.Queue == nil {
-		opts.Queue = func(next llm.Model) llm.Model { return next }
-	}
+// New returns a model that hedges late calls to next. Somewhere below next
+// there must be a [MarkStart]: without one no call is ever late. With a Quantile
+// of 0 it returns next itself.
+func New(next llm.Model, opts Options) llm.Model {
 	if opts.Quantile <= 0 {
-		return opts.Queue(provider)
+		return next
 	}
 	if opts.Share <= 0 {
 		opts.Share = 0.05
@@ -84,17 +76,18 @@ func New(provider llm.Model, opts Options) llm.Model {
 	if opts.OnHedge == nil {
 		opts.OnHedge = func(Hedge) {}
 	}
-	return &model{next: opts.Queue(starting(provider)), opts: opts, times: times{quantile: opts.Quantile, models: map[string]*recent{}}}
+	return &model{next: next, opts: opts, times: times{quantile: opts.Quantile, models: map[string]*recent{}}}
 }
 
-// starting is provider, with a word to the layer when a call leaves the queue.
-func starting(provider llm.Model) llm.Model {
+// MarkStart returns a model that tells the [New] above it that a call has left
+// the queue between them, and then calls next.
+func MarkStart(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		return func(yield func(llm.Event, error) bool) {
 			if c, ok := ctx.Value(callKey{}).(*call); ok {
 				c.start()
 			}
-			provider.Stream(ctx, req)(yield)
+			next.Stream(ctx, req)(yield)
 		}
 	})
 }

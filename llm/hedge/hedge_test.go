@@ -22,10 +22,15 @@ const (
 	isLate = usual + usual/margin
 )
 
-// taught is a layer that has timed enough calls, and may hedge at once.
+// taught returns a layer that has timed enough calls, and may hedge at once.
 func taught(next llm.Model, opts Options) *model {
+	return taughtBehind(next, func(next llm.Model) llm.Model { return next }, opts)
+}
+
+// taughtBehind returns a taught layer above a queue.
+func taughtBehind(next llm.Model, queue func(llm.Model) llm.Model, opts Options) *model {
 	opts.Quantile = 0.95
-	m := New(next, opts).(*model)
+	m := New(queue(MarkStart(next)), opts).(*model)
 	for range enough {
 		m.times.add(llmtest.Model, usual)
 	}
@@ -37,7 +42,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	for name, layer := range map[string]func(next llm.Model) llm.Model{
 		"off":      func(next llm.Model) llm.Model { return New(next, Options{}) },
-		"learning": func(next llm.Model) llm.Model { return New(next, Options{Quantile: 0.95}) },
+		"learning": func(next llm.Model) llm.Model { return New(MarkStart(next), Options{Quantile: 0.95}) },
 		"hedging":  func(next llm.Model) llm.Model { return taught(next, Options{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +152,7 @@ func TestTheShareIsKept(t *testing.T) {
 			return llmtest.NewScript(fast).Stream(ctx, req)
 		})
 		hedges := map[Winner]int{}
-		m := New(next, Options{Quantile: 0.7, Share: 0.1, OnHedge: func(h Hedge) { hedges[h.Winner]++ }})
+		m := New(MarkStart(next), Options{Quantile: 0.7, Share: 0.1, OnHedge: func(h Hedge) { hedges[h.Winner]++ }})
 		for range 200 {
 			llmtest.MustCollect(t, m, llmtest.Request("x"))
 		}
@@ -162,8 +167,7 @@ func TestTheQueueDoesNotCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		next := llmtest.NewScript(after(usual, "fine"))
-		m := taught(next, Options{
-			Queue:   func(next llm.Model) llm.Model { return admission.New(next, admission.NewGate(1)) },
+		m := taughtBehind(next, func(next llm.Model) llm.Model { return admission.New(next, admission.NewGate(1)) }, Options{
 			OnHedge: func(h Hedge) { t.Errorf("hedged: %+v", h) },
 		})
 		var wg sync.WaitGroup
@@ -211,7 +215,7 @@ func TestAnOutageIsNoReasonForAStorm(t *testing.T) {
 			return llmtest.NewScript(after(wait, "x")).Stream(ctx, req)
 		})
 		hedges := 0
-		m := New(next, Options{Quantile: 0.95, OnHedge: func(Hedge) { hedges++ }})
+		m := New(MarkStart(next), Options{Quantile: 0.95, OnHedge: func(Hedge) { hedges++ }})
 		for range 1000 {
 			llmtest.MustCollect(t, m, llmtest.Request("x"))
 		}
