@@ -19,6 +19,7 @@ import (
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
@@ -305,19 +306,8 @@ func (o *Orchestrator) notice(text string) {
 	}
 }
 
-// InputError is something the user gave that is wrong: an unknown agent, a file
-// that is not there, a parameter that does not fit. It is found before anything
-// is spent, and the same input will fail again.
-type InputError struct{ Err error }
+// InputError reports something wrong in what the user gave; see
+// [fault.InputError].
+type InputError = fault.InputError
 
-func (e *InputError) Error() string { return e.Err.Error() }
-
-// Unwrap returns Err.
-func (e *InputError) Unwrap() error { return e.Err }
-
-func invalid(err error) error {
-	if _, already := errors.AsType[*InputError](err); err == nil || already {
-		return err
-	}
-	return &InputError{Err: err}
-}
+func invalid(err error) error { return fault.Input(err) }

@@ -17,6 +17,7 @@ const module = "github.com/claude-force/claude-force"
 // package is put in its place here, on purpose.
 var allowed = map[string][]string{
 	// Nouns import nothing.
+	"fault":         nil,
 	"llm":           nil,
 	"agent":         nil,
 	"agent/builtin": nil,
