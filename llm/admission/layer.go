@@ -58,38 +58,30 @@ func (m *limited) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Ev
 // of the answer has been.
 func (m *limited) try(ctx context.Context, a *attempt, yield func(llm.Event, error) bool) (again bool, failed error) {
 	defer a.end()
-	// The start shows nothing, and some services start before they fail.
-	var held *llm.Event
-	shown := false
+	out := llm.NewHoldback(yield)
 	for ev, err := range m.next.Stream(ctx, a.req) {
 		if err != nil {
 			failed = err
 			break
 		}
-		if ev.Type == llm.EventStart && !shown && held == nil {
-			held = &ev
-			continue
-		}
-		if held != nil && !yield(*held, nil) {
-			return false, nil
-		}
-		held, shown = nil, true
-		if ev.Type == llm.EventDone && ev.Response != nil {
-			a.settle(ev.Response.Usage)
-		} else if ev.Type != llm.EventPing {
+		switch ev.Type {
+		case llm.EventStart, llm.EventPing:
+		case llm.EventDone:
+			if ev.Response != nil {
+				a.settle(ev.Response.Usage)
+			}
+		default:
 			a.answering()
 		}
-		if !yield(ev, nil) {
+		if !out.Yield(ev) {
 			return false, nil
 		}
 	}
 	if failed == nil {
-		if held != nil {
-			yield(*held, nil)
-		}
+		out.Flush()
 		return false, nil
 	}
-	return a.failed(failed) && !shown && ctx.Err() == nil, failed
+	return a.failed(failed) && !out.Shown() && ctx.Err() == nil, failed
 }
 
 // because is err, which ended a wait, with the failure that the call waited

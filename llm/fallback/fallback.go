@@ -28,7 +28,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/claude-force/claude-force/llm"
 )
@@ -59,9 +58,6 @@ type Fallback struct {
 	Err      error         // why; nil if From refused
 	Refusal  *llm.Response // what From refused with, which was paid for; nil if it failed
 }
-
-// holdBack is how long a start or ping is held for a first piece.
-const holdBack = 10 * time.Second
 
 // New is next with other models to fall back on.
 func New(next llm.Model, opts Options) llm.Model {
@@ -101,7 +97,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 				m.opts.OnFallback(Fallback{From: models[i-1], To: name, Err: last.err, Refusal: last.refusal})
 				asked = m.adapt(req, name)
 			}
-			last = &try{model: name, yield: yield}
+			last = &try{model: name, yield: yield, out: llm.NewHoldback(yield)}
 			last.run(m.next.Stream(ctx, asked))
 			if last.over {
 				return
@@ -149,11 +145,8 @@ func (m *model) adapt(req *llm.Request, name string) *llm.Request {
 type try struct {
 	model string
 	yield func(llm.Event, error) bool
-
-	held      []llm.Event // start and pings, not yet yielded
-	heldSince time.Time
-	shown     bool // something was yielded
-	over      bool // the stream has ended for the consumer
+	out   *llm.Holdback
+	over  bool // the stream has ended for the consumer
 
 	// How it failed, if it is not over: one of these.
 	err     error
@@ -167,13 +160,11 @@ func (t *try) run(seq iter.Seq2[llm.Event, error]) {
 		case err != nil:
 			t.broke(err)
 			return
-		case !t.shown && t.hold(ev):
-			continue
-		case !t.shown && ev.Type == llm.EventDone && ev.Response.StopReason == llm.StopRefusal:
-			t.held, t.refusal = append(t.held, ev), ev.Response
+		case !t.out.Shown() && ev.Type == llm.EventDone && ev.Response.StopReason == llm.StopRefusal:
+			t.refusal = ev.Response
 			return
 		}
-		if !t.flush() || !t.yield(ev, nil) || ev.Type == llm.EventDone {
+		if !t.out.Yield(ev) || ev.Type == llm.EventDone {
 			t.over = true
 			return
 		}
@@ -184,43 +175,17 @@ func (t *try) run(seq iter.Seq2[llm.Event, error]) {
 // broke ends the try with err, which is the consumer's if it was shown
 // something.
 func (t *try) broke(err error) {
-	t.err, t.over = err, t.shown
-	if t.shown {
+	t.err, t.over = err, t.out.Shown()
+	if t.over {
 		t.yield(llm.Event{}, err)
 	}
-}
-
-// hold keeps ev back if it shows nothing of the answer.
-func (t *try) hold(ev llm.Event) bool {
-	if ev.Type != llm.EventStart && ev.Type != llm.EventPing {
-		return false
-	}
-	if len(t.held) == 0 {
-		t.heldSince = time.Now()
-	} else if time.Since(t.heldSince) >= holdBack {
-		return false
-	}
-	t.held = append(t.held, ev)
-	return true
-}
-
-// flush yields what was held back and reports whether to go on.
-func (t *try) flush() bool {
-	t.shown = true
-	for _, ev := range t.held {
-		if !t.yield(ev, nil) {
-			return false
-		}
-	}
-	t.held = nil
-	return true
 }
 
 // fail yields how the first try failed, after the last failed too.
 func (t *try) fail(last *try) {
 	switch {
 	case t.refusal != nil:
-		t.flush()
+		t.out.Yield(llm.Event{Type: llm.EventDone, Response: t.refusal})
 	case t == last:
 		t.yield(llm.Event{}, t.err)
 	default:

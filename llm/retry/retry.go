@@ -65,9 +65,6 @@ type Options struct {
 	OnRetry func(attempt int, wait time.Duration, err error)
 }
 
-// holdBack is how long a start or ping is held for a first piece.
-const holdBack = 10 * time.Second
-
 // New is next with failed calls tried again. An answer's Attempts is the
 // number of attempts made. The error of a call that was tried more than once
 // says how often in its message, and its chain holds a value with a method
@@ -99,7 +96,7 @@ type model struct {
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		for n := 1; ; n++ {
-			a := attempt{number: n, yield: yield}
+			a := attempt{number: n, out: llm.NewHoldback(yield)}
 			a.run(m.next.Stream(ctx, req))
 			if a.err == nil {
 				if a.answered {
@@ -110,7 +107,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			// What is still held back is dropped: an error needs no start.
 			err, again := a.err, false
 			switch transient := llm.CodeOf(err).Transient() && !req.Once; {
-			case transient && !a.committed:
+			case transient && !a.out.Shown():
 				again, err = m.pause(ctx, n, err)
 			case n > 1:
 				err = gaveUp(n, "", err)
@@ -144,15 +141,10 @@ func (m *model) pause(ctx context.Context, n int, err error) (again bool, _ erro
 
 // attempt is one try of a call.
 type attempt struct {
-	number int
-	yield  func(llm.Event, error) bool
-
-	held      []llm.Event // start and pings, not yet yielded
-	heldSince time.Time
-	committed bool  // something was yielded
-	stopped   bool  // the consumer broke off
-	answered  bool  // the answer is whole
-	err       error // how the attempt failed
+	number   int
+	out      *llm.Holdback
+	answered bool  // the answer is whole
+	err      error // how the attempt failed
 }
 
 // run ranges over the attempt's stream. When it returns the stream has been
@@ -163,51 +155,17 @@ func (a *attempt) run(seq iter.Seq2[llm.Event, error]) {
 			a.err = err
 			return
 		}
-		if !a.committed && a.hold(ev) {
-			continue
-		}
 		if ev.Type == llm.EventDone {
 			a.answered = true
 			ev.Response = a.count(ev.Response)
 		}
-		if !a.flush() {
-			return
-		}
-		if !a.yield(ev, nil) {
-			a.stopped = true
+		if !a.out.Yield(ev) {
 			return
 		}
 	}
-	if !a.answered && !a.stopped {
+	if !a.answered {
 		a.err = llm.ErrIncomplete
 	}
-}
-
-// hold keeps ev back if it shows nothing of the answer.
-func (a *attempt) hold(ev llm.Event) bool {
-	if ev.Type != llm.EventStart && ev.Type != llm.EventPing {
-		return false
-	}
-	if len(a.held) == 0 {
-		a.heldSince = time.Now()
-	} else if time.Since(a.heldSince) >= holdBack {
-		return false
-	}
-	a.held = append(a.held, ev)
-	return true
-}
-
-// flush yields what was held back and reports whether to go on.
-func (a *attempt) flush() bool {
-	a.committed = true
-	for _, ev := range a.held {
-		if !a.yield(ev, nil) {
-			a.stopped = true
-			return false
-		}
-	}
-	a.held = nil
-	return true
 }
 
 // count sets the answer's attempts. The answer may be shared, so another

@@ -1,0 +1,79 @@
+package llm
+
+import "time"
+
+// holdbackLimit is the longest that a [Holdback] delays an event.
+const holdbackLimit = 10 * time.Second
+
+// Holdback passes the events of one attempt to a consumer, and delays those
+// that show nothing of the answer: the start and pings. A layer that may send
+// a call again uses one for each attempt, since the contract of [Model]
+// forbids that once an event was yielded. A service that accepts a call and
+// then reports overload in the stream has shown nothing yet.
+//
+// The first other event lets the delayed ones pass, in order. So does a start
+// or ping that comes ten seconds or more after the first one was delayed,
+// because a consumer may take a silent stream for a dead one. To drop what is
+// delayed, drop the Holdback.
+//
+// A Holdback belongs to one goroutine. Make one with [NewHoldback].
+type Holdback struct {
+	yield   func(Event, error) bool
+	held    []Event
+	since   time.Time // when the first of held came
+	shown   bool
+	stopped bool
+}
+
+// NewHoldback returns a Holdback in front of yield.
+func NewHoldback(yield func(Event, error) bool) *Holdback {
+	return &Holdback{yield: yield}
+}
+
+// Yield delays ev or passes it on. It reports false if the consumer broke off,
+// as yield does.
+func (h *Holdback) Yield(ev Event) (more bool) {
+	if !h.shown && h.hold(ev) {
+		return true
+	}
+	if !h.Flush() {
+		return false
+	}
+	h.stopped = !h.yield(ev, nil)
+	return !h.stopped
+}
+
+// hold delays ev if it shows nothing and nothing is delayed for too long.
+func (h *Holdback) hold(ev Event) bool {
+	if ev.Type != EventStart && ev.Type != EventPing {
+		return false
+	}
+	if len(h.held) == 0 {
+		h.since = time.Now()
+	} else if time.Since(h.since) >= holdbackLimit {
+		return false
+	}
+	h.held = append(h.held, ev)
+	return true
+}
+
+// Flush passes on what is delayed, and delays nothing from then on. It reports
+// false if the consumer broke off.
+func (h *Holdback) Flush() (more bool) {
+	h.shown = true
+	held := h.held
+	h.held = nil
+	for _, ev := range held {
+		if h.stopped = !h.yield(ev, nil); h.stopped {
+			return false
+		}
+	}
+	return true
+}
+
+// Shown reports whether events are no longer delayed, so that the call must
+// not be sent again.
+func (h *Holdback) Shown() bool { return h.shown }
+
+// Stopped reports whether the consumer broke off.
+func (h *Holdback) Stopped() bool { return h.stopped }
