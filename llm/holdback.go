@@ -21,6 +21,7 @@ type Holdback struct {
 	yield   func(Event, error) bool
 	held    []Event
 	since   time.Time // when the first of held came
+	began   bool
 	shown   bool
 	stopped bool
 }
@@ -33,6 +34,7 @@ func NewHoldback(yield func(Event, error) bool) *Holdback {
 // Yield delays ev or passes it on. It reports false if the consumer broke off,
 // as yield does.
 func (h *Holdback) Yield(ev Event) (more bool) {
+	h.began = true
 	if !h.shown && h.hold(ev) {
 		return true
 	}
@@ -74,6 +76,10 @@ func (h *Holdback) Flush() (more bool) {
 // Shown reports whether events are no longer delayed, so that the call must
 // not be sent again.
 func (h *Holdback) Shown() bool { return h.shown }
+
+// Began reports whether any event came, delayed or not. If so the service has
+// worked on the attempt, and may bill it even if it fails; see [Unbilled].
+func (h *Holdback) Began() bool { return h.began }
 
 // Stopped reports whether the consumer broke off.
 func (h *Holdback) Stopped() bool { return h.stopped }

@@ -32,15 +32,21 @@ func (m *limited) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Ev
 		c := &call{req: req, characters: size(req), gate: m.gate}
 		var last error // why it is sent again
 		var since time.Time
+		billed := false // some attempt may have been
 		for {
 			a, err := m.limits.enter(ctx, c)
 			if err != nil {
 				yield(llm.Event{}, because(err, last))
 				return
 			}
-			again, err := m.try(ctx, a, yield)
+			out := llm.NewHoldback(yield)
+			again, err := m.try(ctx, a, out)
 			if err == nil {
 				return
+			}
+			billed = billed || out.Began() || !llm.Unbilled(err)
+			if billed {
+				err = llm.MayBeBilled(err)
 			}
 			if last == nil {
 				since = time.Now()
@@ -56,9 +62,8 @@ func (m *limited) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Ev
 
 // try sends a call once. An error is still to be yielded; with again, nothing
 // of the answer has been.
-func (m *limited) try(ctx context.Context, a *attempt, yield func(llm.Event, error) bool) (again bool, failed error) {
+func (m *limited) try(ctx context.Context, a *attempt, out *llm.Holdback) (again bool, failed error) {
 	defer a.end()
-	out := llm.NewHoldback(yield)
 	for ev, err := range m.next.Stream(ctx, a.req) {
 		if err != nil {
 			failed = err

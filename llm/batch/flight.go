@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -172,7 +171,7 @@ func (l *Lane) create(ctx context.Context, f *flight) error {
 	case err == nil:
 		f.items = nil
 		return l.submitted(f, made.ID, BatchSubmitted)
-	case !refused(err):
+	case !llm.Unbilled(err): // a batch may have been created
 		f.items, f.told, f.doubt = nil, true, time.Now()
 		l.tell(Event{Type: BatchInDoubt, Calls: len(f.rec.Calls), Err: err})
 		return errNotYet
@@ -180,23 +179,6 @@ func (l *Lane) create(ctx context.Context, f *flight) error {
 		return err
 	}
 	return l.scrap(f, err)
-}
-
-// refused reports whether an error of a creation says that nothing was created.
-func refused(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return true
-	}
-	e, ok := errors.AsType[*llm.Error](err)
-	if !ok || e.Status >= 500 && e.Status != 529 {
-		return false
-	}
-	switch e.Code {
-	case llm.CodeInvalid, llm.CodeAuth, llm.CodeBilling, llm.CodeNotFound, llm.CodeTooLarge,
-		llm.CodeRateLimit, llm.CodeSpendLimit, llm.CodeOverloaded:
-		return true
-	}
-	return false
 }
 
 // submitted notes which batch an intent has become.

@@ -1,12 +1,6 @@
 package budget
 
-import (
-	"errors"
-	"net"
-	"net/http"
-
-	"github.com/claude-force/claude-force/llm"
-)
+import "github.com/claude-force/claude-force/llm"
 
 // attempt is one try of a call at the service.
 type attempt struct {
@@ -91,35 +85,9 @@ func (a *attempt) finish() {
 	}
 	a.call.mu.Lock()
 	defer a.call.mu.Unlock()
-	if a.err != nil && !a.began && refused(a.err) {
+	if a.err != nil && !a.began && llm.Unbilled(a.err) {
 		a.giveBack()
 		return
 	}
 	a.lose()
-}
-
-// refused reports whether an error says that the service did not work on the
-// call, so that it will not bill it.
-func refused(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return true
-	}
-	e, ok := errors.AsType[*llm.Error](err)
-	if !ok {
-		return false
-	}
-	switch {
-	case e.Status >= 500:
-		// Others are of machines on the way, behind which the answer may be
-		// whole.
-		return e.Status == http.StatusInternalServerError || e.Status == http.StatusServiceUnavailable || e.Status == 529
-	case e.Status >= 300:
-		return e.Status != http.StatusRequestTimeout
-	}
-	switch e.Code {
-	case llm.CodeInvalid, llm.CodeAuth, llm.CodeBilling, llm.CodeNotFound, llm.CodeTooLarge,
-		llm.CodeRateLimit, llm.CodeSpendLimit, llm.CodeOverloaded:
-		return true
-	}
-	return false
 }

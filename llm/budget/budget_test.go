@@ -132,7 +132,7 @@ func TestOutcomes(t *testing.T) {
 		"429":                         {status(llm.CodeRateLimit, 429), false},
 		"400":                         {status(llm.CodeInvalid, 400), false},
 		"529":                         {status(llm.CodeOverloaded, 529), false},
-		"500":                         {status(llm.CodeServer, 500), false},
+		"500 at an unknown point":     {status(llm.CodeServer, 500), true},
 		"502 of a proxy":              {status(llm.CodeServer, 502), true},
 		"504 of a proxy":              {status(llm.CodeServer, 504), true},
 		"no connection":               {[]llmtest.Step{llmtest.FailCode(llm.CodeConnection)}, true},

@@ -91,6 +91,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			return
 		}
 		var first, last *try
+		billed := false // some try may have been
 		for i, name := range models {
 			asked := req
 			if i > 0 {
@@ -104,6 +105,10 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			}
 			if first == nil {
 				first = last
+			}
+			billed = billed || last.out.Began() || !llm.Unbilled(last.err)
+			if billed {
+				first.err, last.err = llm.MayBeBilled(first.err), llm.MayBeBilled(last.err)
 			}
 			if ctx.Err() != nil || last.err != nil && !m.opts.Falls(last.err) {
 				break

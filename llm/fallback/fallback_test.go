@@ -171,3 +171,23 @@ func TestAModelThatIsDown(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusalThatWasPaidIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	overloaded := []llmtest.Step{llmtest.FailCode(llm.CodeOverloaded)}
+	for name, c := range map[string]struct {
+		second   []llmtest.Step
+		unbilled bool
+	}{
+		"both refuse the call":       {overloaded, true},
+		"the second answers no":      {refuse(), false},
+		"the second is cut":          {[]llmtest.Step{llmtest.FailCode(llm.CodeConnection)}, false},
+		"the second starts at first": {[]llmtest.Step{llmtest.Start(), llmtest.FailCode(llm.CodeOverloaded)}, false},
+	} {
+		m := fallback.New(llmtest.NewScript(overloaded, c.second), fallback.Options{Models: to("b")})
+		_, err := llm.Collect(m.Stream(t.Context(), llmtest.Request("x")))
+		if llm.CodeOf(err) != llm.CodeOverloaded || llm.Unbilled(err) != c.unbilled {
+			t.Errorf("%s: %v, unbilled %t, want overloaded and %t", name, err, llm.Unbilled(err), c.unbilled)
+		}
+	}
+}

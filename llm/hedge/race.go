@@ -90,6 +90,7 @@ func (r *race) run(ctx context.Context, yield func(llm.Event, error) bool) {
 	winner, p, ok := first.against(second)
 	switch {
 	case !ok || p.err != nil:
+		p.err = llm.MayBeBilled(p.err) // of the other call
 		r.model.opts.OnHedge(Hedge{r.req.Model, after, Neither})
 	case winner == first:
 		second.cancel()

@@ -31,9 +31,9 @@ type Call struct {
 	Usage         llm.Usage  // tokens of the answer, also when nothing was paid for them; zero without an answer
 
 	// CostUSD is what was paid now: 0 if the answer was not live or the call
-	// was refused before it could cost anything. It is nil if nobody knows:
-	// the model has no price, or the call ended early, and the service bills
-	// what it did until then without telling.
+	// failed [llm.Unbilled]. It is nil if it is unknown: the model has no
+	// price, or the call ended early, and the service may bill its work until
+	// then without reporting it.
 	CostUSD *float64
 	// SavedUSD is what the answer would have cost and did not: 0 for a live
 	// answer or none, nil if the model has no price.
@@ -155,22 +155,10 @@ func (r *recording) finish(prices *llm.PriceTable) Call {
 		c.Code = llm.CodeInternal
 	}
 	c.SavedUSD = new(float64)
-	if !r.begun && refused(c.Code) {
+	if !r.begun && llm.Unbilled(r.err) {
 		c.CostUSD = new(float64)
 	}
 	return c
-}
-
-// refused reports whether a call that failed with code before its answer
-// began cannot have cost anything. When the connection broke or the caller
-// left, the service may have worked, and billed, unheard.
-func refused(code llm.Code) bool {
-	switch code {
-	case llm.CodeInvalid, llm.CodeAuth, llm.CodeBilling, llm.CodeNotFound, llm.CodeTooLarge,
-		llm.CodeRateLimit, llm.CodeSpendLimit, llm.CodeOverloaded, llm.CodeServer:
-		return true
-	}
-	return false
 }
 
 // price fills in what an answer tells.

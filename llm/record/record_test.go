@@ -109,6 +109,8 @@ func TestFailures(t *testing.T) {
 		{"refused", []llmtest.Step{llmtest.Fail(overloaded)}, record.Call{Code: llm.CodeOverloaded, CostUSD: new(0.0)}},
 		{"attempts", []llmtest.Step{llmtest.Fail(attempted{overloaded})}, record.Call{Code: llm.CodeOverloaded, CostUSD: new(0.0), Attempts: 3}},
 		{"begun", []llmtest.Step{llmtest.Start(), llmtest.Fail(overloaded)}, record.Call{Code: llm.CodeOverloaded}},
+		{"500", []llmtest.Step{llmtest.Fail(&llm.Error{Code: llm.CodeServer, Status: 500})}, record.Call{Code: llm.CodeServer}},
+		{"after another attempt", []llmtest.Step{llmtest.Fail(llm.MayBeBilled(overloaded))}, record.Call{Code: llm.CodeOverloaded}},
 		{"connection", []llmtest.Step{llmtest.FailCode(llm.CodeConnection)}, record.Call{Code: llm.CodeConnection}},
 		{"cut", nil, record.Call{Code: llm.CodeIncomplete}},
 		{"unknown", []llmtest.Step{llmtest.Fail(errors.New("?"))}, record.Call{Code: llm.CodeInternal}},

@@ -95,6 +95,7 @@ type model struct {
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
+		billed := false // some attempt may have been
 		for n := 1; ; n++ {
 			a := attempt{number: n, out: llm.NewHoldback(yield)}
 			a.run(m.next.Stream(ctx, req))
@@ -104,6 +105,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 				}
 				return
 			}
+			billed = billed || a.out.Began() || !llm.Unbilled(a.err)
 			// What is still held back is dropped: an error needs no start.
 			err, again := a.err, false
 			switch transient := llm.CodeOf(err).Transient() && !req.Once; {
@@ -113,6 +115,9 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 				err = gaveUp(n, "", err)
 			}
 			if !again {
+				if billed {
+					err = llm.MayBeBilled(err)
+				}
 				yield(llm.Event{}, err)
 				return
 			}

@@ -287,3 +287,26 @@ func TestSharedAnswerIsNotModified(t *testing.T) {
 func BenchmarkRetry(b *testing.B) {
 	llmtest.Bench(b, func(next llm.Model) llm.Model { return retry.New(next, retry.Options{}) })
 }
+
+// TestWhatMayBeBilled checks that the last error does not hide what an earlier
+// attempt may have cost.
+func TestWhatMayBeBilled(t *testing.T) {
+	t.Parallel()
+	refused := []llmtest.Step{llmtest.FailCode(llm.CodeOverloaded)}
+	lost := []llmtest.Step{llmtest.FailCode(llm.CodeConnection)}
+	started := []llmtest.Step{llmtest.Start(), llmtest.FailCode(llm.CodeOverloaded)}
+	for name, c := range map[string]struct {
+		steps    [][]llmtest.Step
+		unbilled bool
+	}{
+		"all refused":            {[][]llmtest.Step{refused}, true},
+		"lost, then refused":     {[][]llmtest.Step{lost, refused}, false},
+		"refused, then lost":     {[][]llmtest.Step{refused, refused, refused, lost}, false},
+		"started, then refused":  {[][]llmtest.Step{started, refused}, false},
+		"refused, then a billed": {[][]llmtest.Step{refused, refused, refused, started}, false},
+	} {
+		if got := run(t, llmtest.NewScript(c.steps...), retry.Options{}, 0); got.err == nil || llm.Unbilled(got.err) != c.unbilled {
+			t.Errorf("%s: error %v, unbilled %t, want %t", name, got.err, llm.Unbilled(got.err), c.unbilled)
+		}
+	}
+}
