@@ -57,7 +57,7 @@ func (o *Orchestrator) modelOf(task Task, a *agent.Agent, shared []string) (pick
 	t := choice.Task{
 		Agent: a.Name, MaxTokens: task.MaxTokens, Effort: a.Effort, Schema: task.Schema != nil,
 		Tools:  !a.AllTools && len(a.Tools) > 0,
-		Prompt: choice.Tokens(a.Prompt, task.Text, string(task.Schema)) + choice.Tokens(shared...),
+		Prompt: choice.Tokens(prices, a.Prompt, task.Text, string(task.Schema)) + choice.Tokens(prices, shared...),
 		Floor:  choice.Bound{Model: a.ModelFloor, Why: "the agent's floor"},
 	}
 	if t.MaxTokens == 0 {

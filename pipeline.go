@@ -50,7 +50,7 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 								retry.New(
 									prefix.New(
 										hedge.New(o.admission(hedge.MarkStart(spending.Attempts(provider))), hedge.Options{Quantile: o.config.Hedge}),
-										prefix.Options{}),
+										prefix.Options{Prices: o.prices}),
 									retry.Options{OnRetry: o.retrying}))),
 						fallback.Options{Models: o.fallbacks, OnFallback: o.fellBack}),
 					provider.Keyer(), coalesce.Options{OnShared: o.tell.Shared}),
@@ -75,7 +75,7 @@ const probes = 10
 // newLimiter learns the service's limits, together with the other processes
 // that use the folder of the store.
 func (o *Orchestrator) newLimiter(keyer llm.Keyer) *admission.Limiter {
-	opts := admission.Options{Namespace: keyer.Namespace, Tier: admission.Tier(o.config.Tier), Probes: probes, OnPause: o.pausing}
+	opts := admission.Options{Namespace: keyer.Namespace, Tier: admission.Tier(o.config.Tier), Prices: o.prices, Probes: probes, OnPause: o.pausing}
 	if o.config.DataDir != "" {
 		opts.Dir = filepath.Join(o.config.DataDir, "limits")
 	}

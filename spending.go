@@ -133,27 +133,12 @@ func (o *Orchestrator) downgrade(_ context.Context, req *llm.Request, fits func(
 	if !ok {
 		return ""
 	}
-	type candidate struct {
-		id    string
-		price float64
-	}
-	var cheaper []candidate
-	for _, alias := range []string{"haiku", "sonnet", "opus"} {
+	for _, alias := range slices.Backward(table.AliasNames()) {
 		id, _ := table.Resolve(alias)
-		if info, ok := table.Info(id); ok && info.Tiers[0].Output < own.Tiers[0].Output {
-			cheaper = append(cheaper, candidate{id, info.Tiers[0].Output})
-		}
-	}
-	slices.SortFunc(cheaper, func(a, b candidate) int {
-		if a.price > b.price {
-			return -1
-		}
-		return 1
-	})
-	for _, c := range cheaper {
-		if fits(c.id) {
-			o.notice("a budget has no room for " + req.Model + "; " + c.id + " is asked instead")
-			return c.id
+		info, _ := table.Info(id)
+		if info.Tiers[0].Output < own.Tiers[0].Output && fits(id) {
+			o.notice("a budget has no room for " + req.Model + "; " + id + " is asked instead")
+			return id
 		}
 	}
 	return ""

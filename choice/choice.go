@@ -57,14 +57,14 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("%s %q is none of the models to choose from: %s", e.Why, e.Model, strings.Join(e.Known, ", "))
 }
 
-// Tokens is about how many tokens texts are: a quarter of their characters, and
-// 30 % more with the tokenizer of today's models.
-func Tokens(texts ...string) int {
-	n := 0
+// Tokens returns about how many tokens texts are with today's tokenizer: the
+// model that will read them is yet to be chosen.
+func Tokens(prices *llm.PriceTable, texts ...string) int {
+	characters := 0
 	for _, text := range texts {
-		n += utf8.RuneCountInString(text)
+		characters += utf8.RuneCountInString(text)
 	}
-	return (n*13 + 39) / 40
+	return prices.EstimateTokens("", characters)
 }
 
 // expectedOutput is how long an answer is taken to be. Prices rise along a

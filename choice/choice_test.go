@@ -154,7 +154,7 @@ func TestCheapestWithinBounds(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	if got := choice.Tokens(strings.Repeat("é", 4000), ""); got != 1300 {
+	if got := choice.Tokens(llm.Prices(), strings.Repeat("é", 4000), ""); got != 1300 {
 		t.Errorf("4,000 characters are %d tokens", got)
 	}
 }

@@ -35,6 +35,10 @@ type ModelInfo struct {
 	CacheMinimum        int  `json:"cache_minimum,omitempty"`
 	CacheMinimumAssumed bool `json:"cache_minimum_assumed,omitempty"`
 
+	// TokensPerCharacter is about how many tokens the model's tokenizer makes
+	// of a character of text; 0 if it is that of the table.
+	TokensPerCharacter float64 `json:"tokens_per_character,omitempty"`
+
 	Note  string     `json:"note,omitempty"`
 	Fast  *FastPrice `json:"fast,omitempty"` // nil if there is no fast mode, or no price for it
 	Tiers []Tier     `json:"tiers"`          // ascending by PromptUpTo
@@ -65,6 +69,10 @@ type PriceTable struct {
 	USOnly float64 `json:"us_only"`
 	// WebSearch is the price of 1,000 searches in US dollars.
 	WebSearch float64 `json:"web_search"`
+
+	// TokensPerCharacter is that of the models which say nothing else, and of
+	// those that are not in the table: today's tokenizer.
+	TokensPerCharacter float64 `json:"tokens_per_character,omitempty"`
 
 	Aliases  map[string]string `json:"aliases"`
 	Models   []ModelInfo       `json:"models"`

@@ -66,6 +66,7 @@ func (t *PriceTable) Over(base *PriceTable) (*PriceTable, error) {
 	set(&out.Batch, t.Batch)
 	set(&out.USOnly, t.USOnly)
 	set(&out.WebSearch, t.WebSearch)
+	set(&out.TokensPerCharacter, t.TokensPerCharacter)
 	out.Aliases = maps.Clone(base.Aliases)
 	if out.Aliases == nil {
 		out.Aliases = map[string]string{}
@@ -100,9 +101,10 @@ func (m *ModelInfo) lay(over ModelInfo) {
 	set(&m.Ends, over.Ends)
 	set(&m.Note, over.Note)
 	set(&m.Fast, over.Fast)
-	if over.CacheMinimum > 0 {
+	if over.CacheMinimum != 0 {
 		m.CacheMinimum, m.CacheMinimumAssumed = over.CacheMinimum, over.CacheMinimumAssumed
 	}
+	set(&m.TokensPerCharacter, over.TokensPerCharacter)
 	if len(over.Tiers) == 0 {
 		return
 	}
@@ -136,6 +138,9 @@ func (t *PriceTable) check() error {
 			return fmt.Errorf("%s: %v is not a number above 0", name, value)
 		}
 	}
+	if !ratio(t.TokensPerCharacter) {
+		return fmt.Errorf("tokens_per_character: %v is not a number from 0 to 10", t.TokensPerCharacter)
+	}
 	for i, m := range t.Models {
 		if err := m.check(); err != nil {
 			return &modelError{i, m.ID, err}
@@ -154,6 +159,10 @@ func (m *ModelInfo) check() error {
 		return errors.New("max_output is missing: the most tokens of an answer")
 	case len(m.Tiers) == 0:
 		return errors.New("tiers is missing: the prices")
+	case m.CacheMinimum < 0:
+		return errors.New("cache_minimum must not be negative")
+	case !ratio(m.TokensPerCharacter):
+		return errors.New("tokens_per_character must be a number from 0 to 10")
 	case m.Fast != nil && (!price(m.Fast.Input) || !price(m.Fast.Output)):
 		return errors.New("fast: input and output must be prices above 0")
 	}
@@ -176,3 +185,6 @@ func (m *ModelInfo) check() error {
 // price reports whether v can be a price. The bound keeps sums from
 // overflowing.
 func price(v float64) bool { return v > 0 && v <= 100_000 && !math.IsNaN(v) }
+
+// ratio reports whether v can be tokens for each character; 0 means unset.
+func ratio(v float64) bool { return v >= 0 && v <= 10 }

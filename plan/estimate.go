@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
@@ -152,16 +151,6 @@ func (e *estimator) fromTokens(n *node, s *samples) *Range {
 		*c.to = usd
 	}
 	return &each
-}
-
-// tokenizer is how many tokens a model makes of what was one for older ones.
-func tokenizer(model string) float64 {
-	for _, old := range []string{"-3-", "-4-1", "-4-5", "-4-6", "-4-2025"} {
-		if strings.Contains(model, old) {
-			return 1
-		}
-	}
-	return 1.3
 }
 
 func counted(n int, thing string) string {

@@ -19,8 +19,6 @@
 package plan
 
 import (
-	"math"
-
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
@@ -170,10 +168,4 @@ func Make(in Input) *Plan {
 	p.Seconds.Low, p.Seconds.High = min(p.Seconds.Low, p.Seconds.Expected), max(p.Seconds.High, p.Seconds.Expected)
 	p.CriticalPath, _ = in.Workflow.CriticalPath(durations(nodes))
 	return p
-}
-
-// Tokens is about how many tokens a model makes of a number of characters: a
-// quarter, and 30 % more with the tokenizer of the models since Opus 4.7.
-func Tokens(model string, characters int) float64 {
-	return math.Ceil(float64(characters) / 4 * tokenizer(model))
 }

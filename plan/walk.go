@@ -264,14 +264,14 @@ func (w *walk) input(n *node, units []Unit) float64 {
 		}
 	}
 	if live > 0 {
-		return Tokens(n.asks.Model, characters/live)
+		return float64(w.in.Prices.EstimateTokens(n.asks.Model, characters/live))
 	}
 	characters = n.asks.Characters
 	if n.step.Task != nil {
 		characters += len(n.step.Task.Source())
 	}
 	// Of what it waits for nothing is known but that it becomes part of the prompt.
-	return Tokens(n.asks.Model, characters) + float64(len(n.step.Dependencies))*guessedOutput
+	return float64(w.in.Prices.EstimateTokens(n.asks.Model, characters)) + float64(len(n.step.Dependencies))*guessedOutput
 }
 
 // leaves yields the nodes that ask somebody, in file order.

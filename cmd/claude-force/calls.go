@@ -40,7 +40,7 @@ type callFlags struct {
 
 func (f *callFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: haiku, sonnet, opus, fable, an id, or auto to have one chosen")
+	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: "+strings.Join(llm.Prices().AliasNames(), ", ")+", an id, or auto to have one chosen")
 	flags.BoolVar(&f.auto, "auto-select-model", false, "choose the cheapest model fit for each task, none above the agent's own (the same as --model auto)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "most calls in flight at once (default 10)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
@@ -65,7 +65,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 }
 
 func completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	names := []string{choice.Auto, "haiku", "sonnet", "opus", "fable"}
+	names := append([]string{choice.Auto}, llm.Prices().AliasNames()...)
 	for _, m := range llm.Prices().Models {
 		names = append(names, m.ID)
 	}

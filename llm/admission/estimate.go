@@ -1,10 +1,6 @@
 package admission
 
-import (
-	"strings"
-
-	"github.com/claude-force/claude-force/llm"
-)
+import "github.com/claude-force/claude-force/llm"
 
 // means is what was learned about the calls of a model, or of one agent with
 // it.
@@ -41,7 +37,7 @@ func (l *Limiter) estimate(req *llm.Request, characters int, learned means) cost
 		m = learned
 	}
 	if m.Calls == 0 {
-		m = means{Ratio: tokenizer(req.Model) / 4, Output: firstOutput}
+		m = means{Ratio: l.opts.Prices.TokenRatio(req.Model), Output: firstOutput}
 	}
 	output := m.Output
 	if req.MaxTokens > 0 {
@@ -66,18 +62,6 @@ func (l *Limiter) learn(p *poolState, req *llm.Request, characters int, u llm.Us
 
 // counted is the input that counts against the limits.
 func counted(u llm.Usage) int { return u.InputTokens + u.CacheWrite5m + u.CacheWrite1h }
-
-// tokenizer is how many tokens a model makes of what was one for older ones:
-// since Opus 4.7 it is 30 % more.
-func tokenizer(model string) float64 {
-	pool := PoolOf(model)
-	for _, old := range []string{"opus-4", "sonnet-4", "haiku-4"} {
-		if strings.HasPrefix(pool, old) && !strings.Contains(model, "opus-4-7") && !strings.Contains(model, "opus-4-8") {
-			return 1
-		}
-	}
-	return 1.3
-}
 
 // pictureCharacters is what an image counts for; its data says nothing about
 // its tokens.

@@ -35,6 +35,10 @@ type Options struct {
 	// pool. 0 means 1.
 	Probes int
 
+	// Prices says how many tokens a text is, until answers have told. Nil means
+	// [llm.Prices].
+	Prices *llm.PriceTable
+
 	// Patience is how long calls wait for a pool that the service keeps
 	// closed, by refusals or by failures; their deadlines may end the wait
 	// sooner. 0 means ten minutes. Waiting for one's turn is not counted.
@@ -96,6 +100,9 @@ func NewLimiter(opts Options) *Limiter {
 	opts.Failures = cmp.Or(opts.Failures, 3)
 	opts.Pause = cmp.Or(opts.Pause, time.Second)
 	opts.MaxPause = cmp.Or(opts.MaxPause, 30*time.Second)
+	if opts.Prices == nil {
+		opts.Prices = llm.Prices()
+	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Float64
 	}

@@ -5,13 +5,15 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // all calls at the same moment, so that all are recent
-		m := New(llmtest.Echo{}, Options{Minimum: func(string) int { return 1 }}).(*model)
+		all := &llm.PriceTable{Models: []llm.ModelInfo{{ID: llmtest.Model, CacheMinimum: 1}}}
+		m := New(llmtest.Echo{}, Options{Prices: all}).(*model)
 		most := 0
 		for i := range maxEntries + maxEntries/2 {
 			llmtest.MustCollect(t, m, llmtest.Request(fmt.Sprint(i)))

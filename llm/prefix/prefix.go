@@ -63,9 +63,9 @@ type Options struct {
 	// MaxWait is the longest that a call waits for others. 0 means a minute.
 	MaxWait time.Duration
 
-	// Minimum gives the fewest tokens of a prefix that the service caches for
-	// a model. Nil means a table of the known models.
-	Minimum func(model string) int
+	// Prices says how small a prefix each model's cache keeps, and how many
+	// tokens a text is. Nil means [llm.Prices].
+	Prices *llm.PriceTable
 
 	// OnWait, when set, is called when a call has waited for another with the
 	// same prefix. Calls that run at once call it at once.
@@ -80,8 +80,8 @@ func New(next llm.Model, opts Options) llm.Model {
 	if opts.MaxWait <= 0 {
 		opts.MaxWait = time.Minute
 	}
-	if opts.Minimum == nil {
-		opts.Minimum = minimum
+	if opts.Prices == nil {
+		opts.Prices = llm.Prices()
 	}
 	if opts.OnWait == nil {
 		opts.OnWait = func(time.Duration) {}
@@ -97,7 +97,7 @@ type model struct {
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
-		prompt := read(req, m.opts.Minimum(req.Model))
+		prompt := read(req, m.opts.Prices)
 		if len(prompt.points) == 0 {
 			m.next.Stream(ctx, req)(yield)
 			return

@@ -22,7 +22,18 @@ import (
 )
 
 // eager caches and waits for the smallest prompt.
-var eager = prefix.Options{WaitTokens: 1, Minimum: func(string) int { return 1 }}
+var eager = prefix.Options{WaitTokens: 1, Prices: withMinimum(1)}
+
+// withMinimum returns a price table in which every model has the given
+// cache minimum.
+func withMinimum(tokens int) *llm.PriceTable {
+	table := *llm.Prices()
+	table.Models = slices.Clone(table.Models)
+	for i := range table.Models {
+		table.Models[i].CacheMinimum = tokens
+	}
+	return &table
+}
 
 func TestSuite(t *testing.T) {
 	t.Parallel()
@@ -387,6 +398,23 @@ func TestBelowTheMinimumNothingIsMarked(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"claude-haiku-5-5"}, marked); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestTheTableSaysTheMinimum checks that the cache minimum of the user's price
+// table decides what is marked.
+func TestTheTableSaysTheMinimum(t *testing.T) {
+	t.Parallel()
+	for minimum, want := range map[int]bool{600: true, 1000: false} {
+		next := llmtest.NewScript(llmtest.Answer("fine"))
+		m := prefix.New(next, prefix.Options{Prices: withMinimum(minimum)})
+		ctx := prefix.Announce(t.Context(), prefix.Plan{Calls: 9})
+		if _, err := llm.Collect(m.Stream(ctx, ask(document(800), "Go."))); err != nil {
+			t.Fatal(err)
+		}
+		if marked := next.Requests()[0].Messages[0].Content[0].CacheControl != nil; marked != want {
+			t.Errorf("minimum %d: marked %t, want %t", minimum, marked, want)
+		}
 	}
 }
 

@@ -103,9 +103,10 @@ const (
 var seed = maphash.MakeSeed()
 
 // read finds the points of a request's prompt.
-func read(req *llm.Request, minimum int) prompt {
+func read(req *llm.Request, prices *llm.PriceTable) prompt {
 	p := prompt{auto: parseTTL(req.Extra["cache_control"])}
-	s := scan{model: req.Model}
+	s := scan{model: req.Model, prices: prices}
+	minimum := prices.CacheMinimum(req.Model)
 	s.hash.SetSeed(seed)
 	s.variant(req)
 	add := func(at place, candidate, stable bool, set ttl) {
@@ -171,6 +172,7 @@ func setIn(raw json.RawMessage) ttl {
 // scan hashes and counts a prompt from its beginning.
 type scan struct {
 	model  string
+	prices *llm.PriceTable
 	hash   maphash.Hash
 	tokens int
 }
@@ -203,7 +205,7 @@ func (s *scan) text(parts ...string) {
 		s.hash.WriteString(part)
 		characters += utf8.RuneCountInString(part)
 	}
-	s.tokens += estimate(s.model, characters)
+	s.tokens += s.prices.EstimateTokens(s.model, characters)
 }
 
 // mark is req with the breakpoints that marks gives to the points, as far as
