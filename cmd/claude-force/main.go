@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -78,6 +79,9 @@ type app struct {
 	terminal          bool // whether the standard error is one
 	answersOnTerminal bool // whether the standard output is one
 	typed             bool // whether the standard input is one
+
+	promptOnce sync.Once
+	prompts    *prompter // see [app.prompter]
 }
 
 // errReported is a failure that the output has told already.

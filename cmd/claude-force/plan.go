@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -94,34 +93,14 @@ func (a *app) planFirst(ctx context.Context, orch *claudeforce.Orchestrator, wf 
 	if p, err = orch.Plan(ctx, wf, opts); err != nil {
 		return nil, false, err
 	}
-	asks := a.terminal && a.typed
-	if !f.yes && !asks {
+	if !f.yes && !a.canAsk() {
 		return p, false, a.printPlan(a.stdout, p, f.json)
 	}
 	if err := a.printPlan(a.stderr, p, false); err != nil || f.yes {
 		return p, err == nil, err
 	}
-	yes, err := a.confirm(ctx, "Run it? [y/N] ")
+	yes, err := a.confirm(ctx, "Run it?")
 	return p, yes, err
-}
-
-// confirm asks whoever sits at the terminal.
-func (a *app) confirm(ctx context.Context, question string) (bool, error) {
-	fmt.Fprint(a.stderr, question)
-	line := make(chan string, 1)
-	go func() { // ends with the line or the process; a read of a terminal cannot be called off
-		text, _ := bufio.NewReaderSize(a.stdin, 16).ReadString('\n')
-		line <- text
-	}()
-	select {
-	case text := <-line:
-		text = strings.TrimSpace(text)
-		return strings.EqualFold(text, "y") || strings.EqualFold(text, "yes"), nil
-	case <-a.stopping:
-		return false, errInterrupted
-	case <-ctx.Done():
-		return false, errInterrupted
-	}
 }
 
 func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {

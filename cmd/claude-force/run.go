@@ -188,16 +188,17 @@ func (f *runFlags) check() error {
 
 func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *workflow.Workflow, f *runFlags, opts claudeforce.RunOptions) error {
 	p := a.newProgress(wf, orch.Totals)
-	asker := a.newAsker(ctx, orch)
+	approvals := a.newApprover(ctx, orch)
+	defer approvals.close()
 	opts.Observe = func(ev engine.Event) {
 		p.observe(ev)
-		asker.observe(ev)
+		approvals.observe(ev)
 	}
 	var why []claudeforce.Explanation
 	if f.explain {
 		opts.Explain = func(x claudeforce.Explanation) { why = append(why, x) }
 	}
-	opts.Begun = asker.begin
+	opts.Begun = approvals.begin
 	res, err := orch.RunWorkflow(ctx, wf, opts)
 	p.close()
 	if res == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"strings"
@@ -100,7 +99,8 @@ func (f *callFlags) from(tags map[string]string) error {
 
 func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *claudeforce.RunDetail) error {
 	var p progress = plain{a}
-	k := a.newAsker(ctx, orch)
+	k := a.newApprover(ctx, orch)
+	defer k.close()
 	spending, err := f.spending()
 	if err != nil {
 		return err
@@ -125,11 +125,13 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 		opts.Explain = func(x claudeforce.Explanation) { why = append(why, x) }
 	}
 	res, err := orch.ResumeRun(ctx, detail.Run.ID, opts)
-	if changed, ok := errors.AsType[*claudeforce.ChangedError](err); ok && a.terminal && a.typed {
+	if changed, ok := errors.AsType[*claudeforce.ChangedError](err); ok && a.canAsk() {
 		a.say("Since run %s was stopped, this has changed:\n  %s", changed.Run, strings.Join(changed.Changes, "\n  "))
-		a.say("Go on? What is asked the same keeps its result, the rest runs again. [y/N]")
-		line, rerr := bufio.NewReader(a.stdin).ReadString('\n')
-		if rerr == nil && strings.EqualFold(strings.TrimSpace(line), "y") {
+		yes, aerr := a.confirm(ctx, "Resume? Unchanged steps keep their results, the rest runs again.")
+		if aerr != nil {
+			return aerr
+		}
+		if yes {
 			opts.AcceptChanges = true
 			res, err = orch.ResumeRun(ctx, detail.Run.ID, opts)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"strconv"
@@ -141,7 +140,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	opts.OnRetry = func(r claudeforce.Retry) {
 		a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
 	}
-	if a.terminal && a.typed {
+	if a.canAsk() {
 		opts.AskBudget = a.askBudget
 	}
 	opts.OnPause = func(p admission.Pause) {
@@ -164,14 +163,14 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	return claudeforce.New(ctx, opts)
 }
 
-// askBudget asks at the terminal how much more may be spent.
-func (a *app) askBudget(_ context.Context, why string) (more float64, ok bool) {
-	a.say("%s\nHow many dollars more may be spent? [none]", why)
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+// askBudget asks the user how many dollars more may be spent. No answer, or one
+// that is not an amount, means none.
+func (a *app) askBudget(ctx context.Context, why string) (more float64, ok bool) {
+	line, err := a.ask(ctx, why+"\nHow many dollars more may be spent? [none] ")
 	if err != nil {
 		return 0, false
 	}
-	more, err = strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(line), "$"), 64)
+	more, err = strconv.ParseFloat(strings.TrimPrefix(line, "$"), 64)
 	return more, err == nil && more > 0
 }
 
