@@ -67,15 +67,11 @@ func (o *Orchestrator) admission(next llm.Model) llm.Model {
 	return admission.NewLimited(next, o.gate, o.limits)
 }
 
-// probes is how many calls may go before anything is known of the service's
-// limits. One alone would double the time of the first few calls that anybody
-// makes, and so many are below what the lowest tier allows in a second.
-const probes = 10
-
 // newLimiter learns the service's limits, together with the other processes
-// that use the folder of the store.
+// that use the folder of the store. The first calls go at once, as many as the
+// user allows in flight.
 func (o *Orchestrator) newLimiter(keyer llm.Keyer) *admission.Limiter {
-	opts := admission.Options{Namespace: keyer.Namespace, Tier: admission.Tier(o.config.Tier), Prices: o.prices, Probes: probes, OnPause: o.pausing}
+	opts := admission.Options{Namespace: keyer.Namespace, Tier: admission.Tier(o.config.Tier), Prices: o.prices, InitialWindow: o.config.Jobs, OnPause: o.pausing}
 	if o.config.DataDir != "" {
 		opts.Dir = filepath.Join(o.config.DataDir, "limits")
 	}

@@ -52,7 +52,9 @@ func TestScripts(t *testing.T) {
 			"code":     exitsWith,
 			"key":      withKey,
 			"requests": requests,
+			"peak":     peak,
 			"fault":    fault,
+			"quotas":   quotas,
 			"json":     checkJSON,
 			"waiting":  waiting,
 			"batch":    batchIs,
@@ -203,15 +205,29 @@ func requests(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// peak checks how many calls the script's simulator has had at once at most.
+func peak(ts *testscript.TestScript, _ bool, args []string) {
+	server := ts.Value("sim").(*sim.Server)
+	if got := fmt.Sprint(server.Stats().MaxInFlight); got != args[0] {
+		ts.Fatalf("the simulator had at most %s calls in flight; want %s", got, args[0])
+	}
+}
+
 // fault injects faults into the script's simulator, as JSON.
-func fault(ts *testscript.TestScript, _ bool, args []string) {
-	req, err := http.NewRequest(http.MethodPost, ts.Getenv("SIM")+"/_sim/faults", strings.NewReader(args[0]))
+func fault(ts *testscript.TestScript, _ bool, args []string) { post(ts, "/_sim/faults", args[0]) }
+
+// quotas sets the rate limits of the script's simulator, as JSON. From then on
+// its answers have the headers that name them.
+func quotas(ts *testscript.TestScript, _ bool, args []string) { post(ts, "/_sim/limits", args[0]) }
+
+func post(ts *testscript.TestScript, path, body string) {
+	req, err := http.NewRequest(http.MethodPost, ts.Getenv("SIM")+path, strings.NewReader(body))
 	ts.Check(err)
 	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
 	ts.Check(err)
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		ts.Fatalf("injecting %s: %s", args[0], res.Status)
+		ts.Fatalf("posting %s to %s: %s", body, path, res.Status)
 	}
 }
 

@@ -29,8 +29,8 @@
 //
 // The limits begin as the tier's or the configuration's, and each response's
 // headers correct them: a limit sets the rate, what remains only lowers our
-// view. While nothing is known of a pool one call goes ahead as a probe, and
-// each answer lets one more be in flight than before (slow start).
+// view. While nothing is known of a pool, [Options.InitialWindow] calls go ahead,
+// and each answer lets one more be in flight than before (slow start).
 //
 // Waiting calls take turns by run ([WithRun]). The call whose turn it is has
 // already taken its tokens, so a large one is not starved by small ones, of

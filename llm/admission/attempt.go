@@ -61,7 +61,7 @@ func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
 		}
 		if a != nil && status < 400 && !a.alive {
 			a.alive = true
-			ps.Ramp.answered(now, !p.keptBack.Before(a.sent), &l.opts)
+			ps.Ramp.answered(now, !p.keptBack.Before(a.sent), ps.Requests.Limit, &l.opts)
 		}
 	})
 	p.changed()
@@ -120,7 +120,7 @@ func (a *attempt) answering() {
 	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
 		if !a.alive {
 			a.alive = true
-			ps.Ramp.answered(now, !a.pool.keptBack.Before(a.sent), &l.opts)
+			ps.Ramp.answered(now, !a.pool.keptBack.Before(a.sent), ps.Requests.Limit, &l.opts)
 		}
 		a.judge(ps, now)
 	})

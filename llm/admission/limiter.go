@@ -31,9 +31,10 @@ type Options struct {
 	// simulator whose time is scaled.
 	Minute time.Duration
 
-	// Probes is how many calls may be in flight while nothing is known of a
-	// pool. 0 means 1.
-	Probes int
+	// InitialWindow is how many calls may be in flight while nothing is known of
+	// a pool, before slow start lets more go. It is at most a tenth of the
+	// pool's assumed requests a minute, or ten if that is more. 0 means 1.
+	InitialWindow int
 
 	// Prices says how many tokens a text is, until answers have told. Nil means
 	// [llm.Prices].
@@ -95,7 +96,7 @@ type pool struct {
 // NewLimiter makes a limiter. It touches no disk before the first call.
 func NewLimiter(opts Options) *Limiter {
 	opts.Minute = cmp.Or(opts.Minute, time.Minute)
-	opts.Probes = max(opts.Probes, 1)
+	opts.InitialWindow = max(opts.InitialWindow, 1)
 	opts.Patience = cmp.Or(opts.Patience, 10*time.Minute)
 	opts.Failures = cmp.Or(opts.Failures, 3)
 	opts.Pause = cmp.Or(opts.Pause, time.Second)
@@ -273,7 +274,7 @@ func (l *Limiter) weigh(p *pool, s *state, ps *poolState, w *waiter, c *call, no
 	if wait, err := l.shut(p, ps, w, now); wait > 0 || err != nil {
 		return verdict{wait: wait, err: err}
 	}
-	if p.inFlight >= ps.Ramp.window(now, &l.opts) {
+	if p.inFlight >= ps.Ramp.window(now, ps.Requests.Limit, &l.opts) {
 		p.keptBack = now
 		if wait := stall - now.Sub(p.admitted); wait > 0 {
 			return verdict{wait: wait}

@@ -99,6 +99,57 @@ func TestRequestLimitIsKeptWithoutRefusals(t *testing.T) {
 	})
 }
 
+// TestTheFirstCallsGoAtOnce makes calls of a second on a limiter that knows
+// nothing, of a service that sends its headers with the answer.
+func TestTheFirstCallsGoAtOnce(t *testing.T) {
+	t.Parallel()
+	const none = 0
+	for name, c := range map[string]struct {
+		tier    admission.Tier
+		window  int
+		calls   int
+		seconds time.Duration
+	}{
+		"as many as the window":       {admission.TierStart, 20, 20, 1},
+		"a small window doubles":      {admission.TierStart, 10, 20, 2},
+		"a tenth of a minute's limit": {admission.TierStart, 500, 100, 1},
+		"more than the limit's tenth": {admission.TierStart, 500, 101, 2},
+		"a larger tier":               {admission.TierBuild, 500, 500, 1},
+		"no limit is assumed":         {admission.TierNone, 500, 500, 1},
+		"one at first":                {admission.TierStart, none, 3, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := sim.New(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 10_000}})
+			server.Inject(sim.Fault{Kind: sim.FaultDelay, Delay: time.Second})
+			limits := steady(admission.Options{Tier: c.tier, InitialWindow: c.window})
+			begin := time.Now()
+			all(t.Context(), t, over(t, server, admission.NewGate(500), limits), c.calls, numbered)
+			if took := time.Since(begin); took != c.seconds*time.Second {
+				t.Errorf("%s: %d calls of a second took %v, want %ds", name, c.calls, took, c.seconds)
+			}
+		})
+	}
+}
+
+// TestALargerWindowCountsAtOnce starts a process that allows more calls than
+// the one before it, which left what it knew in a file.
+func TestALargerWindowCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		server := sim.New(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 1000}})
+		server.Inject(sim.Fault{Kind: sim.FaultDelay, Delay: time.Second})
+		for _, window := range []int{10, 30} {
+			limits := steady(admission.Options{Dir: dir, InitialWindow: window})
+			begin := time.Now()
+			all(t.Context(), t, over(t, server, nil, limits), window, numbered)
+			if took := time.Since(begin); took != time.Second {
+				t.Errorf("%d calls of a second took %v", window, took)
+			}
+		}
+	})
+}
+
 func TestTokenLimitsAreUsedWhole(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]sim.Limits{

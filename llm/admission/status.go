@@ -70,7 +70,7 @@ func (l *Limiter) Limits() []PoolStatus {
 func (l *Limiter) status(name string, ps *poolState, now time.Time) PoolStatus {
 	st := PoolStatus{
 		Pool: name, Requests: ps.Requests.status(), Input: ps.Input.status(), Output: ps.Output.status(),
-		Breaker: BreakerClosed, Window: ps.Ramp.window(now, &l.opts),
+		Breaker: BreakerClosed, Window: ps.Ramp.window(now, ps.Requests.Limit, &l.opts),
 	}
 	if until(ps.FrozenUntil, now) > 0 {
 		st.FrozenUntil, st.FrozenBy = time.Unix(0, ps.FrozenUntil), ps.FrozenBy
