@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -149,22 +148,11 @@ func (a *app) measureLive(ctx context.Context, f *benchFlags, file *benchfile.Fi
 	return nil
 }
 
-// commit is what this program was built from, else what is checked out in the
-// working directory; empty if neither is known.
+// commit returns the commit this program was built from, else the one checked
+// out in the working directory; empty if neither is known.
 func commit(ctx context.Context) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		var revision, modified string
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				revision = s.Value
-			case s.Key == "vcs.modified" && s.Value == "true":
-				modified = "+changes"
-			}
-		}
-		if revision != "" {
-			return revision + modified
-		}
+	if c := readBuild().Commit; c != "" {
+		return c
 	}
 	out, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
 	if err != nil {

@@ -158,6 +158,7 @@ func (a *app) command(args ...string) *cobra.Command {
 whose independent steps run in parallel. Answers are cached, identical calls
 are made once, failed ones are tried again.`,
 		Example: `  claude-force demo                                   # see it work, without a key
+  claude-force init                                   # write a first agent and workflow
   claude-force execute python-expert "Explain decorators"
   claude-force run workflow.yaml`,
 		SilenceUsage:  true,
@@ -178,7 +179,7 @@ are made once, failed ones are tried again.`,
 		{"execute", a.execute}, {"run", a.runCommand}, {"plan", a.plan}, {"runs", a.runs}, {"workflow", a.workflow},
 		{"agents", a.agents}, {"models", a.models}, {"cache", a.cache}, {"config", a.config}, {"limits", a.limitsCommand},
 		{"analytics", a.analytics}, {"metrics", a.metrics}, {"doctor", a.doctor}, {"simulate", a.simulate},
-		{"demo", a.demo}, {"bench", a.bench},
+		{"demo", a.demo}, {"bench", a.bench}, {"init", a.init}, {"version", a.versionCommand},
 	}
 	for _, v := range verbs {
 		if len(args) > 0 && args[0] == v.name {
