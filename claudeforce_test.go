@@ -198,6 +198,33 @@ func TestOneFailureDoesNotTouchTheOthers(t *testing.T) {
 
 // TestManyTasksAreReadAsTheyAreNeeded is why any number of tasks takes the same
 // memory: no more are held than slots and the results that wait behind one.
+// TestRetriesHaveABudget runs many tasks while the service is overloaded: it is
+// asked less and less, and a short time of trouble costs no task.
+func TestRetriesHaveABudget(t *testing.T) {
+	for name, c := range map[string]struct {
+		overloaded int // answers with 529; 0 for all
+		failed     int
+		requests   int
+	}{
+		"all the time": {0, 400, 600}, // 200 retries, where four attempts each would be 1,600 requests
+		"for a while":  {100, 0, 500},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := sim.New(sim.Options{})
+			server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 529, Times: c.overloaded})
+			failed := 0
+			for _, res := range open(t, server, jobs(50)).ExecuteMultiple(t.Context(), numbered(400)) {
+				if res.Err != nil {
+					failed++
+				}
+			}
+			if got := server.Stats().Requests; got != c.requests || failed != c.failed {
+				t.Errorf("%s: %d requests, %d tasks failed; want %d and %d", name, got, failed, c.requests, c.failed)
+			}
+		})
+	}
+}
+
 func TestManyTasksAreReadAsTheyAreNeeded(t *testing.T) {
 	for _, inOrder := range []bool{true, false} {
 		orch := open(t, sim.New(sim.Options{}), func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })

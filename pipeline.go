@@ -51,7 +51,7 @@ func (o *Orchestrator) pipeline(provider *anthropic.Client) llm.Model {
 									prefix.New(
 										hedge.New(o.admission(hedge.MarkStart(spending.Attempts(provider))), hedge.Options{Quantile: o.config.Hedge}),
 										prefix.Options{Prices: o.prices}),
-									retry.Options{OnRetry: o.retrying}))),
+									retry.Options{Budget: retryBudget(o.config.Jobs), OnRetry: o.retrying}))),
 						fallback.Options{Models: o.fallbacks, OnFallback: o.fellBack}),
 					provider.Keyer(), coalesce.Options{OnShared: o.tell.Shared}),
 				o.cacheOptions(provider.Keyer()))),
@@ -65,6 +65,15 @@ func (o *Orchestrator) admission(next llm.Model) llm.Model {
 		return admission.New(next, o.gate)
 	}
 	return admission.NewLimited(next, o.gate, o.limits)
+}
+
+// retryBudget returns the budget that all retries share, for a pipeline with so
+// many calls in flight. It covers every attempt of the calls that an outage
+// meets in flight, so a short one costs no call. Retries beyond that take half
+// of one for each answer: a service that fails more than every third call is
+// soon asked once a call.
+func retryBudget(inFlight int) *retry.Budget {
+	return retry.NewBudget(max(100, 4*inFlight), 0.5)
 }
 
 // newLimiter learns the service's limits, together with the other processes

@@ -3,6 +3,7 @@ package claudeforce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -87,7 +88,7 @@ func IsOverBudget(err error) bool {
 // newBudget makes the budget that all calls are charged to. Its amounts are
 // shared by the processes that use the folder of the store.
 func (o *Orchestrator) newBudget(provider *anthropic.Client) *budget.Budget {
-	opts := budget.Options{Prices: o.prices, Scopes: o.standing, Downgrade: o.downgrade}
+	opts := budget.Options{Prices: o.prices, Scopes: o.standing, Downgrade: o.downgrade, OnSettle: o.settled}
 	if o.opts.Simulator == nil {
 		opts.Count = provider.CountTokens
 	}
@@ -105,6 +106,14 @@ func (o *Orchestrator) newBudget(provider *anthropic.Client) *budget.Budget {
 		ledger = o.ledger
 	}
 	return budget.New(ledger, opts)
+}
+
+// settled tells the user when what a call cost could not be written down: the
+// budget then counts the call's worst case.
+func (o *Orchestrator) settled(s budget.Settlement) {
+	if s.Err != nil {
+		o.notice(fmt.Sprintf("a budget counts a call at its worst case, since its cost could not be stored: %v", s.Err))
+	}
 }
 
 // standing is the scopes that every call belongs to: the day's, its agent's, its

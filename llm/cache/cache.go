@@ -89,8 +89,6 @@ type Options struct {
 	// agent's TTL bounds also the age of the answers it gets, whoever stored
 	// them. 0 means that nothing of the agent is read or stored.
 	TTLOf func(agent string) (time.Duration, bool)
-	// Exclude, when set, names the agents whose calls pass by the cache.
-	Exclude func(agent string) bool
 
 	// Prices turns usage into money. Nil means [llm.Prices], read when the
 	// first answer is stored.
@@ -167,7 +165,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 // ttl is how long the call's answer is good for; ok is false if the call
 // passes by the cache.
 func (m *model) ttl(req *llm.Request) (ttl time.Duration, ok bool) {
-	if req.Policy == llm.PolicyOff || m.opts.Exclude != nil && m.opts.Exclude(req.Agent) {
+	if req.Policy == llm.PolicyOff {
 		return 0, false
 	}
 	if m.opts.TTLOf != nil {

@@ -138,7 +138,6 @@ func TestWhatIsNotStored(t *testing.T) {
 			r.Content = []llm.Block{{Type: llm.BlockToolUse, ID: "t", Name: "n", Input: json.RawMessage(`{"a":`)}}
 		}), "", cache.Options{}, false},
 		"tool of the service":      {answer(func(r *llm.Response) { r.Usage.WebSearches = 1 }), "", cache.Options{}, false},
-		"excluded agent":           {stopped(llm.StopEndTurn), "", cache.Options{Exclude: func(a string) bool { return a == "poet" }}, false},
 		"agent without a life":     {stopped(llm.StopEndTurn), "", cache.Options{TTLOf: func(string) (time.Duration, bool) { return 0, true }}, false},
 		"credential":               {stopped(llm.StopEndTurn), "my key is sk-ant-api03-0123456789abcdefghijkl", cache.Options{}, false},
 		"credential, encrypted":    {stopped(llm.StopEndTurn), "my key is sk-ant-api03-0123456789abcdefghijkl", cache.Options{Encrypted: true}, true},
@@ -263,6 +262,6 @@ func TestWithoutAStoreThereIsNoLayer(t *testing.T) {
 
 func BenchmarkMiss(b *testing.B) {
 	llmtest.Bench(b, func(next llm.Model) llm.Model {
-		return cache.New(next, cache.Options{Store: newMemory(), Exclude: func(string) bool { return true }})
+		return cache.New(next, cache.Options{Store: newMemory(), TTLOf: func(string) (time.Duration, bool) { return 0, true }})
 	})
 }

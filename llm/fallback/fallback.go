@@ -38,15 +38,6 @@ type Options struct {
 	// means none: the layer does nothing.
 	Models func(req *llm.Request) []string
 
-	// Falls decides whether another model is asked after err. Nil means the
-	// errors named in the package's doc. It is not asked about refusals.
-	Falls func(err error) bool
-
-	// Adapt, when set, may change the request made for another model, a copy
-	// whose Model is set: not every model takes every way of thinking. It must
-	// not change what the copy's fields point to.
-	Adapt func(req *llm.Request)
-
 	// OnFallback, when set, is called before another model is asked. Calls
 	// that run at once call it at once.
 	OnFallback func(Fallback)
@@ -61,9 +52,6 @@ type Fallback struct {
 
 // New is next with other models to fall back on.
 func New(next llm.Model, opts Options) llm.Model {
-	if opts.Falls == nil {
-		opts.Falls = falls
-	}
 	if opts.OnFallback == nil {
 		opts.OnFallback = func(Fallback) {}
 	}
@@ -110,7 +98,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			if billed {
 				first.err, last.err = llm.MayBeBilled(first.err), llm.MayBeBilled(last.err)
 			}
-			if ctx.Err() != nil || last.err != nil && !m.opts.Falls(last.err) {
+			if ctx.Err() != nil || last.err != nil && !falls(last.err) {
 				break
 			}
 		}
@@ -140,9 +128,6 @@ func (m *model) models(req *llm.Request) []string {
 func (m *model) adapt(req *llm.Request, name string) *llm.Request {
 	other := *req
 	other.Model = name
-	if m.opts.Adapt != nil {
-		m.opts.Adapt(&other)
-	}
 	return &other
 }
 

@@ -27,8 +27,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fallback.Options{
 		"none": {},
-		// The suite counts a second call after what is not transient as a fault.
-		"two": {Models: to("b", "c"), Falls: func(err error) bool { return llm.CodeOf(err).Transient() }},
+		"two":  {Models: to("b", "c")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			llmtest.Suite(t, func(_ *testing.T, next llm.Model) llm.Model { return fallback.New(next, opts) })
@@ -78,19 +77,13 @@ func TestARefusalIsAnsweredByAnother(t *testing.T) {
 	var steps []fallback.Fallback
 	m := fallback.New(next, fallback.Options{
 		Models:     to("b"),
-		Adapt:      func(req *llm.Request) { req.Thinking = nil },
 		OnFallback: func(f fallback.Fallback) { steps = append(steps, f) },
 	})
-	req := llmtest.Request("x")
-	req.Thinking = []byte(`{"type":"adaptive"}`)
-	if got := llmtest.MustCollect(t, m, req).Text(); got != "fine" {
+	if got := llmtest.MustCollect(t, m, llmtest.Request("x")).Text(); got != "fine" {
 		t.Errorf("answer %q", got)
 	}
 	if len(steps) != 1 || steps[0].From != llmtest.Model || steps[0].To != "b" || steps[0].Err != nil || steps[0].Refusal.Usage.InputTokens != 100 {
 		t.Errorf("steps %+v; want one, with what the refusal cost", steps)
-	}
-	if sent := next.Requests(); sent[0].Thinking == nil || sent[1].Thinking != nil {
-		t.Error("the request for the other model was not adapted, or the first was")
 	}
 }
 
