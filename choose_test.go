@@ -122,7 +122,7 @@ func TestBoundsOfAgents(t *testing.T) {
 		}
 	})
 	ask := func(agent, ceiling string) (*claudeforce.Result, error) {
-		return orch.Execute(t.Context(), claudeforce.Task{Agent: agent, Text: "x", Model: "auto", Ceiling: ceiling}, nil)
+		return orch.Execute(t.Context(), claudeforce.Task{Agent: agent, Prompt: "x", Model: "auto", Ceiling: ceiling}, nil)
 	}
 	for _, tt := range []struct{ agent, ceiling, model, says string }{
 		{"free", "", "claude-haiku-5-5", "cheapest"},
@@ -158,7 +158,7 @@ func TestCallsSayWhatTheirModelWasChosenInsteadOf(t *testing.T) {
 	withConfig := func(model string) *claudeforce.Orchestrator {
 		return open(t, server, func(o *claudeforce.Options) {
 			o.Config.Model = model
-			o.OnCall = func(c record.Call) { tags = c.Tags }
+			o.OnCall = func(_ context.Context, c record.Call) { tags = c.Tags }
 			for name, head := range map[string]string{
 				"free": "", "auto": "model: auto", "capped": "model: opus\nmodel_ceiling: sonnet", "strange": "model: claude-mythos-5-2",
 			} {
@@ -189,7 +189,7 @@ func TestCallsSayWhatTheirModelWasChosenInsteadOf(t *testing.T) {
 		{auto, "code-reviewer", "auto", "", "claude-sonnet-5-5"},
 	} {
 		tags = llm.Tags{InsteadOf: "no call"}
-		if _, err := tt.orch.Execute(t.Context(), claudeforce.Task{Agent: tt.agent, Text: "x", Model: tt.model, Ceiling: tt.ceiling}, nil); err != nil {
+		if _, err := tt.orch.Execute(t.Context(), claudeforce.Task{Agent: tt.agent, Prompt: "x", Model: tt.model, Ceiling: tt.ceiling}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if tags.InsteadOf != tt.want {
@@ -212,7 +212,7 @@ func TestCallsSayWhatTheirModelWasChosenInsteadOf(t *testing.T) {
 func TestCompareModels(t *testing.T) {
 	server := sim.New(sim.Options{})
 	orch := open(t, server)
-	tasks := []claudeforce.Task{{Agent: "python-expert", Text: "one"}, {Agent: "python-expert", Text: "two", Model: "opus"}}
+	tasks := []claudeforce.Task{{Agent: "python-expert", Prompt: "one"}, {Agent: "python-expert", Prompt: "two", Model: "opus"}}
 	first := orch.CompareModels(t.Context(), tasks, []string{"haiku", "sonnet"}, "", nil)
 	if n := server.Stats().Requests; n != 4 {
 		t.Errorf("%d requests", n)
@@ -245,7 +245,7 @@ func TestTaskThatCannotBeJudged(t *testing.T) {
 	server := sim.New(sim.Options{})
 	orch := open(t, server, func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })
 	server.Inject(sim.Fault{Kind: "status", Status: 400, Message: "no", Match: "Score each output", Times: 1})
-	c := orch.CompareModels(t.Context(), []claudeforce.Task{{Agent: "python-expert", Text: "one"}, {Agent: "python-expert", Text: "two"}}, []string{"haiku", "sonnet"}, "opus", nil)
+	c := orch.CompareModels(t.Context(), []claudeforce.Task{{Agent: "python-expert", Prompt: "one"}, {Agent: "python-expert", Prompt: "two"}}, []string{"haiku", "sonnet"}, "opus", nil)
 	if c.Judge.Failed != 1 {
 		t.Fatalf("%d tasks were not judged; want 1", c.Judge.Failed)
 	}

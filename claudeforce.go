@@ -4,18 +4,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/agent/builtin"
-	calls "github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
@@ -23,20 +22,19 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
-	"github.com/claude-force/claude-force/llm/anthropic"
-	"github.com/claude-force/claude-force/llm/batch"
-	budgetdb "github.com/claude-force/claude-force/llm/budget/sqlite"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/llm/record"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/workflow"
 )
 
 // ErrNoCredentials says that there is no API key, and what to do about it.
-var ErrNoCredentials = anthropic.ErrNoCredentials
+var ErrNoCredentials = pipeline.ErrNoCredentials
 
 // Options configure an [Orchestrator]. The zero value works as the command
 // does in the working directory: with its configuration file, the user's, and
@@ -48,6 +46,14 @@ type Options struct {
 
 	// Config is the settings. Nil means those [LoadConfig] finds for Dir.
 	Config *config.Config
+
+	// Model, if set, answers instead of Claude: no key is needed. Tests of code
+	// that uses this package inject a fake here.
+	Model llm.Model
+
+	// Wrap, if set, adds a layer of the caller's own to the call pipeline, around
+	// all others but the one that measures.
+	Wrap func(next llm.Model) llm.Model
 
 	// Simulator, if set, answers instead of Claude: no key is needed, nothing
 	// is paid, nothing leaves the process. Its answers are cached apart.
@@ -67,14 +73,14 @@ type Options struct {
 	// orchestrator's own, with as many slots as the setting jobs says.
 	Gate *admission.Gate
 
-	// Notice is told what the user should know, each thing once: a retired
-	// model, an answer that is not kept and why. It may be called from several
-	// goroutines. Nil means nobody is told.
-	Notice func(string)
+	// OnNotice receives what the user should know, each text once: a retired
+	// model, an answer that is not cached and why. Callbacks may be called from
+	// several goroutines at once; their context carries the call's [llm.Tags],
+	// which name the run and the step. A nil callback is not called.
+	OnNotice func(ctx context.Context, text string)
 
-	// OnCall is told of every call when it has ended, from the goroutine that
-	// made it. Nil means nobody is told.
-	OnCall func(record.Call)
+	// OnCall receives every call when it has ended, on the goroutine that made it.
+	OnCall func(ctx context.Context, call record.Call)
 
 	// Record, if set, writes down every call with its answer, to be replayed.
 	Record *cassette.Recorder
@@ -83,18 +89,17 @@ type Options struct {
 	// nothing is sent. A call that is not in it fails.
 	Replay *cassette.Player
 
-	// AskBudget is asked when a budget whose on_exceed is "ask" has no room for a
-	// call: it says how many dollars more may be spent, or refuses. Nil refuses.
+	// AskBudget decides when a budget whose on_exceed is "ask" has no room for a
+	// call. It returns how many dollars more may be spent, or false to refuse. Nil
+	// refuses.
 	AskBudget func(ctx context.Context, why string) (more float64, ok bool)
 
-	// OnPause is told when the service has closed a pool of models for a while,
-	// by a rate limit or an outage: calls wait. It must be quick. Nil means
-	// nobody is told.
-	OnPause func(admission.Pause)
+	// OnPause is called when the service has closed a pool of models for a
+	// while, by a rate limit or an outage: calls wait. It must be quick.
+	OnPause func(ctx context.Context, pause admission.Pause)
 
-	// OnRetry is told before each wait for another attempt. Nil means nobody
-	// is told.
-	OnRetry func(Retry)
+	// OnRetry is called before each wait for another attempt.
+	OnRetry func(ctx context.Context, retry pipeline.Retry)
 
 	// Telemetry says to whom traces and metrics go; nothing of it costs
 	// anything if it is zero. Its Content is that of the settings.
@@ -110,44 +115,19 @@ type Options struct {
 type Orchestrator struct {
 	opts    Options
 	config  *config.Config
-	model   llm.Model
-	keyer   *llm.Keyer // of the cache's keys; nil if calls are replayed
-	gate    *admission.Gate
-	store   *sqlite.Store                 // nil if nothing is cached
-	rules   func() (*choice.Rules, error) // by which models are chosen, read when they are needed
-	prices  *llm.PriceTable               // nil for the built-in ones, which are read when they are needed
-	calls   *calls.Recorder               // nil if calls are not kept
-	project string                        // of the calls
+	pipe    *pipeline.Pipeline
+	tasks   *task.Runner
 	files   *attach.Dir
 	finding agent.DiscoverOptions
 	tell    *telemetry.Telemetry // nil if nobody is told
 
-	limits *admission.Limiter // nil if none are learned
-	ledger *budgetdb.Ledger   // nil if budgets are this process's own
-
-	opening sync.Mutex    // guards the fields below
+	opening sync.Mutex    // guards the field below
 	runs    journal.Store // nil until it is needed
-	lane    *batch.Lane   // nil until it is needed
-	batches *batch.Dir    // its store
 
 	mu      sync.Mutex // guards the fields below
 	agents  map[string]*agent.Agent
 	groups  map[*workflow.Step]*prefix.Group // items of foreach steps that are given the same
 	noticed map[string]bool
-	totals  Totals
-}
-
-// Totals sums the calls of one orchestrator.
-type Totals struct {
-	Calls     int       // calls made, whatever answered them
-	Live      int       // answered by the service
-	Cached    int       // answered by the response cache
-	Coalesced int       // answered by an identical call in flight
-	Failed    int       // not answered
-	Usage     llm.Usage // of live calls
-	CostUSD   float64   // paid, as far as prices are known
-	SavedUSD  float64   // not paid since the answer was there already
-	Unpriced  int       // calls whose cost nobody knows
 }
 
 // LoadConfig finds the settings that apply in a folder: defaults, the project's
@@ -175,49 +155,38 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, invalid(err)
 		}
 	}
-	if err := CallRetention(cfg).Check(); err != nil {
-		return nil, invalid(fmt.Errorf("settings analytics.keep_rows and analytics.keep_hours: %w", err))
-	}
 	tell, err := newTelemetry(opts, cfg)
 	if err != nil {
 		return nil, err
 	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
-		gate:    opts.Gate,
-		rules:   sync.OnceValues(func() (*choice.Rules, error) { return LoadRules(cfg) }),
 		finding: findAgents(opts.Dir),
 		tell:    tell,
 		agents:  map[string]*agent.Agent{},
 		groups:  map[*workflow.Step]*prefix.Group{},
 		noticed: map[string]bool{},
 	}
-	if o.gate == nil {
-		o.gate = admission.NewGate(cfg.Jobs)
-	}
-	var provider *anthropic.Client
-	if opts.Replay == nil {
-		if provider, err = o.newProvider(); err != nil {
-			return nil, err
-		}
-	}
-	if o.files, err = attach.Open(cmp.Or(opts.Dir, ".")); err != nil {
+	o.pipe, err = pipeline.New(ctx, cfg, pipeline.Options{
+		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, HTTPClient: opts.HTTPClient,
+		Gate: opts.Gate, Project: pipeline.Project(opts.Dir), Record: opts.Record, Replay: opts.Replay,
+		AgentTTL: o.agentTTL, AskBudget: opts.AskBudget, Telemetry: tell,
+		OnNotice: o.notice, OnCall: opts.OnCall, OnRetry: opts.OnRetry, OnPause: opts.OnPause,
+	})
+	if err != nil {
 		return nil, err
 	}
-	if cfg.Cache.Enabled && opts.Replay == nil {
-		if o.store, err = OpenCache(ctx, cfg); err != nil {
-			return nil, errors.Join(err, o.files.Close())
-		}
+	if o.files, err = attach.Open(cmp.Or(opts.Dir, ".")); err != nil {
+		return nil, errors.Join(err, o.pipe.Close())
 	}
-	if cfg.Prices != "" {
-		if o.prices, err = LoadPrices(cfg); err != nil {
-			return nil, errors.Join(invalid(err), o.Close())
-		}
-	}
-	o.calls = o.recorder()
-	o.model = o.pipeline(provider)
-	if provider != nil {
-		o.keyer = new(provider.Keyer())
+	o.tasks = &task.Runner{
+		Model: o.pipe.Model(), Agents: o.agent, Prices: o.pipe.Prices(), Files: o.files,
+		Rules: sync.OnceValues(func() (*choice.Rules, error) { return loadRules(cfg) }),
+		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell,
+		Defaults: task.Defaults{
+			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,
+			NoCache: cfg.Cache.ExcludeAgents,
+		},
 	}
 	return o, nil
 }
@@ -225,32 +194,35 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 // Close writes what is still to be written and frees what the orchestrator
 // holds. Calls must have ended.
 func (o *Orchestrator) Close() error {
-	err := o.files.Close()
-	if o.store != nil {
-		err = errors.Join(err, o.store.Close())
-	}
-	if o.calls != nil {
-		err = errors.Join(err, o.calls.Close())
-	}
+	err := errors.Join(o.files.Close(), o.pipe.Close())
 	o.opening.Lock()
 	defer o.opening.Unlock()
-	if o.lane != nil { // before its store
-		err = errors.Join(err, o.lane.Close(), o.batches.Close())
-	}
 	if o.runs != nil {
 		err = errors.Join(err, o.runs.Close())
-	}
-	if o.ledger != nil {
-		err = errors.Join(err, o.ledger.Close())
 	}
 	return err
 }
 
-// Totals sums all calls so far.
-func (o *Orchestrator) Totals() Totals {
+// Totals returns the sum of all calls so far.
+func (o *Orchestrator) Totals() pipeline.Totals { return o.pipe.Totals() }
+
+// Limits returns what is known of the service's rate limits, by pool of models.
+func (o *Orchestrator) Limits() []admission.PoolStatus { return o.pipe.Limits() }
+
+// CacheStats returns what the response cache holds and what it has saved, also
+// for earlier processes. It is zero if the cache is off.
+func (o *Orchestrator) CacheStats(ctx context.Context) (sqlite.Stats, error) {
+	return o.pipe.CacheStats(ctx)
+}
+
+// agentTTL returns how long the answers of an agent are cached, as its file says.
+func (o *Orchestrator) agentTTL(name string) (time.Duration, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.totals
+	if a := o.agents[name]; a != nil && a.CacheTTL > 0 {
+		return a.CacheTTL, true
+	}
+	return 0, false
 }
 
 // Agents are all agents that apply in a folder, and what is wrong with files
@@ -271,8 +243,8 @@ func CheckAgent(dir, name string) error {
 	return invalid(err)
 }
 
-// agent is the agent of a name, read at most once.
-func (o *Orchestrator) agent(name string) (*agent.Agent, error) {
+// agent returns the agent of a name. It is read at most once.
+func (o *Orchestrator) agent(ctx context.Context, name string) (*agent.Agent, error) {
 	o.mu.Lock()
 	found, ok := o.agents[name]
 	o.mu.Unlock()
@@ -281,7 +253,7 @@ func (o *Orchestrator) agent(name string) (*agent.Agent, error) {
 	}
 	found, warnings, err := agent.Find(o.finding, name)
 	for _, w := range warnings {
-		o.notice(w.String())
+		o.notice(ctx, w.String())
 	}
 	if err != nil {
 		return nil, invalid(err)
@@ -293,8 +265,8 @@ func (o *Orchestrator) agent(name string) (*agent.Agent, error) {
 }
 
 // notice tells the user once.
-func (o *Orchestrator) notice(text string) {
-	if o.opts.Notice == nil || text == "" {
+func (o *Orchestrator) notice(ctx context.Context, text string) {
+	if o.opts.OnNotice == nil || text == "" {
 		return
 	}
 	o.mu.Lock()
@@ -302,7 +274,7 @@ func (o *Orchestrator) notice(text string) {
 	o.noticed[text] = true
 	o.mu.Unlock()
 	if !said {
-		o.opts.Notice(text)
+		o.opts.OnNotice(ctx, text)
 	}
 }
 

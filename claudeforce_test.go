@@ -56,7 +56,7 @@ func jobs(n int) func(*claudeforce.Options) {
 func numbered(n int) []claudeforce.Task {
 	tasks := make([]claudeforce.Task, n)
 	for i := range tasks {
-		tasks[i] = claudeforce.Task{Agent: "python-expert", Text: fmt.Sprintf("Task %d", i)}
+		tasks[i] = claudeforce.Task{Agent: "python-expert", Prompt: fmt.Sprintf("Task %d", i)}
 	}
 	return tasks
 }
@@ -113,7 +113,7 @@ func TestFiftyIdenticalCallsAreOneRequest(t *testing.T) {
 		var calls []record.Call
 		var mu sync.Mutex
 		orch := open(t, server, jobs(50), func(o *claudeforce.Options) {
-			o.OnCall = func(c record.Call) {
+			o.OnCall = func(_ context.Context, c record.Call) {
 				mu.Lock()
 				defer mu.Unlock()
 				calls = append(calls, c)
@@ -237,13 +237,13 @@ func TestManyTasksAreReadAsTheyAreNeeded(t *testing.T) {
 				taken++
 				most = max(most, taken-consumed)
 				mu.Unlock()
-				if !yield(claudeforce.Task{Agent: "linter", Text: fmt.Sprintf("Task %d", i)}) {
+				if !yield(claudeforce.Task{Agent: "linter", Prompt: fmt.Sprintf("Task %d", i)}) {
 					return
 				}
 			}
 		}
 		next := 1
-		for res := range orch.ExecuteAll(t.Context(), tasks, inOrder) {
+		for res := range orch.ExecuteAll(t.Context(), tasks, claudeforce.AllOptions{Unordered: !inOrder}) {
 			mu.Lock()
 			consumed++
 			mu.Unlock()
@@ -264,7 +264,7 @@ func TestBreakingOffAndCanceling(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := sim.New(sim.Options{Latency: sim.Fixed(time.Second)})
 				orch := open(t, server)
-				for range orch.ExecuteAll(t.Context(), slices.Values(numbered(1000)), inOrder) {
+				for range orch.ExecuteAll(t.Context(), slices.Values(numbered(1000)), claudeforce.AllOptions{Unordered: !inOrder}) {
 					break
 				}
 				synctest.Wait()
@@ -274,7 +274,7 @@ func TestBreakingOffAndCanceling(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 				defer cancel()
 				done, stopped := 0, 0
-				for res := range orch.ExecuteAll(ctx, slices.Values(numbered(1000)[500:]), inOrder) {
+				for res := range orch.ExecuteAll(ctx, slices.Values(numbered(1000)[500:]), claudeforce.AllOptions{Unordered: !inOrder}) {
 					if res.Err == nil {
 						done++
 					} else {
@@ -342,7 +342,7 @@ func TestFilesAreGivenToTheAgent(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	res, err := orch.Execute(t.Context(), claudeforce.Task{Agent: "linter", Text: "Check", Files: []string{"*.py"}}, nil)
+	res, err := orch.Execute(t.Context(), claudeforce.Task{Agent: "linter", Prompt: "Check", Files: []string{"*.py"}}, nil)
 	if err != nil || !strings.Contains(res.Output, "a.py: 1 lines") {
 		t.Errorf("%v: %s", err, res.Output)
 	}
@@ -373,7 +373,7 @@ func TestNoWaitBeyondTheDeadline(t *testing.T) {
 			server := sim.New(sim.Options{})
 			server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 429, RetryAfter: retryAfter})
 			start := time.Now()
-			_, err := open(t, server).Execute(t.Context(), claudeforce.Task{Agent: "linter", Text: "x", Timeout: 5 * time.Second}, nil)
+			_, err := open(t, server).Execute(t.Context(), claudeforce.Task{Agent: "linter", Prompt: "x", Timeout: 5 * time.Second}, nil)
 			if llm.CodeOf(err) != llm.CodeRateLimit || time.Since(start) != 0 || server.Stats().Requests != 1 {
 				t.Errorf("after %v and %d requests: %v", time.Since(start), server.Stats().Requests, err)
 			}
@@ -382,7 +382,7 @@ func TestNoWaitBeyondTheDeadline(t *testing.T) {
 }
 
 func TestResultJSON(t *testing.T) {
-	res, err := open(t, sim.New(sim.Options{})).Execute(t.Context(), claudeforce.Task{ID: "x", Agent: "linter", Text: "Check"}, nil)
+	res, err := open(t, sim.New(sim.Options{})).Execute(t.Context(), claudeforce.Task{ID: "x", Agent: "linter", Prompt: "Check"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func TestAnswersAreShownAsTheyCome(t *testing.T) {
 		start := time.Now()
 		var first time.Duration
 		var shown strings.Builder
-		res, err := orch.Execute(t.Context(), claudeforce.Task{Agent: "python-expert", Text: "Explain lists"}, func(piece string) {
+		res, err := orch.Execute(t.Context(), claudeforce.Task{Agent: "python-expert", Prompt: "Explain lists"}, func(piece string) {
 			if shown.Len() == 0 {
 				first = time.Since(start)
 			}
@@ -434,8 +434,8 @@ func ExampleOrchestrator_ExecuteMultiple() {
 	}
 	defer orch.Close()
 	for _, res := range orch.ExecuteMultiple(ctx, []claudeforce.Task{
-		{Agent: "python-expert", Text: "Explain lists"},
-		{Agent: "code-reviewer", Text: "Review: x = 1"},
+		{Agent: "python-expert", Prompt: "Explain lists"},
+		{Agent: "code-reviewer", Prompt: "Review: x = 1"},
 	}) {
 		fmt.Println(res.ID, res.Agent, res.Status, res.Source)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/task"
 )
 
 // ModelComparison is what the same tasks gave on several models. Its JSON is
@@ -69,14 +70,14 @@ func (o *Orchestrator) CompareModels(ctx context.Context, tasks []Task, models [
 	var list []Task
 	for i, t := range tasks {
 		t.ID = cmp.Or(t.ID, fmt.Sprint(i+1))
-		c.Tasks = append(c.Tasks, &ComparedTask{ID: t.ID, Agent: t.Agent, Task: t.Text})
+		c.Tasks = append(c.Tasks, &ComparedTask{ID: t.ID, Agent: t.Agent, Task: t.Prompt})
 		for _, model := range models {
 			t.Model = model
 			list = append(list, t)
 		}
 	}
 	n := 0
-	for res := range o.ExecuteAll(ctx, slices.Values(list), true) {
+	for res := range o.ExecuteAll(ctx, slices.Values(list), task.AllOptions{}) {
 		into := c.Tasks[n/len(models)]
 		into.Results = append(into.Results, &ComparedResult{Result: res})
 		n++
@@ -99,8 +100,8 @@ func (o *Orchestrator) trial(c *ModelComparison, i int, model string) *ModelTria
 	t := &ModelTrial{Model: model, Tasks: len(c.Tasks), CostUSD: new(0.0)}
 	var times, scores []float64
 	list, priced := 0.0, true
-	for _, task := range c.Tasks {
-		res := task.Results[i]
+	for _, compared := range c.Tasks {
+		res := compared.Results[i]
 		if res.Err != nil {
 			t.Failed++
 		}
@@ -114,7 +115,7 @@ func (o *Orchestrator) trial(c *ModelComparison, i int, model string) *ModelTria
 			t.Cached++
 		}
 		t.Usage = t.Usage.Add(res.Usage)
-		usd, ok := o.priceTable().Cost(res.Model, res.Usage)
+		usd, ok := o.pipe.Prices().Cost(res.Model, res.Usage)
 		list, priced = list+usd, priced && ok
 		if res.Score != nil {
 			scores = append(scores, *res.Score)
@@ -163,11 +164,11 @@ func (o *Orchestrator) judge(ctx context.Context, c *ModelComparison, tasks []Ta
 		list = append(list, judgement(t, i, tasks[0].Policy, model))
 	}
 	n := 0
-	for res := range o.ExecuteAll(ctx, slices.Values(list), true) {
+	for res := range o.ExecuteAll(ctx, slices.Values(list), task.AllOptions{}) {
 		c.Judge.CostUSD = plus(c.Judge.CostUSD, res.CostUSD, res.Err != nil)
 		if res.Err != nil || !c.Tasks[n].take(n, res.Output) {
 			c.Judge.Failed++
-			o.notice(fmt.Sprintf("the outputs of task %s were not scored: %s", c.Tasks[n].ID, cmp.Or(res.Degraded, deref(res.Error), "scores are missing")))
+			o.notice(ctx, fmt.Sprintf("the outputs of task %s were not scored: %s", c.Tasks[n].ID, cmp.Or(res.Degraded, deref(res.Error), "scores are missing")))
 		}
 		n++
 	}
@@ -207,8 +208,8 @@ func judgement(t *ComparedTask, n int, policy llm.Policy, model string) Task {
 	}
 	return Task{
 		ID: t.ID, Agent: "judge", Model: model, Schema: schema, Policy: policy,
-		Shared: append([]string{llm.Fence("task", "of", t.Agent, t.Task)}, outputs...),
-		Text:   "Score each output from 0 to 10, and say why in one sentence.",
+		SharedContext: append([]string{llm.Fence("task", "of", t.Agent, t.Task)}, outputs...),
+		Prompt:        "Score each output from 0 to 10, and say why in one sentence.",
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
+	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/task"
 )
 
 // CheckStatus says how a check of [Diagnose] ended.
@@ -51,7 +53,7 @@ func Diagnose(ctx context.Context, opts Options, offline bool) []Check {
 
 // checkService checks the credential and, with the service's own clock, ours.
 func checkService(ctx context.Context, opts Options, cfg *config.Config, offline bool) []Check {
-	provider, err := providerOptions(opts, cfg)
+	provider, err := pipeline.ClientOptions(cfg, pipeline.Options{Simulator: opts.Simulator, Cloud: opts.Cloud, HTTPClient: opts.HTTPClient})
 	if err != nil {
 		return []Check{
 			{"key", CheckFailed, strings.Split(err.Error(), ";")[0], "set ANTHROPIC_API_KEY to a key from https://platform.claude.com/settings/keys, or use --simulate"},
@@ -74,13 +76,13 @@ func checkService(ctx context.Context, opts Options, cfg *config.Config, offline
 	}
 	client, err := anthropic.New(provider)
 	if err == nil {
-		prices, pricesErr := LoadPrices(cfg)
+		prices, pricesErr := pipeline.LoadPrices(cfg)
 		if pricesErr != nil {
 			return []Check{{"prices", CheckFailed, pricesErr.Error(), "correct the file, or name another"}, key, clock}
 		}
 		name := cfg.Model
 		if name == choice.Auto {
-			name = repairModel // counting costs nothing with any
+			name = task.RepairModel // counting costs nothing with any
 		}
 		id, _ := prices.Resolve(name)
 		_, err = client.CountTokens(ctx, &llm.Request{Model: id, Messages: []llm.Message{llm.UserText("hello")}, MaxTokens: 1})
@@ -110,15 +112,15 @@ func checkStore(ctx context.Context, cfg *config.Config) Check {
 	if !cfg.Cache.Enabled {
 		return Check{"store", CheckWarned, "the response cache is off", "set cache.enabled to true to pay once for the same call"}
 	}
-	store, err := OpenCache(ctx, cfg)
+	store, err := pipeline.OpenCache(ctx, cfg)
 	if err != nil {
 		return Check{"store", CheckFailed, err.Error(), "choose another folder with CLAUDE_FORCE_HOME"}
 	}
 	stats, err := store.Stats(ctx)
 	if err = errors.Join(err, store.Close()); err != nil {
-		return Check{"store", CheckFailed, err.Error(), "remove " + cachePath(cfg) + "; it is safe to delete"}
+		return Check{"store", CheckFailed, err.Error(), "remove " + pipeline.DataDir(cfg.DataDir).Cache() + "; it is safe to delete"}
 	}
-	return Check{"store", CheckPassed, fmt.Sprintf("%s, %d answers", cachePath(cfg), stats.Entries), ""}
+	return Check{"store", CheckPassed, fmt.Sprintf("%s, %d answers", pipeline.DataDir(cfg.DataDir).Cache(), stats.Entries), ""}
 }
 
 func checkAgents(dir string) Check {

@@ -1,6 +1,7 @@
 package claudeforce
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +23,7 @@ type Explanation struct {
 
 // explaining is the observer of a run that also explains its calls, by what the
 // run before was asked, and by what this run was before it was resumed.
-func (o *Orchestrator) explaining(opts RunOptions, before *earlierRun, past *journal.State) func(engine.Event) {
+func (o *Orchestrator) explaining(ctx context.Context, opts RunOptions, before *earlierRun, past *journal.State) func(engine.Event) {
 	return func(ev engine.Event) {
 		if opts.Observe != nil {
 			opts.Observe(ev)
@@ -30,11 +31,11 @@ func (o *Orchestrator) explaining(opts RunOptions, before *earlierRun, past *jou
 		if ev.Status != engine.StatusCompleted || ev.Result.Source == "" {
 			return
 		}
-		opts.Explain(o.explain(ev, opts, before, past))
+		opts.Explain(o.explain(ctx, ev, opts, before, past))
 	}
 }
 
-func (o *Orchestrator) explain(ev engine.Event, opts RunOptions, before *earlierRun, past *journal.State) Explanation {
+func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOptions, before *earlierRun, past *journal.State) Explanation {
 	x := Explanation{Step: ev.Path, Item: ev.Label, Source: ev.Result.Source, Reused: ev.Restored || ev.Result.Source != llm.SourceLive}
 	was := before.state.Unit(ev.Path, ev.Item)
 	known := was != nil && was.Type == journal.StepFinished && was.Started.Inputs != nil
@@ -62,27 +63,25 @@ func (o *Orchestrator) explain(ev engine.Event, opts RunOptions, before *earlier
 	case x.Reused:
 		x.Reason = "was asked the same before"
 	default:
-		x.Reason = o.whyLive(ev, opts, was, known)
+		x.Reason = o.whyLive(ctx, ev, opts, was, known)
 	}
 	return x
 }
 
 // whyLive says why a step asked the service.
-func (o *Orchestrator) whyLive(ev engine.Event, opts RunOptions, was *journal.UnitState, known bool) string {
+func (o *Orchestrator) whyLive(ctx context.Context, ev engine.Event, opts RunOptions, was *journal.UnitState, known bool) string {
 	switch ev.Step.Effects {
 	case "idempotent", "once":
 		return "it has effects, so it is not answered from before"
 	}
 	policy := opts.policyOf()
-	if a, err := o.agent(ev.Step.Agent); err == nil {
-		policy = o.policy(Task{Policy: policy}, a)
-	}
+	policy = o.tasks.CachePolicy(ctx, Task{Agent: ev.Step.Agent, Policy: policy})
 	switch {
 	case policy == llm.PolicyRefresh:
 		return "asked anew, as you said"
 	case policy == llm.PolicyOff && opts.Policy != llm.PolicyOff:
 		return "the answers of " + ev.Step.Agent + " are not kept"
-	case policy == llm.PolicyOff || o.store == nil:
+	case policy == llm.PolicyOff || !o.pipe.Caches():
 		return "the cache is off"
 	case !known:
 		return "no earlier run has its result"

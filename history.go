@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/claude-force/claude-force/config"
-	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/journal/sqlite"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/plan"
 )
 
@@ -25,7 +24,7 @@ func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error)
 	if cfg.DataDir == "" {
 		return nil, invalid(errors.New("no folder for the history of runs: set CLAUDE_FORCE_HOME, or HOME"))
 	}
-	if _, err := os.Stat(historyPath(cfg)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(pipeline.DataDir(cfg.DataDir).History()); errors.Is(err, fs.ErrNotExist) {
 		return memory.New(), nil
 	}
 	return openHistory(ctx, cfg)
@@ -33,30 +32,15 @@ func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error)
 
 // openHistory opens the store of runs, and makes it if there is none.
 func openHistory(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
-	key, err := loadKey(ctx, cfg)
+	key, err := pipeline.EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(historyPath(cfg), sqlite.Options{Key: key})
+	store, err := sqlite.Open(pipeline.DataDir(cfg.DataDir).History(), sqlite.Options{Key: key})
 	if err != nil {
 		return nil, invalid(err)
 	}
 	return store, nil
-}
-
-func historyPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "history.db") }
-
-// loadKey fetches the key that encrypts the stores; nil if they are not
-// encrypted.
-func loadKey(ctx context.Context, cfg *config.Config) ([]byte, error) {
-	if cfg.Cache.EncryptionKey == "" {
-		return nil, nil
-	}
-	key, err := seal.LoadKey(ctx, cfg.Cache.EncryptionKey)
-	if err != nil {
-		return nil, invalid(fmt.Errorf("reading the encryption key: %w", err))
-	}
-	return key, nil
 }
 
 // History is the store that the orchestrator's runs are written to. It is closed
@@ -73,7 +57,7 @@ func (o *Orchestrator) history(ctx context.Context) (journal.Store, error) {
 	}
 	if o.opts.Replay != nil || o.config.DataDir == "" {
 		if o.opts.Replay == nil {
-			o.notice("there is no folder for the history of runs, so this run cannot be resumed; set CLAUDE_FORCE_HOME, or HOME")
+			o.notice(ctx, "there is no folder for the history of runs, so this run cannot be resumed; set CLAUDE_FORCE_HOME, or HOME")
 		}
 		o.runs = memory.New()
 		return o.runs, nil

@@ -15,10 +15,10 @@ func TestScoresReachTheirOutputs(t *testing.T) {
 	for n := range 3 {
 		task := &ComparedTask{ID: "1", Agent: "linter", Task: "Check"}
 		for _, model := range []string{"haiku", "sonnet", "opus"} {
-			task.Results = append(task.Results, &ComparedResult{Result: &Result{Model: "claude-" + model, Output: "text of " + fmt.Sprint(len(task.Results))}})
+			task.Results = append(task.Results, &ComparedResult{Result: &Result{Outcome: llm.Outcome{Model: "claude-" + model, Output: "text of " + fmt.Sprint(len(task.Results))}}})
 		}
 		j := judgement(task, n, llm.PolicyDefault, "opus")
-		asked := strings.Join(j.Shared, "\n") + j.Text + string(j.Schema)
+		asked := strings.Join(j.SharedContext, "\n") + j.Prompt + string(j.Schema)
 		for _, model := range []string{"haiku", "sonnet", "opus"} {
 			if strings.Contains(asked, model) {
 				t.Errorf("the judge is told of %s: %s", model, asked)
@@ -26,7 +26,7 @@ func TestScoresReachTheirOutputs(t *testing.T) {
 		}
 		var scores []string
 		order := ""
-		for _, text := range j.Shared[1:] {
+		for _, text := range j.SharedContext[1:] {
 			_, name, _ := strings.Cut(text, `name="`)
 			name, _, _ = strings.Cut(name, `"`)
 			_, which, _ := strings.Cut(text, "text of ")

@@ -23,7 +23,7 @@ func (o *Orchestrator) listen(ctx context.Context, store journal.Store, id strin
 			for _, ev := range sent {
 				after = ev.Seq
 				if ev.Type == journal.CancelAsked {
-					o.cancelBatches(ctx) // while their calls still wait
+					o.pipe.CancelBatches(ctx) // while their calls still wait
 				}
 				select {
 				case events <- ev:

@@ -12,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/memory"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -38,7 +39,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if err := o.check(ctx, wf, params, rehearsedID, &opts); err != nil {
 		return nil, invalid(err)
 	}
-	spec, err := o.spec(wf, opts)
+	spec, err := o.spec(ctx, wf, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +62,9 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 		return nil, err
 	}
 	in := plan.Input{
-		Workflow: wf, Asks: func(s *workflow.Step) plan.Asks { return o.asks(s, &opts) },
+		Workflow: wf, Asks: func(s *workflow.Step) plan.Asks { return o.asks(ctx, s, &opts) },
 		Units: reh.units, Items: reh.items, Skipped: reh.skipped, Left: leftOut(wf, opts),
-		Runs: past.runs, Warm: past.latest != nil && time.Since(past.ended) < promptCacheTTL, Prices: o.priceTable(),
+		Runs: past.runs, Warm: past.latest != nil && time.Since(past.ended) < promptCacheTTL, Prices: o.pipe.Prices(),
 		Slots: cmp.Or(opts.MaxParallel, wf.MaxParallel, engine.DefaultParallel), Jobs: o.config.Jobs,
 	}
 	if reh.unheard() {
@@ -88,7 +89,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 // look makes no file.
 func (o *Orchestrator) pastStore(ctx context.Context) (journal.Store, error) {
 	if o.config.DataDir != "" {
-		if _, err := os.Stat(historyPath(o.config)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(pipeline.DataDir(o.config.DataDir).History()); errors.Is(err, fs.ErrNotExist) {
 			return memory.New(), nil
 		}
 	}
@@ -106,15 +107,14 @@ func nameOf(wf *workflow.Workflow, spec *RunSpec) string {
 	return wf.Name
 }
 
-// asks is whom a step asks, as far as it can be known.
-func (o *Orchestrator) asks(s *workflow.Step, opts *RunOptions) plan.Asks {
-	a, err := o.agent(s.Agent)
+// asks returns which model a step calls, as far as it can be known.
+func (o *Orchestrator) asks(ctx context.Context, s *workflow.Step, opts *RunOptions) plan.Asks {
+	t := stepTask(s, opts)
+	id, err := o.tasks.NamedIdentity(ctx, t)
 	if err != nil {
-		return plan.Asks{} // said when the run is checked
+		return plan.Asks{} // the error is reported when the run is checked
 	}
-	task := o.stepTask(s, opts)
-	model, _ := o.priceTable().Resolve(o.modelName(task, a))
-	return plan.Asks{Model: model, MaxTokens: o.maxTokens(task, a, model), Characters: len(a.Prompt), Batch: task.Batch}
+	return plan.Asks{Model: id.Model, MaxTokens: id.MaxTokens, Characters: id.Prompt, Batch: t.Batch}
 }
 
 // leftOut are the steps of the top level that a run of a part leaves out.

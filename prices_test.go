@@ -27,7 +27,7 @@ func TestCacheMinimumOfTheUser(t *testing.T) {
 			shared := []string{strings.Repeat("All that is known of the matter. ", 2000)}
 			written := 0
 			for _, text := range []string{"First.", "Second.", "Third."} {
-				res, err := orch.Execute(t.Context(), claudeforce.Task{Agent: "linter", Text: text, Shared: shared, Model: "haiku"}, nil)
+				res, err := orch.Execute(t.Context(), claudeforce.Task{Agent: "linter", Prompt: text, SharedContext: shared, Model: "haiku"}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

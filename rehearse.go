@@ -11,13 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/cache"
-	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/structured"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -104,12 +102,13 @@ func (r *rehearsal) observe(ev engine.Event) {
 
 // execute answers an attempt from the cache, else with what stands for the
 // answer.
-func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
-	task := r.o.stepTask(a.Step, r.opts)
-	task.Text, task.Shared = a.Task, a.Shared
-	req, _, err := r.o.request(ctx, task)
+func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
+	t := stepTask(a.Step, r.opts)
+	t.Prompt = a.Task
+	t.SharedContext = a.Shared
+	req, _, err := r.o.tasks.Request(ctx, t)
 	if err != nil {
-		return engine.Answer{}, err
+		return llm.Outcome{}, err
 	}
 	unit := plan.Unit{Unit: journal.Unit{Step: a.Path, Item: a.Item}, Source: llm.SourceLive, Characters: characters(req)}
 	was := r.past.Unit(a.Path, a.Item)
@@ -118,10 +117,10 @@ func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (engine.Answe
 	tainted := r.tainted(a.Path, a.Item)
 	r.mu.Unlock()
 	if !tainted {
-		if output, ok := r.o.remembered(ctx, task, req); ok {
+		if output, ok := r.o.remembered(ctx, t, req); ok {
 			unit.Source = llm.SourceCache
 			r.add(unit, false)
-			return engine.Answer{Output: output, Source: llm.SourceCache, Model: req.Model, CostUSD: new(0.0)}, nil
+			return llm.Outcome{Output: output, Source: llm.SourceCache, Model: req.Model, CostUSD: new(0.0)}, nil
 		}
 	}
 	// Answers that are made up are all the same, so calls that have them tell
@@ -131,7 +130,7 @@ func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (engine.Answe
 	}
 	r.add(unit, true)
 	r.ask(unit, req.Model)
-	return engine.Answer{Output: r.standIn(a), Source: unit.Source, Model: req.Model, CostUSD: new(0.0)}, nil
+	return llm.Outcome{Output: r.standIn(a), Source: unit.Source, Model: req.Model, CostUSD: new(0.0)}, nil
 }
 
 func (r *rehearsal) add(u plan.Unit, live bool) {
@@ -172,7 +171,7 @@ func (r *rehearsal) twice(a engine.Attempt, req *llm.Request) bool {
 		return false
 	}
 	key := call.String()
-	if req.Policy != llm.PolicyDefault || r.o.store == nil { // only what goes on at the same time
+	if req.Policy != llm.PolicyDefault || !r.o.pipe.Caches() { // only what goes on at the same time
 		if a.Siblings == 0 {
 			return false
 		}
@@ -302,46 +301,22 @@ func characters(req *llm.Request) int {
 	return n
 }
 
-// errNotThere says that the cache has no answer.
-var errNotThere = errors.New("the answer is not there")
-
-// remembered is the output that the response cache has for a call, without
-// counting as its use. Output that would have to be mended counts as not there.
-func (o *Orchestrator) remembered(ctx context.Context, task Task, req *llm.Request) (output string, ok bool) {
-	if o.store == nil || o.keyer == nil {
+// remembered returns the output that the response cache has for a call. It does
+// not count as a use. Output that would have to be repaired counts as missing.
+func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request) (output string, ok bool) {
+	answer, ok := o.pipe.Peek(ctx, req)
+	if !ok || answer.StopReason == llm.StopRefusal {
 		return "", false
 	}
-	opts := o.cacheOptions(*o.keyer)
-	opts.Store = shown{o.store}
-	nobody := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] { return llm.Fail(errNotThere) })
-	answer, err := llm.Collect(cache.New(nobody, opts).Stream(ctx, req))
-	if err != nil || answer.StopReason == llm.StopRefusal {
-		return "", false
-	}
-	if task.Schema == nil {
+	if t.Schema == nil {
 		return answer.Text(), true
 	}
-	schema, err := compileSchema(task.Schema)
+	schema, err := structured.Compile(t.Schema)
 	if err != nil {
 		return "", false
 	}
-	output, err = extract(answer.Text(), schema)
+	output, err = schema.Extract(answer.Text())
 	return output, err == nil
-}
-
-// shown is a store that is looked into without a trace.
-type shown struct{ store *sqlite.Store }
-
-func (s shown) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
-	e, err := s.store.Show(ctx, key.String())
-	if err != nil || e.Expired(time.Now()) || e.CreatedAt.Before(notBefore) {
-		return nil, cache.ErrMiss // a plan that cannot tell takes a call for live
-	}
-	return e, nil
-}
-
-func (s shown) Put(context.Context, *cache.Entry) error {
-	return fmt.Errorf("a plan stores nothing")
 }
 
 // madeUp is JSON that a schema describes, with lists of a few items.

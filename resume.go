@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -117,7 +118,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	if opts.Budget != (Spending{}) {
 		spec.Budget = opts.Budget
 	}
-	if r.wf, err = o.workflowOf(spec); err != nil {
+	if r.wf, err = o.workflowOf(ctx, spec); err != nil {
 		return nil, nil, err
 	}
 	if r.params, err = r.wf.BindParams(spec.Params); err != nil {
@@ -144,7 +145,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		return nil, nil, invalid(&ChangedError{Run: run.ID, Changes: r.changes})
 	}
 	if len(r.changes) > 0 {
-		if r.spec, err = o.spec(r.wf, r.opts); err != nil {
+		if r.spec, err = o.spec(ctx, r.wf, r.opts); err != nil {
 			return nil, nil, err
 		}
 		r.spec.Dir, r.spec.Earlier = spec.Dir, spec.Earlier
@@ -184,13 +185,13 @@ func specOf(run journal.Run, state *journal.State) (*RunSpec, error) {
 }
 
 // workflowOf reads the workflow of a run: its file as it is now, else as it was.
-func (o *Orchestrator) workflowOf(spec *RunSpec) (*workflow.Workflow, error) {
+func (o *Orchestrator) workflowOf(ctx context.Context, spec *RunSpec) (*workflow.Workflow, error) {
 	if spec.File != "" {
 		data, err := os.ReadFile(spec.path())
 		if err == nil {
 			return ParseWorkflow(o.opts.Dir, spec.File, data, spec.AllowEnv...)
 		}
-		o.notice(fmt.Sprintf("the workflow's file cannot be read (%v); going on with it as it was", err))
+		o.notice(ctx, fmt.Sprintf("the workflow's file cannot be read (%v); going on with it as it was", err))
 	}
 	return spec.recorded(func(name string) error { return CheckAgent(o.opts.Dir, name) })
 }
@@ -199,7 +200,7 @@ func (o *Orchestrator) workflowOf(spec *RunSpec) (*workflow.Workflow, error) {
 // the environment, and the files that finished steps have read.
 func (o *Orchestrator) changes(ctx context.Context, r *runJob, past *journal.State) []string {
 	var changes []string
-	now := o.digests(r.wf)
+	now := o.digests(ctx, r.wf)
 	for _, name := range slices.Sorted(maps.Keys(r.spec.Digests)) {
 		switch sum, ok := now[name]; {
 		case !ok && strings.HasPrefix(name, "agent "):
@@ -226,7 +227,7 @@ func (o *Orchestrator) changes(ctx context.Context, r *runJob, past *journal.Sta
 		switch {
 		case err != nil:
 			changes = append(changes, "file "+path+" cannot be read any more")
-		case len(files) == 1 && digest([]byte(files[0].Content)) != was[path]:
+		case len(files) == 1 && task.Digest([]byte(files[0].Content)) != was[path]:
 			changes = append(changes, "file "+path+" has changed")
 		}
 	}

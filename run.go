@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -160,7 +161,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 		return nil, err
 	}
 	r := &runJob{id: id, started: time.Now(), wf: wf, params: params, opts: opts}
-	if r.spec, err = o.spec(wf, opts); err != nil {
+	if r.spec, err = o.spec(ctx, wf, opts); err != nil {
 		return nil, err
 	}
 	if opts.From != "" || opts.Only != "" {
@@ -185,7 +186,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 }
 
 // spec is what a run is asked, for its journal.
-func (o *Orchestrator) spec(wf *workflow.Workflow, opts RunOptions) (*RunSpec, error) {
+func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*RunSpec, error) {
 	dir, err := filepath.Abs(o.opts.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the working directory: %w", err)
@@ -194,7 +195,7 @@ func (o *Orchestrator) spec(wf *workflow.Workflow, opts RunOptions) (*RunSpec, e
 		Version: specVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
 		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags,
-		Digests: o.digests(wf), Simulated: o.opts.Simulator != nil,
+		Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil,
 	}
 	if opts.Plan != nil {
 		spec.Plan = opts.Plan.Promise()
@@ -217,26 +218,26 @@ func (s *RunSpec) path() string {
 
 // digests are those of what a run depends on beside what it is given: the
 // workflow's files, the agents and the environment.
-func (o *Orchestrator) digests(wf *workflow.Workflow) map[string]string {
+func (o *Orchestrator) digests(ctx context.Context, wf *workflow.Workflow) map[string]string {
 	sums := map[string]string{}
 	for path, w := range wf.All() {
 		name := "workflow " + path
 		if w == wf {
 			name = "workflow"
 		}
-		sums[name] = digest(w.Source)
+		sums[name] = task.Digest(w.Source)
 	}
 	for s := range allSteps(wf) {
-		if a, err := o.agent(s.Agent); s.Agent != "" && err == nil {
+		if a, err := o.agent(ctx, s.Agent); s.Agent != "" && err == nil {
 			text := fmt.Appendf(nil, "%q %q %q %d", a.Prompt, a.Model, a.Effort, a.MaxTokens)
 			if a.ModelFloor != "" || a.ModelCeiling != "" {
 				text = fmt.Appendf(text, " %q %q", a.ModelFloor, a.ModelCeiling)
 			}
-			sums["agent "+s.Agent] = digest(text)
+			sums["agent "+s.Agent] = task.Digest(text)
 		}
 	}
 	for _, name := range wf.EnvNames() {
-		sums["environment variable "+name] = digest([]byte(os.Getenv(name)))
+		sums["environment variable "+name] = task.Digest([]byte(os.Getenv(name)))
 	}
 	return sums
 }
@@ -279,7 +280,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	opts := r.opts
 	observe := opts.Observe
 	if opts.Explain != nil {
-		observe = o.explaining(opts, before, past)
+		observe = o.explaining(ctx, opts, before, past)
 	}
 	again := map[string]bool{}
 	for _, id := range r.again {
@@ -290,12 +291,12 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	}
 	res, err = engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: envOf(r.wf),
-		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
+		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
 			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)
 			return o.attempt(ctx, a, &opts)
 		},
-		Identify:    func(s *workflow.Step) engine.Identity { return o.identify(s, &opts) },
+		Identify:    func(s *workflow.Step) engine.Identity { return o.identify(ctx, s, &opts) },
 		Attach:      o.attach,
 		Glob:        o.glob,
 		MaxParallel: parallel(r.wf, opts),
@@ -348,11 +349,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 	var errs []error
 	for _, s := range wf.Steps {
 		if s.Agent != "" {
-			a, err := o.agent(s.Agent)
-			if err == nil {
-				_, err = o.modelOf(o.stepTask(s, opts), a, nil)
-			}
-			if err != nil {
+			if err := o.tasks.CheckModel(ctx, stepTask(s, opts)); err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 			}
 		}

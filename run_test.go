@@ -1,6 +1,7 @@
 package claudeforce_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -149,7 +150,7 @@ func TestRunsWithoutAFolderSaySo(t *testing.T) {
 	var notes []string
 	orch := open(t, sim.New(sim.Options{}), func(o *claudeforce.Options) {
 		o.Config.DataDir, o.Config.Cache.Enabled = "", false
-		o.Notice = func(text string) { notes = append(notes, text) }
+		o.OnNotice = func(_ context.Context, text string) { notes = append(notes, text) }
 	})
 	wf, err := claudeforce.ParseWorkflow("", "review", []byte(reviewFile))
 	if err != nil {

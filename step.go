@@ -3,22 +3,19 @@ package claudeforce
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"strconv"
 
-	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// stepTask is what an attempt at a step asks of its agent.
-func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
+// stepTask returns the task of a step, without its prompt.
+func stepTask(s *workflow.Step, opts *RunOptions) Task {
 	policy := opts.policyOf()
 	switch s.Effects {
 	case workflow.EffectsIdempotent, workflow.EffectsOnce:
@@ -30,24 +27,22 @@ func (o *Orchestrator) stepTask(s *workflow.Step, opts *RunOptions) Task {
 	}
 	return Task{
 		ID: s.ID, Agent: s.Agent, Model: model, Ceiling: ceiling, Policy: policy,
-		MaxTokens: s.MaxTokens, Timeout: s.Timeout, Schema: s.Schema, Once: s.Effects == workflow.EffectsOnce,
+		MaxTokens: s.MaxTokens, Timeout: s.Timeout, Schema: s.Schema, NoRetry: s.Effects == workflow.EffectsOnce,
 		Batch: opts.Batch || s.Latency == workflow.LatencyBatch,
 	}
 }
 
 // attempt makes one attempt at a step.
-func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (engine.Answer, error) {
-	task := o.stepTask(a.Step, opts)
-	task.Text, task.Shared = a.Task, a.Shared
+func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
+	t := stepTask(a.Step, opts)
+	t.Prompt = a.Task
+	t.SharedContext = a.Shared
 	ctx = telemetry.Step(ctx, a.Path, a.Item)
 	if a.Siblings > 1 && len(a.Shared) > 0 {
 		ctx = o.group(a).Join(ctx)
 	}
-	res, err := o.Execute(ctx, task, nil)
-	return engine.Answer{
-		Output: res.Output, Source: res.Source, Model: res.Model, Reason: res.ModelReason, Usage: res.Usage, CostUSD: res.CostUSD,
-		Degraded: res.Degraded, Calls: res.calls,
-	}, err
+	res := o.tasks.Run(ctx, t, nil)
+	return res.Outcome, res.Err
 }
 
 // group is the items of a foreach, which are given the same material.
@@ -71,43 +66,28 @@ func (o *Orchestrator) forget(wf *workflow.Workflow) {
 	}
 }
 
-// identify says whom a step asks, and what of that changes its answers.
-func (o *Orchestrator) identify(s *workflow.Step, opts *RunOptions) engine.Identity {
-	a, err := o.agent(s.Agent)
+// identify returns the model that a step calls, and what of its agent and
+// settings changes its answers.
+func (o *Orchestrator) identify(ctx context.Context, s *workflow.Step, opts *RunOptions) engine.Identity {
+	t := stepTask(s, opts)
+	id, err := o.tasks.Identity(ctx, t)
 	if err != nil {
-		return engine.Identity{} // said when the step is run
+		return engine.Identity{} // the error is reported when the step runs
 	}
-	task := o.stepTask(s, opts)
-	id := o.identity(s, task, a, nil)
-	if o.modelName(task, a) == choice.Auto {
-		id.Of = func(at engine.Attempt) engine.Identity {
-			task := task
-			task.Text = at.Task
-			return o.identity(s, task, a, at.Shared)
+	found := engine.Identity{Model: id.Model, Parts: id.Parts}
+	if id.Varies {
+		found.Of = func(a engine.Attempt) engine.Identity {
+			t := t
+			t.Prompt = a.Task
+			t.SharedContext = a.Shared
+			id, err := o.tasks.Identity(ctx, t)
+			if err != nil {
+				return engine.Identity{}
+			}
+			return engine.Identity{Model: id.Model, Parts: id.Parts}
 		}
 	}
-	return id
-}
-
-// identity is that of a step which is given a task with shared material.
-func (o *Orchestrator) identity(s *workflow.Step, task Task, a *agent.Agent, shared []string) engine.Identity {
-	model, err := o.modelOf(task, a, shared)
-	if err != nil {
-		return engine.Identity{} // said when the step is run
-	}
-	parts := map[string]string{
-		"agent":      a.Name,
-		"agent body": digest([]byte(a.Prompt)),
-		"model":      model.id,
-		"max_tokens": strconv.Itoa(o.maxTokens(task, a, model.id)),
-	}
-	if a.Effort != "" {
-		parts["effort"] = a.Effort
-	}
-	if s.Schema != nil {
-		parts["schema"] = digest(s.Schema)
-	}
-	return engine.Identity{Model: model.id, Parts: parts}
+	return found
 }
 
 // attach reads the files of a step.
@@ -118,7 +98,7 @@ func (o *Orchestrator) attach(ctx context.Context, patterns []string) (engine.At
 	}
 	digests := make(map[string]string, len(files))
 	for _, f := range files {
-		digests[f.Path] = digest([]byte(f.Content))
+		digests[f.Path] = task.Digest([]byte(f.Content))
 	}
 	return engine.Attached{Text: attach.Text(files), Digests: digests}, nil
 }
@@ -133,11 +113,4 @@ func (o *Orchestrator) glob(ctx context.Context, patterns []string) ([]string, e
 		return nil, invalid(err)
 	}
 	return paths, nil
-}
-
-// digest is a short hash of contents, to tell people and journals whether they
-// changed.
-func digest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 )
 
 // ErrDenied is the failure of an approval that a person did not give.
@@ -134,7 +135,7 @@ func (r *run) answer(u *unit, d journal.Decision) {
 	}
 	if r.opts.Log != nil {
 		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: string(output),
-			Detail: journal.Detail(journal.Finished{CostUSD: new(float64), DurationSeconds: time.Since(*u.res.StartedAt).Seconds()})})
+			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: time.Since(*u.res.StartedAt).Seconds()})})
 	}
 	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
 }

@@ -48,7 +48,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		return rep
 	}
 	if r.opts.Log == nil {
-		rep.answer, rep.err = r.opts.Execute(ctx, a)
+		rep.outcome, rep.err = r.opts.Execute(ctx, a)
 		return rep
 	}
 	d.settle(a)
@@ -76,12 +76,12 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 			return rep
 		}
 	}
-	if rep.answer, rep.err = r.opts.Execute(ctx, a); rep.err != nil {
+	if rep.outcome, rep.err = r.opts.Execute(ctx, a); rep.err != nil {
 		return rep
 	}
-	done := d.finished(rep.answer)
+	done := d.finished(rep.outcome)
 	wait = r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: d.path, Item: d.item, Key: key,
-		Output: rep.answer.Output, Detail: journal.Detail(done)})
+		Output: rep.outcome.Output, Detail: journal.Detail(done)})
 	if rep.fatal = wait(); rep.fatal != nil {
 		rep.err = rep.fatal
 	}
@@ -101,7 +101,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 		r.retry(u, rep.err)
 		return
 	}
-	o := outcome{unit: u, status: StatusCompleted, output: rep.answer.Output}
+	o := outcome{unit: u, status: StatusCompleted, output: rep.outcome.Output}
 	switch {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
@@ -114,20 +114,23 @@ func (r *run) ended(ctx context.Context, rep report) {
 	r.settled = append(r.settled, o)
 }
 
-// pay adds what an attempt cost to the unit's result.
+// pay adds the outcome of an attempt to the unit's result. An attempt that failed
+// at an unknown cost leaves the cost as it is.
 func (u *unit) pay(rep report) {
-	a, res := rep.answer, u.res
-	res.Usage = res.Usage.Add(a.Usage)
+	sum := rep.outcome
+	sum.Output = u.res.Output
+	sum.Usage = u.res.Usage.Add(sum.Usage)
+	sum.Calls += u.res.Calls
+	if sum.Model == "" {
+		sum.Model = u.res.Model
+	}
 	switch {
-	case a.CostUSD != nil && res.CostUSD != nil:
-		res.CostUSD = new(*res.CostUSD + *a.CostUSD)
-	case a.CostUSD == nil && rep.err == nil:
-		res.CostUSD = nil
+	case sum.CostUSD != nil && u.res.CostUSD != nil:
+		sum.CostUSD = new(*u.res.CostUSD + *sum.CostUSD)
+	case sum.CostUSD != nil || rep.err != nil:
+		sum.CostUSD = u.res.CostUSD
 	}
-	res.Source, res.Degraded, res.ModelReason = a.Source, a.Degraded, a.Reason
-	if a.Model != "" {
-		res.Model = a.Model
-	}
+	u.res.Outcome = sum
 }
 
 // firstPause and longestPause bound the wait before a step's next attempt.

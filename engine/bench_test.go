@@ -12,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/sqlite"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -43,7 +44,7 @@ func each(tb testing.TB, n int) (*workflow.Workflow, map[string]any) {
 	return parse(tb, "params: {list: {type: array}}\nsteps:\n- {id: e, agent: x, task: 'see ${{ item }}', foreach: '${{ params.list }}'}\n"), map[string]any{"list": items}
 }
 
-func nothing(context.Context, engine.Attempt) (engine.Answer, error) { return engine.Answer{}, nil }
+func nothing(context.Context, engine.Attempt) (llm.Outcome, error) { return llm.Outcome{}, nil }
 
 // perStep is nanoseconds as microseconds for each of n steps.
 func perStep(d time.Duration, runs, n int) float64 {

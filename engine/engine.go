@@ -77,19 +77,6 @@ type Attempt struct {
 // Prompt is all of what is asked as one text.
 func (a Attempt) Prompt() string { return strings.Join(append(slices.Clip(a.Shared), a.Task), "\n\n") }
 
-// Answer is what an attempt gave. With an error it says what was paid all the
-// same.
-type Answer struct {
-	Output   string
-	Source   llm.Source
-	Model    string // that answered
-	Reason   string // why that model was chosen; empty if it was named
-	Usage    llm.Usage
-	CostUSD  *float64 // paid for this answer; nil if the model has no price
-	Degraded string   // why the output is less than was asked for; empty if it is not
-	Calls    int      // made for it; 0 means one
-}
-
 // Attached is the contents of files as they stand in a prompt.
 type Attached struct {
 	Text    string
@@ -148,9 +135,10 @@ type Options struct {
 	Params map[string]any    // bound with [workflow.Workflow.BindParams]
 	Env    map[string]string // what expressions may read as env.NAME
 
-	// Execute makes one attempt. It is called from several goroutines and
-	// must return soon after its context ends. Required.
-	Execute func(ctx context.Context, a Attempt) (Answer, error)
+	// Execute makes one attempt. It is called from several goroutines and must
+	// return soon after its context ends. With an error, the outcome says what
+	// the attempt cost all the same. Required.
+	Execute func(ctx context.Context, a Attempt) (llm.Outcome, error)
 
 	// Attach reads the files that a step's patterns name and gives them as
 	// text for the prompt. Required if a step has files.
@@ -258,17 +246,11 @@ func (r *Result) OverBudget() bool {
 type StepResult struct {
 	Status          Status     `json:"status"`
 	Agent           string     `json:"agent"`
-	Model           string     `json:"model,omitempty"`        // that answered
-	ModelReason     string     `json:"model_reason,omitempty"` // why it was chosen; empty if it was named
-	Output          string     `json:"output"`
-	Source          llm.Source `json:"source"` // empty without an answer
-	Usage           llm.Usage  `json:"usage"`  // of everything within it
-	CostUSD         *float64   `json:"cost_usd"`
+	llm.Outcome                // of all attempts, and of everything within the step
 	StartedAt       *time.Time `json:"started_at"` // nil if it never started
 	DurationSeconds float64    `json:"duration_seconds"`
 	Attempts        int        `json:"attempts"`
 	Error           *string    `json:"error"`
-	Degraded        string     `json:"degraded,omitempty"` // why the output is less than was asked for
 	Fallback        string     `json:"fallback,omitempty"` // the step whose result it has
 
 	Items      []*ItemResult          `json:"items,omitempty"`      // of a foreach, in the order of its items

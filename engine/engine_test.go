@@ -57,7 +57,7 @@ type recorder struct {
 	attempts int
 }
 
-func (r *recorder) execute(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
+func (r *recorder) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 	r.mu.Lock()
 	if r.prompts == nil {
 		r.prompts, r.ended, r.begun = map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
@@ -79,12 +79,12 @@ func (r *recorder) execute(ctx context.Context, a engine.Attempt) (engine.Answer
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return engine.Answer{}, llm.ContextError(ctx)
+		return llm.Outcome{}, llm.ContextError(ctx)
 	}
 	if errs := r.fails[a.Step.ID]; a.Number <= len(errs) {
-		return engine.Answer{}, errs[a.Number-1]
+		return llm.Outcome{}, errs[a.Number-1]
 	}
-	return engine.Answer{
+	return llm.Outcome{
 		Output: "result of " + a.Step.ID, Source: llm.SourceLive,
 		Usage: llm.Usage{InputTokens: 10, OutputTokens: 5}, CostUSD: new(0.25),
 	}, nil
@@ -390,11 +390,11 @@ func TestOutputAsJSON(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			wf := parse(t, "steps:\n- {id: a, agent: x, task: t}\n- {id: b, agent: x, task: '${{ steps.a.json.verdict }}'}\n")
 			var got string
-			res := run(t.Context(), wf, engine.Options{Execute: func(_ context.Context, a engine.Attempt) (engine.Answer, error) {
+			res := run(t.Context(), wf, engine.Options{Execute: func(_ context.Context, a engine.Attempt) (llm.Outcome, error) {
 				if a.Step.ID == "b" {
 					got = a.Prompt()
 				}
-				return engine.Answer{Output: output}, nil
+				return llm.Outcome{Output: output}, nil
 			}})
 			if got != want {
 				t.Errorf("%q: b was asked %q; want %q", output, got, want)

@@ -428,7 +428,7 @@ func (r *run) writeEnd(o outcome) {
 		if u.leaf() || u.step.Approval != nil {
 			return
 		}
-		r.write(u, journal.StepFinished, 0, journal.Finished{DurationSeconds: u.res.DurationSeconds, CostUSD: new(float64), Degraded: u.res.Degraded})
+		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds})
 	case StatusFailed:
 		r.write(u, journal.StepFailed, u.res.Attempts, u.failure(o.err))
 	case StatusSkipped:

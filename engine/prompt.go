@@ -220,17 +220,17 @@ func (d *draft) key(a Attempt) llm.Key {
 	return llm.Key(h.Sum(nil))
 }
 
-// finished is what the journal says of an answer: all that the step cost, with
-// the attempts before.
-func (d *draft) finished(a Answer) journal.Finished {
-	done := journal.Finished{
-		Source: a.Source, Model: a.Model, ModelReason: a.Reason, Usage: d.usage.Add(a.Usage), Degraded: a.Degraded, Calls: a.Calls,
-		DurationSeconds: time.Since(d.began).Seconds(),
+// finished returns what the journal says of an attempt's outcome: all that the
+// step cost, with the attempts before. The output is the event's own.
+func (d *draft) finished(o llm.Outcome) journal.Finished {
+	o.Output = ""
+	o.Usage = d.usage.Add(o.Usage)
+	if d.cost != nil && o.CostUSD != nil {
+		o.CostUSD = new(*d.cost + *o.CostUSD)
+	} else {
+		o.CostUSD = nil
 	}
-	if d.cost != nil && a.CostUSD != nil {
-		done.CostUSD = new(*d.cost + *a.CostUSD)
-	}
-	return done
+	return journal.Finished{Outcome: o, DurationSeconds: time.Since(d.began).Seconds()}
 }
 
 // invalid is a failure that would repeat, whatever caused it.

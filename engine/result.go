@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 )
 
 // sum makes the result's usage and cost those of the parts.
@@ -108,7 +109,7 @@ func (r *run) abandon(u *unit) bool {
 	if f := u.fan; f != nil {
 		for i, item := range f.results {
 			if item == nil { // never begun
-				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: &StepResult{Status: StatusInterrupted, Agent: u.step.Agent, CostUSD: new(float64)}}
+				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: &StepResult{Status: StatusInterrupted, Agent: u.step.Agent, Outcome: llm.Outcome{CostUSD: new(float64)}}}
 				continue
 			}
 			u.add(item.StepResult)

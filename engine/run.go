@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -90,13 +91,13 @@ type run struct {
 
 // report is the end of something that went on beside the loop.
 type report struct {
-	unit   *unit
-	kind   reportKind
-	answer Answer
-	err    error
-	fatal  error    // the journal failed
-	paths  []string // what a glob found
-	was    *journal.UnitState
+	unit    *unit
+	kind    reportKind
+	outcome llm.Outcome
+	err     error
+	fatal   error    // the journal failed
+	paths   []string // what a glob found
+	was     *journal.UnitState
 }
 
 type reportKind int

@@ -52,7 +52,7 @@ func (r *run) newUnit(f *frame, s *workflow.Step, path, item string) *unit {
 	r.created++
 	return &unit{
 		frame: f, step: s, path: path, item: item, serial: r.created,
-		res: &StepResult{Status: StatusPending, Agent: s.Agent, CostUSD: new(float64)},
+		res: &StepResult{Status: StatusPending, Agent: s.Agent, Outcome: llm.Outcome{CostUSD: new(float64)}},
 	}
 }
 
@@ -201,12 +201,11 @@ func (r *run) adopt(u *unit, was *journal.UnitState) {
 
 // fill sets the result to what a journal says.
 func (u *unit) fill(was *journal.UnitState) {
-	done := was.Finished
+	u.res.Outcome = was.Finished.Outcome
 	u.res.StartedAt = new(was.StartedAt.UTC())
-	u.res.Attempts, u.res.DurationSeconds = was.Attempts, done.DurationSeconds
-	u.res.Source, u.res.Model, u.res.Usage, u.res.CostUSD = done.Source, done.Model, done.Usage, done.CostUSD
-	u.res.ModelReason = done.ModelReason
-	u.res.Degraded, u.res.Inputs = done.Degraded, was.Started.Inputs
+	u.res.Attempts = was.Attempts
+	u.res.DurationSeconds = was.Finished.DurationSeconds
+	u.res.Inputs = was.Started.Inputs
 }
 
 // limit is a cap on the leaves within a frame.

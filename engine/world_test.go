@@ -47,7 +47,7 @@ func unitName(path, item string) string {
 	return path + " " + item
 }
 
-func (w *world) execute(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
+func (w *world) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 	name := unitName(a.Path, a.Item)
 	w.mu.Lock()
 	w.running = append(w.running, a)
@@ -74,16 +74,16 @@ func (w *world) execute(ctx context.Context, a engine.Attempt) (engine.Answer, e
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return engine.Answer{}, llm.ContextError(ctx)
+		return llm.Outcome{}, llm.ContextError(ctx)
 	}
 	output := "result of " + name
 	if w.answer != nil {
 		var err error
 		if output, err = w.answer(a); err != nil {
-			return engine.Answer{CostUSD: new(0.125)}, err
+			return llm.Outcome{CostUSD: new(0.125)}, err
 		}
 	}
-	return engine.Answer{Output: output, Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 3, OutputTokens: 2}, CostUSD: new(0.1)}, nil
+	return llm.Outcome{Output: output, Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 3, OutputTokens: 2}, CostUSD: new(0.1)}, nil
 }
 
 // units are the names of the units that were asked, in the order in which they

@@ -125,16 +125,11 @@ type Started struct {
 	Inputs Fingerprint `json:"inputs,omitempty"`
 }
 
-// Finished is the detail of StepFinished.
+// Finished is the detail of StepFinished. The output is in the event, where
+// stores keep it once; Output is empty here, except in [UnitState].
 type Finished struct {
-	Source          llm.Source `json:"source,omitempty"`
-	Model           string     `json:"model,omitempty"`        // that answered
-	ModelReason     string     `json:"model_reason,omitempty"` // why it was chosen; empty if it was named
-	Usage           llm.Usage  `json:"usage"`
-	CostUSD         *float64   `json:"cost_usd"` // nil if nobody knows
-	DurationSeconds float64    `json:"duration_seconds"`
-	Degraded        string     `json:"degraded,omitempty"` // why the output is less than was asked for
-	Calls           int        `json:"calls,omitempty"`    // made for it, if more than one
+	llm.Outcome
+	DurationSeconds float64 `json:"duration_seconds"`
 }
 
 // Failed is the detail of StepFailed and StepRetrying.

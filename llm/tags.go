@@ -9,6 +9,7 @@ type Tags struct {
 	Run      string
 	Step     string // path of the step
 	Item     string // key of the item of a foreach
+	Task     string // id of the task
 
 	// InsteadOf is the model that would have been asked if none had been chosen.
 	// It is empty if the model was named, or nobody knows.

@@ -49,7 +49,7 @@ func run(calls ...call) plan.Run {
 		s.Order = append(s.Order, &journal.UnitState{
 			Unit: journal.Unit{Step: c.path, Item: c.item}, Type: journal.StepFinished,
 			Started:  journal.Started{Agent: "linter", Model: model},
-			Finished: journal.Finished{Source: c.source, CostUSD: &c.usd, DurationSeconds: c.secs, Usage: llm.Usage{InputTokens: 100, OutputTokens: 50}},
+			Finished: journal.Finished{Outcome: llm.Outcome{Source: c.source, CostUSD: &c.usd, Usage: llm.Usage{InputTokens: 100, OutputTokens: 50}}, DurationSeconds: c.secs},
 		})
 	}
 	return plan.Run{State: s, Whole: true}

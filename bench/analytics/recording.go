@@ -79,14 +79,14 @@ func pipeline(ctx context.Context, home string, record bool, latency sim.Latency
 	}
 	tasks := func(yield func(claudeforce.Task) bool) {
 		for i := range n {
-			if !yield(claudeforce.Task{Agent: "linter", Text: "Task " + strconv.Itoa(i)}) {
+			if !yield(claudeforce.Task{Agent: "linter", Prompt: "Task " + strconv.Itoa(i)}) {
 				return
 			}
 		}
 	}
 	began := time.Now()
 	var failed error
-	for res := range orch.ExecuteAll(ctx, tasks, false) {
+	for res := range orch.ExecuteAll(ctx, tasks, claudeforce.AllOptions{Unordered: true}) {
 		failed = errors.Join(failed, res.Err)
 	}
 	err = errors.Join(failed, orch.Close())

@@ -28,6 +28,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -67,7 +68,7 @@ func main() {
 type way struct {
 	name                          string
 	cache, prompts, batch, choose bool
-	totals                        claudeforce.Totals
+	totals                        pipeline.Totals
 }
 
 func (s settings) measure(ctx context.Context) (ok bool, err error) {
@@ -201,7 +202,7 @@ func (s settings) tasks(w *way) []claudeforce.Task {
 	agents := []string{"python-expert", "security-specialist", "code-reviewer"}
 	var tasks []claudeforce.Task
 	for i := range s.questions {
-		tasks = append(tasks, claudeforce.Task{Agent: "python-expert", Text: fmt.Sprintf("What does the handbook say about topic %d?", i), Shared: []string{document}})
+		tasks = append(tasks, claudeforce.Task{Agent: "python-expert", Prompt: fmt.Sprintf("What does the handbook say about topic %d?", i), SharedContext: []string{document}})
 	}
 	fresh := s.singles * (100 - s.repeated) / 100
 	for i := range s.singles {
@@ -209,7 +210,7 @@ func (s settings) tasks(w *way) []claudeforce.Task {
 		if i >= fresh {
 			n = (i - fresh) * fresh / max(s.singles-fresh, 1) // somebody's from before
 		}
-		tasks = append(tasks, claudeforce.Task{Agent: agents[n%len(agents)], Text: fmt.Sprintf("Task %d: explain how you would go about it.", n)})
+		tasks = append(tasks, claudeforce.Task{Agent: agents[n%len(agents)], Prompt: fmt.Sprintf("Task %d: explain how you would go about it.", n)})
 	}
 	for i := range tasks {
 		tasks[i].Policy, tasks[i].Model, tasks[i].Batch = w.policy(), w.model(), w.batch

@@ -79,7 +79,7 @@ func asked(ctx context.Context, dir string, server *sim.Server, n, jobs int) (to
 	}
 	defer func() { err = errors.Join(err, orch.Close()) }()
 	// The first call of an orchestrator reads the agent.
-	if _, err := orch.Execute(ctx, claudeforce.Task{Agent: "python-expert", Text: "warm up", MaxTokens: 1}, nil); err != nil {
+	if _, err := orch.Execute(ctx, claudeforce.Task{Agent: "python-expert", Prompt: "warm up", MaxTokens: 1}, nil); err != nil {
 		return 0, err
 	}
 	start := time.Now()

@@ -12,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -70,7 +71,7 @@ func (c *collector) cache(ctx context.Context, opts Options, dir string) (err er
 func (c *collector) hit(ctx context.Context, orch *claudeforce.Orchestrator, server *sim.Server, shelf *shelf, sample int) error {
 	const again = 20
 	task := tasks(1_000_000+sample, 1)[0]
-	bare, err := bareCall(ctx, server, task.Text)
+	bare, err := bareCall(ctx, server, task.Prompt)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (c *collector) day(ctx context.Context, dir string) error {
 	return nil
 }
 
-func worked(ctx context.Context, dir string, work []claudeforce.Task, cached bool) (totals claudeforce.Totals, err error) {
+func worked(ctx context.Context, dir string, work []claudeforce.Task, cached bool) (totals pipeline.Totals, err error) {
 	orch, err := orchestrator(ctx, dir, sim.New(sim.Options{}), 1, cached)
 	if err != nil {
 		return totals, err

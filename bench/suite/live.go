@@ -102,7 +102,7 @@ func (l *live) sample(ctx context.Context, sample int) error {
 		for i := range all {
 			all[i] = claudeforce.Task{
 				Agent: "python-expert", Model: liveModel, MaxTokens: liveTokens,
-				Text: fmt.Sprintf("In one sentence: what is a Python list? (%s %d.%d.%d)", way, stamp, sample, i),
+				Prompt: fmt.Sprintf("In one sentence: what is a Python list? (%s %d.%d.%d)", way, stamp, sample, i),
 			}
 		}
 		return all

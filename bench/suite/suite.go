@@ -23,6 +23,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -162,7 +163,7 @@ func inScratch(do func(dir string) error) error {
 func tasks(first, n int) []claudeforce.Task {
 	list := make([]claudeforce.Task, n)
 	for i := range list {
-		list[i] = claudeforce.Task{Agent: "python-expert", Text: fmt.Sprintf("Explain part %d of the language", first+i)}
+		list[i] = claudeforce.Task{Agent: "python-expert", Prompt: fmt.Sprintf("Explain part %d of the language", first+i)}
 	}
 	return list
 }
@@ -172,7 +173,7 @@ func tasks(first, n int) []claudeforce.Task {
 func bareCall(ctx context.Context, server *sim.Server, text string) (time.Duration, error) {
 	body := fmt.Sprintf(`{"model":"claude-haiku-5-5","max_tokens":1000,"stream":true,"messages":[{"role":"user","content":%q}]}`, text)
 	start := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, claudeforce.SimulatorURL+"/v1/messages", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, pipeline.SimulatorURL+"/v1/messages", strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}

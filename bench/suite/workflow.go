@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -144,8 +145,8 @@ func (g *graph) eager(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	res, err := engine.Run(ctx, g.wf, engine.Options{
 		MaxParallel: slots, Duration: g.cost,
-		Execute: func(ctx context.Context, a engine.Attempt) (engine.Answer, error) {
-			return engine.Answer{}, pass(ctx, g.takes[a.Step.ID])
+		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
+			return llm.Outcome{}, pass(ctx, g.takes[a.Step.ID])
 		},
 	})
 	took := time.Since(start)

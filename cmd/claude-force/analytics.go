@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 func (a *app) analytics() *cobra.Command {
@@ -78,7 +78,7 @@ func (f *periodFlags) filter(now time.Time) (filter analytics.Filter, err error)
 		return filter, badInput("the period ends before it begins: it is from %s to %s", filter.Since.Format(time.DateTime), filter.Until.Format(time.DateTime))
 	}
 	if filter.Project = f.project; f.project == "." {
-		filter.Project = claudeforce.Project("")
+		filter.Project = pipeline.Project("")
 	}
 	return filter, nil
 }
@@ -129,7 +129,7 @@ func (a *app) withCalls(ctx context.Context, do func(*sqlite.Store) error) error
 	if err != nil {
 		return err
 	}
-	store, err := claudeforce.OpenCalls(ctx, cfg)
+	store, err := pipeline.OpenCalls(ctx, cfg)
 	if err != nil {
 		return err
 	}

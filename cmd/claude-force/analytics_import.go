@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 func (a *app) analyticsImport() *cobra.Command {
@@ -113,5 +113,5 @@ func projectOf(file string) string {
 	if filepath.Base(dir) == "metrics" && filepath.Base(filepath.Dir(dir)) == ".claude" {
 		dir = filepath.Dir(filepath.Dir(dir))
 	}
-	return claudeforce.Project(dir)
+	return pipeline.Project(dir)
 }

@@ -5,9 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 func (a *app) analyticsPrune() *cobra.Command {
@@ -53,7 +53,7 @@ func (a *app) retention(rows, hours string) (keep sqlite.Retention, err error) {
 	if err != nil {
 		return keep, err
 	}
-	keep = claudeforce.CallRetention(cfg)
+	keep = pipeline.Retention(cfg)
 	for _, f := range []struct {
 		flag, text string
 		to         *time.Duration

@@ -9,10 +9,10 @@ import (
 	units "github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 func (a *app) cache() *cobra.Command {
@@ -32,7 +32,7 @@ func (a *app) withCache(ctx context.Context, do func(*sqlite.Store) error) error
 	if err != nil {
 		return err
 	}
-	store, err := claudeforce.OpenCache(ctx, cfg)
+	store, err := pipeline.OpenCache(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -136,17 +137,17 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	}
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
 	opts.Config = cfg
-	opts.Notice = func(text string) { a.say("note: %s", text) }
-	opts.OnRetry = func(r claudeforce.Retry) {
+	opts.OnNotice = func(_ context.Context, text string) { a.say("note: %s", text) }
+	opts.OnRetry = func(_ context.Context, r pipeline.Retry) {
 		a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
 	}
 	if a.canAsk() {
 		opts.AskBudget = a.askBudget
 	}
-	opts.OnPause = func(p admission.Pause) {
+	opts.OnPause = func(_ context.Context, p admission.Pause) {
 		a.say("calls to %s wait %s: %s", p.Pool, time.Until(p.Until).Round(100*time.Millisecond), p.Why)
 	}
-	if opts.Cloud, err = cloud(claudeforce.Backend(cfg)); err != nil && f.simulate == "" {
+	if opts.Cloud, err = cloud(pipeline.Backend(cfg)); err != nil && f.simulate == "" {
 		return nil, err
 	}
 	if f.simulate != "" {

@@ -71,9 +71,9 @@ type phase struct {
 // demoTasks are the three agents of the first example.
 func demoTasks() []claudeforce.Task {
 	return []claudeforce.Task{
-		{Agent: "python-expert", Text: "Explain lists"},
-		{Agent: "python-expert", Text: "Explain dicts"},
-		{Agent: "code-reviewer", Text: "Review my code", Files: []string{"*"}},
+		{Agent: "python-expert", Prompt: "Explain lists"},
+		{Agent: "python-expert", Prompt: "Explain dicts"},
+		{Agent: "code-reviewer", Prompt: "Review my code", Files: []string{"*"}},
 	}
 }
 
@@ -148,7 +148,7 @@ func (d *demo) run(ctx context.Context, name string, jobs int, cache bool) (p ph
 	defer func() { err = closing(err, orch) }()
 	before := d.server.Stats().Requests
 	start := time.Now()
-	for res := range orch.ExecuteAll(ctx, slices.Values(demoTasks()), false) {
+	for res := range orch.ExecuteAll(ctx, slices.Values(demoTasks()), claudeforce.AllOptions{Unordered: true}) {
 		if res.Err != nil {
 			return p, res.Err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 func (a *app) doctor() *cobra.Command {
@@ -28,7 +29,7 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 			opts := claudeforce.Options{}
 			if cfg, err := a.settings(); err == nil {
 				opts.Config = cfg
-				if opts.Cloud, err = cloud(claudeforce.Backend(cfg)); err != nil {
+				if opts.Cloud, err = cloud(pipeline.Backend(cfg)); err != nil {
 					return err
 				}
 			}

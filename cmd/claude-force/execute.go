@@ -17,6 +17,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/choice"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 type executeFlags struct {
@@ -81,7 +82,7 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 		return err
 	}
 	complete := func(t claudeforce.Task) claudeforce.Task {
-		t.Given, t.Policy, t.Batch = given, f.policy(), f.batch
+		t.Attachments, t.Policy, t.Batch = given, f.policy(), f.batch
 		if model := f.modelName(); model != "" {
 			if model == choice.Auto && t.Model != choice.Auto {
 				t.Ceiling = t.Model
@@ -126,7 +127,7 @@ func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforc
 			}
 			text = file.Content
 		}
-		return nil, &claudeforce.Task{ID: "1", Agent: args[0], Text: text}, nil
+		return nil, &claudeforce.Task{ID: "1", Agent: args[0], Prompt: text}, nil
 	case fromStdin && len(f.tasks) == 0:
 		return &taskList{name: "stdin", reader: a.stdin}, nil, nil
 	case len(args) > 0:
@@ -146,7 +147,7 @@ func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforc
 			if !ok || agent == "" || task == "" {
 				return nil, nil, badInput("--task %q is not AGENT=TEXT", text)
 			}
-			list.given = append(list.given, claudeforce.Task{Agent: agent, Text: task})
+			list.given = append(list.given, claudeforce.Task{Agent: agent, Prompt: task})
 		}
 		return list, nil, list.check()
 	}
@@ -250,7 +251,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 	done, end := a.counter(list.count, orch.Totals)
 	failed, input, broke := 0, 0, 0
 	var outErr error
-	for res := range orch.ExecuteAll(ctx, tasks, !asJSON && !f.batch) {
+	for res := range orch.ExecuteAll(ctx, tasks, claudeforce.AllOptions{Unordered: asJSON || f.batch}) {
 		done()
 		if res.Err != nil {
 			failed++
@@ -296,7 +297,7 @@ func describe(res *claudeforce.Result) string {
 		thousands(res.Usage.TotalTokens()), dollars(res.CostUSD), seconds(res.DurationSeconds))
 }
 
-func describeTotals(t claudeforce.Totals, failed int, took time.Duration) string {
+func describeTotals(t pipeline.Totals, failed int, took time.Duration) string {
 	line := fmt.Sprintf("%d answered", t.Live+t.Cached+t.Coalesced)
 	if failed > 0 {
 		line += fmt.Sprintf(", %d failed", failed)

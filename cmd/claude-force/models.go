@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/pipeline"
 )
 
 func (a *app) models() *cobra.Command {
@@ -36,7 +36,7 @@ func (a *app) priceTable() (*llm.PriceTable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return claudeforce.LoadPrices(cfg)
+	return pipeline.LoadPrices(cfg)
 }
 
 // modelJSON is an entry of `models list --json`: the price table's, with its

@@ -133,7 +133,7 @@ func (a *app) comparedTasks(f *compareFlags) ([]claudeforce.Task, error) {
 	default:
 		list = &taskList{name: "--task"}
 		for i, text := range f.tasks {
-			list.given = append(list.given, claudeforce.Task{ID: fmt.Sprint(i + 1), Agent: f.agent, Text: text})
+			list.given = append(list.given, claudeforce.Task{ID: fmt.Sprint(i + 1), Agent: f.agent, Prompt: text})
 		}
 	}
 	if err := list.check(); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -22,7 +22,7 @@ type progress interface {
 
 // newProgress is live on a terminal and plain lines elsewhere. totals gives the
 // tokens and the cost so far.
-func (a *app) newProgress(wf *workflow.Workflow, totals func() claudeforce.Totals) progress {
+func (a *app) newProgress(wf *workflow.Workflow, totals func() pipeline.Totals) progress {
 	if a.terminal {
 		return newLive(a.stderr, len(wf.Steps), totals)
 	}
@@ -97,13 +97,13 @@ type line struct {
 	note atomic.Value // string: what to say behind the time
 }
 
-func newLive(w io.Writer, steps int, totals func() claudeforce.Totals) *live {
+func newLive(w io.Writer, steps int, totals func() pipeline.Totals) *live {
 	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 	return &live{bars: bars, total: newBar(bars, steps, "steps", totals), lines: map[string]*line{}}
 }
 
 // newBar is a bar over n things, with the time, tokens and cost so far.
-func newBar(bars *mpb.Progress, n int, things string, totals func() claudeforce.Totals) *mpb.Bar {
+func newBar(bars *mpb.Progress, n int, things string, totals func() pipeline.Totals) *mpb.Bar {
 	start := time.Now()
 	return bars.New(int64(n), mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
 		mpb.BarPriority(1<<30),
@@ -184,7 +184,7 @@ func finish(bars *mpb.Progress, bar *mpb.Bar) {
 // counter shows how many of a list of tasks are done, if the standard error is
 // a terminal that answers are not written to. The returned functions are to be
 // called after each task and at the end.
-func (a *app) counter(tasks int, totals func() claudeforce.Totals) (done, end func()) {
+func (a *app) counter(tasks int, totals func() pipeline.Totals) (done, end func()) {
 	if !a.terminal || a.answersOnTerminal || tasks < 2 {
 		return func() {}, func() {}
 	}

@@ -154,7 +154,7 @@ func parseTask(line []byte, agent string) (claudeforce.Task, error) {
 	case t.Task == "":
 		return claudeforce.Task{}, errors.New("the task has no text" + hint)
 	}
-	return claudeforce.Task{ID: string(t.ID), Agent: t.Agent, Text: t.Task, Model: t.Model, Files: t.Files}, nil
+	return claudeforce.Task{ID: string(t.ID), Agent: t.Agent, Prompt: t.Task, Model: t.Model, Files: t.Files}, nil
 }
 
 // check finds everything wrong with a list that can be read again, unknown

@@ -33,13 +33,13 @@ func main() {
 
 	tasks := func(yield func(claudeforce.Task) bool) {
 		for i := range 100 {
-			if !yield(claudeforce.Task{Agent: "python-expert", Text: fmt.Sprintf("Explain topic %d", i), Timeout: 30 * time.Second}) {
+			if !yield(claudeforce.Task{Agent: "python-expert", Prompt: fmt.Sprintf("Explain topic %d", i), Timeout: 30 * time.Second}) {
 				return
 			}
 		}
 	}
 	done, failed := 0, 0
-	for result := range orch.ExecuteAll(ctx, tasks, false) {
+	for result := range orch.ExecuteAll(ctx, tasks, claudeforce.AllOptions{Unordered: true}) {
 		if result.Err != nil {
 			failed++
 			continue

@@ -33,9 +33,9 @@ func main() {
 	// Several at once. Results are in the order of the tasks; one failure does
 	// not touch the others.
 	results := orch.ExecuteMultiple(ctx, []claudeforce.Task{
-		{Agent: "python-expert", Text: "Explain lists"},
-		{Agent: "python-expert", Text: "Explain dicts"},
-		{Agent: "code-reviewer", Text: "Review my code: x = 1"},
+		{Agent: "python-expert", Prompt: "Explain lists"},
+		{Agent: "python-expert", Prompt: "Explain dicts"},
+		{Agent: "code-reviewer", Prompt: "Review my code: x = 1"},
 	})
 	for i, result := range results {
 		if result.Err != nil {

@@ -27,7 +27,7 @@ func main() {
 
 	var tasks []claudeforce.Task
 	for _, text := range []string{"Explain Python lists", "Explain Python dicts", "Explain Python sets"} {
-		tasks = append(tasks, claudeforce.Task{Agent: "python-expert", Text: text})
+		tasks = append(tasks, claudeforce.Task{Agent: "python-expert", Prompt: text})
 	}
 	start := time.Now()
 	results := orch.ExecuteMultiple(ctx, tasks)

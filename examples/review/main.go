@@ -28,9 +28,9 @@ func main() {
 	start := time.Now()
 	fmt.Println("Running parallel checks...")
 	checks := orch.ExecuteMultiple(ctx, []claudeforce.Task{
-		{Agent: "linter", Text: "Check Python code style: x=1"},
-		{Agent: "type-checker", Text: "Check Python type hints: x=1"},
-		{Agent: "security-specialist", Text: "Check for security issues: x=1"},
+		{Agent: "linter", Prompt: "Check Python code style: x=1"},
+		{Agent: "type-checker", Prompt: "Check Python type hints: x=1"},
+		{Agent: "security-specialist", Prompt: "Check for security issues: x=1"},
 	})
 	for _, check := range checks {
 		if check.Err != nil {

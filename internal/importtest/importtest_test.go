@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"llm/budget/budgettest": {"llm", "llm/budget"},
 	"llm/budget/sqlite":     {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
 	"llm/retry":             {"llm"},
+	"llm/structured":        nil,
 	"llm/prefix":            {"llm"},
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
@@ -66,7 +67,16 @@ var allowed = map[string][]string{
 	"telemetry/prom": nil,
 
 	"engine": {"llm", "workflow", "journal"},
-	"plan":   {"llm", "workflow", "journal"},
+
+	// Owners: what a call, a task and a run need, each without the others.
+	"pipeline": {
+		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "llm", "llm/admission", "llm/anthropic",
+		"llm/batch", "llm/budget", "llm/budget/sqlite", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
+		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/retry", "sim", "telemetry",
+	},
+	"task": {"agent", "attach", "choice", "fault", "llm", "llm/structured", "telemetry"},
+
+	"plan": {"llm", "workflow", "journal"},
 
 	// What stores have in common.
 	"internal/process":    nil,

@@ -128,7 +128,8 @@ func finished(step, output string) journal.Event {
 	return journal.Event{
 		Type: journal.StepFinished, Step: step, Attempt: 1, Key: llm.Key{1, 2, 3}, Output: output,
 		Detail: journal.Detail(journal.Finished{
-			Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 10, OutputTokens: 5}, CostUSD: new(0.25), DurationSeconds: 1,
+			Outcome:         llm.Outcome{Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 10, OutputTokens: 5}, CostUSD: new(0.25)},
+			DurationSeconds: 1,
 		}),
 	}
 }

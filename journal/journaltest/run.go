@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 )
 
 func create(t *testing.T, h Harness) {
@@ -91,7 +92,7 @@ func header(t *testing.T, h Harness) {
 	s := h.Open(t)
 	log := mustCreate(t, s, journal.Run{ID: "a"})
 	free := finished("free", "x") // nobody knows its price
-	free.Detail = journal.Detail(journal.Finished{Usage: finishedUsage(100)})
+	free.Detail = journal.Detail(journal.Finished{Outcome: llm.Outcome{Usage: finishedUsage(100)}})
 	failed := journal.Event{Type: journal.StepFailed, Step: "bad", Detail: journal.Detail(journal.Failed{Code: "invalid", CostUSD: new(0.5), Usage: finishedUsage(7)})}
 	retried := failed
 	retried.Type = journal.StepRetrying // its cost is that of the attempt, counted at the end

@@ -71,7 +71,7 @@ func benchmarkAppend(b *testing.B, appenders int) {
 
 var (
 	startedDetail  = journal.Detail(journal.Started{Agent: "linter", Model: "claude-haiku-5-5", Task: "check the style"})
-	finishedDetail = journal.Detail(journal.Finished{Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 900, OutputTokens: 500}, CostUSD: new(0.01)})
+	finishedDetail = journal.Detail(journal.Finished{Outcome: llm.Outcome{Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 900, OutputTokens: 500}, CostUSD: new(0.01)}})
 )
 
 // grouped writes what the store writes, with nothing around it.

@@ -64,7 +64,7 @@ func fill(t *testing.T, s journal.Store, id, output string) {
 	}
 	if err := log.Append(
 		journal.Event{Type: journal.StepStarted, Step: "x", Detail: journal.Detail(journal.Started{Task: "t-secret"})},
-		journal.Event{Type: journal.StepFinished, Step: "x", Key: llm.Key{1}, Output: output, Detail: journal.Detail(journal.Finished{CostUSD: new(0.5)})},
+		journal.Event{Type: journal.StepFinished, Step: "x", Key: llm.Key{1}, Output: output, Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(0.5)}})},
 	)(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -30,7 +31,7 @@ func TestCallsShareABatchAtHalfPrice(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(20 * time.Minute)})
 		var mu sync.Mutex
 		paid := 0.0
-		m := record.New(w.start().Model(), record.Options{}, func(c record.Call) {
+		m := record.New(w.start().Model(), record.Options{}, func(_ context.Context, c record.Call) {
 			mu.Lock()
 			defer mu.Unlock()
 			paid += *c.CostUSD

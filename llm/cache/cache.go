@@ -99,7 +99,7 @@ type Options struct {
 	// Notice, when set, is told what the user should know: that answers
 	// cannot be stored or read, and why. Each sentence comes once. It may be
 	// called from several goroutines at once.
-	Notice func(sentence string)
+	Notice func(ctx context.Context, sentence string)
 }
 
 // New is next with its answers stored and found again.
@@ -191,7 +191,7 @@ func (m *model) find(ctx context.Context, key llm.Key, ttl time.Duration) *llm.R
 	case errors.Is(err, ErrMiss):
 		return m.held(key, ttl)
 	default:
-		m.notice(fmt.Sprintf("the cache cannot be read, so calls are made and paid for: %v", err))
+		m.notice(ctx, fmt.Sprintf("the cache cannot be read, so calls are made and paid for: %v", err))
 		return nil
 	}
 	// A store that mixes up its rows must not answer another question.
@@ -277,7 +277,7 @@ func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *l
 	}
 	if !m.opts.Encrypted {
 		if kind := findCredential(req, resp); kind != "" {
-			m.notice(fmt.Sprintf("a call is not cached: it holds what looks like %s, and the cache is not encrypted; remove it from the prompt, or set an encryption key for the cache", kind))
+			m.notice(ctx, fmt.Sprintf("a call is not cached: it holds what looks like %s, and the cache is not encrypted; remove it from the prompt, or set an encryption key for the cache", kind))
 			return
 		}
 	}
@@ -303,11 +303,11 @@ func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *l
 	}
 	// The answer is paid for, so it is stored even if the caller has left.
 	if err := m.opts.Store.Put(context.WithoutCancel(ctx), e); err != nil {
-		m.notice(fmt.Sprintf("answers cannot be cached, so the same calls will be paid for again: %v", err))
+		m.notice(ctx, fmt.Sprintf("answers cannot be cached, so the same calls will be paid for again: %v", err))
 	}
 }
 
-func (m *model) notice(sentence string) {
+func (m *model) notice(ctx context.Context, sentence string) {
 	if m.opts.Notice == nil {
 		return
 	}
@@ -316,6 +316,6 @@ func (m *model) notice(sentence string) {
 	m.said[sentence] = true
 	m.mu.Unlock()
 	if !said {
-		m.opts.Notice(sentence)
+		m.opts.Notice(ctx, sentence)
 	}
 }

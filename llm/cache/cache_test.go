@@ -148,7 +148,7 @@ func TestWhatIsNotStored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := newMemory()
 			var notices []string
-			tt.opts.Store, tt.opts.Notice = store, func(s string) { notices = append(notices, s) }
+			tt.opts.Store, tt.opts.Notice = store, func(_ context.Context, s string) { notices = append(notices, s) }
 			m := cache.New(llmtest.NewScript(tt.steps), tt.opts)
 			for range 2 {
 				req := request(func(r *llm.Request) { r.Agent = "poet" })
@@ -231,7 +231,7 @@ func TestABrokenStoreFailsNobody(t *testing.T) {
 	store := newMemory()
 	store.fails = errors.New("disk on fire")
 	var notices []string
-	m := cache.New(llmtest.Echo{}, cache.Options{Store: store, Notice: func(s string) { notices = append(notices, s) }})
+	m := cache.New(llmtest.Echo{}, cache.Options{Store: store, Notice: func(_ context.Context, s string) { notices = append(notices, s) }})
 	for range 3 {
 		if resp := llmtest.MustCollect(t, m, request()); resp.Source != llm.SourceLive {
 			t.Errorf("answered from %s", resp.Source)

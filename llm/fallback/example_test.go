@@ -16,7 +16,7 @@ func Example() {
 	)
 	model := fallback.New(next, fallback.Options{
 		Models:     func(*llm.Request) []string { return []string{"claude-sonnet-5-5"} },
-		OnFallback: func(f fallback.Fallback) { fmt.Printf("asking %s: %v\n", f.To, f.Err) },
+		OnFallback: func(_ context.Context, f fallback.Fallback) { fmt.Printf("asking %s: %v\n", f.To, f.Err) },
 	})
 	resp, err := llm.Collect(model.Stream(context.Background(), llmtest.Request("hello")))
 	if err != nil {

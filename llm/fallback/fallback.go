@@ -40,7 +40,7 @@ type Options struct {
 
 	// OnFallback, when set, is called before another model is asked. Calls
 	// that run at once call it at once.
-	OnFallback func(Fallback)
+	OnFallback func(ctx context.Context, f Fallback)
 }
 
 // Fallback is one step from a model to the next.
@@ -53,7 +53,7 @@ type Fallback struct {
 // New is next with other models to fall back on.
 func New(next llm.Model, opts Options) llm.Model {
 	if opts.OnFallback == nil {
-		opts.OnFallback = func(Fallback) {}
+		opts.OnFallback = func(context.Context, Fallback) {}
 	}
 	return &model{next: next, opts: opts}
 }
@@ -83,7 +83,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 		for i, name := range models {
 			asked := req
 			if i > 0 {
-				m.opts.OnFallback(Fallback{From: models[i-1], To: name, Err: last.err, Refusal: last.refusal})
+				m.opts.OnFallback(ctx, Fallback{From: models[i-1], To: name, Err: last.err, Refusal: last.refusal})
 				asked = m.adapt(req, name)
 			}
 			last = &try{model: name, yield: yield, out: llm.NewHoldback(yield)}

@@ -77,7 +77,7 @@ func TestARefusalIsAnsweredByAnother(t *testing.T) {
 	var steps []fallback.Fallback
 	m := fallback.New(next, fallback.Options{
 		Models:     to("b"),
-		OnFallback: func(f fallback.Fallback) { steps = append(steps, f) },
+		OnFallback: func(_ context.Context, f fallback.Fallback) { steps = append(steps, f) },
 	})
 	if got := llmtest.MustCollect(t, m, llmtest.Request("x")).Text(); got != "fine" {
 		t.Errorf("answer %q", got)

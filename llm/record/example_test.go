@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	sink := func(c record.Call) {
+	sink := func(_ context.Context, c record.Call) {
 		fmt.Printf("%s asked %s: %d tokens, $%.6f, %s\n", c.Agent, c.Model, c.Usage.TotalTokens(), *c.CostUSD, c.Source)
 	}
 	model := record.New(llmtest.Echo{}, record.Options{}, sink)

@@ -59,7 +59,7 @@ type Options struct {
 // before the range returns, so it must be quick; a sink that stores must
 // queue. Calls that run at once call it at once: it must be safe for
 // concurrent use. A nil sink means no layer: New returns next.
-func New(next llm.Model, opts Options, sink func(Call)) llm.Model {
+func New(next llm.Model, opts Options, sink func(context.Context, Call)) llm.Model {
 	if sink == nil {
 		return next
 	}
@@ -73,14 +73,14 @@ func New(next llm.Model, opts Options, sink func(Call)) llm.Model {
 type model struct {
 	next   llm.Model
 	prices *llm.PriceTable
-	sink   func(Call)
+	sink   func(context.Context, Call)
 }
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		r := recording{call: Call{Tags: llm.TagsOf(ctx), Agent: req.Agent, Model: req.Model, Start: time.Now()}}
 		// Deferred, so that a consumer's panic on its way up is recorded.
-		defer func() { m.sink(r.finish(m.prices)) }()
+		defer func() { m.sink(ctx, r.finish(m.prices)) }()
 		r.outcome = outcomePanicked
 		for ev, err := range m.next.Stream(ctx, req) {
 			r.see(ev, err)

@@ -18,7 +18,7 @@ import (
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	llmtest.Suite(t, func(_ *testing.T, next llm.Model) llm.Model {
-		return record.New(next, record.Options{}, func(record.Call) {})
+		return record.New(next, record.Options{}, func(context.Context, record.Call) {})
 	})
 }
 
@@ -28,7 +28,7 @@ func calls(t *testing.T, next llm.Model, f func(t *testing.T, m llm.Model)) []re
 	t.Helper()
 	var got []record.Call
 	synctest.Test(t, func(t *testing.T) {
-		f(t, record.New(next, record.Options{}, func(c record.Call) { got = append(got, c) }))
+		f(t, record.New(next, record.Options{}, func(_ context.Context, c record.Call) { got = append(got, c) }))
 	})
 	for i := range got {
 		got[i].Start = time.Time{}
@@ -134,7 +134,7 @@ func TestConsumersThatLeave(t *testing.T) {
 		next := llmtest.NewScript(steps)
 		inFlight := -1
 		var code llm.Code
-		m := record.New(next, record.Options{}, func(c record.Call) { code, inFlight = c.Code, next.InFlight() })
+		m := record.New(next, record.Options{}, func(_ context.Context, c record.Call) { code, inFlight = c.Code, next.InFlight() })
 		func() {
 			defer func() { recover() }()
 			for ev := range m.Stream(t.Context(), llmtest.Request("Hi.")) {
@@ -173,7 +173,7 @@ func TestPanicBelowIsRecorded(t *testing.T) {
 		}
 	})
 	var code llm.Code
-	m := record.New(next, record.Options{}, func(c record.Call) { code = c.Code })
+	m := record.New(next, record.Options{}, func(_ context.Context, c record.Call) { code = c.Code })
 	func() {
 		defer func() { recover() }()
 		llm.Collect(m.Stream(t.Context(), llmtest.Request("Hi.")))
@@ -192,6 +192,6 @@ func TestNoSinkIsNoLayer(t *testing.T) {
 
 func BenchmarkRecord(b *testing.B) {
 	llmtest.Bench(b, func(next llm.Model) llm.Model {
-		return record.New(next, record.Options{}, func(record.Call) {})
+		return record.New(next, record.Options{}, func(context.Context, record.Call) {})
 	})
 }

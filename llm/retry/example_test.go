@@ -17,7 +17,7 @@ func Example() {
 	)
 	model := retry.New(next, retry.Options{
 		Base: time.Millisecond,
-		OnRetry: func(attempt int, _ time.Duration, err error) {
+		OnRetry: func(_ context.Context, attempt int, _ time.Duration, err error) {
 			fmt.Printf("attempt %d: %v\n", attempt, err)
 		},
 	})

@@ -62,7 +62,7 @@ type Options struct {
 	// OnRetry, when set, is called before each wait with the number of the
 	// attempt that failed, from 1, the wait and the error. Calls that run at
 	// once call it at once.
-	OnRetry func(attempt int, wait time.Duration, err error)
+	OnRetry func(ctx context.Context, attempt int, wait time.Duration, err error)
 }
 
 // New is next with failed calls tried again. An answer's Attempts is the
@@ -136,7 +136,7 @@ func (m *model) pause(ctx context.Context, n int, err error) (again bool, _ erro
 		return false, gaveUp(n, refusal, err)
 	}
 	if m.opts.OnRetry != nil {
-		m.opts.OnRetry(n, wait, err)
+		m.opts.OnRetry(ctx, n, wait, err)
 	}
 	if !sleep(ctx, wait) {
 		return false, interrupted(ctx, n, err)

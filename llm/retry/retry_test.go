@@ -47,7 +47,7 @@ func run(t *testing.T, next llm.Model, opts retry.Options, timeout time.Duration
 		if opts.Rand == nil {
 			opts.Rand = half
 		}
-		opts.OnRetry = func(attempt int, wait time.Duration, err error) {
+		opts.OnRetry = func(_ context.Context, attempt int, wait time.Duration, err error) {
 			out.waits = append(out.waits, wait)
 			if attempt != len(out.waits) || err == nil {
 				t.Errorf("OnRetry(%d, %v, %v), want attempt %d and an error", attempt, wait, err, len(out.waits))
@@ -250,7 +250,7 @@ func TestNothingIsOpenWhileWaiting(t *testing.T) {
 	t.Parallel()
 	next := llmtest.NewScript(fail(llm.CodeRateLimit, time.Minute), llmtest.Answer("ok"))
 	synctest.Test(t, func(t *testing.T) {
-		opts := retry.Options{OnRetry: func(int, time.Duration, error) {
+		opts := retry.Options{OnRetry: func(context.Context, int, time.Duration, error) {
 			if n := next.InFlight(); n != 0 {
 				t.Errorf("%d calls in flight while a retry waits", n)
 			}

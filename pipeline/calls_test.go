@@ -1,12 +1,13 @@
-package claudeforce_test
+package pipeline_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -21,8 +22,8 @@ func TestHoursCannotGoBeforeRows(t *testing.T) {
 	if err := cfg.Set("analytics.keep_rows", "900d", "test"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = claudeforce.New(t.Context(), claudeforce.Options{Config: cfg, Simulator: sim.New(sim.Options{})})
-	if _, ok := errors.AsType[*claudeforce.InputError](err); !ok || !strings.Contains(err.Error(), "analytics.keep_hours") {
+	_, err = pipeline.New(t.Context(), cfg, pipeline.Options{Simulator: sim.New(sim.Options{})})
+	if _, ok := errors.AsType[*fault.InputError](err); !ok || !strings.Contains(err.Error(), "analytics.keep_hours") {
 		t.Errorf("got %v; want an input error that names analytics.keep_hours", err)
 	}
 }

@@ -1,4 +1,4 @@
-package claudeforce
+package pipeline
 
 import (
 	"bytes"
@@ -14,9 +14,10 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// LoadPrices is the price table that applies: the built-in one, with the file
-// that the configuration names laid over it. The file is YAML or JSON in the
-// shape of llm/prices.json; it needs to say only what differs.
+// LoadPrices returns the price table that applies: the built-in one, with the
+// file that cfg names laid over it. The file is YAML or JSON in the shape of
+// llm/prices.json; it needs to say only what differs. The error is a
+// [config.Error] that names file and line.
 func LoadPrices(cfg *config.Config) (*llm.PriceTable, error) {
 	if cfg.Prices == "" {
 		return llm.Prices(), nil
@@ -39,13 +40,6 @@ func LoadPrices(cfg *config.Config) (*llm.PriceTable, error) {
 		return nil, &config.Error{File: cfg.Prices, Message: err.Error(), Hint: "`claude-force models list --json` shows the shape"}
 	}
 	return table, nil
-}
-
-func (o *Orchestrator) priceTable() *llm.PriceTable {
-	if o.prices != nil {
-		return o.prices
-	}
-	return llm.Prices()
 }
 
 // linedJSON is JSON with each value on the line it has in the YAML it was made

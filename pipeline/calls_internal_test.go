@@ -1,4 +1,4 @@
-package claudeforce
+package pipeline
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"github.com/claude-force/claude-force/llm/record"
 )
 
-func TestKeptCallSaysWhatWasSaved(t *testing.T) {
+func TestRecordedCallSaysWhatWasSaved(t *testing.T) {
 	prices, err := llm.LoadPrices([]byte(`{"models": [
 		{"id": "small-20261001", "short": "small", "context": 1000000, "max_output": 1000, "tiers": [{"input": 1, "output": 5}]},
 		{"id": "large", "context": 1000000, "max_output": 1000, "tiers": [{"input": 4, "output": 20}]}]}`))
@@ -33,7 +33,7 @@ func TestKeptCallSaysWhatWasSaved(t *testing.T) {
 		if tt.call.Code == 0 {
 			tt.call.Usage = usage
 		}
-		kept := keptCall(&tt.call, "p", prices)
+		kept := recordedCall(&tt.call, "p", prices)
 		if kept.Saved != tt.want || kept.Cost != analytics.NanosOf(tt.cost) {
 			t.Errorf("%s: cost %d, saved %+v; want %+v", tt.name, kept.Cost, kept.Saved, tt.want)
 		}

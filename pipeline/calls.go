@@ -1,4 +1,4 @@
-package claudeforce
+package pipeline
 
 import (
 	"cmp"
@@ -10,20 +10,23 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	calls "github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/record"
 )
 
-// OpenCalls opens the store of calls that cfg names, which is in the file of the
-// history of runs, and adds the calls that wait for it. It needs no credential
-// of the API. Close it when done.
+// OpenCalls opens the store of recorded calls that cfg names, which is in the file
+// of the history of runs, and imports the calls that other processes have left
+// beside it. It needs no credential of the API. The error is a
+// [fault.InputError] if there is no data folder or the file cannot be used. Close
+// the store when done.
 func OpenCalls(ctx context.Context, cfg *config.Config) (*calls.Store, error) {
 	if cfg.DataDir == "" {
-		return nil, invalid(errors.New("no folder for the history of calls: set CLAUDE_FORCE_HOME, or HOME"))
+		return nil, fault.Input(errors.New("no folder for the history of calls: set CLAUDE_FORCE_HOME, or HOME"))
 	}
-	store, err := calls.Open(historyPath(cfg))
+	store, err := calls.Open(DataDir(cfg.DataDir).History())
 	if err != nil {
-		return nil, invalid(err)
+		return nil, fault.Input(err)
 	}
 	if err := store.Take(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
@@ -31,13 +34,13 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (*calls.Store, error) {
 	return store, nil
 }
 
-// CallRetention is how long calls are kept, as cfg says.
-func CallRetention(cfg *config.Config) calls.Retention {
+// Retention returns how long recorded calls are kept.
+func Retention(cfg *config.Config) calls.Retention {
 	return calls.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
 }
 
-// Project is the name under which the calls made for a folder are kept: the
-// folder's own. Empty means the working directory.
+// Project returns the name under which the calls made for a folder are recorded:
+// the folder's own. Empty means the working directory.
 func Project(dir string) string {
 	path, err := filepath.Abs(cmp.Or(dir, "."))
 	if err != nil {
@@ -46,26 +49,19 @@ func Project(dir string) string {
 	return filepath.Base(path)
 }
 
-// recorder keeps the calls of this orchestrator; nil if nobody wants them kept,
-// or would want to find them among those that cost something.
-func (o *Orchestrator) recorder() *calls.Recorder {
-	if o.opts.Simulator != nil || o.opts.Replay != nil || o.config.DataDir == "" || !o.config.Analytics.Enabled {
+// newRecorder returns the recorder of this pipeline's calls. It returns nil if
+// calls are not to be recorded, or are none that cost something.
+func (p *Pipeline) newRecorder() *calls.Recorder {
+	if p.opts.Simulator != nil || p.config.DataDir == "" || !p.config.Analytics.Enabled {
 		return nil
 	}
-	o.project = Project(o.opts.Dir)
-	return calls.NewRecorder(historyPath(o.config), CallRetention(o.config), func(err error) {
-		o.notice(fmt.Sprintf("calls are missing from analytics: %v", err))
+	return calls.NewRecorder(DataDir(p.config.DataDir).History(), Retention(p.config), func(err error) {
+		p.notice(p.background, fmt.Sprintf("calls are missing from analytics: %v", err))
 	})
 }
 
-// keep hands a call to who keeps it.
-func (o *Orchestrator) keep(call *record.Call) {
-	if o.calls != nil {
-		o.calls.Record(keptCall(call, o.project, cmp.Or(o.prices, llm.Prices())))
-	}
-}
-
-func keptCall(call *record.Call, project string, prices *llm.PriceTable) analytics.Call {
+// recordedCall converts a call to the form in which analytics keeps it.
+func recordedCall(call *record.Call, project string, prices *llm.PriceTable) analytics.Call {
 	kept := analytics.Call{
 		Time: call.Start, Project: project,
 		Workflow: call.Tags.Workflow, Run: call.Tags.Run, Step: call.Tags.Step, Item: call.Tags.Item,

@@ -1,0 +1,28 @@
+package llm
+
+// Outcome is what one task came to: the answer, and what all calls made for it
+// took together. A task of an agent with tools takes several calls.
+type Outcome struct {
+	Output      string   `json:"output"`                 // of a failed task: what came before the failure
+	Model       string   `json:"model"`                  // that answered, or was asked
+	ModelReason string   `json:"model_reason,omitempty"` // why the model was selected; empty if it was named
+	Source      Source   `json:"source"`                 // empty without an answer
+	StopReason  string   `json:"stop_reason"`            // empty without an answer
+	Usage       Usage    `json:"usage"`                  // of all calls
+	CostUSD     *float64 `json:"cost_usd"`               // paid for all calls, in US dollars; nil if unknown
+	Degraded    string   `json:"degraded,omitempty"`     // why the output is less than was asked for; empty if it is not
+	Calls       int      `json:"calls,omitempty"`        // made for the task; 0 without any
+}
+
+// AddCost returns o with the usage, the cost and the calls of other added. The
+// answer stays that of o. The cost is nil if either is unknown.
+func (o Outcome) AddCost(other Outcome) Outcome {
+	o.Usage = o.Usage.Add(other.Usage)
+	o.Calls += other.Calls
+	if o.CostUSD == nil || other.CostUSD == nil {
+		o.CostUSD = nil
+		return o
+	}
+	o.CostUSD = new(*o.CostUSD + *other.CostUSD)
+	return o
+}

@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget"
+	budgetdb "github.com/claude-force/claude-force/llm/budget/sqlite"
+)
+
+// newBudget returns the budget that all calls are charged to. Processes that use
+// the same data folder share its amounts.
+func (p *Pipeline) newBudget(s *service) *budget.Budget {
+	opts := budget.Options{Prices: p.prices, Scopes: p.scopes, Downgrade: p.downgrade, OnSettle: p.settled, Count: s.count}
+	if ask := p.opts.AskBudget; ask != nil {
+		opts.Ask = func(ctx context.Context, e *budget.ExceededError) (budget.Limits, bool) {
+			more, ok := ask(ctx, e.Error())
+			limits := e.Scope.Limits
+			limits.Money += llm.Dollars(more)
+			return limits, ok && more > 0
+		}
+	}
+	var ledger budget.Ledger = &budget.Memory{}
+	if p.config.DataDir != "" && p.opts.Simulator == nil {
+		p.ledger = budgetdb.New(DataDir(p.config.DataDir).Budget())
+		ledger = p.ledger
+	}
+	return budget.New(ledger, opts)
+}
+
+// settled tells the user when what a call cost could not be stored: the budget
+// then counts the call's worst case.
+func (p *Pipeline) settled(s budget.Settlement) {
+	if s.Err != nil {
+		p.notice(p.background, fmt.Sprintf("a budget counts a call at its worst case, since its cost could not be stored: %v", s.Err))
+	}
+}
+
+// scopes returns the budgets that every call is charged to: those of the day, of
+// its agent and of the call itself.
+func (p *Pipeline) scopes(_ context.Context, req *llm.Request) []budget.Scope {
+	b, now := p.config.Budget, time.Now()
+	action := budget.Action(b.OnExceed)
+	var scopes []budget.Scope
+	if b.Day > 0 {
+		scopes = append(scopes, budget.Today(now, budget.Limits{Money: llm.Dollars(b.Day)}, action))
+	}
+	if b.Agent > 0 && req.Agent != "" {
+		scopes = append(scopes, budget.Scope{Level: budget.Agent, Name: req.Agent + " on " + now.Format(time.DateOnly), Limits: budget.Limits{Money: llm.Dollars(b.Agent)}, OnBreach: action})
+	}
+	if b.Call > 0 {
+		scopes = append(scopes, budget.Scope{Level: budget.Call, Limits: budget.Limits{Money: llm.Dollars(b.Call)}, OnBreach: action})
+	}
+	return scopes
+}
+
+// downgrade returns the most expensive model that is cheaper than the requested
+// one and whose worst case fits. It returns an empty string if there is none.
+func (p *Pipeline) downgrade(ctx context.Context, req *llm.Request, fits func(string) bool) string {
+	table := p.Prices()
+	own, ok := table.Info(req.Model)
+	if !ok {
+		return ""
+	}
+	for _, alias := range slices.Backward(table.AliasNames()) {
+		id, _ := table.Resolve(alias)
+		info, _ := table.Info(id)
+		if info.Tiers[0].Output < own.Tiers[0].Output && fits(id) {
+			p.notice(ctx, "a budget has no room for "+req.Model+"; "+id+" is used instead")
+			return id
+		}
+	}
+	return ""
+}

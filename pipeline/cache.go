@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sqlite"
+)
+
+// OpenCache opens the response cache that cfg names, and creates it if there is
+// none. It needs no credential of the API. The error is a [fault.InputError] if
+// there is no data folder, the file cannot be used or the encryption key does
+// not fit. Close the cache when done.
+func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+	if cfg.DataDir == "" {
+		return nil, fault.Input(errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false"))
+	}
+	key, err := EncryptionKey(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(DataDir(cfg.DataDir).Cache(), sqlite.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+	if err != nil {
+		return nil, fault.Input(err)
+	}
+	return store, nil
+}
+
+// CacheStats returns what the response cache holds and what it has saved, also
+// for earlier processes. It is zero if the cache is off.
+func (p *Pipeline) CacheStats(ctx context.Context) (sqlite.Stats, error) {
+	if p.cache == nil {
+		return sqlite.Stats{}, nil
+	}
+	return p.cache.Stats(ctx)
+}
+
+// Caches reports whether answers are cached at all.
+func (p *Pipeline) Caches() bool { return p.cache != nil }
+
+func (p *Pipeline) cacheOptions(keyer llm.Keyer) cache.Options {
+	opts := cache.Options{
+		Keyer:     keyer,
+		TTL:       p.config.Cache.TTL,
+		TTLOf:     p.ttl,
+		Prices:    p.prices,
+		Encrypted: p.config.Cache.EncryptionKey != "",
+		Notice:    p.notice,
+	}
+	if p.cache != nil { // an interface that holds a nil pointer is not nil
+		opts.Store = p.cache
+	}
+	return opts
+}
+
+// ttl returns how long the answers of an agent are cached, if it is not as long
+// as those of all others.
+func (p *Pipeline) ttl(agent string) (time.Duration, bool) {
+	if ttl, ok := p.config.Cache.AgentTTL[agent]; ok {
+		return ttl, true
+	}
+	if p.opts.AgentTTL == nil {
+		return 0, false
+	}
+	return p.opts.AgentTTL(agent)
+}
+
+// Peek returns the answer that the response cache has for a call. It does not
+// count as a use of the answer.
+func (p *Pipeline) Peek(ctx context.Context, req *llm.Request) (*llm.Response, bool) {
+	if p.cache == nil || p.keyer == nil {
+		return nil, false
+	}
+	opts := p.cacheOptions(*p.keyer)
+	opts.Store = peekStore{p.cache}
+	miss := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] { return llm.Fail(cache.ErrMiss) })
+	answer, err := llm.Collect(cache.New(miss, opts).Stream(ctx, req))
+	return answer, err == nil
+}
+
+// peekStore reads a store without a trace in its statistics.
+type peekStore struct{ store *sqlite.Store }
+
+func (s peekStore) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
+	e, err := s.store.Show(ctx, key.String())
+	if err != nil || e.Expired(time.Now()) || e.CreatedAt.Before(notBefore) {
+		return nil, cache.ErrMiss // a dry run that cannot tell takes a call for live
+	}
+	return e, nil
+}
+
+func (s peekStore) Put(context.Context, *cache.Entry) error {
+	return errors.New("a store that is only read stores nothing")
+}

@@ -1,0 +1,50 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/seal"
+)
+
+// DataDir is the folder that holds what outlives a process. Its methods return
+// the paths of the files and folders in it.
+type DataDir string
+
+// Cache returns the path of the response cache. The file is safe to delete.
+func (d DataDir) Cache() string { return filepath.Join(string(d), "cache.db") }
+
+// History returns the path of the store of runs and recorded calls.
+func (d DataDir) History() string { return filepath.Join(string(d), "history.db") }
+
+// Budget returns the path of the ledger that budgets are charged to.
+func (d DataDir) Budget() string { return filepath.Join(string(d), "budget.db") }
+
+// Limits returns the folder in which processes share what they have learned of
+// the service's rate limits.
+func (d DataDir) Limits() string { return filepath.Join(string(d), "limits") }
+
+// Batches returns the folder that remembers submitted message batches. Those of
+// a simulator end with it and have a folder of their own.
+func (d DataDir) Batches(simulated bool) string {
+	if simulated {
+		return filepath.Join(string(d), "batches-simulated")
+	}
+	return filepath.Join(string(d), "batches")
+}
+
+// EncryptionKey fetches the key that encrypts the stores. It returns nil if cfg
+// names none. The error is a [fault.InputError].
+func EncryptionKey(ctx context.Context, cfg *config.Config) ([]byte, error) {
+	if cfg.Cache.EncryptionKey == "" {
+		return nil, nil
+	}
+	key, err := seal.LoadKey(ctx, cfg.Cache.EncryptionKey)
+	if err != nil {
+		return nil, fault.Input(fmt.Errorf("reading the encryption key: %w", err))
+	}
+	return key, nil
+}

@@ -1,0 +1,29 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/claude-force/claude-force/pipeline"
+)
+
+func ExampleLayers() {
+	fmt.Println(strings.Join(pipeline.Layers(), "\n"))
+	// Output:
+	// trace
+	// record
+	// caller's own
+	// cassette
+	// cache
+	// coalesce
+	// fallback
+	// budget
+	// batch
+	// retry
+	// prompt cache
+	// hedge
+	// admission
+	// hedge start
+	// budget of attempts
+	// provider
+}

@@ -1,0 +1,64 @@
+package task
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/structured"
+)
+
+// RepairModel is the alias of the model that repairs outputs: the cheapest that
+// knows JSON.
+const RepairModel = "haiku"
+
+// conform returns an outcome whose output obeys the task's schema: the JSON found
+// in it, else that of one more call, which repairs it. An output that cannot be
+// repaired stays as it is, and the outcome says so: an answer that was paid for
+// is not thrown away.
+func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Outcome, error) {
+	schema, err := structured.Compile(t.Schema)
+	if err != nil {
+		return first, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
+	}
+	output, problem := schema.Extract(first.Output)
+	if problem == nil {
+		first.Output = output
+		return first, nil
+	}
+	if t.NoRetry || first.StopReason == llm.StopMaxTokens {
+		first.Degraded = fmt.Sprintf("the output does not obey the schema: %v", problem)
+		return first, nil
+	}
+	repaired, err := r.repair(ctx, t, first.Output, problem)
+	total := first.AddCost(repaired)
+	if err != nil && llm.CodeOf(err) == llm.CodeCanceled {
+		return total, err
+	}
+	if err == nil {
+		if output, problem = schema.Extract(repaired.Output); problem == nil {
+			total.Output = output
+			r.notice(ctx, fmt.Sprintf("an output of %s was repaired to obey its schema", t.Agent))
+			return total, nil
+		}
+	}
+	total.Degraded = fmt.Sprintf("the output does not obey the schema, and could not be repaired: %v", problem)
+	return total, nil
+}
+
+// repair makes the call that turns an output into JSON that obeys the task's
+// schema. problem is what is wrong with the output.
+func (r *Runner) repair(ctx context.Context, t Task, output string, problem error) (llm.Outcome, error) {
+	model, _ := r.Prices.Resolve(RepairModel)
+	req := &llm.Request{
+		Model: model, MaxTokens: r.Defaults.MaxTokens, Agent: t.Agent, Policy: t.Policy,
+		System: []llm.Block{llm.TextBlock("You turn text into JSON that obeys a schema. You add nothing that the text does not say. You answer with the JSON alone.")},
+		Messages: []llm.Message{llm.UserText(fmt.Sprintf("Write this as JSON that obeys the schema below. It did not, since: %v\n\n%s\n\nThe schema:\n\n%s",
+			problem, llm.Fence("text", "from", t.Agent, output), t.Schema))},
+	}
+	if err := configureOutput(req, "", t.Schema); err != nil {
+		return llm.Outcome{CostUSD: new(0.0)}, fmt.Errorf("encoding the request that repairs an output: %w", err)
+	}
+	return r.call(ctx, req, nil)
+}

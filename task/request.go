@@ -1,0 +1,189 @@
+package task
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/choice"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/structured"
+)
+
+// Request returns the first request that a task amounts to, and how its model was
+// selected. The error is a [fault.InputError] for a task that cannot be run: an
+// unknown agent, files that are not there, an empty prompt.
+func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, error) {
+	a, err := r.Agents(ctx, t.Agent)
+	if err != nil {
+		return nil, Selection{}, err
+	}
+	shared, err := r.sharedContext(ctx, t)
+	if err != nil {
+		return nil, Selection{}, err
+	}
+	if strings.TrimSpace(t.Prompt) == "" {
+		return nil, Selection{}, fault.Input(fmt.Errorf("the task for %s is empty; say what it should do", t.Agent))
+	}
+	model, err := r.selectModel(ctx, t, a, shared)
+	if err != nil {
+		return nil, Selection{}, err
+	}
+	req := &llm.Request{
+		Model:     model.ID,
+		Messages:  []llm.Message{llm.UserTurn(shared, t.Prompt)},
+		MaxTokens: r.maxTokens(t, a, model.ID),
+		Agent:     a.Name,
+		Policy:    r.policy(t, a),
+		Once:      t.NoRetry,
+		Batch:     t.Batch,
+	}
+	if a.Prompt != "" {
+		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
+	}
+	if err := configureOutput(req, a.Effort, t.Schema); err != nil {
+		return nil, Selection{}, fmt.Errorf("encoding the request of agent %s: %w", a.Name, err)
+	}
+	return req, model, nil
+}
+
+// sharedContext returns the material that comes before a task's prompt: its own,
+// then its files.
+func (r *Runner) sharedContext(ctx context.Context, t Task) ([]string, error) {
+	attached := t.Attachments
+	if len(t.Files) > 0 {
+		if r.Files == nil {
+			return nil, fault.Input(errors.New("this runner has no folder to read files from"))
+		}
+		files, err := r.Files.Read(ctx, t.Files, attach.Limits{})
+		if err != nil {
+			return nil, fault.Input(err)
+		}
+		attached = slices.Concat(attached, files)
+	}
+	if len(attached) == 0 {
+		return t.SharedContext, nil
+	}
+	return append(slices.Clip(t.SharedContext), attach.Text(attached)), nil
+}
+
+// configureOutput adds the effort and the output's schema to a request. A schema
+// that the service does not take is stated to the model instead.
+func configureOutput(req *llm.Request, effort string, schema json.RawMessage) error {
+	config := map[string]any{}
+	if effort != "" {
+		config["effort"] = effort
+	}
+	if schema != nil {
+		if strict, ok := structured.Strict(schema); ok {
+			config["format"] = map[string]any{"type": "json_schema", "schema": strict}
+		} else {
+			last := &req.Messages[len(req.Messages)-1]
+			last.Content = append(last.Content, llm.TextBlock("Answer with JSON alone that obeys this JSON Schema:\n\n"+string(schema)))
+		}
+	}
+	if len(config) == 0 {
+		return nil
+	}
+	var err error
+	req.OutputConfig, err = json.Marshal(config)
+	return err
+}
+
+// maxTokens returns the most tokens of an answer: the task's, the agent's or the
+// default, but no more than the model writes.
+func (r *Runner) maxTokens(t Task, a *agent.Agent, model string) int {
+	limit := r.Defaults.MaxTokens
+	if a.MaxTokens > 0 {
+		limit = a.MaxTokens
+	}
+	if t.MaxTokens > 0 {
+		limit = t.MaxTokens
+	}
+	if info, ok := r.Prices.Info(model); ok && info.MaxOutput > 0 {
+		limit = min(limit, info.MaxOutput)
+	}
+	return limit
+}
+
+// Identity says which model a task calls, and what of its agent and settings
+// changes the answers.
+type Identity struct {
+	Model     string            // id
+	MaxTokens int               // of an answer
+	Prompt    int               // characters of the agent's system prompt
+	Parts     map[string]string // names and values or digests, such as "agent" and "model"
+
+	// Varies reports that the model depends on the prompt and the shared context,
+	// so that a task with others may have another identity.
+	Varies bool
+}
+
+// Identity returns the identity of a task.
+func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
+	a, err := r.Agents(ctx, t.Agent)
+	if err != nil {
+		return Identity{}, err
+	}
+	model, err := r.selectModel(ctx, t, a, t.SharedContext)
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{
+		Model:     model.ID,
+		MaxTokens: r.maxTokens(t, a, model.ID),
+		Prompt:    len(a.Prompt),
+		Varies:    r.modelName(t, a) == choice.Auto,
+	}
+	id.Parts = map[string]string{
+		"agent":      a.Name,
+		"agent body": Digest([]byte(a.Prompt)),
+		"model":      model.ID,
+		"max_tokens": strconv.Itoa(id.MaxTokens),
+	}
+	if a.Effort != "" {
+		id.Parts["effort"] = a.Effort
+	}
+	if t.Schema != nil {
+		id.Parts["schema"] = Digest(t.Schema)
+	}
+	return id, nil
+}
+
+// NamedIdentity returns the identity of a task without a selection of its model:
+// the model is "auto" if that is what the task or its agent names. Parts is nil.
+func (r *Runner) NamedIdentity(ctx context.Context, t Task) (Identity, error) {
+	a, err := r.Agents(ctx, t.Agent)
+	if err != nil {
+		return Identity{}, err
+	}
+	name := r.modelName(t, a)
+	model, _ := r.Prices.Resolve(name)
+	return Identity{Model: model, MaxTokens: r.maxTokens(t, a, model), Prompt: len(a.Prompt), Varies: name == choice.Auto}, nil
+}
+
+// CachePolicy returns how the cache treats the calls of a task, with what its
+// agent and the settings say.
+func (r *Runner) CachePolicy(ctx context.Context, t Task) llm.Policy {
+	a, err := r.Agents(ctx, t.Agent)
+	if err != nil {
+		return t.Policy
+	}
+	return r.policy(t, a)
+}
+
+// Digest returns a short hash of contents, to tell people and journals whether
+// they changed: the first 8 bytes of SHA-256, in hexadecimal.
+func Digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}

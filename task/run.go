@@ -1,0 +1,269 @@
+package task
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/choice"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/telemetry"
+)
+
+// Defaults apply to tasks and agents that say nothing else.
+type Defaults struct {
+	Model        string        // a name, an id, or "auto"
+	MaxTokens    int           // of an answer
+	Timeout      time.Duration // of a task; 0 for none
+	BatchTimeout time.Duration // of a task that is sent in a message batch
+	NoCache      []string      // agents whose answers are not cached
+}
+
+// Runner runs tasks. Model, Agents and Prices are needed. It is safe for
+// concurrent use; its fields must not change while tasks run.
+type Runner struct {
+	// Model answers the calls.
+	Model llm.Model
+
+	// Agents returns the agent of a name.
+	Agents func(ctx context.Context, name string) (*agent.Agent, error)
+
+	// Prices holds what is known of models.
+	Prices *llm.PriceTable
+
+	// Rules returns the rules by which models are selected for tasks whose model
+	// is "auto". Nil means the built-in ones.
+	Rules func() (*choice.Rules, error)
+
+	// Files reads the files that tasks name. Nil means that they may name none.
+	Files *attach.Dir
+
+	Defaults Defaults
+
+	// Slots is how many tasks [Runner.RunAll] runs at once. 0 means 1.
+	Slots int
+
+	// OnNotice receives what the user should know. Nil means that no one is.
+	OnNotice func(ctx context.Context, text string)
+
+	// Telemetry receives a span for each task. Nil means none.
+	Telemetry *telemetry.Telemetry
+}
+
+// batchSlots is how many tasks that are sent in message batches run at once, as
+// all that are ready should go into one.
+const batchSlots = 10_000
+
+// Run runs one task and waits for its answer. The result is never nil; its Err
+// is the error. onText, if it is not nil, receives the answer's text piece by
+// piece as it arrives.
+func (r *Runner) Run(ctx context.Context, t Task, onText func(piece string)) *Result {
+	start := time.Now()
+	res := &Result{ID: t.ID, Agent: t.Agent, Status: StatusCompleted}
+	ctx, end := r.Telemetry.Agent(ctx, t.Agent, t.ID)
+	defer func() { end(res.Err) }()
+	tags := llm.TagsOf(ctx)
+	tags.Task = t.ID
+	res.Outcome, res.Err = r.run(llm.WithTags(ctx, tags), t, onText)
+	res.DurationSeconds = time.Since(start).Seconds()
+	if res.Err == nil {
+		return res
+	}
+	res.Status = StatusFailed
+	if llm.CodeOf(res.Err) == llm.CodeCanceled {
+		res.Status = StatusInterrupted
+	}
+	res.Error = new(res.Err.Error())
+	return res
+}
+
+func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outcome, error) {
+	timeout := r.Defaults.Timeout
+	if t.Timeout > 0 {
+		timeout = t.Timeout
+	}
+	if t.Batch {
+		timeout = r.Defaults.BatchTimeout
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	req, model, err := r.Request(ctx, t)
+	if err != nil {
+		return llm.Outcome{}, err
+	}
+	tags := llm.TagsOf(ctx)
+	tags.InsteadOf = model.InsteadOf
+	outcome, err := r.call(llm.WithTags(ctx, tags), req, onText)
+	outcome.ModelReason = model.Reason
+	if err != nil || t.Schema == nil {
+		return outcome, err
+	}
+	return r.conform(ctx, t, outcome)
+}
+
+// call makes one call and returns what came of it. With an error, the outcome
+// has the text that came before it.
+func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, error) {
+	outcome := llm.Outcome{Model: req.Model, Calls: 1}
+	var answer *llm.Response
+	var text strings.Builder
+	for ev, err := range r.Model.Stream(ctx, req) {
+		if err != nil {
+			outcome.Output = text.String()
+			if llm.Unbilled(err) {
+				outcome.CostUSD = new(0.0)
+			}
+			return outcome, err
+		}
+		switch ev.Type {
+		case llm.EventText:
+			text.WriteString(ev.Text)
+			if onText != nil {
+				onText(ev.Text)
+			}
+		case llm.EventDone:
+			answer = ev.Response
+		}
+	}
+	if answer == nil {
+		return outcome, llm.ErrIncomplete
+	}
+	outcome.Output = answer.Text()
+	outcome.Source = answer.Source
+	outcome.Model = answer.Model
+	outcome.Usage = answer.Usage
+	outcome.StopReason = answer.StopReason
+	outcome.CostUSD = r.cost(answer)
+	if answer.StopReason == llm.StopRefusal {
+		return outcome, llm.NewError(llm.CodeInvalid, "the model declined to answer; rephrase the task, or use another model", nil)
+	}
+	if answer.StopReason == llm.StopMaxTokens {
+		r.notice(ctx, fmt.Sprintf("an answer of %s was cut at %d tokens; raise max_tokens to get all of it", req.Agent, req.MaxTokens))
+	}
+	return outcome, nil
+}
+
+// cost returns what was paid for an answer. It returns nil if the model has no
+// price.
+func (r *Runner) cost(answer *llm.Response) *float64 {
+	if answer.Source != llm.SourceLive {
+		return new(0.0)
+	}
+	usd, priced := r.Prices.Cost(answer.Model, answer.Usage)
+	if !priced {
+		return nil
+	}
+	return &usd
+}
+
+func (r *Runner) notice(ctx context.Context, text string) {
+	if r.OnNotice != nil && text != "" {
+		r.OnNotice(ctx, text)
+	}
+}
+
+// AllOptions configure [Runner.RunAll]. The zero value yields results in the
+// order of the tasks. The callbacks may be called from several goroutines at
+// once; nil ones are not called.
+type AllOptions struct {
+	Unordered bool // yield results as tasks end
+
+	OnStart func(ctx context.Context, t Task)               // a task starts; its ID is set
+	OnText  func(ctx context.Context, t Task, piece string) // a piece of a task's answer has arrived
+}
+
+// RunAll runs any number of tasks, as many at once as there are slots. Tasks are
+// taken as slots become free, and results are yielded in the order of the tasks,
+// or as they end. It holds a bounded number of results, so memory does not grow
+// with the number of tasks. One failure does not affect the others.
+//
+// When the consumer stops, or ctx ends, no more tasks are taken, calls in flight
+// are canceled, and the sequence ends once they have.
+func (r *Runner) RunAll(ctx context.Context, tasks iter.Seq[Task], opts AllOptions) iter.Seq[*Result] {
+	return func(yield func(*Result) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		stopped := make(chan struct{}) // closed when the consumer has stopped
+		limit := max(r.Slots, 1)
+		live := make(chan struct{}, limit)
+		batched := make(chan struct{}, batchSlots)
+		// Each element holds, or will hold, one result. In order, results wait
+		// behind an earlier one that takes long; the factor is how many may.
+		queue := make(chan chan *Result, 4*limit)
+		enqueue := func(place chan *Result) {
+			select {
+			case queue <- place:
+			case <-stopped:
+			}
+		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			defer close(queue)
+			var workers sync.WaitGroup
+			defer workers.Wait()
+			number := 0
+			for t := range tasks {
+				number++
+				t.ID = cmp.Or(t.ID, strconv.Itoa(number))
+				slots := live
+				if t.Batch {
+					slots = batched
+				}
+				select {
+				case slots <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				place := make(chan *Result, 1)
+				if !opts.Unordered {
+					enqueue(place)
+				}
+				workers.Go(func() {
+					place <- r.runOne(ctx, t, opts)
+					if opts.Unordered {
+						enqueue(place) // with the slot, so that no more results wait than there are slots
+					}
+					<-slots
+				})
+			}
+		})
+		defer running.Wait()
+		defer cancel()
+		defer close(stopped)
+		for place := range queue {
+			if !yield(<-place) {
+				return
+			}
+		}
+	}
+}
+
+func (r *Runner) runOne(ctx context.Context, t Task, opts AllOptions) *Result {
+	if opts.OnStart != nil {
+		opts.OnStart(ctx, t)
+	}
+	var onText func(string)
+	if opts.OnText != nil {
+		onText = func(piece string) { opts.OnText(ctx, t, piece) }
+	}
+	return r.Run(ctx, t, onText)
+}
+
+// policy returns the task's policy, unless the answers of its agent are not
+// cached: who asks a creative agent twice wants two answers.
+func (r *Runner) policy(t Task, a *agent.Agent) llm.Policy {
+	if a.NoCache || slices.Contains(r.Defaults.NoCache, a.Name) {
+		return llm.PolicyOff
+	}
+	return t.Policy
+}

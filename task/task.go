@@ -1,0 +1,76 @@
+// Package task gives one agent one task: it turns the task into a request,
+// selects the model, makes the calls and checks the answer against the task's
+// schema. A [Runner] needs an [llm.Model] to call and knows nothing of workflows
+// and stores.
+//
+//	runner := &task.Runner{Model: pipe.Model(), Agents: agents, Prices: pipe.Prices()}
+//	res := runner.Run(ctx, task.Task{Agent: "linter", Prompt: "Check: x=1"}, nil)
+//
+// A task's [llm.Outcome] is one value that call returns and everything else
+// embeds. Several calls for one task add up in it.
+package task
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Task is one piece of work for one agent.
+type Task struct {
+	ID     string // names the result; empty means the task's number
+	Agent  string // the agent's name
+	Prompt string // what it is asked
+
+	// SharedContext is material that comes before the prompt. Put what other
+	// tasks are given too first, so that the service's prompt cache serves it.
+	SharedContext []string
+
+	Files       []string      // patterns of files to give to the agent, relative to the runner's folder
+	Attachments []attach.File // files that were read already
+	Model       string        // instead of the agent's: an alias, an id, or "auto" to have one selected
+	Policy      llm.Policy    // how the cache treats the calls
+
+	// Ceiling is the strongest model that may be selected if the model is "auto".
+	// Empty means the agent's model_ceiling, else the model that the agent names.
+	Ceiling string
+
+	MaxTokens int           // instead of the agent's and the default; 0 for theirs
+	Timeout   time.Duration // instead of the default; 0 for that
+
+	// Schema is the JSON Schema that the output must obey. An output that does
+	// not is repaired, with one more call if need be; see [llm.Outcome].Degraded.
+	Schema json.RawMessage
+
+	// Batch sends the calls in a message batch: they are answered within a day,
+	// at half the price.
+	Batch bool
+
+	// NoRetry says that the calls may have effects, and are never retried.
+	NoRetry bool
+}
+
+// Status says how a task ended.
+type Status string
+
+// Statuses of a task.
+const (
+	StatusCompleted   Status = "completed"
+	StatusFailed      Status = "failed"
+	StatusInterrupted Status = "interrupted" // its context ended first
+)
+
+// Result is what came of a task. Its JSON is a line of the command's output.
+type Result struct {
+	ID     string `json:"id"`
+	Agent  string `json:"agent"`
+	Status Status `json:"status"`
+	llm.Outcome
+	DurationSeconds float64 `json:"duration_seconds"`
+	Error           *string `json:"error"` // nil if completed
+
+	// Err is the error with its chain.
+	Err error `json:"-"`
+}
