@@ -59,6 +59,10 @@ type Options struct {
 	// is paid, nothing leaves the process. Its answers are cached apart.
 	Simulator *sim.Server
 
+	// Agents are used before those that are found under the same names: agents
+	// of files outside of the folders for agents, say.
+	Agents []*agent.Agent
+
 	// Cloud makes the SDK's options for the configured backend if that is not
 	// Anthropic's own API: Options of the packages llm/anthropic/bedrock and
 	// llm/anthropic/vertex, which weigh too much to be part of every program.
@@ -166,6 +170,9 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		agents:  map[string]*agent.Agent{},
 		groups:  map[*workflow.Step]*prefix.Group{},
 		noticed: map[string]bool{},
+	}
+	for _, a := range opts.Agents {
+		o.agents[a.Name] = a
 	}
 	o.pipe, err = pipeline.New(ctx, cfg, pipeline.Options{
 		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, HTTPClient: opts.HTTPClient,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/pipeline"
@@ -35,14 +37,18 @@ func (a *app) execute() *cobra.Command {
 		Long: `Give one agent a task and print its answer as it comes; or several tasks at
 once, with --task or --file, and print the answers in the order of the tasks.
 
+AGENT is a name (see "claude-force agents list") or the path of an agent file,
+which contains a slash or ends in .md.
+
 A task file has one JSON object per line, with the fields agent and task, and
 optionally id, model and files (a list of patterns). Any number of tasks is
 fine: they are read as they are needed. - reads tasks from the standard input,
 with TASK as - the task's text.
 
-Exit codes: 0 done, 1 a task failed, 2 bad input or configuration,
-130 interrupted.`,
+Exit codes: 0 done, 1 a task failed, 2 bad input or configuration, 3 a budget
+left no room for a task, 130 interrupted.`,
 		Example: `  claude-force execute python-expert "Explain decorators"
+  claude-force execute ./my-agent.md "Explain decorators"
   git diff | claude-force execute code-reviewer "Review this change" --attach -
   claude-force execute security-specialist "Audit" --attach 'src/**/*.go'
   claude-force execute --task python-expert="Explain lists" --task linter="Check: x=1"
@@ -52,6 +58,9 @@ Exit codes: 0 done, 1 a task failed, 2 bad input or configuration,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			if isAgentFile(to) {
+				return []string{"md"}, cobra.ShellCompDirectiveFilterFileExt
 			}
 			return completeAgents(cmd, args, to)
 		},
@@ -77,7 +86,15 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	if err != nil {
 		return err
 	}
-	orch, err := a.open(ctx, &f.callFlags)
+	var opts claudeforce.Options
+	if single != nil && isAgentFile(single.Agent) {
+		ag, err := a.readAgentFile(single.Agent)
+		if err != nil {
+			return err
+		}
+		single.Agent, opts.Agents = ag.Name, []*agent.Agent{ag}
+	}
+	orch, err := a.openIn(ctx, &f.callFlags, opts)
 	if err != nil {
 		return err
 	}
@@ -98,6 +115,27 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 		err = a.executeMany(ctx, orch, source, complete, f)
 	}
 	return closing(err, orch)
+}
+
+// isAgentFile reports whether an agent is named by the path of its file.
+func isAgentFile(name string) bool {
+	return strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".md")
+}
+
+// readAgentFile reads an agent from a file and shows the file's warnings.
+func (a *app) readAgentFile(path string) (*agent.Agent, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, inputError{fmt.Errorf("reading the agent file: %w", err)}
+	}
+	ag, warnings, err := agent.Parse(path, data)
+	for _, w := range warnings {
+		a.say("warning: %s", w)
+	}
+	if err != nil {
+		return nil, inputError{err}
+	}
+	return ag, nil
 }
 
 // closing closes c and keeps the first error.

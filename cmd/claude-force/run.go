@@ -55,8 +55,8 @@ whether to go on; without a terminal nothing is run, unless --yes is given. See
 --record writes every call and answer into a folder; --replay runs the workflow
 from it without a network, and fails on any call that is not in it.
 
-Exit codes: 0 done, 1 a step failed, 2 bad input or configuration,
-130 interrupted.`,
+Exit codes: 0 done, 1 a step failed, 2 bad input or configuration, 3 a budget
+left no room for a step, 130 interrupted.`,
 		Example: `  claude-force run workflow.yaml
   claude-force run review.yaml --param path=./src --max-parallel 4
   claude-force run workflow.json --json | jq .total_time_seconds
