@@ -59,29 +59,6 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	if err := flags.MarkHidden("async"); err != nil {
 		panic(err) // the flag is registered one line above
 	}
-	if err := cmd.RegisterFlagCompletionFunc("model", completeModels); err != nil {
-		panic(err) // registered above
-	}
-}
-
-func completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	names := append([]string{choice.Auto}, llm.Prices().AliasNames()...)
-	for _, m := range llm.Prices().Models {
-		names = append(names, m.ID)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-func completeAgents(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	set, _, err := claudeforce.Agents("")
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var names []string
-	for _, a := range set.All() {
-		names = append(names, a.Name+"\t"+firstLine(a.Description, 60))
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // modelName is the model that the flags name; empty if they name none.

@@ -192,6 +192,9 @@ are made once, failed ones are tried again.`,
 		}
 	}
 	checkArgs(root)
+	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
+		a.addCompletions(root)
+	}
 	return root
 }
 

@@ -61,11 +61,6 @@ is answered from before. Times are those of live answers only.`,
 	flags.StringSliceVar(&f.models, "models", nil, "models to compare, separated by commas")
 	flags.StringVar(&f.judge, "judge", "", "model that scores the outputs")
 	flags.IntVar(&f.lines, "lines", 20, "most lines of an output to show; 0 for all")
-	for name, complete := range map[string]cobra.CompletionFunc{"agent": completeAgents, "models": completeModels, "judge": completeModels} {
-		if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // registered above
-		}
-	}
 	return cmd
 }
 

@@ -41,9 +41,6 @@ Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own,
   claude-force plan workflow.yaml --simulate
   claude-force run workflow.yaml --plan`,
 		Args: cobra.ExactArgs(1),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
-		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("budget") && !(f.budget > 0) {
 				return badInput("--budget must be a number of dollars above 0")
@@ -58,8 +55,6 @@ Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own,
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
 	flags.StringVar(&f.from, "from", "", "plan a run of this step and what depends on it")
 	flags.StringVar(&f.only, "only", "", "plan a run of only this step")
-	completeFlag(cmd, "from", a.completeStepsOfFile)
-	completeFlag(cmd, "only", a.completeStepsOfFile)
 	return cmd
 }
 

@@ -68,9 +68,6 @@ left no room for a step, 130 interrupted.`,
   claude-force run workflow.yaml --record testdata/review
   claude-force run workflow.yaml --replay testdata/review`,
 		Args: cobra.ExactArgs(1),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
-		},
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runWorkflow(cmd.Context(), &f, args[0]) },
 	}
 	f.register(cmd)
@@ -88,22 +85,7 @@ left no room for a step, 130 interrupted.`,
 	flags.StringVar(&f.replay, "replay", "", "answer every call from this folder, without a network")
 	flags.BoolVar(&f.plan, "plan", false, "print what the run will take, and ask whether to go on")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "with --plan: go on without asking")
-	completeFlag(cmd, "from", a.completeStepsOfFile)
-	completeFlag(cmd, "only", a.completeStepsOfFile)
 	return cmd
-}
-
-// completeStepsOfFile completes to the steps of the workflow that was named.
-func (a *app) completeStepsOfFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	if len(args) > 0 && args[0] != "-" {
-		if wf, err := a.loadWorkflow(args[0], nil); err == nil {
-			for _, s := range wf.Steps {
-				names = append(names, s.ID)
-			}
-		}
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {

@@ -133,9 +133,6 @@ func (a *app) workflowGraph() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, mermaid or svg")
-	if err := cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // registered one line above
-	}
 	return cmd
 }
 
