@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // OpenHistory opens the store of runs that cfg names, to see and steer them. It
@@ -82,7 +83,7 @@ type RunSpec struct {
 	Model       string            `json:"model,omitempty"`
 	Policy      llm.Policy        `json:"policy,omitempty"`
 	MaxParallel int               `json:"max_parallel,omitempty"`
-	Budget      Spending          `json:"budget,omitzero"`
+	Budget      workflow.Budget   `json:"budget,omitzero"`
 	Batch       bool              `json:"batch,omitempty"`
 	From        string            `json:"from,omitempty"`
 	Only        string            `json:"only,omitempty"`

@@ -77,7 +77,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	p := plan.Make(in)
 	p.Before = plan.Sum(past.errors)
 	switch {
-	case opts.Budget != (Spending{}):
+	case !opts.Budget.IsZero():
 		p.BudgetUSD = opts.Budget.USD
 	case wf.Budget != nil:
 		p.BudgetUSD = wf.Budget.USD

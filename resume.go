@@ -27,8 +27,8 @@ type ResumeOptions struct {
 	// Again names the steps with effects "once" that may be begun again.
 	Again []string
 
-	MaxParallel int      // instead of the run's; 0 for that
-	Budget      Spending // instead of the run's; the zero value for that
+	MaxParallel int             // instead of the run's; 0 for that
+	Budget      workflow.Budget // instead of the run's; the zero value for that
 
 	// As in [RunOptions].
 	Drain   <-chan struct{}
@@ -115,7 +115,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		return nil, nil, err
 	}
 	r := &runJob{id: run.ID, started: run.StartedAt, spec: spec, again: opts.Again}
-	if opts.Budget != (Spending{}) {
+	if !opts.Budget.IsZero() {
 		spec.Budget = opts.Budget
 	}
 	if r.wf, err = o.workflowOf(ctx, spec); err != nil {

@@ -29,7 +29,7 @@ type RunOptions struct {
 	Policy      llm.Policy        // how the cache treats the calls; [llm.PolicyRefresh] asks everything anew
 	AllowEnv    []string          // environment variables that expressions may read, as given to [LoadWorkflow]
 	File        string            // path of the workflow's file; empty if it has none
-	Budget      Spending          // instead of the workflow's; the zero value for that
+	Budget      workflow.Budget   // instead of the workflow's; the zero value for that
 	Batch       bool              // send the calls of all steps by way of message batches
 
 	// From takes the results of all steps but this one and what depends on it
@@ -311,7 +311,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 		Earlier:     before.state,
 		Control:     control,
 	})
-	if res != nil && res.Status == engine.StatusFailed && res.OverBudget() && r.spending(o.config.Budget).OnExceed == workflow.OnExceedPartial {
+	if res != nil && res.Status == engine.StatusFailed && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
 		res.Status = engine.StatusPartial
 	}
 	return res, err

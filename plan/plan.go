@@ -84,12 +84,12 @@ type Plan struct {
 	Unpriced     []string `json:"unpriced"` // steps whose cost nobody knows
 	Seconds      Range    `json:"seconds"`  // from begin to end
 	CriticalPath []string `json:"critical_path"`
-	BudgetUSD    float64  `json:"budget_usd,omitzero"` // 0 means none
-	Before       Accuracy `json:"before"`              // of earlier plans
+	BudgetUSD    *float64 `json:"budget_usd,omitempty"` // nil means none
+	Before       Accuracy `json:"before"`               // of earlier plans
 }
 
 // OverBudget reports whether the run is expected to cost more than it may.
-func (p *Plan) OverBudget() bool { return p.BudgetUSD > 0 && p.CostUSD.Expected > p.BudgetUSD }
+func (p *Plan) OverBudget() bool { return p.BudgetUSD != nil && p.CostUSD.Expected > *p.BudgetUSD }
 
 // Promise is what is kept of the plan with the run that is made by it.
 func (p *Plan) Promise() *Promise {

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"encoding/json"
 	"math"
 	"strconv"
 	"time"
@@ -8,13 +9,50 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// Budget is what a run or a step may spend. A zero ceiling is none.
+// Budget is what a run or a step may spend. A nil ceiling is none; a ceiling of 0
+// allows nothing. The zero value is no budget.
 type Budget struct {
-	USD      float64
-	Tokens   int
-	Calls    int
-	Time     time.Duration
-	OnExceed OnExceed
+	USD      *float64       `json:"usd,omitempty"`
+	Tokens   *int           `json:"tokens,omitempty"`    // of prompts and answers
+	Calls    *int           `json:"calls,omitempty"`     // that are sent; the attempts of one count once
+	Time     *time.Duration `json:"time,omitempty"`      // from the start of the run, in nanoseconds
+	OnExceed OnExceed       `json:"on_exceed,omitempty"` // empty means [OnExceedStop]
+}
+
+// IsZero reports whether b has no ceiling.
+func (b Budget) IsZero() bool {
+	return b.USD == nil && b.Tokens == nil && b.Calls == nil && b.Time == nil
+}
+
+// UnmarshalJSON reads a budget. It also reads the form in which runs were
+// journaled before ceilings could be 0: that has the key OnExceed, and a ceiling
+// of 0 is none.
+func (b *Budget) UnmarshalJSON(data []byte) error {
+	type plain Budget
+	var read struct {
+		plain
+		Old *OnExceed `json:"OnExceed"`
+	}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+	*b = Budget(read.plain)
+	if read.Old == nil {
+		return nil
+	}
+	b.OnExceed = *read.Old
+	dropZero(&b.USD)
+	dropZero(&b.Tokens)
+	dropZero(&b.Calls)
+	dropZero(&b.Time)
+	return nil
+}
+
+func dropZero[T comparable](p **T) {
+	var zero T
+	if *p != nil && **p == zero {
+		*p = nil
+	}
 }
 
 // OnExceed says what happens when a budget has no room for a call.
@@ -48,34 +86,34 @@ func (p *reader) budget(n *yaml.Node) *Budget {
 	}
 	b := &Budget{}
 	if n := f.given("usd"); n != nil {
-		b.USD = p.dollars(n)
+		b.USD = new(p.dollars(n))
 	}
 	if n := f.given("tokens"); n != nil {
-		b.Tokens = p.count(n, "tokens", 1)
+		b.Tokens = new(p.count(n, "tokens", 0))
 	}
 	if n := f.given("calls"); n != nil {
-		b.Calls = p.count(n, "calls", 1)
+		b.Calls = new(p.count(n, "calls", 0))
 	}
 	if n := f.given("time"); n != nil {
-		b.Time = p.duration(n, "time")
+		b.Time = new(p.duration(n, "time"))
 	}
 	if n := f.given("on_exceed"); n != nil {
 		b.OnExceed = OnExceed(p.oneOf(n, "on_exceed", []string{string(OnExceedStop), string(OnExceedAsk), string(OnExceedDowngrade), string(OnExceedPartial)}))
 	}
-	if f.given("usd") == nil && f.given("tokens") == nil && f.given("calls") == nil && f.given("time") == nil {
+	if b.IsZero() {
 		p.fail(n, nil, "write budget: {usd: 0.50}", "budget has no ceiling")
 	}
 	return b
 }
 
-// dollars reads an amount of money above 0.
+// dollars reads an amount of money, 0 or more.
 func (p *reader) dollars(n *yaml.Node) float64 {
 	v, err := strconv.ParseFloat(n.Value, 64)
 	switch {
 	case n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float":
 		p.fail(n, nil, "write it like 0.50", "usd must be a number of dollars, not %s", kindOf(n))
-	case err != nil || math.IsInf(v, 0) || math.IsNaN(v) || v <= 0 || v > 1e9:
-		p.fail(n, nil, "write it like 0.50", "usd must be more than 0, not %s", n.Value)
+	case err != nil || math.IsInf(v, 0) || math.IsNaN(v) || v < 0 || v > 1e9:
+		p.fail(n, nil, "write it like 0.50", "usd must be 0 or more, not %s", n.Value)
 	default:
 		return v
 	}

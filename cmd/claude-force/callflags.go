@@ -171,17 +171,17 @@ func (f *callFlags) set(cfg *config.Config) error {
 }
 
 // spending is what --budget and --on-exceed say.
-func (f *callFlags) spending() (claudeforce.Spending, error) {
+func (f *callFlags) spending() (workflow.Budget, error) {
 	if f.budget < 0 {
-		return claudeforce.Spending{}, badInput("--budget must be above 0")
+		return workflow.Budget{}, badInput("--budget must be above 0")
 	}
 	if f.onExceed != "" && f.budget == 0 {
-		return claudeforce.Spending{}, badInput("--on-exceed needs --budget")
+		return workflow.Budget{}, badInput("--on-exceed needs --budget")
 	}
 	if f.budget == 0 {
-		return claudeforce.Spending{}, nil
+		return workflow.Budget{}, nil
 	}
-	return claudeforce.Spending{USD: f.budget, OnExceed: workflow.OnExceed(f.onExceed)}, nil
+	return workflow.Budget{USD: new(f.budget), OnExceed: workflow.OnExceed(f.onExceed)}, nil
 }
 
 func parseLatency(text string) (sim.Latency, error) {

@@ -108,7 +108,7 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 		}
 		return t
 	}
-	ctx = claudeforce.WithSpending(ctx, "execute "+rand.Text()[:12], spending)
+	ctx = claudeforce.WithBudget(ctx, "execute "+rand.Text()[:12], spending)
 	if single != nil {
 		err = a.executeOne(ctx, orch, complete(*single), f.json)
 	} else {

@@ -113,7 +113,7 @@ func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
 	if len(p.Unpriced) > 0 {
 		lines = append(lines, "without a price, and not in the sum: "+strings.Join(p.Unpriced, ", "))
 	}
-	if p.BudgetUSD > 0 {
+	if p.BudgetUSD != nil {
 		lines = append(lines, budgetLine(p))
 	}
 	if b := p.Before; b.Plans > 0 {
@@ -144,11 +144,11 @@ func planRow(s plan.Step) []string {
 }
 
 func budgetLine(p *plan.Plan) string {
-	budget := dollars(&p.BudgetUSD)
+	budget := dollars(p.BudgetUSD)
 	switch c := p.CostUSD; {
 	case p.OverBudget():
 		return "More than the budget of " + budget + "."
-	case c.High > p.BudgetUSD:
+	case c.High > *p.BudgetUSD:
 		return "Within the budget of " + budget + " if it goes as expected; it may be more."
 	}
 	return "Within the budget of " + budget + "."

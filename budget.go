@@ -1,0 +1,77 @@
+package claudeforce
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// WithBudget returns a context whose calls are charged to a budget of their own,
+// beside those of the settings. Calls that give the same name share it, also
+// those of other processes.
+func WithBudget(ctx context.Context, name string, b workflow.Budget) context.Context {
+	return withScope(ctx, budget.Run, name, time.Now(), b)
+}
+
+// withScope returns a context whose calls are charged to a budget. A budget
+// without a ceiling changes nothing.
+func withScope(ctx context.Context, level budget.Level, name string, start time.Time, b workflow.Budget) context.Context {
+	if b.IsZero() {
+		return ctx
+	}
+	return budget.With(ctx, budget.Scope{Level: level, Name: name, Limits: limits(b), Start: start, OnBreach: budget.Action(b.OnExceed)})
+}
+
+func limits(b workflow.Budget) budget.Limits {
+	var l budget.Limits
+	if b.USD != nil {
+		l.Money = llm.Dollars(*b.USD)
+	}
+	if b.Tokens != nil {
+		l.Tokens = int64(*b.Tokens)
+	}
+	if b.Calls != nil {
+		l.Calls = int64(*b.Calls)
+	}
+	if b.Time != nil {
+		l.Time = *b.Time
+	}
+	return l
+}
+
+// withBudgets returns a context whose calls are charged to the budgets of a run
+// and of one of its steps.
+func (o *Orchestrator) withBudgets(ctx context.Context, r *runJob, s *workflow.Step) context.Context {
+	ctx = withScope(ctx, budget.Run, r.id, r.started, r.budget(o.config.Budget))
+	if s.Budget != nil {
+		ctx = withScope(ctx, budget.Step, r.id+" step "+s.ID, r.started, *s.Budget)
+	}
+	return ctx
+}
+
+// budget returns what a run may spend: what its caller said, else its workflow,
+// else the settings.
+func (r *runJob) budget(cfg config.Budget) workflow.Budget {
+	switch {
+	case !r.spec.Budget.IsZero():
+		return r.spec.Budget
+	case r.wf.Budget != nil:
+		return *r.wf.Budget
+	case cfg.Run > 0:
+		return workflow.Budget{USD: new(cfg.Run), OnExceed: workflow.OnExceed(cfg.OnExceed)}
+	default:
+		return workflow.Budget{OnExceed: workflow.OnExceed(cfg.OnExceed)}
+	}
+}
+
+// IsOverBudget reports whether a call was not made because a budget had no room
+// for it.
+func IsOverBudget(err error) bool {
+	_, ok := errors.AsType[*budget.ExceededError](err)
+	return ok
+}
