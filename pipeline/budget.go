@@ -8,7 +8,7 @@ import (
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
-	budgetdb "github.com/claude-force/claude-force/llm/budget/sqlite"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 )
 
 // newBudget returns the budget that all calls are charged to. Processes that use

@@ -17,7 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/batch"
-	budgetdb "github.com/claude-force/claude-force/llm/budget/sqlite"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/record"

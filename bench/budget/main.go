@@ -31,7 +31,7 @@ import (
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/sqlite"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/retry"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -86,7 +86,7 @@ func measure(ctx context.Context, s settings) (ok bool, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	var ledger budget.Ledger = &budget.Memory{}
 	if s.ledger == "sqlite" {
-		file := sqlite.New(filepath.Join(dir, "budget.db"))
+		file := budgetdb.New(filepath.Join(dir, "budget.db"))
 		defer func() { err = errors.Join(err, file.Close()) }()
 		ledger = file
 	}

@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"llm/coalesce":          {"llm"},
 	"llm/budget":            {"llm"},
 	"llm/budget/budgettest": {"llm", "llm/budget"},
-	"llm/budget/sqlite":     {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
+	"llm/budget/budgetdb":   {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
 	"llm/retry":             {"llm"},
 	"llm/structured":        nil,
 	"llm/prefix":            {"llm"},
@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
 		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "llm", "llm/admission", "llm/anthropic",
-		"llm/batch", "llm/budget", "llm/budget/sqlite", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
+		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/retry", "sim", "telemetry",
 	},
 	"task": {"agent", "attach", "choice", "fault", "llm", "llm/structured", "telemetry"},

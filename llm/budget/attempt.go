@@ -4,17 +4,17 @@ import "github.com/claude-force/claude-force/llm"
 
 // attempt is one try of a call at the service.
 type attempt struct {
-	call    *call
-	model   string
-	rate    llm.Rate
-	holds   []held
-	began   bool  // something of an answer came
-	err     error // how it failed
-	settled bool
+	call     *call
+	model    string
+	rate     llm.Rate
+	reserved []reservation
+	began    bool  // something of an answer came
+	err      error // how it failed
+	settled  bool
 }
 
-// see follows the attempt's stream. A whole answer is settled before it is
-// passed on.
+// see takes in an event or error of the attempt's stream. It settles a whole
+// answer before the consumer gets it.
 func (a *attempt) see(ev llm.Event, err error) {
 	switch {
 	case err != nil:
@@ -26,28 +26,29 @@ func (a *attempt) see(ev llm.Event, err error) {
 	}
 }
 
+// answered settles the attempt with its answer's cost.
 func (a *attempt) answered(resp *llm.Response) {
 	c := a.call
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case resp == nil:
-		a.lose()
+		a.settleWorstCase()
 		return
 	case resp.Source != "" && resp.Source != llm.SourceLive:
 		c.sent = false
-		a.giveBack() // it cost nothing
+		a.releaseReservation() // it cost nothing
 		return
 	}
 	prices, model := c.b.prices(), resp.Model
 	cost, priced := prices.CostOf(model, resp.Usage, a.rate)
 	if !priced {
-		// Clouds decorate the name of the model that was asked.
+		// Clouds add to the name of the requested model.
 		model = a.model
 		cost, priced = prices.CostOf(model, resp.Usage, a.rate)
 	}
 	if _, known := prices.CostOf(a.model, llm.Usage{}, a.rate); known && !priced {
-		a.lose()
+		a.settleWorstCase()
 		return
 	}
 	spent := Amount{Money: cost, Tokens: int64(resp.Usage.TotalTokens())}
@@ -57,28 +58,29 @@ func (a *attempt) answered(resp *llm.Response) {
 	a.settle(model, spent, false)
 }
 
-// settle, lose and giveBack end the attempt. The caller holds the call's mu.
-
+// settle ends the attempt with what it spent. The caller holds the call's mu.
 func (a *attempt) settle(model string, spent Amount, uncertain bool) {
 	a.settled = true
-	a.call.flying = a.call.flying.Minus(total(a.holds))
-	a.call.settle(a.holds, model, spent, uncertain)
+	a.call.inFlight = a.call.inFlight.Minus(total(a.reserved))
+	a.call.settle(a.reserved, model, spent, uncertain)
 }
 
-// lose charges the attempt at its worst case.
-func (a *attempt) lose() { a.settle(a.model, total(a.holds), true) }
+// settleWorstCase charges the attempt at its worst case. The caller holds the
+// call's mu.
+func (a *attempt) settleWorstCase() { a.settle(a.model, total(a.reserved), true) }
 
-// giveBack leaves the reservation to the next attempt.
-func (a *attempt) giveBack() {
+// releaseReservation returns the attempt's reservations to the call, for the next
+// attempt. The caller holds the call's mu.
+func (a *attempt) releaseReservation() {
 	a.settled = true
-	a.call.flying = a.call.flying.Minus(total(a.holds))
-	for _, h := range a.holds {
-		a.call.keep(h)
+	a.call.inFlight = a.call.inFlight.Minus(total(a.reserved))
+	for _, r := range a.reserved {
+		a.call.keep(r)
 	}
 }
 
-// finish ends an attempt that did not answer: one that the service refused
-// gives its reservation back, and one that may have been billed is charged.
+// finish ends an attempt that did not answer: it releases the reservation if the
+// attempt cost nothing, and charges an attempt that may have been billed.
 func (a *attempt) finish() {
 	if a.settled {
 		return
@@ -86,8 +88,8 @@ func (a *attempt) finish() {
 	a.call.mu.Lock()
 	defer a.call.mu.Unlock()
 	if a.err != nil && !a.began && llm.Unbilled(a.err) {
-		a.giveBack()
+		a.releaseReservation()
 		return
 	}
-	a.lose()
+	a.settleWorstCase()
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// What a prompt has beside its text, generously: its frame, that of a turn, of
-// a tool, the instructions that come with tools, and an image.
+// Upper bounds for the tokens of a prompt beside its text: its frame, that of a
+// turn and of a tool, the instructions for tools, and an image.
 const (
 	frameTokens = 64
 	turnTokens  = 16
@@ -20,13 +20,12 @@ const (
 	imageTokens = 6000
 )
 
-// unbounded is a prompt of which only the model's context says how long it
-// can be.
+// unbounded is the bound of a prompt that only the model's context limits.
 const unbounded = math.MaxInt32
 
-// inputBound is the most tokens the prompt can have: no token is shorter than
-// a byte. Prompts that the service completes, from a link, a stored file or an
-// earlier call, are unbounded.
+// inputBound returns the most tokens that the prompt can have: no token is
+// shorter than a byte. A prompt that the service completes, from a link, a stored
+// file or an earlier call, is unbounded.
 func inputBound(req *llm.Request) int {
 	for _, field := range []string{"thread", "container", "mcp_servers"} {
 		if req.Extra[field] != nil {
@@ -53,7 +52,7 @@ func inputBound(req *llm.Request) int {
 	return min(n, unbounded)
 }
 
-// rawBound is the most tokens of a block that is known as JSON only.
+// rawBound returns the most tokens of a block that is raw JSON.
 func rawBound(raw json.RawMessage) int {
 	if raw == nil {
 		return 0
@@ -67,9 +66,9 @@ func rawBound(raw json.RawMessage) int {
 	return len(raw) + imageTokens*bytes.Count(raw, []byte(`"image"`))
 }
 
-// serverTools says what tools of the provider's side add: how many searches at
-// most, and how often the model is asked again within the call. The reason is
-// not empty if that cannot be told.
+// serverTools returns what tools on the provider's side add: the most searches,
+// and the most further rounds of the model within the call. If that is unknown,
+// the reason is not empty.
 func serverTools(req *llm.Request) (searches, rounds int, reason string) {
 	if req.Extra["mcp_servers"] != nil {
 		return 0, 0, "it may use MCP servers as often as it likes; connect them here instead"
@@ -101,9 +100,9 @@ func clientTool(typ string) bool {
 	return typ == "" || slices.ContainsFunc([]string{"custom", "bash_", "text_editor_", "computer_", "memory_"}, func(p string) bool { return strings.HasPrefix(typ, p) })
 }
 
-// worst is the most that one attempt of req can take if its prompt has at most
-// input tokens. Where that cannot be told it is an error, if a scope has a
-// ceiling for it.
+// worst returns the most that one attempt of req can cost if its prompt has at
+// most input tokens. If that is unknown and a scope has a limit for it, worst
+// returns an error.
 func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, error) {
 	info, known := b.prices().Info(req.Model)
 	output := max(req.MaxTokens, 0)
@@ -111,9 +110,9 @@ func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, err
 	switch {
 	case endless != "":
 	case !known && (input >= unbounded/4 || rounds > 0):
-		endless = "the price table does not say how long its prompts can be; add the model to prices.yaml"
+		endless = "the price table does not have its largest prompt; add the model to prices.yaml"
 	case rounds > 0:
-		input = info.Context // each use makes the prompt longer, and may bill all of it anew
+		input = info.Context // each use makes the prompt longer, and may bill all of it again
 	case known:
 		input = min(input, info.Context)
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// answer is what [Options.Ask] said for a scope.
+// answer is the result of [Options.Ask] for a scope.
 type answer struct {
 	limits  Limits
 	refused bool
 }
 
-// admit reserves the worst case of an attempt, and changes the request where a
-// scope without room says so.
+// admit reserves the worst case of an attempt. Where a scope cannot cover it,
+// admit takes the scope's action, which may change the request.
 func (c *call) admit(ctx context.Context) error {
 	for {
 		if ctx.Err() != nil {
@@ -30,14 +30,14 @@ func (c *call) admit(ctx context.Context) error {
 		if c.charged() {
 			need.Calls = 0
 		}
-		short := c.shortAlone(need)
+		short := c.insufficientAlone(need)
 		if short == nil {
-			var hold Hold
-			if hold, short, err = c.b.reserve(ctx, c.accounts(), need); err != nil {
+			var id Reservation
+			if id, short, err = c.b.reserve(ctx, c.accounts(), need); err != nil {
 				return c.interrupted(ctx, err)
 			}
 			if short == nil {
-				c.hold(hold, need)
+				c.add(reservation{id, need})
 				return nil
 			}
 		}
@@ -51,7 +51,7 @@ func (c *call) admit(ctx context.Context) error {
 	}
 }
 
-// interrupted is the error of a call that could not reserve.
+// interrupted returns the error of a call that could not reserve.
 func (c *call) interrupted(ctx context.Context, err error) error {
 	if e := c.expired(ctx); e != nil {
 		return e.call()
@@ -61,24 +61,25 @@ func (c *call) interrupted(ctx context.Context, err error) error {
 		ended.Message += " while it waited for other calls to leave room in its budget"
 		return ended
 	}
-	return llm.NewError(llm.CodeInternal, "the budget's ledger cannot be written, so nothing is spent: "+err.Error(), err)
+	return llm.NewError(llm.CodeInternal, "the budget's ledger cannot be written, so no call is made: "+err.Error(), err)
 }
 
-// expired is the error of a call whose scope's time has passed, or nil.
+// expired returns the error of a call whose scope's time has passed, or nil.
 func (c *call) expired(ctx context.Context) *ExceededError {
 	e, _ := errors.AsType[*ExceededError](context.Cause(ctx))
 	return e
 }
 
-func (c *call) exceeded(s *Shortage) *ExceededError {
+// exceeded returns s as an error that names the scope.
+func (c *call) exceeded(s *Insufficient) *ExceededError {
 	scope := c.scopes[s.Account]
 	return &ExceededError{
 		Scope: scope, Kind: s.Kind, Limit: s.Limit, Spent: s.Spent, Reserved: s.Reserved, Needed: s.Needed, Action: scope.OnBreach,
 	}
 }
 
-// countTokens makes the bound of the prompt tighter, once, and reports whether
-// it did.
+// countTokens counts the prompt, once, and reports whether that lowered its
+// bound.
 func (c *call) countTokens(ctx context.Context) bool {
 	if c.b.opts.Count == nil || c.measured {
 		return false
@@ -96,7 +97,7 @@ func (c *call) countTokens(ctx context.Context) bool {
 	return true
 }
 
-// act does what the scope without room says, and reports whether to try again.
+// act takes the scope's action and reports whether to try again.
 func (c *call) act(ctx context.Context, e *ExceededError) bool {
 	switch e.Action {
 	case ActionAsk:
@@ -109,6 +110,8 @@ func (c *call) act(ctx context.Context, e *ExceededError) bool {
 	return false
 }
 
+// ask asks for new limits, unless the scope was asked before, and reports whether
+// the call got some.
 func (b *Budget) ask(ctx context.Context, c *call, e *ExceededError) bool {
 	if b.opts.Ask == nil {
 		return false
@@ -136,7 +139,7 @@ func (b *Budget) ask(ctx context.Context, c *call, e *ExceededError) bool {
 	return ok && c.raise(key, limits)
 }
 
-// raise gives the call's scope new limits, and reports whether they are.
+// raise sets the limits of the call's scope and reports whether that changed them.
 func (c *call) raise(key string, limits Limits) bool {
 	for i := range c.scopes {
 		if c.scopes[i].key() == key && c.scopes[i].Limits != limits {
@@ -147,7 +150,7 @@ func (c *call) raise(key string, limits Limits) bool {
 	return false
 }
 
-// raised applies what was said of the scopes before.
+// raised applies the limits that Options.Ask gave earlier.
 func (b *Budget) raised(scopes []Scope) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,7 +161,8 @@ func (b *Budget) raised(scopes []Scope) {
 	}
 }
 
-// downgrade lets the call be made of a cheaper model, once.
+// downgrade changes the request to a cheaper model, once, and reports whether it
+// did.
 func (c *call) downgrade(ctx context.Context) bool {
 	if c.b.opts.Downgrade == nil || c.downgraded {
 		return false
@@ -186,7 +190,7 @@ func (c *call) downgrade(ctx context.Context) bool {
 // fits reports whether all scopes would have room if nothing else were in
 // flight.
 func (c *call) fits(need Amount) bool {
-	if c.shortAlone(need) != nil {
+	if c.insufficientAlone(need) != nil {
 		return false
 	}
 	accounts := c.accounts()
@@ -201,8 +205,8 @@ func (c *call) fits(need Amount) bool {
 	return Check(accounts, balances, need) == nil
 }
 
-// shorten lowers the limit of the answer to what fits, if that is at least a
-// quarter of what was asked.
+// shorten lowers the answer's limit to what fits. It reports false if that is
+// less than a quarter of the caller's limit.
 func (c *call) shorten(e *ExceededError) bool {
 	if e.Kind != Dollars && e.Kind != Tokens {
 		return false
@@ -214,7 +218,7 @@ func (c *call) shorten(e *ExceededError) bool {
 		need, err := c.b.worst(c.scopes, &try, c.input)
 		return err == nil && c.fits(need)
 	}
-	// The first that does not fit, of those from least up to what is asked now.
+	// One below the first limit, from least up, that does not fit.
 	n := least + sort.Search(max(c.req.MaxTokens-least, 0), func(i int) bool { return !fits(least + i) }) - 1
 	if n < least {
 		return false
@@ -224,7 +228,7 @@ func (c *call) shorten(e *ExceededError) bool {
 	return true
 }
 
-// thinking is the part of the answer's limit that is set aside for thinking.
+// thinking returns the part of the answer's limit that is reserved for thinking.
 func thinking(req *llm.Request) int {
 	var t struct {
 		BudgetTokens int `json:"budget_tokens"`
@@ -235,7 +239,7 @@ func thinking(req *llm.Request) int {
 	return t.BudgetTokens
 }
 
-// limitTime gives ctx the earliest deadline of the scopes' times.
+// limitTime returns ctx with the earliest deadline of the scopes' times.
 func (c *call) limitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	cancel := context.CancelFunc(func() {})
 	now := time.Now()

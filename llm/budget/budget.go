@@ -1,7 +1,7 @@
-// Package budget is the layer that keeps spending below ceilings: it reserves
-// the most a call can cost before the call is made, and settles what it did
-// cost afterwards, so that calls at once, in one process or several, never
-// exceed a ceiling together.
+// Package budget is the layer that keeps spending within limits. It reserves the
+// most that a call can cost before the call is made, and settles the real cost
+// afterwards. So concurrent calls, in one process or several, never exceed a
+// limit together.
 //
 // It is two layers around one [Budget]. Calls stands above retry and decides
 // whether a call may be made; Attempts stands directly above the provider and
@@ -15,27 +15,26 @@
 // A call is charged to all [Scope]s it belongs to: those of its context, and
 // those that [Options.Scopes] adds. It is made only if all have room for its
 // worst case: every byte of the prompt a token, all of it written to the prompt
-// cache at its highest price, in the dearest tier, with the longest answer.
+// cache at its highest price, in the most expensive tier, with the longest
+// answer.
 //
 // The invariants:
 //
-//   - In every scope, what was spent and what is reserved are together at most
-//     the ceiling.
-//   - A call waits while others in flight may leave it room, in the order the
-//     calls came, and fails as soon as they cannot: with an [ExceededError] in
-//     an error of code [llm.CodeSpendLimit].
-//   - An attempt that the service refused costs nothing, and its reservation
-//     serves the next. One that broke off after it was sent may have been
-//     billed: it counts as spent at its worst case, marked uncertain, and
+//   - In every scope, spent and reserved together are at most the limit.
+//   - A call waits while calls in flight may leave it room, in the order the
+//     calls came. It fails as soon as they cannot, with an [ExceededError] in an
+//     error of code [llm.CodeSpendLimit].
+//   - An attempt that failed [llm.Unbilled] costs nothing, and its reservation
+//     passes to the next attempt. One that broke off after it was sent may have
+//     been billed: it counts as spent at its worst case, marked uncertain, and
 //     another attempt needs a reservation of its own. One that was never sent
 //     costs nothing.
-//   - What was reserved is settled before the call's range returns, however it
+//   - Every reservation is settled before the call's range returns, however it
 //     ends.
 //
-// A ceiling holds as far as the bound of the prompt does; what the provider
-// bills beyond it is charged as billed. A consumer that makes another call
-// within its range over a stream can wait for its own reservation: collect
-// first.
+// A limit holds as far as the bound of the prompt does; what the provider bills
+// beyond it is charged as billed. A consumer that makes another call within its
+// range over a stream can wait for its own reservation: collect first.
 package budget
 
 import (
@@ -57,34 +56,33 @@ type Options struct {
 	// call.
 	Scopes func(ctx context.Context, req *llm.Request) []Scope
 
-	// Count, when set, counts the tokens of a prompt. It is asked only when
-	// the bound by bytes does not fit; 5 % are added, since counts are
-	// estimates.
+	// Count, when set, counts the tokens of a prompt. It is called only when the
+	// bound by bytes does not fit. 5 % are added, since counts are estimates.
 	Count func(ctx context.Context, req *llm.Request) (int, error)
 
-	// Downgrade, when set, chooses a cheaper model for a call that a scope with
-	// [ActionDowngrade] has no room for, or "" for none. fits reports whether a
-	// model's worst case would. The answer is marked as [llm.Response.Altered].
+	// Downgrade, when set, returns a cheaper model for a call that a scope with
+	// [ActionDowngrade] cannot cover, or "" for none. fits reports whether a
+	// model's worst case fits. The answer is marked as [llm.Response.Altered].
 	Downgrade func(ctx context.Context, req *llm.Request, fits func(model string) bool) (model string)
 
-	// Ask, when set, is asked by a scope with [ActionAsk] for new limits, and
-	// gives them with true, or refuses. It is called by one call at a time and
-	// may take its time; a refusal stands for all later calls of the scope.
+	// Ask, when set, returns new limits for a scope with [ActionAsk], or false. It
+	// is called by one call at a time and may block. A refusal holds for all
+	// later calls of the scope.
 	Ask func(ctx context.Context, e *ExceededError) (Limits, bool)
 
-	// OnSettle, when set, is told how each reservation ended. Calls at once
-	// call it at once.
+	// OnSettle, when set, is called with each settled reservation, from
+	// concurrent calls concurrently.
 	OnSettle func(Settlement)
 }
 
-// Settlement is how a reservation ended.
+// Settlement is the end of a reservation.
 type Settlement struct {
 	Model     string
 	Scopes    []Scope
 	Reserved  Amount
 	Spent     Amount
 	Uncertain bool  // an attempt broke off and may not have been billed: Spent is its worst case
-	Err       error // the ledger could not note it, so all of Reserved stays taken
+	Err       error // the ledger could not store it, so all of Reserved stays reserved
 }
 
 // Budget is a ledger and the calls of this process that wait for room in it.
@@ -95,22 +93,21 @@ type Budget struct {
 	line    line
 	metered atomic.Bool // whether Attempts stands below
 
-	asking chan struct{} // holds one value while somebody is asked
+	asking chan struct{} // holds one value while Options.Ask runs
 
 	mu      sync.Mutex // guards the field below
 	answers map[string]answer
 }
 
-// New makes a budget whose amounts ledger keeps.
+// New returns a budget whose amounts are in ledger.
 func New(ledger Ledger, opts Options) *Budget {
 	return &Budget{ledger: ledger, opts: opts, asking: make(chan struct{}, 1), answers: map[string]answer{}}
 }
 
-// Calls is next with ceilings. A call without a scope passes as it is.
+// Calls returns next with limits. A call without a scope passes unchanged.
 //
-// Where [Budget.Attempts] is not used below it, a call counts as one attempt
-// that was sent at once, which errs on the safe side only if next does not
-// retry.
+// Without [Budget.Attempts] below it, a call counts as one attempt, which is
+// safe only if next does not retry.
 func (b *Budget) Calls(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		return func(yield func(llm.Event, error) bool) {
@@ -128,13 +125,14 @@ func (b *Budget) Calls(next llm.Model) llm.Model {
 	})
 }
 
-// Attempts is next with its attempts seen by the budget. Attempts of calls
-// that did not pass [Budget.Calls] pass as they are.
+// Attempts returns next with its attempts charged to the budget. Attempts of
+// calls that did not pass [Budget.Calls] pass unchanged.
 func (b *Budget) Attempts(next llm.Model) llm.Model {
 	b.metered.Store(true)
 	return b.attempts(next)
 }
 
+// attempts returns next with the attempts of b's calls charged.
 func (b *Budget) attempts(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		return func(yield func(llm.Event, error) bool) {
@@ -169,5 +167,5 @@ func (b *Budget) prices() *llm.PriceTable {
 	return llm.Prices()
 }
 
-// Balance is what a scope has spent and reserved.
+// Balance returns what a scope has spent and reserved.
 func (b *Budget) Balance(s Scope) (Balance, error) { return b.ledger.Balance(s.key()) }

@@ -12,7 +12,7 @@ import (
 
 type callKey struct{}
 
-// call is one call on its way, with what it holds.
+// call is one call in progress, with its reservations.
 type call struct {
 	b      *Budget
 	asked  *llm.Request // as the caller made it
@@ -20,20 +20,21 @@ type call struct {
 	scopes []Scope      // those of level Call included
 
 	input      int  // most tokens of the prompt
-	measured   bool // Options.Count was asked
-	downgraded bool // Options.Downgrade was asked
+	measured   bool // Options.Count was called
+	downgraded bool // Options.Downgrade was called
 
-	mu      sync.Mutex // guards the fields below, which attempts use
-	holds   []held     // of no attempt yet
-	sent    bool       // an attempt reached the service
-	unit    bool       // the one call of limits in calls is reserved or charged
-	counted bool       // it is charged
-	flying  Amount     // held by attempts in flight
-	lost    Amount     // spent on attempts that broke off
+	mu        sync.Mutex    // guards the fields below, which attempts use
+	available []reservation // of no attempt yet
+	sent      bool          // an attempt reached the service
+	unit      bool          // a limit in calls has this call reserved or charged
+	counted   bool          // it is charged
+	inFlight  Amount        // reserved by attempts in flight
+	lost      Amount        // spent on attempts that broke off
 }
 
-type held struct {
-	hold   Hold
+// reservation is a reservation in the ledger with its amount.
+type reservation struct {
+	id     Reservation
 	amount Amount
 }
 
@@ -43,8 +44,8 @@ func newCall(b *Budget, scopes []Scope, req *llm.Request) *call {
 	return &call{b: b, asked: req, req: req, scopes: scopes, input: inputBound(req)}
 }
 
-// alone is 1 for a scope that no other call shares, which the ledger does not
-// keep, so that such scopes come last.
+// alone returns 1 for a scope that no other call shares, else 0. The ledger does
+// not store such scopes, so they are sorted last.
 func alone(s Scope) int {
 	if s.Level == Call {
 		return 1
@@ -52,7 +53,7 @@ func alone(s Scope) int {
 	return 0
 }
 
-// accounts are the scopes that the ledger keeps, at the same indexes.
+// accounts returns the scopes that the ledger stores, at the same indexes.
 func (c *call) accounts() []Account {
 	var accounts []Account
 	for _, s := range c.scopes {
@@ -63,21 +64,21 @@ func (c *call) accounts() []Account {
 	return accounts
 }
 
-// shortAlone checks the ceilings of the single call.
-func (c *call) shortAlone(need Amount) *Shortage {
+// insufficientAlone checks the limits of the single call.
+func (c *call) insufficientAlone(need Amount) *Insufficient {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ownShortage(need)
+	return c.insufficientLocked(need)
 }
 
-// ownShortage is shortAlone for who holds c.mu.
-func (c *call) ownShortage(need Amount) *Shortage {
+// insufficientLocked is insufficientAlone with c.mu held.
+func (c *call) insufficientLocked(need Amount) *Insufficient {
 	for i, s := range c.scopes {
 		if alone(s) == 0 {
 			continue
 		}
 		own := Account{Limits: Amount{s.Limits.Money, s.Limits.Tokens, s.Limits.Calls}}
-		if short := Check([]Account{own}, []Balance{{Spent: c.lost, Reserved: c.flying}}, need); short != nil {
+		if short := Check([]Account{own}, []Balance{{Spent: c.lost, Reserved: c.inFlight}}, need); short != nil {
 			short.Account = i
 			return short
 		}
@@ -85,6 +86,7 @@ func (c *call) ownShortage(need Amount) *Shortage {
 	return nil
 }
 
+// run admits the call and sends it, until it ends.
 func (c *call) run(ctx context.Context, next llm.Model, yield func(llm.Event, error) bool) {
 	timed, cancel := c.limitTime(ctx)
 	defer cancel()
@@ -100,9 +102,9 @@ func (c *call) run(ctx context.Context, next llm.Model, yield func(llm.Event, er
 	}
 }
 
-// send passes the call on, and reports whether it must be admitted again: an
-// attempt broke off and there was no room for another at once, which it may
-// wait for here, where it holds no slot.
+// send makes the call with next. It reports whether the call must be admitted
+// again: an attempt broke off, and another one did not fit at once. The call waits
+// for room up here, where it holds no slot.
 func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.Event, error) bool) (again bool) {
 	for ev, err := range next.Stream(context.WithValue(timed, callKey{}, c), c.req) {
 		if e, ok := errors.AsType[*retryError](err); ok && e.call == c {
@@ -123,7 +125,8 @@ func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.E
 	return false
 }
 
-// mark says of an answer that its request was changed, if that shows.
+// mark returns resp marked as altered if the budget changed its request and the
+// answer shows it.
 func (c *call) mark(resp *llm.Response) *llm.Response {
 	cut := c.req.MaxTokens != c.asked.MaxTokens && resp != nil && resp.StopReason == llm.StopMaxTokens
 	if resp == nil || resp.Altered || !cut && c.req.Model == c.asked.Model {
@@ -134,33 +137,34 @@ func (c *call) mark(resp *llm.Response) *llm.Response {
 	return resp
 }
 
-func (c *call) hold(hold Hold, amount Amount) {
+// add stores a reservation for the next attempt.
+func (c *call) add(r reservation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep(held{hold, amount})
+	c.keep(r)
 }
 
-// charged reports whether the call is reserved or charged as one already.
+// charged reports whether a limit in calls has this call reserved or charged.
 func (c *call) charged() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.unit
 }
 
-// keep puts a reservation aside for the next attempt. The caller holds c.mu.
-func (c *call) keep(h held) {
-	c.holds = append(c.holds, h)
-	c.unit = c.unit || h.amount.Calls > 0
+// keep stores a reservation for the next attempt. The caller holds c.mu.
+func (c *call) keep(r reservation) {
+	c.available = append(c.available, r)
+	c.unit = c.unit || r.amount.Calls > 0
 }
 
-// retryError is an attempt for which there was no room at once.
+// retryError is the failure of an attempt that does not fit at once.
 type retryError struct{ call *call }
 
 func (*retryError) Error() string { return "the budget has no room for another attempt at once" }
 
-// begin gives an attempt its reservation: what the call holds, and what is
-// missing to the worst case. Attempts at once, as of a layer that sends a late
-// call twice, each have their own.
+// begin returns an attempt with its reservations: those of the call, and one for
+// what is missing to the worst case. Concurrent attempts, as of a hedged call,
+// each have their own.
 func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,49 +176,51 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	have := total(c.holds)
+	have := total(c.available)
 	if c.unit {
 		need.Calls = have.Calls
 	}
-	short := c.ownShortage(need)
+	short := c.insufficientLocked(need)
 	if more := need.Minus(have); more != (Amount{}) || short != nil {
-		// A wait here would keep a slot from the calls that are waited for.
-		var hold Hold
+		// Waiting here would keep a slot from the calls that it waits for.
+		var id Reservation
 		if short == nil {
-			if hold, short, err = c.b.ledger.Reserve(c.accounts(), more); err != nil {
+			if id, short, err = c.b.ledger.Reserve(c.accounts(), more); err != nil {
 				return nil, c.interrupted(ctx, err)
 			}
 		}
 		if short != nil {
 			return nil, llm.NewError(llm.CodeSpendLimit, (&retryError{}).Error(), &retryError{call: c})
 		}
-		c.keep(held{hold, more})
+		c.keep(reservation{id, more})
 	}
-	a := &attempt{call: c, model: req.Model, rate: llm.RateOf(req), holds: c.holds}
-	c.holds, c.sent = nil, true
-	c.flying = c.flying.Plus(total(a.holds))
+	a := &attempt{call: c, model: req.Model, rate: llm.RateOf(req), reserved: c.available}
+	c.available, c.sent = nil, true
+	c.inFlight = c.inFlight.Plus(total(a.reserved))
 	return a, nil
 }
 
-func total(holds []held) (sum Amount) {
-	for _, h := range holds {
-		sum = sum.Plus(h.amount)
+// total returns the sum of reservations.
+func total(list []reservation) (sum Amount) {
+	for _, r := range list {
+		sum = sum.Plus(r.amount)
 	}
 	return sum
 }
 
-// settle ends reservations: the first takes what was spent.
-func (c *call) settle(holds []held, model string, spent Amount, uncertain bool) {
-	if len(holds) == 0 {
+// settle settles reservations: the first with what was spent, the others with
+// nothing. The caller holds c.mu.
+func (c *call) settle(reserved []reservation, model string, spent Amount, uncertain bool) {
+	if len(reserved) == 0 {
 		return
 	}
-	s := Settlement{Model: model, Scopes: c.scopes, Reserved: total(holds), Spent: spent, Uncertain: uncertain}
-	for i, h := range holds {
+	s := Settlement{Model: model, Scopes: c.scopes, Reserved: total(reserved), Spent: spent, Uncertain: uncertain}
+	for i, r := range reserved {
 		amount, marked := spent, uncertain
 		if i > 0 {
 			amount, marked = Amount{}, false
 		}
-		s.Err = errors.Join(s.Err, c.b.ledger.Settle(h.hold, amount, marked))
+		s.Err = errors.Join(s.Err, c.b.ledger.Settle(r.id, amount, marked))
 	}
 	c.counted = c.counted || spent.Calls > 0
 	if uncertain {
@@ -230,7 +236,7 @@ func (c *call) settle(holds []held, model string, spent Amount, uncertain bool) 
 	}
 }
 
-// close frees what is still held: nothing of it was billed.
+// close settles the reservations of no attempt: nothing of them was billed.
 func (c *call) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,6 +244,6 @@ func (c *call) close() {
 	if c.sent && !c.counted {
 		spent.Calls = 1
 	}
-	c.settle(c.holds, c.req.Model, spent, false)
-	c.holds = nil
+	c.settle(c.available, c.req.Model, spent, false)
+	c.available = nil
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// ExceededError is a call that a scope has no room for, whatever becomes of
-// the calls in flight. It is inside an error of code [llm.CodeSpendLimit],
-// which is never tried again.
+// ExceededError is the failure of a call that a scope cannot cover, whatever the
+// calls in flight will cost. It is inside an error of code [llm.CodeSpendLimit],
+// which is never retried.
 type ExceededError struct {
 	Scope Scope
 	Kind  Kind
@@ -18,10 +18,10 @@ type ExceededError struct {
 	Limit    int64
 	Spent    int64
 	Reserved int64 // by other calls in flight
-	Needed   int64 // by this call at worst
+	Needed   int64 // by this call in the worst case
 
-	// Action is what the scope says is to happen. For [ActionPartial] it is for
-	// the caller to end what it does and keep what it has.
+	// Action is the scope's OnBreach. For [ActionPartial] the caller ends its
+	// work and keeps the results so far.
 	Action Action
 }
 
@@ -37,6 +37,7 @@ func (e *ExceededError) Error() string {
 		e.Scope, e.amount(e.Spent), e.amount(e.Limit), reserved, e.amount(e.Needed), e.advice())
 }
 
+// amount formats n in the error's kind.
 func (e *ExceededError) amount(n int64) string {
 	switch e.Kind {
 	case Dollars:
@@ -50,6 +51,7 @@ func (e *ExceededError) amount(n int64) string {
 	return fmt.Sprintf("%d tokens", n)
 }
 
+// advice returns what the user can do.
 func (e *ExceededError) advice() string {
 	switch {
 	case e.Kind == Calls && e.Scope.Level == Day:
@@ -64,17 +66,19 @@ func (e *ExceededError) advice() string {
 	return "raise the limit, lower max_tokens, or choose a cheaper model"
 }
 
+// call returns e as the error of a call.
 func (e *ExceededError) call() *llm.Error { return llm.NewError(llm.CodeSpendLimit, e.Error(), e) }
 
-// UnboundedError is a call whose worst case cannot be told, in a scope that
-// has a ceiling for it. It is inside an error of code [llm.CodeInvalid].
+// UnboundedError is the failure of a call whose worst case is unknown, in a
+// scope that has a limit for it. It is inside an error of code
+// [llm.CodeInvalid].
 type UnboundedError struct {
 	Scope  Scope
 	Kind   Kind
 	Model  string
-	Reason string // what cannot be told, and what to do
+	Reason string // what is unknown, and what to do
 }
 
 func (e *UnboundedError) Error() string {
-	return fmt.Sprintf("%s has a budget in %s, and what this call of %s can take is not known: %s", e.Scope, e.Kind, e.Model, e.Reason)
+	return fmt.Sprintf("%s has a budget in %s, and the most that this call of %s can take is unknown: %s", e.Scope, e.Kind, e.Model, e.Reason)
 }

@@ -9,17 +9,17 @@ type Amount struct {
 	Calls  int64
 }
 
-// Plus is the sum of two amounts.
+// Plus returns the sum of two amounts.
 func (a Amount) Plus(b Amount) Amount {
 	return Amount{a.Money + b.Money, a.Tokens + b.Tokens, a.Calls + b.Calls}
 }
 
-// Minus is what is left of a without b, nothing where b is more.
+// Minus returns a less b, and zero for each part of which b has more.
 func (a Amount) Minus(b Amount) Amount {
 	return Amount{max(a.Money-b.Money, 0), max(a.Tokens-b.Tokens, 0), max(a.Calls-b.Calls, 0)}
 }
 
-// Kind says of what there is too little.
+// Kind is the unit of a limit.
 type Kind string
 
 // Kinds of limits.
@@ -30,15 +30,15 @@ const (
 	Time    Kind = "time"
 )
 
-// Account is one scope in a ledger, with the ceilings that a reservation must
-// keep; 0 is none.
+// Account is one scope in a ledger, with the limits for a reservation; 0 means
+// no limit.
 type Account struct {
 	Key    string
 	Limits Amount
 }
 
-// Hold names a reservation of one ledger.
-type Hold int64
+// Reservation identifies a reservation in one ledger.
+type Reservation int64
 
 // Balance is the state of an account.
 type Balance struct {
@@ -47,38 +47,40 @@ type Balance struct {
 	Uncertain Amount // the part of Spent that may not have been billed
 }
 
-// Shortage says which account had no room. If several had not, it is one whose
-// room will not come back.
-type Shortage struct {
-	Account  int // index into those that were asked
+// Insufficient names the account that cannot cover a reservation. If several
+// cannot, it is one that will not be able to later either.
+type Insufficient struct {
+	Account  int // index into the accounts of the reservation
 	Kind     Kind
-	Limit    int64 // in billionths of a dollar, tokens or calls, as the rest
+	Limit    int64 // in billionths of a dollar, tokens or calls, like the fields below
 	Spent    int64
 	Reserved int64 // by calls in flight
 	Needed   int64
 }
 
-// Final reports whether nothing in flight can make the room.
-func (s *Shortage) Final() bool { return s.Needed > s.Limit-s.Spent }
+// Final reports whether the account stays insufficient even if every call in
+// flight turns out to cost nothing.
+func (s *Insufficient) Final() bool { return s.Needed > s.Limit-s.Spent }
 
-// Ledger keeps what was spent and reserved. Implementations are safe for
-// concurrent use, and each method is one step to all others.
+// Ledger stores what was spent and reserved. Implementations are safe for
+// concurrent use, and each method is atomic.
 type Ledger interface {
-	// Reserve takes amount from all accounts, or from none and says which has
-	// no room. Accounts have different keys; one that is new has spent nothing.
-	Reserve(accounts []Account, amount Amount) (Hold, *Shortage, error)
-	// Settle ends a reservation: spent takes its place, whether it is less or
-	// more. A hold that is not known is one that was taken for abandoned and
-	// has been charged in full: nothing happens.
-	Settle(hold Hold, spent Amount, uncertain bool) error
-	// Balance is the state of an account; the zero balance if it is new.
+	// Reserve reserves amount in all accounts, or in none and returns the one
+	// that cannot cover it. The keys of accounts differ; a new account has spent
+	// nothing.
+	Reserve(accounts []Account, amount Amount) (Reservation, *Insufficient, error)
+	// Settle replaces a reservation with what was spent, whether that is less or
+	// more. An unknown reservation was abandoned and has been charged in full:
+	// Settle does nothing.
+	Settle(r Reservation, spent Amount, uncertain bool) error
+	// Balance returns the state of an account; the zero Balance if it is new.
 	Balance(key string) (Balance, error)
 }
 
-// Check finds the account that has no room for amount, given their balances
-// in the same order. It is for implementations of [Ledger].
-func Check(accounts []Account, balances []Balance, amount Amount) *Shortage {
-	var found *Shortage
+// Check returns the account that cannot cover amount, or nil. The balances are
+// in the order of the accounts. It is for implementations of [Ledger].
+func Check(accounts []Account, balances []Balance, amount Amount) *Insufficient {
+	var found *Insufficient
 	for i, a := range accounts {
 		b := balances[i]
 		for _, k := range []struct {
@@ -89,11 +91,11 @@ func Check(accounts []Account, balances []Balance, amount Amount) *Shortage {
 			{Tokens, a.Limits.Tokens, b.Spent.Tokens, b.Reserved.Tokens, amount.Tokens},
 			{Calls, a.Limits.Calls, b.Spent.Calls, b.Reserved.Calls, amount.Calls},
 		} {
-			// What is needed is asked for last, as it may be near the largest number.
+			// needed stands alone, since a sum with it may overflow.
 			if k.limit <= 0 || k.needed <= 0 || k.needed <= k.limit-k.spent-k.reserved {
 				continue
 			}
-			short := &Shortage{Account: i, Kind: k.kind, Limit: k.limit, Spent: k.spent, Reserved: k.reserved, Needed: k.needed}
+			short := &Insufficient{Account: i, Kind: k.kind, Limit: k.limit, Spent: k.spent, Reserved: k.reserved, Needed: k.needed}
 			if short.Final() {
 				return short
 			}

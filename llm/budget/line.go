@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// How often the first in line looks at the ledger unasked: other processes
-// settle without telling.
+// How often the first call in line polls the ledger, because other processes
+// settle without a notification.
 const (
 	firstPoll   = 25 * time.Millisecond
 	longestPoll = time.Second
 )
 
-// line is the calls of this process that wait for room, in the order they
-// came. Only the first that waits for an account tries, so that a large call is
-// not kept waiting by small ones, and many calls do not ask the ledger at once.
+// line holds the calls of this process that wait for room in their budgets, in
+// the order they came. Only the first one that waits for an account tries to
+// reserve. So small calls do not overtake a large one for ever, and many calls do
+// not query the ledger at once.
 type line struct {
 	mu      sync.Mutex // guards the field below and the tickets' fields on and trying
 	tickets []*ticket
@@ -25,17 +26,19 @@ type line struct {
 type ticket struct {
 	keys   []string
 	on     string // key of the account it waits for; empty before its first try
-	trying bool   // its try is under way, so it must hear of all changes
+	trying bool   // a try is in progress, so every change must wake it
 	wake   chan struct{}
 }
 
-func (t *ticket) rouse() {
+// signal wakes the ticket without blocking.
+func (t *ticket) signal() {
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
 }
 
+// join adds a ticket at the end.
 func (l *line) join(accounts []Account) *ticket {
 	t := &ticket{wake: make(chan struct{}, 1), keys: make([]string, len(accounts))}
 	for i, a := range accounts {
@@ -47,35 +50,37 @@ func (l *line) join(accounts []Account) *ticket {
 	return t
 }
 
-// leave ends a ticket. The next in line may be first now.
+// leave removes a ticket and wakes the one that may be first now.
 func (l *line) leave(t *ticket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tickets = slices.DeleteFunc(l.tickets, func(other *ticket) bool { return other == t })
-	l.rouse(t.keys)
+	l.wakeFirst(t.keys)
 }
 
-// changed says that there may be more room in accounts.
+// changed wakes the first ticket of each account that may have more room.
 func (l *line) changed(keys []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.rouse(keys)
+	l.wakeFirst(keys)
 }
 
-func (l *line) rouse(keys []string) {
-	roused := map[string]bool{}
+// wakeFirst wakes the first ticket that waits for each of the keys. The caller
+// holds mu.
+func (l *line) wakeFirst(keys []string) {
+	woken := map[string]bool{}
 	for _, t := range l.tickets {
 		if t.trying {
-			t.rouse()
-		} else if slices.Contains(keys, t.on) && !roused[t.on] {
-			roused[t.on] = true
-			t.rouse()
+			t.signal()
+		} else if slices.Contains(keys, t.on) && !woken[t.on] {
+			woken[t.on] = true
+			t.signal()
 		}
 	}
 }
 
-// first reports whether nobody who came earlier waits for an account of t, and
-// if so that t tries now.
+// first reports whether no earlier ticket waits for an account of t. If so it
+// marks t as trying.
 func (l *line) first(t *ticket) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,29 +97,29 @@ func (l *line) first(t *ticket) bool {
 	return true
 }
 
-// short notes that t found no room in an account. Who waited behind it for
-// another may be first there now.
+// short records that t waits for an account, and wakes the ticket that may be
+// first at the account that t waited for before.
 func (l *line) short(t *ticket, key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := t.on
 	t.on, t.trying = key, false
 	if before != "" && before != key {
-		l.rouse([]string{before})
+		l.wakeFirst([]string{before})
 	}
 }
 
-// reserve waits for room for amount. It gives up with a shortage that is
-// final, or when ctx ends.
-func (b *Budget) reserve(ctx context.Context, accounts []Account, amount Amount) (Hold, *Shortage, error) {
+// reserve waits until the accounts can cover amount and reserves it. It returns
+// an Insufficient that is final, or the error of ctx when that ends.
+func (b *Budget) reserve(ctx context.Context, accounts []Account, amount Amount) (Reservation, *Insufficient, error) {
 	t := b.line.join(accounts)
 	defer b.line.leave(t)
 	for poll := firstPoll; ; poll = min(2*poll, longestPoll) {
 		var timer <-chan time.Time
 		if b.line.first(t) {
-			hold, short, err := b.ledger.Reserve(accounts, amount)
+			id, short, err := b.ledger.Reserve(accounts, amount)
 			if err != nil || short == nil || short.Final() {
-				return hold, short, err
+				return id, short, err
 			}
 			b.line.short(t, accounts[short.Account].Key)
 			timer = time.After(poll)

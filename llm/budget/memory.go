@@ -2,25 +2,25 @@ package budget
 
 import "sync"
 
-// Memory is a ledger of this process. The zero value is ready.
+// Memory is a [Ledger] for one process. The zero value is ready to use.
 type Memory struct {
 	mu       sync.Mutex // guards the fields below
-	last     Hold
+	last     Reservation
 	accounts map[string]*Balance
-	holds    map[Hold]reservation
+	open     map[Reservation]reservedAmount
 }
 
-type reservation struct {
+type reservedAmount struct {
 	accounts []*Balance
 	amount   Amount
 }
 
-// Reserve takes amount from all accounts or from none.
-func (m *Memory) Reserve(accounts []Account, amount Amount) (Hold, *Shortage, error) {
+// Reserve reserves amount in all accounts or in none.
+func (m *Memory) Reserve(accounts []Account, amount Amount) (Reservation, *Insufficient, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.accounts == nil {
-		m.accounts, m.holds = map[string]*Balance{}, map[Hold]reservation{}
+		m.accounts, m.open = map[string]*Balance{}, map[Reservation]reservedAmount{}
 	}
 	balances := make([]Balance, len(accounts))
 	for i, a := range accounts {
@@ -31,7 +31,7 @@ func (m *Memory) Reserve(accounts []Account, amount Amount) (Hold, *Shortage, er
 	if short := Check(accounts, balances, amount); short != nil {
 		return 0, short, nil
 	}
-	r := reservation{amount: amount, accounts: make([]*Balance, len(accounts))}
+	r := reservedAmount{amount: amount, accounts: make([]*Balance, len(accounts))}
 	for i, a := range accounts {
 		b := m.accounts[a.Key]
 		if b == nil {
@@ -42,19 +42,19 @@ func (m *Memory) Reserve(accounts []Account, amount Amount) (Hold, *Shortage, er
 		r.accounts[i] = b
 	}
 	m.last++
-	m.holds[m.last] = r
+	m.open[m.last] = r
 	return m.last, nil, nil
 }
 
-// Settle ends a reservation.
-func (m *Memory) Settle(hold Hold, spent Amount, uncertain bool) error {
+// Settle replaces a reservation with what was spent.
+func (m *Memory) Settle(id Reservation, spent Amount, uncertain bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.holds[hold]
+	r, ok := m.open[id]
 	if !ok {
 		return nil
 	}
-	delete(m.holds, hold)
+	delete(m.open, id)
 	for _, b := range r.accounts {
 		b.Reserved = b.Reserved.Minus(r.amount)
 		b.Spent = b.Spent.Plus(spent)
@@ -65,7 +65,7 @@ func (m *Memory) Settle(hold Hold, spent Amount, uncertain bool) error {
 	return nil
 }
 
-// Balance is the state of an account.
+// Balance returns the state of an account.
 func (m *Memory) Balance(key string) (Balance, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,33 +8,33 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Level says what a scope is.
+// Level is the kind of thing that a scope covers.
 type Level string
 
-// Levels of scopes. They nest by being given together.
+// Levels of scopes. A call may belong to one of each and more.
 const (
 	Day   Level = "day"
 	Run   Level = "run"
 	Step  Level = "step"
 	Agent Level = "agent"
-	Call  Level = "call" // of each call alone; nothing is kept of it
+	Call  Level = "call" // of each call alone; the ledger does not store it
 )
 
-// Limits are ceilings; 0 is none.
+// Limits are what may be spent; 0 means no limit.
 type Limits struct {
 	Money  llm.Money
-	Tokens int64 // of prompts and answers, those read from the prompt cache included
-	Calls  int64 // that were sent, however they ended; tries of one call count once
+	Tokens int64 // of prompts and answers, including those read from the prompt cache
+	Calls  int64 // calls sent, however they ended; the retries of a call do not count
 
-	// Time is how long after [Scope.Start] calls may go on. A call under way
-	// then is ended.
+	// Time is how long after [Scope.Start] calls may run. A call in flight at
+	// that time is canceled.
 	Time time.Duration
 }
 
-// Action says what happens to a call that a scope has no room for.
+// Action is what happens to a call that a scope cannot cover.
 type Action string
 
-// Actions. Each fails the call in the end if nothing helps.
+// Actions. The call fails if the action does not help.
 const (
 	ActionStop Action = "stop" // the call fails; the zero value too
 	ActionAsk  Action = "ask"  // [Options.Ask] may raise the limits
@@ -42,31 +42,29 @@ const (
 	// ActionDowngrade lets [Options.Downgrade] choose a cheaper model.
 	ActionDowngrade Action = "downgrade"
 
-	// ActionPartial shortens the answer's limit to what fits, down to a quarter
-	// of it; and who runs the call's siblings takes the failure as the end of a
-	// run that keeps what it has.
+	// ActionPartial lowers the answer's limit to what fits, down to a quarter of
+	// it. If the call fails, its run ends and keeps the results so far.
 	ActionPartial Action = "partial"
 )
 
-// Scope is something that has a budget. Level and Name together are its name
-// in the ledger, so all calls that give the same share it, whatever limits they
-// give.
+// Scope is something that has a budget. Level and Name together identify it in
+// the ledger: all calls with the same share it, whatever their limits.
 type Scope struct {
 	Level    Level
 	Name     string // an agent, a run, a day; unique in its level
 	Limits   Limits
-	Start    time.Time // when its time began; the zero time is that of the call
+	Start    time.Time // from when Limits.Time counts; zero for the start of each call
 	OnBreach Action
 }
 
-// Today is the scope of the day of now, in now's time zone.
+// Today returns the scope of the day of now, in now's time zone.
 func Today(now time.Time, limits Limits, onBreach Action) Scope {
 	return Scope{Level: Day, Name: now.Format(time.DateOnly), Limits: limits, OnBreach: onBreach}
 }
 
 func (s Scope) key() string { return string(s.Level) + "/" + s.Name }
 
-// String is the scope as errors name it.
+// String returns the name of the scope for errors.
 func (s Scope) String() string {
 	if s.Level == Call {
 		return "a single call"
@@ -76,18 +74,19 @@ func (s Scope) String() string {
 
 type scopesKey struct{}
 
-// With adds scopes to those that calls of ctx belong to already. One of the
-// same level and name takes the place of an earlier one.
+// With returns ctx with scopes added to those of ctx. A scope replaces an
+// earlier one of the same level and name.
 func With(ctx context.Context, scopes ...Scope) context.Context {
 	return context.WithValue(ctx, scopesKey{}, merge(Scopes(ctx), scopes))
 }
 
-// Scopes are those of ctx.
+// Scopes returns the scopes of ctx.
 func Scopes(ctx context.Context) []Scope {
 	scopes, _ := ctx.Value(scopesKey{}).([]Scope)
 	return scopes
 }
 
+// merge returns have with more added or replaced.
 func merge(have, more []Scope) []Scope {
 	out := slices.Clone(have)
 	for _, s := range more {
@@ -100,8 +99,7 @@ func merge(have, more []Scope) []Scope {
 	return out
 }
 
-// scopes are all that a call belongs to, with the limits that were raised
-// since.
+// scopes returns all scopes that a call belongs to.
 func (b *Budget) scopes(ctx context.Context, req *llm.Request) []Scope {
 	scopes := Scopes(ctx)
 	if b.opts.Scopes != nil {

@@ -1,4 +1,4 @@
-// Package budgettest proves that a [budget.Ledger] keeps its contract.
+// Package budgettest tests that a [budget.Ledger] keeps its contract.
 package budgettest
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/claude-force/claude-force/llm/budget"
 )
 
-// Suite checks a ledger. newLedger makes an empty one, several per test.
+// Suite checks a ledger. newLedger returns an empty one; the suite calls it several
+// times.
 func Suite(t *testing.T, newLedger func(t *testing.T) budget.Ledger) {
 	t.Helper()
 	t.Run("AllOrNone", func(t *testing.T) { allOrNone(t, newLedger(t)) })
@@ -22,7 +23,7 @@ func Suite(t *testing.T, newLedger func(t *testing.T) budget.Ledger) {
 	t.Run("Model", func(t *testing.T) { model(t, newLedger(t)) })
 }
 
-func reserve(t *testing.T, l budget.Ledger, accounts []budget.Account, a budget.Amount) (budget.Hold, *budget.Shortage) {
+func reserve(t *testing.T, l budget.Ledger, accounts []budget.Account, a budget.Amount) (budget.Reservation, *budget.Insufficient) {
 	t.Helper()
 	hold, short, err := l.Reserve(accounts, a)
 	if err != nil {
@@ -54,12 +55,12 @@ func allOrNone(t *testing.T, l budget.Ledger) {
 	}
 	// Both have no room: the one whose room may come back is not the answer.
 	_, short = reserve(t, l, all, budget.Amount{Money: 1, Tokens: 101})
-	want := &budget.Shortage{Account: 0, Kind: budget.Tokens, Limit: 100, Reserved: 60, Needed: 101}
+	want := &budget.Insufficient{Account: 0, Kind: budget.Tokens, Limit: 100, Reserved: 60, Needed: 101}
 	if diff := cmp.Diff(want, short); diff != "" || !short.Final() {
 		t.Errorf("shortage (-want +got):\n%s", diff)
 	}
 	_, short = reserve(t, l, all, budget.Amount{Money: 1})
-	want = &budget.Shortage{Account: 1, Kind: budget.Dollars, Limit: 10, Reserved: 10, Needed: 1}
+	want = &budget.Insufficient{Account: 1, Kind: budget.Dollars, Limit: 10, Reserved: 10, Needed: 1}
 	if diff := cmp.Diff(want, short); diff != "" || short.Final() {
 		t.Errorf("shortage (-want +got):\n%s", diff)
 	}
@@ -94,7 +95,7 @@ func settleOnce(t *testing.T, l budget.Ledger) {
 	balance(t, l, "run/r", budget.Balance{Spent: spent})
 }
 
-// atOnce lets many reserve of one account.
+// atOnce reserves in one account from many goroutines.
 func atOnce(t *testing.T, l budget.Ledger) {
 	account := []budget.Account{{Key: "day/today", Limits: budget.Amount{Money: 1000}}}
 	var wg sync.WaitGroup
@@ -137,7 +138,7 @@ func model(t *testing.T, l budget.Ledger) {
 	rapid.Check(t, func(t *rapid.T) {
 		round++
 		type open struct {
-			hold budget.Hold
+			hold budget.Reservation
 			in   []int
 			a    budget.Amount
 		}

@@ -1,4 +1,4 @@
-package sqlite_test
+package budgetdb_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/sqlite"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
@@ -32,7 +32,7 @@ const ceiling = 10 * llm.Dollar / 1000
 // service bills before it answers, by a line in a file that outlives it, so a
 // process that is killed in between has been billed.
 func spend(args []string) error {
-	ledger := sqlite.New(args[0])
+	ledger := budgetdb.New(args[0])
 	b := budget.New(ledger, budget.Options{})
 	bill, err := os.OpenFile(args[1], os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

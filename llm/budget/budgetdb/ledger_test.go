@@ -1,4 +1,4 @@
-package sqlite_test
+package budgetdb_test
 
 import (
 	"errors"
@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/budget/budgettest"
-	"github.com/claude-force/claude-force/llm/budget/sqlite"
 )
 
 // open makes a ledger that is closed with the test.
-func open(t testing.TB, path string) *sqlite.Ledger {
+func open(t testing.TB, path string) *budgetdb.Ledger {
 	t.Helper()
-	l := sqlite.New(path)
+	l := budgetdb.New(path)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -34,7 +34,7 @@ func TestReservationsOfOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "budget.db")
 	run := []budget.Account{{Key: "run/r", Limits: budget.Amount{Calls: 1}}}
 	one := budget.Amount{Calls: 1}
-	other := sqlite.NewAs(path, "elsewhere", 1)
+	other := budgetdb.NewAs(path, "elsewhere", 1)
 	hold, short, err := other.Reserve(run, one)
 	if err != nil || short != nil {
 		t.Fatal(short, err)
@@ -64,7 +64,7 @@ func TestReservationsOfOthers(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	t.Parallel()
-	l := sqlite.New(filepath.Join(t.TempDir(), "budget.db"))
+	l := budgetdb.New(filepath.Join(t.TempDir(), "budget.db"))
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
-package sqlite
+package budgetdb
 
 import "github.com/claude-force/claude-force/internal/process"
 
-// NewAs is a ledger of another process than this, of some host.
+// NewAs returns the ledger of another process, on some host.
 func NewAs(path, host string, pid int) *Ledger {
 	self := process.This()
 	self.Host, self.PID = host, pid

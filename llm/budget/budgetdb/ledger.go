@@ -1,25 +1,25 @@
-// Package sqlite keeps a budget's ledger in a SQLite file, budget.db, which
+// Package budgetdb keeps a budget's ledger in a SQLite file, budget.db, which
 // several processes may use at once, so that a ceiling holds for all of them
 // together.
 //
-//	ledger := sqlite.New(path)
+//	ledger := budgetdb.New(path)
 //	defer ledger.Close()
 //	b := budget.New(ledger, budget.Options{})
 //
 // The file is made and opened when the first call reserves, so that a process
 // that is answered from the cache does not pay for it.
 //
-// A reservation whose process has died counts as spent in full, marked
-// uncertain: its call may have been answered and billed. That a process is dead
-// is known on its own machine; elsewhere a reservation counts as spent once it
-// is an hour old.
+// A reservation of a crashed process counts as spent in full, marked uncertain:
+// its call may have been answered and billed. Only the process's own machine can
+// tell that it crashed; on other machines a reservation counts as spent once it is
+// an hour old.
 //
 // What is written survives the end of the process at once. It is flushed to the
-// disk right behind each transaction and not within it, since a call is on its
-// way for longer than a flush takes and need not wait for it: a power cut can
-// forget what was written in the last few milliseconds, and not the day's
-// spending, as with synchronous=NORMAL alone.
-package sqlite
+// disk right after each transaction and not within it, since a call takes longer
+// than a flush and need not wait for it: a power cut can lose what was written in
+// the last few milliseconds, but not the day's spending, as with
+// synchronous=NORMAL alone.
+package budgetdb
 
 import (
 	"embed"
@@ -41,27 +41,27 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// schema is what this program knows.
+// schema is the schema of this version.
 var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
 
 var advice = sqlitefile.Advice{
-	Damaged:     "move the file away to begin with nothing spent",
-	Full:        "make room, since nothing is spent that cannot be noted",
+	Damaged:     "move the file away to start with nothing spent",
+	Full:        "make room: no call is made whose cost cannot be stored",
 	NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
 	Path:        "name another folder with CLAUDE_FORCE_HOME",
 	Foreign:     "name another folder with CLAUDE_FORCE_HOME",
 }
 
 const (
-	// abandoned is the age at which a reservation of a process of which nothing
-	// is known counts as spent. No call takes that long.
+	// abandoned is the age at which a reservation of a process on another machine
+	// counts as spent. No call takes that long.
 	abandoned = time.Hour
-	// remembered is how long an account is kept that nothing is charged to.
+	// remembered is how long an unused account is kept.
 	remembered = 90 * 24 * time.Hour
 )
 
-// Ledger is a ledger in a file. Make one with [New]; it is safe for concurrent
-// use.
+// Ledger is a [budget.Ledger] in a file. Make one with [New]. It is safe for
+// concurrent use.
 type Ledger struct {
 	path string
 	self process.ID
@@ -72,17 +72,18 @@ type Ledger struct {
 	closed bool
 	lost   error // a flush failed
 
-	dirty   chan struct{} // asks for a flush; nil until opened
+	dirty   chan struct{} // requests a flush; nil until opened
 	flushed chan struct{} // closed when the flushing goroutine ends
 }
 
-// New is the ledger in a file, which need not exist. Close it when done.
+// New returns the ledger in a file, which need not exist. Close it when done.
 func New(path string) *Ledger { return newAs(path, process.This()) }
 
+// newAs returns the ledger as another process would use it.
 func newAs(path string, self process.ID) *Ledger { return &Ledger{path: path, self: self} }
 
-// Close ends the use of the file. Reservations that are not settled stay, and
-// count as spent once the process has ended.
+// Close closes the file. Reservations that are not settled stay, and count as
+// spent once the process has ended.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -101,13 +102,13 @@ func (l *Ledger) Close() error {
 
 var errClosed = errors.New("the budget's ledger is closed")
 
-// write runs a transaction.
+// write runs a transaction and requests a flush.
 func (l *Ledger) write(do func() error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.try(do)
-	// SQLite does not wait where waiting could deadlock: while another process
-	// makes the file, or repairs what a killed one has left.
+	// SQLite does not wait where that could deadlock: while another process
+	// creates the file, or recovers it after a kill.
 	for begin := time.Now(); errors.Is(err, sqlite3.BUSY) && time.Since(begin) < sqlitefile.BusyTimeout; {
 		<-time.After(time.Millisecond)
 		err = l.try(do)
@@ -117,13 +118,13 @@ func (l *Ledger) write(do func() error) error {
 	}
 	select {
 	case l.dirty <- struct{}{}:
-	default: // a flush is asked for already
+	default: // a flush is requested already
 	}
 	return nil
 }
 
-// try runs a transaction, which has changed nothing if it fails. The caller
-// holds l.mu.
+// try runs a transaction, which changes nothing if it fails. The caller holds
+// l.mu.
 func (l *Ledger) try(do func() error) error {
 	if err := l.open(); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (l *Ledger) try(do func() error) error {
 	return l.conn.Write(do)
 }
 
-// open opens the file if it is not. The caller holds l.mu.
+// open opens the file unless it is open. The caller holds l.mu.
 func (l *Ledger) open() error {
 	switch {
 	case l.lost != nil:
@@ -155,7 +156,7 @@ func (l *Ledger) open() error {
 	return nil
 }
 
-// flush brings to the disk what was written, as often as it is asked.
+// flush flushes the log to the disk for each request, until Close.
 func (l *Ledger) flush() {
 	defer close(l.flushed)
 	for range l.dirty {
@@ -167,8 +168,8 @@ func (l *Ledger) flush() {
 	}
 }
 
-// flushFile flushes a file, whoever wrote to it. It is opened anew, since another
-// program may have put a new one in its place.
+// flushFile flushes a file, whoever wrote to it. It opens the file, since another
+// program may have replaced it.
 func flushFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -180,12 +181,12 @@ func flushFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// register notes this process, and forgets what is of no use anymore.
+// register adds this process to the owners and removes what is no longer used.
 func (l *Ledger) register() error {
 	if err := l.reap(); err != nil {
 		return err
 	}
-	if err := l.forget(); err != nil {
+	if err := l.removeOwners(); err != nil {
 		return err
 	}
 	if err := l.conn.Run(`DELETE FROM accounts WHERE changed < ? AND reserved_calls = 0 AND reserved_money = 0 AND reserved_tokens = 0`,
@@ -197,8 +198,8 @@ func (l *Ledger) register() error {
 	return err
 }
 
-// forget removes the processes that are dead and have reserved nothing.
-func (l *Ledger) forget() error {
+// removeOwners removes the crashed processes without reservations.
+func (l *Ledger) removeOwners() error {
 	var gone []int64
 	err := l.conn.Query(`SELECT id, host, boot, pid, born FROM owners WHERE id NOT IN (SELECT owner FROM holds)`, func(row *sqlite3.Stmt) error {
 		if owner(row).Dead(l.self) {
@@ -212,20 +213,21 @@ func (l *Ledger) forget() error {
 	return err
 }
 
+// owner reads the process of a row of owners.
 func owner(row *sqlite3.Stmt) process.ID {
 	return process.ID{Host: row.ColumnText(1), Boot: row.ColumnText(2), PID: row.ColumnInt(3), Born: row.ColumnInt64(4)}
 }
 
-// Reserve takes amount from all accounts or from none.
-func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budget.Hold, *budget.Shortage, error) {
-	var hold budget.Hold
-	var short *budget.Shortage
+// Reserve reserves amount in all accounts or in none.
+func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budget.Reservation, *budget.Insufficient, error) {
+	var id budget.Reservation
+	var short *budget.Insufficient
 	err := l.write(func() (err error) {
 		if short, err = l.check(accounts, amount); err != nil {
 			return err
 		}
 		if short != nil && !short.Final() {
-			// Some of it may be of processes that have died.
+			// Some reservations may be of crashed processes.
 			if err := l.reap(); err != nil {
 				return err
 			}
@@ -251,16 +253,17 @@ func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budge
 		}
 		err = l.conn.Run(`INSERT INTO holds (owner, accounts, money, tokens, calls, made) VALUES (?, ?, ?, ?, ?, ?)`,
 			l.owner, string(text), int64(amount.Money), amount.Tokens, amount.Calls, time.Now().Unix())
-		hold = budget.Hold(l.conn.LastInsertRowID())
+		id = budget.Reservation(l.conn.LastInsertRowID())
 		return err
 	})
 	if err != nil {
 		return 0, nil, err
 	}
-	return hold, short, nil
+	return id, short, nil
 }
 
-func (l *Ledger) check(accounts []budget.Account, amount budget.Amount) (*budget.Shortage, error) {
+// check returns the account that cannot cover amount, or nil.
+func (l *Ledger) check(accounts []budget.Account, amount budget.Amount) (*budget.Insufficient, error) {
 	balances := make([]budget.Balance, len(accounts))
 	for i, a := range accounts {
 		var err error
@@ -271,10 +274,10 @@ func (l *Ledger) check(accounts []budget.Account, amount budget.Amount) (*budget
 	return budget.Check(accounts, balances, amount), nil
 }
 
-// Settle ends a reservation.
-func (l *Ledger) Settle(hold budget.Hold, spent budget.Amount, uncertain bool) error {
+// Settle replaces a reservation with what was spent.
+func (l *Ledger) Settle(id budget.Reservation, spent budget.Amount, uncertain bool) error {
 	return l.write(func() error {
-		found, err := l.holds(`SELECT id, accounts, money, tokens, calls FROM holds WHERE id = ? AND owner = ?`, int64(hold), l.owner)
+		found, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE id = ? AND owner = ?`, int64(id), l.owner)
 		if err != nil || len(found) == 0 {
 			return err
 		}
@@ -282,8 +285,8 @@ func (l *Ledger) Settle(hold budget.Hold, spent budget.Amount, uncertain bool) e
 	})
 }
 
-// reap charges the reservations of processes that are dead, or have been
-// silent for too long.
+// reap charges the reservations of crashed processes, and of those on other
+// machines that are too old.
 func (l *Ledger) reap() error {
 	dead := map[int64]bool{}
 	elsewhere := map[int64]bool{}
@@ -304,12 +307,12 @@ func (l *Ledger) reap() error {
 		case !elsewhere[id] || id == l.owner:
 			continue
 		}
-		found, err := l.holds(`SELECT id, accounts, money, tokens, calls FROM holds WHERE owner = ? AND made < ?`, id, before)
+		found, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE owner = ? AND made < ?`, id, before)
 		if err != nil {
 			return err
 		}
-		for _, h := range found {
-			if err := l.end(h, h.amount, true); err != nil {
+		for _, r := range found {
+			if err := l.end(r, r.amount, true); err != nil {
 				return err
 			}
 		}
@@ -317,38 +320,39 @@ func (l *Ledger) reap() error {
 	return nil
 }
 
-// hold is a row of holds.
-type hold struct {
+// reservation is a row of holds.
+type reservation struct {
 	id     int64
 	keys   []string
 	amount budget.Amount
 }
 
-func (l *Ledger) holds(query string, args ...any) (found []hold, err error) {
+// reservations returns the rows of a query on holds.
+func (l *Ledger) reservations(query string, args ...any) (found []reservation, err error) {
 	err = l.conn.Query(query, func(row *sqlite3.Stmt) error {
-		h := hold{id: row.ColumnInt64(0), amount: budget.Amount{Money: llm.Money(row.ColumnInt64(2)), Tokens: row.ColumnInt64(3), Calls: row.ColumnInt64(4)}}
-		found = append(found, h)
+		r := reservation{id: row.ColumnInt64(0), amount: budget.Amount{Money: llm.Money(row.ColumnInt64(2)), Tokens: row.ColumnInt64(3), Calls: row.ColumnInt64(4)}}
+		found = append(found, r)
 		return json.Unmarshal([]byte(row.ColumnText(1)), &found[len(found)-1].keys)
 	}, args...)
 	return found, err
 }
 
-// end puts what was spent in the place of a reservation.
-func (l *Ledger) end(h hold, spent budget.Amount, uncertain bool) error {
-	for _, key := range h.keys {
+// end replaces a reservation with what was spent.
+func (l *Ledger) end(r reservation, spent budget.Amount, uncertain bool) error {
+	for _, key := range r.keys {
 		if err := l.conn.Run(`UPDATE accounts SET
 			reserved_money = reserved_money - ?2, reserved_tokens = reserved_tokens - ?3, reserved_calls = reserved_calls - ?4,
 			spent_money = spent_money + ?5, spent_tokens = spent_tokens + ?6, spent_calls = spent_calls + ?7,
 			uncertain_money = uncertain_money + iif(?8, ?5, 0), uncertain_tokens = uncertain_tokens + iif(?8, ?6, 0), uncertain_calls = uncertain_calls + iif(?8, ?7, 0),
 			changed = ?9 WHERE key = ?1`,
-			key, int64(h.amount.Money), h.amount.Tokens, h.amount.Calls, int64(spent.Money), spent.Tokens, spent.Calls, uncertain, time.Now().Unix()); err != nil {
+			key, int64(r.amount.Money), r.amount.Tokens, r.amount.Calls, int64(spent.Money), spent.Tokens, spent.Calls, uncertain, time.Now().Unix()); err != nil {
 			return err
 		}
 	}
-	return l.conn.Run(`DELETE FROM holds WHERE id = ?`, h.id)
+	return l.conn.Run(`DELETE FROM holds WHERE id = ?`, r.id)
 }
 
-// Balance is the state of an account.
+// Balance returns the state of an account.
 func (l *Ledger) Balance(key string) (b budget.Balance, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -361,6 +365,7 @@ func (l *Ledger) Balance(key string) (b budget.Balance, err error) {
 	return b, nil
 }
 
+// balance reads the state of an account. The caller holds l.mu.
 func (l *Ledger) balance(key string) (b budget.Balance, err error) {
 	amount := func(row *sqlite3.Stmt, at int) budget.Amount {
 		return budget.Amount{Money: llm.Money(row.ColumnInt64(at)), Tokens: row.ColumnInt64(at + 1), Calls: row.ColumnInt64(at + 2)}
