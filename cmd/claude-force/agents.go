@@ -190,8 +190,8 @@ func (a *app) lint(paths []string, fix, json bool) error {
 	return nil
 }
 
-// lintFile finds what is wrong in one file; open says whether something that
-// matters is left.
+// lintFile returns what is wrong in one file. open reports whether a problem
+// that matters remains.
 func lintFile(file string, fix bool) (found []finding, open bool, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -245,7 +245,7 @@ func rewrite(file string, data []byte) error {
 	return nil
 }
 
-// agentFiles are the Markdown files that paths name, those in folders included.
+// agentFiles returns the Markdown files that paths name, those in folders included.
 func agentFiles(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -271,7 +271,7 @@ func agentFiles(paths []string) ([]string, error) {
 	return slices.Compact(files), nil
 }
 
-// shortPath is a path relative to the working directory, or with ~, if that
+// shortPath returns a path relative to the working directory, or with ~, if that
 // is shorter.
 func shortPath(path string) string {
 	if wd, err := os.Getwd(); err == nil {

@@ -19,11 +19,11 @@ import (
 func (a *app) analytics() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "analytics",
-		Short: "Say what calls cost, what was saved, and who is slow or failing",
+		Short: "Show what calls cost, what was saved, and which are slow or failing",
 		Long: `Every call is kept as a row, with sums over hours and days. See docs/analytics.md
 for what each figure means.
 
-A period is the last --days, which begin at a whole hour, or from --since to
+A period is the last --days, which start at a whole hour, or from --since to
 --until: a day such as 2026-11-01 (in local time; --until includes it), a time
 such as 2026-11-01T15:04, or how long ago, such as 36h or 30d.`,
 		Args: cobra.NoArgs,
@@ -51,7 +51,7 @@ func (f *periodFlags) register(cmd *cobra.Command, days int) {
 	flags.StringVar(&f.project, "project", "", "only calls for this project: a folder's name, or . for this folder's")
 	cmd.PreRunE = func(_ *cobra.Command, _ []string) error {
 		if flags.Changed("days") && f.since != "" {
-			return badInput("--days and --since both say when the period begins; give one of them")
+			return badInput("--days and --since both set the start of the period; give one of them")
 		}
 		return nil
 	}
@@ -75,7 +75,7 @@ func (f *periodFlags) filter(now time.Time) (filter analytics.Filter, err error)
 		filter.Since = end.Add(-time.Duration(f.days) * 24 * time.Hour).Truncate(time.Hour)
 	}
 	if !filter.Until.IsZero() && !filter.Since.IsZero() && !filter.Since.Before(filter.Until) {
-		return filter, badInput("the period ends before it begins: it is from %s to %s", filter.Since.Format(time.DateTime), filter.Until.Format(time.DateTime))
+		return filter, badInput("the period ends before it starts: it is from %s to %s", filter.Since.Format(time.DateTime), filter.Until.Format(time.DateTime))
 	}
 	if filter.Project = f.project; f.project == "." {
 		filter.Project = pipeline.Project("")
@@ -205,7 +205,7 @@ func writePage(path string, r *report) (err error) {
 	return r.html(f)
 }
 
-// named is a name, or what stands for none.
+// named returns a name, or none if it is empty.
 func named(name, none string) string {
 	if name == "" {
 		return none

@@ -27,7 +27,7 @@ func (a *app) analyticsCompare() *cobra.Command {
 	var f changeFlags
 	cmd := &cobra.Command{
 		Use:   "compare {--baseline A --current B | A B}",
-		Short: "Say whether B is better or worse than A, or not significantly different",
+		Short: "Report whether B is better or worse than A, or not significantly different",
 		Long: `Compare two benchmark files, two runs, or two periods of recorded calls (such as
 2026-11-01..07): medians, their ratio with its interval, and whether the
 difference is more than noise. See docs/performance.md for the method.

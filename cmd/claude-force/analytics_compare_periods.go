@@ -11,7 +11,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// periodSet is what was recorded in a period.
+// periodSet returns what was recorded in a period.
 func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err error) {
 	from, to, err := compare.ParsePeriod(name, time.Local)
 	if err != nil {
@@ -107,7 +107,7 @@ func (d *draw) add(v float64) {
 	}
 }
 
-// one is 1 for true.
+// one returns 1 for true and 0 for false.
 func one(is bool) float64 {
 	if is {
 		return 1

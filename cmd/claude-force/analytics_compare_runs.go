@@ -9,7 +9,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 )
 
-// runSet is what the journal of a run tells to compare it by.
+// runSet returns the metrics of a run, read from its journal.
 func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error) {
 	err = a.withHistory(ctx, func(store journal.Store) error {
 		detail, err := claudeforce.ReadRun(ctx, store, runID(id))
@@ -21,7 +21,7 @@ func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error
 	return set, err
 }
 
-// setOf is the metrics of a run: its totals, which are one sample each, the
+// setOf returns the metrics of a run: its totals, which are one sample each, the
 // durations of all its calls, and those of each step, which are several samples
 // if the step is done for several items.
 func setOf(d *claudeforce.RunDetail) compare.Set {

@@ -22,7 +22,7 @@ func (a *app) analyticsImport() *cobra.Command {
 		Short: "Take over the metrics of the first implementation",
 		Long: `Add the calls in .claude/metrics/*.jsonl of a project, a folder or a file. Each
 line is added once, however often it is imported. Their times are read in this
-machine's zone, since they name none, and their costs are worked out anew, since
+machine's zone, since they name none, and their costs are computed again, since
 they are too low by a factor of a thousand. Lines that cannot be read are named
 and skipped.`,
 		Example: `  claude-force analytics import .
@@ -83,7 +83,7 @@ func (a *app) importFile(ctx context.Context, store *sqlite.Store, file, project
 	})
 }
 
-// metricsFiles are the files that a path names: a file, or those of a folder, or
+// metricsFiles returns the files that a path names: a file, or those of a folder, or
 // of the project in it.
 func metricsFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
@@ -102,7 +102,7 @@ func metricsFiles(path string) ([]string, error) {
 	return nil, badInput("there are no files .claude/metrics/*.jsonl in %s, nor *.jsonl", path)
 }
 
-// projectOf is the name of the folder that holds a project's .claude/metrics, or
+// projectOf returns the name of the folder that holds a project's .claude/metrics, or
 // else of the file's.
 func projectOf(file string) string {
 	path, err := filepath.Abs(file)

@@ -46,7 +46,7 @@ analytics.keep_hours (730d). "forever" keeps all.`,
 	return cmd
 }
 
-// retention is what is kept by the flags, and by the settings where there are
+// retention returns what is kept by the flags, and by the settings where there are
 // none.
 func (a *app) retention(rows, hours string) (keep sqlite.Retention, err error) {
 	cfg, err := a.settings()

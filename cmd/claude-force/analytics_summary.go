@@ -28,7 +28,7 @@ func (a *app) analyticsSummary() *cobra.Command {
 	})
 }
 
-// breakdown says whose the calls were, and what saved money.
+// breakdown shows which agents made the calls, and what saved money.
 func breakdown(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]section, error) {
 	agents, err := store.Groups(ctx, f, analytics.ByAgent)
 	if err != nil || len(agents) == 0 {
@@ -69,7 +69,7 @@ func summaryReport(s *analytics.Summary) *report {
 		{"tokens", thousands(int(s.InputTokens + s.OutputTokens)), fmt.Sprintf("%s in, %s out", thousands(int(s.InputTokens)), thousands(int(s.OutputTokens)))},
 	}
 	if s.Unpriced > 0 {
-		figures[3][2] = fmt.Sprintf("without %s calls whose cost nobody knows", thousands(int(s.Unpriced)))
+		figures[3][2] = fmt.Sprintf("without %s calls of unknown cost", thousands(int(s.Unpriced)))
 	}
 	if s.CostSavings != nil {
 		figures[4][2] = percent(*s.CostSavings) + " of what it would have cost"

@@ -58,7 +58,7 @@ func reached(ok bool) string {
 	return "MISSED"
 }
 
-// family is what metrics whose bars can be compared have in common: the first
+// family returns what metrics whose bars can be compared have in common: the first
 // part of their names and the unit.
 func family(m *benchfile.Metric) string {
 	first, _, _ := strings.Cut(m.Name, ".")
@@ -74,7 +74,7 @@ func longestOf(f *benchfile.File) map[string]float64 {
 	return longest
 }
 
-// printFloors says in words what each floor is.
+// printFloors explains each floor.
 func (a *app) printFloors(f *benchfile.File) {
 	byWhat := map[string][]string{}
 	var order []string

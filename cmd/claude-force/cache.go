@@ -43,7 +43,7 @@ func (a *app) cacheStats() *cobra.Command {
 	var json bool
 	cmd := &cobra.Command{
 		Use:   "stats",
-		Short: "Say what the cache holds and what it saved",
+		Short: "Show what the cache holds and what it saved",
 		Example: `  claude-force cache stats
   claude-force cache stats --json | jq .hit_rate`,
 		Args: cobra.NoArgs,
@@ -196,5 +196,5 @@ func (a *app) cacheClear() *cobra.Command {
 	return cmd
 }
 
-// age is how long ago something was, in its largest unit.
+// age returns the time since t in its largest unit, such as "3 days".
 func age(t time.Time) string { return strings.ToLower(units.HumanDuration(time.Since(t))) }

@@ -49,10 +49,9 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.Float64Var(&f.budget, "budget", 0, "most US dollars to spend; what the cache answers costs nothing")
 	flags.StringVar(&f.onExceed, "on-exceed", "", "what happens to a call that --budget has no room for: stop, ask, downgrade or partial (default stop)")
 	flags.BoolVar(&f.batch, "batch", false, "send calls by way of message batches: half the price, answered within a day")
-	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to ask when one is down or refuses, the best first")
+	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to fall back to when one is down or refuses, the best first")
 	flags.StringVar(&f.hedge, "hedge", "", "send a late call a second time, after the p90, p95 or p99 of recent ones (default off)")
-	flags.StringVar(&f.simulate, "simulate", "", "let the built-in simulator answer, without a key; =instant or =1s sets how long it takes")
-	flags.Lookup("simulate").NoOptDefVal = "realistic"
+	f.registerSimulate(cmd)
 	flags.BoolVar(&f.json, "json", false, "print results as JSON")
 	flags.StringVar(&f.metrics, "metrics-listen", "", "serve metrics for Prometheus on this loopback address meanwhile, such as 127.0.0.1:9464")
 	flags.BoolVar(&f.async, "async", false, "accepted for compatibility: work is concurrent anyway")
@@ -61,7 +60,13 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	}
 }
 
-// modelName is the model that the flags name; empty if they name none.
+// registerSimulate adds --simulate.
+func (f *callFlags) registerSimulate(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.simulate, "simulate", "", "use the built-in simulator instead of the API, without a key; =instant or =1s sets its latency")
+	cmd.Flags().Lookup("simulate").NoOptDefVal = "realistic"
+}
+
+// modelName returns the model that the flags name; empty if they name none.
 func (f *callFlags) modelName() string {
 	if f.auto {
 		return choice.Auto
@@ -79,12 +84,13 @@ func (f *callFlags) policy() llm.Policy {
 	return llm.PolicyDefault
 }
 
-// open makes the orchestrator that the flags ask for.
+// open returns an orchestrator with the settings of the flags. The caller must
+// close it.
 func (a *app) open(ctx context.Context, f *callFlags) (*claudeforce.Orchestrator, error) {
 	return a.openIn(ctx, f, claudeforce.Options{})
 }
 
-// openIn is open with what else the orchestrator is to have.
+// openIn is like open, for an orchestrator with more options.
 func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options) (*claudeforce.Orchestrator, error) {
 	cfg, err := a.settingsIn(opts.Dir)
 	if err != nil {
@@ -135,7 +141,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 		opts.Simulator = sim.New(sim.Options{Latency: latency})
 		a.say("note: the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
 	}
-	if err := a.tell(ctx, cfg, f.metrics, &opts); err != nil {
+	if err := a.setTelemetry(ctx, cfg, f.metrics, &opts); err != nil {
 		return nil, err
 	}
 	return claudeforce.New(ctx, opts)
@@ -152,7 +158,7 @@ func (a *app) askBudget(ctx context.Context, why string) (more float64, ok bool)
 	return more, err == nil && more > 0
 }
 
-// set lays the flags over the settings of the same names.
+// set overrides the settings that have flags of the same names.
 func (f *callFlags) set(cfg *config.Config) error {
 	if len(f.fallback) > 0 {
 		if err := cfg.Set("fallback_models", strings.Join(f.fallback, ","), "--fallback-models"); err != nil {
@@ -170,7 +176,7 @@ func (f *callFlags) set(cfg *config.Config) error {
 	return nil
 }
 
-// spending is what --budget and --on-exceed say.
+// spending returns the budget that --budget and --on-exceed set.
 func (f *callFlags) spending() (workflow.Budget, error) {
 	if f.budget < 0 {
 		return workflow.Budget{}, badInput("--budget must be above 0")
@@ -198,7 +204,8 @@ func parseLatency(text string) (sim.Latency, error) {
 	return sim.Fixed(d), nil
 }
 
-// soft is a context that ends with the first interrupt already.
+// soft returns a context that is canceled by the first interrupt. The caller
+// must call the function that is returned with it.
 func (a *app) soft(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { // ends with cancel, which every caller defers

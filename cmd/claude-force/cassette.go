@@ -41,7 +41,7 @@ func (a *app) runCassette(ctx context.Context, f *runFlags, wf *workflow.Workflo
 	if err != nil {
 		return err
 	}
-	// The result is written by whoever ends the run, before it is told.
+	// endRun writes the result before it prints it.
 	a.recording = func(res *engine.Result) error { return a.writeCassette(ctx, recorder, orch, res) }
 	return closing(a.runSteps(ctx, orch, wf, f, opts), orch)
 }

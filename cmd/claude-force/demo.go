@@ -68,7 +68,7 @@ type phase struct {
 	SavedUSD        float64 `json:"saved_usd"`
 }
 
-// demoTasks are the three agents of the first example.
+// demoTasks returns the tasks of the three agents.
 func demoTasks() []claudeforce.Task {
 	return []claudeforce.Task{
 		{Agent: "python-expert", Prompt: "Explain lists"},
@@ -194,7 +194,7 @@ func (a *app) printPhases(phases []phase) error {
 var sources = []string{".go", ".py", ".ts", ".tsx", ".js", ".rs", ".java", ".kt", ".rb", ".c", ".cc", ".cpp", ".cs", ".php", ".swift"}
 
 // copySources copies some source files of the working directory, or else the
-// embedded project, and says where they are from.
+// embedded project. It returns where they are from and their names.
 func copySources(to string) (from string, names []string, err error) {
 	const most, mostBytes = 6, 40 << 10
 	if err := os.Mkdir(to, 0o700); err != nil {

@@ -79,7 +79,7 @@ func (a *app) startAlone(id string) error {
 	if a.dataDir != "" {
 		args = append(args, "--data-dir", a.dataDir)
 	}
-	args = append(args, a.told.args()...)
+	args = append(args, a.telemetry.args()...)
 	// Not bound to a context: it is to outlive this process.
 	cmd := exec.Command(self, args...) //nolint:noctx // see above
 	cmd.Stdout, cmd.Stderr = log, log

@@ -16,8 +16,8 @@ func (a *app) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the key, the store, the clock and the configuration",
-		Long: `Check what claude-force needs, and say what to do about what is wrong. The key
-is tried by counting the tokens of a word, which is free of charge.
+		Long: `Check what claude-force needs, and print how to fix what is wrong. The key is
+tested by counting the tokens of a word, which is free of charge.
 
 Exit code 2 if something is wrong that keeps agents from working.`,
 		Example: `  claude-force doctor
@@ -58,6 +58,6 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
-	cmd.Flags().BoolVar(&offline, "offline", false, "send nothing: do not try the key or compare the clock")
+	cmd.Flags().BoolVar(&offline, "offline", false, "send nothing: do not test the key or compare the clock")
 	return cmd
 }

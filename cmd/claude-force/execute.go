@@ -42,7 +42,7 @@ which contains a slash or ends in .md.
 
 A task file has one JSON object per line, with the fields agent and task, and
 optionally id, model and files (a list of patterns). Any number of tasks is
-fine: they are read as they are needed. - reads tasks from the standard input,
+fine: tasks are read when they are needed. - reads tasks from the standard input,
 with TASK as - the task's text.
 
 Exit codes: 0 done, 1 a task failed, 2 bad input or configuration, 3 a budget
@@ -146,7 +146,7 @@ func closing(err error, c io.Closer) error {
 	return err
 }
 
-// taskSource is where the tasks come from: one from the arguments, or a list.
+// taskSource returns the tasks: either one from the arguments, or a list.
 func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforce.Task, error) {
 	fromStdin := f.file == "-" || len(args) == 1 && args[0] == "-"
 	if fromStdin && slices.Contains(f.attach, "-") {
@@ -270,8 +270,8 @@ func (l *lastByte) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// executeMany runs a list of tasks. The first interrupt takes no more tasks and
-// lets those under way finish.
+// executeMany runs a list of tasks. After the first interrupt it starts no more
+// tasks and waits for those under way.
 func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, complete func(claudeforce.Task) claudeforce.Task, f *executeFlags) error {
 	start, asJSON := time.Now(), f.json
 	if c := list.closer(); c != nil {
@@ -329,7 +329,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 	return nil
 }
 
-// describe is one line on what an answer took.
+// describe returns one line on an answer: its model, source, tokens, cost and time.
 func describe(res *claudeforce.Result) string {
 	return fmt.Sprintf("%s · %s · %s · %s tokens · %s · %s", res.Agent, res.Model, res.Source,
 		thousands(res.Usage.TotalTokens()), dollars(res.CostUSD), seconds(res.DurationSeconds))

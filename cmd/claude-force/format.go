@@ -48,7 +48,7 @@ func thousands(n int) string {
 	return s
 }
 
-// sortedKeys are the keys of a map in order.
+// sortedKeys returns the keys of a map in order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func orDash(s string) string {
@@ -58,7 +58,7 @@ func orDash(s string) string {
 	return s
 }
 
-// parseCount reads a whole number above 0.
+// parseCount parses a whole number above 0.
 func parseCount(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n <= 0 {
@@ -67,7 +67,7 @@ func parseCount(s string) (int, error) {
 	return n, nil
 }
 
-// plural is a number of things.
+// plural returns a number with its noun, such as "3 runs".
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -75,7 +75,7 @@ func plural(n int, thing string) string {
 	return thousands(n) + " " + thing + "s"
 }
 
-// firstLine is the first line of a text, cut to width characters.
+// firstLine returns the first line of a text, cut to width characters.
 func firstLine(s string, width int) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	if utf8.RuneCountInString(s) > width {
@@ -104,7 +104,7 @@ func printJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// lastLine is the last line of a text that is not empty.
+// lastLine returns the last line of a text that is not empty.
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return s[strings.LastIndexByte(s, '\n')+1:]

@@ -29,6 +29,7 @@ credential share what they learn.`,
 			return closing(a.printLimits(orch.Limits(), f.json), orch)
 		},
 	}
+	f.registerSimulate(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON array")
 	return cmd
 }
@@ -55,7 +56,7 @@ func (a *app) printLimits(pools []admission.PoolStatus, asJSON bool) error {
 	return table(a.stdout, rows)
 }
 
-// quota is a limit, how much of it is used, and where it is known from.
+// quota returns a limit, how much of it is used, and the source it is known from.
 func quota(q admission.QuotaStatus) string {
 	if q.Limit == 0 {
 		return "none known"

@@ -1,8 +1,8 @@
 // Command claude-force runs Claude agents and workflows of agents.
 //
-// It is flags and output: everything else is in the packages it calls. Each
-// verb has a file of its own. Answers go to the standard output, everything
-// else to the standard error, so that answers can be piped.
+// The package holds flags and output; everything else is in the packages it
+// calls. Each verb has its own file. Answers go to the standard output and
+// everything else to the standard error, so that answers can be piped.
 package main
 
 import (
@@ -37,8 +37,8 @@ const (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit code. The first interrupt asks to stop: what is
-// under way may finish. The second stops at once.
+// run runs the program and returns its exit code. After the first interrupt, work
+// under way may finish. The second interrupt cancels it.
 func run() int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -71,9 +71,9 @@ type app struct {
 	stdout, stderr io.Writer
 	stopping       <-chan struct{} // closed by the first interrupt
 	dataDir        string          // --data-dir
-	told           telemetryFlags
+	telemetry      telemetryFlags
 
-	// recording, if set, is told the result of a run before it is printed.
+	// recording, if set, receives the result of a run before it is printed.
 	recording func(*engine.Result) error
 
 	terminal          bool // whether the standard error is one
@@ -84,13 +84,13 @@ type app struct {
 	prompts    *prompter // see [app.prompter]
 }
 
-// errReported is a failure that the output has told already.
+// errReported is a failure that was already printed.
 var errReported = errors.New("failed")
 
-// errOverBudget is a failure for want of budget that the output has told already.
+// errOverBudget is a failure, already printed, because a budget left no room.
 var errOverBudget = errors.New("a budget had no room")
 
-// errInterrupted is the end of what the user stopped.
+// errInterrupted is the error of a command that the user interrupted.
 var errInterrupted = errors.New("interrupted")
 
 // inputError is a wrong command line.
@@ -147,16 +147,15 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// command is the command line. If the first argument names a verb, the others
-// are not made: they are many, and a process that answers from the cache is
-// measured by what it does not do.
+// command returns the command line. If the first argument names a verb, only that
+// verb is built: building all of them would slow down every start.
 func (a *app) command(args ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "claude-force",
 		Short: "Run Claude agents fast, cheaply and without losing work",
 		Long: `claude-force gives tasks to Claude agents: one, many at once, or a workflow
 whose independent steps run in parallel. Answers are cached, identical calls
-are made once, failed ones are tried again.`,
+are made once, failed ones are retried.`,
 		Example: `  claude-force demo                                   # see it work, without a key
   claude-force init                                   # write a first agent and workflow
   claude-force execute python-expert "Explain decorators"
@@ -171,7 +170,7 @@ are made once, failed ones are tried again.`,
 		return badInput("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
-	a.told.register(root)
+	a.telemetry.register(root)
 	verbs := []struct {
 		name string
 		make func() *cobra.Command
@@ -198,7 +197,7 @@ are made once, failed ones are tried again.`,
 	return root
 }
 
-// checkArgs makes wrong numbers of arguments input errors with a hint, for a
+// checkArgs turns wrong numbers of arguments into input errors with a hint, for a
 // command and all below it.
 func checkArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
@@ -214,10 +213,10 @@ func checkArgs(cmd *cobra.Command) {
 	}
 }
 
-// settings are the configuration with the flags of this call on top.
+// settings returns the configuration, overridden by the flags.
 func (a *app) settings() (*config.Config, error) { return a.settingsIn("") }
 
-// settingsIn is settings for a folder; empty means the working directory.
+// settingsIn returns the settings for a folder; empty means the working directory.
 func (a *app) settingsIn(dir string) (*config.Config, error) {
 	cfg, err := claudeforce.LoadConfig(dir)
 	if err != nil {

@@ -19,7 +19,7 @@ func (a *app) models() *cobra.Command {
 		Short: "List models with their prices and limits, and compare them",
 		Long: `Prices are in US dollars per million tokens, built in with the date they were
 read on. A file of your own goes before them: prices.yaml in the configuration
-folder, or the one that the setting prices names. It says only what differs:
+folder, or the one that the setting prices names. It lists only what differs:
 
   models:
     - id: claude-haiku-5-5
@@ -97,7 +97,7 @@ func (a *app) modelsList() *cobra.Command {
 	return cmd
 }
 
-// tableJSON is `models list --json`.
+// tableJSON returns the value of `models list --json`.
 func tableJSON(t *llm.PriceTable) any {
 	models := []modelJSON{}
 	for _, m := range t.Models {
@@ -115,7 +115,7 @@ func tableJSON(t *llm.PriceTable) any {
 	}{t.Date, t.Source, "USD per million tokens", t.Batch, t.USOnly, t.WebSearch, models, t.Retirees}
 }
 
-// modelRows are the rows of a model in the list: one per tier.
+// modelRows returns the rows of a model in the list: one per tier.
 func modelRows(t *llm.PriceTable, m llm.ModelInfo) [][]string {
 	j := modelAsJSON(t, m)
 	var rows [][]string
@@ -134,7 +134,7 @@ func tierPrices(t llm.Tier) []string {
 	return []string{number(t.Input), number(t.Output), number(t.Write5m), number(t.Write1h), number(t.Read)}
 }
 
-// prompts says which prompts a tier is for.
+// prompts returns which prompts a tier is for.
 func prompts(m llm.ModelInfo, i int) string {
 	switch {
 	case m.Tiers[i].PromptUpTo > 0:
@@ -145,12 +145,12 @@ func prompts(m llm.ModelInfo, i int) string {
 	return "any"
 }
 
-// number is a price without the digits that computing leaves behind.
+// number formats a price without the digits that computing leaves behind.
 func number(v float64) string {
 	return strconv.FormatFloat(llm.Dollars(v).USD(), 'f', -1, 64)
 }
 
-// size is a number of tokens in short.
+// size formats a number of tokens in short.
 func size(n int) string {
 	switch {
 	case n >= 1_000_000 && n%100_000 == 0:

@@ -107,7 +107,7 @@ func count(list []string, value string) int {
 	return n
 }
 
-// comparedTasks are the tasks of the flags.
+// comparedTasks returns the tasks of the flags.
 func (a *app) comparedTasks(f *compareFlags) ([]claudeforce.Task, error) {
 	var list *taskList
 	switch {
@@ -116,7 +116,7 @@ func (a *app) comparedTasks(f *compareFlags) ([]claudeforce.Task, error) {
 	case f.file == "" && len(f.tasks) == 0:
 		return nil, badInput("no task: give --task or --task-file; see claude-force models compare --help")
 	case f.file == "" && f.agent == "":
-		return nil, badInput("say whose task it is with --agent")
+		return nil, badInput("name the agent of the tasks with --agent")
 	case f.file == "-":
 		list = &taskList{name: "stdin", reader: a.stdin, agent: f.agent}
 	case f.file != "":
@@ -145,7 +145,7 @@ func (a *app) comparedTasks(f *compareFlags) ([]claudeforce.Task, error) {
 	return tasks, list.err
 }
 
-// endComparison prints a comparison, and says how it ended.
+// endComparison prints a comparison and returns its error.
 func (a *app) endComparison(c *claudeforce.ModelComparison, f *compareFlags) error {
 	failed, input := 0, error(nil)
 	for _, t := range c.Tasks {
@@ -220,7 +220,7 @@ func orUnknown(v *float64, text func(float64) string) string {
 // printed one below the other.
 const narrowest = 24
 
-// sideBySide are the outputs of one task, a column for each model.
+// sideBySide formats the outputs of one task, a column for each model.
 func sideBySide(c *claudeforce.ModelComparison, t *claudeforce.ComparedTask, width, lines int) string {
 	const gap = " │ "
 	n := len(t.Results)
@@ -256,7 +256,7 @@ func sideBySide(c *claudeforce.ModelComparison, t *claudeforce.ComparedTask, wid
 	return sb.String()
 }
 
-// heading says whose output it is and what it took.
+// heading returns the model of an output, its score, cost and time.
 func heading(model string, res *claudeforce.ComparedResult) string {
 	text := model
 	if res.Score != nil {
@@ -268,7 +268,7 @@ func heading(model string, res *claudeforce.ComparedResult) string {
 	return text + " · " + dollars(res.CostUSD) + " · " + seconds(res.DurationSeconds)
 }
 
-// outputLines are an output's lines, broken at spaces to fit a width, at most so
+// outputLines returns an output's lines, broken at spaces to fit a width, at most so
 // many of them.
 func outputLines(res *claudeforce.ComparedResult, width, most int) []string {
 	text := strings.TrimRight(res.Output, "\n")

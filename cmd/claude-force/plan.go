@@ -19,19 +19,19 @@ func (a *app) plan() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
-		Short: "Say what a workflow will cost and how long it will take, without running it",
-		Long: `Say for each step of a workflow whether its answers are there already, how
-often it will be called, at what cost and in what time, and what all of it takes.
-Nothing is sent and nothing is written down.
+		Short: "Estimate what a workflow will cost and how long it will take, without running it",
+		Long: `Show for each step of a workflow whether its answers are in the cache, how many
+calls it makes, their cost and their time, and the totals. Nothing is sent and
+nothing is stored.
 
-What can be known is known: prompts that wait for no answer are looked up in the
-cache. The rest is estimated, from earlier runs of the same step, else from other
-calls of the same agent, else from the number of tokens; FROM says which. The
-bounds in brackets are wide where little is known. A step is "unknown" if whether
-or how often it is called depends on answers that are not there yet.
+Prompts that depend on no other answer are looked up in the cache. The rest is
+estimated: from previous runs of the same step, else from other calls of the same
+agent, else from the number of tokens; FROM shows which. The bounds in brackets
+are wide where little is known. A step is "unknown" if the number of its calls
+depends on answers that do not exist yet.
 
-"claude-force run FILE --plan" prints the plan and asks whether to go on. The run
-then says how far off the plan was, and so do later plans.
+"claude-force run FILE --plan" prints the plan and asks whether to run. The run
+then reports how far off the plan was, and so do later plans.
 
 Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own,
 2 bad input or configuration.`,
@@ -82,8 +82,8 @@ func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string) error 
 	return nil
 }
 
-// planFirst is the plan of a run, shown before it; goOn says whether to make the
-// run.
+// planFirst shows the plan of a run before the run starts. goOn reports whether
+// to start it.
 func (a *app) planFirst(ctx context.Context, orch *claudeforce.Orchestrator, wf *workflow.Workflow, f *runFlags, opts claudeforce.RunOptions) (p *plan.Plan, goOn bool, err error) {
 	if p, err = orch.Plan(ctx, wf, opts); err != nil {
 		return nil, false, err
@@ -180,7 +180,7 @@ func secondsRange(r plan.Range) string {
 	return fmt.Sprintf("%s (%s-%s)", seconds(r.Expected), seconds(r.Low), seconds(r.High))
 }
 
-// sayAccuracy says how far off the plan of a run was.
+// sayAccuracy prints how far off the plan of a run was.
 func (a *app) sayAccuracy(p *plan.Plan, res *engine.Result) {
 	if p == nil || res.Status != engine.StatusCompleted {
 		return

@@ -14,14 +14,14 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// progress shows how a run goes on.
+// progress shows the progress of a run.
 type progress interface {
 	observe(engine.Event)
 	close()
 }
 
-// newProgress is live on a terminal and plain lines elsewhere. totals gives the
-// tokens and the cost so far.
+// newProgress returns live progress on a terminal and plain lines elsewhere.
+// totals returns the tokens and the cost so far.
 func (a *app) newProgress(wf *workflow.Workflow, totals func() pipeline.Totals) progress {
 	if a.terminal {
 		return newLive(a.stderr, len(wf.Steps), totals)
@@ -59,7 +59,7 @@ func by(s *workflow.Step) string {
 	return " (" + s.Agent + ")"
 }
 
-// ended is one line on a step that has ended.
+// ended returns one line on a step that has ended.
 func ended(ev engine.Event) string {
 	r := ev.Result
 	switch ev.Status {
@@ -102,7 +102,7 @@ func newLive(w io.Writer, steps int, totals func() pipeline.Totals) *live {
 	return &live{bars: bars, total: newBar(bars, steps, "steps", totals), lines: map[string]*line{}}
 }
 
-// newBar is a bar over n things, with the time, tokens and cost so far.
+// newBar returns a bar over n things, with the time, tokens and cost so far.
 func newBar(bars *mpb.Progress, n int, things string, totals func() pipeline.Totals) *mpb.Bar {
 	start := time.Now()
 	return bars.New(int64(n), mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),

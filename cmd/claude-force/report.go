@@ -54,7 +54,7 @@ func columns(number bool, names []string) []column {
 	return list
 }
 
-// width is how many characters fit in a line of the standard output.
+// width returns how many characters fit in a line of the standard output.
 func (a *app) width() int {
 	if f, ok := a.stdout.(*os.File); ok && a.answersOnTerminal {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
@@ -125,7 +125,7 @@ func (s *section) text(w io.Writer, width int) {
 	}
 }
 
-// head is the names of the columns; nil if none has one.
+// head returns the names of the columns; nil if none has one.
 func (s *section) head() []string {
 	head, named := make([]string, len(s.columns)), false
 	for i, c := range s.columns {
@@ -177,7 +177,7 @@ func pad(text string, width int, right bool) string {
 	return text + space
 }
 
-// drawBar is a line as long as a share of a width, in eighths of characters.
+// drawBar returns a line as long as a share of a width, in eighths of characters.
 func drawBar(share float64, width int) string {
 	if width <= 0 || share <= 0 {
 		return ""
@@ -190,7 +190,7 @@ func drawBar(share float64, width int) string {
 	return line
 }
 
-// sparkline is a row of columns, one for each value, or for a few that do not
+// sparkline returns a row of columns, one for each value, or for a few that do not
 // fit their sum.
 func sparkline(values []float64, width int) string {
 	width = max(width, 10)

@@ -39,17 +39,17 @@ func (a *app) runCommand() *cobra.Command {
 after the steps it depends on. Independent steps run in parallel.
 
 The outputs of the last steps are printed; --all prints every step's. The
-first interrupt starts nothing more and lets running steps finish, the second
-stops at once. What happens is written down as it happens: a run that was
-stopped, failed or died goes on with "claude-force runs resume", and what has
-finished is not paid for again.
+first interrupt starts no more steps and waits for those that run, the second
+cancels them. Every event is stored at once: resume a run that was interrupted,
+failed or crashed with "claude-force runs resume". What has finished is not paid
+for again.
 
-Running a workflow again answers unchanged steps from the cache; --explain says
-for each why it was answered from before or not. --from and --only take the
-results of other steps from the latest run, whatever has changed.
+When a workflow is run again, unchanged steps are answered from the cache;
+--explain shows for each step why it was or was not. --from and --only reuse the
+results of other steps from the previous run, whatever has changed.
 
 --plan first prints what the run will cost and how long it will take, and asks
-whether to go on; without a terminal nothing is run, unless --yes is given. See
+whether to run; without a terminal nothing is run, unless --yes is given. See
 "claude-force plan".
 
 --record writes every call and answer into a folder; --replay runs the workflow
@@ -76,15 +76,15 @@ left no room for a step, 130 interrupted.`,
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
 	flags.BoolVar(&f.all, "all", false, "print the output of every step")
-	flags.StringVar(&f.from, "from", "", "run this step and what depends on it anew; take the other results from the latest run")
-	flags.StringVar(&f.only, "only", "", "run only this step; take what it depends on from the latest run")
-	flags.BoolVar(&f.fresh, "fresh", false, "ask everything anew, and keep the new answers (the same as --refresh)")
-	flags.BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
-	flags.BoolVar(&f.detach, "detach", false, "print the run's id and let it go on by itself; see it with \"claude-force runs watch\"")
+	flags.StringVar(&f.from, "from", "", "re-run this step and what depends on it; reuse the other results of the previous run")
+	flags.StringVar(&f.only, "only", "", "run only this step; reuse what it depends on from the previous run")
+	flags.BoolVar(&f.fresh, "fresh", false, "re-run everything and store the new answers (the same as --refresh)")
+	flags.BoolVar(&f.explain, "explain", false, "show for each step why it was or was not answered from the cache or a previous run")
+	flags.BoolVar(&f.detach, "detach", false, "print the run's id and run in the background; follow it with \"claude-force runs watch\"")
 	flags.StringVar(&f.record, "record", "", "write every call and answer into this folder")
 	flags.StringVar(&f.replay, "replay", "", "answer every call from this folder, without a network")
-	flags.BoolVar(&f.plan, "plan", false, "print what the run will take, and ask whether to go on")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "with --plan: go on without asking")
+	flags.BoolVar(&f.plan, "plan", false, "print the cost and time of the run, and ask whether to run")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "with --plan: run without asking")
 	return cmd
 }
 
@@ -113,7 +113,8 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 	return closing(a.runSteps(ctx, orch, wf, f, opts), orch)
 }
 
-// runOptions are the workflow of a path and what the flags say of its run.
+// runOptions returns the workflow of a file, and the options of its run from the
+// flags.
 func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudeforce.RunOptions, error) {
 	f.refresh = f.refresh || f.fresh
 	var opts claudeforce.RunOptions
@@ -189,15 +190,15 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain, plan: opts.Plan})
 }
 
-// ending says how the end of a run is told.
+// ending sets how the end of a run is printed.
 type ending struct {
 	json, all, explain bool
 	why                []claudeforce.Explanation
 	plan               *plan.Plan // nil if there was none
 }
 
-// endRun tells the end of a run: what it is for on the standard output, the rest
-// on the standard error.
+// endRun prints the end of a run: its outputs on the standard output, the rest on
+// the standard error. It returns the error of the command.
 func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
 	if a.recording != nil {
 		if err := a.recording(res); err != nil {
@@ -232,23 +233,23 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 	case failed != nil:
 		return fmt.Errorf("the run was stopped: %w", failed)
 	case res.Status == engine.StatusInterrupted:
-		a.say("interrupted; go on with: claude-force runs resume %s", res.RunID)
+		a.say("interrupted; resume with: claude-force runs resume %s", res.RunID)
 		return errInterrupted
 	case res.Status == engine.StatusCancelled:
 		a.say("cancelled")
 		return errReported
 	case res.Status == engine.StatusPartial:
-		a.say("the budget left %s undone: %s", plural(len(res.NotDone), "step"), notDone(res))
+		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
 		return nil
 	case res.Status == engine.StatusFailed && res.OverBudget():
-		a.say("the budget left %s undone: %s", plural(len(res.NotDone), "step"), notDone(res))
-		a.say("what has finished is kept; go on with: claude-force runs resume %s --budget USD", res.RunID)
+		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
+		a.say("what has finished is kept; resume with: claude-force runs resume %s --budget USD", res.RunID)
 		return errOverBudget
 	case res.Status == engine.StatusFailed:
 		if res.Error != nil {
 			a.say("claude-force: %s", *res.Error)
 		}
-		a.say("what has finished is kept; go on with: claude-force runs resume %s", res.RunID)
+		a.say("what has finished is kept; resume with: claude-force runs resume %s", res.RunID)
 		return errReported
 	}
 	return nil
@@ -304,7 +305,7 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 	return nil
 }
 
-// lastSteps are the steps with an output that no other step uses.
+// lastSteps returns the steps with an output that no other step uses.
 func lastSteps(wf *workflow.Workflow, res *engine.Result) []string {
 	used := map[string]bool{}
 	for _, s := range wf.Steps {

@@ -21,7 +21,7 @@ const maxTaskLine = 16 << 20
 // taskList is a list of tasks that is read as it is needed. A file is read
 // twice: once to find everything wrong with it before anything is spent, once
 // to work on it. The standard input can be read once only; what is wrong with
-// it ends the list, and what was begun is finished.
+// it ends the list, and tasks that were started finish.
 type taskList struct {
 	name   string
 	given  []claudeforce.Task // from flags
@@ -31,7 +31,7 @@ type taskList struct {
 	err    error              // why the list ended early
 }
 
-// openTasks is the list in a file. A pipe, such as a shell's <(command), can be
+// openTasks returns the list in a file. A pipe, such as a shell's <(command), can be
 // read only once, like the standard input.
 func openTasks(path string) (*taskList, error) {
 	info, err := os.Stat(path)

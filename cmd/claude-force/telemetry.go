@@ -32,7 +32,7 @@ func (f *telemetryFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.format, "log-format", "text", "how log lines are written: text or json")
 }
 
-// args are the flags as another process of this program is given them.
+// args returns the flags, to pass them to another process of this program.
 func (f *telemetryFlags) args() []string {
 	if f.level == "" {
 		return nil
@@ -40,31 +40,31 @@ func (f *telemetryFlags) args() []string {
 	return []string{"--log-level", f.level, "--log-format", f.format}
 }
 
-// logger is the log that the flags ask for; nil for none.
+// logger returns the log that the flags ask for; nil for none.
 func (a *app) logger() (*slog.Logger, error) {
 	var level slog.Level
-	switch a.told.level {
+	switch a.telemetry.level {
 	case "":
 		return nil, nil
 	case "debug", "info", "warn", "error":
-		if err := level.UnmarshalText([]byte(a.told.level)); err != nil {
+		if err := level.UnmarshalText([]byte(a.telemetry.level)); err != nil {
 			return nil, err
 		}
 	default:
-		return nil, badInput("--log-level %q is none of debug, info, warn and error", a.told.level)
+		return nil, badInput("--log-level %q is none of debug, info, warn and error", a.telemetry.level)
 	}
 	opts := &slog.HandlerOptions{Level: level}
-	switch a.told.format {
+	switch a.telemetry.format {
 	case "text":
 		return slog.New(slog.NewTextHandler(a.stderr, opts)), nil
 	case "json":
 		return slog.New(slog.NewJSONHandler(a.stderr, opts)), nil
 	}
-	return nil, badInput("--log-format %q is neither text nor json", a.told.format)
+	return nil, badInput("--log-format %q is neither text nor json", a.telemetry.format)
 }
 
-// tell fills in to whom the orchestrator tells what happens.
-func (a *app) tell(ctx context.Context, cfg *config.Config, listen string, opts *claudeforce.Options) (err error) {
+// setTelemetry sets where the orchestrator sends log lines, traces and metrics.
+func (a *app) setTelemetry(ctx context.Context, cfg *config.Config, listen string, opts *claudeforce.Options) (err error) {
 	if opts.Logger, err = a.logger(); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (a *app) tell(ctx context.Context, cfg *config.Config, listen string, opts 
 		if err != nil {
 			return err
 		}
-		a.told.ending = append(a.told.ending, end)
+		a.telemetry.ending = append(a.telemetry.ending, end)
 	}
 	if opts.Telemetry.Traces == nil && os.Getenv("TRACEPARENT") != "" {
 		opts.Telemetry.Traces = tracenoop.NewTracerProvider() // passes the caller's trace on
@@ -92,12 +92,12 @@ const telemetryTimeout = 5 * time.Second
 // endTelemetry sends what is left. What cannot be sent is said and changes
 // nothing else.
 func (a *app) endTelemetry(ctx context.Context) {
-	if len(a.told.ending) == 0 {
+	if len(a.telemetry.ending) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), telemetryTimeout)
 	defer cancel()
-	for _, end := range a.told.ending {
+	for _, end := range a.telemetry.ending {
 		if err := end(ctx); err != nil {
 			a.say("note: %v", err)
 		}
@@ -121,7 +121,7 @@ func (a *app) serveMetrics(ctx context.Context, addr string) (*telemetry.Counter
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }() // waited for when the verb has ended
-	a.told.ending = append(a.told.ending, func(ctx context.Context) error {
+	a.telemetry.ending = append(a.telemetry.ending, func(ctx context.Context) error {
 		err := server.Shutdown(ctx)
 		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
