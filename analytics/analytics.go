@@ -4,8 +4,8 @@
 // A [Call] is one row. [Totals] add up calls and each other: totals of an hour
 // and of a day give those of both, with quantiles of latency within the bound
 // [Accuracy]. So a store need not read its rows again to answer for a week; how
-// one does is package analytics/sqlite. Money is whole nano-dollars, so sums are
-// the same in whatever order they are made.
+// one does is package analytics/sqlite. Money is [llm.Money], whole nano-dollars, so
+// the order of additions does not change a sum.
 package analytics
 
 import (
@@ -14,37 +14,28 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Nanos is an amount of money in billionths of a US dollar.
-type Nanos int64
-
-// NanosOf is the nearest amount to dollars.
-func NanosOf(usd float64) Nanos {
-	if usd < 0 {
-		return -NanosOf(-usd)
-	}
-	return Nanos(usd*1e9 + 0.5)
-}
-
-// USD is the amount in dollars.
-func (n Nanos) USD() float64 { return float64(n) / 1e9 }
-
 // Savings is what calls would have cost and did not, by the reason. Nothing is in
 // two of them: a free answer saves what it cost when it was given, and nothing
 // else; for a live one see [SavedLive].
 type Savings struct {
-	Cache     Nanos // answered by the response cache
-	Coalesced Nanos // answered by an identical call in flight
-	Prompt    Nanos // prompt caching; below 0 if writing it cost more than reading it saved
-	Batch     Nanos // the batch lane
-	Model     Nanos // the model was chosen; below 0 if the choice was a dearer one
+	Cache     llm.Money // answered by the response cache
+	Coalesced llm.Money // answered by an identical call in flight
+	Prompt    llm.Money // prompt caching; below 0 if writing it cost more than reading it saved
+	Batch     llm.Money // the batch lane
+	Model     llm.Money // the model was chosen; below 0 if the choice was a dearer one
 }
 
-// Total is the sum.
-func (s Savings) Total() Nanos { return s.Cache + s.Coalesced + s.Prompt + s.Batch + s.Model }
+// Total returns the sum over all reasons.
+func (s Savings) Total() llm.Money {
+	return s.Cache.Add(s.Coalesced).Add(s.Prompt).Add(s.Batch).Add(s.Model)
+}
 
-// Add is the sum of two.
+// Add returns the sum of s and t, reason by reason.
 func (s Savings) Add(t Savings) Savings {
-	return Savings{s.Cache + t.Cache, s.Coalesced + t.Coalesced, s.Prompt + t.Prompt, s.Batch + t.Batch, s.Model + t.Model}
+	return Savings{
+		Cache: s.Cache.Add(t.Cache), Coalesced: s.Coalesced.Add(t.Coalesced), Prompt: s.Prompt.Add(t.Prompt),
+		Batch: s.Batch.Add(t.Batch), Model: s.Model.Add(t.Model),
+	}
 }
 
 // Call is one call as it is kept. It holds no prompt, no answer and no
@@ -62,8 +53,8 @@ type Call struct {
 	Source   llm.Source // empty without an answer
 	Usage    llm.Usage
 
-	Cost     Nanos // what was paid
-	Unpriced bool  // nobody knows what was paid, or what was saved
+	Cost     llm.Money // what was paid
+	Unpriced bool      // nobody knows what was paid, or what was saved
 	Saved    Savings
 
 	Duration   time.Duration
@@ -85,7 +76,7 @@ type Run struct {
 	Began    time.Time // when its first call began
 	Ended    time.Time // when its last call ended
 	Calls    int64
-	Cost     Nanos
+	Cost     llm.Money
 	Alone    time.Duration // what its calls would have taken, one after the other and live
 }
 

@@ -26,8 +26,8 @@ func SavedLive(prices *llm.PriceTable, model, insteadOf string, u llm.Usage) Sav
 	u.Batch = false
 	atOnce, _ := prices.Cost(insteadOf, u)
 	return Savings{
-		Model:  NanosOf(unchosen) - NanosOf(paid),
-		Prompt: NanosOf(fresh) - NanosOf(unchosen),
-		Batch:  NanosOf(atOnce) - NanosOf(fresh),
+		Model:  llm.Dollars(unchosen).Sub(llm.Dollars(paid)),
+		Prompt: llm.Dollars(fresh).Sub(llm.Dollars(unchosen)),
+		Batch:  llm.Dollars(atOnce).Sub(llm.Dollars(fresh)),
 	}
 }

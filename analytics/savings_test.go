@@ -36,7 +36,7 @@ func TestSavedLive(t *testing.T) {
 		name             string
 		model, insteadOf string
 		usage            llm.Usage
-		paid             analytics.Nanos
+		paid             llm.Money
 		want             analytics.Savings
 	}{
 		// Small 1000*100 + 400*500; large 1000*2000 + 400*10,000.
@@ -60,8 +60,8 @@ func TestSavedLive(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: saved %+v; want %+v", tt.name, got, tt.want)
 		}
-		if usd, _ := prices.Cost(tt.model, tt.usage); analytics.NanosOf(usd) != tt.paid {
-			t.Errorf("%s: paid %d; want %d", tt.name, analytics.NanosOf(usd), tt.paid)
+		if usd, _ := prices.Cost(tt.model, tt.usage); llm.Dollars(usd) != tt.paid {
+			t.Errorf("%s: paid %d; want %d", tt.name, llm.Dollars(usd), tt.paid)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type Totals struct {
 	Unpriced  int64 // calls whose cost nobody knows
 	Retries   int64 // attempts beyond the first
 	Usage     llm.Usage
-	Cost      Nanos
+	Cost      llm.Money
 	Saved     Savings
 
 	Duration    time.Duration // of all calls, one after the other
@@ -52,7 +52,7 @@ func (t *Totals) AddCall(c *Call) {
 	}
 	t.Retries += int64(max(c.Attempts-1, 0))
 	t.Usage = t.Usage.Add(c.Usage)
-	t.Cost += c.Cost
+	t.Cost = t.Cost.Add(c.Cost)
 	t.Saved = t.Saved.Add(c.Saved)
 	t.Duration += c.Duration
 	t.Alone += c.Alone
@@ -79,7 +79,7 @@ func (t *Totals) Add(u *Totals) {
 	t.Unpriced += u.Unpriced
 	t.Retries += u.Retries
 	t.Usage = t.Usage.Add(u.Usage)
-	t.Cost += u.Cost
+	t.Cost = t.Cost.Add(u.Cost)
 	t.Saved = t.Saved.Add(u.Saved)
 	t.Duration += u.Duration
 	t.Alone += u.Alone

@@ -160,9 +160,9 @@ func (o *UpstreamOptions) call(text string) (c Call, err error) {
 		prices = llm.Prices()
 	}
 	if usd, ok := prices.Cost(c.Model, c.Usage); ok {
-		c.Cost = NanosOf(usd)
+		c.Cost = llm.Dollars(usd)
 	} else if p, ok := oldPrices[c.Model]; ok {
-		c.Cost = NanosOf((float64(row.Input)*p.input + float64(row.Output)*p.output) / 1e6)
+		c.Cost = llm.Dollars((float64(row.Input)*p.input + float64(row.Output)*p.output) / 1e6)
 	} else {
 		c.Unpriced = true
 	}

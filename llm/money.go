@@ -7,17 +7,19 @@ import (
 	"strings"
 )
 
-// Money is an amount in billionths of a US dollar. Sums of it are exact, which
-// ceilings need; what a call costs is rounded up to it.
+// Money is an amount in billionths of a US dollar. Sums are exact, as ceilings
+// need; the cost of a call is rounded up. Add and Sub saturate at MaxMoney and
+// -MaxMoney instead of wrapping around.
 type Money int64
 
 // Dollar is one US dollar.
 const Dollar Money = 1e9
 
-// MaxMoney is more than anybody has; amounts that would exceed it are it.
+// MaxMoney is the largest amount. Larger results are clipped to it, and results
+// below -MaxMoney to -MaxMoney.
 const MaxMoney Money = math.MaxInt64
 
-// Dollars is the amount nearest to usd. What is not a number is 0.
+// Dollars returns the amount nearest to usd. It returns 0 for NaN.
 func Dollars(usd float64) Money {
 	switch nanos := math.Round(usd * float64(Dollar)); {
 	case math.IsNaN(nanos):
@@ -31,11 +33,26 @@ func Dollars(usd float64) Money {
 	}
 }
 
-// USD is the amount in dollars, for showing and for statistics.
+// Add returns the sum of m and n.
+func (m Money) Add(n Money) Money {
+	switch {
+	case n > 0 && m > MaxMoney-n:
+		return MaxMoney
+	case n < 0 && m < -MaxMoney-n:
+		return -MaxMoney
+	default:
+		return m + n
+	}
+}
+
+// Sub returns m minus n.
+func (m Money) Sub(n Money) Money { return m.Add(-max(n, -MaxMoney)) }
+
+// USD returns the amount in dollars, for display and statistics.
 func (m Money) USD() float64 { return float64(m) / float64(Dollar) }
 
-// String is the amount as people write it: at least two decimals, and as many
-// more as it takes to be exact.
+// String returns the amount with a dollar sign and at least two decimals, and with
+// as many more as it takes to be exact.
 func (m Money) String() string {
 	sign := ""
 	if m < 0 {

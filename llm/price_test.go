@@ -2,6 +2,7 @@ package llm_test
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -260,6 +261,28 @@ func TestMoney(t *testing.T) {
 	}
 	if got := llm.Dollars(1e300); got != llm.MaxMoney {
 		t.Errorf("Dollars(1e300) = %d", int64(got))
+	}
+}
+
+func TestMoneySaturates(t *testing.T) {
+	t.Parallel()
+	least := llm.Money(math.MinInt64) // below -MaxMoney, as a damaged row may hold
+	for _, tt := range []struct{ a, b, sum, diff llm.Money }{
+		{5, 3, 8, 2},
+		{5, -8, -3, 13},
+		{llm.MaxMoney, 1, llm.MaxMoney, llm.MaxMoney - 1},
+		{-llm.MaxMoney, 1, 1 - llm.MaxMoney, -llm.MaxMoney},
+		{llm.MaxMoney, -llm.MaxMoney, 0, llm.MaxMoney},
+		{-llm.MaxMoney, -1, -llm.MaxMoney, 1 - llm.MaxMoney},
+		{0, least, -llm.MaxMoney, llm.MaxMoney},
+		{least, least, -llm.MaxMoney, -1},
+	} {
+		if got := tt.a.Add(tt.b); got != tt.sum {
+			t.Errorf("%d.Add(%d) = %d, want %d", int64(tt.a), int64(tt.b), int64(got), int64(tt.sum))
+		}
+		if got := tt.a.Sub(tt.b); got != tt.diff {
+			t.Errorf("%d.Sub(%d) = %d, want %d", int64(tt.a), int64(tt.b), int64(got), int64(tt.diff))
+		}
 	}
 }
 

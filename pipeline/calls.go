@@ -70,11 +70,11 @@ func recordedCall(call *record.Call, project string, prices *llm.PriceTable) ana
 		Unpriced: call.CostUSD == nil || call.SavedUSD == nil,
 	}
 	if call.CostUSD != nil {
-		kept.Cost = analytics.NanosOf(*call.CostUSD)
+		kept.Cost = llm.Dollars(*call.CostUSD)
 	}
-	saved := analytics.Nanos(0)
+	saved := llm.Money(0)
 	if call.SavedUSD != nil {
-		saved = analytics.NanosOf(*call.SavedUSD)
+		saved = llm.Dollars(*call.SavedUSD)
 	}
 	switch {
 	case call.Source == llm.SourceCache:

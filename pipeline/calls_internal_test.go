@@ -34,7 +34,7 @@ func TestRecordedCallSaysWhatWasSaved(t *testing.T) {
 			tt.call.Usage = usage
 		}
 		kept := recordedCall(&tt.call, "p", prices)
-		if kept.Saved != tt.want || kept.Cost != analytics.NanosOf(tt.cost) {
+		if kept.Saved != tt.want || kept.Cost != llm.Dollars(tt.cost) {
 			t.Errorf("%s: cost %d, saved %+v; want %+v", tt.name, kept.Cost, kept.Saved, tt.want)
 		}
 	}

@@ -71,9 +71,9 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 	for _, p := range [...]*int{&c.Usage.InputTokens, &c.Usage.OutputTokens, &c.Usage.CacheReadTokens, &c.Usage.CacheWrite5m, &c.Usage.CacheWrite1h, &c.Usage.WebSearches} {
 		*p = int(number())
 	}
-	c.Cost, c.Unpriced = analytics.Nanos(number()), number() != 0
-	for _, p := range [...]*analytics.Nanos{&c.Saved.Cache, &c.Saved.Coalesced, &c.Saved.Prompt, &c.Saved.Batch, &c.Saved.Model} {
-		*p = analytics.Nanos(number())
+	c.Cost, c.Unpriced = llm.Money(number()), number() != 0
+	for _, p := range [...]*llm.Money{&c.Saved.Cache, &c.Saved.Coalesced, &c.Saved.Prompt, &c.Saved.Batch, &c.Saved.Model} {
+		*p = llm.Money(number())
 	}
 	c.Duration, c.FirstToken, c.Alone = time.Duration(number()), time.Duration(number()), time.Duration(number())
 	c.Attempts, c.Code = int(number()), llm.Code(number())

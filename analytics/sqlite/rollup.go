@@ -146,8 +146,8 @@ func readTotals(row *stmt, i int) analytics.Totals {
 	for _, p := range []*int{&u.InputTokens, &u.OutputTokens, &u.CacheReadTokens, &u.CacheWrite5m, &u.CacheWrite1h, &u.WebSearches} {
 		*p = int(next())
 	}
-	for _, p := range []*analytics.Nanos{&t.Cost, &t.Saved.Cache, &t.Saved.Coalesced, &t.Saved.Prompt, &t.Saved.Batch, &t.Saved.Model} {
-		*p = analytics.Nanos(next())
+	for _, p := range []*llm.Money{&t.Cost, &t.Saved.Cache, &t.Saved.Coalesced, &t.Saved.Prompt, &t.Saved.Batch, &t.Saved.Model} {
+		*p = llm.Money(next())
 	}
 	t.Duration, t.Alone, t.FirstToken = time.Duration(next()), time.Duration(next()), time.Duration(next())
 	t.FirstTokens, t.Runs = next(), next()

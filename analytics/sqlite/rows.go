@@ -100,7 +100,7 @@ func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.
 			list = append(list, analytics.Run{
 				ID: row.ColumnText(0), Project: row.ColumnText(1), Workflow: row.ColumnText(2),
 				Began: time.Unix(0, row.ColumnInt64(3)).UTC(), Ended: time.Unix(0, row.ColumnInt64(4)).UTC(),
-				Calls: row.ColumnInt64(5), Cost: analytics.Nanos(row.ColumnInt64(6)), Alone: time.Duration(row.ColumnInt64(7)),
+				Calls: row.ColumnInt64(5), Cost: llm.Money(row.ColumnInt64(6)), Alone: time.Duration(row.ColumnInt64(7)),
 			})
 			return nil
 		}, args...)

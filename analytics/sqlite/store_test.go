@@ -47,7 +47,7 @@ func randomCall(rng *rand.Rand) analytics.Call {
 		c.Workflow = pick("check", "release")
 		c.Run, c.Step = fmt.Sprintf("run_%s_%d", c.Project+c.Workflow, rng.IntN(40)), pick("a", "b")
 	}
-	money := analytics.Nanos(rng.Int64N(50_000_000))
+	money := llm.Money(rng.Int64N(50_000_000))
 	switch rng.IntN(6) {
 	case 0, 1:
 		c.Source, c.Saved.Cache = llm.SourceCache, money
@@ -56,7 +56,7 @@ func randomCall(rng *rand.Rand) analytics.Call {
 	case 3:
 		c.Code = llm.CodeRateLimit
 	default:
-		c.Source, c.Cost, c.Saved.Prompt = llm.SourceLive, money, analytics.Nanos(rng.Int64N(1000)-300)
+		c.Source, c.Cost, c.Saved.Prompt = llm.SourceLive, money, llm.Money(rng.Int64N(1000)-300)
 		c.FirstToken = c.Duration / 3
 		c.Unpriced = rng.IntN(10) == 0
 	}

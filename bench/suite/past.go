@@ -102,7 +102,7 @@ func (p *past) call() analytics.Call {
 // from the response cache, one of ten fails, the rest are live, with a median of
 // 2.2 s.
 func DrawEnd(rng *rand.Rand, c *analytics.Call) {
-	money := analytics.Nanos(c.Usage.InputTokens*1000 + c.Usage.OutputTokens*5000)
+	money := llm.Money(c.Usage.InputTokens*1000 + c.Usage.OutputTokens*5000)
 	switch rng.IntN(10) {
 	case 0, 1, 2, 3:
 		c.Source, c.Saved.Cache, c.Duration = llm.SourceCache, money, time.Duration(2e5+1e5*rng.ExpFloat64())
@@ -117,23 +117,23 @@ func DrawEnd(rng *rand.Rand, c *analytics.Call) {
 // ways of adding it up can be compared.
 type figures struct {
 	calls, failed, cached, coalesced, retries, input, output, runs int64
-	cost, saved                                                    analytics.Nanos
+	cost, saved                                                    llm.Money
 	days                                                           map[string]daily
 }
 
 type daily struct {
 	calls       int64
-	cost, saved analytics.Nanos
+	cost, saved llm.Money
 }
 
 // same says how a summary differs from what the rows add up to.
 func (a *figures) same(s *analytics.Summary) error {
 	b := figures{
 		s.Calls, s.Failed, s.Cached, s.Coalesced, s.Retries, s.InputTokens, s.OutputTokens, s.Runs,
-		analytics.NanosOf(s.CostUSD), analytics.NanosOf(s.SavedUSD.Total), map[string]daily{},
+		llm.Dollars(s.CostUSD), llm.Dollars(s.SavedUSD.Total), map[string]daily{},
 	}
 	for _, d := range s.Daily {
-		b.days[d.Day] = daily{d.Calls, analytics.NanosOf(d.CostUSD), analytics.NanosOf(d.SavedUSD)}
+		b.days[d.Day] = daily{d.Calls, llm.Dollars(d.CostUSD), llm.Dollars(d.SavedUSD)}
 	}
 	if rows, summary := fmt.Sprint(*a), fmt.Sprint(b); a.calls == 0 || rows != summary {
 		return fmt.Errorf("the summary does not agree with the rows:\n%s\n%s", summary, rows)
@@ -162,7 +162,8 @@ func (p *past) raw(ctx context.Context) (*figures, error) {
 		a.retries += row.ColumnInt64(4)
 		a.input += row.ColumnInt64(5)
 		a.output += row.ColumnInt64(6)
-		cost, saved := analytics.NanosOf(row.ColumnFloat(7)), analytics.NanosOf(row.ColumnFloat(8))
+		cost := llm.Dollars(row.ColumnFloat(7))
+		saved := llm.Dollars(row.ColumnFloat(8))
 		a.cost, a.saved = a.cost+cost, a.saved+saved
 		d := a.days[row.ColumnText(1)]
 		a.days[row.ColumnText(1)] = daily{d.calls + n, d.cost + cost, d.saved + saved}

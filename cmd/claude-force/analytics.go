@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/sqlite"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -217,4 +218,4 @@ func percent(share float64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*share), ".0") + " %"
 }
 
-func money(n analytics.Nanos) string { return dollars(new(n.USD())) }
+func money(n llm.Money) string { return dollars(new(n.USD())) }

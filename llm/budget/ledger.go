@@ -11,7 +11,7 @@ type Amount struct {
 
 // Plus returns the sum of two amounts.
 func (a Amount) Plus(b Amount) Amount {
-	return Amount{a.Money + b.Money, a.Tokens + b.Tokens, a.Calls + b.Calls}
+	return Amount{a.Money.Add(b.Money), a.Tokens + b.Tokens, a.Calls + b.Calls}
 }
 
 // Minus returns a less b, and zero for each part of which b has more.
