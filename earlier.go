@@ -104,7 +104,7 @@ func known(ctx context.Context, store journal.Store, id string) (*journal.State,
 		}
 		for _, u := range state.Order {
 			if u.Type != journal.StepSkipped { // as what an --only run leaves is
-				has[topStep(u.Step)] = true
+				has[u.Top()] = true
 			}
 		}
 		n = spec.Earlier
@@ -113,21 +113,13 @@ func known(ctx context.Context, store journal.Store, id string) (*journal.State,
 			break
 		}
 		for _, u := range older.Order {
-			if !has[topStep(u.Step)] {
+			if !has[u.Top()] {
 				state.Units[u.Unit] = u
 				state.Order = append(state.Order, u)
 			}
 		}
 	}
 	return state, nil
-}
-
-// topStep is the step of the top level that a path begins with.
-func topStep(path string) string {
-	if i := strings.IndexAny(path, "/@"); i >= 0 {
-		return path[:i]
-	}
-	return path
 }
 
 // duration estimates steps from what they took before; nil if nothing is known.

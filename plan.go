@@ -217,7 +217,7 @@ func firstOf(state *journal.State) map[string]*journal.UnitState {
 		return first
 	}
 	for _, u := range state.Order {
-		if p := plan.Plain(u.Step); first[p] == nil && u.Type == journal.StepFinished {
+		if p := u.Plain(); first[p] == nil && u.Type == journal.StepFinished {
 			first[p] = u
 		}
 	}

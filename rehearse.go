@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -82,7 +80,7 @@ const mostQuestions = 10_000
 func (r *rehearsal) observe(ev engine.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	path := plan.Plain(ev.Path)
+	path := journal.Unit{Step: ev.Path}.Plain()
 	switch {
 	case ev.Items > 0:
 		r.items[path] = append(r.items[path], ev.Items)
@@ -146,7 +144,7 @@ func (r *rehearsal) add(u plan.Unit, live bool) {
 func (r *rehearsal) ask(u plan.Unit, model string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.models[plan.Plain(u.Step)] = model
+	r.models[u.Plain()] = model
 }
 
 // unheard reports whether there are live calls of a kind that the latest run did
@@ -189,7 +187,7 @@ func (r *rehearsal) standIn(a engine.Attempt) string {
 	if was := r.past.Unit(a.Path, a.Item); was != nil && was.Type == journal.StepFinished {
 		return was.Output
 	}
-	if was := r.first[plan.Plain(a.Path)]; was != nil {
+	if was := r.first[journal.Unit{Step: a.Path}.Plain()]; was != nil {
 		return was.Output
 	}
 	if a.Step.Schema != nil {
@@ -200,19 +198,18 @@ func (r *rehearsal) standIn(a engine.Attempt) string {
 
 // stain says that the answer of a unit will differ. The caller holds mu.
 func (r *rehearsal) stain(path, item string) {
-	for p := range around(path) {
-		for _, p := range []string{p, strings.TrimSuffix(p, "@"+iteration(p))} {
+	u := journal.Unit{Step: path, Item: item}
+	for p := range u.Paths() {
+		loop, _ := journal.Unit{Step: p}.Loop()
+		for _, p := range []string{p, loop.Step} {
 			t := r.dirty[p]
 			if t == nil {
 				t = &taint{at: map[string]bool{}, below: map[string]bool{}}
 				r.dirty[p] = t
 			}
 			t.at[item] = true
-			for i := item; ; i = outerItem(i) {
+			for i := range u.Items() {
 				t.below[i] = true
-				if i == "" {
-					break
-				}
 			}
 		}
 	}
@@ -221,25 +218,27 @@ func (r *rehearsal) stain(path, item string) {
 // tainted reports whether what a unit is asked depends on an answer that is
 // tainted. The caller holds mu.
 func (r *rehearsal) tainted(path, item string) bool {
-	wf, prefix := r.wf, ""
-	for part := range strings.SplitSeq(path, "/") {
-		id, number, _ := strings.Cut(part, "@")
-		s := wf.Step(id)
+	wf := r.wf
+	var outer journal.Unit
+	for part := range (journal.Unit{Step: path}).Parts() {
+		s := wf.Step(part.ID)
 		if s == nil {
 			return true // cannot be: the path is one of the engine's
 		}
 		for _, d := range s.Dependencies {
-			if r.dirty[prefix+d].touches(item) {
+			if r.dirty[outer.Inner(d).Step].touches(item) {
 				return true
 			}
 		}
-		if number != "" && number != "1" && r.dirty[prefix+id].touches(item) {
+		if part.Iteration > 1 && r.dirty[outer.Inner(part.ID).Step].touches(item) {
 			return true // its iterations see those before
 		}
 		if wf = s.Body; wf == nil {
 			return false
 		}
-		prefix += part + "/"
+		if outer = outer.Inner(part.ID); part.Iteration > 0 {
+			outer = outer.Iteration(part.Iteration)
+		}
 	}
 	return false
 }
@@ -252,39 +251,12 @@ func (t *taint) touches(item string) bool {
 	if t.below[item] {
 		return true
 	}
-	for item != "" {
-		if item = outerItem(item); t.at[item] {
+	for outer := range (journal.Unit{Item: item}).Items() {
+		if outer != item && t.at[outer] {
 			return true
 		}
 	}
 	return false
-}
-
-func outerItem(item string) string {
-	i := strings.LastIndexByte(item, '/')
-	return item[:max(0, i)]
-}
-
-// around yields a path and those of the units around it.
-func around(path string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for {
-			i := strings.LastIndexByte(path, '/')
-			if !yield(path) || i < 0 {
-				return
-			}
-			path = path[:i]
-		}
-	}
-}
-
-// iteration is the number at the end of a path; empty if there is none.
-func iteration(path string) string {
-	i := strings.LastIndexByte(path, '@')
-	if _, err := strconv.Atoi(path[i+1:]); i < 0 || err != nil {
-		return ""
-	}
-	return path[i+1:]
 }
 
 // characters is about the size of a prompt.

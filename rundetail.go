@@ -58,19 +58,20 @@ func ReadRun(ctx context.Context, store journal.Store, id string) (*RunDetail, e
 	}
 	if run.Owner != nil && run.Owner.Alive && !run.Status.Ended() {
 		d.Result.Status = engine.Status(run.Status)
-		d.underWay("", d.Result.Steps)
+		d.underWay(journal.Unit{}, d.Result.Steps)
 	}
 	return d, nil
 }
 
 // underWay gives steps of a run that is worked on the status they have, where a
 // rebuilt result says only that they have not ended.
-func (d *RunDetail) underWay(prefix string, steps map[string]*engine.StepResult) {
+func (d *RunDetail) underWay(outer journal.Unit, steps map[string]*engine.StepResult) {
 	for id, res := range steps {
-		d.going(d.State.Unit(prefix+id, ""), res)
-		d.underWay(prefix+id+"/", res.Steps)
+		step := outer.Inner(id)
+		d.going(d.State.Units[step], res)
+		d.underWay(step, res.Steps)
 		for _, item := range res.Items {
-			d.going(d.State.Unit(prefix+id, item.Key), item.StepResult)
+			d.going(d.State.Units[step.WithItem(item.Key)], item.StepResult)
 		}
 	}
 }
@@ -142,7 +143,7 @@ func DecideApproval(ctx context.Context, store journal.Store, id, step string, d
 	}
 	var open []*journal.UnitState
 	for _, u := range state.Order {
-		if u.Type == journal.ApprovalAsked && u.Decision == nil && (step == "" || u.Step == step || u.Step+"/"+u.Item == step) {
+		if u.Type == journal.ApprovalAsked && u.Decision == nil && (step == "" || u.Step == step || u.String() == step) {
 			open = append(open, u)
 		}
 	}
@@ -154,7 +155,7 @@ func DecideApproval(ctx context.Context, store journal.Store, id, step string, d
 	case len(open) > 1:
 		names := make([]string, len(open))
 		for i, u := range open {
-			names[i] = strings.TrimSuffix(u.Step+"/"+u.Item, "/")
+			names[i] = u.String()
 		}
 		return "", invalid(fmt.Errorf("run %s asks several things; name one of the steps: %s", run.ID, strings.Join(names, ", ")))
 	}

@@ -197,11 +197,7 @@ func (r *run) feed(u *unit) {
 			i := f.next
 			f.next++
 			f.active++
-			item := f.keys[i]
-			if u.item != "" {
-				item = u.item + "/" + item
-			}
-			c := r.child(u, u.path, item)
+			c := r.child(u, u.id().WithItem(f.keys[i]))
 			c.value, c.label, c.index = f.items[i], f.labels[i], i
 			f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: c.res}
 			r.start(c)

@@ -18,8 +18,7 @@ import (
 type frame struct {
 	owner  *unit // whose body it is; nil for the workflow itself
 	wf     *workflow.Workflow
-	prefix string // of the paths of its steps
-	item   string // chain of item keys around it
+	around journal.Unit // what it is the body of; zero for the workflow itself
 	env    workflow.Env
 	outer  map[string]workflow.StepResult // results from around it that its steps see
 	nodes  map[string]*node
@@ -51,7 +50,7 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 	var tail time.Duration
 	reuse := false
 	if owner != nil {
-		f.prefix, f.item, reuse = owner.path+"/", owner.item, owner.reuse
+		f.around, reuse = owner.id(), owner.reuse
 		f.limits = owner.frame.limits
 		tail = max(0, owner.remaining-r.opts.Duration(owner.step))
 		if wf.MaxParallel > 0 {
@@ -64,7 +63,7 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 		r.paths[wf] = remaining
 	}
 	for i, s := range wf.Steps {
-		n := &node{unit: r.newUnit(f, s, f.prefix+s.ID, f.item), position: i}
+		n := &node{unit: r.newUnit(f, s, f.around.Inner(s.ID)), position: i}
 		n.node, n.reuse, n.remaining = n, reuse, tail+remaining[s.ID]
 		f.nodes[s.ID], f.list[i] = n, n
 	}

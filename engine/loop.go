@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"maps"
-	"strconv"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
@@ -16,7 +15,7 @@ func (r *run) iterate(u *unit, previous map[string]workflow.StepResult) {
 		r.mark(u)
 	}
 	u.res.Iterations++
-	c := r.child(u, u.path+"@"+strconv.Itoa(u.res.Iterations), u.item)
+	c := r.child(u, u.id().Iteration(u.res.Iterations))
 	c.index = u.res.Iterations
 	c.loop = &workflow.LoopEnv{Index: c.index, Previous: previous}
 	r.start(c)

@@ -48,17 +48,20 @@ type outcome struct {
 	reason string // of a skip
 }
 
-func (r *run) newUnit(f *frame, s *workflow.Step, path, item string) *unit {
+func (r *run) newUnit(f *frame, s *workflow.Step, id journal.Unit) *unit {
 	r.created++
 	return &unit{
-		frame: f, step: s, path: path, item: item, serial: r.created,
+		frame: f, step: s, path: id.Step, item: id.Item, serial: r.created,
 		res: &StepResult{Status: StatusPending, Agent: s.Agent, Outcome: llm.Outcome{CostUSD: new(float64)}},
 	}
 }
 
+// id returns the name that the journal knows the unit by.
+func (u *unit) id() journal.Unit { return journal.Unit{Step: u.path, Item: u.item} }
+
 // child is an item or an iteration of u.
-func (r *run) child(u *unit, path, item string) *unit {
-	c := r.newUnit(u.frame, u.step, path, item)
+func (r *run) child(u *unit, id journal.Unit) *unit {
+	c := r.newUnit(u.frame, u.step, id)
 	if u.live == nil {
 		u.live = map[*unit]bool{}
 	}

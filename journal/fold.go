@@ -8,12 +8,6 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Unit names one piece of work of a run: a step, or one item of one.
-type Unit struct {
-	Step string // path
-	Item string // key of the item; empty outside of foreach
-}
-
 // UnitState is what the events of one unit add up to.
 type UnitState struct {
 	Unit

@@ -1,10 +1,5 @@
 package journal
 
-import (
-	"iter"
-	"strings"
-)
-
 // Live is what of a run is under way, as far as its status depends on it: a run
 // waits while questions to people are open and nothing else is left to do. It is
 // made from the run's events, all of them and in order, and holds no more than
@@ -63,7 +58,7 @@ func (l *Live) begin(u Unit) {
 
 // hold notes that the units around one hold it.
 func (l *Live) hold(u Unit) {
-	for outer := range u.around() {
+	for outer := range u.Outer() {
 		put(&l.holds, outer)
 		delete(l.busy, outer)
 	}
@@ -83,26 +78,4 @@ func put(set *map[Unit]bool, u Unit) {
 		*set = map[Unit]bool{}
 	}
 	(*set)[u] = true
-}
-
-// around yields the units that one can be within. Not all of them need to exist.
-func (u Unit) around() iter.Seq[Unit] {
-	return func(yield func(Unit) bool) {
-		for path := u.Step; ; {
-			for item := u.Item; ; {
-				if outer := (Unit{path, item}); outer != u && !yield(outer) {
-					return
-				}
-				if item == "" {
-					break
-				}
-				item = item[:max(strings.LastIndexByte(item, '/'), 0)]
-			}
-			cut := strings.LastIndexAny(path, "/@")
-			if cut < 0 {
-				return
-			}
-			path = path[:cut]
-		}
-	}
 }

@@ -34,7 +34,7 @@ type estimator struct {
 
 func newEstimator(in *Input) *estimator {
 	byAgent := func(u *journal.UnitState) string { return u.Started.Agent }
-	byStep := func(u *journal.UnitState) string { return Plain(u.Step) }
+	byStep := func(u *journal.UnitState) string { return u.Plain() }
 	var alike []Run
 	for _, run := range in.Runs {
 		if run.Warm == in.Warm {

@@ -3,8 +3,6 @@ package plan
 import (
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
@@ -26,7 +24,7 @@ const fewRuns = 5
 func (h *history) callsOf(path string, guess Range) Range {
 	known, ok := h.calls[path]
 	if !ok {
-		for p := range above(path) {
+		for p := range (journal.Unit{Step: path}).Paths() {
 			if around, seen := h.calls[p]; seen && around.High == 0 {
 				known, ok = around, true // what is around it was skipped
 			}
@@ -50,7 +48,7 @@ func readHistory(runs []Run) *history {
 		}
 		made, fans, looped := map[string][]float64{}, map[string][]float64{}, newRoundCounter()
 		for _, u := range run.State.Order {
-			path := Plain(u.Step)
+			path := u.Plain()
 			if u.Expanded != nil {
 				fans[path] = append(fans[path], float64(u.Expanded.Items))
 			}
@@ -60,7 +58,7 @@ func readHistory(runs []Run) *history {
 			if u.Started.Model == "" || u.Type != journal.StepFinished && u.Type != journal.StepFailed {
 				continue // asks nobody itself
 			}
-			looped.add(u.Step, u.Item)
+			looped.add(u.Unit)
 			if made[path] == nil {
 				made[path] = []float64{0}
 			}
@@ -105,23 +103,19 @@ type roundCounter map[string]map[journal.Unit]int // highest iteration of each t
 
 func newRoundCounter() roundCounter { return roundCounter{} }
 
-func (c roundCounter) add(path, item string) {
-	parts := strings.Split(path, "/")
-	for i, part := range parts {
-		_, number, ok := strings.Cut(part, "@")
-		n, err := strconv.Atoi(number)
-		if !ok || err != nil {
+// add counts the iterations that u is within. Calls of an item further within
+// count as a loop of their own, which changes no mean.
+func (c roundCounter) add(u journal.Unit) {
+	for path := range u.Paths() {
+		loop, n := journal.Unit{Step: path, Item: u.Item}.Loop()
+		if n == 0 {
 			continue
 		}
-		before := strings.Join(append(slices.Clone(parts[:i]), strings.TrimSuffix(part, "@"+number)), "/")
-		loop := Plain(before)
-		if c[loop] == nil {
-			c[loop] = map[journal.Unit]int{}
+		plain := loop.Plain()
+		if c[plain] == nil {
+			c[plain] = map[journal.Unit]int{}
 		}
-		// Calls of an item further within count as a loop of their own, which
-		// changes no mean.
-		id := journal.Unit{Step: before, Item: item}
-		c[loop][id] = max(c[loop][id], n)
+		c[plain][loop] = max(c[plain][loop], n)
 	}
 }
 

@@ -142,7 +142,7 @@ type Input struct {
 // Make makes a plan.
 func Make(in Input) *Plan {
 	w := newWalk(&in)
-	nodes := w.frame(in.Workflow, "", outer{times: Exactly(1), sure: true})
+	nodes := w.frame(in.Workflow, journal.Unit{}, outer{times: Exactly(1), sure: true})
 	e := newEstimator(&in)
 	p := &Plan{Workflow: in.Workflow.Name, Steps: []Step{}, Unpriced: []string{}}
 	slots := in.Slots

@@ -2,8 +2,8 @@ package plan
 
 import (
 	"iter"
-	"strings"
 
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -60,11 +60,11 @@ func newWalk(in *Input) *walk {
 	w := &walk{in: in, units: map[string][]Unit{}, dirty: map[string]bool{}, history: readHistory(in.Runs)}
 	looped := newRoundCounter()
 	for _, u := range in.Units {
-		path := Plain(u.Step)
+		path := u.Plain()
 		w.units[path] = append(w.units[path], u)
-		looped.add(u.Step, u.Item)
+		looped.add(u.Unit)
 		if u.Source == llm.SourceLive || u.Source == llm.SourceCoalesced {
-			for p := range above(path) {
+			for p := range (journal.Unit{Step: path}).Paths() {
 				w.dirty[p] = true
 			}
 		}
@@ -73,34 +73,8 @@ func newWalk(in *Input) *walk {
 	return w
 }
 
-// Plain is a path without the numbers of iterations: refine@2/critic becomes
-// refine/critic.
-func Plain(path string) string {
-	if !strings.Contains(path, "@") {
-		return path
-	}
-	parts := strings.Split(path, "/")
-	for i, p := range parts {
-		parts[i], _, _ = strings.Cut(p, "@")
-	}
-	return strings.Join(parts, "/")
-}
-
-// above yields a path and those of the steps around it.
-func above(path string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for {
-			i := strings.LastIndexByte(path, '/')
-			if !yield(path) || i < 0 {
-				return
-			}
-			path = path[:i]
-		}
-	}
-}
-
 // frame makes the nodes of a graph of steps.
-func (w *walk) frame(wf *workflow.Workflow, prefix string, o outer) []*node {
+func (w *walk) frame(wf *workflow.Workflow, owner journal.Unit, o outer) []*node {
 	made, spares := map[string]*node{}, map[string]bool{}
 	for _, s := range wf.Steps {
 		if s.OnFailure == workflow.OnFailureFallback {
@@ -112,7 +86,7 @@ func (w *walk) frame(wf *workflow.Workflow, prefix string, o outer) []*node {
 		if n := made[s.ID]; n != nil {
 			return n
 		}
-		n := &node{step: s, path: prefix + s.ID, items: Exactly(1), rounds: Exactly(1), spare: spares[s.ID], tainted: o.tainted}
+		n := &node{step: s, path: owner.Inner(s.ID).Step, items: Exactly(1), rounds: Exactly(1), spare: spares[s.ID], tainted: o.tainted}
 		made[s.ID] = n
 		for _, id := range s.Dependencies {
 			if d := wf.Step(id); d != nil {
@@ -160,7 +134,7 @@ func (w *walk) fill(n *node, o outer) {
 	case s.Approval != nil:
 		n.calls = inner.times
 	case s.Body != nil:
-		n.body = w.frame(s.Body, n.path+"/", inner)
+		n.body = w.frame(s.Body, journal.Unit{Step: n.path}, inner)
 	default:
 		w.count(n, inner)
 	}
@@ -172,7 +146,7 @@ func (w *walk) began(path string) bool {
 		return true
 	}
 	for p := range w.units {
-		if strings.HasPrefix(p, path+"/") {
+		if (journal.Unit{Step: p}).In(path) {
 			return true
 		}
 	}

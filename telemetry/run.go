@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -23,12 +23,8 @@ type Run struct {
 	start time.Time
 
 	mu    sync.Mutex // guards the field below: attempts look for their step's span
-	steps map[unit]openStep
+	steps map[journal.Unit]openStep
 }
-
-// unit is a piece of a run: the path of a step, and the keys of the items it
-// belongs to, outermost first, joined by "/".
-type unit struct{ path, item string }
 
 type openStep struct {
 	ctx  context.Context
@@ -64,7 +60,7 @@ func (t *Telemetry) Run(ctx context.Context, id, workflow string, resumed bool) 
 	if resumed {
 		attrs = append(attrs, attribute.Bool("claude_force.run.resumed", true))
 	}
-	r := &Run{t: t, id: id, start: time.Now(), steps: map[unit]openStep{}}
+	r := &Run{t: t, id: id, start: time.Now(), steps: map[journal.Unit]openStep{}}
 	ctx, r.span = t.tracer.Start(ctx, name, trace.WithAttributes(attrs...))
 	r.ctx = context.WithValue(ctx, whereKey{}, where{run: r})
 	t.logAt(r.ctx, slog.LevelInfo, "run begun", slog.String("workflow", workflow), slog.Bool("resumed", resumed))
@@ -76,7 +72,7 @@ func (r *Run) Observe(c Change) {
 	if r == nil {
 		return
 	}
-	id := unit{c.Path, c.Item}
+	id := journal.Unit{Step: c.Path, Item: c.Item}
 	r.mu.Lock()
 	open, known := r.steps[id]
 	if !known {
@@ -106,29 +102,20 @@ func (r *Run) open(c Change) openStep {
 	if c.Agent != "" {
 		attrs = append(attrs, attribute.String("gen_ai.agent.name", c.Agent))
 	}
-	ctx, span := r.t.tracer.Start(r.above(unit{c.Path, c.Item}), "step "+c.Path, trace.WithAttributes(attrs...))
+	ctx, span := r.t.tracer.Start(r.above(journal.Unit{Step: c.Path, Item: c.Item}), "step "+c.Path, trace.WithAttributes(attrs...))
 	return openStep{context.WithValue(ctx, whereKey{}, where{r, c.Path, c.Item}), span}
 }
 
 // above is the context of what a unit is within: of the foreach for an item, of
 // the loop for an iteration, of the step for one within it, else of the run.
-func (r *Run) above(u unit) context.Context {
-	for path := u.path; path != ""; path = shorter(path) {
-		for item := u.item; ; {
-			if open, ok := r.steps[unit{path, item}]; ok && (unit{path, item}) != u {
-				return open.ctx
-			}
-			if item == "" {
-				break
-			}
-			item = item[:max(strings.LastIndexByte(item, '/'), 0)]
+func (r *Run) above(u journal.Unit) context.Context {
+	for outer := range u.Outer() {
+		if open, ok := r.steps[outer]; ok {
+			return open.ctx
 		}
 	}
 	return r.ctx
 }
-
-// shorter is a path without its last part: a step, or the number of an iteration.
-func shorter(path string) string { return path[:max(strings.LastIndexAny(path, "/@"), 0)] }
 
 func (r *Run) wait(open openStep, c Change) {
 	if c.Err == nil { // for a person
@@ -143,7 +130,7 @@ func (r *Run) wait(open openStep, c Change) {
 	r.t.logAt(open.ctx, slog.LevelWarn, "step will be tried again", slog.Int("attempt", c.Attempt), slog.Duration("wait", c.Wait), slog.String("code", code))
 }
 
-func (r *Run) close(id unit, open openStep, c Change) {
+func (r *Run) close(id journal.Unit, open openStep, c Change) {
 	r.mu.Lock()
 	delete(r.steps, id)
 	r.mu.Unlock()
@@ -209,7 +196,7 @@ func Step(ctx context.Context, path, item string) context.Context {
 		return ctx
 	}
 	r.mu.Lock()
-	open, ok := r.steps[unit{path, item}]
+	open, ok := r.steps[journal.Unit{Step: path, Item: item}]
 	r.mu.Unlock()
 	if !ok {
 		return ctx

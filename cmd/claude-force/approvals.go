@@ -69,10 +69,7 @@ func (v *approver) observe(ev engine.Event) {
 }
 
 func (v *approver) sayHowToAnswer(ev engine.Event) {
-	name := ev.Path
-	if ev.Item != "" {
-		name += "/" + ev.Item
-	}
+	name := journal.Unit{Step: ev.Path, Item: ev.Item}.String()
 	v.say("answer with: claude-force runs approve %s %s [--deny]", v.id, name)
 }
 

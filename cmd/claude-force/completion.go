@@ -249,7 +249,7 @@ func (a *app) completeApprovals(cmd *cobra.Command, args []string, typed string)
 	_ = a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
 		for _, u := range d.State.Order {
 			if u.Type == journal.ApprovalAsked && u.Decision == nil {
-				names = append(names, strings.TrimSuffix(u.Step+"/"+u.Item, "/"))
+				names = append(names, u.String())
 			}
 		}
 		return nil

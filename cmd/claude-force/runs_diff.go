@@ -74,7 +74,7 @@ func diffRuns(one, two *claudeforce.RunDetail, step string) []stepDiff {
 		if u == nil {
 			u = y
 		}
-		if step != "" && u.Step != step && !strings.HasPrefix(u.Step, step+"/") && !strings.HasPrefix(u.Step, step+"@") {
+		if step != "" && !u.In(step) {
 			return
 		}
 		d := stepDiff{Step: u.Step, Item: itemLabel(u)}

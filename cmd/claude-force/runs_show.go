@@ -288,7 +288,8 @@ func (a *app) runsOutput() *cobra.Command {
 func findStep(res *engine.Result, path, item string) (*engine.StepResult, error) {
 	steps := res.Steps
 	var found *engine.StepResult
-	for id := range strings.SplitSeq(path, "/") {
+	for part := range (journal.Unit{Step: path}).Parts() {
+		id := part.ID
 		if found != nil && len(steps) == 0 {
 			return nil, badInput("step %q: the step around %q has no steps of its own", path, id)
 		}

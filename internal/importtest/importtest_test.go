@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	// readings of the protocol keep each other honest.
 	"sim": nil,
 
-	"telemetry":      {"llm", "telemetry/prom"},
+	"telemetry":      {"journal", "llm", "telemetry/prom"},
 	"telemetry/otlp": {"telemetry"},
 	"telemetry/prom": nil,
 
