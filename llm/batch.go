@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Batch is a set of calls that a provider answers together: later, and for
-// less.
+// Batch is a set of calls that a provider answers together, later and at a lower
+// price.
 type Batch struct {
 	ID       string
 	Requests int // calls in it
 	Created  time.Time
-	Expires  time.Time // what is not answered by then never will be
+	Expires  time.Time // calls without an answer by then never get one
 	Ended    bool      // every call has its result
 }
 
-// BatchItem is one call of a batch that is to be created.
+// BatchItem is one call of a batch to create.
 type BatchItem struct {
 	ID     string          // names the result; of letters, digits, - and _, at most 64 of them
 	Params json.RawMessage // the call's body, as the provider writes it
 }
 
-// BatchOutcome is what became of one call of a batch.
+// BatchOutcome is how one call of a batch ended.
 type BatchOutcome string
 
 // Outcomes of a call.

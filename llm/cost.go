@@ -5,16 +5,16 @@ import (
 	"math"
 )
 
-// Rate is how calls are billed, beside the model. The zero value is the usual
-// way.
+// Rate is how calls are billed, beside the model. The zero value is the standard
+// rate.
 type Rate struct {
 	Batch  bool // by way of Message Batches
 	USOnly bool // inference in the United States only
 	Fast   bool // fast mode
 }
 
-// RateOf is the rate that a request asks for by its fields inference_geo and
-// speed. Whether it goes into a batch is not for the request to say.
+// RateOf returns the rate that a request asks for with its fields inference_geo
+// and speed. It does not set Batch, which the request cannot ask for.
 func RateOf(req *Request) Rate {
 	is := func(field, value string) bool {
 		var v string
@@ -23,11 +23,10 @@ func RateOf(req *Request) Rate {
 	return Rate{USOnly: is("inference_geo", "us"), Fast: is("speed", "fast")}
 }
 
-// Cost is the price of usage on a model in US dollars, at the usual rate or, of
-// a batch, at that of batches; ok
-// is false if the model is not in the table. The tier is chosen by the whole
-// prompt and applies to every token, output included. See [PriceTable.CostOf]
-// for sums that must be exact.
+// Cost returns the price of usage on a model in US dollars, at the standard rate
+// or at that of batches; ok is false if the model is not in the table. The whole
+// prompt selects the tier, which applies to every token, output included. Use
+// [PriceTable.CostOf] for sums that must be exact.
 func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
 	m := t.find(model)
 	if m == nil {
@@ -47,7 +46,7 @@ func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
 		float64(u.WebSearches)*t.WebSearch/thousand, true
 }
 
-// CostOf is the price of usage on a model at a rate, rounded up; ok is false
+// CostOf returns the price of usage on a model at a rate, rounded up; ok is false
 // if the table has no price for it.
 func (t *PriceTable) CostOf(model string, u Usage, rate Rate) (cost Money, ok bool) {
 	m := t.find(model)
@@ -64,11 +63,11 @@ func (t *PriceTable) CostOf(model string, u Usage, rate Rate) (cost Money, ok bo
 	return nanos(tokens) + t.Searches(u.WebSearches), true
 }
 
-// WorstCase is the most that one call can cost whose prompt has at most input
-// tokens and whose answer has at most output tokens: in the tier in which that
-// is most, with the whole prompt written to the prompt cache at its highest
-// price. What tools of the provider's side add is not in it. ok is false if
-// the table has no price for it.
+// WorstCase returns the most that one call can cost whose prompt has at most
+// input tokens and whose answer has at most output tokens: in the most expensive
+// tier, with the whole prompt written to the prompt cache at its highest price.
+// It does not include tools on the provider's side. ok is false if the table has
+// no price for it.
 func (t *PriceTable) WorstCase(model string, input, output int, rate Rate) (cost Money, ok bool) {
 	m := t.find(model)
 	if m == nil {
@@ -83,8 +82,8 @@ func (t *PriceTable) WorstCase(model string, input, output int, rate Rate) (cost
 		if !ok {
 			return 0, false
 		}
-		dearest := max(p.input, p.write5m, p.write1h, p.read)
-		cost = max(cost, nanos(times(dearest, prompt)+times(p.output, output)))
+		highest := max(p.input, p.write5m, p.write1h, p.read)
+		cost = max(cost, nanos(times(highest, prompt)+times(p.output, output)))
 		if tier.PromptUpTo >= input {
 			break // the tiers above are for prompts that are longer
 		}
@@ -92,12 +91,12 @@ func (t *PriceTable) WorstCase(model string, input, output int, rate Rate) (cost
 	return cost, true
 }
 
-// Searches is the price of n web searches.
+// Searches returns the price of n web searches.
 func (t *PriceTable) Searches(n int) Money {
 	return nanos(times(picos(t.WebSearch*1e3, 1), n)) // per search: 1e6 / 1,000
 }
 
-// tier is the tier of a prompt of that many tokens.
+// tier returns the tier of a prompt of that many tokens.
 func (m *ModelInfo) tier(prompt int) Tier {
 	for _, tier := range m.Tiers {
 		if tier.PromptUpTo == 0 || prompt <= tier.PromptUpTo {
@@ -107,10 +106,11 @@ func (m *ModelInfo) tier(prompt int) Tier {
 	return m.Tiers[len(m.Tiers)-1]
 }
 
-// tokenPrices are prices of single tokens in trillionths of a dollar: all
-// listed prices, with the factors for batch and region, are whole numbers.
+// tokenPrices are prices of single tokens in trillionths of a dollar, in which
+// all listed prices, with the factors for batch and region, are whole numbers.
 type tokenPrices struct{ input, output, write5m, write1h, read int64 }
 
+// prices returns the prices of a tier at a rate.
 func (t *PriceTable) prices(m *ModelInfo, tier Tier, rate Rate) (p tokenPrices, ok bool) {
 	factor, in, out := 1.0, 1.0, 1.0
 	if rate.Batch {
@@ -134,8 +134,8 @@ func (t *PriceTable) prices(m *ModelInfo, tier Tier, rate Rate) (p tokenPrices, 
 	}, true
 }
 
-// picos is the price of one token, rounded up, from that of a million. A
-// product of floats may be off in its last digits, which are not the price's.
+// picos returns the price of one token, rounded up, from that of a million. It
+// ignores the last digits, in which a product of floats may be off.
 func picos(perMillion, factor float64) int64 {
 	exact := perMillion * 1e6 * factor
 	if nearest := math.Round(exact); math.Abs(exact-nearest) < 1e-3 {
@@ -144,18 +144,19 @@ func picos(perMillion, factor float64) int64 {
 	return int64(math.Ceil(exact))
 }
 
-// most keeps the sum of a call's five products from overflowing.
-const most = math.MaxInt64 / 8
+// maxPicos keeps the sum of a call's five products from overflowing.
+const maxPicos = math.MaxInt64 / 8
 
-// times is the price of n tokens, or most if it is more.
+// times returns the price of n tokens, at most maxPicos.
 func times(picos int64, n int) int64 {
 	if n <= 0 || picos <= 0 {
 		return 0
 	}
-	if int64(n) > most/picos {
-		return most
+	if int64(n) > maxPicos/picos {
+		return maxPicos
 	}
 	return picos * int64(n)
 }
 
+// nanos returns picos rounded up to Money.
 func nanos(picos int64) Money { return Money((picos + 999) / 1000) }

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Code is the kind of a failed call. Callers branch on the code and on
-// nothing else; the set is closed.
+// Code is the kind of a failure. Callers branch on the code and on nothing else;
+// the set is closed.
 type Code int
 
-// The codes. Zero has none, so that a forgotten code shows.
+// The codes. Zero is none of them, so that a missing code shows.
 const (
 	CodeInvalid    Code = iota + 1 // the request is wrong; it will fail again
 	CodeAuth                       // the credential is missing, wrong or not allowed
 	CodeBilling                    // the account cannot pay
 	CodeNotFound                   // no such model or resource
 	CodeTooLarge                   // the request exceeds a size limit
-	CodeRateLimit                  // too many requests or tokens; try later
-	CodeSpendLimit                 // a spending ceiling is reached; trying again does not help
-	CodeOverloaded                 // the service is overloaded; try later
-	CodeServer                     // the service failed; trying again may help
+	CodeRateLimit                  // too many requests or tokens; retry later
+	CodeSpendLimit                 // a spending limit is reached; a retry does not help
+	CodeOverloaded                 // the service is overloaded; retry later
+	CodeServer                     // the service failed; a retry may help
 	CodeConnection                 // the service could not be reached, or the connection broke
 	CodeIncomplete                 // the stream ended before the answer did
 	CodeTimeout                    // the call's deadline passed
-	CodeCanceled                   // the caller gave up
-	CodeInternal                   // a fault of ours
+	CodeCanceled                   // the caller canceled it
+	CodeInternal                   // a bug or a local failure
 )
 
 var codeNames = map[Code]string{
@@ -46,7 +46,7 @@ var codeNames = map[Code]string{
 	CodeInternal:   "internal",
 }
 
-// String is the code's stable name, as written in JSON output and records.
+// String returns the code's stable name, as written in JSON output and records.
 func (c Code) String() string {
 	if name, ok := codeNames[c]; ok {
 		return name
@@ -54,7 +54,7 @@ func (c Code) String() string {
 	return fmt.Sprintf("code(%d)", int(c))
 }
 
-// Transient reports whether the same call may succeed if sent again.
+// Transient reports whether the same call may succeed on a retry.
 func (c Code) Transient() bool {
 	switch c {
 	case CodeRateLimit, CodeOverloaded, CodeServer, CodeConnection, CodeIncomplete:
@@ -69,18 +69,18 @@ type Error struct {
 	Message   string // for a person: what went wrong and what to do; holds no secret
 	Status    int    // HTTP status; 0 if there was none
 	RequestID string // the service's id of the request; may be empty
-	// ServiceCode is the service's own name of the error where it has one, such
-	// as ramp_limit_exceeded; may be empty.
+	// ServiceCode is the service's own code of the error, such as
+	// ramp_limit_exceeded; may be empty.
 	ServiceCode string
 
-	// RetryAfter is how long the service asks to wait; negative if it did not
-	// say.
+	// RetryAfter is how long the service asks to wait; negative if it sent no
+	// such hint.
 	RetryAfter time.Duration
 
 	Err error // the cause; may be nil
 }
 
-// NewError is an error of the given code without a retry hint.
+// NewError returns an error of the given code without a retry hint.
 func NewError(code Code, message string, err error) *Error {
 	return &Error{Code: code, Message: message, RetryAfter: -1, Err: err}
 }
@@ -101,11 +101,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrIncomplete is a stream that ended without an answer and without saying
-// why.
+// ErrIncomplete is the error of a stream that ended with neither an answer nor
+// an error.
 var ErrIncomplete = NewError(CodeIncomplete, "the answer's stream ended before the answer did", nil)
 
-// CodeOf is the code of err: that of the [Error] in its chain, else
+// CodeOf returns the code of err: that of the [Error] in its chain, else
 // CodeTimeout or CodeCanceled for context errors, else CodeInternal. It is 0
 // for a nil error.
 func CodeOf(err error) Code {
@@ -124,8 +124,8 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// ContextError is the [Error] for a context that has ended: CodeTimeout for a
-// passed deadline, CodeCanceled otherwise, with the context's cause inside.
+// ContextError returns the [Error] for a context that has ended: CodeTimeout for
+// a passed deadline, CodeCanceled otherwise, with the context's cause inside.
 func ContextError(ctx context.Context) *Error {
 	cause := context.Cause(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {

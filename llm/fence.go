@@ -2,9 +2,9 @@ package llm
 
 import "strings"
 
-// Fence wraps material that comes from elsewhere (a file, the output of an
-// earlier step) in an XML-like element, so that the model can tell it from
-// its instructions:
+// Fence returns material from elsewhere (a file, the output of an earlier step)
+// wrapped in an XML-like element, so that the model can tell it from its
+// instructions:
 //
 //	<file path="main.go">
 //	…

@@ -7,15 +7,15 @@ import (
 	"fmt"
 )
 
-// Field is a part of a request by name, with a digest of what it says.
+// Field is a named part of a request, with a digest of its content.
 type Field struct {
 	Name   string // "model", "system", "message 1 (user)", "tool grep", "extra.container"
 	Digest string // the first 16 hexadecimal digits of a SHA-256
 }
 
-// Fields are the parts of req that are in its key, in the order in which the
-// key has them; see [Keyer.Key]. Two requests have equal fields if and only if
-// a Keyer gives them the same key.
+// Fields returns the parts of req that are in its key, in the order of the key;
+// see [Keyer.Key]. Two requests have equal fields if and only if a Keyer gives
+// them the same key.
 //
 // It fails only if the request holds something that is not JSON.
 func Fields(req *Request) ([]Field, error) {
@@ -30,8 +30,8 @@ func Fields(req *Request) ([]Field, error) {
 	return fields, nil
 }
 
-// Diff names the parts of now that differ from those of was, in order, each
-// with a hint of what differs:
+// Diff returns the parts of now that differ from those of was, in order, each
+// with a hint of the difference:
 //
 //	model: claude-haiku-5-5, was claude-sonnet-5-5
 //	message 1 (user): line 3 is "Mind the gap.", was "Mind the step."
@@ -46,7 +46,7 @@ func Diff(now, was *Request) []string {
 	}
 	b, err := hashParts(was)
 	if err != nil {
-		return []string{fmt.Sprintf("the earlier request cannot be compared: %v", err)}
+		return []string{fmt.Sprintf("the previous request cannot be compared: %v", err)}
 	}
 	var diff []string
 	for len(a) > 0 || len(b) > 0 {
@@ -83,8 +83,8 @@ const (
 	groupExtra
 )
 
-// part says which part of a request is meant: group, key and index are what
-// it has in common with that part of another request.
+// part identifies a part of a request. Its group, key and index are those of the
+// same part of another request.
 type part struct {
 	group group
 	key   string // the name of a tool or of an extra field
@@ -92,7 +92,7 @@ type part struct {
 	name  string // for people
 }
 
-// toolPart is the part of the i-th of the sorted tools.
+// toolPart returns the part of the i-th of the sorted tools.
 func toolPart(tools []Tool, i int) part {
 	p := part{group: groupTools, key: tools[i].Name, name: "tool " + tools[i].Name}
 	for p.index < i && tools[i-p.index-1].Name == p.key {
@@ -127,8 +127,8 @@ func hashParts(req *Request) ([]hashedPart, error) {
 	return parts, nil
 }
 
-// compareParts says whether the first of a comes before (-1) or after (1) the
-// first of b, or is the same part of another request (0).
+// compareParts returns -1 if the first of a comes before the first of b, 1 if it
+// comes after it, and 0 if it is the same part of another request.
 func compareParts(a, b []hashedPart) int {
 	switch {
 	case len(b) == 0:

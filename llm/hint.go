@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// hint says what differs in a part of two requests that differ in it.
+// hint returns the difference between two requests in a part.
 func hint(p part, now, was *Request) string {
 	switch p.group {
 	case groupBetas:
@@ -40,24 +40,26 @@ func hint(p part, now, was *Request) string {
 	return "differs"
 }
 
+// betasOf returns the betas of req, sorted and joined.
 func betasOf(req *Request) string {
 	return strings.Join(slices.Compact(slices.Sorted(slices.Values(req.Betas))), ",")
 }
 
+// toolJSON returns the tool of a part as JSON.
 func toolJSON(p part, req *Request) json.RawMessage {
 	for _, t := range sortedTools(req) {
 		if t.Name != p.key {
 			continue
 		}
 		if p.index--; p.index < 0 {
-			raw, _ := json.Marshal(t) // it has been hashed
+			raw, _ := json.Marshal(t) // it was hashed before
 			return raw
 		}
 	}
 	return nil
 }
 
-// blocksHint says where the first difference of two lists of blocks is.
+// blocksHint returns the first difference of two lists of blocks.
 func blocksHint(now, was []Block) string {
 	for i := range min(len(now), len(was)) {
 		a, b := now[i], was[i]
@@ -90,17 +92,17 @@ func count(n int, what string) string {
 func sameBlock(a, b Block) bool {
 	digest := func(b Block) []byte {
 		h := fieldHash{Hash: sha256.New()}
-		_ = h.blocks("", []Block{b}) // it has been hashed once
+		_ = h.blocks("", []Block{b}) // it was hashed before
 		return h.Sum(nil)
 	}
 	return bytes.Equal(digest(a), digest(b))
 }
 
-// blockText is what a person would compare of a block.
+// blockText returns what a person would compare of a block.
 func blockText(b Block) string {
 	switch {
 	case b.Raw != nil:
-		raw, _ := canonical(b.Raw) // it has been hashed
+		raw, _ := canonical(b.Raw) // it was hashed before
 		return string(raw)
 	case b.Type == BlockToolUse:
 		if input, err := canonical(b.Input); err == nil {
@@ -124,7 +126,7 @@ func textHint(now, was string) string {
 
 // jsonHint shows two values if they are short, else where they differ.
 func jsonHint(now, was json.RawMessage) string {
-	a, _ := canonical(now) // both have been hashed
+	a, _ := canonical(now) // both were hashed before
 	b, _ := canonical(was)
 	return values(string(a), string(b))
 }
@@ -144,7 +146,7 @@ func values(now, was string) string {
 	return now + ", was " + was
 }
 
-// firstDifference is the offset of the first character that differs.
+// firstDifference returns the offset of the first character that differs.
 func firstDifference(a, b string) int {
 	d := 0
 	for d < len(a) && d < len(b) && a[d] == b[d] {
@@ -164,8 +166,8 @@ const (
 	quoteBefore = 10
 )
 
-// excerpt is the line of text that begins at begin, or a piece of it, with the
-// difference at d.
+// excerpt returns the line of text that starts at begin, or the piece of it
+// around d.
 func excerpt(text string, begin, d int) string {
 	from, head := begin, ""
 	if d-begin > quoteBefore {

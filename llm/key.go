@@ -14,17 +14,17 @@ import (
 	"strings"
 )
 
-// keyVersion changes whenever the encoding below does, so that old answers
-// are never found under new keys.
+// keyVersion changes with the encoding below, so that old answers are never
+// found under new keys.
 const keyVersion = "claude-force/key/1"
 
 // Key is the content address of a call.
 type Key [sha256.Size]byte
 
-// String is the key in hexadecimal, 64 characters.
+// String returns the key in hexadecimal, 64 characters.
 func (k Key) String() string { return hex.EncodeToString(k[:]) }
 
-// ParseKey reads a key written by [Key.String].
+// ParseKey parses a key written by [Key.String].
 func ParseKey(s string) (Key, error) {
 	var k Key
 	raw, err := hex.DecodeString(s)
@@ -37,18 +37,17 @@ func ParseKey(s string) (Key, error) {
 // Keyer computes keys for the calls of one pipeline. It is safe for
 // concurrent use.
 type Keyer struct {
-	// Provider is who answers ("anthropic", "bedrock", "vertex", a base URL).
+	// Provider is the service ("anthropic", "bedrock", "vertex", a base URL).
 	Provider string
 	// APIVersion is the anthropic-version header's value.
 	APIVersion string
-	// Namespace keeps the answers of one credential from being found with
-	// another; see [Namespace].
+	// Namespace separates the answers of credentials; see [Namespace].
 	Namespace string
 }
 
-// Namespace names a credential without giving it away: the first 16 bytes of
-// an HMAC-SHA-256 over it, in hexadecimal. An empty credential has an empty
-// namespace.
+// Namespace returns a name for a credential that does not reveal it: the first
+// 16 bytes of an HMAC-SHA-256 over it, in hexadecimal. An empty credential has an
+// empty namespace.
 func Namespace(credential string) string {
 	if credential == "" {
 		return ""
@@ -58,8 +57,8 @@ func Namespace(credential string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// Key is the content address of req: SHA-256 over length-prefixed fields in a
-// fixed order. In it: the key version, provider, namespace, API version,
+// Key returns the content address of req: SHA-256 over length-prefixed fields in
+// a fixed order. In it: the key version, provider, namespace, API version,
 // sorted betas, model, system, messages, tools sorted by name, tool_choice,
 // max_tokens, stop_sequences, thinking, output_config and every field of
 // Extra. Not in it: whether the answer is streamed, metadata, cache_control,
@@ -131,19 +130,20 @@ func (h fieldHash) request(req *Request) error {
 	return nil
 }
 
-// sortedTools are the tools in the order in which they are hashed.
+// sortedTools returns the tools in the order in which they are hashed.
 func sortedTools(req *Request) []Tool {
 	tools := slices.Clone(req.Tools)
 	slices.SortStableFunc(tools, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
 	return tools
 }
 
-// namedJSON is a field of the request that is passed on as it is.
+// namedJSON is a field of the request that is sent unchanged.
 type namedJSON struct {
 	name  string
 	value json.RawMessage
 }
 
+// opaque returns the JSON fields of req in the order of the key.
 func opaque(req *Request) []namedJSON {
 	return []namedJSON{
 		{"tool_choice", req.ToolChoice},
@@ -157,8 +157,8 @@ func opaque(req *Request) []namedJSON {
 type fieldHash struct {
 	hash.Hash
 
-	// parts, when set, is told before each part of a request which one comes,
-	// and after the last one with none.
+	// parts, when set, is called before each part of a request with that part,
+	// and after the last one with the zero part.
 	parts func(part)
 }
 
@@ -168,8 +168,8 @@ func (h fieldHash) begin(p part) {
 	}
 }
 
-// count hashes how many parts of a kind follow. In a list of parts it shows
-// without that, so it belongs to none.
+// count hashes how many parts of a kind follow. A list of parts shows that
+// anyway, so the number belongs to no part.
 func (h fieldHash) count(name string, n int) {
 	h.begin(part{})
 	h.number(name, n)
@@ -221,8 +221,8 @@ func (h fieldHash) object(name string, raw json.RawMessage) error {
 	return nil
 }
 
-// canonical is JSON compacted; an object has its top-level keys sorted and
-// cache_control left out.
+// canonical returns JSON compacted, an object with its top-level keys sorted and
+// without cache_control.
 func canonical(raw json.RawMessage) ([]byte, error) {
 	if len(raw) == 0 {
 		return nil, nil

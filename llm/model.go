@@ -1,16 +1,18 @@
 // Package llm is the seam between claude-force and a language model: one
-// call, its answer, and the one interface that everything which makes or
-// wraps calls implements.
+// call, its answer, and the one interface that everything that makes or wraps
+// calls implements.
 //
-// The package knows nothing of HTTP, of stores or of any provider. A call is
-// a [Request]; an answer arrives as a stream of [Event] values and ends with
-// one [Response]. Each layer of the call pipeline (record, cache, coalesce,
-// retry, admission) and the provider at its end is a [Model], so a pipeline
-// is a nested expression and a layer is removed by deleting one line.
+// The package has no code for HTTP, stores or providers. A call is a [Request];
+// an answer arrives as a stream of [Event] values and ends with one [Response].
+// Each layer of the call pipeline (package pipeline lists them) and the provider
+// at its end is a [Model], so a pipeline is a nested expression and a layer is
+// removed by deleting one line.
 //
-// A call is a pure function of its request as far as the user's money is
-// concerned, so every call has a content address, its [Key]. See [Keyer] for
-// what enters it.
+// What is known of each model (prices, limits, tokenizer) is in one table, the
+// [PriceTable].
+//
+// Two equal requests are one call to pay for, so every call has a content
+// address, its [Key]. See [Keyer] for its parts.
 package llm
 
 import (
@@ -29,14 +31,15 @@ import (
 //   - A call that fails ends with exactly one pair whose error is not nil, and
 //     nothing follows it. A stream that ends without either is broken; see
 //     [Collect].
-//   - Nothing is retried after the first event has been yielded: whoever shows
-//     an answer as it comes never has to take anything back.
+//   - Nothing is retried after the first event was yielded, so a consumer that
+//     shows an answer as it arrives never has to take anything back. See
+//     [Holdback].
 //   - When the consumer stops ranging, the call is released before Stream's
 //     sequence returns, and no goroutine outlives it on the caller's behalf.
 //   - When ctx ends, the sequence ends soon with an error of code
 //     [CodeCanceled] or [CodeTimeout].
 //   - Implementations are safe for concurrent use and never modify the
-//     request, which the caller must leave alone while the call runs.
+//     request, which the caller must not modify while the call runs.
 type Model interface {
 	Stream(ctx context.Context, req *Request) iter.Seq2[Event, error]
 }
@@ -49,12 +52,12 @@ func (f ModelFunc) Stream(ctx context.Context, req *Request) iter.Seq2[Event, er
 	return f(ctx, req)
 }
 
-// EventType says what an [Event] carries.
+// EventType is the kind of an [Event].
 type EventType string
 
 // The types of events. A consumer must ignore types it does not know.
 const (
-	// EventStart says that the answer has begun; it carries nothing.
+	// EventStart marks the start of the answer; it carries nothing.
 	EventStart EventType = "start"
 	// EventText carries a piece of a text block.
 	EventText EventType = "text"
@@ -62,9 +65,9 @@ const (
 	EventThinking EventType = "thinking"
 	// EventToolInput carries a piece of the JSON input of a tool_use block.
 	EventToolInput EventType = "tool_input"
-	// EventPing says that the call is alive; it carries nothing.
+	// EventPing shows that the call is alive; it carries nothing.
 	EventPing EventType = "ping"
-	// EventDone ends a complete answer and carries the whole of it.
+	// EventDone ends a complete answer and carries all of it.
 	EventDone EventType = "done"
 )
 
@@ -98,7 +101,7 @@ func Collect(seq iter.Seq2[Event, error]) (*Response, error) {
 	return resp, nil
 }
 
-// Replay is the stream of an answer that is already whole: its blocks in
+// Replay returns the stream of an answer that is already complete: its blocks in
 // order, then EventDone with resp itself.
 func Replay(resp *Response) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
@@ -126,7 +129,7 @@ func Replay(resp *Response) iter.Seq2[Event, error] {
 	}
 }
 
-// Fail is the stream of a call that fails at once with err.
+// Fail returns the stream of a call that fails at once with err.
 func Fail(err error) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) { yield(Event{}, err) }
 }

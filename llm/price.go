@@ -19,7 +19,7 @@ type Tier struct {
 	Read       float64 `json:"read"`
 }
 
-// ModelInfo is what the price table knows of one model.
+// ModelInfo holds the facts of one model.
 type ModelInfo struct {
 	ID        string `json:"id"`
 	Short     string `json:"short,omitempty"` // the same model without its date
@@ -44,7 +44,7 @@ type ModelInfo struct {
 	Tiers []Tier     `json:"tiers"`          // ascending by PromptUpTo
 }
 
-// FastPrice is what fast mode costs, in US dollars per million tokens. The
+// FastPrice is the price of fast mode, in US dollars per million tokens. The
 // prices of the prompt cache rise with that of the input.
 type FastPrice struct {
 	Input  float64 `json:"input"`
@@ -58,8 +58,8 @@ type Retired struct {
 	Successor string `json:"successor"`
 }
 
-// PriceTable maps names to models and usage to money. A model that is not in
-// it is unpriced, never free.
+// PriceTable maps names to models, models to their facts, and usage to money. A
+// model that is not in it has an unknown price, never a price of zero.
 type PriceTable struct {
 	Date   string `json:"date"` // when the prices were read, YYYY-MM-DD
 	Source string `json:"source"`
@@ -82,7 +82,7 @@ type PriceTable struct {
 //go:embed prices.json
 var embeddedPrices []byte
 
-// Prices is the embedded price table. Its date and source are in it.
+// Prices returns the embedded price table. It must not be modified.
 var Prices = sync.OnceValue(func() *PriceTable {
 	table, err := ParsePrices(embeddedPrices)
 	if err != nil {
@@ -91,7 +91,7 @@ var Prices = sync.OnceValue(func() *PriceTable {
 	return table
 })
 
-// ParsePrices reads a whole price table from JSON in the shape of the embedded
+// ParsePrices parses a whole price table from JSON in the form of the embedded
 // one.
 func ParsePrices(data []byte) (*PriceTable, error) {
 	var t PriceTable
@@ -104,10 +104,10 @@ func ParsePrices(data []byte) (*PriceTable, error) {
 	return &t, nil
 }
 
-// Resolve turns a model name (an alias, an id, an id without its date, or a
-// retired id) into the id to send. The notice, when not empty, is a sentence
-// for the user: the name was of a retired model. Unknown names are returned
-// as they are, since the service may know a model that the table does not.
+// Resolve returns the id to send for a model name: an alias, an id, an id without
+// its date, or a retired id. The notice, if not empty, is a sentence for the
+// user: the name was that of a retired model. Unknown names are returned
+// unchanged, since the service may have a model that the table does not.
 func (t *PriceTable) Resolve(name string) (id, notice string) {
 	if target, ok := t.Aliases[name]; ok {
 		name = target
@@ -123,7 +123,7 @@ func (t *PriceTable) Resolve(name string) (id, notice string) {
 	return name, ""
 }
 
-// Info is what the table knows of a model id; ok is false if it has none.
+// Info returns the facts of a model id; ok is false if the table has none.
 func (t *PriceTable) Info(id string) (info ModelInfo, ok bool) {
 	if m := t.find(id); m != nil {
 		return *m, true

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// LoadPrices is the embedded table with that of data, in JSON of the same
-// shape, laid over it; see [PriceTable.Over]. Errors name the line and the
+// LoadPrices returns the embedded table overridden by that of data, which is
+// JSON of the same form; see [PriceTable.Over]. Errors name the line and the
 // field.
 func LoadPrices(data []byte) (*PriceTable, error) {
 	var over PriceTable
@@ -44,7 +44,7 @@ func lineOf(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
 }
 
-// modelError is what is wrong with an entry of a model.
+// modelError is an error in the entry of a model.
 type modelError struct {
 	index int
 	id    string
@@ -54,11 +54,10 @@ type modelError struct {
 func (e *modelError) Error() string { return fmt.Sprintf("models[%d] (%s): %v", e.index, e.id, e.err) }
 func (e *modelError) Unwrap() error { return e.err }
 
-// Over is base with what t sets in place of it: factors, aliases and retired
-// ids one by one, and of a model each field that is not empty. Tiers replace
-// those of base together; a price of the prompt cache that a tier leaves out
-// is that of the usual factor on its input (1.25, 2 and 0.1). The result is
-// checked; base and t stay as they are.
+// Over returns base overridden by t: each factor, alias, retired id, and field of
+// a model that t sets. Tiers are replaced together; a tier without a price of the
+// prompt cache gets the usual factor on its input (1.25, 2 and 0.1). Over checks
+// the result, and does not modify base or t.
 func (t *PriceTable) Over(base *PriceTable) (*PriceTable, error) {
 	out := *base
 	set(&out.Date, t.Date)
@@ -91,7 +90,7 @@ func (t *PriceTable) Over(base *PriceTable) (*PriceTable, error) {
 	return &out, nil
 }
 
-// lay puts what over sets in place of m's.
+// lay overrides the fields of m by those that over sets.
 func (m *ModelInfo) lay(over ModelInfo) {
 	set(&m.Short, over.Short)
 	set(&m.Context, over.Context)
@@ -131,7 +130,7 @@ func setIfUnset[T comparable](to *T, value T) {
 	}
 }
 
-// check finds what would make a table give wrong sums.
+// check returns an error for a table that would give wrong results.
 func (t *PriceTable) check() error {
 	for name, value := range map[string]float64{"batch": t.Batch, "us_only": t.USOnly, "web_search": t.WebSearch} {
 		if !price(value) {

@@ -11,8 +11,8 @@ const (
 	RoleAssistant = "assistant"
 )
 
-// Request is one call to the Messages API. Fields that hold JSON are sent as
-// they are. The zero values of optional fields leave them out of the call.
+// Request is one call to the Messages API. Fields that hold JSON are sent
+// unchanged. Optional fields with zero values are not sent.
 type Request struct {
 	Model         string // resolved model id, never an alias
 	System        []Block
@@ -24,8 +24,8 @@ type Request struct {
 	Thinking      json.RawMessage
 	OutputConfig  json.RawMessage // effort and output format
 
-	// Extra holds any other top-level field of the body by name. What we do
-	// not know may change the answer, so it is part of the key.
+	// Extra holds any other top-level field of the body by name. A field that
+	// this package has no name for may change the answer, so it is in the key.
 	Extra map[string]json.RawMessage
 	// Betas are the names for the anthropic-beta header, in any order.
 	Betas []string
@@ -36,11 +36,11 @@ type Request struct {
 	UserID      string // metadata.user_id
 	Agent       string // name of the agent that makes the call; not sent
 	Policy      Policy // how the cache treats the call; not sent
-	Once        bool   // never tried again, since it may have effects; not sent
-	Batch       bool   // may wait a day for its answer, at half the price; not sent
+	Once        bool   // never retried, since it may have effects; not sent
+	Batch       bool   // may be answered within a day, at half the price; not sent
 }
 
-// Policy says how the response cache treats one call.
+// Policy is how the response cache treats a call.
 type Policy string
 
 // Cache policies. The zero value reads and writes.
@@ -56,16 +56,16 @@ type Message struct {
 	Content []Block `json:"content"`
 }
 
-// UserText is a user turn of one text block.
+// UserText returns a user turn of one text block.
 func UserText(text string) Message {
 	return Message{Role: RoleUser, Content: []Block{TextBlock(text)}}
 }
 
-// UserTurn is a user turn that gives material first and says last what to do
-// with it: a text block for each text of shared, then one for task. Prompt
-// caching pays for what requests have in common from their beginning only, so
-// what other calls are given too goes into shared, the most widely shared
-// first, and what is this call's own goes into task. Empty texts are left out.
+// UserTurn returns a user turn with the material first and the task last: a text
+// block for each text of shared, then one for task. Prompt caching works only for
+// what requests have in common from their beginning. So material that other calls
+// also get goes into shared, the most widely shared first. Empty texts are left
+// out.
 func UserTurn(shared []string, task string) Message {
 	m := Message{Role: RoleUser}
 	for _, text := range shared {
@@ -85,12 +85,12 @@ type Tool struct {
 	Description string
 	InputSchema json.RawMessage
 
-	// Raw, when set, is the whole definition as JSON and what is sent; Name
-	// must still be set. It serves typed tools and fields we do not know.
+	// Raw, when set, is the whole definition as JSON, which is sent unchanged;
+	// Name must still be set. It is for typed tools and unknown fields.
 	Raw json.RawMessage
 }
 
-// MarshalJSON gives the tool as the Messages API takes it.
+// MarshalJSON returns the tool in the form of the Messages API.
 func (t Tool) MarshalJSON() ([]byte, error) {
 	if t.Raw != nil {
 		return t.Raw, nil
@@ -106,7 +106,7 @@ func (t Tool) MarshalJSON() ([]byte, error) {
 	}{t.Name, t.Description, schema})
 }
 
-// Block types that the package reads. Others pass through as Raw.
+// Block types that the package decodes. Others pass through as Raw.
 const (
 	BlockText       = "text"
 	BlockThinking   = "thinking"
@@ -116,34 +116,34 @@ const (
 
 // Block is one content block of a request or an answer.
 //
-// Blocks of the four types above are read into fields; a block of any other
-// type, or one with fields we have no name for, keeps its JSON in Raw, which
-// then is what is sent.
+// Blocks of the four types above are decoded into fields. A block of any other
+// type, or one with unknown fields, keeps its JSON in Raw, which is sent
+// unchanged.
 type Block struct {
 	Type  string
 	Text  string          // text and thinking
-	ID    string          // tool_use: its id; tool_result: the id it answers
+	ID    string          // tool_use: its id; tool_result: that of its tool_use
 	Name  string          // tool_use
 	Input json.RawMessage // tool_use: a JSON object, or invalid JSON as received
 	Error bool            // tool_result: the call failed
 
-	// Signature proves a thinking block's origin; it must be sent back
-	// unchanged.
+	// Signature proves a thinking block's origin. It must be sent back unchanged.
 	Signature string
 	// CacheControl is the block's prompt-cache breakpoint. It is not in the
 	// key: it changes what a call costs, not what it answers.
 	CacheControl json.RawMessage
-	// Shared says that other calls begin with the same blocks up to this one.
-	// It is not sent and not in the key.
+	// Shared is set if other calls begin with the same blocks up to this one. It
+	// is not sent and not in the key.
 	Shared bool
 	// Raw, when set, is the whole block as JSON.
 	Raw json.RawMessage
 }
 
-// TextBlock is a text block.
+// TextBlock returns a text block.
 func TextBlock(text string) Block { return Block{Type: BlockText, Text: text} }
 
-// ToolResult is the block that answers the tool_use block with the given id.
+// ToolResult returns the block with the result of the tool_use block with the given
+// id.
 func ToolResult(id, content string, isError bool) Block {
 	return Block{Type: BlockToolResult, ID: id, Text: content, Error: isError}
 }
@@ -163,7 +163,7 @@ type wireBlock struct {
 	CacheControl json.RawMessage `json:"cache_control,omitempty"`
 }
 
-// MarshalJSON gives the block as the Messages API takes it.
+// MarshalJSON returns the block in the form of the Messages API.
 func (b Block) MarshalJSON() ([]byte, error) {
 	if b.Raw != nil {
 		return b.Raw, nil
@@ -179,8 +179,8 @@ func (b Block) MarshalJSON() ([]byte, error) {
 		if len(b.Input) == 0 {
 			w.Input = json.RawMessage(`{}`)
 		} else if !json.Valid(b.Input) {
-			// Kept as a string so that an answer with broken input can still
-			// be shown and recorded; ValidInput tells the two apart.
+			// A string, so that an answer with broken input can still be shown
+			// and recorded; ValidInput distinguishes the two.
 			quoted, err := json.Marshal(string(b.Input))
 			if err != nil {
 				return nil, err
@@ -199,7 +199,8 @@ func (b Block) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads a block. What the fields cannot hold is kept in Raw.
+// UnmarshalJSON decodes a block. It keeps the JSON in Raw if the fields cannot
+// hold all of it.
 func (b *Block) UnmarshalJSON(data []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {

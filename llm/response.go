@@ -16,7 +16,7 @@ const (
 	StopContextWindow = "model_context_window_exceeded"
 )
 
-// Source says where an answer came from.
+// Source is where an answer came from.
 type Source string
 
 // Sources of an answer.
@@ -25,7 +25,7 @@ const (
 	SourceCache     Source = "cache"     // the response cache
 	SourceCoalesced Source = "coalesced" // an identical call already in flight
 	SourceReplay    Source = "replay"    // a recording
-	SourceJournal   Source = "journal"   // an earlier run, by way of its journal
+	SourceJournal   Source = "journal"   // a previous run, from its journal
 )
 
 // Response is a complete answer.
@@ -41,15 +41,14 @@ type Response struct {
 	// stored.
 
 	Source   Source `json:"-"`
-	Attempts int    `json:"-"` // tries sent to the provider; 0 when not live
+	Attempts int    `json:"-"` // attempts sent to the provider; 0 when not live
 
-	// Altered says that a layer changed the request in a way that shows in the
-	// answer: another model, or fewer tokens. It is not an answer to the
-	// request as it was made.
+	// Altered is set if a layer changed the request so that the answer differs:
+	// another model, or fewer tokens. It does not answer the caller's request.
 	Altered bool `json:"-"`
 }
 
-// Text is the answer's text blocks joined, without thinking and tool calls.
+// Text returns the answer's text blocks joined, without thinking and tool calls.
 func (r *Response) Text() string {
 	var sb strings.Builder
 	for _, b := range r.Content {
@@ -60,7 +59,7 @@ func (r *Response) Text() string {
 	return sb.String()
 }
 
-// ToolUses are the tool calls the answer asks for, in order.
+// ToolUses returns the tool calls that the answer asks for, in order.
 func (r *Response) ToolUses() []Block {
 	var uses []Block
 	for _, b := range r.Content {
@@ -71,8 +70,8 @@ func (r *Response) ToolUses() []Block {
 	return uses
 }
 
-// Clone is a copy whose fields can be set without the original seeing it. The
-// blocks' bytes are shared.
+// Clone returns a copy whose fields can be set without changing the original.
+// The blocks' bytes are shared.
 func (r *Response) Clone() *Response {
 	c := *r
 	c.Content = slices.Clone(r.Content)
@@ -89,12 +88,12 @@ type Usage struct {
 	CacheWrite1h    int `json:"cache_write_1h_input_tokens"`
 	WebSearches     int `json:"web_search_requests,omitempty"`
 
-	// Batch says that the tokens were used in a batch, where they cost half. A
-	// sum is of a batch only if all of it is.
+	// Batch is set for tokens used in a message batch, where they cost half. A
+	// sum has it only if all of its parts do.
 	Batch bool `json:"batch,omitempty"`
 }
 
-// Add is the sum of two usages.
+// Add returns the sum of two usages.
 func (u Usage) Add(v Usage) Usage {
 	return Usage{
 		InputTokens:     u.InputTokens + v.InputTokens,
@@ -107,10 +106,10 @@ func (u Usage) Add(v Usage) Usage {
 	}
 }
 
-// PromptTokens is the size of the whole prompt, cached or not.
+// PromptTokens returns the size of the whole prompt, cached or not.
 func (u Usage) PromptTokens() int {
 	return u.InputTokens + u.CacheReadTokens + u.CacheWrite5m + u.CacheWrite1h
 }
 
-// TotalTokens is prompt and output together.
+// TotalTokens returns the tokens of prompt and output together.
 func (u Usage) TotalTokens() int { return u.PromptTokens() + u.OutputTokens }

@@ -156,7 +156,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 				llm.Replay(resp)(yield)
 				return
 			}
-			ctx = llm.WithMeanwhile(ctx, func() *llm.Response { return m.held(key, ttl) })
+			ctx = llm.WithCacheRecheck(ctx, func() *llm.Response { return m.held(key, ttl) })
 		}
 		m.ask(ctx, key, ttl, req, yield)
 	}

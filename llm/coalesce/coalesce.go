@@ -162,7 +162,7 @@ func (m *model) fly(ctx context.Context, f *flight, req *llm.Request) {
 		}
 	}()
 	stream := m.next.Stream(ctx, req)
-	if resp := llm.Meanwhile(ctx); resp != nil {
+	if resp := llm.RecheckCache(ctx); resp != nil {
 		stream = llm.Replay(resp) // an identical call has just ended
 	}
 	for ev, err := range stream {

@@ -300,12 +300,12 @@ func TestALandedFlightIsJoinedUntilItsOwnReaderLeaves(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatCameMeanwhileIsTaken(t *testing.T) {
+func TestRecheckedAnswerIsTaken(t *testing.T) {
 	script := llmtest.NewScript(llmtest.Answer("new"))
 	m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 	there := llmtest.Response("there")
 	there.Source = llm.SourceCache
-	ctx := llm.WithMeanwhile(t.Context(), func() *llm.Response { return there })
+	ctx := llm.WithCacheRecheck(t.Context(), func() *llm.Response { return there })
 	if o := read(ctx, m, llmtest.Request("same")); o.text != "there" || o.source != llm.SourceCache || script.Started() != 0 {
 		t.Errorf("got %+v, %d calls", o, script.Started())
 	}
