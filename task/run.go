@@ -137,6 +137,7 @@ func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)
 		}
 	}
 	if answer == nil {
+		outcome.Output = text.String()
 		return outcome, llm.ErrIncomplete
 	}
 	outcome.Output = answer.Text()
