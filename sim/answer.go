@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// answer is what the simulated model says.
+// answer is one answer of the simulated model.
 type answer struct {
 	id           string
 	content      []content
 	stopReason   string
 	stopSequence *string
 	details      any // stop_details
-	output       int // tokens, those of thinking included
-	thought      int // tokens of thinking
+	output       int // tokens, thinking included
+	thought      int // thinking tokens
 }
 
 // content is one block of an answer.
@@ -33,8 +33,7 @@ type content struct {
 	Input     json.RawMessage `json:"input"`
 }
 
-// MarshalJSON writes the fields that a block of its type has, all of them and
-// no others.
+// MarshalJSON encodes all fields of the block's type and no others.
 func (c content) MarshalJSON() ([]byte, error) {
 	switch c.Type {
 	case "thinking":
@@ -58,7 +57,7 @@ func (c content) MarshalJSON() ([]byte, error) {
 	}{c.Type, c.Text, nil})
 }
 
-// source gives what varies in an answer: all of it follows from the request.
+// source is the randomness of an answer. It is a function of the request.
 type source struct {
 	digest [sha256.Size]byte
 	rng    *rand.Rand
@@ -70,17 +69,17 @@ func newSource(body []byte) *source {
 	return &source{digest, rand.New(rand.NewPCG(seed(0), seed(8)))}
 }
 
-// id makes an id as the API's: a prefix and 24 letters and digits.
+// id returns an id in the API's form: a prefix and 24 letters and digits.
 func (s *source) id(prefix string, n int) string {
 	sum := sha256.Sum256(fmt.Appendf(s.digest[:], "%s%d", prefix, n))
 	return prefix + "01" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:22])
 }
 
-// answer is the model's answer to a valid request.
+// answer generates the model's answer to a valid request.
 func (r *request) answer(body []byte) *answer {
-	src := newSource(plain(body))
+	src := newSource(stripBreakpoints(body))
 	a := &answer{id: src.id("msg_", 0), stopReason: "end_turn"}
-	if *r.MaxTokens == 0 { // only fills the prompt cache
+	if *r.MaxTokens == 0 { // the call only warms the prompt cache
 		a.stopReason = "max_tokens"
 		return a
 	}
@@ -100,7 +99,7 @@ func (r *request) answer(body []byte) *answer {
 		a.content = append(a.content, calls...)
 		a.stopReason = "tool_use"
 	case r.format() != nil:
-		a.content = append(a.content, content{Type: "text", Text: string(r.instance(r.format(), src))})
+		a.content = append(a.content, content{Type: "text", Text: string(r.generate(r.format(), src))})
 	default:
 		a.content = append(a.content, content{Type: "text", Text: r.prose(src)})
 	}
@@ -108,7 +107,8 @@ func (r *request) answer(body []byte) *answer {
 	return a
 }
 
-// limit ends the answer at a stop sequence or at max_tokens, and counts it.
+// limit ends the answer at a stop sequence or at max_tokens, and counts its
+// tokens.
 func (a *answer) limit(r *request) {
 	last := &a.content[len(a.content)-1]
 	if last.Type == "text" {
@@ -125,7 +125,8 @@ func (a *answer) limit(r *request) {
 		a.output += r.model.count(len(c.Text)+len(c.Input)) + 2
 	}
 	if over := a.output - *r.MaxTokens; over > 0 {
-		// Characters in proportion; a tool's input is never cut to invalid JSON here.
+		// Cut the text in proportion. A tool's input is never cut to invalid
+		// JSON here.
 		keep := max(0, len(last.Text)*(*r.MaxTokens)/a.output)
 		if last.Type == "text" {
 			last.Text = strings.ToValidUTF8(last.Text[:min(keep, len(last.Text))], "")
@@ -135,11 +136,11 @@ func (a *answer) limit(r *request) {
 	}
 }
 
-// last is the last message.
+// last returns the last message.
 func (r *request) last() *message { return &r.Messages[len(r.Messages)-1] }
 
-// said is the text of the last user message's blocks of text.
-func (r *request) said() string {
+// userText returns the text of the last user message that has any.
+func (r *request) userText() string {
 	for i := len(r.Messages) - 1; i >= 0; i-- {
 		if m := &r.Messages[i]; m.Role == "user" {
 			var parts []string
@@ -156,8 +157,8 @@ func (r *request) said() string {
 	return ""
 }
 
-// task is what the user wants: the first line of the last block of text that
-// holds more than material, which is given in fences.
+// task returns the user's task: the first line of the last text block that
+// holds more than labelled sections.
 func (r *request) task() string {
 	for _, m := range slices.Backward(r.Messages) {
 		if m.Role != "user" {
@@ -167,27 +168,27 @@ func (r *request) task() string {
 			if b.Type != "text" {
 				continue
 			}
-			if line := firstLine(unfenced(b.Text)); line != "" {
+			if line := firstLine(stripSections(b.Text)); line != "" {
 				return line
 			}
 		}
 	}
-	return firstLine(r.said())
+	return firstLine(r.userText())
 }
 
-// toolCalls are the calls the answer makes: of the tool that is forced, else of
-// those that the task names; none after results have come.
+// toolCalls returns the answer's tool calls: the forced tool, else the tools
+// that the task names. It returns none after tool results have arrived.
 func (r *request) toolCalls(src *source) []content {
 	if len(r.Tools) == 0 || r.ToolChoice != nil && r.ToolChoice.Type == "none" {
 		return nil
 	}
 	var calls []content
 	call := func(t *tool) {
-		if len(t.InputSchema) == 0 { // the service's own tools are not simulated
+		if len(t.InputSchema) == 0 { // server tools are not simulated
 			return
 		}
 		calls = append(calls, content{
-			Type: "tool_use", ID: src.id("toolu_", len(calls)), Name: t.Name, Input: r.instance(t.InputSchema, src),
+			Type: "tool_use", ID: src.id("toolu_", len(calls)), Name: t.Name, Input: r.generate(t.InputSchema, src),
 		})
 	}
 	if c := r.ToolChoice; c != nil && c.Type == "tool" {
@@ -199,9 +200,9 @@ func (r *request) toolCalls(src *source) []content {
 		return calls
 	}
 	if len(r.results()) == 0 {
-		said := strings.ToLower(r.said())
+		userText := strings.ToLower(r.userText())
 		for i := range r.Tools {
-			if strings.Contains(said, strings.ToLower(r.Tools[i].Name)) {
+			if strings.Contains(userText, strings.ToLower(r.Tools[i].Name)) {
 				call(&r.Tools[i])
 			}
 		}
@@ -215,7 +216,7 @@ func (r *request) toolCalls(src *source) []content {
 	return calls
 }
 
-// results are the tools' results that the last message brings.
+// results returns the tool results in the last message.
 func (r *request) results() []string {
 	var results []string
 	for i := range r.last().Content {
@@ -226,35 +227,35 @@ func (r *request) results() []string {
 	return results
 }
 
-// prose is an answer in words.
+// prose returns an answer as plain text.
 func (r *request) prose(src *source) string {
 	var sb strings.Builder
 	fmt.Fprintf(&sb, "This is a simulated answer, not one of %s.\n\nTask: %s\n", r.model.name, quote(r.task(), 160))
-	said := r.said()
+	userText := r.userText()
 	if results := r.results(); len(results) > 0 {
 		for _, result := range results {
 			fmt.Fprintf(&sb, "\nThe tool returned %s.", quote(firstLine(result), 160))
 		}
 		sb.WriteString("\n")
 	}
-	if files := elements(said, "file", "path"); len(files) > 0 {
+	if files := sections(userText, "file", "path"); len(files) > 0 {
 		fmt.Fprintf(&sb, "\nFiles given: %d\n", len(files))
 		for _, f := range files[:min(len(files), 10)] {
-			sb.WriteString("- " + observe(f) + "\n")
+			sb.WriteString("- " + describeFile(f) + "\n")
 		}
 	}
-	if steps := elements(said, "step", "id"); len(steps) > 0 {
+	if steps := sections(userText, "step", "id"); len(steps) > 0 {
 		sb.WriteString("\nEarlier steps:\n")
 		for _, s := range steps {
-			fmt.Fprintf(&sb, "- %s (%d words): %s\n", s.name, len(strings.Fields(s.text)), quote(gist(s.text), 120))
+			fmt.Fprintf(&sb, "- %s (%d words): %s\n", s.name, len(strings.Fields(s.text)), quote(lastLine(s.text), 120))
 		}
 	}
 	sb.WriteString("\nConclusion: " + conclude(src, topic(r.task())))
 	return sb.String()
 }
 
-// conclude makes a few sentences on a topic, more or fewer as the source says,
-// so that answers differ in length, time and cost as real ones do.
+// conclude returns a few sentences on a topic. Their number varies, so that
+// answers differ in length, time and cost as real ones do.
 func conclude(src *source, topic string) string {
 	sentences := []string{
 		"A real model would now explain %s in its own words.",
@@ -290,14 +291,15 @@ func firstLine(s string) string {
 	return line
 }
 
-// gist is the line of an earlier step's answer that says most: its last.
-func gist(s string) string {
+// gist returns the last line of a previous step's answer, which usually
+// summarizes it.
+func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	line := s[strings.LastIndexByte(s, '\n')+1:]
 	return strings.TrimPrefix(line, "Conclusion: ")
 }
 
-// topic is the last words of a task, without the verb it begins with.
+// topic returns the last words of a task, without its first verb.
 func topic(task string) string {
 	words := strings.Fields(strings.Trim(task, ".!?: "))
 	if len(words) == 0 {

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// What the API documents of Message Batches.
+// Limits that the API documents for Message Batches.
 const (
 	maxBatch      = 100_000          // requests of one batch
-	maxBatchBody  = 256 << 20        // bytes of its body
-	batchLifetime = 24 * time.Hour   // until what is not done expires
-	maxPage       = 1000             // batches in one answer of the list
-	batchMedian   = 10 * time.Minute // of Realistic
+	maxBatchBody  = 256 << 20        // bytes of the body
+	batchLifetime = 24 * time.Hour   // then unprocessed requests expire
+	maxPage       = 1000             // batches on one page of the list
+	batchMedian   = 10 * time.Minute // median time under Realistic
 )
 
 var customID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`) })
@@ -29,23 +29,23 @@ type batchRequest struct {
 	Params   json.RawMessage `json:"params"`
 }
 
-// messageBatch is a batch. Its fate follows from the times alone: nothing runs
-// while it is processed.
+// messageBatch is a batch. Its state is computed from the times; no goroutine
+// processes it.
 type messageBatch struct {
 	id, credential, version string
 	requests                []batchRequest
 	created, expires        time.Time
-	took                    time.Duration // from created until all is done
-	fault                   *Fault        // nil if all goes well
-	cancelled               time.Time     // when that was asked for; zero if it was not
+	processing              time.Duration // from created until all requests are processed
+	fault                   *Fault        // nil for none
+	cancelled               time.Time     // time of the cancel request; zero if none
 
 	// The fields below are set when the batch is first seen to have ended, and
-	// stay.
+	// do not change after that.
 	results []batchResult
 	counts  batchCounts
 }
 
-// batchList is all batches, the newest last.
+// batchList holds all batches, oldest first.
 type batchList struct {
 	mu      sync.Mutex // guards the fields below, and all batches
 	serial  int
@@ -58,8 +58,8 @@ func (l *batchList) reset() {
 	l.batches = nil
 }
 
-// find is the batch of an id that belongs to a credential, or nil. The caller
-// holds mu.
+// find returns the batch with the given id if it belongs to the credential,
+// else nil. The caller holds mu.
 func (l *batchList) find(id, credential string) *messageBatch {
 	i := slices.IndexFunc(l.batches, func(b *messageBatch) bool { return b.id == id && b.credential == credential })
 	if i < 0 {
@@ -68,11 +68,11 @@ func (l *batchList) find(id, credential string) *messageBatch {
 	return l.batches[i]
 }
 
-// end is when the batch has ended, or will have.
+// end returns the time at which the batch ends, in the past or future.
 func (b *messageBatch) end() time.Time {
-	end := b.created.Add(b.took)
+	end := b.created.Add(b.processing)
 	if !b.cancelled.IsZero() {
-		end = earlier(end, b.cancelled.Add(b.took/10)) // what is under way is finished
+		end = earlier(end, b.cancelled.Add(b.processing/10)) // requests in progress finish
 	}
 	return earlier(end, b.expires)
 }
@@ -84,7 +84,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// batchJSON is a batch as the API describes it.
+// batchJSON is the API's JSON form of a batch.
 type batchJSON struct {
 	ID         string      `json:"id"`
 	Type       string      `json:"type"`
@@ -106,14 +106,14 @@ type batchCounts struct {
 	Expired    int `json:"expired"`
 }
 
-// describe is the batch's state now. The caller holds the list's mu.
+// describe returns the batch's current state. The caller holds the list's mu.
 func (s *Server) describe(b *messageBatch, r *http.Request) batchJSON {
 	stamp := func(t time.Time) *string { return new(t.UTC().Format(time.RFC3339Nano)) }
 	j := batchJSON{ID: b.id, Type: "message_batch", Status: "in_progress", Created: *stamp(b.created), Expires: *stamp(b.expires)}
 	if !b.cancelled.IsZero() {
 		j.Status, j.Cancelled = "canceling", stamp(b.cancelled)
 	}
-	if !s.settle(b) {
+	if !s.finish(b) {
 		j.Counts.Processing = len(b.requests)
 		return j
 	}
@@ -129,7 +129,7 @@ func (s *Server) describe(b *messageBatch, r *http.Request) batchJSON {
 
 func (s *Server) createBatch(w http.ResponseWriter, r *http.Request, c *call) {
 	fault := s.faults.take(OnBatchCreate, c.body)
-	if fault != nil && fault.before(s, w, r) {
+	if fault != nil && fault.intercept(s, w, r) {
 		return
 	}
 	var body struct {
@@ -151,23 +151,23 @@ func (s *Server) createBatch(w http.ResponseWriter, r *http.Request, c *call) {
 	defer s.batches.mu.Unlock()
 	s.batches.serial++
 	b.id = fmt.Sprintf("msgbatch_01sim%016x", s.batches.serial)
-	b.took = s.batchTime(b.id)
+	b.processing = s.batchTime(b.id)
 	if fault != nil && fault.Kind == FaultSlowBatch {
-		b.took += s.scaled(fault.Delay)
+		b.processing += s.scaled(fault.Delay)
 	}
 	s.batches.batches = append(s.batches.batches, b)
 	s.stats.submitted(b.requests)
 	if fault != nil && fault.Kind == FaultLostAnswer {
-		panic(http.ErrAbortHandler) // the batch exists, and its creator never hears of it
+		panic(http.ErrAbortHandler) // the batch exists, but the client gets no response
 	}
 	j := s.describe(b, r)
-	// A batch is never seen to end in the answer to its creation.
+	// The response to a creation always shows the batch in progress.
 	j.Status, j.Counts, j.Ended, j.ResultsURL = "in_progress", batchCounts{Processing: len(b.requests)}, nil, nil
 	writeJSON(w, j)
 }
 
-// checkBatch finds what is refused at once. What is wrong with the requests'
-// parameters is told in their results.
+// checkBatch reports the errors for which the API rejects a batch. Errors in
+// the parameters of a request appear in that request's result.
 func checkBatch(requests []batchRequest) *apiError {
 	switch {
 	case len(requests) == 0:
@@ -190,11 +190,11 @@ func checkBatch(requests []batchRequest) *apiError {
 	return nil
 }
 
-// withBatch is a handler of requests that name a batch.
+// withBatch returns a handler for requests whose path names a batch.
 func (s *Server) withBatch(on FaultTarget, serve func(http.ResponseWriter, *http.Request, *messageBatch, *Fault)) http.HandlerFunc {
 	return s.batchAPI(func(w http.ResponseWriter, r *http.Request, c *call) {
 		fault := s.faults.take(on, c.body)
-		if fault != nil && fault.before(s, w, r) {
+		if fault != nil && fault.intercept(s, w, r) {
 			return
 		}
 		s.batches.mu.Lock()
@@ -217,7 +217,7 @@ func (s *Server) getBatch(w http.ResponseWriter, r *http.Request, b *messageBatc
 func (s *Server) cancelBatch(w http.ResponseWriter, r *http.Request, b *messageBatch, _ *Fault) {
 	s.batches.mu.Lock()
 	defer s.batches.mu.Unlock()
-	if b.cancelled.IsZero() && !s.settle(b) {
+	if b.cancelled.IsZero() && !s.finish(b) {
 		b.cancelled = time.Now()
 	}
 	writeJSON(w, s.describe(b, r))
@@ -226,7 +226,7 @@ func (s *Server) cancelBatch(w http.ResponseWriter, r *http.Request, b *messageB
 func (s *Server) deleteBatch(w http.ResponseWriter, _ *http.Request, b *messageBatch, _ *Fault) {
 	s.batches.mu.Lock()
 	defer s.batches.mu.Unlock()
-	if !s.settle(b) {
+	if !s.finish(b) {
 		s.fail(w, invalid("Message batch "+b.id+" cannot be deleted while it is being processed: cancel it first"))
 		return
 	}
@@ -236,7 +236,7 @@ func (s *Server) deleteBatch(w http.ResponseWriter, _ *http.Request, b *messageB
 
 func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
 	fault := s.faults.take(OnBatchList, c.body)
-	if fault != nil && fault.before(s, w, r) {
+	if fault != nil && fault.intercept(s, w, r) {
 		return
 	}
 	query := r.URL.Query()
@@ -250,7 +250,7 @@ func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
 	}
 	s.batches.mu.Lock()
 	defer s.batches.mu.Unlock()
-	var own []*messageBatch // the newest first
+	var own []*messageBatch // newest first
 	for _, b := range slices.Backward(s.batches.batches) {
 		if b.credential == c.credential {
 			own = append(own, b)
@@ -284,7 +284,7 @@ func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
 	writeJSON(w, list)
 }
 
-// batchAPI is api with the batches' own rate limit.
+// batchAPI wraps serve like api and adds the batches' own rate limit.
 func (s *Server) batchAPI(serve func(http.ResponseWriter, *http.Request, *call)) http.HandlerFunc {
 	return s.api(func(w http.ResponseWriter, r *http.Request, c *call) {
 		if err := s.limits.admitBatch(c.credential); err != nil {
@@ -299,7 +299,7 @@ func (s *Server) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * s.opts.TimeScale)
 }
 
-// batchTime draws how long a batch takes.
+// batchTime draws a batch's processing time.
 func (s *Server) batchTime(id string) time.Duration {
 	l := s.opts.BatchLatency
 	if !l.realistic {
@@ -309,7 +309,7 @@ func (s *Server) batchTime(id string) time.Duration {
 	return s.scaled(time.Duration(float64(batchMedian) * math.Exp(0.7*rng.NormFloat64())))
 }
 
-// shuffled is the order in which a batch's results come.
+// shuffled returns the order of a batch's results, as indexes of its requests.
 func (b *messageBatch) shuffled() []int {
 	digest := newSource([]byte(b.id)).digest
 	return rand.New(rand.NewChaCha8(digest)).Perm(len(b.requests))

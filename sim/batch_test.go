@@ -20,14 +20,15 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// inBubble is the official Go SDK in memory, for tests in which time passes.
-func inBubble(opts sim.Options) (*sim.Server, anthropic.Client) {
+// memorySDK returns the official Go SDK connected in memory, for tests with
+// fake time.
+func memorySDK(opts sim.Options) (*sim.Server, anthropic.Client) {
 	server := sim.New(opts)
 	return server, anthropic.NewClient(option.WithBaseURL("http://sim.invalid"), option.WithAPIKey("sk-test"),
 		option.WithMaxRetries(0), option.WithHTTPClient(&http.Client{Transport: server.RoundTripper()}))
 }
 
-func inBatch(id string, change ...func(*anthropic.MessageBatchNewParamsRequestParams)) anthropic.MessageBatchNewParamsRequest {
+func batchRequest(id string, change ...func(*anthropic.MessageBatchNewParamsRequestParams)) anthropic.MessageBatchNewParamsRequest {
 	params := anthropic.MessageBatchNewParamsRequestParams{
 		Model: "claude-haiku-5-5", MaxTokens: 1000,
 		Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Explain " + id))},
@@ -41,7 +42,7 @@ func inBatch(id string, change ...func(*anthropic.MessageBatchNewParamsRequestPa
 func batchOf(ids ...string) anthropic.MessageBatchNewParams {
 	var p anthropic.MessageBatchNewParams
 	for _, id := range ids {
-		p.Requests = append(p.Requests, inBatch(id))
+		p.Requests = append(p.Requests, batchRequest(id))
 	}
 	return p
 }
@@ -64,7 +65,7 @@ func get(t *testing.T, client anthropic.Client, id string) *anthropic.MessageBat
 	return b
 }
 
-// results are the kinds of a batch's results by custom id, and their order.
+// results returns the types of a batch's results by custom id, and their order.
 func results(t *testing.T, client anthropic.Client, id string) (kinds map[string]string, order []string) {
 	t.Helper()
 	kinds = map[string]string{}
@@ -85,8 +86,8 @@ func TestBatchGoSDK(t *testing.T) {
 	server, client := goSDK(t)
 	params := batchOf("a", "b")
 	params.Requests = append(params.Requests,
-		inBatch("none", func(p *anthropic.MessageBatchNewParamsRequestParams) { p.MaxTokens = 0 }),
-		inBatch("retired", func(p *anthropic.MessageBatchNewParamsRequestParams) { p.Model = "claude-3-5-haiku-20241022" }))
+		batchRequest("none", func(p *anthropic.MessageBatchNewParamsRequestParams) { p.MaxTokens = 0 }),
+		batchRequest("retired", func(p *anthropic.MessageBatchNewParamsRequestParams) { p.Model = "claude-3-5-haiku-20241022" }))
 	b := create(t, client, params)
 	if b.ProcessingStatus != "in_progress" || b.RequestCounts.Processing != 4 {
 		t.Errorf("created: %s with %d processing", b.ProcessingStatus, b.RequestCounts.Processing)
@@ -133,7 +134,7 @@ func statusOf(err error) int {
 	return 0
 }
 
-func TestBatchResultsAreOfAnotherOrder(t *testing.T) {
+func TestBatchResultsAreShuffled(t *testing.T) {
 	t.Parallel()
 	_, client := goSDK(t)
 	var ids []string
@@ -158,7 +159,7 @@ func TestBatchList(t *testing.T) {
 	for i := range 7 {
 		want = append(want, create(t, client, batchOf(fmt.Sprint(i))).ID)
 	}
-	slices.Reverse(want) // the newest first
+	slices.Reverse(want) // newest first
 	var got []string
 	pages := client.Messages.Batches.ListAutoPaging(t.Context(), anthropic.MessageBatchListParams{Limit: anthropic.Int(3)})
 	for pages.Next() {
@@ -177,10 +178,10 @@ func TestBatchList(t *testing.T) {
 	}
 }
 
-func TestBatchTakesTime(t *testing.T) {
+func TestBatchLatency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, client := inBubble(sim.Options{BatchLatency: sim.Fixed(time.Hour), TimeScale: 0.5})
+		_, client := memorySDK(sim.Options{BatchLatency: sim.Fixed(time.Hour), TimeScale: 0.5})
 		b := create(t, client, batchOf("a", "b"))
 		time.Sleep(30*time.Minute - time.Second)
 		b = get(t, client, b.ID)
@@ -204,7 +205,7 @@ func TestBatchTakesTime(t *testing.T) {
 func TestBatchExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, client := inBubble(sim.Options{BatchLatency: sim.Fixed(48 * time.Hour)})
+		_, client := memorySDK(sim.Options{BatchLatency: sim.Fixed(48 * time.Hour)})
 		b := create(t, client, batchOf("a", "b", "c", "d"))
 		time.Sleep(24 * time.Hour)
 		kinds, _ := results(t, client, b.ID)
@@ -217,7 +218,7 @@ func TestBatchExpires(t *testing.T) {
 func TestBatchCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, client := inBubble(sim.Options{BatchLatency: sim.Fixed(time.Hour)})
+		_, client := memorySDK(sim.Options{BatchLatency: sim.Fixed(time.Hour)})
 		b := create(t, client, batchOf("a", "b", "c", "d"))
 		time.Sleep(30 * time.Minute)
 		b, err := client.Messages.Batches.Cancel(t.Context(), b.ID, anthropic.MessageBatchCancelParams{})
@@ -232,7 +233,7 @@ func TestBatchCancel(t *testing.T) {
 	})
 }
 
-func TestBatchRefused(t *testing.T) {
+func TestInvalidBatches(t *testing.T) {
 	t.Parallel()
 	_, client := goSDK(t, option.WithMaxRetries(0))
 	refused := map[string]anthropic.MessageBatchNewParams{
@@ -251,7 +252,7 @@ func TestBatchRefused(t *testing.T) {
 	}
 }
 
-func TestBatchParamsNotAccepted(t *testing.T) {
+func TestInvalidBatchParams(t *testing.T) {
 	t.Parallel()
 	server := sim.New(sim.Options{})
 	params := func(extra string) string {
@@ -300,14 +301,14 @@ func request(server *sim.Server, method, path, body string) *httptest.ResponseRe
 func TestBatchFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server, client := inBubble(sim.Options{BatchLatency: sim.Fixed(time.Minute)})
+		server, client := memorySDK(sim.Options{BatchLatency: sim.Fixed(time.Minute)})
 		server.Inject(sim.Fault{Kind: sim.FaultLostAnswer, On: sim.OnBatchCreate, Times: 1})
 		if _, err := client.Messages.Batches.New(t.Context(), batchOf("lost")); err == nil {
-			t.Error("an answer that was lost arrived")
+			t.Error("a lost response arrived")
 		}
 		page, err := client.Messages.Batches.List(t.Context(), anthropic.MessageBatchListParams{})
 		if err != nil || len(page.Data) != 1 {
-			t.Fatalf("the batch whose answer was lost is not there: %v, %v", page, err)
+			t.Fatalf("the batch whose response was lost does not exist: %v, %v", page, err)
 		}
 		lost := page.Data[0].ID
 		server.Inject(
@@ -332,7 +333,7 @@ func TestBatchFaults(t *testing.T) {
 			for stream.Next() {
 			}
 			if stream.Err() == nil {
-				t.Error("results that were to fail came")
+				t.Error("results arrived despite the fault")
 			}
 			stream.Close()
 		}
@@ -349,7 +350,7 @@ func TestBatchFaults(t *testing.T) {
 func TestBatchRateLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server, client := inBubble(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 1, BatchRequestsPerMinute: 2}})
+		server, client := memorySDK(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 1, BatchRequestsPerMinute: 2}})
 		id := create(t, client, batchOf("a")).ID
 		get(t, client, id)
 		if _, err := client.Messages.Batches.Get(t.Context(), id, anthropic.MessageBatchGetParams{}); statusOf(err) != 429 {
@@ -364,61 +365,4 @@ func TestBatchRateLimit(t *testing.T) {
 			t.Errorf("%d rate limited, want 1", n)
 		}
 	})
-}
-
-func TestRequestsAreCounted(t *testing.T) {
-	t.Parallel()
-	server := sim.New(sim.Options{})
-	body := `{"model":"claude-haiku-5-5","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}`
-	server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 529, Times: 1})
-	for range 3 {
-		request(server, http.MethodPost, "/v1/messages", body)
-	}
-	b := request(server, http.MethodPost, "/v1/messages/batches", `{"requests":[{"custom_id":"a","params":`+body+`}]}`)
-	var created struct{ ID string }
-	if err := json.Unmarshal(b.Body.Bytes(), &created); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		request(server, http.MethodGet, "/v1/messages/batches/"+created.ID+"/results", "")
-	}
-	var got struct{ Requests map[string]sim.RequestCount }
-	if err := json.Unmarshal(request(server, http.MethodGet, "/_sim/requests", "").Body.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(server.Requests(), got.Requests); diff != "" {
-		t.Errorf("the endpoint differs from the method:\n%s", diff)
-	}
-	for _, n := range got.Requests {
-		if want := (sim.RequestCount{Begun: 4, Answered: 3}); len(got.Requests) != 1 || n != want {
-			t.Errorf("counted %v, want once %+v", got.Requests, want)
-		}
-	}
-	if server.Reset(); len(server.Requests()) != 0 {
-		t.Error("Reset leaves counts")
-	}
-}
-
-// A model does not see where the breakpoints of the prompt cache are.
-func TestBreakpointsMakeNoOtherRequest(t *testing.T) {
-	t.Parallel()
-	server := sim.New(sim.Options{})
-	body := func(top, first, last string) string {
-		return `{"model":"claude-haiku-5-5","max_tokens":500` + top + `,"messages":[{"role":"user","content":[` +
-			`{` + first + `"type":"text","text":"of ,\"cache_control\":{} it speaks"},{"type":"text","text":"Go on."` + last + `}]}]}`
-	}
-	const mark = `"cache_control":{"type":"ephemeral","ttl":"5m"}`
-	plain := body("", "", "")
-	want := answer(t, server, plain).Content[0].Text
-	for _, marked := range []string{body("", mark+",", ""), body("", "", ", "+mark), body(","+mark, "", "")} {
-		if got := answer(t, server, marked).Content[0].Text; got != want {
-			t.Errorf("%s is answered otherwise:\n%s", marked, cmp.Diff(want, got))
-		}
-	}
-	if n := server.Requests(); len(n) != 1 || n[sim.Sum([]byte(plain))].Begun != 4 {
-		t.Errorf("counted %v, want one request made 4 times", n)
-	}
-	if sim.Sum([]byte(plain)) == sim.Sum([]byte(strings.Replace(plain, "cache_control", "cash_control", 1))) {
-		t.Error("what a text says of cache_control is left out")
-	}
 }

@@ -7,17 +7,16 @@ import (
 	"time"
 )
 
-// batchResult is what became of one request of a batch: one of the three, or
-// the reason why there is none.
+// batchResult is the result of one request of a batch.
 type batchResult struct {
 	kind  string // succeeded, errored, canceled or expired
-	usage usage  // of what succeeded
+	usage usage  // of a request that succeeded
 	err   *apiError
 }
 
-// settle works out a batch's results once it has ended, and reports whether it
-// has. The caller holds the list's mu.
-func (s *Server) settle(b *messageBatch) bool {
+// finish computes a batch's results once it has ended, and reports whether it
+// has ended. The caller holds the list's mu.
+func (s *Server) finish(b *messageBatch) bool {
 	end := b.end()
 	if time.Now().Before(end) {
 		return false
@@ -27,16 +26,16 @@ func (s *Server) settle(b *messageBatch) bool {
 	}
 	b.results = make([]batchResult, len(b.requests))
 	for i, q := range b.requests {
-		done := b.created.Add(time.Duration(float64(b.took) * float64(i+1) / float64(len(b.requests))))
+		done := b.created.Add(time.Duration(float64(b.processing) * float64(i+1) / float64(len(b.requests))))
 		res := &b.results[i]
 		switch {
-		case b.spoiled(FaultExpireBatch, q), done.After(b.expires):
+		case b.faultHits(FaultExpireBatch, q), done.After(b.expires):
 			res.kind = "expired"
 			b.counts.Expired++
-		case b.spoiled(FaultCancelBatch, q), !b.cancelled.IsZero() && done.After(b.cancelled):
+		case b.faultHits(FaultCancelBatch, q), !b.cancelled.IsZero() && done.After(b.cancelled):
 			res.kind = "canceled"
 			b.counts.Canceled++
-		case b.spoiled(FaultErrorBatch, q):
+		case b.faultHits(FaultErrorBatch, q):
 			res.kind, res.err = "errored", &apiError{status: http.StatusInternalServerError, kind: b.fault.ErrorType, message: "simulated error"}
 			b.counts.Errored++
 		default:
@@ -46,12 +45,14 @@ func (s *Server) settle(b *messageBatch) bool {
 	return true
 }
 
-// spoiled reports whether a fault of a kind hits a request.
-func (b *messageBatch) spoiled(kind FaultKind, q batchRequest) bool {
+// faultHits reports whether the batch has a fault of the given kind that
+// matches the request.
+func (b *messageBatch) faultHits(kind FaultKind, q batchRequest) bool {
 	return b.fault != nil && b.fault.Kind == kind && bytes.Contains(q.Params, []byte(b.fault.Match))
 }
 
-// answerInBatch gives a request its answer, or what is wrong with it.
+// answerInBatch sets the result of a request: its answer, or the error if the
+// request is invalid.
 func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult) {
 	req, err := parseBatched(q.Params, b.version)
 	if err != nil {
@@ -72,8 +73,8 @@ func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult
 	s.stats.answeredInBatch(q.Params, res.usage)
 }
 
-// parseBatched reads the parameters of one request, and refuses what only calls
-// outside of batches may have.
+// parseBatched parses and validates the parameters of one request. It rejects
+// parameters that batches do not accept.
 func parseBatched(params json.RawMessage, version string) (*request, *apiError) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(params, &fields) == nil {
@@ -93,7 +94,7 @@ func parseBatched(params json.RawMessage, version string) (*request, *apiError) 
 	return req, err
 }
 
-// line is a result as it is in the file of results.
+// line is one line of the results file.
 type line struct {
 	CustomID string     `json:"custom_id"`
 	Result   lineResult `json:"result"`
@@ -128,7 +129,7 @@ func (b *messageBatch) line(i int) line {
 
 func (s *Server) serveResults(w http.ResponseWriter, _ *http.Request, b *messageBatch, fault *Fault) {
 	s.batches.mu.Lock()
-	ended := s.settle(b)
+	ended := s.finish(b)
 	s.batches.mu.Unlock()
 	if !ended {
 		s.fail(w, &apiError{status: http.StatusNotFound, message: "No results are available yet for message batch " + b.id})
@@ -143,7 +144,7 @@ func (s *Server) serveResults(w http.ResponseWriter, _ *http.Request, b *message
 			panic(http.ErrAbortHandler)
 		}
 		if err := enc.Encode(b.line(i)); err != nil {
-			return // the client has gone
+			return // the client disconnected
 		}
 	}
 }

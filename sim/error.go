@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// apiError is an answer of the API that is none.
+// apiError is an error response of the API.
 type apiError struct {
 	status     int
-	kind       string // error.type; empty for that of the status
+	kind       string // error.type; empty for the status's default
 	message    string
 	code       string // error.details.error_code; may be empty
 	retryAfter string // header; may be empty
@@ -19,8 +19,8 @@ func invalid(message string) *apiError {
 	return &apiError{status: http.StatusBadRequest, message: message}
 }
 
-// kinds are the types of errors by status, as documented.
-func kindOf(status int) string {
+// errorType returns the documented error type of a status.
+func errorType(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
 		return "authentication_error"
@@ -47,7 +47,7 @@ func kindOf(status int) string {
 	return "invalid_request_error"
 }
 
-// envelope is the body of an error.
+// envelope returns the JSON body of the error.
 func (e *apiError) envelope(requestID string) []byte {
 	type details struct {
 		Code string `json:"error_code"`
@@ -62,7 +62,7 @@ func (e *apiError) envelope(requestID string) []byte {
 		RequestID string `json:"request_id,omitempty"`
 	}
 	body.Type, body.RequestID = "error", requestID
-	body.Error.Type, body.Error.Message = cmp.Or(e.kind, kindOf(e.status)), e.message
+	body.Error.Type, body.Error.Message = cmp.Or(e.kind, errorType(e.status)), e.message
 	if e.code != "" {
 		body.Error.Details = &details{e.code}
 	}
@@ -73,10 +73,10 @@ func (e *apiError) envelope(requestID string) []byte {
 	return data
 }
 
-// fail sends an error. It must be called at most once, before anything else is
-// sent.
+// fail writes an error response. Call it at most once, before anything else is
+// written.
 func (s *Server) fail(w http.ResponseWriter, e *apiError) {
-	s.stats.failed(e.status, cmp.Or(e.code, e.kind, kindOf(e.status)))
+	s.stats.failed(e.status, cmp.Or(e.code, e.kind, errorType(e.status)))
 	if e.retryAfter != "" {
 		w.Header().Set("retry-after", e.retryAfter)
 	}

@@ -14,39 +14,40 @@ import (
 	"time"
 )
 
-// FaultKind says what goes wrong.
+// FaultKind is a kind of failure.
 type FaultKind string
 
-// Kinds of faults. Those of streams act on streamed calls only, except that
-// FaultCutStream cuts the body of others.
+// Kinds of faults. Stream faults act on streamed calls only, except that
+// FaultCutStream cuts the body of other calls.
 const (
-	FaultStatus          FaultKind = "status"            // an error of Status
-	FaultHTML            FaultKind = "html"              // a 502 of a proxy, not of the API
-	FaultCutBody         FaultKind = "cut_body"          // the connection ends within the body
-	FaultCutStream       FaultKind = "cut_stream"        // the connection ends after After events
-	FaultEndStream       FaultKind = "end_stream"        // the stream ends in order, but before the answer does
+	FaultStatus          FaultKind = "status"            // an error with the given Status
+	FaultHTML            FaultKind = "html"              // a 502 from a proxy, not from the API
+	FaultCutBody         FaultKind = "cut_body"          // the connection closes within the body
+	FaultCutStream       FaultKind = "cut_stream"        // the connection closes after After events
+	FaultEndStream       FaultKind = "end_stream"        // the stream ends cleanly but before the answer is complete
 	FaultStreamError     FaultKind = "stream_error"      // an error event after After events
-	FaultDelay           FaultKind = "delay"             // Delay passes, then all goes well
-	FaultSilence         FaultKind = "silence"           // after After events nothing more comes, until the client leaves
-	FaultDrop            FaultKind = "drop"              // the connection ends before anything is sent
-	FaultRefusal         FaultKind = "refusal"           // the model declines
+	FaultDelay           FaultKind = "delay"             // the response starts after Delay
+	FaultSilence         FaultKind = "silence"           // after After events the server sends nothing more until the client disconnects
+	FaultDrop            FaultKind = "drop"              // the connection closes before anything is sent
+	FaultRefusal         FaultKind = "refusal"           // the model refuses
 	FaultInvalidToolJSON FaultKind = "invalid_tool_json" // a tool call whose input is not JSON
 )
 
-// Kinds of faults of the creation of a message batch, see [OnBatchCreate].
+// Kinds of faults that act on the creation of a message batch, see
+// [OnBatchCreate].
 const (
-	FaultLostAnswer  FaultKind = "lost_answer"  // the batch is created, but the connection ends before it is said
+	FaultLostAnswer  FaultKind = "lost_answer"  // the batch is created, but the connection closes before the response
 	FaultSlowBatch   FaultKind = "slow_batch"   // the batch takes Delay longer
 	FaultExpireBatch FaultKind = "expire_batch" // requests that hold Match expire
-	FaultCancelBatch FaultKind = "cancel_batch" // requests that hold Match are canceled by somebody else
-	FaultErrorBatch  FaultKind = "error_batch"  // requests that hold Match fail with ErrorType, else api_error
+	FaultCancelBatch FaultKind = "cancel_batch" // requests that hold Match are canceled by another client
+	FaultErrorBatch  FaultKind = "error_batch"  // requests that hold Match fail with ErrorType (default api_error)
 )
 
 // FaultTarget is an endpoint that faults act on.
 type FaultTarget string
 
-// Endpoints that faults act on. Those of batches take faults of the kinds status,
-// html, drop and delay, and results also cut_body.
+// Endpoints that faults act on. Batch endpoints accept the kinds status, html,
+// drop and delay; OnBatchResults also accepts cut_body.
 const (
 	OnMessages     FaultTarget = ""
 	OnBatchCreate  FaultTarget = "batch_create"
@@ -57,7 +58,7 @@ const (
 	OnBatchResults FaultTarget = "batch_results"
 )
 
-// kindsOn are the kinds of faults that act on each endpoint.
+// kindsOn lists the kinds of faults that each endpoint accepts.
 var kindsOn = map[FaultTarget][]FaultKind{
 	OnMessages: {
 		FaultStatus, FaultHTML, FaultCutBody, FaultCutStream, FaultEndStream, FaultStreamError,
@@ -74,28 +75,28 @@ var kindsOn = map[FaultTarget][]FaultKind{
 	OnBatchResults: {FaultStatus, FaultHTML, FaultDrop, FaultDelay, FaultCutBody},
 }
 
-// Fault is something that goes wrong with calls to /v1/messages, or to the
-// endpoint that On names.
+// Fault is a failure of calls to /v1/messages, or to the endpoint that On
+// names.
 type Fault struct {
 	Kind       FaultKind     `json:"kind"`
 	On         FaultTarget   `json:"on,omitempty"`
 	Status     int           `json:"status,omitempty"`      // of FaultStatus
-	RetryAfter string        `json:"retry_after,omitempty"` // the header, as it is; empty for none
-	ErrorType  string        `json:"error_type,omitempty"`  // empty for that of the status
+	RetryAfter string        `json:"retry_after,omitempty"` // value of the header; empty for none
+	ErrorType  string        `json:"error_type,omitempty"`  // empty for the status's default
 	ErrorCode  string        `json:"error_code,omitempty"`  // error.details.error_code
 	Message    string        `json:"message,omitempty"`
-	Match      string        `json:"match,omitempty"` // only calls whose body holds this
-	Times      int           `json:"times,omitempty"` // how many calls; 0 for all
-	After      int           `json:"after,omitempty"` // events that come before it
-	Delay      time.Duration `json:"-"`               // of FaultDelay and FaultSlowBatch; in JSON a text such as "500ms"
+	Match      string        `json:"match,omitempty"` // only calls whose body contains it
+	Times      int           `json:"times,omitempty"` // number of calls; 0 for all
+	After      int           `json:"after,omitempty"` // events sent before it
+	Delay      time.Duration `json:"-"`               // of FaultDelay and FaultSlowBatch; in JSON a string such as "500ms"
 
-	// For is how long it lasts from when it is injected; 0 for always. In JSON
-	// it is a text such as "60s".
+	// For is how long the fault stays active after its injection; 0 means
+	// always. In JSON it is a string such as "60s".
 	For   time.Duration `json:"-"`
-	until time.Time     // zero for always
+	until time.Time     // zero means always
 }
 
-// UnmarshalJSON reads a fault, with its times as texts.
+// UnmarshalJSON parses a fault whose durations are strings.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	type plain Fault
 	var v struct {
@@ -133,7 +134,7 @@ func (f *Fault) check() error {
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("unknown kind %q; known are %s", f.Kind, strings.Join(texts(kinds), ", "))
 	case f.Kind == FaultStatus && (f.Status < 400 || f.Status > 599):
-		return fmt.Errorf("status %d is not that of an error", f.Status)
+		return fmt.Errorf("status %d is not an error status", f.Status)
 	case f.Times < 0 || f.After < 0 || f.Delay < 0 || f.For < 0:
 		return errors.New("times, after, delay and for cannot be negative")
 	}
@@ -148,7 +149,7 @@ func texts[T ~string](list []T) []string {
 	return names
 }
 
-// faultList is the faults still to be injected.
+// faultList holds the faults still to be injected.
 type faultList struct {
 	mu     sync.Mutex // guards the field below
 	faults []Fault
@@ -171,7 +172,8 @@ func (l *faultList) add(faults []Fault, scale float64) {
 	}
 }
 
-// take is the first fault that fits a call to an endpoint, or nil.
+// take returns the first fault that matches a call to the endpoint, or nil, and
+// counts it as used.
 func (l *faultList) take(on FaultTarget, body []byte) *Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,9 +194,8 @@ func (l *faultList) take(on FaultTarget, body []byte) *Fault {
 	return nil
 }
 
-// Inject makes the next calls go wrong: each call takes the first fault that
-// fits it, in the order they were injected. It panics if a fault's kind is
-// unknown.
+// Inject makes the next calls fail. Each call takes the first fault that
+// matches it, in the order of injection. Inject panics if a fault is invalid.
 func (s *Server) Inject(faults ...Fault) {
 	for _, f := range faults {
 		if err := f.check(); err != nil {
@@ -207,7 +208,7 @@ func (s *Server) Inject(faults ...Fault) {
 func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
-		return // the client has gone
+		return // the client disconnected
 	}
 	var reset struct {
 		Reset bool `json:"reset"`
@@ -232,9 +233,9 @@ func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]int{"faults": len(list)})
 }
 
-// before does what a fault does instead of an answer, or before it. It reports
-// whether the call has been dealt with.
-func (f *Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
+// intercept applies the part of a fault that comes before the answer, and
+// reports whether the call is finished.
+func (f *Fault) intercept(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	switch f.Kind {
 	case FaultStatus:
 		message := f.Message

@@ -14,7 +14,7 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-func TestFaultsThatPass(t *testing.T) {
+func TestFaultsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := sim.New(sim.Options{})
 		body := `{"model":"claude-haiku-5-5","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}`
@@ -40,11 +40,11 @@ func TestFaultsThatPass(t *testing.T) {
 	})
 }
 
-func TestFaultsAsTheProviderSeesThem(t *testing.T) {
+func TestProviderErrors(t *testing.T) {
 	tests := map[string]struct {
 		fault sim.Fault
 		code  llm.Code
-		shown bool // pieces of text come before the error
+		shown bool // text arrives before the error
 	}{
 		"429":          {sim.Fault{Kind: sim.FaultStatus, Status: 429, RetryAfter: "3600"}, llm.CodeRateLimit, false},
 		"spend limit":  {sim.Fault{Kind: sim.FaultStatus, Status: 429, ErrorCode: "enforced_spend_limit_reached"}, llm.CodeSpendLimit, false},
@@ -85,7 +85,7 @@ func TestFaultsAsTheProviderSeesThem(t *testing.T) {
 	}
 }
 
-func TestSilenceEndsWithTheClient(t *testing.T) {
+func TestSilenceEndsOnDisconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := sim.New(sim.Options{})
 		server.Inject(sim.Fault{Kind: sim.FaultSilence, After: 3})
@@ -103,7 +103,7 @@ func TestSilenceEndsWithTheClient(t *testing.T) {
 	})
 }
 
-func TestInjectingFaultsOverHTTP(t *testing.T) {
+func TestInjectFaultsOverHTTP(t *testing.T) {
 	server := sim.New(sim.Options{})
 	res, body := postTo(t, server, "/_sim/faults", `[{"kind":"delay","delay":"1ms","times":1},{"kind":"status","status":529,"match":"special"}]`)
 	if res.StatusCode != 200 || body != `{"faults":2}` {

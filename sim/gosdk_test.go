@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// goSDK is the official Go SDK, over TCP.
+// goSDK returns the official Go SDK connected over TCP.
 func goSDK(t *testing.T, opts ...option.RequestOption) (*sim.Server, anthropic.Client) {
 	t.Helper()
 	server := sim.New(sim.Options{})

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Latency says how long answers take. The zero value is no time at all.
+// Latency specifies how long answers take. The zero value means no time.
 type Latency struct {
 	fixed     time.Duration
 	realistic bool
@@ -18,18 +18,18 @@ type Latency struct {
 func Fixed(d time.Duration) Latency { return Latency{fixed: d} }
 
 // Realistic draws the time to the first token and the tokens per second from
-// lognormal distributions whose medians depend on the kind of model: the
-// smaller, the faster. The medians are of the order that users of the real
-// API report; they are no promise about it.
+// lognormal distributions. Smaller models are faster. The medians are of the
+// order that users of the real API report; they promise nothing about it.
 func Realistic() Latency { return Latency{realistic: true} }
 
-// pace is how long one answer takes.
+// pace holds one answer's timing.
 type pace struct {
 	first time.Duration // until its first event
-	whole time.Duration // until its last
+	whole time.Duration // until its last event
 }
 
-// speeds are the medians of [Realistic] by line of models.
+// speeds holds the medians of [Realistic] by model line, in seconds and tokens
+// per second.
 var speeds = map[string]struct{ first, perSecond float64 }{
 	"haiku":  {0.45, 170},
 	"sonnet": {0.80, 90},
@@ -38,7 +38,7 @@ var speeds = map[string]struct{ first, perSecond float64 }{
 	"mythos": {1.60, 50},
 }
 
-// pace draws the time for an answer of a number of tokens.
+// pace draws the timing of an answer with the given number of tokens.
 func (s *Server) pace(line string, body []byte, tokens int) pace {
 	l := s.opts.Latency
 	scale := func(d float64) time.Duration { return time.Duration(d * s.opts.TimeScale) }
@@ -57,7 +57,8 @@ func (s *Server) pace(line string, body []byte, tokens int) pace {
 	return pace{first: scale(first), whole: scale(first + rest)}
 }
 
-// waitUntil waits for a moment; false means that the client left before it.
+// waitUntil waits until the given time. It returns false if the client
+// disconnects first.
 func waitUntil(ctx context.Context, at time.Time) bool {
 	d := time.Until(at)
 	if d <= 0 {

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// Limits are rate limits of each pool of models, as the API counts them. 0 means
-// no limit of that kind.
+// Limits holds the rate limits of each pool of models, as the API counts them.
+// 0 means no limit.
 type Limits struct {
 	RequestsPerMinute     int `json:"requests_per_minute"`
-	InputTokensPerMinute  int `json:"input_tokens_per_minute"` // those not read from the prompt cache
+	InputTokensPerMinute  int `json:"input_tokens_per_minute"` // without cache reads
 	OutputTokensPerMinute int `json:"output_tokens_per_minute"`
 
-	// BatchRequestsPerMinute is that of HTTP requests to the Message Batches
-	// endpoints together; they count in no other limit.
+	// BatchRequestsPerMinute limits the HTTP requests to all Message Batches
+	// endpoints together. They count toward no other limit.
 	BatchRequestsPerMinute int `json:"batch_requests_per_minute"`
 }
 
@@ -29,18 +29,18 @@ type limiter struct {
 	scale float64
 
 	mu     sync.Mutex // guards the fields below
-	limits *Limits    // nil means none
+	limits *Limits    // nil for none
 	pools  map[string]*pool
 }
 
-// SetLimits changes the limits of all pools from now on; nil lifts them. What
-// has been used stays used.
+// SetLimits changes the limits of all pools; nil removes them. Usage so far
+// still counts.
 func (s *Server) SetLimits(limits *Limits) { s.limits.set(limits) }
 
 func (s *Server) serveLimits(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
-		return // the client has gone
+		return // the client disconnected
 	}
 	var limits *Limits
 	if err := json.Unmarshal(body, &limits); err != nil {
@@ -51,7 +51,8 @@ func (s *Server) serveLimits(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, limits)
 }
 
-// pool is three token buckets, refilled all the time.
+// pool holds the token buckets of a credential and a group of models. They
+// refill continuously.
 type pool struct {
 	requests, input, output bucket
 	batches                 bucket
@@ -67,8 +68,8 @@ func (l *limiter) reset() {
 	l.pools = map[string]*pool{}
 }
 
-// set changes the limits. A bucket holds no more than its new limit; one that
-// had no limit is full.
+// set changes the limits. A bucket holds no more than its new limit; a bucket
+// that had no limit starts full.
 func (l *limiter) set(limits *Limits) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +96,7 @@ func (b *bucket) set(limit int) {
 	b.left = min(b.left, b.limit)
 }
 
-// refill adds what has come in since the last time.
+// refill adds the tokens gained since the last refill.
 func (p *pool) refill(scale float64) {
 	now := time.Now()
 	minutes := now.Sub(p.updated).Minutes() / scale
@@ -105,7 +106,8 @@ func (p *pool) refill(scale float64) {
 	p.updated = now
 }
 
-// pool is that of a credential and model, filled up to now. The caller holds mu.
+// pool returns the refilled pool of a credential and a group of models. The
+// caller holds mu.
 func (l *limiter) pool(credential, name string) *pool {
 	key := credential + "\x00" + name
 	p := l.pools[key]
@@ -121,8 +123,9 @@ func (l *limiter) pool(credential, name string) *pool {
 	return p
 }
 
-// poolOf is the name of the limits that models share.
-func poolOf(m *model) string {
+// poolName returns the name of the group of models that share the model's
+// limits.
+func poolName(m *model) string {
 	switch {
 	case strings.HasPrefix(m.id, "claude-opus-4-"):
 		return "opus-4"
@@ -134,32 +137,33 @@ func poolOf(m *model) string {
 	return m.id
 }
 
-// admit takes a request and its input tokens from the pool, or says what is
-// exhausted. Output is taken when it is known, so the bucket may be in debt.
+// admit takes a request and its input tokens from the pool, or returns an error
+// that names the exhausted limit. Output tokens are taken once they are known,
+// so that bucket can go below zero.
 func (l *limiter) admit(w http.ResponseWriter, credential string, m *model, input int) *apiError {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.limits == nil {
 		return nil
 	}
-	p := l.pool(credential, poolOf(m))
+	p := l.pool(credential, poolName(m))
 	what, wait := "", 0.0 // minutes
-	short := func(name string, b bucket, need float64) {
-		need = min(need, b.limit) // a request larger than the limit passes when all of it is free
+	require := func(name string, b bucket, need float64) {
+		need = min(need, b.limit) // a request larger than the limit passes when the bucket is full
 		if b.limit > 0 && b.left < need {
 			if w := (need - b.left) / b.limit; w > wait {
 				what, wait = fmt.Sprintf("%.0f %s per minute", b.limit, name), w
 			}
 		}
 	}
-	short("requests", p.requests, 1)
-	short("input tokens", p.input, float64(input))
-	short("output tokens", p.output, 1)
+	require("requests", p.requests, 1)
+	require("input tokens", p.input, float64(input))
+	require("output tokens", p.output, 1)
 	if what != "" {
 		l.headers(w, p)
 		return &apiError{
 			status: http.StatusTooManyRequests, retryAfter: l.seconds(wait),
-			message: "This request would exceed your organization's rate limit of " + what + " (model pool: " + poolOf(m) + ").",
+			message: "This request would exceed your organization's rate limit of " + what + " (model pool: " + poolName(m) + ").",
 		}
 	}
 	p.requests.left--
@@ -168,8 +172,8 @@ func (l *limiter) admit(w http.ResponseWriter, credential string, m *model, inpu
 	return nil
 }
 
-// admitBatch takes a request to a batch endpoint, or says that there were too
-// many.
+// admitBatch takes one request to a batch endpoint, or returns an error if the
+// limit is exhausted.
 func (l *limiter) admitBatch(credential string) *apiError {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,18 +191,18 @@ func (l *limiter) admitBatch(credential string) *apiError {
 	return nil
 }
 
-// spend takes what an answer generated.
+// spend takes an answer's output tokens.
 func (l *limiter) spend(credential string, m *model, output int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.limits == nil {
 		return
 	}
-	l.pool(credential, poolOf(m)).output.left -= float64(output)
+	l.pool(credential, poolName(m)).output.left -= float64(output)
 }
 
-// seconds is a wait as the header has it: whole seconds, or fractions if time
-// is scaled, since a second then is long.
+// seconds formats a wait for the retry-after header: in whole seconds, or with
+// fractions if time is scaled, since a real second is then long.
 func (l *limiter) seconds(minutes float64) string {
 	s := minutes * 60 * l.scale
 	if l.scale == 1 {
@@ -207,7 +211,8 @@ func (l *limiter) seconds(minutes float64) string {
 	return strconv.FormatFloat(s, 'f', 3, 64)
 }
 
-// headers writes the state of all buckets, and of the tightest of tokens.
+// headers writes the rate-limit headers of all buckets. The "tokens" headers
+// show the token bucket with the least left.
 func (l *limiter) headers(w http.ResponseWriter, p *pool) {
 	now := time.Now()
 	write := func(name string, b bucket, round float64) {

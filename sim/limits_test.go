@@ -44,7 +44,7 @@ func TestRateLimits(t *testing.T) {
 	})
 }
 
-func TestLimitsThatChange(t *testing.T) {
+func TestSetLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := sim.New(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 1}})
 		body := `{"model":"claude-haiku-5-5","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}`
@@ -59,7 +59,7 @@ func TestLimitsThatChange(t *testing.T) {
 			t.Fatal(text)
 		}
 		if got := status(); got != 429 {
-			t.Errorf("status %d: a new limit gave back what was used", got)
+			t.Errorf("status %d: a new limit reset the usage", got)
 		}
 		<-time.After(time.Second)
 		if res, _ := post(t, server, body); res.StatusCode != 200 || res.Header.Get("anthropic-ratelimit-requests-limit") != "60" {
@@ -70,7 +70,7 @@ func TestLimitsThatChange(t *testing.T) {
 			t.Errorf("status %d, still limited", res.StatusCode)
 		}
 		if res, _ := postTo(t, server, "/_sim/limits", `x`); res.StatusCode != 400 {
-			t.Errorf("status %d for limits that are none", res.StatusCode)
+			t.Errorf("status %d for invalid limits", res.StatusCode)
 		}
 	})
 }

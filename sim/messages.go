@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// usage is the accounting of one answer, as the API writes it.
+// usage is the API's JSON form of one answer's usage.
 type usage struct {
 	InputTokens   int           `json:"input_tokens"`
 	OutputTokens  int           `json:"output_tokens"`
@@ -30,7 +30,7 @@ type outputDetails struct {
 	Thinking int `json:"thinking_tokens"`
 }
 
-// messageJSON is an answer as the API writes it.
+// messageJSON is the API's JSON form of an answer.
 type messageJSON struct {
 	ID           string    `json:"id"`
 	Type         string    `json:"type"`
@@ -44,7 +44,7 @@ type messageJSON struct {
 	Usage        usage     `json:"usage"`
 }
 
-// reply is one call that is being answered.
+// reply is the response to one call while it is being sent.
 type reply struct {
 	server *Server
 	w      http.ResponseWriter
@@ -54,15 +54,15 @@ type reply struct {
 	usage  usage
 	model  *model
 	pace   pace
-	fault  *Fault // nil if all goes well
-	begin  func() // makes the prompt's prefix readable for others
+	fault  *Fault // nil for none
+	begin  func() // makes the prompt's prefix readable by other calls
 }
 
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) {
 	s.stats.begin(c.body)
 	defer s.stats.end()
 	fault := s.faults.take(OnMessages, c.body)
-	if fault != nil && fault.before(s, w, r) {
+	if fault != nil && fault.intercept(s, w, r) {
 		return
 	}
 	req, err := parseRequest(c.body)
@@ -80,7 +80,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	a := req.answer(c.body)
 	if fault != nil {
-		fault.spoil(a)
+		fault.alter(a)
 	}
 	reply := &reply{
 		server: s, w: w, r: r, call: c, answer: a, model: req.model, fault: fault, begin: split.commit,
@@ -94,14 +94,14 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "answering", slog.String("model", req.model.id),
 		slog.Bool("stream", req.Stream), slog.Int("output_tokens", a.output))
 	if req.Stream {
-		reply.stream()
+		reply.sendStream()
 	} else {
-		reply.whole()
+		reply.sendWhole()
 	}
 }
 
-// spoil makes the model's answer another.
-func (f *Fault) spoil(a *answer) {
+// alter changes the model's answer as the fault demands.
+func (f *Fault) alter(a *answer) {
 	switch f.Kind {
 	case FaultRefusal:
 		a.content, a.stopReason, a.stopSequence, a.output = []content{}, "refusal", nil, 1
@@ -112,7 +112,7 @@ func (f *Fault) spoil(a *answer) {
 	}
 }
 
-// kind is the kind of fault the reply ends with, or empty.
+// kind returns the kind of the reply's fault, or "".
 func (p *reply) kind() FaultKind {
 	if p.fault == nil {
 		return ""
@@ -120,8 +120,8 @@ func (p *reply) kind() FaultKind {
 	return p.fault.Kind
 }
 
-// done books the answer once it is sent.
-func (p *reply) done() {
+// record counts the answer once it is sent.
+func (p *reply) record() {
 	p.server.limits.spend(p.call.credential, p.model, p.usage.OutputTokens)
 	p.server.stats.answered(p.call.body, p.usage)
 }
@@ -133,8 +133,8 @@ func (p *reply) message() messageJSON {
 	}
 }
 
-// whole sends the answer in one piece.
-func (p *reply) whole() {
+// sendWhole sends the answer in one piece.
+func (p *reply) sendWhole() {
 	if !waitUntil(p.r.Context(), p.call.start.Add(p.pace.first)) {
 		return
 	}
@@ -151,7 +151,7 @@ func (p *reply) whole() {
 		m.Content = []content{}
 	}
 	if p.kind() == FaultInvalidToolJSON {
-		m.Content[0].Input = json.RawMessage(`{}`) // a JSON body cannot hold what is not JSON
+		m.Content[0].Input = json.RawMessage(`{}`) // a JSON body cannot hold invalid JSON
 	}
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -167,7 +167,7 @@ func (p *reply) whole() {
 	p.w.Header().Set("Content-Type", "application/json")
 	p.w.WriteHeader(http.StatusOK)
 	p.w.Write(data)
-	p.done()
+	p.record()
 }
 
 func flush(w http.ResponseWriter) {
@@ -176,8 +176,8 @@ func flush(w http.ResponseWriter) {
 	}
 }
 
-// moment is when a part of the answer is due: the share of its tokens that
-// come before it, between the first event and the last.
-func (p *reply) moment(share float64) time.Time {
+// due returns the time at which a part of the answer is sent. The share of the
+// tokens before that part lies between 0, the first event, and 1, the last.
+func (p *reply) due(share float64) time.Time {
 	return p.call.start.Add(p.pace.first + time.Duration(share*float64(p.pace.whole-p.pace.first)))
 }

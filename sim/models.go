@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// model is what the simulator knows of a model: limits and what its endpoint
-// refuses, as Anthropic documents them.
+// model holds a model's limits and the features that its endpoint rejects, as
+// Anthropic documents them.
 type model struct {
 	id, short string // short is the id without its date
 	name      string
@@ -14,7 +14,7 @@ type model struct {
 	created   string // YYYY-MM-DD
 	context   int
 	maxOutput int
-	minCache  int // fewest tokens of a prefix that is cached
+	minCache  int // shortest prefix that is cached, in tokens
 
 	prefill     bool // a last assistant message is continued
 	forcedTools bool // tool_choice any and tool are accepted
@@ -28,7 +28,7 @@ var (
 	both     = []string{"adaptive", "enabled", "disabled"}
 )
 
-// models are served in this order.
+// models lists all models in the order in which they are served.
 var models = []model{
 	{id: "claude-fable-5-2", name: "Claude Fable 5.2", line: "fable", created: "2026-10-07", context: 1_000_000, maxOutput: 128_000, minCache: 512, thinking: always},
 	{id: "claude-opus-5-5", name: "Claude Opus 5.5", line: "opus", created: "2026-09-15", context: 1_000_000, maxOutput: 128_000, minCache: 512, thinking: always},
@@ -50,8 +50,8 @@ var models = []model{
 	{id: "claude-haiku-4-5-20251001", short: "claude-haiku-4-5", name: "Claude Haiku 4.5", line: "haiku", created: "2025-10-01", context: 200_000, maxOutput: 64_000, minCache: 4096, prefill: true, forcedTools: true, thinking: enabled},
 }
 
-// findModel is the model of an id, or nil. Retired models are not found, as on
-// the real API.
+// findModel returns the model with the given id, or nil. Retired models are not
+// found, as on the real API.
 func findModel(id string) *model {
 	for i := range models {
 		if m := &models[i]; id == m.id || id != "" && id == m.short {
@@ -61,13 +61,13 @@ func findModel(id string) *model {
 	return nil
 }
 
-// dense reports whether the model's tokenizer, that of all models since Opus
-// 4.7, yields about 30 % more tokens.
+// dense reports whether the model uses the tokenizer of Opus 4.7 and later,
+// which yields about 30 % more tokens.
 func (m *model) dense() bool {
 	return strings.Contains(m.id, "-5") && !strings.Contains(m.id, "-4-") || m.id == "claude-opus-4-7" || m.id == "claude-opus-4-8"
 }
 
-// modelJSON is a model as the API describes it.
+// modelJSON is the API's JSON form of a model.
 type modelJSON struct {
 	ID        string `json:"id"`
 	Type      string `json:"type"`

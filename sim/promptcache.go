@@ -18,8 +18,8 @@ type piece struct {
 	control *cacheControl
 }
 
-// prefix yields the prompt in the order in which it is cached: tools, system,
-// messages.
+// prefix yields the prompt's pieces in the order in which they are cached:
+// tools, system, messages.
 func (r *request) prefix(yield func(piece) bool) {
 	for _, t := range r.Tools {
 		if !yield(piece{r.model.count(len(t.raw)), t.raw, t.CacheControl}) {
@@ -45,9 +45,9 @@ func (r *request) prefix(yield func(piece) bool) {
 	}
 }
 
-// unmarked is a block or tool as it is sent without a breakpoint: prompts share
-// a prefix wherever their breakpoints are.
-func unmarked(raw []byte) []byte {
+// stripBreakpoint returns a block or tool without its breakpoint, because
+// prompts share a prefix wherever their breakpoints are.
+func stripBreakpoint(raw []byte) []byte {
 	name := []byte(`"cache_control"`)
 	at := bytes.LastIndex(raw, name)
 	if at < 0 {
@@ -107,9 +107,9 @@ func (r *request) checkCache(string) *apiError {
 	return nil
 }
 
-// promptCache is which prefixes have been seen, and until when they count.
+// promptCache holds the cached prefixes and their expiry times.
 type promptCache struct {
-	off     bool       // breakpoints do nothing
+	off     bool       // ignore breakpoints
 	mu      sync.Mutex // guards the field below
 	entries map[[sha256.Size]byte]time.Time
 }
@@ -120,14 +120,14 @@ func (c *promptCache) reset() {
 	c.entries = map[[sha256.Size]byte]time.Time{}
 }
 
-// cached is how a prompt divides into read, written and plain tokens.
+// cached holds a prompt's tokens: those read, those written and the rest.
 type cached struct {
 	read, write5m, write1h, plain int
-	commit                        func() // makes what was written readable; to be called when the answer begins
+	commit                        func() // makes the written prefixes readable; called when the answer starts
 }
 
-// split accounts for a prompt. What differs in credential, model, tools' choice
-// or thinking shares nothing.
+// split divides a prompt's tokens into read, written and plain ones. Prompts
+// that differ in credential, model, tool choice or thinking share no prefix.
 func (c *promptCache) split(r *request, credential string, start time.Time, scale float64) cached {
 	var hashes [][sha256.Size]byte
 	var ends, points []int // tokens up to each position; positions of breakpoints
@@ -187,7 +187,8 @@ func (c *promptCache) split(r *request, credential string, start time.Time, scal
 	return out
 }
 
-// longest is the last position that can be read from the cache, or -1.
+// longest returns the last position that can be read from the cache, or -1. The
+// caller holds mu.
 func (c *promptCache) longest(hashes [][sha256.Size]byte, points []int, now time.Time) int {
 	best := -1
 	for _, at := range points {
@@ -201,7 +202,8 @@ func (c *promptCache) longest(hashes [][sha256.Size]byte, points []int, now time
 	return best
 }
 
-// variant is what else a prefix depends on.
+// variant returns the settings, besides the model, that a cached prefix depends
+// on.
 func (r *request) variant() string {
 	v := string(r.format())
 	if r.ToolChoice != nil {

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// request is the body of a call, as far as it matters here.
+// request holds the fields of a call's body that the simulator uses.
 type request struct {
 	Model         string          `json:"model"`
 	MaxTokens     *int            `json:"max_tokens"`
@@ -36,7 +36,8 @@ type message struct {
 	Content blocks `json:"content"`
 }
 
-// blocks are content blocks, or a text as their short form.
+// blocks is a list of content blocks. In JSON a string is short for one text
+// block.
 type blocks []block
 
 func (b *blocks) UnmarshalJSON(data []byte) error {
@@ -77,7 +78,7 @@ func (b *block) UnmarshalJSON(data []byte) error {
 	}
 	*b = block(v.bare)
 	if b.raw = data; b.CacheControl != nil {
-		b.raw = unmarked(data)
+		b.raw = stripBreakpoint(data)
 	}
 	if b.Type == "tool_result" && len(v.Content) > 0 && !bytes.Equal(v.Content, []byte("null")) {
 		if err := b.Content.UnmarshalJSON(v.Content); err != nil {
@@ -91,7 +92,7 @@ func (b *block) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// text is the block's text, that of a tool's result included.
+// text returns the block's text, for a tool result the text of its content.
 func (b *block) text() string {
 	if b.Type != "tool_result" {
 		return b.Text
@@ -118,7 +119,7 @@ func (t *tool) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if t.raw = data; t.CacheControl != nil {
-		t.raw = unmarked(data)
+		t.raw = stripBreakpoint(data)
 	}
 	return nil
 }
@@ -156,7 +157,8 @@ func parseRequest(body []byte) (*request, *apiError) {
 	return &req, nil
 }
 
-// validate finds what the API would refuse.
+// validate returns the error with which the API would reject the request, or
+// nil.
 func (r *request) validate(version string) *apiError {
 	switch {
 	case r.Model == "":
@@ -185,13 +187,13 @@ func (r *request) validate(version string) *apiError {
 }
 
 func (r *request) checkParams(version string) *apiError {
-	most := *r.MaxTokens
+	maxTokens := *r.MaxTokens
 	switch {
-	case most < 0:
+	case maxTokens < 0:
 		return invalid("max_tokens: Input should be greater than or equal to 0")
-	case most > r.model.maxOutput:
-		return invalid(fmt.Sprintf("max_tokens: %d > %d, which is the maximum allowed number of output tokens for %s", most, r.model.maxOutput, r.model.id))
-	case most == 0 && (r.Stream || r.format() != nil || r.forced()):
+	case maxTokens > r.model.maxOutput:
+		return invalid(fmt.Sprintf("max_tokens: %d > %d, which is the maximum allowed number of output tokens for %s", maxTokens, r.model.maxOutput, r.model.id))
+	case maxTokens == 0 && (r.Stream || r.format() != nil || r.forced()):
 		return invalid("max_tokens: 0 cannot be combined with stream, output_config.format or a forced tool")
 	}
 	for name, value := range map[string]*float64{"temperature": r.Temperature, "top_p": r.TopP, "top_k": r.TopK} {
@@ -206,7 +208,7 @@ func (r *request) checkParams(version string) *apiError {
 			}
 			return invalid(t.Type + " thinking is not supported on this model")
 		}
-		if t.Type == "enabled" && (t.Budget < 1024 || t.Budget >= most) {
+		if t.Type == "enabled" && (t.Budget < 1024 || t.Budget >= maxTokens) {
 			return invalid("thinking.budget_tokens: must be at least 1024 and less than max_tokens")
 		}
 	}
@@ -217,7 +219,7 @@ func (r *request) checkParams(version string) *apiError {
 }
 
 func (r *request) checkMessages(string) *apiError {
-	asked := map[string]bool{} // tool calls of the message before
+	pending := map[string]bool{} // tool calls of the previous message
 	for i := range r.Messages {
 		m := &r.Messages[i]
 		if m.Role != "user" && m.Role != "assistant" && m.Role != "system" {
@@ -229,18 +231,18 @@ func (r *request) checkMessages(string) *apiError {
 		if len(m.Content) == 0 && (i < len(r.Messages)-1 || m.Role != "assistant") {
 			return invalid(fmt.Sprintf("messages.%d: all messages must have non-empty content except for the optional final assistant message", i))
 		}
-		if err := m.check(i, asked); err != nil {
+		if err := m.check(i, pending); err != nil {
 			return err
 		}
-		asked = map[string]bool{}
+		pending = map[string]bool{}
 		for _, b := range m.Content {
 			if m.Role == "assistant" && b.Type == "tool_use" {
-				asked[b.ID] = true
+				pending[b.ID] = true
 			}
 		}
 	}
-	if len(asked) > 0 {
-		return invalid("messages: `tool_use` ids were found without `tool_result` blocks immediately after: " + names(asked))
+	if len(pending) > 0 {
+		return invalid("messages: `tool_use` ids were found without `tool_result` blocks immediately after: " + names(pending))
 	}
 	if last := r.Messages[len(r.Messages)-1]; last.Role == "assistant" && !r.model.prefill {
 		return invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
@@ -248,11 +250,11 @@ func (r *request) checkMessages(string) *apiError {
 	return nil
 }
 
-// check checks one message, given the tool calls of the one before, each of
-// which it must answer.
-func (m *message) check(i int, asked map[string]bool) *apiError {
+// check validates message i. It must answer each pending tool call of the
+// previous message.
+func (m *message) check(i int, pending map[string]bool) *apiError {
 	open := map[string]bool{}
-	for id := range asked {
+	for id := range pending {
 		open[id] = true
 	}
 	for j := range m.Content {
@@ -262,7 +264,7 @@ func (m *message) check(i int, asked map[string]bool) *apiError {
 			return invalid(fmt.Sprintf("messages.%d.content.%d.type: Field required", i, j))
 		case b.Type == "text" && strings.TrimSpace(b.Text) == "":
 			return invalid(fmt.Sprintf("messages.%d: text content blocks must be non-empty", i))
-		case b.Type == "tool_result" && !asked[b.ToolUseID]:
+		case b.Type == "tool_result" && !pending[b.ToolUseID]:
 			return invalid(fmt.Sprintf("messages.%d.content.%d: unexpected `tool_use_id` found in `tool_result` blocks: %s. Each `tool_result` block must have a corresponding `tool_use` block in the previous message.", i, j, b.ToolUseID))
 		case b.Type == "tool_result":
 			delete(open, b.ToolUseID)
@@ -314,7 +316,7 @@ func (r *request) forced() bool {
 	return r.ToolChoice != nil && (r.ToolChoice.Type == "any" || r.ToolChoice.Type == "tool")
 }
 
-// format is the JSON schema the answer must obey, or nil.
+// format returns the JSON schema that the answer must match, or nil.
 func (r *request) format() json.RawMessage {
 	if r.OutputConfig == nil || r.OutputConfig.Format == nil {
 		return nil
@@ -323,8 +325,8 @@ func (r *request) format() json.RawMessage {
 }
 
 // tokens estimates the prompt's tokens: a quarter of its characters, 30 % more
-// with the newer tokenizer, and a few for each message. The estimate is the
-// service's documented rule of thumb, not its tokenizer.
+// with the newer tokenizer, and a few per message. This is the API's documented
+// rule of thumb, not its tokenizer.
 func (r *request) tokens() int {
 	n := 0
 	for p := range r.prefix {
@@ -333,7 +335,7 @@ func (r *request) tokens() int {
 	return n
 }
 
-// count is the estimate for a number of characters.
+// count estimates the tokens of the given number of characters.
 func (m *model) count(characters int) int {
 	n := (characters + 3) / 4
 	if m.dense() {

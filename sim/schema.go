@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// schema is a JSON schema, as far as structured outputs allow it.
+// schema is the subset of JSON Schema that structured outputs allow.
 type schema struct {
 	Ref        string             `json:"$ref"`
 	Defs       map[string]*schema `json:"$defs"`
@@ -31,8 +31,9 @@ type schema struct {
 	Format     string             `json:"format"`
 }
 
-// instance is a value that obeys the schema, with texts that quote the task.
-func (r *request) instance(raw json.RawMessage, src *source) json.RawMessage {
+// instance generates a value that matches the schema, with texts that quote the
+// task.
+func (r *request) generate(raw json.RawMessage, src *source) json.RawMessage {
 	var root schema
 	if err := json.Unmarshal(raw, &root); err != nil {
 		return json.RawMessage("{}")
@@ -51,8 +52,8 @@ type generator struct {
 	src  *source
 }
 
-// maxDepth ends schemas that refer to themselves: below it only what is
-// required is filled in, and far below nothing.
+// maxDepth limits recursive schemas: below it only required properties are
+// generated, and below 4*maxDepth none.
 const maxDepth = 4
 
 func (g *generator) value(s *schema, name string, depth int) any {
@@ -103,8 +104,7 @@ func (g *generator) value(s *schema, name string, depth int) any {
 }
 
 func (g *generator) object(s *schema, depth int) any {
-	// In order of names, so that what the source gives does not depend on the
-	// order of the map.
+	// Sorted, so that the value does not depend on the map's order.
 	object := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		if depth <= maxDepth || slices.Contains(s.Required, name) {
@@ -150,7 +150,8 @@ func (g *generator) text(s *schema, name string) string {
 	return text
 }
 
-// kind is the schema's type; of several the first that is not null.
+// kind returns the schema's type. Of several types it returns the first that is
+// not null.
 func (s *schema) kind() string {
 	switch t := s.Type.(type) {
 	case string:

@@ -1,27 +1,28 @@
-// Package sim is a server that behaves like the Messages API, so that everything
-// which talks to it can be run, tested and measured without a key.
+// Package sim provides a server that behaves like the Messages API, so that
+// programs that use the API can be run, tested and measured without a key.
 //
 //	server := sim.New(sim.Options{Latency: sim.Realistic(), TimeScale: 0.1})
 //	http.ListenAndServe("127.0.0.1:8089", server)           // for any SDK
 //	client := &http.Client{Transport: server.RoundTripper()} // or in memory
 //
-// Its answers are built from the request: they quote the task, say what is in
-// the files they were given, obey a JSON schema, call tools that the task
-// names, and say plainly that they are simulated. Everything that varies (the
-// answers, their lengths, the latencies) is a function of the request and the
-// seed, so a run can be repeated.
+// Answers are built from the request: they quote the task, describe the files
+// in the prompt, follow a JSON schema, call the tools that the task names, and
+// state that they are simulated. Everything that varies (answers, their
+// lengths, latencies) is a function of the request and the seed, so a run is
+// reproducible.
 //
-// It is written from the API's public documentation and shares no code with
-// the client it tests. Beside the API it serves three paths of its own:
+// The simulator is written from the API's public documentation and shares no
+// code with the client it tests. Beside the API it serves four paths of its
+// own:
 //
 //	GET  /_sim/stats    counts: see [Stats]
 //	GET  /_sim/requests how often each request was made: see [Server.Requests]
-//	POST /_sim/faults   a [Fault] or a list of them to inject; {"reset": true} forgets all
-//	POST /_sim/limits   the [Limits] from now on; null for none
+//	POST /_sim/faults   a [Fault] or a list of them to inject; {"reset": true} calls [Server.Reset]
+//	POST /_sim/limits   the new [Limits]; null for none
 //
-// A Server is safe for concurrent use. It keeps no state but counts, faults,
-// rate limits, the prompt cache and message batches, all of which
-// [Server.Reset] clears.
+// A Server is safe for concurrent use. Its only state is counts, faults, rate
+// limits, the prompt cache and message batches. [Server.Reset] clears all of
+// it.
 package sim
 
 import (
@@ -35,38 +36,38 @@ import (
 	"time"
 )
 
-// Options configure a [Server]. The zero value answers at once and without
-// limits.
+// Options configures a [Server]. The zero value answers immediately and has no
+// rate limits.
 type Options struct {
-	Seed      uint64       // of latencies
+	Seed      uint64       // seeds the latencies
 	Latency   Latency      // how long answers take; the zero value is no time
 	TimeScale float64      // factor on all times, limits and cache lifetimes included; 0 means 1
 	Limits    *Limits      // nil means none, and no rate-limit headers
 	Logger    *slog.Logger // nil means no log
 
-	// BatchLatency is how long a message batch takes from its creation to its
-	// end; the zero value is no time.
+	// BatchLatency is the time from a message batch's creation to its end. The
+	// zero value means none.
 	BatchLatency Latency
 
-	// NoPromptCache bills every prompt in full, whatever breakpoints it has.
+	// NoPromptCache bills every prompt in full and ignores its breakpoints.
 	NoPromptCache bool
 }
 
 // Server is the simulator. Make one with [New].
 type Server struct {
-	opts    Options
-	log     *slog.Logger
-	mux     *http.ServeMux
-	serial  atomic.Uint64 // of request ids
-	stats   counters
-	tally   tally
-	batches batchList
-	faults  faultList
-	limits  limiter
-	prompts promptCache
+	opts     Options
+	log      *slog.Logger
+	mux      *http.ServeMux
+	serial   atomic.Uint64 // of request ids
+	stats    counters
+	requests requestCounter
+	batches  batchList
+	faults   faultList
+	limits   limiter
+	prompts  promptCache
 }
 
-// New makes a simulator.
+// New returns a simulator.
 func New(opts Options) *Server {
 	if opts.TimeScale <= 0 {
 		opts.TimeScale = 1
@@ -77,7 +78,7 @@ func New(opts Options) *Server {
 	}
 	s.limits.scale = opts.TimeScale
 	s.prompts.off = opts.NoPromptCache
-	s.stats.tally = &s.tally
+	s.stats.requests = &s.requests
 	s.Reset()
 	s.SetLimits(opts.Limits)
 	s.mux.HandleFunc("GET /_sim/stats", s.serveStats)
@@ -100,8 +101,8 @@ func New(opts Options) *Server {
 	return s
 }
 
-// ServeHTTP serves the API. A prefix before /v1/ is ignored, as gateways that
-// serve the API under a path of their own do.
+// ServeHTTP serves the API. It ignores a path prefix before /v1/, because
+// gateways serve the API under paths of their own.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if i := strings.Index(r.URL.Path, "/v1/"); i > 0 {
 		r = r.Clone(r.Context())
@@ -111,21 +112,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Reset clears the counts, the faults, the rate limits' use, the prompt cache
+// Reset clears the counts, the faults, the rate limits' usage, the prompt cache
 // and the message batches.
 func (s *Server) Reset() {
 	s.stats.reset()
 	s.faults.reset()
 	s.prompts.reset()
 	s.limits.reset()
-	s.tally.reset()
+	s.requests.reset()
 	s.batches.reset()
 }
 
-// maxBody is the largest request body, as the API documents it.
+// maxBody is the largest request body that the API documents, in bytes.
 const maxBody = 32 << 20
 
-// call is one request to the API that was let in.
+// call is one authenticated request to the API.
 type call struct {
 	version    string
 	credential string
@@ -133,21 +134,21 @@ type call struct {
 	start      time.Time
 }
 
-// api does what all endpoints have in common: the body, the credential and the
-// version.
+// api wraps serve with what all endpoints need: it reads the body and checks
+// the credential and the version.
 func (s *Server) api(serve func(http.ResponseWriter, *http.Request, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		w.Header().Set("anthropic-organization-id", "org_simulated")
-		most := maxBody
+		maxBytes := maxBody
 		if r.Pattern == "POST /v1/messages/batches" {
-			most = maxBatchBody
+			maxBytes = maxBatchBody
 		}
-		body, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
+		body, err := io.ReadAll(io.LimitReader(r.Body, int64(maxBytes)+1))
 		switch {
 		case err != nil:
-			return // the client has gone
-		case len(body) > most:
+			return // the client disconnected
+		case len(body) > maxBytes:
 			s.fail(w, &apiError{status: http.StatusRequestEntityTooLarge, message: "Request exceeds the maximum size"})
 			return
 		}
@@ -168,8 +169,8 @@ func (s *Server) api(serve func(http.ResponseWriter, *http.Request, *call)) http
 // newVersion is the API version that rejects sampling parameters.
 const newVersion = "2026-10-21"
 
-// credential is the key, which one version of the SDK sends as x-api-key and
-// the other as a bearer token.
+// credential returns the API key. Some SDK versions send it as x-api-key,
+// others as a bearer token.
 func credential(h http.Header) string {
 	if key := h.Get("x-api-key"); key != "" {
 		return key

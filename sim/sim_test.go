@@ -40,7 +40,7 @@ func postTo(t *testing.T, server *sim.Server, path, body string) (*http.Response
 	return res, string(data)
 }
 
-// reply is what tests look at in an answer.
+// reply holds the fields of an answer that tests check.
 type reply struct {
 	Content []struct {
 		Type, Text string
@@ -83,7 +83,7 @@ func TestAnswersAreBuiltFromTheRequest(t *testing.T) {
 	}
 }
 
-func TestLimitsOfAnswers(t *testing.T) {
+func TestAnswerLimits(t *testing.T) {
 	server := sim.New(sim.Options{})
 	r := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":20,"messages":[{"role":"user","content":"hi"}]}`)
 	if r.StopReason != "max_tokens" || r.Usage.Output != 20 {
@@ -125,7 +125,7 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-func TestRefusedRequests(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	user := `"messages":[{"role":"user","content":"hi"}]`
 	tests := map[string]struct {
 		body    string
@@ -163,7 +163,8 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
-// client is our own provider over the simulator, in memory.
+// client returns the project's own provider, connected in memory to the
+// simulator.
 func client(t *testing.T, server *sim.Server) *anthropic.Client {
 	t.Helper()
 	c, err := anthropic.New(anthropic.Options{
@@ -175,13 +176,13 @@ func client(t *testing.T, server *sim.Server) *anthropic.Client {
 	return c
 }
 
-func TestProviderPassesTheSuite(t *testing.T) {
+func TestProviderSuite(t *testing.T) {
 	llmtest.SuiteModel(t, func(t *testing.T) llm.Model {
 		return client(t, sim.New(sim.Options{Latency: sim.Fixed(20 * time.Millisecond)}))
 	})
 }
 
-func TestBothKeysAndBothVersions(t *testing.T) {
+func TestCredentialsAndVersions(t *testing.T) {
 	server := sim.New(sim.Options{})
 	body := `{"model":"claude-haiku-5-5","max_tokens":9,"messages":[{"role":"user","content":"x"}]}`
 	tests := []struct {
@@ -230,4 +231,20 @@ func FuzzMessages(f *testing.F) {
 			t.Errorf("a stream ends with %q", text[max(0, len(text)-80):])
 		}
 	})
+}
+
+func TestTaskIsFound(t *testing.T) {
+	server := sim.New(sim.Options{})
+	for name, content := range map[string]string{
+		"context first, two blocks": `[{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"},{"type":"text","text":"Review the code.\nBe brief."}]`,
+		"task first, one text":      `"Review the code.\n\n<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"`,
+		"context last, two blocks":  `[{"type":"text","text":"Review the code."},{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n<step id=\"s\">\nfound\n</step>"}]`,
+	} {
+		got := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).Content[0].Text
+		for _, want := range []string{`Task: "Review the code."`, "Files given: 1", "- s (1 words)"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: the answer lacks %q:\n%s", name, want, got)
+			}
+		}
+	}
 }

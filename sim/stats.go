@@ -6,28 +6,28 @@ import (
 	"sync"
 )
 
-// Stats counts what a [Server] was asked since it began or was reset.
+// Stats counts the requests to a [Server] since its creation or the last reset.
 type Stats struct {
-	Requests     int `json:"requests"`      // to /v1/messages that were let in, those that failed included
-	InputTokens  int `json:"input_tokens"`  // of answers, without those read from the prompt cache
+	Requests     int `json:"requests"`      // authenticated requests to /v1/messages, failed ones included
+	InputTokens  int `json:"input_tokens"`  // of answers, without cache reads
 	OutputTokens int `json:"output_tokens"` // of answers
 	CacheReads   int `json:"cache_read_input_tokens"`
 	CacheWrites  int `json:"cache_creation_input_tokens"`
-	InFlight     int `json:"in_flight"`     // requests being answered now
-	MaxInFlight  int `json:"max_in_flight"` // most at once
+	InFlight     int `json:"in_flight"`     // requests in flight now
+	MaxInFlight  int `json:"max_in_flight"` // highest InFlight
 	RateLimited  int `json:"rate_limited"`  // 429s sent
 	Errors       int `json:"errors"`        // other errors sent
 
-	// Kinds counts the errors sent, 429s included, by the code of the error if
-	// it has one, such as ramp_limit_exceeded, else by its type.
+	// Kinds counts all errors sent, 429s included. The key is the error's code
+	// if it has one, such as ramp_limit_exceeded, else its type.
 	Kinds         map[string]int `json:"kinds"`
 	Batches       int            `json:"batches"`        // message batches created
 	BatchRequests int            `json:"batch_requests"` // requests in them; their tokens are counted above when the batch ends
 }
 
-// counters are Stats that many requests count in.
+// counters holds Stats that requests update concurrently.
 type counters struct {
-	tally *tally
+	requests *requestCounter
 
 	mu sync.Mutex // guards the field below
 	n  Stats
@@ -49,7 +49,7 @@ func (c *counters) read() Stats {
 }
 
 func (c *counters) begin(body []byte) {
-	c.tally.add(body, 1, 0)
+	c.requests.add(body, 1, 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.Requests++
@@ -74,10 +74,10 @@ func (c *counters) failed(status int, kind string) {
 	}
 }
 
-// submitted counts a batch.
+// submitted counts a batch and its requests.
 func (c *counters) submitted(requests []batchRequest) {
 	for _, q := range requests {
-		c.tally.add(q.Params, 1, 0)
+		c.requests.add(q.Params, 1, 0)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *counters) submitted(requests []batchRequest) {
 }
 
 func (c *counters) answered(body []byte, u usage) {
-	c.tally.add(body, 0, 1)
+	c.requests.add(body, 0, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.InputTokens += u.InputTokens + u.CacheCreation
@@ -98,7 +98,7 @@ func (c *counters) answered(body []byte, u usage) {
 // answeredInBatch counts one answer of a batch.
 func (c *counters) answeredInBatch(params []byte, u usage) { c.answered(params, u) }
 
-// Stats are the counts so far.
+// Stats returns the counts so far.
 func (s *Server) Stats() Stats { return s.stats.read() }
 
 func (s *Server) serveStats(w http.ResponseWriter, _ *http.Request) {

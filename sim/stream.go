@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// stream sends the answer as server-sent events, each when it is due.
-func (p *reply) stream() {
+// sendStream sends the answer as server-sent events, each at its due time.
+func (p *reply) sendStream() {
 	if !waitUntil(p.r.Context(), p.call.start.Add(p.pace.first)) {
 		return
 	}
@@ -18,20 +18,21 @@ func (p *reply) stream() {
 	p.begin()
 	events := p.events()
 	for i, ev := range events {
-		if !waitUntil(p.r.Context(), p.moment(float64(i)/float64(max(1, len(events)-1)))) {
+		if !waitUntil(p.r.Context(), p.due(float64(i)/float64(max(1, len(events)-1)))) {
 			return
 		}
 		if p.fault != nil && i >= p.fault.After && p.interrupt() {
 			return
 		}
 		if p.send(ev.name, ev.data) != nil {
-			return // the client has gone
+			return // the client disconnected
 		}
 	}
-	p.done()
+	p.record()
 }
 
-// interrupt does what ends a stream early, if that is what the fault does.
+// interrupt ends the stream early if the fault demands it, and reports whether
+// it did.
 func (p *reply) interrupt() bool {
 	switch p.fault.Kind {
 	case FaultCutStream, FaultCutBody:
@@ -47,7 +48,7 @@ func (p *reply) interrupt() bool {
 		if e.message == "" {
 			e.message = "Overloaded"
 		}
-		_ = p.send("error", json.RawMessage(e.envelope(""))) // of no use if the client has gone
+		_ = p.send("error", json.RawMessage(e.envelope(""))) // the client may have disconnected
 		return true
 	}
 	return false
@@ -71,7 +72,7 @@ func (p *reply) send(name string, data any) error {
 	return nil
 }
 
-// events are all events of the answer, in order.
+// events returns all events of the answer, in order.
 func (p *reply) events() []event {
 	start := p.message()
 	start.Content, start.StopReason, start.StopSequence, start.StopDetails = []content{}, nil, nil, nil
@@ -80,7 +81,7 @@ func (p *reply) events() []event {
 	events := []event{{"message_start", map[string]any{"type": "message_start", "message": start}}}
 	for i, c := range p.answer.content {
 		events = append(events, event{"content_block_start", map[string]any{
-			"type": "content_block_start", "index": i, "content_block": opening(c),
+			"type": "content_block_start", "index": i, "content_block": emptyBlock(c),
 		}})
 		if i == 0 {
 			events = append(events, event{"ping", map[string]string{"type": "ping"}})
@@ -103,13 +104,13 @@ func (p *reply) events() []event {
 		event{"message_stop", map[string]string{"type": "message_stop"}})
 }
 
-// opening is a block before anything of it has come.
-func opening(c content) content {
+// emptyBlock returns a block as content_block_start shows it: without content.
+func emptyBlock(c content) content {
 	return content{Type: c.Type, ID: c.ID, Name: c.Name, Input: json.RawMessage("{}")}
 }
 
-// deltas are the pieces of a block: texts in runs of words, as they come from
-// the API.
+// deltas splits a block into its deltas. Texts are split into runs of words, as
+// on the real API.
 func deltas(c content) []map[string]string {
 	var list []map[string]string
 	switch c.Type {

@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// RoundTripper is the server in memory: requests reach it without a network.
-// Answers are streamed as they are written. It works in a synctest bubble, and
-// leaves no goroutine behind once the response's body is closed.
+// RoundTripper returns a transport that calls the server in memory, without a
+// network. Responses are streamed as they are written. It works in a synctest
+// bubble and leaves no goroutine behind once the response's body is closed.
 func (s *Server) RoundTripper() http.RoundTripper { return transport{s} }
 
 type transport struct{ server *Server }
@@ -26,7 +26,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		inner.Body = http.NoBody
 	}
 	reader, writer := io.Pipe()
-	// A reader that waits is released when the request's context ends.
+	// Unblock a waiting reader when the request's context ends.
 	release := context.AfterFunc(ctx, func() { writer.CloseWithError(ctx.Err()) })
 	w := &response{header: http.Header{}, body: writer, started: make(chan struct{})}
 	done := make(chan struct{})
@@ -60,7 +60,8 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// serve runs the handler; an aborted response is io.ErrUnexpectedEOF.
+// serve runs the handler. It returns io.ErrUnexpectedEOF if the handler aborts
+// the response.
 func serve(h http.Handler, w *response, r *http.Request) (err error) {
 	defer func() {
 		cause := recover()
@@ -77,7 +78,8 @@ func serve(h http.Handler, w *response, r *http.Request) (err error) {
 	return nil
 }
 
-// body is a response's body whose Close ends the request and waits for it.
+// body is a response body. Close cancels the request and waits until its
+// handler has returned.
 type body struct {
 	*io.PipeReader
 	once  sync.Once

@@ -11,8 +11,8 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// TestTypeScriptSDK drives the simulator with the official TypeScript SDK, a
-// client that shares no code with ours.
+// TestTypeScriptSDK tests the simulator with the official TypeScript SDK, which
+// shares no code with this project.
 func TestTypeScriptSDK(t *testing.T) {
 	t.Parallel()
 	missing := func(format string, args ...any) {

@@ -148,7 +148,7 @@ func (s settings) report(server *sim.Server, dir string, round, killed int, took
 	twice := 0
 	counts := server.Requests()
 	for _, n := range counts {
-		if n.Begun > 1 {
+		if n.Started > 1 {
 			twice++
 		}
 	}

@@ -67,7 +67,7 @@ func textsInClearAreFound(t *testing.T, opts options) {
 
 func TestBrokenPromisesAreNoticed(t *testing.T) {
 	t.Parallel()
-	one, again := sim.RequestCount{Begun: 1, Answered: 1}, sim.RequestCount{Begun: 2, Answered: 2}
+	one, again := sim.RequestCount{Started: 1, Answered: 1}, sim.RequestCount{Started: 2, Answered: 2}
 	for _, test := range []struct {
 		name          string
 		before, after map[string]sim.RequestCount
@@ -92,7 +92,7 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 		},
 		{
 			name:  "a call is sent before what it needs is durable",
-			after: map[string]sim.RequestCount{"a": one, "b": {Begun: 1}},
+			after: map[string]sim.RequestCount{"a": one, "b": {Started: 1}},
 			want:  counts{Early: 1, Answered: 1, Cut: 1},
 		},
 		{

@@ -287,7 +287,7 @@ func (r *round) requests(ctx context.Context) (map[string]sim.RequestCount, erro
 	seen := make(map[string]sim.RequestCount, len(counted))
 	r.Sent, r.Unknown, r.Repaid = 0, 0, 0
 	for sum, n := range counted {
-		r.Sent += n.Begun
+		r.Sent += n.Started
 		r.Repaid += max(0, n.Answered-1)
 		if unit, known := r.ref.units[sum]; known {
 			seen[unit] = n
@@ -302,7 +302,7 @@ func (r *round) requests(ctx context.Context) (map[string]sim.RequestCount, erro
 func (r *round) check(seen map[string]sim.RequestCount, finished map[string]bool) {
 	for _, unit := range slices.Sorted(maps.Keys(seen)) {
 		n, was := seen[unit], r.seen[unit]
-		begun, answered := n.Begun-was.Begun, n.Answered-was.Answered
+		begun, answered := n.Started-was.Started, n.Answered-was.Answered
 		if begun == 0 {
 			continue
 		}

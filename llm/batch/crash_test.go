@@ -84,7 +84,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				}
 				ask(t.Context(), q.Model(), texts...).wait(t)
 				for body, count := range w.server.Requests() {
-					if count.Begun != 1 && count.Answered != 1 || count.Begun > 2 {
+					if count.Started != 1 && count.Answered != 1 || count.Started > 2 {
 						t.Errorf("step %d, done %v: request %s: %+v", n, done, body[:8], count)
 					}
 				}

@@ -191,8 +191,8 @@ func (k *killer) check(t *testing.T, dir string) {
 	t.Helper()
 	counts := k.server.Requests()
 	for body, n := range counts {
-		if n.Begun != 1 {
-			t.Errorf("task %s was submitted %d times", body[:8], n.Begun)
+		if n.Started != 1 {
+			t.Errorf("task %s was submitted %d times", body[:8], n.Started)
 		}
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "answers"))

@@ -1,5 +1,5 @@
-// Drives the simulator with the official TypeScript SDK. The first argument is
-// the simulator's URL. Exits with 1 and says what was wrong if a check fails.
+// Tests the simulator with the official TypeScript SDK. The first argument is the
+// simulator's URL. Prints each failed check and exits with 1 if any failed.
 import Anthropic from "@anthropic-ai/sdk";
 import assert from "node:assert/strict";
 
