@@ -46,7 +46,7 @@ func limits(b workflow.Budget) budget.Limits {
 
 // withBudgets returns a context whose calls are charged to the budgets of a run
 // and of one of its steps.
-func (o *Orchestrator) withBudgets(ctx context.Context, r *runJob, s *workflow.Step) context.Context {
+func (o *Orchestrator) withBudgets(ctx context.Context, r *pendingRun, s *workflow.Step) context.Context {
 	ctx = withScope(ctx, budget.Run, r.id, r.started, r.budget(o.config.Budget))
 	if s.Budget != nil {
 		ctx = withScope(ctx, budget.Step, r.id+" step "+s.ID, r.started, *s.Budget)
@@ -56,7 +56,7 @@ func (o *Orchestrator) withBudgets(ctx context.Context, r *runJob, s *workflow.S
 
 // budget returns what a run may spend: what its caller said, else its workflow,
 // else the settings.
-func (r *runJob) budget(cfg config.Budget) workflow.Budget {
+func (r *pendingRun) budget(cfg config.Budget) workflow.Budget {
 	switch {
 	case !r.spec.Budget.IsZero():
 		return r.spec.Budget

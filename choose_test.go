@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/record"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -47,7 +48,7 @@ steps:
 	var events []claudeforce.Explanation
 	opts := claudeforce.RunOptions{
 		Params: map[string]string{"texts": `["short", "` + long + `"]`}, Model: "auto",
-		Explain: func(x claudeforce.Explanation) { events = append(events, x) },
+		OnExplain: func(_ context.Context, x claudeforce.Explanation) { events = append(events, x) },
 	}
 	res, err := orch.RunWorkflow(t.Context(), wf, opts)
 	if err != nil || len(res.Steps["read"].Items) != 2 {
@@ -73,7 +74,7 @@ func TestRulesChangeWhatIsAsked(t *testing.T) {
 	}
 	run := func(rules string) (model, why string) {
 		orch := open(t, server, at, rulesIn(t.TempDir(), rules))
-		res, err := orch.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{Explain: func(x claudeforce.Explanation) { why = x.Reason }})
+		res, err := orch.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{OnExplain: func(_ context.Context, x claudeforce.Explanation) { why = x.Reason }})
 		if err != nil || res.Steps["a"].Status != "completed" {
 			t.Fatalf("%+v, %v", res, err)
 		}
@@ -98,7 +99,7 @@ func TestRulesChangeWhatIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	detail, err := claudeforce.ReadRun(t.Context(), store, journal.Latest)
+	detail, err := runs.Load(t.Context(), store, journal.Latest)
 	if err != nil {
 		t.Fatal(err)
 	}

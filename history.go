@@ -2,7 +2,6 @@ package claudeforce
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +11,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/journal/sqlite"
-	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
-	"github.com/claude-force/claude-force/plan"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 // OpenHistory opens the store of runs that cfg names, to see and steer them. It
@@ -71,45 +67,15 @@ func (o *Orchestrator) history(ctx context.Context) (journal.Store, error) {
 	return store, nil
 }
 
-// RunSpec is what a run was asked, as its journal keeps it.
-type RunSpec struct {
-	Version     int               `json:"version"`
-	Dir         string            `json:"dir"`    // absolute
-	File        string            `json:"file"`   // as given; empty if the workflow came from elsewhere
-	Source      string            `json:"source"` // the workflow's text
-	Files       map[string]string `json:"files"`  // the texts of the workflows it runs, by path
-	Params      map[string]string `json:"params"`
-	AllowEnv    []string          `json:"allow_env,omitempty"`
-	Model       string            `json:"model,omitempty"`
-	Policy      llm.Policy        `json:"policy,omitempty"`
-	MaxParallel int               `json:"max_parallel,omitempty"`
-	Budget      workflow.Budget   `json:"budget,omitzero"`
-	Batch       bool              `json:"batch,omitempty"`
-	From        string            `json:"from,omitempty"`
-	Only        string            `json:"only,omitempty"`
-	Earlier     string            `json:"earlier,omitempty"` // the run that From and Only take results from
-	Digests     map[string]string `json:"digests"`           // of what the run depends on, by name
-	Tags        map[string]string `json:"tags,omitempty"`    // the caller's own
-	Plan        *plan.Promise     `json:"plan,omitempty"`    // what it was expected to take; nil if nobody asked
-	Simulated   bool              `json:"simulated,omitempty"`
-}
-
-const specVersion = 1
-
-// ReadSpec reads what a run was asked. The run must come from
-// [journal.Store.Find]. If it was gone on with after changes, the spec that was
-// accepted last is in [journal.State].
-func ReadSpec(run journal.Run) (*RunSpec, error) {
-	return readSpec(run, run.Spec)
-}
-
-func readSpec(run journal.Run, data json.RawMessage) (*RunSpec, error) {
-	var spec RunSpec
-	if err := json.Unmarshal(data, &spec); err != nil {
-		return nil, fmt.Errorf("reading what run %s was asked: %w", run.ID, err)
+// Decide answers the approval that a unit of a run in this process waits for.
+func (o *Orchestrator) Decide(ctx context.Context, run, path, item string, d journal.Decision) error {
+	store, err := o.history(ctx)
+	if err != nil {
+		return err
 	}
-	if spec.Version > specVersion {
-		return nil, invalid(fmt.Errorf("run %s was begun by a newer claude-force; update claude-force to go on with it", run.ID))
+	err = store.Send(ctx, journal.Event{Run: run, Type: journal.ApprovalGiven, Step: path, Item: item, Detail: journal.Detail(d)})
+	if err != nil {
+		return fmt.Errorf("answering run %s: %w", run, err)
 	}
-	return &spec, nil
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -33,8 +34,8 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if err != nil {
 		return nil, invalid(err)
 	}
-	if err := checkPart(wf, opts); err != nil {
-		return nil, invalid(err)
+	if err := opts.part().Check(wf); err != nil {
+		return nil, err
 	}
 	if err := o.check(ctx, wf, params, rehearsedID, &opts); err != nil {
 		return nil, invalid(err)
@@ -48,13 +49,13 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 		return nil, err
 	}
 	past := &pastRuns{}
-	if f := (journal.Filter{File: spec.path(), Workflow: nameOf(wf, spec)}); f.File+f.Workflow != "" { // else nothing tells it from others
+	if f := (journal.Filter{File: spec.Path(), Workflow: nameOf(wf, spec)}); f.File+f.Workflow != "" { // else nothing tells it from others
 		if past, err = o.pastRuns(ctx, store, f, planRuns); err != nil {
 			return nil, err
 		}
 	}
-	if past.latest == nil && opts.From+opts.Only != "" {
-		return nil, invalid(errNoEarlier)
+	if past.latest == nil && !opts.part().Whole() {
+		return nil, invalid(errNoPrevious)
 	}
 	reh := &rehearsal{o: o, opts: &opts, wf: wf, params: params, past: past.latest, models: map[string]string{}, dirty: map[string]*taint{}, asked: map[string]bool{},
 		items: map[string][]int{}, skipped: map[string]bool{}}
@@ -96,11 +97,12 @@ func (o *Orchestrator) pastStore(ctx context.Context) (journal.Store, error) {
 	return o.history(ctx)
 }
 
-// errNoEarlier says that there is nothing for --from and --only to take.
-var errNoEarlier = errors.New("there is no earlier run of this workflow to take results from; run it once without --from and --only")
+// errNoPrevious reports that there is no run for a partial one to take results
+// from.
+var errNoPrevious = errors.New("there is no earlier run of this workflow to take results from; run the whole workflow once")
 
 // nameOf is the name by which runs of a workflow without a file are found.
-func nameOf(wf *workflow.Workflow, spec *RunSpec) string {
+func nameOf(wf *workflow.Workflow, spec *runs.Spec) string {
 	if spec.File != "" {
 		return ""
 	}
@@ -120,7 +122,7 @@ func (o *Orchestrator) asks(ctx context.Context, s *workflow.Step, opts *RunOpti
 // leftOut are the steps of the top level that a run of a part leaves out.
 func leftOut(wf *workflow.Workflow, opts RunOptions) map[string]bool {
 	left := map[string]bool{}
-	if choose := choices(wf, opts); choose != nil {
+	if choose := opts.part().Choose(wf); choose != nil {
 		for _, s := range wf.Steps {
 			left[s.ID] = choose(s) == engine.ChooseLeave
 		}
@@ -174,7 +176,7 @@ func (o *Orchestrator) pastRun(ctx context.Context, store journal.Store, id stri
 	if err != nil {
 		return ctx.Err()
 	}
-	spec, err := ReadSpec(run)
+	spec, err := runs.ReadSpec(run)
 	if err != nil || spec.Simulated != (o.opts.Simulator != nil) {
 		return nil
 	}
@@ -184,7 +186,7 @@ func (o *Orchestrator) pastRun(ctx context.Context, store journal.Store, id stri
 	}
 	past.began = run.StartedAt
 	done := run.Status == journal.StatusCompleted
-	past.runs = append(past.runs, plan.Run{State: state, Whole: done && spec.From+spec.Only == ""})
+	past.runs = append(past.runs, plan.Run{State: state, Whole: done && spec.Part().Whole()})
 	if past.latest == nil {
 		past.latest, past.ended = state, lastSeen(run)
 	}
@@ -199,15 +201,6 @@ func (o *Orchestrator) pastRun(ctx context.Context, store journal.Store, id stri
 
 // rehearsedID is the id that a rehearsed run has for expressions.
 const rehearsedID = "run_planned"
-
-// envOf is what expressions of a workflow may read of the environment.
-func envOf(wf *workflow.Workflow) map[string]string {
-	env := map[string]string{}
-	for _, name := range wf.EnvNames() {
-		env[name] = os.Getenv(name)
-	}
-	return env
-}
 
 // firstOf is the first finished unit of each plain path, whose output stands for
 // those that nothing is known of.

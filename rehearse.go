@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/structured"
 	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -53,10 +54,10 @@ func (r *rehearsal) run(ctx context.Context) error {
 	r.first = firstOf(r.past)
 	control := make(chan journal.Event, mostQuestions)
 	_, err := engine.Run(ctx, r.wf, engine.Options{
-		RunID: rehearsedID, Params: r.params, Env: envOf(r.wf),
+		RunID: rehearsedID, Params: r.params, Env: runs.Env(r.wf),
 		Execute: r.execute, Attach: r.o.attach, Glob: r.o.glob, Duration: takes,
 		Control: control,
-		Choose:  choices(r.wf, *r.opts), Earlier: r.past,
+		Choose:  r.opts.part().Choose(r.wf), Earlier: r.past,
 		Observe: func(ev engine.Event) {
 			r.observe(ev)
 			if ev.Asked == nil {

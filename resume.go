@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -24,17 +25,17 @@ type ResumeOptions struct {
 	// again. Without it, changes are a [ChangedError].
 	AcceptChanges bool
 
-	// Again names the steps with effects "once" that may be begun again.
-	Again []string
+	// RerunOnce names the steps with effects "once" that may run again.
+	RerunOnce []string
 
 	MaxParallel int             // instead of the run's; 0 for that
 	Budget      workflow.Budget // instead of the run's; the zero value for that
 
 	// As in [RunOptions].
-	Drain   <-chan struct{}
-	Begun   func(id string)
-	Observe func(engine.Event)
-	Explain func(Explanation)
+	Drain     <-chan struct{}
+	OnStart   func(ctx context.Context, id string)
+	OnEvent   func(ctx context.Context, ev engine.Event)
+	OnExplain func(ctx context.Context, x Explanation)
 }
 
 // ChangedError says that a run cannot be gone on with unasked, since what it
@@ -49,8 +50,8 @@ func (e *ChangedError) Error() string {
 		e.Run, strings.Join(e.Changes, "\n  "))
 }
 
-// ErrNothingLeft says that a run is completed, so there is nothing to go on with.
-var ErrNothingLeft = errors.New("the run is completed")
+// ErrRunCompleted reports that a run is completed, so it cannot be resumed.
+var ErrRunCompleted = errors.New("the run is completed")
 
 // ResumeRun goes on with a run that was stopped, failed or died: steps that have
 // finished are taken from its journal, the rest runs. The id may be abbreviated,
@@ -61,12 +62,12 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if err != nil {
 		return nil, err
 	}
-	run, err := store.Find(ctx, id)
+	run, err := runs.Find(ctx, store, id)
 	if err != nil {
-		return nil, invalid(fmt.Errorf("finding run %s: %w", id, err))
+		return nil, err
 	}
 	if run.Status == journal.StatusCompleted {
-		return nil, invalid(fmt.Errorf("run %s: %w; see `claude-force runs output %[1]s`, or run the workflow again", run.ID, ErrNothingLeft))
+		return nil, invalid(fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted))
 	}
 	if run.Owner != nil && run.Owner.Alive {
 		return nil, ownedBy(&journal.OwnedError{Run: run.ID, Owner: *run.Owner})
@@ -80,7 +81,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 		if owned, ok := errors.AsType[*journal.OwnedError](err); ok {
 			return nil, ownedBy(owned)
 		}
-		return nil, fmt.Errorf("taking on run %s: %w", run.ID, err)
+		return nil, fmt.Errorf("resuming run %s: %w", run.ID, err)
 	}
 	// Read again now that nobody else writes to it.
 	resumes := past.Resumes
@@ -88,7 +89,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 		return nil, errors.Join(fmt.Errorf("reading run %s: %w", run.ID, err), r.log.Release())
 	}
 	if past.Resumes != resumes {
-		return nil, errors.Join(invalid(fmt.Errorf("run %s was gone on with by another process just now; see it with `claude-force runs show %[1]s`", run.ID)), r.log.Release())
+		return nil, errors.Join(invalid(fmt.Errorf("run %s was resumed by another process just now", run.ID)), r.log.Release())
 	}
 	detail, err := r.resumed()
 	if err == nil {
@@ -100,21 +101,19 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	return o.drive(ctx, r, past)
 }
 
-func ownedBy(err *journal.OwnedError) error {
-	return invalid(fmt.Errorf("%w; see it with `claude-force runs watch %s`, or stop it with `claude-force runs cancel %[2]s`", err, err.Run))
-}
+func ownedBy(err *journal.OwnedError) error { return invalid(err) }
 
 // resumable reads a run that is to be gone on with, and checks that it may be.
-func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run journal.Run, opts ResumeOptions) (*runJob, *journal.State, error) {
+func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run journal.Run, opts ResumeOptions) (*pendingRun, *journal.State, error) {
 	past, err := journal.Fold(store.Events(ctx, run.ID, 0))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading run %s: %w", run.ID, err)
 	}
-	spec, err := specOf(run, past)
+	spec, err := runs.SpecOf(run, past)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &runJob{id: run.ID, started: run.StartedAt, spec: spec, again: opts.Again}
+	r := &pendingRun{id: run.ID, started: run.StartedAt, spec: spec, again: opts.RerunOnce}
 	if !opts.Budget.IsZero() {
 		spec.Budget = opts.Budget
 	}
@@ -126,18 +125,18 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	}
 	r.opts = RunOptions{
 		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
-		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags,
-		Drain: opts.Drain, Begun: opts.Begun, Observe: opts.Observe, Explain: opts.Explain,
+		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags, Settings: spec.Settings,
+		Drain: opts.Drain, OnStart: opts.OnStart, OnEvent: opts.OnEvent, OnExplain: opts.OnExplain,
 	}
 	if opts.MaxParallel > 0 {
 		r.opts.MaxParallel = opts.MaxParallel
 	}
-	if err := checkPart(r.wf, r.opts); err != nil {
-		return nil, nil, invalid(err)
+	if err := r.opts.part().Check(r.wf); err != nil {
+		return nil, nil, err
 	}
-	for _, id := range opts.Again {
+	for _, id := range opts.RerunOnce {
 		if !hasStep(r.wf, id) {
-			return nil, nil, invalid(noStep(id, allSteps(r.wf)))
+			return nil, nil, runs.NoStep(id, allSteps(r.wf))
 		}
 	}
 	r.changes = o.changes(ctx, r, past)
@@ -157,7 +156,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 }
 
 // resumed is what the journal is told of the run's going on.
-func (r *runJob) resumed() (journal.Resumed, error) {
+func (r *pendingRun) resumed() (journal.Resumed, error) {
 	detail := journal.Resumed{Changes: r.changes}
 	if len(r.changes) == 0 {
 		return detail, nil
@@ -176,29 +175,21 @@ func hasStep(wf *workflow.Workflow, id string) bool {
 	return false
 }
 
-// specOf is what a run is asked: as it was begun, or as changes were accepted.
-func specOf(run journal.Run, state *journal.State) (*RunSpec, error) {
-	if state.Spec != nil {
-		return readSpec(run, state.Spec)
-	}
-	return ReadSpec(run)
-}
-
 // workflowOf reads the workflow of a run: its file as it is now, else as it was.
-func (o *Orchestrator) workflowOf(ctx context.Context, spec *RunSpec) (*workflow.Workflow, error) {
+func (o *Orchestrator) workflowOf(ctx context.Context, spec *runs.Spec) (*workflow.Workflow, error) {
 	if spec.File != "" {
-		data, err := os.ReadFile(spec.path())
+		data, err := os.ReadFile(spec.Path())
 		if err == nil {
 			return ParseWorkflow(o.opts.Dir, spec.File, data, spec.AllowEnv...)
 		}
-		o.notice(ctx, fmt.Sprintf("the workflow's file cannot be read (%v); going on with it as it was", err))
+		o.notice(ctx, fmt.Sprintf("the workflow's file cannot be read (%v); the run continues with the workflow as it was", err))
 	}
-	return spec.recorded(func(name string) error { return CheckAgent(o.opts.Dir, name) })
+	return spec.Recorded(func(name string) error { return CheckAgent(o.opts.Dir, name) })
 }
 
 // changes are what differs from when the run was begun: the workflow, agents,
 // the environment, and the files that finished steps have read.
-func (o *Orchestrator) changes(ctx context.Context, r *runJob, past *journal.State) []string {
+func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal.State) []string {
 	var changes []string
 	now := o.digests(ctx, r.wf)
 	for _, name := range slices.Sorted(maps.Keys(r.spec.Digests)) {

@@ -9,6 +9,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
 
 // resume goes on with the latest run to a status.
@@ -68,7 +69,7 @@ func TestResumeAsksOnlyWhatIsLeft(t *testing.T) {
 		t.Error("another run came of it")
 	}
 	_, err := p.open().ResumeRun(t.Context(), res.RunID, claudeforce.ResumeOptions{})
-	if !errors.Is(err, claudeforce.ErrNothingLeft) || !isInput(err) {
+	if !errors.Is(err, claudeforce.ErrRunCompleted) || !isInput(err) {
 		t.Errorf("resuming it again: %v", err)
 	}
 }
@@ -111,7 +112,7 @@ steps:
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := claudeforce.ReadRun(t.Context(), store, res.RunID)
+	d, err := runs.Load(t.Context(), store, res.RunID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestResumeChecksWhatItIsGiven(t *testing.T) {
 	p := newProject(t)
 	p.failOnce("Final")
 	p.run(engine.StatusFailed, claudeforce.RunOptions{})
-	if _, err := p.open().ResumeRun(t.Context(), journal.Latest, claudeforce.ResumeOptions{Again: []string{"rewiev"}}); !isInput(err) {
+	if _, err := p.open().ResumeRun(t.Context(), journal.Latest, claudeforce.ResumeOptions{RerunOnce: []string{"rewiev"}}); !isInput(err) {
 		t.Errorf("an unknown step: %v", err)
 	}
 	if _, err := p.open().ResumeRun(t.Context(), "run_0000", claudeforce.ResumeOptions{}); !isInput(err) || !errors.Is(err, journal.ErrNotFound) {
@@ -159,13 +160,13 @@ func TestCancelEndsARunNobodyWorksOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told, err := claudeforce.CancelRun(t.Context(), store, journal.Latest); told || err != nil {
+	if told, err := runs.Cancel(t.Context(), store, journal.Latest); told || err != nil {
 		t.Fatalf("told %t, %v", told, err)
 	}
 	if run := p.latest(orch); run.Status != journal.StatusCancelled {
 		t.Errorf("it is %s", run.Status)
 	}
-	if _, err := claudeforce.CancelRun(t.Context(), store, journal.Latest); !isInput(err) {
+	if _, err := runs.Cancel(t.Context(), store, journal.Latest); !isInput(err) {
 		t.Errorf("cancelling it again: %v", err)
 	}
 }

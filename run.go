@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -32,10 +33,9 @@ type RunOptions struct {
 	Budget      workflow.Budget   // instead of the workflow's; the zero value for that
 	Batch       bool              // send the calls of all steps by way of message batches
 
-	// From takes the results of all steps but this one and what depends on it
-	// from the latest run of the workflow, and asks these anew. Only takes
-	// those of what the step depends on, asks the step anew, and leaves the
-	// rest. At most one of them is set.
+	// From and Only limit the run to a part of its workflow, with the results of
+	// the rest from the latest run; see [runs.Part]. What runs is re-run, also if
+	// its answers are cached. At most one of them is set.
 	From, Only string
 
 	// Plan is what the run is expected to take, from [Orchestrator.Plan]. It is
@@ -50,23 +50,28 @@ type RunOptions struct {
 	// under way may finish.
 	Drain <-chan struct{}
 
-	// Begun is told the run's id, before anything is started. Nil means nobody
-	// is told.
-	Begun func(id string)
+	// Settings are kept with the run for the process that resumes it.
+	Settings runs.Settings
 
-	// Observe is told of every change of a step, one at a time, from the
-	// goroutine that called RunWorkflow. Nil means nobody is told.
-	Observe func(engine.Event)
+	// OnStart receives the run's id before anything starts. Callbacks run one at
+	// a time on the goroutine that called RunWorkflow; a nil one is not called.
+	OnStart func(ctx context.Context, id string)
 
-	// Explain is told of every call of a step when it has ended, why it was or
-	// was not answered from before. Nil means nobody is told.
-	Explain func(Explanation)
+	// OnEvent receives every change of a step.
+	OnEvent func(ctx context.Context, ev engine.Event)
+
+	// OnExplain receives, for every step that has completed, why it was reused
+	// or was run.
+	OnExplain func(ctx context.Context, x Explanation)
 }
 
-// policyOf is how the cache treats the calls of a run: one that is limited to a
-// part of its workflow was started to ask that part anew.
-func (o *RunOptions) policyOf() llm.Policy {
-	if o.From+o.Only != "" && o.Policy == llm.PolicyDefault {
+// part returns the part of the workflow that the run is limited to.
+func (o *RunOptions) part() runs.Part { return runs.Part{From: o.From, Only: o.Only} }
+
+// cachePolicy returns the cache policy of the run's calls. A partial run (From,
+// Only) bypasses cached answers: the user wants new ones.
+func (o *RunOptions) cachePolicy() llm.Policy {
+	if !o.part().Whole() && o.Policy == llm.PolicyDefault {
 		return llm.PolicyRefresh
 	}
 	return o.Policy
@@ -129,12 +134,12 @@ func (o *Orchestrator) SubmitRun(ctx context.Context, wf *workflow.Workflow, opt
 	return r.id, nil
 }
 
-// runJob is a run that is about to be driven.
-type runJob struct {
+// pendingRun is a run that is about to be driven.
+type pendingRun struct {
 	id      string
 	started time.Time
 	wf      *workflow.Workflow
-	spec    *RunSpec
+	spec    *runs.Spec
 	params  map[string]any
 	opts    RunOptions
 	log     journal.Log
@@ -144,12 +149,12 @@ type runJob struct {
 }
 
 // newRun checks a run and writes it down.
-func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*runJob, error) {
+func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*pendingRun, error) {
 	params, err := wf.BindParams(opts.Params)
 	if err != nil {
 		return nil, invalid(err)
 	}
-	if err := checkPart(wf, opts); err != nil {
+	if err := opts.part().Check(wf); err != nil {
 		return nil, invalid(err)
 	}
 	id := "run_" + strings.ToLower(rand.Text()[:12])
@@ -160,17 +165,17 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, err
 	}
-	r := &runJob{id: id, started: time.Now(), wf: wf, params: params, opts: opts}
+	r := &pendingRun{id: id, started: time.Now(), wf: wf, params: params, opts: opts}
 	if r.spec, err = o.spec(ctx, wf, opts); err != nil {
 		return nil, err
 	}
 	if opts.From != "" || opts.Only != "" {
-		earlier, err := latestRun(ctx, store, r.spec.path(), wf.Name, "")
+		earlier, err := runs.Latest(ctx, store, r.spec.Path(), wf.Name, "")
 		if err != nil {
 			return nil, err
 		}
 		if earlier == nil {
-			return nil, invalid(errNoEarlier)
+			return nil, invalid(errNoPrevious)
 		}
 		r.spec.Earlier = earlier.ID
 	}
@@ -178,7 +183,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, fmt.Errorf("writing run %s: %w", id, err)
 	}
-	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.path(), Spec: data})
+	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.Path(), Spec: data})
 	if err != nil {
 		return nil, fmt.Errorf("writing run %s: %w", id, err)
 	}
@@ -186,15 +191,15 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 }
 
 // spec is what a run is asked, for its journal.
-func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*RunSpec, error) {
+func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*runs.Spec, error) {
 	dir, err := filepath.Abs(o.opts.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the working directory: %w", err)
 	}
-	spec := &RunSpec{
-		Version: specVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
+	spec := &runs.Spec{
+		Version: runs.SpecVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
-		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags,
+		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Settings: opts.Settings,
 		Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil,
 	}
 	if opts.Plan != nil {
@@ -206,14 +211,6 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 		}
 	}
 	return spec, nil
-}
-
-// path is the absolute path of the workflow's file; empty if it has none.
-func (s *RunSpec) path() string {
-	if s.File == "" || filepath.IsAbs(s.File) {
-		return s.File
-	}
-	return filepath.Join(s.Dir, s.File)
 }
 
 // digests are those of what a run depends on beside what it is given: the
@@ -258,7 +255,7 @@ func allSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
 
 // drive runs a run to its end. past is what its journal says so far; nil for a
 // new one.
-func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State) (res *engine.Result, err error) {
+func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.State) (res *engine.Result, err error) {
 	ctx, told := o.tell.Run(ctx, r.id, r.wf.Name, past != nil)
 	defer func() { told.End(runStatus(res, err), err) }()
 	defer func() { err = errors.Join(err, r.log.Release()) }()
@@ -267,7 +264,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	if err != nil {
 		return nil, err
 	}
-	before, err := o.before(ctx, store, r)
+	previous, err := runs.LoadPrevious(ctx, store, r.id, r.spec, r.wf)
 	if err != nil {
 		return nil, err
 	}
@@ -278,19 +275,19 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 	control, stop := o.listen(ctx, store, r.id, after)
 	defer stop()
 	opts := r.opts
-	observe := opts.Observe
-	if opts.Explain != nil {
-		observe = o.explaining(ctx, opts, before, past)
+	observe := o.observer(ctx, opts)
+	if opts.OnExplain != nil {
+		observe = o.explaining(ctx, opts, previous, past)
 	}
 	again := map[string]bool{}
 	for _, id := range r.again {
 		again[id] = true
 	}
-	if opts.Begun != nil {
-		opts.Begun(r.id)
+	if opts.OnStart != nil {
+		opts.OnStart(ctx, r.id)
 	}
 	res, err = engine.Run(ctx, r.wf, engine.Options{
-		RunID: r.id, Params: r.params, Env: envOf(r.wf),
+		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
 			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)
@@ -300,21 +297,30 @@ func (o *Orchestrator) drive(ctx context.Context, r *runJob, past *journal.State
 		Attach:      o.attach,
 		Glob:        o.glob,
 		MaxParallel: parallel(r.wf, opts),
-		Duration:    before.duration(),
+		Duration:    previous.Duration(),
 		Drain:       opts.Drain,
 		Observe:     observing(told, observe),
 		Log:         r.log,
 		Past:        past,
 		Changed:     r.changed,
 		Again:       again,
-		Choose:      choices(r.wf, opts),
-		Earlier:     before.state,
+		Choose:      opts.part().Choose(r.wf),
+		Earlier:     previous.State,
 		Control:     control,
 	})
 	if res != nil && res.Status == engine.StatusFailed && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
 		res.Status = engine.StatusPartial
 	}
 	return res, err
+}
+
+// observer returns the observer that passes the run's events to the caller. It
+// returns nil if the caller wants none.
+func (o *Orchestrator) observer(ctx context.Context, opts RunOptions) func(engine.Event) {
+	if opts.OnEvent == nil {
+		return nil
+	}
+	return func(ev engine.Event) { opts.OnEvent(ctx, ev) }
 }
 
 // batchParallel is how many steps of a run are under way at once if any is sent
@@ -342,10 +348,7 @@ func parallel(wf *workflow.Workflow, opts RunOptions) int {
 // agents that are missing, bounds of models that are none, and files that no pattern finds. Patterns that use
 // what is only known during the run cannot be checked yet.
 func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string, opts *RunOptions) error {
-	env := workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: map[string]string{}}
-	for _, name := range wf.EnvNames() {
-		env.Env[name] = os.Getenv(name)
-	}
+	env := workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: runs.Env(wf)}
 	var errs []error
 	for _, s := range wf.Steps {
 		if s.Agent != "" {

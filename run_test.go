@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -111,7 +112,7 @@ func TestRunsNameWhatChanged(t *testing.T) {
 	p := newProject(t)
 	reasons := func(opts claudeforce.RunOptions) map[string]string {
 		why := map[string]string{}
-		opts.Explain = func(x claudeforce.Explanation) { why[x.Step] = x.Reason }
+		opts.OnExplain = func(_ context.Context, x claudeforce.Explanation) { why[x.Step] = x.Reason }
 		p.run(engine.StatusCompleted, opts)
 		return why
 	}
@@ -179,21 +180,21 @@ func TestApprovalsAreDecidedFromOutside(t *testing.T) {
 		var running sync.WaitGroup
 		var res *engine.Result
 		running.Go(func() {
-			res, err = orch.RunWorkflow(t.Context(), p.load(), claudeforce.RunOptions{Observe: func(ev engine.Event) {
+			res, err = orch.RunWorkflow(t.Context(), p.load(), claudeforce.RunOptions{OnEvent: func(_ context.Context, ev engine.Event) {
 				if ev.Asked != nil {
 					close(waits)
 				}
 			}})
 		})
 		<-waits
-		if _, err := claudeforce.DecideApproval(t.Context(), store, journal.Latest, "other", journal.Decision{}); !isInput(err) {
+		if _, err := runs.Decide(t.Context(), store, journal.Latest, "other", journal.Decision{}); !isInput(err) {
 			t.Errorf("answering what was not asked: %v", err)
 		}
 		// It may take a moment until the question is durable.
 		ticker := time.NewTicker(time.Millisecond)
 		for decided := false; !decided; {
 			<-ticker.C
-			step, derr := claudeforce.DecideApproval(t.Context(), store, journal.Latest, "", journal.Decision{Approved: approved, By: "me"})
+			step, derr := runs.Decide(t.Context(), store, journal.Latest, "", journal.Decision{Approved: approved, By: "me"})
 			if decided = derr == nil; decided && step != "ok" {
 				t.Errorf("it answered %q", step)
 			} else if !decided && !isInput(derr) {

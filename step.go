@@ -16,7 +16,7 @@ import (
 
 // stepTask returns the task of a step, without its prompt.
 func stepTask(s *workflow.Step, opts *RunOptions) Task {
-	policy := opts.policyOf()
+	policy := opts.cachePolicy()
 	switch s.Effects {
 	case workflow.EffectsIdempotent, workflow.EffectsOnce:
 		policy = llm.PolicyOff // a remembered answer would have no effects

@@ -3,16 +3,16 @@ package main
 import (
 	"context"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
 
 // runSet returns the metrics of a run, read from its journal.
 func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error) {
 	err = a.withHistory(ctx, func(store journal.Store) error {
-		detail, err := claudeforce.ReadRun(ctx, store, runID(id))
+		detail, err := runs.Load(ctx, store, id)
 		if err == nil {
 			set = setOf(detail)
 		}
@@ -24,7 +24,7 @@ func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error
 // setOf returns the metrics of a run: its totals, which are one sample each, the
 // durations of all its calls, and those of each step, which are several samples
 // if the step is done for several items.
-func setOf(d *claudeforce.RunDetail) compare.Set {
+func setOf(d *runs.Detail) compare.Set {
 	metric := func(name, unit string, samples ...float64) benchfile.Metric {
 		return benchfile.Metric{Name: name, Unit: unit, Better: benchfile.Lower, Samples: samples}
 	}

@@ -91,7 +91,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, wf *workflow.Workflow, op
 		return err
 	}
 	p := a.newProgress(wf, orch.Totals)
-	opts.Observe = p.observe
+	opts.OnEvent = func(_ context.Context, ev engine.Event) { p.observe(ev) }
 	res, err := orch.RunWorkflow(ctx, wf, opts)
 	p.close()
 	if res == nil {

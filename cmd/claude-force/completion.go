@@ -12,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -227,7 +228,7 @@ func (a *app) completeItems(cmd *cobra.Command, args []string, _ string) ([]stri
 	}
 	var names []string
 	// Without the run there is nothing to offer.
-	_ = a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+	_ = a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 		if s := d.Result.Steps[step]; s != nil {
 			for _, item := range s.Items {
 				names = append(names, item.Key+"\t"+firstLine(item.Item, 60))
@@ -246,7 +247,7 @@ func (a *app) completeApprovals(cmd *cobra.Command, args []string, typed string)
 	}
 	var names []string
 	// Without the run there is nothing to offer.
-	_ = a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+	_ = a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 		for _, u := range d.State.Order {
 			if u.Type == journal.ApprovalAsked && u.Decision == nil {
 				names = append(names, u.String())

@@ -154,7 +154,7 @@ func (d *demo) run(ctx context.Context, name string, jobs int, cache bool) (p ph
 		}
 		d.say("  %s: %s in %s: %s", res.Agent, res.Source, seconds(res.DurationSeconds), firstLine(lastLine(res.Output), 60))
 	}
-	res, err := orch.RunWorkflow(ctx, d.wf, claudeforce.RunOptions{MaxParallel: jobs, Observe: func(ev engine.Event) {
+	res, err := orch.RunWorkflow(ctx, d.wf, claudeforce.RunOptions{MaxParallel: jobs, OnEvent: func(_ context.Context, ev engine.Event) {
 		if ev.Status != engine.StatusRunning {
 			d.say("  %s", ended(ev))
 		}

@@ -6,37 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// Tags that this command keeps with a run, so that it goes on as it began.
-const (
-	tagSimulate = "simulate"
-	tagNoCache  = "no_cache"
-	tagJobs     = "jobs"
-	tagTimeout  = "timeout"
-)
-
-// tags are the flags that going on with the run needs.
-func (f *callFlags) tags() map[string]string {
-	tags := map[string]string{}
-	if f.simulate != "" {
-		tags[tagSimulate] = f.simulate
-	}
-	if f.noCache {
-		tags[tagNoCache] = "true"
-	}
-	if f.jobs > 0 {
-		tags[tagJobs] = strconv.Itoa(f.jobs)
-	}
-	if f.timeout > 0 {
-		tags[tagTimeout] = f.timeout.String()
-	}
-	return tags
+// runSettings returns the flags that resuming the run in another process needs.
+func (f *callFlags) runSettings() runs.Settings {
+	return runs.Settings{Jobs: f.jobs, Timeout: f.timeout, NoCache: f.noCache, Simulator: f.simulate}
 }
 
 // detach writes the run down and starts a process of its own for it.

@@ -114,7 +114,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case code == exitInterrupted:
 		a.say("claude-force: interrupted")
 	case err != nil && !errors.Is(err, errReported) && !errors.Is(err, errOverBudget):
-		a.say("claude-force: %v", err)
+		text := err.Error()
+		if h := hint(err); h != "" {
+			text += "; " + h
+		}
+		a.say("claude-force: %s", text)
 	}
 	return code
 }

@@ -10,6 +10,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -140,7 +141,7 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	opts = claudeforce.RunOptions{
 		Budget: spending, Batch: f.batch,
 		Params: params, MaxParallel: f.parallel, Model: f.modelName(), Policy: f.policy(), AllowEnv: f.env,
-		From: f.from, Only: f.only, Tags: f.tags(), Drain: a.stopping,
+		From: f.from, Only: f.only, Settings: f.runSettings(), Drain: a.stopping,
 	}
 	if path != "-" {
 		opts.File = path
@@ -173,15 +174,15 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	p := a.newProgress(wf, orch.Totals)
 	approvals := a.newApprover(ctx, orch)
 	defer approvals.close()
-	opts.Observe = func(ev engine.Event) {
+	opts.OnEvent = func(_ context.Context, ev engine.Event) {
 		p.observe(ev)
 		approvals.observe(ev)
 	}
 	var why []claudeforce.Explanation
 	if f.explain {
-		opts.Explain = func(x claudeforce.Explanation) { why = append(why, x) }
+		opts.OnExplain = func(_ context.Context, x claudeforce.Explanation) { why = append(why, x) }
 	}
-	opts.Begun = approvals.begin
+	opts.OnStart = func(_ context.Context, id string) { approvals.begin(id) }
 	res, err := orch.RunWorkflow(ctx, wf, opts)
 	p.close()
 	if res == nil {
@@ -284,7 +285,7 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 		_, err := fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
 		return err
 	}
-	ids := lastSteps(wf, res)
+	ids := runs.LastSteps(wf, res)
 	if all {
 		ids = nil
 		for _, s := range wf.Steps {
@@ -303,24 +304,6 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 		}
 	}
 	return nil
-}
-
-// lastSteps returns the steps with an output that no other step uses.
-func lastSteps(wf *workflow.Workflow, res *engine.Result) []string {
-	used := map[string]bool{}
-	for _, s := range wf.Steps {
-		for _, id := range s.Dependencies {
-			used[id] = true
-		}
-		used[s.Fallback] = true
-	}
-	var ids []string
-	for _, s := range wf.Steps {
-		if res.Steps[s.ID].Output != "" && !used[s.ID] {
-			ids = append(ids, s.ID)
-		}
-	}
-	return ids
 }
 
 func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {

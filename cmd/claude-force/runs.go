@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
 
 func (a *app) runs() *cobra.Command {
@@ -48,14 +48,6 @@ func (a *app) withHistory(ctx context.Context, do func(journal.Store) error) err
 	return closing(do(store), store)
 }
 
-// runID is an id as the store knows it.
-func runID(id string) string {
-	if id == journal.Latest || strings.HasPrefix("run_", id) || strings.HasPrefix(id, "run_") {
-		return id
-	}
-	return "run_" + strings.ToLower(id)
-}
-
 // completeRun completes the first argument to the id of a run.
 func (a *app) completeRun(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return a.completeRuns(1)(cmd, args, typed)
@@ -79,7 +71,7 @@ func (a *app) runNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) 
 			if err != nil {
 				return err
 			}
-			names = append(names, fmt.Sprintf("%s\t%s, %s, %s ago", run.ID, nameOf(run), standing(run), age(run.StartedAt)))
+			names = append(names, fmt.Sprintf("%s\t%s, %s, %s ago", run.ID, runs.Name(run), string(runs.StatusOf(run)), age(run.StartedAt)))
 		}
 		return nil
 	})
@@ -87,14 +79,6 @@ func (a *app) runNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) 
 		return nil, cobra.ShellCompDirectiveError
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-// standing is a run's status in a word for people.
-func standing(run journal.Run) string {
-	if !run.Status.Ended() && (run.Owner == nil || !run.Owner.Alive) {
-		return "died"
-	}
-	return string(run.Status)
 }
 
 func (a *app) runsList() *cobra.Command {
@@ -133,7 +117,7 @@ func (a *app) runsList() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					list = append(list, run)
+					list = append(list, runs.WithStatus(run))
 				}
 				if asJSON {
 					return printJSON(a.stdout, list)
@@ -166,14 +150,6 @@ func completeFlag(cmd *cobra.Command, name string, complete cobra.CompletionFunc
 	}
 }
 
-// nameOf names a run's workflow for people.
-func nameOf(run journal.Run) string {
-	if run.Workflow == "" {
-		return filepath.Base(run.File)
-	}
-	return run.Workflow
-}
-
 func (a *app) printRuns(list []journal.Run) error {
 	rows := [][]string{{"RUN", "WORKFLOW", "STATUS", "STEPS", "TOKENS", "COST", "STARTED", "TOOK"}}
 	for _, run := range list {
@@ -181,7 +157,7 @@ func (a *app) printRuns(list []journal.Run) error {
 		if !run.FinishedAt.IsZero() {
 			took = seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
 		}
-		rows = append(rows, []string{run.ID, firstLine(nameOf(run), 40), standing(run), thousands(run.Steps), thousands(run.Tokens),
+		rows = append(rows, []string{run.ID, firstLine(runs.Name(run), 40), string(runs.StatusOf(run)), thousands(run.Steps), thousands(run.Tokens),
 			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took})
 	}
 	return table(a.stdout, rows)
@@ -199,7 +175,7 @@ func (a *app) runsRemove() *cobra.Command {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
 				var ids []string
 				for _, id := range args {
-					run, err := claudeforce.FindRun(cmd.Context(), store, runID(id))
+					run, err := runs.Find(cmd.Context(), store, id)
 					if err != nil {
 						return err
 					}

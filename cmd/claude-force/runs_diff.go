@@ -4,27 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
-
-// stepDiff is a row of `runs diff --json`.
-type stepDiff struct {
-	Step   string      `json:"step"`
-	Item   string      `json:"item,omitempty"`
-	Only   string      `json:"only,omitempty"`   // the run that has it, if only one has
-	Inputs []string    `json:"inputs,omitempty"` // parts of what it was asked that differ
-	Model  [2]string   `json:"model"`
-	Same   bool        `json:"same_output"`
-	Task   string      `json:"task_diff,omitempty"`
-	Output string      `json:"output_diff,omitempty"`
-	Cost   [2]*float64 `json:"cost_usd"`
-	Time   [2]float64  `json:"duration_seconds"`
-	Status [2]string   `json:"status"`
-}
 
 func (a *app) runsDiff() *cobra.Command {
 	var asJSON, full bool
@@ -41,15 +25,15 @@ in what part, whether their outputs differ, and what they cost and took.`,
 		ValidArgsFunction: a.completeRuns(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				one, err := claudeforce.ReadRun(cmd.Context(), store, runID(args[0]))
+				one, err := runs.Load(cmd.Context(), store, args[0])
 				if err != nil {
 					return err
 				}
-				two, err := claudeforce.ReadRun(cmd.Context(), store, runID(args[1]))
+				two, err := runs.Load(cmd.Context(), store, args[1])
 				if err != nil {
 					return err
 				}
-				diffs := diffRuns(one, two, step)
+				diffs := runs.Diff(one, two, step)
 				if step != "" && len(diffs) == 0 {
 					return badInput("neither run has a step %q that was asked something; `claude-force runs show` lists them", step)
 				}
@@ -66,73 +50,7 @@ in what part, whether their outputs differ, and what they cost and took.`,
 	return cmd
 }
 
-// diffRuns aligns the steps of two runs that asked a model or a person.
-func diffRuns(one, two *claudeforce.RunDetail, step string) []stepDiff {
-	diffs := []stepDiff{}
-	add := func(x, y *journal.UnitState) {
-		u := x
-		if u == nil {
-			u = y
-		}
-		if step != "" && !u.In(step) {
-			return
-		}
-		d := stepDiff{Step: u.Step, Item: itemLabel(u)}
-		switch {
-		case y == nil:
-			d.Only = one.Run.ID
-			d.fill(0, x)
-		case x == nil:
-			d.Only = two.Run.ID
-			d.fill(1, y)
-		default:
-			d.fill(0, x)
-			d.fill(1, y)
-			d.Inputs = claudeforce.Differences(x.Started.Inputs, y.Started.Inputs)
-			d.Same = x.Output == y.Output
-			d.Task = udiff.Unified(one.Run.ID, two.Run.ID, x.Started.Task+"\n", y.Started.Task+"\n")
-			d.Output = udiff.Unified(one.Run.ID, two.Run.ID, x.Output+"\n", y.Output+"\n")
-		}
-		diffs = append(diffs, d)
-	}
-	for _, x := range one.State.Order {
-		if asked(x) {
-			add(x, two.State.Unit(x.Step, x.Item))
-		}
-	}
-	for _, y := range two.State.Order {
-		if asked(y) && one.State.Unit(y.Step, y.Item) == nil {
-			add(nil, y)
-		}
-	}
-	return diffs
-}
-
-// asked reports whether a unit asked a model or a person, or came to nothing.
-func asked(u *journal.UnitState) bool {
-	return u.Started.Task != "" || u.Type == journal.StepFailed || u.Type == journal.StepSkipped
-}
-
-func itemLabel(u *journal.UnitState) string {
-	if u.Item == "" {
-		return ""
-	}
-	if u.Started.Label != "" {
-		return u.Started.Label
-	}
-	return u.Item
-}
-
-func (d *stepDiff) fill(i int, u *journal.UnitState) {
-	d.Status[i] = strings.TrimPrefix(string(u.Type), "step_")
-	d.Model[i] = u.Started.Model
-	d.Cost[i], d.Time[i] = u.Finished.CostUSD, u.Finished.DurationSeconds
-	if u.Finished.Model != "" {
-		d.Model[i] = u.Finished.Model
-	}
-}
-
-func (a *app) printDiffs(one, two *claudeforce.RunDetail, diffs []stepDiff, full bool) error {
+func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool) error {
 	rows := [][]string{{"STEP", "ASKED", "OUTPUT", "MODEL", "COST", "TIME"}}
 	for _, d := range diffs {
 		name := d.Step

@@ -10,16 +10,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
 
 // withRun runs do with what is known of a run.
-func (a *app) withRun(ctx context.Context, id string, do func(*claudeforce.RunDetail) error) error {
+func (a *app) withRun(ctx context.Context, id string, do func(*runs.Detail) error) error {
 	return a.withHistory(ctx, func(store journal.Store) error {
-		d, err := claudeforce.ReadRun(ctx, store, runID(id))
+		d, err := runs.Load(ctx, store, id)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ marked with a star are the critical path: no schedule could have been shorter.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 				if asJSON {
 					return printJSON(a.stdout, detailJSON{d.Run, d.Spec.Params, d.Spec.Dir, d.Result})
 				}
@@ -61,10 +61,10 @@ marked with a star are the critical path: no schedule could have been shorter.`,
 	return cmd
 }
 
-func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
+func (a *app) showRun(d *runs.Detail, items bool) error {
 	head := [][]string{
 		{"run", d.Run.ID}, {"workflow", orDash(d.Run.Workflow)}, {"file", orDash(d.Run.File)},
-		{"status", standing(d.Run)}, {"started", d.Run.StartedAt.Local().Format(time.DateTime)},
+		{"status", string(runs.StatusOf(d.Run))}, {"started", d.Run.StartedAt.Local().Format(time.DateTime)},
 		{"took", seconds(d.Result.TotalTimeSeconds)},
 		{"cost", dollars(&d.Run.CostUSD) + ", " + thousands(d.Run.Tokens) + " tokens"},
 	}
@@ -92,7 +92,7 @@ func (a *app) showRun(d *claudeforce.RunDetail, items bool) error {
 			fmt.Fprintf(a.stdout, "\n%s failed: %s\n", u.Step, u.Failed.Message)
 		}
 	}
-	if s := standing(d.Run); s == "died" || s == "interrupted" || s == "failed" {
+	if s := runs.StatusOf(d.Run); s == runs.StatusCrashed || s == journal.StatusInterrupted || s == journal.StatusFailed {
 		fmt.Fprintf(a.stdout, "\ngo on with: claude-force runs resume %s\n", d.Run.ID)
 	}
 	return nil
@@ -105,7 +105,7 @@ func (a *app) printModels(units []*journal.UnitState) error {
 		if u.Finished.ModelReason != "" {
 			name := u.Step
 			if u.Item != "" {
-				name += "[" + itemLabel(u) + "]"
+				name += "[" + runs.ItemLabel(u) + "]"
 			}
 			rows = append(rows, []string{name, u.Finished.Model, u.Finished.ModelReason})
 		}
@@ -128,7 +128,7 @@ type ganttRow struct {
 
 // gantt draws the steps of a run over time. Inner steps and items are summed up
 // unless they are asked for.
-func gantt(d *claudeforce.RunDetail, items bool, width int) string {
+func gantt(d *runs.Detail, items bool, width int) string {
 	rows := bars(d, items)
 	var begin, end time.Time
 	name, note := 4, 0
@@ -180,7 +180,7 @@ func block(s engine.Status) string {
 
 // bars are the rows of a run's chart: the steps in file order, below each what
 // is within it if asked for.
-func bars(d *claudeforce.RunDetail, items bool) []ganttRow {
+func bars(d *runs.Detail, items bool) []ganttRow {
 	critical := map[string]bool{}
 	path, _ := d.Workflow.CriticalPath(func(s *workflow.Step) time.Duration {
 		return time.Duration(d.Result.Steps[s.ID].DurationSeconds * float64(time.Second))
@@ -257,7 +257,7 @@ func (a *app) runsOutput() *cobra.Command {
 			if item != "" && step == "" {
 				return badInput("--item needs --step, the foreach that it is an item of")
 			}
-			return a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 				if step == "" && asJSON {
 					return printJSON(a.stdout, d.Result)
 				}
@@ -314,7 +314,7 @@ func (a *app) completeSteps(cmd *cobra.Command, args []string, _ string) ([]stri
 	var names []string
 	if len(args) > 0 {
 		// Without the run there is nothing to offer.
-		_ = a.withRun(cmd.Context(), args[0], func(d *claudeforce.RunDetail) error {
+		_ = a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 			names = sortedKeys(d.Result.Steps)
 			return nil
 		})
@@ -333,15 +333,15 @@ func (a *app) runsExport() *cobra.Command {
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				d, err := claudeforce.ReadRun(cmd.Context(), store, runID(args[0]))
+				d, err := runs.Load(cmd.Context(), store, args[0])
 				if err != nil {
 					return err
 				}
 				whole := struct {
-					Run    journal.Run          `json:"run"`
-					Spec   *claudeforce.RunSpec `json:"spec"`
-					Events []journal.Event      `json:"events"`
-					Result *engine.Result       `json:"result"`
+					Run    journal.Run     `json:"run"`
+					Spec   *runs.Spec      `json:"spec"`
+					Events []journal.Event `json:"events"`
+					Result *engine.Result  `json:"result"`
 				}{Run: d.Run, Spec: d.Spec, Result: d.Result}
 				for ev, err := range store.Events(cmd.Context(), d.Run.ID, 0) {
 					if err != nil {

@@ -9,12 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
 
 func (a *app) runsWatch() *cobra.Command {
@@ -33,69 +32,49 @@ Exit codes: those of "claude-force run".`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.soft(cmd.Context())
 			defer cancel()
-			return a.withHistory(ctx, func(store journal.Store) error { return a.watch(ctx, store, runID(args[0]), asJSON) })
+			return a.withHistory(ctx, func(store journal.Store) error { return a.watch(ctx, store, args[0], asJSON) })
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the events as JSON, one a line")
 	return cmd
 }
 
-// watchEvery is how often a run that is watched is looked at.
-const watchEvery = 200 * time.Millisecond
-
 func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON bool) error {
-	run, err := claudeforce.FindRun(ctx, store, id)
-	if err != nil {
-		return err
-	}
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
 	lines := &eventLines{labels: map[journal.Unit]string{}}
-	idle := 0 // looks in a row at which nobody worked on it
+	var last journal.Run
 	waits := false
-	for after := int64(0); ; {
-		for ev, err := range store.Events(ctx, run.ID, after) {
-			if err != nil {
-				return err
-			}
-			after = ev.Seq
-			if err := a.printEvent(lines, ev, asJSON); err != nil {
-				return err
-			}
-		}
-		if run, err = store.Find(ctx, run.ID); err != nil {
+	for change, err := range runs.Watch(ctx, store, id) {
+		switch {
+		case err != nil:
 			return err
-		}
-		if run.Owner == nil || !run.Owner.Alive {
-			// A process that was started for it may not have taken it on yet.
-			if idle++; run.Status.Ended() && run.Status != journal.StatusInterrupted || idle > 15 {
-				return a.watched(run)
+		case change.Event != nil:
+			if err := a.printEvent(lines, *change.Event, asJSON); err != nil {
+				return err
 			}
-		} else {
-			idle = 0
-			if !waits && run.Status == journal.StatusWaiting {
-				a.say("%s waits for an answer; see `claude-force runs show %[1]s`", run.ID)
-			}
-			waits = run.Status == journal.StatusWaiting
+			continue
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return errInterrupted
+		last = change.Run
+		if !waits && last.Status == journal.StatusWaiting {
+			a.say("%s waits for an answer; see `claude-force runs show %[1]s`", last.ID)
 		}
+		waits = last.Status == journal.StatusWaiting
 	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return a.watched(last)
 }
 
-// watched tells how a run ended that was watched.
+// watched reports how a run ended that was watched.
 func (a *app) watched(run journal.Run) error {
-	a.say("%s is %s · %s · %s tokens", run.ID, standing(run), dollars(&run.CostUSD), thousands(run.Tokens))
+	a.say("%s is %s · %s · %s tokens", run.ID, string(runs.StatusOf(run)), dollars(&run.CostUSD), thousands(run.Tokens))
 	switch run.Status {
 	case journal.StatusCompleted:
 		return nil
 	case journal.StatusFailed, journal.StatusCancelled:
 		return errReported
 	}
-	a.say("nobody works on it; go on with: claude-force runs resume %s", run.ID)
+	a.say("the process crashed or stopped; resume with: claude-force runs resume %s", run.ID)
 	return errReported
 }
 
@@ -110,7 +89,7 @@ func (a *app) runsLogs() *cobra.Command {
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				run, err := claudeforce.FindRun(cmd.Context(), store, runID(args[0]))
+				run, err := runs.Find(cmd.Context(), store, args[0])
 				if err != nil {
 					return err
 				}
@@ -134,7 +113,7 @@ func (a *app) runsLogs() *cobra.Command {
 	return cmd
 }
 
-// printRunLog prints what a process of its own had to say about a run.
+// printRunLog prints the log of the detached process of a run.
 func (a *app) printRunLog(id string) error {
 	cfg, err := a.settings()
 	if err != nil {
@@ -147,7 +126,7 @@ func (a *app) printRunLog(id string) error {
 	case err != nil:
 		return fmt.Errorf("reading the log of run %s: %w", id, err)
 	}
-	_, err = fmt.Fprintf(a.stdout, "\nwhat its process said:\n%s\n", bytes.TrimSpace(data))
+	_, err = fmt.Fprintf(a.stdout, "\nlog of its process:\n%s\n", bytes.TrimSpace(data))
 	return err
 }
 
@@ -181,13 +160,13 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 	case journal.RunResumed:
 		var r journal.Resumed
 		err := ev.Decode(&r)
-		return strings.Join(append([]string{"run taken on again"}, r.Changes...), "; "), err
+		return strings.Join(append([]string{"run resumed"}, r.Changes...), "; "), err
 	case journal.RunFinished:
 		var e journal.Ended
 		err := ev.Decode(&e)
 		return fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds)), err
 	case journal.CancelAsked:
-		return "cancelling was asked for", nil
+		return "cancel requested", nil
 	case journal.StepStarted:
 		var s journal.Started
 		if err := ev.Decode(&s); err != nil {

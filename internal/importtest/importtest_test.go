@@ -74,6 +74,7 @@ var allowed = map[string][]string{
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/retry", "sim", "telemetry",
 	},
+	"runs": {"engine", "fault", "journal", "llm", "plan", "workflow"},
 	"task": {"agent", "attach", "choice", "fault", "llm", "llm/structured", "telemetry"},
 
 	"plan": {"llm", "workflow", "journal"},

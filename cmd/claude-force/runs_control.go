@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
 
 type resumeFlags struct {
@@ -41,7 +41,7 @@ asked the same keeps its result then, the rest runs again.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.resumeRun(cmd.Context(), &f, runID(args[0]))
+			return a.resumeRun(cmd.Context(), &f, args[0])
 		},
 	}
 	f.register(cmd)
@@ -60,17 +60,15 @@ asked the same keeps its result then, the rest runs again.`,
 }
 
 func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
-	var detail *claudeforce.RunDetail
+	var detail *runs.Detail
 	err := a.withHistory(ctx, func(store journal.Store) (err error) {
-		detail, err = claudeforce.ReadRun(ctx, store, id)
+		detail, err = runs.Load(ctx, store, id)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := f.from(detail.Spec.Tags); err != nil {
-		return err
-	}
+	f.inherit(detail.Spec.Settings)
 	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Dir: detail.Spec.Dir})
 	if err != nil {
 		return err
@@ -78,26 +76,22 @@ func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
 	return closing(a.resumeSteps(ctx, orch, f, detail), orch)
 }
 
-// from takes the flags that were not given from how the run was begun.
-func (f *callFlags) from(tags map[string]string) error {
+// inherit takes the flags that were not given from the settings that the run was
+// started with.
+func (f *callFlags) inherit(s runs.Settings) {
 	if f.simulate == "" {
-		f.simulate = tags[tagSimulate]
+		f.simulate = s.Simulator
 	}
-	f.noCache = f.noCache || tags[tagNoCache] != ""
-	if n := tags[tagJobs]; n != "" && f.jobs == 0 {
-		jobs, err := parseCount(n)
-		if err != nil {
-			return err
-		}
-		f.jobs = jobs
+	f.noCache = f.noCache || s.NoCache
+	if f.jobs == 0 {
+		f.jobs = s.Jobs
 	}
-	if d, err := time.ParseDuration(tags[tagTimeout]); err == nil && f.timeout == 0 {
-		f.timeout = d
+	if f.timeout == 0 {
+		f.timeout = s.Timeout
 	}
-	return nil
 }
 
-func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *claudeforce.RunDetail) error {
+func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *runs.Detail) error {
 	var p progress = plain{a}
 	k := a.newApprover(ctx, orch)
 	defer k.close()
@@ -106,8 +100,8 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 		return err
 	}
 	opts := claudeforce.ResumeOptions{
-		Budget: spending, AcceptChanges: f.accept, Again: f.again, MaxParallel: f.parallel, Drain: a.stopping,
-		Begun: func(id string) {
+		Budget: spending, AcceptChanges: f.accept, RerunOnce: f.again, MaxParallel: f.parallel, Drain: a.stopping,
+		OnStart: func(_ context.Context, id string) {
 			// The workflow may be another one, if its changes were accepted.
 			if now, err := readRun(ctx, orch, id); err == nil {
 				detail = now
@@ -115,14 +109,14 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 			p = a.newProgress(detail.Workflow, orch.Totals)
 			k.begin(id)
 		},
-		Observe: func(ev engine.Event) {
+		OnEvent: func(_ context.Context, ev engine.Event) {
 			p.observe(ev)
 			k.observe(ev)
 		},
 	}
 	var why []claudeforce.Explanation
 	if f.explain {
-		opts.Explain = func(x claudeforce.Explanation) { why = append(why, x) }
+		opts.OnExplain = func(_ context.Context, x claudeforce.Explanation) { why = append(why, x) }
 	}
 	res, err := orch.ResumeRun(ctx, detail.Run.ID, opts)
 	if changed, ok := errors.AsType[*claudeforce.ChangedError](err); ok && a.canAsk() {
@@ -147,12 +141,12 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 }
 
 // readRun is what is known of a run of an orchestrator.
-func readRun(ctx context.Context, orch *claudeforce.Orchestrator, id string) (*claudeforce.RunDetail, error) {
+func readRun(ctx context.Context, orch *claudeforce.Orchestrator, id string) (*runs.Detail, error) {
 	store, err := orch.History(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return claudeforce.ReadRun(ctx, store, id)
+	return runs.Load(ctx, store, id)
 }
 
 func (a *app) runsCancel() *cobra.Command {
@@ -166,15 +160,15 @@ func (a *app) runsCancel() *cobra.Command {
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				told, err := claudeforce.CancelRun(cmd.Context(), store, runID(args[0]))
+				signaled, err := runs.Cancel(cmd.Context(), store, args[0])
 				if err != nil {
 					return err
 				}
 				switch {
 				case asJSON:
-					return printJSON(a.stdout, map[string]bool{"told": told, "cancelled": !told})
-				case told:
-					a.say("the process that works on it was told; it stops within a second")
+					return printJSON(a.stdout, map[string]bool{"signaled": signaled, "cancelled": !signaled, "told": signaled})
+				case signaled:
+					a.say("the process that owns the run was signaled; it stops within a second")
 				default:
 					a.say("cancelled")
 				}
@@ -182,7 +176,7 @@ func (a *app) runsCancel() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object: whether a process was told, or the run is cancelled already")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object: whether a process was signaled, or the run is cancelled already")
 	return cmd
 }
 
@@ -204,7 +198,7 @@ func (a *app) runsApprove() *cobra.Command {
 				step = args[1]
 			}
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				step, err := claudeforce.DecideApproval(cmd.Context(), store, runID(args[0]), step, d)
+				step, err := runs.Decide(cmd.Context(), store, args[0], step, d)
 				if err != nil {
 					return err
 				}

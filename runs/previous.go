@@ -1,4 +1,4 @@
-package claudeforce
+package runs
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// latestRun is the latest run of a workflow's file, or of its name if it has
-// none, but not the run except; nil if there is none.
-func latestRun(ctx context.Context, store journal.Store, file, name, except string) (*journal.Run, error) {
+// Latest returns the latest run of a workflow's file, or of its name if it has no
+// file, except the run with the id except. It returns nil if there is none.
+func Latest(ctx context.Context, store journal.Store, file, name, except string) (*journal.Run, error) {
 	if file == "" && name == "" {
 		return nil, nil
 	}
@@ -33,38 +33,38 @@ func latestRun(ctx context.Context, store journal.Store, file, name, except stri
 	return nil, nil
 }
 
-// earlierRun is what is known of a workflow's runs before this one.
-type earlierRun struct {
-	run    *journal.Run // nil if there was none
-	state  *journal.State
+// Previous is what is known of a workflow's run before this one.
+type Previous struct {
+	Run    *journal.Run // nil if there was none
+	State  *journal.State
 	takes  map[string]time.Duration    // by path of a step of the top level
 	agents map[[2]string]time.Duration // by agent and model
 }
 
-// before reads the run before r: the one it takes results from, else the latest
-// of the same workflow.
-func (o *Orchestrator) before(ctx context.Context, store journal.Store, r *runJob) (*earlierRun, error) {
-	b := &earlierRun{state: &journal.State{}, takes: map[string]time.Duration{}, agents: map[[2]string]time.Duration{}}
-	if r.spec.Earlier != "" {
-		run, err := store.Find(ctx, r.spec.Earlier)
+// LoadPrevious reads the run before the run with the given id: the one that it
+// takes results from, else the latest of the same workflow.
+func LoadPrevious(ctx context.Context, store journal.Store, id string, spec *Spec, wf *workflow.Workflow) (*Previous, error) {
+	b := &Previous{State: &journal.State{}, takes: map[string]time.Duration{}, agents: map[[2]string]time.Duration{}}
+	if spec.Earlier != "" {
+		run, err := store.Find(ctx, spec.Earlier)
 		if err != nil {
-			return nil, fmt.Errorf("finding run %s, whose results were to be taken: %w", r.spec.Earlier, err)
+			return nil, fmt.Errorf("finding run %s, whose results were to be taken: %w", spec.Earlier, err)
 		}
-		b.run = &run
-	} else if run, err := latestRun(ctx, store, r.spec.path(), r.wf.Name, r.id); err == nil {
-		b.run = run
+		b.Run = &run
+	} else if run, err := Latest(ctx, store, spec.Path(), wf.Name, id); err == nil {
+		b.Run = run
 	}
-	if b.run == nil {
+	if b.Run == nil {
 		return b, nil
 	}
-	state, err := known(ctx, store, b.run.ID)
+	state, err := known(ctx, store, b.Run.ID)
 	if err != nil {
-		if r.spec.Earlier != "" {
-			return nil, fmt.Errorf("reading run %s, whose results were to be taken: %w", b.run.ID, err)
+		if spec.Earlier != "" {
+			return nil, fmt.Errorf("reading run %s, whose results were to be taken: %w", b.Run.ID, err)
 		}
 		return b, nil // only estimates and explanations are lost
 	}
-	b.state = state
+	b.State = state
 	counts := map[[2]string]int{}
 	for _, u := range state.Order {
 		if u.Type != journal.StepFinished {
@@ -85,8 +85,8 @@ func (o *Orchestrator) before(ctx context.Context, store journal.Store, r *runJo
 	return b, nil
 }
 
-// known is what a run knows of its workflow's steps. One that was limited to a
-// single step knows the others from the run it took results from.
+// known returns the state of a run's steps. A run that was limited to a single
+// step has the others from the run that it took results from.
 func known(ctx context.Context, store journal.Store, id string) (*journal.State, error) {
 	state, err := journal.Fold(store.Events(ctx, id, 0))
 	if err != nil {
@@ -96,7 +96,7 @@ func known(ctx context.Context, store journal.Store, id string) (*journal.State,
 	for n := id; ; {
 		run, err := store.Find(ctx, n)
 		if err != nil {
-			break // forgotten meanwhile
+			break // removed since
 		}
 		spec, err := ReadSpec(run)
 		if err != nil || spec.Only == "" || spec.Earlier == "" {
@@ -122,8 +122,9 @@ func known(ctx context.Context, store journal.Store, id string) (*journal.State,
 	return state, nil
 }
 
-// duration estimates steps from what they took before; nil if nothing is known.
-func (b *earlierRun) duration() func(*workflow.Step) time.Duration {
+// Duration returns an estimate of how long steps take, from the previous run. It
+// returns nil if there was none.
+func (b *Previous) Duration() func(*workflow.Step) time.Duration {
 	if len(b.takes) == 0 {
 		return nil
 	}

@@ -1,0 +1,72 @@
+package runs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/journal"
+)
+
+// Decide answers the approval that a step of a run waits for, and returns the
+// step. Without a step, the run must have exactly one open approval. The error is
+// a [fault.InputError] if there is none, or several.
+func Decide(ctx context.Context, store journal.Store, id, step string, d journal.Decision) (string, error) {
+	run, err := Find(ctx, store, id)
+	if err != nil {
+		return "", err
+	}
+	state, err := journal.Fold(store.Events(ctx, run.ID, 0))
+	if err != nil {
+		return "", fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	var open []*journal.UnitState
+	for _, u := range state.Order {
+		if u.Type == journal.ApprovalAsked && u.Decision == nil && (step == "" || u.Step == step || u.String() == step) {
+			open = append(open, u)
+		}
+	}
+	switch {
+	case len(open) == 0 && step != "":
+		return "", fault.Input(fmt.Errorf("step %s of run %s waits for no approval", step, run.ID))
+	case len(open) == 0:
+		return "", fault.Input(fmt.Errorf("run %s waits for no approval", run.ID))
+	case len(open) > 1:
+		names := make([]string, len(open))
+		for i, u := range open {
+			names[i] = u.String()
+		}
+		return "", fault.Input(fmt.Errorf("run %s waits for several approvals; name one of the steps: %s", run.ID, strings.Join(names, ", ")))
+	}
+	err = store.Send(ctx, journal.Event{Run: run.ID, Type: journal.ApprovalGiven, Step: open[0].Step, Item: open[0].Item, Detail: journal.Detail(d)})
+	if err != nil {
+		return "", fmt.Errorf("answering run %s: %w", run.ID, err)
+	}
+	return open[0].Step, nil
+}
+
+// Cancel stops a run for good. A run that a process owns gets a signal and stops
+// soon, any other ends now. It reports whether a process was signaled. The error
+// is a [fault.InputError] if the run has ended already.
+func Cancel(ctx context.Context, store journal.Store, id string) (signaled bool, err error) {
+	run, err := Find(ctx, store, id)
+	if err != nil {
+		return false, err
+	}
+	if run.Status == journal.StatusCompleted || run.Status == journal.StatusCancelled {
+		return false, fault.Input(fmt.Errorf("run %s is %s", run.ID, run.Status))
+	}
+	if run.Owner != nil && run.Owner.Alive {
+		return true, store.Send(ctx, journal.Event{Run: run.ID, Type: journal.CancelAsked})
+	}
+	log, err := store.Acquire(ctx, run.ID)
+	if err != nil {
+		return false, fmt.Errorf("cancelling run %s: %w", run.ID, err)
+	}
+	wait := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: journal.StatusCancelled})})
+	if err := wait(); err != nil {
+		return false, fmt.Errorf("cancelling run %s: %w", run.ID, err)
+	}
+	return false, log.Release()
+}

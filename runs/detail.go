@@ -1,0 +1,127 @@
+package runs
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// Detail is all that is known of a run.
+type Detail struct {
+	Run      journal.Run
+	Spec     *Spec
+	Workflow *workflow.Workflow // as it was when the run was started, or changes were accepted
+	State    *journal.State
+	Result   *engine.Result // as far as the run has come
+}
+
+// Load reads a run from a store. The id is one that [Find] takes. The run may be
+// running.
+func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) {
+	run, err := Find(ctx, store, id)
+	if err != nil {
+		return nil, err
+	}
+	d := &Detail{Run: run}
+	if d.State, err = journal.Fold(store.Events(ctx, run.ID, 0)); err != nil {
+		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	if d.Spec, err = SpecOf(run, d.State); err != nil {
+		return nil, err
+	}
+	if d.Workflow, err = d.Spec.Recorded(nil); err != nil {
+		return nil, fmt.Errorf("reading the workflow of run %s: %w", run.ID, err)
+	}
+	params, err := d.Workflow.BindParams(d.Spec.Params)
+	if err != nil {
+		return nil, fmt.Errorf("reading the parameters of run %s: %w", run.ID, err)
+	}
+	d.Result, err = engine.Run(ctx, d.Workflow, engine.Options{
+		RunID: run.ID, Params: params, Env: Env(d.Workflow), Past: d.State, Rebuild: true,
+		Choose: d.Spec.Part().Choose(d.Workflow),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	d.Result.TotalTimeSeconds = d.duration()
+	if run.Status == journal.StatusCancelled {
+		d.Result.Status = engine.StatusCancelled
+	}
+	if run.Owner != nil && run.Owner.Alive && !run.Status.Ended() {
+		d.Result.Status = engine.Status(run.Status)
+		d.setRunning(journal.Unit{}, d.Result.Steps)
+	}
+	return d, nil
+}
+
+// setRunning gives the steps of a running run the status they have, where a
+// rebuilt result says only that they have not ended.
+func (d *Detail) setRunning(outer journal.Unit, steps map[string]*engine.StepResult) {
+	for id, res := range steps {
+		step := outer.Inner(id)
+		d.setStatus(d.State.Units[step], res)
+		d.setRunning(step, res.Steps)
+		for _, item := range res.Items {
+			d.setStatus(d.State.Units[step.WithItem(item.Key)], item.StepResult)
+		}
+	}
+}
+
+func (d *Detail) setStatus(u *journal.UnitState, res *engine.StepResult) {
+	switch {
+	case res.Status != engine.StatusInterrupted:
+	case u != nil && u.Type == journal.ApprovalAsked:
+		res.Status = engine.StatusWaiting
+	case res.StartedAt != nil:
+		res.Status = engine.StatusRunning
+	default:
+		res.Status = engine.StatusPending
+	}
+}
+
+// duration returns how long the run has taken so far, in seconds.
+func (d *Detail) duration() float64 {
+	if d.State.Ended != nil && d.State.Resumes == 0 {
+		return d.State.Ended.TotalTimeSeconds
+	}
+	start := d.Run.StartedAt
+	end := start
+	for _, u := range d.State.Order {
+		if u.EndedAt.After(end) {
+			end = u.EndedAt
+		}
+	}
+	return end.Sub(start).Seconds()
+}
+
+// Env returns what the expressions of a workflow may read of the environment.
+func Env(wf *workflow.Workflow) map[string]string {
+	env := map[string]string{}
+	for _, name := range wf.EnvNames() {
+		env[name] = os.Getenv(name)
+	}
+	return env
+}
+
+// LastSteps returns the ids of the steps that have an output which no other step
+// uses, in file order.
+func LastSteps(wf *workflow.Workflow, res *engine.Result) []string {
+	used := map[string]bool{}
+	for _, s := range wf.Steps {
+		for _, id := range s.Dependencies {
+			used[id] = true
+		}
+		used[s.Fallback] = true
+	}
+	var ids []string
+	for _, s := range wf.Steps {
+		if res.Steps[s.ID].Output != "" && !used[s.ID] {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}

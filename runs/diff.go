@@ -1,0 +1,137 @@
+package runs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// StepDiff is how one step differs between two runs. Arrays have the value of the
+// first run, then that of the second.
+type StepDiff struct {
+	Step   string      `json:"step"`
+	Item   string      `json:"item,omitempty"`
+	Only   string      `json:"only,omitempty"`   // the id of the run that has the step, if only one has it
+	Inputs []string    `json:"inputs,omitempty"` // the parts of the request that differ
+	Model  [2]string   `json:"model"`
+	Same   bool        `json:"same_output"`
+	Task   string      `json:"task_diff,omitempty"`
+	Output string      `json:"output_diff,omitempty"`
+	Cost   [2]*float64 `json:"cost_usd"`
+	Time   [2]float64  `json:"duration_seconds"`
+	Status [2]string   `json:"status"`
+}
+
+// Diff compares two runs step by step. It leaves out the steps that called no
+// model and asked no one. If step is not empty, it compares only that step and
+// those within it.
+func Diff(one, two *Detail, step string) []StepDiff {
+	diffs := []StepDiff{}
+	add := func(x, y *journal.UnitState) {
+		u := x
+		if u == nil {
+			u = y
+		}
+		if step != "" && !u.In(step) {
+			return
+		}
+		d := StepDiff{Step: u.Step, Item: ItemLabel(u)}
+		switch {
+		case y == nil:
+			d.Only = one.Run.ID
+			d.fill(0, x)
+		case x == nil:
+			d.Only = two.Run.ID
+			d.fill(1, y)
+		default:
+			d.fill(0, x)
+			d.fill(1, y)
+			d.Inputs = DiffInputs(x.Started.Inputs, y.Started.Inputs)
+			d.Same = x.Output == y.Output
+			d.Task = udiff.Unified(one.Run.ID, two.Run.ID, x.Started.Task+"\n", y.Started.Task+"\n")
+			d.Output = udiff.Unified(one.Run.ID, two.Run.ID, x.Output+"\n", y.Output+"\n")
+		}
+		diffs = append(diffs, d)
+	}
+	for _, x := range one.State.Order {
+		if asked(x) {
+			add(x, two.State.Unit(x.Step, x.Item))
+		}
+	}
+	for _, y := range two.State.Order {
+		if asked(y) && one.State.Unit(y.Step, y.Item) == nil {
+			add(nil, y)
+		}
+	}
+	return diffs
+}
+
+// asked reports whether a unit asked a model or a person, or came to nothing.
+func asked(u *journal.UnitState) bool {
+	return u.Started.Task != "" || u.Type == journal.StepFailed || u.Type == journal.StepSkipped
+}
+
+// ItemLabel returns the text by which people know the item of a unit. It returns
+// an empty string outside of a foreach.
+func ItemLabel(u *journal.UnitState) string {
+	if u.Item == "" {
+		return ""
+	}
+	if u.Started.Label != "" {
+		return u.Started.Label
+	}
+	return u.Item
+}
+
+func (d *StepDiff) fill(i int, u *journal.UnitState) {
+	d.Status[i] = strings.TrimPrefix(string(u.Type), "step_")
+	d.Model[i] = u.Started.Model
+	d.Cost[i], d.Time[i] = u.Finished.CostUSD, u.Finished.DurationSeconds
+	if u.Finished.Model != "" {
+		d.Model[i] = u.Finished.Model
+	}
+}
+
+// DiffInputs returns the parts in which two fingerprints differ, in words.
+func DiffInputs(was, now journal.Fingerprint) []string {
+	var list []string
+	names := slices.Collect(maps.Keys(now))
+	for name := range was {
+		if _, ok := now[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		before, had := was[name]
+		after, has := now[name]
+		switch {
+		case had && has && before == after:
+		case !had:
+			list = append(list, describePart(name)+" is new")
+		case !has:
+			list = append(list, describePart(name)+" is gone")
+		case name == "model" || name == "max_tokens" || name == "effort" || name == "agent":
+			list = append(list, fmt.Sprintf("%s is %s, was %s", name, after, before))
+		default:
+			list = append(list, describePart(name)+" changed")
+		}
+	}
+	return list
+}
+
+// describePart returns the name of a part of a fingerprint in words.
+func describePart(name string) string {
+	if id, ok := strings.CutPrefix(name, "step "); ok {
+		return "the output of step " + id
+	}
+	if name == "agent body" {
+		return "the agent's body"
+	}
+	return name
+}

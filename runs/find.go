@@ -1,0 +1,58 @@
+package runs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/journal"
+)
+
+// idPrefix starts the id of every run.
+const idPrefix = "run_"
+
+// Find returns the run with the given id. The id may be a unique prefix, with or
+// without "run_", or "latest". If no run or several runs match, the error is a
+// [fault.InputError].
+func Find(ctx context.Context, store journal.Store, id string) (journal.Run, error) {
+	run, err := store.Find(ctx, fullID(id))
+	if err != nil {
+		return journal.Run{}, fault.Input(fmt.Errorf("finding run %s: %w", id, err))
+	}
+	return run, nil
+}
+
+// fullID returns an id, or the start of one, in the form in which stores have it.
+func fullID(id string) string {
+	if id == journal.Latest || strings.HasPrefix(idPrefix, id) || strings.HasPrefix(id, idPrefix) {
+		return id
+	}
+	return idPrefix + strings.ToLower(id)
+}
+
+// StatusCrashed is the status of a run whose process ended without a word. No
+// store keeps it: it follows from a run that has not ended and has no owner.
+const StatusCrashed journal.Status = "crashed"
+
+// StatusOf returns the status of a run, which may be [StatusCrashed].
+func StatusOf(run journal.Run) journal.Status {
+	if !run.Status.Ended() && (run.Owner == nil || !run.Owner.Alive) {
+		return StatusCrashed
+	}
+	return run.Status
+}
+
+// Name returns the name of a run's workflow, or that of its file if it has none.
+func Name(run journal.Run) string {
+	if run.Workflow != "" {
+		return run.Workflow
+	}
+	return run.File[strings.LastIndexAny(run.File, `/\`)+1:]
+}
+
+// WithStatus returns the run with its status as [StatusOf] reports it, for JSON.
+func WithStatus(run journal.Run) journal.Run {
+	run.Status = StatusOf(run)
+	return run
+}
