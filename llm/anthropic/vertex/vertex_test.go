@@ -13,7 +13,6 @@ import (
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/google"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
@@ -31,8 +30,8 @@ func client(t *testing.T, source tokenFunc, rt transport) *anthropic.Client {
 	t.Helper()
 	c, err := anthropic.New(anthropic.Options{
 		Backend: anthropic.BackendVertex, Region: "global", ProjectID: "p1", HTTPClient: &http.Client{Transport: rt},
-		SDKOptions: func(ctx context.Context) ([]option.RequestOption, error) {
-			return adapt(ctx, "global", "p1", &google.Credentials{TokenSource: tokens{source}})
+		SDKOptions: func(context.Context) ([]option.RequestOption, error) {
+			return adapt("global", "p1", tokens{source})
 		},
 	})
 	if err != nil {
@@ -124,6 +123,56 @@ func TestOptions(t *testing.T) {
 	for _, where := range [][2]string{{"", "p"}, {"global", ""}} {
 		if _, err := Options(t.Context(), where[0], where[1]); llm.CodeOf(err) != llm.CodeInvalid {
 			t.Errorf("Options(%q): err = %v, want code invalid_request", where, err)
+		}
+	}
+}
+
+func TestRewrite(t *testing.T) {
+	t.Parallel()
+	const models = "https://us-east5-aiplatform.googleapis.com/v1/projects/p%2F1/locations/us-east5/publishers/anthropic/models/"
+	for _, c := range []struct{ path, body, url, sent string }{
+		{"/v1/messages", `{"model":"a@1","max_tokens":1}`, models + "a@1:rawPredict", `{"anthropic_version":"v","max_tokens":1}`},
+		{"/v1/messages", `{"model":"../x","stream":true,"system":"<&>"}`, models + "..%2Fx:streamRawPredict", `{"anthropic_version":"v","stream":true,"system":"<&>"}`},
+		{"/v1/messages", `{"model":"m","anthropic_version":"own"}`, models + "m:rawPredict", `{"anthropic_version":"own"}`},
+		{"/v1/messages/count_tokens", `{"model":"m"}`, models + "count-tokens:rawPredict", `{"anthropic_version":"v","model":"m"}`},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://us-east5-aiplatform.googleapis.com"+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("anthropic-version", "v")
+		if err := rewrite(req, "us-east5", "p/1"); err != nil {
+			t.Errorf("%s: %v", c.body, err)
+			continue
+		}
+		sent, err := io.ReadAll(req.Body)
+		if err != nil || string(sent) != c.sent || req.ContentLength != int64(len(sent)) {
+			t.Errorf("%s: sent %s, %v; want %s", c.body, sent, err, c.sent)
+		}
+		if got := req.URL.String(); got != c.url || req.Header.Get("anthropic-version") != "" {
+			t.Errorf("%s: sent to %s; want %s", c.body, got, c.url)
+		}
+	}
+	for _, c := range [][2]string{{"/v1/models", `{}`}, {"/v1/messages", `{}`}, {"/v1/messages", `{`}} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://x"+c[0], strings.NewReader(c[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rewrite(req, "us-east5", "p") == nil {
+			t.Errorf("%s %s is accepted", c[0], c[1])
+		}
+	}
+}
+
+// TestEndpoint covers regions that would send the token to another host.
+func TestEndpoint(t *testing.T) {
+	t.Parallel()
+	for region, want := range map[string]string{
+		"global": "https://aiplatform.googleapis.com/", "eu": "https://aiplatform.eu.rep.googleapis.com/",
+		"us-east5": "https://us-east5-aiplatform.googleapis.com/", "evil.example/": "", "a@b": "", "": "",
+	} {
+		if got, err := endpoint(region); got != want || (err == nil) == (want == "") {
+			t.Errorf("endpoint(%q) = %q, %v; want %q", region, got, err, want)
 		}
 	}
 }
