@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build cloud otel test race lint fuzz bench coldstart ratelimit chaos planned savings figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos planned savings figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -9,12 +9,6 @@ help: ## Show this list
 
 build: ## Build the command into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/claude-force ./cmd/claude-force
-
-cloud: ## Build the command with Bedrock and Vertex AI into bin/
-	CGO_ENABLED=0 go build -tags cloud -trimpath -ldflags "-s -w" -o bin/claude-force ./cmd/claude-force
-
-otel: ## Build the command with OpenTelemetry's exporter into bin/
-	CGO_ENABLED=0 go build -tags otel -trimpath -ldflags "-s -w" -o bin/claude-force ./cmd/claude-force
 
 test: ## Run the tests
 	go test ./...

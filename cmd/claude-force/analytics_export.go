@@ -76,13 +76,8 @@ func (a *app) analyticsExport() *cobra.Command {
 			if write == nil {
 				return badInput("--format %q is none of csv, json and parquet", format)
 			}
-			if format == "parquet" {
-				if err := checkParquet(); err != nil {
-					return err
-				}
-				if output == "" && a.answersOnTerminal {
-					return badInput("Parquet is not for a terminal; give --output FILE")
-				}
+			if format == "parquet" && output == "" && a.answersOnTerminal {
+				return badInput("Parquet is not for a terminal; give --output FILE")
 			}
 			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
 				calls := store.Calls(cmd.Context(), f)

@@ -130,9 +130,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	opts.OnPause = func(_ context.Context, p admission.Pause) {
 		a.say("calls to %s wait %s: %s", p.Pool, time.Until(p.Until).Round(100*time.Millisecond), p.Why)
 	}
-	if opts.Cloud, err = cloud(pipeline.Backend(cfg)); err != nil && f.simulate == "" {
-		return nil, err
-	}
+	opts.Cloud = cloud(pipeline.Backend(cfg))
 	if f.simulate != "" {
 		latency, err := parseLatency(f.simulate)
 		if err != nil {

@@ -1,5 +1,3 @@
-//go:build cloud
-
 package main
 
 import (
@@ -12,15 +10,16 @@ import (
 	"github.com/claude-force/claude-force/llm/anthropic/vertex"
 )
 
-// cloud makes the SDK's options for a backend; nil for Anthropic's own API.
-func cloud(backend string) (func(ctx context.Context, region, projectID string) ([]option.RequestOption, error), error) {
+// cloud returns the function that sets up the SDK for a backend, on the first
+// call. It returns nil for Anthropic's own API.
+func cloud(backend string) func(ctx context.Context, region, projectID string) ([]option.RequestOption, error) {
 	switch backend {
 	case anthropic.BackendBedrock:
 		return func(ctx context.Context, region, _ string) ([]option.RequestOption, error) {
 			return bedrock.Options(ctx, region)
-		}, nil
+		}
 	case anthropic.BackendVertex:
-		return vertex.Options, nil
+		return vertex.Options
 	}
-	return nil, nil
+	return nil
 }

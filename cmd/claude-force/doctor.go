@@ -29,9 +29,7 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 			opts := claudeforce.Options{}
 			if cfg, err := a.settings(); err == nil {
 				opts.Config = cfg
-				if opts.Cloud, err = cloud(pipeline.Backend(cfg)); err != nil {
-					return err
-				}
+				opts.Cloud = cloud(pipeline.Backend(cfg))
 			}
 			checks := claudeforce.Diagnose(ctx, opts, offline)
 			bad := false

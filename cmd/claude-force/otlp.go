@@ -1,5 +1,3 @@
-//go:build otel
-
 package main
 
 import (
@@ -12,8 +10,9 @@ import (
 	"github.com/claude-force/claude-force/telemetry/otlp"
 )
 
-// export sends traces and metrics to the collector that the environment names.
-// problem is told what goes wrong meanwhile.
+// export sends traces and metrics to the collector that the environment names,
+// until end is called. It calls problem with every later error, such as a
+// collector that does not answer.
 func export(ctx context.Context, to *telemetry.Options, problem func(error)) (end func(context.Context) error, err error) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(problem))
 	exporter, err := otlp.New(ctx, version(), os.Getenv)

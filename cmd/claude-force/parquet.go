@@ -1,5 +1,3 @@
-//go:build parquet
-
 package main
 
 import (
@@ -13,11 +11,10 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 )
 
-func checkParquet() error { return nil }
-
-// rowGroup is how many rows are held before they are written.
+// rowGroup is the number of rows in memory before they are written.
 const rowGroup = 100_000
 
+// writeParquet writes calls as a Parquet file, compressed with Zstandard.
 func writeParquet(w io.Writer, calls iter.Seq2[analytics.Call, error]) (err error) {
 	out := parquet.NewGenericWriter[callRow](w, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup))
 	defer func() {

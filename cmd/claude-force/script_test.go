@@ -42,12 +42,6 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", "")
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
 		},
-		Condition: func(cond string) (bool, error) {
-			if cond == "parquet" {
-				return checkParquet() == nil, nil
-			}
-			return false, fmt.Errorf("unknown condition %q", cond)
-		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":     exitsWith,
 			"key":      withKey,
