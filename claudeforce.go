@@ -16,7 +16,6 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/agent/builtin"
 	"github.com/claude-force/claude-force/attach"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
@@ -26,6 +25,7 @@ import (
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/prefix"
 	"github.com/claude-force/claude-force/llm/record"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/task"
@@ -188,7 +188,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	}
 	o.tasks = &task.Runner{
 		Model: o.pipe.Model(), Agents: o.agent, Prices: o.pipe.Prices(), Files: o.files,
-		Rules: sync.OnceValues(func() (*choice.Rules, error) { return loadRules(cfg) }),
+		Rules: sync.OnceValues(func() (*modelselect.Rules, error) { return loadRules(cfg) }),
 		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell,
 		Defaults: task.Defaults{
 			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,

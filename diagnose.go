@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/task"
 )
@@ -81,7 +81,7 @@ func checkService(ctx context.Context, opts Options, cfg *config.Config, offline
 			return []Check{{"prices", CheckFailed, pricesErr.Error(), "correct the file, or name another"}, key, clock}
 		}
 		name := cfg.Model
-		if name == choice.Auto {
+		if name == modelselect.Auto {
 			name = task.RepairModel // counting costs nothing with any
 		}
 		id, _ := prices.Resolve(name)

@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
 // loadRules returns the rules by which models are chosen: the built-in ones, or those
 // of the file that the configuration names.
-func loadRules(cfg *config.Config) (*choice.Rules, error) {
+func loadRules(cfg *config.Config) (*modelselect.Rules, error) {
 	if cfg.AutoSelect.Rules == "" {
-		return choice.Default(), nil
+		return modelselect.Default(), nil
 	}
 	const hint = "correct the file, or the setting auto_select.rules"
 	data, err := os.ReadFile(cfg.AutoSelect.Rules)
@@ -24,7 +24,7 @@ func loadRules(cfg *config.Config) (*choice.Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := choice.Parse(data, prices)
+	rules, err := modelselect.Parse(data, prices)
 	if err != nil {
 		return nil, &config.Error{File: cfg.AutoSelect.Rules, Message: err.Error(), Hint: hint}
 	}

@@ -5,10 +5,10 @@ import (
 	"context"
 
 	"github.com/claude-force/claude-force/attach"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/workflow"
@@ -22,7 +22,7 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 		policy = llm.PolicyOff // a remembered answer would have no effects
 	}
 	model, ceiling := cmp.Or(opts.Model, s.Model), ""
-	if model == choice.Auto && s.Model != choice.Auto {
+	if model == modelselect.Auto && s.Model != modelselect.Auto {
 		ceiling = s.Model
 	}
 	return Task{

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/claude-force/claude-force/agent"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/modelselect"
 )
 
 // Selection is the model of a task, and how it was found.
@@ -48,21 +48,21 @@ func (r *Runner) CheckModel(ctx context.Context, t Task) error {
 // task has the same model every time.
 func (r *Runner) selectModel(ctx context.Context, t Task, a *agent.Agent, shared []string) (Selection, error) {
 	name := r.modelName(t, a)
-	if name != choice.Auto {
+	if name != modelselect.Auto {
 		return Selection{ID: r.resolve(ctx, name)}, nil
 	}
-	rules := choice.Default()
+	rules := modelselect.Default()
 	if r.Rules != nil {
 		var err error
 		if rules, err = r.Rules(); err != nil {
 			return Selection{}, fault.Input(err)
 		}
 	}
-	features := choice.Task{
+	features := modelselect.Task{
 		Agent: a.Name, MaxTokens: t.MaxTokens, Effort: a.Effort, Schema: t.Schema != nil,
 		Tools:  !a.AllTools && len(a.Tools) > 0,
-		Prompt: choice.Tokens(r.Prices, a.Prompt, t.Prompt, string(t.Schema)) + choice.Tokens(r.Prices, shared...),
-		Floor:  choice.Bound{Model: a.ModelFloor, Why: "the agent's floor"},
+		Prompt: modelselect.Tokens(r.Prices, a.Prompt, t.Prompt, string(t.Schema)) + modelselect.Tokens(r.Prices, shared...),
+		Floor:  modelselect.Bound{Model: a.ModelFloor, Why: "the agent's floor"},
 	}
 	if features.MaxTokens == 0 {
 		features.MaxTokens = a.MaxTokens
@@ -97,7 +97,7 @@ func (r *Runner) resolve(ctx context.Context, name string) string {
 // an empty string if none of them names one.
 func (r *Runner) withoutSelection(t Task, a *agent.Agent) string {
 	for _, name := range []string{t.Ceiling, a.Model, r.Defaults.Model} {
-		if name != "" && name != inherit && name != choice.Auto {
+		if name != "" && name != inherit && name != modelselect.Auto {
 			id, _ := r.Prices.Resolve(name)
 			return id
 		}
@@ -108,14 +108,14 @@ func (r *Runner) withoutSelection(t Task, a *agent.Agent) string {
 // ceiling returns the strongest model that may be selected for a task, and
 // whether it is one that the task would have without a selection: who names a
 // model has said that this one is enough.
-func ceiling(t Task, a *agent.Agent) (bound choice.Bound, named bool) {
+func ceiling(t Task, a *agent.Agent) (bound modelselect.Bound, named bool) {
 	switch {
 	case t.Ceiling != "" && t.Ceiling != inherit:
-		return choice.Bound{Model: t.Ceiling, Why: "the task's model"}, true
+		return modelselect.Bound{Model: t.Ceiling, Why: "the task's model"}, true
 	case a.ModelCeiling != "":
-		return choice.Bound{Model: a.ModelCeiling, Why: "the agent's ceiling"}, false
-	case a.Model != "" && a.Model != choice.Auto:
-		return choice.Bound{Model: a.Model, Why: "the agent's model"}, true
+		return modelselect.Bound{Model: a.ModelCeiling, Why: "the agent's ceiling"}, false
+	case a.Model != "" && a.Model != modelselect.Auto:
+		return modelselect.Bound{Model: a.Model, Why: "the agent's model"}, true
 	}
-	return choice.Bound{}, false
+	return modelselect.Bound{}, false
 }

@@ -13,10 +13,10 @@ import (
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/structured"
+	"github.com/claude-force/claude-force/modelselect"
 )
 
 // Request returns the first request that a task amounts to, and how its model was
@@ -142,7 +142,7 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 		Model:     model.ID,
 		MaxTokens: r.maxTokens(t, a, model.ID),
 		Prompt:    len(a.Prompt),
-		Varies:    r.modelName(t, a) == choice.Auto,
+		Varies:    r.modelName(t, a) == modelselect.Auto,
 	}
 	id.Parts = map[string]string{
 		"agent":      a.Name,
@@ -168,7 +168,7 @@ func (r *Runner) NamedIdentity(ctx context.Context, t Task) (Identity, error) {
 	}
 	name := r.modelName(t, a)
 	model, _ := r.Prices.Resolve(name)
-	return Identity{Model: model, MaxTokens: r.maxTokens(t, a, model), Prompt: len(a.Prompt), Varies: name == choice.Auto}, nil
+	return Identity{Model: model, MaxTokens: r.maxTokens(t, a, model), Prompt: len(a.Prompt), Varies: name == modelselect.Auto}, nil
 }
 
 // CachePolicy returns how the cache treats the calls of a task, with what its

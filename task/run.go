@@ -13,8 +13,8 @@ import (
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/telemetry"
 )
 
@@ -41,7 +41,7 @@ type Runner struct {
 
 	// Rules returns the rules by which models are selected for tasks whose model
 	// is "auto". Nil means the built-in ones.
-	Rules func() (*choice.Rules, error)
+	Rules func() (*modelselect.Rules, error)
 
 	// Files reads the files that tasks name. Nil means that they may name none.
 	Files *attach.Dir

@@ -26,8 +26,8 @@ import (
 	"text/tabwriter"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -156,7 +156,7 @@ func (w *way) policy() llm.Policy {
 
 func (w *way) model() string {
 	if w.choose {
-		return choice.Auto
+		return modelselect.Auto
 	}
 	return ""
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/workflow"
@@ -69,7 +69,7 @@ func (f *callFlags) registerSimulate(cmd *cobra.Command) {
 // modelName returns the model that the flags name; empty if they name none.
 func (f *callFlags) modelName() string {
 	if f.auto {
-		return choice.Auto
+		return modelselect.Auto
 	}
 	return f.model
 }
@@ -99,7 +99,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	if f.jobs < 0 {
 		return nil, badInput("--jobs must be above 0")
 	}
-	if f.auto && f.model != "" && f.model != choice.Auto {
+	if f.auto && f.model != "" && f.model != modelselect.Auto {
 		return nil, badInput("--model %s names a model and --auto-select-model has one chosen; give one of them", f.model)
 	}
 	if f.noCache && f.refresh {

@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/choice"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -122,7 +122,7 @@ func completeWorkflowFiles(*cobra.Command, []string, string) ([]string, cobra.Sh
 
 func completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	table := llm.Prices()
-	names := append([]string{choice.Auto}, table.AliasNames()...)
+	names := append([]string{modelselect.Auto}, table.AliasNames()...)
 	for _, m := range table.Models {
 		names = append(names, m.ID)
 	}

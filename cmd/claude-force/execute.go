@@ -18,7 +18,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
-	"github.com/claude-force/claude-force/choice"
+	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -101,7 +101,7 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	complete := func(t claudeforce.Task) claudeforce.Task {
 		t.Attachments, t.Policy, t.Batch = given, f.policy(), f.batch
 		if model := f.modelName(); model != "" {
-			if model == choice.Auto && t.Model != choice.Auto {
+			if model == modelselect.Auto && t.Model != modelselect.Auto {
 				t.Ceiling = t.Model
 			}
 			t.Model = model

@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"config":        nil,
 	"benchfile":     nil,
 	"journal":       {"llm"},
-	"choice":        {"llm"},
+	"modelselect":   {"llm"},
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
@@ -75,7 +75,7 @@ var allowed = map[string][]string{
 		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/retry", "sim", "telemetry",
 	},
 	"runs": {"engine", "fault", "journal", "llm", "plan", "workflow"},
-	"task": {"agent", "attach", "choice", "fault", "llm", "llm/structured", "telemetry"},
+	"task": {"agent", "attach", "fault", "llm", "llm/structured", "modelselect", "telemetry"},
 
 	"plan": {"llm", "workflow", "journal"},
 
@@ -95,7 +95,7 @@ var external = map[string][]string{
 	"agent":         {"go.yaml.in/yaml/v4"},
 	"agent/builtin": nil,
 	"workflow":      {"go.yaml.in/yaml/v4", "github.com/expr-lang/expr", "github.com/google/jsonschema-go"},
-	"choice":        {"go.yaml.in/yaml/v4"},
+	"modelselect":   {"go.yaml.in/yaml/v4"},
 	"engine":        nil,
 	"benchfile":     nil,
 	"sim":           nil,

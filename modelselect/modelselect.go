@@ -1,13 +1,13 @@
-// Package choice picks the model for a call whose model is [Auto]: of the models
+// Package modelselect picks the model for a call whose model is [Auto]: of the models
 // that its rules allow, the cheapest that takes the call.
 //
 // Rules are data that people can read, in rules.yaml, and replace. A choice is a
 // function of the rules, the price table and the task, so the same task is given
 // the same model again, and it says why:
 //
-//	c, err := choice.Default().Choose(llm.Prices(), choice.Task{Prompt: 1200, Effort: "high"})
+//	c, err := modelselect.Default().Choose(llm.Prices(), modelselect.Task{Prompt: 1200, Effort: "high"})
 //	// claude-sonnet-5-5: cheapest for about 1,200 prompt tokens, from sonnet (effort is high) up to opus
-package choice
+package modelselect
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package choice
+package modelselect
 
 import (
 	"bytes"
@@ -51,7 +51,7 @@ func DefaultText() string { return string(embedded) }
 var Default = sync.OnceValue(func() *Rules {
 	r, err := Parse(embedded, llm.Prices())
 	if err != nil {
-		panic("choice: the embedded rules are broken: " + err.Error()) // a build fault, caught by its test
+		panic("modelselect: the embedded rules are broken: " + err.Error()) // a build fault, caught by its test
 	}
 	return r
 })
