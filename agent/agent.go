@@ -46,7 +46,7 @@ const BuiltinSource = "builtin"
 // treat them as read-only.
 type Agent struct {
 	Name        string // how callers ask for it; never empty
-	Description string // when to use it; never empty
+	Description string // when to use it; never empty in a file
 	Prompt      string // the system prompt, LF line ends, no surrounding white space; may be empty
 	Model       string // an alias or a full id; empty to inherit the caller's
 	// ModelFloor and ModelCeiling bound what may be chosen where the model is
@@ -66,7 +66,7 @@ type Agent struct {
 	NoCache   bool          // answers are neither stored nor looked up
 	CacheTTL  time.Duration // how long an answer is kept; 0 for the caller's default
 
-	Source string // the file's path as given, or BuiltinSource
+	Source string // the file's path as given, or BuiltinSource; empty for an agent defined in code
 
 	// Extra holds every key that has no field above, decoded from YAML. It is
 	// nil if there are none.

@@ -12,6 +12,9 @@ import (
 
 // DiscoverOptions says where agents are looked for.
 type DiscoverOptions struct {
+	// Agents are agents that are defined in code. They come before all that are
+	// found in files.
+	Agents []*Agent
 	// Dir is where to start; empty for the working directory. Every directory
 	// from here up to the root of the repository (the nearest one that holds
 	// .git) may have a .claude/agents. Outside a repository, the directories
@@ -51,6 +54,7 @@ func Discover(opts DiscoverOptions) (*Set, []Warning, error) {
 	}
 	var warnings []Warning
 	found := make(map[string]*Agent)
+	addNew(found, opts.Agents)
 	for _, p := range places {
 		agents, w := p.agents()
 		warnings = append(warnings, w...)
@@ -122,6 +126,11 @@ func (s *Set) Lookup(name string) (*Agent, error) {
 // [*UnknownError] and the warnings are those of Discover, one of which may
 // say why.
 func Find(opts DiscoverOptions, name string) (*Agent, []Warning, error) {
+	for _, a := range opts.Agents {
+		if a.Name == name {
+			return a, nil, nil
+		}
+	}
 	places, err := opts.places()
 	if err != nil {
 		return nil, nil, err

@@ -160,10 +160,10 @@ func (p *parser) set(a *Agent, f field) {
 	case "model_ceiling":
 		a.ModelCeiling = p.text(f)
 	case "effort":
-		switch effort := strings.ToLower(p.text(f)); effort {
-		case "", "low", "medium", "high", "xhigh", "max":
+		effort := strings.ToLower(p.text(f))
+		if effort == "" || slices.Contains(efforts, effort) {
 			a.Effort = effort
-		default:
+		} else {
 			p.warn(fileLine(f.line), fmt.Sprintf("there is no effort %q", effort), "use low, medium, high, xhigh or max")
 		}
 	case "tools":
