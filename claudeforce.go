@@ -59,8 +59,12 @@ type Options struct {
 	// is paid, nothing leaves the process. Its answers are cached apart.
 	Simulator *sim.Server
 
-	// Agents are used before those that are found under the same names: agents
-	// of files outside of the folders for agents, say.
+	// Agents are agents that are defined in code, or read from elsewhere with
+	// [agent.Parse]. Each needs a Name. They are used before those of files under
+	// the same names. Workflows that name them must be read with the
+	// orchestrator's ParseWorkflow or LoadWorkflow, and a run of such a workflow
+	// can be resumed only by an orchestrator that has them too. They must not
+	// change any more.
 	Agents []*agent.Agent
 
 	// Cloud makes the SDK's options for the configured backend if that is not
@@ -159,13 +163,16 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, invalid(err)
 		}
 	}
+	if err := validateAgents(opts.Agents); err != nil {
+		return nil, err
+	}
 	tell, err := newTelemetry(opts, cfg)
 	if err != nil {
 		return nil, err
 	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
-		finding: findAgents(opts.Dir),
+		finding: findAgents(opts.Dir, opts.Agents...),
 		tell:    tell,
 		agents:  map[string]*agent.Agent{},
 		groups:  map[*workflow.Step]*prefix.Group{},
@@ -238,9 +245,9 @@ func Agents(dir string) (*agent.Set, []agent.Warning, error) {
 	return agent.Discover(findAgents(dir))
 }
 
-func findAgents(dir string) agent.DiscoverOptions {
+func findAgents(dir string, first ...*agent.Agent) agent.DiscoverOptions {
 	home, _ := os.UserHomeDir() // empty without one, which Discover takes as none
-	return agent.DiscoverOptions{Dir: dir, Home: home, Builtin: builtin.FS}
+	return agent.DiscoverOptions{Agents: first, Dir: dir, Home: home, Builtin: builtin.FS}
 }
 
 // CheckAgent is nil if there is an agent of this name in a folder, and else an

@@ -180,11 +180,11 @@ func (o *Orchestrator) workflowOf(ctx context.Context, spec *runs.Spec) (*workfl
 	if spec.File != "" {
 		data, err := os.ReadFile(spec.Path())
 		if err == nil {
-			return ParseWorkflow(o.opts.Dir, spec.File, data, spec.AllowEnv...)
+			return o.ParseWorkflow(spec.File, data, spec.AllowEnv...)
 		}
 		o.notice(ctx, fmt.Sprintf("the workflow's file cannot be read (%v); the run continues with the workflow as it was", err))
 	}
-	return spec.Recorded(func(name string) error { return CheckAgent(o.opts.Dir, name) })
+	return spec.Recorded(o.CheckAgent)
 }
 
 // changes are what differs from when the run was begun: the workflow, agents,

@@ -84,9 +84,13 @@ func (o *RunOptions) cachePolicy() llm.Policy {
 // directory. env names environment variables that expressions may read, besides
 // USER and CI.
 func ParseWorkflow(dir, name string, data []byte, env ...string) (*workflow.Workflow, error) {
+	return parseWorkflow(dir, name, data, env, func(name string) error { return CheckAgent(dir, name) })
+}
+
+func parseWorkflow(dir, name string, data []byte, env []string, checkAgent func(name string) error) (*workflow.Workflow, error) {
 	return workflow.Parse(name, data, workflow.Options{
 		AllowEnv:   env,
-		CheckAgent: func(name string) error { return CheckAgent(dir, name) },
+		CheckAgent: checkAgent,
 		Load: func(path string) ([]byte, error) {
 			if dir != "" && !filepath.IsAbs(path) {
 				path = filepath.Join(dir, path)
@@ -98,11 +102,19 @@ func ParseWorkflow(dir, name string, data []byte, env ...string) (*workflow.Work
 
 // LoadWorkflow is [ParseWorkflow] of a file.
 func LoadWorkflow(dir, path string, env ...string) (*workflow.Workflow, error) {
+	data, err := readWorkflow(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWorkflow(dir, path, data, env...)
+}
+
+func readWorkflow(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, invalid(fmt.Errorf("reading workflow: %w", err))
 	}
-	return ParseWorkflow(dir, path, data, env...)
+	return data, nil
 }
 
 // RunWorkflow runs a workflow to its end. The result is complete also if steps
