@@ -1,4 +1,4 @@
-// Package anthropic is the [llm.Model] that asks Claude, over the official Go
+// Package anthropic implements [llm.Model] for Claude, over the official Go
 // SDK.
 //
 //	opts, err := anthropic.FromEnv(os.Getenv)
@@ -7,20 +7,19 @@
 //	…
 //	for ev, err := range model.Stream(ctx, req) { … }
 //
-// Every call is streamed, whatever the caller does with the pieces: only so
-// may an answer be as long as the model allows. The body is written here,
-// from the [llm.Request], and the events are read here, so that fields, blocks
-// and events the SDK has no name for pass unharmed; the SDK signs, addresses
-// and sends. What holds:
+// Every call is streamed, even if the caller only wants the final response:
+// other calls limit the length of the answer. This package encodes the body
+// from the [llm.Request] and decodes the events itself, so that fields, blocks
+// and events unknown to the SDK are preserved. The SDK authenticates, addresses
+// and sends the request. Guarantees:
 //
 //   - One call is one HTTP request. Nothing is retried here.
-//   - An answer is yielded only if its message_stop arrived; a stream that
-//     ends before is an error.
-//   - Every error is an [*llm.Error]. None holds a credential, nor a longer
-//     piece of the prompt, even if the service quotes one.
-//   - Nothing is read from the process's environment except through
-//     [FromEnv]. The backends in the packages bedrock and vertex read that of
-//     their own clouds.
+//   - An answer is yielded only after its message_stop has arrived; a stream
+//     that ends earlier is an error.
+//   - Every error is an [*llm.Error]. No error contains a credential or a long
+//     quote from the prompt, even if the service's message does.
+//   - Only [FromEnv] reads the process's environment. The backends in the
+//     packages bedrock and vertex read the environment of their own clouds.
 package anthropic
 
 import (
@@ -53,18 +52,18 @@ const (
 
 const defaultBaseURL = "https://api.anthropic.com"
 
-// Options says whom to ask and as whom. The zero value lacks a credential;
-// see [FromEnv].
+// Options configures [New]: the endpoint and the credential. The zero value
+// lacks a credential; see [FromEnv].
 type Options struct {
 	APIKey    string
-	AuthToken string // sent if there is no APIKey
+	AuthToken string // used if APIKey is empty
 
-	// KeySource is where the credential was found, such as
-	// "ANTHROPIC_API_KEY" or "claude-force.yaml". It appears in error messages.
+	// KeySource names the origin of the credential, such as "ANTHROPIC_API_KEY"
+	// or "claude-force.yaml". It appears in error messages.
 	KeySource string
 
-	// BaseURL is the root under which /v1/messages is served; empty means the
-	// backend's own. A path in it is kept.
+	// BaseURL is the URL below which /v1/messages is served; it may have a
+	// path. Empty means the backend's default.
 	BaseURL string
 
 	// Backend is one of the Backend constants; empty means BackendAnthropic.
@@ -73,55 +72,56 @@ type Options struct {
 	Region    string // Bedrock and Vertex
 	ProjectID string // Vertex
 
-	// Account is what tells one Bedrock or Vertex account from another, such
-	// as a profile's name; it holds no secret. Keys depend on it; it is not sent.
+	// Account distinguishes Bedrock or Vertex accounts, such as by a profile's
+	// name. It holds no secret. Cache keys depend on it; it is not sent.
 	Account string
 
-	// HTTPClient sends the requests. Nil means one made for many parallel
+	// HTTPClient sends the requests. Nil means a client for many parallel
 	// streams: no overall timeout, no redirects followed.
 	HTTPClient *http.Client
 
 	// Headers are sent with every call and replace headers of the same name,
-	// the credential included. Keys depend on them.
+	// including the credential. Cache keys depend on them.
 	Headers http.Header
 
-	// Betas are sent with every call, beside those of the request. Keys depend
-	// on them.
+	// Betas are sent with every call, in addition to the request's. Cache keys
+	// depend on them.
 	Betas []string
 
-	// Silence is how long a stream may say nothing, not even a ping, before
-	// the call fails with [llm.CodeConnection]. 0 means 5 minutes; negative
-	// means without end. It is counted from the response's headers on.
+	// Silence is the longest time between two events of a stream, pings
+	// included, before the call fails with [llm.CodeConnection]. It starts with
+	// the response's headers. 0 means 5 minutes; negative means no limit.
 	Silence time.Duration
 
-	// SDKOptions makes the SDK's options for a backend; see the packages
-	// bedrock and vertex. It is called on the first call, and again on the
-	// next one if it fails. The context has that call's values but does not end
-	// with it.
+	// SDKOptions returns the SDK's options for a backend; see the packages
+	// bedrock and vertex. It is called on the first call, and again on the next
+	// one if it fails. Its context has the call's values but not its
+	// cancellation.
 	SDKOptions func(ctx context.Context) ([]option.RequestOption, error)
 
-	// OnHeaders, if set, sees the request as Stream was given it, and the status and headers of every response, such as
-	// the rate limits, before anything of it is yielded. It runs on the call's
-	// goroutine and must not keep or change the headers.
+	// OnHeaders, if set, is called with the request, the status and the headers
+	// of every response, such as the rate limits, before its first event is
+	// yielded. It runs on the call's goroutine and must not keep or change the
+	// headers.
 	OnHeaders func(req *llm.Request, status int, header http.Header)
 }
 
-// Client is a [llm.Model]. It is safe for concurrent use.
+// Client is an [llm.Model]. It is safe for concurrent use.
 type Client struct {
 	opts    Options
-	host    string   // who is asked, for error messages
-	secrets []string // never to be shown
+	host    string   // the service, for error messages
+	secrets []string // redacted from messages
 
 	mu   sync.Mutex // guards the field below
 	send sender     // nil before the first call
 }
 
-// New checks opts and makes a client. It opens nothing and constructs nothing
-// of the SDK: that waits for the first call, so that a process whose answers
-// are all cached does not pay for it. Without a credential the error is
+// New validates opts and returns a client. It opens no connection and leaves
+// the SDK's setup to the first call, so that a process whose answers are all
+// cached does not pay for it. Without a credential the error is
 // [ErrNoCredentials].
 func New(opts Options) (*Client, error) {
-	opts, err := opts.normalized()
+	opts, err := opts.normalize()
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func New(opts Options) (*Client, error) {
 	c.secrets = append(c.secrets, opts.APIKey, opts.AuthToken)
 	for _, values := range opts.Headers {
 		for _, v := range values {
-			// The scheme of an Authorization header is no secret.
+			// The scheme of an Authorization header is not secret.
 			if _, token, ok := strings.Cut(v, " "); ok {
 				c.secrets = append(c.secrets, token)
 			}
@@ -139,8 +139,8 @@ func New(opts Options) (*Client, error) {
 	return c, nil
 }
 
-// normalized is o with defaults filled in, or what is wrong with it.
-func (o Options) normalized() (Options, error) {
+// normalize returns o with defaults filled in, or an error if o is invalid.
+func (o Options) normalize() (Options, error) {
 	o.Backend = cmp.Or(o.Backend, BackendAnthropic)
 	o.Silence = cmp.Or(o.Silence, 5*time.Minute)
 	o.BaseURL = strings.TrimRight(o.BaseURL, "/")
@@ -159,13 +159,13 @@ func (o Options) normalized() (Options, error) {
 		}
 	case BackendBedrock, BackendVertex:
 		if o.SDKOptions == nil {
-			return o, llm.NewError(llm.CodeInvalid, fmt.Sprintf("the backend %s needs the options of its own package", o.Backend), nil)
+			return o, llm.NewError(llm.CodeInvalid, fmt.Sprintf("the backend %s needs SDKOptions: use the package llm/anthropic/%s", o.Backend, o.Backend), nil)
 		}
 	default:
 		return o, llm.NewError(llm.CodeInvalid, fmt.Sprintf("unknown backend %q: use %s, %s or %s", o.Backend, BackendAnthropic, BackendBedrock, BackendVertex), nil)
 	}
 	if strings.ContainsFunc(o.credential(), func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return o, llm.NewError(llm.CodeAuth, fmt.Sprintf("the %s holds a character no credential has (a space, a line break or a quotation mark of a text processor?): copy it again", o.credentialName()), nil)
+		return o, llm.NewError(llm.CodeAuth, fmt.Sprintf("the %s contains a character that no credential has, such as a space, a line break or a typographic quotation mark: copy it again", o.credentialName()), nil)
 	}
 	if o.BaseURL != "" {
 		// The URL may hold a password, so the errors do not quote it.
@@ -179,8 +179,8 @@ func (o Options) normalized() (Options, error) {
 
 func (o Options) credential() string { return cmp.Or(o.APIKey, o.AuthToken) }
 
-// credentialName says what is sent as a credential and where it came from,
-// without showing it.
+// credentialName returns the kind and the origin of the credential, without its
+// value.
 func (o Options) credentialName() string {
 	var name string
 	switch {
@@ -216,15 +216,15 @@ func (o Options) host() string {
 	return "api.anthropic.com"
 }
 
-// Keyer computes the keys of calls made with these options. It is cheap.
+// Keyer returns the keyer of the client's calls. It is cheap.
 func (c *Client) Keyer() llm.Keyer { return c.opts.keyer() }
 
-// Keyer computes the keys of calls that a [Client] with opts makes. It is
-// cheap: no network, no cloud configuration, nothing of the SDK. It needs no
+// Keyer returns the keyer of calls that a [Client] with opts makes. It is
+// cheap: it uses no network, no cloud configuration and no SDK, and needs no
 // credential.
 func Keyer(opts Options) llm.Keyer {
-	// Whatever is wrong with the options, New says so before a call is made.
-	opts, _ = opts.normalized()
+	// New reports invalid options before any call is made.
+	opts, _ = opts.normalize()
 	return opts.keyer()
 }
 
@@ -242,23 +242,23 @@ func (o Options) keyer() llm.Keyer {
 		slices.Sort(betas)
 		k.APIVersion += " " + strings.Join(slices.Compact(betas), ",")
 	}
-	who := o.credential()
+	account := o.credential()
 	if o.Backend != BackendAnthropic {
-		who = strings.Join([]string{o.Backend, o.Region, o.ProjectID, o.Account}, accountSeparator)
+		account = strings.Join([]string{o.Backend, o.Region, o.ProjectID, o.Account}, accountSeparator)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
-		who += fmt.Sprintf("\n%s: %q", name, o.Headers[name])
+		account += fmt.Sprintf("\n%s: %q", name, o.Headers[name])
 	}
-	k.Namespace = llm.Namespace(who)
+	k.Namespace = llm.Namespace(account)
 	return k
 }
 
-// sender sends one request with the SDK. The SDK's own client is not kept: a
-// field of its type would make the linker keep all methods of all its services,
-// which are twenty megabytes, in every program that links this package.
+// sender sends one request with the SDK. The Client does not hold the SDK's
+// client: a field of that type would make the linker keep all methods of all
+// its services, twenty megabytes, in every program that links this package.
 type sender func(ctx context.Context, method, path string, body, res any, opts ...option.RequestOption) error
 
-// sender is the SDK's way to send, made on the first call.
+// sender returns the SDK's send function, which the first call creates.
 func (c *Client) sender(ctx context.Context) (sender, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -296,7 +296,7 @@ func (c *Client) sender(ctx context.Context) (sender, error) {
 		}
 		options = append(options, more...)
 	}
-	// A backend's options set its own address; ours, if any, replaces it.
+	// A backend's options set an address; BaseURL overrides it.
 	if c.opts.BaseURL != "" {
 		options = append(options, option.WithBaseURL(c.opts.BaseURL))
 	}

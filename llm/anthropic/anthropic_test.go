@@ -20,7 +20,7 @@ func TestSuite(t *testing.T) {
 	llmtest.SuiteModel(t, func(t *testing.T) llm.Model { return testClient(t, respond(200, hello)) })
 }
 
-// sent is what one call sent.
+// sent returns the request that one call sends, and its body.
 func sent(t *testing.T, req *llm.Request, change ...func(*Options)) (*http.Request, string) {
 	t.Helper()
 	var got *http.Request
@@ -36,7 +36,7 @@ func sent(t *testing.T, req *llm.Request, change ...func(*Options)) (*http.Reque
 }
 
 func TestRequestOnTheWire(t *testing.T) {
-	// What the process's environment says must not matter.
+	// The process's environment must not matter.
 	t.Setenv("ANTHROPIC_API_KEY", "sk-from-elsewhere")
 	t.Setenv("ANTHROPIC_BASE_URL", "https://elsewhere.example")
 	t.Setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Elsewhere: 1")
@@ -103,7 +103,7 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 }
 
-func TestSmallestRequest(t *testing.T) {
+func TestMinimalRequest(t *testing.T) {
 	t.Parallel()
 	r, body := sent(t, testRequest(), func(o *Options) { o.APIKey, o.AuthToken, o.BaseURL = "", "token", "http://127.0.0.1:9/px/" })
 	const want = `{"model":"claude-haiku-5-5","max_tokens":1000,"stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"Say hi."}]}]}`
@@ -121,7 +121,7 @@ func TestSmallestRequest(t *testing.T) {
 	}
 }
 
-func TestHeadersReplaceTheCredential(t *testing.T) {
+func TestHeadersReplaceCredential(t *testing.T) {
 	t.Parallel()
 	r, _ := sent(t, testRequest(), func(o *Options) { o.Headers = http.Header{"Authorization": {"Token gateway"}} })
 	if got := r.Header.Values("Authorization"); len(got) != 1 || got[0] != "Token gateway" {
@@ -129,7 +129,7 @@ func TestHeadersReplaceTheCredential(t *testing.T) {
 	}
 }
 
-func TestRequestsThatAreNotSent(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	t.Parallel()
 	c := testClient(t, transport(func(r *http.Request) (*http.Response, error) {
 		t.Error("a call was made")
@@ -187,7 +187,7 @@ func TestOnHeaders(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
 		opts   Options
@@ -196,7 +196,7 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{Options{}, llm.CodeAuth, "claude-force demo"},
 		{Options{APIKey: "sk-line\nbreak", KeySource: "claude-force.yaml"}, llm.CodeAuth, "API key from claude-force.yaml"},
-		{Options{AuthToken: "“curly”"}, llm.CodeAuth, "auth token holds"},
+		{Options{AuthToken: "“curly”"}, llm.CodeAuth, "auth token contains"},
 		{Options{APIKey: "k", BaseURL: "pa55word@nowhere"}, llm.CodeInvalid, "ANTHROPIC_BASE_URL"},
 		{Options{APIKey: "k", BaseURL: "ftp://pa55word@nowhere"}, llm.CodeInvalid, "ANTHROPIC_BASE_URL"},
 		{Options{Backend: "azure"}, llm.CodeInvalid, `unknown backend "azure"`},
@@ -296,7 +296,7 @@ func TestKeyer(t *testing.T) {
 	if got := Keyer(Options{APIKey: "k", BaseURL: "https://user:pa55word@gw.example"}).Provider; got != "https://gw.example" {
 		t.Errorf("Provider = %q", got)
 	}
-	// Order and repetition of betas are the same set.
+	// Order and repetition of betas do not matter.
 	if a, b := Keyer(Options{Betas: []string{"x", "y"}}), Keyer(Options{Betas: []string{"y", "x", "y"}}); a != b {
 		t.Errorf("%+v != %+v", a, b)
 	}

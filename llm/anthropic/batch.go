@@ -21,23 +21,23 @@ import (
 
 const batchesPath = "v1/messages/batches"
 
-// Batches are the Message Batches of a [Client]'s account. They are safe for
-// concurrent use. As with calls, nothing is retried here.
+// Batches is a client of the Message Batches API. It is safe for concurrent
+// use. As with calls, nothing is retried here.
 type Batches struct{ c *Client }
 
-// Batches are the client's message batches. Amazon Bedrock and Google Vertex AI
-// have none: there every method fails with [llm.CodeInvalid].
+// Batches returns the client's message batches. Amazon Bedrock and Google
+// Vertex AI have none: with them every method fails with [llm.CodeInvalid].
 func (c *Client) Batches() *Batches { return &Batches{c} }
 
-// Params is the body of req as a batch takes it. What a batch does not accept
-// is an error of code [llm.CodeInvalid].
+// Params returns the body of req for use in a batch. If req has a field that
+// batches do not accept, the error has the code [llm.CodeInvalid].
 func (b *Batches) Params(req *llm.Request) (json.RawMessage, error) {
 	if err := b.served(); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"stream", "speed", "thread"} {
 		if _, ok := req.Extra[name]; ok {
-			return nil, llm.NewError(llm.CodeInvalid, fmt.Sprintf("a batch does not accept the field %q: leave it out, or make the call live", name), nil)
+			return nil, llm.NewError(llm.CodeInvalid, fmt.Sprintf("a batch does not accept the field %q: leave it out, or send the call outside a batch", name), nil)
 		}
 	}
 	return encodeCall(req, false)
@@ -47,12 +47,12 @@ func (b *Batches) served() error {
 	if b.c.opts.Backend == BackendAnthropic {
 		return nil
 	}
-	return llm.NewError(llm.CodeInvalid, fmt.Sprintf("%s has no message batches: make the calls live", b.c.host), nil)
+	return llm.NewError(llm.CodeInvalid, fmt.Sprintf("%s has no message batches: send the calls outside batches", b.c.host), nil)
 }
 
-// Create creates a batch of items. All of its calls have the same betas, beside
-// the client's. If the error leaves open whether the batch was created, which
-// it does unless its status is one of refusal, [Batches.List] may show it.
+// Create creates a batch of items. Its calls are sent with betas, in addition
+// to the client's. After an error that is not a rejection by status, the batch
+// may have been created: [Batches.List] may show it.
 func (b *Batches) Create(ctx context.Context, items []llm.BatchItem, betas []string) (llm.Batch, error) {
 	size := 0
 	for _, item := range items {
@@ -77,18 +77,19 @@ func (b *Batches) Create(ctx context.Context, items []llm.BatchItem, betas []str
 	return created.batch(), err
 }
 
-// Get is the batch of an id as it stands.
+// Get returns the current state of a batch.
 func (b *Batches) Get(ctx context.Context, id string) (llm.Batch, error) {
 	var got wireBatch
 	err := b.do(ctx, http.MethodGet, batchPath(id), nil, &got, nil)
 	if err == nil && got.ID != id {
-		err = malformedBatch("another batch than was asked for")
+		err = malformedBatch("a batch with another id than requested")
 	}
 	return got.batch(), err
 }
 
-// List is a page of the account's batches, the newest first, beginning after
-// the batch of an id; next is the id to go on after, empty if there are no more.
+// List returns a page of the account's batches, newest first, starting after
+// the batch with the id after. next is the id for the next page, empty after
+// the last one.
 func (b *Batches) List(ctx context.Context, after string) (page []llm.Batch, next string, err error) {
 	query := url.Values{"limit": {"100"}}
 	if after != "" {
@@ -111,17 +112,17 @@ func (b *Batches) List(ctx context.Context, after string) (page []llm.Batch, nex
 	return page, next, nil
 }
 
-// Cancel asks for the end of a batch. Calls that have been answered, or are
-// about to be, keep their answers.
+// Cancel cancels a batch. Calls that are finished or in progress keep their
+// answers.
 func (b *Batches) Cancel(ctx context.Context, id string) error {
 	var canceled wireBatch
 	return b.do(ctx, http.MethodPost, batchPath(id)+"/cancel", nil, &canceled, nil)
 }
 
-// Results are the results of a batch that has ended, in any order. asked gives
-// the request of an item, or nil if it is not known; errors of calls are worded
-// with it. A sequence that breaks off ends with an error.
-func (b *Batches) Results(ctx context.Context, id string, asked func(id string) *llm.Request) iter.Seq2[llm.BatchResult, error] {
+// Results returns the results of a batch that has ended, in any order. request
+// returns the request of an item, or nil if it is unknown; error messages
+// depend on it. If the results break off, the last element is an error.
+func (b *Batches) Results(ctx context.Context, id string, request func(id string) *llm.Request) iter.Seq2[llm.BatchResult, error] {
 	return func(yield func(llm.BatchResult, error) bool) {
 		var resp *http.Response
 		err := b.do(ctx, http.MethodGet, batchPath(id)+"/results", nil, &resp, nil, option.WithHeader("Accept", "application/x-jsonl"))
@@ -140,18 +141,18 @@ func (b *Batches) Results(ctx context.Context, id string, asked func(id string) 
 				yield(llm.BatchResult{}, llm.ContextError(ctx))
 				return
 			case err != nil:
-				yield(llm.BatchResult{}, b.brokenOff(err))
+				yield(llm.BatchResult{}, b.resultsError(err))
 				return
 			}
-			if !yield(b.result(line, asked(line.CustomID)), nil) {
+			if !yield(b.result(line, request(line.CustomID)), nil) {
 				return
 			}
 		}
 	}
 }
 
-// brokenOff is the error of results that cannot be read further.
-func (b *Batches) brokenOff(err error) error {
+// resultsError returns the error of results that cannot be read to their end.
+func (b *Batches) resultsError(err error) error {
 	_, syntax := errors.AsType[*json.SyntaxError](err)
 	_, shape := errors.AsType[*json.UnmarshalTypeError](err)
 	if syntax || shape {
@@ -166,7 +167,8 @@ func malformedBatch(what string) error {
 
 func batchPath(id string) string { return batchesPath + "/" + url.PathEscape(id) }
 
-// do makes one request. req holds what is sent beside the body; it may be nil.
+// do sends one request. req holds betas and headers beside the body; it may be
+// nil.
 func (b *Batches) do(ctx context.Context, method, path string, body []byte, res any, req *llm.Request, more ...option.RequestOption) error {
 	if err := b.served(); err != nil {
 		return err
@@ -193,7 +195,7 @@ func (b *Batches) do(ctx context.Context, method, path string, body []byte, res 
 		}
 		err = b.c.callError(ctx, nil, seen, err)
 		if seen != nil && seen.StatusCode < 300 && llm.CodeOf(err) == llm.CodeInternal {
-			err = malformedBatch("something else than was asked for")
+			err = malformedBatch("an unexpected response")
 		}
 		return err
 	}
@@ -204,7 +206,7 @@ func (b *Batches) do(ctx context.Context, method, path string, body []byte, res 
 	return nil
 }
 
-// wireBatch is a batch as the service writes it.
+// wireBatch is the API's JSON form of a batch.
 type wireBatch struct {
 	ID      string    `json:"id"`
 	Status  string    `json:"processing_status"`
@@ -237,7 +239,7 @@ type wireResult struct {
 	} `json:"result"`
 }
 
-// result is what a line says; req is the call it belongs to, or nil.
+// result converts one line; req is the request of its call, or nil.
 func (b *Batches) result(w wireResult, req *llm.Request) llm.BatchResult {
 	res := llm.BatchResult{ID: w.CustomID, Outcome: llm.BatchOutcome(w.Result.Type)}
 	switch res.Outcome {
@@ -248,7 +250,7 @@ func (b *Batches) result(w wireResult, req *llm.Request) llm.BatchResult {
 	case llm.BatchErrored:
 		e := b.c.serviceError(req, http.StatusOK, http.Header{}, w.Result.Error)
 		if le, ok := errors.AsType[*llm.Error](e); ok {
-			le.Status = 0 // the file's, not the call's
+			le.Status = 0 // it is the status of the download, not of the call
 		}
 		res.Err = e
 	case llm.BatchCanceled, llm.BatchExpired:
@@ -258,7 +260,7 @@ func (b *Batches) result(w wireResult, req *llm.Request) llm.BatchResult {
 	return res
 }
 
-// decodeMessage reads a whole answer from a batch.
+// decodeMessage parses a complete answer from a batch.
 func decodeMessage(data json.RawMessage) (*llm.Response, error) {
 	var w struct {
 		ID           string      `json:"id"`

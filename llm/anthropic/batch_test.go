@@ -55,7 +55,7 @@ func TestBatchPaths(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := b.Get(t.Context(), "other"); err == nil {
-		t.Error("another batch than was asked for is no error")
+		t.Error("a batch with another id is no error")
 	}
 	page, next, err := b.List(t.Context(), "msgbatch_2")
 	if err != nil || len(page) != 1 || next != "msgbatch_1" {
@@ -122,7 +122,7 @@ func TestBatchResults(t *testing.T) {
 	}
 }
 
-func TestBatchResultsThatBreakOff(t *testing.T) {
+func TestBatchResultsBreakOff(t *testing.T) {
 	t.Parallel()
 	line := `{"custom_id":"a","result":{"type":"expired"}}` + "\n"
 	bodies := map[string]struct {
@@ -161,8 +161,8 @@ func TestBatchErrors(t *testing.T) {
 		{429, `{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}`, llm.CodeRateLimit, "slow down"},
 		{302, ``, llm.CodeInvalid, "redirects"},
 		{500, `oops`, llm.CodeServer, "HTTP 500"},
-		{200, `not JSON`, llm.CodeServer, "something else"},
-		{200, `<html>`, llm.CodeServer, "something else"},
+		{200, `not JSON`, llm.CodeServer, "an unexpected response"},
+		{200, `<html>`, llm.CodeServer, "an unexpected response"},
 		{200, `{}`, llm.CodeServer, "without an id"},
 	}
 	for _, tt := range cases {

@@ -7,8 +7,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// BenchmarkStream reads an answer of 1,000 text deltas; "ns/event" is what
-// one of them costs.
+// BenchmarkStream reads an answer of 1,000 text deltas; "ns/event" is the cost
+// of one of them.
 func BenchmarkStream(b *testing.B) {
 	b.ReportAllocs()
 	events := append([]string{evStart, evText0}, slices.Repeat([]string{evHello}, 1000)...)

@@ -10,19 +10,19 @@ import (
 
 // block accumulates one content block.
 type block struct {
-	start     json.RawMessage // as announced
-	whole     llm.Block       // start, read
+	start     json.RawMessage // the JSON of content_block_start
+	whole     llm.Block       // start, decoded
 	text      bytes.Buffer
 	thinking  bytes.Buffer
 	input     bytes.Buffer
 	signature string
 	citations []json.RawMessage
 
-	// replaced are fields that a delta brings whole.
+	// replaced holds fields whose whole value came in a delta.
 	replaced map[string]json.RawMessage
 }
 
-// newBlock is the block announced by the content_block of an event.
+// newBlock returns the block that content_block_start begins.
 func newBlock(start json.RawMessage) (*block, error) {
 	b := &block{start: start}
 	if len(start) == 0 || json.Unmarshal(start, &b.whole) != nil || b.whole.Type == "" {
@@ -31,7 +31,7 @@ func newBlock(start json.RawMessage) (*block, error) {
 	return b, nil
 }
 
-// firstPiece is the event for the text a block may start with.
+// firstPiece returns the event for the text that a block may start with.
 func (b *block) firstPiece(index int) llm.Event {
 	ev := llm.Event{Index: index, Text: b.whole.Text}
 	switch {
@@ -62,8 +62,8 @@ func knownDelta(name string) bool {
 	return false
 }
 
-// add takes in a delta and returns what to yield for it. Deltas of unknown
-// types are skipped.
+// add applies a delta and returns the event to yield for it. It skips deltas of
+// unknown types.
 func (b *block) add(index int, d wireDelta) llm.Event {
 	ev := llm.Event{Index: index}
 	piece := func(typ llm.EventType, of string, text string) {
@@ -99,7 +99,7 @@ func (b *block) add(index int, d wireDelta) llm.Event {
 	return ev
 }
 
-// finish is the whole block.
+// finish returns the complete block.
 func (b *block) finish() (llm.Block, error) {
 	w := b.whole
 	if w.Raw != nil || b.foreign() {
@@ -121,8 +121,8 @@ func (b *block) finish() (llm.Block, error) {
 	return w, nil
 }
 
-// foreign reports whether deltas brought what the fields of a block of this
-// type cannot hold.
+// foreign reports whether deltas brought content that the fields of a block of
+// this type cannot hold.
 func (b *block) foreign() bool {
 	t := b.whole.Type
 	return len(b.citations) > 0 || b.replaced != nil ||
@@ -131,8 +131,8 @@ func (b *block) foreign() bool {
 		b.input.Len() > 0 && t != llm.BlockToolUse
 }
 
-// patched is the whole block as JSON: what was announced, with the fields
-// that deltas brought.
+// patched returns the complete block as JSON: its start with the fields that
+// deltas changed.
 func (b *block) patched() (llm.Block, error) {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(b.start, &fields); err != nil {
@@ -143,7 +143,7 @@ func (b *block) patched() (llm.Block, error) {
 			return
 		}
 		var s string
-		// Anything but a string has nothing to be extended.
+		// A value that is not a string is replaced.
 		_ = json.Unmarshal(fields[name], &s)
 		fields[name] = plainJSON(s + more)
 	}
@@ -162,7 +162,7 @@ func (b *block) patched() (llm.Block, error) {
 	case json.Valid(input):
 		fields["input"] = bytes.Clone(input)
 	default:
-		// JSON can hold it only as a string.
+		// Invalid JSON can only be kept as a string.
 		fields["input"] = plainJSON(string(input))
 	}
 	raw := plainJSON(fields)
@@ -181,8 +181,7 @@ func (b *block) patched() (llm.Block, error) {
 	return whole, nil
 }
 
-// plainJSON is v, which must be made of JSON and strings, as JSON with
-// nothing escaped that need not be.
+// plainJSON encodes v without HTML escapes. v must consist of JSON and strings.
 func plainJSON(v any) json.RawMessage {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

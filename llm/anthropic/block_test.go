@@ -9,8 +9,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// TestBlocks gives the events of one content block and expects the block and
-// its pieces.
+// TestBlocks feeds the events of one content block and checks the block and its
+// text events.
 func TestBlocks(t *testing.T) {
 	t.Parallel()
 	start := func(block string) string {

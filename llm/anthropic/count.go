@@ -9,9 +9,9 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// CountTokens asks the service how many tokens the prompt of req has. The
-// count is free of charge, an estimate, and blind to prompt caching. Fields in
-// req.Extra do not count. Bedrock has no such service.
+// CountTokens returns the service's estimate of the tokens in req's prompt. It
+// is free of charge and ignores prompt caching and the fields in req.Extra.
+// Bedrock does not support it.
 func (c *Client) CountTokens(ctx context.Context, req *llm.Request) (int, error) {
 	if ctx.Err() != nil {
 		return 0, llm.ContextError(ctx)
@@ -39,7 +39,7 @@ func (c *Client) CountTokens(ctx context.Context, req *llm.Request) (int, error)
 	return count.InputTokens, nil
 }
 
-// callOptions are the SDK's options for one call.
+// callOptions returns the SDK's options for one call.
 func (c *Client) callOptions(req *llm.Request, seen **http.Response) []option.RequestOption {
 	options := []option.RequestOption{capture(seen)}
 	if betas := c.betas(req); betas != "" {

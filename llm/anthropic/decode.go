@@ -8,8 +8,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// maxAnswer is the most bytes of events that one answer may have; a broken
-// server must not fill the memory.
+// maxAnswer is the largest size of one answer's events in bytes, so that a
+// broken server cannot exhaust the memory.
 const maxAnswer = 256 << 20
 
 // answer accumulates the events of one stream.
@@ -26,7 +26,7 @@ type streamError struct{ body []byte }
 
 func (*streamError) Error() string { return "error event in the stream" }
 
-// wireEvent holds the fields of all events we know.
+// wireEvent holds the fields of all known events.
 type wireEvent struct {
 	Type         string          `json:"type"`
 	Index        int             `json:"index"`
@@ -77,14 +77,14 @@ func knownEvent(name string) bool {
 	return false
 }
 
-// malformed is the error of an event that breaks the protocol. It does not
-// quote the event, which may hold part of the answer.
+// malformed returns the error for an event that violates the protocol. It does
+// not quote the event, which may contain part of the answer.
 func malformed(what string) error {
-	return llm.NewError(llm.CodeServer, "the service sent a stream that makes no sense: "+what, nil)
+	return llm.NewError(llm.CodeServer, "the service sent a malformed stream: "+what, nil)
 }
 
-// add takes in one event with the name of its event line. The returned event
-// is what to yield, if its type is not empty.
+// add applies one event; name is its event line. The returned event is to be
+// yielded if its type is not empty.
 func (a *answer) add(name string, data []byte) (llm.Event, error) {
 	var none llm.Event
 	if a.size += len(data); a.size > maxAnswer {
@@ -158,7 +158,7 @@ func (a *answer) startBlock(ev wireEvent) (llm.Event, error) {
 	return b.firstPiece(ev.Index), nil
 }
 
-// finish is the event of the whole answer.
+// finish returns the event with the complete answer.
 func (a *answer) finish() (llm.Event, error) {
 	if a.resp.StopReason == "" {
 		return llm.Event{}, llm.NewError(llm.CodeIncomplete, "the answer ended without a stop reason", nil)
@@ -177,8 +177,8 @@ func (a *answer) finish() (llm.Event, error) {
 	return llm.Event{Type: llm.EventDone, Response: &resp}, nil
 }
 
-// wireUsage is the usage object. Its counters are cumulative, and events
-// leave out those that did not change.
+// wireUsage is the usage object. Its counters are cumulative; events omit
+// unchanged ones.
 type wireUsage struct {
 	Input         *int `json:"input_tokens"`
 	Output        *int `json:"output_tokens"`
@@ -208,8 +208,8 @@ func set[T any](dst **T, src *T) {
 	}
 }
 
-// total is the usage as billed. Cache writes that the service does not
-// ascribe to a lifetime are of the default one, five minutes.
+// total returns the billed usage. Cache writes without a lifetime count for the
+// default, five minutes.
 func (u *wireUsage) total() llm.Usage {
 	count := func(p *int) int {
 		if p == nil {

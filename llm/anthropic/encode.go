@@ -11,7 +11,7 @@ import (
 )
 
 // object writes a JSON object field by field, in the order of the calls, and
-// remembers the first error.
+// keeps the first error.
 type object struct {
 	buf   bytes.Buffer
 	enc   *json.Encoder
@@ -32,7 +32,7 @@ func (o *object) field(name string, value any) {
 		return
 	}
 	if o.names[name] {
-		o.err = llm.NewError(llm.CodeInvalid, fmt.Sprintf("the extra field %q is a field of the request already: set it there", name), nil)
+		o.err = llm.NewError(llm.CodeInvalid, fmt.Sprintf("the extra field %q duplicates a field of the request: set that field instead", name), nil)
 		return
 	}
 	o.names[name] = true
@@ -43,10 +43,10 @@ func (o *object) field(name string, value any) {
 		o.err = err
 		return
 	}
-	o.buf.Truncate(o.buf.Len() - 1) // the encoder's line break
+	o.buf.Truncate(o.buf.Len() - 1) // the encoder's newline
 	o.buf.WriteByte(':')
 	if err := o.enc.Encode(value); err != nil {
-		// The cause may quote the value.
+		// The cause is dropped: it may quote the value.
 		o.err = llm.NewError(llm.CodeInvalid, fmt.Sprintf("the request's %s is not valid JSON", name), nil)
 		return
 	}
@@ -61,11 +61,11 @@ func (o *object) bytes() ([]byte, error) {
 	return o.buf.Bytes(), nil
 }
 
-// encode writes the body of a streamed call. The same request always gives
+// encode returns the body of a streamed call. The same request always yields
 // the same bytes, in the order in which the service caches prompts.
 func encode(req *llm.Request) ([]byte, error) { return encodeCall(req, true) }
 
-// encodeCall writes the body of a call, streamed or not.
+// encodeCall returns the body of a call, streamed or not.
 func encodeCall(req *llm.Request, streamed bool) ([]byte, error) {
 	if req.MaxTokens < 1 {
 		return nil, llm.NewError(llm.CodeInvalid, fmt.Sprintf("max_tokens is %d: it must be at least 1", req.MaxTokens), nil)

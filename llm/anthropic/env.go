@@ -9,16 +9,15 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// ErrNoCredentials says that no credential was found, and what to do. Its
-// code is [llm.CodeAuth].
+// ErrNoCredentials reports that no credential was found. Its code is
+// [llm.CodeAuth].
 var ErrNoCredentials error = llm.NewError(llm.CodeAuth, "no API key: set ANTHROPIC_API_KEY to one from https://platform.claude.com/settings/keys; to look around without one, run `claude-force demo` or add --simulate", nil)
 
-// accountSeparator stands between the parts of Options.Account; no part
-// holds it.
+// accountSeparator separates the parts of Options.Account; no part contains it.
 const accountSeparator = "\x00"
 
-// FromEnv reads options from the environment variables that Claude's own
-// tools use; an empty variable counts as unset.
+// FromEnv returns options from the environment variables that Claude's own
+// tools use. An empty variable counts as unset.
 //
 //	ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN    the credential; the first wins
 //	ANTHROPIC_BASE_URL                         root of the API
@@ -27,9 +26,8 @@ const accountSeparator = "\x00"
 //	CLAUDE_CODE_USE_VERTEX                     with CLOUD_ML_REGION and ANTHROPIC_VERTEX_PROJECT_ID
 //	ANTHROPIC_BEDROCK_BASE_URL, ANTHROPIC_VERTEX_BASE_URL
 //
-// With no credential in sight the error is [ErrNoCredentials], and the
-// options hold what else was found, so that the caller may add a credential
-// from elsewhere.
+// If there is no credential, the error is [ErrNoCredentials] and the options
+// hold the other values, so that the caller can add a credential.
 func FromEnv(getenv func(string) string) (Options, error) {
 	get := func(names ...string) string {
 		for _, name := range names {
@@ -45,9 +43,9 @@ func FromEnv(getenv func(string) string) (Options, error) {
 		opts.Backend = BackendBedrock
 		opts.Region = get("AWS_REGION", "AWS_DEFAULT_REGION")
 		opts.BaseURL = get("ANTHROPIC_BEDROCK_BASE_URL")
-		opts.Account = join(get("AWS_PROFILE"), get("AWS_ACCESS_KEY_ID"), get("AWS_ROLE_ARN"), llm.Namespace(get("AWS_BEARER_TOKEN_BEDROCK")))
+		opts.Account = joinAccount(get("AWS_PROFILE"), get("AWS_ACCESS_KEY_ID"), get("AWS_ROLE_ARN"), llm.Namespace(get("AWS_BEARER_TOKEN_BEDROCK")))
 		if opts.Region == "" {
-			return opts, llm.NewError(llm.CodeInvalid, "CLAUDE_CODE_USE_BEDROCK is set, but not which region: set AWS_REGION", nil)
+			return opts, llm.NewError(llm.CodeInvalid, "CLAUDE_CODE_USE_BEDROCK is set without a region: set AWS_REGION", nil)
 		}
 		return opts, nil
 	case isTrue(get("CLAUDE_CODE_USE_VERTEX")):
@@ -57,7 +55,7 @@ func FromEnv(getenv func(string) string) (Options, error) {
 		opts.BaseURL = get("ANTHROPIC_VERTEX_BASE_URL")
 		opts.Account = get("GOOGLE_APPLICATION_CREDENTIALS")
 		if opts.Region == "" || opts.ProjectID == "" {
-			return opts, llm.NewError(llm.CodeInvalid, "CLAUDE_CODE_USE_VERTEX is set, but not where: set CLOUD_ML_REGION and ANTHROPIC_VERTEX_PROJECT_ID", nil)
+			return opts, llm.NewError(llm.CodeInvalid, "CLAUDE_CODE_USE_VERTEX is set without a region or project: set CLOUD_ML_REGION and ANTHROPIC_VERTEX_PROJECT_ID", nil)
 		}
 		return opts, nil
 	}
@@ -77,8 +75,8 @@ func FromEnv(getenv func(string) string) (Options, error) {
 	return opts, ErrNoCredentials
 }
 
-// join is the parts of an account in one string, empty if all are.
-func join(parts ...string) string {
+// joinAccount joins the parts of an account. It returns "" if all are empty.
+func joinAccount(parts ...string) string {
 	if cmp.Or(parts...) == "" {
 		return ""
 	}
@@ -89,13 +87,12 @@ func isTrue(v string) bool {
 	return slices.Contains([]string{"1", "true", "yes", "on"}, strings.ToLower(v))
 }
 
-// headersAuthenticate reports whether the headers hold a credential of their
-// own.
+// headersAuthenticate reports whether the headers hold a credential.
 func headersAuthenticate(h http.Header) bool {
 	return h.Get("Authorization") != "" || h.Get("X-Api-Key") != ""
 }
 
-// parseHeaders reads lines of the form "Name: value" and skips all others.
+// parseHeaders parses lines of the form "Name: value" and skips all others.
 func parseHeaders(text string) http.Header {
 	var h http.Header
 	for line := range strings.Lines(text) {
@@ -111,7 +108,7 @@ func parseHeaders(text string) http.Header {
 	return h
 }
 
-// splitList reads a header's comma-separated list.
+// splitList splits a header's comma-separated list.
 func splitList(v string) []string {
 	var items []string
 	for item := range strings.SplitSeq(v, ",") {

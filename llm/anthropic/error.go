@@ -17,14 +17,14 @@ import (
 
 const requestIDHeader = "Request-Id"
 
-// keysURL is where keys are made and looked after.
+// keysURL is the page on which API keys are managed.
 const keysURL = "https://platform.claude.com/settings/keys"
 
-// callError is the error of a call for which the SDK returned err; resp is
-// the response, if there was one, and req nil if it was not a call of a model.
+// callError converts the SDK's error err. resp is the response, if any; req is
+// nil for requests other than model calls.
 //
-// The SDK's error is not wrapped: it holds the whole request, headers and
-// prompt included.
+// The SDK's error is not wrapped: it holds the whole request, including headers
+// and prompt.
 func (c *Client) callError(ctx context.Context, req *llm.Request, resp *http.Response, err error) error {
 	if ctx.Err() != nil {
 		return llm.ContextError(ctx)
@@ -37,15 +37,15 @@ func (c *Client) callError(ctx context.Context, req *llm.Request, resp *http.Res
 		return c.serviceError(req, e.StatusCode, header, []byte(e.RawJSON()))
 	}
 	if resp != nil && resp.StatusCode >= 300 {
-		// The body broke off or makes no sense; the status says enough.
+		// The body is truncated or malformed; the status is enough.
 		return c.serviceError(req, resp.StatusCode, resp.Header, nil)
 	}
 	return c.setupError(ctx, err)
 }
 
-// serviceError is the error for a response of the given status, or for an
-// error event in a stream that began with it. req is nil if the response is not
-// to a call.
+// serviceError returns the error for a response with the given status, or for
+// an error event in a stream with that status. req is nil for requests other
+// than model calls.
 func (c *Client) serviceError(req *llm.Request, status int, header http.Header, body []byte) error {
 	w := parseServiceError(body)
 	e := &llm.Error{
@@ -55,61 +55,61 @@ func (c *Client) serviceError(req *llm.Request, status int, header http.Header, 
 		ServiceCode: w.name(),
 		RetryAfter:  -1,
 	}
-	// In a stream the headers belong to its beginning, not to its failure.
+	// The headers of a stream precede its failure and do not describe it.
 	if status >= 300 {
-		e.Code = heed(header.Get("X-Should-Retry"), e.Code)
+		e.Code = applyShouldRetry(header.Get("X-Should-Retry"), e.Code)
 		e.RetryAfter = retryAfter(header)
 	}
-	said := c.clean(w.message, req)
+	detail := c.clean(w.message, req)
 	switch {
-	case said != "":
+	case detail != "":
 	case status < 300:
-		said = c.host + " reported an error in the middle of the answer"
+		detail = c.host + " reported an error in the middle of the answer"
 	default:
-		said = fmt.Sprintf("%s answered HTTP %d", c.host, status)
+		detail = fmt.Sprintf("%s answered HTTP %d", c.host, status)
 		if text := http.StatusText(status); text != "" {
-			said += " " + text
+			detail += " " + text
 		}
 	}
-	e.Message = c.explain(e.Code, status, w, said, req)
+	e.Message = c.explain(e.Code, status, w, detail, req)
 	return e
 }
 
-// explain is the message for a person: what happened, then what to do.
-func (c *Client) explain(code llm.Code, status int, w serviceError, said string, req *llm.Request) string {
+// explain returns the message for the user: what happened, then what to do.
+func (c *Client) explain(code llm.Code, status int, w serviceError, detail string, req *llm.Request) string {
 	switch {
 	case status >= 300 && status < 400:
-		return fmt.Sprintf("%s redirects the call, which is not followed: set ANTHROPIC_BASE_URL to where the API is", c.host)
+		return fmt.Sprintf("%s redirects the call and redirects are not followed: set ANTHROPIC_BASE_URL to the API's address", c.host)
 	case status == http.StatusProxyAuthRequired:
-		return "the proxy wants a login: check HTTPS_PROXY"
+		return "the proxy requires authentication: check HTTPS_PROXY"
 	case code == llm.CodeAuth && w.errorCode == "organization_on_hold":
-		return "the organization is on hold: " + said
+		return "the organization is on hold: " + detail
 	case code == llm.CodeAuth && (status == http.StatusForbidden || w.typ == "permission_error"):
-		return fmt.Sprintf("the %s is not allowed to do this: %s", c.opts.credentialName(), said)
+		return fmt.Sprintf("the %s is not allowed to do this: %s", c.opts.credentialName(), detail)
 	case code == llm.CodeAuth && c.opts.Backend == BackendAnthropic:
-		return fmt.Sprintf("the %s was refused (%s): check it or make a new one at %s", c.opts.credentialName(), said, keysURL)
+		return fmt.Sprintf("the %s was rejected (%s): check it or create a new one at %s", c.opts.credentialName(), detail, keysURL)
 	case code == llm.CodeAuth:
-		return fmt.Sprintf("the %s was refused: %s", c.opts.credentialName(), said)
+		return fmt.Sprintf("the %s was rejected: %s", c.opts.credentialName(), detail)
 	case code == llm.CodeBilling:
-		return fmt.Sprintf("the account cannot pay: %s (see the billing page of https://platform.claude.com)", said)
+		return fmt.Sprintf("the account cannot pay: %s (see the billing page of https://platform.claude.com)", detail)
 	case code == llm.CodeSpendLimit:
-		return fmt.Sprintf("a spending limit is reached and trying again does not help: %s (raise it on the limits page of https://platform.claude.com, or wait for the next period)", said)
+		return fmt.Sprintf("a spending limit is reached, so a retry does not help: %s (raise it on the limits page of https://platform.claude.com, or wait for the next period)", detail)
 	case code == llm.CodeNotFound && req == nil:
-		return said
+		return detail
 	case code == llm.CodeNotFound && (w.typ != "" || c.opts.BaseURL == ""):
-		return fmt.Sprintf("%s has no model %q, or it is retired: %s; check the name, or use haiku, sonnet or opus", c.host, req.Model, said)
+		return fmt.Sprintf("%s has no model %q, or it is retired: %s; check the name, or use haiku, sonnet or opus", c.host, req.Model, detail)
 	case code == llm.CodeNotFound:
 		return fmt.Sprintf("there is no Messages API at %s: check ANTHROPIC_BASE_URL, which must not end in /v1", c.host)
 	case code == llm.CodeTooLarge:
-		return said + ": send less, the limit is 32 MB for a call"
+		return detail + ": send less, a call may have at most 32 MB"
 	}
-	return said
+	return detail
 }
 
-// heed applies the x-should-retry header. There is no code for a service's
-// failure that is not worth a retry, so such a call counts as one that will
-// fail again. A spending limit is what it is, whatever the header says.
-func heed(header string, code llm.Code) llm.Code {
+// applyShouldRetry adjusts the code to the x-should-retry header. No code
+// stands for a server failure that must not be retried, so such a call becomes
+// invalid. The header does not change a spending limit.
+func applyShouldRetry(header string, code llm.Code) llm.Code {
 	switch {
 	case header == "false" && code == llm.CodeRateLimit:
 		return llm.CodeSpendLimit
@@ -121,18 +121,18 @@ func heed(header string, code llm.Code) llm.Code {
 	return code
 }
 
-// serviceError is an error body, read.
+// serviceError is a parsed error body.
 type serviceError struct {
-	kind      string // top-level type; "error" for errors of the API
+	kind      string // top-level type; "error" for the API's errors
 	typ       string
 	message   string
 	errorCode string
 	RequestID string
 }
 
-// parseServiceError reads the error bodies of the API, of the clouds that
-// serve Claude, and of common gateways. What it cannot read stays empty: an
-// HTML page has nothing to say to a user of ours.
+// parseServiceError parses the error bodies of the API, of the clouds that
+// serve Claude, and of common gateways. It leaves unknown formats empty: an
+// HTML page has no message worth showing.
 func parseServiceError(body []byte) serviceError {
 	body = bytes.TrimSpace(body)
 	if list := []json.RawMessage(nil); json.Unmarshal(body, &list) == nil && len(list) > 0 {
@@ -144,7 +144,7 @@ func parseServiceError(body []byte) serviceError {
 		Message   string          `json:"message"`
 		RequestID string          `json:"request_id"`
 	}
-	// A field of an odd type leaves the others readable.
+	// A field of an unexpected type leaves the others readable.
 	_ = json.Unmarshal(body, &top)
 	var inner struct {
 		Type    string `json:"type"`
@@ -166,7 +166,7 @@ func parseServiceError(body []byte) serviceError {
 	}
 }
 
-// name is the service's own code of the error if it looks like one.
+// name returns the service's error code if it has the form of one.
 func (w serviceError) name() string {
 	if len(w.errorCode) > 64 || strings.ContainsFunc(w.errorCode, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
 		return ""
@@ -174,8 +174,8 @@ func (w serviceError) name() string {
 	return w.errorCode
 }
 
-// code maps the service's own name of the error, and failing that the HTTP
-// status, to ours.
+// code maps the service's error name, or else the HTTP status, to an
+// [llm.Code].
 func (w serviceError) code(status int) llm.Code {
 	switch w.errorCode {
 	case "enforced_spend_limit_reached", "contract_spend_limit_reached":
@@ -185,7 +185,7 @@ func (w serviceError) code(status int) llm.Code {
 	}
 	switch w.typ {
 	case "invalid_request_error", "validationException":
-		// Two kinds have no name of their own on the wire.
+		// Two kinds have no type of their own in the API.
 		switch {
 		case strings.HasPrefix(w.message, "You have reached your specified API usage limits"):
 			return llm.CodeSpendLimit
@@ -233,6 +233,6 @@ func codeOfStatus(status int) llm.Code {
 	if status >= 300 && status < 500 {
 		return llm.CodeInvalid
 	}
-	// 5xx, and errors inside a stream that began well.
+	// 5xx, and errors in a stream that started with 200.
 	return llm.CodeServer
 }

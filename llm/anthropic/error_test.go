@@ -17,7 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// apiError is an error body of the API.
+// apiError returns an error body of the API.
 func apiError(typ, message, code string) string {
 	details := ""
 	if code != "" {
@@ -52,7 +52,7 @@ func TestErrors(t *testing.T) {
 		{"400 no credit", 400, apiError("invalid_request_error", "Your credit balance is too low to access the Anthropic API.", ""), nil, llm.CodeBilling, "cannot pay"},
 		{"400 on hold", 400, apiError("invalid_request_error", "Disabled.", "organization_on_hold"), nil, llm.CodeAuth, "on hold"},
 		{"400 worth a retry", 400, apiError("invalid_request_error", "odd", ""), []string{"X-Should-Retry", "true"}, llm.CodeServer, "odd"},
-		{"401", 401, apiError("authentication_error", "invalid x-api-key", ""), nil, llm.CodeAuth, "the API key from ANTHROPIC_API_KEY was refused (invalid x-api-key): check it or make a new one at https://platform.claude.com/settings/keys"},
+		{"401", 401, apiError("authentication_error", "invalid x-api-key", ""), nil, llm.CodeAuth, "the API key from ANTHROPIC_API_KEY was rejected (invalid x-api-key): check it or create a new one at https://platform.claude.com/settings/keys"},
 		{"402", 402, apiError("billing_error", "payment failed", ""), nil, llm.CodeBilling, "payment failed"},
 		{"403", 403, apiError("permission_error", "no access to this model", ""), nil, llm.CodeAuth, "the API key from ANTHROPIC_API_KEY is not allowed to do this: no access to this model"},
 		{"404 model", 404, apiError("not_found_error", "model: claude-haiku-5-5", ""), nil, llm.CodeNotFound, `api.anthropic.com has no model "claude-haiku-5-5", or it is retired`},
@@ -65,7 +65,7 @@ func TestErrors(t *testing.T) {
 		{"418", 418, "", nil, llm.CodeInvalid, "teapot"},
 		{"429", 429, apiError("rate_limit_error", "This request would exceed your rate limit", ""), []string{"Retry-After", "7"}, llm.CodeRateLimit, "would exceed"},
 		{"429 ramp", 429, apiError("rate_limit_error", "grew too fast", "ramp_limit_exceeded"), nil, llm.CodeRateLimit, "grew too fast"},
-		{"429 tier cap", 429, apiError("rate_limit_error", "cap reached", "enforced_spend_limit_reached"), nil, llm.CodeSpendLimit, "trying again does not help"},
+		{"429 tier cap", 429, apiError("rate_limit_error", "cap reached", "enforced_spend_limit_reached"), nil, llm.CodeSpendLimit, "a retry does not help"},
 		{"429 contract cap", 429, apiError("rate_limit_error", "cap reached", "contract_spend_limit_reached"), []string{"X-Should-Retry", "true"}, llm.CodeSpendLimit, "cap reached"},
 		{"429 not worth a retry", 429, apiError("rate_limit_error", "no", ""), []string{"X-Should-Retry", "false"}, llm.CodeSpendLimit, "no"},
 		{"500", 500, apiError("api_error", "Internal server error", ""), nil, llm.CodeServer, "Internal server error"},
@@ -97,7 +97,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestErrorBodyThatBreaksOff(t *testing.T) {
+func TestTruncatedErrorBody(t *testing.T) {
 	t.Parallel()
 	_, _, err := ask(t, transport(func(r *http.Request) (*http.Response, error) {
 		return response(r, 429, io.NopCloser(errReader{strings.NewReader(`{"type":`), io.ErrUnexpectedEOF}), "Retry-After", "3"), nil
@@ -106,7 +106,7 @@ func TestErrorBodyThatBreaksOff(t *testing.T) {
 	if !ok || e.Code != llm.CodeRateLimit || e.RetryAfter != 3*time.Second {
 		t.Errorf("err = %#v, want a rate limit with its delay", err)
 	}
-	// The end of an endless body is not awaited.
+	// The call does not wait for the end of an endless body.
 	_, _, err = ask(t, transport(func(r *http.Request) (*http.Response, error) {
 		return response(r, 500, io.NopCloser(zeros{})), nil
 	}))
@@ -115,7 +115,7 @@ func TestErrorBodyThatBreaksOff(t *testing.T) {
 	}
 }
 
-func TestNotFoundBehindABaseURL(t *testing.T) {
+func TestNotFoundWithBaseURL(t *testing.T) {
 	t.Parallel()
 	c := testClient(t, respond(404, "404 page not found", "Content-Type", "text/plain"), func(o *Options) { o.BaseURL = "http://127.0.0.1:8080/v1" })
 	_, _, err := collect(c, t.Context(), testRequest())
@@ -158,9 +158,9 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
-// TestNothingLeaks: a service that quotes the credential and the prompt does
-// not bring them into an error.
-func TestNothingLeaks(t *testing.T) {
+// TestErrorsLeakNothing checks that no error contains a credential or the
+// prompt, even if the service's message quotes them.
+func TestErrorsLeakNothing(t *testing.T) {
 	t.Parallel()
 	const (
 		long   = "The patient, Mr. Ignatius Featherstonehaugh, complains of a headache since Monday."
@@ -200,7 +200,7 @@ func TestNothingLeaks(t *testing.T) {
 			}
 		}
 	}
-	// What is no quotation stays.
+	// Text that is not a quote stays.
 	_, _, err := collect(testClient(t, respond(400, apiError("invalid_request_error", "max_tokens must be below 128000", ""), "Content-Type", "application/json")), t.Context(), req)
 	if !strings.Contains(err.Error(), "max_tokens must be below 128000") {
 		t.Errorf("err = %v", err)
@@ -237,7 +237,7 @@ func TestNetworkErrors(t *testing.T) {
 			}
 		}
 	}
-	// A transport that knows better is believed.
+	// An *llm.Error from the transport is kept.
 	own := llm.NewError(llm.CodeBilling, "no coins", nil)
 	_, _, err := ask(t, transport(func(*http.Request) (*http.Response, error) { return nil, own }))
 	if err != error(own) {
@@ -245,7 +245,7 @@ func TestNetworkErrors(t *testing.T) {
 	}
 }
 
-func TestContextEndedBefore(t *testing.T) {
+func TestContextAlreadyEnded(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

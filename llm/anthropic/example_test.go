@@ -11,7 +11,7 @@ import (
 	"github.com/claude-force/claude-force/llm/anthropic"
 )
 
-// service answers every call with the same stream.
+// service is a transport that answers every call with the same stream.
 type service struct{}
 
 func (service) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// FuzzSSE feeds any bytes as the body of a stream: the call must end in
-// exactly one answer or error, and in an answer only if the body holds a
+// FuzzSSE feeds arbitrary bytes as the body of a stream. The call must yield
+// exactly one answer or error, and an answer only if the body holds a
 // message_stop.
 func FuzzSSE(f *testing.F) {
 	f.Add([]byte(hello))
@@ -68,7 +68,7 @@ func FuzzSSE(f *testing.F) {
 		if done == 0 {
 			return
 		}
-		// JSON may spell the name with escapes.
+		// JSON may escape the name.
 		if !bytes.Contains(body, []byte("message_stop")) && !bytes.Contains(body, []byte(`\u`)) {
 			t.Error("an answer without message_stop")
 		}
@@ -78,7 +78,7 @@ func FuzzSSE(f *testing.F) {
 		if got := resp.Text(); got != text.String() {
 			t.Errorf("pieces join to %q, the response's text is %q", text.String(), got)
 		}
-		// What was received can be sent back.
+		// A received answer can be sent back.
 		req := testRequest()
 		req.Messages = append(req.Messages, llm.Message{Role: llm.RoleAssistant, Content: resp.Content})
 		if _, err := encode(req); err != nil {
@@ -90,7 +90,7 @@ func FuzzSSE(f *testing.F) {
 	})
 }
 
-// FuzzErrorBody feeds any bytes as the body of a failure.
+// FuzzErrorBody feeds arbitrary bytes as an error body.
 func FuzzErrorBody(f *testing.F) {
 	f.Add(400, []byte(apiError("invalid_request_error", "Say hi.", "organization_on_hold")), "true", "7")
 	f.Add(502, []byte("<html>"), "", "")

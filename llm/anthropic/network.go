@@ -16,12 +16,12 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// setupError is the error of a call for which there is no response.
+// setupError returns the error for a call without a response.
 func (c *Client) setupError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return llm.ContextError(ctx)
 	}
-	// The backends and the caller's transport may know better than we.
+	// Errors of the backends and of the caller's transport are more precise.
 	if e, ok := errors.AsType[*llm.Error](err); ok {
 		return e
 	}
@@ -31,16 +31,15 @@ func (c *Client) setupError(ctx context.Context, err error) error {
 	case sending || network:
 		return c.networkError(err)
 	case c.opts.Backend != BackendAnthropic:
-		// The SDK's backends fail with plain errors when they find no credential.
+		// The SDK's backends return plain errors when they find no credential.
 		return llm.NewError(llm.CodeAuth, fmt.Sprintf("the %s cannot be used: %s", c.opts.credentialName(), c.clean(err.Error(), nil)), nil)
 	}
 	return llm.NewError(llm.CodeInternal, "preparing the call: "+c.clean(err.Error(), nil), nil)
 }
 
-// networkError is the error of a call that the network cut off or did not
-// let begin.
+// networkError returns the error for a failed connection.
 func (c *Client) networkError(err error) error {
-	// The URL in the error may hold a password and says nothing new.
+	// The URL in the error may contain a password.
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
@@ -67,13 +66,14 @@ func (c *Client) networkError(err error) error {
 	return llm.NewError(llm.CodeConnection, message, err)
 }
 
-// retryAfter is how long the headers ask to wait, negative if they do not.
+// retryAfter returns the wait that the headers request, negative if they
+// request none.
 func retryAfter(h http.Header) time.Duration {
-	if d := seconds(h.Get("Retry-After-Ms"), time.Millisecond); d >= 0 {
+	if d := parseUnits(h.Get("Retry-After-Ms"), time.Millisecond); d >= 0 {
 		return d
 	}
 	v := h.Get("Retry-After")
-	if d := seconds(v, time.Second); d >= 0 {
+	if d := parseUnits(v, time.Second); d >= 0 {
 		return d
 	}
 	if at, err := http.ParseTime(v); err == nil {
@@ -82,13 +82,13 @@ func retryAfter(h http.Header) time.Duration {
 	return -1
 }
 
-// seconds is the number v times unit, at most a year; negative if v is not a
-// number of that kind.
-func seconds(v string, unit time.Duration) time.Duration {
-	const most = 365 * 24 * time.Hour
+// parseUnits returns the number v times unit, at most a year. It returns a
+// negative duration if v is not a nonnegative number.
+func parseUnits(v string, unit time.Duration) time.Duration {
+	const maxWait = 365 * 24 * time.Hour
 	f, err := strconv.ParseFloat(v, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(f) || f < 0 {
 		return -1
 	}
-	return time.Duration(min(f*float64(unit), float64(most)))
+	return time.Duration(min(f*float64(unit), float64(maxWait)))
 }

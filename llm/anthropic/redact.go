@@ -9,17 +9,16 @@ import (
 )
 
 const (
-	maxMessage = 500 // bytes of the service's words in an error
+	maxMessage = 500 // bytes of the service's text in an error
 
-	// Any piece of a prompt this long is cut out of a message; shorter ones
-	// are words that anybody may use.
+	// A quote of a prompt of this length is removed from a message; shorter
+	// ones are ordinary words.
 	quoteLen = 2*gramLen - 1
 	gramLen  = 12
 )
 
-// clean makes foreign text fit for an error message: one line, short, and
-// without credentials or longer pieces of the prompt, which some services
-// quote. req may be nil.
+// clean makes external text safe for an error message: one line, short, and
+// without credentials or long quotes from the prompt. req may be nil.
 func (c *Client) clean(text string, req *llm.Request) string {
 	text = strings.ToValidUTF8(text, "")
 	for _, s := range c.secrets {
@@ -47,7 +46,7 @@ func (c *Client) clean(text string, req *llm.Request) string {
 	return text
 }
 
-// withoutQuotes cuts out of text what it quotes of block.
+// withoutQuotes removes from text what it quotes from block.
 func withoutQuotes(text string, block llm.Block) string {
 	for _, content := range []string{block.Text, string(block.Input), string(block.Raw)} {
 		text = cutQuotes(text, strings.Join(strings.Fields(content), " "))
@@ -55,10 +54,10 @@ func withoutQuotes(text string, block llm.Block) string {
 	return text
 }
 
-// cutQuotes replaces every piece of text of at least quoteLen bytes that is
-// also in content, and content itself if it is shorter. Any such piece holds
-// one of content's blocks of gramLen bytes whole, so only those are looked
-// up; a prompt of a megabyte takes a few milliseconds.
+// cutQuotes replaces every substring of text of at least quoteLen bytes that is
+// also in content, and content itself if it is shorter. Any such substring
+// contains one of content's blocks of gramLen bytes, so only those are looked
+// up: a prompt of a megabyte takes a few milliseconds.
 func cutQuotes(text, content string) string {
 	const gap = "[…]"
 	if len(content) < gramLen {
@@ -71,7 +70,7 @@ func cutQuotes(text, content string) string {
 	for i := range max(0, len(text)-gramLen+1) {
 		grams[text[i:i+gramLen]] = true
 	}
-	var cuts [][2]int // parts of text, to be cut
+	var cuts [][2]int // ranges of text to remove
 	for i := 0; i+gramLen <= len(content); i += gramLen {
 		if !grams[content[i:i+gramLen]] {
 			continue

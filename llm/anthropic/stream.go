@@ -18,17 +18,17 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// errSilent is the cause of a call's end when its stream stays silent.
+// errSilent is the cancel cause of a call whose stream stays silent.
 var errSilent = errors.New("the stream has been silent for too long")
 
-// A connection can only be used again once its response has been read to the
-// end, which comes right after the last event. Waiting for it is bounded.
+// A connection can be reused only once its response has been read to the end,
+// which follows the last event. The wait for it is bounded.
 const (
 	drainTime  = 100 * time.Millisecond
 	drainBytes = 16 << 10
 )
 
-// Stream sends req and yields the answer as it arrives.
+// Stream sends req and yields the answer's events as they arrive.
 func (c *Client) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		if err := c.stream(ctx, req, yield); err != nil {
@@ -37,8 +37,8 @@ func (c *Client) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Eve
 	}
 }
 
-// stream makes one call. It has released the call when it returns; the error
-// is still to be yielded.
+// stream makes one call and releases it before it returns. It does not yield
+// the error.
 func (c *Client) stream(ctx context.Context, req *llm.Request, yield func(llm.Event, error) bool) error {
 	if ctx.Err() != nil {
 		return llm.ContextError(ctx)
@@ -69,8 +69,8 @@ func (c *Client) stream(ctx context.Context, req *llm.Request, yield func(llm.Ev
 	return c.read(ctx, call, cancel, req, resp, yield)
 }
 
-// read yields the events of a response until its end, the caller's, or the
-// end of its patience.
+// read yields the events of a response until it ends, the caller stops, or the
+// stream is silent for too long.
 func (c *Client) read(ctx, call context.Context, cancel context.CancelCauseFunc, req *llm.Request, resp *http.Response, yield func(llm.Event, error) bool) error {
 	silence := c.silenceTimer(func() { cancel(errSilent) })
 	defer silence.Stop()
@@ -79,7 +79,7 @@ func (c *Client) read(ctx, call context.Context, cancel context.CancelCauseFunc,
 	for {
 		silence.Reset(c.opts.Silence)
 		more := events.Next()
-		// The time the reader of the events takes is not the service's.
+		// The caller's own time does not count as silence.
 		silence.Stop()
 		if ctx.Err() != nil {
 			return llm.ContextError(ctx)
@@ -101,7 +101,7 @@ func (c *Client) read(ctx, call context.Context, cancel context.CancelCauseFunc,
 		if ev.Type == llm.EventDone {
 			timer := time.AfterFunc(drainTime, func() { cancel(nil) })
 			defer timer.Stop()
-			// Whatever follows is not part of the answer.
+			// The rest is not part of the answer.
 			_, _ = io.CopyN(io.Discard, resp.Body, drainBytes)
 			return nil
 		}
@@ -111,7 +111,7 @@ func (c *Client) read(ctx, call context.Context, cancel context.CancelCauseFunc,
 	}
 }
 
-// stopper is the part of a timer that read uses.
+// stopper is the subset of time.Timer that read uses.
 type stopper interface {
 	Reset(time.Duration) bool
 	Stop() bool
@@ -122,7 +122,7 @@ type noTimer struct{}
 func (noTimer) Reset(time.Duration) bool { return false }
 func (noTimer) Stop() bool               { return false }
 
-// silenceTimer is a stopped timer that calls f, or one that never does if
+// silenceTimer returns a stopped timer that calls f, or one that never fires if
 // silence is not limited.
 func (c *Client) silenceTimer(f func()) stopper {
 	if c.opts.Silence < 0 {
@@ -133,8 +133,8 @@ func (c *Client) silenceTimer(f func()) stopper {
 	return t
 }
 
-// cutError is the error of a stream that ended without message_stop; err is
-// the transport's.
+// cutError returns the error for a stream that ended without message_stop; err
+// is the transport's.
 func (c *Client) cutError(call context.Context, a *answer, err error) error {
 	switch {
 	case errors.Is(context.Cause(call), errSilent):
@@ -157,22 +157,22 @@ func (c *Client) checkStreamed(req *llm.Request, resp *http.Response) error {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	if !isJSON && media != "text/html" {
-		// Gateways name streams in many ways.
+		// Gateways use various media types for streams.
 		return nil
 	}
 	if isJSON {
-		// A body that cannot be read is not an error of the service's.
+		// An unreadable body is not an error of the service.
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 		if e := parseServiceError(body); e.kind == "error" {
 			return c.serviceError(req, resp.StatusCode, resp.Header, body)
 		}
 	}
-	err := llm.NewError(llm.CodeInvalid, fmt.Sprintf("%s answered with %s where a stream of events was asked for: check that ANTHROPIC_BASE_URL points at the Messages API", c.host, media), nil)
+	err := llm.NewError(llm.CodeInvalid, fmt.Sprintf("%s answered with %s instead of an event stream: check that ANTHROPIC_BASE_URL points at the Messages API", c.host, media), nil)
 	err.Status, err.RequestID = resp.StatusCode, resp.Header.Get(requestIDHeader)
 	return err
 }
 
-// betas is the anthropic-beta header's value for req.
+// betas returns the value of the anthropic-beta header for req.
 func (c *Client) betas(req *llm.Request) string {
 	var names []string
 	for _, name := range slices.Concat(c.opts.Betas, req.Betas) {

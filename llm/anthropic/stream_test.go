@@ -37,7 +37,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestUsage gives the usage of message_start and of the message_deltas.
+// TestUsage feeds the usage of message_start and of the message_deltas.
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -80,7 +80,7 @@ func TestStopReasons(t *testing.T) {
 	}
 }
 
-// errReader ends with an error instead of io.EOF.
+// errReader returns an error instead of io.EOF.
 type errReader struct {
 	io.Reader
 	err error
@@ -160,7 +160,7 @@ func TestErrorEvents(t *testing.T) {
 	}
 	for typ, code := range cases {
 		body := sse(evStart, evText0, evHello, `{"type":"error","error":{"type":"`+typ+`","message":"Something happened"}}`, evEnd, evStop)
-		// The headers belong to the stream's begin and say nothing on its failure.
+		// The headers precede the stream's failure and do not describe it.
 		_, events, err := ask(t, respond(200, body, "Retry-After", "7", "X-Should-Retry", "false"))
 		e, ok := errors.AsType[*llm.Error](err)
 		if !ok || e.Code != code || e.RequestID != "req_1" || e.RetryAfter >= 0 || !strings.Contains(e.Message, "Something happened") {
@@ -196,7 +196,7 @@ func TestNotAStream(t *testing.T) {
 			t.Errorf("%s: events %q, err = %v; want code %v and %q", c.name, events, err, c.code, c.saying)
 		}
 	}
-	// Some gateways send streams without saying so.
+	// Some gateways send streams with another media type.
 	if _, _, err := ask(t, respond(200, hello, "Content-Type", "text/plain; charset=utf-8")); err != nil {
 		t.Errorf("a stream as text/plain: %v", err)
 	}
@@ -224,8 +224,8 @@ func TestBreakClosesTheBody(t *testing.T) {
 	}
 }
 
-// slowStream is a transport whose body stays open until the request's context
-// ends, as a service that goes silent.
+// slowStream returns a transport whose body stays open until the request's
+// context ends, like a silent service.
 func slowStream(first string) transport {
 	return func(r *http.Request) (*http.Response, error) {
 		pr, pw := io.Pipe()
@@ -288,7 +288,7 @@ func TestSilence(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		// The reader's time is its own.
+		// The caller's own time does not count as silence.
 		c := testClient(t, respond(200, hello), func(o *Options) { o.Silence = time.Second })
 		for _, err := range c.Stream(t.Context(), testRequest()) {
 			if err != nil {
@@ -307,9 +307,9 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestEndIsNotAwaitedForLong: a server that leaves the connection open after
-// the last event holds nobody up.
-func TestEndIsNotAwaitedForLong(t *testing.T) {
+// TestDrainIsBounded checks that a server that leaves the connection open after
+// the last event does not delay the caller.
+func TestDrainIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()

@@ -9,13 +9,13 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 )
 
-// betaHeader names the beta features of a call, in canonical form.
+// betaHeader is the header with a call's beta features, in canonical form.
 const betaHeader = "Anthropic-Beta"
 
-// maxErrorBody is how much of a failed call's body is read.
+// maxErrorBody is the number of bytes read from an error response.
 const maxErrorBody = 1 << 20
 
-// newHTTPClient is a client for hundreds of parallel streams to one host.
+// newHTTPClient returns a client for hundreds of parallel streams to one host.
 func newHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{
@@ -23,26 +23,26 @@ func newHTTPClient() *http.Client {
 			Proxy:             http.ProxyFromEnvironment,
 			DialContext:       dialer.DialContext,
 			ForceAttemptHTTP2: true,
-			// A server without HTTP/2 gets one connection per call in flight;
-			// they are kept for the next wave of calls.
+			// Without HTTP/2 each call in flight has its own connection; they
+			// are kept for the next calls.
 			MaxIdleConns:        1024,
 			MaxIdleConnsPerHost: 1024,
 			IdleConnTimeout:     90 * time.Second,
 			TLSHandshakeTimeout: 15 * time.Second,
-			// No limit on the whole call, but one on a server that accepts it
-			// and never answers.
+			// There is no limit on the whole call, only on a server that
+			// accepts it and never answers.
 			ResponseHeaderTimeout: 10 * time.Minute,
-			// All streams of an HTTP/2 connection hang if it dies silently.
+			// If an HTTP/2 connection dies silently, all of its streams hang.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		},
-		// A redirect would hand the prompt and the custom headers to a host
-		// that nobody named.
+		// A redirect would send the prompt and the custom headers to a host
+		// that the user did not name.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// capture keeps the response in *seen, which outlasts the SDK's errors, and
-// bounds the body of a failure, which the SDK reads whole.
+// capture stores the response in *seen, which the SDK's errors do not keep, and
+// bounds the body of an error response, which the SDK reads whole.
 func capture(seen **http.Response) option.RequestOption {
 	return option.WithMiddleware(func(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 		resp, err := next(req)

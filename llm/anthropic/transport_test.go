@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestDefaultClientOverTCP makes calls over a real connection, which must
-// serve the next call once an answer is whole.
+// TestDefaultClientOverTCP makes calls over a real connection, which must be
+// reused after a complete answer.
 func TestDefaultClientOverTCP(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
@@ -57,8 +57,8 @@ func TestDefaultClientOverTCP(t *testing.T) {
 	}
 }
 
-// TestDefaultClientFollowsNoRedirect: prompt and headers stay with the host
-// that was named.
+// TestDefaultClientFollowsNoRedirect checks that prompt and headers are sent to
+// the named host only.
 func TestDefaultClientFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
@@ -91,7 +91,7 @@ func TestDefaultClientSpeaksHTTP2(t *testing.T) {
 	if _, _, err := collect(c, t.Context(), testRequest()); err != nil || proto.Load() != 2 {
 		t.Errorf("HTTP/%d, err = %v; want HTTP/2", proto.Load(), err)
 	}
-	// Without the server's certificate the error says so.
+	// An untrusted certificate is named in the error.
 	c = testClient(t, nil, func(o *Options) { o.HTTPClient, o.BaseURL = nil, server.URL })
 	if _, _, err := collect(c, t.Context(), testRequest()); err == nil || !strings.Contains(err.Error(), "certificate of 127.0.0.1") {
 		t.Errorf("err = %v, want a word on the certificate", err)

@@ -21,8 +21,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// respond answers every request with the same status, headers and body.
-// Headers are name, value, name, value.
+// respond returns a transport that answers every request with the same status,
+// headers and body. header lists names and values alternately.
 func respond(status int, body string, header ...string) transport {
 	return func(r *http.Request) (*http.Response, error) {
 		return response(r, status, io.NopCloser(strings.NewReader(body)), header...), nil
@@ -71,7 +71,7 @@ func collect(m llm.Model, ctx context.Context, req *llm.Request) (resp *llm.Resp
 	return resp, events, nil
 }
 
-// sse writes events: each is the JSON of an event, whose type gives the event
+// sse encodes events as a stream. The type in an event's JSON gives its event
 // line.
 func sse(events ...string) string {
 	var sb strings.Builder
@@ -96,10 +96,10 @@ const (
 	evStop  = `{"type":"message_stop"}`
 )
 
-// hello is a whole answer.
+// hello is a complete answer.
 var hello = sse(evStart, evText0, evPing, evHello, evThere, evStop0, evEnd, evStop)
 
-// watchedBody counts the bodies that are not closed.
+// watchedBody counts open bodies.
 type watchedBody struct {
 	io.Reader
 	open *atomic.Int32
@@ -118,7 +118,7 @@ func (b *watchedBody) Close() error {
 	return nil
 }
 
-// readBody is a request's body, compacted.
+// readBody returns a request's body as compact JSON.
 func readBody(tb testing.TB, r *http.Request) string {
 	tb.Helper()
 	raw, err := io.ReadAll(r.Body)
