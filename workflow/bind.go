@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// BindValues is [Workflow.BindParams] for values that are no texts: those
-// another workflow gives. A number or text that stands for a value of the
-// parameter's type is taken as that.
+// BindValues returns the parameters of a run, like [Workflow.BindParams], from
+// values that need not be strings, as another workflow passes them. It converts
+// a number or string that fits the parameter's type.
 func (w *Workflow) BindValues(given map[string]any) (map[string]any, error) {
 	bound := make(map[string]any, len(w.Params))
 	known := make(map[string]bool, len(w.Params))

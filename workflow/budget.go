@@ -9,8 +9,8 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// Budget is what a run or a step may spend. A nil ceiling is none; a ceiling of 0
-// allows nothing. The zero value is no budget.
+// Budget is what a run or a step may spend. A nil field sets no ceiling; a
+// ceiling of 0 allows nothing. The zero value is no budget.
 type Budget struct {
 	USD      *float64       `json:"usd,omitempty"`
 	Tokens   *int           `json:"tokens,omitempty"`    // of prompts and answers
@@ -24,9 +24,9 @@ func (b Budget) IsZero() bool {
 	return b.USD == nil && b.Tokens == nil && b.Calls == nil && b.Time == nil
 }
 
-// UnmarshalJSON reads a budget. It also reads the form in which runs were
-// journaled before ceilings could be 0: that has the key OnExceed, and a ceiling
-// of 0 is none.
+// UnmarshalJSON reads a budget. It also reads the older form in the journals of
+// runs, from before ceilings could be 0: it has the key OnExceed, and a ceiling
+// of 0 means none.
 func (b *Budget) UnmarshalJSON(data []byte) error {
 	type plain Budget
 	var read struct {
@@ -61,8 +61,8 @@ type OnExceed string
 // What happens when a budget has no room.
 const (
 	OnExceedStop      OnExceed = "stop"      // the call fails; the zero value means the same
-	OnExceedAsk       OnExceed = "ask"       // whoever sits at the terminal may raise the budget
-	OnExceedDowngrade OnExceed = "downgrade" // a cheaper model is asked, if one fits
+	OnExceedAsk       OnExceed = "ask"       // the user at the terminal may raise the budget
+	OnExceedDowngrade OnExceed = "downgrade" // the call goes to a cheaper model, if one fits
 	OnExceedPartial   OnExceed = "partial"   // the run ends with what it has, and does not count as failed
 )
 

@@ -8,7 +8,7 @@ import (
 
 const maxIterations = 1000
 
-// condition reads an expression that says yes or no, with or without ${{ }}.
+// condition reads a boolean expression, with or without ${{ }}.
 func (p *reader) condition(d *draft, v view, n *yaml.Node, key string) *Value {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
 		return &Value{source: n.Value, fixed: strings.EqualFold(n.Value, "true")}
@@ -31,7 +31,7 @@ func (p *reader) condition(d *draft, v view, n *yaml.Node, key string) *Value {
 	default:
 		one, ok := single(parts)
 		if !ok {
-			p.fail(n, ErrExpression, "write one ${{ ... }} and nothing beside it", "%s must be one expression", key)
+			p.fail(n, ErrExpression, "write one ${{ ... }} and nothing else", "%s must be one expression", key)
 			return nil
 		}
 		expr, at = one.expr.source, one.at
@@ -80,7 +80,8 @@ func (p *reader) onFailure(d *draft) {
 	}
 }
 
-// join reads how many dependencies a step waits for, once all are known.
+// join reads how many dependencies a step waits for. Call it after all
+// dependencies are known.
 func (p *reader) join(d *draft) {
 	n := d.fields.given("join")
 	if n == nil {
@@ -155,7 +156,7 @@ func (p *reader) foreachFields(d *draft, v view, n *yaml.Node) {
 	}
 }
 
-// items reads a list, or an expression that gives one.
+// items reads a list, or an expression that evaluates to one.
 func (p *reader) items(d *draft, v view, n *yaml.Node) {
 	const hint = "write a list, a pattern of files, or one ${{ expression }} that gives a list"
 	if n.Kind == yaml.ScalarNode {

@@ -6,7 +6,7 @@ import (
 )
 
 // cycles reports one cycle of every group of steps that wait for one another.
-// A step whose id is taken is no part of the graph. A step waits for its
+// The graph leaves out a step whose id is already used. A step waits for its
 // fallback too, since its result may be that of the fallback.
 func (p *reader) cycles(drafts []*draft) {
 	steps := make([]*Step, 0, len(drafts))

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// label is how a step is called in a drawing: its id, and how often it runs.
+// label returns the text for a step in a drawing: its id, and how often it runs.
 func (s *Step) label() string {
 	switch {
 	case s.Foreach != nil:
@@ -17,7 +17,7 @@ func (s *Step) label() string {
 	return s.ID
 }
 
-// does says in few words what a step is; empty when nothing is known of it.
+// does returns a short description of what a step does; empty if unknown.
 func (s *Step) does() string {
 	switch {
 	case s.Agent != "":
@@ -32,7 +32,7 @@ func (s *Step) does() string {
 	return ""
 }
 
-// notes say what else decides about a step.
+// notes returns the other conditions of a step in a few words.
 func (s *Step) notes() string {
 	var notes []string
 	switch {
@@ -56,7 +56,7 @@ func (s *Step) notes() string {
 	return strings.Join(notes, "; ")
 }
 
-// brief is an expression for a line of a drawing, without ${{ }}.
+// brief returns an expression for one line of a drawing, without ${{ }}.
 func brief(source string) string {
 	source = clean(source)
 	if parts, _ := cut(source); len(parts) == 1 && parts[0].expr != nil {
@@ -68,8 +68,8 @@ func brief(source string) string {
 	return source
 }
 
-// newDrawing is the graph as it is drawn: a fallback stands after the steps it
-// is for, though nothing waits there.
+// newDrawing returns the graph as it is drawn: a fallback comes after the steps
+// that it replaces, although it does not depend on them.
 func newDrawing(steps []*Step) *graph {
 	g := newGraph(steps)
 	for i, f := range fallbacksOf(steps) {

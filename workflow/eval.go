@@ -78,14 +78,14 @@ func (r ref) value(env Env) (any, error) {
 		return env.Item, nil
 	case "loop", previous:
 		if env.Loop == nil {
-			return nil, errors.New("there is no loop here")
+			return nil, errors.New("this is not inside a loop")
 		}
 		if r.root == "loop" {
 			return env.Loop.Index, nil
 		}
 	}
 	s, ok := env.Steps[r.name]
-	if r.root == previous { // what has no result yet is empty
+	if r.root == previous { // a step without a result yet is empty
 		s, ok = env.Loop.Previous[r.name], true
 	}
 	switch {
@@ -99,7 +99,7 @@ func (r ref) value(env Env) (any, error) {
 	return s.JSON, nil
 }
 
-// asDeclared gives a parameter that went through JSON its declared type again.
+// asDeclared converts a number that went through JSON back to the declared type.
 func asDeclared(typ string, v any) any {
 	switch n := v.(type) {
 	case float64:
@@ -114,11 +114,11 @@ func asDeclared(typ string, v any) any {
 	return v
 }
 
-// whyNil explains a missing value.
+// whyNil returns an explanation for a missing value.
 func (e *expression) whyNil() string {
 	for _, r := range e.refs {
 		if r.root == previous && r.field == "json" {
-			return fmt.Sprintf("there is no such value; in the first iteration there is none of step %s before it, so give another with ??", quote(r.name))
+			return fmt.Sprintf("there is no such value; in the first iteration, step %s has no previous result; give a default with ??", quote(r.name))
 		}
 		if r.root == "steps" && r.field == "json" {
 			return fmt.Sprintf("there is no such value; the output of step %s may not be the JSON that was expected", quote(r.name))

@@ -28,7 +28,7 @@ type expression struct {
 	refs    []ref
 	path    bool // the whole expression is refs[0]: no program is needed
 	program *vm.Program
-	typ     string            // as the type of a parameter; empty when it cannot be known
+	typ     string            // as the type of a parameter; empty if only known at run time
 	params  map[string]string // type by name, of the params in refs
 	errs    []exprError
 }
@@ -37,7 +37,7 @@ type expression struct {
 type ref struct {
 	root, name, field string
 	at                int  // byte offset of name in the expression
-	foreign           bool // a step of another file: that of the body whose result is looked at
+	foreign           bool // a step of another file, which the step runs
 }
 
 // exprError is a mistake at a byte offset of an expression.
@@ -71,8 +71,8 @@ func (e *expression) fail(at int, message, hint string) {
 	e.errs = append(e.errs, exprError{at, message, hint})
 }
 
-// asPath recognises the expressions that are nothing but a known name. Most
-// are, and they cost neither a compilation nor a virtual machine.
+// asPath reports whether e is only a known name, and fills in e if so. Most
+// expressions are, and they need neither compilation nor a virtual machine.
 func (c view) asPath(e *expression) bool {
 	text := strings.TrimSpace(e.source)
 	start := strings.Index(e.source, text)
@@ -107,11 +107,11 @@ func (c view) asPath(e *expression) bool {
 	return true
 }
 
-// rootOfPath reports whether r is the beginning of a longer path.
+// rootOfPath reports whether r is the start of a longer path.
 func rootOfPath(r ref) bool { return r.root == "loop" && r.name == "previous" }
 
 func (c view) compileProgram(e *expression) {
-	text, shifts := c.undash(e.source)
+	text, shifts := c.rewriteHyphens(e.source)
 	config := c.sandbox.config()
 	tree, err := parser.ParseWithConfig(text, config)
 	if err != nil {
@@ -152,8 +152,8 @@ func (e *expression) failAt(err error, text string, shifts shifts) {
 	e.fail(0, message, "")
 }
 
-// environment is the type of what e sees: only the names it uses, so that
-// checking one expression costs the same in a file of any size.
+// environment returns the types of the names that e uses, and of no others, so
+// that checking one expression costs the same in a file of any size.
 func (c view) environment(e *expression) types.Map {
 	params, steps, env, before := types.Map{}, types.Map{}, types.Map{}, types.Map{}
 	for _, r := range e.refs {
@@ -178,8 +178,8 @@ func (c view) environment(e *expression) types.Map {
 
 var resultType = types.Map{"output": types.String, "status": types.String, "json": types.Any}
 
-// typeName is the type of a parameter that would hold a value of type t, or
-// empty when that is open.
+// typeName returns the type of a parameter that holds values of type t, or an
+// empty string if the type is only known at run time.
 func typeName(t reflect.Type) string {
 	if t == nil {
 		return ""

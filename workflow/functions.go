@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// render is how a value stands in a text.
+// render returns the text form of a value.
 func render(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
@@ -34,8 +34,8 @@ func render(v any) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// jsonable replaces the maps that groupBy makes, which encoding/json refuses,
-// and lists of one type.
+// jsonable replaces lists of one type, and the maps that groupBy returns, which
+// encoding/json refuses.
 func jsonable(v any) any {
 	switch v := v.(type) {
 	case []int:
@@ -74,8 +74,8 @@ func anyList[E any](list []E) []any {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// exceeds reports whether the JSON of v is longer than about limit bytes,
-// without making it: values may refer to one text many times.
+// exceeds reports whether the JSON of v is longer than about limit bytes. It
+// does not build the JSON: values may refer to one text many times.
 func exceeds(v any, limit int) bool { return !fits(v, &limit) }
 
 func fits(v any, left *int) bool {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// graph is the steps of a workflow as indices. Dependencies that are not there
-// are left out, so that it also holds for a workflow put together by hand.
+// graph is the steps of a workflow as indices. Unknown dependencies are
+// left out, so that it also works for a Workflow built in code.
 type graph struct {
 	needs  [][]int // what a step depends on
 	usedBy [][]int
@@ -37,7 +37,7 @@ func newGraph(steps []*Step) *graph {
 	return g
 }
 
-// withFallbacks lets every step need its fallback.
+// withFallbacks makes every step depend on its fallback.
 func (g *graph) withFallbacks(steps []*Step) {
 	found := false
 	for i, f := range fallbacksOf(steps) {
@@ -104,7 +104,7 @@ func (g *graph) levels() [][]int {
 	return levels
 }
 
-// remaining is the longest path from the start of each step to the end.
+// remaining returns the longest path from the start of each step to the end.
 func (g *graph) remaining(steps []*Step, cost func(*Step) time.Duration) []time.Duration {
 	rest := make([]time.Duration, len(steps))
 	for i, s := range steps {
@@ -131,7 +131,7 @@ func (g *graph) remaining(steps []*Step, cost func(*Step) time.Duration) []time.
 			rest[i] = plus(rest[i], after[i])
 		}
 	}
-	// What stands in for a step is followed by what follows that step.
+	// A fallback is followed by the dependents of the step that it replaces.
 	primaries := make([]int, len(steps))
 	for _, f := range fallbacks {
 		if f >= 0 {
@@ -169,10 +169,10 @@ func plus(a, b time.Duration) time.Duration {
 }
 
 // RemainingPath returns for each step the longest time from its start to the
-// end of the workflow, its own cost included: the order in which ready steps
-// should go. A nil cost counts every step as one second, a negative one as 0.
-// Steps that are a fallback are not counted on the way of others, since they may
-// never run; a step within a step has no path of its own.
+// end of the workflow, its own cost included. Of the ready steps, the one with
+// the longest path should start first. A nil cost counts every step as one
+// second, a negative cost counts as 0. Fallback steps do not count in the paths
+// of other steps, since they may never run. Nested steps have no path.
 func (w *Workflow) RemainingPath(cost func(*Step) time.Duration) map[string]time.Duration {
 	rest := newGraph(w.Steps).remaining(w.Steps, cost)
 	out := make(map[string]time.Duration, len(rest))
@@ -183,8 +183,8 @@ func (w *Workflow) RemainingPath(cost func(*Step) time.Duration) map[string]time
 }
 
 // CriticalPath returns the steps of the longest path, first to last, and how
-// long it takes: no schedule is shorter. Of equal paths it takes the steps that
-// come first in the file. Costs are read as by [Workflow.RemainingPath].
+// long it takes: no schedule is shorter. Of equal paths it returns the one whose
+// steps come first in the file. Costs count as in [Workflow.RemainingPath].
 func (w *Workflow) CriticalPath(cost func(*Step) time.Duration) ([]string, time.Duration) {
 	g := newGraph(w.Steps)
 	rest := g.remaining(w.Steps, cost)
@@ -205,7 +205,7 @@ func (w *Workflow) CriticalPath(cost func(*Step) time.Duration) ([]string, time.
 	}
 	total := rest[at]
 	path := []string{w.Steps[at].ID}
-	for range w.Steps { // a bound, should a workflow made by hand have a cycle
+	for range w.Steps { // a bound: a Workflow built in code may have a cycle
 		next := -1
 		for _, u := range g.usedBy[at] {
 			if !spare[u] && (next < 0 || rest[u] > rest[next]) {

@@ -37,7 +37,7 @@ func (f fields) get(name string) *yaml.Node {
 	return nil
 }
 
-// given is get, with null taken for a key that is not there.
+// given returns the value of a key like get, but nil for null.
 func (f fields) given(name string) *yaml.Node {
 	if n := f.get(name); n != nil && !isNull(n) {
 		return n
@@ -45,8 +45,8 @@ func (f fields) given(name string) *yaml.Node {
 	return nil
 }
 
-// fields reads a mapping. The value of a key that is only misspelt is used as
-// if it were right, so that one slip is one error.
+// fields reads a mapping. It uses the value of a misspelt key as if the key were
+// right, so that one mistake causes one error.
 func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool) {
 	n = follow(n)
 	var f fields
@@ -72,7 +72,7 @@ func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool
 		hint := "known keys are " + strings.Join(known, ", ")
 		switch {
 		case name == "<<":
-			hint = "merge keys are not supported; put what steps share under defaults"
+			hint = "merge keys are not supported; put shared settings under defaults"
 		case meant != "":
 			hint = "did you mean " + quote(meant) + "?"
 			slips = append(slips, struct {
@@ -90,8 +90,8 @@ func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool
 	return f, true
 }
 
-// entries calls yield for every entry of a mapping, with aliases followed,
-// except for keys that are not texts or were there before.
+// entries calls yield for every entry of a mapping, with aliases followed. It
+// reports and skips keys that are not text or are given twice.
 func (p *reader) entries(n *yaml.Node, yield func(key, value *yaml.Node)) {
 	var seen map[string]*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -117,7 +117,7 @@ func (p *reader) entries(n *yaml.Node, yield func(key, value *yaml.Node)) {
 			}
 		}
 		if first != nil {
-			p.fail(n.Content[i], nil, "", "key %s is there twice, first in line %d", quote(key.Value), first.Line)
+			p.fail(n.Content[i], nil, "", "key %s is given twice, first in line %d", quote(key.Value), first.Line)
 			continue
 		}
 		yield(key, value)

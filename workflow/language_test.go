@@ -424,13 +424,13 @@ func TestSubWorkflowErrors(t *testing.T) {
 				}
 				yield(k, v)
 			}
-		})), "c10.yaml:1:27: workflows run one another more than 10 deep"},
+		})), "c10.yaml:1:27: workflows are nested more than 10 levels deep"},
 		"inside": {files{"main.yaml": step("workflow: a.yaml") + "  - {id: t, agent: ghost, task: t}\n", "a.yaml": "steps:\n- {id: a, agent: ghost, task: '${{ item }}'}"},
 			"main.yaml:3:20: no agent is called \"ghost\"\na.yaml:2:18: no agent is called \"ghost\"\na.yaml:2:36: item is only known in a step with foreach, and in the steps of it"},
 		"empty": {files{"main.yaml": step("workflow: a.yaml"), "a.yaml": ""}, "a.yaml: the file is empty (a workflow needs at least steps)"},
 		"with": {files{"main.yaml": step("workflow: a.yaml, with: {txt: a, n: many, list: {}, ratio: '${{ run.id }}', on: '${{ [1] }}', no: , big: 3.5, s: 3}"),
 			"a.yaml": "params: {text: , n: 1, list: {default: []}, ratio: 1.5, on: true, big: 1, s: a}\nsteps: [{id: a, agent: x, task: t}]"},
-			`main.yaml:2:23: a.yaml needs the parameter "text" (give it with with: {text: ...})
+			`main.yaml:2:23: a.yaml needs the parameter "text" (add with: {text: ...})
 main.yaml:2:38: a.yaml has no parameter "txt" (did you mean "text"?)
 main.yaml:2:49: parameter "n" must be of type integer, not string
 main.yaml:2:61: parameter "list" must be of type array, not object

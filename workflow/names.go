@@ -9,7 +9,7 @@ import (
 )
 
 // nameFinder collects the names in an expression. Nodes are visited children
-// first, so a parent marks those it has made sense of.
+// first, so a parent marks the children it has handled.
 type nameFinder struct {
 	idents  []*ast.IdentifierNode
 	members []*ast.MemberNode // ROOT.name
@@ -57,7 +57,7 @@ var roots = []string{"params", "steps", "run", "env", "item", "loop"}
 
 func isRoot(name string) bool { return slices.Contains(roots, name) }
 
-// rootOf returns the root that a node is, or "".
+// rootOf returns the name of the root that a node stands for, or "".
 func rootOf(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
@@ -148,7 +148,7 @@ var (
 	exampleOf = map[string]string{"params": "params.path", "steps": "steps.lint.output", "env": "env.USER", "run": "run.id", "loop": "loop.index"}
 )
 
-// visible names what an expression sees.
+// visible returns the names that an expression sees, as text.
 func (c view) visible() string {
 	switch {
 	case c.item && c.loop != nil:
@@ -169,20 +169,20 @@ func (c view) suggest(root, name string) string {
 	case root == "loop":
 		return "loop has index and previous"
 	case root == previous:
-		return "known are " + list(c.namesOf(root))
+		return "known: " + list(c.namesOf(root))
 	case root == "run":
 		return "run has only id"
 	case root == "env":
-		return "allowed are " + list(c.names[root])
+		return "allowed: " + list(c.names[root])
 	case root == "params" && len(c.names[root]) == 0:
 		return "declare it under params"
 	case root == "params":
-		return "known are " + list(c.names[root])
+		return "known: " + list(c.names[root])
 	}
 	return ""
 }
 
-// fieldNode returns the name of the field that is taken of n.
+// fieldNode returns the node of the field that the expression reads from n.
 func fieldNode(f *nameFinder, n *ast.MemberNode) ast.Node {
 	for _, m := range f.fieldOf {
 		if m.Node == ast.Node(n) {

@@ -46,8 +46,8 @@ func (p *reader) outputSchema(n *yaml.Node) json.RawMessage {
 	return b.Bytes()
 }
 
-// writeJSON writes a node as JSON; too long a text is cut off, which the
-// caller sees by its length.
+// writeJSON writes a node as JSON. It stops beyond maxSchemaBytes; the caller
+// checks the length.
 func (p *reader) writeJSON(b *bytes.Buffer, n *yaml.Node) {
 	n = follow(n)
 	if b.Len() > maxSchemaBytes {
@@ -94,14 +94,15 @@ func writeScalar(b *bytes.Buffer, v any) {
 	b.Truncate(b.Len() - 1)
 }
 
-// resolveSchema has the library look at what the checks here leave to it.
+// resolveSchema checks the schema with the jsonschema library, which finds the
+// mistakes that [schemaChecker] does not look for.
 func resolveSchema(data []byte) error {
 	var s jsonschema.Schema
 	if err := json.Unmarshal(data, &s); err != nil {
 		return err
 	}
 	_, err := s.Resolve(&jsonschema.ResolveOptions{Loader: func(u *url.URL) (*jsonschema.Schema, error) {
-		return nil, fmt.Errorf("%s is elsewhere", u)
+		return nil, fmt.Errorf("%s is another document", u)
 	}})
 	return err
 }

@@ -15,8 +15,8 @@ import (
 
 var paramTypes = []string{"string", "integer", "number", "boolean", "array", "object"}
 
-// params reads the declarations of parameters. One that is in error is declared
-// all the same, so that its uses are not errors too.
+// params reads the declarations of parameters. A declaration with an error still
+// counts, so that uses of the parameter are not errors too.
 func (p *reader) params(n *yaml.Node) []Param {
 	if n == nil || isNull(n) {
 		return nil
@@ -54,7 +54,7 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 			if p.failures == before && !slices.Contains(paramTypes, param.Type) {
 				hint := p.suggester.didYouMean(param.Type, paramTypes)
 				if hint == "" {
-					hint = "known are " + list(paramTypes)
+					hint = "known: " + list(paramTypes)
 				}
 				p.fail(t, nil, hint, "unknown type %s of parameter %s", quote(param.Type), quote(name))
 			}
@@ -104,7 +104,8 @@ func typeOf(v any) string {
 	return "string"
 }
 
-// value reads any value as JSON would have it.
+// value returns the value of a node as JSON would represent it. The result is
+// false if the node has no such value, which is then reported.
 func (p *reader) value(n *yaml.Node) (any, bool) {
 	n = follow(n)
 	ok := true
@@ -148,10 +149,10 @@ func (p *reader) value(n *yaml.Node) (any, bool) {
 	return nil, false
 }
 
-// BindParams gives every parameter its value for one run: the one given, read
-// as the parameter's type (arrays and objects as JSON), else the default.
-// Unknown names, values that do not fit and missing ones are reported together;
-// each matches [ErrParam]. The result is the caller's.
+// BindParams returns the value of every parameter for one run: the given one,
+// parsed as the parameter's type (arrays and objects as JSON), else the default.
+// The error reports unknown names, values of the wrong type and missing values
+// together; each matches [ErrParam]. The caller owns the result.
 func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
 	bound := make(map[string]any, len(w.Params))
 	names := make([]string, len(w.Params))
@@ -183,7 +184,7 @@ func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
 		}
 		hint := suggest.didYouMean(name, names)
 		if hint == "" {
-			hint = "known are " + list(names)
+			hint = "known: " + list(names)
 			if len(names) == 0 {
 				hint = "this workflow has no parameters"
 			}
@@ -233,7 +234,7 @@ func convert(typ, text string) (any, error) {
 	return text, nil
 }
 
-// clone copies a default, so that what a run does to its parameters stays its own.
+// clone returns a deep copy of a value, so that runs do not share parameters.
 func clone(v any) any {
 	switch v := v.(type) {
 	case []any:

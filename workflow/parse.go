@@ -6,8 +6,8 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// Options are what a file alone cannot say. The zero value checks everything
-// but the names of agents.
+// Options are settings that are not in the file. The zero value checks
+// everything but the names of agents.
 type Options struct {
 	// CheckAgent returns nil when the agent exists, and otherwise an error whose
 	// text becomes the message. It is called once per name. Nil: not checked.
@@ -17,18 +17,18 @@ type Options struct {
 	// USER and CI.
 	AllowEnv []string
 
-	// Load returns the bytes of the file of a sub-workflow. The path is that of
-	// the file that names it joined with what stands there. It is called once
-	// per path. Nil: a step that runs another file is an error.
+	// Load returns the bytes of the file of a sub-workflow. The path is the
+	// one in the step, relative to the folder of the file that holds the step. It
+	// is called once per path. Nil: a step that runs another file is an error.
 	Load func(path string) ([]byte, error)
 }
 
 // reader is the state of reading one file.
 type reader struct {
 	file      string
-	library   *library
-	depth     int // how many files there are around this one
-	height    int // how many there are below it
+	loader    *loader
+	depth     int // how many files enclose this one
+	height    int // levels of files below this one
 	src       source
 	errs      Errors
 	failures  int // errors found, of which errs holds the first maxErrors
@@ -39,15 +39,16 @@ type reader struct {
 	below     []*Workflow           // the files its steps run
 }
 
-// maxErrors is more than anyone reads; it bounds what a hostile file can make.
+// maxErrors bounds the memory that the errors of a hostile file can take. It is
+// more than anyone reads.
 const maxErrors = 1000
 
 // Parse reads a workflow file, and with [Options.Load] the files its steps run.
-// The name stands in messages, and paths of other files begin from it. When
-// anything is wrong it returns nil and an error of type [Errors] with all
-// problems of all files (after a thousand, the rest is only counted).
+// Messages name the file, and the paths of other files are relative to its
+// folder. If anything is wrong, Parse returns nil and an error of type [Errors]
+// with all problems of all files; beyond a thousand they are only counted.
 func Parse(file string, data []byte, opts Options) (*Workflow, error) {
-	l := newLibrary(opts)
+	l := newLoader(opts)
 	w := l.read(file, data, 0).w
 	if errs := l.errors(file); len(errs) > 0 {
 		return nil, errs
@@ -61,7 +62,7 @@ func (p *reader) add(e *Error) {
 	}
 	e.File, e.Message, e.Hint = p.file, clean(e.Message), clean(e.Hint) // names from the file may hold anything
 	if end := len(p.src.text); e.Line > 1 && e.Line > p.src.lineOf(end) {
-		e.Line, e.Column = p.src.position(end) // the loader counts a line more where a file just stops
+		e.Line, e.Column = p.src.position(end) // the YAML loader counts one line too many at the end of a file
 	}
 	p.errs = append(p.errs, e)
 }
@@ -105,7 +106,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	return w
 }
 
-// settings reads what a step and the defaults have in common.
+// settings reads the settings that steps and defaults share.
 func (p *reader) settings(f fields, d Defaults) Defaults {
 	if n := f.given("model"); n != nil {
 		d.Model = p.plain(n, "model")

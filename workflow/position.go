@@ -8,12 +8,12 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// source finds positions in the text of a file. It is only used once something
-// is wrong, so the index of lines is built on first use.
+// source finds positions in the text of a file. It is only used for errors, so the
+// index of lines is built on first use.
 type source struct {
 	text  string
 	lines []int // offset at which each line begins
-	last  place // the answer before, so that a file of one long line stays linear
+	last  place // the previous result, so that a file of one long line takes linear time
 }
 
 type place struct{ line, column, offset int }
@@ -35,7 +35,7 @@ func (s *source) lineOf(offset int) int {
 	return i
 }
 
-// start is the known place on a line from which a walk forward may begin.
+// start returns the nearest known place on a line, to search forward from.
 func (s *source) start(line int) place {
 	if s.last.line == line {
 		return s.last
@@ -57,7 +57,7 @@ func (s *source) position(offset int) (line, column int) {
 	return at.line, at.column
 }
 
-// offset is the inverse of position.
+// offset returns the byte offset of a position; it is the inverse of position.
 func (s *source) offset(line, column int) int {
 	s.lineOf(0)
 	if line < 1 || line > len(s.lines) {
@@ -76,8 +76,8 @@ func (s *source) offset(line, column int) int {
 }
 
 // inside returns the position of the character with the given byte offset in
-// the value of a scalar. It walks source and value side by side; where they
-// cannot be matched it settles for the position of the scalar itself.
+// the value of a scalar. It reads source and value in parallel. If they do
+// not match, it returns the position of the scalar itself.
 func (s *source) inside(n *yaml.Node, offset int) (line, column int) {
 	text, at := s.text, s.offset(n.Line, n.Column)
 	for at < len(text) && (text[at] == '&' || text[at] == '!') { // anchor or tag

@@ -130,8 +130,8 @@ func TestRenderErrors(t *testing.T) {
 		"${{ let a = 1..900000; all(a, all(a, all(a, # > 0))) }}":                                                                                                "too much data",
 		"${{ len(reduce(1..40, #acc + #acc, 'xxxxxxxxxx')) }}":                                                                                                   "too much data",
 		"${{ let a='0123456789';let b=a+a+a+a+a+a+a+a+a+a;let c=b+b+b+b+b+b+b+b+b+b;len(replace(replace(c,'1',c),'2',replace(c,'1',c))) }}":                      "",
-		"${{ let a = map(1..1000, params.path); let b = join(a); let c = map(1..1000, b); let d = join(c); len(map(1..1000, d)) + len(join(map(1..1000, d))) }}": "too long a text",
-		"${{ let a = map(1..1000, params.tags); let b = map(1..1000, a); let c = map(1..1000, b); toJSON(c) }}":                                                  "too long a text",
+		"${{ let a = map(1..1000, params.path); let b = join(a); let c = map(1..1000, b); let d = join(c); len(map(1..1000, d)) + len(join(map(1..1000, d))) }}": "a text that is too long",
+		"${{ let a = map(1..1000, params.tags); let b = map(1..1000, a); let c = map(1..1000, b); toJSON(c) }}":                                                  "a text that is too long",
 		"${{ map(1..1000, map(1..1000, map(1..1000, 'x'))) }}":                                                                                                   "memory budget exceeded",
 		"${{ let a = join(map(1..2000, 'xxxxxxxxxxxxxxxx')); let s = join(map(1..100, a)); all(1..90000, not (s contains 'zz')) }}":                              "too much data",
 		"${{ len(1..100000000) }}": "memory budget exceeded",
@@ -201,7 +201,7 @@ bad parameter: list must be a JSON array, such as ["a","b"]
 bad parameter: obj must be a JSON object, such as {"a":1}
 bad parameter: must (what it is for) has no default; give it with --param must=VALUE
 bad parameter: unknown parameter "pth" (did you mean "path"?)
-bad parameter: unknown parameter "zzzzzzzz" (known are path, n, r, on, list, obj, must)`
+bad parameter: unknown parameter "zzzzzzzz" (known: path, n, r, on, list, obj, must)`
 	if d := cmp.Diff(wantErr, err.Error()); d != "" {
 		t.Error(d)
 	}

@@ -14,14 +14,14 @@ import (
 
 // The language bounds neither the length of texts nor the number of
 // iterations, so an expression of a few words could ask for any amount of
-// either. Every iteration and every value an expression makes is therefore paid
-// from a budget; what runs out of it stops with an error.
+// either. Every iteration and every value that an expression makes is therefore
+// charged to a budget; an evaluation that exceeds it stops with an error.
 const (
 	evalBudget = 64 << 20 // bytes one evaluation may make in all
 	maxText    = 8 << 20  // bytes a function may return
 	tickCost   = 64       // what an iteration costs, in bytes
 
-	// Names no file can use: undeclared names are refused.
+	// Names that no file can use: undeclared names are refused.
 	budgetName = "$budget"
 	spendName  = "$spend"
 	tickName   = "$tick"
@@ -75,7 +75,8 @@ func newSandbox() *sandbox {
 	return s
 }
 
-// config is a fresh configuration: compiling writes to it, the tables are only read.
+// config returns a new configuration. Compiling writes to it, but only reads the
+// tables.
 func (s *sandbox) config() *conf.Config {
 	// Folding constants would evaluate parts of an expression without a budget.
 	return &conf.Config{Optimize: false, ShortCircuit: true, MaxNodes: maxExprNodes, Builtins: s.builtins, Functions: s.functions}
@@ -97,8 +98,9 @@ func (s *sandbox) names() []string {
 	return names
 }
 
-// metering makes an expression pay for its iterations, for the values it makes
-// and for the texts and lists it has functions and comparisons look through.
+// metering is a visitor that adds charges to an expression: for its iterations,
+// for the values it makes, and for the texts and lists that its functions and
+// comparisons scan.
 type metering struct{}
 
 // Visit implements [ast.Visitor].
@@ -126,8 +128,8 @@ func (metering) Visit(node *ast.Node) {
 	}
 }
 
-// scanned leaves alone what is written out in the expression and so is short,
-// and the bodies of predicates, which are not values.
+// scanned returns n with the charge for scanning its value. It does not change
+// literals, which are short, and the bodies of predicates, which are not values.
 func scanned(n ast.Node) ast.Node {
 	switch n.(type) {
 	case *ast.PredicateNode, *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode:
@@ -147,8 +149,8 @@ func metered(function string, n ast.Node) ast.Node {
 }
 
 var (
-	errBudget = errors.New("the expression makes too much data; simplify it")
-	errText   = errors.New("the expression makes too long a text")
+	errBudget = errors.New("the expression produces too much data; simplify it")
+	errText   = errors.New("the expression produces a text that is too long")
 )
 
 func pay(budget any, cost int) error {
@@ -160,11 +162,11 @@ func pay(budget any, cost int) error {
 	return nil
 }
 
-// tick pays for one iteration. Its arguments are the budget and the value of
+// tick charges for one iteration. Its arguments are the budget and the value of
 // the iteration, which it returns.
 func tick(args ...any) (any, error) { return args[1], pay(args[0], tickCost) }
 
-// scan pays for looking through a value, far less than for making it. Its
+// scan charges for scanning a value, far less than for making it. Its
 // arguments are the budget and the value, which it returns.
 func scan(args ...any) (any, error) {
 	cost := 1
@@ -177,7 +179,7 @@ func scan(args ...any) (any, error) {
 	return args[1], pay(args[0], cost)
 }
 
-// spend pays for a value. Its arguments are the budget and the value, which it returns.
+// spend charges for making a value. Its arguments are the budget and the value, which it returns.
 func spend(args ...any) (any, error) {
 	cost := 0
 	switch v := args[1].(type) {

@@ -11,7 +11,7 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// text reads a text; nil and null are "".
+// text returns the text of a scalar, or "" for nil and null.
 func (p *reader) text(n *yaml.Node, key string) string {
 	switch {
 	case n == nil || isNull(n):
@@ -27,7 +27,7 @@ func (p *reader) text(n *yaml.Node, key string) string {
 	return ""
 }
 
-// plain reads a text that may hold no expression and is not empty.
+// plain returns a text that must not be empty and must hold no expression.
 func (p *reader) plain(n *yaml.Node, key string) string {
 	before := p.failures
 	s := p.text(n, key)
@@ -36,14 +36,14 @@ func (p *reader) plain(n *yaml.Node, key string) string {
 	case strings.TrimSpace(s) == "":
 		p.fail(n, nil, "", "%s is empty", key)
 	case strings.Contains(s, exprOpen):
-		p.fail(n, ErrExpression, "write it out", "%s cannot hold an expression", key)
+		p.fail(n, ErrExpression, "write the value itself", "%s cannot hold an expression", key)
 	default:
 		return s
 	}
 	return ""
 }
 
-// count reads a whole number of at least low; nil and null are 0.
+// count returns a whole number of at least low, or 0 for nil and null.
 func (p *reader) count(n *yaml.Node, key string, low int) int {
 	if n == nil || isNull(n) {
 		return 0
@@ -98,7 +98,7 @@ func (p *reader) duration(n *yaml.Node, key string) time.Duration {
 	return 0
 }
 
-// quote is how names stand in messages: in quotes, short and on one line.
+// quote returns a name as messages show it: quoted, short and on one line.
 func quote(s string) string {
 	if len(s) > 80 {
 		s = strings.ToValidUTF8(s[:80], "") + "…"
@@ -106,7 +106,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// list names at most ten things.
+// list joins at most ten names, and the number of the others.
 func list(names []string) string {
 	if len(names) == 0 {
 		return "none"

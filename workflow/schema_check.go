@@ -10,7 +10,7 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// How the keywords of JSON Schema hold schemas.
+// Keywords of JSON Schema, by what they hold.
 var (
 	schemaTypes   = []string{"object", "array", "string", "integer", "number", "boolean", "null"}
 	holdsOne      = []string{"items", "additionalItems", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else", "unevaluatedItems", "unevaluatedProperties", "contentSchema"}
@@ -24,7 +24,7 @@ var (
 )
 
 // schemaChecker finds the common mistakes in a JSON Schema, with positions, and
-// those that would make a check by it fetch something or never end.
+// those that would make validation fetch a document or never end.
 type schemaChecker struct {
 	*reader
 	root  *yaml.Node
@@ -56,7 +56,7 @@ func (c schemaChecker) schema(n *yaml.Node) {
 			c.fail(value, nil, "", "schema: %s must be a list, not %s", name, kindOf(value))
 		case name == "required":
 			for _, inner := range value.Content {
-				c.text(follow(inner), "schema: what is required")
+				c.text(follow(inner), "schema: an entry of required")
 			}
 		case name == "$id" && n == c.root:
 		case slices.Contains(otherwiseRefs, name):
@@ -106,7 +106,7 @@ func (c schemaChecker) types(n *yaml.Node) {
 	if !slices.Contains(schemaTypes, n.Value) {
 		hint := c.suggester.didYouMean(n.Value, schemaTypes)
 		if hint == "" {
-			hint = "known are " + list(schemaTypes)
+			hint = "known: " + list(schemaTypes)
 		}
 		c.fail(n, nil, hint, "schema: unknown type %s", quote(n.Value))
 	}
@@ -118,11 +118,12 @@ func (c schemaChecker) pattern(n *yaml.Node) {
 	}
 }
 
-// target returns what a $ref refers to, or reports it and returns nil.
+// target returns the node that a $ref refers to. If there is none, it reports
+// that and returns nil.
 func (c schemaChecker) target(n *yaml.Node) *yaml.Node {
 	pointer, ok := strings.CutPrefix(n.Value, "#")
 	if !ok || pointer != "" && !strings.HasPrefix(pointer, "/") {
-		c.fail(n, nil, "copy it under $defs and refer to it as #/$defs/NAME", "schema: $ref %s leads elsewhere", quote(n.Value))
+		c.fail(n, nil, "copy it under $defs and refer to it as #/$defs/NAME", "schema: $ref %s refers to another document", quote(n.Value))
 		return nil
 	}
 	at := follow(c.root)
@@ -134,27 +135,27 @@ func (c schemaChecker) target(n *yaml.Node) *yaml.Node {
 			step = decoded
 		}
 		if at = child(at, strings.NewReplacer("~1", "/", "~0", "~").Replace(step)); at == nil {
-			c.fail(n, nil, "", "schema: $ref %s leads nowhere", quote(n.Value))
+			c.fail(n, nil, "", "schema: $ref %s refers to nothing in the schema", quote(n.Value))
 			return nil
 		}
 	}
 	return at
 }
 
-// endless reports the references by which a check would come back to where it
-// was without having gone into the value, and so would never end.
+// endless reports references that lead back to the same schema without descending
+// into the value: validation would never end.
 func (c schemaChecker) endless(n *yaml.Node) {
 	n = follow(n)
 	if n.Kind != yaml.MappingNode || c.state[n] != 0 {
 		return
 	}
-	c.state[n] = underWay
+	c.state[n] = visiting
 	for key, value := range pairs(n) {
 		switch name := key.Value; {
 		case name == "$ref":
 			to := c.target(value)
-			if to != nil && c.state[to] == underWay {
-				c.fail(value, nil, "", "schema: $ref %s goes round in a circle", quote(value.Value))
+			if to != nil && c.state[to] == visiting {
+				c.fail(value, nil, "", "schema: $ref %s refers to itself", quote(value.Value))
 			} else if to != nil {
 				c.endless(to)
 			}
@@ -174,8 +175,8 @@ func (c schemaChecker) endless(n *yaml.Node) {
 	c.state[n] = done
 }
 
-// circles looks for endless references from every schema below n; a mapping
-// that is none does no harm.
+// circles reports endless references from every schema below n. Mappings that
+// are not schemas do no harm.
 func (c schemaChecker) circles(n *yaml.Node) {
 	n = follow(n)
 	c.endless(n)
@@ -185,7 +186,7 @@ func (c schemaChecker) circles(n *yaml.Node) {
 }
 
 const (
-	underWay = 1 + iota
+	visiting = 1 + iota
 	done
 )
 

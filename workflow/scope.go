@@ -3,7 +3,7 @@ package workflow
 import "slices"
 
 // scope is what all expressions of a file share. Each distinct expression is
-// compiled once per place it may mean something else in.
+// compiled once per view, since its meaning depends on the view.
 type scope struct {
 	params    map[string]string   // type by name
 	env       map[string]struct{} // allowed variables
@@ -31,7 +31,7 @@ type view struct {
 	*scope
 	level  *level // its steps and those of the levels around
 	item   bool   // within a foreach
-	loop   *draft // the nearest loop around, or nil
+	loop   *draft // the nearest enclosing loop, or nil
 	result *draft // the step whose iteration has just ended, or nil
 }
 
@@ -47,7 +47,7 @@ func (p *reader) newScope(params []Param) *scope {
 		s.params[param.Name] = param.Type
 		s.names["params"] = append(s.names["params"], param.Name)
 	}
-	for _, name := range append([]string{"CI", "USER"}, p.library.opts.AllowEnv...) {
+	for _, name := range append([]string{"CI", "USER"}, p.loader.opts.AllowEnv...) {
 		s.env[name] = struct{}{}
 		s.names["env"] = append(s.names["env"], name)
 	}
@@ -56,8 +56,7 @@ func (p *reader) newScope(params []Param) *scope {
 	return s
 }
 
-// scopeOf is what expressions within another file see of its own: its
-// parameters and steps.
+// scopeOf returns the scope of another file: its parameters and steps.
 func (p *reader) scopeOf(w *Workflow) *scope {
 	if s := p.inner[w]; s != nil {
 		return s
@@ -75,7 +74,7 @@ func (p *reader) scopeOf(w *Workflow) *scope {
 	return s
 }
 
-// allSteps tells the scope where each step is.
+// allSteps records the level of each step in the scope.
 func (p *reader) allSteps(l *level) {
 	for _, d := range l.drafts {
 		if d.ID != "" && !d.twin {
@@ -113,19 +112,19 @@ func (c view) known(root, name string) bool {
 	return ok
 }
 
-// foreign reports whether the name is that of a step of another file, which
-// the expression sees since it looks at the result of that file.
+// foreign reports whether the name is that of a step of another file. An
+// expression sees such steps if it reads the result of that file.
 func (c view) foreign(name string) bool {
 	return c.result != nil && c.result.Workflow != "" && c.result.Body != nil && len(c.home) == 0 && c.result.Body.index[name] != nil
 }
 
-// leaves reports whether an iteration of d leaves a result of that name: its
-// own, and those of steps of its own.
+// leaves reports whether an iteration of d produces a result with that id: that
+// of d itself or of a step in its body.
 func (d *draft) leaves(id string, home map[string]*level) bool {
 	return id != "" && (d.ID == id || d.body != nil && home[id] == d.body)
 }
 
-// namesOf are the names that may follow a root, sorted.
+// namesOf returns the names that may follow a root, sorted.
 func (c view) namesOf(root string) []string {
 	if root != previous || c.loop == nil {
 		return c.names[root]
@@ -143,13 +142,13 @@ func (c view) namesOf(root string) []string {
 	return d.left
 }
 
-// waiter returns the step that has to wait when d uses the result of the step
-// id: d itself, or the step around it that stands beside id. It returns nil
-// when nothing waits, with a reason when the result cannot be used at all.
+// waiter returns the step that must wait if d uses the result of the step id: d
+// itself, or the enclosing step on the level of id. It returns nil if no step
+// waits, with a reason if the result cannot be used at all.
 func (c view) waiter(d *draft, id string) (waiter *draft, why string) {
 	home := c.home[id]
 	at := d
-	if d != nil && c.level == d.body { // looks at the results of its own steps
+	if d != nil && c.level == d.body { // it reads the results of its own steps
 		at = nil
 	}
 	for l := c.level; ; l = at.level {
@@ -157,14 +156,14 @@ func (c view) waiter(d *draft, id string) (waiter *draft, why string) {
 			break
 		}
 		if at = l.owner; at == nil {
-			return nil, "step " + quote(id) + " is within step " + quote(home.owner.ID) + "; its result is only known there"
+			return nil, "step " + quote(id) + " is inside step " + quote(home.owner.ID) + "; its result is only known there"
 		}
 	}
 	switch {
 	case at == nil || at.ID != id:
 		return at, ""
 	case at == d && c.result == d:
-		return nil, "" // asked after the iteration
+		return nil, "" // evaluated after the iteration
 	case at != d:
 		return nil, "step " + quote(id) + " has no result while its own steps run"
 	}
@@ -175,14 +174,15 @@ func (c view) hintFor(d *draft, id string) string {
 	home := c.home[id]
 	switch {
 	case c.loop != nil && c.loop.leaves(id, c.home):
-		return "the iteration before left loop.previous." + id
+		return "use loop.previous." + id + " for the result of the previous iteration"
 	case home.owner != nil && (d == nil || home != d.body) && !c.sees(home):
 		return "use steps." + home.owner.ID + ".output, and give that step an output"
 	}
 	return ""
 }
 
-// sees reports whether the steps of l are beside or around the expression.
+// sees reports whether the steps of l are on the level of the expression or on
+// an enclosing one.
 func (c view) sees(l *level) bool {
 	for at := c.level; at != nil; at = at.owner.level {
 		if at == l {
@@ -195,7 +195,7 @@ func (c view) sees(l *level) bool {
 	return false
 }
 
-// shareEnv gives the steps within steps the variables of their file.
+// shareEnv sets the variables of the file on its nested steps.
 func shareEnv(steps []*Step, env []string) {
 	for _, s := range steps {
 		if s.Body != nil && s.Workflow == "" {

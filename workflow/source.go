@@ -15,11 +15,11 @@ import (
 const (
 	maxFileBytes  = 4 << 20
 	maxDepth      = 64      // nesting of the file
-	maxAliasNodes = 100_000 // what all aliases together may stand for
+	maxAliasNodes = 100_000 // nodes that all aliases together may expand to
 )
 
-// load turns the file into a tree of nodes with positions, or reports why not
-// and returns nil. Both formats give the same tree.
+// load parses the file into a tree of nodes with positions. If it cannot, it
+// reports why and returns nil. YAML and JSON give the same tree.
 func (p *reader) load(data []byte) *yaml.Node {
 	if len(data) > maxFileBytes {
 		p.add(&Error{Message: fmt.Sprintf("the file is larger than %d MiB", maxFileBytes>>20), Err: ErrTooLarge})
@@ -77,8 +77,8 @@ func (p *reader) parseSource(data []byte) *yaml.Node {
 	return nil
 }
 
-// yamlError keeps the position of a loader error and drops the loader's name
-// and the stage it failed in.
+// yamlError converts an error of the YAML loader. It keeps the position and drops
+// the loader's name and stage.
 func yamlError(err error) *Error {
 	load, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
@@ -120,15 +120,15 @@ func invalidText(data []byte) int {
 	return -1
 }
 
-// oversized returns the first node that nests too deeply or whose aliases stand
-// for too much, following aliases, so that later walks need no such care.
+// oversized returns the first node that nests too deeply or whose aliases expand
+// to too much. It follows aliases, so later walks need no limits.
 func oversized(n *yaml.Node, depth int, aliased bool, budget *int) (*yaml.Node, string) {
 	if depth > maxDepth {
 		return n, fmt.Sprintf("nested more than %d levels deep", maxDepth)
 	}
 	if aliased {
 		if *budget--; *budget < 0 {
-			return n, "the aliases of this file stand for too much"
+			return n, "the aliases of this file expand to too much data"
 		}
 	}
 	if n.Kind == yaml.AliasNode {
@@ -145,7 +145,7 @@ func oversized(n *yaml.Node, depth int, aliased bool, budget *int) (*yaml.Node, 
 	return nil, ""
 }
 
-// readJSON turns valid JSON into the nodes that YAML would give.
+// readJSON converts valid JSON into the nodes that the YAML loader would return.
 func readJSON(data []byte) *yaml.Node {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()

@@ -15,14 +15,14 @@ type draft struct {
 	twin    bool            // its id belongs to an earlier step
 	level   *level          // the list it stands in
 	body    *level          // steps of its own, or nil
-	waitsOn map[string]bool // what Dependencies holds
+	waitsOn map[string]bool // the ids in Dependencies
 	instead *yaml.Node      // where its fallback is named
-	left    []string        // ids of the results an iteration leaves, once asked for
+	left    []string        // ids of the results of an iteration; set on first use
 }
 
 // drafts reads the ids of a list of steps and of the lists within them, since
-// expressions and dependencies may point forward. It returns nil when there is
-// no list.
+// expressions and dependencies may refer to later steps. It returns nil if there
+// is no list.
 func (p *reader) drafts(owner *draft, around, n *yaml.Node) *level {
 	const hint = "write steps as a list of {id, agent, task}"
 	switch {
@@ -73,7 +73,7 @@ func (p *reader) identify(d *draft) {
 	}
 	if first, ok := p.ids[d.ID]; ok {
 		d.twin = true
-		p.fail(id, ErrDuplicateID, "", "step id %s is taken by the step in line %d", quote(d.ID), first.Line)
+		p.fail(id, ErrDuplicateID, "", "step id %s is already used in line %d", quote(d.ID), first.Line)
 		return
 	}
 	p.ids[d.ID] = id
@@ -106,7 +106,7 @@ func (p *reader) steps(w *Workflow, v view, defaults Defaults) {
 	p.cycles(drafts)
 }
 
-// of names a step in a message.
+// of returns the name of a step for messages.
 func (d *draft) of() string {
 	if d.ID == "" {
 		return "the step"
@@ -114,8 +114,8 @@ func (d *draft) of() string {
 	return "step " + quote(d.ID)
 }
 
-// step reads all of a step but its id. What decides whether and how often it
-// runs is seen from v; what it does is seen from within its foreach or loop.
+// step reads all of a step but its id. The keys that decide whether and how often
+// it runs see the names of v; the others also see those of its foreach or loop.
 func (p *reader) step(d *draft, v view, defaults Defaults) {
 	p.dependencies(d)
 	kind := p.kind(d)
@@ -167,7 +167,7 @@ func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 }
 
 func (p *reader) checkAgent(n *yaml.Node, name string) {
-	l := p.library
+	l := p.loader
 	if l.opts.CheckAgent == nil {
 		return
 	}
@@ -215,11 +215,11 @@ func (p *reader) dependencies(d *draft) {
 // elsewhere reports a dependency on a step of another list.
 func (p *reader) elsewhere(d *draft, n *yaml.Node, id string, home *level) {
 	if home.owner != nil && !(view{scope: p.scope, level: d.level}).sees(home) {
-		p.fail(n, ErrUnknownDependency, "depend on "+quote(home.owner.ID), "dependency %s is within step %s", quote(id), quote(home.owner.ID))
+		p.fail(n, ErrUnknownDependency, "depend on "+quote(home.owner.ID), "dependency %s is inside step %s", quote(id), quote(home.owner.ID))
 		return
 	}
 	owner := d.level.owner
-	p.fail(n, ErrUnknownDependency, "let "+owner.of()+" depend on it; expressions within may use its result",
+	p.fail(n, ErrUnknownDependency, "let "+owner.of()+" depend on it; expressions inside may use its result",
 		"dependency %s is outside of the steps of %s", quote(id), owner.of())
 }
 
@@ -234,8 +234,8 @@ func (d *draft) wait(id string) {
 	}
 }
 
-// fallbacks checks which steps stand in for which. Nobody may wait for a
-// fallback: it may never run, and its result is that of the step it stands for.
+// fallbacks checks the fallback of each step. No step may depend on a fallback:
+// it may never run, and its result becomes that of the step it replaces.
 func (p *reader) fallbacks(l *level) {
 	instead := map[string]string{}
 	for _, d := range l.drafts {
@@ -252,7 +252,7 @@ func (p *reader) fallbacks(l *level) {
 			p.fail(n, ErrUnknownDependency, p.suggester.didYouMean(d.Fallback, p.scope.names["steps"]), "unknown fallback %s", quote(d.Fallback))
 			d.Fallback = ""
 		case home != l:
-			p.fail(n, ErrUnknownDependency, "", "fallback %s does not stand beside step %s", quote(d.Fallback), quote(d.ID))
+			p.fail(n, ErrUnknownDependency, "", "fallback %s is not on the same level as step %s", quote(d.Fallback), quote(d.ID))
 			d.Fallback = ""
 		case instead[d.Fallback] == "":
 			instead[d.Fallback] = d.ID
@@ -270,8 +270,8 @@ func (p *reader) fallbacks(l *level) {
 	}
 }
 
-// dependencyNode is where a dependency is listed, or else the step. It is not
-// looked for when nobody will see it.
+// dependencyNode returns the node that lists a dependency, or else that of the
+// step. It does not search once further errors are only counted.
 func (p *reader) dependencyNode(d *draft, id string) *yaml.Node {
 	if n := d.fields.given("dependencies"); n != nil && p.failures < maxErrors {
 		if i := slices.IndexFunc(n.Content, func(c *yaml.Node) bool { return follow(c).Value == id }); i >= 0 {

@@ -2,7 +2,7 @@ package workflow
 
 import "strings"
 
-// suggester finds the name that was probably meant. The zero value has no
+// suggester finds the known name that is closest to a wrong one. The zero value has no
 // budget left and suggests nothing.
 type suggester struct {
 	// budget is the number of comparisons left. It keeps a file with thousands
@@ -11,7 +11,7 @@ type suggester struct {
 }
 
 // nearest returns the candidate closest to name, or "" when none is close
-// enough to be a likely slip of the keyboard. The first of equals wins.
+// enough to be a likely typing error. The first of equals wins.
 func (s *suggester) nearest(name string, candidates []string) string {
 	if name == "" || len(name) > 64 {
 		return ""
@@ -32,7 +32,7 @@ func (s *suggester) nearest(name string, candidates []string) string {
 	return best
 }
 
-// didYouMean is nearest as a hint, or "".
+// didYouMean returns a hint that names the nearest candidate, or "".
 func (s *suggester) didYouMean(name string, candidates []string) string {
 	if c := s.nearest(name, candidates); c != "" {
 		return "did you mean " + quote(c) + "?"
@@ -40,8 +40,8 @@ func (s *suggester) didYouMean(name string, candidates []string) string {
 	return ""
 }
 
-// distance is the number of edits between a and b, a swap of neighbours counting
-// as one; anything above limit is reported as limit+1.
+// distance returns the number of edits between a and b. A swap of neighbours is
+// one edit. If the number is above limit, it returns limit+1.
 func distance(a, b string, limit int) int {
 	if limit < 0 || max(len(a)-len(b), len(b)-len(a)) > limit {
 		return limit + 1

@@ -15,7 +15,7 @@ const (
 	laneHeight          = 14 // the height an edge takes where it passes a level
 	margin              = 20
 	maxLabel            = 22     // characters that fit a box
-	maxLanes            = 20_000 // beyond, long edges are drawn straight: lanes grow with edges times levels
+	maxLanes            = 20_000 // beyond it, long edges are drawn straight: lanes grow with edges times levels
 )
 
 // The class names carry a prefix because a drawing may be placed into a page.
@@ -80,7 +80,7 @@ func (w *Workflow) SVG() []byte {
 	return []byte(b.String())
 }
 
-// inWords says what a small drawing shows, for those who cannot see it.
+// inWords returns a description of the drawing for screen readers.
 func (w *Workflow) inWords(g *graph) string {
 	if len(w.Steps) > 50 {
 		return plural(len(w.Steps), "step") + " in " + plural(len(g.levels()), "level")
@@ -218,8 +218,8 @@ func (l *layout) nodeHeight(n int) int {
 	return boxHeight
 }
 
-// path is the d attribute of an edge: a curve between columns, a straight line
-// along a lane.
+// path returns the d attribute of an edge: a curve between columns, a straight
+// line along a lane.
 func (l *layout) path(edge []int) string {
 	var b strings.Builder
 	point := func(n, dx int) (x, y int) { return l.nodes[n].x + dx, l.nodes[n].y + l.nodeHeight(n)/2 }

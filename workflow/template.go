@@ -31,18 +31,17 @@ func Literal(text string) *Template {
 	return &Template{source: strings.ReplaceAll(text, exprOpen, escapedOpen), parts: []part{{text: text}}}
 }
 
-// Env is what expressions see while a run goes on. It is only read.
+// Env holds the values that expressions see during a run. It is only read.
 type Env struct {
 	Params map[string]any        // as [Workflow.BindParams] returned them
 	Steps  map[string]StepResult // steps that have ended
 	Run    map[string]any        // "id"
 	Env    map[string]string     // see [Workflow.EnvNames]; a name that is missing is empty
-	Item   any                   // the item of the nearest foreach around; nil outside of one
-	Loop   *LoopEnv              // of the nearest loop around; nil outside of one
+	Item   any                   // the item of the nearest enclosing foreach; nil outside of one
+	Loop   *LoopEnv              // of the nearest enclosing loop; nil outside of one
 }
 
-// LoopEnv is what expressions within a loop see as loop.index and
-// loop.previous.
+// LoopEnv holds the values of loop.index and loop.previous.
 type LoopEnv struct {
 	Index int // of the iteration, from 1
 	// Previous holds the results of the last iteration by step id: that of the
@@ -51,7 +50,7 @@ type LoopEnv struct {
 	Previous map[string]StepResult
 }
 
-// StepResult is what a finished step left.
+// StepResult is the result of a finished step.
 type StepResult struct {
 	Output string
 	Status string
@@ -66,11 +65,11 @@ func (t *Template) Source() string {
 	return t.source
 }
 
-// Steps lists the ids of the steps it refers to, in order of appearance,
+// Steps lists the ids of the steps that t refers to, in order of appearance,
 // without duplicates.
 func (t *Template) Steps() []string { return stepIDs(t.refs) }
 
-// outputsOf adds the steps of which something shows the output.
+// outputsOf adds the ids of the steps whose output or json the references read.
 func outputsOf(refs func(func(ref) bool), to map[string]bool) {
 	for r := range refs {
 		if r.root == "steps" && r.field != "status" && !r.foreign {
@@ -128,8 +127,8 @@ func (t *Template) Render(env Env) (string, error) {
 	return b.String(), nil
 }
 
-// cut splits a source into texts and the bare texts of expressions. Where an
-// expression has no end, it returns the offset of its beginning, else -1.
+// cut splits a source into texts and uncompiled expressions. If an expression has
+// no end, unclosed is the offset of its start, else -1.
 func cut(source string) (parts []part, unclosed int) {
 	var text strings.Builder
 	flush := func() {
@@ -167,7 +166,7 @@ func hasExpression(parts []part) bool {
 	return slices.ContainsFunc(parts, func(p part) bool { return p.expr != nil })
 }
 
-// single returns the one expression that a text is, but for blanks around it.
+// single returns the expression if the text is one expression and blanks.
 func single(parts []part) (part, bool) {
 	var one part
 	for _, p := range parts {

@@ -2,9 +2,9 @@ package workflow
 
 import "iter"
 
-// Uses gives the names that the template's expressions use, each as its root
+// Uses yields the names that the template's expressions use, each as its root
 // ("params", "steps", "item", "loop", "env", "run") and the name below it, which
-// is empty where the root stands alone. A name may come more than once.
+// is empty for a root without a name. A name may occur more than once.
 func (t *Template) Uses() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for r := range t.refs {

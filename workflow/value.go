@@ -20,7 +20,7 @@ type Value struct {
 	fixed any
 }
 
-// Fixed is the value that is always v.
+// Fixed returns a value that is always v.
 func Fixed(v any) *Value { return &Value{fixed: v} }
 
 // Eval returns the value: texts, int, float64, bool, []any, map[string]any or
@@ -57,8 +57,8 @@ func (v *Value) Eval(env Env) (any, error) {
 	return clone(v.fixed), nil
 }
 
-// Source returns the value as it stands in the file: a text as it is, anything
-// else as JSON.
+// Source returns the value as it is in the file: a text unchanged, anything else
+// as JSON.
 func (v *Value) Source() string {
 	if v == nil {
 		return ""
@@ -77,7 +77,7 @@ func (v *Value) Source() string {
 	return s
 }
 
-// raw is the value with its expressions as texts.
+// raw returns the value with its expressions as texts.
 func (v *Value) raw() any {
 	switch {
 	case v.list != nil:
@@ -98,7 +98,7 @@ func (v *Value) raw() any {
 	return v.fixed
 }
 
-// Steps lists the ids of the steps it refers to, without duplicates.
+// Steps lists the ids of the steps that v refers to, without duplicates.
 func (v *Value) Steps() []string { return stepIDs(v.refs) }
 
 func stepIDs(refs func(func(ref) bool)) []string {
@@ -144,13 +144,13 @@ func (v *Value) walk(yield func(ref) bool) bool {
 	return true
 }
 
-// constant reports whether it is the same in every run.
+// constant reports whether the value is the same in every run.
 func (v *Value) constant() bool {
 	return v.expr == nil && v.text == nil && v.list == nil && v.dict == nil
 }
 
-// typ is the type of a parameter that would hold the value, or empty when that
-// is open.
+// typ returns the type of a parameter that holds the value, or "" if the type is
+// only known at run time.
 func (v *Value) typ() string {
 	switch {
 	case v.expr != nil:
@@ -167,8 +167,8 @@ func (v *Value) typ() string {
 	return typeOf(v.fixed)
 }
 
-// valueOf reads any value, whose texts may hold expressions. It returns nil for
-// what is not a value, having said so.
+// valueOf reads any value, whose texts may hold expressions. If n is not a value,
+// it reports that and returns nil.
 func (p *reader) valueOf(d *draft, v view, n *yaml.Node, what string) *Value {
 	n = follow(n)
 	switch {

@@ -1,6 +1,5 @@
-// Package workflow reads a workflow file into a graph of steps that is known
-// to be sound, so that everything wrong with it is said before anything is
-// spent.
+// Package workflow parses a workflow file into a valid graph of steps. All
+// problems are reported before a run spends anything.
 //
 // [Parse] takes YAML or JSON, finds every problem in one pass and returns them
 // together as [Errors], each with its line and column. A [Workflow] that Parse
@@ -13,8 +12,8 @@
 //
 // # Expressions
 //
-// Texts that a run makes something of, such as a task, may hold expressions
-// between ${{ and }}, in the language of github.com/expr-lang/expr. They see
+// Texts that are evaluated in a run, such as a task, may hold expressions between
+// ${{ and }}, in the language of github.com/expr-lang/expr. They see
 //
 //	params.NAME                      a parameter, with the type of its default
 //	steps.ID.output|json|status      the result of a step that ran before
@@ -22,9 +21,9 @@
 //	env.NAME                         an environment variable on the allow list
 //	item                             within a foreach: the item
 //	loop.index                       within a loop: the iteration, from 1
-//	loop.previous.ID.output|...      within a loop: what the iteration before left
+//	loop.previous.ID.output|...      within a loop: a result of the previous iteration
 //
-// A name may hold dashes: steps.type-check.output means that step, while
+// A name may hold hyphens: steps.type-check.output means that step, while
 // params.a - params.b is a subtraction. Using a step's result makes it a
 // dependency. $${{ stands for the characters ${{.
 //
@@ -54,10 +53,10 @@ type Workflow struct {
 	Budget      *Budget   // of a whole run; nil: none
 	MaxParallel int       // most steps running at once; 0 means the engine's own limit
 	Steps       []*Step   // in file order, never empty
-	Output      *Template // what the run amounts to; nil: the outputs of its last steps
+	Output      *Template // the result of the run; nil: the outputs of its last steps
 	Source      []byte    // the file as it was read; nil for steps within a step
 
-	file  string // as it was named to Parse, or as it was loaded
+	file  string // the name given to Parse or to Options.Load
 	index map[string]*Step
 	env   []string
 }
@@ -84,19 +83,20 @@ type Param struct {
 // Step is one node of the graph. What it does is one of four things: it gives an
 // agent a task (Agent, Task), asks a person (Approval), runs another workflow
 // file (Workflow, With, Body), or runs steps of its own (Body without Workflow).
-// Foreach does it once per item, Loop again and again; not both.
+// With Foreach it does that once per item, with Loop repeatedly; a step cannot
+// have both.
 type Step struct {
 	ID           string
 	Agent        string
 	Model        string        // empty: the agent's own
 	Task         *Template     // nil unless the step has an agent
 	Files        []*Template   // patterns of files to give to the agent
-	Dependencies []string      // those listed, in order, then those expressions imply; no duplicates
+	Dependencies []string      // those listed, in order, then those that expressions use; no duplicates
 	Timeout      time.Duration // of one attempt; 0: no limit was set
 	Retry        Retry
 	MaxTokens    int     // 0: no limit was set
 	Budget       *Budget // of all calls of the step in a run, its items together; nil: none
-	Latency      Latency // how soon it is to be answered
+	Latency      Latency // how soon its answer is needed
 
 	When      *Value          // whether it runs at all, a boolean; nil: always
 	Join      int             // how many dependencies must have completed before it starts; 0: all, 1: any
@@ -111,33 +111,33 @@ type Step struct {
 	Workflow string            // path of the file it runs, as written
 	With     map[string]*Value // parameters of that file
 	Body     *Workflow         // what it runs: the parsed file, or steps of its own
-	Output   *Template         // what the body amounts to; nil: the outputs of its last steps
+	Output   *Template         // the result of the body; nil: the outputs of its last steps
 
 	Line, Column int // where the step begins in its file, from 1
 }
 
-// Retry says how often and how soon a failed attempt is followed by another.
+// Retry says how often and how soon a failed attempt is repeated.
 type Retry struct {
 	Max        int           // attempts after the first one
 	Backoff    time.Duration // wait before the second attempt, doubled before each further one; 0: the engine's
 	MaxBackoff time.Duration // longest such wait; 0: the engine's
 }
 
-// OnFailure says what follows when a step has failed for good.
+// OnFailure says what happens after the last attempt of a step has failed.
 type OnFailure string
 
-// What follows when a step fails.
+// What happens when a step fails.
 const (
-	// OnFailureFail skips what depends on the step, and the run fails. Steps
-	// that do not depend on it go on. The zero value means the same.
+	// OnFailureFail skips the dependents of the step, and the run fails. Steps
+	// that do not depend on it still run. The zero value means the same.
 	OnFailureFail OnFailure = "fail"
-	// OnFailureContinue lets what depends on the step go on with an empty
-	// output and the status "failed"; the run does not fail for it.
+	// OnFailureContinue runs the dependents of the step, which see an empty output
+	// and the status "failed"; the run does not fail.
 	OnFailureContinue OnFailure = "continue"
-	// OnFailureSkip skips what depends on the step; the run does not fail.
+	// OnFailureSkip skips the dependents of the step; the run does not fail.
 	OnFailureSkip OnFailure = "skip_dependents"
-	// OnFailureFallback runs another step in its place, whose result then is
-	// the step's own.
+	// OnFailureFallback runs another step in its place. The result of that step
+	// becomes the result of this one.
 	OnFailureFallback OnFailure = "fallback"
 )
 
@@ -148,7 +148,7 @@ type Effects string
 const (
 	EffectsNone       Effects = "none"       // nothing: it may be answered from the cache. The zero value means the same
 	EffectsIdempotent Effects = "idempotent" // something, but twice is the same as once: never answered from the cache
-	EffectsOnce       Effects = "once"       // something that must not happen twice: never retried or begun again on its own
+	EffectsOnce       Effects = "once"       // something that must not happen twice: never retried or re-run automatically
 )
 
 // Foreach runs a step once per item. Exactly one of Items and Glob is set.
@@ -161,13 +161,13 @@ type Foreach struct {
 // Loop runs a step until its condition holds.
 type Loop struct {
 	Max   int    // most iterations, at least 1
-	Until *Value // a boolean, asked after each iteration; sees that iteration's results; nil: run Max times
+	Until *Value // a boolean, evaluated after each iteration; sees that iteration's results; nil: run Max times
 }
 
 // Approval asks a person.
 type Approval struct {
 	Message *Template     // never nil
-	Timeout time.Duration // no answer for so long means no; 0: wait for ever
+	Timeout time.Duration // without an answer in this time, the answer is no; 0: no limit
 }
 
 // Step returns the step with the given id, or nil.
@@ -175,7 +175,7 @@ func (w *Workflow) Step(id string) *Step {
 	if s, ok := w.index[id]; ok {
 		return s
 	}
-	for _, s := range w.Steps { // a workflow put together by hand has no index
+	for _, s := range w.Steps { // a Workflow built in code has no index
 		if s.ID == id {
 			return s
 		}
@@ -189,8 +189,8 @@ func (w *Workflow) Step(id string) *Step {
 func (w *Workflow) EnvNames() []string { return w.env }
 
 // All yields the workflow and every other file that its steps run, directly or
-// not, by path: itself first, then in the order they are named, each once. What
-// a run does follows from the [Workflow.Source] of all of them.
+// not, by path: itself first, then in the order in which steps name them, each
+// once. Their [Workflow.Source] texts together define what a run does.
 func (w *Workflow) All() iter.Seq2[string, *Workflow] {
 	return func(yield func(string, *Workflow) bool) {
 		w.visit(map[string]bool{}, yield)
@@ -223,8 +223,8 @@ func (w *Workflow) visitSteps(seen map[string]bool, yield func(string, *Workflow
 // Unmentioned lists the dependencies whose output or json the step does not use,
 // in the order of Dependencies: not in its task, files, items, parameters,
 // message or output, nor in steps of its own. The agent would not see them
-// unless they are added to its task. What only decides whether the step runs,
-// when and until, does not count as use.
+// unless they are added to its task. Expressions that only decide
+// whether the step runs (when, until) do not count.
 func (s *Step) Unmentioned() []string {
 	if len(s.Dependencies) == 0 {
 		return nil
@@ -240,7 +240,7 @@ func (s *Step) Unmentioned() []string {
 	return ids
 }
 
-// shows adds the steps whose outputs the step uses.
+// shows adds the ids of the steps whose output or json the step uses.
 func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Task.refs, to)
 	outputsOf(s.Output.refs, to)

@@ -10,34 +10,34 @@ import (
 )
 
 const (
-	maxNesting  = 10       // files that run one another
+	maxNesting  = 10       // levels of files that run other files
 	maxFiles    = 100      // files of one workflow
 	maxAllBytes = 16 << 20 // of all files together
 )
 
-// library is what all files of one call of Parse share.
-type library struct {
+// loader reads the files of one call of Parse, each once.
+type loader struct {
 	opts    Options
 	agents  map[string]error
-	done    map[string]volume
+	done    map[string]loadedFile
 	open    []string  // paths of the files that are being read, outermost first
-	readers []*reader // in the order the files were begun
+	readers []*reader // in the order in which their files were opened
 	bytes   int
 }
 
-// volume is a file that has been read.
-type volume struct {
-	w      *Workflow // nil when there is anything wrong with it
-	height int       // how many files are below it
+// loadedFile is a file that has been read.
+type loadedFile struct {
+	w      *Workflow // nil if the file has an error
+	height int       // levels of files below it
 }
 
-func newLibrary(opts Options) *library {
-	return &library{opts: opts, agents: map[string]error{}, done: map[string]volume{}}
+func newLoader(opts Options) *loader {
+	return &loader{opts: opts, agents: map[string]error{}, done: map[string]loadedFile{}}
 }
 
 // read reads one file and those below it.
-func (l *library) read(file string, data []byte, depth int) volume {
-	p := &reader{file: file, library: l, depth: depth, suggester: suggester{budget: 200_000}, ids: map[string]*yaml.Node{}}
+func (l *loader) read(file string, data []byte, depth int) loadedFile {
+	p := &reader{file: file, loader: l, depth: depth, suggester: suggester{budget: 200_000}, ids: map[string]*yaml.Node{}}
 	l.readers = append(l.readers, p)
 	l.open = append(l.open, filepath.Clean(file))
 	l.bytes += len(data)
@@ -47,14 +47,14 @@ func (l *library) read(file string, data []byte, depth int) volume {
 	}
 	l.open = l.open[:len(l.open)-1]
 	if p.failures > 0 || w == nil {
-		return volume{height: p.height}
+		return loadedFile{height: p.height}
 	}
 	w.file, w.Source = file, slices.Clone(data)
-	return volume{w, p.height}
+	return loadedFile{w, p.height}
 }
 
-// errors are those of all files, the named one's first.
-func (l *library) errors(file string) Errors {
+// errors returns the problems of all files, those of the named file first.
+func (l *loader) errors(file string) Errors {
 	var all Errors
 	failures := 0
 	for _, p := range l.readers {
@@ -69,9 +69,10 @@ func (l *library) errors(file string) Errors {
 	return all
 }
 
-// subWorkflow reads the file a step runs, or says why it cannot and returns nil.
+// subWorkflow returns the workflow of the file that a step runs. If it cannot be
+// read, subWorkflow reports why and returns nil.
 func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
-	l := p.library
+	l := p.loader
 	path := name
 	if !filepath.IsAbs(name) {
 		path = filepath.Join(filepath.Dir(p.file), filepath.FromSlash(name))
@@ -80,17 +81,17 @@ func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
 		p.fail(n, ErrCycle, "a file cannot run itself", "workflow cycle: %s", strings.Join(append(slices.Clone(l.open[i:]), path), " -> "))
 		return nil
 	}
-	vol, ok := l.done[path]
+	loaded, ok := l.done[path]
 	switch {
 	case ok:
 	case l.opts.Load == nil:
 		p.fail(n, ErrNotSupported, "", "workflow: other files cannot be read here")
 		return nil
 	case p.depth >= maxNesting:
-		p.fail(n, ErrTooLarge, "", "workflows run one another more than %d deep", maxNesting)
+		p.fail(n, ErrTooLarge, "", "workflows are nested more than %d levels deep", maxNesting)
 		return nil
 	case len(l.readers) >= maxFiles:
-		p.fail(n, ErrTooLarge, "", "the workflow is made of more than %d files", maxFiles)
+		p.fail(n, ErrTooLarge, "", "the workflow has more than %d files", maxFiles)
 		return nil
 	default:
 		data, err := l.opts.Load(path)
@@ -100,16 +101,16 @@ func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
 		case l.bytes+len(data) > maxAllBytes:
 			p.fail(n, ErrTooLarge, "", "the files of the workflow are larger than %d MiB together", maxAllBytes>>20)
 		default:
-			vol = l.read(path, data, p.depth+1)
+			loaded = l.read(path, data, p.depth+1)
 		}
-		l.done[path] = vol
+		l.done[path] = loaded
 	}
-	p.height = max(p.height, vol.height+1)
+	p.height = max(p.height, loaded.height+1)
 	if p.depth+p.height > maxNesting {
-		p.fail(n, ErrTooLarge, "", "workflows run one another more than %d deep", maxNesting)
+		p.fail(n, ErrTooLarge, "", "workflows are nested more than %d levels deep", maxNesting)
 	}
-	if vol.w != nil {
-		p.below = append(p.below, vol.w)
+	if loaded.w != nil {
+		p.below = append(p.below, loaded.w)
 	}
-	return vol.w
+	return loaded.w
 }

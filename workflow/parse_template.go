@@ -7,8 +7,8 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// template reads a text with expressions and reports what is wrong with them.
-// It returns nil when n is not a text. The step is nil for what belongs to none.
+// template reads a text with expressions and reports their mistakes. It returns
+// nil if n is not a text. d is nil if the text belongs to no step.
 func (p *reader) template(d *draft, v view, n *yaml.Node, what string) *Template {
 	before := p.failures
 	source := p.text(n, what)
@@ -50,8 +50,8 @@ func (p *reader) templates(d *draft, v view, n *yaml.Node, what string) []*Templ
 	return all
 }
 
-// expression compiles the expression at an offset of a text, reports what is
-// wrong with it, and makes whoever has to wait for the steps it uses do so.
+// expression compiles the expression at an offset of a text and reports its
+// mistakes. The steps that it uses become dependencies of the step that must wait.
 func (p *reader) expression(d *draft, v view, n *yaml.Node, source string, offset int) *expression {
 	e := v.compile(source)
 	for _, mistake := range e.errs {

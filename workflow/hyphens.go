@@ -29,9 +29,10 @@ func (s shifts) source(text string, char int) int {
 	return at
 }
 
-// undash rewrites names with dashes to a form the language knows, steps.a-b to
-// steps["a-b"], leaving strings, comments and subtractions alone.
-func (c view) undash(source string) (string, shifts) {
+// rewriteHyphens rewrites names with hyphens into a form that the expression
+// language accepts: steps.a-b becomes steps["a-b"]. It does not change strings,
+// comments and subtractions.
+func (c view) rewriteHyphens(source string) (string, shifts) {
 	if !strings.Contains(source, "-") {
 		return source, nil
 	}
@@ -74,7 +75,7 @@ func (c view) undash(source string) (string, shifts) {
 			continue
 		}
 		begin = skipBlanks(source, min(begin, len(source)))
-		name := c.dashedName(root, source[begin:])
+		name := c.hyphenatedName(root, source[begin:])
 		if !strings.Contains(name, "-") {
 			continue
 		}
@@ -106,16 +107,17 @@ func previousLen(s string) int {
 	return 0
 }
 
-// isMember reports whether what follows before is a field of something.
+// isMember reports whether the name that follows the text before is a field, as
+// b is in a.b.
 func isMember(before string) bool {
 	before = strings.TrimRight(before, " \t\r\n")
 	return strings.HasSuffix(before, ".") && !strings.HasSuffix(before, "..")
 }
 
-// dashedName returns the name at the start of s: the longest known one that ends
-// at a dash or at the end of the word. Of an unknown name it returns what was
-// probably meant to be one.
-func (c view) dashedName(root, s string) string {
+// hyphenatedName returns the name at the start of s: the longest known one that
+// ends at a hyphen or at the end of the word. If no name is known, it returns the
+// text that most likely is meant as a name.
+func (c view) hyphenatedName(root, s string) string {
 	n := 0
 	for n < len(s) && isIDByte(s[n], n) {
 		n++

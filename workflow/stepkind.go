@@ -7,7 +7,7 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// kinds of steps, by the key that makes a step one.
+// Kinds of steps, each named after the key that selects it.
 const (
 	kindAgent    = "agent"
 	kindApproval = "approval"
@@ -15,8 +15,8 @@ const (
 	kindSteps    = "steps"
 )
 
-// suits lists the kinds of steps that a key makes sense with. Keys that are not
-// here suit all.
+// suits lists the kinds of steps that a key applies to. A key that is missing
+// here applies to all.
 var suits = map[string][]string{
 	"agent":      {kindAgent},
 	"task":       {kindAgent},
@@ -38,7 +38,7 @@ var suits = map[string][]string{
 	"loop":       {kindAgent, kindWorkflow, kindSteps},
 }
 
-// kind finds out what a step does, and reports the keys that do not go with it.
+// kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := kindAgent
 	for _, key := range []string{"agent", "task", kindApproval, kindWorkflow, kindSteps} {
@@ -65,11 +65,11 @@ func (p *reader) kind(d *draft) string {
 		case kind == kindApproval && (key == "foreach" || key == "loop"):
 			hint = "put the approval under steps of a step with " + key
 		case kind == kindSteps && slices.Contains(suits[key], kindAgent):
-			hint = "give it to the steps within"
+			hint = "set it on the steps inside"
 		case kind == kindWorkflow && slices.Contains(suits[key], kindAgent):
-			hint = "give it to the steps of that file"
+			hint = "set it in that file"
 		}
-		p.fail(n, nil, hint, "%s cannot have %s beside %s", d.of(), key, what)
+		p.fail(n, nil, hint, "%s cannot have both %s and %s", d.of(), key, what)
 	}
 	if n := d.fields.given("max_parallel"); n != nil && d.fields.given("foreach") == nil {
 		p.fail(n, nil, "", "max_parallel of a step needs foreach")
@@ -77,14 +77,14 @@ func (p *reader) kind(d *draft) string {
 	return kind
 }
 
-// settingsOf reads how an agent is asked.
+// settingsOf reads the settings of an agent's calls.
 func (p *reader) settingsOf(d *draft, defaults Defaults) {
 	if n := d.fields.given("effects"); n != nil {
 		known := []string{string(EffectsNone), string(EffectsIdempotent), string(EffectsOnce)}
 		d.Effects = Effects(p.oneOf(n, "effects", known))
 	}
 	if d.Effects == EffectsOnce {
-		defaults.Retry = Retry{} // retries by default are not meant for it
+		defaults.Retry = Retry{} // default retries do not apply to it
 	}
 	own := p.settings(d.fields, defaults)
 	d.Model, d.Timeout, d.Retry, d.MaxTokens, d.Latency = own.Model, own.Timeout, own.Retry, own.MaxTokens, own.Latency
@@ -94,7 +94,7 @@ func (p *reader) settingsOf(d *draft, defaults Defaults) {
 	}
 }
 
-// oneOf reads a text that must be one of a few words.
+// oneOf reads a text that must be one of the known words.
 func (p *reader) oneOf(n *yaml.Node, key string, known []string) string {
 	before := p.failures
 	word := p.plain(n, key)
@@ -104,7 +104,7 @@ func (p *reader) oneOf(n *yaml.Node, key string, known []string) string {
 	if !slices.Contains(known, word) {
 		hint := p.suggester.didYouMean(word, known)
 		if hint == "" {
-			hint = "known are " + list(known)
+			hint = "known: " + list(known)
 		}
 		p.fail(n, nil, hint, "unknown %s %s", key, quote(word))
 		return ""
@@ -134,7 +134,7 @@ func (p *reader) approval(d *draft, v view) {
 
 // group reads a step with steps of its own.
 func (p *reader) group(d *draft, v view, defaults Defaults) {
-	if d.body == nil { // said already
+	if d.body == nil { // already reported
 		return
 	}
 	d.Body = &Workflow{file: p.file}
@@ -153,13 +153,14 @@ func (p *reader) workflowStep(d *draft, v view) {
 	}
 	p.with(d, v)
 	if n := d.fields.given("output"); n != nil && d.Body != nil {
-		// It stands in for the output of that file and sees what that would see.
+		// It replaces the output of that file, so it sees the names of that file.
 		v.scope, v.result = p.scopeOf(d.Body), d
 		d.Output = p.template(d, v, n, "output")
 	}
 }
 
-// with reads the parameters of another file and checks them against it.
+// with reads the parameters for another file and checks them against the
+// declarations there.
 func (p *reader) with(d *draft, v view) {
 	var params []Param
 	if d.Body != nil {
@@ -184,7 +185,7 @@ func (p *reader) with(d *draft, v view) {
 			if !ok && d.Body != nil {
 				hint := p.suggester.didYouMean(key.Value, names)
 				if hint == "" {
-					hint = "known are " + list(names)
+					hint = "known: " + list(names)
 				}
 				p.fail(key, ErrParam, hint, "%s has no parameter %s", d.Workflow, quote(key.Value))
 			}
@@ -200,19 +201,19 @@ func (p *reader) with(d *draft, v view) {
 	}
 	for _, param := range params {
 		if !param.HasDefault && !given[param.Name] {
-			p.fail(d.fields.get("workflow"), ErrParam, "give it with with: {"+param.Name+": ...}", "%s needs the parameter %s", d.Workflow, quote(param.Name))
+			p.fail(d.fields.get("workflow"), ErrParam, "add with: {"+param.Name+": ...}", "%s needs the parameter %s", d.Workflow, quote(param.Name))
 		}
 	}
 }
 
-// checkParam reports a value that cannot be what a parameter needs. What a text
-// or an expression gives may fit, as [Workflow.BindValues] reads it.
+// checkParam reports a value that cannot have the type of a parameter. A text or
+// an expression may still fit at run time, see [Workflow.BindValues].
 func (p *reader) checkParam(n *yaml.Node, param Param, v *Value) {
 	typ := v.typ()
 	switch {
 	case param.Type == "any":
 	case v.constant() && v.fixed == nil:
-		p.fail(n, ErrParam, "", "parameter %s is given no value", quote(param.Name))
+		p.fail(n, ErrParam, "", "parameter %s has no value", quote(param.Name))
 	case v.constant():
 		fit, err := fitParam(param.Type, v.fixed)
 		if err != nil {

@@ -9,7 +9,8 @@ import (
 
 // Text draws the workflow for a terminal: one group of lines per level, the
 // steps that can run side by side joined by a bracket, each with its agent and
-// what it waits for. Steps within a step stand below it, further in. It ends with a newline and holds no control characters.
+// what it waits for. Nested steps are indented below their step. The text ends with a
+// newline and holds no control characters.
 func (w *Workflow) Text() string {
 	var b strings.Builder
 	for _, head := range []string{w.Name, w.Description} {
@@ -34,8 +35,8 @@ func (w *Workflow) Text() string {
 	return b.String()
 }
 
-// textLevels writes the steps, and those within them further in. It returns how
-// many stand side by side at most.
+// textLevels writes the steps, with nested steps indented. It returns the size of
+// the largest level.
 func (w *Workflow) textLevels(b *strings.Builder, levels [][]int, indent string, margin int) int {
 	idWidth, doesWidth, widest := 0, 0, 0
 	for _, s := range w.Steps {
@@ -91,8 +92,8 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// clean makes a text from a file fit for one line of a terminal or a drawing:
-// no control characters, nothing that changes the direction of writing.
+// clean returns a text from a file for one line of a terminal or a drawing:
+// without control characters or marks that change the direction of writing.
 func clean(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || r == utf8.RuneError || !unicode.IsPrint(r) {
