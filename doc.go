@@ -66,6 +66,7 @@
 // And around them: internal/sqlitefile, internal/seal, internal/process and
 // internal/credential are what the parts share (files of SQLite, encryption, which
 // processes live, what looks like a key), internal/importtest keeps the packages'
-// layers apart, internal/processtest lets tests be several processes, examples
-// holds small programs, bench measures whole processes.
+// layers apart, internal/processtest lets tests be several processes,
+// claudeforcetest helps users to test their code, examples holds small programs,
+// bench measures whole processes.
 package claudeforce

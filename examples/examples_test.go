@@ -26,6 +26,9 @@ func TestExamples(t *testing.T) {
 		"cache":      `(?s)^First call \(live, .*Second call \(cache, .*Cache hit rate: 0.50\n$`,
 		"review":     `(?s)^Running parallel checks...\n  Parallel checks completed in .*simulat.*Workflow completed in `,
 		"workflow":   `(?s)linter.*type-check.*Completed in [\d.]+s\nExecution order: linter, type-check, review\n$`,
+		"progress":   `(?s)^ 1/10 .*: [\d.]+s, \$0\.\d{4}, .*\n10/10 .* so far\n$`,
+		"typed":      `^\d+ days, \d+ risks, by claude-haiku-`,
+		"control":    `second process: canceling after design\n(?s).*first process: the run is cancelled\n.*second process: the run is completed\n$`,
 		"limits":     `^100 done, 0 failed\nmost calls in flight: (?:[1-9]|10)\n$`,
 	}
 	folders, err := filepath.Glob("*/main.go")
