@@ -4,12 +4,13 @@
 // response cache, beside a Go program that does nothing, in the same run.
 //
 //	go run ./bench/coldstart              # times and page faults
-//	go run ./bench/coldstart -gate        # fails if the page faults exceed the budget
+//	go run ./bench/coldstart -gate        # fails if the time or the page faults exceed their budgets
 //
 // The time of a cold process follows its minor page faults closely, and their
-// number hardly varies with the load of the machine; so the faults are the gate
-// and the milliseconds are for people. Programs are run in turn, so that a busy
-// moment hits all of them.
+// number hardly varies with the load of the machine, so the tight budget is that
+// of the faults; the time has the wide one that users were promised. Both are
+// ratios to an empty program in the same run. Programs run in turn, so that a
+// busy moment hits all of them.
 package main
 
 import (
@@ -27,12 +28,19 @@ import (
 	"time"
 )
 
-// budget is the most minor page faults of a cached answer, as a multiple of an
-// empty program's. Raise it only with a reason in the commit.
-//
-// The floor is what is linked: the official SDK, the YAML reader, the terminal
-// library and SQLite come to 3.7 times an empty program before main runs.
-const budget = 4.8
+// Budgets of a cached answer, as multiples of an empty program's figures. Raise
+// them only with a reason in the commit.
+const (
+	// maxTime bounds the median time. An empty program takes about 1 ms on a
+	// quiet machine, so 10 times that are below 15 ms.
+	maxTime = 10.0
+
+	// maxFaults bounds the median of minor page faults. Everything is linked
+	// into one build: the official SDK, the clouds' credentials, OpenTelemetry's
+	// exporters, SQLite. Their package variables alone come to 6.8 times an
+	// empty program.
+	maxFaults = 7.5
+)
 
 const empty = "package main\n\nfunc main() {}\n"
 
@@ -46,7 +54,7 @@ type program struct {
 
 func main() {
 	runs := flag.Int("runs", 100, "runs of each program")
-	gate := flag.Bool("gate", false, "exit with 1 if the page faults exceed the budget")
+	gate := flag.Bool("gate", false, "exit with 1 if a figure exceeds its budget")
 	flag.Parse()
 	ok, err := measure(context.Background(), *runs)
 	if err != nil {
@@ -118,7 +126,7 @@ func (p *program) run(ctx context.Context, dir string, env []string) error {
 	return nil
 }
 
-// simulate starts a simulator and gives its address.
+// simulate starts a simulator and returns its address.
 func simulate(ctx context.Context, binary, dir string) (url string, stop func() error, err error) {
 	cmd := exec.CommandContext(ctx, binary, "simulate", "--listen", "127.0.0.1:0", "--latency", "instant")
 	cmd.Env = []string{"HOME=" + dir}
@@ -144,23 +152,31 @@ func simulate(ctx context.Context, binary, dir string) (url string, stop func() 
 	return strings.TrimSpace(line[strings.LastIndex(line, " ")+1:]), stop, nil
 }
 
-// report prints medians and their ratios to the first program, and whether the
-// last is within the budget.
+// report prints medians and their ratios to the first program, and reports
+// whether the last program is within the budgets.
 func report(programs []*program) bool {
 	base := programs[0]
 	fmt.Printf("%-24s %12s %8s %14s %8s\n", "program", "median time", "ratio", "median faults", "ratio")
-	ratio := 0.0
+	times := 0.0
+	faults := 0.0
 	for _, p := range programs {
-		ratio = float64(median(p.faults)) / float64(median(base.faults))
-		fmt.Printf("%-24s %12s %7.2fx %14d %7.2fx\n", p.name, median(p.times).Round(10*time.Microsecond),
-			float64(median(p.times))/float64(median(base.times)), median(p.faults), ratio)
+		times = float64(median(p.times)) / float64(median(base.times))
+		faults = float64(median(p.faults)) / float64(median(base.faults))
+		fmt.Printf("%-24s %12s %7.2fx %14d %7.2fx\n", p.name, median(p.times).Round(10*time.Microsecond), times, median(p.faults), faults)
 	}
-	verdict := "within"
-	if ratio > budget {
-		verdict = "OVER"
+	ok := true
+	for _, figure := range []struct {
+		name       string
+		ratio, max float64
+	}{{"time", times, maxTime}, {"page faults", faults, maxFaults}} {
+		verdict := "within"
+		if figure.ratio > figure.max {
+			verdict = "OVER"
+			ok = false
+		}
+		fmt.Printf("%s of a cached answer: %.2fx an empty program's, %s the budget of %.2fx\n", figure.name, figure.ratio, verdict, figure.max)
 	}
-	fmt.Printf("page faults of a cached answer: %.2fx an empty program's, %s the budget of %.2fx\n", ratio, verdict, budget)
-	return ratio <= budget
+	return ok
 }
 
 func median[T int64 | time.Duration](values []T) T {
