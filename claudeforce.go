@@ -239,7 +239,7 @@ func (o *Orchestrator) agentTTL(name string) (time.Duration, bool) {
 	return 0, false
 }
 
-// Agents are all agents that apply in a folder, and what is wrong with files
+// Agents returns all agents that apply in a folder, and what is wrong with files
 // that look like agents. Empty means the working directory.
 func Agents(dir string) (*agent.Set, []agent.Warning, error) {
 	return agent.Discover(findAgents(dir))
@@ -250,7 +250,7 @@ func findAgents(dir string, first ...*agent.Agent) agent.DiscoverOptions {
 	return agent.DiscoverOptions{Agents: first, Dir: dir, Home: home, Builtin: builtin.FS}
 }
 
-// CheckAgent is nil if there is an agent of this name in a folder, and else an
+// CheckAgent returns nil if there is an agent of this name in a folder, and else an
 // [InputError] that says which there are. Empty means the working directory.
 func CheckAgent(dir, name string) error {
 	_, _, err := agent.Find(findAgents(dir), name)

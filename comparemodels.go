@@ -138,7 +138,7 @@ func (o *Orchestrator) trial(c *ModelComparison, i int, model string) *ModelTria
 	return t
 }
 
-// plus is a sum of costs with one more; nil if any is unknown. A failed task that
+// plus returns a sum of costs with one more; nil if any is unknown. A failed task that
 // has no cost was not paid, as far as anybody knows.
 func plus(sum, cost *float64, failed bool) *float64 {
 	switch {
@@ -150,7 +150,7 @@ func plus(sum, cost *float64, failed bool) *float64 {
 	return new(*sum + *cost)
 }
 
-// rank is the smallest of sorted values that at least a share q does not exceed.
+// rank returns the smallest of sorted values that at least a share q does not exceed.
 func rank(sorted []float64, q float64) float64 {
 	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
 }
@@ -182,10 +182,10 @@ func deref(s *string) string {
 	return *s
 }
 
-// place is where the judge of the n-th task finds the output of the i-th model.
+// place returns where the judge of the n-th task finds the output of the i-th model.
 func place(n, i, models int) string { return "output_" + string(rune('a'+(i+n)%models)) }
 
-// judgement is the task of judging one task's outputs.
+// judgement returns the task of judging one task's outputs.
 func judgement(t *ComparedTask, n int, policy llm.Policy, model string) Task {
 	outputs := make([]string, len(t.Results))
 	properties, required := map[string]any{}, make([]string, len(t.Results))

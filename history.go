@@ -40,7 +40,7 @@ func openHistory(ctx context.Context, cfg *config.Config) (*sqlite.Store, error)
 	return store, nil
 }
 
-// History is the store that the orchestrator's runs are written to. It is closed
+// History returns the store that the orchestrator's runs are written to. It is closed
 // with the orchestrator.
 func (o *Orchestrator) History(ctx context.Context) (journal.Store, error) { return o.history(ctx) }
 

@@ -86,7 +86,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	return p, nil
 }
 
-// pastStore is the store of runs; an empty one if nothing has run yet, since to
+// pastStore returns the store of runs; an empty one if nothing has run yet, since to
 // look makes no file.
 func (o *Orchestrator) pastStore(ctx context.Context) (journal.Store, error) {
 	if o.config.DataDir != "" {
@@ -101,7 +101,7 @@ func (o *Orchestrator) pastStore(ctx context.Context) (journal.Store, error) {
 // from.
 var errNoPrevious = errors.New("there is no earlier run of this workflow to take results from; run the whole workflow once")
 
-// nameOf is the name by which runs of a workflow without a file are found.
+// nameOf returns the name by which runs of a workflow without a file are found.
 func nameOf(wf *workflow.Workflow, spec *runs.Spec) string {
 	if spec.File != "" {
 		return ""
@@ -119,7 +119,7 @@ func (o *Orchestrator) asks(ctx context.Context, s *workflow.Step, opts *RunOpti
 	return plan.Asks{Model: id.Model, MaxTokens: id.MaxTokens, Characters: id.Prompt, Batch: t.Batch}
 }
 
-// leftOut are the steps of the top level that a run of a part leaves out.
+// leftOut returns the steps of the top level that a run of a part leaves out.
 func leftOut(wf *workflow.Workflow, opts RunOptions) map[string]bool {
 	left := map[string]bool{}
 	if choose := opts.part().Choose(wf); choose != nil {
@@ -161,7 +161,7 @@ func (o *Orchestrator) pastRuns(ctx context.Context, store journal.Store, f jour
 // promptCacheTTL is how long the service's prompt cache keeps what it was sent.
 const promptCacheTTL = 5 * time.Minute
 
-// lastSeen is when a run ended; of one that goes on, when it began.
+// lastSeen returns when a run ended; of one that goes on, when it began.
 func lastSeen(run journal.Run) time.Time {
 	if run.FinishedAt.IsZero() {
 		return run.StartedAt
@@ -202,7 +202,7 @@ func (o *Orchestrator) pastRun(ctx context.Context, store journal.Store, id stri
 // rehearsedID is the id that a rehearsed run has for expressions.
 const rehearsedID = "run_planned"
 
-// firstOf is the first finished unit of each plain path, whose output stands for
+// firstOf returns the first finished unit of each plain path, whose output stands for
 // those that nothing is known of.
 func firstOf(state *journal.State) map[string]*journal.UnitState {
 	first := map[string]*journal.UnitState{}
@@ -217,5 +217,5 @@ func firstOf(state *journal.State) map[string]*journal.UnitState {
 	return first
 }
 
-// takes are estimates for the order of a rehearsal, which does not matter.
+// takes returns an estimate for the order of a dry run, which does not matter.
 func takes(*workflow.Step) time.Duration { return time.Second }

@@ -183,7 +183,7 @@ func (r *rehearsal) twice(a engine.Attempt, req *llm.Request) bool {
 	return was
 }
 
-// standIn is the answer that the latest run got there, else one made up.
+// standIn returns the answer that the latest run got there, else one made up.
 func (r *rehearsal) standIn(a engine.Attempt) string {
 	if was := r.past.Unit(a.Path, a.Item); was != nil && was.Type == journal.StepFinished {
 		return was.Output
@@ -260,7 +260,7 @@ func (t *taint) touches(item string) bool {
 	return false
 }
 
-// characters is about the size of a prompt.
+// characters returns about the size of a prompt.
 func characters(req *llm.Request) int {
 	n := len(req.OutputConfig)
 	for _, b := range req.System {
@@ -292,7 +292,7 @@ func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request)
 	return output, err == nil
 }
 
-// madeUp is JSON that a schema describes, with lists of a few items.
+// madeUp returns JSON that a schema describes, with lists of a few items.
 func madeUp(schema json.RawMessage) string {
 	var v any
 	if err := json.Unmarshal(schema, &v); err != nil {

@@ -155,7 +155,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	return r, past, nil
 }
 
-// resumed is what the journal is told of the run's going on.
+// resumed returns what the journal is told of the run's going on.
 func (r *pendingRun) resumed() (journal.Resumed, error) {
 	detail := journal.Resumed{Changes: r.changes}
 	if len(r.changes) == 0 {
@@ -187,7 +187,7 @@ func (o *Orchestrator) workflowOf(ctx context.Context, spec *runs.Spec) (*workfl
 	return spec.Recorded(o.CheckAgent)
 }
 
-// changes are what differs from when the run was begun: the workflow, agents,
+// changes returns what differs from when the run was begun: the workflow, agents,
 // the environment, and the files that finished steps have read.
 func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal.State) []string {
 	var changes []string

@@ -100,7 +100,7 @@ func parseWorkflow(dir, name string, data []byte, env []string, checkAgent func(
 	})
 }
 
-// LoadWorkflow is [ParseWorkflow] of a file.
+// LoadWorkflow returns [ParseWorkflow] of a file.
 func LoadWorkflow(dir, path string, env ...string) (*workflow.Workflow, error) {
 	data, err := readWorkflow(path)
 	if err != nil {
@@ -202,7 +202,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	return r, nil
 }
 
-// spec is what a run is asked, for its journal.
+// spec returns what a run is asked, for its journal.
 func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*runs.Spec, error) {
 	dir, err := filepath.Abs(o.opts.Dir)
 	if err != nil {
@@ -225,7 +225,7 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 	return spec, nil
 }
 
-// digests are those of what a run depends on beside what it is given: the
+// digests returns those of what a run depends on beside what it is given: the
 // workflow's files, the agents and the environment.
 func (o *Orchestrator) digests(ctx context.Context, wf *workflow.Workflow) map[string]string {
 	sums := map[string]string{}
@@ -339,7 +339,7 @@ func (o *Orchestrator) observer(ctx context.Context, opts RunOptions) func(engin
 // by way of a batch, since all that are ready should go into one.
 const batchParallel = 10_000
 
-// parallel is how many steps may be under way at once; 0 for the engine's own
+// parallel returns how many steps may be under way at once; 0 for the engine's own
 // limit.
 func parallel(wf *workflow.Workflow, opts RunOptions) int {
 	if opts.MaxParallel > 0 || wf.MaxParallel > 0 {

@@ -45,7 +45,7 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	return res.Outcome, res.Err
 }
 
-// group is the items of a foreach, which are given the same material.
+// group returns the items of a foreach, which are given the same material.
 func (o *Orchestrator) group(a engine.Attempt) *prefix.Group {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/claude-force/claude-force/telemetry"
 )
 
-// newTelemetry is what tells others what happens; nil if nobody is to be told.
+// newTelemetry returns what tells others what happens; nil if nobody is to be told.
 func newTelemetry(opts Options, cfg *config.Config) (*telemetry.Telemetry, error) {
 	to := opts.Telemetry
 	to.Content = cfg.Telemetry.Content
@@ -16,7 +16,7 @@ func newTelemetry(opts Options, cfg *config.Config) (*telemetry.Telemetry, error
 	return telemetry.New(to)
 }
 
-// observing is observe, with the run told of too.
+// observing returns observe, which also reports to telemetry.
 func observing(run *telemetry.Run, observe func(engine.Event)) func(engine.Event) {
 	if run == nil {
 		return observe
@@ -36,7 +36,7 @@ func observing(run *telemetry.Run, observe func(engine.Event)) func(engine.Event
 	}
 }
 
-// runStatus is how a run ended, for who is told.
+// runStatus returns how a run ended, for who is told.
 func runStatus(res *engine.Result, err error) string {
 	if res == nil || err != nil {
 		return string(engine.StatusFailed)

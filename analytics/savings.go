@@ -2,7 +2,7 @@ package analytics
 
 import "github.com/claude-force/claude-force/llm"
 
-// SavedLive is what was saved on a live call of this usage that model answered.
+// SavedLive returns what was saved on a live call of this usage that model answered.
 // If model was chosen, insteadOf is the model that would have been asked without
 // the choice, which is taken to need the same tokens.
 //

@@ -57,10 +57,10 @@ func (s *Sketch) Merge(t *Sketch) {
 	}
 }
 
-// Count is how many durations were added.
+// Count returns how many durations were added.
 func (s *Sketch) Count() int64 { return int64(s.n) }
 
-// Quantile is the duration that a share q of all do not exceed, from 0 to 1;
+// Quantile returns the duration that a share q of all do not exceed, from 0 to 1;
 // 0 for an empty sketch.
 func (s *Sketch) Quantile(q float64) time.Duration {
 	if s.n == 0 {

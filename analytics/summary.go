@@ -52,7 +52,7 @@ type SavingsUSD struct {
 	Total     float64 `json:"total"`
 }
 
-// USD is the savings in dollars.
+// USD returns the savings in dollars.
 func (s Savings) USD() SavingsUSD {
 	return SavingsUSD{s.Cache.USD(), s.Coalesced.USD(), s.Prompt.USD(), s.Batch.USD(), s.Model.USD(), s.Total().USD()}
 }
@@ -67,7 +67,7 @@ type Latency struct {
 	Error float64 `json:"relative_error"`
 }
 
-// LatencyOf are a sketch's quantiles.
+// LatencyOf returns a sketch's quantiles.
 func LatencyOf(s *Sketch) Latency {
 	return Latency{s.Count(), s.Quantile(0.5).Seconds(), s.Quantile(0.95).Seconds(), s.Quantile(0.99).Seconds(), Accuracy}
 }

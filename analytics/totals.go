@@ -93,14 +93,14 @@ func (t *Totals) Add(u *Totals) {
 	t.OutsideRun += u.OutsideRun
 }
 
-// Answered is how many calls were answered.
+// Answered returns how many calls were answered.
 func (t *Totals) Answered() int64 { return t.Calls - t.Failed }
 
-// HitRate is the share of answers that came from the response cache, from 0 to
+// HitRate returns the share of answers that came from the response cache, from 0 to
 // 1; 0 without answers.
 func (t *Totals) HitRate() float64 { return share(t.Cached, t.Answered()) }
 
-// FailureRate is the share of calls that failed, from 0 to 1.
+// FailureRate returns the share of calls that failed, from 0 to 1.
 func (t *Totals) FailureRate() float64 { return share(t.Failed, t.Calls) }
 
 func share(part, whole int64) float64 {

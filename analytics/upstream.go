@@ -193,7 +193,7 @@ var oldPrices = map[string]struct{ input, output float64 }{
 	"claude-opus-4-1-20250805":   {15, 75},
 }
 
-// upstreamCode is the code of an error of the first implementation, which kept
+// upstreamCode returns the code of an error of the first implementation, which kept
 // the name of a class.
 func upstreamCode(name string) llm.Code {
 	name = strings.ToLower(name)

@@ -108,7 +108,7 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
-// Parse is [Read] of a file's contents.
+// Parse returns [Read] of a file's contents.
 func Parse(data []byte) (*File, error) {
 	var f File
 	if err := json.Unmarshal(data, &f); err != nil {
@@ -164,7 +164,7 @@ func Write(path string, f *File) error {
 	return nil
 }
 
-// Metric is the metric of a name; nil if there is none.
+// Metric returns the metric of a name; nil if there is none.
 func (f *File) Metric(name string) *Metric {
 	for i := range f.Metrics {
 		if f.Metrics[i].Name == name {

@@ -16,12 +16,12 @@ type Machine struct {
 	Go    string `json:"go"`
 }
 
-// ThisMachine is the machine of this process.
+// ThisMachine returns the machine of this process.
 func ThisMachine() Machine {
 	return Machine{CPU: cpu(), Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}
 }
 
-// cpu is the name of the first processor, where the system tells it in a file.
+// cpu returns the name of the first processor, where the system tells it in a file.
 func cpu() string {
 	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {

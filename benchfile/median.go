@@ -2,7 +2,7 @@ package benchfile
 
 import "slices"
 
-// Median is the middle of the samples, or the mean of the two in the middle; 0
+// Median returns the middle of the samples, or the mean of the two in the middle; 0
 // without samples.
 func Median(samples []float64) float64 {
 	n := len(samples)
@@ -13,7 +13,7 @@ func Median(samples []float64) float64 {
 	return (s[(n-1)/2] + s[n/2]) / 2
 }
 
-// Ratios are the samples in units of their floor's; nil without a floor.
+// Ratios returns the samples in units of their floor's; nil without a floor.
 func (m *Metric) Ratios() []float64 {
 	if m.Floor == nil {
 		return nil
@@ -25,10 +25,10 @@ func (m *Metric) Ratios() []float64 {
 	return ratios
 }
 
-// Ratio is the median of [Metric.Ratios]; 0 without a floor.
+// Ratio returns the median of [Metric.Ratios]; 0 without a floor.
 func (m *Metric) Ratio() float64 { return Median(m.Ratios()) }
 
-// With is s with what t has measured.
+// With returns s with what t has measured.
 func (s Summary) With(t Summary) Summary {
 	for _, field := range []struct{ to, from **float64 }{
 		{&s.WorkflowTimeBefore, &t.WorkflowTimeBefore}, {&s.WorkflowTimeAfter, &t.WorkflowTimeAfter}, {&s.Speedup, &t.Speedup},

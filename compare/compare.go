@@ -61,7 +61,7 @@ type Set struct {
 	Noise float64
 }
 
-// FromFile is what a benchmark file holds.
+// FromFile returns what a benchmark file holds.
 func FromFile(name string, f *benchfile.File) Set {
 	return Set{Name: name, Metrics: f.Metrics, Noise: DefaultNoise}
 }
@@ -87,7 +87,7 @@ var recorded = []benchfile.Metric{
 	{Name: "throughput", Unit: "1/h", Better: benchfile.Higher},
 }
 
-// FromHistory is what was recorded in a time.
+// FromHistory returns what was recorded in a time.
 func FromHistory(ctx context.Context, h History, name string, from, to time.Time) (Set, error) {
 	samples, err := h.Samples(ctx, from, to)
 	if err != nil {
@@ -148,7 +148,7 @@ type Row struct {
 	small bool // the change is within the noise
 }
 
-// Change is how much more than the baseline the current figure is, 0.1 for a
+// Change returns how much more than the baseline the current figure is, 0.1 for a
 // tenth; infinite if only the baseline is 0.
 func (r *Row) Change() float64 {
 	if r.Ratio == nil {
@@ -252,7 +252,7 @@ func (r *Report) judge() {
 	}
 }
 
-// direction is what the figures say, whether it means anything or not.
+// direction returns what the figures say, whether it means anything or not.
 func (r *Row) direction() Verdict {
 	change := r.Change()
 	switch {
@@ -264,7 +264,7 @@ func (r *Row) direction() Verdict {
 	return Worse
 }
 
-// Row is the row of a metric; nil if there is none.
+// Row returns the row of a metric; nil if there is none.
 func (r *Report) Row(metric string) *Row {
 	for i := range r.Rows {
 		if r.Rows[i].Metric == metric {
@@ -274,7 +274,7 @@ func (r *Report) Row(metric string) *Row {
 	return nil
 }
 
-// Changed are the rows that changed.
+// Changed returns the rows that changed.
 func (r *Report) Changed() []*Row {
 	var changed []*Row
 	for i := range r.Rows {

@@ -19,7 +19,7 @@ type Condition struct {
 	text   string
 }
 
-// String is the condition as it was written.
+// String returns the condition as it was written.
 func (c Condition) String() string { return c.text }
 
 // GateError is a mistake in the text of a [Gate].
@@ -161,7 +161,7 @@ func (c Condition) check(row *Row) Outcome {
 	return o
 }
 
-// effective is the change as far as it is one: 0 if it is not significant.
+// effective returns the change as far as it is one: 0 if it is not significant.
 func (r *Row) effective() float64 {
 	if r.Verdict != Same || r.few && r.apart {
 		return r.Change()

@@ -37,7 +37,7 @@ func (m *Means) halve() {
 	m.size *= 2
 }
 
-// Samples are the means, without the last group if it is not full.
+// Samples returns the means, without the last group if it is not full.
 func (m *Means) Samples() []float64 {
 	sums := m.sums
 	if m.last < m.size && len(sums) > 1 {

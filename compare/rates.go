@@ -45,7 +45,7 @@ func (r *Rates) Work(from, to time.Time) {
 	}
 }
 
-// Samples are calls an hour, in the order of time.
+// Samples returns calls an hour, in the order of time.
 func (r *Rates) Samples() []float64 {
 	var samples []float64
 	for _, n := range slices.Sorted(maps.Keys(r.hours)) {

@@ -51,7 +51,7 @@ func (p *pair) row(alpha float64) Row {
 	return row
 }
 
-// test is the p-value of the hypothesis that nothing has changed.
+// test returns the p-value of the hypothesis that nothing has changed.
 func (p *pair) test(one, two *benchmath.Sample) float64 {
 	if p.quantile != 0 {
 		return quantileTest(one.Values, two.Values, p.quantile)
@@ -98,7 +98,7 @@ func (p *pair) side(s *benchmath.Sample, alpha float64) Side {
 	return side
 }
 
-// ratio is a/b; 1 if both are 0, nil if only b is.
+// ratio returns a/b; 1 if both are 0, nil if only b is.
 func ratio(a, b float64) *float64 {
 	switch {
 	case b != 0:
@@ -113,7 +113,7 @@ func ratio(a, b float64) *float64 {
 // as many of their quantiles are taken.
 const most = 500
 
-// ratioInterval is the confidence interval of the ratio between two samples:
+// ratioInterval returns the confidence interval of the ratio between two samples:
 // the ratios that the U-test would not reject, which lie between two ranks of the
 // ratios of all pairs. Both must be sorted.
 func ratioInterval(one, two []float64, alpha float64) (lo, hi *float64) {
@@ -149,7 +149,7 @@ func thin(sorted []float64) []float64 {
 	return thinned
 }
 
-// leastP is the least p-value that the U-test can give for samples of these
+// leastP returns the least p-value that the U-test can give for samples of these
 // sizes: when all of one are above all of the other.
 func leastP(n, m int) float64 {
 	p := 2.0
@@ -159,7 +159,7 @@ func leastP(n, m int) float64 {
 	return min(1, p)
 }
 
-// enough is how many samples a side needs for a p-value as low as p.
+// enough returns how many samples a side needs for a p-value as low as p.
 func enough(p float64) int {
 	n := 1
 	for leastP(n, n) > p {
@@ -172,7 +172,7 @@ func enough(p float64) int {
 // and permutations would take long.
 const many = 4000
 
-// quantileTest is how probable it is that a quantile of two samples is as far
+// quantileTest returns how probable it is that a quantile of two samples is as far
 // apart as it is if nothing has changed. Both must be sorted.
 func quantileTest(one, two []float64, q float64) float64 {
 	if len(one) > many && len(two) > many {

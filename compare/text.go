@@ -80,7 +80,7 @@ func markdownTable(w io.Writer, rows []*Row) {
 	}
 }
 
-// Sentence is the report in one sentence.
+// Sentence returns the report in one sentence.
 func (r *Report) Sentence() string {
 	better, worse := 0, 0
 	for _, row := range r.Changed() {
@@ -107,7 +107,7 @@ func (r *Report) writeLonely(w io.Writer) {
 	}
 }
 
-// figure is one side's figure with how far its interval reaches.
+// figure returns one side's figure with how far its interval reaches.
 func (r *Row) figure(s Side) string {
 	text := Number(s.Center, r.Unit)
 	if s.Lo == nil || s.Hi == nil || s.Center <= 0 {

@@ -165,7 +165,7 @@ func (r *run) retry(u *unit, err error) {
 	r.stepAside(u)
 }
 
-// pause is how long the unit waits before its next attempt.
+// pause returns how long the unit waits before its next attempt.
 func (u *unit) pause() time.Duration {
 	ceiling, longest := firstPause, longestPause
 	if u.step.Retry.Backoff > 0 {

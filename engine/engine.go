@@ -74,7 +74,7 @@ type Attempt struct {
 	Siblings int // units of the same foreach, which will be given the same material; 0 outside of one
 }
 
-// Prompt is all of what is asked as one text.
+// Prompt returns all of what is asked as one text.
 func (a Attempt) Prompt() string { return strings.Join(append(slices.Clip(a.Shared), a.Task), "\n\n") }
 
 // Attached is the contents of files as they stand in a prompt.
@@ -121,7 +121,7 @@ type Event struct {
 	Result   *StepResult    // the unit's result so far; must not be modified
 }
 
-// Name is how people call the unit: its path, with the item if it has one.
+// Name returns how people call the unit: its path, with the item if it has one.
 func (ev Event) Name() string {
 	if ev.Label == "" {
 		return ev.Path

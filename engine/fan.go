@@ -94,7 +94,7 @@ func anys(texts []string) []any {
 	return items
 }
 
-// listOf is a value as a list of items.
+// listOf returns a value as a list of items.
 func listOf(v any) ([]any, error) {
 	switch v := v.(type) {
 	case []any:
@@ -160,7 +160,7 @@ func identify(items []any) (keys, labels []string) {
 	return keys, labels
 }
 
-// label is how an item is called in lines for people.
+// label returns how an item is called in lines for people.
 func label(item any, data []byte) string {
 	switch v := item.(type) {
 	case string:

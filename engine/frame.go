@@ -309,7 +309,7 @@ func (r *run) close(f *frame) {
 	r.settled = append(r.settled, o)
 }
 
-// results are those of the frame's steps by id.
+// results returns those of the frame's steps by id.
 func (f *frame) results() map[string]*StepResult {
 	results := make(map[string]*StepResult, len(f.list))
 	for _, n := range f.list {
@@ -321,7 +321,7 @@ func (f *frame) results() map[string]*StepResult {
 	return results
 }
 
-// output is what the frame amounts to: what its step or its file says, else the
+// output returns what the frame amounts to: what its step or its file says, else the
 // outputs of the steps that no other waits for.
 func (f *frame) output() (string, error) {
 	t := f.wf.Output
@@ -349,7 +349,7 @@ func (f *frame) output() (string, error) {
 	return strings.Join(parts, "\n\n"), nil
 }
 
-// all is the results of every step, also of those that have none.
+// all returns the results of every step, also of those that have none.
 func (f *frame) all() map[string]workflow.StepResult {
 	steps := maps.Clone(f.env.Steps)
 	for _, n := range f.list {
@@ -360,7 +360,7 @@ func (f *frame) all() map[string]workflow.StepResult {
 	return steps
 }
 
-// joined is the results that a step sees which need not wait for all of its
+// joined returns the results that a step sees which need not wait for all of its
 // dependencies: those that have not ended have an empty output.
 func (f *frame) joined(s *workflow.Step) map[string]workflow.StepResult {
 	steps := f.env.Steps
@@ -375,7 +375,7 @@ func (f *frame) joined(s *workflow.Step) map[string]workflow.StepResult {
 	return steps
 }
 
-// around is the results from outside of the unit that it may use.
+// around returns the results from outside of the unit that it may use.
 func (u *unit) around(env workflow.Env) map[string]workflow.StepResult {
 	steps := make(map[string]workflow.StepResult, len(u.frame.outer)+len(u.step.Dependencies)+len(u.step.Body.Steps))
 	maps.Copy(steps, u.frame.outer)

@@ -89,7 +89,7 @@ func (f *frame) unmentioned(s *workflow.Step) []string {
 	return ids
 }
 
-// identity is whom s asks, found out once.
+// identity returns whom s asks, found out once.
 func (r *run) identity(s *workflow.Step) Identity {
 	id, ok := r.known[s]
 	if !ok && r.opts.Identify != nil {
@@ -99,7 +99,7 @@ func (r *run) identity(s *workflow.Step) Identity {
 	return id
 }
 
-// fingerprint is what the step is asked, part by part, without the files,
+// fingerprint returns what the step is asked, part by part, without the files,
 // whose contents are not read yet.
 func fingerprint(f *frame, s *workflow.Step, env workflow.Env, id Identity) journal.Fingerprint {
 	parts := make(journal.Fingerprint, len(id.Parts)+4)
@@ -127,7 +127,7 @@ func fingerprint(f *frame, s *workflow.Step, env workflow.Env, id Identity) jour
 	return parts
 }
 
-// digest is short: it tells what differs to people. What must be the same is
+// digest returns a short hash: it tells people what differs. What must be the same is
 // told by the key.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
@@ -152,7 +152,7 @@ func varies(t *workflow.Template) bool {
 	return false
 }
 
-// attempt is what the step's agent is asked: the files it was given and the
+// attempt returns what the step's agent is asked: the files it was given and the
 // output of every dependency that the task does not mention itself, then the
 // task with its expressions filled in.
 //
@@ -197,7 +197,7 @@ func (d *draft) settle(a Attempt) {
 	maps.Copy(d.inputs, d.identity.Parts)
 }
 
-// key is the content address of what the step is asked: SHA-256 over the parts
+// key returns the content address of what the step is asked: SHA-256 over the parts
 // of its identity and the prompt, each behind its length.
 func (d *draft) key(a Attempt) llm.Key {
 	h := sha256.New()
@@ -233,12 +233,12 @@ func (d *draft) finished(o llm.Outcome) journal.Finished {
 	return journal.Finished{Outcome: o, DurationSeconds: time.Since(d.began).Seconds()}
 }
 
-// invalid is a failure that would repeat, whatever caused it.
+// invalid returns a failure that would repeat, whatever caused it.
 func invalid(what string, err error) error {
 	return llm.NewError(llm.CodeInvalid, what+": "+err.Error(), err)
 }
 
-// parseJSON is the value of an output that is JSON, alone or in one fenced
+// parseJSON returns the value of an output that is JSON, alone or in one fenced
 // code block, else nil.
 func parseJSON(output string) any {
 	text := strings.TrimSpace(output)

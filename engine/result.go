@@ -22,7 +22,7 @@ func (u *unit) add(p *StepResult) {
 	u.res.CostUSD = plusCost(u.res.CostUSD, p)
 }
 
-// plusCost is a sum of costs with one more; nil if any is unknown. Of what did
+// plusCost returns a sum of costs with one more; nil if any is unknown. Of what did
 // not complete only what is known was paid.
 func plusCost(sum *float64, p *StepResult) *float64 {
 	switch {

@@ -227,7 +227,7 @@ func (r *run) stop() {
 	}
 }
 
-// done is ctx's end, or nothing once the run knows of it.
+// done returns ctx's end, or nothing once the run knows of it.
 func (r *run) done(ctx context.Context) <-chan struct{} {
 	if r.stopping && ctx.Err() != nil {
 		return nil

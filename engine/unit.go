@@ -59,7 +59,7 @@ func (r *run) newUnit(f *frame, s *workflow.Step, id journal.Unit) *unit {
 // id returns the name that the journal knows the unit by.
 func (u *unit) id() journal.Unit { return journal.Unit{Step: u.path, Item: u.item} }
 
-// child is an item or an iteration of u.
+// child returns an item or an iteration of u.
 func (r *run) child(u *unit, id journal.Unit) *unit {
 	c := r.newUnit(u.frame, u.step, id)
 	if u.live == nil {
@@ -70,7 +70,7 @@ func (r *run) child(u *unit, id journal.Unit) *unit {
 	return c
 }
 
-// env is what the unit's expressions see.
+// env returns what the unit's expressions see.
 func (u *unit) env() workflow.Env {
 	env := u.frame.env
 	switch {

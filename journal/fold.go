@@ -55,7 +55,7 @@ func Fold(events iter.Seq2[Event, error]) (*State, error) {
 	return s, nil
 }
 
-// Unit is the state of one unit, or nil if nothing is known of it.
+// Unit returns the state of one unit, or nil if nothing is known of it.
 func (s *State) Unit(step, item string) *UnitState {
 	if s == nil {
 		return nil

@@ -36,7 +36,7 @@ func (l *Live) Add(ev *Event) {
 	}
 }
 
-// Status is that of a run whose status was another before the last event: one
+// Status returns that of a run whose status was another before the last event: one
 // that has not ended is running or waits.
 func (l *Live) Status(was Status) Status {
 	switch {

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// FromEnv is ctx in the trace that the variables TRACEPARENT and TRACESTATE
+// FromEnv returns a context in the trace that the variables TRACEPARENT and TRACESTATE
 // name, if they do.
 func FromEnv(ctx context.Context, getenv func(string) string) context.Context {
 	parent := getenv("TRACEPARENT")
@@ -23,7 +23,7 @@ func Configured(getenv func(string) string) bool {
 	return Wanted(getenv, "TRACES") || Wanted(getenv, "METRICS")
 }
 
-// Wanted is [Configured] for one signal, TRACES or METRICS.
+// Wanted returns [Configured] for one signal, TRACES or METRICS.
 func Wanted(getenv func(string) string, signal string) bool {
 	return !strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") && getenv("OTEL_"+signal+"_EXPORTER") != "none" &&
 		(getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != "")

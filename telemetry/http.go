@@ -12,7 +12,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Sent is told of each HTTP request of a call before it is sent, and sends it
+// Sent receives each HTTP request of a call before it is sent, and sends it
 // with next: the request carries the trace, attempts after the first are events
 // of the call's span. It is a middleware of the official SDK.
 func (t *Telemetry) Sent(req *http.Request, next func(*http.Request) (*http.Response, error)) (*http.Response, error) {

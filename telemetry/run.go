@@ -106,7 +106,7 @@ func (r *Run) open(c Change) openStep {
 	return openStep{context.WithValue(ctx, whereKey{}, where{r, c.Path, c.Item}), span}
 }
 
-// above is the context of what a unit is within: of the foreach for an item, of
+// above returns the context of what a unit is within: of the foreach for an item, of
 // the loop for an iteration, of the step for one within it, else of the run.
 func (r *Run) above(u journal.Unit) context.Context {
 	for outer := range u.Outer() {
@@ -189,7 +189,7 @@ func (r *Run) End(status string, err error) {
 	r.t.logAt(r.ctx, level, "run ended", slog.String("status", status), slog.Duration("took", time.Since(r.start)))
 }
 
-// Step is ctx within a step that was observed to begin, for what its attempts do.
+// Step returns a context within a step that was observed to start, for what its attempts do.
 func Step(ctx context.Context, path, item string) context.Context {
 	r := placeOf(ctx).run
 	if r == nil {

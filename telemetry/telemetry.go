@@ -57,7 +57,7 @@ type Telemetry struct {
 	content  bool
 }
 
-// New is telemetry as opts say; nil if they tell nobody. Whoever made the
+// New returns telemetry as opts say; nil if there is nothing to report to. Whoever made the
 // providers shuts them down.
 func New(opts Options) (*Telemetry, error) {
 	if opts.Traces == nil && opts.Metrics == nil && opts.Counters == nil && (opts.Logger == nil || opts.Logger.Handler() == slog.DiscardHandler) {

@@ -156,7 +156,7 @@ func (b *batch) estimate(c *analytics.Call) error {
 	return nil
 }
 
-// name is the id of a row of call_names, which it makes if there is none.
+// name returns the id of a row of call_names, which it makes if there is none.
 func (b *batch) name(n name) (id int64, err error) {
 	if id, ok := b.names[n]; ok {
 		return id, nil

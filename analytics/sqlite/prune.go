@@ -36,7 +36,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention, now time.Time) (Prune
 	return s.prune(keep, now, func() error { return context.Cause(ctx) })
 }
 
-// prune is Prune until stop gives an error.
+// prune does what Prune does, until stop gives an error.
 func (s *Store) prune(keep Retention, now time.Time, stop func() error) (done Pruned, err error) {
 	if err := keep.Check(); err != nil {
 		return done, err

@@ -57,7 +57,7 @@ const (
 	always = -never
 )
 
-// bounds are a filter's, moved out to whole hours or days where rows, or hours,
+// bounds returns a filter's, moved out to whole hours or days where rows, or hours,
 // were dropped.
 func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Period, err error) {
 	var rows, hours int64
@@ -97,13 +97,13 @@ type groupKey struct {
 	costs  bool
 }
 
-// Groups are the totals of calls by what they have in common, those that cost
+// Groups returns the totals of calls by what they have in common, those that cost
 // most first; days and hours in their order.
 func (s *Store) Groups(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
 	return s.group(ctx, groupKey{f, by, false})
 }
 
-// Costs are Groups without latencies, which is quicker.
+// Costs returns what Groups returns without latencies, which is quicker.
 func (s *Store) Costs(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
 	return s.group(ctx, groupKey{f, by, true})
 }
@@ -154,7 +154,7 @@ type grouping struct {
 	groups map[groupName]*analytics.Group
 }
 
-// kind is that of the sums from which the groups are made.
+// kind returns that of the sums from which the groups are made.
 func (g *grouping) kind() string {
 	switch g.by {
 	case analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow:
@@ -270,7 +270,7 @@ func (s *Store) runsOf(sp span, project string, do func(project, workflow string
 // summaryDays is how many days a summary shows one by one at most.
 const summaryDays = 90
 
-// Summary is the figures of a period.
+// Summary returns the figures of a period.
 func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Summary, error) {
 	return cached(ctx, s, f, func() (*analytics.Summary, error) {
 		since, until, p, err := s.bounds(f)

@@ -40,7 +40,7 @@ func (s *Store) CacheStats() CacheStats {
 	return st
 }
 
-// cached is the result that a query gave before, unless somebody has written
+// cached returns the result that a query gave before, unless somebody has written
 // since, and else what it gives now. Results are shared: who gets one must not
 // change it.
 func cached[T any](ctx context.Context, s *Store, key any, query func() (T, error)) (value T, err error) {

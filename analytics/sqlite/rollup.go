@@ -33,7 +33,7 @@ type rollupKey struct {
 	source         llm.Source
 }
 
-// floor is the last multiple of step at or before a time in nanoseconds, in
+// floor returns the last multiple of step at or before a time in nanoseconds, in
 // seconds.
 func floor(nanos, step int64) int64 {
 	at := nanos / int64(time.Second)
@@ -47,7 +47,7 @@ func floor(nanos, step int64) int64 {
 	return at - rest
 }
 
-// sum is the totals of a key within the batch.
+// sum returns the totals of a key within the batch.
 func (b *batch) sum(k rollupKey) *analytics.Totals {
 	t := b.rollups[k]
 	if t == nil {

@@ -16,7 +16,7 @@ type slowestKey struct {
 	n      int
 }
 
-// Slowest are the n calls that the service took longest to answer, the longest
+// Slowest returns the n calls that the service took longest to answer, the longest
 // first.
 func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analytics.Call, error) {
 	return cached(ctx, s, slowestKey{f, n}, func() ([]analytics.Call, error) {
@@ -45,7 +45,7 @@ type Failure struct {
 // failuresKey is a query as the cache knows it.
 type failuresKey struct{ filter analytics.Filter }
 
-// Failures are the calls that failed, by agent, model and code, the most
+// Failures returns the calls that failed, by agent, model and code, the most
 // frequent first.
 func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, error) {
 	return cached(ctx, s, failuresKey{f}, func() ([]Failure, error) {
@@ -79,7 +79,7 @@ func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, er
 	})
 }
 
-// Runs are the runs that were under way in a period, in the order in which they
+// Runs returns the runs that were under way in a period, in the order in which they
 // began, which may be before it.
 func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.Run, err error) {
 	since, until := never, always
@@ -150,7 +150,7 @@ type numbered struct {
 	id   int64
 }
 
-// callsPage is the calls from a time on, of those at it the ones with higher
+// callsPage returns the calls from a time on, of those at it the ones with higher
 // ids.
 func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page []numbered, err error) {
 	s.mu.Lock()

@@ -72,7 +72,7 @@ func (s settings) measure(ctx context.Context) error {
 	return nil
 }
 
-// round is one run of all tasks, with kills.
+// round returns one run of all tasks, with kills.
 func (s settings) round(ctx context.Context, round int) error {
 	dir, err := os.MkdirTemp("", "batch")
 	if err != nil {
@@ -166,7 +166,7 @@ func (s settings) report(server *sim.Server, dir string, round, killed int, took
 	return nil
 }
 
-// work is the worker: it answers the tasks that have no answer yet.
+// work returns the worker: it answers the tasks that have no answer yet.
 func (s settings) work(ctx context.Context) (err error) {
 	client, err := anthropic.New(anthropic.Options{APIKey: "simulated", BaseURL: s.worker})
 	if err != nil {

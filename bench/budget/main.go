@@ -164,7 +164,7 @@ type flaky struct {
 	billed llm.Money
 }
 
-// request is the next task: 200 to 4,000 bytes long, with an answer of at most
+// request returns the next task: 200 to 4,000 bytes long, with an answer of at most
 // 1,024 tokens, as small steps have.
 func (f *flaky) request() *llm.Request {
 	f.mu.Lock()

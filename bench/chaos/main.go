@@ -158,14 +158,14 @@ func (c *counts) add(d counts) {
 	c.Answered, c.Cut, c.Repaid = c.Answered+d.Answered, c.Cut+d.Cut, c.Repaid+d.Repaid
 }
 
-// broken is how often a promise was not kept.
+// broken returns how often a promise was not kept.
 func (c *counts) broken() int {
 	return c.Lost + c.Again + c.Twice + c.Early + c.Unknown + c.Differing
 }
 
 func (rep *report) kept() bool { return rep.broken() == 0 && rep.InClear == 0 && rep.Failed == 0 }
 
-// perThousand is n for each 1,000 deaths.
+// perThousand returns n for each 1,000 deaths.
 func (rep *report) perThousand(n int) string {
 	if rep.Kills+rep.Interrupts == 0 {
 		return "-"

@@ -85,7 +85,7 @@ type itemResult struct {
 	stepResult
 }
 
-// outputs are those of all steps and items that completed.
+// outputs returns those of all steps and items that completed.
 func (r *result) outputs() map[string]string {
 	all := map[string]string{}
 	for id, s := range r.Steps {

@@ -155,7 +155,7 @@ func (r *round) rival(ctx context.Context, signals []os.Signal, after []time.Dur
 	return d, nil
 }
 
-// left is how long the run would go on undisturbed, about.
+// left returns how long the run would go on undisturbed, about.
 func (r *round) left() time.Duration {
 	share := 1 - float64(len(r.finished))/float64(len(r.ref.units))
 	return time.Duration((0.2 + 0.8*share) * float64(r.ref.took)) // reading the journal takes a while, too
@@ -192,7 +192,7 @@ type exported struct {
 	Result result `json:"result"`
 }
 
-// finishedUnits are those that the journal has the ends of.
+// finishedUnits returns those that the journal has the ends of.
 func (e *exported) finishedUnits() map[string]bool {
 	units, finished := map[string]string{}, map[string]bool{}
 	for _, ev := range e.Events {
@@ -278,7 +278,7 @@ func (r *round) find(ctx context.Context) (status string, err error) {
 	return list[0].Status, nil
 }
 
-// requests is what the simulator has counted, by unit.
+// requests returns what the simulator has counted, by unit.
 func (r *round) requests(ctx context.Context) (map[string]sim.RequestCount, error) {
 	counted, err := r.sim.counted(ctx)
 	if err != nil {

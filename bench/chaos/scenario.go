@@ -58,7 +58,7 @@ func scenarios(opts options) []*scenario {
 	}
 }
 
-// kills are one, and up to five more, each with a chance of three in four.
+// kills returns one, and up to five more, each with a chance of three in four.
 func kills(rng *rand.Rand) []blow {
 	list := []blow{kill}
 	for len(list) < 6 && rng.IntN(4) > 0 {
@@ -158,7 +158,7 @@ func inClear(dir string) (found int, err error) {
 	return found, nil
 }
 
-// between is a random part of a time.
+// between returns a random part of a time.
 func between(rng *rand.Rand, whole time.Duration) time.Duration {
 	return time.Duration(rng.Float64() * float64(whole))
 }

@@ -97,14 +97,14 @@ func (w *workload) write(name string, parallel int, steps []step) error {
 	return nil
 }
 
-// unitOf is the unit that a task belongs to, which it begins with.
+// unitOf returns the unit that a task belongs to, which it begins with.
 func unitOf(task string) (string, bool) {
 	rest, found := strings.CutPrefix(task, marker)
 	unit, _, ended := strings.Cut(rest, "]")
 	return unit, found && ended
 }
 
-// askedFor is the unit that a request belongs to: that of the one text that is
+// askedFor returns the unit that a request belongs to: that of the one text that is
 // a task, or begins with one. Results of others are in texts of their own.
 func askedFor(body []byte) (string, error) {
 	var req struct {

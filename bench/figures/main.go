@@ -139,7 +139,7 @@ func (s section) measure(ctx context.Context) (string, error) {
 	return sb.String(), nil
 }
 
-// boring are lines of `go test` that are no figures.
+// boring reports whether a line of `go test` is no figure.
 func boring(line string) bool {
 	for _, start := range []string{"goos:", "goarch:", "pkg:", "cpu:", "PASS", "ok "} {
 		if strings.HasPrefix(line, start) {

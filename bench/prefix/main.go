@@ -139,7 +139,7 @@ func (w *way) run(ctx context.Context, s settings) error {
 	return w.price(s.model)
 }
 
-// price is what the input cost. Prices that depend on the prompt's size apply
+// price returns what the input cost. Prices that depend on the prompt's size apply
 // to each call, so they are those of one call of average size.
 func (w *way) price(model string) error {
 	info, ok := llm.Prices().Info(model)

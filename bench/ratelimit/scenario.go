@@ -31,7 +31,7 @@ type change struct {
 
 func admitted(s sim.Stats) int { return s.Requests - s.RateLimited - s.Errors }
 
-// scenarios are sized so that each run takes about so many minutes.
+// scenarios returns the scenarios, sized so that each run takes about so many minutes.
 func scenarios(tasks, minutes int) []scenario {
 	requests := func(rpm int) sim.Limits {
 		return sim.Limits{RequestsPerMinute: rpm, InputTokensPerMinute: 2_000_000, OutputTokensPerMinute: 400_000}
@@ -137,7 +137,7 @@ func (b *bench) watch(server *sim.Server, s scenario, begin time.Time, done <-ch
 	}
 }
 
-// used is the share of what was allowed that was used over the steady part.
+// used returns the share of what was allowed that was used over the steady part.
 func (s *scenario) used(samples []sample, total int) float64 {
 	burst := s.limit(s.limits[0].limits)
 	var from, to sample

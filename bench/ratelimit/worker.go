@@ -71,7 +71,7 @@ func work(ctx context.Context, text string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(lost.Load())
 }
 
-// client is how a task is asked, and by how many goroutines.
+// client returns how a task is asked, and by how many goroutines.
 func (j *job) client() (ask func(ctx context.Context, i int) error, limit int, err error) {
 	if j.Client == clientFixed {
 		client := sdk.NewClient(option.WithBaseURL(j.URL), option.WithAPIKey("sk-bench"))
@@ -96,7 +96,7 @@ func (j *job) client() (ask func(ctx context.Context, i int) error, limit int, e
 	}, j.After - j.First, nil
 }
 
-// prompt is a task: five agents, and documents of 400 to 2,900 tokens.
+// prompt returns a task: five agents, and documents of 400 to 2,900 tokens.
 func prompt(i int) string {
 	words := 250 + (i%5)*300 + (i*7919)%400
 	return fmt.Sprintf("Task %d: sum up the text.\n\n%s", i, strings.Repeat("lorem ", words))

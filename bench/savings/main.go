@@ -195,7 +195,7 @@ func (s settings) push(ctx context.Context, orch *claudeforce.Orchestrator, w *w
 	return nil
 }
 
-// tasks are the questions about the document, which half of the askers put
+// tasks returns the questions about the document, which half of the askers put
 // later, and the single tasks.
 func (s settings) tasks(w *way) []claudeforce.Task {
 	document := text("the handbook", s.documentOf)
@@ -218,7 +218,7 @@ func (s settings) tasks(w *way) []claudeforce.Task {
 	return tasks
 }
 
-// text is about so many tokens, of which the first say what it is.
+// text returns about so many tokens, of which the first say what it is.
 func text(name string, tokens int) string {
 	const line = "value = compute(value, other) if ready else None\n"
 	return "# " + name + "\n" + strings.Repeat(line, tokens*4*10/13/len(line))

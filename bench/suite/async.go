@@ -39,7 +39,7 @@ func Async(ctx context.Context, opts Options) (*Result, error) {
 	return res, nil
 }
 
-// sizes are all sizes but the last, or all.
+// sizes returns all sizes but the last, or all.
 func (o Options) sizes(all ...int) []int {
 	if o.Small {
 		return all[:len(all)-1]
@@ -71,7 +71,7 @@ func (c *collector) async(ctx context.Context, dir string, server *sim.Server, n
 	return nil
 }
 
-// asked is how long n tasks take with a number of slots and without the cache.
+// asked returns how long n tasks take with a number of slots and without the cache.
 func asked(ctx context.Context, dir string, server *sim.Server, n, jobs int) (took time.Duration, err error) {
 	orch, err := orchestrator(ctx, dir, server, jobs, false)
 	if err != nil {

@@ -106,7 +106,7 @@ func (c *collector) lookup(ctx context.Context, s *shelf, sample int) error {
 	return nil
 }
 
-// day is a day's work without the cache and with it. It is paid for by token,
+// day returns a day's work without the cache and with it. It is paid for by token,
 // so how long calls take does not matter.
 func (c *collector) day(ctx context.Context, dir string) error {
 	work := append(tasks(0, asks-repeats), tasks(0, repeats)...)
@@ -170,7 +170,7 @@ func newShelf(ctx context.Context, path string) (*shelf, error) {
 
 func (s *shelf) key(i int) llm.Key { return s.keys[i*7919%len(s.keys)] }
 
-// bare is how long a map lookup and a copy take.
+// bare returns how long a map lookup and a copy take.
 func (s *shelf) bare(sample int) time.Duration {
 	copies := make([]*llm.Response, lookups) // so that nothing is optimised away
 	start := time.Now()

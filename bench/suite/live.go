@@ -81,10 +81,10 @@ type live struct {
 	samples int
 }
 
-// spent is what was paid, calls of unknown cost at their worst.
+// spent returns what was paid, calls of unknown cost at their worst.
 func (l *live) spent() float64 { return l.orch.Totals().CostUSD + float64(l.unknown)*l.most }
 
-// mostOfACall is what a call costs that asks and answers as much as it may.
+// mostOfACall returns what a call costs that asks and answers as much as it may.
 func mostOfACall() (float64, error) {
 	cost, ok := llm.Prices().Cost(liveModel, llm.Usage{InputTokens: liveInput, OutputTokens: liveTokens})
 	if !ok {

@@ -181,7 +181,7 @@ func (p *past) raw(ctx context.Context) (*figures, error) {
 	return a, nil
 }
 
-// bareRows is how long it takes to read the rows that raw adds up.
+// bareRows returns how long it takes to read the rows that raw adds up.
 func (p *past) bareRows() (time.Duration, error) {
 	start := time.Now()
 	n, _, err := p.bare.Sum(`SELECT length(source) + length(time) + length(outcome) + attempts + input_tokens + cache_read_tokens + cache_write_tokens + output_tokens + cost_usd + saved_usd + seconds FROM calls`)
@@ -195,7 +195,7 @@ func (p *past) bareRows() (time.Duration, error) {
 	return took, nil
 }
 
-// bareSums is how long it takes to read the sums that the summary is made of:
+// bareSums returns how long it takes to read the sums that the summary is made of:
 // hours until the first midnight, and days from then on.
 func (p *past) bareSums() (time.Duration, error) {
 	from, midnight := p.filter.Since, p.filter.Since.Truncate(24*time.Hour).Add(24*time.Hour)

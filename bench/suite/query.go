@@ -107,7 +107,7 @@ func (c *collector) question(ctx context.Context, p *past) error {
 	return nil
 }
 
-// askAgain is how long the store takes for a question whose answer it has, and
+// askAgain returns how long the store takes for a question whose answer it has, and
 // how long the least takes that can be done instead. They take turns, and of each
 // the median counts, since both are short and the machine may be busy.
 func (p *past) askAgain(ctx context.Context) (cached, least time.Duration, err error) {

@@ -67,7 +67,7 @@ type Benchmark struct {
 	Run   func(context.Context, Options) (*Result, error)
 }
 
-// All is the suite in order.
+// All returns the suite in order.
 func All() []Benchmark {
 	return []Benchmark{
 		{"async", "independent calls one after the other, and in parallel", Async},
@@ -132,7 +132,7 @@ func (c *collector) median(name string) float64 {
 	return benchfile.Median(c.metrics[i].Samples)
 }
 
-// orchestrator is one on the simulator, with a data folder of its own. It reads
+// orchestrator returns one on the simulator, with a data folder of its own. It reads
 // no configuration, so that the user's does not change what is measured.
 func orchestrator(ctx context.Context, dir string, server *sim.Server, jobs int, cache bool) (*claudeforce.Orchestrator, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -159,7 +159,7 @@ func inScratch(do func(dir string) error) error {
 	return err
 }
 
-// tasks are n that differ, numbered from the first.
+// tasks returns n tasks that differ, numbered from the first.
 func tasks(first, n int) []claudeforce.Task {
 	list := make([]claudeforce.Task, n)
 	for i := range list {
@@ -194,7 +194,7 @@ func bareCall(ctx context.Context, server *sim.Server, text string) (time.Durati
 	return time.Since(start), nil
 }
 
-// done is the first error of results.
+// done returns the first error of results.
 func done(results []*claudeforce.Result) error {
 	for _, res := range results {
 		if res.Err != nil {

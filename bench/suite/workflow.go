@@ -140,7 +140,7 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// eager is how long the engine takes.
+// eager returns how long the engine takes.
 func (g *graph) eager(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	res, err := engine.Run(ctx, g.wf, engine.Options{
@@ -156,7 +156,7 @@ func (g *graph) eager(ctx context.Context) (time.Duration, error) {
 	return took, err
 }
 
-// byLevel is how long it takes when each level waits for all of the one before.
+// byLevel returns how long it takes when each level waits for all of the one before.
 func (g *graph) byLevel(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	free := make(chan struct{}, slots)

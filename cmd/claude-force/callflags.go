@@ -90,7 +90,7 @@ func (a *app) open(ctx context.Context, f *callFlags) (*claudeforce.Orchestrator
 	return a.openIn(ctx, f, claudeforce.Options{})
 }
 
-// openIn is like open, for an orchestrator with more options.
+// openIn opens an orchestrator as open does, with more options.
 func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options) (*claudeforce.Orchestrator, error) {
 	cfg, err := a.settingsIn(opts.Dir)
 	if err != nil {

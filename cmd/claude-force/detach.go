@@ -69,7 +69,7 @@ func (a *app) startAlone(id string) error {
 	return cmd.Process.Release()
 }
 
-// runLog is where a process of its own writes what it has to say.
+// runLog returns where a process of its own writes what it has to say.
 func runLog(cfg *config.Config, id string) string {
 	return filepath.Join(cfg.DataDir, "logs", id+".log")
 }

@@ -63,7 +63,7 @@ func (a *app) completeRuns(most int) cobra.CompletionFunc {
 	}
 }
 
-// runNames are the ids of the latest runs, with what tells them apart.
+// runNames returns the ids of the latest runs, with what tells them apart.
 func (a *app) runNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) {
 	names := []string{journal.Latest}
 	err := a.withHistory(cmd.Context(), func(store journal.Store) error {

@@ -140,7 +140,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain})
 }
 
-// readRun is what is known of a run of an orchestrator.
+// readRun returns what is known of a run of an orchestrator.
 func readRun(ctx context.Context, orch *claudeforce.Orchestrator, id string) (*runs.Detail, error) {
 	store, err := orch.History(ctx)
 	if err != nil {

@@ -167,7 +167,7 @@ func gantt(d *runs.Detail, items bool, width int) string {
 	return sb.String()
 }
 
-// block is how a bar of this status is drawn.
+// block returns how a bar of this status is drawn.
 func block(s engine.Status) string {
 	switch s {
 	case engine.StatusCompleted:
@@ -178,7 +178,7 @@ func block(s engine.Status) string {
 	return "░"
 }
 
-// bars are the rows of a run's chart: the steps in file order, below each what
+// bars returns the rows of a run's chart: the steps in file order, below each what
 // is within it if asked for.
 func bars(d *runs.Detail, items bool) []ganttRow {
 	critical := map[string]bool{}
@@ -200,7 +200,7 @@ func bars(d *runs.Detail, items bool) []ganttRow {
 	return rows
 }
 
-// inner are the rows of what is within a step.
+// inner returns the rows of what is within a step.
 func inner(res *engine.StepResult, indent string, now time.Time) []ganttRow {
 	var rows []ganttRow
 	for _, item := range res.Items {
@@ -284,7 +284,7 @@ func (a *app) runsOutput() *cobra.Command {
 	return cmd
 }
 
-// findStep is the result of a step, or of one within it, or of an item.
+// findStep returns the result of a step, or of one within it, or of an item.
 func findStep(res *engine.Result, path, item string) (*engine.StepResult, error) {
 	steps := res.Steps
 	var found *engine.StepResult

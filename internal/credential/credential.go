@@ -61,7 +61,7 @@ type place struct {
 	kind       string
 }
 
-// Find is the kind of a credential in text, such as "an Anthropic API key"; it
+// Find returns the kind of a credential in text, such as "an Anthropic API key"; it
 // is empty if there is none.
 func Find(text string) (kind string) {
 	for p := range places(text) {
@@ -70,7 +70,7 @@ func Find(text string) (kind string) {
 	return ""
 }
 
-// Redact is text with every credential that [Find] could find replaced by its
+// Redact returns text with every credential that [Find] could find replaced by its
 // kind in brackets, such as "[an Anthropic API key]". What is left holds none,
 // so doing it again changes nothing.
 func Redact(text string) string {
@@ -85,7 +85,7 @@ func Redact(text string) string {
 	}
 }
 
-// without is text with the places replaced; where they overlap, the first
+// without returns text with the places replaced; where they overlap, the first
 // says the kind.
 func without(text string, found []place) string {
 	slices.SortStableFunc(found, func(a, b place) int { return a.begin - b.begin })
@@ -135,7 +135,7 @@ func (s shape) at(text string, i int) bool {
 	return n == s.min && begins(text, i)
 }
 
-// end is where the credential at i ends: with the last character that it, or
+// end returns where the credential at i ends: with the last character that it, or
 // any token, could have.
 func (s shape) end(text string, i int) int {
 	end := i + len(s.prefix)
@@ -145,7 +145,7 @@ func (s shape) end(text string, i int) int {
 	return end
 }
 
-// occurrences are the places of part in text.
+// occurrences returns the places of part in text.
 func occurrences(text, part string) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
 		for at := 0; ; {
@@ -180,7 +180,7 @@ func isJWT(text string) bool {
 	return true
 }
 
-// endOfJWT is the length of the token that text begins with. A dot that
+// endOfJWT returns the length of the token that text begins with. A dot that
 // nothing follows ends a sentence.
 func endOfJWT(text string) int {
 	n := 0

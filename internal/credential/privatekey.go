@@ -19,7 +19,7 @@ func isPrivateKey(text string) bool {
 	return ok && strings.HasSuffix(strings.TrimSuffix(label, " BLOCK"), "PRIVATE KEY")
 }
 
-// endOfPrivateKey is the length of the private key that text begins with: to
+// endOfPrivateKey returns the length of the private key that text begins with: to
 // its END line, or, if that was cut off, as far as lines look like a key's.
 func endOfPrivateKey(text string) int {
 	head := len(pemBegin) + strings.Index(text[len(pemBegin):], dashes) + len(dashes)
@@ -32,7 +32,7 @@ func endOfPrivateKey(text string) int {
 	return head + keyLines(text[head:])
 }
 
-// keyLines is the length of the lines at the beginning of text that a key
+// keyLines returns the length of the lines at the beginning of text that a key
 // could consist of. In JSON a line ends with \n, written out.
 func keyLines(text string) int {
 	n := 0
@@ -50,7 +50,7 @@ func keyLines(text string) int {
 	return n
 }
 
-// lineEnd is the length of the white space, and of its escapes, that text
+// lineEnd returns the length of the white space, and of its escapes, that text
 // begins with.
 func lineEnd(text string) int {
 	n := 0

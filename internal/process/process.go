@@ -12,7 +12,7 @@ type ID struct {
 	Born int64 // when it started, in a unit of its system; 0 if unknown
 }
 
-// This is the process that asks.
+// This returns the process that asks.
 func This() ID {
 	p := ID{Boot: bootID(), PID: os.Getpid()}
 	var err error

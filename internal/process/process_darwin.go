@@ -2,7 +2,7 @@ package process
 
 import "golang.org/x/sys/unix"
 
-// bootID is of this start of the machine.
+// bootID returns the id of this start of the machine.
 func bootID() string {
 	id, err := unix.Sysctl("kern.bootsessionuuid")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// bootID is of this start of the machine, with the namespace of its pids, since
+// bootID returns the id of this start of the machine, with the namespace of its pids, since
 // containers share the former.
 func bootID() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

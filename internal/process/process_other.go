@@ -2,7 +2,7 @@
 
 package process
 
-// bootID is unknown: a dead process is known by its silence only.
+// bootID returns an empty id: a dead process is recognized by its silence alone.
 func bootID() string { return "" }
 
 func Running(int) (runs bool, born int64) { return true, 0 }

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// bootID is the same for all starts of the machine: the time a process was
+// bootID returns the same for all starts of the machine: the time a process was
 // started, to 100 ns, tells those of one from those of another.
 func bootID() string { return "windows" }
 

@@ -83,7 +83,7 @@ func Start(ctx context.Context, job string, args ...any) *Process {
 	return p
 }
 
-// PID is the number of the process, which must have started.
+// PID returns the number of the process, which must have started.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Line waits for the next line that the process prints; there is none after its

@@ -69,7 +69,7 @@ func (b *Box) Open(data, bound []byte) ([]byte, error) {
 	return b.aead.Open(nil, nil, data, bound)
 }
 
-// Sum is a hash by which equal data is known: SHA-256, and with encryption an
+// Sum returns a hash by which equal data is known: SHA-256, and with encryption an
 // HMAC of it, so that it tells nothing to who lacks the key.
 func (b *Box) Sum(data []byte) [sha256.Size]byte {
 	if b == nil {
@@ -80,7 +80,7 @@ func (b *Box) Sum(data []byte) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// Verifier is what a store keeps to know its key by: a text, sealed; nil
+// Verifier returns what a store keeps to know its key by: a text, sealed; nil
 // without encryption.
 func (b *Box) Verifier(text string) []byte {
 	if b == nil {

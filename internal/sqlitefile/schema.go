@@ -125,7 +125,7 @@ func (c *Conn) hasVersions() (bool, error) {
 	return n > 0, err
 }
 
-// version is the file's version of the schema; 0 if it has none yet.
+// version returns the file's version of the schema; 0 if it has none yet.
 func (c *Conn) version(s *Schema) (int, error) {
 	var v int64
 	var err error

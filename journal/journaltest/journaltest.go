@@ -91,7 +91,7 @@ func mustFind(t *testing.T, s journal.Store, id string) journal.Run {
 	return run
 }
 
-// mustEvents is the events of a run, whose numbers must have no gap.
+// mustEvents returns the events of a run, whose numbers must have no gap.
 func mustEvents(t *testing.T, s journal.Store, id string, after int64) []journal.Event {
 	t.Helper()
 	var all []journal.Event
@@ -107,7 +107,7 @@ func mustEvents(t *testing.T, s journal.Store, id string, after int64) []journal
 	return all
 }
 
-// ids is the ids of the runs a filter gives, in order.
+// ids returns the ids of the runs a filter gives, in order.
 func ids(t *testing.T, s journal.Store, f journal.Filter) []string {
 	t.Helper()
 	var all []string
@@ -138,7 +138,7 @@ func ended(status journal.Status) journal.Event {
 	return journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: status})}
 }
 
-// full is an event with everything set.
+// full returns an event with everything set.
 func full() journal.Event {
 	ev := finished("refine@2/critic", "an answer\nof two lines, with a \x00 and “quotes”")
 	ev.Item, ev.Attempt = "a/b", 3

@@ -6,7 +6,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 )
 
-// ask is the two events with which a step asks a person.
+// ask returns the two events with which a step asks a person.
 func ask(step, item string) []journal.Event {
 	return []journal.Event{
 		{Type: journal.StepStarted, Step: step, Item: item, Attempt: 1},

@@ -135,7 +135,7 @@ func (s *Store) own(r *run) *log {
 // worked reports whether a process works on the run.
 func (r *run) worked() bool { return r.Owner != nil && r.Owner.Alive }
 
-// header is a copy of what is known of the run.
+// header returns a copy of what is known of the run.
 func (r *run) header() journal.Run {
 	h := r.Run
 	h.Spec = bytes.Clone(h.Spec)
@@ -187,7 +187,7 @@ func check(events ...journal.Event) error {
 	return nil
 }
 
-// Find is the run with an id. See [journal.Store].
+// Find returns the run with an id. See [journal.Store].
 func (s *Store) Find(ctx context.Context, id string) (journal.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,7 +219,7 @@ func (s *Store) Find(ctx context.Context, id string) (journal.Run, error) {
 	return journal.Run{}, &journal.AmbiguousError{Prefix: id, IDs: fit[:min(len(fit), 10)]}
 }
 
-// sorted is all runs, the latest first.
+// sorted returns all runs, the latest first.
 func (s *Store) sorted() []*run {
 	all := make([]*run, 0, len(s.runs))
 	for _, r := range s.runs {

@@ -104,7 +104,7 @@ func (s *Store) commit(ended chan<- struct{}) {
 	}
 }
 
-// take is the next jobs, as many as fit into a transaction.
+// take returns the next jobs, as many as fit into a transaction.
 func (s *Store) take() (jobs []*job, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +185,7 @@ func (s *Store) beat() {
 	}
 }
 
-// run is the header of a run, nil if there is none, or none that can be read:
+// run returns the header of a run, nil if there is none, or none that can be read:
 // that is the verdict.
 func (b *batch) run(id string) (h *header, verdict, err error) {
 	if h, known := b.runs[id]; known {
@@ -204,7 +204,7 @@ func (b *batch) run(id string) (h *header, verdict, err error) {
 	return h, nil, err
 }
 
-// existing is the header of a run; that there is none is the verdict.
+// existing returns the header of a run; that there is none is the verdict.
 func (b *batch) existing(id string) (h *header, verdict, err error) {
 	h, verdict, err = b.run(id)
 	if h == nil && verdict == nil && err == nil {
@@ -213,7 +213,7 @@ func (b *batch) existing(id string) (h *header, verdict, err error) {
 	return h, verdict, err
 }
 
-// owned is the header of a log's run, if the log still owns it; a sign of life
+// owned returns the header of a log's run, if the log still owns it; a sign of life
 // is written with it.
 func (b *batch) owned(l *log) (h *header, verdict, err error) {
 	h, verdict, err = b.run(l.id)

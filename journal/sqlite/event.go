@@ -62,7 +62,7 @@ func (s *Store) encode(id string, events []journal.Event) (rows []eventRow, size
 	return rows, size, nil
 }
 
-// boundTo is what the detail of an event is bound to.
+// boundTo returns what the detail of an event is bound to.
 func boundTo(ev *journal.Event) []byte {
 	return bound("detail", ev.Run, string(ev.Type), ev.Step, ev.Item)
 }
@@ -75,7 +75,7 @@ func (r *eventRow) digest() []byte {
 	return d.sum()
 }
 
-// numbered is the checksum of an event with its number.
+// numbered returns the checksum of an event with its number.
 func numbered(sum []byte, seq int64) []byte {
 	var d digest
 	d.blobs(sum)
@@ -113,7 +113,7 @@ func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err er
 	return nil, nil
 }
 
-// output is the number of an output's row, which it makes if there is none.
+// output returns the number of an output's row, which it makes if there is none.
 func (b *batch) output(r *eventRow) (int64, error) {
 	made, err := b.conn.Change(`INSERT INTO outputs (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING`, r.hash, r.output)
 	if err != nil {

@@ -53,7 +53,7 @@ func readHeader(row *stmt) (*header, error) {
 	return h, nil
 }
 
-// sum is of all the row says but its number and spec.
+// sum returns the checksum of all that the row has but its number and spec.
 func (h *header) sum() []byte {
 	var d digest
 	d.texts(h.id, string(h.status), h.token, h.process.Host, h.process.Boot)
@@ -95,7 +95,7 @@ func (h *header) update(conn *sqlitefile.Conn) error {
 		string(h.status), finished, h.steps, h.usd, h.tokens, h.seq, token, host, boot, pid, born, since, heartbeat, h.sum(), h.n)
 }
 
-// event is the id of one of the run's events.
+// event returns the id of one of the run's events.
 func (h *header) event(seq int64) int64 { return h.n<<32 | seq }
 
 // add takes in what an event adds.
@@ -123,7 +123,7 @@ func (h *header) free() {
 	h.token, h.process, h.since, h.heartbeat, h.dirty = "", process.ID{}, 0, 0, true
 }
 
-// owner is who works on the run, as self sees it; nil if nobody does.
+// owner returns who works on the run, as self sees it; nil if nobody does.
 func (h *header) owner(self process.ID, now time.Time) *journal.Owner {
 	if h.token == "" {
 		return nil
@@ -142,7 +142,7 @@ func instant(nanos int64) time.Time {
 	return time.Unix(0, nanos).UTC()
 }
 
-// nonNil is data for a column that cannot be null.
+// nonNil returns data for a column that cannot be null.
 func nonNil(data []byte) []byte {
 	if data == nil {
 		return []byte{}
@@ -171,13 +171,13 @@ func (d *digest) numbers(numbers ...int64) {
 	}
 }
 
-// sum is half a SHA-256: it is for damage, not against malice.
+// sum returns half a SHA-256: it finds damage, not malice.
 func (d *digest) sum() []byte {
 	sum := sha256.Sum256(d.data)
 	return sum[:16]
 }
 
-// bound is what sealed data is bound to.
+// bound returns what sealed data is bound to.
 func bound(parts ...string) []byte {
 	var d digest
 	d.texts(parts...)

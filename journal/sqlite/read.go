@@ -15,7 +15,7 @@ import (
 // pageBytes is how much of a run's events is held while they are read.
 const pageBytes = 1 << 20
 
-// Find is the run with an id. See [journal.Store].
+// Find returns the run with an id. See [journal.Store].
 func (s *Store) Find(ctx context.Context, id string) (run journal.Run, err error) {
 	err = s.reading(ctx, func() error {
 		var fit []journal.Run
@@ -119,7 +119,7 @@ func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Ru
 	}
 }
 
-// listing is the statement for runs older than one.
+// listing returns the statement for runs older than one.
 func listing(f journal.Filter, started, n int64) (sql string, args []any) {
 	where := ""
 	args = []any{started, n}
@@ -158,7 +158,7 @@ func (s *Store) Events(ctx context.Context, id string, after int64) iter.Seq2[jo
 	}
 }
 
-// page is the next events of a run; none if there are no more.
+// page returns the next events of a run; none if there are no more.
 func (s *Store) page(ctx context.Context, id string, after int64) (page []journal.Event, err error) {
 	after = max(after, 0)
 	err = s.reading(ctx, func() error {

@@ -87,13 +87,13 @@ func NewGate(limit int) *Gate {
 	return &Gate{limit: limit, slots: semaphore.NewWeighted(int64(limit))}
 }
 
-// Limit is the most calls the gate admits at once.
+// Limit returns the most calls the gate admits at once.
 func (g *Gate) Limit() int { return g.limit }
 
-// InFlight is the number of calls that hold a slot now.
+// InFlight returns the number of calls that hold a slot now.
 func (g *Gate) InFlight() int { return int(g.inFlight.Load()) }
 
-// Waiting is the number of calls that wait for a slot now.
+// Waiting returns the number of calls that wait for a slot now.
 func (g *Gate) Waiting() int { return int(g.waiting.Load()) }
 
 func (g *Gate) enter(ctx context.Context) error {
@@ -125,7 +125,7 @@ func (g *Gate) leave() {
 	g.slots.Release(1)
 }
 
-// New is next behind gate: a call waits for a slot and holds it until its
+// New returns next behind gate: a call waits for a slot and holds it until its
 // stream ends, its consumer breaks off or panics. A consumer that makes
 // another call from within its range over a stream needs a second slot while
 // it holds the first, and can wait forever if all do; collect first.

@@ -67,7 +67,7 @@ func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
 	p.changed()
 }
 
-// outstanding is what the calls in flight were expected to cost. The caller
+// outstanding returns what the calls in flight were expected to cost. The caller
 // holds mu.
 func (l *Limiter) outstanding(p *pool) (sum cost) {
 	for _, a := range l.calls {

@@ -25,7 +25,7 @@ const probeTime = time.Minute
 
 func (b *breaker) open() bool { return b.Pauses > 0 }
 
-// wait is how long no call may start; 0 in an open breaker means that the next
+// wait returns how long no call may start; 0 in an open breaker means that the next
 // call is the probe.
 func (b *breaker) wait(now time.Time) time.Duration {
 	if !b.open() {
@@ -71,7 +71,7 @@ func (b *breaker) abandoned(now time.Time, opts *Options) {
 	b.Until = now.Add(opts.pause(1)).UnixNano()
 }
 
-// pause is the n-th pause of an open breaker. It varies by a quarter, so that
+// pause returns the n-th pause of an open breaker. It varies by a quarter, so that
 // machines which saw the same outage do not probe together.
 func (o *Options) pause(n int) time.Duration {
 	d := o.Pause
@@ -84,7 +84,7 @@ func (o *Options) pause(n int) time.Duration {
 	return time.Duration(float64(d) * (0.75 + 0.5*o.Rand()))
 }
 
-// until is the time left up to a moment in Unix nanoseconds.
+// until returns the time left up to a moment in Unix nanoseconds.
 func until(moment int64, now time.Time) time.Duration {
 	return time.Duration(max(0, moment-now.UnixNano()))
 }

@@ -56,7 +56,7 @@ func (b *bucket) give(tokens float64) {
 	b.refill(0)
 }
 
-// wait is how many minutes it is until what was taken up to mark is covered,
+// wait returns how many minutes it is until what was taken up to mark is covered,
 // with the reserve or spare left over. A call that costs more than the bucket
 // holds passes when it is full.
 func (b *bucket) wait(cost, mark, spare float64) float64 {

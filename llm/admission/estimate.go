@@ -29,7 +29,7 @@ const maxAgents = 4096
 // max_tokens is a ceiling, and most answers stay far below it.
 const firstOutput = 600
 
-// estimate is what a call will take. What reads the prompt cache does not
+// estimate returns what a call will take. What reads the prompt cache does not
 // count; that shows in the agent's ratio. learned are the model's means.
 func (l *Limiter) estimate(req *llm.Request, characters int, learned means) cost {
 	m, ok := l.agents[agent{req.Model, req.Agent}]
@@ -60,14 +60,14 @@ func (l *Limiter) learn(p *poolState, req *llm.Request, characters int, u llm.Us
 	l.agents[who] = l.agents[who].learn(characters, input, u.OutputTokens)
 }
 
-// counted is the input that counts against the limits.
+// counted returns the input that counts against the limits.
 func counted(u llm.Usage) int { return u.InputTokens + u.CacheWrite5m + u.CacheWrite1h }
 
 // pictureCharacters is what an image counts for; its data says nothing about
 // its tokens.
 const pictureCharacters = 6000
 
-// size is the characters of a prompt, roughly.
+// size returns the characters of a prompt, roughly.
 func size(req *llm.Request) int {
 	n := 16 * len(req.Messages) // for the frames of messages
 	for _, b := range req.System {

@@ -120,7 +120,7 @@ func (f *file) save() {
 	f.known = data
 }
 
-// unseal is the part of a file's data after its header, if they agree.
+// unseal returns the part of a file's data after its header, if they agree.
 func unseal(data []byte) ([]byte, bool) {
 	head, body, _ := bytes.Cut(data, []byte("\n"))
 	var sum uint32

@@ -10,7 +10,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// NewLimited is next behind limits and gate: a call waits until its model's
+// NewLimited returns next behind limits and gate: a call waits until its model's
 // pool has room for it, then for a slot, which it holds as with [New]. A nil
 // gate means any number of calls in flight.
 //
@@ -89,7 +89,7 @@ func (m *limited) try(ctx context.Context, a *attempt, out *llm.Holdback) (again
 	return a.failed(failed) && !out.Shown() && ctx.Err() == nil, failed
 }
 
-// because is err, which ended a wait, with the failure that the call waited
+// because returns err, which ended a wait, together with the failure that the call waited
 // after.
 func because(err, last error) error {
 	ended, ok := errors.AsType[*llm.Error](err)

@@ -113,7 +113,7 @@ func NewLimiter(opts Options) *Limiter {
 	}
 }
 
-// pool is this process's side of the pool of a model. The caller holds mu.
+// pool returns this process's side of the pool of a model. The caller holds mu.
 func (l *Limiter) pool(model string) *pool {
 	name := PoolOf(model)
 	p := l.pools[name]
@@ -297,7 +297,7 @@ func (l *Limiter) weigh(p *pool, s *state, ps *poolState, w *waiter, c *call, no
 	return verdict{attempt: l.admit(p, ps, w, c, now)}
 }
 
-// shut is how long the pool is closed to w, or the error if that is longer
+// shut returns how long the pool is closed to w, or the error if that is longer
 // than w can wait.
 func (l *Limiter) shut(p *pool, ps *poolState, w *waiter, now time.Time) (time.Duration, error) {
 	if wait := until(ps.FrozenUntil, now); wait > 0 {
@@ -322,7 +322,7 @@ func (w *waiter) outlasts(now time.Time, wait time.Duration) bool {
 	return !w.deadline.IsZero() && !now.Add(wait).Before(w.deadline)
 }
 
-// tooLong is the error of a call that would have to wait longer than it can.
+// tooLong returns the error of a call that would have to wait longer than it can.
 func (w *waiter) tooLong(code llm.Code, why string, now time.Time, wait time.Duration) error {
 	text := fmt.Sprintf("%s before %s (in %v)", why, now.Add(wait).Format(time.TimeOnly), wait.Round(time.Millisecond))
 	if w.outlasts(now, wait) {

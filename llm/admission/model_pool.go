@@ -31,7 +31,7 @@ var tierLimits = map[Tier]struct{ most, fable Limits }{
 	TierNone:  {},
 }
 
-// LimitsOf are the limits that the tier's pool of that name has by default.
+// LimitsOf returns the limits that the tier's pool of that name has by default.
 func (t Tier) LimitsOf(pool string) Limits {
 	limits, known := tierLimits[t]
 	if !known {
@@ -43,7 +43,7 @@ func (t Tier) LimitsOf(pool string) Limits {
 	return limits.most
 }
 
-// PoolOf is the name of the pool whose limits a model's calls count against,
+// PoolOf returns the name of the pool whose limits a model's calls count against,
 // such as "sonnet-5.5". The 4.x models of a line share one, and so do the
 // Fable 5.x models. The clouds' names of a model are understood; a model that
 // is not known has a pool of its own.

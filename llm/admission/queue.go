@@ -8,7 +8,7 @@ import (
 
 type runKey struct{}
 
-// WithRun is ctx for the calls of one run. Runs that wait for the same pool
+// WithRun returns a context for the calls of one run. Runs that wait for the same pool
 // take turns, however many calls each has waiting; within a run the first to
 // come is the first served. Calls without a run share a turn.
 func WithRun(ctx context.Context, id string) context.Context {

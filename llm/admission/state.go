@@ -30,7 +30,7 @@ type poolState struct {
 	Models  map[string]means `json:"models,omitzero"`
 }
 
-// buckets are those of requests, input and output, in the order of a [cost].
+// buckets returns those of requests, input and output, in the order of a [cost].
 func (p *poolState) buckets() [3]*bucket { return [3]*bucket{&p.Requests, &p.Input, &p.Output} }
 
 // cost is what a call takes from the buckets of requests, input and output.
@@ -44,7 +44,7 @@ type ticket struct {
 	marks [3]float64
 }
 
-// pool is the state of a pool, up to now.
+// pool returns the state of a pool, up to now.
 func (s *state) pool(name string, opts *Options, now time.Time) *poolState {
 	p := s.Pools[name]
 	if p == nil {
@@ -87,7 +87,7 @@ func (s *state) makeRoom() {
 	delete(s.Pools, oldest)
 }
 
-// limitsOf are the limits to assume for a pool.
+// limitsOf returns the limits to assume for a pool.
 func (o *Options) limitsOf(pool string) (Limits, Source) {
 	for _, name := range []string{pool, ""} {
 		if limits, ok := o.Limits[name]; ok {
@@ -111,7 +111,7 @@ func (p *poolState) untake(t *ticket) {
 	}
 }
 
-// wait is how long it is until the buckets cover a ticket, while inFlight other
+// wait returns how long it is until the buckets cover a ticket, while inFlight other
 // calls may turn out to cost more than was expected.
 func (p *poolState) wait(t *ticket, inFlight int, minute time.Duration) time.Duration {
 	longest := 0.0

@@ -33,7 +33,7 @@ type QuotaStatus struct {
 	Learned   time.Time `json:"learned,omitzero"` // when the service named it; zero if it did not
 }
 
-// Used is the share of the limit that is in use, from 0 to 1.
+// Used returns the share of the limit that is in use, from 0 to 1.
 func (q QuotaStatus) Used() float64 {
 	if q.Limit <= 0 {
 		return 0
@@ -51,7 +51,7 @@ const (
 	BreakerProbing Breaker = "probing" // one call finds out
 )
 
-// Limits is what is known of each pool that was ever used with the credential,
+// Limits returns what is known of each pool that was ever used with the credential,
 // by name.
 func (l *Limiter) Limits() []PoolStatus {
 	l.mu.Lock()

@@ -71,7 +71,7 @@ func (c *call) insufficientAlone(need Amount) *Insufficient {
 	return c.insufficientLocked(need)
 }
 
-// insufficientLocked is insufficientAlone with c.mu held.
+// insufficientLocked does what insufficientAlone does, with c.mu held.
 func (c *call) insufficientLocked(need Amount) *Insufficient {
 	for i, s := range c.scopes {
 		if alone(s) == 0 {

@@ -46,7 +46,7 @@ type Options struct {
 	OnShared func(ctx, leader context.Context)
 }
 
-// New is next with identical calls in flight shared. keyer says which are
+// New returns next with identical calls in flight shared. keyer says which are
 // identical; its namespace must be that of the credential next uses. A
 // request that has no key, since it holds something that is not JSON, is
 // passed on as it is.

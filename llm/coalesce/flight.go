@@ -161,7 +161,7 @@ func (f *flight) handOver() {
 	f.leaderGone = true
 }
 
-// clone is a copy of req that shares no memory with it that could be written
+// clone returns a copy of req that shares no memory with it that could be written
 // to.
 func clone(req *llm.Request) *llm.Request {
 	c := *req

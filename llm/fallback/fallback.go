@@ -50,7 +50,7 @@ type Fallback struct {
 	Refusal  *llm.Response // what From refused with, which was paid for; nil if it failed
 }
 
-// New is next with other models to fall back on.
+// New returns next with other models to fall back on.
 func New(next llm.Model, opts Options) llm.Model {
 	if opts.OnFallback == nil {
 		opts.OnFallback = func(context.Context, Fallback) {}
@@ -110,7 +110,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 	}
 }
 
-// models are those to ask in turn, each once.
+// models returns those to ask in turn, each once.
 func (m *model) models(req *llm.Request) []string {
 	models := []string{req.Model}
 	if m.opts.Models == nil || req.Once {
@@ -124,7 +124,7 @@ func (m *model) models(req *llm.Request) []string {
 	return models
 }
 
-// adapt is req for another model.
+// adapt returns req for another model.
 func (m *model) adapt(req *llm.Request, name string) *llm.Request {
 	other := *req
 	other.Model = name
@@ -190,7 +190,7 @@ func (t *try) fail(last *try) {
 	}
 }
 
-// describe is a copy of the error in err's chain, or a new one.
+// describe returns a copy of the error in err's chain, or a new one.
 func describe(err error) *llm.Error {
 	out := llm.NewError(llm.CodeOf(err), err.Error(), nil)
 	if e, ok := errors.AsType[*llm.Error](err); ok {

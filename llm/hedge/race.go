@@ -33,7 +33,7 @@ func (c *call) start() {
 	})
 }
 
-// elapsed is the time since the call left the queue; 0 if it has not.
+// elapsed returns the time since the call left the queue; 0 if it has not.
 func (c *call) elapsed() time.Duration {
 	select {
 	case <-c.started:

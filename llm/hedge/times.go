@@ -46,7 +46,7 @@ func (t *times) add(model string, d time.Duration) {
 	r.stale++
 }
 
-// late is the time from which a call of a model is late; it reports false if
+// late returns the time from which a call of a model is late; it reports false if
 // too little is known.
 func (t *times) late(model string) (time.Duration, bool) {
 	t.mu.Lock()

@@ -36,7 +36,7 @@ func (Echo) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, e
 	}
 }
 
-// EchoText is what [Echo] answers to req.
+// EchoText returns what [Echo] answers to req.
 func EchoText(req *llm.Request) string {
 	var sb strings.Builder
 	sb.WriteString("echo: ")
@@ -102,7 +102,7 @@ func Hang() Step { return Step{hang: true} }
 // Do calls f on the call's goroutine.
 func Do(f func(context.Context, *llm.Request)) Step { return Step{do: f} }
 
-// Answer is the steps of a complete answer: a start, text in three pieces,
+// Answer returns the steps of a complete answer: a start, text in three pieces,
 // the end.
 func Answer(text string) []Step {
 	a, b := len(text)/3, 2*len(text)/3
@@ -188,28 +188,28 @@ func (s *Script) end() {
 	s.ended++
 }
 
-// Started is the number of calls begun so far.
+// Started returns the number of calls begun so far.
 func (s *Script) Started() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.started
 }
 
-// InFlight is the number of calls begun and not yet released.
+// InFlight returns the number of calls begun and not yet released.
 func (s *Script) InFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.started - s.ended
 }
 
-// MaxInFlight is the most calls that were ever in flight at once.
+// MaxInFlight returns the most calls that were ever in flight at once.
 func (s *Script) MaxInFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.maximum
 }
 
-// Requests are the requests of the calls so far, in order of their start.
+// Requests returns the requests of the calls so far, in order of their start.
 func (s *Script) Requests() []*llm.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()

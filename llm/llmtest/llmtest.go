@@ -25,7 +25,7 @@ import (
 // price.
 const Model = "claude-haiku-5-5"
 
-// Request is a small valid request with one user turn.
+// Request returns a small valid request with one user turn.
 func Request(text string) *llm.Request {
 	return &llm.Request{
 		Model:     Model,
@@ -70,7 +70,7 @@ func fullRequest(text string) *llm.Request {
 	}
 }
 
-// Response is a complete live answer of one text block.
+// Response returns a complete live answer of one text block.
 func Response(text string) *llm.Response {
 	return &llm.Response{
 		ID:         "msg_test",

@@ -61,7 +61,7 @@ func drain(t *testing.T, seq iter.Seq2[llm.Event, error]) result {
 	return r
 }
 
-// follow is drain for any goroutine.
+// follow drains a stream on any goroutine.
 func follow(seq iter.Seq2[llm.Event, error]) (r result, problems []string) {
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	var text strings.Builder
@@ -100,7 +100,7 @@ func follow(seq iter.Seq2[llm.Event, error]) (r result, problems []string) {
 	return r, problems
 }
 
-// wantAnswer is drain for a stream that must end with an answer.
+// wantAnswer drains a stream that must end with an answer.
 func wantAnswer(t *testing.T, seq iter.Seq2[llm.Event, error]) *llm.Response {
 	t.Helper()
 	r := drain(t, seq)
@@ -113,7 +113,7 @@ func wantAnswer(t *testing.T, seq iter.Seq2[llm.Event, error]) *llm.Response {
 	return r.resp
 }
 
-// wantCode is drain for a stream that must fail with code.
+// wantCode drains a stream that must fail with code.
 func wantCode(t *testing.T, seq iter.Seq2[llm.Event, error], code llm.Code) error {
 	t.Helper()
 	r := drain(t, seq)

@@ -53,7 +53,7 @@ type Options struct {
 	Prices *llm.PriceTable
 }
 
-// New is next with a sink that gets one [Call] for each range over a stream.
+// New returns next with a sink that gets one [Call] for each range over a stream.
 //
 // The sink runs on the goroutine that ranged, after the call was released and
 // before the range returns, so it must be quick; a sink that stores must

@@ -17,7 +17,7 @@ type Budget struct {
 
 const token = 1000
 
-// NewBudget is a budget that begins with, and holds at most, tokens retries,
+// NewBudget returns a budget that begins with, and holds at most, tokens retries,
 // and gets perAnswer of one back with each whole answer. NewBudget(100, 0.1)
 // lets a burst of 100 retries pass, and in the long run one retry for ten
 // answers.
@@ -26,7 +26,7 @@ func NewBudget(tokens int, perAnswer float64) *Budget {
 	return &Budget{limit: limit, perAnswer: int64(perAnswer * token), left: limit}
 }
 
-// Left is the number of retries the budget allows now.
+// Left returns the number of retries the budget allows now.
 func (b *Budget) Left() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

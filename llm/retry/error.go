@@ -17,14 +17,14 @@ type attemptsError struct {
 func (e *attemptsError) Error() string { return e.err.Error() }
 func (e *attemptsError) Unwrap() error { return e.err }
 
-// Attempts is the number of attempts made. The layer that records calls asks
+// Attempts returns the number of attempts made. The layer that records calls asks
 // for it by this method, since layers do not import each other.
 func (e *attemptsError) Attempts() int { return e.attempts }
 
 // noneLeft is the reason of a call that used all its attempts.
 const noneLeft = "no attempt is left"
 
-// gaveUp is the error of a call after its n-th and last attempt failed with
+// gaveUp returns the error of a call after its n-th and last attempt failed with
 // err. It keeps what err tells, and its code.
 func gaveUp(n int, reason string, err error) error {
 	out := describe(err)
@@ -40,7 +40,7 @@ func gaveUp(n int, reason string, err error) error {
 	return out
 }
 
-// interrupted is the error of a call whose context ended while it waited to
+// interrupted returns the error of a call whose context ended while it waited to
 // be tried again after err.
 func interrupted(ctx context.Context, n int, err error) error {
 	out := llm.ContextError(ctx)
@@ -49,7 +49,7 @@ func interrupted(ctx context.Context, n int, err error) error {
 	return out
 }
 
-// describe is a copy of the error in err's chain, or a new one.
+// describe returns a copy of the error in err's chain, or a new one.
 func describe(err error) *llm.Error {
 	out := llm.NewError(llm.CodeOf(err), err.Error(), nil)
 	if e, ok := errors.AsType[*llm.Error](err); ok {

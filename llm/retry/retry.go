@@ -65,7 +65,7 @@ type Options struct {
 	OnRetry func(ctx context.Context, attempt int, wait time.Duration, err error)
 }
 
-// New is next with failed calls tried again. An answer's Attempts is the
+// New returns next with failed calls tried again. An answer's Attempts is the
 // number of attempts made. The error of a call that was tried more than once
 // says how often in its message, and its chain holds a value with a method
 // Attempts() int and the last attempt's error.
@@ -184,7 +184,7 @@ func (a *attempt) count(resp *llm.Response) *llm.Response {
 	return resp
 }
 
-// wait is how long to wait after attempt n failed with err, or why not to try
+// wait returns how long to wait after attempt n failed with err, or why not to try
 // again.
 func (m *model) wait(ctx context.Context, n int, err error) (wait time.Duration, refusal string) {
 	if n >= m.opts.MaxAttempts {
@@ -214,14 +214,14 @@ func (m *model) wait(ctx context.Context, n int, err error) (wait time.Duration,
 	return wait, ""
 }
 
-// jitter is a random time below limit. Spreading over the whole range, and
+// jitter returns a random time below limit. Spreading over the whole range, and
 // not around its end, is what keeps callers that failed together from
 // returning together.
 func (m *model) jitter(limit time.Duration) time.Duration {
 	return time.Duration(m.opts.Rand() * float64(limit))
 }
 
-// ceiling is base doubled n-1 times, at most limit.
+// ceiling returns base doubled n-1 times, at most limit.
 func ceiling(base, limit time.Duration, n int) time.Duration {
 	for range n - 1 {
 		if base >= limit/2 {

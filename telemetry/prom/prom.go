@@ -31,7 +31,7 @@ type Registry struct {
 	families []*family
 }
 
-// NewRegistry is a registry without metrics.
+// NewRegistry returns a registry without metrics.
 func NewRegistry() *Registry { return &Registry{} }
 
 // family is one metric with all its label values.
@@ -85,7 +85,7 @@ func (r *Registry) add(name, help, kind string, bounds []float64, labels []strin
 	return f
 }
 
-// at is the series of some label values, which stand in the order of the labels.
+// at returns the series of some label values, which stand in the order of the labels.
 // What is missing is empty.
 func (f *family) at(values []string) *series {
 	key := strings.Join(values, "\xff") // no byte of valid UTF-8
