@@ -24,6 +24,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/claude-force/claude-force/fault"
 )
 
 // FileName is the name of the configuration file, of the project's and of the
@@ -111,6 +113,9 @@ type Error struct {
 	Message string
 	Hint    string // may be empty
 }
+
+// FaultKind returns [fault.KindInput].
+func (e *Error) FaultKind() fault.Kind { return fault.KindInput }
 
 func (e *Error) Error() string {
 	var sb strings.Builder

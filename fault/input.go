@@ -12,6 +12,9 @@ func (e *InputError) Error() string { return e.Err.Error() }
 // Unwrap returns Err.
 func (e *InputError) Unwrap() error { return e.Err }
 
+// FaultKind returns [KindInput].
+func (e *InputError) FaultKind() Kind { return KindInput }
+
 // Input wraps err in an [InputError]. It returns err itself if it is nil or
 // already holds one.
 func Input(err error) error {

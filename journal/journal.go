@@ -23,11 +23,11 @@ package journal
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -203,10 +203,10 @@ func (ev *Event) Decode(v any) error {
 // Errors of a store.
 var (
 	// ErrNotFound says that there is no such run.
-	ErrNotFound = errors.New("there is no such run")
+	ErrNotFound = fault.New(fault.KindNotFound, "there is no such run")
 	// ErrLost says that another process has taken the run over: whoever gets it
 	// must stop working on the run.
-	ErrLost = errors.New("another process has taken the run over")
+	ErrLost = fault.New(fault.KindConflict, "another process has taken the run over")
 )
 
 // OwnedError says that a process works on the run.
@@ -214,6 +214,9 @@ type OwnedError struct {
 	Run   string
 	Owner Owner
 }
+
+// FaultKind returns [fault.KindConflict].
+func (e *OwnedError) FaultKind() fault.Kind { return fault.KindConflict }
 
 func (e *OwnedError) Error() string {
 	return fmt.Sprintf("run %s is being worked on by process %d on %s since %s", e.Run, e.Owner.PID, e.Owner.Host, e.Owner.Since.Local().Format(time.DateTime))
@@ -224,6 +227,9 @@ type AmbiguousError struct {
 	Prefix string
 	IDs    []string // at most ten
 }
+
+// FaultKind returns [fault.KindInput].
+func (e *AmbiguousError) FaultKind() fault.Kind { return fault.KindInput }
 
 func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("several runs begin with %q: %v; give more of the id", e.Prefix, e.IDs)

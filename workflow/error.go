@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/claude-force/claude-force/fault"
 )
 
 // What an [Error] is about, for callers that branch on it with errors.Is.
@@ -63,6 +65,9 @@ func (e Errors) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// FaultKind returns [fault.KindInput].
+func (e Errors) FaultKind() fault.Kind { return fault.KindInput }
 
 // Unwrap returns the problems one by one.
 func (e Errors) Unwrap() []error {

@@ -21,9 +21,9 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/telemetry"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 // Exit codes, which scripts rely on.
@@ -88,16 +88,18 @@ type app struct {
 var errReported = errors.New("failed")
 
 // errOverBudget is a failure, already printed, because a budget left no room.
-var errOverBudget = errors.New("a budget had no room")
+var errOverBudget = fault.New(fault.KindBudget, "a budget had no room")
 
 // errInterrupted is the error of a command that the user interrupted.
-var errInterrupted = errors.New("interrupted")
+var errInterrupted = fault.New(fault.KindInterrupted, "interrupted")
 
 // inputError is a wrong command line.
 type inputError struct{ err error }
 
 func (e inputError) Error() string { return e.err.Error() }
 func (e inputError) Unwrap() error { return e.err }
+
+func (e inputError) FaultKind() fault.Kind { return fault.KindInput }
 
 func badInput(format string, args ...any) error { return inputError{fmt.Errorf(format, args...)} }
 
@@ -123,27 +125,30 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return code
 }
 
+// exits lists the exit codes of errors by kind. The first kind that an error
+// has anywhere in its tree decides: a budget error beneath an input error exits
+// with exitBudget. Kinds that are not listed exit with exitFailed.
+var exits = []struct {
+	kind fault.Kind
+	code int
+}{
+	{fault.KindInterrupted, exitInterrupted},
+	{fault.KindBudget, exitBudget},
+	{fault.KindInput, exitInput},
+}
+
+// exitCode returns the exit code for err.
 func exitCode(err error) int {
-	if err == nil {
+	switch {
+	case err == nil:
 		return exitDone
-	}
-	if errors.Is(err, errInterrupted) || llm.CodeOf(err) == llm.CodeCanceled {
+	case llm.CodeOf(err) == llm.CodeCanceled:
 		return exitInterrupted
 	}
-	if errors.Is(err, errOverBudget) || claudeforce.IsOverBudget(err) {
-		return exitBudget
-	}
-	if _, ok := errors.AsType[inputError](err); ok {
-		return exitInput
-	}
-	if _, ok := errors.AsType[*claudeforce.InputError](err); ok {
-		return exitInput
-	}
-	if _, ok := errors.AsType[workflow.Errors](err); ok {
-		return exitInput
-	}
-	if _, ok := errors.AsType[*config.Error](err); ok {
-		return exitInput
+	for _, e := range exits {
+		if fault.Has(err, e.kind) {
+			return e.code
+		}
 	}
 	if errors.Is(err, claudeforce.ErrNoCredentials) {
 		return exitInput

@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 			"key":      withKey,
 			"requests": requests,
 			"peak":     peak,
-			"fault":    fault,
+			"fault":    injectFault,
 			"quotas":   quotas,
 			"json":     checkJSON,
 			"waiting":  waiting,
@@ -207,8 +207,8 @@ func peak(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// fault injects faults into the script's simulator, as JSON.
-func fault(ts *testscript.TestScript, _ bool, args []string) { post(ts, "/_sim/faults", args[0]) }
+// injectFault injects faults into the script's simulator, as JSON.
+func injectFault(ts *testscript.TestScript, _ bool, args []string) { post(ts, "/_sim/faults", args[0]) }
 
 // quotas sets the rate limits of the script's simulator, as JSON. From then on
 // its answers have the headers that name them.

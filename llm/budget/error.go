@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -24,6 +25,9 @@ type ExceededError struct {
 	// work and keeps the results so far.
 	Action Action
 }
+
+// FaultKind returns [fault.KindBudget].
+func (e *ExceededError) FaultKind() fault.Kind { return fault.KindBudget }
 
 func (e *ExceededError) Error() string {
 	if e.Kind == Time {
