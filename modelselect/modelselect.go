@@ -1,9 +1,9 @@
 // Package modelselect picks the model for a call whose model is [Auto]: of the models
-// that its rules allow, the cheapest that takes the call.
+// that its rules allow, the cheapest whose limits fit the call.
 //
-// Rules are data that people can read, in rules.yaml, and replace. A choice is a
-// function of the rules, the price table and the task, so the same task is given
-// the same model again, and it says why:
+// Rules are data in rules.yaml, which users can read and replace. A choice depends
+// only on the rules, the price table and the task, so the same task gets the same
+// model again. Each choice has a reason:
 //
 //	c, err := modelselect.Default().Choose(llm.Prices(), modelselect.Task{Prompt: 1200, Effort: "high"})
 //	// claude-sonnet-5-5: cheapest for about 1,200 prompt tokens, from sonnet (effort is high) up to opus
@@ -27,12 +27,12 @@ const Auto = "auto"
 type Task struct {
 	Agent     string // its name
 	Prompt    int    // tokens of the whole prompt, estimated; see [Tokens]
-	MaxTokens int    // most output tokens that were asked for; 0 if nobody asked
+	MaxTokens int    // most output tokens; 0 if the task sets no limit
 	Effort    string // empty for the model's default
 	Schema    bool   // the output must obey a schema
 	Tools     bool   // the agent names tools
 
-	Floor, Ceiling Bound // instead of the rules' own; zero for those
+	Floor, Ceiling Bound // replace the bounds of the rules; zero to use those
 }
 
 // Bound is the weakest or the strongest model that may be chosen.
@@ -47,18 +47,18 @@ type Choice struct {
 	Reason string // why, without its name
 }
 
-// UnknownError says that a bound is none of the models to choose from.
+// UnknownError says that a bound is not one of the models to choose from.
 type UnknownError struct {
 	Bound
 	Known []string
 }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("%s %q is none of the models to choose from: %s", e.Why, e.Model, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("%s %q is not one of the models to choose from: %s", e.Why, e.Model, strings.Join(e.Known, ", "))
 }
 
-// Tokens returns about how many tokens texts are with today's tokenizer: the
-// model that will read them is yet to be chosen.
+// Tokens returns the estimated number of tokens of the texts with the current
+// tokenizer, since the model that will read them is not chosen yet.
 func Tokens(prices *llm.PriceTable, texts ...string) int {
 	characters := 0
 	for _, text := range texts {
@@ -67,11 +67,11 @@ func Tokens(prices *llm.PriceTable, texts ...string) int {
 	return prices.EstimateTokens("", characters)
 }
 
-// expectedOutput is how long an answer is taken to be. Prices rise along a
-// sensible list of models for input and output alike, so little depends on it.
+// expectedOutput is the assumed length of an answer in tokens. Input and output
+// prices usually rise together from model to model, so little depends on it.
 const expectedOutput = 1000
 
-// Choose picks the model for a task. The error is an [*UnknownError].
+// Choose selects the model for a task. The error is an [*UnknownError].
 func (r *Rules) Choose(prices *llm.PriceTable, t Task) (Choice, error) {
 	span, err := r.span(prices, t)
 	if err != nil {
@@ -89,7 +89,7 @@ func (r *Rules) Choose(prices *llm.PriceTable, t Task) (Choice, error) {
 	return Choice{Model: best.id, Reason: reason + span.String() + note}, nil
 }
 
-// Knows reports whether a name can be a bound.
+// Knows reports whether the name of a model can be a bound.
 func (r *Rules) Knows(prices *llm.PriceTable, name string) bool { return r.rung(prices, name) >= 0 }
 
 // candidate is a model with what the call would cost.
@@ -99,7 +99,7 @@ type candidate struct {
 	cost     llm.Money
 }
 
-// span is the part of the list that bounds and rules leave.
+// span is the part of the list of models that bounds and rules allow.
 type span struct {
 	models   []candidate
 	low, top Bound
@@ -152,7 +152,7 @@ func (r *Rules) span(prices *llm.PriceTable, t Task) (span, error) {
 	for _, name := range r.Models[low : top+1] {
 		s.models = append(s.models, newCandidate(prices, name, t))
 	}
-	// Of equal prices the stronger goes first.
+	// Of equally priced models, the stronger comes first.
 	slices.Reverse(s.models)
 	return s, nil
 }
@@ -169,9 +169,9 @@ func newCandidate(prices *llm.PriceTable, name string, t Task) candidate {
 	return c
 }
 
-// fitting are the models that take the prompt and the answer, and a note on
-// those that do not. If none does, it is those that take most: the size is an
-// estimate, and the service has the last word.
+// fitting returns the models that can take the prompt and the answer, and a note
+// on those that cannot. If none can, it returns those with the largest context:
+// the size is only an estimate, and the service decides.
 func (s *span) fitting(t Task) (list []candidate, note string) {
 	var out []string
 	for _, c := range s.models {
@@ -190,14 +190,14 @@ func (s *span) fitting(t Task) (list []candidate, note string) {
 				list = append(list, c)
 			}
 		}
-		return list, "; no model there takes as much, this one takes most"
+		return list, "; no allowed model takes as much, this one takes the most"
 	case len(out) > 0:
 		return list, "; not " + strings.Join(out, ", ") + ", too small for it"
 	}
 	return list, ""
 }
 
-// String says what may be chosen and why.
+// String returns which models are allowed, and why.
 func (s span) String() string {
 	text := func(b Bound) string {
 		if b.Why == "" {
@@ -207,7 +207,7 @@ func (s span) String() string {
 	}
 	switch {
 	case s.crossed:
-		return text(s.top) + ", which holds although " + cmp.Or(s.low.Why, "the floor is above it")
+		return text(s.top) + ", which applies although " + cmp.Or(s.low.Why, "the floor is above it")
 	case s.low.Model == s.top.Model && s.low.Why != "" && s.top.Why != "":
 		return fmt.Sprintf("%s (%s, %s)", s.low.Model, s.low.Why, s.top.Why)
 	case s.low.Model == s.top.Model:
@@ -216,26 +216,28 @@ func (s span) String() string {
 	return "from " + text(s.low) + " up to " + text(s.top)
 }
 
-// rung is the place of a model in the list: its own, else the highest of its
-// line, so that claude-opus-4-8 stands where opus does. It is -1 if there is none.
+// rung returns the index of a model in the list: its own, else the highest of its
+// family, so that claude-opus-4-8 has the index of opus. It returns -1 if there is
+// none.
 func (r *Rules) rung(prices *llm.PriceTable, name string) int {
 	id, _ := prices.Resolve(name)
-	line := lineOf(prices, id)
+	family := familyOf(prices, id)
 	found := -1
 	for i, m := range r.Models {
 		rung, _ := prices.Resolve(m)
 		if rung == id {
 			return i
 		}
-		if line != "" && lineOf(prices, rung) == line {
+		if family != "" && familyOf(prices, rung) == family {
 			found = i
 		}
 	}
 	return found
 }
 
-// lineOf is the line that a model's id names, as aliases do; empty if none.
-func lineOf(prices *llm.PriceTable, id string) string {
+// familyOf returns the family that a model's id names, such as opus; empty if
+// none. A family is a part of the id that is also an alias.
+func familyOf(prices *llm.PriceTable, id string) string {
 	for part := range strings.SplitSeq(id, "-") {
 		if _, ok := prices.Aliases[part]; ok {
 			return part

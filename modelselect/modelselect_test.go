@@ -28,11 +28,11 @@ func TestDefaultRules(t *testing.T) {
 		"dear tier, still less": {modelselect.Task{Prompt: 150_000}, "claude-haiku-5-5", "cheapest"},
 		"floor":                 {modelselect.Task{Floor: modelselect.Bound{Model: "sonnet", Why: "the agent's floor"}}, "claude-sonnet-5-5", "from sonnet (the agent's floor) up to opus"},
 		"ceiling":               {modelselect.Task{Ceiling: agents("sonnet")}, "claude-haiku-5-5", "up to sonnet (the agent's model)"},
-		"ceiling holds":         {modelselect.Task{Ceiling: agents("haiku"), Effort: "max"}, "claude-haiku-5-5", "haiku (the agent's model), which holds although effort is xhigh or max"},
+		"ceiling holds":         {modelselect.Task{Ceiling: agents("haiku"), Effort: "max"}, "claude-haiku-5-5", "haiku (the agent's model), which applies although effort is xhigh or max"},
 		"above the rules' own":  {modelselect.Task{Ceiling: agents("fable"), Floor: modelselect.Bound{Model: "fable"}}, "claude-fable-5-2", "fable"},
 		"an older one":          {modelselect.Task{Ceiling: agents("claude-opus-4-8"), Effort: "max"}, "claude-opus-5-5", "opus"},
 		"a retired one":         {modelselect.Task{Ceiling: agents("claude-3-opus-20240229"), Effort: "max"}, "claude-opus-5-5", "opus"},
-		"too long for all":      {modelselect.Task{Prompt: 1_100_000}, "claude-haiku-5-5", "no model there takes as much"},
+		"too long for all":      {modelselect.Task{Prompt: 1_100_000}, "claude-haiku-5-5", "no allowed model takes as much"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,12 +66,12 @@ rules:
 		task        modelselect.Task
 		model, says string
 	}{
-		// Haiku 4.5 is the weakest and dear.
+		// Haiku 4.5 is the weakest, and expensive.
 		"price, not place":     {modelselect.Task{Prompt: 100}, "claude-haiku-5-5", "from claude-haiku-4-5 up to opus"},
 		"a pattern":            {modelselect.Task{Agent: "security-specialist"}, "claude-opus-5-5", "a rule for security-*"},
 		"one condition of two": {modelselect.Task{Schema: true, Prompt: 500}, "claude-haiku-5-5", "cheapest"},
 		"both conditions":      {modelselect.Task{Schema: true, Prompt: 501}, "claude-sonnet-5-5", "long forms go wrong"},
-		"at most":              {modelselect.Task{Agent: "security-x", MaxTokens: 110_000}, "claude-sonnet-5", "holds although"},
+		"at most":              {modelselect.Task{Agent: "security-x", MaxTokens: 110_000}, "claude-sonnet-5", "applies although"},
 		"too small":            {modelselect.Task{Prompt: 300_000, Ceiling: modelselect.Bound{Model: "haiku"}}, "claude-haiku-5-5", "not claude-haiku-4-5, too small for it"},
 		"equal prices":         {modelselect.Task{Prompt: 100, Floor: modelselect.Bound{Model: "claude-sonnet-5"}}, "claude-sonnet-5-5", "cheapest"},
 	}
@@ -90,7 +90,7 @@ func TestUnknownBound(t *testing.T) {
 	t.Parallel()
 	_, err := modelselect.Default().Choose(llm.Prices(), modelselect.Task{Floor: modelselect.Bound{Model: "sonet", Why: "the agent's floor"}})
 	unknown, ok := errors.AsType[*modelselect.UnknownError](err)
-	if !ok || unknown.Error() != `the agent's floor "sonet" is none of the models to choose from: haiku, sonnet, opus, fable` {
+	if !ok || unknown.Error() != `the agent's floor "sonet" is not one of the models to choose from: haiku, sonnet, opus, fable` {
 		t.Errorf("got %v", err)
 	}
 }
@@ -99,11 +99,11 @@ func TestBadRules(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
 		"models: []":                                                      "models is missing",
-		"models: [haiku, gpt]\n":                                          `no model "gpt" has a price`,
+		"models: [haiku, gpt]\n":                                          `"gpt" has no price`,
 		"models: [haiku]\nfloor: opus\n":                                  `floor "opus"`,
-		"models: [haiku]\nrules: [{if: {tools: true}}]":                   "rule 1 says neither",
+		"models: [haiku]\nrules: [{if: {tools: true}}]":                   "rule 1 has neither",
 		"models: [haiku]\nrules: [{at_least: opus}]":                      `rule 1: at_least "opus"`,
-		"models: [haiku]\nrules: [{if: {effort: [hi]}, at_most: haiku}]":  `no effort "hi"`,
+		"models: [haiku]\nrules: [{if: {effort: [hi]}, at_most: haiku}]":  `unknown effort "hi"`,
 		"models: [haiku]\nrules: [{if: {agents: ['[']}, at_most: haiku}]": `"[" is not a pattern`,
 		"models: [haiku]\nrules: [{unless: {}, at_most: haiku}]":          "unless",
 		"models: [": "",
@@ -115,8 +115,8 @@ func TestBadRules(t *testing.T) {
 	}
 }
 
-// Whatever is asked, the choice is within the bounds, and nothing within the same
-// bounds that takes the call costs less.
+// For every task, the choice is within the bounds, and no other model within the
+// same bounds that fits the call costs less.
 func TestCheapestWithinBounds(t *testing.T) {
 	t.Parallel()
 	rules, prices := modelselect.Default(), llm.Prices()

@@ -18,8 +18,8 @@ import (
 // Rules say what may be chosen for which task.
 type Rules struct {
 	Models  []string `yaml:"models"`  // from the weakest to the strongest: aliases or ids
-	Floor   string   `yaml:"floor"`   // of tasks that have none; empty for the weakest
-	Ceiling string   `yaml:"ceiling"` // of tasks that have none; empty for the strongest
+	Floor   string   `yaml:"floor"`   // for tasks without one; empty for the weakest
+	Ceiling string   `yaml:"ceiling"` // for tasks without one; empty for the strongest
 	Rules   []Rule   `yaml:"rules"`
 }
 
@@ -31,33 +31,33 @@ type Rule struct {
 	Because string    `yaml:"because"` // for the reason; empty for the condition in words
 }
 
-// Condition holds if all that it says does. The zero value always holds.
+// Condition holds if all its fields that are set hold. The zero value always holds.
 type Condition struct {
-	Agents        []string `yaml:"agents"`          // the name fits one of these patterns, such as security-*
+	Agents        []string `yaml:"agents"`          // the name matches one of these patterns, such as security-*
 	Effort        []string `yaml:"effort"`          // it is one of these
 	Tools         *bool    `yaml:"tools"`           // whether the agent names tools
 	Schema        *bool    `yaml:"schema"`          // whether the output must obey a schema
 	PromptOver    int      `yaml:"prompt_over"`     // the prompt is longer, in tokens
-	MaxTokensOver int      `yaml:"max_tokens_over"` // a longer answer was asked for, in tokens
+	MaxTokensOver int      `yaml:"max_tokens_over"` // the longest allowed answer is longer, in tokens
 }
 
 //go:embed rules.yaml
 var embedded []byte
 
-// DefaultText is the text of the default rules, for people to start from.
+// DefaultText returns the default rules as YAML, as a start for custom rules.
 func DefaultText() string { return string(embedded) }
 
-// Default is the rules that apply unless others are given.
+// Default returns the rules that apply if no others are configured.
 var Default = sync.OnceValue(func() *Rules {
 	r, err := Parse(embedded, llm.Prices())
 	if err != nil {
-		panic("modelselect: the embedded rules are broken: " + err.Error()) // a build fault, caught by its test
+		panic("modelselect: the embedded rules are broken: " + err.Error()) // a build error, found by the tests
 	}
 	return r
 })
 
-// Parse reads rules from YAML or JSON in the form of the default ones. Models
-// that they name must have a price.
+// Parse reads rules from YAML or JSON in the form of the default ones. All models
+// in them must have a price.
 func Parse(data []byte, prices *llm.PriceTable) (*Rules, error) {
 	var r Rules
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -73,13 +73,13 @@ func Parse(data []byte, prices *llm.PriceTable) (*Rules, error) {
 
 func (r *Rules) check(prices *llm.PriceTable) error {
 	if len(r.Models) == 0 {
-		return errors.New("models is missing; list what may be chosen, such as [haiku, sonnet, opus]")
+		return errors.New("models is missing; list the models to choose from, such as [haiku, sonnet, opus]")
 	}
 	var errs []error
 	for _, m := range r.Models {
 		id, _ := prices.Resolve(m)
 		if _, ok := prices.Info(id); !ok {
-			errs = append(errs, fmt.Errorf("models: no model %q has a price; `claude-force models list` shows those that have", m))
+			errs = append(errs, fmt.Errorf("models: %q has no price; `claude-force models list` shows the models with a price", m))
 		}
 	}
 	known := func(what, name string) {
@@ -94,7 +94,7 @@ func (r *Rules) check(prices *llm.PriceTable) error {
 		known(name+": at_least", rule.AtLeast)
 		known(name+": at_most", rule.AtMost)
 		if rule.AtLeast == "" && rule.AtMost == "" {
-			errs = append(errs, errors.New(name+" says neither at_least nor at_most"))
+			errs = append(errs, errors.New(name+" has neither at_least nor at_most"))
 		}
 		for _, pattern := range rule.If.Agents {
 			if _, err := path.Match(pattern, ""); err != nil {
@@ -103,7 +103,7 @@ func (r *Rules) check(prices *llm.PriceTable) error {
 		}
 		for _, effort := range rule.If.Effort {
 			if !slices.Contains([]string{"low", "medium", "high", "xhigh", "max"}, effort) {
-				errs = append(errs, fmt.Errorf("%s: there is no effort %q; use low, medium, high, xhigh or max", name, effort))
+				errs = append(errs, fmt.Errorf("%s: unknown effort %q; use low, medium, high, xhigh or max", name, effort))
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (c *Condition) holds(t Task) bool {
 		(c.MaxTokensOver == 0 || t.MaxTokens > c.MaxTokensOver)
 }
 
-// why is what the rule says of itself, else its condition in words.
+// why returns the rule's own reason, else its condition in words.
 func (r *Rule) why() string {
 	if r.Because != "" {
 		return r.Because

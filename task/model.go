@@ -72,7 +72,7 @@ func (r *Runner) selectModel(ctx context.Context, t Task, a *agent.Agent, shared
 	features.Ceiling, named = ceiling(t, a)
 	if named && !rules.Knows(r.Prices, features.Ceiling.Model) {
 		selection.ID = r.resolve(ctx, features.Ceiling.Model)
-		selection.Reason = features.Ceiling.Why + ", which is none of the models to choose from"
+		selection.Reason = features.Ceiling.Why + ", which is not one of the models to choose from"
 		return selection, nil
 	}
 	chosen, err := rules.Choose(r.Prices, features)
