@@ -2,24 +2,24 @@ package plan
 
 import "math"
 
-// Promise is what a run was expected to take, as it is kept with the run.
+// Promise is the expected cost and duration of a run, stored with the run.
 type Promise struct {
 	CostUSD  Range `json:"cost_usd"`
 	Seconds  Range `json:"seconds"`
-	Unpriced bool  `json:"unpriced,omitempty"` // the cost was not known whole
+	Unpriced bool  `json:"unpriced,omitempty"` // the cost of some steps is unknown
 }
 
-// Actual is what the run took.
+// Actual is the actual cost and duration of a run.
 type Actual struct {
 	CostUSD float64
 	Seconds float64
 }
 
-// Error is how far the run was above what was expected, as parts of that: 0.1 is
-// 10 % more. It is NaN where nothing was expected but something came.
+// Error is the relative error of a plan: 0.1 means that the run took 10 % more
+// than expected. It is NaN if 0 was expected and the run took more.
 type Error struct{ Cost, Seconds float64 }
 
-// Against compares with what came.
+// Against returns the error of the promise, compared with the actual figures.
 func (p *Promise) Against(a Actual) Error {
 	return Error{off(p.CostUSD.Expected, a.CostUSD), off(p.Seconds.Expected, a.Seconds)}
 }
@@ -34,14 +34,14 @@ func off(expected, actual float64) float64 {
 	return actual/expected - 1
 }
 
-// Accuracy is how far earlier plans of a workflow were off, in the mean.
+// Accuracy is the mean error of earlier plans of a workflow.
 type Accuracy struct {
 	Plans   int     `json:"plans"`
 	Cost    float64 `json:"cost"` // 0.1 is 10 % too much or too little
 	Seconds float64 `json:"seconds"`
 }
 
-// Sum adds up the errors of plans. Those that cannot be told are left out.
+// Sum returns the mean of the errors of plans. It leaves out errors that are NaN.
 func Sum(errors []Error) Accuracy {
 	a := Accuracy{Plans: len(errors)}
 	var cost, seconds []float64

@@ -10,24 +10,24 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// What is taken for calls that nothing is known of: answers are mostly far
-// shorter than max_tokens, and come at the speed of a text that is read fast.
+// Assumptions for calls without any history: answers are usually far shorter
+// than max_tokens.
 const (
 	guessedOutput  = 600.0 // tokens of an answer
 	shortestOutput = 100.0
 	firstToken     = 1.0  // seconds
 	usualSpeed     = 70.0 // tokens a second
-	inputDoubt     = 0.25 // part of an estimated prompt that it may be off by
+	inputDoubt     = 0.25 // relative error of an estimated prompt
 )
 
-// batchTime is how long a message batch takes, in seconds: most end within the
+// batchTime is the duration of a message batch in seconds: most end within an
 // hour, all within a day.
 var batchTime = Range{60, 15 * 60, 24 * 60 * 60}
 
-// estimator turns counts into money and time.
+// estimator converts counts of calls into cost and time.
 type estimator struct {
 	in     *Input
-	alike  map[kind]*samples // of steps, in runs that found the prompt cache as this one will
+	alike  map[kind]*samples // of steps, in runs with the same state of the prompt cache as this one
 	steps  map[kind]*samples
 	agents map[kind]*samples
 }
@@ -46,7 +46,7 @@ func newEstimator(in *Input) *estimator {
 	return e
 }
 
-// estimate fills in what a step's calls cost and take.
+// estimate sets the cost and duration of a step's calls.
 func (e *estimator) estimate(n *node) {
 	if n.step.Approval != nil {
 		n.plan = Step{ID: n.path, Source: SourcePerson, Calls: n.calls, CostUSD: &Range{}}
@@ -71,7 +71,8 @@ func (e *estimator) estimate(n *node) {
 	}
 }
 
-// fromRuns takes what the step's own calls took before.
+// fromRuns estimates from earlier calls of the same step. It returns the cost of
+// one call, nil if some have no price.
 func (e *estimator) fromRuns(n *node, s *samples) *Range {
 	n.own, n.took = true, slices.Clone(s.seconds)
 	slices.Sort(n.took)
@@ -88,17 +89,17 @@ func (e *estimator) fromRuns(n *node, s *samples) *Range {
 	return new(each.of(n.live.Expected))
 }
 
-// reread is the cost of a call whose prompt is that of the latest run, and still
-// in the service's prompt cache: what was written then is read now.
+// reread returns the cost of a call whose prompt is the one of the latest run and
+// is still in the service's prompt cache: the tokens written then are read now.
 func (e *estimator) reread(n *node) (usd float64, ok bool) {
 	s := e.steps[kind{n.path, n.asks.Model, n.asks.Batch}]
 	if !e.in.Warm || !n.again || len(s.latest) == 0 {
 		return 0, false
 	}
 	var u llm.Usage
-	for _, was := range s.latest {
-		u.InputTokens += was.InputTokens
-		u.CacheReadTokens += was.CacheReadTokens + was.CacheWrite5m + was.CacheWrite1h
+	for _, usage := range s.latest {
+		u.InputTokens += usage.InputTokens
+		u.CacheReadTokens += usage.CacheReadTokens + usage.CacheWrite5m + usage.CacheWrite1h
 	}
 	calls := len(s.latest)
 	u.InputTokens, u.CacheReadTokens = u.InputTokens/calls, u.CacheReadTokens/calls
@@ -106,8 +107,8 @@ func (e *estimator) reread(n *node) (usd float64, ok bool) {
 	return e.in.Prices.Cost(n.asks.Model, u)
 }
 
-// fromTokens goes by the size of the prompt, and what is known of the agent's
-// answers.
+// fromTokens estimates from the size of the prompt and the agent's other answers,
+// if there are any. It returns the cost of one call, nil if the model has no price.
 func (e *estimator) fromTokens(n *node, s *samples) *Range {
 	input := n.plan.InputTokens
 	most := math.Inf(1)

@@ -8,25 +8,25 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// history is how often things happened in earlier runs, by plain path.
+// history holds counts from earlier runs, by plain path.
 type history struct {
 	calls  map[string]Range // in a run
-	items  map[string]Range // each time a foreach began
-	rounds map[string]Range // each time a loop began
+	items  map[string]Range // each time a foreach started
+	rounds map[string]Range // each time a loop started
 	runs   int
 }
 
-// fewRuns is how many runs say too little of what is rare.
+// fewRuns is the number of runs below which rare events may be missing.
 const fewRuns = 5
 
-// callsOf is how often a path was called in earlier runs, or guess if they do not
-// say.
+// callsOf returns how often a path was called in earlier runs, or guess if they
+// have no data for it.
 func (h *history) callsOf(path string, guess Range) Range {
 	known, ok := h.calls[path]
 	if !ok {
 		for p := range (journal.Unit{Step: path}).Paths() {
 			if around, seen := h.calls[p]; seen && around.High == 0 {
-				known, ok = around, true // what is around it was skipped
+				known, ok = around, true // an enclosing step was skipped
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func (h *history) callsOf(path string, guess Range) Range {
 	return known
 }
 
-// readHistory counts in the runs that did all of their workflow.
+// readHistory counts calls, items and iterations in the complete runs.
 func readHistory(runs []Run) *history {
 	var calls, items, rounds []map[string][]float64
 	for _, run := range runs {
@@ -56,7 +56,7 @@ func readHistory(runs []Run) *history {
 				made[path] = []float64{0}
 			}
 			if u.Started.Model == "" || u.Type != journal.StepFinished && u.Type != journal.StepFailed {
-				continue // asks nobody itself
+				continue // makes no call itself
 			}
 			looped.add(u.Unit)
 			if made[path] == nil {
@@ -69,7 +69,7 @@ func readHistory(runs []Run) *history {
 	return &history{runs: len(calls), calls: zeroed(calls), items: ranges(items), rounds: ranges(rounds)}
 }
 
-// ranges pools the counts of several runs.
+// ranges returns the ranges of the pooled counts of several runs.
 func ranges(counts []map[string][]float64) map[string]Range {
 	all := map[string][]float64{}
 	for _, m := range counts {
@@ -84,7 +84,7 @@ func ranges(counts []map[string][]float64) map[string]Range {
 	return pooled
 }
 
-// zeroed is ranges where a run that says nothing of a path counts as 0.
+// zeroed returns ranges, but counts a run that lacks a path as 0 for that path.
 func zeroed(counts []map[string][]float64) map[string]Range {
 	for _, m := range counts {
 		for path := range m {
@@ -99,12 +99,12 @@ func zeroed(counts []map[string][]float64) map[string]Range {
 }
 
 // roundCounter counts the iterations of loops from the paths of calls.
-type roundCounter map[string]map[journal.Unit]int // highest iteration of each time a loop began
+type roundCounter map[string]map[journal.Unit]int // highest iteration, for each time a loop started
 
 func newRoundCounter() roundCounter { return roundCounter{} }
 
-// add counts the iterations that u is within. Calls of an item further within
-// count as a loop of their own, which changes no mean.
+// add counts the iterations that contain u. Calls of nested items count as a loop
+// of their own, which does not change the mean.
 func (c roundCounter) add(u journal.Unit) {
 	for path := range u.Paths() {
 		loop, n := journal.Unit{Step: path, Item: u.Item}.Loop()
@@ -129,7 +129,7 @@ func (c roundCounter) counts() map[string][]float64 {
 	return counts
 }
 
-// samples are what live calls of one kind took.
+// samples are the figures of the live calls of one kind.
 type samples struct {
 	runs                         map[int]bool
 	cost, seconds, input, output []float64
@@ -137,13 +137,13 @@ type samples struct {
 	latest                       []llm.Usage // in the latest run
 }
 
-// kind is what calls have in common.
+// kind is what the calls of one set of samples share.
 type kind struct {
 	who, model string
-	batch      bool // at half the price, and much later
+	batch      bool // half the price, and much slower
 }
 
-// collect sorts the live calls of runs by who names them.
+// collect groups the live calls of runs by the name that who returns.
 func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples {
 	found := map[kind]*samples{}
 	for i, run := range runs {
@@ -175,27 +175,27 @@ func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples 
 	return found
 }
 
-// spread is a value with its usual bounds, those of one call. Few values say
-// little of how far others may be, which the doubt is for.
+// spread returns expected with the 10th and 90th percentile of the values as
+// bounds. doubt widens the bounds if there are few values.
 func spread(values []float64, expected, doubt float64) Range {
 	d := expected * doubt / math.Sqrt(float64(len(values)))
 	return Range{min(quantile(values, 0.1), expected-d), expected, max(quantile(values, 0.9), expected+d)}
 }
 
-// Doubts about one value, as parts of it.
+// Relative doubt about a single value.
 const (
 	costDoubt = 0.3
 	timeDoubt = 0.5
 )
 
-// of makes bounds those of the mean of n calls, which differs less than one
-// call does.
+// of returns the range of the mean of n calls, which varies less than a single
+// call.
 func (r Range) of(n float64) Range {
 	root := math.Sqrt(max(1, n))
 	return Range{r.Expected - (r.Expected-r.Low)/root, r.Expected, r.Expected + (r.High-r.Expected)/root}
 }
 
-// mean is 0 for no values.
+// mean returns the mean of the values; 0 for no values.
 func mean(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -208,7 +208,8 @@ func mean(values []float64) float64 {
 	return sum / float64(len(values))
 }
 
-// quantile interpolates between the values around it; 0 for no values.
+// quantile returns the q-quantile, interpolated between the values; 0 for no
+// values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0

@@ -1,19 +1,18 @@
-// Package plan says what a run of a workflow will cost and how long it will
-// take, before anything is spent, and how far off that was afterwards.
+// Package plan estimates the cost and duration of a workflow run before it
+// starts, and computes the error of the estimate afterwards.
 //
-// What goes in is what can be known beforehand: a rehearsal of the run, which
-// renders every prompt that does not wait for an answer and looks it up in the
-// response cache, and the journals of earlier runs. [Make] turns them into a
-// [Plan]: how often each step will be called, at what cost, in what time, and
-// when the whole ends, by a simulation of the schedule.
+// The input is a dry run, which renders every prompt that does not depend on an
+// answer and looks it up in the response cache, and the journals of earlier runs.
+// [Make] computes a [Plan] from them: how often each step calls its agent, at what
+// cost and in what time, and the duration of the run by simulating the schedule.
 //
 //	p := plan.Make(plan.Input{Workflow: wf, Units: units, Runs: runs, …})
 //	fmt.Println(p.Seconds.Expected)
 //
-// A figure comes from the best source there is, and the plan says which: earlier
+// A figure comes from the best source available, and the plan says which: earlier
 // runs of the same step, else other calls of the same agent and model, else the
-// number of tokens. Bounds are the 10th and 90th percentile of what was seen, and
-// wide where nothing was.
+// number of tokens. Bounds are the 10th and 90th percentile of earlier figures,
+// and wide if there are none.
 //
 // The package is pure: no clock, no I/O; the same input gives the same plan.
 package plan
@@ -31,7 +30,7 @@ type Range struct {
 	High     float64 `json:"high"`
 }
 
-// Exactly is a range without doubt.
+// Exactly returns a range whose bounds are v.
 func Exactly(v float64) Range { return Range{v, v, v} }
 
 func (r Range) plus(s Range) Range {
@@ -42,7 +41,7 @@ func (r Range) times(s Range) Range {
 	return Range{r.Low * s.Low, r.Expected * s.Expected, r.High * s.High}
 }
 
-// less takes away what is known not to count.
+// less returns the range minus v, but at least 0.
 func (r Range) less(v float64) Range {
 	return Range{max(0, r.Low-v), max(0, r.Expected-v), max(0, r.High-v)}
 }
@@ -52,71 +51,70 @@ type Source string
 
 // Sources of a step's answers.
 const (
-	SourceCached  Source = "cached"  // all are there already
-	SourceLive    Source = "live"    // some are to be paid for
-	SourceUnknown Source = "unknown" // whether, or how often, it is asked depends on answers that are not there
+	SourceCached  Source = "cached"  // all are in the cache
+	SourceLive    Source = "live"    // some calls must be paid
+	SourceUnknown Source = "unknown" // whether or how often it is called depends on unknown answers
 	SourceSkipped Source = "skipped" // it will not run
-	SourcePerson  Source = "person"  // it waits for somebody
+	SourcePerson  Source = "person"  // it waits for a person
 )
 
-// Step is what a plan says of one step that gives an agent a task, or that asks
-// a person.
+// Step is the estimate for one step that gives an agent a task or asks a person.
 type Step struct {
 	ID     string `json:"id"` // path, such as "refine/critic"
 	Agent  string `json:"agent"`
 	Model  string `json:"model"`
 	Source Source `json:"source"`
 	Calls  Range  `json:"calls"`  // items and iterations counted singly
-	Cached int    `json:"cached"` // of the calls, those that are answered already
+	Cached int    `json:"cached"` // number of calls whose answers are cached
 
 	InputTokens  float64 `json:"input_tokens"` // of one live call
 	OutputTokens float64 `json:"output_tokens"`
 	CostUSD      *Range  `json:"cost_usd"` // of all calls; nil if the model has no price
 	Seconds      Range   `json:"seconds"`  // of one live call
-	Basis        string  `json:"basis"`    // what the figures come from; empty if nothing is paid
+	Basis        string  `json:"basis"`    // source of the figures; empty if nothing is paid
 }
 
-// Plan is what a run is expected to take.
+// Plan is the estimate for a run.
 type Plan struct {
 	Workflow     string   `json:"workflow"`
-	Steps        []Step   `json:"steps"` // in file order, those within a step in its place
+	Steps        []Step   `json:"steps"` // in file order, nested steps in the place of their step
 	CostUSD      Range    `json:"cost_usd"`
-	Unpriced     []string `json:"unpriced"` // steps whose cost nobody knows
-	Seconds      Range    `json:"seconds"`  // from begin to end
+	Unpriced     []string `json:"unpriced"` // steps whose cost is unknown
+	Seconds      Range    `json:"seconds"`  // from start to end
 	CriticalPath []string `json:"critical_path"`
 	BudgetUSD    *float64 `json:"budget_usd,omitempty"` // nil means none
 	Before       Accuracy `json:"before"`               // of earlier plans
 }
 
-// OverBudget reports whether the run is expected to cost more than it may.
+// OverBudget reports whether the expected cost exceeds the budget.
 func (p *Plan) OverBudget() bool { return p.BudgetUSD != nil && p.CostUSD.Expected > *p.BudgetUSD }
 
-// Promise is what is kept of the plan with the run that is made by it.
+// Promise returns the part of the plan to store with the run.
 func (p *Plan) Promise() *Promise {
 	return &Promise{CostUSD: p.CostUSD, Seconds: p.Seconds, Unpriced: len(p.Unpriced) > 0}
 }
 
-// Unit is one call as a rehearsal found it.
+// Unit is one call of the dry run.
 type Unit struct {
 	journal.Unit
-	Source     llm.Source // live, coalesced with a live one, or where the answer is already
-	Characters int        // of the whole prompt, as far as it is known
-	Again      bool       // the latest run was given the same task there
+	Source     llm.Source // live, coalesced with a live call, or the source of an existing answer
+	Characters int        // of the known part of the prompt
+	Again      bool       // the task is the same as in the latest run
 }
 
-// Asks says whom a step asks.
+// Asks describes the calls of a step.
 type Asks struct {
 	Model      string // id
 	MaxTokens  int
 	Characters int  // of the agent's own prompt
-	Batch      bool // by way of a message batch
+	Batch      bool // through a message batch
 }
 
 // Run is an earlier run.
 type Run struct {
 	State *journal.State
-	Whole bool // it did all of its workflow, so that it tells how often each step is called
-	Warm  bool // the service's prompt cache still had what the run before had sent
+	Whole bool // it ran the whole workflow, so it shows how often each step is called
+	Warm  bool // the service's prompt cache still held the prompts of the previous run
 }
 
 // Input is what a plan is made from.
@@ -124,22 +122,22 @@ type Input struct {
 	Workflow *workflow.Workflow
 	Asks     func(*workflow.Step) Asks
 
-	// The rehearsal.
+	// The dry run.
 	Units   []Unit           // the calls, in any order
-	Items   map[string][]int // items of each foreach by its plain path, once for each time it began
-	Skipped map[string]bool  // plain paths of steps that did not begin
-	Left    map[string]bool  // plain paths of steps that were asked to be left out
+	Items   map[string][]int // number of items of each foreach by plain path, one entry per start
+	Skipped map[string]bool  // plain paths of steps that did not start
+	Left    map[string]bool  // plain paths of steps that the user left out
 
-	Warm   bool  // the run will find the prompt cache so, if it begins now
+	Warm   bool  // like Run.Warm, for a run that starts now
 	Runs   []Run // earlier runs of the workflow
-	Others []Run // runs of other workflows, for what is known of agents
+	Others []Run // runs of other workflows, for the history of agents
 
 	Prices *llm.PriceTable
 	Slots  int // most steps at once
-	Jobs   int // most calls in flight; waiting for one is part of what steps took before
+	Jobs   int // most calls in flight; the durations in Runs include waiting for one
 }
 
-// Make makes a plan.
+// Make returns the plan for a run.
 func Make(in Input) *Plan {
 	w := newWalk(&in)
 	nodes := w.frame(in.Workflow, journal.Unit{}, outer{times: Exactly(1), sure: true})
@@ -164,7 +162,7 @@ func Make(in Input) *Plan {
 		Expected: makespan(nodes, slots, true, func(r Range) float64 { return r.Expected }),
 		High:     makespan(nodes, slots, false, func(r Range) float64 { return r.High }),
 	}
-	// Of more calls a schedule can be shorter by chance of its order.
+	// A schedule with more calls can be shorter, since their order differs.
 	p.Seconds.Low, p.Seconds.High = min(p.Seconds.Low, p.Seconds.Expected), max(p.Seconds.High, p.Seconds.Expected)
 	p.CriticalPath, _ = in.Workflow.CriticalPath(durations(nodes))
 	return p

@@ -8,29 +8,29 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// task is a piece of the simulated schedule: one call, or a joint between
-// others, which takes neither time nor a slot.
+// task is a node of the simulated schedule: one call, or a joint between others,
+// which takes neither time nor a slot.
 type task struct {
-	open     int // what must end before it begins
+	open     int // number of tasks that must end before it starts
 	then     []*task
 	works    bool
 	seconds  float64
 	rank     float64 // longest path from here to the end
 	serial   int
 	limits   []*limit // held while it works
-	takes    *limit   // of a joint that lets an item in
-	gives    *limit   // of a joint that ends one
+	takes    *limit   // of the joint before an item
+	gives    *limit   // of the joint after an item
 	finishes float64
 }
 
-// limit is a cap on how many of something go on at once.
+// limit caps how many tasks run at once.
 type limit struct {
 	most, used int
 	held       []*task
 }
 
-// schedule simulates a run: the same order as the engine's, the longest
-// remaining path first, then as they came.
+// schedule simulates a run in the order of the engine: the longest remaining path
+// first, then first in, first out.
 type schedule struct {
 	pick    func(Range) float64
 	serial  int
@@ -38,13 +38,13 @@ type schedule struct {
 	free    int // slots
 	ready   tasks
 	running tasks
-	left    map[*node]float64 // live calls that have not been given out
-	spread  bool              // calls of one step differ as they did before
+	left    map[*node]float64 // live calls that no task has yet
+	spread  bool              // vary the calls of a step like its earlier calls
 	rank    func(*workflow.Step) time.Duration
 }
 
-// makespan is how long the nodes take in so many slots, in seconds. With spread,
-// the calls of a step take as long as those before, some short, some long.
+// makespan returns how long the nodes take with that many slots, in seconds. With
+// spread, the durations of a step's calls vary like those of its earlier calls.
 func makespan(nodes []*node, slots int, spread bool, pick func(Range) float64) float64 {
 	s := &schedule{pick: pick, spread: spread, free: max(1, slots), left: map[*node]float64{}, rank: durations(nodes)}
 	s.ready.less = func(a, b *task) bool { return a.rank > b.rank || a.rank == b.rank && a.serial < b.serial }
@@ -71,7 +71,7 @@ func makespan(nodes []*node, slots int, spread bool, pick func(Range) float64) f
 	}
 }
 
-// fill starts what has a slot, the first in order whose limits let it.
+// fill starts ready tasks in free slots, in order, as far as limits allow.
 func (s *schedule) fill() {
 	var aside []*task
 	for s.free > 0 && s.ready.Len() > 0 {
@@ -101,8 +101,8 @@ func (t *task) fits() bool {
 	return true
 }
 
-// begin starts a task that nothing stands before. Joints end at once; a list and
-// not a recursion, since a chain may be as long as the file.
+// begin starts a task that waits for nothing. Joints end at once. It uses a queue
+// instead of recursion, since a chain may be as long as the file.
 func (s *schedule) begin(t *task) {
 	queue := []*task{t}
 	for len(queue) > 0 {
@@ -127,7 +127,7 @@ func (s *schedule) end(t *task) {
 	}
 }
 
-// ended gives the tasks that can begin once t has ended.
+// ended returns the tasks that can start after t has ended.
 func (t *task) ended() []*task {
 	var next []*task
 	if l := t.gives; l != nil {
@@ -154,7 +154,7 @@ func link(from, to *task) {
 	to.open++
 }
 
-// frame makes the tasks of a graph of steps. tail is the longest path behind it.
+// frame creates the tasks of a graph of steps. tail is the longest path after it.
 func (s *schedule) frame(nodes []*node, limits []*limit, tail float64) (first, last *task) {
 	first, last = s.joint(), s.joint()
 	remaining := remainingPaths(nodes, s.rank)
@@ -162,7 +162,7 @@ func (s *schedule) frame(nodes []*node, limits []*limit, tail float64) (first, l
 	for _, n := range nodes {
 		ins[n.step.ID], outs[n.step.ID] = s.node(n, limits, tail+remaining[n.step.ID])
 	}
-	idle := map[string]bool{} // what is skipped does not count for a join
+	idle := map[string]bool{} // skipped steps do not count for a join
 	for _, n := range nodes {
 		idle[n.step.ID] = s.pick(n.begun) == 0 || n.body == nil && s.pick(n.calls) == 0
 	}
@@ -185,7 +185,7 @@ func (s *schedule) frame(nodes []*node, limits []*limit, tail float64) (first, l
 	return first, last
 }
 
-// node makes the tasks of a step with all its items or iterations.
+// node creates the tasks of a step with all its items or iterations.
 func (s *schedule) node(n *node, limits []*limit, rank float64) (in, out *task) {
 	in, out = s.joint(), s.joint()
 	if s.pick(n.begun) == 0 {
@@ -195,7 +195,7 @@ func (s *schedule) node(n *node, limits []*limit, rank float64) (in, out *task) 
 	tail := max(0, rank-s.rank(n.step).Seconds())
 	switch {
 	case n.step.Foreach != nil:
-		s.fan(n, in, out, limits, rank, tail)
+		s.foreach(n, in, out, limits, rank, tail)
 	case n.step.Loop != nil:
 		at := in
 		for range count(s.pick(n.rounds)) {
@@ -212,8 +212,8 @@ func (s *schedule) node(n *node, limits []*limit, rank float64) (in, out *task) 
 	return in, out
 }
 
-// fan makes the tasks of a foreach.
-func (s *schedule) fan(n *node, in, out *task, limits []*limit, rank, tail float64) {
+// foreach creates the tasks of a foreach.
+func (s *schedule) foreach(n *node, in, out *task, limits []*limit, rank, tail float64) {
 	items := count(s.pick(n.items))
 	places := &limit{most: items}
 	if most := n.step.Foreach.MaxParallel; most > 0 {
@@ -233,7 +233,7 @@ func (s *schedule) fan(n *node, in, out *task, limits []*limit, rank, tail float
 	}
 }
 
-// once makes the tasks of a step, an item or an iteration.
+// once creates the tasks of a step, an item or an iteration.
 func (s *schedule) once(n *node, limits []*limit, rank, tail float64) (first, last *task) {
 	if n.body != nil {
 		if most := n.step.Body.MaxParallel; most > 0 {
@@ -247,15 +247,15 @@ func (s *schedule) once(n *node, limits []*limit, rank, tail float64) (first, la
 	t.works, t.rank, t.limits = true, rank, limits
 	each := s.pick(n.plan.Seconds)
 	if all := count(s.pick(n.live)); s.spread && all > 1 && len(n.took) > 0 {
-		// The time of many at once is that of the slowest.
+		// Parallel calls take as long as the slowest of them.
 		each = quantile(n.took, (float64(turn(all-1-count(s.left[n]), all))+0.5)/float64(all))
 	}
 	t.seconds = share * each
 	return t, t
 }
 
-// turn is the place of the i-th of n, all of them in an order that mixes high and
-// low.
+// turn returns the place of the i-th of n in a permutation that mixes high and
+// low values.
 func turn(i, n int) int {
 	step := max(1, int(0.618*float64(n)))
 	for gcd(step, n) != 1 {
@@ -271,12 +271,13 @@ func gcd(a, b int) int {
 	return a
 }
 
-// maxTasks bounds what is simulated of one step.
+// maxTasks bounds the simulated tasks of one step.
 const maxTasks = 100_000
 
 func count(v float64) int { return int(min(math.Round(v), maxTasks)) }
 
-// remainingPaths are the longest paths from each step to the end of its graph.
+// remainingPaths returns the longest path from each step to the end of its graph,
+// in seconds.
 func remainingPaths(nodes []*node, cost func(*workflow.Step) time.Duration) map[string]float64 {
 	wf := &workflow.Workflow{}
 	for _, n := range nodes {
@@ -289,8 +290,8 @@ func remainingPaths(nodes []*node, cost func(*workflow.Step) time.Duration) map[
 	return paths
 }
 
-// durations says how long each step is expected to take if it has all the slots
-// it can use.
+// durations returns a function with the expected duration of each step, if it has
+// all the slots it can use.
 func durations(nodes []*node) func(*workflow.Step) time.Duration {
 	took := map[*workflow.Step]time.Duration{}
 	cost := func(s *workflow.Step) time.Duration { return took[s] }

@@ -8,51 +8,50 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// What is taken for a count that nothing is known of.
+// Assumptions for counts without any history.
 var (
 	guessedItems = Range{1, 3, 10}
-	guessedMore  = 3.0 // the factor on a number of items that a made-up answer gave
+	guessedMore  = 3.0 // factor for the number of items in a simulated answer
 )
 
-// node is a step of the workflow, or one within another, in the place that it
-// has in a run.
+// node is a step of the workflow, or a nested step, at its place in a run.
 type node struct {
 	step *workflow.Step
 	path string // plain
 	body []*node
 
-	begun  Range // how often it begins in the run
+	begun  Range // how often it starts in the run
 	items  Range // of its foreach, each time; 1 without one
 	rounds Range // of its loop, each time; 1 without one
 	spare  bool  // it only runs in place of another
 
-	maybe   bool // whether it begins, where what is around it does, depends on answers that are not there
-	sure    bool // how often it begins is known
-	tainted bool // what it is asked depends on answers that are not there
+	maybe   bool // whether it starts if its enclosing step does depends on unknown answers
+	sure    bool // how often it starts is known
+	tainted bool // its prompt depends on unknown answers
 
-	// Of one that asks a model.
+	// Of a step that calls a model.
 	asks  Asks
 	calls Range
-	live  Range     // the calls that are to be paid for
-	own   bool      // its times are those of its own earlier calls
-	took  []float64 // these, sorted
-	again bool      // the latest run asked all of it too
+	live  Range     // the calls that must be paid
+	own   bool      // its durations come from its own earlier calls
+	took  []float64 // those durations, sorted
+	again bool      // the latest run made all its calls too
 	plan  Step
 }
 
-// outer is what is around a graph of steps.
+// outer is the context of a graph of steps.
 type outer struct {
-	times   Range // how often the graph begins
+	times   Range // how often the graph starts
 	sure    bool
 	tainted bool
 }
 
-// walk goes through the steps and finds out how often each is called.
+// walk visits the steps and counts how often each is called.
 type walk struct {
 	in      *Input
 	units   map[string][]Unit // by plain path
 	dirty   map[string]bool   // plain paths with a live call at or below them
-	rounds  map[string]Range  // iterations that the rehearsal made
+	rounds  map[string]Range  // iterations in the dry run
 	history *history
 }
 
@@ -73,7 +72,7 @@ func newWalk(in *Input) *walk {
 	return w
 }
 
-// frame makes the nodes of a graph of steps.
+// frame creates the nodes of a graph of steps.
 func (w *walk) frame(wf *workflow.Workflow, owner journal.Unit, o outer) []*node {
 	made, spares := map[string]*node{}, map[string]bool{}
 	for _, s := range wf.Steps {
@@ -105,7 +104,7 @@ func (w *walk) frame(wf *workflow.Workflow, owner journal.Unit, o outer) []*node
 	return nodes
 }
 
-// fill says how often a node begins and what is within it.
+// fill sets how often a node starts, and its body.
 func (w *walk) fill(n *node, o outer) {
 	s := n.step
 	n.maybe = n.maybe || n.spare || s.When != nil && n.tainted
@@ -140,7 +139,7 @@ func (w *walk) fill(n *node, o outer) {
 	}
 }
 
-// began reports whether the rehearsal made a call at or below a path.
+// began reports whether the dry run made a call at or below a path.
 func (w *walk) began(path string) bool {
 	if len(w.units[path]) > 0 {
 		return true
@@ -153,7 +152,7 @@ func (w *walk) began(path string) bool {
 	return false
 }
 
-// itemsOf is how many items a foreach has each time it begins.
+// itemsOf returns how many items a foreach has each time it starts.
 func (w *walk) itemsOf(n *node) Range {
 	seen := w.in.Items[n.path]
 	counts := make([]float64, len(seen))
@@ -172,7 +171,7 @@ func (w *walk) itemsOf(n *node) Range {
 	return guessedItems
 }
 
-// roundsOf is how many iterations a loop makes each time it begins.
+// roundsOf returns how many iterations a loop makes each time it starts.
 func (w *walk) roundsOf(n *node) Range {
 	most := float64(n.step.Loop.Max)
 	if n.step.Loop.Until == nil {
@@ -187,8 +186,8 @@ func (w *walk) roundsOf(n *node) Range {
 	return Range{1, (1 + most) / 2, most}
 }
 
-// count says how often a step calls its agent, and how many of the calls are to
-// be paid for.
+// count sets how often a step calls its agent, and how many of the calls must be
+// paid.
 func (w *walk) count(n *node, times outer) {
 	n.asks = w.in.Asks(n.step)
 	units := w.units[n.path]
@@ -228,7 +227,7 @@ func (w *walk) count(n *node, times outer) {
 	n.plan.InputTokens = w.input(n, units)
 }
 
-// input is the mean size of a live call's prompt, in tokens.
+// input returns the mean size of a live call's prompt, in tokens.
 func (w *walk) input(n *node, units []Unit) float64 {
 	characters, live := 0, 0
 	for _, u := range units {
@@ -244,11 +243,12 @@ func (w *walk) input(n *node, units []Unit) float64 {
 	if n.step.Task != nil {
 		characters += len(n.step.Task.Source())
 	}
-	// Of what it waits for nothing is known but that it becomes part of the prompt.
+	// The answers of its dependencies are unknown, but become part of the prompt.
 	return float64(w.in.Prices.EstimateTokens(n.asks.Model, characters)) + float64(len(n.step.Dependencies))*guessedOutput
 }
 
-// leaves yields the nodes that ask somebody, in file order.
+// leaves yields the nodes without a body, in file order: they call an agent or
+// ask a person.
 func leaves(nodes []*node) iter.Seq[*node] {
 	return func(yield func(*node) bool) { eachLeaf(nodes, yield) }
 }
