@@ -1,8 +1,8 @@
-// Package attach reads the files that a task is given and writes them into its
+// Package attach reads the files attached to a task and formats them for its
 // prompt.
 //
-// Files are named by glob patterns, with ** for any number of folders, and are
-// found in one folder, which nothing can lead out of:
+// Files are selected by glob patterns, with ** for any number of folders, inside
+// one folder. No path or link leads out of that folder:
 //
 //	dir, err := attach.Open(".")
 //	…
@@ -38,7 +38,7 @@ type File struct {
 	Content string
 }
 
-// Limits bound what one task may be given. Zero fields have defaults.
+// Limits bound the files attached to one task. Zero fields have defaults.
 type Limits struct {
 	Files int   // most files; 0 means 2,000
 	Bytes int64 // most bytes of all files together; 0 means 8 MiB, about two million tokens
@@ -49,10 +49,10 @@ const (
 	defaultBytes = 8 << 20
 )
 
-// ErrNoMatch is the error of a pattern that names no file.
+// ErrNoMatch is the error of a pattern that matches no file.
 var ErrNoMatch = errors.New("no such file")
 
-// Dir is the folder that files are read from. It is safe for concurrent use.
+// Dir is the folder to read files from. It is safe for concurrent use.
 type Dir struct {
 	root *os.Root
 	path string // absolute
@@ -74,14 +74,13 @@ func Open(dir string) (*Dir, error) {
 // Close closes the folder.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Read reads the files that the patterns name, each once, sorted by path. A
+// Read reads the files that match the patterns, each once, sorted by path. A
 // pattern is a path or a glob, relative to the folder or absolute within it.
 //
-// A pattern that names no file is an error (it matches [ErrNoMatch]), since a
-// task without the file it is about is money spent for nothing; so is a file
-// that is not text, if it was named without a glob. Files that a glob finds
-// and that are not text are left out, and so is what lies in .git and
-// node_modules, unless the pattern names them.
+// A pattern that matches no file is an error ([ErrNoMatch]), since a task without
+// its file wastes money. A file that is not text is an error if its pattern has no
+// glob characters. Read leaves out files that are not text and that a glob found,
+// and files in .git and node_modules unless the pattern names these folders.
 func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]File, error) {
 	most := int64(defaultBytes)
 	if limits.Bytes > 0 {
@@ -119,8 +118,8 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 	return files, nil
 }
 
-// Glob reads the files that one pattern names, wherever it leads: for patterns
-// that a person typed, not for those that come with a file. The paths of files
+// Glob reads the files that match one pattern, in any folder. Use it for patterns
+// typed by the user, not for patterns from a file. The paths of files
 // outside the working directory are absolute. Errors are those of [Dir.Read].
 func Glob(ctx context.Context, pattern string, limits Limits) ([]File, error) {
 	base, rest, prefix := ".", pattern, ""
@@ -144,14 +143,13 @@ func Glob(ctx context.Context, pattern string, limits Limits) ([]File, error) {
 	return files, err
 }
 
-// Check reports whether Read would find a file for every pattern, without
-// reading any.
+// Check returns an error unless every pattern matches a file. It reads no file.
 func (d *Dir) Check(ctx context.Context, patterns []string) error {
 	_, err := d.find(ctx, patterns, Limits{})
 	return err
 }
 
-// List lists the files that the patterns name, sorted, without reading any.
+// List lists the files that match the patterns, sorted, without reading any.
 // Errors are those of [Dir.Read].
 func (d *Dir) List(ctx context.Context, patterns []string, limits Limits) ([]string, error) {
 	names, err := d.find(ctx, patterns, limits)
@@ -161,8 +159,8 @@ func (d *Dir) List(ctx context.Context, patterns []string, limits Limits) ([]str
 	return slices.Sorted(maps.Keys(names)), nil
 }
 
-// find lists the files that the patterns name; the value says whether the file
-// was named without a glob.
+// find returns the files that match the patterns. The value is true if a pattern
+// is the path of the file itself.
 func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[string]bool, error) {
 	most := defaultFiles
 	if limits.Files > 0 {
@@ -200,7 +198,7 @@ func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[s
 }
 
 func (d *Dir) glob(pattern string, visit func(string, fs.DirEntry) error) error {
-	// A file whose name holds glob characters is found by its plain name.
+	// A file whose name has glob characters is found by its exact name.
 	if info, err := d.root.Stat(pattern); err == nil {
 		if info.IsDir() {
 			return fmt.Errorf("reading %s: it is a folder; write %s for all files in it", pattern, path.Join(pattern, "**"))
@@ -213,7 +211,7 @@ func (d *Dir) glob(pattern string, visit func(string, fs.DirEntry) error) error 
 	return doublestar.GlobWalk(d.root.FS(), pattern, visit, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
 }
 
-// relative is the pattern relative to the folder, with forward slashes.
+// relative returns the pattern relative to the folder, with forward slashes.
 func (d *Dir) relative(pattern string) (string, error) {
 	rel := pattern
 	if filepath.IsAbs(pattern) {
@@ -224,7 +222,7 @@ func (d *Dir) relative(pattern string) (string, error) {
 	}
 	rel = path.Clean(filepath.ToSlash(rel))
 	if !filepath.IsLocal(filepath.FromSlash(rel)) {
-		return "", fmt.Errorf("reading %s: it lies outside %s; start from a folder that holds it", pattern, d.path)
+		return "", fmt.Errorf("reading %s: it is outside %s; start in a folder that contains it", pattern, d.path)
 	}
 	return rel, nil
 }
@@ -245,8 +243,8 @@ func (d *Dir) readFile(name string, most int64) ([]byte, error) {
 	return content, nil
 }
 
-// ReadAll reads one stream, such as the standard input, as a file of the given
-// name.
+// ReadAll reads a stream, such as the standard input, and returns it as a file
+// with the given name.
 func ReadAll(r io.Reader, name string, limits Limits) (File, error) {
 	most := int64(defaultBytes)
 	if limits.Bytes > 0 {
@@ -264,7 +262,7 @@ func ReadAll(r io.Reader, name string, limits Limits) (File, error) {
 	return File{Path: name, Content: string(content)}, nil
 }
 
-// Text is the files as they stand in a prompt: each fenced and labelled with
+// Text returns the files formatted for a prompt: each fenced and labelled with
 // its path.
 func Text(files []File) string {
 	parts := make([]string, len(files))
@@ -274,7 +272,7 @@ func Text(files []File) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// ignored reports whether a file lies in a folder that nobody means by a glob.
+// ignored reports whether a file is in a folder that globs skip.
 func ignored(name, pattern string) bool {
 	for _, dir := range []string{".git", "node_modules"} {
 		if within(name, dir) && !within(pattern, dir) {
@@ -288,7 +286,8 @@ func within(name, dir string) bool {
 	return slices.Contains(strings.Split(path.Dir(name), "/"), dir)
 }
 
-// isText tells text as git does: no NUL among the first 8,000 bytes.
+// isText reports whether content is text. Like git, it looks for a NUL in the
+// first 8,000 bytes.
 func isText(content []byte) bool {
 	return bytes.IndexByte(content[:min(len(content), 8_000)], 0) < 0
 }

@@ -66,8 +66,8 @@ func TestRead(t *testing.T) {
 		"none":               {[]string{"main.go", "*.rs"}, nil, "*.rs"},
 		"a folder":           {[]string{"a"}, nil, "write a/** for all files in it"},
 		"not text":           {[]string{"a/image.go"}, nil, "not a text file"},
-		"outside":            {[]string{"../outside.txt"}, nil, "lies outside"},
-		"absolute outside":   {[]string{"/etc/passwd"}, nil, "lies outside"},
+		"outside":            {[]string{"../outside.txt"}, nil, "is outside"},
+		"absolute outside":   {[]string{"/etc/passwd"}, nil, "is outside"},
 		"link out":           {[]string{"link.txt"}, nil, "link.txt"},
 		"bad pattern":        {[]string{"a/[b"}, nil, "bad pattern"},
 	}
