@@ -1,18 +1,18 @@
-// Package config finds the settings of claude-force and says where each came
-// from.
+// Package config loads the settings of claude-force and records the origin of
+// each.
 //
-// A setting is given, in order of growing strength, by its default, the
-// project's claude-force.yaml (in the working directory or the nearest folder
-// above it), the user's (in the user's configuration folder), an environment
+// A setting comes from these sources, where later ones override earlier ones: its
+// default, the project's claude-force.yaml (in the working directory or the nearest
+// folder above it), the user's (in the user's configuration folder), an environment
 // variable, and a command-line flag:
 //
 //	cfg, err := config.Load(config.Sources{Dir: ".", UserDir: dir, Getenv: os.Getenv})
 //	err = cfg.Set("jobs", "20", "--jobs")
 //
-// A project's file comes with the project, so it may set nothing that decides
-// where the user's key and prompts go, what is run on the user's machine, where
-// files are written, or how long history is kept. Credentials are not settings:
-// they are read from the environment by the provider and never from a file.
+// A project's file comes with the project, so it cannot set where the user's key
+// and prompts go, what runs on the user's machine, where files are written, or how
+// long history is kept. Credentials are not settings: the provider reads them from
+// the environment, never from a file.
 package config
 
 import (
@@ -28,31 +28,30 @@ import (
 	"github.com/claude-force/claude-force/fault"
 )
 
-// FileName is the name of the configuration file, of the project's and of the
-// user's.
+// FileName is the name of the project's and of the user's configuration file.
 const FileName = "claude-force.yaml"
 
-// PricesName is the name of the user's own file of prices, beside their
+// PricesName is the name of the user's price table, in the folder of their
 // configuration file.
 const PricesName = "prices.yaml"
 
 // Config is all settings. Values come from [Load].
 type Config struct {
-	Model     string        // for agents that name none: an alias or an id
+	Model     string        // for agents without a model: an alias or an id
 	MaxTokens int           // most output tokens of a call
 	Jobs      int           // most calls in flight at once
 	Timeout   time.Duration // longest time for one task, its retries included; 0 means none
 	DataDir   string        // folder of the store, absolute
-	Prices    string        // file of prices that go before the built-in ones, absolute; empty for none
+	Prices    string        // file of prices that override the built-in ones, absolute; empty for none
 
 	Backend   string // anthropic, bedrock or vertex
 	BaseURL   string // root of the API; empty means the backend's own
 	Region    string // for bedrock and vertex
 	ProjectID string // for vertex
 
-	Tier           string   // usage tier that limits are assumed from: start, build, scale or none
-	FallbackModels []string // models to ask when one is down or refuses, best first
-	Hedge          float64  // quantile of the times to a first event after which a late call is sent twice; 0 for never
+	Tier           string   // usage tier for the initial rate limits: start, build, scale or none
+	FallbackModels []string // models to try if one is down or refuses, best first
+	Hedge          float64  // quantile of the times to a first event after which a slow call is hedged; 0 for never
 
 	Budget     Budget
 	Cache      Cache
@@ -63,43 +62,43 @@ type Config struct {
 	origins map[string]string
 }
 
-// Budget is the settings of what may be spent, in US dollars; 0 is no ceiling.
+// Budget holds the budget settings, in US dollars; 0 means no ceiling.
 type Budget struct {
 	Day, Run, Agent, Call float64
 	OnExceed              string // stop, ask, downgrade or partial
 }
 
-// Cache is the settings of the response cache.
+// Cache holds the settings of the response cache.
 type Cache struct {
 	Enabled       bool
 	TTL           time.Duration            // how long an answer is kept
-	MaxBytes      int64                    // size of the store at which the oldest answers go
-	ExcludeAgents []string                 // agents whose answers are not kept
+	MaxBytes      int64                    // size of the store at which the oldest answers are deleted
+	ExcludeAgents []string                 // agents whose answers are not cached
 	AgentTTL      map[string]time.Duration // per agent, instead of TTL
 	EncryptionKey string                   // env:NAME, file:PATH or command:…; empty means no encryption
 }
 
-// AutoSelect is the settings of how models are chosen where the model is auto.
+// AutoSelect holds the settings for choosing a model if the model is auto.
 type AutoSelect struct {
 	Rules string // file of rules instead of the built-in ones, absolute; empty for none
 }
 
-// Analytics is the settings of whether calls are kept, and how long; 0 is for ever.
+// Analytics holds the settings for storing calls. A duration of 0 means for ever.
 type Analytics struct {
 	Enabled   bool
-	KeepRows  time.Duration // one by one
-	KeepHours time.Duration // as sums of hours; at least as long as KeepRows
+	KeepRows  time.Duration // for single calls
+	KeepHours time.Duration // for sums per hour; at least KeepRows
 }
 
-// Telemetry is the settings of traces and metrics.
+// Telemetry holds the settings of traces and metrics.
 type Telemetry struct {
-	Enabled bool // if there is somewhere to send them to
-	Content bool // prompts and answers too
+	Enabled bool // if an endpoint is configured
+	Content bool // include prompts and answers
 }
 
-// Sources says where settings are read from.
+// Sources says where to read settings from.
 type Sources struct {
-	Dir     string                   // where to begin looking for the project's file; empty for the working directory
+	Dir     string                   // where the search for the project's file starts; empty for the working directory
 	UserDir string                   // the user's configuration folder for this program; empty for none
 	Home    string                   // the user's home, for the default data folder and as the end of the search; may be empty
 	Getenv  func(name string) string // nil for no environment
@@ -130,8 +129,7 @@ func (e *Error) Error() string {
 	return sb.String()
 }
 
-// Load reads all sources. The error joins one [Error] for everything that is
-// wrong in them.
+// Load reads all sources. The error joins one [Error] for each problem in them.
 func Load(src Sources) (*Config, error) {
 	getenv := src.Getenv
 	if getenv == nil {
@@ -182,9 +180,9 @@ func defaults(src Sources, getenv func(string) string) *Config {
 	return cfg
 }
 
-// findProject is the path of the nearest configuration file, from the working
-// directory up to the root of its repository. Outside a repository only the
-// working directory counts, so that nobody else's file in /tmp is picked up.
+// findProject returns the path of the nearest configuration file, from the working
+// directory up to the root of its repository. Outside a repository only the working
+// directory counts, so that another user's file in /tmp has no effect.
 func findProject(src Sources) (string, error) {
 	start, err := filepath.Abs(src.Dir)
 	if err != nil {
@@ -212,12 +210,12 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Set gives a setting a value written as text. The origin is what
-// [Config.Origin] and errors name, such as a flag.
+// Set parses value and sets a setting. [Config.Origin] returns the origin, such as
+// a flag, and errors name it.
 func (c *Config) Set(name, value, origin string) error {
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 	if i < 0 {
-		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: "known are " + strings.Join(Names(), ", ")}
+		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: "known settings are " + strings.Join(Names(), ", ")}
 	}
 	if err := settings[i].set(c, value); errors.Is(err, errRedacted) {
 		return &Error{File: origin, Message: name + ": the value " + err.Error()}
@@ -228,7 +226,7 @@ func (c *Config) Set(name, value, origin string) error {
 	return nil
 }
 
-// Origin says where a setting's value came from: "default", a path with a line,
+// Origin returns where a setting's value came from: "default", a path with a line,
 // a variable's name or a flag.
 func (c *Config) Origin(name string) string {
 	if origin, ok := c.origins[name]; ok {
@@ -237,7 +235,7 @@ func (c *Config) Origin(name string) string {
 	return "default"
 }
 
-// Value is a setting's value as text, as [Config.Set] takes it.
+// Value returns a setting's value as text, in the form for [Config.Set].
 func (c *Config) Value(name string) string {
 	for _, s := range settings {
 		if s.name == name {
@@ -247,7 +245,7 @@ func (c *Config) Value(name string) string {
 	return ""
 }
 
-// Names lists the settings in the order of the documentation.
+// Names returns the names of all settings, in the order of the documentation.
 func Names() []string {
 	names := make([]string, len(settings))
 	for i, s := range settings {
@@ -256,7 +254,8 @@ func Names() []string {
 	return names
 }
 
-// About is one sentence on a setting, and the variable that sets it, if any.
+// About returns a short description of a setting, and the environment variable
+// that sets it, if any.
 func About(name string) (about, env string) {
 	for _, s := range settings {
 		if s.name == name {

@@ -97,7 +97,7 @@ func TestEveryValueReadsBack(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	tests := map[string]struct{ file, want string }{
-		"unknown":        {"modle: haiku\n", `:1: unknown setting "modle" (known are model, `},
+		"unknown":        {"modle: haiku\n", `:1: unknown setting "modle" (known settings are model, `},
 		"bad number":     {"\njobs: many\n", `:2: jobs: "many" is not a whole number above 0`},
 		"bad duration":   {"timeout: 5\n", `:1: timeout: "5" is not a duration such as`},
 		"zero ttl":       {"cache: {ttl: 0s}\n", `:1: cache.ttl: "0s" must be above 0`},

@@ -10,10 +10,10 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-// maxFileBytes bounds a configuration file; a real one has a few lines.
+// maxFileBytes bounds the size of a configuration file.
 const maxFileBytes = 1 << 20
 
-// parse reads a file's settings. Everything wrong in it is reported together.
+// parse reads the settings of a file. The error joins all problems in it.
 func (c *Config) parse(path string, data []byte, project bool) error {
 	if len(data) > maxFileBytes {
 		return &Error{File: path, Message: "the file is larger than 1 MiB", Hint: "it is not a configuration"}
@@ -54,13 +54,13 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 		case value.Kind == yaml.MappingNode && isGroup(name):
 			f.mapping(value, name+".")
 		case name == "auto_select.rules" && value.Kind == yaml.ScalarNode && !filepath.IsAbs(value.Value):
-			f.set(key, value, name, filepath.Join(filepath.Dir(f.path), value.Value)) // beside the file that names it
+			f.set(key, value, name, filepath.Join(filepath.Dir(f.path), value.Value)) // relative to the file that names it
 		case name == "cache.ttl_hours":
 			f.set(key, value, "cache.ttl", value.Value+"h")
 		case strings.Contains(name, "api_key") || strings.Contains(name, "auth_token"):
 			f.fail(key, "set ANTHROPIC_API_KEY in the environment instead; if the file was shared, revoke the key", "credentials are not read from files")
 		case at < 0:
-			f.fail(key, "known are "+strings.Join(Names(), ", "), "unknown setting %q", name)
+			f.fail(key, "known settings are "+strings.Join(Names(), ", "), "unknown setting %q", name)
 		case f.project && settings[at].mine:
 			hint := "set it in the user's own " + FileName
 			if settings[at].env != "" {
@@ -102,7 +102,7 @@ func (f *file) set(key, value *yaml.Node, name, text string) {
 	}
 }
 
-// isGroup reports whether settings stand below name.
+// isGroup reports whether name is the group of other settings.
 func isGroup(name string) bool {
 	return slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.name, name+".") })
 }

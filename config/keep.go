@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// forever is how it is written that something is kept for good.
+// forever is the text for a retention without end.
 const forever = "forever"
 
-// ParseKeep reads how long something is kept: a duration of at least a day, or
-// forever, which is 0.
+// ParseKeep parses a retention period: a duration of at least a day, or "forever",
+// for which it returns 0.
 func ParseKeep(text string) (time.Duration, error) {
 	if text == forever {
 		return 0, nil
@@ -41,8 +41,8 @@ func keepText(d time.Duration) string {
 	return short(d)
 }
 
-// settleKeep keeps hours for as long as rows, unless somebody said for how long;
-// then it must be as long.
+// settleKeep raises KeepHours to KeepRows if KeepHours has its default value. If a
+// source set it to less, settleKeep returns an error.
 func (c *Config) settleKeep() error {
 	rows, hours := c.Analytics.KeepRows, c.Analytics.KeepHours
 	if hours == 0 || rows != 0 && rows <= hours {

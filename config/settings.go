@@ -15,12 +15,12 @@ import (
 	units "github.com/docker/go-units"
 )
 
-// setting is one entry of the configuration. Every source gives values as text.
+// setting is one entry of the configuration. Every source has values as text.
 type setting struct {
 	name   string // dotted path in the file
 	env    string // variable that sets it; may be empty
 	about  string
-	mine   bool // may not be set by a project's file
+	mine   bool // a project's file cannot set it
 	set    func(*Config, string) error
 	get    func(*Config) string
 	nested bool // a mapping in the file, given as a=1,b=2 elsewhere
@@ -28,7 +28,7 @@ type setting struct {
 
 var settings = []setting{
 	{
-		name: "model", env: "CLAUDE_FORCE_MODEL", about: "model for agents that name none: an alias or an id",
+		name: "model", env: "CLAUDE_FORCE_MODEL", about: "model for agents without a model: an alias or an id",
 		set: func(c *Config, v string) error { return text(&c.Model, v) },
 		get: func(c *Config) string { return c.Model },
 	}, {
@@ -48,8 +48,8 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
 		get: func(c *Config) string { return c.DataDir },
 	}, {
-		// A project that lowers prices would loosen the user's budgets.
-		name: "prices", env: "CLAUDE_FORCE_PRICES", about: "file of prices that go before the built-in ones", mine: true,
+		// A project that lowers prices would weaken the user's budgets.
+		name: "prices", env: "CLAUDE_FORCE_PRICES", about: "file of prices that override the built-in ones", mine: true,
 		set: func(c *Config, v string) error {
 			if v == "" {
 				c.Prices = ""
@@ -59,7 +59,7 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return c.Prices },
 	}, {
-		name: "auto_select.rules", env: "CLAUDE_FORCE_AUTO_SELECT_RULES", about: "file of rules by which models are chosen where the model is auto",
+		name: "auto_select.rules", env: "CLAUDE_FORCE_AUTO_SELECT_RULES", about: "file of rules for choosing a model if the model is auto",
 		set: func(c *Config, v string) error {
 			if v == "" {
 				c.AutoSelect.Rules = ""
@@ -114,17 +114,17 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return dollars(&c.Budget.Call, v) },
 		get: func(c *Config) string { return usd(c.Budget.Call) },
 	}, {
-		name: "budget.on_exceed", about: "what happens to a call that a budget has no room for: stop, ask, downgrade or partial",
+		name: "budget.on_exceed", about: "what happens to a call that would exceed a budget: stop, ask, downgrade or partial",
 		set: func(c *Config, v string) error {
 			return oneOf(&c.Budget.OnExceed, v, "stop", "ask", "downgrade", "partial")
 		},
 		get: func(c *Config) string { return c.Budget.OnExceed },
 	}, {
-		name: "tier", env: "CLAUDE_FORCE_TIER", about: "usage tier that rate limits are assumed from until the service names them: start, build, scale or none",
+		name: "tier", env: "CLAUDE_FORCE_TIER", about: "usage tier for the initial rate limits, until the service sends its own: start, build, scale or none",
 		set: func(c *Config, v string) error { return oneOf(&c.Tier, v, "start", "build", "scale", "none") },
 		get: func(c *Config) string { return c.Tier },
 	}, {
-		name: "fallback_models", env: "CLAUDE_FORCE_FALLBACK_MODELS", about: "models to ask when one is down or refuses, the best first",
+		name: "fallback_models", env: "CLAUDE_FORCE_FALLBACK_MODELS", about: "models to try if one is down or refuses, the best first",
 		set: func(c *Config, v string) error {
 			c.FallbackModels = nil
 			for name := range strings.SplitSeq(v, ",") {
@@ -136,7 +136,7 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return strings.Join(c.FallbackModels, ",") },
 	}, {
-		name: "hedge", about: "when a late call is sent a second time: off, or after the p90, p95 or p99 of recent ones",
+		name: "hedge", about: "when a slow call is sent a second time: off, or after the p90, p95 or p99 of recent calls",
 		set: func(c *Config, v string) error {
 			quantile, ok := map[string]float64{"off": 0, "p90": 0.90, "p95": 0.95, "p99": 0.99}[v]
 			if !ok {
@@ -152,7 +152,7 @@ var settings = []setting{
 			return fmt.Sprintf("p%.0f", 100*c.Hedge)
 		},
 	}, {
-		name: "cache.enabled", env: "CLAUDE_FORCE_CACHE", about: "whether answers are kept and found again",
+		name: "cache.enabled", env: "CLAUDE_FORCE_CACHE", about: "whether answers are cached",
 		set: func(c *Config, v string) error { return truth(&c.Cache.Enabled, v) },
 		get: func(c *Config) string { return strconv.FormatBool(c.Cache.Enabled) },
 	}, {
@@ -160,7 +160,7 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return period(&c.Cache.TTL, v) },
 		get: func(c *Config) string { return short(c.Cache.TTL) },
 	}, {
-		name: "cache.max_size", env: "CLAUDE_FORCE_CACHE_MAX_SIZE", about: "size at which the answers not used for longest go",
+		name: "cache.max_size", env: "CLAUDE_FORCE_CACHE_MAX_SIZE", about: "size at which the least recently used answers are deleted",
 		set: func(c *Config, v string) error {
 			n, err := units.RAMInBytes(v)
 			if err != nil || n <= 0 {
@@ -171,7 +171,7 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return units.BytesSize(float64(c.Cache.MaxBytes)) },
 	}, {
-		name: "cache.exclude_agents", env: "CLAUDE_FORCE_CACHE_EXCLUDE_AGENTS", about: "agents whose answers are not kept",
+		name: "cache.exclude_agents", env: "CLAUDE_FORCE_CACHE_EXCLUDE_AGENTS", about: "agents whose answers are not cached",
 		set: func(c *Config, v string) error {
 			c.Cache.ExcludeAgents = nil
 			for name := range strings.SplitSeq(v, ",") {
@@ -211,7 +211,7 @@ var settings = []setting{
 			kind, rest, _ := strings.Cut(v, ":")
 			if !slices.Contains([]string{"env", "file", "command"}, kind) || rest == "" {
 				c.Cache.EncryptionKey = ""
-				// The value may be the key itself, so it is not repeated.
+				// The value may be the key itself, so the error does not contain it.
 				return errRedacted
 			}
 			c.Cache.EncryptionKey = v
@@ -219,28 +219,28 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return c.Cache.EncryptionKey },
 	}, {
-		// The calls of all projects are kept together: one of them may not drop
+		// The calls of all projects are stored together: a project must not drop
 		// those of the others.
-		name: "analytics.enabled", env: "CLAUDE_FORCE_ANALYTICS", about: "whether calls are kept for analytics", mine: true,
+		name: "analytics.enabled", env: "CLAUDE_FORCE_ANALYTICS", about: "whether calls are stored for analytics", mine: true,
 		set: func(c *Config, v string) error { return truth(&c.Analytics.Enabled, v) },
 		get: func(c *Config) string { return strconv.FormatBool(c.Analytics.Enabled) },
 	}, {
-		name: "analytics.keep_rows", env: "CLAUDE_FORCE_ANALYTICS_KEEP_ROWS", about: "how long calls are kept one by one for analytics: 90d, or forever", mine: true,
+		name: "analytics.keep_rows", env: "CLAUDE_FORCE_ANALYTICS_KEEP_ROWS", about: "how long single calls are kept for analytics: 90d, or forever", mine: true,
 		set: func(c *Config, v string) error { return keep(&c.Analytics.KeepRows, v) },
 		get: func(c *Config) string { return keepText(c.Analytics.KeepRows) },
 	}, {
-		name: "analytics.keep_hours", env: "CLAUDE_FORCE_ANALYTICS_KEEP_HOURS", about: "how long their sums of hours are kept, at least as long; those of days are for good", mine: true,
+		name: "analytics.keep_hours", env: "CLAUDE_FORCE_ANALYTICS_KEEP_HOURS", about: "how long sums per hour are kept, at least as long; sums per day are kept forever", mine: true,
 		set: func(c *Config, v string) error { return keep(&c.Analytics.KeepHours, v) },
 		get: func(c *Config) string { return keepText(c.Analytics.KeepHours) },
 	}, {
 		name: "telemetry.enabled", env: "CLAUDE_FORCE_TELEMETRY", mine: true,
-		about: "whether traces and metrics go where OTEL_EXPORTER_OTLP_ENDPOINT says",
+		about: "whether traces and metrics are sent to OTEL_EXPORTER_OTLP_ENDPOINT",
 		set:   func(c *Config, v string) error { return truth(&c.Telemetry.Enabled, v) },
 		get:   func(c *Config) string { return strconv.FormatBool(c.Telemetry.Enabled) },
 	}, {
-		// Where prompts go is for nobody but the user to say, and not for a
-		// variable that something else may have set.
-		name: "telemetry.content", about: "whether traces hold prompts and answers", mine: true,
+		// Only the user decides where prompts go, so no environment variable sets
+		// this: other software may have set it.
+		name: "telemetry.content", about: "whether traces include prompts and answers", mine: true,
 		set: func(c *Config, v string) error { return truth(&c.Telemetry.Content, v) },
 		get: func(c *Config) string { return strconv.FormatBool(c.Telemetry.Content) },
 	},
@@ -299,13 +299,13 @@ func duration(to *time.Duration, value string) error {
 	return nil
 }
 
-// ParseDuration reads a duration as [time.ParseDuration] does, or a whole number
-// of days such as 7d. A day has 24 hours. Negative ones are errors.
+// ParseDuration parses a duration like [time.ParseDuration], or a whole number of
+// days such as 7d. A day has 24 hours. A negative duration is an error.
 func ParseDuration(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return 0, fmt.Errorf("reading a number of days: %w", err)
+			return 0, fmt.Errorf("parsing a number of days: %w", err)
 		}
 		return time.Duration(n) * 24 * time.Hour, nil
 	}
@@ -337,7 +337,7 @@ func folder(to *string, value string) error {
 	return nil
 }
 
-// short is a duration without the zero units that String writes.
+// short returns a duration as text, without the zero units that String writes.
 func short(d time.Duration) string {
 	s := d.String()
 	s, _ = strings.CutSuffix(s, "m0s")
