@@ -1,10 +1,9 @@
-// Package agent exists to turn the agent files people already have into
-// values a program can run.
+// Package agent finds and parses agent files.
 //
 // An agent is a Markdown file with YAML frontmatter, in the format of Claude
 // Code's subagents: the frontmatter says who the agent is, the body is its
 // system prompt. [Parse] reads one such file, [Discover] all that apply in a
-// directory, [Find] one by its name without reading more than it must, and
+// directory, [Find] one by its name while reading as little as possible, and
 // [Fix] repairs frontmatter that is not valid YAML.
 //
 // # How a file is read
@@ -12,24 +11,23 @@
 // Files are read as Claude Code reads them, so that a file which works there
 // works here:
 //
-//   - The frontmatter lies between a first line "---" and the next line "---".
+//   - The frontmatter is between a first line "---" and the next line "---".
 //     A byte order mark is skipped, CRLF counts as LF.
 //   - It is read as YAML. If it is not valid YAML (most often because of a
 //     ": " in a description), every top-level line "key: value" whose unquoted
-//     value holds one of the characters {}[]*&#!|>%@` or ": " is quoted, and
-//     the whole is read again. What is then still broken is not an agent.
+//     value contains one of the characters {}[]*&#!|>%@` or ": " is quoted, and
+//     the frontmatter is parsed again. If that fails, the file is not an agent.
 //   - A description's \n (backslash, n) is a line break.
 //   - Unknown keys are kept in [Agent.Extra] and otherwise ignored.
 //   - A file with frontmatter that lacks a name or a description is not an
 //     agent.
 //
-// Beyond Claude Code, a file without frontmatter is an agent: it is named
-// after its file, and its description is its first heading or first sentence.
-// Also beyond it, the keys max_tokens, cache, cache_ttl, model_floor and
-// model_ceiling set the fields of the same names.
+// Unlike in Claude Code, a file without frontmatter is an agent: it is named after
+// its file, and its description is its first heading or first sentence. The keys
+// max_tokens, cache, cache_ttl, model_floor and model_ceiling, which Claude Code
+// does not know, set the fields of the same names.
 //
-// A bad optional value never costs the agent: it is left out, with a
-// [Warning].
+// An optional value that is invalid is ignored, with a [Warning].
 package agent
 
 import (
@@ -45,21 +43,21 @@ const BuiltinSource = "builtin"
 // Agent is one agent definition. Values returned by this package are shared;
 // treat them as read-only.
 type Agent struct {
-	Name        string // how callers ask for it; never empty
+	Name        string // never empty
 	Description string // when to use it; never empty in a file
 	Prompt      string // the system prompt, LF line ends, no surrounding white space; may be empty
 	Model       string // an alias or a full id; empty to inherit the caller's
-	// ModelFloor and ModelCeiling bound what may be chosen where the model is
-	// "auto"; empty for the caller's own bounds.
+	// ModelFloor and ModelCeiling bound the choice if the model is "auto"; empty
+	// for the caller's own bounds.
 	ModelFloor, ModelCeiling string
 
 	Effort string // low, medium, high, xhigh or max; empty for the model's default
 
-	// Tools are the tools the agent may use, in the file's order. It is
-	// meaningless if AllTools is set: the file names no tools, or "*".
+	// Tools are the tools the agent may use, in the file's order. AllTools means
+	// all tools: the file names no tools, or "*". Then Tools has no meaning.
 	Tools    []string
 	AllTools bool
-	// DisallowedTools are taken away from Tools, or from all tools.
+	// DisallowedTools are removed from Tools, or from all tools.
 	DisallowedTools []string
 
 	MaxTokens int           // most output tokens of one answer; 0 for the caller's default
@@ -68,20 +66,20 @@ type Agent struct {
 
 	Source string // the file's path as given, or BuiltinSource; empty for an agent defined in code
 
-	// Extra holds every key that has no field above, decoded from YAML. It is
-	// nil if there are none.
+	// Extra holds every key without a field above, decoded from YAML; nil if there
+	// are none.
 	Extra map[string]any
 }
 
-// Warning is a fault in a file that did not stop the work.
+// Warning is a problem in a file that is not an error.
 type Warning struct {
 	File    string // path as given or found; may be empty
-	Line    int    // 1-based; 0 if the fault is the whole file's
+	Line    int    // 1-based; 0 if the problem is not in one line
 	Message string // what is wrong
 	Hint    string // what to do about it; may be empty
 }
 
-// String is "file:line: message (hint)", without the parts that are missing.
+// String returns "file:line: message (hint)", without the parts that are missing.
 func (w Warning) String() string {
 	var b strings.Builder
 	switch {
@@ -102,17 +100,17 @@ func (w Warning) String() string {
 // NotAgentError says where and why a file is not an agent.
 type NotAgentError Warning
 
-// Error is the text of [Warning.String].
+// Error returns the text of [Warning.String].
 func (e *NotAgentError) Error() string { return e.Warning().String() }
 
-// Warning is the error as a warning, for callers that go on without the file.
+// Warning returns the error as a warning, for callers that skip the file.
 func (e *NotAgentError) Warning() Warning { return Warning(*e) }
 
-// UnknownError says that there is no agent of a name.
+// UnknownError says that there is no agent with a name.
 type UnknownError struct {
-	Name       string   // what was asked for
-	Suggestion string   // the known name it most likely meant; empty if none is near
-	Known      []string // all names there are, sorted
+	Name       string   // the requested name
+	Suggestion string   // the most similar known name; empty if none is similar
+	Known      []string // all known names, sorted
 }
 
 func (e *UnknownError) Error() string {
@@ -120,7 +118,7 @@ func (e *UnknownError) Error() string {
 	case e.Suggestion != "":
 		return fmt.Sprintf("there is no agent %q; did you mean %q?", e.Name, e.Suggestion)
 	case len(e.Known) == 0:
-		return fmt.Sprintf("there is no agent %q, and no other; add one as .claude/agents/%s.md", e.Name, e.Name)
+		return fmt.Sprintf("there is no agent %q, nor any other agent; add one as .claude/agents/%s.md", e.Name, e.Name)
 	}
-	return fmt.Sprintf("there is no agent %q; there are: %s", e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("there is no agent %q; known agents are %s", e.Name, strings.Join(e.Known, ", "))
 }

@@ -10,43 +10,43 @@ import (
 	"strings"
 )
 
-// DiscoverOptions says where agents are looked for.
+// DiscoverOptions says where to look for agents.
 type DiscoverOptions struct {
 	// Agents are agents that are defined in code. They come before all that are
 	// found in files.
 	Agents []*Agent
 	// Dir is where to start; empty for the working directory. Every directory
-	// from here up to the root of the repository (the nearest one that holds
-	// .git) may have a .claude/agents. Outside a repository, the directories
-	// up to Home count; outside both, only Dir itself, so that nobody else's
-	// /tmp/.claude is picked up.
+	// from here up to the root of the repository (the nearest one with a .git)
+	// may have a .claude/agents. Outside a repository, the directories up to
+	// Home count; outside both, only Dir itself, so that another user's
+	// /tmp/.claude has no effect.
 	Dir string
-	// Home is the user's home directory, whose .claude/agents come after the
-	// project's. Empty for none.
+	// Home is the user's home directory. Agents in its .claude/agents come after
+	// the project's. Empty for none.
 	Home string
 	// Builtin holds the agents that come with the program, one file per agent,
 	// each named after its agent. Nil for none.
 	Builtin fs.FS
-	// NoBuiltin leaves Builtin out.
+	// NoBuiltin ignores Builtin.
 	NoBuiltin bool
 }
 
-// Set is all agents that apply in one place. The zero value and nil are empty
+// Set holds all agents that apply in one directory. The zero value and nil are empty
 // sets. A Set is safe for concurrent use.
 type Set struct {
 	agents []*Agent // sorted by name
 }
 
-// Discover finds the agents that apply in opts.Dir. Of several with the same
+// Discover returns the agents that apply in opts.Dir. Of several with the same
 // name the first counts, in this order: the project's .claude/agents (all
 // *.md files below it), nearest directory first; the user's; the files listed
 // under "agents" in a .claude/claude.json, again the project's first; the
-// built-in ones. Two of a name in the same .claude/agents are a fault: the
-// first in the order of their paths counts, and the other is warned of.
+// built-in ones. If two agents in the same .claude/agents have the same name, the
+// first by path counts, and the other causes a warning.
 //
-// Files that are not agents or cannot be read are warned of and left out. No
-// link in a project leads out of its repository; the user's own links in
-// Home are followed. The error is for a Dir that cannot be used.
+// Files that are not agents or cannot be read are skipped with a warning. No link
+// in a project leads out of its repository; the user's own links in Home are
+// followed. Discover returns an error only if it cannot use Dir.
 func Discover(opts DiscoverOptions) (*Set, []Warning, error) {
 	places, err := opts.places()
 	if err != nil {
@@ -94,7 +94,7 @@ func addNew(found map[string]*Agent, agents []*Agent) {
 	}
 }
 
-// All are the agents, sorted by name. The slice is the caller's, the agents
+// All returns the agents, sorted by name. The caller owns the slice; the agents
 // are shared.
 func (s *Set) All() []*Agent {
 	if s == nil {
@@ -103,7 +103,7 @@ func (s *Set) All() []*Agent {
 	return slices.Clone(s.agents)
 }
 
-// Lookup is the agent of a name, or an [*UnknownError].
+// Lookup returns the agent with a name, or an [*UnknownError].
 func (s *Set) Lookup(name string) (*Agent, error) {
 	if s == nil {
 		s = &Set{}
@@ -119,12 +119,11 @@ func (s *Set) Lookup(name string) (*Agent, error) {
 	return nil, &UnknownError{Name: name, Suggestion: nearest(name, known), Known: known}
 }
 
-// Find is the agent that [Discover] and [Set.Lookup] give, with the warnings
-// of its own file. It opens no place after the one that has the agent, reads
-// no YAML of files whose name is plain to see, and of the built-in agents
-// only the one it looks for. If there is no such agent the error is an
-// [*UnknownError] and the warnings are those of Discover, one of which may
-// say why.
+// Find returns the same agent as [Discover] and [Set.Lookup], with the warnings of
+// its own file, but reads less. It stops at the first directory that has the agent,
+// skips files that clearly have another name, and reads only one built-in agent. If
+// there is no such agent, the error is an [*UnknownError], and the warnings are
+// those of Discover, which may contain the cause.
 func Find(opts DiscoverOptions, name string) (*Agent, []Warning, error) {
 	for _, a := range opts.Agents {
 		if a.Name == name {
@@ -162,7 +161,7 @@ func Find(opts DiscoverOptions, name string) (*Agent, []Warning, error) {
 	return a, warnings, err
 }
 
-// places are the directories that may hold a .claude, in order.
+// places returns the directories that may have a .claude, in order.
 func (o DiscoverOptions) places() ([]place, error) {
 	start, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -180,7 +179,7 @@ func (o DiscoverOptions) places() ([]place, error) {
 		}
 	}
 	var dirs []string
-	top := "" // the directory that files must not lead out of
+	top := "" // the directory that bounds the files
 	for dir := start; !sameDir(dir, home); {
 		dirs = append(dirs, dir)
 		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
@@ -210,7 +209,7 @@ func (o DiscoverOptions) places() ([]place, error) {
 	return places, nil
 }
 
-// sameDir reports whether two absolute paths are one directory.
+// sameDir reports whether two absolute paths are the same directory.
 func sameDir(a, b string) bool {
 	if a == b || b == "" {
 		return a == b
@@ -220,7 +219,7 @@ func sameDir(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
-// builtins are all agents in o.Builtin.
+// builtins returns all agents in o.Builtin.
 func (o DiscoverOptions) builtins() ([]*Agent, []Warning) {
 	if o.Builtin == nil || o.NoBuiltin {
 		return nil, nil
@@ -241,7 +240,7 @@ func (o DiscoverOptions) builtins() ([]*Agent, []Warning) {
 	return agents, warnings
 }
 
-// builtin is the built-in agent of a name, if its file is named after it.
+// builtin returns the built-in agent with a name, if its file has the same name.
 func (o DiscoverOptions) builtin(name string) (*Agent, []Warning) {
 	file := name + ".md"
 	if o.Builtin == nil || o.NoBuiltin || strings.Contains(name, "/") || !fs.ValidPath(file) {

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// Fix rewrites frontmatter that is not valid YAML, but can be read (see the
-// package comment), so that it is valid and says the same: values that need
-// quotes get them, and of a key given twice only the one that counts stays.
-// All other lines, comments among them, and the whole body are kept byte for
-// byte; so is a file that needs no repair, for which changed is false. Fix of
-// what Fix returned changes nothing.
+// Fix repairs frontmatter that is not valid YAML but can be read (see the package
+// comment). The result is valid and has the same meaning: Fix quotes values that
+// need quotes, and comments out all but the last of duplicate keys. It keeps all
+// other lines, comments included, and the whole body byte for byte. If the file
+// needs no repair, changed is false. Fix is idempotent.
 //
-// The error is a [*NotAgentError] if the frontmatter cannot be repaired
-// without knowing what its author meant; then fixed is data.
+// The error is a [*NotAgentError] if the frontmatter cannot be repaired without
+// a change of meaning; then fixed is data.
 func Fix(data []byte) (fixed []byte, changed bool, err error) {
 	f := split(data)
 	if !f.found {
@@ -52,13 +51,13 @@ func Fix(data []byte) (fixed []byte, changed bool, err error) {
 	}
 	got, err := readHead(strings.Join(text, "\n"))
 	if err != nil || got.broken != nil || hasDuplicates(got.fields) || meaning(got) != want {
-		return data, false, &NotAgentError{Line: fileLine(1), Message: "the frontmatter cannot be repaired without changing what it says",
+		return data, false, &NotAgentError{Line: fileLine(1), Message: "the frontmatter cannot be repaired without a change of meaning",
 			Hint: "quote values that hold special characters, and remove keys given twice"}
 	}
 	return slices.Concat(data[:f.headStart], []byte(strings.Join(out, "\n")), data[f.headEnd:]), true, nil
 }
 
-// meaning is all that frontmatter says, as one comparable text.
+// meaning returns the content of frontmatter as one comparable text.
 func meaning(h *head) string {
 	var p parser
 	var a Agent
@@ -70,8 +69,8 @@ func meaning(h *head) string {
 // once for every quoted line. Files have a handful of them.
 const maxUnquote = 100
 
-// quoteFewest quotes values so that the lines are valid YAML that means want,
-// and leaves unquoted what need not be: a list of tools stays a list.
+// quoteFewest quotes as few values as possible, so that the lines are valid YAML
+// with the meaning want. For example, a list of tools stays a list.
 func quoteFewest(lines []string, want string) []string {
 	quoted := quoteLines(lines)
 	tries := 0
@@ -102,7 +101,7 @@ func hasDuplicates(fields []field) bool {
 	return false
 }
 
-// duplicateLines marks the lines of every key that is given again below.
+// duplicateLines returns which lines belong to a key that is repeated below.
 // Comments and blank lines before the next key are not marked.
 func duplicateLines(lines []string) []bool {
 	double := make([]bool, len(lines))

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// frontmatter is where a file's parts lie: data[headStart:headEnd] is the YAML
+// frontmatter holds the offsets of a file's parts: data[headStart:headEnd] is the YAML
 // between the two "---" lines, data[bodyStart:] the body.
 type frontmatter struct {
 	found, closed                 bool
@@ -49,7 +49,7 @@ func split(data []byte) frontmatter {
 	return f
 }
 
-// lineAt is the line that starts at offset, without its end, and the offset
+// lineAt returns the line that starts at offset, without its end, and the offset
 // of the next line.
 func lineAt(data []byte, offset int) (line []byte, next int) {
 	i := bytes.IndexByte(data[offset:], '\n')
@@ -64,7 +64,7 @@ func isFence(line []byte) bool {
 	return ok && len(bytes.Trim(rest, " \t\r")) == 0
 }
 
-// clean makes text of bytes: LF line ends, valid UTF-8.
+// clean converts data to text: LF line ends, valid UTF-8.
 func clean(data []byte) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(string(data), string(utf8.RuneError)), "\r\n", "\n")
 }
@@ -83,7 +83,7 @@ type head struct {
 	broken error   // why it is not valid YAML; nil if it is
 }
 
-// yamlError is a fault in frontmatter.
+// yamlError is an error in frontmatter.
 type yamlError struct {
 	line    int // in the frontmatter, 1-based; 0 if unknown
 	message string
@@ -91,8 +91,8 @@ type yamlError struct {
 
 func (e *yamlError) Error() string { return e.message }
 
-// readHead reads frontmatter as YAML and, if that fails, once more with its
-// values quoted. The error is a *yamlError.
+// readHead parses frontmatter as YAML and, if that fails, again with its values
+// quoted. The error is a *yamlError.
 func readHead(text string) (*head, error) {
 	fields, err := loadFields(text)
 	if err == nil {
@@ -140,8 +140,8 @@ func loadFields(text string) ([]field, error) {
 	return fields, nil
 }
 
-// blank reports whether text holds only comments and white space, which is
-// no YAML document.
+// blank reports whether text has only comments and white space, which is not a
+// YAML document.
 func blank(text string) bool {
 	for line := range strings.Lines(text) {
 		line = strings.Trim(line, " \t\r\n")
@@ -152,8 +152,8 @@ func blank(text string) bool {
 	return true
 }
 
-// controlLine is the line of the first character YAML does not allow: the
-// YAML reader refuses it without a position.
+// controlLine returns the line of the first character that YAML does not allow.
+// The error of the YAML parser has no position for it.
 func controlLine(text string) int {
 	line := 1
 	for _, r := range text {
@@ -167,8 +167,8 @@ func controlLine(text string) int {
 	return 0
 }
 
-// quoteLines quotes the values of all top-level lines that may be what makes
-// the YAML invalid.
+// quoteLines quotes the values of all top-level lines that may make the YAML
+// invalid.
 func quoteLines(lines []string) []string {
 	quoted := make([]string, len(lines))
 	for i, line := range lines {
@@ -187,8 +187,8 @@ func quoteLine(line string) string {
 
 var quoteReplacer = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// keyValue takes a line "key: value" apart that starts in the first column
-// and has a value.
+// keyValue splits a line "key: value" that starts in the first column and has a
+// value.
 func keyValue(line string) (key, value string, ok bool) {
 	key, rest, ok := strings.Cut(line, ":")
 	if !ok || key == "" || strings.ContainsRune(rest, '\r') {

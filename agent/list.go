@@ -22,8 +22,8 @@ type entry struct {
 	extra map[string]any // all other keys
 }
 
-// list reads the "agents" of the place's claude.json, sorted by name. There
-// need not be one.
+// list reads the "agents" of the place's claude.json, sorted by name. A missing
+// file is an empty list.
 func (p place) list() ([]entry, []Warning) {
 	shown := p.showList()
 	if _, err := os.Stat(shown); err != nil {
@@ -66,8 +66,8 @@ func (p place) list() ([]entry, []Warning) {
 
 func (p place) showList() string { return filepath.Join(p.dir, filepath.FromSlash(listFile)) }
 
-// listed reads the file of one entry. The entry names the agent, whatever the
-// file says, and its keys go to the agent's Extra.
+// listed reads the file of one entry. The name of the entry overrides the name in
+// the file, and its keys are added to the agent's Extra.
 func (p place) listed(e entry) (*Agent, []Warning) {
 	shown := filepath.Join(p.dir, ".claude", filepath.FromSlash(e.file))
 	refuse := func(err error) (*Agent, []Warning) {
@@ -107,8 +107,8 @@ func (p place) listed(e entry) (*Agent, []Warning) {
 	return a, warnings
 }
 
-// readRegular reads a file and nothing else: opening a pipe would wait for
-// its writer.
+// readRegular reads a file if it is regular: opening a pipe would block until
+// there is a writer.
 func readRegular(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
@@ -120,7 +120,7 @@ func readRegular(fsys fs.FS, name string) ([]byte, error) {
 	return readIn(fsys, name)
 }
 
-// jsonLine is the line of a JSON error; 0 if it has none.
+// jsonLine returns the line of a JSON error; 0 if it has none.
 func jsonLine(data []byte, err error) int {
 	offset := int64(-1)
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {

@@ -14,19 +14,18 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Parse reads one agent file. The name of the file is used in messages, as
-// the agent's Source and, if the file has no frontmatter, to name the agent;
-// nothing is opened.
+// Parse parses the data of one agent file. The name of the file is used in
+// messages, as the agent's Source and, if the file has no frontmatter, as the name
+// of the agent. Parse opens no file.
 //
 // If the file is not an agent, the error is a [*NotAgentError] and the agent
-// is nil; warnings may come with either result. Parse never panics, whatever
-// the data.
+// is nil. Both results may come with warnings. Parse never panics.
 func Parse(file string, data []byte) (*Agent, []Warning, error) {
 	return parse(file, data, "")
 }
 
-// parse is Parse for a file that a list of agents calls entry: then the file
-// need not say its name and description itself.
+// parse works like Parse. If entry is not empty, it is the name of the agent in a
+// claude.json; then the file needs no name or description of its own.
 func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 	p := parser{file: file}
 	f := split(data)
@@ -74,7 +73,7 @@ func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 	return a, p.warnings, nil
 }
 
-// fileName is the name of the agent in a file without frontmatter.
+// fileName returns the name of the agent in a file without frontmatter.
 func fileName(file string) string {
 	base := path.Base(filepath.ToSlash(file))
 	if base == "." || base == "/" {
@@ -85,7 +84,8 @@ func fileName(file string) string {
 
 const hintQuote = "put the value in quotes, or write it indented below `key: |`"
 
-// fileLine is the file's line of a line of its frontmatter; 0 stays unknown.
+// fileLine converts a line of the frontmatter to a line of the file; 0, for
+// unknown, stays 0.
 func fileLine(line int) int {
 	if line == 0 {
 		return 0
@@ -93,7 +93,7 @@ func fileLine(line int) int {
 	return line + headLine - 1
 }
 
-// parser gathers the warnings of one file.
+// parser collects the warnings of one file.
 type parser struct {
 	file     string
 	warnings []Warning
@@ -164,7 +164,7 @@ func (p *parser) set(a *Agent, f field) {
 		if effort == "" || slices.Contains(efforts, effort) {
 			a.Effort = effort
 		} else {
-			p.warn(fileLine(f.line), fmt.Sprintf("there is no effort %q", effort), "use low, medium, high, xhigh or max")
+			p.warn(fileLine(f.line), fmt.Sprintf("unknown effort %q", effort), "use low, medium, high, xhigh or max")
 		}
 	case "tools":
 		a.Tools, a.AllTools = p.tools(f)
@@ -215,8 +215,8 @@ func (p *parser) extra(a *Agent, f field) {
 	a.Extra[f.key] = value
 }
 
-// text is a scalar as it is written, without surrounding white space; empty
-// if it is null or no scalar.
+// text returns a scalar as it is written, without surrounding white space; empty
+// if it is null or not a scalar.
 func (p *parser) text(f field) string {
 	if f.value.Kind != yaml.ScalarNode {
 		p.warn(fileLine(f.line), fmt.Sprintf("%s is a list or a map and is ignored", f.key), "write it as text on one line")
@@ -234,8 +234,8 @@ func (p *parser) text(f field) string {
 	return strings.TrimSpace(f.value.Value)
 }
 
-// tools reads a list of tools: a comma-separated string, or a YAML list of
-// such strings. The star stands for all.
+// tools returns a list of tools, from a comma-separated string or a YAML list of
+// such strings. all is true for "*".
 func (p *parser) tools(f field) (tools []string, all bool) {
 	switch f.value.Kind {
 	case yaml.ScalarNode:
@@ -250,7 +250,7 @@ func (p *parser) tools(f field) (tools []string, all bool) {
 				item = item.Alias
 			}
 			if item.Kind != yaml.ScalarNode {
-				p.warn(fileLine(item.Line), f.key+" holds something that is not the name of a tool; it is ignored", "")
+				p.warn(fileLine(item.Line), f.key+" contains something that is not the name of a tool; it is ignored", "")
 				continue
 			}
 			tools = append(tools, splitTools(item.Value)...)
@@ -295,7 +295,7 @@ func splitTools(s string) []string {
 	return tools
 }
 
-// plainName reports whether Claude Code takes name as it is.
+// plainName reports whether Claude Code accepts name.
 func plainName(name string) bool {
 	for i, r := range name {
 		if !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' && i > 0) {
@@ -308,7 +308,7 @@ func plainName(name string) bool {
 // maxSummary bounds, in bytes, the description made of a first sentence.
 const maxSummary = 200
 
-// summary is the first heading of a Markdown text or, if it has none, its
+// summary returns the first heading of a Markdown text or, if it has none, its
 // first sentence.
 func summary(text string) string {
 	fenced, first := false, ""

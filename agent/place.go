@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// place is a directory that may hold a .claude.
+// place is a directory that may have a .claude.
 //
-// A project may come from anybody, so its files are opened through an
-// [os.Root] and no link in it leads out of top. The user's own links were
-// made by the user (dotfile managers live on them) and lead anywhere.
+// A project may be hostile, so its files are opened through an [os.Root], and no
+// link in it leads out of top. Links in the user's home, which dotfile managers
+// use, may lead anywhere.
 type place struct {
 	dir string // absolute
 	top string // dir, or a directory above it
@@ -36,15 +36,15 @@ type tree struct {
 	fsys  fs.FS
 	close func() error
 	base  string // slash path of the directory in fsys
-	shown string // the directory as it is named in messages
+	shown string // the name of the directory in messages
 
 	files    []string      // slash paths below base
-	links    []fs.FileInfo // directories reached over a link
-	warnings []Warning     // faults in the tree, not in files
-	full     bool          // maxFiles are found
+	links    []fs.FileInfo // directories reached through a link
+	warnings []Warning     // problems in the tree, not in files
+	full     bool          // maxFiles reached
 }
 
-// open opens the place's agents. Without any, the tree is nil.
+// open opens the place's agents directory. The tree is nil if there is none.
 func (p place) open() (*tree, []Warning) {
 	shown := filepath.Join(p.dir, filepath.FromSlash(agentsDir))
 	if _, err := os.Stat(shown); errors.Is(err, fs.ErrNotExist) {
@@ -64,8 +64,8 @@ func (p place) open() (*tree, []Warning) {
 	return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err), Hint: "its agents are left out"}}
 }
 
-// within opens the file system that bounds the place, and gives the path in
-// it of name, which is relative to p.dir.
+// within opens the file system that bounds the place. base is the path in it of
+// name, which is relative to p.dir.
 func (p place) within(name string) (fsys fs.FS, base string, closeFS func() error, err error) {
 	if p.own {
 		return os.DirFS(p.dir), path.Clean(name), func() error { return nil }, nil
@@ -89,7 +89,7 @@ func (p place) within(name string) (fsys fs.FS, base string, closeFS func() erro
 	return root.FS(), base, root.Close, nil
 }
 
-// resolve follows the links in name and gives its slash path below p.top.
+// resolve follows the links in name and returns its slash path below p.top.
 func (p place) resolve(name string) (string, error) {
 	target, err := filepath.EvalSymlinks(filepath.Join(p.dir, filepath.FromSlash(name)))
 	if err != nil {
@@ -106,7 +106,8 @@ func (p place) resolve(name string) (string, error) {
 	return filepath.ToSlash(rel), nil
 }
 
-// reason is an error without the path, which the warning names already.
+// reason returns the text of an error without the path, which the warning already
+// has.
 func reason(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err.Error()
@@ -131,11 +132,11 @@ func (t *tree) warn(rel, message, hint string) {
 
 func (t *tree) show(rel string) string { return filepath.Join(t.shown, filepath.FromSlash(rel)) }
 
-// walkDir lists the directory dir; above are the directories on the way to
-// it, itself included, by which loops are seen.
+// walkDir lists the directory dir. above are the directories on the path to it,
+// itself included, to detect loops.
 func (t *tree) walkDir(dir string, above []fs.FileInfo) {
 	if len(above) > maxDepth {
-		t.warn(dir, "lies too deep; its agents are left out", "")
+		t.warn(dir, "is nested too deeply; its agents are left out", "")
 		return
 	}
 	entries, err := fs.ReadDir(t.fsys, path.Join(t.base, dir))
@@ -163,13 +164,13 @@ func (t *tree) walkDir(dir string, above []fs.FileInfo) {
 	}
 }
 
-// walkLink follows the link rel to a file or a directory. Each directory is
-// entered over one link only, so that the walk ends soon whatever the links.
+// walkLink follows the link rel to a file or a directory. It enters each directory
+// through one link only, so that the walk always ends.
 func (t *tree) walkLink(rel string, above []fs.FileInfo) {
 	info, err := fs.Stat(t.fsys, path.Join(t.base, rel))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		t.warn(rel, "the link leads nowhere", "remove it")
+		t.warn(rel, "the link is broken", "remove it")
 		return
 	case err != nil:
 		t.warn(rel, "the link is not followed: "+reason(err), "copy the file, or make a relative link inside the project")
@@ -253,7 +254,7 @@ func (p place) agents() ([]*Agent, []Warning) {
 	return agents, warnings
 }
 
-// find is the place's agent of a name, or nil.
+// find returns the place's agent with a name, or nil.
 func (p place) find(name string) (*Agent, []Warning) {
 	t, _ := p.open()
 	if t == nil {
@@ -282,8 +283,8 @@ func (t *tree) parse(rel string) (*Agent, []Warning) {
 	return parseFound(shown, data)
 }
 
-// parseFound is [Parse] for a file that nobody named: errors are warnings,
-// and a README is no agent.
+// parseFound works like [Parse], for a file found in a directory: it returns errors
+// as warnings, and ignores files such as a README.
 func parseFound(file string, data []byte) (*Agent, []Warning) {
 	if isNotes(file) && !split(data).found {
 		return nil, nil
@@ -295,8 +296,8 @@ func parseFound(file string, data []byte) (*Agent, []Warning) {
 	return a, warnings
 }
 
-// isNotes reports whether a file's name says that it is about the directory
-// it lies in. Without frontmatter such a file is not an agent.
+// isNotes reports whether a file describes its directory, by its name. Without
+// frontmatter such a file is not an agent.
 func isNotes(file string) bool {
 	switch strings.ToLower(strings.TrimSuffix(filepath.Base(file), ".md")) {
 	case "readme", "agents", "claude", "license", "changelog", "contributing":

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// notNamed reports whether the file is certainly not the agent of a name,
-// without reading its YAML. False means that only [Parse] can tell.
+// notNamed reports whether the file is certainly not the agent with a name,
+// without parsing its YAML. If it returns false, only [Parse] can tell.
 //
-// It is sure if the file has no frontmatter, so that its own name counts; or
+// It is certain if the file has no frontmatter, so that its own name counts; or
 // if the frontmatter's first line is "name: X" with a plain X, the next line
 // is a key of its own, and no later line can be a second name. Then X is the
 // name under YAML and under YAML with quoted values alike.
@@ -34,10 +34,10 @@ func notNamed(file string, data []byte, name string) bool {
 		case bytes.HasPrefix(line, []byte("name")):
 			return false
 		case bytes.ContainsRune(bytes.TrimSuffix(line, []byte("\r")), '\r'):
-			return false // YAML takes it for a line break
+			return false // YAML treats it as a line break
 		case len(line) > 0 && isLetter(line[0]):
 		case first:
-			return false // the name may go on here
+			return false // the name may continue here
 		case len(line) > 0 && !strings.ContainsRune(" \t\r#-", rune(line[0])):
 			return false // a key in quotes, a tag, an anchor or a merge
 		}
@@ -45,8 +45,7 @@ func notNamed(file string, data []byte, name string) bool {
 	return true
 }
 
-// isPlain reports whether YAML reads b as the text it is, wherever it stands
-// as a value.
+// isPlain reports whether YAML reads b unchanged as text, as any value.
 func isPlain(b []byte) bool {
 	if len(b) == 0 || !isLetter(b[0]) || strings.EqualFold(string(b), "null") {
 		return false

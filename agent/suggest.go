@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// nearest is the known name that name most likely means; empty if none is
-// near. A name that holds the other as a whole word ("python" for
-// "python-expert") is near, and so is one a few typing errors away.
+// nearest returns the known name that is most similar to name; empty if none is
+// similar. A name that contains the other as a whole word ("python" for
+// "python-expert") is similar, and so is one with a few typing errors.
 func nearest(name string, known []string) string {
 	wanted := strings.ToLower(strings.TrimSpace(name))
 	if wanted == "" || len(wanted) > 100 {
@@ -31,8 +31,8 @@ func nearest(name string, known []string) string {
 
 func isSeparator(r rune) bool { return r == '-' || r == '_' || r == ' ' || r == ':' || r == '/' }
 
-// distance counts the edits between two words: a character more, less, other,
-// or two swapped.
+// distance returns the number of edits between two words: a character inserted,
+// deleted, replaced, or two swapped.
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before, above, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
