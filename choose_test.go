@@ -140,7 +140,7 @@ func TestBoundsOfAgents(t *testing.T) {
 	}
 	before := server.Stats().Requests
 	_, err := ask("typo", "")
-	if _, bad := errors.AsType[*claudeforce.InputError](err); !bad || !strings.Contains(err.Error(), `"sonet" is none of the models`) {
+	if _, bad := errors.AsType[*claudeforce.InputError](err); !bad || !strings.Contains(err.Error(), `"sonet" is not one of the models`) {
 		t.Errorf("got %v", err)
 	}
 	if server.Stats().Requests != before {
