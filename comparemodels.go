@@ -13,8 +13,8 @@ import (
 	"github.com/claude-force/claude-force/task"
 )
 
-// ModelComparison is what the same tasks gave on several models. Its JSON is
-// the output of `models compare --json`.
+// ModelComparison is what the same tasks gave on several models. Its JSON form
+// is stable.
 type ModelComparison struct {
 	Models []*ModelTrial   `json:"models"` // in the order in which they were given
 	Tasks  []*ComparedTask `json:"tasks"`

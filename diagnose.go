@@ -43,7 +43,7 @@ func Diagnose(ctx context.Context, opts Options, offline bool) []Check {
 	if cfg == nil {
 		var err error
 		if cfg, err = LoadConfig(opts.Dir); err != nil {
-			return append(checks, Check{"configuration", CheckFailed, err.Error(), "correct it; settings are listed by `claude-force config show`"}, checkAgents(opts.Dir))
+			return append(checks, Check{"configuration", CheckFailed, err.Error(), "correct it"}, checkAgents(opts.Dir))
 		}
 	}
 	checks = append(checks, Check{"configuration", CheckPassed, fmt.Sprintf("model %s, %d jobs", cfg.Model, cfg.Jobs), ""})
@@ -56,7 +56,7 @@ func checkService(ctx context.Context, opts Options, cfg *config.Config, offline
 	provider, err := pipeline.ClientOptions(cfg, pipeline.Options{Simulator: opts.Simulator, Cloud: opts.Cloud, HTTPClient: opts.HTTPClient})
 	if err != nil {
 		return []Check{
-			{"key", CheckFailed, strings.Split(err.Error(), ";")[0], "set ANTHROPIC_API_KEY to a key from https://platform.claude.com/settings/keys, or use --simulate"},
+			{"key", CheckFailed, strings.TrimSuffix(err.Error(), " ("+llm.CodeAuth.String()+")"), "set ANTHROPIC_API_KEY to a key from https://platform.claude.com/settings/keys"},
 			{"clock", CheckSkipped, "compared with the service's once there is a key", ""},
 		}
 	}
@@ -129,7 +129,7 @@ func checkAgents(dir string) Check {
 	case err != nil:
 		return Check{"agents", CheckFailed, err.Error(), ""}
 	case len(warnings) > 0:
-		return Check{"agents", CheckWarned, fmt.Sprintf("%d found; %d warnings, the first: %s", len(set.All()), len(warnings), warnings[0]), "see `claude-force agents lint`"}
+		return Check{"agents", CheckWarned, fmt.Sprintf("%d found; %d warnings, the first: %s", len(set.All()), len(warnings), warnings[0]), "correct the files"}
 	}
 	return Check{"agents", CheckPassed, fmt.Sprintf("%d found", len(set.All())), ""}
 }

@@ -46,7 +46,7 @@ type ChangedError struct {
 }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("since run %s was stopped, this has changed:\n  %s\nWith --accept-changes it goes on: what is asked the same keeps its result, the rest runs again",
+	return fmt.Sprintf("since run %s was stopped, this has changed:\n  %s",
 		e.Run, strings.Join(e.Changes, "\n  "))
 }
 

@@ -115,7 +115,7 @@ func (p *parser) fill(a *Agent, h *head) {
 			line = e.line
 		}
 		p.warn(fileLine(line), "the frontmatter is not valid YAML and was read as if its values were quoted: "+text,
-			"agents lint --fix quotes them")
+			"quote the values in the file")
 	}
 	last := make(map[string]int, len(h.fields))
 	for i, f := range h.fields {

@@ -108,6 +108,9 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
+// ErrNoVersion reports a file that does not hold results of a benchmark.
+var ErrNoVersion = errors.New("no version: it does not hold results of a benchmark")
+
 // Parse returns [Read] of a file's contents.
 func Parse(data []byte) (*File, error) {
 	var f File
@@ -116,7 +119,7 @@ func Parse(data []byte) (*File, error) {
 	}
 	switch {
 	case f.Version == 0:
-		return nil, errors.New("no version: it was not written by `claude-force bench --output`")
+		return nil, ErrNoVersion
 	case f.Version > Version:
 		return nil, fmt.Errorf("its version is %d and the newest known is %d; update claude-force", f.Version, Version)
 	}

@@ -7,7 +7,7 @@
 // variable, and a command-line flag:
 //
 //	cfg, err := config.Load(config.Sources{Dir: ".", UserDir: dir, Getenv: os.Getenv})
-//	err = cfg.Set("jobs", "20", "--jobs")
+//	err = cfg.Set("jobs", "20", "the command line")
 //
 // A project's file comes with the project, so it cannot set where the user's key
 // and prompts go, what runs on the user's machine, where files are written, or how

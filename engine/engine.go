@@ -204,7 +204,7 @@ type Options struct {
 // calls in flight are bounded where calls are made.
 const DefaultParallel = 256
 
-// Result is what a run amounts to. Its JSON is the output of `run --json`.
+// Result is what a run amounts to. Its JSON form is stable.
 type Result struct {
 	RunID            string                 `json:"run_id"`
 	Workflow         string                 `json:"workflow"`

@@ -221,7 +221,7 @@ func TestEffectsOnceAfterACrash(t *testing.T) {
 		}
 		begun := until(t, all, journal.StepStarted, "pay")
 		res, w := crash(begun, engine.Options{})
-		if pay := res.Steps["pay"]; pay.Status != engine.StatusFailed || !strings.Contains(*pay.Error, "--again pay") || len(w.calls) != 0 {
+		if pay := res.Steps["pay"]; pay.Status != engine.StatusFailed || !strings.Contains(*pay.Error, "allow it to run again") || len(w.calls) != 0 {
 			t.Errorf("pay is %s, calls %v", pay.Status, w.units())
 		}
 		if res, w := crash(begun, engine.Options{Again: map[string]bool{"pay": true}}); res.Status != engine.StatusCompleted || w.times("pay") != 1 {
@@ -259,7 +259,7 @@ func TestEffectsOnceAfterAChange(t *testing.T) {
 		w := &world{answer: func(a engine.Attempt) (string, error) { return "another result", nil }}
 		opts := engine.Options{Execute: w.execute, Log: b.log, Past: past(t, b.events(t)), Changed: true, Identify: identityOf(map[string]string{"check": "2"})}
 		res := run(t.Context(), wf, opts)
-		if pay := res.Steps["pay"]; pay.Status != engine.StatusFailed || w.times("pay") != 0 || w.times("check") != 1 || !strings.Contains(*pay.Error, "--again pay") {
+		if pay := res.Steps["pay"]; pay.Status != engine.StatusFailed || w.times("pay") != 0 || w.times("check") != 1 || !strings.Contains(*pay.Error, "allow it to run again") {
 			t.Errorf("pay is %s, calls %v", pay.Status, w.units())
 		}
 		opts.Again = map[string]bool{"pay": true}

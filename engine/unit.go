@@ -162,6 +162,18 @@ func (r *run) rebuild(u *unit, was *journal.UnitState) {
 	r.settled = append(r.settled, outcome{unit: u, status: StatusInterrupted})
 }
 
+// EffectsError reports a step with effects "once" that may have had its effects
+// already, so it does not run again unless [Options.Again] names it.
+type EffectsError struct {
+	Step string // its id
+	err  error
+}
+
+func (e *EffectsError) Error() string { return e.err.Error() }
+
+// Unwrap returns an [llm.Error] with the code [llm.CodeInvalid].
+func (e *EffectsError) Unwrap() error { return e.err }
+
 func uncertain(u *unit, was *journal.UnitState) error {
 	what := "was begun before and may have had its effects"
 	switch was.Type {
@@ -170,7 +182,7 @@ func uncertain(u *unit, was *journal.UnitState) error {
 	case journal.StepFinished:
 		what = "was done before, and is asked something else now"
 	}
-	return llm.NewError(llm.CodeInvalid, "step "+u.path+" "+what+"; see whether it did, then run it again with `claude-force runs resume --again "+u.step.ID+"`", nil)
+	return &EffectsError{u.step.ID, llm.NewError(llm.CodeInvalid, "step "+u.path+" "+what+"; check whether it had, then allow it to run again", nil)}
 }
 
 // restore settles a unit with what this run's journal says of it.

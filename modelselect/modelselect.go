@@ -57,6 +57,11 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("%s %q is not one of the models to choose from: %s", e.Why, e.Model, strings.Join(e.Known, ", "))
 }
 
+// PriceError reports a model to choose from that has no price.
+type PriceError struct{ Model string }
+
+func (e *PriceError) Error() string { return fmt.Sprintf("models: %q has no price", e.Model) }
+
 // Tokens returns the estimated number of tokens of the texts with the current
 // tokenizer, since the model that will read them is not chosen yet.
 func Tokens(prices *llm.PriceTable, texts ...string) int {

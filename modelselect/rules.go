@@ -79,7 +79,7 @@ func (r *Rules) check(prices *llm.PriceTable) error {
 	for _, m := range r.Models {
 		id, _ := prices.Resolve(m)
 		if _, ok := prices.Info(id); !ok {
-			errs = append(errs, fmt.Errorf("models: %q has no price; `claude-force models list` shows the models with a price", m))
+			errs = append(errs, &PriceError{Model: m})
 		}
 	}
 	known := func(what, name string) {

@@ -37,10 +37,18 @@ func LoadPrices(cfg *config.Config) (*llm.PriceTable, error) {
 	lined.node(doc.Content[0], 0)
 	table, err := llm.LoadPrices(lined.Bytes())
 	if err != nil {
-		return nil, &config.Error{File: cfg.Prices, Message: err.Error(), Hint: "`claude-force models list --json` shows the shape"}
+		return nil, &PricesError{&config.Error{File: cfg.Prices, Message: err.Error()}}
 	}
 	return table, nil
 }
+
+// PricesError reports a price file whose contents are not a price table.
+type PricesError struct{ err *config.Error }
+
+func (e *PricesError) Error() string { return e.err.Error() }
+
+// Unwrap returns a [*config.Error].
+func (e *PricesError) Unwrap() error { return e.err }
 
 // linedJSON is JSON with each value on the line it has in the YAML it was made
 // from, so that errors of who reads the JSON name lines of the YAML.

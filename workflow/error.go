@@ -3,6 +3,7 @@ package workflow
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,3 +84,17 @@ func (e Errors) sort() {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
+
+// MissingParamError reports a parameter that has no default and was not given.
+// It matches [ErrParam].
+type MissingParamError struct {
+	Name  string
+	about string // the description in brackets; may be empty
+}
+
+func (e *MissingParamError) Error() string {
+	return fmt.Sprintf("%v: %s%s has no default; give it a value", ErrParam, e.Name, e.about)
+}
+
+// Unwrap returns [ErrParam].
+func (e *MissingParamError) Unwrap() error { return ErrParam }

@@ -174,7 +174,7 @@ func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
 			if param.Description != "" {
 				about = " (" + clean(param.Description) + ")"
 			}
-			errs = append(errs, fmt.Errorf("%w: %s%s has no default; give it with --param %s=VALUE", ErrParam, param.Name, about, param.Name))
+			errs = append(errs, &MissingParamError{Name: param.Name, about: about})
 		}
 	}
 	suggest := suggester{budget: 10_000}

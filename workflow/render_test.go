@@ -199,7 +199,7 @@ bad parameter: r must be a number
 bad parameter: on must be true or false
 bad parameter: list must be a JSON array, such as ["a","b"]
 bad parameter: obj must be a JSON object, such as {"a":1}
-bad parameter: must (what it is for) has no default; give it with --param must=VALUE
+bad parameter: must (what it is for) has no default; give it a value
 bad parameter: unknown parameter "pth" (did you mean "path"?)
 bad parameter: unknown parameter "zzzzzzzz" (known: path, n, r, on, list, obj, must)`
 	if d := cmp.Diff(wantErr, err.Error()); d != "" {

@@ -33,7 +33,8 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 			}
 			checks := claudeforce.Diagnose(ctx, opts, offline)
 			bad := false
-			for _, c := range checks {
+			for i, c := range checks {
+				checks[i].Hint = checkHint(c)
 				bad = bad || c.Status == claudeforce.CheckFailed
 			}
 			if asJSON {

@@ -299,7 +299,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 			if claudeforce.IsOverBudget(res.Err) {
 				broke++
 			}
-			a.say("task %s (%s) failed: %v", res.ID, res.Agent, res.Err)
+			a.say("task %s (%s) failed: %s", res.ID, res.Agent, withHint(res.Err))
 		}
 		if asJSON {
 			outErr = json.NewEncoder(a.stdout).Encode(res)

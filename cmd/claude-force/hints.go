@@ -5,24 +5,98 @@ import (
 	"fmt"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/benchfile"
+	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	cachesqlite "github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/modelselect"
+	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/workflow"
 )
 
-// hint returns the command to type after an error. It returns an empty string
-// for errors whose message says what to do. Libraries know no commands; this is
-// the one place that adds them.
-func hint(err error) string {
-	if owned, ok := errors.AsType[*journal.OwnedError](err); ok {
-		return fmt.Sprintf("follow it with `claude-force runs watch %s`, or stop it with `claude-force runs cancel %[1]s`", owned.Run)
-	}
-	if _, ok := errors.AsType[*journal.AmbiguousError](err); ok || errors.Is(err, journal.ErrNotFound) {
-		return "`claude-force runs list` shows the runs"
-	}
-	if _, ok := errors.AsType[*claudeforce.ChangedError](err); ok {
+// hints lists what to type after an error. The first entry that returns a text
+// is used. Libraries know no commands; this is the one place that adds them.
+var hints = []func(error) string{
+	onType(func(e *journal.OwnedError) string {
+		return fmt.Sprintf("follow it with `claude-force runs watch %s`, or stop it with `claude-force runs cancel %[1]s`", e.Run)
+	}),
+	onType(func(*journal.AmbiguousError) string { return "`claude-force runs list` shows the runs" }),
+	onValue(journal.ErrNotFound, "`claude-force runs list` shows the runs"),
+	onType(func(*claudeforce.ChangedError) string {
 		return "with --accept-changes it resumes: unchanged steps keep their results, the rest runs again"
+	}),
+	onValue(claudeforce.ErrRunCompleted, "see its results with `claude-force runs output`, or run the workflow again"),
+	onType(func(e *engine.EffectsError) string {
+		return "run it again with `claude-force runs resume --again " + e.Step + "`"
+	}),
+	onValue(claudeforce.ErrNoCredentials, "to look around without one, run `claude-force demo` or add --simulate"),
+	onType(func(e *workflow.MissingParamError) string { return "use --param " + e.Name + "=VALUE" }),
+	onType(func(*cachesqlite.KeyError) string { return "`claude-force cache list` shows the keys" }),
+	onType(func(e *cachesqlite.FileError) string {
+		if e.Full {
+			return "`claude-force cache clear` frees space"
+		}
+		return "--no-cache does without it"
+	}),
+	onType(func(*pipeline.PricesError) string { return "`claude-force models list --json` shows the shape" }),
+	onType(func(*modelselect.PriceError) string {
+		return "`claude-force models list` shows the models that have a price"
+	}),
+	onValue(benchfile.ErrNoVersion, "`claude-force bench --output FILE` writes one"),
+}
+
+// onType returns a hint for errors of type E.
+func onType[E error](text func(E) string) func(error) string {
+	return func(err error) string {
+		if e, ok := errors.AsType[E](err); ok {
+			return text(e)
+		}
+		return ""
 	}
-	if errors.Is(err, claudeforce.ErrRunCompleted) {
-		return "see its results with `claude-force runs output`, or run the workflow again"
+}
+
+// onValue returns a hint for errors that match target.
+func onValue(target error, text string) func(error) string {
+	return func(err error) string {
+		if errors.Is(err, target) {
+			return text
+		}
+		return ""
+	}
+}
+
+// hint returns what to type after err, or an empty string.
+func hint(err error) string {
+	for _, h := range hints {
+		if text := h(err); text != "" {
+			return text
+		}
 	}
 	return ""
+}
+
+// withHint returns the text of err and its hint.
+func withHint(err error) string {
+	if h := hint(err); h != "" {
+		return err.Error() + "; " + h
+	}
+	return err.Error()
+}
+
+// checkHint returns what to do about a check of doctor, commands included.
+func checkHint(c claudeforce.Check) string {
+	if c.Hint == "" {
+		return ""
+	}
+	switch c.Name {
+	case "configuration":
+		return c.Hint + "; settings are listed by `claude-force config show`"
+	case "key":
+		if c.Status == claudeforce.CheckFailed {
+			return c.Hint + ", or use --simulate"
+		}
+	case "agents":
+		return "see `claude-force agents lint`"
+	}
+	return c.Hint
 }

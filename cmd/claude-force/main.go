@@ -116,11 +116,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case code == exitInterrupted:
 		a.say("claude-force: interrupted")
 	case err != nil && !errors.Is(err, errReported) && !errors.Is(err, errOverBudget):
-		text := err.Error()
-		if h := hint(err); h != "" {
-			text += "; " + h
-		}
-		a.say("claude-force: %s", text)
+		a.say("claude-force: %s", withHint(err))
 	}
 	return code
 }

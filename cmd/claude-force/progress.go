@@ -74,7 +74,7 @@ func ended(ev engine.Event) string {
 		return fmt.Sprintf("%s: completed in %s%s · %s tokens · %s", ev.Name(), seconds(r.DurationSeconds),
 			from, thousands(r.Usage.TotalTokens()), dollars(r.CostUSD))
 	case engine.StatusFailed:
-		return fmt.Sprintf("%s: failed after %s: %v", ev.Name(), seconds(r.DurationSeconds), ev.Err)
+		return fmt.Sprintf("%s: failed after %s: %s", ev.Name(), seconds(r.DurationSeconds), withHint(ev.Err))
 	case engine.StatusSkipped:
 		return fmt.Sprintf("%s: skipped: %s", ev.Name(), *r.Error)
 	}

@@ -194,7 +194,7 @@ func TestInvalidOptions(t *testing.T) {
 		code   llm.Code
 		saying string
 	}{
-		{Options{}, llm.CodeAuth, "claude-force demo"},
+		{Options{}, llm.CodeAuth, "set ANTHROPIC_API_KEY"},
 		{Options{APIKey: "sk-line\nbreak", KeySource: "claude-force.yaml"}, llm.CodeAuth, "API key from claude-force.yaml"},
 		{Options{AuthToken: "“curly”"}, llm.CodeAuth, "auth token contains"},
 		{Options{APIKey: "k", BaseURL: "pa55word@nowhere"}, llm.CodeInvalid, "ANTHROPIC_BASE_URL"},

@@ -11,7 +11,7 @@ import (
 
 // ErrNoCredentials reports that no credential was found. Its code is
 // [llm.CodeAuth].
-var ErrNoCredentials error = llm.NewError(llm.CodeAuth, "no API key: set ANTHROPIC_API_KEY to one from https://platform.claude.com/settings/keys; to look around without one, run `claude-force demo` or add --simulate", nil)
+var ErrNoCredentials error = llm.NewError(llm.CodeAuth, "no API key: set ANTHROPIC_API_KEY to one from https://platform.claude.com/settings/keys", nil)
 
 // accountSeparator separates the parts of Options.Account; no part contains it.
 const accountSeparator = "\x00"

@@ -76,5 +76,5 @@ func ExampleFromEnv() {
 	_, err := anthropic.FromEnv(func(string) string { return "" })
 	fmt.Println(err)
 	// Output:
-	// no API key: set ANTHROPIC_API_KEY to one from https://platform.claude.com/settings/keys; to look around without one, run `claude-force demo` or add --simulate (authentication)
+	// no API key: set ANTHROPIC_API_KEY to one from https://platform.claude.com/settings/keys (authentication)
 }

@@ -90,6 +90,11 @@ func (s *Store) page(ctx context.Context, where string, args []any) (page []page
 	return page, err
 }
 
+// KeyError reports that no answer has a key with the given beginning.
+type KeyError struct{ message string }
+
+func (e *KeyError) Error() string { return e.message }
+
 // Show is the one answer whose key begins with prefix, in hexadecimal. It
 // does not count as a use.
 func (s *Store) Show(ctx context.Context, prefix string) (*cache.Entry, error) {
@@ -97,14 +102,14 @@ func (s *Store) Show(ctx context.Context, prefix string) (*cache.Entry, error) {
 	low, lowErr := hex.DecodeString((prefix + strings.Repeat("0", 64))[:max(64, len(prefix)+len(prefix)%2)])
 	high, highErr := hex.DecodeString((prefix + strings.Repeat("f", 64))[:max(64, len(prefix)+len(prefix)%2)])
 	if prefix == "" || len(prefix) > 64 || lowErr != nil || highErr != nil {
-		return nil, fmt.Errorf("%q is not the beginning of a key; see `claude-force cache list`", prefix)
+		return nil, &KeyError{fmt.Sprintf("%q is not the beginning of a key", prefix)}
 	}
 	page, err := s.page(ctx, "key BETWEEN ? AND ? LIMIT 2", []any{low, high})
 	switch {
 	case err != nil:
 		return nil, err
 	case len(page) == 0:
-		return nil, fmt.Errorf("there is no answer whose key begins with %s; see `claude-force cache list`", prefix)
+		return nil, &KeyError{fmt.Sprintf("there is no answer whose key begins with %s", prefix)}
 	case len(page) > 1:
 		return nil, fmt.Errorf("several keys begin with %s; give more of it", prefix)
 	}
