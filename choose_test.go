@@ -130,7 +130,7 @@ func TestBoundsOfAgents(t *testing.T) {
 		{"floored", "", "claude-sonnet-5-5", "the agent's floor"},
 		{"capped", "", "claude-sonnet-5-5", "the agent's ceiling"},
 		{"capped", "haiku", "claude-haiku-5-5", "the task's model"},
-		{"strange", "", "claude-mythos-5-2", "the agent's model, which is none"},
+		{"strange", "", "claude-mythos-5-2", "the agent's model, which is not one"},
 		{"code-reviewer", "", "claude-haiku-5-5", "up to sonnet (the agent's model)"},
 	} {
 		res, err := ask(tt.agent, tt.ceiling)
