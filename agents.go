@@ -26,7 +26,7 @@ func validateAgents(agents []*agent.Agent) error {
 // Options.Agents, or of the files that apply in Options.Dir. Else it returns an
 // [InputError] that names those there are.
 func (o *Orchestrator) CheckAgent(name string) error {
-	_, _, err := agent.Find(o.finding, name)
+	_, _, err := agent.Find(o.agentDirs, name)
 	return invalid(err)
 }
 

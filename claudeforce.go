@@ -121,13 +121,13 @@ type Options struct {
 // Orchestrator gives tasks to agents. It is safe for concurrent use; what is
 // built from one shares its cache, its slots and its identical calls.
 type Orchestrator struct {
-	opts    Options
-	config  *config.Config
-	pipe    *pipeline.Pipeline
-	tasks   *task.Runner
-	files   *attach.Dir
-	finding agent.DiscoverOptions
-	tell    *telemetry.Telemetry // nil if nobody is told
+	opts      Options
+	config    *config.Config
+	pipe      *pipeline.Pipeline
+	tasks     *task.Runner
+	files     *attach.Dir
+	agentDirs agent.DiscoverOptions
+	tell      *telemetry.Telemetry // nil if nobody is told
 
 	opening sync.Mutex    // guards the field below
 	runs    journal.Store // nil until it is needed
@@ -172,11 +172,11 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
-		finding: findAgents(opts.Dir, opts.Agents...),
-		tell:    tell,
-		agents:  map[string]*agent.Agent{},
-		groups:  map[*workflow.Step]*prefix.Group{},
-		noticed: map[string]bool{},
+		agentDirs: findAgents(opts.Dir, opts.Agents...),
+		tell:      tell,
+		agents:    map[string]*agent.Agent{},
+		groups:    map[*workflow.Step]*prefix.Group{},
+		noticed:   map[string]bool{},
 	}
 	for _, a := range opts.Agents {
 		o.agents[a.Name] = a
@@ -265,7 +265,7 @@ func (o *Orchestrator) agent(ctx context.Context, name string) (*agent.Agent, er
 	if ok {
 		return found, nil
 	}
-	found, warnings, err := agent.Find(o.finding, name)
+	found, warnings, err := agent.Find(o.agentDirs, name)
 	for _, w := range warnings {
 		o.notice(ctx, w.String())
 	}
