@@ -33,7 +33,7 @@ type call struct {
 	landed chan struct{} // closed when resp or err is set
 }
 
-// Model is the lane as a model. A stream yields pings while its call waits,
+// Model returns the lane as a model. A stream yields pings while its call waits,
 // then the whole answer. A call whose context ends leaves its batch running: the
 // answer is found when the call is made again.
 func (l *Lane) Model() llm.Model { return llm.ModelFunc(l.stream) }

@@ -48,7 +48,7 @@ func (l *Lane) collect() {
 	}
 }
 
-// due is the calls that are to be submitted now, and how often Cancel was called
+// due returns the calls that are to be submitted now, and how often Cancel was called
 // before; or else when to look again, zero if nothing waits.
 func (l *Lane) due() (calls []*call, cancels int, at time.Time) {
 	l.mu.Lock()
@@ -75,7 +75,7 @@ func (l *Lane) due() (calls []*call, cancels int, at time.Time) {
 	return slices.DeleteFunc(calls, func(c *call) bool { return c.readers == 0 }), l.cancels, at
 }
 
-// full is how many calls fill a batch, 0 if too few wait. The caller holds mu.
+// full returns how many calls fill a batch, 0 if too few wait. The caller holds mu.
 func (l *Lane) full() int {
 	if len(l.waiting) >= l.opts.MaxCalls {
 		return l.opts.MaxCalls

@@ -219,7 +219,7 @@ func (d *Dir) forget(nonce string) error {
 	return syncDir(d.path)
 }
 
-// foreign are the records of other stores. The caller holds the directory's
+// foreign returns the records of other stores. The caller holds the directory's
 // lock.
 func (d *Dir) foreign() ([]*Record, error) {
 	files, err := os.ReadDir(d.path)
@@ -306,7 +306,7 @@ func indexOf(records []*Record) callIndex {
 	return x
 }
 
-// find is the record that a call is in, nil if there is none it may share.
+// find returns the record that a call is in, nil if there is none it may share.
 // Calls that each want an answer of their own get different ones.
 func (x callIndex) find(c Wanted, ownerless func(owner string) bool) (*Record, int) {
 	for _, p := range x.at[c.Key] {

@@ -41,7 +41,7 @@ type place struct {
 	index  int
 }
 
-// New is a lane whose batches client makes and store remembers. It opens
+// New returns a lane whose batches client makes and store remembers. It opens
 // nothing and starts nothing: that waits for the first call. Close it when done,
 // before the store.
 func New(client Client, store Store, opts Options) *Lane {

@@ -75,7 +75,7 @@ func (r *reading) begin() {
 	r.asked = maps.Clone(r.flight.calls)
 }
 
-// request is what the call of a custom_id asked, nil if nobody waits for it.
+// request returns what the call of a custom_id asked, nil if nobody waits for it.
 func (r *reading) request(id string) *llm.Request {
 	i, ok := r.byID[id]
 	if !ok {

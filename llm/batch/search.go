@@ -45,7 +45,7 @@ func (l *Lane) search(ctx context.Context, f *flight) error {
 	return errNotYet
 }
 
-// candidates are the batches that may be a flight's: not created before it was
+// candidates returns the batches that may be a flight's: not created before it was
 // meant to be, of its size, and not known to be another's.
 func (l *Lane) candidates(ctx context.Context, f *flight) (list []llm.Batch, err error) {
 	since := f.rec.Created.Add(-clockSkew)
@@ -70,7 +70,7 @@ func (l *Lane) candidates(ctx context.Context, f *flight) (list []llm.Batch, err
 	}
 }
 
-// batchIDs are the batches of all flights.
+// batchIDs returns the batches of all flights.
 func (l *Lane) batchIDs() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -103,7 +103,7 @@ const (
 	keyLen   = 43
 )
 
-// CustomID is the custom_id of a record's call: the nonce, which tells the
+// CustomID returns the custom_id of a record's call: the nonce, which tells the
 // batch, the key, which tells the call, and the number of a copy.
 func (r Record) CustomID(i int) string {
 	e := r.Calls[i]
@@ -114,7 +114,7 @@ func (r Record) CustomID(i int) string {
 	return id
 }
 
-// nonceOf is the nonce of a custom_id, empty if it is not one of ours.
+// nonceOf returns the nonce of a custom_id, empty if it is not one of ours.
 func nonceOf(customID string) string {
 	if len(customID) < nonceLen+keyLen {
 		return ""
@@ -132,7 +132,7 @@ func (r Record) done() bool {
 	return true
 }
 
-// newRecord is the record of the calls at some indices of a list.
+// newRecord returns the record of the calls at some indices of a list.
 func newRecord(nonce, owner string, calls []Wanted, at []int) Record {
 	r := Record{Nonce: nonce, Owner: owner, Created: time.Now(), Calls: make([]Entry, 0, len(at))}
 	copies := map[llm.Key]int{}
