@@ -12,27 +12,28 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// callFile is the file of one call.
+// callFile is the content of one call's file.
 type callFile struct {
 	Agent string `json:"agent,omitempty"`
-	// Nth is the first time that the call was answered so, counted from 1.
+	// Nth is the number of the first repetition of the call that got this
+	// answer, from 1.
 	Nth     int             `json:"nth"`
 	Request json.RawMessage `json:"request"`
 	Answer  json.RawMessage `json:"answer,omitempty"`
-	// ToolInputs are the inputs of the answer's tool_use blocks, by the
-	// block's index, that JSON for people cannot show as they were written.
+	// ToolInputs holds the inputs of tool_use blocks, by the block's index,
+	// whose exact bytes the indented JSON does not preserve.
 	ToolInputs map[int]string `json:"tool_inputs,omitempty"`
 	Failure    *failure       `json:"failure,omitempty"`
-	Source     llm.Source     `json:"source,omitempty"` // of the answer when it was recorded
+	Source     llm.Source     `json:"source,omitempty"` // source of the recorded answer
 	Timing     timing         `json:"timing"`
 }
 
 type timing struct {
 	DurationSeconds   float64 `json:"duration_seconds"`
-	FirstTokenSeconds float64 `json:"first_token_seconds,omitempty"` // none if no piece came
+	FirstTokenSeconds float64 `json:"first_token_seconds,omitempty"` // 0 if no text arrived
 }
 
-// failure is a call that failed.
+// failure is the error of a failed call.
 type failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -50,7 +51,7 @@ func newFailure(err error) *failure {
 	return f
 }
 
-// err is the failure as the error it was, without a hint to wait.
+// err returns the failure as an error, without RetryAfter.
 func (f *failure) err() (*llm.Error, error) {
 	for code := llm.CodeInvalid; code <= llm.CodeInternal; code++ {
 		if code.String() == f.Code {
@@ -59,10 +60,11 @@ func (f *failure) err() (*llm.Error, error) {
 			return e, nil
 		}
 	}
-	return nil, fmt.Errorf("its failure has the code %q, which there is not", f.Code)
+	return nil, fmt.Errorf("its failure has the unknown code %q", f.Code)
 }
 
-// requestForm is a request as it is written: what is in its key.
+// requestForm is the JSON form of a request: the fields that its key depends
+// on.
 type requestForm struct {
 	Model         string                     `json:"model"`
 	MaxTokens     int                        `json:"max_tokens"`
@@ -77,13 +79,14 @@ type requestForm struct {
 	Betas         []string                   `json:"betas,omitempty"`
 }
 
-// toolForm is a tool, which is sent as its definition but known by its name.
+// toolForm is the JSON form of a tool, which is sent as its definition but
+// known by its name.
 type toolForm struct {
 	Name       string   `json:"name"`
 	Definition llm.Tool `json:"definition"`
 }
 
-// UnmarshalJSON reads a tool.
+// UnmarshalJSON decodes a tool.
 func (t *toolForm) UnmarshalJSON(data []byte) error {
 	var form struct {
 		Name       string
@@ -96,17 +99,17 @@ func (t *toolForm) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// writtenRequest is a request as the cassette has it: scrubbed, its form and its
-// key.
-type writtenRequest struct {
+// storedRequest is a request as the cassette stores it, redacted, with its JSON
+// and its key.
+type storedRequest struct {
 	json json.RawMessage
 	req  *llm.Request
 	key  llm.Key
 }
 
-// write gives req the form that the cassette has it in. Recorder and player
-// both take the key from there, so they agree whatever the form does to it.
-func write(req *llm.Request) (writtenRequest, error) {
+// storeRequest converts req to its stored form. Recorder and player both take
+// the key from that form, so they agree whatever the conversion does.
+func storeRequest(req *llm.Request) (storedRequest, error) {
 	form := requestForm{
 		Model: req.Model, MaxTokens: req.MaxTokens, System: req.System, Messages: req.Messages,
 		ToolChoice: req.ToolChoice, StopSequences: req.StopSequences, Thinking: req.Thinking,
@@ -117,16 +120,16 @@ func write(req *llm.Request) (writtenRequest, error) {
 	}
 	data, err := encode(form)
 	if err != nil {
-		return writtenRequest{}, err
+		return storedRequest{}, err
 	}
-	return readRequest(data)
+	return parseRequest(data)
 }
 
-// readRequest reads a request that was written.
-func readRequest(data json.RawMessage) (writtenRequest, error) {
+// parseRequest parses a stored request.
+func parseRequest(data json.RawMessage) (storedRequest, error) {
 	var form requestForm
 	if err := json.Unmarshal(data, &form); err != nil {
-		return writtenRequest{}, err
+		return storedRequest{}, err
 	}
 	req := &llm.Request{
 		Model: form.Model, MaxTokens: form.MaxTokens, System: form.System, Messages: form.Messages,
@@ -137,10 +140,10 @@ func readRequest(data json.RawMessage) (writtenRequest, error) {
 		req.Tools = append(req.Tools, t.Definition)
 	}
 	key, err := llm.Keyer{}.Key(req)
-	return writtenRequest{data, req, key}, err
+	return storedRequest{data, req, key}, err
 }
 
-// setAnswer writes resp into the file.
+// setAnswer stores resp in the file.
 func (f *callFile) setAnswer(resp *llm.Response) error {
 	data, err := encode(resp)
 	if err != nil {
@@ -162,7 +165,7 @@ func (f *callFile) setAnswer(resp *llm.Response) error {
 	return nil
 }
 
-// answer reads the answer that was written.
+// answer parses the stored answer.
 func (f *callFile) answer() (*llm.Response, error) {
 	var resp llm.Response
 	if err := json.Unmarshal(f.Answer, &resp); err != nil {
@@ -182,7 +185,7 @@ func (f *callFile) answer() (*llm.Response, error) {
 	return &resp, nil
 }
 
-// compact is raw without the white space that people need.
+// compact returns raw without insignificant white space.
 func compact(raw json.RawMessage) json.RawMessage {
 	if raw == nil {
 		return nil
@@ -194,7 +197,7 @@ func compact(raw json.RawMessage) json.RawMessage {
 	return buf.Bytes()
 }
 
-// callName is the name of a call's file.
+// callName returns the name of a call's file.
 func callName(number int, agent string, key llm.Key) string {
 	agent = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' {

@@ -1,6 +1,6 @@
-// Package cassette records calls into a folder that people can read, and
-// answers from it again: without a network, without a credential, and with the
-// same bytes every time.
+// Package cassette records calls into a folder of readable files and replays
+// them: without a network, without a credential, and with the same bytes every
+// time.
 //
 //	recorder, err := cassette.Create(dir, cassette.Meta{Program: "my program"}, cassette.Options{})
 //	…
@@ -13,27 +13,27 @@
 //
 // The folder:
 //
-//	cassette.json                    what it is, when and by what it was recorded
+//	cassette.json                    the manifest: program, time, metadata
 //	calls/0001-AGENT-1a2b3c4d.json   one call: request, answer or failure, timing
-//	…                                what else belongs to the recording, see [Recorder.WriteFile]
+//	…                                other files of the recording, see [Recorder.WriteFile]
 //
-// A call is found by an [llm.Key] of its request with every credential in it
-// blotted out, without provider and namespace, so that a recording made with
-// one account replays with any or none. The same is done to all that is
-// written: no credential that [llm] requests or answers hold reaches the
-// folder.
+// The player finds a call by an [llm.Key] of its redacted request, without
+// provider and namespace, so that a recording made with one account replays
+// with any or none. Everything written to the folder is redacted: it contains
+// no credential from requests or answers.
 //
-// The same call can be made several times and be answered differently (with
-// [llm.PolicyOff], or without a cache). A call's file therefore says from which
-// time on its answer was given; the player gives the n-th caller what the n-th
-// caller got when it was recorded, and whoever asks more often the last
-// answer. Callers count in the order in which they start.
+// The same call can be made several times and get different answers (with
+// [llm.PolicyOff], or without a cache). A call's file therefore holds the
+// number of the first repetition that got its answer. The player answers the
+// n-th caller as the n-th was answered during the recording, and all later
+// callers with the last answer. Callers are numbered in the order in which they
+// start.
 //
-// A call that failed is recorded as its failure, unless the same call was made
-// again later and answered. One that its caller gave up is not recorded.
+// A failed call is recorded as its failure, unless a later identical call
+// succeeded. A call that its caller canceled is not recorded.
 //
-// The invariant: every file appears whole or not at all, so a recording that
-// was interrupted can be opened.
+// Invariant: every file appears complete or not at all, so an interrupted
+// recording can be opened.
 package cassette
 
 import (
@@ -48,19 +48,19 @@ import (
 	"time"
 )
 
-// ErrExists is what [Create] returns for a folder that holds a cassette which
-// it was not told to replace.
-var ErrExists = errors.New("a cassette is there already")
+// ErrExists is the error of [Create] for a folder that holds a cassette, unless
+// [Options.Replace] is set.
+var ErrExists = errors.New("a cassette already exists")
 
-// Meta says what was recorded.
+// Meta describes a recording.
 type Meta struct {
-	// Program is who recorded: name and version.
+	// Program is the recording program: name and version.
 	Program string
-	// Created is when. The zero time means now to [Create].
+	// Created is the time of the recording. The zero value means now.
 	Created time.Time
-	// Recorded is whatever helps to replay it: the workflow's file, its
-	// params, the run's id. The values must be such that JSON can hold them;
-	// credentials in them are blotted out.
+	// Recorded holds metadata for the replay: the workflow's file, its params,
+	// the run's id. Its values must be encodable as JSON; credentials in them
+	// are redacted.
 	Recorded map[string]any
 }
 
@@ -71,7 +71,7 @@ const (
 	callsDir     = "calls"
 )
 
-// manifest is cassette.json.
+// manifest is the content of cassette.json.
 type manifest struct {
 	Format   int            `json:"format"`
 	Program  string         `json:"program,omitempty"`
@@ -79,7 +79,8 @@ type manifest struct {
 	Recorded map[string]any `json:"recorded,omitempty"`
 	Files    []string       `json:"files,omitempty"` // written by WriteFile
 
-	// Complete says that the recording was closed; Calls are its files then.
+	// Complete is true once the recording was closed; Calls then lists the
+	// files of all calls.
 	Complete bool     `json:"complete"`
 	Calls    []string `json:"calls,omitempty"`
 }
@@ -88,7 +89,7 @@ func readManifest(root *os.Root) (*manifest, error) {
 	file := filepath.Join(root.Name(), manifestName)
 	data, err := root.ReadFile(manifestName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is no cassette: it has no %s: %w", root.Name(), manifestName, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s is not a cassette: it has no %s: %w", root.Name(), manifestName, fs.ErrNotExist)
 	} else if err != nil {
 		return nil, fmt.Errorf("reading a cassette: %w", err)
 	}
@@ -98,9 +99,9 @@ func readManifest(root *os.Root) (*manifest, error) {
 	}
 	switch {
 	case version.Format > formatVersion:
-		return nil, fmt.Errorf("%s is of format %d, and this program reads up to %d: update it, or record again", file, version.Format, formatVersion)
+		return nil, fmt.Errorf("%s has format %d, but this program supports formats up to %d: update the program, or record again", file, version.Format, formatVersion)
 	case version.Format < 1:
-		return nil, fmt.Errorf("%s has no format: it is not of a cassette, or damaged", file)
+		return nil, fmt.Errorf("%s has no format: it is not a cassette's, or it is damaged", file)
 	}
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -109,8 +110,8 @@ func readManifest(root *os.Root) (*manifest, error) {
 	return &m, nil
 }
 
-// damaged is the error for a file that cannot be read, with its line if that
-// is known.
+// damaged returns the error for a file that cannot be parsed, with its line if
+// that is known.
 func damaged(file string, data []byte, err error) error {
 	offset := int64(-1)
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -124,17 +125,17 @@ func damaged(file string, data []byte, err error) error {
 	return fmt.Errorf("%s is damaged: %w; restore it, or record again", file, err)
 }
 
-// checkName reports what is wrong with the name of a file that the caller
-// puts into the folder.
+// checkName returns an error if the caller may not create a file of that name
+// in the folder.
 func checkName(name string) error {
 	first, _, _ := strings.Cut(name, "/")
 	switch {
 	case !fs.ValidPath(name) || name == "." || !filepath.IsLocal(filepath.FromSlash(name)) || strings.Contains(name, `\`):
-		return fmt.Errorf("%q is not a name for a file in a cassette: give a path within its folder, with slashes", name)
+		return fmt.Errorf("%q is not a valid name for a file in a cassette: give a path within its folder, with slashes", name)
 	case strings.EqualFold(first, manifestName), strings.EqualFold(first, callsDir):
-		return fmt.Errorf("%q is not a name for a file in a cassette: %s and %s are its own", name, manifestName, callsDir)
+		return fmt.Errorf("%q is not a valid name for a file in a cassette: %s and %s are reserved", name, manifestName, callsDir)
 	case strings.HasPrefix(path.Base(name), "."):
-		return fmt.Errorf("%q is not a name for a file in a cassette: it begins with a dot", name)
+		return fmt.Errorf("%q is not a valid name for a file in a cassette: it starts with a dot", name)
 	}
 	return nil
 }

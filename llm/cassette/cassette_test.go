@@ -45,7 +45,7 @@ func open(tb testing.TB, dir string) *cassette.Player {
 	return p
 }
 
-// callFiles are the files of calls in dir.
+// callFiles returns the files of calls in dir.
 func callFiles(tb testing.TB, dir string) []string {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "calls", "*.json"))
@@ -65,7 +65,7 @@ func TestRecorderSuite(t *testing.T) {
 func TestPlayerSuite(t *testing.T) {
 	r, dir := create(t)
 	layer := r.Layer(llmtest.Echo{})
-	// The suite breaks calls off, so that each is made to its end beforehand.
+	// The suite stops calls early, so each is made completely first.
 	t.Run("recording", func(t *testing.T) {
 		llmtest.SuiteModel(t, func(t *testing.T) llm.Model {
 			return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
@@ -83,7 +83,7 @@ func TestPlayerSuite(t *testing.T) {
 	llmtest.SuiteModel(t, func(*testing.T) llm.Model { return m })
 }
 
-func TestRecordOnTheSimulatorReplayWithoutNetwork(t *testing.T) {
+func TestReplaySimulatorRecording(t *testing.T) {
 	r, dir := create(t)
 	client, err := anthropic.New(anthropic.Options{
 		APIKey: "simulated", KeySource: "a test", BaseURL: "http://simulator.invalid",

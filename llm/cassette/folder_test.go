@@ -13,10 +13,10 @@ import (
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
-func TestAnInterruptedRecordingOpens(t *testing.T) {
+func TestOpenInterruptedRecording(t *testing.T) {
 	r, dir := create(t)
 	llmtest.MustCollect(t, r.Layer(llmtest.Echo{}), llmtest.Request("x"))
-	// What a writer that is killed leaves behind.
+	// A killed writer leaves this file behind.
 	if err := os.WriteFile(filepath.Join(dir, "calls", ".0002-agent-00000000.json.tmp"), []byte(`{"agent":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestDamage(t *testing.T) {
 		{"no cassette", func(t *testing.T, dir, _ string) { _ = os.Remove(filepath.Join(dir, "cassette.json")) }, "it has no cassette.json"},
 		{"newer", func(t *testing.T, dir, _ string) {
 			edit(t, filepath.Join(dir, "cassette.json"), replace(`"format": 1`, `"format": 9`))
-		}, "is of format 9"},
+		}, "has format 9"},
 		{"meta", func(t *testing.T, dir, _ string) {
 			edit(t, filepath.Join(dir, "cassette.json"), replace(`"created"`, `created`))
 		}, "cassette.json:4 is damaged"},
@@ -91,7 +91,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-func TestCreateTakesOnlyAFolderOfItsOwn(t *testing.T) {
+func TestCreateFolder(t *testing.T) {
 	r, dir := create(t)
 	llmtest.MustCollect(t, r.Layer(llmtest.Echo{}), llmtest.Request("x"))
 	if err := r.WriteFile("notes/a.txt", []byte("x")); err != nil {

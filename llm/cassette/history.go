@@ -2,34 +2,33 @@ package cassette
 
 import "slices"
 
-// history is all that came of one call, whenever it was made.
+// history holds the outcomes of all repetitions of one call.
 type history struct {
-	asked    int        // times that the call was begun
+	started  int        // repetitions started so far
 	outcomes []*outcome // by nth
 }
 
-// outcome is how the nth call ended.
+// outcome is the result of the nth repetition.
 type outcome struct {
 	nth    int
 	failed bool
 	digest [32]byte
-	file   string // empty if the file that a player would take says the same
+	file   string // empty if the player would use another file with the same content
 }
 
-// add puts the outcome of the call that has just ended into the history, and
-// the folder in the state that the history asks for: a failure is only kept if
-// no later call was answered, and a call has a file only where a player would
-// otherwise give another answer.
+// add adds an outcome to the history and updates the folder to match: it keeps
+// a failure only if no later call succeeded, and writes a file for a call only
+// if the player would otherwise give another answer.
 func (h *history) add(o *outcome, files folder) error {
 	if o.failed && slices.ContainsFunc(h.outcomes, func(p *outcome) bool { return !p.failed && p.nth > o.nth }) {
 		return nil
 	}
-	var gone []*outcome
+	var removed []*outcome
 	if !o.failed {
 		h.outcomes = slices.DeleteFunc(h.outcomes, func(p *outcome) bool {
 			overtaken := p.failed && p.nth < o.nth
 			if overtaken {
-				gone = append(gone, p)
+				removed = append(removed, p)
 			}
 			return overtaken
 		})
@@ -42,12 +41,12 @@ func (h *history) add(o *outcome, files folder) error {
 			return err
 		}
 	}
-	if o.file != "" || len(gone) > 0 {
-		if err := h.settle(slices.Concat(h.outcomes, gone), files); err != nil {
+	if o.file != "" || len(removed) > 0 {
+		if err := h.addMissing(slices.Concat(h.outcomes, removed), files); err != nil {
 			return err
 		}
 	}
-	for _, p := range gone {
+	for _, p := range removed {
 		if p.file == "" {
 			continue
 		}
@@ -58,16 +57,17 @@ func (h *history) add(o *outcome, files folder) error {
 	return nil
 }
 
-// settle gives a file to those that relied on one which a player would now not
-// take for them. It is a copy of another file that says the same.
-func (h *history) settle(known []*outcome, files folder) error {
+// addMissing writes files for the outcomes that used a file which the player
+// would no longer use for them. Such a file is a copy of one with the same
+// content.
+func (h *history) addMissing(known []*outcome, files folder) error {
 	for i, o := range h.outcomes {
 		if played := h.played(i); played != nil && played.digest == o.digest {
 			continue
 		}
 		same := slices.IndexFunc(known, func(p *outcome) bool { return p.file != "" && p.digest == o.digest })
 		if same < 0 {
-			continue // its own file could not be written, which has been said
+			continue // its own file could not be written; that error was returned
 		}
 		var err error
 		if o.file, err = files.repeat(known[same].file, o.nth); err != nil {
@@ -77,7 +77,8 @@ func (h *history) settle(known []*outcome, files folder) error {
 	return nil
 }
 
-// played is the outcome whose file a player takes for the i-th outcome.
+// played returns the outcome whose file the player uses for the i-th outcome,
+// or nil.
 func (h *history) played(i int) *outcome {
 	withFile := func(o *outcome) bool { return o.file != "" }
 	for _, o := range slices.Backward(h.outcomes[:i+1]) {

@@ -17,16 +17,16 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Player answers calls from a cassette. Make one with [Open]. It is safe for
+// Player answers calls from a cassette. Create one with [Open]. It is safe for
 // concurrent use.
 type Player struct {
 	dir      string
 	manifest *manifest
-	calls    []*recorded // in the order in which they were written
+	calls    []*recorded // in the order of their files
 	byKey    map[llm.Key][]*recorded
 
-	mu    sync.Mutex // guards the fields below, and played of each call
-	asked map[llm.Key]int
+	mu     sync.Mutex      // guards the fields below, and played of each call
+	counts map[llm.Key]int // calls so far
 }
 
 // recorded is one call of the cassette.
@@ -34,15 +34,15 @@ type recorded struct {
 	file    string // within calls/
 	agent   string
 	nth     int
-	request writtenRequest
+	request storedRequest
 	resp    *llm.Response // nil if the call failed
 	err     *llm.Error
 
 	played bool
 }
 
-// Open reads the cassette in dir, all of it. An error names the file that is
-// missing or damaged, and its line where that is known.
+// Open loads the whole cassette in dir. An error names the missing or damaged
+// file, and its line where that is known.
 func Open(dir string) (*Player, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -61,8 +61,8 @@ func open(root *os.Root) (*Player, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a cassette: %w", err)
 	}
-	p := &Player{dir: root.Name(), manifest: m, byKey: map[llm.Key][]*recorded{}, asked: map[llm.Key]int{}}
-	if err := p.missing(root, names); err != nil {
+	p := &Player{dir: root.Name(), manifest: m, byKey: map[llm.Key][]*recorded{}, counts: map[llm.Key]int{}}
+	if err := p.checkFiles(root, names); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
@@ -79,8 +79,8 @@ func open(root *os.Root) (*Player, error) {
 	return p, nil
 }
 
-// missing is the error for files that are not there anymore.
-func (p *Player) missing(root *os.Root, names []string) error {
+// checkFiles returns an error if a file of the manifest is missing.
+func (p *Player) checkFiles(root *os.Root, names []string) error {
 	there := map[string]bool{}
 	for _, name := range names {
 		there[name] = true
@@ -121,41 +121,42 @@ func parseCall(data []byte) (*recorded, error) {
 	case len(f.Request) == 0:
 		return nil, errors.New("it has no request")
 	case (len(f.Answer) == 0) == (f.Failure == nil):
-		return nil, errors.New("it has to have either an answer or a failure")
+		return nil, errors.New("it must have either an answer or a failure")
 	}
 	c := &recorded{agent: f.Agent, nth: f.Nth}
 	var err error
-	if c.request, err = readRequest(f.Request); err != nil {
-		return nil, fmt.Errorf("its request: %w", inner(err))
+	if c.request, err = parseRequest(f.Request); err != nil {
+		return nil, fmt.Errorf("its request: %w", dropOffset(err))
 	}
 	if f.Failure != nil {
 		c.err, err = f.Failure.err()
 	} else {
 		c.resp, err = f.answer()
 	}
-	return c, inner(err)
+	return c, dropOffset(err)
 }
 
-// inner is err without its offset, which is one within a part of the file.
-func inner(err error) error {
+// dropOffset returns err without its offset, which is relative to a part of the
+// file.
+func dropOffset(err error) error {
 	if err == nil {
 		return nil
 	}
 	return errors.New(err.Error())
 }
 
-// Meta says what was recorded.
+// Meta returns the description of the recording.
 func (p *Player) Meta() Meta {
 	return Meta{Program: p.manifest.Program, Created: p.manifest.Created, Recorded: p.manifest.Recorded}
 }
 
-// Complete reports whether the recording ran to its end.
+// Complete reports whether the recording was closed.
 func (p *Player) Complete() bool { return p.manifest.Complete }
 
-// Len is the number of calls in the cassette.
+// Len returns the number of calls in the cassette.
 func (p *Player) Len() int { return len(p.calls) }
 
-// ReadFile is a file that [Recorder.WriteFile] put there.
+// ReadFile returns the content of a file that [Recorder.WriteFile] wrote.
 func (p *Player) ReadFile(name string) (data []byte, err error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -172,8 +173,8 @@ func (p *Player) ReadFile(name string) (data []byte, err error) {
 	return data, err
 }
 
-// Unused are the files of the calls that nobody has asked for, in the order in
-// which they were recorded.
+// Unused returns the files of the calls that have not been replayed, in the
+// order of the recording.
 func (p *Player) Unused() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,11 +187,12 @@ func (p *Player) Unused() []string {
 	return files
 }
 
-// Model answers from the cassette, at once, with source [llm.SourceReplay].
-// Calls that failed fail again. A call that is not in the cassette fails with
-// [llm.CodeInvalid] and says how it differs from the closest one that is.
+// Model returns a model that answers from the cassette without delay, with
+// source [llm.SourceReplay]. Recorded failures are returned as errors. A call
+// that is not in the cassette fails with [llm.CodeInvalid]; the error lists its
+// differences from the closest recorded call.
 //
-// All models of one player count the times that a call is made together.
+// All models of a player share its count of repeated calls.
 func (p *Player) Model() llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		return func(yield func(llm.Event, error) bool) {
@@ -208,16 +210,17 @@ func (p *Player) Model() llm.Model {
 	})
 }
 
-// answer is what the cassette has for req; the response belongs to the caller.
+// answer returns the recorded answer to req; the response belongs to the
+// caller.
 func (p *Player) answer(req *llm.Request) (*llm.Response, error) {
-	asked, err := write(req)
+	stored, err := storeRequest(req)
 	if err != nil {
 		return nil, llm.NewError(llm.CodeInvalid, "the request cannot be looked up in the cassette: "+err.Error(), err)
 	}
-	c := p.next(asked.key)
+	c := p.next(stored.key)
 	switch {
 	case c == nil:
-		return nil, llm.NewError(llm.CodeInvalid, p.notFound(req.Agent, asked.req), nil)
+		return nil, llm.NewError(llm.CodeInvalid, p.notFound(req.Agent, stored.req), nil)
 	case c.err != nil:
 		failed := *c.err
 		return nil, &failed
@@ -225,8 +228,8 @@ func (p *Player) answer(req *llm.Request) (*llm.Response, error) {
 	return c.resp.Clone(), nil
 }
 
-// next is what came of the call when it was made as often as now, nil if it is
-// not in the cassette.
+// next counts a call and returns the recorded call to replay for it, or nil if
+// the cassette has none.
 func (p *Player) next(key llm.Key) *recorded {
 	calls := p.byKey[key]
 	if len(calls) == 0 {
@@ -234,37 +237,37 @@ func (p *Player) next(key llm.Key) *recorded {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked[key]++
-	// The first that was given later than that.
-	later, _ := slices.BinarySearchFunc(calls, p.asked[key]+1, func(c *recorded, nth int) int { return c.nth - nth })
+	p.counts[key]++
+	// Find the first that was recorded for a later repetition.
+	later, _ := slices.BinarySearchFunc(calls, p.counts[key]+1, func(c *recorded, nth int) int { return c.nth - nth })
 	found := calls[max(later-1, 0)]
 	found.played = true
 	return found
 }
 
-// mostDiffs is how many differing parts an error names.
-const mostDiffs = 5
+// maxDiffs is the largest number of differences that an error lists.
+const maxDiffs = 5
 
-// notFound says that a call is not in the cassette, and what is.
+// notFound returns the message for a call that is not in the cassette.
 func (p *Player) notFound(agent string, req *llm.Request) string {
-	who := "the call"
+	name := "the call"
 	if agent != "" {
-		who = "the call of agent " + agent
+		name = "the call of agent " + agent
 	}
 	closest := p.closest(agent, req)
 	if closest == nil {
-		return fmt.Sprintf("%s is not in the cassette in %s, which holds no calls; record again", who, p.dir)
+		return fmt.Sprintf("%s is not in the cassette in %s, which holds no calls; record again", name, p.dir)
 	}
 	diff := llm.Diff(req, closest.request.req)
-	if n := len(diff) - mostDiffs; n > 0 {
-		diff = append(diff[:mostDiffs], fmt.Sprintf("and %d more", n))
+	if n := len(diff) - maxDiffs; n > 0 {
+		diff = append(diff[:maxDiffs], fmt.Sprintf("and %d more", n))
 	}
 	return fmt.Sprintf("%s is not in the cassette in %s; it differs from the closest one, %s, in: %s; undo the change, or record again",
-		who, p.dir, path.Join(callsDir, closest.file), strings.Join(diff, "; "))
+		name, p.dir, path.Join(callsDir, closest.file), strings.Join(diff, "; "))
 }
 
-// closest is the recorded call that is most like req: first of all of the same
-// agent, then with the most equal parts.
+// closest returns the recorded call most similar to req: one of the same agent
+// if possible, then the one with the most equal fields.
 func (p *Player) closest(agent string, req *llm.Request) *recorded {
 	var best *recorded
 	bestAgent, bestEqual := false, -1
@@ -278,7 +281,7 @@ func (p *Player) closest(agent string, req *llm.Request) *recorded {
 }
 
 func equalParts(a, b *llm.Request) int {
-	x, _ := llm.Fields(a) // both have keys
+	x, _ := llm.Fields(a) // no error: both have keys
 	y, _ := llm.Fields(b)
 	known := map[llm.Field]bool{}
 	for _, f := range x {

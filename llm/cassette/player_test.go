@@ -17,7 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
-func TestAChangedPromptIsNamed(t *testing.T) {
+func TestNotFoundNamesDifferences(t *testing.T) {
 	r, dir := create(t)
 	layer := r.Layer(llmtest.Echo{})
 	for _, agent := range []string{"linter", "reviewer", "tester"} {
@@ -46,7 +46,7 @@ func TestAChangedPromptIsNamed(t *testing.T) {
 	}
 }
 
-func TestOnlyRealDifferencesOfJSONAreNamed(t *testing.T) {
+func TestNotFoundIgnoresJSONFormatting(t *testing.T) {
 	request := func(query string) *llm.Request {
 		req := llmtest.Request("x")
 		raw := `{"type":"server_tool_use","id":"s","name":"web_search","input":{"a":"b","query":"` + query + `"}}`
@@ -63,7 +63,7 @@ func TestOnlyRealDifferencesOfJSONAreNamed(t *testing.T) {
 	}
 }
 
-func TestToolInputReplaysByteForByte(t *testing.T) {
+func TestToolInputKeepsBytes(t *testing.T) {
 	r, dir := create(t)
 	resp := llmtest.Response("")
 	raw := json.RawMessage(`{"type":"tool_use","id":"t4","name":"x","input":{"a":1},"caller":{"type":"direct"}}`)
@@ -84,7 +84,7 @@ func TestToolInputReplaysByteForByte(t *testing.T) {
 	}
 }
 
-// play makes a call of key "x" and says what came of it.
+// play makes a call of key "x" and returns its answer or error as text.
 func play(ctx context.Context, m llm.Model, policy llm.Policy) string {
 	req := llmtest.Request("x")
 	req.Policy = policy
@@ -95,7 +95,7 @@ func play(ctx context.Context, m llm.Model, policy llm.Policy) string {
 	return resp.Text()
 }
 
-func TestTheNthCallIsAnsweredAsTheNth(t *testing.T) {
+func TestRepeatedCalls(t *testing.T) {
 	fail := []llmtest.Step{llmtest.FailCode(llm.CodeOverloaded)}
 	a, b, c := llmtest.Answer("a"), llmtest.Answer("b"), llmtest.Answer("c")
 	overloaded := "scripted overloaded (overloaded)"
@@ -137,8 +137,8 @@ func TestTheNthCallIsAnsweredAsTheNth(t *testing.T) {
 	}
 }
 
-// Calls at once end in any order; what is replayed must not depend on it.
-func TestAnyOrderOfEndings(t *testing.T) {
+// Concurrent calls end in any order; the replay must not depend on it.
+func TestCallsEndInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		answers := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "!", "?"}), 1, 6).Draw(t, "answers")
 		ends := make([]int, len(answers))

@@ -18,32 +18,32 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Options are the settings of [Create]. The zero value is ready.
+// Options configures [Create]. The zero value is valid.
 type Options struct {
-	// Replace lets Create remove the cassette that the folder holds. Files
-	// that are not of the cassette stay.
+	// Replace makes Create remove a cassette that the folder holds. Other files
+	// stay.
 	Replace bool
 }
 
-// Recorder writes a cassette. Make one with [Create], and close it. It is safe
-// for concurrent use.
+// Recorder writes a cassette. Create one with [Create], and close it. It is
+// safe for concurrent use.
 //
-// A call never fails because it cannot be recorded; [Recorder.Close] says what
-// is missing.
+// A call never fails because it cannot be recorded; [Recorder.Close] reports
+// the first such error.
 type Recorder struct {
 	mu       sync.Mutex // guards the fields below, and the folder
 	root     *os.Root
 	manifest manifest
 	calls    map[llm.Key]*history
-	number   int // of the last call's file
+	number   int // number of the last call's file
 	err      error
 	closed   bool
 }
 
-// Create begins a cassette in dir, which must be new or empty; see also
-// [Options.Replace]. It returns [ErrExists] if a cassette is there.
+// Create starts a cassette in dir, which must be new or empty unless
+// [Options.Replace] is set. It returns [ErrExists] if dir holds a cassette.
 func Create(dir string, meta Meta, opts Options) (*Recorder, error) {
-	recorded, err := scrubMeta(meta.Recorded)
+	recorded, err := redactMeta(meta.Recorded)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +60,14 @@ func Create(dir string, meta Meta, opts Options) (*Recorder, error) {
 	r := &Recorder{root: root, calls: map[llm.Key]*history{}, manifest: manifest{
 		Format: formatVersion, Program: credential.Redact(meta.Program), Created: meta.Created.UTC().Truncate(time.Second), Recorded: recorded,
 	}}
-	if err := r.begin(opts); err != nil {
+	if err := r.prepare(opts); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return r, nil
 }
 
-// begin makes the folder ready.
-func (r *Recorder) begin(opts Options) error {
+// prepare prepares the folder.
+func (r *Recorder) prepare(opts Options) error {
 	dir := r.root.Name()
 	entries, err := fs.ReadDir(r.root.FS(), ".")
 	if err != nil {
@@ -76,9 +76,9 @@ func (r *Recorder) begin(opts Options) error {
 	if len(entries) > 0 {
 		switch _, err := r.root.Stat(manifestName); {
 		case err != nil:
-			return fmt.Errorf("%s is not empty and holds no cassette: name a folder that is new or empty", dir)
+			return fmt.Errorf("%s is not empty and does not hold a cassette: name a new or empty folder", dir)
 		case !opts.Replace:
-			return fmt.Errorf("%s: %w: name another folder, or have it replaced", dir, ErrExists)
+			return fmt.Errorf("%s: %w: name another folder, or replace it", dir, ErrExists)
 		}
 		if err := clearCassette(r.root); err != nil {
 			return fmt.Errorf("replacing the cassette in %s: %w", dir, err)
@@ -90,7 +90,7 @@ func (r *Recorder) begin(opts Options) error {
 	return r.writeManifest()
 }
 
-// clearCassette removes what a cassette consists of.
+// clearCassette removes the files of a cassette.
 func clearCassette(root *os.Root) error {
 	names, err := callNames(root)
 	if err != nil {
@@ -99,7 +99,8 @@ func clearCassette(root *os.Root) error {
 	for i, name := range names {
 		names[i] = path.Join(callsDir, name)
 	}
-	// One that cannot be read has files that nobody knows of; they stay.
+	// The other files of a cassette without a readable manifest are unknown;
+	// they stay.
 	if old, err := readManifest(root); err == nil {
 		for _, name := range old.Files {
 			if checkName(name) == nil {
@@ -115,7 +116,8 @@ func clearCassette(root *os.Root) error {
 	return nil
 }
 
-// callNames are the files of calls, in the order of their numbers.
+// callNames returns the names of the calls' files, in the order of their
+// numbers.
 func callNames(root *os.Root) ([]string, error) {
 	entries, err := fs.ReadDir(root.FS(), callsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -131,8 +133,7 @@ func callNames(root *os.Root) ([]string, error) {
 	return names, nil
 }
 
-// number is the number that the name of a call's file begins with, 0 if there
-// is none.
+// number returns the number that the name of a call's file starts with, or 0.
 func number(name string) (n int) {
 	for _, c := range []byte(name) {
 		if c < '0' || c > '9' || n > 1<<30 {
@@ -143,9 +144,9 @@ func number(name string) (n int) {
 	return n
 }
 
-// WriteFile puts a file beside the calls, in place of one of that name:
-// whatever else belongs to the recording. The name is a path within the
-// folder, with slashes; credentials in data are blotted out.
+// WriteFile writes another file of the recording, and replaces an existing one.
+// The name is a path within the folder, with slashes; credentials in data are
+// redacted.
 func (r *Recorder) WriteFile(name string, data []byte) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -158,7 +159,7 @@ func (r *Recorder) WriteFile(name string, data []byte) error {
 	if err := r.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("recording: %w", err)
 	}
-	if err := r.write(name, scrubFile(data)); err != nil {
+	if err := r.write(name, redactFile(data)); err != nil {
 		return err
 	}
 	if slices.Contains(r.manifest.Files, name) {
@@ -169,9 +170,9 @@ func (r *Recorder) WriteFile(name string, data []byte) error {
 	return r.writeManifest()
 }
 
-// Close ends the recording. It returns why calls could not be recorded, if
-// any could not; the cassette then says that it is incomplete. Calls that end
-// later are not recorded.
+// Close ends the recording. If a call could not be recorded, Close returns the
+// reason and the cassette is marked incomplete. Calls that end later are not
+// recorded.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,7 +199,7 @@ func (r *Recorder) writeManifest() error {
 	return r.write(manifestName, data)
 }
 
-// write makes a file appear whole. The caller holds r.mu.
+// write creates or replaces a file atomically. The caller holds r.mu.
 func (r *Recorder) write(name string, data []byte) error {
 	tmp := path.Join(path.Dir(name), "."+path.Base(name)+".tmp")
 	err := r.root.WriteFile(tmp, data, 0o644)
@@ -211,101 +212,101 @@ func (r *Recorder) write(name string, data []byte) error {
 	return nil
 }
 
-// Layer is next with its calls recorded.
+// Layer returns a model that calls next and records the calls.
 func (r *Recorder) Layer(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		return func(yield func(llm.Event, error) bool) {
-			t := r.begins(req)
-			// Deferred and after the last yield: who reads the stream does
-			// not wait for the folder, and an answer is recorded even if its
-			// reader panics or leaves at the end.
-			defer func() { r.ends(t) }()
+			c := r.startCall(req)
+			// Deferred until after the last yield, so that the reader does not
+			// wait for the disk, and an answer is recorded even if its reader
+			// panics or stops at the end.
+			defer func() { r.finishCall(c) }()
 			for ev, err := range next.Stream(ctx, req) {
-				t.see(ev, err)
+				c.see(ev, err)
 				if !yield(ev, err) {
 					return
 				}
 			}
-			if t.resp == nil && t.err == nil {
-				t.err = llm.ErrIncomplete
+			if c.resp == nil && c.err == nil {
+				c.err = llm.ErrIncomplete
 			}
 		}
 	})
 }
 
-// take is one call as it happens.
-type take struct {
+// liveCall is one call while it is recorded.
+type liveCall struct {
 	agent   string
-	request writtenRequest
-	unfit   error // why the request cannot be written
-	nth     int   // time that this call is made
+	request storedRequest
+	unfit   error // why the request cannot be stored
+	nth     int   // repetition of this call, from 1
 	start   time.Time
-	first   time.Duration // until the first piece
+	first   time.Duration // time until the first text
 
 	resp *llm.Response
 	err  error
 }
 
-func (r *Recorder) begins(req *llm.Request) *take {
-	t := &take{agent: req.Agent, start: time.Now()}
-	if t.request, t.unfit = write(req); t.unfit != nil {
-		return t
+func (r *Recorder) startCall(req *llm.Request) *liveCall {
+	c := &liveCall{agent: req.Agent, start: time.Now()}
+	if c.request, c.unfit = storeRequest(req); c.unfit != nil {
+		return c
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.calls[t.request.key]
+	h := r.calls[c.request.key]
 	if h == nil {
 		h = &history{}
-		r.calls[t.request.key] = h
+		r.calls[c.request.key] = h
 	}
-	h.asked++
-	t.nth = h.asked
-	return t
+	h.started++
+	c.nth = h.started
+	return c
 }
 
-func (t *take) see(ev llm.Event, err error) {
+func (c *liveCall) see(ev llm.Event, err error) {
 	switch {
 	case err != nil:
-		t.err = err
+		c.err = err
 	case ev.Type == llm.EventDone:
-		t.resp = ev.Response
-	case t.first == 0 && (ev.Type == llm.EventText || ev.Type == llm.EventThinking || ev.Type == llm.EventToolInput):
-		t.first = time.Since(t.start)
+		c.resp = ev.Response
+	case c.first == 0 && (ev.Type == llm.EventText || ev.Type == llm.EventThinking || ev.Type == llm.EventToolInput):
+		c.first = time.Since(c.start)
 	}
 }
 
-// ends records the call, if it came to an end of its own.
-func (r *Recorder) ends(t *take) {
-	if t.resp == nil && (t.err == nil || t.unfit != nil || llm.CodeOf(t.err) == llm.CodeCanceled) {
+// finishCall records the call unless it was canceled.
+func (r *Recorder) finishCall(c *liveCall) {
+	if c.resp == nil && (c.err == nil || c.unfit != nil || llm.CodeOf(c.err) == llm.CodeCanceled) {
 		return
 	}
 	f := callFile{
-		Agent: t.agent, Nth: t.nth, Request: t.request.json,
-		Timing: timing{time.Since(t.start).Seconds(), t.first.Seconds()},
+		Agent: c.agent, Nth: c.nth, Request: c.request.json,
+		Timing: timing{time.Since(c.start).Seconds(), c.first.Seconds()},
 	}
-	outcome, err := f.settle(t)
+	outcome, err := f.setOutcome(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
 	if err == nil {
-		err = r.calls[t.request.key].add(outcome, folder{r, t.request.key, f})
+		err = r.calls[c.request.key].add(outcome, folder{r, c.request.key, f})
 	}
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("the recording in %s lacks a call: %w", r.root.Name(), err)
+		r.err = fmt.Errorf("the recording in %s is missing a call: %w", r.root.Name(), err)
 	}
 }
 
-// settle writes the call's end into its file.
-func (f *callFile) settle(t *take) (*outcome, error) {
-	o := &outcome{nth: t.nth, failed: t.resp == nil}
-	if t.unfit != nil {
-		return nil, t.unfit
+// setOutcome stores the call's answer or failure in its file.
+func (f *callFile) setOutcome(c *liveCall) (*outcome, error) {
+	o := &outcome{nth: c.nth, failed: c.resp == nil}
+	if c.unfit != nil {
+		return nil, c.unfit
 	}
 	if o.failed {
-		f.Failure = newFailure(t.err)
-	} else if err := f.setAnswer(t.resp); err != nil {
+		f.Failure = newFailure(c.err)
+	} else if err := f.setAnswer(c.resp); err != nil {
 		return nil, err
 	}
 	data, err := encode([]any{f.Answer, f.ToolInputs, f.Failure})
@@ -313,17 +314,17 @@ func (f *callFile) settle(t *take) (*outcome, error) {
 	return o, err
 }
 
-// folder is where the files of one key's calls are.
+// folder writes the files of one key's calls.
 type folder struct {
 	r    *Recorder
 	key  llm.Key
-	call callFile // the one that has just ended
+	call callFile // the call that has just ended
 }
 
 // write writes the call that has just ended.
 func (f folder) write() (name string, err error) { return f.put(f.call) }
 
-// repeat writes the call in file name again, as the nth of its kind.
+// repeat writes a copy of the call in file name for its nth repetition.
 func (f folder) repeat(name string, nth int) (string, error) {
 	data, err := f.r.root.ReadFile(path.Join(callsDir, name))
 	if err != nil {

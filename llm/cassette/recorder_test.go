@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
-func TestOneCallIsRecordedOnce(t *testing.T) {
+func TestSameAnswerIsRecordedOnce(t *testing.T) {
 	r, dir := create(t)
 	layer := r.Layer(llmtest.Echo{})
 	var wg sync.WaitGroup
@@ -32,7 +32,7 @@ func TestOneCallIsRecordedOnce(t *testing.T) {
 		t.Errorf("%d files for one call, want 1", n)
 	}
 	m := open(t, dir).Model()
-	for range 50 { // also more often than recorded
+	for range 50 { // more often than recorded
 		if got := llmtest.MustCollect(t, m, llmtest.Request("the same")).Text(); got != "echo: the same" {
 			t.Errorf("replayed %q", got)
 		}
@@ -56,7 +56,7 @@ func TestEverySourceIsRecorded(t *testing.T) {
 	}
 }
 
-func TestACanceledCallIsNotRecorded(t *testing.T) {
+func TestCanceledCallIsNotRecorded(t *testing.T) {
 	r, dir := create(t)
 	layer := r.Layer(llmtest.NewScript([]llmtest.Step{llmtest.Start(), llmtest.Text("half"), llmtest.Hang()}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -79,7 +79,7 @@ func TestACanceledCallIsNotRecorded(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeRecordedIsSaidAtTheEnd(t *testing.T) {
+func TestCloseReportsMissingCalls(t *testing.T) {
 	r, dir := create(t)
 	if err := os.RemoveAll(filepath.Join(dir, "calls")); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestWhatCannotBeRecordedIsSaidAtTheEnd(t *testing.T) {
 	if got := play(t.Context(), r.Layer(llmtest.Echo{}), llm.PolicyDefault); got != "echo: x" {
 		t.Errorf("the call came to %q, want its answer", got)
 	}
-	if err := r.Close(); err == nil || !strings.Contains(err.Error(), "lacks a call") {
+	if err := r.Close(); err == nil || !strings.Contains(err.Error(), "is missing a call") {
 		t.Errorf("Close = %v, want what is missing", err)
 	}
 	if open(t, dir).Complete() {

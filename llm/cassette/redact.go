@@ -8,7 +8,7 @@ import (
 	"github.com/claude-force/claude-force/internal/credential"
 )
 
-// encode is v as JSON for people to read, every credential in it blotted out.
+// encode returns v as indented JSON with credentials redacted.
 func encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -17,11 +17,11 @@ func encode(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return mapStrings(buf.Bytes(), func(quoted []byte) []byte { return unescapeHTML(scrubString(quoted)) }), nil
+	return mapStrings(buf.Bytes(), func(quoted []byte) []byte { return unescapeHTML(redactString(quoted)) }), nil
 }
 
-// mapStrings is JSON, one value or several, with each string, quotes included,
-// replaced by what f makes of it. All else stays byte for byte.
+// mapStrings returns data, one or several JSON values, with each string,
+// including its quotes, replaced by f's result. All else stays byte for byte.
 func mapStrings(data []byte, f func(quoted []byte) []byte) []byte {
 	out := make([]byte, 0, len(data))
 	for {
@@ -42,8 +42,8 @@ func mapStrings(data []byte, f func(quoted []byte) []byte) []byte {
 	}
 }
 
-// scrubString is a JSON string with the credentials in it blotted out.
-func scrubString(quoted []byte) []byte {
+// redactString returns a JSON string with the credentials in it redacted.
+func redactString(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return []byte(credential.Redact(string(quoted)))
 	}
@@ -57,13 +57,12 @@ func scrubString(quoted []byte) []byte {
 	}
 	again, err := json.Marshal(scrubbed)
 	if err != nil {
-		return []byte(`""`) // a string can always be written
+		return []byte(`""`) // unreachable: a string can always be encoded
 	}
 	return again
 }
 
-// unescapeHTML undoes what encoding/json does to strings for the sake of web
-// pages.
+// unescapeHTML reverts the HTML escapes of encoding/json.
 func unescapeHTML(quoted []byte) []byte {
 	out := quoted[:0:0]
 	for i := 0; i < len(quoted); i++ {
@@ -83,9 +82,9 @@ func unescapeHTML(quoted []byte) []byte {
 	return out
 }
 
-// scrubFile blots out the credentials in a file that may be JSON, lines of
+// redactFile redacts the credentials in a file, which may be JSON, lines of
 // JSON, or anything else.
-func scrubFile(data []byte) []byte {
+func redactFile(data []byte) []byte {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	for dec.More() {
 		var value json.RawMessage
@@ -93,18 +92,18 @@ func scrubFile(data []byte) []byte {
 			return []byte(credential.Redact(string(data)))
 		}
 	}
-	return mapStrings(data, scrubString)
+	return mapStrings(data, redactString)
 }
 
-// scrubMeta is a copy of what the caller says of the recording.
-func scrubMeta(recorded map[string]any) (map[string]any, error) {
+// redactMeta returns a redacted copy of Meta.Recorded.
+func redactMeta(recorded map[string]any) (map[string]any, error) {
 	data, err := encode(recorded)
 	if err != nil {
-		return nil, fmt.Errorf("what was recorded cannot be written as JSON: %w", err)
+		return nil, fmt.Errorf("the metadata cannot be encoded as JSON: %w", err)
 	}
 	var scrubbed map[string]any
 	if err := json.Unmarshal(data, &scrubbed); err != nil {
-		return nil, fmt.Errorf("what was recorded cannot be written as JSON: %w", err)
+		return nil, fmt.Errorf("the metadata cannot be encoded as JSON: %w", err)
 	}
 	return scrubbed, nil
 }

@@ -80,7 +80,7 @@ func TestNoSecretReachesTheFolder(t *testing.T) {
 	}
 
 	p := open(t, dir)
-	// Another account's credentials make it no other call.
+	// A request with another account's credentials is the same call.
 	other := request()
 	other.Messages[0] = llm.UserText(strings.ReplaceAll(everything, "api03", "api04"))
 	if got := llmtest.MustCollect(t, p.Model(), other).Text(); !strings.Contains(got, "[an Anthropic API key]") || strings.Contains(got, filler[:16]) {
