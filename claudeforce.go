@@ -109,7 +109,7 @@ type Options struct {
 	// OnRetry is called before each wait for another attempt.
 	OnRetry func(ctx context.Context, retry pipeline.Retry)
 
-	// Telemetry says to whom traces and metrics go; nothing of it costs
+	// Telemetry says where traces and metrics go; nothing of it costs
 	// anything if it is zero. Its Content is that of the settings.
 	Telemetry telemetry.Options
 
@@ -127,7 +127,7 @@ type Orchestrator struct {
 	tasks     *task.Runner
 	files     *attach.Dir
 	agentDirs agent.DiscoverOptions
-	tell      *telemetry.Telemetry // nil if nobody is told
+	tell      *telemetry.Telemetry // nil if there is none
 
 	opening sync.Mutex    // guards the field below
 	runs    journal.Store // nil until it is needed

@@ -18,7 +18,7 @@ import (
 type ModelComparison struct {
 	Models []*ModelTrial   `json:"models"` // in the order in which they were given
 	Tasks  []*ComparedTask `json:"tasks"`
-	Judge  *Judging        `json:"judge,omitempty"` // nil if nobody judged
+	Judge  *Judging        `json:"judge,omitempty"` // nil without a judge
 }
 
 // ModelTrial sums up one model. Times are those of answers that were live, since
@@ -28,7 +28,7 @@ type ModelTrial struct {
 	Tasks          int       `json:"tasks"`
 	Failed         int       `json:"failed"`
 	Cached         int       `json:"cached"`                // answered from before
-	CostUSD        *float64  `json:"cost_usd"`              // paid now; nil if nobody knows
+	CostUSD        *float64  `json:"cost_usd"`              // paid now; nil if unknown
 	PerThousandUSD *float64  `json:"cost_per_thousand_usd"` // of 1,000 such tasks, none of them answered from before
 	P50Seconds     *float64  `json:"p50_seconds"`           // nil if no answer was live
 	P95Seconds     *float64  `json:"p95_seconds"`
@@ -61,7 +61,7 @@ type Judging struct {
 
 // CompareModels gives every task to every model, and with a judge's model scores
 // the outputs of each task. What a task says of its own model is not heeded. all
-// is told of every answer when it has come; nil means nobody is told.
+// receives every answer when it has come; nil means no callback.
 //
 // The answers go through the cache as any others do: asked twice, a comparison
 // costs once. It ends early with ctx, with what has been answered by then.

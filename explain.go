@@ -67,7 +67,7 @@ func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOpt
 	return x
 }
 
-// whyLive says why a step asked the service.
+// whyLive returns why a step called the service.
 func (o *Orchestrator) whyLive(ctx context.Context, ev engine.Event, opts RunOptions, was *journal.UnitState, known bool) string {
 	switch ev.Step.Effects {
 	case "idempotent", "once":

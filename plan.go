@@ -25,7 +25,7 @@ const (
 )
 
 // Plan says what a run would cost and how long it would take. Nothing is sent
-// and nothing is written down: the run is rehearsed with the answers that are in
+// and nothing is written: a dry run takes the answers that are in
 // the response cache, and what is not there is estimated, from earlier runs
 // where there are some. The error is as that of [Orchestrator.RunWorkflow] for a
 // run that cannot begin.
@@ -37,7 +37,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if err := opts.part().Check(wf); err != nil {
 		return nil, err
 	}
-	if err := o.check(ctx, wf, params, rehearsedID, &opts); err != nil {
+	if err := o.check(ctx, wf, params, dryRunID, &opts); err != nil {
 		return nil, invalid(err)
 	}
 	spec, err := o.spec(ctx, wf, opts)
@@ -57,18 +57,18 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if past.latest == nil && !opts.part().Whole() {
 		return nil, invalid(errNoPrevious)
 	}
-	reh := &rehearsal{o: o, opts: &opts, wf: wf, params: params, past: past.latest, models: map[string]string{}, dirty: map[string]*taint{}, asked: map[string]bool{},
+	dry := &dryRun{o: o, opts: &opts, wf: wf, params: params, past: past.latest, models: map[string]string{}, dirty: map[string]*taint{}, asked: map[string]bool{},
 		items: map[string][]int{}, skipped: map[string]bool{}}
-	if err := reh.run(ctx); err != nil {
+	if err := dry.run(ctx); err != nil {
 		return nil, err
 	}
 	in := plan.Input{
 		Workflow: wf, Asks: func(s *workflow.Step) plan.Asks { return o.asks(ctx, s, &opts) },
-		Units: reh.units, Items: reh.items, Skipped: reh.skipped, Left: leftOut(wf, opts),
+		Units: dry.units, Items: dry.items, Skipped: dry.skipped, Left: leftOut(wf, opts),
 		Runs: past.runs, Warm: past.latest != nil && time.Since(past.ended) < promptCacheTTL, Prices: o.pipe.Prices(),
 		Slots: cmp.Or(opts.MaxParallel, wf.MaxParallel, engine.DefaultParallel), Jobs: o.config.Jobs,
 	}
-	if reh.unheard() {
+	if dry.unheard() {
 		others, err := o.pastRuns(ctx, store, journal.Filter{}, planOthers)
 		if err != nil {
 			return nil, err
@@ -199,8 +199,8 @@ func (o *Orchestrator) pastRun(ctx context.Context, store journal.Store, id stri
 	return nil
 }
 
-// rehearsedID is the id that a rehearsed run has for expressions.
-const rehearsedID = "run_planned"
+// dryRunID is the id that a dry run has for expressions.
+const dryRunID = "run_planned"
 
 // firstOf returns the first finished unit of each plain path, whose output stands for
 // those that nothing is known of.

@@ -18,10 +18,10 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// ResumeOptions configure how a run is gone on with. The zero value is ready.
+// ResumeOptions configure how a run is resumed. The zero value is ready.
 type ResumeOptions struct {
 	// AcceptChanges goes on although what the run depends on has changed since.
-	// What is asked the same as before keeps its result then, the rest runs
+	// Unchanged steps keep their results then, the rest runs
 	// again. Without it, changes are a [ChangedError].
 	AcceptChanges bool
 
@@ -38,7 +38,7 @@ type ResumeOptions struct {
 	OnExplain func(ctx context.Context, x Explanation)
 }
 
-// ChangedError says that a run cannot be gone on with unasked, since what it
+// ChangedError reports that a run cannot be resumed without consent, since what it
 // depends on has changed.
 type ChangedError struct {
 	Run     string
@@ -53,7 +53,7 @@ func (e *ChangedError) Error() string {
 // ErrRunCompleted reports that a run is completed, so it cannot be resumed.
 var ErrRunCompleted = errors.New("the run is completed")
 
-// ResumeRun goes on with a run that was stopped, failed or died: steps that have
+// ResumeRun resumes a run that was stopped, failed or crashed: steps that have
 // finished are taken from its journal, the rest runs. The id may be abbreviated,
 // or be "latest". The error of a run that another process works on is a
 // [*journal.OwnedError].
@@ -72,7 +72,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if run.Owner != nil && run.Owner.Alive {
 		return nil, ownedBy(&journal.OwnedError{Run: run.ID, Owner: *run.Owner})
 	}
-	// Checked before it is taken on, so that a run that is refused stays as it is.
+	// Checked before this process owns it, so that a run that is refused stays as it is.
 	r, past, err := o.resumable(ctx, store, run, opts)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 		}
 		return nil, fmt.Errorf("resuming run %s: %w", run.ID, err)
 	}
-	// Read again now that nobody else writes to it.
+	// Read again now that no other process writes to it.
 	resumes := past.Resumes
 	if past, err = journal.Fold(store.Events(ctx, run.ID, 0)); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading run %s: %w", run.ID, err), r.log.Release())
@@ -103,7 +103,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 
 func ownedBy(err *journal.OwnedError) error { return invalid(err) }
 
-// resumable reads a run that is to be gone on with, and checks that it may be.
+// resumable reads a run that is to be resumed, and checks that it may be.
 func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run journal.Run, opts ResumeOptions) (*pendingRun, *journal.State, error) {
 	past, err := journal.Fold(store.Events(ctx, run.ID, 0))
 	if err != nil {
@@ -155,7 +155,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	return r, past, nil
 }
 
-// resumed returns what the journal is told of the run's going on.
+// resumed returns the event that journals the resume.
 func (r *pendingRun) resumed() (journal.Resumed, error) {
 	detail := journal.Resumed{Changes: r.changes}
 	if len(r.changes) == 0 {
@@ -187,7 +187,7 @@ func (o *Orchestrator) workflowOf(ctx context.Context, spec *runs.Spec) (*workfl
 	return spec.Recorded(o.CheckAgent)
 }
 
-// changes returns what differs from when the run was begun: the workflow, agents,
+// changes returns what differs from when the run was started: the workflow, agents,
 // the environment, and the files that finished steps have read.
 func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal.State) []string {
 	var changes []string

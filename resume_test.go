@@ -12,7 +12,7 @@ import (
 	"github.com/claude-force/claude-force/runs"
 )
 
-// resume goes on with the latest run to a status.
+// resume resumes the latest run and checks its status.
 func (p *project) resume(want engine.Status, opts claudeforce.ResumeOptions) *engine.Result {
 	p.Helper()
 	res, err := p.open().ResumeRun(p.Context(), journal.Latest, opts)
@@ -25,7 +25,7 @@ func (p *project) resume(want engine.Status, opts claudeforce.ResumeOptions) *en
 	return res
 }
 
-// refused checks that the latest run is not gone on with for these changes, and
+// refused checks that the latest run is not resumed for these changes, and
 // stays as it is.
 func (p *project) refused(changes ...string) {
 	p.Helper()
@@ -122,7 +122,7 @@ steps:
 }
 
 // TestChangesAcceptedBeforeTheirStepsRan accepts a change in a run that is
-// stopped before it comes to the step that changed: the step must still run anew.
+// stopped before it comes to the step that changed: the step must still be re-run.
 func TestChangesAcceptedBeforeTheirStepsRan(t *testing.T) {
 	t.Parallel()
 	p := newProject(t)

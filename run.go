@@ -27,7 +27,7 @@ type RunOptions struct {
 	Params      map[string]string // values of the workflow's parameters
 	MaxParallel int               // instead of the workflow's; 0 for that
 	Model       string            // instead of every step's
-	Policy      llm.Policy        // how the cache treats the calls; [llm.PolicyRefresh] asks everything anew
+	Policy      llm.Policy        // how the cache treats the calls; [llm.PolicyRefresh] ignores what is cached
 	AllowEnv    []string          // environment variables that expressions may read, as given to [LoadWorkflow]
 	File        string            // path of the workflow's file; empty if it has none
 	Budget      workflow.Budget   // instead of the workflow's; the zero value for that
@@ -46,8 +46,8 @@ type RunOptions struct {
 	// Tags are kept with the run for the caller.
 	Tags map[string]string
 
-	// Drain, when closed, stops the run from starting anything more; what is
-	// under way may finish.
+	// Drain, when closed, stops the run from starting anything more; what is in
+	// flight may finish.
 	Drain <-chan struct{}
 
 	// Settings are kept with the run for the process that resumes it.
@@ -123,8 +123,8 @@ func readWorkflow(path string) ([]byte, error) {
 // then nothing was spent. With one, it says that the journal could not be
 // written, and the run was stopped.
 //
-// What happens is written to the journal; [Orchestrator.ResumeRun] goes on with
-// a run that was stopped or died.
+// What happens is written to the journal; [Orchestrator.ResumeRun] resumes a run
+// that was stopped or crashed.
 func (o *Orchestrator) RunWorkflow(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*engine.Result, error) {
 	r, err := o.newRun(ctx, wf, opts)
 	if err != nil {
@@ -202,7 +202,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	return r, nil
 }
 
-// spec returns what a run is asked, for its journal.
+// spec returns what a run is started with, for its journal.
 func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*runs.Spec, error) {
 	dir, err := filepath.Abs(o.opts.Dir)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/claude-force/claude-force/telemetry"
 )
 
-// newTelemetry returns what tells others what happens; nil if nobody is to be told.
+// newTelemetry returns what reports traces, metrics and log lines. It returns nil
+// if there is nothing to report to.
 func newTelemetry(opts Options, cfg *config.Config) (*telemetry.Telemetry, error) {
 	to := opts.Telemetry
 	to.Content = cfg.Telemetry.Content
@@ -36,7 +37,7 @@ func observing(run *telemetry.Run, observe func(engine.Event)) func(engine.Event
 	}
 }
 
-// runStatus returns how a run ended, for who is told.
+// runStatus returns how a run ended, for telemetry.
 func runStatus(res *engine.Result, err error) string {
 	if res == nil || err != nil {
 		return string(engine.StatusFailed)

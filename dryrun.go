@@ -19,12 +19,11 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// rehearsal is a run without a network and without a journal: the engine itself,
-// with the answers that are in the response cache. What is not there gets an
-// answer that stands for it, that of the latest run or one made up, so that what
-// follows has something to work with; it is called tainted, since it will be
-// asked something else.
-type rehearsal struct {
+// dryRun is a run without a network and without a journal: the engine itself,
+// with the answers that are in the response cache. What is not there gets a
+// stand-in, that of the latest run or one made up, so that what follows has
+// something to work with; that is tainted, since its real request will differ.
+type dryRun struct {
 	o      *Orchestrator
 	opts   *RunOptions
 	wf     *workflow.Workflow
@@ -47,14 +46,14 @@ type taint struct {
 	below map[string]bool // these, and those around them
 }
 
-// run rehearses.
-func (r *rehearsal) run(ctx context.Context) error {
+// run runs the dry run.
+func (r *dryRun) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.first = firstOf(r.past)
-	control := make(chan journal.Event, mostQuestions)
+	control := make(chan journal.Event, maxQuestions)
 	_, err := engine.Run(ctx, r.wf, engine.Options{
-		RunID: rehearsedID, Params: r.params, Env: runs.Env(r.wf),
+		RunID: dryRunID, Params: r.params, Env: runs.Env(r.wf),
 		Execute: r.execute, Attach: r.o.attach, Glob: r.o.glob, Duration: takes,
 		Control: control,
 		Choose:  r.opts.part().Choose(r.wf), Earlier: r.past,
@@ -66,7 +65,7 @@ func (r *rehearsal) run(ctx context.Context) error {
 			yes := journal.Event{Type: journal.ApprovalGiven, Step: ev.Path, Item: ev.Item, Detail: journal.Detail(journal.Decision{Approved: true})}
 			select {
 			case control <- yes:
-			default: // nobody would answer
+			default: // no one would answer
 				cancel()
 			}
 		},
@@ -74,11 +73,11 @@ func (r *rehearsal) run(ctx context.Context) error {
 	return errors.Join(err, ctx.Err())
 }
 
-// mostQuestions bounds the approvals that wait at once in a rehearsal.
-const mostQuestions = 10_000
+// maxQuestions bounds the approvals that wait at once in a dry run.
+const maxQuestions = 10_000
 
 // observe takes in what the engine found out.
-func (r *rehearsal) observe(ev engine.Event) {
+func (r *dryRun) observe(ev engine.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	path := journal.Unit{Step: ev.Path}.Plain()
@@ -101,7 +100,7 @@ func (r *rehearsal) observe(ev engine.Event) {
 
 // execute answers an attempt from the cache, else with what stands for the
 // answer.
-func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
+func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 	t := stepTask(a.Step, r.opts)
 	t.Prompt = a.Task
 	t.SharedContext = a.Shared
@@ -132,7 +131,7 @@ func (r *rehearsal) execute(ctx context.Context, a engine.Attempt) (llm.Outcome,
 	return llm.Outcome{Output: r.standIn(a), Source: unit.Source, Model: req.Model, CostUSD: new(0.0)}, nil
 }
 
-func (r *rehearsal) add(u plan.Unit, live bool) {
+func (r *dryRun) add(u plan.Unit, live bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.units = append(r.units, u)
@@ -141,8 +140,8 @@ func (r *rehearsal) add(u plan.Unit, live bool) {
 	}
 }
 
-// ask notes whom a unit asks.
-func (r *rehearsal) ask(u plan.Unit, model string) {
+// ask records the model that a unit calls.
+func (r *dryRun) ask(u plan.Unit, model string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.models[u.Plain()] = model
@@ -150,7 +149,7 @@ func (r *rehearsal) ask(u plan.Unit, model string) {
 
 // unheard reports whether there are live calls of a kind that the latest run did
 // not make.
-func (r *rehearsal) unheard() bool {
+func (r *dryRun) unheard() bool {
 	if r.past == nil {
 		return true
 	}
@@ -164,7 +163,7 @@ func (r *rehearsal) unheard() bool {
 
 // twice reports whether the run makes the same call already, so that its answer
 // serves both.
-func (r *rehearsal) twice(a engine.Attempt, req *llm.Request) bool {
+func (r *dryRun) twice(a engine.Attempt, req *llm.Request) bool {
 	call, err := llm.Keyer{}.Key(req)
 	if err != nil || req.Once {
 		return false
@@ -184,7 +183,7 @@ func (r *rehearsal) twice(a engine.Attempt, req *llm.Request) bool {
 }
 
 // standIn returns the answer that the latest run got there, else one made up.
-func (r *rehearsal) standIn(a engine.Attempt) string {
+func (r *dryRun) standIn(a engine.Attempt) string {
 	if was := r.past.Unit(a.Path, a.Item); was != nil && was.Type == journal.StepFinished {
 		return was.Output
 	}
@@ -198,7 +197,7 @@ func (r *rehearsal) standIn(a engine.Attempt) string {
 }
 
 // stain says that the answer of a unit will differ. The caller holds mu.
-func (r *rehearsal) stain(path, item string) {
+func (r *dryRun) stain(path, item string) {
 	u := journal.Unit{Step: path, Item: item}
 	for p := range u.Paths() {
 		loop, _ := journal.Unit{Step: p}.Loop()
@@ -218,7 +217,7 @@ func (r *rehearsal) stain(path, item string) {
 
 // tainted reports whether what a unit is asked depends on an answer that is
 // tainted. The caller holds mu.
-func (r *rehearsal) tainted(path, item string) bool {
+func (r *dryRun) tainted(path, item string) bool {
 	wf := r.wf
 	var outer journal.Unit
 	for part := range (journal.Unit{Step: path}).Parts() {
