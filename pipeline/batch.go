@@ -30,7 +30,7 @@ func (p *Pipeline) batched(next llm.Model, s *service) llm.Model {
 }
 
 // openBatcher opens the batcher with the first call that needs it.
-func (p *Pipeline) openBatcher(s *service) (*batch.Lane, error) {
+func (p *Pipeline) openBatcher(s *service) (*batch.Batcher, error) {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	if p.batcher != nil {

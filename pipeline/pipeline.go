@@ -116,7 +116,7 @@ type Pipeline struct {
 	background context.Context // of New without its end, for what belongs to no call
 
 	opening sync.Mutex // guards the fields below
-	batcher *batch.Lane
+	batcher *batch.Batcher
 	batches *batch.Dir // the batcher's store
 
 	mu     sync.Mutex // guards the field below

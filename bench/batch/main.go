@@ -1,5 +1,5 @@
-// Command batch runs tasks through the batch lane on the simulator, kills its
-// own worker process twice in the middle with SIGKILL, and shows that each task
+// Command batch runs tasks in message batches on the simulator, kills its own
+// worker process twice in the middle with SIGKILL, and shows that each task
 // was submitted once and cost half.
 //
 //	go run ./bench/batch              # 1,000 tasks, two kills
@@ -176,11 +176,11 @@ func (s settings) work(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	lane := batch.New(client.Batches(), store, batch.Options{
+	batcher := batch.New(client.Batches(), store, batch.Options{
 		Keyer: client.Keyer(), MaxCalls: s.size, Idle: 50 * time.Millisecond,
 		PollMin: 50 * time.Millisecond, PollMax: 200 * time.Millisecond, Grace: 3 * time.Second,
 	})
-	defer func() { err = errors.Join(err, lane.Close(), store.Close()) }()
+	defer func() { err = errors.Join(err, batcher.Close(), store.Close()) }()
 	known, _, err := readAnswers(s.dir)
 	if err != nil {
 		return err
@@ -195,7 +195,7 @@ func (s settings) work(ctx context.Context) (err error) {
 	for i := range s.tasks {
 		text := fmt.Sprintf("Summarize document %d.", i)
 		if !known[text] {
-			wg.Go(func() { errs <- answer(ctx, lane.Model(), text, file) })
+			wg.Go(func() { errs <- answer(ctx, batcher.Model(), text, file) })
 		}
 	}
 	wg.Wait()

@@ -1,56 +1,56 @@
-// Package batch is the lane for calls that may wait: it collects them into
-// message batches, which cost half and are answered within hours.
+// Package batch collects calls that may wait into message batches, which cost
+// half and are answered within hours.
 //
 //	store, err := batch.OpenDir(filepath.Join(dataDir, "batches"))
 //	…
 //	defer store.Close()
-//	lane := batch.New(client.Batches(), store, batch.Options{Keyer: client.Keyer()})
-//	defer lane.Close()
-//	model := record.New(cache.New(coalesce.New(lane.Model(), keyer, coalesce.Options{}), …), …)
+//	batcher := batch.New(client.Batches(), store, batch.Options{Keyer: client.Keyer()})
+//	defer batcher.Close()
+//	model := record.New(cache.New(coalesce.New(batcher.Model(), keyer, coalesce.Options{}), …), …)
 //
-// The lane stands where retry, admission and the provider stand for live calls.
-// A call waits until no other has come for a moment, or [Lane.Flush] says that
-// none will; then a batch is created, polled, and each of its calls gets its
-// answer when the batch has ended.
+// A [Batcher] takes the place of retry, admission and the provider. A call
+// waits until no other call has arrived for a moment, or until [Batcher.Flush].
+// Then the Batcher creates a batch and polls it; each call gets its answer when
+// the batch has ended.
 //
-// # Never twice
+// # Exactly-once submission
 //
-// A batch costs money from the moment it is created, whether or not its creator
-// lives to see the answers. So a call is submitted once, whatever crashes, as
-// far as that can be had from a service whose batches cannot be given a name:
+// A batch costs money once it is created, whether or not its process lives to
+// read the answers. So the Batcher submits a call only once, in spite of
+// crashes, as far as the API allows: the client cannot name a batch.
 //
-//		           Intent            POST             Submitted          results
-//		waiting ──────────▶ intent ───────▶ (unheard) ─────────▶ running ────────▶ ended
-//		   ▲                   │                │ list, results
-//		   └───────────────────┴──── Void ◀─────┘ show that it does not exist
+//			           Intent            POST             Submitted          results
+//			waiting ──────────▶ intent ───────▶ (unknown) ─────────▶ running ────────▶ ended
+//			   ▲                   │                │ list, results
+//			   └───────────────────┴──── Void ◀─────┘ show that it does not exist
 //
-//	  - Before the POST an [Store.Intent] is durable: a nonce, and the keys of the
-//	    batch's calls. Each custom_id is made of both.
-//	  - After a crash the records of the dead process are taken over. A call that
-//	    is asked again finds its key there, and its answer in the running or ended
-//	    batch: nothing is created.
-//	  - A crash between the POST and its answer, or an answer that is lost, leaves
-//	    an intent without a batch. The service shows no custom_id before a batch
-//	    has ended. So the account's batches created since the intent are listed;
-//	    those with as many requests may be it; each is waited for, and the nonce in
-//	    its results decides. If none is left, and [Options.Grace] has passed since
-//	    the doubt began, the batch does not exist, and its calls are submitted.
-//	  - A failure that says that nothing was created (a refusal such as 429 or 400,
-//	    a connection that could not be opened) is not in doubt.
-//	  - Answers are remembered as taken a minute after they were given, or when
-//	    the lane is closed, so that whoever took them has had time to store them. A
-//	    call that is made again after that is a new call.
+//	  - Before the POST the Batcher stores an [Store.Intent]: a nonce, and the
+//	    keys of the batch's calls. Each custom_id consists of both.
+//	  - After a crash the next process adopts the crashed one's records. A
+//	    repeated call finds its key there, and its answer in the running or ended
+//	    batch: no batch is created.
+//	  - A crash between the POST and its response, or a lost response, leaves an
+//	    intent without a batch. The API shows no custom_id before a batch has
+//	    ended, so the Batcher lists the account's batches created since the intent.
+//	    Those with the same number of requests are candidates; it waits for each to
+//	    end and compares the nonce in the results. If no candidate is left after
+//	    [Options.Grace], the batch does not exist and its calls are submitted
+//	    again.
+//	  - A failure that proves that no batch was created (a rejection such as 429
+//	    or 400, a failed connection) leaves no doubt.
+//	  - Delivered answers are recorded as taken after [Options.Settle], or when
+//	    the Batcher is closed, so that callers have time to store them. A call
+//	    repeated after that is a new call.
 //
-// What remains uncertain: a batch that becomes visible in the list only after
-// the grace period, or by clocks that differ by more than ten minutes, is not
-// found, and its calls are paid for twice; so are those of a batch whose results
-// were deleted by somebody else before they were read. Everything else costs
-// time, not money: another's batch of the same size is waited for in vain.
+// Limits: a batch that appears in the list only after the grace period, or with
+// clocks that differ by more than ten minutes, is not found, and its calls are
+// paid for twice. The same holds for a batch whose results another client
+// deleted before they were read. All other failures cost time, not money; for
+// example, the Batcher may wait for another client's batch of the same size.
 //
-// Processes that share a store share batches: a call that one of them has
-// submitted is not submitted by another, which reads the answer from the same
-// batch. Calls that want an answer of their own ([llm.PolicyOff],
-// [llm.PolicyRefresh]) share none; they find only what a dead process left.
+// Processes that share a store share batches: if one has submitted a call, the
+// others read its answer from the same batch. Calls with [llm.PolicyOff] or
+// [llm.PolicyRefresh] share no answers, except those left by a crashed process.
 package batch
 
 import (
@@ -64,75 +64,76 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Client makes batches. Its errors are [*llm.Error] values, and it retries
-// nothing. The Batches of llm/anthropic are one.
+// Client is the API for batches, such as the Batches of llm/anthropic. Its
+// errors are [*llm.Error] values, and it retries nothing.
 type Client interface {
 	Params(req *llm.Request) (json.RawMessage, error)
 	Create(ctx context.Context, items []llm.BatchItem, betas []string) (llm.Batch, error)
 	Get(ctx context.Context, id string) (llm.Batch, error)
 	List(ctx context.Context, after string) (page []llm.Batch, next string, err error)
 	Cancel(ctx context.Context, id string) error
-	Results(ctx context.Context, id string, asked func(id string) *llm.Request) iter.Seq2[llm.BatchResult, error]
+	Results(ctx context.Context, id string, request func(id string) *llm.Request) iter.Seq2[llm.BatchResult, error]
 }
 
-// Limits of the API for one batch. The bytes leave room for what they count.
+// Limits of the API for one batch. MaxBytes leaves room for the frame around
+// the calls.
 const (
 	MaxCalls = 100_000
 	MaxBytes = 250_000_000
 )
 
-// Options are the settings of a [Lane]. Zero values are replaced by those in
-// brackets.
+// Options configures a [Batcher]. Zero values mean the defaults in brackets.
 type Options struct {
-	// Keyer says which calls are the same. It must be that of the client.
+	// Keyer identifies identical calls. It must be the client's.
 	Keyer llm.Keyer
 
-	Idle   time.Duration // how long no call must have come before a batch is made [2s]
-	Window time.Duration // the longest that the first call waits for others [30s]
+	Idle   time.Duration // time without a new call before a batch is created [2s]
+	Window time.Duration // longest wait of the first call for others [30s]
 
 	MaxCalls int // of one batch [MaxCalls]
 	MaxBytes int // of the calls of one batch [MaxBytes]
 
-	PollMin time.Duration // between looks at a batch, at first [2s]
-	PollMax time.Duration // and at most [1m]
+	PollMin time.Duration // first poll interval [2s]
+	PollMax time.Duration // longest poll interval [1m]
 
-	// Grace is how long a batch that nobody heard of may still appear, from when
-	// this process began to look [5m].
+	// Grace is how long a batch whose creation got no response may still appear
+	// in the list, from the start of this process's search [5m].
 	Grace time.Duration
 
-	// Resubmits is how often a call whose batch expired, or that failed in
-	// passing, goes into another batch; negative means never [2]. A call that is
-	// made [llm.Request.Once] does so only if it expired, which is before it ran.
+	// Resubmits is how often a call whose batch expired, or that failed
+	// transiently, is submitted again; negative means never [2]. A call with
+	// [llm.Request.Once] is submitted again only if its batch expired, because
+	// then it did not run.
 	Resubmits int
 
-	// Settle is how long after it was given an answer is remembered, in case
-	// that a crash takes it from whoever got it [1m].
+	// Settle is the time between the delivery of an answer and its record as
+	// taken, in case a crash loses it at the caller [1m].
 	Settle time.Duration
 
-	Ping time.Duration // between the pings of a waiting call's stream [15s]
+	Ping time.Duration // ping interval of a waiting call's stream [15s]
 
-	// OnBatch, if set, is told what happens. It must be quick and safe for
-	// concurrent use.
+	// OnBatch, if set, is called with every event. It must be quick and safe
+	// for concurrent use.
 	OnBatch func(Event)
 }
 
-// EventType is what happened to a batch.
+// EventType is a type of [Event].
 type EventType string
 
-// What happens to batches.
+// Event types.
 const (
 	BatchSubmitted EventType = "submitted" // created
-	BatchFound     EventType = "found"     // of an earlier or another process, and read from now on
-	BatchInDoubt   EventType = "in_doubt"  // whether it was created is not known; it is being looked for
-	BatchVoid      EventType = "void"      // was not created; its calls will be submitted
-	BatchTrouble   EventType = "trouble"   // a failure that is waited out
-	BatchEnded     EventType = "ended"     // its answers are there
+	BatchFound     EventType = "found"     // created by a previous or another process; this one polls it now
+	BatchInDoubt   EventType = "in_doubt"  // may have been created; the Batcher searches for it
+	BatchVoid      EventType = "void"      // was not created; its calls will be submitted again
+	BatchTrouble   EventType = "trouble"   // a failed step, which is repeated later
+	BatchEnded     EventType = "ended"     // its answers are available
 )
 
-// Event is something that happened to a batch.
+// Event is a change of a batch's state.
 type Event struct {
 	Type  EventType
-	ID    string // the service's; empty if it is not known
+	ID    string // the API's id; empty if unknown
 	Calls int
 	Err   error // of BatchTrouble and BatchInDoubt
 }
@@ -151,14 +152,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// backoff is waits that grow, each shortened by up to a fifth so that processes
-// do not poll in step.
-type backoff struct{ next, most time.Duration }
+// backoff yields growing waits, each shortened by up to a fifth so that
+// processes do not poll in step.
+type backoff struct{ next, max time.Duration }
 
 func (o Options) backoff() *backoff { return &backoff{o.PollMin, o.PollMax} }
 
-func (b *backoff) take() time.Duration {
-	d := b.next
-	b.next = min(b.next*3/2, b.most)
+func (w *backoff) take() time.Duration {
+	d := w.next
+	w.next = min(w.next*3/2, w.max)
 	return d - time.Duration(rand.Float64()*0.2*float64(d))
 }

@@ -25,7 +25,7 @@ func TestModel(t *testing.T) {
 	})
 }
 
-func TestCallsShareABatchAtHalfPrice(t *testing.T) {
+func TestCallsShareBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(20 * time.Minute)})
@@ -68,7 +68,7 @@ func TestPingsWhileWaiting(t *testing.T) {
 	})
 }
 
-func TestWhenABatchIsMade(t *testing.T) {
+func TestSubmitTime(t *testing.T) {
 	t.Parallel()
 	submitted := func(t *testing.T, began time.Time) (func(*batch.Options), *[]time.Duration) {
 		var at []time.Duration
@@ -93,7 +93,7 @@ func TestWhenABatchIsMade(t *testing.T) {
 			t.Errorf("submitted after %v, want 3s", *at)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // half a minute after the first, if others keep coming
+	synctest.Test(t, func(t *testing.T) { // half a minute after the first, if others keep arriving
 		w := newWorld(t, sim.Options{})
 		option, at := submitted(t, time.Now())
 		p := w.start(option)
@@ -109,7 +109,7 @@ func TestWhenABatchIsMade(t *testing.T) {
 			t.Errorf("submitted after %v, want 30s and once more", *at)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // at once when nothing more is coming
+	synctest.Test(t, func(t *testing.T) { // immediately after Flush
 		w := newWorld(t, sim.Options{})
 		option, at := submitted(t, time.Now())
 		p := w.start(option)
@@ -136,7 +136,7 @@ func TestSplit(t *testing.T) {
 		ask(t.Context(), w.start(func(o *batch.Options) { o.MaxBytes = 3000 }).Model(), long+"1", long+"2", long+"3").wg.Wait()
 		w.wantBatches(2, 3)
 	})
-	synctest.Test(t, func(t *testing.T) { // betas are those of a whole batch
+	synctest.Test(t, func(t *testing.T) { // a batch has one set of betas
 		w := newWorld(t, sim.Options{})
 		m := w.start().Model()
 		var wg sync.WaitGroup

@@ -11,47 +11,48 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// call is a call that waits for its answer, for all readers of the same key.
+// call is a call that waits for its answer, on behalf of all readers of the
+// same key.
 type call struct {
 	key    llm.Key
 	req    *llm.Request
-	betas  string          // those of the request, sorted; calls of a batch share them
-	params json.RawMessage // its body; not needed once it is submitted
-	own    bool            // shares no answer with an identical call
-	once   bool            // may have effects, so it is not tried again once it ran
-	tries  int             // batches it was in before
+	betas  string          // the request's, sorted; equal for all calls of a batch
+	params json.RawMessage // its body; nil once it is submitted
+	own    bool            // shares no answer with identical calls
+	once   bool            // may have side effects: not retried once it ran
+	tries  int             // previous batches of the call
 
-	// The fields below are guarded by the lane's mu.
-	readers int
-	flight  *flight // the batch it is in; nil while it waits for one
-	index   int     // in the flight's record
-	resp    *llm.Response
-	err     error
-	unknown bool // err is why the call's result cannot be had, not its result
-	claimed bool // a reader has the answer that was paid for
+	// The Batcher's mu guards the fields below.
+	readers    int
+	submission *submission // nil while the call waits for a batch
+	index      int         // index in the submission's record
+	resp       *llm.Response
+	err        error
+	unknown    bool // err is the reason why the result cannot be read, not the result
+	claimed    bool // a reader has received the paid answer
 
-	landed chan struct{} // closed when resp or err is set
+	done chan struct{} // closed when resp or err is set
 }
 
-// Model returns the lane as a model. A stream yields pings while its call waits,
-// then the whole answer. A call whose context ends leaves its batch running: the
-// answer is found when the call is made again.
-func (l *Lane) Model() llm.Model { return llm.ModelFunc(l.stream) }
+// Model returns a model that answers calls from batches. A stream yields pings
+// while its call waits, then the whole answer. If a call's context ends, its
+// batch continues: a repeated call finds the answer.
+func (b *Batcher) Model() llm.Model { return llm.ModelFunc(b.stream) }
 
-func (l *Lane) stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+func (b *Batcher) stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
-		c, err := l.join(ctx, req)
+		c, err := b.join(ctx, req)
 		if err != nil {
 			yield(llm.Event{}, err)
 			return
 		}
-		defer l.leave(c)
-		ping := time.NewTicker(l.opts.Ping)
+		defer b.leave(c)
+		ping := time.NewTicker(b.opts.Ping)
 		defer ping.Stop()
 		for {
 			select {
-			case <-c.landed:
-				l.give(c, yield)
+			case <-c.done:
+				b.deliver(c, yield)
 				return
 			case <-ctx.Done():
 				yield(llm.Event{}, llm.ContextError(ctx))
@@ -65,16 +66,16 @@ func (l *Lane) stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event
 	}
 }
 
-// give yields what a call has come to. It counts as taken once the consumer
-// has come back from the last of it.
-func (l *Lane) give(c *call, yield func(llm.Event, error) bool) {
+// deliver yields the call's answer or error. The answer counts as taken once
+// the consumer has returned from its last event.
+func (b *Batcher) deliver(c *call, yield func(llm.Event, error) bool) {
 	if c.err != nil {
 		yield(llm.Event{}, c.err)
-		l.take(c)
+		b.markTaken(c)
 		return
 	}
 	resp := c.resp
-	if !l.first(c) {
+	if !b.firstReader(c) {
 		resp = resp.Clone()
 		resp.Source, resp.Attempts = llm.SourceCoalesced, 0
 	}
@@ -82,7 +83,7 @@ func (l *Lane) give(c *call, yield func(llm.Event, error) bool) {
 		done := ev.Type == llm.EventDone
 		more := yield(ev, err)
 		if done {
-			l.take(c)
+			b.markTaken(c)
 		}
 		if !more {
 			return
@@ -90,138 +91,138 @@ func (l *Lane) give(c *call, yield func(llm.Event, error) bool) {
 	}
 }
 
-// first reports whether this reader of an answer is the one that paid.
-func (l *Lane) first(c *call) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// firstReader reports whether this is the first reader of a call's answer,
+// which counts as the payer.
+func (b *Batcher) firstReader(c *call) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	was := c.claimed
 	c.claimed = true
 	return !was
 }
 
-// join finds the call for req among those under way and those that were left
-// behind, or makes one.
-func (l *Lane) join(ctx context.Context, req *llm.Request) (*call, error) {
+// join returns the call for req: an open identical one, or a new one.
+func (b *Batcher) join(ctx context.Context, req *llm.Request) (*call, error) {
 	if ctx.Err() != nil {
 		return nil, llm.ContextError(ctx)
 	}
-	params, err := l.client.Params(req)
+	params, err := b.client.Params(req)
 	if err != nil {
 		return nil, err
 	}
-	key, err := l.opts.Keyer.Key(req)
+	key, err := b.opts.Keyer.Key(req)
 	if err != nil {
 		return nil, llm.NewError(llm.CodeInvalid, "the request cannot be sent: "+err.Error(), nil)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.start(ctx); err != nil {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.start(ctx); err != nil {
 		return nil, err
 	}
 	own := req.Policy == llm.PolicyOff || req.Policy == llm.PolicyRefresh
-	if c := l.open[key]; c != nil && !own {
+	if c := b.open[key]; c != nil && !own {
 		c.readers++
 		return c, nil
 	}
 	betas := slices.Sorted(slices.Values(req.Betas))
 	c := &call{
 		key: key, req: req, params: params, own: own, once: req.Once, readers: 1,
-		betas: strings.Join(slices.Compact(betas), ","), landed: make(chan struct{}),
+		betas: strings.Join(slices.Compact(betas), ","), done: make(chan struct{}),
 	}
 	if !own {
-		l.open[key] = c
+		b.open[key] = c
 	}
-	l.wait(c)
+	b.wait(c)
 	return c, nil
 }
 
-// wait puts a call where its answer will come from: a batch that was left
-// behind, or the next one. The caller holds mu.
-func (l *Lane) wait(c *call) {
-	if p, ok := l.left(c.key); ok {
-		l.board(c, p.flight, p.index)
+// wait puts a call into a submission with a pending answer for it, or else into
+// the queue for the next batch. The caller holds mu.
+func (b *Batcher) wait(c *call) {
+	if p, ok := b.takeAbandoned(c.key); ok {
+		b.add(c, p.submission, p.index)
 		return
 	}
-	c.flight = nil
+	c.submission = nil
 	now := time.Now()
-	if len(l.waiting) == 0 {
-		l.firstCame = now
+	if len(b.waiting) == 0 {
+		b.firstArrival = now
 	}
-	l.lastCame = now
-	l.waiting = append(l.waiting, c)
-	l.bytes += len(c.params)
-	wake(l.collecting)
+	b.lastArrival = now
+	b.waiting = append(b.waiting, c)
+	b.bytes += len(c.params)
+	wake(b.wakeCollector)
 }
 
-// leave is the end of one reader. The last one to leave frees the call's place.
-func (l *Lane) leave(c *call) {
-	l.mu.Lock()
+// leave removes one reader. The last one frees the call's slot.
+func (b *Batcher) leave(c *call) {
+	b.mu.Lock()
 	c.readers--
-	last, f := c.readers == 0, c.flight
+	last, s := c.readers == 0, c.submission
 	if last {
-		l.abandon(c)
+		b.abandon(c)
 	}
-	l.mu.Unlock()
-	if last && f != nil {
-		// Whoever words an error with the request is done with it now.
-		f.quoting.Lock()
-		f.quoting.Unlock() //nolint:staticcheck // a barrier
+	b.mu.Unlock()
+	if last && s != nil {
+		// Wait for error messages that use the request.
+		s.quoting.Lock()
+		s.quoting.Unlock() //nolint:staticcheck // wait for the holder
 	}
 }
 
-// abandon frees the place of a call that nobody waits for any more. The caller
-// holds mu.
-func (l *Lane) abandon(c *call) {
-	c.req = nil // the caller's again
-	l.close(c)
-	if f := c.flight; f != nil {
-		if f.calls[c.index] == c {
-			delete(f.calls, c.index)
+// abandon frees the slot of a call that has no readers. The caller holds mu.
+func (b *Batcher) abandon(c *call) {
+	c.req = nil // it belongs to the caller
+	b.close(c)
+	if s := c.submission; s != nil {
+		if s.calls[c.index] == c {
+			delete(s.calls, c.index)
 		}
-		if !f.over[c.index] {
-			l.abandoned[c.key] = append(l.abandoned[c.key], place{f, c.index})
+		if !s.done[c.index] {
+			b.abandoned[c.key] = append(b.abandoned[c.key], slot{s, c.index})
 		}
 	}
 }
 
-// close lets nobody join a call any more. The caller holds mu.
-func (l *Lane) close(c *call) {
-	if l.open[c.key] == c {
-		delete(l.open, c.key)
+// close prevents identical calls from joining a call. The caller holds mu.
+func (b *Batcher) close(c *call) {
+	if b.open[c.key] == c {
+		delete(b.open, c.key)
 	}
 }
 
-// land gives a call its answer. The caller holds mu.
-func (l *Lane) land(c *call, resp *llm.Response, err error) {
+// finish sets a call's answer or error and wakes its readers. The caller holds
+// mu.
+func (b *Batcher) finish(c *call, resp *llm.Response, err error) {
 	select {
-	case <-c.landed:
+	case <-c.done:
 		return
 	default:
 	}
-	l.close(c)
-	if f := c.flight; f != nil {
-		delete(f.calls, c.index)
+	b.close(c)
+	if s := c.submission; s != nil {
+		delete(s.calls, c.index)
 	}
 	c.resp, c.err = resp, err
 	if resp != nil && c.tries > 0 {
 		c.resp = resp.Clone()
 		c.resp.Attempts = 1 + c.tries
 	}
-	close(c.landed)
+	close(c.done)
 }
 
-// take notes that what became of a call has been given to who asked. What only
-// kept the lane from finding out is not what became of it.
-func (l *Lane) take(c *call) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f := c.flight
-	if f == nil || c.unknown || f.over[c.index] {
+// markTaken notes that a call's result was delivered. An error that only
+// prevented the Batcher from reading the result is not a result.
+func (b *Batcher) markTaken(c *call) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := c.submission
+	if s == nil || c.unknown || s.done[c.index] {
 		return
 	}
-	f.over[c.index] = true
-	if !f.foreign {
-		f.taken = append(f.taken, c.index)
-		wake(l.collecting)
+	s.done[c.index] = true
+	if !s.foreign {
+		s.taken = append(s.taken, c.index)
+		wake(b.wakeCollector)
 	}
 }

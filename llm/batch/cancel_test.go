@@ -41,7 +41,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-func TestCancelInTrouble(t *testing.T) {
+func TestCancelDuringFaults(t *testing.T) {
 	t.Parallel()
 	faults := map[string]sim.Fault{
 		"a batch nobody heard of": {Kind: sim.FaultLostAnswer, On: sim.OnBatchCreate, Times: 1},
@@ -61,7 +61,7 @@ func TestCancelInTrouble(t *testing.T) {
 					t.Errorf("Cancel: %v", err)
 				}
 				a.wg.Wait()
-				// Which batch it is shows when it has ended, with its answer.
+				// The batch is recognized once it has ended, with its answer.
 				found := fault.Kind == sim.FaultLostAnswer
 				if got := a.got["x"]; found != strings.Contains(got, "simulated") || found == (got == llm.CodeCanceled.String()) {
 					t.Errorf("answered %q", got)
@@ -73,7 +73,7 @@ func TestCancelInTrouble(t *testing.T) {
 	}
 }
 
-func TestCanceledElsewhere(t *testing.T) {
+func TestCanceledByOtherClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})

@@ -9,25 +9,25 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// collect makes batches of the calls that wait, and notes which answers have
-// been taken, until the lane ends.
-func (l *Lane) collect() {
+// collect submits waiting calls in batches and records taken answers until the
+// Batcher is closed.
+func (b *Batcher) collect() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var settleAt time.Time // zero if there is nothing to settle
+	var settleAt time.Time // zero if there is nothing to record
 	for {
-		calls, cancels, due := l.due()
+		calls, cancels, due := b.due()
 		if calls != nil {
-			l.submit(calls, cancels)
+			b.submit(calls, cancels)
 			continue
 		}
-		if settleAt.IsZero() && l.unsettled() {
-			settleAt = time.Now().Add(l.opts.Settle)
+		if settleAt.IsZero() && b.unsettled() {
+			settleAt = time.Now().Add(b.opts.Settle)
 		}
 		if !settleAt.IsZero() && !time.Now().Before(settleAt) {
 			settleAt = time.Time{}
-			if err := l.settle(); err != nil {
-				l.tell(Event{Type: BatchTrouble, Err: err})
+			if err := b.settle(); err != nil {
+				b.emit(Event{Type: BatchTrouble, Err: err})
 			}
 			continue
 		}
@@ -41,73 +41,74 @@ func (l *Lane) collect() {
 		}
 		select {
 		case <-timer.C:
-		case <-l.collecting:
-		case <-l.ctx.Done():
+		case <-b.wakeCollector:
+		case <-b.ctx.Done():
 			return
 		}
 	}
 }
 
-// due returns the calls that are to be submitted now, and how often Cancel was called
-// before; or else when to look again, zero if nothing waits.
-func (l *Lane) due() (calls []*call, cancels int, at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.waiting) == 0 || l.closed {
-		l.flush = false
+// due returns the calls to submit now and the number of Cancel calls so far, or
+// else the time of the next check, zero if no call waits.
+func (b *Batcher) due() (calls []*call, cancels int, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) == 0 || b.closed {
+		b.flush = false
 		return nil, 0, time.Time{}
 	}
-	at = l.lastCame.Add(l.opts.Idle)
-	if end := l.firstCame.Add(l.opts.Window); end.Before(at) {
+	at = b.lastArrival.Add(b.opts.Idle)
+	if end := b.firstArrival.Add(b.opts.Window); end.Before(at) {
 		at = end
 	}
-	n := len(l.waiting)
-	if !l.flush && time.Now().Before(at) {
-		if n = l.full(); n == 0 {
+	n := len(b.waiting)
+	if !b.flush && time.Now().Before(at) {
+		if n = b.fullBatch(); n == 0 {
 			return nil, 0, at
 		}
 	}
-	calls, l.waiting = l.waiting[:n:n], l.waiting[n:]
+	calls, b.waiting = b.waiting[:n:n], b.waiting[n:]
 	for _, c := range calls {
-		l.bytes -= len(c.params)
+		b.bytes -= len(c.params)
 	}
-	l.flush = l.flush && len(l.waiting) > 0
-	return slices.DeleteFunc(calls, func(c *call) bool { return c.readers == 0 }), l.cancels, at
+	b.flush = b.flush && len(b.waiting) > 0
+	return slices.DeleteFunc(calls, func(c *call) bool { return c.readers == 0 }), b.cancels, at
 }
 
-// full returns how many calls fill a batch, 0 if too few wait. The caller holds mu.
-func (l *Lane) full() int {
-	if len(l.waiting) >= l.opts.MaxCalls {
-		return l.opts.MaxCalls
+// fullBatch returns the number of calls that fill a batch, 0 if too few wait. The
+// caller holds mu.
+func (b *Batcher) fullBatch() int {
+	if len(b.waiting) >= b.opts.MaxCalls {
+		return b.opts.MaxCalls
 	}
-	if l.bytes < l.opts.MaxBytes {
+	if b.bytes < b.opts.MaxBytes {
 		return 0
 	}
-	return len(l.split(l.waiting)[0])
+	return len(b.split(b.waiting)[0])
 }
 
-// submit puts calls into batches: those that are in one of another process into
-// that, the others into new ones.
-func (l *Lane) submit(calls []*call, cancels int) {
+// submit puts calls into batches: into one of another process that already
+// contains them, else into new ones.
+func (b *Batcher) submit(calls []*call, cancels int) {
 	groups := map[string][]*call{} // by betas
 	for _, c := range calls {
 		groups[c.betas] = append(groups[c.betas], c)
 	}
 	for _, betas := range slices.Sorted(maps.Keys(groups)) {
-		for _, part := range l.split(groups[betas]) {
-			l.claim(part, cancels)
+		for _, part := range b.split(groups[betas]) {
+			b.claim(part, cancels)
 		}
 	}
 }
 
 // split divides calls at the limits of a batch.
-func (l *Lane) split(calls []*call) (parts [][]*call) {
+func (b *Batcher) split(calls []*call) (parts [][]*call) {
 	var part []*call
 	size := 0
 	for _, c := range calls {
-		const frame = 128 // what a call takes beside its body
+		const frame = 128 // bytes around a call's body
 		n := len(c.params) + frame
-		if len(part) > 0 && (len(part) >= l.opts.MaxCalls || size+n > l.opts.MaxBytes) {
+		if len(part) > 0 && (len(part) >= b.opts.MaxCalls || size+n > b.opts.MaxBytes) {
 			parts = append(parts, part)
 			part, size = nil, 0
 		}
@@ -116,99 +117,99 @@ func (l *Lane) split(calls []*call) (parts [][]*call) {
 	return append(parts, part)
 }
 
-// claim writes down the batch of calls before anything is sent.
-func (l *Lane) claim(calls []*call, cancels int) {
+// claim records the batch of calls before anything is sent.
+func (b *Batcher) claim(calls []*call, cancels int) {
 	wanted := make([]Wanted, len(calls))
 	for i, c := range calls {
 		wanted[i] = Wanted{c.key, c.own}
 	}
-	fresh, held, err := l.store.Intent(wanted)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	fresh, held, err := b.store.Intent(wanted)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err != nil {
 		for _, c := range calls {
-			l.land(c, nil, storeError(err))
+			b.finish(c, nil, storeError(err))
 		}
 		return
 	}
-	var f *flight
+	var s *submission
 	if fresh.Nonce != "" {
-		f = newFlight(fresh)
-		f.betas = calls[0].betas
-		f.canceling = cancels != l.cancels // while it was written down
-		l.flights[fresh.Nonce] = f
+		s = newSubmission(fresh)
+		s.betas = calls[0].betas
+		s.canceling = cancels != b.cancels // Cancel was called in between
+		b.submissions[fresh.Nonce] = s
 	}
 	next := 0
 	for i, c := range calls {
 		if p, ok := held[i]; ok {
-			l.boardHeld(c, p)
+			b.addHeld(c, p)
 			continue
 		}
-		f.items = append(f.items, llm.BatchItem{ID: fresh.CustomID(next), Params: c.params})
-		l.seat(c, f, next)
+		s.items = append(s.items, llm.BatchItem{ID: fresh.CustomID(next), Params: c.params})
+		b.assign(c, s, next)
 		next++
 	}
-	if f != nil {
-		l.watch(f)
+	if s != nil {
+		b.watch(s)
 	}
 }
 
-// boardHeld puts a call into a batch that it is in already. The caller holds mu.
-func (l *Lane) boardHeld(c *call, p Place) {
-	f := l.flights[p.Record.Nonce]
+// addHeld puts a call into a batch that already contains it. The caller holds
+// mu.
+func (b *Batcher) addHeld(c *call, p Place) {
+	s := b.submissions[p.Record.Nonce]
 	switch {
-	case f != nil:
+	case s != nil:
 	case p.Adopted:
-		f = l.adopt(p.Record)
+		s = b.adopt(p.Record)
 	default:
-		f = newFlight(p.Record)
-		f.foreign = true
-		l.flights[p.Record.Nonce] = f
+		s = newSubmission(p.Record)
+		s.foreign = true
+		b.submissions[p.Record.Nonce] = s
 	}
-	l.seat(c, f, p.Index)
-	l.watch(f)
+	b.assign(c, s, p.Index)
+	b.watch(s)
 }
 
-// seat is board for a call that may have been left while it was being placed.
-// The caller holds mu.
-func (l *Lane) seat(c *call, f *flight, index int) {
-	c.flight, c.index, c.params = f, index, nil
+// assign is like add for a call that may have lost its readers meanwhile; it
+// does not start watching. The caller holds mu.
+func (b *Batcher) assign(c *call, s *submission, index int) {
+	c.submission, c.index, c.params = s, index, nil
 	if c.readers > 0 {
-		f.calls[index] = c
+		s.calls[index] = c
 	} else {
-		l.abandoned[c.key] = append(l.abandoned[c.key], place{f, index})
+		b.abandoned[c.key] = append(b.abandoned[c.key], slot{s, index})
 	}
 }
 
-// unsettled reports whether answers were taken that are not noted yet.
-func (l *Lane) unsettled() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range l.flights {
-		if len(f.taken) > 0 {
+// unsettled reports whether there are taken answers that are not recorded.
+func (b *Batcher) unsettled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.submissions {
+		if len(s.taken) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// settle notes which answers have been taken, and forgets batches whose answers
-// all have.
-func (l *Lane) settle() error {
-	l.mu.Lock()
+// settle records the taken answers and drops finished submissions.
+func (b *Batcher) settle() error {
+	b.mu.Lock()
 	taken := map[string][]int{}
-	for nonce, f := range l.flights {
-		if len(f.taken) > 0 {
-			taken[nonce], f.taken = f.taken, nil
+	for nonce, s := range b.submissions {
+		if len(s.taken) > 0 {
+			taken[nonce], s.taken = s.taken, nil
 		}
-		if f.finished() {
-			delete(l.flights, nonce)
+		if s.finished() {
+			delete(b.submissions, nonce)
 		}
 	}
-	l.mu.Unlock()
+	b.mu.Unlock()
 	var errs []error
 	for nonce, calls := range taken {
-		errs = append(errs, l.store.Ended(nonce, calls))
+		errs = append(errs, b.store.Ended(nonce, calls))
 	}
 	return errors.Join(errs...)
 }

@@ -16,7 +16,7 @@ import (
 
 type jsonRaw = json.RawMessage
 
-func TestCrashWhileTheBatchRuns(t *testing.T) {
+func TestCrashWhileBatchRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
@@ -35,9 +35,8 @@ func TestCrashWhileTheBatchRuns(t *testing.T) {
 	})
 }
 
-// Answers that were given just before a crash may not have been stored by
-// whoever got them.
-func TestCrashAfterTheAnswers(t *testing.T) {
+// Callers may not have stored answers that were delivered just before a crash.
+func TestCrashAfterDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{})
@@ -55,8 +54,8 @@ func TestCrashAfterTheAnswers(t *testing.T) {
 	})
 }
 
-// A process that dies before or after any of what outlives it leaves nothing to
-// be done twice. The trouble on the way makes the way longer.
+// A process that crashes before or after any durable step causes no second
+// submission. The faults lengthen the path.
 func TestCrashAtEveryStep(t *testing.T) {
 	t.Parallel()
 	steps := int64(0)
@@ -67,7 +66,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				w.server.Inject(
 					sim.Fault{Kind: sim.FaultLostAnswer, On: sim.OnBatchCreate, Times: 1},
 					sim.Fault{Kind: sim.FaultExpireBatch, On: sim.OnBatchCreate, Match: "number 3.", Times: 1})
-				doomed := &mortal{done: done}
+				doomed := &crashingStore{done: done}
 				doomed.steps.Store(n)
 				p := w.startWith(doomed, func(o *batch.Options) { o.MaxCalls, o.MaxBytes = 3, 0 })
 				a := ask(t.Context(), p.Model(), numbered(5)...)
@@ -78,7 +77,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				q := w.start()
 				var texts []string
 				for text, got := range a.got {
-					if len(got) < 40 { // an error
+					if len(got) < 40 { // an error code
 						texts = append(texts, text)
 					}
 				}
@@ -100,7 +99,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	}
 }
 
-func TestAskingAgainAfterTheAnswerIsANewCall(t *testing.T) {
+func TestRepeatedCallIsNew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{})
@@ -114,14 +113,14 @@ func TestAskingAgainAfterTheAnswerIsANewCall(t *testing.T) {
 	})
 }
 
-func TestLostAnswerToTheCreation(t *testing.T) {
+func TestLostCreateResponse(t *testing.T) {
 	t.Parallel()
 	for _, crash := range []bool{false, true} {
 		t.Run(fmt.Sprint("crash=", crash), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
-				// A batch of the same size, by somebody else.
+				// Another client's batch of the same size.
 				if _, err := w.client.Batches().Create(t.Context(), foreignItems(t, w, 3), nil); err != nil {
 					t.Fatal(err)
 				}
@@ -160,8 +159,9 @@ func foreignItems(t *testing.T, w *world, n int) (items []llm.BatchItem) {
 	return items
 }
 
-// A creation of which nothing came is made again, but not before it is certain.
-func TestCreationThatNeverWas(t *testing.T) {
+// A batch whose creation failed is created again, but not before that is
+// certain.
+func TestFailedCreate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{})
@@ -181,8 +181,8 @@ func TestCreationThatNeverWas(t *testing.T) {
 	})
 }
 
-// What is in doubt while another batch of its size runs waits for that.
-func TestDoubtWaitsForCandidates(t *testing.T) {
+// A search waits for a running batch of the same size.
+func TestSearchWaitsForCandidates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
@@ -198,7 +198,7 @@ func TestDoubtWaitsForCandidates(t *testing.T) {
 	})
 }
 
-func TestCallerThatLeavesFindsItsAnswerLater(t *testing.T) {
+func TestCanceledCallerFindsAnswerLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
@@ -219,7 +219,7 @@ func TestCallerThatLeavesFindsItsAnswerLater(t *testing.T) {
 	})
 }
 
-func TestClosedLaneLeavesItsBatchRunning(t *testing.T) {
+func TestCloseLeavesBatchRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
@@ -235,7 +235,7 @@ func TestClosedLaneLeavesItsBatchRunning(t *testing.T) {
 			t.Errorf("answered %v, %v", a.got, b.got)
 		}
 		if _, err := llm.Collect(p.Model().Stream(t.Context(), llmtest.Request("too late"))); llm.CodeOf(err) != llm.CodeCanceled {
-			t.Errorf("a closed lane answers %v", err)
+			t.Errorf("a closed batcher answers %v", err)
 		}
 		ask(t.Context(), w.start().Model(), "in a batch").wait(t)
 		w.wantBatches(1, 1)
@@ -254,7 +254,7 @@ func TestProcessesShareBatches(t *testing.T) {
 		b.wait(t)
 		w.wantBatches(2, 12)
 	})
-	synctest.Test(t, func(t *testing.T) { // also if the one that submitted crashes
+	synctest.Test(t, func(t *testing.T) { // also if the submitting process crashes
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
 		w.server.Inject(sim.Fault{Kind: sim.FaultLostAnswer, On: sim.OnBatchCreate, Times: 1})
 		p, q := w.start(), w.start()
@@ -271,7 +271,7 @@ func TestProcessesShareBatches(t *testing.T) {
 	})
 }
 
-func TestCallsThatWantAnAnswerOfTheirOwn(t *testing.T) {
+func TestUnsharedAnswers(t *testing.T) {
 	t.Parallel()
 	own := func(t *testing.T, m llm.Model, n int) (wait func()) {
 		return func() {
@@ -304,13 +304,13 @@ func TestCallsThatWantAnAnswerOfTheirOwn(t *testing.T) {
 		w.wantBatches(2, 5)
 		p.crash()
 		q.crash()
-		// Five answers were left behind: the sixth call is new.
+		// Five answers are pending: the sixth call is new.
 		own(t, w.start().Model(), 6)()
 		w.wantBatches(3, 6)
 	})
 }
 
-func TestRaceForTheSameCalls(t *testing.T) {
+func TestConcurrentIntents(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const stores, calls = 8, 50

@@ -17,14 +17,14 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// resultsKept is how long the service keeps results, from a batch's creation.
+// resultsKept is how long the API keeps results, from a batch's creation.
 const resultsKept = 29 * 24 * time.Hour
 
-// Dir is a [Store] in files of a directory that several processes may use at
-// once. There is a file for each record, written beside its place, flushed and
-// renamed, and a file for each open Dir, which its process holds locked: the
-// lock is how others see that it lives, and it goes with the process however
-// that ends. One more lock makes looking for a call and claiming it one step.
+// Dir is a [Store] in a directory that several processes may use concurrently.
+// It holds a file for each record, which is written, flushed and then renamed,
+// and a file for each open Dir, which its process keeps locked: the lock shows
+// that the process is alive and is released when it ends. Another lock makes
+// the search for a call and its claim one step.
 type Dir struct {
 	path  string
 	owner string
@@ -40,11 +40,11 @@ const (
 	recordEnd   = ".batch.json"
 )
 
-// OpenDir opens a directory, and makes it if there is none. It must be local: on
-// a network file system locks may not hold. Close it after its lane.
+// OpenDir opens a directory and creates it if necessary. It must be local:
+// locks may not work on network file systems. Close it after its Batcher.
 func OpenDir(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("opening the batches' directory: %w", err)
+		return nil, fmt.Errorf("opening the directory of batches: %w", err)
 	}
 	d := &Dir{path: path, owner: newNonce(), records: map[string]*Record{}}
 	d.alive = flock.New(filepath.Join(path, d.owner+ownerSuffix), flock.SetPermissions(0o600))
@@ -55,12 +55,12 @@ func OpenDir(path string) (*Dir, error) {
 		return syncDir(path)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("opening the batches' directory: %w", err)
+		return nil, fmt.Errorf("opening the directory of batches: %w", err)
 	}
 	return d, nil
 }
 
-// Close gives up what the store owns to whoever comes next.
+// Close releases the store's records to other processes.
 func (d *Dir) Close() error {
 	return d.locked(func() error {
 		return errors.Join(d.alive.Close(), os.Remove(d.alive.Path()))
@@ -80,8 +80,8 @@ func (d *Dir) locked(f func() error) error {
 	return errors.Join(f(), lock.Close())
 }
 
-// Adopt implements [Store]. Records whose results the service no longer has are
-// forgotten.
+// Adopt implements [Store]. It deletes records whose results the API no longer
+// has.
 func (d *Dir) Adopt() (adopted []Record, err error) {
 	err = d.locked(func() error {
 		foreign, err := d.foreign()
@@ -89,7 +89,7 @@ func (d *Dir) Adopt() (adopted []Record, err error) {
 			return err
 		}
 		d.sweep()
-		dead := d.deaths()
+		dead := d.deadOwners()
 		for _, rec := range foreign {
 			if !dead(rec.Owner) {
 				continue
@@ -100,7 +100,7 @@ func (d *Dir) Adopt() (adopted []Record, err error) {
 				}
 				continue
 			}
-			if err := d.take(rec); err != nil {
+			if err := d.own(rec); err != nil {
 				return err
 			}
 			adopted = append(adopted, rec.clone())
@@ -118,7 +118,7 @@ func (d *Dir) Intent(calls []Wanted) (fresh Record, held map[int]Place, err erro
 		if err != nil {
 			return err
 		}
-		index, dead := indexOf(foreign), d.deaths()
+		index, dead := indexOf(foreign), d.deadOwners()
 		ownerless := func(owner string) bool { return owner == d.owner || dead(owner) } // or just adopted
 		var free []int
 		for i, c := range calls {
@@ -129,7 +129,7 @@ func (d *Dir) Intent(calls []Wanted) (fresh Record, held map[int]Place, err erro
 			}
 			place := Place{Index: at, Adopted: ownerless(rec.Owner)}
 			if place.Adopted && rec.Owner != d.owner {
-				if err := d.take(rec); err != nil {
+				if err := d.own(rec); err != nil {
 					return err
 				}
 			}
@@ -140,13 +140,13 @@ func (d *Dir) Intent(calls []Wanted) (fresh Record, held map[int]Place, err erro
 			return nil
 		}
 		rec := newRecord(newNonce(), d.owner, calls, free)
-		if err := d.take(&rec); err != nil {
+		if err := d.own(&rec); err != nil {
 			return err
 		}
 		fresh = rec.clone()
 		return nil
 	})
-	return fresh, held, wrap("writing down a batch", err)
+	return fresh, held, wrap("recording a batch", err)
 }
 
 // Submitted implements [Store].
@@ -167,7 +167,7 @@ func (d *Dir) Ended(nonce string, calls []int) error {
 func (d *Dir) Void(nonce string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return wrap("forgetting a batch", d.forget(nonce))
+	return wrap("deleting the record of a batch", d.remove(nonce))
 }
 
 // Get implements [Store].
@@ -178,31 +178,32 @@ func (d *Dir) Get(nonce string) (rec Record, alive bool, err error) {
 			return nil
 		}
 		if err == nil {
-			rec, alive = *read, !d.deaths()(read.Owner)
+			rec, alive = *read, !d.deadOwners()(read.Owner)
 		}
 		return err
 	})
 	return rec, alive, wrap("reading a batch", err)
 }
 
-// change changes a record of this store. Nobody else writes it, so the directory
-// need not be locked.
+// change modifies a record of this store. No other store writes it, so the
+// directory need not be locked.
 func (d *Dir) change(nonce string, f func(*Record)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rec := d.records[nonce]
 	if rec == nil {
-		return unknown(nonce)
+		return unknownRecord(nonce)
 	}
 	f(rec)
 	if rec.done() {
-		return wrap("forgetting a batch", d.forget(nonce))
+		return wrap("deleting the record of a batch", d.remove(nonce))
 	}
-	return wrap("writing down a batch", d.write(rec))
+	return wrap("recording a batch", d.write(rec))
 }
 
-// take makes a record this store's own. The caller holds the directory's lock.
-func (d *Dir) take(rec *Record) error {
+// own makes this store the owner of a record. The caller holds the directory's
+// lock.
+func (d *Dir) own(rec *Record) error {
 	rec.Owner = d.owner
 	if err := d.write(rec); err != nil {
 		return err
@@ -211,7 +212,7 @@ func (d *Dir) take(rec *Record) error {
 	return nil
 }
 
-func (d *Dir) forget(nonce string) error {
+func (d *Dir) remove(nonce string) error {
 	delete(d.records, nonce)
 	if err := os.Remove(d.file(nonce)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -234,7 +235,7 @@ func (d *Dir) foreign() ([]*Record, error) {
 		}
 		rec, err := d.read(nonce)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // its owner has just forgotten it
+			continue // its owner has just deleted it
 		}
 		if err != nil {
 			return nil, err
@@ -244,19 +245,19 @@ func (d *Dir) foreign() ([]*Record, error) {
 	return list, nil
 }
 
-// sweep removes what was being written when a process ended.
+// sweep removes temporary files of processes that ended while they wrote them.
 func (d *Dir) sweep() {
-	left, _ := filepath.Glob(filepath.Join(d.path, "*.tmp-*")) // the pattern is right
+	left, _ := filepath.Glob(filepath.Join(d.path, "*.tmp-*")) // the pattern is valid
 	for _, path := range left {
 		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(path) // in nobody's way if it stays
+			_ = os.Remove(path) // harmless if it stays
 		}
 	}
 }
 
-// deaths tells whether the process of an owner has ended. The caller holds the
-// directory's lock, and asks only while it does.
-func (d *Dir) deaths() func(owner string) bool {
+// deadOwners returns a function that reports whether an owner's process has
+// ended. The caller holds the directory's lock while it uses that function.
+func (d *Dir) deadOwners() func(owner string) bool {
 	known := map[string]bool{d.owner: false}
 	return func(owner string) bool {
 		dead, ok := known[owner]
@@ -276,10 +277,10 @@ func (d *Dir) isDead(owner string) bool {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	free, err := lock.TryLock()
 	if err != nil || !free {
-		return false // if in doubt it lives: waiting is cheaper than paying twice
+		return false // in doubt it is alive: waiting is cheaper than paying twice
 	}
 	_ = lock.Close()
-	_ = os.Remove(path) // should it stay, it says the same the next time
+	_ = os.Remove(path) // if it stays, the next check removes it
 	return true
 }
 
@@ -306,8 +307,8 @@ func indexOf(records []*Record) callIndex {
 	return x
 }
 
-// find returns the record that a call is in, nil if there is none it may share.
-// Calls that each want an answer of their own get different ones.
+// find returns the record and the index of a call that c may share, or nil.
+// Calls with Own get different ones.
 func (x callIndex) find(c Wanted, ownerless func(owner string) bool) (*Record, int) {
 	for _, p := range x.at[c.Key] {
 		if x.used[p] || c.Own && !ownerless(p.rec.Owner) {
@@ -341,7 +342,7 @@ func (d *Dir) read(nonce string) (*Record, error) {
 	return &rec, nil
 }
 
-// write replaces a record's file in one step.
+// write replaces a record's file atomically.
 func (d *Dir) write(rec *Record) error {
 	data, err := json.Marshal(rec)
 	if err != nil {
@@ -357,7 +358,7 @@ func (d *Dir) write(rec *Record) error {
 		err = os.Rename(f.Name(), d.file(rec.Nonce))
 	}
 	if err != nil {
-		_ = os.Remove(f.Name()) // what failed is said already
+		_ = os.Remove(f.Name()) // err has the cause
 		return err
 	}
 	return syncDir(d.path)

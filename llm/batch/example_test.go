@@ -15,8 +15,8 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// Calls that are made at once share a batch; the pipeline above the lane is
-// that of live calls.
+// Concurrent calls share a batch; the pipeline above the batcher is the same as
+// for live calls.
 func Example() {
 	server := sim.New(sim.Options{})
 	client, err := anthropic.New(anthropic.Options{
@@ -35,9 +35,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	lane := batch.New(client.Batches(), store, batch.Options{Keyer: client.Keyer(), Idle: 1e6})
-	defer lane.Close()
-	model := coalesce.New(lane.Model(), client.Keyer(), coalesce.Options{})
+	batcher := batch.New(client.Batches(), store, batch.Options{Keyer: client.Keyer(), Idle: 1e6})
+	defer batcher.Close()
+	model := coalesce.New(batcher.Model(), client.Keyer(), coalesce.Options{})
 
 	var wg sync.WaitGroup
 	for _, language := range []string{"Go", "Rust", "Zig"} {

@@ -1,5 +1,5 @@
 package batch
 
-// Crash is what the end of a process does to a store: its lock goes, and
-// nothing else happens.
+// Crash has the effect of a process's end on a store: it releases its lock and
+// does nothing else.
 func (d *Dir) Crash() error { return d.alive.Close() }

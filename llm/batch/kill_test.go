@@ -28,13 +28,13 @@ import (
 
 const killTasks = 120
 
-// TestMain lets the test binary be the program that is killed.
+// TestMain makes the test binary also the program that is killed.
 func TestMain(m *testing.M) {
 	os.Exit(processtest.Main(m, map[string]processtest.Job{"child": child}))
 }
 
-// child answers the tasks that have no answer yet, and writes down each answer
-// with what it cost before it counts.
+// child answers the tasks that have no answer yet, and stores each answer with
+// its cost.
 func child(args []string) error {
 	ctx, url, dir := context.Background(), args[0], args[1]
 	client, err := anthropic.New(anthropic.Options{APIKey: "sk-test", BaseURL: url})
@@ -45,7 +45,7 @@ func child(args []string) error {
 	if err != nil {
 		return err
 	}
-	lane := batch.New(client.Batches(), store, batch.Options{
+	batcher := batch.New(client.Batches(), store, batch.Options{
 		Keyer: client.Keyer(), MaxCalls: 25, Idle: 20 * time.Millisecond,
 		PollMin: 20 * time.Millisecond, PollMax: 100 * time.Millisecond, Grace: 3 * time.Second,
 	})
@@ -65,7 +65,7 @@ func child(args []string) error {
 			continue
 		}
 		wg.Go(func() {
-			resp, err := llm.Collect(lane.Model().Stream(ctx, llmtest.Request(text)))
+			resp, err := llm.Collect(batcher.Model().Stream(ctx, llmtest.Request(text)))
 			if err != nil {
 				errs <- err
 				return
@@ -81,17 +81,17 @@ func child(args []string) error {
 	for err := range errs {
 		all = errors.Join(all, err)
 	}
-	return errors.Join(all, lane.Close(), store.Close(), file.Close())
+	return errors.Join(all, batcher.Close(), store.Close(), file.Close())
 }
 
-// killer is a service whose clients are killed at moments that it knows.
+// killer is a server that kills its client at chosen moments.
 type killer struct {
 	server *sim.Server
-	before atomic.Int32 // creations at which the client dies before the batch exists
-	after  atomic.Int32 // creations at which it dies before it hears of its batch
+	before atomic.Int32 // creations whose client is killed before the batch exists
+	after  atomic.Int32 // creations whose client is killed before the response
 
 	mu   sync.Mutex // guards the field below
-	kill func()     // the client
+	kill func()     // kills the client
 }
 
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +148,7 @@ func (k *killer) run(t *testing.T, url, dir string, moment <-chan time.Time) boo
 	return err == nil
 }
 
-func TestKilled(t *testing.T) {
+func TestKilledProcess(t *testing.T) {
 	t.Parallel()
 	soon := func() <-chan time.Time { return time.After(time.Duration(rand.IntN(400)) * time.Millisecond) }
 	never := make(<-chan time.Time)

@@ -7,60 +7,61 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// clockSkew is by how much this machine's clock and the service's may differ.
+// clockSkew is the largest difference between this machine's clock and the
+// API's.
 const clockSkew = 10 * time.Minute
 
-// search looks for the batch that an intent may have become. It is told by its
-// size, and by the nonce in its results once it has ended.
-func (l *Lane) search(ctx context.Context, f *flight) error {
-	if f.doubt.IsZero() {
-		f.doubt = time.Now()
+// search looks for the batch that an intent may have become, by the number of
+// its requests and, once it has ended, by the nonce in its results.
+func (b *Batcher) search(ctx context.Context, s *submission) error {
+	if s.doubtSince.IsZero() {
+		s.doubtSince = time.Now()
 	}
-	// Read before the list: only a list from after the grace period shows that
-	// there is no batch.
-	late := time.Since(f.doubt) >= l.opts.Grace
-	candidates, err := l.candidates(ctx, f)
+	// Evaluated before the list is fetched: only a list from after the grace
+	// period proves that the batch does not exist.
+	late := time.Since(s.doubtSince) >= b.opts.Grace
+	candidates, err := b.candidates(ctx, s)
 	if err != nil {
 		return err
 	}
 	open := false
-	for _, b := range candidates {
-		if !b.Ended {
+	for _, batch := range candidates {
+		if !batch.Ended {
 			open = true
 			continue
 		}
-		ours, known, err := l.recognize(ctx, f, b.ID)
+		ours, known, err := b.recognize(ctx, s, batch.ID)
 		switch {
 		case err != nil && llm.CodeOf(err) != llm.CodeNotFound:
 			return err
 		case ours:
-			return l.submitted(f, b.ID, BatchFound)
-		case known || err != nil: // another's, or its results are gone for good
-			f.checked[b.ID] = true
+			return b.submitted(s, batch.ID, BatchFound)
+		case known || err != nil: // another client's, or its results were deleted
+			s.rejected[batch.ID] = true
 		}
 	}
 	if !open && late {
-		return l.resubmit(f)
+		return b.resubmit(s)
 	}
 	return errNotYet
 }
 
-// candidates returns the batches that may be a flight's: not created before it was
-// meant to be, of its size, and not known to be another's.
-func (l *Lane) candidates(ctx context.Context, f *flight) (list []llm.Batch, err error) {
-	since := f.rec.Created.Add(-clockSkew)
-	taken := l.batchIDs()
+// candidates returns the batches that may be the submission's: created after
+// its intent, with its number of requests, and not known to belong to others.
+func (b *Batcher) candidates(ctx context.Context, s *submission) (list []llm.Batch, err error) {
+	since := s.rec.Created.Add(-clockSkew)
+	taken := b.batchIDs()
 	for after := ""; ; {
-		page, next, err := l.client.List(ctx, after)
+		page, next, err := b.client.List(ctx, after)
 		if err != nil {
 			return nil, err
 		}
-		for _, b := range page {
-			if b.Created.Before(since) {
-				return list, nil // the newest come first
+		for _, batch := range page {
+			if batch.Created.Before(since) {
+				return list, nil // the list is newest first
 			}
-			if b.Requests == len(f.rec.Calls) && !taken[b.ID] && !f.checked[b.ID] {
-				list = append(list, b)
+			if batch.Requests == len(s.rec.Calls) && !taken[batch.ID] && !s.rejected[batch.ID] {
+				list = append(list, batch)
 			}
 		}
 		if next == "" {
@@ -70,24 +71,25 @@ func (l *Lane) candidates(ctx context.Context, f *flight) (list []llm.Batch, err
 	}
 }
 
-// batchIDs returns the batches of all flights.
-func (l *Lane) batchIDs() map[string]bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// batchIDs returns the batch ids of all submissions.
+func (b *Batcher) batchIDs() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	ids := map[string]bool{}
-	for _, f := range l.flights {
-		ids[f.rec.BatchID] = true
+	for _, s := range b.submissions {
+		ids[s.rec.BatchID] = true
 	}
 	return ids
 }
 
-// recognize reports whether an ended batch is a flight's, by its first result.
-func (l *Lane) recognize(ctx context.Context, f *flight, id string) (ours, known bool, err error) {
-	for res, err := range l.client.Results(ctx, id, func(string) *llm.Request { return nil }) {
+// recognize reports whether an ended batch is the submission's, by its first
+// result.
+func (b *Batcher) recognize(ctx context.Context, s *submission, id string) (ours, known bool, err error) {
+	for res, err := range b.client.Results(ctx, id, func(string) *llm.Request { return nil }) {
 		if err != nil {
 			return false, false, err
 		}
-		return nonceOf(res.ID) == f.rec.Nonce, true, nil
+		return nonceOf(res.ID) == s.rec.Nonce, true, nil
 	}
 	return false, true, nil
 }

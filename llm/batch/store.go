@@ -10,82 +10,82 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Store is what a [Lane] remembers beyond its process. Everything that a method
-// has returned from without an error survives a crash. [Dir] is one.
+// Store holds the records of a [Batcher] durably. The effect of a method that
+// returned without an error survives a crash. [Dir] is a Store.
 //
-// A store is one of several that may share what is remembered, each with its
-// lane; records belong to the store that wrote them until its process ends.
+// Several stores, each with its Batcher, may share their records. A record
+// belongs to the store that wrote it until that store's process ends.
 // Implementations are safe for concurrent use.
 type Store interface {
 	// Adopt takes over the records of stores whose processes have ended, and
 	// returns them.
 	Adopt() ([]Record, error)
 
-	// Intent writes down that a batch of calls is about to be created. Calls
-	// that are in the record of another store already are left out of it, and
-	// returned in held, by their index; if all are, the record is zero. A call
-	// that is to be Own is left out only if that other store's process has
-	// ended, in which case the record has been adopted.
+	// Intent records that a batch of calls is about to be created. It omits
+	// calls that are already in the record of another store and returns their
+	// places in held, by their index; if it omits all, the record is zero. A
+	// call with Own is omitted only if that other store's process has ended;
+	// then the record has been adopted.
 	Intent(calls []Wanted) (fresh Record, held map[int]Place, err error)
 
-	// Submitted writes down the batch that an intent has become.
+	// Submitted records the batch that an intent has become.
 	Submitted(nonce, batchID string) error
-	// Ended writes down that calls of a record, given by their indices, are
-	// done with: their answers have been taken, or will not be. A record whose
-	// calls have all ended is forgotten.
+	// Ended records that calls of a record, given by their indexes, are done:
+	// their answers were taken, or will not be. A record whose calls have all
+	// ended is deleted.
 	Ended(nonce string, calls []int) error
-	// Void forgets a record whose batch does not exist.
+	// Void deletes a record whose batch does not exist.
 	Void(nonce string) error
 
-	// Get is a record as it stands, zero if it is forgotten, and whether the
-	// process it belongs to is alive.
+	// Get returns the current record, zero if it was deleted, and whether the
+	// process that owns it is alive.
 	Get(nonce string) (rec Record, alive bool, err error)
 }
 
-// Wanted is a call that is to be in a batch.
+// Wanted is a call to be submitted.
 type Wanted struct {
 	Key llm.Key
-	Own bool // shares no answer with an identical call
+	Own bool // shares no answer with identical calls
 }
 
-// Place is where a call is in a record of another store, or in one that was
+// Place is the place of a call in a record of another store, or in one that was
 // just adopted.
 type Place struct {
 	Record  Record
 	Index   int
-	Adopted bool // the record is this store's now
+	Adopted bool // this store owns the record now
 }
 
-// Record is a batch as it is remembered: an intent until it has a BatchID.
+// Record is the stored state of a batch. Without a BatchID it is an intent.
 type Record struct {
-	Nonce   string    `json:"nonce"` // begins the custom_id of each of its calls
+	Nonce   string    `json:"nonce"` // prefix of its calls' custom_ids
 	Owner   string    `json:"owner"`
 	BatchID string    `json:"batch_id,omitempty"`
-	Created time.Time `json:"created"` // of the intent, by this machine's clock
+	Created time.Time `json:"created"` // time of the intent by this machine's clock
 	Calls   []Entry   `json:"calls"`
 }
 
-// Entry is a call in a record. The request itself is not remembered: who asks
-// again has it.
+// Entry is a call in a record. The request itself is not stored: a repeated
+// call brings it.
 type Entry struct {
 	Key   llm.Key
-	Copy  int // tells calls of the same key apart
+	Copy  int // distinguishes calls with the same key
 	Ended bool
 }
 
-// storedEntry is an Entry in JSON.
+// storedEntry is the JSON form of an Entry.
 type storedEntry struct {
 	Key   string `json:"key"`
 	Copy  int    `json:"copy,omitempty"`
 	Ended bool   `json:"ended,omitempty"`
 }
 
-// MarshalJSON writes the key in hexadecimal.
+// MarshalJSON encodes the entry with its key in hexadecimal.
 func (e Entry) MarshalJSON() ([]byte, error) {
 	return json.Marshal(storedEntry{e.Key.String(), e.Copy, e.Ended})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON decodes the result of MarshalJSON.
 func (e *Entry) UnmarshalJSON(data []byte) error {
 	var s storedEntry
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -103,8 +103,8 @@ const (
 	keyLen   = 43
 )
 
-// CustomID returns the custom_id of a record's call: the nonce, which tells the
-// batch, the key, which tells the call, and the number of a copy.
+// CustomID returns the custom_id of call i: the nonce, which identifies the
+// batch, the key, which identifies the call, and the number of a copy.
 func (r Record) CustomID(i int) string {
 	e := r.Calls[i]
 	id := r.Nonce + base64.RawURLEncoding.EncodeToString(e.Key[:])
@@ -114,7 +114,8 @@ func (r Record) CustomID(i int) string {
 	return id
 }
 
-// nonceOf returns the nonce of a custom_id, empty if it is not one of ours.
+// nonceOf returns the nonce of a custom_id, or "" if this package did not
+// create it.
 func nonceOf(customID string) string {
 	if len(customID) < nonceLen+keyLen {
 		return ""
@@ -132,7 +133,7 @@ func (r Record) done() bool {
 	return true
 }
 
-// newRecord returns the record of the calls at some indices of a list.
+// newRecord returns a record of the calls at the given indexes of a list.
 func newRecord(nonce, owner string, calls []Wanted, at []int) Record {
 	r := Record{Nonce: nonce, Owner: owner, Created: time.Now(), Calls: make([]Entry, 0, len(at))}
 	copies := map[llm.Key]int{}
@@ -144,4 +145,4 @@ func newRecord(nonce, owner string, calls []Wanted, at []int) Record {
 	return r
 }
 
-func unknown(nonce string) error { return fmt.Errorf("no batch %s is remembered", nonce) }
+func unknownRecord(nonce string) error { return fmt.Errorf("no record of batch %s", nonce) }

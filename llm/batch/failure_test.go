@@ -40,7 +40,7 @@ func TestCallFailures(t *testing.T) {
 	})
 }
 
-func TestExpiredGoesIntoTheNextBatch(t *testing.T) {
+func TestExpiredCallIsResubmitted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
@@ -48,7 +48,7 @@ func TestExpiredGoesIntoTheNextBatch(t *testing.T) {
 		ask(t.Context(), w.start().Model(), numbered(3)...).wait(t)
 		w.wantBatches(2, 4)
 	})
-	synctest.Test(t, func(t *testing.T) { // but not for ever
+	synctest.Test(t, func(t *testing.T) { // but not forever
 		w := newWorld(t, sim.Options{})
 		w.server.Inject(sim.Fault{Kind: sim.FaultExpireBatch, On: sim.OnBatchCreate})
 		a := ask(t.Context(), w.start().Model(), "never")
@@ -60,7 +60,7 @@ func TestExpiredGoesIntoTheNextBatch(t *testing.T) {
 	})
 }
 
-func TestCallThatFailsInPassing(t *testing.T) {
+func TestTransientCallFailure(t *testing.T) {
 	t.Parallel()
 	for _, once := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestCallThatFailsInPassing(t *testing.T) {
 	}
 }
 
-func TestTroubleIsWaitedOut(t *testing.T) {
+func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(5 * time.Minute)})
@@ -99,13 +99,13 @@ func TestTroubleIsWaitedOut(t *testing.T) {
 		began := time.Now()
 		ask(t.Context(), w.start().Model(), numbered(20)...).wait(t)
 		if took := time.Since(began); took < 8*time.Minute {
-			t.Errorf("took %v, which does not heed retry-after", took)
+			t.Errorf("took %v, which ignores retry-after", took)
 		}
 		w.wantBatches(1, 20)
 	})
 }
 
-func TestRefusedBatch(t *testing.T) {
+func TestRejectedBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{})
@@ -121,8 +121,8 @@ func TestRefusedBatch(t *testing.T) {
 	})
 }
 
-// What keeps the lane from looking at a batch says nothing of its calls.
-func TestBatchThatCannotBeLookedAt(t *testing.T) {
+// A failed poll says nothing about the calls.
+func TestFailedPoll(t *testing.T) {
 	t.Parallel()
 	for _, on := range []sim.FaultTarget{sim.OnBatchGet, sim.OnBatchResults} {
 		synctest.Test(t, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestBatchThatCannotBeLookedAt(t *testing.T) {
 	}
 }
 
-func TestDeletedBatchOfAnEarlierProcess(t *testing.T) {
+func TestDeletedBatchOfPreviousProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{BatchLatency: sim.Fixed(time.Hour)})
@@ -155,8 +155,8 @@ func TestDeletedBatchOfAnEarlierProcess(t *testing.T) {
 	})
 }
 
-// A batch that was certainly not created is in nobody's way.
-func TestNobodyWaitsForABatchThatWasNotMade(t *testing.T) {
+// A batch that was certainly not created delays no other call.
+func TestRejectedBatchDelaysNoCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{})
@@ -167,7 +167,7 @@ func TestNobodyWaitsForABatchThatWasNotMade(t *testing.T) {
 		ask(ctx, p.Model(), "left alone").wg.Wait()
 		time.Sleep(2 * time.Minute)
 		w.wantEmpty()
-		a := ask(t.Context(), p.Model(), "waits when the lane is closed")
+		a := ask(t.Context(), p.Model(), "waits when the batcher is closed")
 		time.Sleep(time.Minute)
 		p.close()
 		a.wg.Wait()
@@ -175,7 +175,7 @@ func TestNobodyWaitsForABatchThatWasNotMade(t *testing.T) {
 	})
 }
 
-func TestDamagedRecordStopsTheLane(t *testing.T) {
+func TestDamagedRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sim.Options{})

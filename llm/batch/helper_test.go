@@ -20,7 +20,7 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// world is a service, and a directory that outlives processes.
+// world is a server and a directory that outlive processes.
 type world struct {
 	t      *testing.T
 	server *sim.Server
@@ -40,22 +40,22 @@ func newWorld(t *testing.T, opts sim.Options) *world {
 	return &world{t, server, client, t.TempDir()}
 }
 
-// process is a lane with its store, until it is closed or crashes.
+// process is a Batcher with its store, until it is closed or crashes.
 type process struct {
-	*batch.Lane
+	*batch.Batcher
 	t     *testing.T
-	store *mortal
+	store *crashingStore
 	dir   *batch.Dir
 	ended bool
 }
 
 func (w *world) start(change ...func(*batch.Options)) *process {
 	w.t.Helper()
-	return w.startWith(&mortal{}, change...)
+	return w.startWith(&crashingStore{}, change...)
 }
 
-// startWith is start with a store and a client that may be set to die.
-func (w *world) startWith(store *mortal, change ...func(*batch.Options)) *process {
+// startWith is like start, with a store and a client that may crash.
+func (w *world) startWith(store *crashingStore, change ...func(*batch.Options)) *process {
 	w.t.Helper()
 	dir, err := batch.OpenDir(w.dir)
 	if err != nil {
@@ -66,7 +66,7 @@ func (w *world) startWith(store *mortal, change ...func(*batch.Options)) *proces
 		f(&opts)
 	}
 	store.Store, store.batches = dir, w.client.Batches()
-	p := &process{batch.New((*mortalClient)(store), store, opts), w.t, store, dir, false}
+	p := &process{batch.New((*crashingClient)(store), store, opts), w.t, store, dir, false}
 	w.t.Cleanup(p.close)
 	return p
 }
@@ -81,95 +81,95 @@ func (p *process) close() {
 	}
 }
 
-// crash ends the process without any of what it does at its end.
+// crash ends the process without a clean shutdown.
 func (p *process) crash() {
 	p.ended = true
 	p.store.dead.Store(true)
-	_ = p.Close() // nothing that it says or writes counts
+	_ = p.Close() // its error and its writes are ignored
 	if err := p.dir.Crash(); err != nil {
 		p.t.Error(err)
 	}
 }
 
-// mortal is a store that nothing is written to once it is dead.
-type mortal struct {
+// crashingStore is a store that performs no step after its process has crashed.
+type crashingStore struct {
 	batch.Store
 	batches *anthropic.Batches
 	dead    atomic.Bool
 
-	steps atomic.Int64 // until it dies; 0 for never
-	done  bool         // whether what it does last is done
+	steps atomic.Int64 // steps until the crash; 0 for never
+	done  bool         // whether the last step takes effect
 }
 
 var errDead = llm.NewError(llm.CodeConnection, "the process has ended", nil)
 
-// step does what outlives the process, unless that has ended.
-func (m *mortal) step(do func() error) error {
-	if m.dead.Load() {
+// step performs a durable step unless the process has crashed.
+func (c *crashingStore) step(do func() error) error {
+	if c.dead.Load() {
 		return errDead
 	}
-	if m.steps.Add(-1) != 0 {
+	if c.steps.Add(-1) != 0 {
 		return do()
 	}
-	m.dead.Store(true)
-	if m.done {
-		_ = do() // nobody hears of it
+	c.dead.Store(true)
+	if c.done {
+		_ = do() // its result is lost
 	}
 	return errDead
 }
 
-func (m *mortal) Adopt() (records []batch.Record, err error) {
-	err = m.step(func() error { records, err = m.Store.Adopt(); return err })
+func (c *crashingStore) Adopt() (records []batch.Record, err error) {
+	err = c.step(func() error { records, err = c.Store.Adopt(); return err })
 	return records, err
 }
 
-func (m *mortal) Intent(calls []batch.Wanted) (rec batch.Record, held map[int]batch.Place, err error) {
-	err = m.step(func() error { rec, held, err = m.Store.Intent(calls); return err })
+func (c *crashingStore) Intent(calls []batch.Wanted) (rec batch.Record, held map[int]batch.Place, err error) {
+	err = c.step(func() error { rec, held, err = c.Store.Intent(calls); return err })
 	return rec, held, err
 }
 
-func (m *mortal) Submitted(nonce, id string) error {
-	return m.step(func() error { return m.Store.Submitted(nonce, id) })
+func (c *crashingStore) Submitted(nonce, id string) error {
+	return c.step(func() error { return c.Store.Submitted(nonce, id) })
 }
 
-func (m *mortal) Ended(nonce string, calls []int) error {
-	return m.step(func() error { return m.Store.Ended(nonce, calls) })
+func (c *crashingStore) Ended(nonce string, calls []int) error {
+	return c.step(func() error { return c.Store.Ended(nonce, calls) })
 }
 
-func (m *mortal) Void(nonce string) error {
-	return m.step(func() error { return m.Store.Void(nonce) })
+func (c *crashingStore) Void(nonce string) error {
+	return c.step(func() error { return c.Store.Void(nonce) })
 }
 
-// mortalClient is the client of the same process.
-type mortalClient mortal
+// crashingClient is the client of the same process.
+type crashingClient crashingStore
 
-func (c *mortalClient) Params(req *llm.Request) (json.RawMessage, error) {
+func (c *crashingClient) Params(req *llm.Request) (json.RawMessage, error) {
 	return c.batches.Params(req)
 }
 
-func (c *mortalClient) Create(ctx context.Context, items []llm.BatchItem, betas []string) (b llm.Batch, err error) {
-	err = (*mortal)(c).step(func() error { b, err = c.batches.Create(ctx, items, betas); return err })
+func (c *crashingClient) Create(ctx context.Context, items []llm.BatchItem, betas []string) (b llm.Batch, err error) {
+	err = (*crashingStore)(c).step(func() error { b, err = c.batches.Create(ctx, items, betas); return err })
 	return b, err
 }
 
-func (c *mortalClient) Get(ctx context.Context, id string) (b llm.Batch, err error) {
-	err = (*mortal)(c).step(func() error { b, err = c.batches.Get(ctx, id); return err })
+func (c *crashingClient) Get(ctx context.Context, id string) (b llm.Batch, err error) {
+	err = (*crashingStore)(c).step(func() error { b, err = c.batches.Get(ctx, id); return err })
 	return b, err
 }
 
-func (c *mortalClient) List(ctx context.Context, after string) (page []llm.Batch, next string, err error) {
-	err = (*mortal)(c).step(func() error { page, next, err = c.batches.List(ctx, after); return err })
+func (c *crashingClient) List(ctx context.Context, after string) (page []llm.Batch, next string, err error) {
+	err = (*crashingStore)(c).step(func() error { page, next, err = c.batches.List(ctx, after); return err })
 	return page, next, err
 }
 
-func (c *mortalClient) Cancel(ctx context.Context, id string) error {
-	return (*mortal)(c).step(func() error { return c.batches.Cancel(ctx, id) })
+func (c *crashingClient) Cancel(ctx context.Context, id string) error {
+	return (*crashingStore)(c).step(func() error { return c.batches.Cancel(ctx, id) })
 }
 
-func (c *mortalClient) Results(ctx context.Context, id string, asked func(string) *llm.Request) iter.Seq2[llm.BatchResult, error] {
+func (c *crashingClient) Results(ctx context.Context, id string, request func(string) *llm.Request) iter.Seq2[llm.BatchResult, error] {
 	return func(yield func(llm.BatchResult, error) bool) {
-		for res, err := range c.batches.Results(ctx, id, asked) {
-			if dead := (*mortal)(c).step(func() error { return nil }); dead != nil {
+		for res, err := range c.batches.Results(ctx, id, request) {
+			if dead := (*crashingStore)(c).step(func() error { return nil }); dead != nil {
 				res, err = llm.BatchResult{}, dead
 			}
 			if !yield(res, err) || err != nil {
@@ -179,7 +179,7 @@ func (c *mortalClient) Results(ctx context.Context, id string, asked func(string
 	}
 }
 
-// answers are the texts of calls, made at once, or their errors' codes.
+// answers collects the texts of concurrent calls, or their errors' codes.
 type answers struct {
 	wg   sync.WaitGroup
 	mu   sync.Mutex // guards the field below
@@ -205,7 +205,7 @@ func ask(ctx context.Context, m llm.Model, texts ...string) *answers {
 	return a
 }
 
-// wait checks that every call has an answer that quotes what it asked.
+// wait waits for all calls and checks that each answer quotes its task.
 func (a *answers) wait(t *testing.T) {
 	t.Helper()
 	a.wg.Wait()
@@ -223,7 +223,7 @@ func numbered(n int) (texts []string) {
 	return texts
 }
 
-// wantBatches checks how many batches there were, and calls in them.
+// wantBatches checks the number of batches and of the calls in them.
 func (w *world) wantBatches(batches, calls int) {
 	w.t.Helper()
 	if s := w.server.Stats(); s.Batches != batches || s.BatchRequests != calls {
@@ -231,11 +231,11 @@ func (w *world) wantBatches(batches, calls int) {
 	}
 }
 
-// wantEmpty checks that nothing is remembered.
+// wantEmpty checks that the store holds no records.
 func (w *world) wantEmpty() {
 	w.t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.dir, "*.json"))
 	if err != nil || len(files) > 0 {
-		w.t.Errorf("remembered: %v, %v", files, err)
+		w.t.Errorf("records: %v, %v", files, err)
 	}
 }
