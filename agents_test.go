@@ -56,9 +56,7 @@ func TestRunsOfAgentsInCodeAreResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	res, err := first.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{})
-	if err != nil || res.Status != engine.StatusFailed {
-		t.Fatalf("%+v, %v", res, err)
-	}
+	checkRunError(t, engine.StatusFailed, err)
 	_, err = with("", claudeforcetest.Answer{}).ResumeRun(t.Context(), res.RunID, claudeforce.ResumeOptions{})
 	if err == nil || !strings.Contains(err.Error(), `there is no agent "mine"`) {
 		t.Errorf("without the agent: %v", err)

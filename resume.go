@@ -55,8 +55,8 @@ var ErrRunCompleted = errors.New("the run is completed")
 
 // ResumeRun resumes a run that was stopped, failed or crashed: steps that have
 // finished are taken from its journal, the rest runs. The id may be abbreviated,
-// or be "latest". The error of a run that another process works on is a
-// [*journal.OwnedError].
+// or be "latest". The errors are those of [Orchestrator.RunWorkflow]; a run that
+// another process owns is a [*journal.OwnedError].
 func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOptions) (*engine.Result, error) {
 	store, err := o.history(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("writing run %s: %w", run.ID, err), r.log.Release())
 	}
-	return o.drive(ctx, r, past)
+	return withRunError(o.drive(ctx, r, past))
 }
 
 func ownedBy(err *journal.OwnedError) error { return invalid(err) }

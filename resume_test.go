@@ -16,9 +16,7 @@ import (
 func (p *project) resume(want engine.Status, opts claudeforce.ResumeOptions) *engine.Result {
 	p.Helper()
 	res, err := p.open().ResumeRun(p.Context(), journal.Latest, opts)
-	if err != nil {
-		p.Fatal(err)
-	}
+	checkRunError(p, want, err)
 	if res.Status != want {
 		p.Fatalf("the run is %s; want %s", res.Status, want)
 	}

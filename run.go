@@ -117,11 +117,11 @@ func readWorkflow(path string) ([]byte, error) {
 	return data, nil
 }
 
-// RunWorkflow runs a workflow to its end. The result is complete also if steps
-// failed, which [engine.Result.Status] tells. Without a result, the error is for
-// a run that did not begin, since a parameter, an agent or a file is missing:
-// then nothing was spent. With one, it says that the journal could not be
-// written, and the run was stopped.
+// RunWorkflow runs a workflow to its end. Without a result, the run did not
+// start: a parameter, an agent or a file is missing, and nothing was spent. With
+// a result, the error is a [*RunError] if the run did not complete, or says that
+// the journal could not be written and the run was stopped. The result is
+// complete in any case.
 //
 // What happens is written to the journal; [Orchestrator.ResumeRun] resumes a run
 // that was stopped or crashed.
@@ -130,7 +130,7 @@ func (o *Orchestrator) RunWorkflow(ctx context.Context, wf *workflow.Workflow, o
 	if err != nil {
 		return nil, err
 	}
-	return o.drive(ctx, r, nil)
+	return withRunError(o.drive(ctx, r, nil))
 }
 
 // SubmitRun checks a run and writes it down without starting it, and gives its

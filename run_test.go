@@ -80,14 +80,29 @@ func (p *project) load() *workflow.Workflow {
 	return wf
 }
 
+// checkRunError checks the error of a run that ended with a status: a RunError
+// that names it, unless the run completed.
+func checkRunError(t testing.TB, want engine.Status, err error) {
+	t.Helper()
+	failed, ok := errors.AsType[*claudeforce.RunError](err)
+	switch {
+	case want == engine.StatusCompleted || want == engine.StatusPartial:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case !ok:
+		t.Fatalf("got %v; want a RunError", err)
+	case failed.Status != want || failed.RunID == "" || len(failed.NotDone) == 0:
+		t.Fatalf("got %+v; want the status %s and the steps that are not done", failed, want)
+	}
+}
+
 // run runs the workflow to a status.
 func (p *project) run(want engine.Status, opts claudeforce.RunOptions) *engine.Result {
 	p.Helper()
 	opts.File = filepath.Join(p.dir, "review.yaml")
 	res, err := p.open().RunWorkflow(p.Context(), p.load(), opts)
-	if err != nil {
-		p.Fatal(err)
-	}
+	checkRunError(p, want, err)
 	if res.Status != want {
 		p.Fatalf("the run is %s; want %s", res.Status, want)
 	}
@@ -207,8 +222,9 @@ func TestApprovalsAreDecidedFromOutside(t *testing.T) {
 		if approved {
 			want = engine.StatusCompleted
 		}
-		if err != nil || res.Status != want {
-			t.Errorf("approved %t: %v, %v", approved, res.Status, err)
+		checkRunError(t, want, err)
+		if res.Status != want {
+			t.Errorf("approved %t: %v", approved, res.Status)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
@@ -100,8 +99,8 @@ func Execute[T any](ctx context.Context, o *Orchestrator, t Task) (T, *Result, e
 // RunWorkflow runs a workflow, as [Orchestrator.RunWorkflow] does, and returns
 // its output as a T. The output is the JSON in the workflow's output, so give the
 // step that writes it a schema. Without a result, the run did not start. A run
-// that did not complete, and an output that does not obey the schema of
-// [SchemaFor], are an [*OutputError].
+// that did not complete is a [*RunError], an output that does not obey the schema
+// of [SchemaFor] an [*OutputError].
 func RunWorkflow[T any](ctx context.Context, o *Orchestrator, wf *workflow.Workflow, opts RunOptions) (T, *engine.Result, error) {
 	var none T
 	if _, err := SchemaFor[T](); err != nil {
@@ -119,8 +118,8 @@ func RunWorkflow[T any](ctx context.Context, o *Orchestrator, wf *workflow.Workf
 // [RunWorkflow]. Use it for runs that were resumed or are in the history.
 func RunOutput[T any](res *engine.Result) (T, error) {
 	var none T
-	if res.Status != engine.StatusCompleted {
-		return none, &OutputError{Output: res.Output, Err: incomplete(res)}
+	if _, err := withRunError(res, nil); err != nil {
+		return none, err
 	}
 	schema, err := SchemaFor[T]()
 	if err != nil {
@@ -135,15 +134,6 @@ func RunOutput[T any](res *engine.Result) (T, error) {
 		return none, &OutputError{Output: res.Output, Err: err}
 	}
 	return decode[T](output)
-}
-
-// incomplete returns an error that says why a run did not complete.
-func incomplete(res *engine.Result) error {
-	var reasons strings.Builder
-	for _, n := range res.NotDone {
-		fmt.Fprintf(&reasons, "; step %s: %s", n.Step, n.Reason)
-	}
-	return fmt.Errorf("run %s is %s%s", res.RunID, res.Status, &reasons)
 }
 
 // decode reads an output that obeys the schema of T.

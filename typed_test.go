@@ -120,8 +120,13 @@ func TestRunWorkflowReturnsAValue(t *testing.T) {
 			}
 			continue
 		}
-		if _, ok := errors.AsType[*claudeforce.OutputError](err); !ok || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v; want an output error with %q", name, err, c.want)
+		if c.status == engine.StatusFailed {
+			checkRunError(t, c.status, err)
+		} else if _, ok := errors.AsType[*claudeforce.OutputError](err); !ok {
+			t.Errorf("%s: %v; want an output error", name, err)
+		}
+		if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want %q in it", name, err, c.want)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (d *demo) run(ctx context.Context, name string, jobs int, cache bool) (p ph
 			d.say("  %s", ended(ev))
 		}
 	}})
-	if err != nil {
+	if err != nil && res == nil {
 		return p, err
 	}
 	took := time.Since(start)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -201,6 +202,9 @@ type ending struct {
 // endRun prints the end of a run: its outputs on the standard output, the rest on
 // the standard error. It returns the error of the command.
 func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
+	if _, ok := errors.AsType[*claudeforce.RunError](failed); ok {
+		failed = nil // the status says it
+	}
 	if a.recording != nil {
 		if err := a.recording(res); err != nil {
 			return fmt.Errorf("recording the run: %w", err)

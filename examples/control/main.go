@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -39,7 +40,9 @@ func main() {
 		second.Args = append(second.Args, id)
 		check(second.Start())
 	}})
-	check(err)
+	if _, stopped := errors.AsType[*claudeforce.RunError](err); !stopped {
+		check(err)
+	}
 	fmt.Println("first process: the run is", res.Status)
 	check(second.Wait())
 }
