@@ -210,7 +210,7 @@ func TestAnyWorkflow(t *testing.T) {
 func TestAnyStop(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := drawPlan(rt, 8)
-		at := time.Duration(rapid.IntRange(0, 4_000_000_000).Draw(rt, "at"))
+		at := time.Duration(rapid.Int64Range(0, 4_000_000_000).Draw(rt, "at"))
 		how := rapid.SampledFrom([]string{"drain", "cancel", "deadline", "cancel asked"}).Draw(rt, "how")
 		w := newWatch(p, nil)
 		synctest.Test(t, func(t *testing.T) {

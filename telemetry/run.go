@@ -63,7 +63,7 @@ func (t *Telemetry) Run(ctx context.Context, id, workflow string, resumed bool) 
 	r := &Run{t: t, id: id, start: time.Now(), steps: map[journal.Unit]openStep{}}
 	ctx, r.span = t.tracer.Start(ctx, name, trace.WithAttributes(attrs...))
 	r.ctx = context.WithValue(ctx, whereKey{}, where{run: r})
-	t.logAt(r.ctx, slog.LevelInfo, "run begun", slog.String("workflow", workflow), slog.Bool("resumed", resumed))
+	t.logAt(r.ctx, slog.LevelInfo, "run started", slog.String("workflow", workflow), slog.Bool("resumed", resumed))
 	return r.ctx, r
 }
 

@@ -127,7 +127,7 @@ func (s *Store) reading(ctx context.Context, do func() error) error {
 // explain adds what to do to an error.
 func explain(err error) error {
 	advice := sqlitefile.Advice{
-		Damaged:     "it may be damaged, or is no history: nothing was changed; keep a copy, and move it away to begin anew, or put a backup in its place",
+		Damaged:     "it may be damaged, or is no history: nothing was changed; keep a copy, and move it away to start over, or put a backup in its place",
 		Full:        "free some space, or drop old rows with analytics prune",
 		NotWritable: "use another with CLAUDE_FORCE_HOME",
 		Path:        "use another folder with CLAUDE_FORCE_HOME",

@@ -217,7 +217,7 @@ func asked(ctx context.Context, binary, home string, verb []string) (took time.D
 	}
 	took = time.Since(began)
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		memory = usage.Maxrss
+		memory = int64(usage.Maxrss) // an int32 on some platforms
 	}
 	return took, memory, nil
 }

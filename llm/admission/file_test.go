@@ -2,6 +2,7 @@ package admission_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -179,7 +180,7 @@ func TestUnusableFolderIsNotAnError(t *testing.T) {
 // to observe headers and to settle.
 func BenchmarkShared(b *testing.B) {
 	limits := admission.NewLimiter(admission.Options{
-		Dir: b.TempDir(), Limits: map[string]admission.Limits{"": {Requests: 1e9, InputTokens: 1e12, OutputTokens: 1e12}},
+		Dir: b.TempDir(), Limits: map[string]admission.Limits{"": {Requests: 1e9, InputTokens: math.MaxInt >> 20, OutputTokens: math.MaxInt >> 20}},
 	})
 	m := admission.NewLimited(llmtest.NewScript(llmtest.Answer("done")), nil, limits)
 	for _, model := range []string{"claude-opus-5-5", "claude-opus-5", "claude-sonnet-5", "claude-sonnet-5-5", "claude-haiku-4-5"} {
@@ -195,7 +196,7 @@ func BenchmarkShared(b *testing.B) {
 
 func BenchmarkOwn(b *testing.B) {
 	limits := admission.NewLimiter(admission.Options{
-		Limits: map[string]admission.Limits{"": {Requests: 1e9, InputTokens: 1e12, OutputTokens: 1e12}},
+		Limits: map[string]admission.Limits{"": {Requests: 1e9, InputTokens: math.MaxInt >> 20, OutputTokens: math.MaxInt >> 20}},
 	})
 	m := admission.NewLimited(llmtest.NewScript(llmtest.Answer("done")), nil, limits)
 	req := llmtest.Request("hi")
