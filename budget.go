@@ -30,18 +30,27 @@ func withScope(ctx context.Context, level budget.Level, name string, start time.
 func limits(b workflow.Budget) budget.Limits {
 	var l budget.Limits
 	if b.USD != nil {
-		l.Money = llm.Dollars(*b.USD)
+		l.Money = ceiling(llm.Dollars(*b.USD))
 	}
 	if b.Tokens != nil {
-		l.Tokens = int64(*b.Tokens)
+		l.Tokens = ceiling(int64(*b.Tokens))
 	}
 	if b.Calls != nil {
-		l.Calls = int64(*b.Calls)
+		l.Calls = ceiling(int64(*b.Calls))
 	}
 	if b.Time != nil {
-		l.Time = *b.Time
+		l.Time = ceiling(*b.Time)
 	}
 	return l
+}
+
+// ceiling returns a ceiling that was given in the form of [budget.Limits], where 0
+// means none.
+func ceiling[T ~int64](given T) T {
+	if given <= 0 {
+		return budget.Nothing
+	}
+	return given
 }
 
 // withBudgets returns a context whose calls are charged to the budgets of a run

@@ -19,7 +19,7 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 		opts.Ask = func(ctx context.Context, e *budget.ExceededError) (budget.Limits, bool) {
 			more, ok := ask(ctx, e.Error())
 			limits := e.Scope.Limits
-			limits.Money += llm.Dollars(more)
+			limits.Money = max(limits.Money, 0) + llm.Dollars(more)
 			return limits, ok && more > 0
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -36,17 +37,19 @@ type callFlags struct {
 	async    bool
 	json     bool
 	metrics  string
+	given    func(flag string) bool // reports whether a flag was given
 }
 
 func (f *callFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	f.given = flags.Changed
 	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: "+strings.Join(llm.Prices().AliasNames(), ", ")+", an id, or auto to have one chosen")
 	flags.BoolVar(&f.auto, "auto-select-model", false, "choose the cheapest model fit for each task, none above the agent's own (the same as --model auto)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "most calls in flight at once (default 10)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
 	flags.BoolVar(&f.refresh, "refresh", false, "do not read the response cache, but keep the new answers")
-	flags.Float64Var(&f.budget, "budget", 0, "most US dollars to spend; what the cache answers costs nothing")
+	flags.Float64Var(&f.budget, "budget", 0, "most US dollars to spend, 0 for none; what the cache answers costs nothing")
 	flags.StringVar(&f.onExceed, "on-exceed", "", "what happens to a call that --budget has no room for: stop, ask, downgrade or partial (default stop)")
 	flags.BoolVar(&f.batch, "batch", false, "send calls by way of message batches: half the price, answered within a day")
 	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to fall back to when one is down or refuses, the best first")
@@ -176,13 +179,14 @@ func (f *callFlags) set(cfg *config.Config) error {
 
 // spending returns the budget that --budget and --on-exceed set.
 func (f *callFlags) spending() (workflow.Budget, error) {
-	if f.budget < 0 {
-		return workflow.Budget{}, badInput("--budget must be above 0")
+	given := f.given("budget")
+	if math.IsNaN(f.budget) || math.IsInf(f.budget, 0) || f.budget < 0 {
+		return workflow.Budget{}, badInput("--budget must be 0 or more US dollars, such as 0.50")
 	}
-	if f.onExceed != "" && f.budget == 0 {
+	if f.onExceed != "" && !given {
 		return workflow.Budget{}, badInput("--on-exceed needs --budget")
 	}
-	if f.budget == 0 {
+	if !given {
 		return workflow.Budget{}, nil
 	}
 	return workflow.Budget{USD: new(f.budget), OnExceed: workflow.OnExceed(f.onExceed)}, nil

@@ -124,9 +124,9 @@ func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, err
 	for _, s := range scopes {
 		e := &UnboundedError{Scope: s, Model: req.Model}
 		switch {
-		case dear != "" && s.Limits.Money > 0:
+		case dear != "" && s.Limits.Money != 0:
 			e.Kind, e.Reason = Dollars, dear
-		case endless != "" && s.Limits.Tokens > 0:
+		case endless != "" && s.Limits.Tokens != 0:
 			e.Kind, e.Reason = Tokens, endless
 		default:
 			continue

@@ -244,15 +244,16 @@ func (c *call) limitTime(ctx context.Context) (context.Context, context.CancelFu
 	cancel := context.CancelFunc(func() {})
 	now := time.Now()
 	for _, s := range c.scopes {
-		if s.Limits.Time <= 0 {
+		if s.Limits.Time == 0 {
 			continue
 		}
+		limit := max(s.Limits.Time, 0) // that of [Nothing]
 		start := s.Start
 		if start.IsZero() {
 			start = now
 		}
-		e := &ExceededError{Scope: s, Kind: Time, Limit: int64(s.Limits.Time), Spent: int64(now.Sub(start)), Action: s.OnBreach}
-		inner, stop := context.WithDeadlineCause(ctx, start.Add(s.Limits.Time), e)
+		e := &ExceededError{Scope: s, Kind: Time, Limit: int64(limit), Spent: int64(now.Sub(start)), Action: s.OnBreach}
+		inner, stop := context.WithDeadlineCause(ctx, start.Add(limit), e)
 		outer := cancel
 		ctx, cancel = inner, func() { stop(); outer() }
 	}

@@ -432,3 +432,21 @@ func TestUnbounded(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingAllowsNothing: a limit of 0 that was given is not taken for none,
+// whatever it is of.
+func TestNothingAllowsNothing(t *testing.T) {
+	t.Parallel()
+	for _, limits := range []budget.Limits{
+		{Money: budget.Nothing}, {Tokens: budget.Nothing}, {Calls: budget.Nothing}, {Time: budget.Nothing},
+	} {
+		for _, scope := range []budget.Scope{run(limits), {Level: budget.Call, Limits: limits}} {
+			b := budget.New(&budget.Memory{}, budget.Options{})
+			next := llmtest.NewScript(llmtest.Answer("yes"))
+			_, err := collect(t.Context(), model(b, scope, next))
+			if _, ok := errors.AsType[*budget.ExceededError](err); !ok || len(next.Requests()) != 0 {
+				t.Errorf("%+v: %v after %d calls; want none", scope, err, len(next.Requests()))
+			}
+		}
+	}
+}

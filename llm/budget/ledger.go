@@ -91,8 +91,12 @@ func Check(accounts []Account, balances []Balance, amount Amount) *Insufficient 
 			{Tokens, a.Limits.Tokens, b.Spent.Tokens, b.Reserved.Tokens, amount.Tokens},
 			{Calls, a.Limits.Calls, b.Spent.Calls, b.Reserved.Calls, amount.Calls},
 		} {
+			if k.limit == 0 || k.needed <= 0 {
+				continue
+			}
+			k.limit = max(k.limit, 0) // that of [Nothing]
 			// needed stands alone, since a sum with it may overflow.
-			if k.limit <= 0 || k.needed <= 0 || k.needed <= k.limit-k.spent-k.reserved {
+			if k.needed <= k.limit-k.spent-k.reserved {
 				continue
 			}
 			short := &Insufficient{Account: i, Kind: k.kind, Limit: k.limit, Spent: k.spent, Reserved: k.reserved, Needed: k.needed}

@@ -20,7 +20,11 @@ const (
 	Call  Level = "call" // of each call alone; the ledger does not store it
 )
 
-// Limits are what may be spent; 0 means no limit.
+// Nothing is the limit that allows nothing, since 0 means no limit.
+const Nothing = -1
+
+// Limits are what may be spent; 0 means no limit, [Nothing] means that nothing may
+// be spent.
 type Limits struct {
 	Money  llm.Money
 	Tokens int64 // of prompts and answers, including those read from the prompt cache
