@@ -3,6 +3,7 @@ package claudeforce_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -97,7 +98,7 @@ func runTraced(t *testing.T, orch *claudeforce.Orchestrator, source string) *eng
 		t.Fatal(err)
 	}
 	res, err := orch.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{})
-	if err != nil {
+	if _, ended := errors.AsType[*claudeforce.RunError](err); err != nil && !ended {
 		t.Fatal(err)
 	}
 	return res
