@@ -58,15 +58,6 @@ func orDash(s string) string {
 	return s
 }
 
-// parseCount parses a whole number above 0.
-func parseCount(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n <= 0 {
-		return 0, badInput("%q is not a whole number above 0", s)
-	}
-	return n, nil
-}
-
 // plural returns a number with its noun, such as "3 runs".
 func plural(n int, thing string) string {
 	if n == 1 {

@@ -34,7 +34,7 @@ func main() {
 	}
 	wf, err := claudeforce.ParseWorkflow("", "design.yaml", []byte(text))
 	check(err)
-	second := exec.Command(os.Args[0])
+	second := exec.CommandContext(ctx, os.Args[0])
 	second.Stdout = os.Stdout
 	res, err := orch.RunWorkflow(ctx, wf, claudeforce.RunOptions{OnStart: func(_ context.Context, id string) {
 		second.Args = append(second.Args, id)
