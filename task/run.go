@@ -180,8 +180,12 @@ func (r *Runner) notice(ctx context.Context, text string) {
 type AllOptions struct {
 	Unordered bool // yield results as tasks end
 
-	OnStart func(ctx context.Context, t Task)               // a task starts; its ID is set
-	OnText  func(ctx context.Context, t Task, piece string) // a piece of a task's answer has arrived
+	// OnStart is called before a task starts, for one task at a time and in their
+	// order; the ID is set.
+	OnStart func(ctx context.Context, t Task)
+	// OnText is called with each piece of a task's answer: in order for one task,
+	// and by several tasks at once.
+	OnText func(ctx context.Context, t Task, piece string)
 }
 
 // RunAll runs any number of tasks, as many at once as there are slots. Tasks are
@@ -229,6 +233,9 @@ func (r *Runner) RunAll(ctx context.Context, tasks iter.Seq[Task], opts AllOptio
 				if !opts.Unordered {
 					enqueue(place)
 				}
+				if opts.OnStart != nil {
+					opts.OnStart(ctx, t)
+				}
 				workers.Go(func() {
 					place <- r.runOne(ctx, t, opts)
 					if opts.Unordered {
@@ -250,9 +257,6 @@ func (r *Runner) RunAll(ctx context.Context, tasks iter.Seq[Task], opts AllOptio
 }
 
 func (r *Runner) runOne(ctx context.Context, t Task, opts AllOptions) *Result {
-	if opts.OnStart != nil {
-		opts.OnStart(ctx, t)
-	}
 	var onText func(string)
 	if opts.OnText != nil {
 		onText = func(piece string) { opts.OnText(ctx, t, piece) }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -490,16 +491,24 @@ func TestRunAllStopsWithItsConsumer(t *testing.T) {
 func TestRunAllCallbacksNameTheirTask(t *testing.T) {
 	t.Parallel()
 	r := newRunner(llmtest.Echo{}, &agent.Agent{Name: "a"})
-	var started []string
+	var mu sync.Mutex // OnText is called by several tasks at once
+	var started []string // OnStart is called for one task at a time
 	texts := map[string]string{}
 	opts := task.AllOptions{
 		OnStart: func(_ context.Context, t task.Task) { started = append(started, t.ID) },
-		OnText:  func(_ context.Context, t task.Task, piece string) { texts[t.ID] += piece },
+		OnText: func(_ context.Context, t task.Task, piece string) {
+			mu.Lock()
+			defer mu.Unlock()
+			texts[t.ID] += piece
+		},
 	}
 	tasks := []task.Task{{ID: "mine", Agent: "a", Prompt: "p"}, {Agent: "a", Prompt: "q"}}
 	for res := range r.RunAll(t.Context(), slices.Values(tasks), opts) {
-		if texts[res.ID] != res.Output {
-			t.Errorf("task %s: pieces %q, output %q", res.ID, texts[res.ID], res.Output)
+		mu.Lock()
+		got := texts[res.ID]
+		mu.Unlock()
+		if got != res.Output {
+			t.Errorf("task %s: pieces %q, output %q", res.ID, got, res.Output)
 		}
 	}
 	if !slices.Equal(started, []string{"mine", "2"}) {
