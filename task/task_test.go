@@ -491,7 +491,7 @@ func TestRunAllStopsWithItsConsumer(t *testing.T) {
 func TestRunAllCallbacksNameTheirTask(t *testing.T) {
 	t.Parallel()
 	r := newRunner(llmtest.Echo{}, &agent.Agent{Name: "a"})
-	var mu sync.Mutex // OnText is called by several tasks at once
+	var mu sync.Mutex    // OnText is called by several tasks at once
 	var started []string // OnStart is called for one task at a time
 	texts := map[string]string{}
 	opts := task.AllOptions{
