@@ -53,12 +53,22 @@ type Call struct {
 	Source   llm.Source // empty without an answer
 	Usage    llm.Usage
 
-	Cost     llm.Money // what was paid
-	Unpriced bool      // nobody knows what was paid, or what was saved
+	Cost     llm.Money // what was paid for all attempts; with Unpriced the part that is known
+	Unpriced bool      // what was paid, or what was saved, is not known
 	Saved    Savings
 
-	Duration   time.Duration
-	FirstToken time.Duration // 0 if none came
+	// Duration is how long the caller waited for the answer, for whatever reason.
+	Duration time.Duration
+	// Service is how long the service took for the attempt that answered. It is 0
+	// if the service did not answer, in a batch, and in calls that earlier versions
+	// recorded.
+	Service time.Duration
+	// Waited is how long nothing was in flight: for a slot, a rate limit, room in
+	// a budget, between attempts. It is 0 if that is not known.
+	Waited time.Duration
+	// FirstToken is how long the service took until the first piece of the answer,
+	// 0 if none came. If Service is 0 it is the time since the call began.
+	FirstToken time.Duration
 	// Alone is what the call would have taken if nothing had answered it but
 	// the service: its duration if it was live, else an estimate. A store fills
 	// it in if it is 0.
@@ -66,6 +76,22 @@ type Call struct {
 	Attempts   int
 	Code       llm.Code // 0 for a whole answer
 	StopReason string
+
+	// Tries are the requests that were sent, each with what it cost. It is empty
+	// if none was sent, and in calls that earlier versions recorded.
+	Tries []Attempt
+}
+
+// Attempt is one request that was sent to the service for a call.
+type Attempt struct {
+	Start      time.Time
+	Duration   time.Duration
+	FirstToken time.Duration // 0 if none came
+	Model      string        // that is billed
+	Code       llm.Code      // 0 for a whole answer
+	Usage      llm.Usage     // what the service reported
+	Cost       llm.Money     // of Usage; with [llm.BasisPart] the least that may be billed
+	Basis      llm.Basis     // how Cost is known
 }
 
 // Run is a run as its calls show it.

@@ -25,7 +25,15 @@ type Totals struct {
 	FirstToken  time.Duration // of the calls that had a first token
 	FirstTokens int64         // how many had
 	Longest     time.Duration
-	Latency     Sketch // of answers, from wherever
+	Latency     Sketch // durations of answers, from wherever
+
+	// Of live answers whose service time is known: not of batches, nor of those
+	// that earlier versions recorded.
+	Served         int64
+	Service        time.Duration
+	ServiceLatency Sketch
+	// Waited is how long calls waited with nothing in flight.
+	Waited time.Duration
 
 	// Of runs that began within.
 	Runs       int64
@@ -61,9 +69,15 @@ func (t *Totals) AddCall(c *Call) {
 		t.FirstTokens++
 	}
 	t.Longest = max(t.Longest, c.Duration)
-	if c.Code == 0 {
+	if c.Code == 0 && !c.Usage.Batch {
 		t.Latency.Add(c.Duration)
 	}
+	if c.Code == 0 && c.Service > 0 {
+		t.Served++
+		t.Service += c.Service
+		t.ServiceLatency.Add(c.Service)
+	}
+	t.Waited += c.Waited
 	if c.Run == "" {
 		t.OutsideRun += c.Duration
 	}
@@ -87,6 +101,10 @@ func (t *Totals) Add(u *Totals) {
 	t.FirstTokens += u.FirstTokens
 	t.Longest = max(t.Longest, u.Longest)
 	t.Latency.Merge(&u.Latency)
+	t.Served += u.Served
+	t.Service += u.Service
+	t.ServiceLatency.Merge(&u.ServiceLatency)
+	t.Waited += u.Waited
 	t.Runs += u.Runs
 	t.RunWall += u.RunWall
 	t.RunAlone += u.RunAlone

@@ -28,22 +28,8 @@ func RateOf(req *Request) Rate {
 // prompt selects the tier, which applies to every token, output included. Use
 // [PriceTable.CostOf] for sums that must be exact.
 func (t *PriceTable) Cost(model string, u Usage) (usd float64, ok bool) {
-	m := t.find(model)
-	if m == nil {
-		return 0, false
-	}
-	tier := m.tier(u.PromptTokens())
-	const million, thousand = 1e6, 1e3
-	share := 1.0
-	if u.Batch {
-		share = t.Batch
-	}
-	return share*(float64(u.InputTokens)*tier.Input+
-		float64(u.CacheWrite5m)*tier.Write5m+
-		float64(u.CacheWrite1h)*tier.Write1h+
-		float64(u.CacheReadTokens)*tier.Read+
-		float64(u.OutputTokens)*tier.Output)/million +
-		float64(u.WebSearches)*t.WebSearch/thousand, true
+	cost, ok := t.CostOf(model, u, Rate{})
+	return cost.USD(), ok
 }
 
 // CostOf returns the price of usage on a model at a rate, rounded up; ok is false

@@ -57,8 +57,11 @@ type EventType string
 
 // The types of events. A consumer must ignore types it does not know.
 const (
-	// EventStart marks the start of the answer; it carries nothing.
+	// EventStart marks the start of the answer. It carries the usage that the
+	// service reports before it writes, if any.
 	EventStart EventType = "start"
+	// EventUsage carries the usage that the service has reported so far.
+	EventUsage EventType = "usage"
 	// EventText carries a piece of a text block.
 	EventText EventType = "text"
 	// EventThinking carries a piece of a thinking block.
@@ -76,6 +79,10 @@ type Event struct {
 	Type  EventType
 	Index int    // content block the piece belongs to, from 0
 	Text  string // the piece, for EventText, EventThinking and EventToolInput
+
+	// Usage is what the service has reported so far; set on EventUsage, and on
+	// EventStart if it reported anything.
+	Usage *Usage
 
 	// Response is the whole answer; set on EventDone only. It may be shared
 	// between readers and must not be modified: see [Response.Clone].

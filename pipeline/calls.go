@@ -66,11 +66,18 @@ func recordedCall(call *record.Call, project string, prices *llm.PriceTable) ana
 		Time: call.Start, Project: project,
 		Workflow: call.Tags.Workflow, Run: call.Tags.Run, Step: call.Tags.Step, Item: call.Tags.Item,
 		Agent: call.Agent, Asked: call.Model, Model: cmp.Or(call.ResponseModel, call.Model), Source: call.Source, Usage: call.Usage,
-		Duration: call.Duration, FirstToken: call.FirstToken, Attempts: call.Attempts, Code: call.Code, StopReason: call.StopReason,
+		Duration: call.Duration, Service: call.Service, Waited: call.Waited, FirstToken: call.FirstToken, Attempts: call.Attempts, Code: call.Code, StopReason: call.StopReason,
 		Unpriced: call.CostUSD == nil || call.SavedUSD == nil,
 	}
+	kept.Cost = call.AtLeast
 	if call.CostUSD != nil {
 		kept.Cost = llm.Dollars(*call.CostUSD)
+	}
+	for _, a := range call.Tries {
+		kept.Tries = append(kept.Tries, analytics.Attempt{
+			Start: a.Start, Duration: a.Duration, FirstToken: a.FirstToken, Code: a.Code,
+			Model: a.Charge.Model, Usage: a.Charge.Usage, Cost: a.Charge.Cost, Basis: a.Charge.Basis,
+		})
 	}
 	saved := llm.Money(0)
 	if call.SavedUSD != nil {

@@ -25,5 +25,6 @@ func ExampleLayers() {
 	// admission
 	// hedge start
 	// budget of attempts
+	// record of attempts
 	// provider
 }

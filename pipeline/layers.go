@@ -50,6 +50,9 @@ var layers = []struct {
 	{"admission", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.admitted(next) }},
 	{"hedge start", func(_ *Pipeline, _ *service, next llm.Model) llm.Model { return hedge.MarkStart(next) }},
 	{"budget of attempts", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.budget.Attempts(next) }},
+	{"record of attempts", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
+		return record.Attempts(next, p.prices, p.outlasted)
+	}},
 }
 
 // build returns the service with all layers around it.
@@ -73,7 +76,7 @@ func Layers() []string {
 
 // recorded returns next with every call measured.
 func (p *Pipeline) recorded(next llm.Model) llm.Model {
-	return record.New(next, record.Options{Prices: p.prices}, p.ended)
+	return record.New(next, record.Options{Prices: p.prices, Metered: p.opts.Replay == nil}, p.ended)
 }
 
 // wrapped returns next with the caller's own layer around it.

@@ -258,6 +258,8 @@ func (t *Totals) add(call record.Call) {
 	}
 	if call.CostUSD != nil {
 		t.CostUSD += *call.CostUSD
+	} else {
+		t.CostUSD += call.AtLeast.USD()
 	}
 	if call.SavedUSD != nil {
 		t.SavedUSD += *call.SavedUSD
@@ -265,14 +267,38 @@ func (t *Totals) add(call record.Call) {
 }
 
 // ended counts a call that has ended, records it and passes it on.
+// A call that was not sent is none to count.
 func (p *Pipeline) ended(ctx context.Context, call record.Call) {
+	if call.Sent() {
+		p.count(call)
+	}
+	if end, ok := ctx.Value(endedKey{}).(func(record.Call)); ok {
+		end(call)
+	}
+	if p.opts.OnCall != nil {
+		p.opts.OnCall(ctx, call)
+	}
+}
+
+// count adds a call to the totals and records it.
+func (p *Pipeline) count(call record.Call) {
 	p.mu.Lock()
 	p.totals.add(call)
 	p.mu.Unlock()
 	if p.calls != nil {
 		p.calls.Record(recordedCall(&call, p.opts.Project, cmp.Or(p.prices, llm.Prices())))
 	}
-	if p.opts.OnCall != nil {
-		p.opts.OnCall(ctx, call)
+}
+
+// outlasted counts an attempt that outlasted the call which made it as a call of
+// its own, so that what it cost is in the sums.
+func (p *Pipeline) outlasted(ctx context.Context, a record.Attempt) {
+	call := record.Call{
+		Tags: llm.TagsOf(ctx), Model: a.Charge.Model, Start: a.Start, Duration: a.Duration, Code: a.Code,
+		Usage: a.Charge.Usage, AtLeast: a.Charge.Cost, SavedUSD: new(float64), Tries: []record.Attempt{a}, Attempts: 1,
 	}
+	if a.Charge.Priced && a.Charge.Basis != llm.BasisUnknown {
+		call.CostUSD = new(a.Charge.Cost.USD())
+	}
+	p.count(call)
 }

@@ -11,6 +11,10 @@ import (
 	"github.com/claude-force/claude-force/telemetry"
 )
 
+// endedKey is the key of the function in a call's context that receives its
+// record.
+type endedKey struct{}
+
 // traced returns next with a trace and metrics for every call.
 func (p *Pipeline) traced(next llm.Model) llm.Model {
 	if p.opts.Telemetry == nil {
@@ -20,14 +24,13 @@ func (p *Pipeline) traced(next llm.Model) llm.Model {
 		return func(yield func(llm.Event, error) bool) {
 			ctx, trace := p.opts.Telemetry.Call(ctx, req)
 			var answer *llm.Response
-			// The same measure as that of the record, with the context it lacks.
-			measured := record.New(next, record.Options{Prices: p.prices}, func(_ context.Context, c record.Call) {
+			ctx = context.WithValue(ctx, endedKey{}, func(c record.Call) {
 				trace.End(telemetry.Ended{
 					Response: answer, Source: c.Source, Usage: c.Usage, Code: c.Code, Attempts: c.Attempts,
 					Duration: c.Duration, FirstToken: c.FirstToken, CostUSD: c.CostUSD, SavedUSD: c.SavedUSD,
 				})
 			})
-			for ev, err := range measured.Stream(ctx, req) {
+			for ev, err := range next.Stream(ctx, req) {
 				if ev.Type == llm.EventDone {
 					answer = ev.Response
 				}

@@ -113,8 +113,25 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 }
 
 // call makes one call and returns what came of it. With an error, the outcome
-// has the text that came before it.
+// has the text that came before it. Its usage and cost are those of all attempts,
+// also of those that broke off.
 func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, error) {
+	ctx, bill := llm.WithBill(ctx)
+	outcome, err := r.stream(ctx, req, onText)
+	if recorded, usage, cost, known := bill.Total(); recorded > 0 {
+		outcome.CostUSD = nil
+		if known {
+			outcome.CostUSD = new(cost.USD())
+		}
+		if err != nil || outcome.Source == llm.SourceLive {
+			outcome.Usage = usage
+		}
+	}
+	return outcome, err
+}
+
+// stream does what call does, and prices the answer alone.
+func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, error) {
 	outcome := llm.Outcome{Model: req.Model, Calls: 1}
 	var answer *llm.Response
 	var text strings.Builder
@@ -155,8 +172,8 @@ func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)
 	return outcome, nil
 }
 
-// cost returns what was paid for an answer. It returns nil if the model has no
-// price.
+// cost returns what was paid for an answer of a model that records no bill. It
+// returns nil if the model has no price.
 func (r *Runner) cost(answer *llm.Response) *float64 {
 	if answer.Source != llm.SourceLive {
 		return new(0.0)

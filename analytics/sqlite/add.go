@@ -108,12 +108,16 @@ func (b *batch) insert(c analytics.Call) error {
 	}
 	u := c.Usage
 	err = b.write.Run(`INSERT INTO call_rows (time, name, run, step, item, input, output, cache_read, cache_write_5m, cache_write_1h, searches,
-		unpriced, cost, saved_cache, saved_coalesced, saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		unpriced, cost, saved_cache, saved_coalesced, saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop, service, waited, batch)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Time.UnixNano(), id, c.Run, c.Step, c.Item, u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches,
 		c.Unpriced, int64(c.Cost), int64(c.Saved.Cache), int64(c.Saved.Coalesced), int64(c.Saved.Prompt), int64(c.Saved.Batch), int64(c.Saved.Model),
-		int64(c.Duration), int64(c.FirstToken), int64(c.Alone), c.Attempts, int(c.Code), c.StopReason)
+		int64(c.Duration), int64(c.FirstToken), int64(c.Alone), c.Attempts, int(c.Code), c.StopReason,
+		int64(c.Service), int64(c.Waited), batched(u))
 	if err != nil {
+		return err
+	}
+	if err := b.attempts(b.write.LastInsertRowID(), c.Tries); err != nil {
 		return err
 	}
 	b.roll(&c)
@@ -123,6 +127,19 @@ func (b *batch) insert(c analytics.Call) error {
 	return b.run(&c)
 }
 
+// attempts adds the attempts of a call.
+func (b *batch) attempts(call int64, tries []analytics.Attempt) error {
+	for i, a := range tries {
+		u := a.Usage
+		if err := b.write.Run(`INSERT INTO call_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			call, i+1, a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), a.Model, int(a.Code), string(a.Basis), int64(a.Cost),
+			u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // estimate fills in how long the service would have taken: as long as it takes
 // this agent on average, and if nobody knows, as long as it took now.
 func (b *batch) estimate(c *analytics.Call) error {
@@ -130,6 +147,9 @@ func (b *batch) estimate(c *analytics.Call) error {
 		return nil
 	}
 	c.Alone = c.Duration
+	if c.Service > 0 {
+		c.Alone = c.Service // waiting for other calls is no work
+	}
 	if !c.Live() && (c.Code != 0 || c.Source == "") {
 		return nil
 	}
@@ -148,7 +168,7 @@ func (b *batch) estimate(c *analytics.Call) error {
 	}
 	if c.Live() {
 		p.calls++
-		p.duration += int64(c.Duration)
+		p.duration += int64(c.Alone)
 		p.changed = true
 	} else if p.calls > 0 {
 		c.Alone = time.Duration(p.duration / p.calls)

@@ -229,9 +229,9 @@ func (g *grouping) sorted() []analytics.Group {
 
 // sums adds the sums of a kind to the groups.
 func (s *Store) sums(sp span, kind, project string, g *grouping) error {
-	latency := `latency`
+	latency := `latency, service_latency`
 	if g.costs {
-		latency = `NULL`
+		latency = `NULL, NULL`
 	}
 	sql := `SELECT start, project, value, source, ` + latency + `, longest, ` + sumColumns() + ` FROM call_rollups WHERE seconds = ? AND kind = ? AND start >= ? AND start < ?`
 	args := []any{sp.seconds, kind, sp.from, sp.until}
@@ -241,9 +241,12 @@ func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 	return s.read.Query(sql, func(row *stmt) error {
 		source := llm.Source(row.ColumnText(3))
 		to := g.group(row.ColumnInt64(0), row.ColumnText(1), row.ColumnText(2), source)
-		t := readTotals(row, 6)
-		t.Longest = time.Duration(row.ColumnInt64(5))
+		t := readTotals(row, 7)
+		t.Longest = time.Duration(row.ColumnInt64(6))
 		to.Add(&t)
+		if err := to.ServiceLatency.MergeBinary(row.ColumnRawBlob(5)); err != nil {
+			return err
+		}
 		latency := row.ColumnRawBlob(4)
 		if err := to.Latency.MergeBinary(latency); err != nil {
 			return err
@@ -291,7 +294,7 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 
 const callColumns = `r.time, n.project, n.workflow, r.run, r.step, r.item, n.agent, n.asked, n.model, n.source,
 	r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h, r.searches, r.unpriced, r.cost,
-	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.id`
+	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.service, r.waited, r.batch, r.id`
 
 func readRow(row *stmt) analytics.Call {
 	i := -1
@@ -311,6 +314,7 @@ func readRow(row *stmt) analytics.Call {
 	c.Duration, c.FirstToken, c.Alone = time.Duration(number()), time.Duration(number()), time.Duration(number())
 	c.Attempts, c.Code = int(number()), llm.Code(number())
 	c.StopReason = text()
+	c.Service, c.Waited, c.Usage.Batch = time.Duration(number()), time.Duration(number()), number() != 0
 	return c
 }
 

@@ -16,20 +16,23 @@ const (
 	linger = 100 * time.Millisecond
 	// fullBatch is how many calls do not wait.
 	fullBatch = 512
-	// mostWaiting is how many calls wait in memory; whoever makes more waits.
-	mostWaiting = 8192
+	// maxWaiting is how many calls wait in memory; whoever makes more waits.
+	maxWaiting = 8192
 	// maxSpool is the size of the spool file at which it is taken in.
 	maxSpool = 4 << 20
 )
 
-// Recorder takes calls and writes them in groups, off the way of whoever makes
-// them. It opens no store for a process that makes few calls: these are appended
-// to a file beside it, and added by the next process that opens it. It is safe
-// for concurrent use.
+// Recorder takes calls and writes them in groups, in the background. It opens no
+// store for a process that makes few calls: these are appended to a file beside
+// it, the spool, and added by the next process that opens the store.
+//
+// A call that was paid for is in the spool before Record returns, so that a
+// process that is killed afterwards does not lose it. It is safe for concurrent
+// use.
 type Recorder struct {
-	path string
-	keep Retention
-	told func(error)
+	path   string
+	keep   Retention
+	onLost func(error)
 
 	mu      sync.Mutex // guards the fields below
 	room    *sync.Cond // that calls were taken from waiting
@@ -40,7 +43,9 @@ type Recorder struct {
 	ended   chan struct{} // closed when the writer has ended; nil if there was none
 	err     error         // of what could not be written, the first
 
-	some, full chan struct{} // say that calls wait, and that they should not any longer
+	spooled bool // calls were appended to the spool that this process has not added
+
+	some, full chan struct{} // request a write: soon, and now
 
 	// The writer's; after it ended, Close's.
 	store  *Store
@@ -48,11 +53,11 @@ type Recorder struct {
 }
 
 // NewRecorder makes a recorder for the calls in a file, which drops once a day
-// what is older than is to be kept. Nothing is opened before it is needed. told is
-// called, at most once, when calls could not be written; these are lost. It may be
-// nil. Close the recorder when done.
-func NewRecorder(path string, keep Retention, told func(error)) *Recorder {
-	r := &Recorder{path: path, keep: keep, told: told, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+// what is older than is to be kept. Nothing is opened before it is needed. onLost
+// is called, at most once, when calls could not be written; these are lost. It may
+// be nil. Close the recorder when done.
+func NewRecorder(path string, keep Retention, onLost func(error)) *Recorder {
+	r := &Recorder{path: path, keep: keep, onLost: onLost, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
 	return r
 }
@@ -60,15 +65,29 @@ func NewRecorder(path string, keep Retention, told func(error)) *Recorder {
 // Record takes a call. It waits only if so many calls were made that writing
 // them has fallen behind. Calls recorded after Close are ignored.
 func (r *Recorder) Record(c analytics.Call) {
+	var size int64
+	paid := c.Cost > 0 || c.Live() || len(c.Tries) > 0
+	if paid && !r.isClosed() {
+		var err error
+		size, err = appendSpool(r.path, []analytics.Call{c})
+		paid = err == nil // else it is written with the others
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.waiting) >= mostWaiting && !r.closed {
+	if size >= maxSpool {
+		r.seen = max(r.seen, fewCalls) // the store takes it in
+	}
+	for len(r.waiting) >= maxWaiting && !r.closed {
 		r.room.Wait()
 	}
 	if r.closed {
 		return
 	}
-	r.waiting = append(r.waiting, c)
+	if paid {
+		r.spooled = true
+	} else {
+		r.waiting = append(r.waiting, c)
+	}
 	r.seen++
 	// A process that does nothing but answer once from the cache does without
 	// another goroutine: Close writes.
@@ -85,10 +104,16 @@ func (r *Recorder) Record(c analytics.Call) {
 	poke(r.some)
 }
 
+func (r *Recorder) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // it was told already
+	default: // a write is requested already
 	}
 }
 
@@ -113,12 +138,13 @@ func (r *Recorder) write(ended chan<- struct{}) {
 // flush writes what waits, and reports whether the recorder was closed before.
 func (r *Recorder) flush() (closed bool) {
 	r.mu.Lock()
-	calls, seen := r.waiting, r.seen
+	calls, seen, spooled := r.waiting, r.seen, r.spooled
+	r.spooled = false
 	r.waiting, r.spare = r.spare[:0], nil
 	closed = r.closed
 	r.room.Broadcast()
 	r.mu.Unlock()
-	err := r.put(calls, seen)
+	err := r.put(calls, seen, spooled)
 	clear(calls)
 	r.mu.Lock()
 	r.spare = calls
@@ -127,19 +153,23 @@ func (r *Recorder) flush() (closed bool) {
 		r.err = err
 	}
 	r.mu.Unlock()
-	if first && r.told != nil {
-		r.told(err)
+	if first && r.onLost != nil {
+		r.onLost(err)
 	}
 	return closed
 }
 
 // put writes calls to the store, or to the spool file if they are few, or if
-// the store cannot be used.
-func (r *Recorder) put(calls []analytics.Call, seen int) error {
-	if len(calls) == 0 {
+// the store cannot be used. What this process has spooled before is added with
+// them.
+func (r *Recorder) put(calls []analytics.Call, seen int, spooled bool) error {
+	if len(calls) == 0 && !spooled {
 		return nil
 	}
 	if seen <= fewCalls && r.store == nil {
+		if len(calls) == 0 {
+			return nil
+		}
 		size, err := appendSpool(r.path, calls)
 		if err != nil || size < maxSpool {
 			return err
@@ -157,6 +187,9 @@ func (r *Recorder) put(calls []analytics.Call, seen int) error {
 		return r.tidy()
 	}
 	if len(calls) == 0 {
+		if spooled {
+			return nil // they wait for a process that can open the store
+		}
 		return err
 	}
 	if _, spoolErr := appendSpool(r.path, calls); spoolErr != nil {

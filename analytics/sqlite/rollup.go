@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -88,6 +89,7 @@ var sums = [...]string{
 	"input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "searches",
 	"cost", "saved_cache", "saved_coalesced", "saved_prompt", "saved_batch", "saved_model",
 	"duration", "alone", "first_token", "first_tokens", "runs", "run_wall", "run_alone", "outside_run",
+	"served", "service", "waited",
 }
 
 // sumColumns are they in a statement. Like upsert, it is made when it is first
@@ -97,8 +99,8 @@ var sumColumns = sync.OnceValue(func() string { return strings.Join(sums[:], ", 
 // upsert adds to the sums of a key.
 var upsert = sync.OnceValue(func() string {
 	var sb strings.Builder
-	sb.WriteString(`INSERT INTO call_rollups (seconds, kind, start, project, value, source, latency, longest, ` + sumColumns() + `) VALUES (?` +
-		strings.Repeat(`, ?`, len(sums)+7) + `) ON CONFLICT DO UPDATE SET latency = excluded.latency, longest = max(longest, excluded.longest)`)
+	sb.WriteString(`INSERT INTO call_rollups (seconds, kind, start, project, value, source, latency, service_latency, longest, ` + sumColumns() + `) VALUES (?` +
+		strings.Repeat(`, ?`, len(sums)+8) + `) ON CONFLICT DO UPDATE SET latency = excluded.latency, service_latency = excluded.service_latency, longest = max(longest, excluded.longest)`)
 	for _, c := range sums {
 		sb.WriteString(`, ` + c + ` = ` + c + ` + excluded.` + c)
 	}
@@ -109,8 +111,8 @@ var upsert = sync.OnceValue(func() string {
 func (b *batch) flushRollups() error {
 	for k, t := range b.rollups {
 		key := []any{k.seconds, k.kind, k.start, k.project, k.value, string(k.source)}
-		err := b.write.Query(`SELECT latency FROM call_rollups WHERE seconds = ? AND kind = ? AND start = ? AND project = ? AND value = ? AND source = ?`, func(row *stmt) error {
-			return t.Latency.MergeBinary(row.ColumnRawBlob(0))
+		err := b.write.Query(`SELECT latency, service_latency FROM call_rollups WHERE seconds = ? AND kind = ? AND start = ? AND project = ? AND value = ? AND source = ?`, func(row *stmt) error {
+			return errors.Join(t.Latency.MergeBinary(row.ColumnRawBlob(0)), t.ServiceLatency.MergeBinary(row.ColumnRawBlob(1)))
 		}, key...)
 		if err != nil {
 			return err
@@ -119,12 +121,17 @@ func (b *batch) flushRollups() error {
 		if err != nil {
 			return err
 		}
+		service, err := t.ServiceLatency.AppendBinary(make([]byte, 0, 256))
+		if err != nil {
+			return err
+		}
 		u := t.Usage
-		err = b.write.Run(upsert(), append(key, latency, int64(t.Longest),
+		err = b.write.Run(upsert(), append(key, latency, service, int64(t.Longest),
 			t.Calls, t.Failed, t.Live, t.Cached, t.Coalesced, t.Unpriced, t.Retries,
 			u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches,
 			int64(t.Cost), int64(t.Saved.Cache), int64(t.Saved.Coalesced), int64(t.Saved.Prompt), int64(t.Saved.Batch), int64(t.Saved.Model),
-			int64(t.Duration), int64(t.Alone), int64(t.FirstToken), t.FirstTokens, t.Runs, int64(t.RunWall), int64(t.RunAlone), int64(t.OutsideRun))...)
+			int64(t.Duration), int64(t.Alone), int64(t.FirstToken), t.FirstTokens, t.Runs, int64(t.RunWall), int64(t.RunAlone), int64(t.OutsideRun),
+			t.Served, int64(t.Service), int64(t.Waited))...)
 		if err != nil {
 			return err
 		}
@@ -152,5 +159,6 @@ func readTotals(row *stmt, i int) analytics.Totals {
 	t.Duration, t.Alone, t.FirstToken = time.Duration(next()), time.Duration(next()), time.Duration(next())
 	t.FirstTokens, t.Runs = next(), next()
 	t.RunWall, t.RunAlone, t.OutsideRun = time.Duration(next()), time.Duration(next()), time.Duration(next())
+	t.Served, t.Service, t.Waited = next(), time.Duration(next()), time.Duration(next())
 	return t
 }

@@ -34,7 +34,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 1
+const version = 2
 
 type stmt = sqlite3.Stmt
 

@@ -12,6 +12,10 @@ import (
 // broken server cannot exhaust the memory.
 const maxAnswer = 256 << 20
 
+// maxTokens is the largest count of tokens that is believed: more than any
+// service writes, and so few that no sum of counts overflows.
+const maxTokens = 1 << 40
+
 // answer accumulates the events of one stream.
 type answer struct {
 	started bool // message_start was seen
@@ -124,7 +128,7 @@ func (a *answer) add(name string, data []byte) (llm.Event, error) {
 		a.started = true
 		a.resp.ID, a.resp.Model = ev.Message.ID, ev.Message.Model
 		a.usage.merge(ev.Message.Usage)
-		return llm.Event{Type: llm.EventStart}, nil
+		return llm.Event{Type: llm.EventStart, Usage: a.reported(ev.Message.Usage)}, nil
 	case eventBlockStart:
 		return a.startBlock(ev)
 	case eventBlockDelta:
@@ -140,10 +144,21 @@ func (a *answer) add(name string, data []byte) (llm.Event, error) {
 			a.resp.StopSequence = ev.Delta.StopSequence
 		}
 		a.usage.merge(ev.Usage)
+		if u := a.reported(ev.Usage); u != nil {
+			return llm.Event{Type: llm.EventUsage, Usage: u}, nil
+		}
 	case eventMessageStop:
 		return a.finish()
 	}
 	return none, nil
+}
+
+// reported returns the usage so far if an event reported some, else nil.
+func (a *answer) reported(u wireUsage) *llm.Usage {
+	if u.Input == nil && u.Output == nil {
+		return nil
+	}
+	return new(a.usage.total())
 }
 
 func (a *answer) startBlock(ev wireEvent) (llm.Event, error) {
@@ -215,7 +230,7 @@ func (u *wireUsage) total() llm.Usage {
 		if p == nil {
 			return 0
 		}
-		return max(0, *p)
+		return min(max(0, *p), maxTokens)
 	}
 	t := llm.Usage{
 		InputTokens:     count(u.Input),
@@ -224,11 +239,11 @@ func (u *wireUsage) total() llm.Usage {
 		CacheWrite5m:    count(u.CacheWrite),
 	}
 	if s := u.CacheCreation; s != nil {
-		t.CacheWrite1h = max(0, s.OneHour)
-		t.CacheWrite5m = max(0, s.FiveMinutes, t.CacheWrite5m-t.CacheWrite1h)
+		t.CacheWrite1h = count(&s.OneHour)
+		t.CacheWrite5m = max(count(&s.FiveMinutes), t.CacheWrite5m-t.CacheWrite1h)
 	}
 	if s := u.ServerToolUse; s != nil {
-		t.WebSearches = max(0, s.WebSearches)
+		t.WebSearches = count(&s.WebSearches)
 	}
 	return t
 }

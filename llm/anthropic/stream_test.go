@@ -322,3 +322,32 @@ func TestDrainIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestReportedUsage reads what the service reports before an answer breaks off,
+// since it bills that.
+func TestReportedUsage(t *testing.T) {
+	t.Parallel()
+	start := `{"type":"message_start","message":{"id":"msg_1","model":"m","usage":{"input_tokens":7,"cache_creation_input_tokens":3,"output_tokens":1}}}`
+	huge := `{"type":"message_start","message":{"id":"msg_1","model":"m","usage":{"input_tokens":9000000000000000000,"output_tokens":9000000000000000000}}}`
+	delta := `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}`
+	for name, c := range map[string]struct {
+		body string
+		want llm.Usage
+	}{
+		"at the start":    {sse(start, evText0), llm.Usage{InputTokens: 7, CacheWrite5m: 3, OutputTokens: 1}},
+		"before the end":  {sse(start, evText0, evStop0, delta), llm.Usage{InputTokens: 7, CacheWrite5m: 3, OutputTokens: 5}},
+		"beyond all sums": {sse(huge, evText0), llm.Usage{InputTokens: maxTokens, OutputTokens: maxTokens}},
+	} {
+		client := testClient(t, transport(func(r *http.Request) (*http.Response, error) {
+			return response(r, 200, io.NopCloser(strings.NewReader(c.body))), nil
+		}))
+		meter := llm.NewMeter(testRequest())
+		for ev, err := range client.Stream(t.Context(), testRequest()) {
+			meter.See(ev, err)
+		}
+		charge := meter.Charge(llm.Prices())
+		if charge.Usage != c.want || charge.Basis != llm.BasisPart || charge.Cost < 0 {
+			t.Errorf("%s: %+v", name, charge)
+		}
+	}
+}

@@ -65,6 +65,9 @@ func collect(m llm.Model, ctx context.Context, req *llm.Request) (resp *llm.Resp
 		if e != nil {
 			return nil, events, e
 		}
+		if ev.Type == llm.EventUsage {
+			continue // TestReportedUsage looks at these
+		}
 		events = append(events, strings.TrimSpace(fmt.Sprintf("%s %d %s", ev.Type, ev.Index, ev.Text)))
 		resp = ev.Response
 	}

@@ -2,94 +2,64 @@ package budget
 
 import "github.com/claude-force/claude-force/llm"
 
-// attempt is one try of a call at the service.
+// attempt is one request that a call sends to the service.
 type attempt struct {
 	call     *call
-	model    string
-	rate     llm.Rate
+	meter    *llm.Meter
+	input    int // most tokens of the prompt
 	reserved []reservation
-	began    bool  // something of an answer came
-	err      error // how it failed
 	settled  bool
 }
 
 // see takes in an event or error of the attempt's stream. It settles a whole
 // answer before the consumer gets it.
 func (a *attempt) see(ev llm.Event, err error) {
-	switch {
-	case err != nil:
-		a.err = err
-	case ev.Type == llm.EventDone:
-		a.answered(ev.Response)
-	default:
-		a.began = true
+	a.meter.See(ev, err)
+	if a.meter.Answered() {
+		a.finish()
 	}
 }
 
-// answered settles the attempt with its answer's cost.
-func (a *attempt) answered(resp *llm.Response) {
-	c := a.call
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case resp == nil:
-		a.settleWorstCase()
-		return
-	case resp.Source != "" && resp.Source != llm.SourceLive:
-		c.sent = false
-		a.releaseReservation() // it cost nothing
-		return
-	}
-	prices, model := c.b.prices(), resp.Model
-	cost, priced := prices.CostOf(model, resp.Usage, a.rate)
-	if !priced {
-		// Clouds add to the name of the requested model.
-		model = a.model
-		cost, priced = prices.CostOf(model, resp.Usage, a.rate)
-	}
-	if _, known := prices.CostOf(a.model, llm.Usage{}, a.rate); known && !priced {
-		a.settleWorstCase()
-		return
-	}
-	spent := Amount{Money: cost, Tokens: int64(resp.Usage.TotalTokens())}
-	if !c.counted {
-		spent.Calls = 1
-	}
-	a.settle(model, spent, false)
-}
-
-// settle ends the attempt with what it spent. The caller holds the call's mu.
-func (a *attempt) settle(model string, spent Amount, uncertain bool) {
-	a.settled = true
-	a.call.inFlight = a.call.inFlight.Minus(total(a.reserved))
-	a.call.settle(a.reserved, model, spent, uncertain)
-}
-
-// settleWorstCase charges the attempt at its worst case. The caller holds the
-// call's mu.
-func (a *attempt) settleWorstCase() { a.settle(a.model, total(a.reserved), true) }
-
-// releaseReservation returns the attempt's reservations to the call, for the next
-// attempt. The caller holds the call's mu.
-func (a *attempt) releaseReservation() {
-	a.settled = true
-	a.call.inFlight = a.call.inFlight.Minus(total(a.reserved))
-	for _, r := range a.reserved {
-		a.call.keep(r)
-	}
-}
-
-// finish ends an attempt that did not answer: it releases the reservation if the
-// attempt cost nothing, and charges an attempt that may have been billed.
+// finish ends the attempt. A free one returns its reservation to the call, for the
+// next attempt. Others are charged what the service reported, and what it may have
+// billed beyond that.
 func (a *attempt) finish() {
 	if a.settled {
 		return
 	}
-	a.call.mu.Lock()
-	defer a.call.mu.Unlock()
-	if a.err != nil && !a.began && llm.Unbilled(a.err) {
-		a.releaseReservation()
+	a.settled = true
+	c := a.call
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inFlight = c.inFlight.Minus(total(a.reserved))
+	prices := c.b.prices()
+	charge := a.meter.Charge(prices)
+	if charge.Basis == llm.BasisFree {
+		if a.meter.Answered() {
+			c.sent = false // nothing reached the service
+		}
+		for _, r := range a.reserved {
+			c.keep(r)
+		}
 		return
 	}
-	a.settleWorstCase()
+	most := total(a.reserved)
+	if !charge.Priced {
+		// Only scopes without a limit in money let such a call pass.
+		c.settle(a.reserved, charge.Model, most, most)
+		return
+	}
+	spent := Amount{Money: charge.Cost, Tokens: int64(charge.Usage.TotalTokens())}
+	tokens, money := a.meter.Doubt(charge, prices, a.input)
+	// What is doubted was reserved: no attempt is charged more than that, unless
+	// the service itself reported more.
+	uncertain := Amount{Money: min(money, max(most.Money-spent.Money, 0)), Tokens: min(int64(tokens), max(most.Tokens-spent.Tokens, 0))}
+	if !c.counted {
+		spent.Calls = 1
+		if !charge.Exact() {
+			uncertain.Calls = 1
+			spent.Calls = 0
+		}
+	}
+	c.settle(a.reserved, charge.Model, spent.Plus(uncertain), uncertain)
 }

@@ -25,10 +25,10 @@
 //     calls came. It fails as soon as they cannot, with an [ExceededError] in an
 //     error of code [llm.CodeSpendLimit].
 //   - An attempt that failed [llm.Unbilled] costs nothing, and its reservation
-//     passes to the next attempt. One that broke off after it was sent may have
-//     been billed: it counts as spent at its worst case, marked uncertain, and
-//     another attempt needs a reservation of its own. One that was never sent
-//     costs nothing.
+//     passes to the next attempt. One that broke off after it was sent counts as
+//     spent with what it reported, and with what it may have been billed beyond
+//     that, marked uncertain: see [llm.Meter]. Another attempt then needs a
+//     reservation of its own. One that was never sent costs nothing.
 //   - Every reservation is settled before the call's range returns, however it
 //     ends.
 //
@@ -81,8 +81,8 @@ type Settlement struct {
 	Scopes    []Scope
 	Reserved  Amount
 	Spent     Amount
-	Uncertain bool  // an attempt broke off and may not have been billed: Spent is its worst case
-	Err       error // the ledger could not store it, so all of Reserved stays reserved
+	Uncertain Amount // the part of Spent that may not have been billed, since an attempt broke off
+	Err       error  // the ledger could not store it, so all of Reserved stays reserved
 }
 
 // Budget is a ledger and the calls of this process that wait for room in it.

@@ -56,6 +56,17 @@ func worst(t *testing.T) budget.Amount {
 	return got
 }
 
+// doubt is what an attempt is charged that broke off before it reported anything,
+// after so many bytes of an answer: the prompt at its highest price, and no token
+// shorter than a byte.
+func doubt(t *testing.T, output int) budget.Amount {
+	t.Helper()
+	most := worst(t)
+	input := int(most.Tokens) - llmtest.Request("?").MaxTokens
+	cost, _ := llm.Prices().WorstCase(llmtest.Model, input, output, llm.Rate{})
+	return budget.Amount{Money: cost, Tokens: int64(input + output), Calls: 1}
+}
+
 // model is next in a budget with one scope.
 func model(b *budget.Budget, s budget.Scope, next llm.Model) llm.Model {
 	return scoped(b, s, b.Attempts(next))
@@ -121,32 +132,32 @@ func TestExceeded(t *testing.T) {
 // TestOutcomes is what attempts that fail are charged.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
-	most, one := worst(t), budget.Amount{Calls: 1}
+	one := budget.Amount{Calls: 1}
 	status := func(code llm.Code, status int) []llmtest.Step {
 		return []llmtest.Step{llmtest.Fail(&llm.Error{Code: code, Status: status, RetryAfter: -1})}
 	}
 	for name, c := range map[string]struct {
-		steps     []llmtest.Step
-		uncertain bool
+		steps []llmtest.Step
+		doubt int // bytes of an answer that may have been billed, with its prompt; -1 for nothing
 	}{
-		"429":                         {status(llm.CodeRateLimit, 429), false},
-		"400":                         {status(llm.CodeInvalid, 400), false},
-		"529":                         {status(llm.CodeOverloaded, 529), false},
-		"500 at an unknown point":     {status(llm.CodeServer, 500), true},
-		"502 of a proxy":              {status(llm.CodeServer, 502), true},
-		"504 of a proxy":              {status(llm.CodeServer, 504), true},
-		"no connection":               {[]llmtest.Step{llmtest.FailCode(llm.CodeConnection)}, true},
-		"overload within the answer":  {[]llmtest.Step{llmtest.Start(), llmtest.FailCode(llm.CodeOverloaded)}, true},
-		"broken within the answer":    {[]llmtest.Step{llmtest.Start(), llmtest.Text("a"), llmtest.FailCode(llm.CodeConnection)}, true},
-		"a cut stream without a word": {nil, true},
+		"429":                         {status(llm.CodeRateLimit, 429), -1},
+		"400":                         {status(llm.CodeInvalid, 400), -1},
+		"529":                         {status(llm.CodeOverloaded, 529), -1},
+		"500 at an unknown point":     {status(llm.CodeServer, 500), 0},
+		"502 of a proxy":              {status(llm.CodeServer, 502), 0},
+		"504 of a proxy":              {status(llm.CodeServer, 504), 0},
+		"no connection":               {[]llmtest.Step{llmtest.FailCode(llm.CodeConnection)}, 0},
+		"overload within the answer":  {[]llmtest.Step{llmtest.Start(), llmtest.FailCode(llm.CodeOverloaded)}, 0},
+		"broken within the answer":    {[]llmtest.Step{llmtest.Start(), llmtest.Text("a"), llmtest.FailCode(llm.CodeConnection)}, 1},
+		"a cut stream without a word": {nil, 0},
 	} {
 		b := budget.New(&budget.Memory{}, budget.Options{})
 		if _, err := collect(t.Context(), model(b, run(budget.Limits{Money: llm.Dollar}), llmtest.NewScript(c.steps))); err == nil {
 			t.Fatalf("%s: no error", name)
 		}
 		want := budget.Balance{Spent: one}
-		if c.uncertain {
-			want = budget.Balance{Spent: most, Uncertain: most}
+		if c.doubt >= 0 {
+			want = budget.Balance{Spent: doubt(t, c.doubt), Uncertain: doubt(t, c.doubt)}
 		}
 		got, _ := b.Balance(run(budget.Limits{}))
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -155,7 +166,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-func TestBreakingOffIsChargedInFull(t *testing.T) {
+func TestBreakingOffIsChargedForWhatArrived(t *testing.T) {
 	t.Parallel()
 	b := budget.New(&budget.Memory{}, budget.Options{})
 	m := model(b, run(budget.Limits{Money: llm.Dollar}), llmtest.NewScript([]llmtest.Step{llmtest.Start(), llmtest.Text("a"), llmtest.Hang()}))
@@ -164,7 +175,7 @@ func TestBreakingOffIsChargedInFull(t *testing.T) {
 			break
 		}
 	}
-	wantBalance(t, b, budget.Balance{Spent: worst(t), Uncertain: worst(t)})
+	wantBalance(t, b, budget.Balance{Spent: doubt(t, 1), Uncertain: doubt(t, 1)})
 }
 
 // TestCanceledBeforeSending cancels calls that wait for a slot.
@@ -184,7 +195,7 @@ func TestCanceledBeforeSending(t *testing.T) {
 		wantBalance(t, b, budget.Balance{Reserved: all})
 		cancel()
 		wg.Wait()
-		wantBalance(t, b, budget.Balance{Spent: most, Uncertain: most})
+		wantBalance(t, b, budget.Balance{Spent: doubt(t, 0), Uncertain: doubt(t, 0)})
 	})
 }
 
@@ -289,13 +300,13 @@ func TestAttemptsAreReservedOneByOne(t *testing.T) {
 		b := budget.New(&budget.Memory{}, budget.Options{})
 		next := llmtest.NewScript([]llmtest.Step{llmtest.FailCode(llm.CodeConnection)})
 		calls := b.Calls(retry.New(b.Attempts(next), retry.Options{MaxAttempts: 10}))
-		most := worst(t)
-		ctx := budget.With(t.Context(), run(budget.Limits{Money: 2*most.Money + 1}))
+		once := doubt(t, 0)
+		ctx := budget.With(t.Context(), run(budget.Limits{Money: worst(t).Money + once.Money}))
 		_, err := collect(ctx, calls)
 		if _, ok := errors.AsType[*budget.ExceededError](err); !ok || next.Started() != 2 {
 			t.Errorf("%d attempts and %v, want 2 and no room for a third", next.Started(), err)
 		}
-		two := budget.Amount{Money: 2 * most.Money, Tokens: 2 * most.Tokens, Calls: 1}
+		two := budget.Amount{Money: 2 * once.Money, Tokens: 2 * once.Tokens, Calls: 1}
 		wantBalance(t, b, budget.Balance{Spent: two, Uncertain: two})
 	})
 }

@@ -29,7 +29,7 @@ type call struct {
 	unit      bool          // a limit in calls has this call reserved or charged
 	counted   bool          // it is charged
 	inFlight  Amount        // reserved by attempts in flight
-	lost      Amount        // spent on attempts that broke off
+	lost      Amount        // spent by attempts that have ended
 }
 
 // reservation is a reservation in the ledger with its amount.
@@ -194,7 +194,7 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 		}
 		c.keep(reservation{id, more})
 	}
-	a := &attempt{call: c, model: req.Model, rate: llm.RateOf(req), reserved: c.available}
+	a := &attempt{call: c, meter: llm.NewMeter(req), input: input, reserved: c.available}
 	c.available, c.sent = nil, true
 	c.inFlight = c.inFlight.Plus(total(a.reserved))
 	return a, nil
@@ -208,24 +208,22 @@ func total(list []reservation) (sum Amount) {
 	return sum
 }
 
-// settle settles reservations: the first with what was spent, the others with
-// nothing. The caller holds c.mu.
-func (c *call) settle(reserved []reservation, model string, spent Amount, uncertain bool) {
+// settle settles reservations: the first with what was spent, of which uncertain
+// is a part, the others with nothing. The caller holds c.mu.
+func (c *call) settle(reserved []reservation, model string, spent, uncertain Amount) {
 	if len(reserved) == 0 {
 		return
 	}
 	s := Settlement{Model: model, Scopes: c.scopes, Reserved: total(reserved), Spent: spent, Uncertain: uncertain}
 	for i, r := range reserved {
-		amount, marked := spent, uncertain
-		if i > 0 {
-			amount, marked = Amount{}, false
+		if i == 0 {
+			s.Err = errors.Join(s.Err, c.b.ledger.Settle(r.id, spent, uncertain))
+		} else {
+			s.Err = errors.Join(s.Err, c.b.ledger.Settle(r.id, Amount{}, Amount{}))
 		}
-		s.Err = errors.Join(s.Err, c.b.ledger.Settle(r.id, amount, marked))
 	}
 	c.counted = c.counted || spent.Calls > 0
-	if uncertain {
-		c.lost = c.lost.Plus(spent)
-	}
+	c.lost = c.lost.Plus(spent)
 	keys := make([]string, len(c.scopes))
 	for i, scope := range c.scopes {
 		keys[i] = scope.key()
@@ -244,6 +242,6 @@ func (c *call) close() {
 	if c.sent && !c.counted {
 		spent.Calls = 1
 	}
-	c.settle(c.available, c.req.Model, spent, false)
+	c.settle(c.available, c.req.Model, spent, Amount{})
 	c.available = nil
 }

@@ -70,9 +70,10 @@ type Ledger interface {
 	// nothing.
 	Reserve(accounts []Account, amount Amount) (Reservation, *Insufficient, error)
 	// Settle replaces a reservation with what was spent, whether that is less or
-	// more. An unknown reservation was abandoned and has been charged in full:
-	// Settle does nothing.
-	Settle(r Reservation, spent Amount, uncertain bool) error
+	// more. uncertain is the part of spent that may not have been billed. An
+	// unknown reservation was abandoned and has been charged in full: Settle does
+	// nothing.
+	Settle(r Reservation, spent, uncertain Amount) error
 	// Balance returns the state of an account; the zero Balance if it is new.
 	Balance(key string) (Balance, error)
 }

@@ -47,7 +47,7 @@ func (m *Memory) Reserve(accounts []Account, amount Amount) (Reservation, *Insuf
 }
 
 // Settle replaces a reservation with what was spent.
-func (m *Memory) Settle(id Reservation, spent Amount, uncertain bool) error {
+func (m *Memory) Settle(id Reservation, spent, uncertain Amount) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.open[id]
@@ -58,9 +58,7 @@ func (m *Memory) Settle(id Reservation, spent Amount, uncertain bool) error {
 	for _, b := range r.accounts {
 		b.Reserved = b.Reserved.Minus(r.amount)
 		b.Spent = b.Spent.Plus(spent)
-		if uncertain {
-			b.Uncertain = b.Uncertain.Plus(spent)
-		}
+		b.Uncertain = b.Uncertain.Plus(uncertain)
 	}
 	return nil
 }

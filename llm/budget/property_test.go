@@ -3,6 +3,7 @@ package budget_test
 import (
 	"context"
 	"iter"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,7 +19,8 @@ import (
 )
 
 // till is a service that bills what it was drawn to, also for answers that
-// break off, and adds up.
+// break off, and adds up. As the real one does, it reports the prompt before it
+// writes, and bills no more of an answer than it has sent.
 type till struct {
 	mu     sync.Mutex // guards the fields below
 	billed llm.Money
@@ -45,24 +47,41 @@ func (s *till) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event
 		case <-ctx.Done():
 		case <-time.After(p.wait):
 		}
+		prompt := llm.Usage{CacheWrite1h: 60}
 		resp := llmtest.Response("yes")
-		resp.Usage = llm.Usage{CacheWrite1h: 60, OutputTokens: min(p.output, req.MaxTokens)}
-		if p.code == 0 || p.billed {
-			cost, _ := llm.Prices().CostOf(req.Model, resp.Usage, llm.Rate{})
-			s.mu.Lock()
-			s.billed += cost
-			s.tokens += int64(resp.Usage.TotalTokens())
-			s.mu.Unlock()
-		}
+		resp.Usage = prompt.Add(llm.Usage{OutputTokens: min(p.output, req.MaxTokens)})
 		switch {
 		case ctx.Err() != nil:
+			s.bill(req, prompt)
 			yield(llm.Event{}, llm.ContextError(ctx))
-		case p.code != 0:
-			yield(llm.Event{}, &llm.Error{Code: p.code, Status: p.status, RetryAfter: -1})
-		default:
+		case p.code == 0:
+			s.bill(req, resp.Usage)
 			yield(llm.Event{Type: llm.EventDone, Response: resp}, nil)
+		case !p.billed:
+			yield(llm.Event{}, &llm.Error{Code: p.code, Status: p.status, RetryAfter: -1})
+		case p.status != 0:
+			s.bill(req, prompt)
+			yield(llm.Event{}, &llm.Error{Code: p.code, Status: p.status, RetryAfter: -1})
+		default: // it breaks off within the answer
+			s.bill(req, resp.Usage)
+			if !yield(llm.Event{Type: llm.EventStart, Usage: &prompt}, nil) {
+				return
+			}
+			if text := strings.Repeat("a", resp.Usage.OutputTokens); text != "" && !yield(llm.Event{Type: llm.EventText, Text: text}, nil) {
+				return
+			}
+			yield(llm.Event{}, &llm.Error{Code: p.code, RetryAfter: -1})
 		}
 	}
+}
+
+// bill adds what usage costs.
+func (s *till) bill(req *llm.Request, u llm.Usage) {
+	cost, _ := llm.Prices().CostOf(req.Model, u, llm.Rate{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.billed += cost
+	s.tokens += int64(u.TotalTokens())
 }
 
 // TestNoInterleavingExceeds lets calls of two processes' worth of budgets run

@@ -28,29 +28,46 @@ type Call struct {
 	Model         string     // the model asked for
 	ResponseModel string     // the model that answered; empty without an answer
 	Source        llm.Source // where the answer came from; empty without an answer
-	Usage         llm.Usage  // tokens of the answer, also when nothing was paid for them; zero without an answer
+	Usage         llm.Usage  // tokens of the answer, also when nothing was paid for them, and those that other attempts reported
 
-	// CostUSD is what was paid now: 0 if the answer was not live or the call
-	// failed [llm.Unbilled]. It is nil if it is unknown: the model has no
-	// price, or the call ended early, and the service may bill its work until
-	// then without reporting it.
+	// CostUSD is what was paid now, for all attempts. It is 0 if nothing was
+	// sent, the answer was not live or the call failed [llm.Unbilled]. It is nil
+	// if it is unknown: the model has no price, or an attempt ended before it
+	// reported anything, and the service may bill its work until then.
 	CostUSD *float64
+	// AtLeast is the part of the cost that is known, when CostUSD is nil.
+	AtLeast llm.Money
 	// SavedUSD is what the answer would have cost and did not: 0 for a live
 	// answer or none, nil if the model has no price.
 	SavedUSD *float64
 
-	Start      time.Time
-	Duration   time.Duration // until the stream ended, the consumer's own time included
-	FirstToken time.Duration // until the first piece of the answer; 0 if none came
-	Attempts   int           // tries sent to the provider; 0 if none or unknown
-	Code       llm.Code      // 0 for a whole answer
-	StopReason string        // why the answer stopped; empty without an answer
+	Start    time.Time
+	Duration time.Duration // until the stream ended, the consumer's own time included
+
+	// Service is how long the service took for the attempt that answered; 0 if
+	// it did not answer, or if it is unknown, as in a message batch.
+	Service time.Duration
+	// Waited is how long nothing was in flight: for a slot, for a rate limit, for
+	// room in a budget, between attempts. It is 0 if Service is unknown.
+	Waited time.Duration
+	// FirstToken is how long the service took until the first piece of the
+	// answer, where Service is known, else the time since Start; 0 if none came.
+	FirstToken time.Duration
+
+	Tries      []Attempt // each request that was sent, in the order in which they ended
+	Attempts   int       // requests sent to the provider; 0 if none or unknown
+	Code       llm.Code  // 0 for a whole answer
+	StopReason string    // why the answer stopped; empty without an answer
 }
 
 // Options are the settings of [New]. The zero value is ready.
 type Options struct {
 	// Prices turns usage into money. Nil means [llm.Prices].
 	Prices *llm.PriceTable
+
+	// Metered reports that [Attempts] stands below, so that a call without an
+	// attempt was not sent. Requests for a message batch do not pass it.
+	Metered bool
 }
 
 // New returns next with a sink that gets one [Call] for each range over a stream.
@@ -67,22 +84,30 @@ func New(next llm.Model, opts Options, sink func(context.Context, Call)) llm.Mod
 	if prices == nil {
 		prices = llm.Prices()
 	}
-	return &model{next: next, prices: prices, sink: sink}
+	return &model{next: next, prices: prices, metered: opts.Metered, sink: sink}
 }
 
 type model struct {
-	next   llm.Model
-	prices *llm.PriceTable
-	sink   func(context.Context, Call)
+	next    llm.Model
+	prices  *llm.PriceTable
+	metered bool
+	sink    func(context.Context, Call)
 }
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		r := recording{call: Call{Tags: llm.TagsOf(ctx), Agent: req.Agent, Model: req.Model, Start: time.Now()}}
+		r.metered = m.metered && !req.Batch
+		tries := &list{}
 		// Deferred, so that a consumer's panic on its way up is recorded.
-		defer func() { m.sink(ctx, r.finish(m.prices)) }()
+		defer func() {
+			r.call.Tries = tries.close()
+			call := r.finish(m.prices)
+			llm.BillOf(ctx).Add(call.paid())
+			m.sink(ctx, call)
+		}()
 		r.outcome = outcomePanicked
-		for ev, err := range m.next.Stream(ctx, req) {
+		for ev, err := range m.next.Stream(context.WithValue(ctx, listKey{}, tries), req) {
 			r.see(ev, err)
 			r.outcome = outcomeStopped
 			if !yield(ev, err) {
@@ -106,6 +131,7 @@ const (
 // recording is a Call as it happens.
 type recording struct {
 	call    Call
+	metered bool // the cost is that of the attempts
 	begun   bool // an event other than a ping came
 	resp    *llm.Response
 	err     error
@@ -135,10 +161,54 @@ func (r *recording) see(ev llm.Event, err error) {
 func (r *recording) finish(prices *llm.PriceTable) Call {
 	c := r.call
 	c.Duration = time.Since(c.Start)
+	c.SavedUSD = new(float64)
+	r.end(&c)
+	switch free := c.Source != "" && c.Source != llm.SourceLive; {
+	case free:
+		c.CostUSD, c.SavedUSD = new(float64), nil
+		if usd, priced := prices.Cost(cmp.Or(c.ResponseModel, c.Model), c.Usage); priced {
+			c.SavedUSD = &usd
+		}
+		if len(c.Tries) > 0 { // some were made before the answer turned out to be there
+			r.sum(&c)
+		}
+	case r.metered && !r.takenOver(&c):
+		r.sum(&c)
+	case r.resp != nil:
+		if usd, priced := prices.Cost(cmp.Or(c.ResponseModel, c.Model), c.Usage); priced {
+			c.CostUSD = &usd
+		} else {
+			c.SavedUSD = nil
+		}
+	case !r.begun && llm.Unbilled(r.err):
+		c.CostUSD = new(float64)
+	}
+	return c
+}
+
+// takenOver reports whether the answer is live, and was made for another call
+// that has left: its attempts were that call's.
+func (r *recording) takenOver(c *Call) bool {
+	if r.resp == nil {
+		return false
+	}
+	for _, a := range c.Tries {
+		if a.Code == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// end fills in how the call ended.
+func (r *recording) end(c *Call) {
 	switch {
 	case r.resp != nil:
-		r.price(&c, prices)
-		return c
+		c.ResponseModel, c.Source, c.Usage = r.resp.Model, r.resp.Source, r.resp.Usage
+		c.Attempts, c.StopReason = r.resp.Attempts, r.resp.StopReason
+		if c.Source == "" {
+			c.Source = llm.SourceLive
+		}
 	case r.err != nil:
 		c.Code = llm.CodeOf(r.err)
 		if e, ok := errors.AsType[interface {
@@ -154,30 +224,52 @@ func (r *recording) finish(prices *llm.PriceTable) Call {
 	default:
 		c.Code = llm.CodeInternal
 	}
-	c.SavedUSD = new(float64)
-	if !r.begun && llm.Unbilled(r.err) {
-		c.CostUSD = new(float64)
-	}
-	return c
 }
 
-// price fills in what an answer tells.
-func (r *recording) price(c *Call, prices *llm.PriceTable) {
-	c.ResponseModel, c.Source, c.Usage = r.resp.Model, r.resp.Source, r.resp.Usage
-	c.Attempts, c.StopReason = r.resp.Attempts, r.resp.StopReason
-	usd, priced := prices.Cost(cmp.Or(r.resp.Model, c.Model), r.resp.Usage)
-	switch r.resp.Source {
-	case llm.SourceCache, llm.SourceCoalesced, llm.SourceReplay:
-		c.CostUSD = new(float64)
-		if priced {
-			c.SavedUSD = &usd
+// sum fills in what the attempts cost and how long they took.
+func (r *recording) sum(c *Call) {
+	answer := c.Usage
+	c.Attempts = len(c.Tries)
+	known := true
+	var working time.Duration
+	var until time.Time
+	for _, a := range c.Tries {
+		if a.Code != 0 {
+			answer = answer.Add(a.Charge.Usage)
 		}
-	default:
-		c.SavedUSD = new(float64)
-		if priced {
-			c.CostUSD = &usd
-		} else {
-			c.SavedUSD = nil
+		c.AtLeast = c.AtLeast.Add(a.Charge.Cost)
+		known = known && a.Charge.Priced && a.Charge.Basis != llm.BasisUnknown
+		if a.Code == 0 {
+			c.Service, c.FirstToken = a.Duration, a.FirstToken
+		}
+		// Attempts of a hedged call overlap.
+		begin, end := a.Start, a.Start.Add(a.Duration)
+		if begin.Before(until) {
+			begin = until
+		}
+		if end.After(begin) {
+			working += end.Sub(begin)
+			until = end
 		}
 	}
+	c.Usage = answer
+	c.Waited = max(c.Duration-working, 0)
+	if known {
+		c.CostUSD = new(c.AtLeast.USD())
+	}
+}
+
+// Sent reports whether a request was sent for the call, or answered without
+// one. A call that was not sent cost nothing and is none for statistics.
+func (c *Call) Sent() bool { return c.Code == 0 || c.Attempts > 0 }
+
+// paid returns the usage and the cost for the bill of the call's context.
+func (c *Call) paid() (usage llm.Usage, cost llm.Money, known bool) {
+	if c.Code != 0 || c.Source == llm.SourceLive || len(c.Tries) > 0 {
+		usage = c.Usage
+	}
+	if c.CostUSD != nil {
+		return usage, llm.Dollars(*c.CostUSD), true
+	}
+	return usage, c.AtLeast, false
 }

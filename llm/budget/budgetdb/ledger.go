@@ -275,7 +275,7 @@ func (l *Ledger) check(accounts []budget.Account, amount budget.Amount) (*budget
 }
 
 // Settle replaces a reservation with what was spent.
-func (l *Ledger) Settle(id budget.Reservation, spent budget.Amount, uncertain bool) error {
+func (l *Ledger) Settle(id budget.Reservation, spent, uncertain budget.Amount) error {
 	return l.write(func() error {
 		found, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE id = ? AND owner = ?`, int64(id), l.owner)
 		if err != nil || len(found) == 0 {
@@ -312,7 +312,7 @@ func (l *Ledger) reap() error {
 			return err
 		}
 		for _, r := range found {
-			if err := l.end(r, r.amount, true); err != nil {
+			if err := l.end(r, r.amount, r.amount); err != nil {
 				return err
 			}
 		}
@@ -337,15 +337,16 @@ func (l *Ledger) reservations(query string, args ...any) (found []reservation, e
 	return found, err
 }
 
-// end replaces a reservation with what was spent.
-func (l *Ledger) end(r reservation, spent budget.Amount, uncertain bool) error {
+// end replaces a reservation with what was spent, of which uncertain is a part.
+func (l *Ledger) end(r reservation, spent, uncertain budget.Amount) error {
 	for _, key := range r.keys {
 		if err := l.conn.Run(`UPDATE accounts SET
 			reserved_money = reserved_money - ?2, reserved_tokens = reserved_tokens - ?3, reserved_calls = reserved_calls - ?4,
 			spent_money = spent_money + ?5, spent_tokens = spent_tokens + ?6, spent_calls = spent_calls + ?7,
-			uncertain_money = uncertain_money + iif(?8, ?5, 0), uncertain_tokens = uncertain_tokens + iif(?8, ?6, 0), uncertain_calls = uncertain_calls + iif(?8, ?7, 0),
-			changed = ?9 WHERE key = ?1`,
-			key, int64(r.amount.Money), r.amount.Tokens, r.amount.Calls, int64(spent.Money), spent.Tokens, spent.Calls, uncertain, time.Now().Unix()); err != nil {
+			uncertain_money = uncertain_money + ?8, uncertain_tokens = uncertain_tokens + ?9, uncertain_calls = uncertain_calls + ?10,
+			changed = ?11 WHERE key = ?1`,
+			key, int64(r.amount.Money), r.amount.Tokens, r.amount.Calls, int64(spent.Money), spent.Tokens, spent.Calls,
+			int64(uncertain.Money), uncertain.Tokens, uncertain.Calls, time.Now().Unix()); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func TestReservationsOfOthers(t *testing.T) {
 		t.Errorf("balance %+v, %v; want %+v", got, err, want)
 	}
 	// What the other says later changes nothing.
-	if err := errors.Join(other.Settle(hold, budget.Amount{}, false), other.Close()); err != nil {
+	if err := errors.Join(other.Settle(hold, budget.Amount{}, budget.Amount{}), other.Close()); err != nil {
 		t.Error(err)
 	}
 	if got, _ := here.Balance("run/r"); got != want {
@@ -83,7 +83,7 @@ func BenchmarkReserveSettle(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := l.Settle(hold, budget.Amount{Money: 5, Tokens: 5, Calls: 1}, false); err != nil {
+		if err := l.Settle(hold, budget.Amount{Money: 5, Tokens: 5, Calls: 1}, budget.Amount{}); err != nil {
 			b.Fatal(err)
 		}
 	}

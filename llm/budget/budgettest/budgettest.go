@@ -67,12 +67,12 @@ func allOrNone(t *testing.T, l budget.Ledger) {
 	for _, a := range all {
 		balance(t, l, a.Key, budget.Balance{Reserved: ten})
 	}
-	spent := budget.Amount{Money: 9, Tokens: 2, Calls: 1}
-	if err := l.Settle(hold, spent, true); err != nil {
+	spent, uncertain := budget.Amount{Money: 9, Tokens: 2, Calls: 1}, budget.Amount{Money: 4, Tokens: 1}
+	if err := l.Settle(hold, spent, uncertain); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range all {
-		balance(t, l, a.Key, budget.Balance{Spent: spent, Uncertain: spent})
+		balance(t, l, a.Key, budget.Balance{Spent: spent, Uncertain: uncertain})
 	}
 	if _, short = reserve(t, l, all, budget.Amount{Money: 2}); short == nil || !short.Final() {
 		t.Errorf("2 of 1 that is left: %+v, want a shortage for good", short)
@@ -88,7 +88,7 @@ func settleOnce(t *testing.T, l budget.Ledger) {
 	hold, _ := reserve(t, l, account, budget.Amount{Money: 10, Calls: 1})
 	spent := budget.Amount{Money: 12, Calls: 1} // more than was reserved, which is what was billed
 	for range 2 {
-		if err := l.Settle(hold, spent, false); err != nil {
+		if err := l.Settle(hold, spent, budget.Amount{}); err != nil {
 			t.Fatalf("Settle: %v", err)
 		}
 	}
@@ -116,7 +116,7 @@ func atOnce(t *testing.T, l budget.Ledger) {
 				if n%3 == 0 {
 					need.Money = 1
 				}
-				if err := l.Settle(hold, need, n%5 == 0); err != nil {
+				if err := l.Settle(hold, need, budget.Amount{Money: llm.Money(n % 2)}); err != nil {
 					t.Errorf("Settle: %v", err)
 				}
 				mu.Lock()
@@ -189,15 +189,14 @@ func model(t *testing.T, l budget.Ledger) {
 				holds = append(holds[:n:n], holds[n+1:]...)
 				part := rapid.Int64Range(0, 4).Draw(t, "quarters")
 				spent := budget.Amount{Money: h.a.Money * llm.Money(part) / 4, Tokens: h.a.Tokens * part / 4, Calls: h.a.Calls}
-				uncertain := rapid.Bool().Draw(t, "uncertain")
+				doubt := rapid.Int64Range(0, 2).Draw(t, "halves")
+				uncertain := budget.Amount{Money: spent.Money * llm.Money(doubt) / 2, Tokens: spent.Tokens * doubt / 2}
 				if err := l.Settle(h.hold, spent, uncertain); err != nil {
 					t.Fatal(err)
 				}
 				for _, i := range h.in {
 					sums[i].Reserved, sums[i].Spent = sums[i].Reserved.Minus(h.a), sums[i].Spent.Plus(spent)
-					if uncertain {
-						sums[i].Uncertain = sums[i].Uncertain.Plus(spent)
-					}
+					sums[i].Uncertain = sums[i].Uncertain.Plus(uncertain)
 				}
 			},
 			"": func(t *rapid.T) {
