@@ -15,8 +15,8 @@ import (
 // ErrDenied is the failure of an approval that a person did not give.
 var ErrDenied = errors.New("not approved")
 
-// ask asks a person, unless the question was answered already. A question keeps
-// its deadline however often the run is resumed.
+// ask waits for a person's approval, unless the journal has the decision. A
+// request keeps its deadline however often the run is resumed.
 func (r *run) ask(u *unit) {
 	was := r.opts.Past.Unit(u.path, u.item)
 	if was != nil && was.Type == journal.StepFinished && !r.opts.Changed {
@@ -25,7 +25,7 @@ func (r *run) ask(u *unit) {
 	}
 	if u.reuse {
 		if earlier := r.opts.Earlier.Unit(u.path, u.item); earlier != nil && earlier.Type == journal.StepFinished {
-			r.adopt(u, earlier)
+			r.reuse(u, earlier)
 			return
 		}
 	}
@@ -51,7 +51,7 @@ func (r *run) ask(u *unit) {
 	now := time.Now().UTC()
 	u.res.StartedAt, u.res.Attempts, u.res.Status = &now, 1, StatusWaiting
 	if u.node != nil && u.frame == r.root {
-		r.note(u.step.ID)
+		r.recordStart(u.step.ID)
 	}
 	r.asking = append(r.asking, u)
 	if was != nil && was.Asked != nil && was.Type != journal.StepFailed {
@@ -71,8 +71,8 @@ func (r *run) ask(u *unit) {
 	r.expire(now)
 }
 
-// put writes a new question down. It is shown once that is durable, so that
-// whoever sees it can answer; an answer may come before it is shown.
+// put journals a new request. It is shown once that is durable, so that a
+// decision finds it; the decision may come before it is shown.
 func (r *run) put(u *unit) {
 	if r.opts.Log == nil {
 		r.show(u)
@@ -82,17 +82,17 @@ func (r *run) put(u *unit) {
 		journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(journal.Started{Task: u.asked.Message, Label: u.label})},
 		journal.Event{Type: journal.ApprovalAsked, Step: u.path, Item: u.item, Detail: journal.Detail(u.asked)})
 	r.waiting++
-	r.aside(func(context.Context) report { return report{unit: u, kind: questionKept, fatal: wait()} })
+	r.spawn(func(context.Context) report { return report{unit: u, kind: questionKept, fatal: wait()} })
 }
 
-// show shows a question, unless it has ended.
+// show reports a request to the observer, unless it has ended.
 func (r *run) show(u *unit) {
 	if !r.stopping && slices.Contains(r.asking, u) {
 		r.observe(u, Event{Attempt: 1, Asked: u.asked})
 	}
 }
 
-// decide takes in what a person decided.
+// decide handles an event that a person sent.
 func (r *run) decide(ev journal.Event) {
 	switch ev.Type {
 	case journal.CancelAsked:
@@ -113,7 +113,7 @@ func (r *run) decide(ev journal.Event) {
 	}
 }
 
-// answer ends a question.
+// answer ends a request with the decision d.
 func (r *run) answer(u *unit, d journal.Decision) {
 	r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
 	if !d.Approved {
@@ -137,10 +137,10 @@ func (r *run) answer(u *unit, d journal.Decision) {
 		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: string(output),
 			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: time.Since(*u.res.StartedAt).Seconds()})})
 	}
-	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
 }
 
-// expire ends the questions whose time has passed, and sets the alarm for the
+// expire denies the requests whose deadline has passed, and sets the alarm for the
 // next.
 func (r *run) expire(now time.Time) {
 	var next time.Time

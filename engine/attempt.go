@@ -10,14 +10,14 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// attempt begins a try at a leaf, which has a slot.
+// attempt starts an attempt at a leaf, which has a slot.
 func (r *run) attempt(u *unit) {
 	res := u.res
 	if res.StartedAt == nil {
 		now := time.Now().UTC()
 		res.StartedAt = &now
 		if u.node != nil && u.frame == r.root {
-			r.note(u.step.ID)
+			r.recordStart(u.step.ID)
 		}
 	}
 	res.Attempts++
@@ -31,11 +31,11 @@ func (r *run) attempt(u *unit) {
 		r.fail(u, err)
 		return
 	}
-	r.aside(func(ctx context.Context) report { return r.try(ctx, u, d) })
+	r.spawn(func(ctx context.Context) report { return r.try(ctx, u, d) })
 }
 
-// try makes an attempt. It runs beside the loop and touches nothing of the
-// run's state.
+// try makes an attempt. It runs in its own goroutine and does not touch the run's
+// state.
 func (r *run) try(ctx context.Context, u *unit, d draft) report {
 	rep := report{unit: u}
 	if d.step.Timeout > 0 {
@@ -51,7 +51,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		rep.outcome, rep.err = r.opts.Execute(ctx, a)
 		return rep
 	}
-	d.settle(a)
+	d.resolveIdentity(a)
 	key := d.key(a)
 	switch {
 	case d.past == nil:
@@ -88,7 +88,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 	return rep
 }
 
-// ended takes in the end of an attempt.
+// ended handles the end of an attempt.
 func (r *run) ended(ctx context.Context, rep report) {
 	u := rep.unit
 	if rep.was != nil {
@@ -96,8 +96,8 @@ func (r *run) ended(ctx context.Context, rep report) {
 		return
 	}
 	u.pay(rep)
-	stopped, again := r.stopping || ctx.Err() != nil, u.again(rep)
-	if again && !stopped {
+	stopped, retry := r.stopping || ctx.Err() != nil, u.shouldRetry(rep)
+	if retry && !stopped {
 		r.retry(u, rep.err)
 		return
 	}
@@ -105,13 +105,13 @@ func (r *run) ended(ctx context.Context, rep report) {
 	switch {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
-	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled, again,
+	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled, retry,
 		ctx.Err() != nil && llm.CodeOf(rep.err) == llm.CodeTimeout: // the run's time was up, not the step's
 		o.status, o.err, o.output = StatusInterrupted, rep.err, ""
 	default:
 		o.status, o.err, o.output = StatusFailed, rep.err, ""
 	}
-	r.settled = append(r.settled, o)
+	r.outcomes = append(r.outcomes, o)
 }
 
 // pay adds the outcome of an attempt to the unit's result. An attempt that failed
@@ -140,16 +140,16 @@ const (
 	longestPause = time.Minute
 )
 
-// again reports whether the unit has another attempt after one. Failures that
+// shouldRetry reports whether the unit has another attempt after one. Failures that
 // would repeat (a wrong request, a wrong key, an empty account) are not tried
 // again, nor is what must not happen twice.
-func (u *unit) again(rep report) bool {
+func (u *unit) shouldRetry(rep report) bool {
 	code := llm.CodeOf(rep.err)
 	return rep.err != nil && rep.fatal == nil && u.res.Attempts <= u.step.Retry.Max &&
 		u.step.Effects != workflow.EffectsOnce && (code.Transient() || code == llm.CodeTimeout)
 }
 
-// retry lets the unit wait for its next attempt.
+// retry makes the unit wait for its next attempt.
 func (r *run) retry(u *unit, err error) {
 	wait := u.pause()
 	u.res.Status = StatusWaiting
@@ -158,11 +158,11 @@ func (r *run) retry(u *unit, err error) {
 	r.write(u, journal.StepRetrying, u.res.Attempts, failed)
 	r.observe(u, Event{Attempt: u.res.Attempts, Wait: wait, Err: err})
 	r.waiting++
-	r.aside(func(ctx context.Context) report {
+	r.spawn(func(ctx context.Context) report {
 		r.pause(ctx, wait)
 		return report{unit: u, kind: pauseEnded}
 	})
-	r.stepAside(u)
+	r.yieldSlot(u)
 }
 
 // pause returns how long the unit waits before its next attempt.
@@ -182,7 +182,7 @@ func (u *unit) pause() time.Duration {
 	return ceiling/2 + rand.N(ceiling/2+1)
 }
 
-// pause waits, but not longer than the run goes on.
+// pause waits for a time, or until the run stops.
 func (r *run) pause(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

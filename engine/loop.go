@@ -8,11 +8,11 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// iterate begins the next iteration of a loop. previous is the results of the
+// iterate starts the next iteration of a loop. previous is the results of the
 // last one; nil before the first.
 func (r *run) iterate(u *unit, previous map[string]workflow.StepResult) {
 	if u.res.StartedAt == nil {
-		r.mark(u)
+		r.markStarted(u)
 	}
 	u.res.Iterations++
 	c := r.child(u, u.id().Iteration(u.res.Iterations))
@@ -21,7 +21,7 @@ func (r *run) iterate(u *unit, previous map[string]workflow.StepResult) {
 	r.start(c)
 }
 
-// iterationEnded ends a loop or begins its next iteration.
+// iterationEnded ends a loop or starts its next iteration.
 func (r *run) iterationEnded(c *unit, o outcome) {
 	u, s := c.parent, c.step
 	if o.status == StatusInterrupted {
@@ -35,7 +35,7 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 		if o.err != nil {
 			end.err = fmt.Errorf("iteration %d: %w", c.index, o.err)
 		}
-		r.settled = append(r.settled, end)
+		r.outcomes = append(r.outcomes, end)
 		return
 	}
 	own := workflow.StepResult{Output: o.output, Status: string(o.status), JSON: o.json}
@@ -57,10 +57,10 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 	case !done && s.Loop.Until != nil:
 		u.res.Degraded = fmt.Sprintf("stopped after %d iterations without its condition coming true", c.index)
 	}
-	r.settled = append(r.settled, end)
+	r.outcomes = append(r.outcomes, end)
 }
 
-// until asks whether a loop is done after an iteration.
+// until reports whether a loop is done after an iteration.
 func (r *run) until(c *unit, results map[string]workflow.StepResult) (bool, error) {
 	if c.step.Loop.Until == nil {
 		return false, nil

@@ -119,7 +119,7 @@ func (g *planner) level(depth, n int) []*planned {
 	return steps
 }
 
-// settle draws when a step runs and what its failure means.
+// complete draws when a step runs and what its failure means.
 func (g *planner) settle(s *planned) {
 	s.onFailure = g.pick([]string{"", "", "", "continue", "skip_dependents", "fallback"})
 	if s.kind == "agent" && g.oneIn(8) {

@@ -188,8 +188,8 @@ func (d *draft) attempt(ctx context.Context, attach func(context.Context, []stri
 	return a, read(d.patterns)
 }
 
-// settle makes the identity that of the attempt, where it depends on it.
-func (d *draft) settle(a Attempt) {
+// resolveIdentity makes the identity that of the attempt, where it depends on it.
+func (d *draft) resolveIdentity(a Attempt) {
 	if d.identity.Of == nil {
 		return
 	}

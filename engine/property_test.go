@@ -160,7 +160,7 @@ func (w *watch) counts(prefix, id, item string) string {
 	return "failed"
 }
 
-// check says what is wrong, in rapid's own goroutine.
+// startIfReady says what is wrong, in rapid's own goroutine.
 func (w *watch) check(t *rapid.T) {
 	if len(w.faults) > 0 {
 		t.Fatalf("%s\n%s\n%v", strings.Join(w.faults, "\n"), w.source, w.files)

@@ -34,7 +34,7 @@ func plusCost(sum *float64, p *StepResult) *float64 {
 	return sum
 }
 
-// finish ends the run.
+// finish returns the run's result and journals its end.
 func (r *run) finish() (*Result, error) {
 	r.alarm.Stop()
 	res := &Result{
@@ -48,7 +48,7 @@ func (r *run) finish() (*Result, error) {
 		}
 		res.Usage = res.Usage.Add(n.res.Usage)
 		res.CostUSD = plusCost(res.CostUSD, n.res)
-		if n.res.Status != StatusCompleted && !(n.spare && !n.wanted) {
+		if n.res.Status != StatusCompleted && !(n.fallbackOnly && !n.wanted) {
 			missing := NotDone{Step: n.step.ID, Status: n.res.Status}
 			if n.res.Error != nil {
 				missing.Reason = *n.res.Error
@@ -75,8 +75,8 @@ func (r *run) finish() (*Result, error) {
 	return res, r.writeResult(res)
 }
 
-// writeResult writes the end of the run down. What failed before it says why
-// better.
+// writeResult journals the end of the run. It returns the first error of the
+// journal.
 func (r *run) writeResult(res *Result) error {
 	if r.fatal != nil || r.opts.Log == nil {
 		return r.fatal
@@ -87,8 +87,8 @@ func (r *run) writeResult(res *Result) error {
 	return wait()
 }
 
-// abandon marks what a stopped run left undone, in u and within it, and reports
-// whether there is any.
+// abandon marks what a stopped run left undone, in u and within it, as
+// interrupted. It reports whether there is any.
 func (r *run) abandon(u *unit) bool {
 	switch u.res.Status {
 	case StatusPending, StatusRunning, StatusWaiting, StatusInterrupted:

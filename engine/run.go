@@ -23,14 +23,14 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, err
 	ctx, cancel := context.WithCancelCause(ctx)
 	r := newRun(wf, opts)
 	r.cancel = cancel
-	r.aside = func(do func(context.Context) report) {
+	r.spawn = func(do func(context.Context) report) {
 		r.tasks.Go(func() { r.reports <- do(ctx) })
 	}
 	defer r.tasks.Wait()
 	defer cancel(nil) // before waiting
 	r.begin()
 	for {
-		r.heed(ctx)
+		r.checkStop(ctx)
 		r.work()
 		if r.idle() {
 			return r.finish()
@@ -69,13 +69,13 @@ type run struct {
 	paths   map[*workflow.Workflow]map[string]time.Duration
 	known   map[*workflow.Step]Identity
 
-	ready   heapOf // leaves that wait for a slot
-	slots   int
-	running int // attempts under way
-	waiting int // pauses between two attempts, searches for items, and questions that are being written down
-	settled []outcome
-	asking  []*unit // approvals that wait for a person
-	alarm   *time.Timer
+	ready    heapOf // leaves that wait for a slot
+	slots    int
+	running  int       // attempts under way
+	waiting  int       // pauses between two attempts, searches for items, and questions that are being written down
+	outcomes []outcome // ends of units that complete has not handled
+	asking   []*unit   // approvals that wait for a person
+	alarm    *time.Timer
 
 	stopping  bool
 	cancelled bool
@@ -86,10 +86,10 @@ type run struct {
 	stopped   chan struct{} // closed once the run stops; ends pauses
 	reports   chan report
 	tasks     sync.WaitGroup
-	aside     func(do func(context.Context) report) // runs do beside the loop, which takes in what it returns
+	spawn     func(do func(context.Context) report) // runs do beside the loop, which takes in what it returns
 }
 
-// report is the end of something that went on beside the loop.
+// report is the end of something that ran beside the loop.
 type report struct {
 	unit    *unit
 	kind    reportKind
@@ -137,11 +137,11 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 	return r
 }
 
-// begin makes the top level.
+// begin creates the frame of the workflow and starts it.
 func (r *run) begin() {
 	for _, u := range r.opts.Past.Order { // in the order in which an earlier process started them
 		if u.Type == journal.StepFinished && u.Item == "" && r.wf.Step(u.Step) != nil {
-			r.note(u.Step)
+			r.recordStart(u.Step)
 		}
 	}
 	r.root = r.newFrame(nil, r.wf, workflow.Env{
@@ -150,27 +150,27 @@ func (r *run) begin() {
 		Run:    map[string]any{"id": r.opts.RunID},
 		Env:    r.opts.Env,
 	})
-	r.open(r.root)
+	r.startFrame(r.root)
 }
 
-// note adds a step of the top level to the order.
-func (r *run) note(id string) {
+// recordStart adds a step of the top level to the order.
+func (r *run) recordStart(id string) {
 	if !r.ordered[id] {
 		r.ordered[id] = true
 		r.order = append(r.order, id)
 	}
 }
 
-// work settles what has ended and starts what can start.
+// work completes what has ended and starts what can start.
 func (r *run) work() {
 	for {
-		for len(r.settled) > 0 {
+		for len(r.outcomes) > 0 {
 			// A queue and not a recursion: a chain may be as long as the file.
-			o := r.settled[0]
-			if r.settled = r.settled[1:]; len(r.settled) == 0 {
-				r.settled = nil // let go of the backing array
+			o := r.outcomes[0]
+			if r.outcomes = r.outcomes[1:]; len(r.outcomes) == 0 {
+				r.outcomes = nil // free the backing array
 			}
-			r.settle(o)
+			r.complete(o)
 		}
 		if r.stopping || r.running >= r.slots || len(r.ready) == 0 {
 			return
@@ -183,7 +183,7 @@ func (r *run) idle() bool {
 	return r.opts.Rebuild || r.running == 0 && r.waiting == 0 && (r.stopping || len(r.asking) == 0)
 }
 
-// take takes in what ended beside the loop.
+// take handles a report.
 func (r *run) take(ctx context.Context, rep report) {
 	if rep.fatal != nil && r.fatal == nil {
 		r.fatal = rep.fatal
@@ -193,7 +193,7 @@ func (r *run) take(ctx context.Context, rep report) {
 	switch rep.kind {
 	case pauseEnded:
 		r.waiting--
-		r.stepBack(rep.unit)
+		r.regainSlot(rep.unit)
 	case globEnded:
 		r.waiting--
 		r.globbed(rep)
@@ -207,9 +207,9 @@ func (r *run) take(ctx context.Context, rep report) {
 	}
 }
 
-// heed stops the run, if that is asked, before it starts anything more: what
+// checkStop stops the run if that was requested, before anything more starts: what
 // else has happened at the same time must not come first by chance.
-func (r *run) heed(ctx context.Context) {
+func (r *run) checkStop(ctx context.Context) {
 	select {
 	case <-r.drain:
 		r.stop()

@@ -86,7 +86,7 @@ func (u *unit) env() workflow.Env {
 	return env
 }
 
-// start begins a unit whose time has come.
+// start starts a unit that is ready.
 func (r *run) start(u *unit) {
 	s := u.step
 	switch {
@@ -97,14 +97,14 @@ func (r *run) start(u *unit) {
 	case s.Approval != nil:
 		r.ask(u)
 	case s.Body != nil:
-		r.enter(u)
+		r.startBody(u)
 	default:
 		r.lookUp(u)
 	}
 }
 
-// mark notes that a unit of several has begun.
-func (r *run) mark(u *unit) {
+// markStarted records the start of a unit that has others within it.
+func (r *run) markStarted(u *unit) {
 	now := time.Now().UTC()
 	if was := r.opts.Past.Unit(u.path, u.item); r.opts.Rebuild && was != nil {
 		now = was.StartedAt.UTC()
@@ -112,14 +112,14 @@ func (r *run) mark(u *unit) {
 	}
 	u.res.StartedAt, u.res.Status, u.res.Attempts = &now, StatusRunning, 1
 	if u.node != nil && u.frame == r.root {
-		r.note(u.step.ID)
+		r.recordStart(u.step.ID)
 	}
 	r.write(u, journal.StepStarted, 1, journal.Started{Agent: u.step.Agent, Label: u.label})
 	r.observe(u, Event{Attempt: 1})
 }
 
-// lookUp settles a unit that was finished before, and lets any other wait for a
-// slot.
+// lookUp completes a leaf from a journal if that has its end. Any other leaf is
+// queued for a slot.
 func (r *run) lookUp(u *unit) {
 	if was := r.opts.Past.Unit(u.path, u.item); was != nil {
 		if was.Type == journal.StepFinished && !r.opts.Changed {
@@ -132,13 +132,13 @@ func (r *run) lookUp(u *unit) {
 		}
 		begun := was.Type != journal.StepFinished && !was.StartedAt.IsZero()
 		if begun && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
-			r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
+			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
 			return
 		}
 	}
 	if u.reuse {
 		if was := r.opts.Earlier.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished {
-			r.adopt(u, was)
+			r.reuse(u, was)
 			return
 		}
 	}
@@ -148,18 +148,18 @@ func (r *run) lookUp(u *unit) {
 	r.admit(u)
 }
 
-// rebuild settles a leaf that has not finished with what its journal says.
+// rebuild completes a leaf that has not finished with what its journal says.
 func (r *run) rebuild(u *unit, was *journal.UnitState) {
 	u.fill(was)
 	if u.node != nil && u.frame == r.root {
-		r.note(u.step.ID)
+		r.recordStart(u.step.ID)
 	}
 	if was.Type == journal.StepFailed {
 		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD
-		r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: errors.New(was.Failed.Message)})
+		r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: errors.New(was.Failed.Message)})
 		return
 	}
-	r.settled = append(r.settled, outcome{unit: u, status: StatusInterrupted})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusInterrupted})
 }
 
 // EffectsError reports a step with effects "once" that may have had its effects
@@ -185,24 +185,24 @@ func uncertain(u *unit, was *journal.UnitState) error {
 	return &EffectsError{u.step.ID, llm.NewError(llm.CodeInvalid, "step "+u.path+" "+what+"; check whether it had, then allow it to run again", nil)}
 }
 
-// restore settles a unit with what this run's journal says of it.
+// restore completes a unit with its result in this run's journal.
 func (r *run) restore(u *unit, was *journal.UnitState) {
 	u.fill(was)
 	u.restored = true
 	if u.node != nil && u.frame == r.root {
-		r.note(u.step.ID)
+		r.recordStart(u.step.ID)
 	}
-	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
 }
 
-// adopt settles a unit with what an earlier run's journal says of it, at no
-// cost to this one.
-func (r *run) adopt(u *unit, was *journal.UnitState) {
+// reuse completes a unit with its result in an earlier run's journal, at no cost
+// to this run.
+func (r *run) reuse(u *unit, was *journal.UnitState) {
 	u.fill(was)
 	u.restored = true
 	u.res.Source, u.res.CostUSD = llm.SourceJournal, new(float64)
 	if u.node != nil && u.frame == r.root {
-		r.note(u.step.ID)
+		r.recordStart(u.step.ID)
 	}
 	if r.opts.Log != nil {
 		done := was.Finished
@@ -211,10 +211,10 @@ func (r *run) adopt(u *unit, was *journal.UnitState) {
 			journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)},
 			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})
 	}
-	r.settled = append(r.settled, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
 }
 
-// fill sets the result to what a journal says.
+// fill sets the unit's result from a journal.
 func (u *unit) fill(was *journal.UnitState) {
 	u.res.Outcome = was.Finished.Outcome
 	u.res.StartedAt = new(was.StartedAt.UTC())
@@ -223,7 +223,7 @@ func (u *unit) fill(was *journal.UnitState) {
 	u.res.Inputs = was.Started.Inputs
 }
 
-// limit is a cap on the leaves within a frame.
+// limit caps how many leaves within a frame hold a slot.
 type limit struct {
 	most, used int
 	held       heapOf // leaves that wait to be let in

@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// fan is a foreach under way. Its items are begun as places become free, so
+// fan is a running foreach. Its items start as places become free, so
 // that a list of any length costs no more than its results.
 type fan struct {
 	items    []any
@@ -38,7 +38,7 @@ type itemOutcome struct {
 
 // expand finds the items of a foreach.
 func (r *run) expand(u *unit) {
-	r.mark(u)
+	r.markStarted(u)
 	each := u.step.Foreach
 	if each.Items != nil {
 		v, err := each.Items.Eval(u.env())
@@ -68,7 +68,7 @@ func (r *run) expand(u *unit) {
 		}
 	}
 	r.waiting++
-	r.aside(func(ctx context.Context) report {
+	r.spawn(func(ctx context.Context) report {
 		if r.opts.Glob == nil {
 			return report{unit: u, kind: globEnded, err: llm.NewError(llm.CodeInternal, "step "+u.path+" has a glob, but the engine was given no way to list files", nil)}
 		}
@@ -77,7 +77,7 @@ func (r *run) expand(u *unit) {
 	})
 }
 
-// globbed goes on with a foreach whose files were found.
+// globbed continues a foreach once its files are listed.
 func (r *run) globbed(rep report) {
 	if rep.err != nil {
 		r.fail(rep.unit, fmt.Errorf("finding the items of step %s: %w", rep.unit.path, rep.err))
@@ -116,7 +116,7 @@ func listOf(v any) ([]any, error) {
 	return nil, fmt.Errorf("a %T is not a list", v)
 }
 
-// spread begins the items of a foreach. paths are the items of a glob.
+// spread starts the items of a foreach. paths are the items of a glob.
 func (r *run) spread(u *unit, items []any, paths []string) {
 	f := &fan{
 		items: items, most: u.step.Foreach.MaxParallel,
@@ -183,7 +183,7 @@ func firstRunes(s string, n int) string {
 	return string([]rune(s)[:n-1]) + "…"
 }
 
-// feed begins as many items as have a place.
+// feed starts as many items as have a place.
 func (r *run) feed(u *unit) {
 	f := u.fan
 	for f.active < f.most && !r.stopping {
@@ -207,7 +207,7 @@ func (r *run) feed(u *unit) {
 	}
 }
 
-// itemEnded lets a foreach go on after one of its items.
+// itemEnded continues a foreach after one of its items has ended.
 func (r *run) itemEnded(c *unit, o outcome) {
 	u := c.parent
 	f := u.fan
@@ -264,19 +264,19 @@ func (r *run) gather(u *unit) {
 		parts = append(parts, llm.Fence("item", "name", f.labels[i], item.output))
 	}
 	o.output, o.json = strings.Join(parts, "\n\n"), list
-	r.settled = append(r.settled, o)
+	r.outcomes = append(r.outcomes, o)
 }
 
-// stepAside frees an item's place while it waits.
-func (r *run) stepAside(u *unit) {
+// yieldSlot frees an item's place in its foreach while it waits for a retry.
+func (r *run) yieldSlot(u *unit) {
 	if u.parent != nil && u.parent.fan != nil {
 		u.parent.fan.active--
 		r.feed(u.parent)
 	}
 }
 
-// stepBack gives a unit that waited its place again, when there is one.
-func (r *run) stepBack(u *unit) {
+// regainSlot queues a unit that waited for a place.
+func (r *run) regainSlot(u *unit) {
 	if u.parent != nil && u.parent.fan != nil {
 		u.parent.fan.back = append(u.parent.fan.back, u)
 		r.feed(u.parent)
@@ -285,7 +285,7 @@ func (r *run) stepBack(u *unit) {
 	r.admit(u)
 }
 
-// fail ends a unit that could not be begun.
+// fail ends a unit that could not start.
 func (r *run) fail(u *unit, err error) {
-	r.settled = append(r.settled, outcome{unit: u, status: StatusFailed, err: err})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: err})
 }

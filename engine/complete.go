@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// complete records the end of a unit, then continues what waited for it.
+func (r *run) complete(o outcome) {
+	u := o.unit
+	u.finish(o)
+	r.writeEnd(o)
+	r.observe(u, Event{Attempt: u.res.Attempts, Err: o.err, Restored: u.restored})
+	if u.parent != nil && o.status != StatusInterrupted {
+		delete(u.parent.live, u)
+	}
+	switch {
+	case u.parent != nil && u.parent.fan != nil:
+		r.itemEnded(u, o)
+	case u.parent != nil:
+		r.iterationEnded(u, o)
+	default:
+		r.nodeEnded(u.node, o)
+	}
+}
+
+// finish sets the unit's result.
+func (u *unit) finish(o outcome) {
+	u.res.Status, u.res.Output = o.status, o.output
+	switch {
+	case o.err != nil:
+		u.res.Error, u.res.code = new(o.err.Error()), llm.CodeOf(o.err)
+	case o.reason != "":
+		u.res.Error = new(o.reason)
+	}
+	if u.res.StartedAt != nil && u.res.DurationSeconds == 0 {
+		u.res.DurationSeconds = time.Since(*u.res.StartedAt).Seconds()
+	}
+}
+
+// nodeEnded continues the frame after one of its steps has ended.
+func (r *run) nodeEnded(n *node, o outcome) {
+	f, id := n.frame, n.step.ID
+	switch {
+	case o.status == StatusCompleted:
+		f.env.Steps[id] = workflow.StepResult{Output: o.output, Status: string(o.status), JSON: o.json}
+	case o.status == StatusFailed && n.step.OnFailure == workflow.OnFailureFallback:
+		if r.fallBack(n) {
+			return
+		}
+	}
+	r.propagate(n, o.status)
+}
+
+// fallBack starts the fallback step of n, which failed. It reports false if the
+// fallback has failed or was skipped already.
+func (r *run) fallBack(n *node) bool {
+	substitute := n.frame.nodes[n.step.Fallback]
+	switch {
+	case substitute == nil:
+		return false
+	case substitute.counts == StatusCompleted:
+		r.replace(n, substitute)
+		return true
+	case substitute.counts != "":
+		return false
+	}
+	substitute.fallbackFor = append(substitute.fallbackFor, n)
+	if !substitute.wanted {
+		substitute.wanted = true
+		n.frame.left++
+		r.startIfReady(substitute)
+	}
+	return true
+}
+
+// replace sets the result of n to that of its fallback step.
+func (r *run) replace(n, substitute *node) {
+	n.res.Fallback, n.res.Output = substitute.step.ID, substitute.res.Output
+	result := n.frame.env.Steps[substitute.step.ID]
+	n.frame.env.Steps[n.step.ID] = result
+	r.propagate(n, StatusCompleted)
+}
+
+// propagate passes the end of n on to its dependents and its frame. status is
+// what n counts as, which differs from its own after a fallback.
+func (r *run) propagate(n *node, status Status) {
+	f := n.frame
+	satisfied := status == StatusCompleted
+	switch status {
+	case StatusFailed:
+		switch n.step.OnFailure {
+		case workflow.OnFailureContinue:
+			satisfied = true
+		case workflow.OnFailureSkip:
+		default:
+			if f.failed == nil {
+				f.failed = n
+			}
+		}
+		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed)}
+	case StatusSkipped:
+		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusSkipped)}
+	case StatusInterrupted:
+		return // the run is stopping; what follows stays pending
+	}
+	n.counts = status
+	for _, stood := range n.fallbackFor {
+		if status == StatusCompleted {
+			r.replace(stood, n)
+		} else {
+			r.propagate(stood, StatusFailed)
+		}
+	}
+	n.fallbackFor = nil
+	for _, d := range n.dependents {
+		if d.open--; satisfied {
+			d.met++
+		}
+		r.startIfReady(d)
+	}
+	if f.left--; f.left == 0 {
+		r.finishFrame(f)
+	}
+}
+
+// finishFrame ends the unit that f is the body of.
+func (r *run) finishFrame(f *frame) {
+	u := f.owner
+	if u == nil {
+		return
+	}
+	u.res.Steps = f.results()
+	for _, n := range f.list { // in order: sums of fractions depend on it
+		u.add(n.res)
+	}
+	o := outcome{unit: u, status: StatusCompleted}
+	var err error
+	switch {
+	case f.failed != nil:
+		o.status = StatusFailed
+		o.err = llm.NewError(f.failed.res.code, "step "+f.failed.path+" failed: "+*f.failed.res.Error, nil)
+	default:
+		if o.output, err = f.output(); err != nil {
+			o.status, o.err = StatusFailed, invalid("filling in the output of step "+u.path, err)
+		}
+	}
+	o.json = parseJSON(o.output)
+	r.outcomes = append(r.outcomes, o)
+}
+
+// writeEnd journals the end of a unit, unless that was done with its answer.
+func (r *run) writeEnd(o outcome) {
+	u := o.unit
+	switch o.status {
+	case StatusCompleted:
+		if u.leaf() || u.step.Approval != nil {
+			return
+		}
+		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds})
+	case StatusFailed:
+		r.write(u, journal.StepFailed, u.res.Attempts, u.failure(o.err))
+	case StatusSkipped:
+		r.write(u, journal.StepSkipped, 0, journal.Skipped{Reason: o.reason})
+	}
+}
+
+func (u *unit) failure(err error) journal.Failed {
+	f := journal.Failed{Code: llm.CodeOf(err).String(), Message: err.Error(), DurationSeconds: u.res.DurationSeconds}
+	if u.leaf() {
+		f.Usage, f.CostUSD = u.res.Usage, u.res.CostUSD
+	}
+	return f
+}
+
+// leaf reports whether the unit calls a model itself.
+func (u *unit) leaf() bool {
+	return u.step.Body == nil && u.step.Approval == nil && u.fan == nil && (u.parent != nil || u.step.Foreach == nil && u.step.Loop == nil)
+}
