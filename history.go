@@ -73,7 +73,7 @@ func (o *Orchestrator) Decide(ctx context.Context, run, path, item string, d jou
 	if err != nil {
 		return err
 	}
-	err = store.Send(ctx, journal.Event{Run: run, Type: journal.ApprovalGiven, Step: path, Item: item, Detail: journal.Detail(d)})
+	err = store.Signal(ctx, journal.Event{Run: run, Type: journal.ApprovalGiven, Step: path, Item: item, Detail: journal.Detail(d)})
 	if err != nil {
 		return fmt.Errorf("answering run %s: %w", run, err)
 	}

@@ -19,7 +19,7 @@ func (o *Orchestrator) listen(ctx context.Context, store journal.Store, id strin
 		ticker := time.NewTicker(listenEvery)
 		defer ticker.Stop()
 		for {
-			sent, _ := store.Sent(ctx, id, after) // after an error the next look may do better
+			sent, _ := store.Signals(ctx, id, after) // after an error the next look may do better
 			for _, ev := range sent {
 				after = ev.Seq
 				if ev.Type == journal.CancelAsked {

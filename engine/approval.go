@@ -58,7 +58,7 @@ func (r *run) ask(u *unit) {
 		u.asked, u.res.StartedAt = was.Asked, new(was.StartedAt.UTC())
 		r.show(u)
 	} else {
-		u.asked = &journal.Asked{Message: message}
+		u.asked = &journal.ApprovalRequest{Message: message}
 		if d := u.step.Approval.Timeout; d > 0 {
 			u.asked.Deadline = now.Add(d)
 		}

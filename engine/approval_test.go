@@ -88,7 +88,7 @@ func TestApprovalAnsweredBetween(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBook(t, interrupted(t)...)
-				if err := b.store.Send(t.Context(), journal.Event{Run: bookID, Type: journal.ApprovalGiven, Step: "ok", Detail: journal.Detail(tt.d)}); err != nil {
+				if err := b.store.Signal(t.Context(), journal.Event{Run: bookID, Type: journal.ApprovalGiven, Step: "ok", Detail: journal.Detail(tt.d)}); err != nil {
 					t.Fatal(err)
 				}
 				<-time.After(24 * time.Hour) // long past the deadline, which the answer kept

@@ -112,13 +112,13 @@ type Event struct {
 	Label    string // the item, for people
 	Inner    bool   // it is within another step
 	Status   Status
-	Attempt  int            // number of the attempt; 0 before the first
-	Wait     time.Duration  // until the next attempt, with StatusWaiting
-	Asked    *journal.Asked // the question, when it waits for a person
-	Items    int            // of a foreach that has just found its items
-	Err      error          // with StatusWaiting and StatusFailed
-	Restored bool           // it was finished before, by this run or an earlier one
-	Result   *StepResult    // the unit's result so far; must not be modified
+	Attempt  int                      // number of the attempt; 0 before the first
+	Wait     time.Duration            // until the next attempt, with StatusWaiting
+	Asked    *journal.ApprovalRequest // the question, when it waits for a person
+	Items    int                      // of a foreach that has just found its items
+	Err      error                    // with StatusWaiting and StatusFailed
+	Restored bool                     // it was finished before, by this run or an earlier one
+	Result   *StepResult              // the unit's result so far; must not be modified
 }
 
 // Name returns how people call the unit: its path, with the item if it has one.

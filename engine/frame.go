@@ -36,9 +36,9 @@ type node struct {
 	met          int // those that have completed
 	dependents   []*node
 	position     int     // in the file
-	begun        bool    // started, or settled without
+	begun        bool    // started, or completed without a start
 	fallbackOnly bool    // it only runs in place of another
-	wanted       bool    // it is substitute, and another has failed
+	wanted       bool    // it is fallbackOnly, and another has failed
 	counts       Status  // how it ended for others; empty before that
 	fallbackFor  []*node // failed steps that wait for it
 }

@@ -81,7 +81,7 @@ func (r *run) writeResult(res *Result) error {
 	if r.fatal != nil || r.opts.Log == nil {
 		return r.fatal
 	}
-	wait := r.opts.Log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{
+	wait := r.opts.Log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{
 		Status: journal.Status(res.Status), TotalTimeSeconds: res.TotalTimeSeconds,
 	})})
 	return wait()

@@ -35,7 +35,7 @@ type unit struct {
 	remaining time.Duration // longest path from here to the end
 	serial    int           // orders units with equal paths
 	level     int           // how many of the limits around it have let it in
-	asked     *journal.Asked
+	asked     *journal.ApprovalRequest
 }
 
 // outcome is the end of a unit.

@@ -205,7 +205,7 @@ func (p *person) observe(ev engine.Event) {
 	given := journal.Event{Run: bookID, Type: journal.ApprovalGiven, Step: ev.Path, Item: ev.Item, Detail: journal.Detail(d)}
 	time.AfterFunc(after, func() {
 		if p.book != nil {
-			_ = p.book.store.Send(context.Background(), given)
+			_ = p.book.store.Signal(context.Background(), given)
 		}
 		p.control <- given
 	})

@@ -13,10 +13,10 @@ type UnitState struct {
 	Unit
 	Type      EventType // the last that says where it stands: StepStarted, StepFinished, StepFailed, StepSkipped, ApprovalAsked
 	Started   Started
-	Finished  Finished // if Type is StepFinished
-	Failed    Failed   // if Type is StepFailed, and of the last attempt that is tried again
-	Skipped   Skipped  // if Type is StepSkipped
-	Asked     *Asked   // an approval's question; nil if none was asked
+	Finished  Finished         // if Type is StepFinished
+	Failed    Failed           // if Type is StepFailed, and of the last attempt that is tried again
+	Skipped   Skipped          // if Type is StepSkipped
+	Asked     *ApprovalRequest // an approval's question; nil if none was asked
 	Decision  *Decision
 	Key       llm.Key
 	Output    string
@@ -34,7 +34,7 @@ type State struct {
 	Units     map[Unit]*UnitState
 	Order     []*UnitState // as they were first started
 	Cancelled bool         // a person asked for it, after the run was last taken on
-	Ended     *Ended       // how the run last ended; nil while it is worked on
+	Ended     *RunEnd      // how the run last ended; nil while it is worked on
 	Resumes   int
 	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
 	LastSeq   int64
@@ -81,7 +81,7 @@ func (s *State) Add(ev Event) error {
 		}
 		return nil
 	case RunFinished:
-		s.Ended = &Ended{}
+		s.Ended = &RunEnd{}
 		return ev.Decode(s.Ended)
 	case CancelAsked:
 		s.Cancelled = true
@@ -128,7 +128,7 @@ func (u *UnitState) add(ev Event) error {
 		u.Expanded = &Expanded{}
 		return ev.Decode(u.Expanded)
 	case ApprovalAsked:
-		u.Type, u.Asked = ev.Type, &Asked{}
+		u.Type, u.Asked = ev.Type, &ApprovalRequest{}
 		return ev.Decode(u.Asked)
 	case ApprovalGiven:
 		u.Decision = &Decision{}

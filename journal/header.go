@@ -13,7 +13,7 @@ import (
 func (r *Run) Count(ev *Event) error {
 	switch ev.Type {
 	case RunFinished:
-		var e Ended
+		var e RunEnd
 		if err := ev.Decode(&e); err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ type EventType string
 const (
 	RunStarted    EventType = "run_started"
 	RunResumed    EventType = "run_resumed"    // Resumed
-	RunFinished   EventType = "run_finished"   // Ended
+	RunFinished   EventType = "run_finished"   // RunEnd
 	StepStarted   EventType = "step_started"   // Started; with Attempt 1, the first attempt
 	StepAttempt   EventType = "step_attempt"   // a further attempt begins
 	StepRetrying  EventType = "step_retrying"  // Failed; Attempt is the one that failed
@@ -92,7 +92,7 @@ const (
 	StepFailed    EventType = "step_failed"    // Failed
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
-	ApprovalAsked EventType = "approval_asked" // Asked
+	ApprovalAsked EventType = "approval_asked" // ApprovalRequest
 	ApprovalGiven EventType = "approval_given" // Decision
 	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop for good
 )
@@ -153,8 +153,8 @@ type Expanded struct {
 	Paths []string `json:"paths,omitempty"` // the items of a glob; others follow from what the run was given
 }
 
-// Asked is the detail of ApprovalAsked.
-type Asked struct {
+// ApprovalRequest is the detail of ApprovalAsked.
+type ApprovalRequest struct {
 	Message  string    `json:"message"`
 	Deadline time.Time `json:"deadline,omitzero"` // no answer by then means no; zero for never
 }
@@ -172,8 +172,8 @@ type Resumed struct {
 	Spec    json.RawMessage `json:"spec,omitempty"`    // with Changes: what the run is asked from here on
 }
 
-// Ended is the detail of RunFinished.
-type Ended struct {
+// RunEnd is the detail of RunFinished.
+type RunEnd struct {
 	Status           Status  `json:"status"`
 	TotalTimeSeconds float64 `json:"total_time_seconds"` // of the process that ended it
 }
@@ -259,10 +259,10 @@ type Store interface {
 	// error of one that is worked on is an [*OwnedError]. Its status becomes
 	// running.
 	Acquire(ctx context.Context, id string) (Log, error)
-	// Send appends an event to a run that the caller need not own: for what
+	// Signal appends an event to a run that the caller need not own: for what
 	// people decide from outside. A run that waited for that is running again.
 	// It returns once the event is durable.
-	Send(ctx context.Context, ev Event) error
+	Signal(ctx context.Context, ev Event) error
 	// Find is the run with an id, which may be abbreviated to its first
 	// characters, or "latest" for the one that was started last. Errors are
 	// [ErrNotFound] and [*AmbiguousError].
@@ -271,9 +271,9 @@ type Store interface {
 	Runs(ctx context.Context, f Filter) iter.Seq2[Run, error]
 	// Events gives the events of a run with a Seq above after, in order.
 	Events(ctx context.Context, id string, after int64) iter.Seq2[Event, error]
-	// Sent is Events of the types that people send from outside, ApprovalGiven
+	// Signals is Events of the types that people send from outside, ApprovalGiven
 	// and CancelAsked; looking for new ones costs little.
-	Sent(ctx context.Context, id string, after int64) ([]Event, error)
+	Signals(ctx context.Context, id string, after int64) ([]Event, error)
 	// Remove forgets runs with their events, and the outputs that no other
 	// run has. Runs that are worked on are left alone. It says how many were
 	// removed.

@@ -39,7 +39,7 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 		}
 		return "", fault.Input(fmt.Errorf("run %s waits for several approvals; name one of the steps: %s", run.ID, strings.Join(names, ", ")))
 	}
-	err = store.Send(ctx, journal.Event{Run: run.ID, Type: journal.ApprovalGiven, Step: open[0].Step, Item: open[0].Item, Detail: journal.Detail(d)})
+	err = store.Signal(ctx, journal.Event{Run: run.ID, Type: journal.ApprovalGiven, Step: open[0].Step, Item: open[0].Item, Detail: journal.Detail(d)})
 	if err != nil {
 		return "", fmt.Errorf("answering run %s: %w", run.ID, err)
 	}
@@ -58,13 +58,13 @@ func Cancel(ctx context.Context, store journal.Store, id string) (signaled bool,
 		return false, fault.Input(fmt.Errorf("run %s is %s", run.ID, run.Status))
 	}
 	if run.Owner != nil && run.Owner.Alive {
-		return true, store.Send(ctx, journal.Event{Run: run.ID, Type: journal.CancelAsked})
+		return true, store.Signal(ctx, journal.Event{Run: run.ID, Type: journal.CancelAsked})
 	}
 	log, err := store.Acquire(ctx, run.ID)
 	if err != nil {
 		return false, fmt.Errorf("cancelling run %s: %w", run.ID, err)
 	}
-	wait := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: journal.StatusCancelled})})
+	wait := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: journal.StatusCancelled})})
 	if err := wait(); err != nil {
 		return false, fmt.Errorf("cancelling run %s: %w", run.ID, err)
 	}

@@ -162,7 +162,7 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		err := ev.Decode(&r)
 		return strings.Join(append([]string{"run resumed"}, r.Changes...), "; "), err
 	case journal.RunFinished:
-		var e journal.Ended
+		var e journal.RunEnd
 		err := ev.Decode(&e)
 		return fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds)), err
 	case journal.CancelAsked:
@@ -211,7 +211,7 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		err := ev.Decode(&e)
 		return name + ": " + plural(e.Items, "item"), err
 	case journal.ApprovalAsked:
-		var q journal.Asked
+		var q journal.ApprovalRequest
 		err := ev.Decode(&q)
 		return name + ": waits for approval: " + q.Message, err
 	case journal.ApprovalGiven:

@@ -31,11 +31,11 @@ func TestWatchSaysThatARunWaits(t *testing.T) {
 		go func() { done <- a.watch(t.Context(), store, "run_a", false) }()
 		later := func() { <-time.After(time.Minute) }
 		later()
-		write(journal.Event{Type: journal.ApprovalAsked, Step: "ok", Detail: journal.Detail(journal.Asked{Message: "Go?"})})
+		write(journal.Event{Type: journal.ApprovalAsked, Step: "ok", Detail: journal.Detail(journal.ApprovalRequest{Message: "Go?"})})
 		later()
 		write(journal.Event{Type: journal.StepFinished, Step: "ok"}, journal.Event{Type: journal.StepStarted, Step: "work"})
 		later()
-		write(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: journal.StatusCompleted})})
+		write(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: journal.StatusCompleted})})
 		if err := log.Release(); err != nil {
 			t.Fatal(err)
 		}

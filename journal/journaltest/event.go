@@ -93,7 +93,7 @@ func badDetail(t *testing.T, h Harness) {
 		t.Error("a detail that cannot be read was appended")
 	}
 	bad.Run = "a"
-	if err := s.Send(t.Context(), bad); err == nil {
+	if err := s.Signal(t.Context(), bad); err == nil {
 		t.Error("a detail that cannot be read was sent")
 	}
 	mustAppend(t, log, finished("x", "good"))
@@ -183,14 +183,14 @@ func send(t *testing.T, h Harness) {
 	s := h.Open(t)
 	other := h.Other(t, s)
 	log := mustCreate(t, s, journal.Run{ID: "a"})
-	mustAppend(t, log, journal.Event{Type: journal.ApprovalAsked, Step: "ask", Detail: journal.Detail(journal.Asked{Message: "go on?"})})
+	mustAppend(t, log, journal.Event{Type: journal.ApprovalAsked, Step: "ask", Detail: journal.Detail(journal.ApprovalRequest{Message: "go on?"})})
 	answer := journal.Event{Run: "a", Type: journal.ApprovalGiven, Step: "ask", Detail: journal.Detail(journal.Decision{Approved: true, By: "me"})}
-	if err := other.Send(t.Context(), answer); err != nil {
+	if err := other.Signal(t.Context(), answer); err != nil {
 		t.Fatal(err)
 	}
 	mustAppend(t, log, started("next"))
 	mustRelease(t, log)
-	if err := other.Send(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
+	if err := other.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
 		t.Fatalf("sending to a run nobody works on: %v", err)
 	}
 	var types []journal.EventType
@@ -205,7 +205,7 @@ func send(t *testing.T, h Harness) {
 	if u := state.Unit("ask", ""); err != nil || u == nil || u.Decision == nil || !u.Decision.Approved || !state.Cancelled {
 		t.Errorf("folded: %+v, %v", u, err)
 	}
-	if err := s.Send(t.Context(), journal.Event{Run: "unknown", Type: journal.CancelAsked}); !errors.Is(err, journal.ErrNotFound) {
+	if err := s.Signal(t.Context(), journal.Event{Run: "unknown", Type: journal.CancelAsked}); !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("sending to an unknown run: %v", err)
 	}
 }

@@ -36,7 +36,7 @@ func Suite(t *testing.T, h Harness) {
 		"BadDetail":            badDetail,
 		"AppendFromMany":       appendFromMany,
 		"AppendIsInOrder":      appendIsInOrder,
-		"Send":                 send,
+		"Signal":               send,
 		"Header":               header,
 		"Runs":                 runs,
 		"Release":              release,
@@ -135,7 +135,7 @@ func finished(step, output string) journal.Event {
 }
 
 func ended(status journal.Status) journal.Event {
-	return journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: status})}
+	return journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: status})}
 }
 
 // full returns an event with everything set.

@@ -205,7 +205,7 @@ func cancelledContext(t *testing.T, h Harness) {
 	_, acquireErr := s.Acquire(ctx, "a")
 	_, findErr := s.Find(ctx, "a")
 	_, removeErr := s.Remove(ctx, "a")
-	sendErr := s.Send(ctx, journal.Event{Run: "a", Type: journal.CancelAsked})
+	sendErr := s.Signal(ctx, journal.Event{Run: "a", Type: journal.CancelAsked})
 	var runsErr, eventsErr error
 	for _, err := range s.Runs(ctx, journal.Filter{}) {
 		runsErr = err
@@ -213,7 +213,7 @@ func cancelledContext(t *testing.T, h Harness) {
 	for _, err := range s.Events(ctx, "a", 0) {
 		eventsErr = err
 	}
-	for name, err := range map[string]error{"Create": createErr, "Acquire": acquireErr, "Find": findErr, "Remove": removeErr, "Send": sendErr, "Runs": runsErr, "Events": eventsErr} {
+	for name, err := range map[string]error{"Create": createErr, "Acquire": acquireErr, "Find": findErr, "Remove": removeErr, "Signal": sendErr, "Runs": runsErr, "Events": eventsErr} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -10,7 +10,7 @@ import (
 func ask(step, item string) []journal.Event {
 	return []journal.Event{
 		{Type: journal.StepStarted, Step: step, Item: item, Attempt: 1},
-		{Type: journal.ApprovalAsked, Step: step, Item: item, Detail: journal.Detail(journal.Asked{Message: "go on?"})},
+		{Type: journal.ApprovalAsked, Step: step, Item: item, Detail: journal.Detail(journal.ApprovalRequest{Message: "go on?"})},
 	}
 }
 
@@ -46,17 +46,17 @@ func waiting(t *testing.T, h Harness) {
 	mustAppend(t, log, ask("ok", "")...)
 	mustBe(t, "with two questions", journal.StatusWaiting, s, other)
 
-	if err := other.Send(t.Context(), answer("nobody", "")); err != nil {
+	if err := other.Signal(t.Context(), answer("nobody", "")); err != nil {
 		t.Fatal(err)
 	}
 	mustBe(t, "after an answer to nothing", journal.StatusWaiting, s, other)
-	if err := other.Send(t.Context(), answer("ok", "")); err != nil {
+	if err := other.Signal(t.Context(), answer("ok", "")); err != nil {
 		t.Fatal(err)
 	}
 	mustBe(t, "with an answer it has not taken in", journal.StatusRunning, s, other)
 	mustAppend(t, log, finished("ok", "yes"))
 	mustBe(t, "with one question left", journal.StatusWaiting, s, other)
-	if err := s.Send(t.Context(), answer("each", "k1")); err != nil {
+	if err := s.Signal(t.Context(), answer("each", "k1")); err != nil {
 		t.Fatal(err)
 	}
 	mustAppend(t, log, journal.Event{Type: journal.StepFinished, Step: "each", Item: "k1"}, started("last"))
@@ -93,7 +93,7 @@ func waitingIsTakenOn(t *testing.T, h Harness) {
 	if run := mustFind(t, other, "a"); run.FinishedAt.IsZero() {
 		t.Errorf("given back: %+v", run)
 	}
-	if err := other.Send(t.Context(), answer("around/ok", "")); err != nil {
+	if err := other.Signal(t.Context(), answer("around/ok", "")); err != nil {
 		t.Fatal(err)
 	}
 	mustBe(t, "answered while nobody works on it", journal.StatusInterrupted, other)
@@ -110,7 +110,7 @@ func waitingEnds(t *testing.T, h Harness) {
 	s := h.Open(t)
 	log := mustCreate(t, s, journal.Run{ID: "a"})
 	mustAppend(t, log, ask("ok", "")...)
-	if err := s.Send(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
+	if err := s.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
 		t.Fatal(err)
 	}
 	mustBe(t, "told to stop", journal.StatusWaiting, s)

@@ -159,8 +159,8 @@ func (r *run) add(ev journal.Event) {
 	r.events = append(r.events, ev)
 }
 
-// Send appends an event. See [journal.Store].
-func (s *Store) Send(ctx context.Context, ev journal.Event) error {
+// Signal appends an event. See [journal.Store].
+func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ready(ctx); err != nil {

@@ -153,7 +153,7 @@ func TestADamagedRunHarmsNoOther(t *testing.T) {
 	for range 10 {
 		waits = append(waits, log.Append(journal.Event{Type: journal.StepStarted, Step: "x"}))
 	}
-	go func() { sent <- s.Send(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}) }()
+	go func() { sent <- s.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}) }()
 	for _, wait := range waits {
 		if err := wait(); err != nil {
 			t.Error(err)
@@ -376,17 +376,17 @@ func TestAnswerToADamagedRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	change(t, path, `UPDATE events SET step = 'other' WHERE type = 'approval_asked'`)
-	err = s.Send(t.Context(), journal.Event{Run: "a", Type: journal.ApprovalGiven, Step: "ok"})
+	err = s.Signal(t.Context(), journal.Event{Run: "a", Type: journal.ApprovalGiven, Step: "ok"})
 	if err == nil || !strings.Contains(err.Error(), "event 2 of run a") {
 		t.Errorf("answering: %v", err)
 	}
 	if n := count(t, path, `SELECT 1 FROM events`); n != 2 {
 		t.Errorf("%d events; want 2", n)
 	}
-	if err := s.Send(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
+	if err := s.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
 		t.Errorf("cancelling: %v", err)
 	}
-	if err := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.Ended{Status: journal.StatusCancelled})})(); err != nil {
+	if err := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: journal.StatusCancelled})})(); err != nil {
 		t.Errorf("ending: %v", err)
 	}
 	if err := log.Release(); err != nil {

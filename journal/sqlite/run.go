@@ -81,8 +81,8 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 	return s.begin(l), nil
 }
 
-// Send appends an event. See [journal.Store].
-func (s *Store) Send(ctx context.Context, ev journal.Event) error {
+// Signal appends an event. See [journal.Store].
+func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/claude-force/claude-force/journal"
 )
 
-// Sent gives what people sent to a run. See [journal.Store].
-func (s *Store) Sent(ctx context.Context, id string, after int64) (events []journal.Event, err error) {
+// Signals returns what people sent to a run. See [journal.Store].
+func (s *Store) Signals(ctx context.Context, id string, after int64) (events []journal.Event, err error) {
 	err = s.reading(ctx, func() error {
 		var h *header
 		if err := s.read.Query(`SELECT `+headerColumns+` FROM runs WHERE id = ?`, func(row *stmt) (err error) {

@@ -7,8 +7,8 @@ import (
 	"github.com/claude-force/claude-force/journal"
 )
 
-// Sent gives what people sent to a run. See [journal.Store].
-func (s *Store) Sent(ctx context.Context, id string, after int64) ([]journal.Event, error) {
+// Signals returns what people sent to a run. See [journal.Store].
+func (s *Store) Signals(ctx context.Context, id string, after int64) ([]journal.Event, error) {
 	events, err := s.events(ctx, id)
 	if err != nil {
 		return nil, err
