@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,18 +45,19 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":     exitsWith,
-			"key":      withKey,
-			"requests": requests,
-			"peak":     peak,
-			"fault":    injectFault,
-			"quotas":   quotas,
-			"json":     checkJSON,
-			"waiting":  waiting,
-			"batch":    batchIs,
-			"let":      let,
-			"until":    until,
-			"damage":   damage,
+			"code":      exitsWith,
+			"key":       withKey,
+			"requests":  requests,
+			"peak":      peak,
+			"fault":     injectFault,
+			"quotas":    quotas,
+			"json":      checkJSON,
+			"waiting":   waiting,
+			"terminate": terminate,
+			"batch":     batchIs,
+			"let":       let,
+			"until":     until,
+			"damage":    damage,
 			"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
 				n := 1000
 				if len(args) > 1 {
@@ -102,6 +105,15 @@ func waiting(ts *testscript.TestScript, _ bool, _ []string) {
 			quiet = 0
 		}
 		last = s.Requests
+	}
+}
+
+// terminate sends SIGTERM to the programs in the background.
+func terminate(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, c := range ts.BackgroundCmds() {
+		if err := c.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			ts.Fatalf("%v", err)
+		}
 	}
 }
 
