@@ -150,7 +150,7 @@ steps:
 `)
 		rec := &recorder{}
 		run(t.Context(), wf, engine.Options{Execute: rec.execute})
-		if got := rec.prompts["b"]; got != "use: result of a" {
+		if got := bare(rec.prompts["b"]); got != "use: result of a" {
 			t.Errorf("b was asked %q", got)
 		}
 		if got := rec.prompts["c"]; !strings.HasSuffix(got, "\n\nb was completed") || !strings.Contains(got, `<step id="b">`) {

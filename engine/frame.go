@@ -251,11 +251,11 @@ func (r *run) startBody(u *unit) {
 	env := workflow.Env{Run: around.Run, Env: around.Env}
 	var outer map[string]workflow.StepResult
 	if u.step.Workflow == "" { // steps of its own see what is around them
-		env.Params, env.Item, env.Loop = around.Params, around.Item, around.Loop
+		env.Params, env.Item, env.Loop, env.Origins = around.Params, around.Item, around.Loop, around.Origins
 		env.Steps = u.around(around)
 		outer = maps.Clone(env.Steps)
 	} else {
-		given := make(map[string]any, len(u.step.With))
+		given, origins := make(map[string]any, len(u.step.With)), map[string]string{}
 		for _, name := range slices.Sorted(maps.Keys(u.step.With)) {
 			v, err := u.step.With[name].Eval(around)
 			if err != nil {
@@ -263,7 +263,11 @@ func (r *run) startBody(u *unit) {
 				return
 			}
 			given[name] = v
+			if id := around.Origin(u.step.With[name]); id != "" {
+				origins["params."+name] = id
+			}
 		}
+		env.Origins = origins
 		var err error
 		if env.Params, err = u.step.Body.BindValues(given); err != nil {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: invalid("starting "+u.step.Workflow+" for step "+u.path, err)})

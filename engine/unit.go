@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
@@ -77,6 +78,13 @@ func (u *unit) env() workflow.Env {
 	case u.parent == nil:
 	case u.step.Foreach != nil:
 		env.Item = u.value
+		if id := env.Origin(u.step.Foreach.Items); id != "" {
+			env.Origins = maps.Clone(env.Origins)
+			if env.Origins == nil {
+				env.Origins = map[string]string{}
+			}
+			env.Origins["item"] = id
+		}
 	default:
 		env.Loop = u.loop
 	}

@@ -1,6 +1,10 @@
 package llm
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+	"sync"
+)
 
 // Fence returns material from elsewhere (a file, the output of an earlier step)
 // wrapped in an XML-like element, so that the model can tell it from its
@@ -10,13 +14,14 @@ import "strings"
 //	…
 //	</file>
 //
-// The content cannot close the element early: every "</element" in it is
-// written as "<\/element". The same arguments always give the same text,
-// which keeps the call's key stable.
+// The content cannot close the element early: every "</element" in it, in any
+// case and with any blanks or invisible characters within, has its slash written
+// as "\/". The same arguments always give the same text, which keeps the call's
+// key stable.
 func Fence(element, attribute, name, content string) string {
 	var sb strings.Builder
 	sb.WriteString("<" + element + " " + attribute + `="` + attributeEscaper.Replace(name) + "\">\n")
-	sb.WriteString(strings.ReplaceAll(content, "</"+element, `<\/`+element))
+	sb.WriteString(closers(element).ReplaceAllString(content, `$1\/$2`))
 	if !strings.HasSuffix(content, "\n") {
 		sb.WriteByte('\n')
 	}
@@ -24,4 +29,18 @@ func Fence(element, attribute, name, content string) string {
 	return sb.String()
 }
 
-var attributeEscaper = strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", "\n", "&#10;")
+// closers returns the pattern of what a reader may take for the end of an element:
+// the part before its slash, and the part after it.
+func closers(element string) *regexp.Regexp {
+	if known, ok := closerPatterns.Load(element); ok {
+		return known.(*regexp.Regexp)
+	}
+	const blanks = `[\s\pZ\pC]*`
+	made := regexp.MustCompile(`(?i)(<` + blanks + `)/(` + blanks + regexp.QuoteMeta(element) + `)`)
+	closerPatterns.Store(element, made)
+	return made
+}
+
+var closerPatterns sync.Map // element -> *regexp.Regexp
+
+var attributeEscaper = strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", "\n", "&#10;", "\r", "&#13;")

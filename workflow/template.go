@@ -39,6 +39,32 @@ type Env struct {
 	Env    map[string]string     // see [Workflow.EnvNames]; a name that is missing is empty
 	Item   any                   // the item of the nearest enclosing foreach; nil outside of one
 	Loop   *LoopEnv              // of the nearest enclosing loop; nil outside of one
+
+	// Origins names the steps whose results "item" and "params.NAME" hold, if they
+	// hold any: see [Env.Origin]. [Template.RenderPrompt] marks such values too.
+	Origins map[string]string
+}
+
+// Origin returns the id of a step whose result the value holds, or "".
+func (env Env) Origin(v *Value) string {
+	for r := range v.refs {
+		if id := env.origin(r); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+func (env Env) origin(r ref) string {
+	switch {
+	case (r.root == "steps" || r.root == previous) && r.field != "status":
+		return r.name
+	case r.root == "item":
+		return env.Origins["item"]
+	case r.root == "params":
+		return env.Origins["params."+r.name]
+	}
+	return ""
 }
 
 // LoopEnv holds the values of loop.index and loop.previous.
@@ -98,7 +124,17 @@ func (t *Template) refs(yield func(ref) bool) {
 // they are, numbers and booleans in their JSON form, lists and mappings as
 // compact JSON. A value that does not exist is an error, never an empty text.
 // Errors quote the expression but no value.
-func (t *Template) Render(env Env) (string, error) {
+func (t *Template) Render(env Env) (string, error) { return t.render(env, nil) }
+
+// RenderPrompt returns the text like [Template.Render], with the results of steps
+// marked: the output or JSON of a step is replaced by fence(id, text), and so is a
+// text made of one, or an item or parameter that comes from one, unless it is short,
+// on one line and without a <.
+func (t *Template) RenderPrompt(env Env, fence func(step, text string) string) (string, error) {
+	return t.render(env, fence)
+}
+
+func (t *Template) render(env Env, fence func(step, text string) string) (string, error) {
 	if t == nil {
 		return "", nil
 	}
@@ -122,9 +158,30 @@ func (t *Template) Render(env Env) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("evaluating ${{ %s }}: %w", strings.TrimSpace(p.expr.source), err)
 		}
+		if fence != nil {
+			if id := p.expr.shown(env, s); id != "" {
+				s = fence(id, s)
+			}
+		}
 		b.WriteString(s)
 	}
 	return b.String(), nil
+}
+
+// maxInline is the length up to which a text that an expression makes of a step's
+// result is not fenced: a title, a path or a number within a sentence.
+const maxInline = 200
+
+// shown returns the id of the step whose result the expression's text shows, or "".
+func (e *expression) shown(env Env, text string) string {
+	inline := len(text) <= maxInline && !strings.ContainsAny(text, "<\n\r\u2028\u2029")
+	for _, r := range e.refs {
+		id, whole := env.origin(r), e.path && (r.root == "steps" || r.root == previous)
+		if id != "" && text != "" && (whole || !inline) {
+			return id
+		}
+	}
+	return ""
 }
 
 // cut splits a source into texts and uncompiled expressions. If an expression has
