@@ -71,8 +71,8 @@ func (r *pendingRun) budget(cfg config.Budget) workflow.Budget {
 		return r.spec.Budget
 	case r.wf.Budget != nil:
 		return *r.wf.Budget
-	case cfg.Run > 0:
-		return workflow.Budget{USD: new(cfg.Run), OnExceed: workflow.OnExceed(cfg.OnExceed)}
+	case cfg.Run != nil:
+		return workflow.Budget{USD: cfg.Run, OnExceed: workflow.OnExceed(cfg.OnExceed)}
 	default:
 		return workflow.Budget{OnExceed: workflow.OnExceed(cfg.OnExceed)}
 	}

@@ -62,9 +62,10 @@ type Config struct {
 	origins map[string]string
 }
 
-// Budget holds the budget settings, in US dollars; 0 means no ceiling.
+// Budget holds the budget settings, in US dollars. A nil one sets no ceiling; one
+// of 0 allows nothing.
 type Budget struct {
-	Day, Run, Agent, Call float64
+	Day, Run, Agent, Call *float64
 	OnExceed              string // stop, ask, downgrade or partial
 }
 

@@ -40,9 +40,14 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return count(&c.Jobs, v) },
 		get: func(c *Config) string { return strconv.Itoa(c.Jobs) },
 	}, {
-		name: "timeout", env: "CLAUDE_FORCE_TIMEOUT", about: "longest time for one task, its retries included; 0 for none",
-		set: func(c *Config, v string) error { return duration(&c.Timeout, v) },
-		get: func(c *Config) string { return short(c.Timeout) },
+		name: "timeout", env: "CLAUDE_FORCE_TIMEOUT", about: "longest time for one task, its retries included, or none",
+		set: func(c *Config, v string) error { return timeLimit(&c.Timeout, v) },
+		get: func(c *Config) string {
+			if c.Timeout == 0 {
+				return none
+			}
+			return short(c.Timeout)
+		},
 	}, {
 		name: "data_dir", env: "CLAUDE_FORCE_HOME", about: "folder of the store", mine: true,
 		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
@@ -98,7 +103,7 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return text(&c.ProjectID, v) },
 		get: func(c *Config) string { return c.ProjectID },
 	}, {
-		name: "budget.day", env: "CLAUDE_FORCE_BUDGET_DAY", about: "most US dollars of a day, all processes together; 0 for no ceiling",
+		name: "budget.day", env: "CLAUDE_FORCE_BUDGET_DAY", about: "most US dollars of a day, all processes together; none for no ceiling, 0 to allow nothing",
 		set: func(c *Config, v string) error { return dollars(&c.Budget.Day, v) },
 		get: func(c *Config) string { return usd(c.Budget.Day) },
 	}, {
@@ -248,16 +253,28 @@ var settings = []setting{
 
 var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
 
-func dollars(to *float64, value string) error {
+// none is the value of a limit that is not set.
+const none = "none"
+
+func dollars(to **float64, value string) error {
+	if value == none {
+		*to = nil
+		return nil
+	}
 	v, err := strconv.ParseFloat(strings.TrimPrefix(value, "$"), 64)
 	if err != nil || math.IsNaN(v) || v < 0 || v > 1e9 {
-		return errors.New("is not an amount of dollars such as 0.50")
+		return errors.New("is not an amount of dollars such as 0.50, nor none")
 	}
-	*to = v
+	*to = &v
 	return nil
 }
 
-func usd(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+func usd(v *float64) string {
+	if v == nil {
+		return none
+	}
+	return strconv.FormatFloat(*v, 'f', -1, 64)
+}
 
 func oneOf(to *string, value string, known ...string) error {
 	if !slices.Contains(known, value) {
@@ -294,6 +311,24 @@ func duration(to *time.Duration, value string) error {
 	d, err := ParseDuration(value)
 	if err != nil {
 		return errors.New("is not a duration such as 90s, 5m, 24h or 7d")
+	}
+	*to = d
+	return nil
+}
+
+// timeLimit sets a limit of time; 0 in to means none. A limit of 0 would end
+// everything at once, and was once the way to write that there is none.
+func timeLimit(to *time.Duration, value string) error {
+	if value == none {
+		*to = 0
+		return nil
+	}
+	var d time.Duration
+	if err := duration(&d, value); err != nil {
+		return err
+	}
+	if d == 0 {
+		return errors.New("must be more than 0; write none for no limit")
 	}
 	*to = d
 	return nil

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -45,14 +46,15 @@ func (p *Pipeline) scopes(_ context.Context, req *llm.Request) []budget.Scope {
 	b, now := p.config.Budget, time.Now()
 	action := budget.Action(b.OnExceed)
 	var scopes []budget.Scope
-	if b.Day > 0 {
-		scopes = append(scopes, budget.Today(now, budget.Limits{Money: llm.Dollars(b.Day)}, action))
+	limit := func(usd *float64) budget.Limits { return budget.Limits{Money: cmp.Or(llm.Dollars(*usd), budget.Nothing)} }
+	if b.Day != nil {
+		scopes = append(scopes, budget.Today(now, limit(b.Day), action))
 	}
-	if b.Agent > 0 && req.Agent != "" {
-		scopes = append(scopes, budget.Scope{Level: budget.Agent, Name: req.Agent + " on " + now.Format(time.DateOnly), Limits: budget.Limits{Money: llm.Dollars(b.Agent)}, OnBreach: action})
+	if b.Agent != nil && req.Agent != "" {
+		scopes = append(scopes, budget.Scope{Level: budget.Agent, Name: req.Agent + " on " + now.Format(time.DateOnly), Limits: limit(b.Agent), OnBreach: action})
 	}
-	if b.Call > 0 {
-		scopes = append(scopes, budget.Scope{Level: budget.Call, Limits: budget.Limits{Money: llm.Dollars(b.Call)}, OnBreach: action})
+	if b.Call != nil {
+		scopes = append(scopes, budget.Scope{Level: budget.Call, Limits: limit(b.Call), OnBreach: action})
 	}
 	return scopes
 }

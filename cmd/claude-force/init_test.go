@@ -25,7 +25,7 @@ func TestStarterSettingsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
 	}
-	if cfg.Budget.Day != 5 || cfg.Cache.TTL.Hours() != 24 || len(cfg.FallbackModels) != 1 || len(cfg.Cache.ExcludeAgents) != 1 {
+	if cfg.Budget.Day == nil || *cfg.Budget.Day != 5 || cfg.Cache.TTL.Hours() != 24 || len(cfg.FallbackModels) != 1 || len(cfg.Cache.ExcludeAgents) != 1 {
 		t.Errorf("the settings were not read: %+v", cfg)
 	}
 }

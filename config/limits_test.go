@@ -1,0 +1,64 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestLimitsOfZeroAreLimits gives limits of 0 in a file and in the environment, and
+// lifts them again.
+func TestLimitsOfZeroAreLimits(t *testing.T) {
+	t.Parallel()
+	get := map[string]func(*Config) *float64{
+		"DAY":   func(c *Config) *float64 { return c.Budget.Day },
+		"RUN":   func(c *Config) *float64 { return c.Budget.Run },
+		"AGENT": func(c *Config) *float64 { return c.Budget.Agent },
+		"CALL":  func(c *Config) *float64 { return c.Budget.Call },
+	}
+	for name, limit := range get {
+		for _, c := range []struct {
+			file, env string
+			want      *float64
+		}{
+			{"", "", nil},
+			{"0", "", new(0.0)},
+			{"5", "", new(5.0)},
+			{"5", "0", new(0.0)},
+			{"5", "none", nil},
+			{"", "0", new(0.0)},
+			{"none", "2.5", new(2.5)},
+		} {
+			dir := t.TempDir()
+			if c.file != "" {
+				key := map[string]string{"DAY": "day", "RUN": "run", "AGENT": "agent", "CALL": "call"}[name]
+				if err := os.WriteFile(filepath.Join(dir, FileName), []byte("budget:\n  "+key+": "+c.file+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cfg, err := Load(Sources{Dir: dir, Home: dir, Getenv: func(key string) string {
+				if key == "CLAUDE_FORCE_BUDGET_"+name {
+					return c.env
+				}
+				return ""
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := limit(cfg)
+			if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+				t.Errorf("%s: file %q, environment %q: %v, want %v", name, c.file, c.env, usd(got), usd(c.want))
+			}
+		}
+	}
+}
+
+func TestTimeoutOfZeroIsRefused(t *testing.T) {
+	t.Parallel()
+	for value, ok := range map[string]bool{"0": false, "0s": false, "-1s": false, "none": true, "1s": true} {
+		cfg := &Config{}
+		if err := timeLimit(&cfg.Timeout, value); (err == nil) != ok {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
