@@ -46,7 +46,9 @@ func (p *Pipeline) scopes(_ context.Context, req *llm.Request) []budget.Scope {
 	b, now := p.config.Budget, time.Now()
 	action := budget.Action(b.OnExceed)
 	var scopes []budget.Scope
-	limit := func(usd *float64) budget.Limits { return budget.Limits{Money: cmp.Or(llm.Dollars(*usd), budget.Nothing)} }
+	limit := func(usd *float64) budget.Limits {
+		return budget.Limits{Money: cmp.Or(llm.Dollars(*usd), budget.Nothing)}
+	}
 	if b.Day != nil {
 		scopes = append(scopes, budget.Today(now, limit(b.Day), action))
 	}

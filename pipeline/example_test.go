@@ -17,6 +17,7 @@ func ExampleLayers() {
 	// cache
 	// coalesce
 	// fallback
+	// refusals
 	// budget
 	// batch
 	// retry
@@ -24,6 +25,7 @@ func ExampleLayers() {
 	// hedge
 	// admission
 	// hedge start
+	// refusals of attempts
 	// budget of attempts
 	// record of attempts
 	// provider

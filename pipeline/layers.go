@@ -36,6 +36,7 @@ var layers = []struct {
 	{"fallback", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
 		return fallback.New(next, fallback.Options{Models: p.fallbackModels, OnFallback: p.fellBack})
 	}},
+	{"refusals", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.refusals.Check(next) }},
 	{"budget", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.budget.Calls(next) }},
 	{"batch", func(p *Pipeline, s *service, next llm.Model) llm.Model { return p.batched(next, s) }},
 	{"retry", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
@@ -49,6 +50,7 @@ var layers = []struct {
 	}},
 	{"admission", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.admitted(next) }},
 	{"hedge start", func(_ *Pipeline, _ *service, next llm.Model) llm.Model { return hedge.MarkStart(next) }},
+	{"refusals of attempts", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.refusals.Watch(next) }},
 	{"budget of attempts", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.budget.Attempts(next) }},
 	{"record of attempts", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
 		return record.Attempts(next, p.prices, p.outlasted)

@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
 	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/llm/refusal"
 )
 
 // ErrNoCredentials reports that no credential was found. The message says where
@@ -37,13 +38,15 @@ type service struct {
 	count   func(ctx context.Context, req *llm.Request) (int, error) // nil if tokens cannot be counted
 	batches batch.Client                                             // nil if there are no message batches
 	budget  *budget.Budget
+
+	refusals *refusal.Breaker
 }
 
 // newService returns the injected model or a client of the configured service,
 // and starts to learn the limits of the latter.
 func (p *Pipeline) newService() (*service, error) {
 	if p.opts.Model != nil {
-		return &service{model: p.opts.Model, keyer: llm.Keyer{Provider: customProvider}}, nil
+		return &service{model: p.opts.Model, keyer: llm.Keyer{Provider: customProvider}, refusals: refusal.New()}, nil
 	}
 	opts, err := ClientOptions(p.config, p.opts)
 	if err != nil {
@@ -57,7 +60,7 @@ func (p *Pipeline) newService() (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{model: client, keyer: client.Keyer(), batches: client.Batches()}
+	s := &service{model: client, keyer: client.Keyer(), batches: client.Batches(), refusals: refusal.New()}
 	if p.opts.Simulator == nil {
 		p.limits = p.newLimiter(s.keyer)
 		s.count = client.CountTokens

@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"llm/budget":            {"fault", "llm"},
 	"llm/budget/budgettest": {"llm", "llm/budget"},
 	"llm/budget/budgetdb":   {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
+	"llm/refusal":           {"llm"},
 	"llm/retry":             {"llm"},
 	"llm/structured":        nil,
 	"llm/prefix":            {"llm"},
@@ -72,7 +73,7 @@ var allowed = map[string][]string{
 	"pipeline": {
 		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "llm", "llm/admission", "llm/anthropic",
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
-		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/retry", "sim", "telemetry",
+		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry",
 	},
 	"runs": {"engine", "fault", "journal", "llm", "plan", "workflow"},
 	"task": {"agent", "attach", "fault", "llm", "llm/structured", "modelselect", "telemetry"},

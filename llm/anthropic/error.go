@@ -189,7 +189,7 @@ func (w serviceError) code(status int) llm.Code {
 		switch {
 		case strings.HasPrefix(w.message, "You have reached your specified API usage limits"):
 			return llm.CodeSpendLimit
-		case strings.HasPrefix(w.message, "Your credit balance is too low"):
+		case strings.Contains(strings.ToLower(w.message), "credit balance") && strings.Contains(w.message, "low"):
 			return llm.CodeBilling
 		case status == http.StatusRequestEntityTooLarge:
 			return llm.CodeTooLarge
