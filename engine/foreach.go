@@ -102,10 +102,6 @@ func listOf(v any) ([]any, error) {
 	case []string:
 		return anys(v), nil
 	case string:
-		var items []any
-		if err := json.Unmarshal([]byte(v), &items); err == nil && items != nil {
-			return items, nil
-		}
 		if items, ok := parseJSON(v).([]any); ok {
 			return items, nil
 		}

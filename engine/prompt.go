@@ -267,9 +267,8 @@ func parseJSON(output string) any {
 	if text == "" || !strings.ContainsAny(text[:1], `{["0123456789-tfn`) {
 		return nil
 	}
-	var v any
-	dec := json.NewDecoder(strings.NewReader(text))
-	if err := dec.Decode(&v); err != nil || dec.More() {
+	v, err := workflow.ParseJSON(text)
+	if err != nil {
 		return nil
 	}
 	return v

@@ -107,8 +107,8 @@ func asDeclared(typ string, v any) any {
 			return int(n)
 		}
 	case int:
-		if typ == "number" {
-			return float64(n)
+		if f := float64(n); typ == "number" && int(f) == n && math.Abs(f) < 1e21 {
+			return f
 		}
 	}
 	return v

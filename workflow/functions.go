@@ -8,8 +8,11 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/expr-lang/expr/vm/runtime"
 )
 
 // render returns the text form of a value.
@@ -21,6 +24,8 @@ func render(v any) (string, error) {
 		return strconv.Itoa(v), nil
 	case bool:
 		return strconv.FormatBool(v), nil
+	case json.Number:
+		return v.String(), nil
 	}
 	if exceeds(v, maxText) {
 		return "", errText
@@ -82,6 +87,8 @@ func fits(v any, left *int) bool {
 	*left -= 8
 	switch v := v.(type) {
 	case string:
+		*left -= len(v)
+	case json.Number:
 		*left -= len(v)
 	case []any:
 		for _, e := range v {
@@ -181,7 +188,7 @@ func keys(args ...any) (any, error) {
 }
 
 func toInt(args ...any) (any, error) {
-	switch v := args[0].(type) {
+	switch v := operand(args[0]).(type) {
 	case int:
 		return v, nil
 	case float64:
@@ -197,7 +204,7 @@ func toInt(args ...any) (any, error) {
 }
 
 func toFloat(args ...any) (any, error) {
-	switch v := args[0].(type) {
+	switch v := operand(args[0]).(type) {
 	case int:
 		return float64(v), nil
 	case float64:
@@ -208,4 +215,91 @@ func toFloat(args ...any) (any, error) {
 		}
 	}
 	return nil, errors.New("float takes a number, or a text that is one")
+}
+
+func fromJSON(args ...any) (any, error) {
+	text, ok := args[0].(string)
+	if !ok {
+		return nil, errors.New("fromJSON takes a text")
+	}
+	v, err := ParseJSON(text)
+	if err != nil {
+		return nil, errors.New("the text is not JSON")
+	}
+	return v, nil
+}
+
+// sorted returns a list in ascending order, or with "desc" in descending order. Its
+// numbers keep their digits.
+func sorted(args ...any) (any, error) {
+	list, err := listOf(args[0])
+	if err != nil {
+		return nil, err
+	}
+	order := &runtime.SortBy{Array: slices.Clone(list), Values: make([]any, len(list))}
+	for i, v := range list {
+		if order.Values[i] = operand(v); hasNumber(order.Values[i]) {
+			return nil, errDigits
+		}
+	}
+	if len(args) > 1 {
+		order.Desc = args[1] == "desc"
+		if word, _ := args[1].(string); word != "asc" && word != "desc" {
+			return nil, errors.New(`the order is "asc" or "desc"`)
+		}
+	}
+	sort.Sort(order)
+	return order.Array, nil
+}
+
+func listOf(v any) ([]any, error) {
+	switch v := v.(type) {
+	case []any:
+		return v, nil
+	case []int:
+		return anyList(v), nil
+	case []string:
+		return anyList(v), nil
+	case []float64:
+		return anyList(v), nil
+	}
+	return nil, errors.New("sort takes a list")
+}
+
+func largest(args ...any) (any, error) {
+	return extreme(args, func(a, b any) bool { return runtime.Less(b, a) })
+}
+
+func smallest(args ...any) (any, error) { return extreme(args, runtime.Less) }
+
+// extreme returns the number of the arguments, and of the lists among them, that comes
+// before all others. It keeps its digits.
+func extreme(args []any, before func(a, b any) bool) (any, error) {
+	var best, value any
+	for _, arg := range args {
+		list, err := listOf(arg)
+		if err != nil {
+			list = []any{arg}
+		} else if len(list) > 0 {
+			one, err := extreme(list, before)
+			if err != nil {
+				return nil, err
+			}
+			list = []any{one}
+		}
+		for _, v := range list {
+			v, n := v, operand(v)
+			switch n.(type) {
+			case int, float64:
+			case json.Number:
+				return nil, errDigits
+			default:
+				return nil, errors.New("min and max take numbers, and lists of them")
+			}
+			if value == nil || before(n, value) {
+				best, value = v, n
+			}
+		}
+	}
+	return best, nil
 }

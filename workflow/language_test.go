@@ -314,13 +314,13 @@ steps:
       type: object
       required: [score, b]
       properties:
-        score: {type: integer, minimum: 0, maximum: 0x0A, default: 1_0}
+        score: {type: integer, minimum: 0, maximum: 10, default: 1.0}
         b: {"$ref": "#/$defs/text"}
         a: {enum: [1.50, null, true, "x<y"]}
       $defs: {text: {type: string, pattern: "^a"}}
 `)
-	want := `{"type":"object","required":["score","b"],"properties":{"score":{"type":"integer","minimum":0,"maximum":10,"default":10},` +
-		`"b":{"$ref":"#/$defs/text"},"a":{"enum":[1.5,null,true,"x<y"]}},"$defs":{"text":{"type":"string","pattern":"^a"}}}`
+	want := `{"type":"object","required":["score","b"],"properties":{"score":{"type":"integer","minimum":0,"maximum":10,"default":1.0},` +
+		`"b":{"$ref":"#/$defs/text"},"a":{"enum":[1.50,null,true,"x<y"]}},"$defs":{"text":{"type":"string","pattern":"^a"}}}`
 	if got := string(w.Step("a").Schema); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

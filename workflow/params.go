@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -64,6 +63,10 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 		}
 		given = f.get("default")
 	}
+	if param.Type == "string" && given != nil && given.Kind == yaml.ScalarNode && !isNull(given) {
+		param.Default, param.HasDefault = given.Value, true // as it is written, whatever YAML takes it for
+		return param
+	}
 	if given == nil || isNull(given) {
 		if param.Type == "any" {
 			param.Type = "string"
@@ -80,8 +83,13 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 	switch typ := typeOf(v); {
 	case param.Type == "any":
 		param.Type = typ
+	case param.Type == "number" && typ == "integer":
 	case param.Type != typ:
-		p.fail(given, nil, "", "the default of parameter %s is not of type %s but %s", quote(name), param.Type, typ)
+		hint := ""
+		if s, ok := v.(string); ok && given.Style == 0 && (given.Tag == "!!int" || given.Tag == "!!float") {
+			hint = "write numbers as JSON does, such as 1000, 0.5 or 1e6; " + quote(s) + " is a text, which type: string takes"
+		}
+		p.fail(given, nil, hint, "the default of parameter %s is not of type %s but %s", quote(name), param.Type, typ)
 		return param
 	}
 	param.Default, param.HasDefault = v, true
@@ -89,9 +97,14 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 }
 
 func typeOf(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case int:
 		return "integer"
+	case json.Number:
+		if isWhole(v.String()) {
+			return "integer"
+		}
+		return "number"
 	case float64:
 		return "number"
 	case bool:
@@ -125,25 +138,22 @@ func (p *reader) value(n *yaml.Node) (any, bool) {
 		})
 		return m, ok
 	}
-	digits := strings.ReplaceAll(n.Value, "_", "")
 	switch n.Tag {
 	case "!!str", "!!timestamp":
 		return n.Value, true
 	case "!!null":
 		return nil, true
 	case "!!bool":
-		return strings.EqualFold(n.Value, "true"), true
-	case "!!int":
-		if i, err := strconv.ParseInt(digits, 0, 64); err == nil {
-			return int(i), true
+		if n.Value == "true" || n.Value == "false" {
+			return n.Value == "true", true
 		}
-		fallthrough
-	case "!!float":
-		if f, err := strconv.ParseFloat(digits, 64); err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
-			return f, true
-		}
-		p.fail(n, nil, "", "%s is not a number that can be used here", quote(n.Value))
+		p.fail(n, nil, "write "+strings.ToLower(n.Value)+", or "+quote(n.Value)+" in quotes for the text", "%s may be a text or a truth value", n.Value)
 		return nil, false
+	case "!!int", "!!float":
+		if isNumber(n.Value) {
+			return number(n.Value), true
+		}
+		return n.Value, true
 	}
 	p.fail(n, nil, "", "%s cannot be used here", kindOf(n))
 	return nil, false
@@ -197,41 +207,58 @@ func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
 	return bound, nil
 }
 
+// convert returns the value of a text as the type, or what the text must be.
 func convert(typ, text string) (any, error) {
+	if !utf8.ValidString(text) {
+		return nil, errors.New("UTF-8 text")
+	}
 	switch typ {
 	case "integer":
-		if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
-			return n, nil
+		if isNumber(text) && isWhole(text) {
+			return number(text), nil
 		}
-		return nil, errors.New("a whole number")
+		return nil, errors.New("a whole number such as 42" + advice(text))
 	case "number":
-		f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
-			return f, nil
+		if isNumber(text) {
+			return asDeclared("number", number(text)), nil
 		}
-		return nil, errors.New("a number")
+		return nil, errors.New("a number such as 42, 0.5 or 1e6" + advice(text))
 	case "boolean":
-		switch strings.ToLower(strings.TrimSpace(text)) {
-		case "true":
-			return true, nil
-		case "false":
-			return false, nil
+		if text == "true" || text == "false" {
+			return text == "true", nil
 		}
 		return nil, errors.New("true or false")
 	case "array":
-		var v []any
-		if err := json.Unmarshal([]byte(text), &v); err == nil && v != nil {
-			return v, nil
+		v, err := ParseJSON(text)
+		if list, ok := v.([]any); ok && err == nil {
+			return list, nil
 		}
-		return nil, errors.New(`a JSON array, such as ["a","b"]`)
+		return nil, errors.New(`a JSON array, such as ["a","b"]` + about(err))
 	case "object":
-		var v map[string]any
-		if err := json.Unmarshal([]byte(text), &v); err == nil && v != nil {
-			return v, nil
+		v, err := ParseJSON(text)
+		if m, ok := v.(map[string]any); ok && err == nil {
+			return m, nil
 		}
-		return nil, errors.New(`a JSON object, such as {"a":1}`)
+		return nil, errors.New(`a JSON object, such as {"a":1}` + about(err))
 	}
 	return text, nil
+}
+
+// about returns why a text is not the JSON it should be, where the syntax does not say.
+func about(err error) string {
+	if _, syntax := errors.AsType[*json.SyntaxError](err); err == nil || syntax {
+		return ""
+	}
+	return ": " + err.Error()
+}
+
+// advice says how to keep a text that has the digits of a number but is not written
+// like one.
+func advice(text string) string {
+	if strings.ContainsAny(text, "0123456789") && !strings.ContainsAny(text, " \t\r\n") {
+		return "; to give " + quote(text) + " as a text, declare the parameter with type: string"
+	}
+	return ""
 }
 
 // clone returns a deep copy of a value, so that runs do not share parameters.

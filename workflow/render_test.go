@@ -185,8 +185,8 @@ params:
   must: {description: what it is for}
 steps: [{id: a, agent: x, task: t}]
 `)
-	got, err := w.BindParams(map[string]string{"path": "1", "n": "42", "r": "2", "on": "TRUE", "list": `["a",1]`, "obj": `{"a":1}`, "must": ""})
-	want := map[string]any{"path": "1", "n": 42, "r": 2.0, "on": true, "list": []any{"a", 1.0}, "obj": map[string]any{"a": 1.0}, "must": ""}
+	got, err := w.BindParams(map[string]string{"path": "1", "n": "42", "r": "2", "on": "true", "list": `["a",1]`, "obj": `{"a":1}`, "must": ""})
+	want := map[string]any{"path": "1", "n": 42, "r": 2.0, "on": true, "list": []any{"a", 1}, "obj": map[string]any{"a": 1}, "must": ""}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)
 	}
@@ -194,8 +194,8 @@ steps: [{id: a, agent: x, task: t}]
 	if !errors.Is(err, workflow.ErrParam) {
 		t.Fatal(err)
 	}
-	wantErr := `bad parameter: n must be a whole number
-bad parameter: r must be a number
+	wantErr := `bad parameter: n must be a whole number such as 42
+bad parameter: r must be a number such as 42, 0.5 or 1e6
 bad parameter: on must be true or false
 bad parameter: list must be a JSON array, such as ["a","b"]
 bad parameter: obj must be a JSON object, such as {"a":1}

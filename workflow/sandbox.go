@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/vm/runtime"
 )
 
 // The language bounds neither the length of texts nor the number of
@@ -26,6 +27,9 @@ const (
 	spendName  = "$spend"
 	tickName   = "$tick"
 	scanName   = "$scan"
+	valueName  = "$value"
+	figureName = "$figure"
+	timesName  = "$times"
 )
 
 // allowedBuiltins are the functions of the language that are safe: they do not
@@ -36,9 +40,9 @@ var allowedBuiltins = map[string]bool{
 	"findIndex": true, "findLast": true, "findLastIndex": true, "count": true, "sum": true, "groupBy": true,
 	"sortBy": true, "reduce": true, "len": true, "abs": true, "ceil": true, "floor": true, "round": true,
 	"trim": true, "trimPrefix": true, "trimSuffix": true, "upper": true, "lower": true, "split": true,
-	"indexOf": true, "lastIndexOf": true, "hasPrefix": true, "hasSuffix": true, "max": true, "min": true,
-	"mean": true, "median": true, "fromJSON": true, "first": true, "last": true, "take": true,
-	"reverse": true, "concat": true, "sort": true,
+	"indexOf": true, "lastIndexOf": true, "hasPrefix": true, "hasSuffix": true,
+	"mean": true, "median": true, "first": true, "last": true, "take": true,
+	"reverse": true, "concat": true,
 }
 
 // sandbox holds what all expressions of a file share.
@@ -57,7 +61,8 @@ func newSandbox() *sandbox {
 	c := &conf.Config{Functions: conf.FunctionsTable{}}
 	for _, define := range []expr.Option{
 		// These replace functions of the language whose results have no bound,
-		// whose order is random, or whose errors quote their argument.
+		// whose order is random, which change the digits of numbers, or whose errors
+		// quote their argument.
 		expr.Function("join", join, new(func([]any) string), new(func([]any, string) string), new(func([]string) string), new(func([]string, string) string)),
 		expr.Function("replace", replace, new(func(string, string, string) string)),
 		expr.Function("string", toText, new(func(any) string)),
@@ -65,7 +70,15 @@ func newSandbox() *sandbox {
 		expr.Function("keys", keys, new(func(map[string]any) []any)),
 		expr.Function("int", toInt, new(func(any) int)),
 		expr.Function("float", toFloat, new(func(any) float64)),
+		expr.Function("fromJSON", fromJSON, new(func(string) any)),
+		expr.Function("sort", sorted, new(func([]any) []any), new(func([]any, string) []any), new(func([]string) []any), new(func([]string, string) []any),
+			new(func([]int) []any), new(func([]int, string) []any)),
+		expr.Function("max", largest, new(func(any) any), new(func(...any) any)),
+		expr.Function("min", smallest, new(func(any) any), new(func(...any) any)),
 		expr.Function(spendName, spend),
+		expr.Function(valueName, value),
+		expr.Function(figureName, figure),
+		expr.Function(timesName, times),
 		expr.Function(tickName, tick),
 		expr.Function(scanName, scan),
 	} {
@@ -110,14 +123,45 @@ func (metering) Visit(node *ast.Node) {
 		n.Node = metered(tickName, n.Node)
 	case *ast.BinaryNode:
 		switch n.Operator {
-		case "+", "..":
-			*node = metered(spendName, n)
-		case "==", "!=", "<", ">", "<=", ">=", "in", "contains", "startsWith", "endsWith", "matches":
+		case "==", "!=", "in":
+			n.Left, n.Right = charged(valueName, n.Left), charged(valueName, n.Right)
+		case "<", ">", "<=", ">=":
+			n.Left, n.Right = charged(figureName, n.Left), charged(figureName, n.Right)
+		case "contains", "startsWith", "endsWith", "matches":
 			n.Left, n.Right = scanned(n.Left), scanned(n.Right)
+		case "+", "-", "*", "/", "%", "**", "^", "..":
+			n.Left, n.Right = charged(figureName, n.Left), charged(figureName, n.Right)
+			switch n.Operator {
+			case "+", "..":
+				*node = metered(spendName, n)
+			case "*":
+				*node = call(timesName, n, n.Left, n.Right)
+			}
+		}
+	case *ast.UnaryNode:
+		if n.Operator == "-" || n.Operator == "+" {
+			n.Node = charged(figureName, n.Node)
+		}
+	case *ast.MemberNode:
+		n.Property = charged(figureName, n.Property)
+	case *ast.SliceNode:
+		if n.From != nil {
+			n.From = charged(figureName, n.From)
+		}
+		if n.To != nil {
+			n.To = charged(figureName, n.To)
 		}
 	case *ast.BuiltinNode:
 		for i, arg := range n.Arguments {
-			n.Arguments[i] = scanned(arg)
+			predicate, ok := arg.(*ast.PredicateNode)
+			switch {
+			case ok && (n.Name == "sum" || n.Name == "sortBy"):
+				predicate.Node = charged(figureName, predicate.Node)
+			case passesOn[n.Name] && i == 0 || n.Name == "concat":
+				n.Arguments[i] = scanned(arg)
+			default:
+				n.Arguments[i] = charged(figureName, arg)
+			}
 		}
 		*node = metered(spendName, n)
 	case *ast.CallNode:
@@ -128,22 +172,42 @@ func (metering) Visit(node *ast.Node) {
 	}
 }
 
+// passesOn are the functions that return what their first argument holds, whose
+// numbers therefore keep their digits.
+var passesOn = map[string]bool{
+	"filter": true, "map": true, "find": true, "findLast": true, "findIndex": true, "findLastIndex": true, "groupBy": true,
+	"sortBy": true, "reduce": true, "all": true, "none": true, "any": true, "one": true, "count": true,
+	"first": true, "last": true, "take": true, "reverse": true,
+}
+
 // scanned returns n with the charge for scanning its value. It does not change
 // literals, which are short, and the bodies of predicates, which are not values.
-func scanned(n ast.Node) ast.Node {
-	switch n.(type) {
-	case *ast.PredicateNode, *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode:
+func scanned(n ast.Node) ast.Node { return charged(scanName, n) }
+
+func charged(function string, n ast.Node) ast.Node {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		if n.Value <= maxExact && n.Value >= -maxExact {
+			return n
+		}
+	case *ast.PredicateNode, *ast.StringNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode:
 		return n
 	}
-	return metered(scanName, n)
+	return metered(function, n)
 }
 
 func metered(function string, n ast.Node) ast.Node {
-	callee, budget := &ast.IdentifierNode{Value: function}, &ast.IdentifierNode{Value: budgetName}
-	call := &ast.CallNode{Callee: callee, Arguments: []ast.Node{budget, n}}
-	for _, made := range []ast.Node{callee, budget, call} {
-		made.SetLocation(n.Location())
-	}
+	budget := &ast.IdentifierNode{Value: budgetName}
+	budget.SetLocation(n.Location())
+	return call(function, n, budget, n)
+}
+
+// call returns a call of a function that stands for n and has its type.
+func call(function string, n ast.Node, args ...ast.Node) ast.Node {
+	callee := &ast.IdentifierNode{Value: function}
+	call := &ast.CallNode{Callee: callee, Arguments: args}
+	callee.SetLocation(n.Location())
+	call.SetLocation(n.Location())
 	call.SetNature(*n.Nature())
 	return call
 }
@@ -177,6 +241,37 @@ func scan(args ...any) (any, error) {
 		cost += len(v)
 	}
 	return args[1], pay(args[0], cost)
+}
+
+// value charges like [scan] and returns the value to compare with: see [operand].
+func value(args ...any) (any, error) {
+	v, err := scan(args...)
+	return operand(v), err
+}
+
+// figure charges like [scan] and returns the value to calculate with. A number that
+// has no exact one is an error.
+func figure(args ...any) (any, error) {
+	v, err := scan(args...)
+	v = operand(v)
+	if n, ok := v.(int); err == nil && (hasNumber(v) || ok && (n > maxExact || n < -maxExact)) {
+		err = errDigits
+	}
+	return v, err
+}
+
+// maxExact is the largest integer to calculate with: beyond it, sums overflow and
+// fractions are lost without a word.
+const maxExact = 1 << 53
+
+// times multiplies without overflow.
+func times(args ...any) (any, error) {
+	a, ok1 := args[0].(int)
+	b, ok2 := args[1].(int)
+	if ok1 && ok2 && a != 0 && b != 0 && (a*b/b != a) {
+		return nil, errDigits
+	}
+	return runtime.Multiply(args[0], args[1]), nil
 }
 
 // spend charges for making a value. Its arguments are the budget and the value, which it returns.

@@ -47,9 +47,13 @@ func (c schemaChecker) schema(n *yaml.Node) {
 		case name == "$ref":
 			c.target(value)
 		case slices.Contains(schemaCounts, name):
-			c.count(value, "schema: "+name, 0)
+			if c.count(value, "schema: "+name, 0); value.Tag == "!!int" && !isNumber(value.Value) {
+				c.fail(value, nil, "write it in decimal, without _ or leading zeros", "schema: %s must be a number as JSON has it, not %s", name, value.Value)
+			}
 		case slices.Contains(schemaNumbers, name) && value.Tag != "!!int" && value.Tag != "!!float":
 			c.fail(value, nil, "", "schema: %s must be a number, not %s", name, kindOf(value))
+		case slices.Contains(schemaNumbers, name) && !isNumber(value.Value):
+			c.fail(value, nil, "write it in decimal, without _ or leading zeros", "schema: %s must be a number as JSON has it, not %s", name, value.Value)
 		case slices.Contains(schemaTexts, name):
 			c.text(value, "schema: "+name)
 		case (name == "required" || name == "enum") && value.Kind != yaml.SequenceNode:

@@ -23,8 +23,8 @@ type Value struct {
 // Fixed returns a value that is always v.
 func Fixed(v any) *Value { return &Value{fixed: v} }
 
-// Eval returns the value: texts, int, float64, bool, []any, map[string]any or
-// nil. Its errors quote the expression but no value.
+// Eval returns the value: texts, int, float64, json.Number, bool, []any,
+// map[string]any or nil. Its errors quote the expression but no value.
 func (v *Value) Eval(env Env) (any, error) {
 	switch {
 	case v.expr != nil:

@@ -74,7 +74,7 @@ type Defaults struct {
 // Param is a value a run may be given.
 type Param struct {
 	Name        string
-	Default     any    // string, int, float64, bool, []any or map[string]any; nil without a default
+	Default     any    // string, int, float64, json.Number, bool, []any or map[string]any; nil without a default
 	HasDefault  bool   // false: every run must give the parameter
 	Description string // may be empty
 	Type        string // string, integer, number, boolean, array or object; never empty
