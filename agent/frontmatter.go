@@ -2,12 +2,13 @@ package agent
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/yamltext"
 )
 
 // frontmatter holds the offsets of a file's parts: data[headStart:headEnd] is the YAML
@@ -87,6 +88,7 @@ type head struct {
 type yamlError struct {
 	line    int // in the frontmatter, 1-based; 0 if unknown
 	message string
+	hint    string // may be empty
 }
 
 func (e *yamlError) Error() string { return e.message }
@@ -112,10 +114,8 @@ func loadFields(text string) ([]field, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Load([]byte(text), &doc); err != nil {
-		e := &yamlError{message: err.Error()}
-		if le, ok := errors.AsType[*yaml.LoadError](err); ok {
-			e.line, e.message = le.Mark.Line, le.Message
-		}
+		p := yamltext.Explain(text, err)
+		e := &yamlError{line: p.Line, message: p.Message, hint: p.Hint}
 		if e.line == 0 {
 			e.line = controlLine(text)
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/yamltext"
 )
 
 // Parse parses the data of one agent file. The name of the file is used in
@@ -49,11 +51,11 @@ func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 	}
 	h, err := readHead(clean(data[f.headStart:f.headEnd]))
 	if err != nil {
-		line := 0
+		line, hint := 0, hintQuote
 		if e, ok := errors.AsType[*yamlError](err); ok {
-			line = e.line
+			line, hint = e.line, cmp.Or(e.hint, hint)
 		}
-		return p.refuse(fileLine(line), "the frontmatter is not valid YAML: "+err.Error(), hintQuote)
+		return p.refuse(fileLine(line), "the frontmatter is not valid YAML: "+err.Error(), hint)
 	}
 	p.fill(a, h)
 	if entry != "" {
@@ -82,7 +84,7 @@ func fileName(file string) string {
 	return strings.TrimSuffix(base, ".md")
 }
 
-const hintQuote = "put the value in quotes, or write it indented below `key: |`"
+const hintQuote = yamltext.Quote
 
 // fileLine converts a line of the frontmatter to a line of the file; 0, for
 // unknown, stays 0.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/yamltext"
 )
 
 // maxFileBytes bounds the size of a configuration file.
@@ -20,7 +22,8 @@ func (c *Config) parse(path string, data []byte, project bool) error {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return &Error{File: path, Message: "it is not valid YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Hint: "see the line it names"}
+		p := yamltext.Explain(string(data), err)
+		return &Error{File: path, Line: p.Line, Message: "it is not valid YAML: " + p.Message, Hint: p.Hint}
 	}
 	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
 		return nil

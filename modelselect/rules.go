@@ -12,6 +12,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v4"
 
+	"github.com/claude-force/claude-force/internal/yamltext"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -63,7 +64,11 @@ func Parse(data []byte, prices *llm.PriceTable) (*Rules, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&r); err != nil {
-		return nil, fmt.Errorf("reading rules: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		p := yamltext.Explain(string(data), err)
+		if p.Line > 0 {
+			return nil, fmt.Errorf("reading rules: line %d: %s (%s)", p.Line, p.Message, p.Hint)
+		}
+		return nil, fmt.Errorf("reading rules: %s", p.Message)
 	}
 	if err := r.check(prices); err != nil {
 		return nil, fmt.Errorf("reading rules: %w", err)

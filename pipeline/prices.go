@@ -11,6 +11,7 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/yamltext"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -28,7 +29,8 @@ func LoadPrices(cfg *config.Config) (*llm.PriceTable, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, &config.Error{File: cfg.Prices, Message: "it is not valid YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Hint: "see the line it names"}
+		p := yamltext.Explain(string(data), err)
+		return nil, &config.Error{File: cfg.Prices, Line: p.Line, Message: "it is not valid YAML: " + p.Message, Hint: p.Hint}
 	}
 	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
 		return llm.Prices(), nil

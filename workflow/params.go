@@ -64,6 +64,7 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 		given = f.get("default")
 	}
 	if param.Type == "string" && given != nil && given.Kind == yaml.ScalarNode && !isNull(given) {
+		p.whole(given, "the default of parameter "+quote(name))
 		param.Default, param.HasDefault = given.Value, true // as it is written, whatever YAML takes it for
 		return param
 	}
@@ -73,6 +74,7 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 		}
 		return param
 	}
+	p.whole(given, "the default of parameter "+quote(name))
 	v, ok := p.value(given)
 	if !ok {
 		return param

@@ -77,6 +77,9 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 		return nil
 	}
 	p.text(f.get("$schema"), "$schema")
+	if n := f.given("description"); n != nil {
+		p.whole(n, "description")
+	}
 	w := &Workflow{
 		Name:        p.text(f.get("name"), "name"),
 		Description: p.text(f.get("description"), "description"),

@@ -19,6 +19,7 @@ func (p *reader) template(d *draft, v view, n *yaml.Node, what string) *Template
 		p.fail(n, nil, "", "%s is empty", what)
 		return nil
 	}
+	p.whole(n, what)
 	parts, unclosed := cut(source)
 	if unclosed >= 0 {
 		p.unclosed(n, unclosed)

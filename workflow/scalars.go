@@ -9,6 +9,8 @@ import (
 	"time"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/yamltext"
 )
 
 // text returns the text of a scalar, or "" for nil and null.
@@ -25,6 +27,21 @@ func (p *reader) text(n *yaml.Node, key string) string {
 	}
 	p.fail(n, nil, hint, "%s must be a text, not %s", key, kindOf(n))
 	return ""
+}
+
+// whole reports a text without quotes that YAML ends at a # which may belong to it.
+// A prompt is refused at any such comment, another text unless a blank follows the #.
+func (p *reader) whole(n *yaml.Node, what string) {
+	if n = follow(n); n.LineComment == "" {
+		return
+	}
+	rest := p.src.text[p.src.offset(n.Line, n.Column):]
+	comment, cut := yamltext.CutComment(n, rest)
+	prompt := what == "task" || what == "message"
+	if cut && (prompt || !yamltext.IsAside(comment)) {
+		p.fail(n, nil, "put the value in quotes if it goes on, or two blanks before the # if it is a comment",
+			"%s ends before %s, where YAML begins a comment", what, quote(comment))
+	}
 }
 
 // plain returns a text that must not be empty and must hold no expression.

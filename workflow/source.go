@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/yamltext"
 )
 
 const (
@@ -72,31 +74,26 @@ func (p *reader) parseSource(data []byte) *yaml.Node {
 		line, col := p.src.position(max(0, int(syntax.Offset)-1))
 		p.add(&Error{Line: line, Column: col, Message: "JSON: " + syntax.Error(), Err: ErrSyntax})
 	default:
-		p.add(yamlError(err))
+		p.add(yamlError(p.src.text, err))
 	}
 	return nil
 }
 
-// yamlError converts an error of the YAML loader. It keeps the position and drops
-// the loader's name and stage.
-func yamlError(err error) *Error {
-	load, ok := errors.AsType[*yaml.LoadError](err)
-	if !ok {
-		return &Error{Message: "YAML: " + err.Error(), Err: ErrSyntax}
-	}
-	out := &Error{Line: load.Mark.Line, Column: load.Mark.Column, Message: "YAML: " + strings.TrimPrefix(load.Message, "yaml: "), Err: ErrSyntax}
-	switch {
-	case load.ContextMsg != "":
-		out.Hint = load.ContextMsg
-		if load.ContextMark.Line != load.Mark.Line && load.ContextMark.Line > 0 {
-			out.Hint += fmt.Sprintf(" that begins in line %d", load.ContextMark.Line)
+// yamlError converts an error of the YAML loader.
+func yamlError(text string, err error) *Error {
+	if load, ok := errors.AsType[*yaml.LoadError](err); ok {
+		at := &Error{Line: load.Mark.Line, Column: load.Mark.Column, Err: ErrSyntax}
+		switch {
+		case strings.Contains(load.Message, "multiple"):
+			at.Message, at.Hint = "the file holds more than one document", "one file is one workflow"
+			return at
+		case strings.Contains(load.Message, "no documents"):
+			at.Message, at.Hint = "the file is empty", "a workflow needs at least steps"
+			return at
 		}
-	case strings.Contains(load.Message, "multiple"):
-		out.Message, out.Hint = "the file holds more than one document", "one file is one workflow"
-	case strings.Contains(load.Message, "no documents"):
-		out.Message, out.Hint = "the file is empty", "a workflow needs at least steps"
 	}
-	return out
+	p := yamltext.Explain(text, err)
+	return &Error{Line: p.Line, Column: p.Column, Message: "YAML: " + p.Message, Hint: p.Hint, Err: ErrSyntax}
 }
 
 // invalidText returns the offset of the first byte that cannot be part of a

@@ -205,6 +205,7 @@ func (p *reader) valueOf(d *draft, v view, n *yaml.Node, what string) *Value {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str":
 		return p.textValue(d, v, n, what)
 	}
+	p.whole(n, "an entry of "+what)
 	if fixed, ok := p.value(n); ok {
 		return Fixed(fixed)
 	}
@@ -212,6 +213,7 @@ func (p *reader) valueOf(d *draft, v view, n *yaml.Node, what string) *Value {
 }
 
 func (p *reader) textValue(d *draft, v view, n *yaml.Node, what string) *Value {
+	p.whole(n, "an entry of "+what)
 	parts, unclosed := cut(n.Value)
 	switch one, ok := single(parts); {
 	case unclosed >= 0:

@@ -19,16 +19,17 @@ var allowed = map[string][]string{
 	// Nouns import nothing but fault.
 	"fault":         nil,
 	"llm":           nil,
-	"agent":         nil,
+	"agent":         {"internal/yamltext"},
 	"agent/builtin": nil,
-	"workflow":      {"fault"},
-	"config":        {"fault"},
+	"workflow":      {"fault", "internal/yamltext"},
+	"config":        {"fault", "internal/yamltext"},
 	"benchfile":     nil,
 	"journal":       {"fault", "llm"},
-	"modelselect":   {"llm"},
+	"modelselect":   {"llm", "internal/yamltext"},
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
+	"internal/yamltext":   nil,
 
 	// Parts import nouns, and never each other.
 	"attach":                {"llm"},
@@ -71,7 +72,7 @@ var allowed = map[string][]string{
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
-		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "llm", "llm/admission", "llm/anthropic",
+		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry",
 	},
