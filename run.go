@@ -46,8 +46,8 @@ type RunOptions struct {
 	// Tags are kept with the run for the caller.
 	Tags map[string]string
 
-	// Drain, when closed, stops the run from starting anything more; what is in
-	// flight may finish.
+	// Drain, when closed, stops the run from starting anything more, retries
+	// and calls that were not sent yet included; what is in flight may finish.
 	Drain <-chan struct{}
 
 	// Settings are kept with the run for the process that resumes it.
@@ -302,6 +302,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
+			ctx = llm.WithDrain(ctx, opts.Drain)
 			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)
 			return o.attempt(ctx, a, &opts)
 		},

@@ -97,11 +97,19 @@ func (g *Gate) InFlight() int { return int(g.inFlight.Load()) }
 func (g *Gate) Waiting() int { return int(g.waiting.Load()) }
 
 func (g *Gate) enter(ctx context.Context) error {
+	if err := llm.Drained(ctx); err != nil {
+		return err
+	}
 	if !g.slots.TryAcquire(1) {
 		g.waiting.Add(1)
-		err := g.slots.Acquire(ctx, 1)
+		until, cancel := llm.UntilDrain(ctx)
+		defer cancel()
+		err := g.slots.Acquire(until, 1)
 		g.waiting.Add(-1)
 		if err != nil {
+			if err := llm.Drained(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
 			ended := llm.ContextError(ctx)
 			ended.Message += fmt.Sprintf(" while it waited for one of %d slots; a longer timeout or a higher limit of calls at once would help", g.limit)
 			return ended

@@ -145,6 +145,9 @@ func (l *Limiter) enter(ctx context.Context, c *call) (*attempt, error) {
 	if ctx.Err() != nil {
 		return nil, llm.ContextError(ctx)
 	}
+	if err := llm.Drained(ctx); err != nil {
+		return nil, err
+	}
 	w := &waiter{run: runOf(ctx), wake: make(chan struct{}, 1)}
 	w.deadline, _ = ctx.Deadline()
 	l.mu.Lock()
@@ -188,7 +191,7 @@ func (l *Limiter) pause(ctx context.Context, p *pool, w *waiter, c *call, v verd
 		ended.Message += fmt.Sprintf(" while it waited for the rate limits of %s; a longer timeout would help", p.name)
 		return ended
 	}
-	return nil
+	return llm.Drained(ctx)
 }
 
 // leave takes a waiter out that will not be sent.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/claude-force/claude-force/llm"
 )
 
 type runKey struct{}
@@ -38,7 +40,7 @@ func (w *waiter) nudge() {
 }
 
 // sleep waits for d, or without end if d is negative, or until something has
-// changed, or ctx ends.
+// changed, or ctx ends or is drained.
 func (w *waiter) sleep(ctx context.Context, d time.Duration) {
 	var timeout <-chan time.Time
 	if d >= 0 {
@@ -48,6 +50,7 @@ func (w *waiter) sleep(ctx context.Context, d time.Duration) {
 	}
 	select {
 	case <-ctx.Done():
+	case <-llm.Drain(ctx):
 	case <-w.wake:
 	case <-timeout:
 	}

@@ -40,10 +40,13 @@ func gaveUp(n int, reason string, err error) error {
 	return out
 }
 
-// interrupted returns the error of a call whose context ended while it waited to
-// be tried again after err.
+// interrupted returns the error of a call whose context ended, or was drained,
+// while it waited to be tried again after err.
 func interrupted(ctx context.Context, n int, err error) error {
 	out := llm.ContextError(ctx)
+	if ctx.Err() == nil {
+		out = llm.NewError(llm.CodeCanceled, "interrupted", nil)
+	}
 	out.Message = fmt.Sprintf("%s while it waited to be tried again after %s: %s", out.Message, attempts(n), describe(err).Message)
 	out.Err = &attemptsError{attempts: n, err: errors.Join(out.Err, err)}
 	return out

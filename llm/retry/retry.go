@@ -128,7 +128,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 // pause waits until the call may be tried again after its n-th attempt failed
 // with err. It reports false, with the call's error, if it may not.
 func (m *model) pause(ctx context.Context, n int, err error) (again bool, _ error) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || llm.Drained(ctx) != nil {
 		return false, interrupted(ctx, n, err)
 	}
 	wait, refusal := m.wait(ctx, n, err)
@@ -232,13 +232,14 @@ func ceiling(base, limit time.Duration, n int) time.Duration {
 	return min(base, limit)
 }
 
-// sleep waits for d; it reports false if ctx ended first.
+// sleep waits for d. It reports false if ctx ended or was drained first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+	case <-llm.Drain(ctx):
 	case <-timer.C:
 	}
-	return ctx.Err() == nil
+	return ctx.Err() == nil && llm.Drained(ctx) == nil
 }
