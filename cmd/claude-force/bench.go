@@ -109,8 +109,8 @@ func (a *app) measure(ctx context.Context, f *benchFlags, name string, list []su
 	}
 	opts := suite.Options{Samples: f.samples, Latency: f.latency, Small: f.small}
 	if a.terminal {
-		opts.Progress = func(text string) { fmt.Fprintf(a.stderr, "\r\x1b[K%s", text) }
-		defer fmt.Fprint(a.stderr, "\r\x1b[K")
+		opts.Progress = func(text string) { fmt.Fprintf(a.draw(), "\r\x1b[K%s", text) }
+		defer fmt.Fprint(a.draw(), "\r\x1b[K")
 	}
 	for _, b := range list {
 		res, err := b.Run(ctx, opts)

@@ -205,26 +205,3 @@ func parseLatency(text string) (sim.Latency, error) {
 	}
 	return sim.Fixed(d), nil
 }
-
-// soft returns a context that is canceled by the first interrupt. The caller
-// must call the function that is returned with it.
-func (a *app) soft(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() { // ends with cancel, which every caller defers
-		select {
-		case <-a.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
-
-func (a *app) interrupted() bool {
-	select {
-	case <-a.stopping:
-		return true
-	default:
-		return false
-	}
-}

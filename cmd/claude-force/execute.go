@@ -18,6 +18,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -274,6 +275,8 @@ func (l *lastByte) Write(p []byte) (int, error) {
 // tasks and waits for those under way.
 func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, complete func(claudeforce.Task) claudeforce.Task, f *executeFlags) error {
 	start, asJSON := time.Now(), f.json
+	ctx = llm.WithDrain(ctx, a.stopping)
+	defer a.waitFor(func() string { return "the tasks that were sent" })()
 	if c := list.closer(); c != nil {
 		soft, cancel := a.soft(ctx)
 		defer cancel()

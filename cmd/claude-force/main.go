@@ -11,9 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -37,31 +36,27 @@ const (
 
 func main() { os.Exit(run()) }
 
-// run runs the program and returns its exit code. After the first interrupt, work
-// under way may finish. The second interrupt cancels it.
+// run runs the program and returns its exit code.
 func run() int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	stopping, ask := context.WithCancel(ctx)
 	defer ask()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	go func() { // ends with the process
-		for range signals {
-			if stopping.Err() != nil {
-				stop()
-			}
-			ask()
-		}
-	}()
 	a := &app{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		stdin:             os.Stdin,
+		drawing:           os.Stderr,
 		stopping:          stopping.Done(),
 		terminal:          term.IsTerminal(int(os.Stderr.Fd())),
 		answersOnTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		typed:             term.IsTerminal(int(os.Stdin.Fd())),
 	}
+	a.interrupts = &interrupts{
+		say: a.say, ask: ask, cancel: stop,
+		exit: func(after time.Duration) { time.AfterFunc(after, func() { os.Exit(exitInterrupted) }) },
+	}
+	a.stdout = newOutput(os.Stdout, a.answersOnTerminal, func() { a.interrupts.interrupt(outputClosed) })
+	a.stderr = messages{newOutput(os.Stderr, a.terminal, nil)}
+	defer a.interrupts.listen()()
 	return a.run(ctx, os.Args[1:])
 }
 
@@ -69,7 +64,9 @@ func run() int {
 type app struct {
 	stdin          io.ReadCloser
 	stdout, stderr io.Writer
+	drawing        io.Writer       // the standard error as it is, for progress that is drawn; nil for stderr
 	stopping       <-chan struct{} // closed by the first interrupt
+	interrupts     *interrupts     // nil if nothing interrupts
 	dataDir        string          // --data-dir
 	telemetry      telemetryFlags
 
@@ -111,8 +108,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetErr(a.stderr)
 	err := root.ExecuteContext(telemetry.FromEnv(ctx, os.Getenv))
 	a.endTelemetry(ctx)
+	if out, ok := a.stdout.(*output); ok {
+		if lost := out.end(); lost != nil && (err == nil || isClosed(err)) {
+			err = lost
+		}
+	}
 	code := exitCode(err)
 	switch {
+	case code == exitInterrupted && a.interrupts.wasQuiet():
 	case code == exitInterrupted:
 		a.say("claude-force: interrupted")
 	case err != nil && !errors.Is(err, errReported) && !errors.Is(err, errOverBudget):
@@ -138,7 +141,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case llm.CodeOf(err) == llm.CodeCanceled:
+	case isClosed(err), llm.CodeOf(err) == llm.CodeCanceled:
 		return exitInterrupted
 	}
 	for _, e := range exits {

@@ -10,6 +10,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/terminal"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -24,9 +25,18 @@ type progress interface {
 // totals returns the tokens and the cost so far.
 func (a *app) newProgress(wf *workflow.Workflow, totals func() pipeline.Totals) progress {
 	if a.terminal {
-		return newLive(a.stderr, len(wf.Steps), totals)
+		return newLive(a.draw(), len(wf.Steps), totals)
 	}
 	return plain{a}
+}
+
+// draw returns where progress is drawn: the standard error as it is, since drawing
+// moves the cursor. Text from elsewhere must be cleaned for it.
+func (a *app) draw() io.Writer {
+	if a.drawing != nil {
+		return a.drawing
+	}
+	return a.stderr
 }
 
 // plain writes one line per change.
@@ -41,7 +51,7 @@ func (p plain) observe(ev engine.Event) {
 	case ev.Status == engine.StatusRunning:
 		p.say("%s: started%s", ev.Name(), by(ev.Step))
 	case ev.Asked != nil:
-		p.say("%s: waits for approval: %s", ev.Name(), ev.Asked.Message)
+		p.say("%s: waits for approval: %s", ev.Name(), terminal.Clean(ev.Asked.Message))
 	case ev.Status == engine.StatusWaiting:
 		p.say("%s: attempt %d failed: %v; next in %s", ev.Name(), ev.Attempt, ev.Err, ev.Wait.Round(time.Second))
 	default:
@@ -133,9 +143,9 @@ func (l *live) observe(ev engine.Event) {
 			ln = l.lines[key]
 		}
 		if ev.Asked != nil {
-			ln.note.Store(" (waits for approval: " + firstLine(ev.Asked.Message, 60) + ")")
+			ln.note.Store(" (waits for approval: " + firstLine(terminal.Clean(ev.Asked.Message), 60) + ")")
 		} else {
-			ln.note.Store(fmt.Sprintf(" (next attempt in %s: %s)", ev.Wait.Round(time.Second), firstLine(ev.Err.Error(), 60)))
+			ln.note.Store(fmt.Sprintf(" (next attempt in %s: %s)", ev.Wait.Round(time.Second), firstLine(terminal.Clean(ev.Err.Error()), 60)))
 		}
 	default:
 		if ln != nil {
@@ -143,7 +153,7 @@ func (l *live) observe(ev engine.Event) {
 			delete(l.lines, key)
 		}
 		// A write between two drawings; it fails only if the drawing has ended.
-		fmt.Fprintln(l.bars, ended(ev))
+		fmt.Fprintln(l.bars, terminal.Clean(ended(ev)))
 		if !ev.Inner {
 			l.total.Increment()
 		}
@@ -154,7 +164,7 @@ func (l *live) start(key string, ev engine.Event) {
 	ln, started := &line{}, time.Now()
 	ln.note.Store("")
 	l.lines[key] = ln
-	name, agent := ev.Name(), ev.Step.Agent
+	name, agent := terminal.Line(ev.Name()), terminal.Line(ev.Step.Agent)
 	if agent != "" {
 		agent = " · " + agent
 	}
@@ -188,7 +198,7 @@ func (a *app) counter(tasks int, totals func() pipeline.Totals) (done, end func(
 	if !a.terminal || a.answersOnTerminal || tasks < 2 {
 		return func() {}, func() {}
 	}
-	bars := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
+	bars := mpb.New(mpb.WithOutput(a.draw()), mpb.WithWidth(40))
 	bar := newBar(bars, tasks, "tasks", totals)
 	return bar.Increment, func() { finish(bars, bar) }
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/claude-force/claude-force/internal/terminal"
 )
 
 // errNoTerminal is the error of a question that was not asked, because the
@@ -30,6 +33,9 @@ type prompter struct {
 	// that of a canceled question serves the next one.
 	pending chan typedLine
 }
+
+// blankLines are those that would move the start of a question off the screen.
+var blankLines = regexp.MustCompile(`\n[ \t]*\n\s*\n`)
 
 type typedLine struct {
 	text string
@@ -57,7 +63,9 @@ type question struct {
 func (p *prompter) queue(text string) *question {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := &question{p: p, text: text, before: p.last, done: make(chan struct{})}
+	// A question is shown as it is, wherever it is shown: the answer may allow
+	// something that cannot be undone.
+	q := &question{p: p, text: blankLines.ReplaceAllString(terminal.Clean(text), "\n\n"), before: p.last, done: make(chan struct{})}
 	if q.before == nil {
 		q.before = make(chan struct{})
 		close(q.before)

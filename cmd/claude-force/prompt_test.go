@@ -10,16 +10,16 @@ import (
 	"testing/synctest"
 )
 
-// terminal is a terminal whose user types when a test says so. What is typed
+// typist is a terminal whose user types when a test says so. What is typed
 // and not read yet can be discarded.
-type terminal struct {
+type typist struct {
 	typed chan byte
 	out   bytes.Buffer
 }
 
-func newTerminal() *terminal { return &terminal{typed: make(chan byte, 1000)} }
+func newTerminal() *typist { return &typist{typed: make(chan byte, 1000)} }
 
-func (t *terminal) Read(p []byte) (int, error) {
+func (t *typist) Read(p []byte) (int, error) {
 	b, ok := <-t.typed
 	if !ok {
 		return 0, io.EOF
@@ -28,19 +28,19 @@ func (t *terminal) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-func (t *terminal) typeLine(text string) {
+func (t *typist) typeLine(text string) {
 	for _, b := range []byte(text) {
 		t.typed <- b
 	}
 }
 
-func (t *terminal) discard() {
+func (t *typist) discard() {
 	for len(t.typed) > 0 {
 		<-t.typed
 	}
 }
 
-func (t *terminal) prompter() *prompter {
+func (t *typist) prompter() *prompter {
 	p := newPrompter(t, &t.out)
 	p.discard = t.discard
 	return p

@@ -175,7 +175,10 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	p := a.newProgress(wf, orch.Totals)
 	approvals := a.newApprover(ctx, orch)
 	defer approvals.close()
+	var running underway
+	defer a.waitFor(running.String)()
 	opts.OnEvent = func(_ context.Context, ev engine.Event) {
+		running.observe(ev)
 		p.observe(ev)
 		approvals.observe(ev)
 	}

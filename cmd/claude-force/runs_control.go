@@ -99,6 +99,8 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if err != nil {
 		return err
 	}
+	var running underway
+	defer a.waitFor(running.String)()
 	opts := claudeforce.ResumeOptions{
 		Budget: spending, AcceptChanges: f.accept, RerunOnce: f.again, MaxParallel: f.parallel, Drain: a.stopping,
 		OnStart: func(_ context.Context, id string) {
@@ -110,6 +112,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 			k.begin(id)
 		},
 		OnEvent: func(_ context.Context, ev engine.Event) {
+			running.observe(ev)
 			p.observe(ev)
 			k.observe(ev)
 		},

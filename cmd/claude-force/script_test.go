@@ -30,6 +30,35 @@ func TestMain(m *testing.M) {
 // standard output, standard error and exit code as the contract. Each has a
 // simulator of its own on the loopback interface.
 func TestScripts(t *testing.T) {
+	cmds := maps.Clone(processCmds)
+	maps.Copy(cmds, map[string]func(*testscript.TestScript, bool, []string){
+		"code":      exitsWith,
+		"key":       withKey,
+		"requests":  requests,
+		"peak":      peak,
+		"fault":     injectFault,
+		"quotas":    quotas,
+		"json":      checkJSON,
+		"waiting":   waiting,
+		"terminate": terminate,
+		"batch":     batchIs,
+		"let":       let,
+		"until":     until,
+		"damage":    damage,
+		"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
+			n := 1000
+			if len(args) > 1 {
+				var err error
+				n, err = strconv.Atoi(args[1])
+				ts.Check(err)
+			}
+			var sb strings.Builder
+			for i := range n {
+				fmt.Fprintf(&sb, "{\"agent\": \"python-expert\", \"task\": \"Task %d\"}\n", i)
+			}
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(sb.String()), 0o600))
+		},
+	})
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -44,34 +73,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", "")
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":      exitsWith,
-			"key":       withKey,
-			"requests":  requests,
-			"peak":      peak,
-			"fault":     injectFault,
-			"quotas":    quotas,
-			"json":      checkJSON,
-			"waiting":   waiting,
-			"terminate": terminate,
-			"batch":     batchIs,
-			"let":       let,
-			"until":     until,
-			"damage":    damage,
-			"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
-				n := 1000
-				if len(args) > 1 {
-					var err error
-					n, err = strconv.Atoi(args[1])
-					ts.Check(err)
-				}
-				var sb strings.Builder
-				for i := range n {
-					fmt.Fprintf(&sb, "{\"agent\": \"python-expert\", \"task\": \"Task %d\"}\n", i)
-				}
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(sb.String()), 0o600))
-			},
-		},
+		Cmds: cmds,
 	})
 }
 
@@ -96,7 +98,10 @@ func waiting(ts *testscript.TestScript, _ bool, _ []string) {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	quiet := 0 // looks in a row at which the same one call was in flight
-	for last := -1; quiet < 20; {
+	for last, looks := -1, 0; quiet < 20; looks++ {
+		if looks == 6000 {
+			ts.Fatalf("no call is kept waiting: %+v", server.Stats())
+		}
 		<-ticker.C
 		s := server.Stats()
 		if s.InFlight == 1 && s.Requests == last {

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/claude-force/claude-force/sim"
+)
+
+// processCmds are the commands of scripts about signals, streams and files.
+var processCmds = map[string]func(*testscript.TestScript, bool, []string){
+	"sent": sent,
+	"lost": lost,
+}
+
+// sent waits until the script's simulator has counted a number of calls: sent N.
+func sent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sent N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	server := ts.Value("sim").(*sim.Server)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for range 4000 {
+		if server.Stats().Requests >= n {
+			return
+		}
+		<-ticker.C
+	}
+	ts.Fatalf("the simulator counted %d requests; want %d", server.Stats().Requests, n)
+}
+
+// lost runs a command whose standard output cannot be written, and checks that it
+// fails and says why: lost ARGS...
+func lost(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("lost cannot be negated")
+	}
+	err := ts.Exec("sh", append([]string{"-c", `exec claude-force "$@" >/dev/full`, "sh"}, args...)...)
+	if err == nil || err.Error() != "exit status 1" || !strings.Contains(ts.ReadFile("stderr"), "no space left") {
+		ts.Fatalf("%v without output: %v\n%s", args, err, ts.ReadFile("stderr"))
+	}
+}
