@@ -99,7 +99,7 @@ func (r *request) answer(body []byte) *answer {
 		a.content = append(a.content, calls...)
 		a.stopReason = "tool_use"
 	case r.format() != nil:
-		a.content = append(a.content, content{Type: "text", Text: string(r.generate(r.format(), src))})
+		a.content = append(a.content, content{Type: "text", Text: string(generate(r.format(), generator{task: r.task(), src: src}))})
 	default:
 		a.content = append(a.content, content{Type: "text", Text: r.prose(src)})
 	}
@@ -136,9 +136,6 @@ func (a *answer) limit(r *request) {
 	}
 }
 
-// last returns the last message.
-func (r *request) last() *message { return &r.Messages[len(r.Messages)-1] }
-
 // userText returns the text of the last user message that has any.
 func (r *request) userText() string {
 	for i := len(r.Messages) - 1; i >= 0; i-- {
@@ -157,7 +154,7 @@ func (r *request) userText() string {
 	return ""
 }
 
-// task returns the user's task: the first line of the last text block that
+// task returns the first line of the user's task, from the last text block that
 // holds more than labelled sections.
 func (r *request) task() string {
 	for _, m := range slices.Backward(r.Messages) {
@@ -174,57 +171,6 @@ func (r *request) task() string {
 		}
 	}
 	return firstLine(r.userText())
-}
-
-// toolCalls returns the answer's tool calls: the forced tool, else the tools
-// that the task names. It returns none after tool results have arrived.
-func (r *request) toolCalls(src *source) []content {
-	if len(r.Tools) == 0 || r.ToolChoice != nil && r.ToolChoice.Type == "none" {
-		return nil
-	}
-	var calls []content
-	call := func(t *tool) {
-		if len(t.InputSchema) == 0 { // server tools are not simulated
-			return
-		}
-		calls = append(calls, content{
-			Type: "tool_use", ID: src.id("toolu_", len(calls)), Name: t.Name, Input: r.generate(t.InputSchema, src),
-		})
-	}
-	if c := r.ToolChoice; c != nil && c.Type == "tool" {
-		for i := range r.Tools {
-			if r.Tools[i].Name == c.Name {
-				call(&r.Tools[i])
-			}
-		}
-		return calls
-	}
-	if len(r.results()) == 0 {
-		userText := strings.ToLower(r.userText())
-		for i := range r.Tools {
-			if strings.Contains(userText, strings.ToLower(r.Tools[i].Name)) {
-				call(&r.Tools[i])
-			}
-		}
-	}
-	if len(calls) == 0 && r.ToolChoice != nil && r.ToolChoice.Type == "any" {
-		call(&r.Tools[0])
-	}
-	if r.ToolChoice != nil && r.ToolChoice.DisableParallel && len(calls) > 1 {
-		calls = calls[:1]
-	}
-	return calls
-}
-
-// results returns the tool results in the last message.
-func (r *request) results() []string {
-	var results []string
-	for i := range r.last().Content {
-		if b := &r.last().Content[i]; b.Type == "tool_result" {
-			results = append(results, b.text())
-		}
-	}
-	return results
 }
 
 // prose returns an answer as plain text.
@@ -278,6 +224,7 @@ func conclude(src *source, topic string) string {
 	return strings.Join(parts, " ")
 }
 
+// quote returns the start of s, at most width characters, in quotes.
 func quote(s string, width int) string {
 	s = strings.TrimSpace(s)
 	if runes := []rune(s); len(runes) > width {
@@ -291,7 +238,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// gist returns the last line of a previous step's answer, which usually
+// lastLine returns the last line of a previous step's answer, which usually
 // summarizes it.
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)

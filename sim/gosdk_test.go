@@ -74,7 +74,7 @@ func TestGoSDKStreaming(t *testing.T) {
 func TestGoSDKTools(t *testing.T) {
 	t.Parallel()
 	_, client := goSDK(t)
-	params := ask("Use get_weather for Paris")
+	params := ask("How is the weather in Paris?\n[simulate: call get_weather]")
 	params.Tools = []anthropic.ToolUnionParam{anthropic.ToolUnionParamOfTool(anthropic.ToolInputSchemaParam{
 		Properties: map[string]any{"city": map[string]string{"type": "string"}}, Required: []string{"city"},
 	}, "get_weather")}

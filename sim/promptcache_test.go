@@ -20,13 +20,13 @@ func TestPromptCache(t *testing.T) {
 		body := func(task string) string {
 			return `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text","text":"` + long + `","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"` + task + `"}]}`
 		}
-		first := answer(t, server, body("one")).Usage
-		second := answer(t, server, body("two")).Usage
+		first := answerTo(t, server, body("one")).Usage
+		second := answerTo(t, server, body("two")).Usage
 		if first.Write < 2000 || first.Read != 0 || second.Read != first.Write || second.Write != 0 || second.Input != first.Input {
 			t.Errorf("first %+v, second %+v", first, second)
 		}
 		<-time.After(5 * time.Minute) // an entry expires five minutes after the start of the last read
-		if third := answer(t, server, body("three")).Usage; third.Read != 0 || third.Write != first.Write {
+		if third := answerTo(t, server, body("three")).Usage; third.Read != 0 || third.Write != first.Write {
 			t.Errorf("after five minutes: %+v", third)
 		}
 
@@ -36,14 +36,14 @@ func TestPromptCache(t *testing.T) {
 		var writes [2]int
 		var calls sync.WaitGroup
 		for i := range writes {
-			calls.Go(func() { writes[i] = answer(t, server, body(strconv.Itoa(i))).Usage.Write })
+			calls.Go(func() { writes[i] = answerTo(t, server, body(strconv.Itoa(i))).Usage.Write })
 		}
 		calls.Wait()
 		if diff := cmp.Diff([2]int{first.Write, first.Write}, writes); diff != "" {
 			t.Error(diff)
 		}
 
-		short := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text","text":"short","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"x"}]}`).Usage
+		short := answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text","text":"short","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"x"}]}`).Usage
 		if short.Write != 0 || short.Read != 0 {
 			t.Errorf("a prefix below the minimum was cached: %+v", short)
 		}
@@ -58,8 +58,8 @@ func TestBreakpointsDoNotChangePrefixes(t *testing.T) {
 		return `{"model":"claude-haiku-5-5","max_tokens":100,"system":[{"type":"text"` + onSystem + `,"text":"` + long + `"}],` +
 			`"messages":[{"role":"user","content":[{"type":"text","text":"the document speaks of \"cache_control\": {}"` + onDocument + `},{"type":"text","text":"Go."}]}]}`
 	}
-	wrote := answer(t, server, body(mark, mark)).Usage
-	if read := answer(t, server, body("", mark)).Usage; read.Read != wrote.Write || read.Write != 0 || wrote.Write == 0 {
+	wrote := answerTo(t, server, body(mark, mark)).Usage
+	if read := answerTo(t, server, body("", mark)).Usage; read.Read != wrote.Write || read.Write != 0 || wrote.Write == 0 {
 		t.Errorf("with one breakpoint fewer: %+v, written before: %+v", read, wrote)
 	}
 }

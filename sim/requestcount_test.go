@@ -54,9 +54,9 @@ func TestBreakpointsDoNotChangeRequests(t *testing.T) {
 	}
 	const mark = `"cache_control":{"type":"ephemeral","ttl":"5m"}`
 	plain := body("", "", "")
-	want := answer(t, server, plain).Content[0].Text
+	want := answerTo(t, server, plain).Content[0].Text
 	for _, marked := range []string{body("", mark+",", ""), body("", "", ", "+mark), body(","+mark, "", "")} {
-		if got := answer(t, server, marked).Content[0].Text; got != want {
+		if got := answerTo(t, server, marked).Content[0].Text; got != want {
 			t.Errorf("%s has another answer:\n%s", marked, cmp.Diff(want, got))
 		}
 	}

@@ -29,16 +29,17 @@ type schema struct {
 	OneOf      []*schema          `json:"oneOf"`
 	AllOf      []*schema          `json:"allOf"`
 	Format     string             `json:"format"`
+	Examples   []any              `json:"examples"`
+	Default    any                `json:"default"`
 }
 
-// instance generates a value that matches the schema, with texts that quote the
-// task.
-func (r *request) generate(raw json.RawMessage, src *source) json.RawMessage {
+// generate returns a value that matches the schema.
+func generate(raw json.RawMessage, g generator) json.RawMessage {
 	var root schema
 	if err := json.Unmarshal(raw, &root); err != nil {
 		return json.RawMessage("{}")
 	}
-	g := generator{root: &root, task: r.task(), src: src}
+	g.root = &root
 	data, err := json.Marshal(g.value(&root, "", 0))
 	if err != nil {
 		return json.RawMessage("{}")
@@ -46,10 +47,19 @@ func (r *request) generate(raw json.RawMessage, src *source) json.RawMessage {
 	return data
 }
 
+// generator generates values that match a schema.
 type generator struct {
 	root *schema
-	task string
 	src  *source
+
+	// task is quoted by texts in answers. Arguments of tools are executed, so
+	// they never hold it.
+	task string
+
+	// arguments restricts the value to what is safe as arguments of a tool: only
+	// required properties, and texts from the schema or from paths.
+	arguments bool
+	paths     []string // that the prompt names
 }
 
 // maxDepth limits recursive schemas: below it only required properties are
@@ -68,6 +78,10 @@ func (g *generator) value(s *schema, name string, depth int) any {
 		return s.Const
 	case len(s.Enum) > 0:
 		return s.Enum[g.src.rng.IntN(len(s.Enum))]
+	case g.arguments && len(s.Examples) > 0:
+		return s.Examples[0]
+	case g.arguments && s.Default != nil:
+		return s.Default
 	case len(s.AnyOf) > 0:
 		return g.value(s.AnyOf[0], name, depth+1)
 	case len(s.OneOf) > 0:
@@ -107,7 +121,7 @@ func (g *generator) object(s *schema, depth int) any {
 	// Sorted, so that the value does not depend on the map's order.
 	object := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
-		if depth <= maxDepth || slices.Contains(s.Required, name) {
+		if depth <= maxDepth && !g.arguments || slices.Contains(s.Required, name) {
 			object[name] = g.value(s.Properties[name], name, depth+1)
 		}
 	}
@@ -136,6 +150,9 @@ func (g *generator) text(s *schema, name string) string {
 		return "simulated@example.com"
 	case "uri", "url":
 		return "https://example.com/simulated"
+	}
+	if g.arguments && len(g.paths) > 0 && isPathName(name) {
+		return g.paths[0]
 	}
 	text := strings.TrimSpace("simulated " + strings.ReplaceAll(name, "_", " "))
 	if g.task != "" {

@@ -6,8 +6,9 @@
 //	client := &http.Client{Transport: server.RoundTripper()} // or in memory
 //
 // Answers are built from the request: they quote the task, describe the files
-// in the prompt, follow a JSON schema, call the tools that the task names, and
-// state that they are simulated. Everything that varies (answers, their
+// in the prompt, follow a JSON schema, and state that they are simulated. A
+// line "[simulate: call NAME]" in a task makes the answer call a tool; its
+// arguments come from the tool's schema and never from the prompt's text. Everything that varies (answers, their
 // lengths, latencies) is a function of the request and the seed, so a run is
 // reproducible.
 //

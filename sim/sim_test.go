@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -8,19 +9,27 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/llmtest"
 	"github.com/claude-force/claude-force/sim"
 )
 
+// tester is a test of the testing package or of rapid.
+type tester interface {
+	rapid.TB
+	Context() context.Context
+}
+
 // post sends a body to /v1/messages in memory.
-func post(t *testing.T, server *sim.Server, body string) (*http.Response, string) {
+func post(t tester, server *sim.Server, body string) (*http.Response, string) {
 	t.Helper()
 	return postTo(t, server, "/v1/messages", body)
 }
 
-func postTo(t *testing.T, server *sim.Server, path, body string) (*http.Response, string) {
+func postTo(t tester, server *sim.Server, path, body string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://sim.invalid"+path, strings.NewReader(body))
 	if err != nil {
@@ -43,8 +52,8 @@ func postTo(t *testing.T, server *sim.Server, path, body string) (*http.Response
 // reply holds the fields of an answer that tests check.
 type reply struct {
 	Content []struct {
-		Type, Text string
-		Input      json.RawMessage
+		Type, Text, Name string
+		Input            json.RawMessage
 	}
 	StopReason   string `json:"stop_reason"`
 	StopSequence string `json:"stop_sequence"`
@@ -57,7 +66,7 @@ type reply struct {
 	Error struct{ Type, Message string }
 }
 
-func answer(t *testing.T, server *sim.Server, body string) reply {
+func answerTo(t tester, server *sim.Server, body string) reply {
 	t.Helper()
 	_, text := post(t, server, body)
 	var r reply
@@ -72,28 +81,28 @@ func TestAnswersAreBuiltFromTheRequest(t *testing.T) {
 	quoted, _ := json.Marshal(prompt)
 	body := `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":` + string(quoted) + `}]}`
 	server := sim.New(sim.Options{})
-	text := answer(t, server, body).Content[0].Text
+	text := answerTo(t, server, body).Content[0].Text
 	for _, want := range []string{"simulated", `Task: "Review this"`, "a.py: 3 lines", "1 functions", "line 3", "1 lines with trailing space", `linter (3 words): "found two problems"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the answer lacks %q:\n%s", want, text)
 		}
 	}
-	if again := answer(t, sim.New(sim.Options{Seed: 9}), body).Content[0].Text; again != text {
+	if again := answerTo(t, sim.New(sim.Options{Seed: 9}), body).Content[0].Text; again != text {
 		t.Error("the same request has two answers")
 	}
 }
 
 func TestAnswerLimits(t *testing.T) {
 	server := sim.New(sim.Options{})
-	r := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":20,"messages":[{"role":"user","content":"hi"}]}`)
+	r := answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":20,"messages":[{"role":"user","content":"hi"}]}`)
 	if r.StopReason != "max_tokens" || r.Usage.Output != 20 {
 		t.Errorf("stopped by %s after %d tokens", r.StopReason, r.Usage.Output)
 	}
-	r = answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":900,"stop_sequences":["Task"],"messages":[{"role":"user","content":"hi"}]}`)
+	r = answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":900,"stop_sequences":["Task"],"messages":[{"role":"user","content":"hi"}]}`)
 	if r.StopReason != "stop_sequence" || r.StopSequence != "Task" || strings.Contains(r.Content[0].Text, "Task") {
 		t.Errorf("stopped by %s %q: %s", r.StopReason, r.StopSequence, r.Content[0].Text)
 	}
-	r = answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":0,"messages":[{"role":"user","content":"hi"}]}`)
+	r = answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":0,"messages":[{"role":"user","content":"hi"}]}`)
 	if r.StopReason != "max_tokens" || len(r.Content) != 0 || r.Usage.Output != 0 {
 		t.Errorf("a call that only warms the cache: %+v", r)
 	}
@@ -105,7 +114,7 @@ func TestSchemas(t *testing.T) {
 		"kind":{"const":"fixed"},"maybe":{"type":["null","boolean"]},
 		"node":{"$ref":"#/$defs/node"}},
 		"$defs":{"node":{"type":"object","required":["name"],"properties":{"name":{"type":"string","maxLength":12},"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}}}}}`
-	r := answer(t, sim.New(sim.Options{}), `{"model":"claude-haiku-5-5","max_tokens":9000,"messages":[{"role":"user","content":"hi"}],"output_config":{"format":{"type":"json_schema","schema":`+schema+`}}}`)
+	r := answerTo(t, sim.New(sim.Options{}), `{"model":"claude-haiku-5-5","max_tokens":9000,"messages":[{"role":"user","content":"hi"}],"output_config":{"format":{"type":"json_schema","schema":`+schema+`}}}`)
 	var v struct {
 		List  []float64
 		Kind  string
@@ -240,7 +249,7 @@ func TestTaskIsFound(t *testing.T) {
 		"task first, one text":      `"Review the code.\n\n<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"`,
 		"context last, two blocks":  `[{"type":"text","text":"Review the code."},{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n<step id=\"s\">\nfound\n</step>"}]`,
 	} {
-		got := answer(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).Content[0].Text
+		got := answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).Content[0].Text
 		for _, want := range []string{`Task: "Review the code."`, "Files given: 1", "- s (1 words)"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s: the answer lacks %q:\n%s", name, want, got)

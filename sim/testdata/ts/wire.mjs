@@ -40,7 +40,7 @@ const checks = {
     assert.equal(whole.model, message.model);
   },
   async tools() {
-    const messages = [{ role: "user", content: "Use get_weather for Paris" }];
+    const messages = [{ role: "user", content: "How is the weather in Paris?\n[simulate: call get_weather]" }];
     const stream = client.messages.stream({ model, max_tokens: 1000, tools: [weather], messages });
     const first = await stream.finalMessage();
     assert.equal(first.stop_reason, "tool_use");
