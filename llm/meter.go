@@ -97,6 +97,15 @@ func (m *Meter) answer(prices *PriceTable) Charge {
 	return c
 }
 
+// Length returns the tokens that a whole answer took, or would have taken at least
+// if it had not been cut.
+func (m *Meter) Length(c Charge) int {
+	if m.resp != nil && m.resp.StopReason == StopMaxTokens {
+		return max(c.Usage.OutputTokens, m.req.MaxTokens)
+	}
+	return c.Usage.OutputTokens
+}
+
 // Doubt returns the tokens and the money that an attempt may have been billed
 // beyond its charge c, for a prompt of at most input tokens. Both are 0 if the
 // charge is exact.

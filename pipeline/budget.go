@@ -15,7 +15,7 @@ import (
 // newBudget returns the budget that all calls are charged to. Processes that use
 // the same data folder share its amounts.
 func (p *Pipeline) newBudget(s *service) *budget.Budget {
-	opts := budget.Options{Prices: p.prices, Scopes: p.scopes, Downgrade: p.downgrade, OnSettle: p.settled, Count: s.count}
+	opts := budget.Options{Prices: p.prices, Scopes: p.scopes, Downgrade: p.downgrade, OnSettle: p.settled, OnLower: p.lowered, Count: s.count}
 	if ask := p.opts.AskBudget; ask != nil {
 		opts.Ask = func(ctx context.Context, e *budget.ExceededError) (budget.Limits, bool) {
 			more, ok := ask(ctx, e.Error())
@@ -32,9 +32,17 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 	return budget.New(ledger, opts)
 }
 
-// settled tells the user when what a call cost could not be stored: the budget
-// then counts the call's worst case.
+// lowered tells the user that answers have less room than was asked for.
+func (p *Pipeline) lowered(req *llm.Request, asked int) {
+	p.notice(p.background, fmt.Sprintf("max_tokens of %s is lowered from %d, since a budget has no room for an answer that long", cmp.Or(req.Agent, req.Model), asked))
+}
+
+// settled tells the user when a call cost more than was reserved for it, and when
+// what it cost could not be stored: the budget then counts the call's worst case.
 func (p *Pipeline) settled(s budget.Settlement) {
+	if most := s.Reserved.Money; s.Spent.Money > most && most > 0 {
+		p.notice(p.background, fmt.Sprintf("the service billed %v for a call of %s that was expected to cost at most %v; calls that were not sent yet are checked against their budgets again", s.Spent.Money, s.Model, most))
+	}
 	if s.Err != nil {
 		p.notice(p.background, fmt.Sprintf("a budget counts a call at its worst case, since its cost could not be stored: %v", s.Err))
 	}

@@ -49,6 +49,10 @@ func (a *attempt) finish() {
 		c.settle(a.reserved, charge.Model, most, most)
 		return
 	}
+	if a.meter.Answered() {
+		c.b.lengths.add(c.req, a.meter.Length(charge))
+	}
+	c.b.excess.add(charge.Cost, most.Money)
 	spent := Amount{Money: charge.Cost, Tokens: int64(charge.Usage.TotalTokens())}
 	tokens, money := a.meter.Doubt(charge, prices, a.input)
 	// What is doubted was reserved: no attempt is charged more than that, unless

@@ -134,7 +134,7 @@ func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, err
 		return Amount{}, llm.NewError(llm.CodeInvalid, e.Error(), e)
 	}
 	return Amount{
-		Money:  once*llm.Money(rounds+1) + b.prices().Searches(searches),
+		Money:  b.excess.times(once*llm.Money(rounds+1) + b.prices().Searches(searches)),
 		Tokens: int64(input+output) * int64(rounds+1),
 		Calls:  1,
 	}, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"sort"
 	"time"
 
 	"github.com/claude-force/claude-force/llm"
@@ -30,14 +29,20 @@ func (c *call) admit(ctx context.Context) error {
 		if c.charged() {
 			need.Calls = 0
 		}
+		if c.needed != (Amount{}) {
+			need = c.needed
+		}
 		short := c.insufficientAlone(need)
+		if short != nil && c.lowerAlone() {
+			continue
+		}
 		if short == nil {
-			var id Reservation
-			if id, short, err = c.b.reserve(ctx, c.accounts(), need); err != nil {
+			var r reservation
+			if r, short, err = c.b.reserve(ctx, c.accounts(), need, c.less); err != nil {
 				return c.interrupted(ctx, err)
 			}
 			if short == nil {
-				c.add(reservation{id, need})
+				c.add(r)
 				return nil
 			}
 		}
@@ -218,8 +223,7 @@ func (c *call) shorten(e *ExceededError) bool {
 		need, err := c.b.worst(c.scopes, &try, c.input)
 		return err == nil && c.fits(need)
 	}
-	// One below the first limit, from least up, that does not fit.
-	n := least + sort.Search(max(c.req.MaxTokens-least, 0), func(i int) bool { return !fits(least + i) }) - 1
+	n := longestFit(least, c.req.MaxTokens-1, fits)
 	if n < least {
 		return false
 	}

@@ -18,6 +18,12 @@
 // cache at its highest price, in the most expensive tier, with the longest
 // answer.
 //
+// A call whose worst case does not fit because of its max_tokens is sent with a
+// lower one, if that leaves room for the longest answer of the same agent and model
+// so far and a quarter more (1,024 tokens if there was none), and for four times
+// that while calls are in flight. An answer that is cut by such a limit fails with an
+// [ExceededError], except under [ActionPartial].
+//
 // The invariants:
 //
 //   - In every scope, spent and reserved together are at most the limit.
@@ -70,6 +76,11 @@ type Options struct {
 	// later calls of the scope.
 	Ask func(ctx context.Context, e *ExceededError) (Limits, bool)
 
+	// OnLower, when set, is called when a call's max_tokens was lowered to what a
+	// budget has room for; asked is the limit that its caller set. Calls that run
+	// at once call it at once.
+	OnLower func(req *llm.Request, asked int)
+
 	// OnSettle, when set, is called with each settled reservation, from
 	// concurrent calls concurrently.
 	OnSettle func(Settlement)
@@ -92,6 +103,8 @@ type Budget struct {
 	opts    Options
 	line    line
 	metered atomic.Bool // whether Attempts stands below
+	lengths lengths
+	excess  excess
 
 	asking chan struct{} // holds one value while Options.Ask runs
 

@@ -19,9 +19,10 @@ type call struct {
 	req    *llm.Request // as it is sent
 	scopes []Scope      // those of level Call included
 
-	input      int  // most tokens of the prompt
-	measured   bool // Options.Count was called
-	downgraded bool // Options.Downgrade was called
+	input      int    // most tokens of the prompt
+	measured   bool   // Options.Count was called
+	downgraded bool   // Options.Downgrade was called
+	needed     Amount // the worst case as a layer below has changed it; zero if none has
 
 	mu        sync.Mutex    // guards the fields below, which attempts use
 	available []reservation // of no attempt yet
@@ -108,6 +109,8 @@ func (c *call) run(ctx context.Context, next llm.Model, yield func(llm.Event, er
 func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.Event, error) bool) (again bool) {
 	for ev, err := range next.Stream(context.WithValue(timed, callKey{}, c), c.req) {
 		if e, ok := errors.AsType[*retryError](err); ok && e.call == c {
+			c.needed = e.needed
+			c.release()
 			return true
 		}
 		if err != nil && ctx.Err() == nil && timed.Err() != nil {
@@ -117,6 +120,9 @@ func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.E
 		}
 		if ev.Type == llm.EventDone {
 			ev.Response = c.mark(ev.Response)
+			if e := c.cut(ev.Response); e != nil {
+				ev, err = llm.Event{}, e.call()
+			}
 		}
 		if !yield(ev, err) || err != nil {
 			return false
@@ -135,6 +141,25 @@ func (c *call) mark(resp *llm.Response) *llm.Response {
 	resp = resp.Clone()
 	resp.Altered = true
 	return resp
+}
+
+// cut returns the error of an answer that was cut since a budget had no room for a
+// longer one; nil if it was not, or if partial answers are wanted.
+func (c *call) cut(resp *llm.Response) *ExceededError {
+	if resp == nil || resp.StopReason != llm.StopMaxTokens || c.req.MaxTokens >= c.asked.MaxTokens {
+		return nil
+	}
+	for _, s := range c.scopes {
+		if s.OnBreach == ActionPartial {
+			return nil
+		}
+	}
+	for _, s := range c.scopes {
+		if s.Limits.Money != 0 || s.Limits.Tokens != 0 {
+			return &ExceededError{Scope: s, Kind: Answer, Limit: int64(c.req.MaxTokens), Needed: int64(c.asked.MaxTokens), Action: s.OnBreach}
+		}
+	}
+	return nil
 }
 
 // add stores a reservation for the next attempt.
@@ -157,8 +182,21 @@ func (c *call) keep(r reservation) {
 	c.unit = c.unit || r.amount.Calls > 0
 }
 
+// release gives up the reservations of no attempt. A call that held them while it
+// waits for more could wait for another that does the same.
+func (c *call) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle(c.available, c.req.Model, Amount{}, Amount{})
+	c.available = nil
+	c.unit = c.counted
+}
+
 // retryError is the failure of an attempt that does not fit at once.
-type retryError struct{ call *call }
+type retryError struct {
+	call   *call
+	needed Amount // what must be reserved in all; zero for the worst case of the call
+}
 
 func (*retryError) Error() string { return "the budget has no room for another attempt at once" }
 
@@ -190,9 +228,16 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 			}
 		}
 		if short != nil {
-			return nil, llm.NewError(llm.CodeSpendLimit, (&retryError{}).Error(), &retryError{call: c})
+			e := &retryError{call: c}
+			if have != (Amount{}) || req.Model != c.req.Model {
+				e.needed = need
+			}
+			return nil, llm.NewError(llm.CodeSpendLimit, e.Error(), e)
 		}
 		c.keep(reservation{id, more})
+	}
+	if over := c.overbilled(); over != nil {
+		return nil, over.call()
 	}
 	a := &attempt{call: c, meter: llm.NewMeter(req), input: input, reserved: c.available}
 	c.available, c.sent = nil, true

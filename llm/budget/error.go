@@ -33,6 +33,9 @@ func (e *ExceededError) Error() string {
 	if e.Kind == Time {
 		return fmt.Sprintf("the budget of %s is exceeded: its %v have passed; give it more time, or less to do", e.Scope, time.Duration(e.Limit))
 	}
+	if e.Kind == Answer {
+		return fmt.Sprintf("the budget of %s left room for an answer of %d tokens, and it was cut there; raise the limit, or choose a cheaper model", e.Scope, e.Limit)
+	}
 	reserved := ""
 	if e.Reserved > 0 {
 		reserved = fmt.Sprintf(", %s more are reserved", e.amount(e.Reserved))

@@ -28,6 +28,7 @@ const (
 	Tokens  Kind = "tokens"
 	Calls   Kind = "calls"
 	Time    Kind = "time"
+	Answer  Kind = "answer" // tokens of one answer, as far as a limit of another kind left room
 )
 
 // Account is one scope in a ledger, with the limits for a reservation; 0 means

@@ -38,6 +38,18 @@ func (t *ticket) signal() {
 	}
 }
 
+// waiting returns how many calls wait for one of the accounts.
+func (l *line) waiting(accounts []Account) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.tickets {
+		if slices.ContainsFunc(accounts, func(a Account) bool { return slices.Contains(t.keys, a.Key) }) {
+			n++
+		}
+	}
+	return n
+}
+
 // join adds a ticket at the end.
 func (l *line) join(accounts []Account) *ticket {
 	t := &ticket{wake: make(chan struct{}, 1), keys: make([]string, len(accounts))}
@@ -109,24 +121,35 @@ func (l *line) short(t *ticket, key string) {
 	}
 }
 
-// reserve waits until the accounts can cover amount and reserves it. It returns
-// an Insufficient that is final, or the error of ctx when that ends.
-func (b *Budget) reserve(ctx context.Context, accounts []Account, amount Amount) (Reservation, *Insufficient, error) {
+// reserve waits until the accounts can cover amount and reserves it. Whenever they
+// cannot, less may return a smaller amount, which is tried at once, or may report
+// that one will do later. reserve returns the amount that it reserved, an
+// Insufficient that is final, or the error of ctx when that ends.
+func (b *Budget) reserve(ctx context.Context, accounts []Account, amount Amount, less func(*Insufficient) (smaller Amount, ok, later bool)) (reservation, *Insufficient, error) {
 	t := b.line.join(accounts)
 	defer b.line.leave(t)
 	for poll := firstPoll; ; poll = min(2*poll, longestPoll) {
 		var timer <-chan time.Time
 		if b.line.first(t) {
 			id, short, err := b.ledger.Reserve(accounts, amount)
-			if err != nil || short == nil || short.Final() {
-				return id, short, err
+			later := false
+			if err == nil && short != nil {
+				var smaller Amount
+				var ok bool
+				if smaller, ok, later = less(short); ok {
+					amount = smaller
+					id, short, err = b.ledger.Reserve(accounts, amount)
+				}
+			}
+			if err != nil || short == nil || short.Final() && !later {
+				return reservation{id, amount}, short, err
 			}
 			b.line.short(t, accounts[short.Account].Key)
 			timer = time.After(poll)
 		}
 		select {
 		case <-ctx.Done():
-			return 0, nil, ctx.Err()
+			return reservation{}, nil, ctx.Err()
 		case <-t.wake:
 			poll = firstPoll
 		case <-timer:
