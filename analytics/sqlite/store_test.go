@@ -368,7 +368,7 @@ func TestQueriesReadViewsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	query := func(sql string) (rows [][]any, err error) {
-		err = s.Query(t.Context(), sql, func(_ []string, values []any) error {
+		err = s.Query(t.Context(), sql, sqlite.QueryLimits{}, func(_ []string, values []any) error {
 			if values != nil {
 				rows = append(rows, values)
 			}

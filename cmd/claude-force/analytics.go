@@ -124,8 +124,19 @@ func periodText(f analytics.Filter) string {
 	return text
 }
 
-// withCalls runs do with the store that is configured.
-func (a *app) withCalls(ctx context.Context, do func(*sqlite.Store) error) error {
+// withCalls runs do with the store that is configured, and a context that the
+// first interrupt cancels: nothing that reads or writes figures has work to finish.
+func (a *app) withCalls(ctx context.Context, do func(context.Context, *sqlite.Store) error) error {
+	ctx, cancel := a.soft(ctx)
+	defer cancel()
+	err := a.openCalls(ctx, do)
+	if err != nil && a.interrupted() {
+		return errInterrupted
+	}
+	return err
+}
+
+func (a *app) openCalls(ctx context.Context, do func(context.Context, *sqlite.Store) error) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -134,7 +145,7 @@ func (a *app) withCalls(ctx context.Context, do func(*sqlite.Store) error) error
 	if err != nil {
 		return err
 	}
-	return closing(do(store), store)
+	return closing(do(ctx, store), store)
 }
 
 // reportVerb is a verb whose figures can be shown as text, JSON and a page.
@@ -159,15 +170,15 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
-				r, data, err := v.make(cmd.Context(), store, f)
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+				r, data, err := v.make(ctx, store, f)
 				if err != nil {
 					return err
 				}
 				r.period = periodText(f)
 				if page != "" {
 					if v.more != nil {
-						more, err := v.more(cmd.Context(), store, f)
+						more, err := v.more(ctx, store, f)
 						if err != nil {
 							return err
 						}

@@ -17,7 +17,7 @@ func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err 
 	if err != nil {
 		return set, inputError{err}
 	}
-	err = a.withCalls(ctx, func(store *sqlite.Store) error {
+	err = a.withCalls(ctx, func(ctx context.Context, store *sqlite.Store) error {
 		set, err = compare.FromHistory(ctx, callHistory{store}, name, from, to)
 		return err
 	})

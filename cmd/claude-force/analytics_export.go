@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -79,8 +80,8 @@ func (a *app) analyticsExport() *cobra.Command {
 			if format == "parquet" && output == "" && a.answersOnTerminal {
 				return badInput("Parquet is not for a terminal; give --output FILE")
 			}
-			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
-				calls := store.Calls(cmd.Context(), f)
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+				calls := store.Calls(ctx, f)
 				if output == "" {
 					return write(a.stdout, calls)
 				}

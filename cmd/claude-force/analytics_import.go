@@ -35,14 +35,14 @@ and skipped.`,
 				Skipped int `json:"skipped"`
 			}
 			var sum result
-			err := a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
+			err := a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
 				for _, arg := range args {
 					files, err := metricsFiles(arg)
 					if err != nil {
 						return err
 					}
 					for _, file := range files {
-						added, known, err := a.importFile(cmd.Context(), store, file, named(project, projectOf(file)), &sum.Skipped)
+						added, known, err := a.importFile(ctx, store, file, named(project, projectOf(file)), &sum.Skipped)
 						sum.Added, sum.Known = sum.Added+added, sum.Known+known
 						if err != nil {
 							return err

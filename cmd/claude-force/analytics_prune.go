@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,8 @@ analytics.keep_hours (730d). "forever" keeps all.`,
 			if err != nil {
 				return err
 			}
-			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
-				done, err := store.Prune(cmd.Context(), keep, time.Now())
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+				done, err := store.Prune(ctx, keep, time.Now())
 				if err != nil {
 					return err
 				}

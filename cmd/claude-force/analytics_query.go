@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,26 +12,46 @@ import (
 )
 
 func (a *app) analyticsQuery() *cobra.Command {
-	var asJSON bool
+	var asJSON, asCSV bool
+	limits := sqlite.QueryLimits{Time: sqlite.DefaultQueryTime}
 	cmd := &cobra.Command{
 		Use:   "query SQL",
 		Short: "Ask the calls in SQL",
-		Long: `Run one SELECT of SQLite over the views calls, hourly, daily and workflow_runs,
-whose columns are in docs/analytics.md. Nothing can be changed, and nothing else
-of the store be read.`,
+		Long: `Run one SELECT of SQLite over the views calls, attempts, hourly, daily and
+workflow_runs, whose columns are in docs/analytics.md. Nothing can be changed, and
+nothing else of the store be read. The first interrupt ends it, and so do limits
+on its time, its memory (256 MB) and its result (64 MB).`,
 		Example: `  claude-force analytics query "SELECT agent, sum(cost_usd) FROM calls GROUP BY agent"
-  claude-force analytics query --json "SELECT * FROM workflow_runs ORDER BY seconds DESC LIMIT 5"`,
+  claude-force analytics query --json "SELECT * FROM workflow_runs ORDER BY seconds DESC LIMIT 5"
+  claude-force analytics query --csv "SELECT * FROM daily WHERE kind = 'agent'" > agents.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withCalls(cmd.Context(), func(store *sqlite.Store) error {
+			if limits.Time <= 0 {
+				return badInput("--timeout must be above 0")
+			}
+			if asJSON && asCSV {
+				return badInput("give one of --json and --csv")
+			}
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
 				rows := [][]string{}
 				objects := []map[string]any{}
-				err := store.Query(cmd.Context(), args[0], func(columns []string, values []any) error {
-					if values == nil {
+				out := newCSV(a.stdout)
+				err := store.Query(ctx, args[0], limits, func(columns []string, values []any) error {
+					switch {
+					case asCSV && values == nil:
+						head := make([]any, len(columns))
+						for i, name := range columns {
+							head[i] = name
+						}
+						out.row(head...)
+						return out.err
+					case asCSV:
+						out.row(values...)
+						return out.err
+					case values == nil:
 						rows = append(rows, columns)
 						return nil
-					}
-					if asJSON {
+					case asJSON:
 						object := make(map[string]any, len(columns))
 						for i, name := range columns {
 							object[name] = values[i]
@@ -51,6 +72,8 @@ of the store be read.`,
 				switch {
 				case err != nil:
 					return err
+				case asCSV:
+					return out.flush()
 				case asJSON:
 					return printJSON(a.stdout, objects)
 				}
@@ -58,7 +81,10 @@ of the store be read.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of objects")
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "print a JSON array of objects")
+	flags.BoolVar(&asCSV, "csv", false, "print CSV")
+	flags.DurationVar(&limits.Time, "timeout", limits.Time, "how long it may take")
 	return cmd
 }
 

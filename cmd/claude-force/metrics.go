@@ -103,7 +103,7 @@ func (a *app) countCalls(ctx context.Context, reg *prom.Registry) error {
 	cost := reg.Counter("claude_force_history_call_cost_usd_total", "What calls cost, as far as prices are known.", "model")
 	saved := reg.Counter("claude_force_history_call_saved_usd_total", "What answers would have cost that were there already.", "model", "source")
 	retries := reg.Counter("claude_force_history_call_retries_total", "Attempts after the first.", "model")
-	return a.withCalls(ctx, func(store *calls.Store) error {
+	return a.withCalls(ctx, func(ctx context.Context, store *calls.Store) error {
 		groups, err := store.Groups(ctx, analytics.Filter{}, analytics.ByModel)
 		if err != nil {
 			return fmt.Errorf("reading the calls: %w", err)
