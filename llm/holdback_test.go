@@ -35,7 +35,7 @@ func TestHoldback(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got []llm.EventType
-				h := llm.NewHoldback(func(ev llm.Event, err error) bool {
+				h := llm.NewHoldback(nil, func(ev llm.Event, err error) bool {
 					if err != nil {
 						t.Errorf("error %v passed on, want events only", err)
 					}
@@ -61,7 +61,7 @@ func TestHoldback(t *testing.T) {
 func TestHoldbackFlush(t *testing.T) {
 	t.Parallel()
 	var got []llm.EventType
-	h := llm.NewHoldback(func(ev llm.Event, _ error) bool { got = append(got, ev.Type); return true })
+	h := llm.NewHoldback(nil, func(ev llm.Event, _ error) bool { got = append(got, ev.Type); return true })
 	h.Yield(llm.Event{Type: llm.EventStart})
 	if len(got) != 0 || h.Shown() {
 		t.Fatalf("passed on %v before the flush, shown %t", got, h.Shown())

@@ -32,8 +32,8 @@ import (
 //     nothing follows it. A stream that ends without either is broken; see
 //     [Collect].
 //   - Nothing is retried after the first event was yielded, so a consumer that
-//     shows an answer as it arrives never has to take anything back. See
-//     [Holdback].
+//     shows an answer as it arrives never has to take anything back. A layer
+//     that retries yields late if the request is Unseen. See [Holdback].
 //   - When the consumer stops ranging, the call is released before Stream's
 //     sequence returns, and no goroutine outlives it on the caller's behalf.
 //   - When ctx ends, the sequence ends soon with an error of code

@@ -38,6 +38,11 @@ type Request struct {
 	Policy      Policy // how the cache treats the call; not sent
 	Once        bool   // never retried, since it may have effects; not sent
 	Batch       bool   // may be answered within a day, at half the price; not sent
+
+	// Unseen says that no one sees the answer before all of it is there. So a call
+	// that breaks off after the first words is retried, and the pieces of the
+	// answer come late and merged. Not sent.
+	Unseen bool
 }
 
 // Policy is how the response cache treats a call.
@@ -112,6 +117,8 @@ const (
 	BlockThinking   = "thinking"
 	BlockToolUse    = "tool_use"
 	BlockToolResult = "tool_result"
+	// BlockRedactedThinking is always Raw.
+	BlockRedactedThinking = "redacted_thinking"
 )
 
 // Block is one content block of a request or an answer.

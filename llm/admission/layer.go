@@ -39,7 +39,7 @@ func (m *limited) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Ev
 				yield(llm.Event{}, because(err, last))
 				return
 			}
-			out := llm.NewHoldback(yield)
+			out := llm.NewHoldback(nil, yield) // what was shown is for the retries above
 			again, err := m.try(ctx, a, out)
 			if err == nil {
 				return

@@ -86,7 +86,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 				m.opts.OnFallback(ctx, Fallback{From: models[i-1], To: name, Err: last.err, Refusal: last.refusal})
 				asked = m.adapt(req, name)
 			}
-			last = &try{model: name, yield: yield, out: llm.NewHoldback(yield)}
+			last = &try{model: name, yield: yield, out: llm.NewHoldback(req, yield)}
 			last.run(m.next.Stream(ctx, asked))
 			if last.over {
 				return
@@ -173,6 +173,9 @@ func (t *try) broke(err error) {
 
 // fail yields how the first try failed, after the last failed too.
 func (t *try) fail(last *try) {
+	if !last.out.FlushUnseen() {
+		return
+	}
 	switch {
 	case t.refusal != nil:
 		t.out.Yield(llm.Event{Type: llm.EventDone, Response: t.refusal})

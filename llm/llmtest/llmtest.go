@@ -66,6 +66,7 @@ func fullRequest(text string) *llm.Request {
 		UserID:        "user",
 		Once:          true,
 		Batch:         true,
+		Unseen:        true,
 		Agent:         "tester",
 	}
 }

@@ -6,8 +6,9 @@
 // It tries again only while nothing of the answer has been shown. The start
 // of an answer and its pings show nothing, so they are held back until the
 // first piece comes: a service that accepts a call and then reports overload
-// in the stream is asked again. After that an error passes as it is. Events
-// are not held for longer than ten seconds, since a consumer may take a
+// in the stream is asked again. After that an error passes as it is, unless the
+// request is Unseen: then all is held back, and a call is tried again wherever it
+// broke off. Events of other requests are not held for longer than ten seconds, since a consumer may take a
 // silent stream for a dead one; a call that has lived that long is committed.
 //
 // It waits as long as the service asks for, plus up to [Options.Base] so that
@@ -97,7 +98,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 	return func(yield func(llm.Event, error) bool) {
 		billed := false // some attempt may have been
 		for n := 1; ; n++ {
-			a := attempt{number: n, out: llm.NewHoldback(yield)}
+			a := attempt{number: n, out: llm.NewHoldback(req, yield)}
 			a.run(m.next.Stream(ctx, req))
 			if a.err == nil {
 				if a.answered {
@@ -106,7 +107,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 				return
 			}
 			billed = billed || a.out.Began() || !llm.Unbilled(a.err)
-			// What is still held back is dropped: an error needs no start.
+			// What is still held back of a start is dropped: an error needs none.
 			err, again := a.err, false
 			switch transient := llm.CodeOf(err).Transient() && !req.Once; {
 			case transient && !a.out.Shown():
@@ -117,6 +118,9 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			if !again {
 				if billed {
 					err = llm.MayBeBilled(err)
+				}
+				if !a.out.FlushUnseen() {
+					return
 				}
 				yield(llm.Event{}, err)
 				return

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/llmtest"
 	"github.com/claude-force/claude-force/llm/retry"
@@ -214,6 +216,54 @@ func TestContentCommits(t *testing.T) {
 			t.Errorf("%s: %d attempts, seen %v, error %v; want one attempt and both events", typ, next.Started(), got.seen, got.err)
 		}
 	}
+}
+
+// TestUnseenCallsAreRetriedAnywhere breaks calls off behind any number of pieces.
+// What comes through is the answer that ends, or the last attempt's pieces and its
+// error, and never parts of two attempts.
+func TestUnseenCallsAreRetriedAnywhere(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		codes := []llm.Code{llm.CodeOverloaded, llm.CodeServer, llm.CodeConnection, llm.CodeIncomplete, llm.CodeRateLimit}
+		var calls [][]llmtest.Step
+		failures := rapid.IntRange(0, 4).Draw(t, "failures")
+		partial := ""
+		for range failures {
+			steps := []llmtest.Step{llmtest.Start()}
+			partial = ""
+			for range rapid.IntRange(0, 3).Draw(t, "pieces") {
+				steps = append(steps, llmtest.Text("ab"), llmtest.Ping())
+				partial += "ab"
+			}
+			if rapid.Bool().Draw(t, "cut") {
+				calls = append(calls, steps)
+			} else {
+				calls = append(calls, append(steps, llmtest.FailCode(rapid.SampledFrom(codes).Draw(t, "code"))))
+			}
+		}
+		calls = append(calls, []llmtest.Step{llmtest.Start(), llmtest.Text("whole "), llmtest.Text("answer"), llmtest.Done(llmtest.Response("whole answer"))})
+		req := llmtest.Request("Hi.")
+		req.Unseen = true
+		script := llmtest.NewScript(calls...)
+		var text string
+		var resp *llm.Response
+		var failed error
+		for ev, err := range retry.New(script, retry.Options{Base: 1, Max: 1}).Stream(context.Background(), req) {
+			if ev.Type == llm.EventText {
+				text += ev.Text
+			}
+			resp, failed = ev.Response, err
+		}
+		if failures < 4 {
+			if failed != nil || resp == nil || text != "whole answer" || script.Started() != failures+1 {
+				t.Fatalf("%q, %v after %d calls", text, failed, script.Started())
+			}
+			return
+		}
+		if failed == nil || text != partial || script.Started() != 4 {
+			t.Fatalf("%q, %v after %d calls, want %q and an error after 4", text, failed, script.Started(), partial)
+		}
+	})
 }
 
 func TestLongSilenceIsNotHeldBack(t *testing.T) {
