@@ -3,7 +3,6 @@ package claudeforce
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/structured"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -86,11 +86,11 @@ func Execute[T any](ctx context.Context, o *Orchestrator, t Task) (T, *Result, e
 		t.Schema = schema
 	}
 	res, err := o.Execute(ctx, t, nil)
+	if llm.CodeOf(err) == llm.CodeOutput {
+		return none, res, &OutputError{Output: res.Output, Err: err}
+	}
 	if err != nil {
 		return none, res, err
-	}
-	if res.Degraded != "" {
-		return none, res, &OutputError{Output: res.Output, Err: errors.New(res.Degraded)}
 	}
 	value, err := decode[T](res.Output)
 	return value, res, err

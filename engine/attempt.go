@@ -105,13 +105,24 @@ func (r *run) ended(ctx context.Context, rep report) {
 	switch {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
-	case rep.fatal != nil || llm.CodeOf(rep.err) == llm.CodeCanceled, retry,
-		ctx.Err() != nil && llm.CodeOf(rep.err) == llm.CodeTimeout: // the run's time was up, not the step's
+	case rep.fatal != nil, stopped && retry,
+		// Only what this run itself stopped is interrupted: the run's own end, or
+		// its own time that was up and not the step's.
+		ctx.Err() != nil && (llm.CodeOf(rep.err) == llm.CodeCanceled || llm.CodeOf(rep.err) == llm.CodeTimeout):
 		o.status, o.err, o.output = StatusInterrupted, rep.err, ""
 	default:
 		o.status, o.err, o.output = StatusFailed, rep.err, ""
+		if answered(rep) { // it was paid for
+			o.output = rep.outcome.Output
+		}
 	}
 	r.outcomes = append(r.outcomes, o)
+}
+
+// answered reports whether a failed attempt got an answer that is whole, although
+// it is not the one that was asked for.
+func answered(rep report) bool {
+	return llm.CodeOf(rep.err) == llm.CodeOutput || rep.outcome.StopReason == llm.StopContextWindow
 }
 
 // pay adds the outcome of an attempt to the unit's result. An attempt that failed
@@ -146,7 +157,7 @@ const (
 func (u *unit) shouldRetry(rep report) bool {
 	code := llm.CodeOf(rep.err)
 	return rep.err != nil && rep.fatal == nil && u.res.Attempts <= u.step.Retry.Max &&
-		u.step.Effects != workflow.EffectsOnce && (code.Transient() || code == llm.CodeTimeout)
+		u.step.Effects != workflow.EffectsOnce && (code.Transient() || code == llm.CodeTimeout || code == llm.CodeOutput)
 }
 
 // retry makes the unit wait for its next attempt.

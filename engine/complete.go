@@ -101,7 +101,7 @@ func (r *run) propagate(n *node, status Status) {
 				f.failed = n
 			}
 		}
-		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed)}
+		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed), Output: n.kept()}
 	case StatusSkipped:
 		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusSkipped)}
 	case StatusInterrupted:
@@ -125,6 +125,15 @@ func (r *run) propagate(n *node, status Status) {
 	if f.left--; f.left == 0 {
 		r.finishFrame(f)
 	}
+}
+
+// kept returns the text of a failed step that its dependents are given: that of an
+// answer that is not what was asked for, if the step lets the run continue.
+func (n *node) kept() string {
+	if n.step.OnFailure != workflow.OnFailureContinue {
+		return ""
+	}
+	return n.res.Output
 }
 
 // finishFrame ends the unit that f is the body of.
@@ -162,7 +171,7 @@ func (r *run) writeEnd(o outcome) {
 		}
 		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds})
 	case StatusFailed:
-		r.write(u, journal.StepFailed, u.res.Attempts, u.failure(o.err))
+		r.append(u, journal.Event{Type: journal.StepFailed, Attempt: u.res.Attempts, Output: o.output, Detail: journal.Detail(u.failure(o.err))})
 	case StatusSkipped:
 		r.write(u, journal.StepSkipped, 0, journal.Skipped{Reason: o.reason})
 	}

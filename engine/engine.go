@@ -263,6 +263,12 @@ type StepResult struct {
 	Inputs journal.Fingerprint `json:"-"`
 }
 
+// Usable reports whether the output of s, whose result r is, is one for others: a
+// failed step has only what it kept, and that if its run continues.
+func (r *StepResult) Usable(s *workflow.Step) bool {
+	return r.Status != StatusFailed || r.Fallback != "" || len(r.Items) > 0 || s.OnFailure == workflow.OnFailureContinue
+}
+
 // ItemResult is what one item of a foreach amounts to.
 type ItemResult struct {
 	Key  string `json:"key"`

@@ -192,7 +192,7 @@ func (f *frame) output() (string, error) {
 	}
 	var last []*node
 	for _, n := range f.list {
-		if len(n.dependents) == 0 && n.res.Output != "" && !n.fallbackOnly {
+		if len(n.dependents) == 0 && n.res.Output != "" && !n.fallbackOnly && n.res.Usable(n.step) {
 			last = append(last, n)
 		}
 	}

@@ -237,15 +237,21 @@ func (r *run) done(ctx context.Context) <-chan struct{} {
 
 // write adds an event to the journal without waiting for it.
 func (r *run) write(u *unit, typ journal.EventType, attempt int, detail any) {
+	ev := journal.Event{Type: typ, Attempt: attempt}
+	if detail != nil && r.opts.Log != nil {
+		ev.Detail = journal.Detail(detail)
+	}
+	r.append(u, ev)
+}
+
+// append adds an event of a unit to the journal without waiting for it. A nil unit
+// is the run itself.
+func (r *run) append(u *unit, ev journal.Event) {
 	if r.opts.Log == nil {
 		return
 	}
-	ev := journal.Event{Type: typ, Attempt: attempt}
 	if u != nil {
 		ev.Step, ev.Item = u.path, u.item
-	}
-	if detail != nil {
-		ev.Detail = journal.Detail(detail)
 	}
 	r.opts.Log.Append(ev)
 }

@@ -164,7 +164,7 @@ func (r *run) rebuild(u *unit, was *journal.UnitState) {
 	}
 	if was.Type == journal.StepFailed {
 		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD
-		r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: errors.New(was.Failed.Message)})
+		r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, output: was.Output, err: errors.New(was.Failed.Message)})
 		return
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusInterrupted})

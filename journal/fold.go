@@ -119,7 +119,7 @@ func (u *UnitState) add(ev Event) error {
 		}
 		return ev.Decode(&u.Finished)
 	case StepFailed:
-		u.Type, u.EndedAt, u.Failed = ev.Type, ev.Time, Failed{}
+		u.Type, u.EndedAt, u.Failed, u.Output = ev.Type, ev.Time, Failed{}, ev.Output
 		return ev.Decode(&u.Failed)
 	case StepSkipped:
 		u.Type, u.EndedAt, u.Skipped = ev.Type, ev.Time, Skipped{}

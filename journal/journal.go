@@ -89,7 +89,7 @@ const (
 	StepAttempt   EventType = "step_attempt"   // a further attempt begins
 	StepRetrying  EventType = "step_retrying"  // Failed; Attempt is the one that failed
 	StepFinished  EventType = "step_finished"  // Finished; Key and Output are set
-	StepFailed    EventType = "step_failed"    // Failed
+	StepFailed    EventType = "step_failed"    // Failed; Output is an answer that is not what was asked for
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
 	ApprovalAsked EventType = "approval_asked" // ApprovalRequest
@@ -107,7 +107,7 @@ type Event struct {
 	Item    string          `json:"item,omitempty"`    // key of the foreach item it belongs to; nested ones joined by "/"
 	Attempt int             `json:"attempt,omitempty"` // from 1
 	Key     llm.Key         `json:"-"`                 // StepFinished: of the step's inputs; zero otherwise
-	Output  string          `json:"output,omitempty"`  // StepFinished: the answer, stored once however many runs have it
+	Output  string          `json:"output,omitempty"`  // StepFinished and StepFailed: the answer, stored once however many runs have it
 	Detail  json.RawMessage `json:"detail,omitempty"`  // what else belongs to the type
 }
 

@@ -26,6 +26,7 @@ const (
 	CodeIncomplete                 // the stream ended before the answer did
 	CodeTimeout                    // the call's deadline passed
 	CodeCanceled                   // the caller canceled it
+	CodeOutput                     // an answer came, but it is not what was asked for
 	CodeInternal                   // a bug or a local failure
 )
 
@@ -43,6 +44,7 @@ var codeNames = map[Code]string{
 	CodeIncomplete: "incomplete",
 	CodeTimeout:    "timeout",
 	CodeCanceled:   "canceled",
+	CodeOutput:     "invalid_output",
 	CodeInternal:   "internal",
 }
 

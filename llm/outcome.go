@@ -3,7 +3,7 @@ package llm
 // Outcome is what one task came to: the answer, and what all calls made for it
 // took together. A task of an agent with tools takes several calls.
 type Outcome struct {
-	Output      string   `json:"output"`                 // of a failed task: what came before the failure
+	Output      string   `json:"output"`                 // of a failed task: what came before the failure, or the answer that is not what was asked for
 	Model       string   `json:"model"`                  // that answered, or was asked
 	ModelReason string   `json:"model_reason,omitempty"` // why the model was selected; empty if it was named
 	Source      Source   `json:"source"`                 // empty without an answer

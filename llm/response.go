@@ -14,6 +14,7 @@ const (
 	StopPauseTurn     = "pause_turn"
 	StopRefusal       = "refusal"
 	StopContextWindow = "model_context_window_exceeded"
+	StopCompaction    = "compaction"
 )
 
 // Source is where an answer came from.

@@ -119,7 +119,7 @@ func LastSteps(wf *workflow.Workflow, res *engine.Result) []string {
 	}
 	var ids []string
 	for _, s := range wf.Steps {
-		if res.Steps[s.ID].Output != "" && !used[s.ID] {
+		if step := res.Steps[s.ID]; step.Output != "" && !used[s.ID] && step.Usable(s) {
 			ids = append(ids, s.ID)
 		}
 	}

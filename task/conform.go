@@ -15,8 +15,7 @@ const RepairModel = "haiku"
 
 // conform returns an outcome whose output obeys the task's schema: the JSON found
 // in it, else that of one more call, which repairs it. An output that cannot be
-// repaired stays as it is, and the outcome says so: an answer that was paid for
-// is not thrown away.
+// repaired is an error of code [llm.CodeOutput]; the outcome keeps it.
 func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Outcome, error) {
 	schema, err := structured.Compile(t.Schema)
 	if err != nil {
@@ -28,23 +27,20 @@ func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Ou
 		return first, nil
 	}
 	if t.NoRetry || first.StopReason == llm.StopMaxTokens {
-		first.Degraded = fmt.Sprintf("the output does not obey the schema: %v", problem)
-		return first, nil
+		return first, llm.NewError(llm.CodeOutput, fmt.Sprintf("the output does not obey the schema: %v", problem), problem)
 	}
 	repaired, err := r.repair(ctx, t, first.Output, problem)
 	total := first.AddCost(repaired)
-	if err != nil && llm.CodeOf(err) == llm.CodeCanceled {
-		return total, err
-	}
 	if err == nil {
 		if output, problem = schema.Extract(repaired.Output); problem == nil {
 			total.Output = output
 			r.notice(ctx, fmt.Sprintf("an output of %s was repaired to obey its schema", t.Agent))
 			return total, nil
 		}
+	} else if llm.CodeOf(err) != llm.CodeOutput {
+		return total, fmt.Errorf("repairing an output that does not obey the schema (%v): %w", problem, err)
 	}
-	total.Degraded = fmt.Sprintf("the output does not obey the schema, and could not be repaired: %v", problem)
-	return total, nil
+	return total, llm.NewError(llm.CodeOutput, fmt.Sprintf("the output does not obey the schema, and could not be repaired: %v", problem), problem)
 }
 
 // repair makes the call that turns an output into JSON that obeys the task's
@@ -52,7 +48,7 @@ func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Ou
 func (r *Runner) repair(ctx context.Context, t Task, output string, problem error) (llm.Outcome, error) {
 	model, _ := r.Prices.Resolve(RepairModel)
 	req := &llm.Request{
-		Model: model, MaxTokens: r.Defaults.MaxTokens, Agent: t.Agent, Policy: t.Policy,
+		Model: model, MaxTokens: r.Defaults.MaxTokens, Agent: t.Agent, Policy: t.Policy, Unseen: true,
 		System: []llm.Block{llm.TextBlock("You turn text into JSON that obeys a schema. You add nothing that the text does not say. You answer with the JSON alone.")},
 		Messages: []llm.Message{llm.UserText(fmt.Sprintf("Write this as JSON that obeys the schema below. It did not, since: %v\n\n%s\n\nThe schema:\n\n%s",
 			problem, llm.Fence("text", "from", t.Agent, output), t.Schema))},

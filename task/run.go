@@ -78,7 +78,7 @@ func (r *Runner) Run(ctx context.Context, t Task, onText func(piece string)) *Re
 		return res
 	}
 	res.Status = StatusFailed
-	if llm.CodeOf(res.Err) == llm.CodeCanceled {
+	if ctx.Err() != nil && llm.CodeOf(res.Err) == llm.CodeCanceled {
 		res.Status = StatusInterrupted
 	}
 	res.Error = new(res.Err.Error())
@@ -104,8 +104,23 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 	}
 	tags := llm.TagsOf(ctx)
 	tags.InsteadOf = model.InsteadOf
-	outcome, err := r.call(llm.WithTags(ctx, tags), req, onText)
+	req.Unseen = onText == nil
+	ctx = llm.WithTags(ctx, tags)
+	outcome, err := r.answer(ctx, t, req, onText)
+	if llm.CodeOf(err) == llm.CodeOutput && outcome.Source == llm.SourceCache && onText == nil {
+		// The cache keeps what obeys no schema too: that must not fail the task.
+		fresh, earlier := *req, outcome
+		t.Policy, fresh.Policy = llm.PolicyRefresh, llm.PolicyRefresh
+		outcome, err = r.answer(ctx, t, &fresh, onText)
+		outcome = outcome.AddCost(earlier)
+	}
 	outcome.ModelReason = model.Reason
+	return outcome, err
+}
+
+// answer makes the call of a task, and those that its schema takes.
+func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, onText func(string)) (llm.Outcome, error) {
+	outcome, err := r.call(ctx, req, onText)
 	if err != nil || t.Schema == nil {
 		return outcome, err
 	}
@@ -163,11 +178,15 @@ func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(strin
 	outcome.Usage = answer.Usage
 	outcome.StopReason = answer.StopReason
 	outcome.CostUSD = r.cost(answer)
-	if answer.StopReason == llm.StopRefusal {
-		return outcome, llm.NewError(llm.CodeInvalid, "the model declined to answer; rephrase the task, or use another model", nil)
+	if err := llm.CheckAnswer(req, answer); err != nil {
+		return outcome, err
 	}
-	if answer.StopReason == llm.StopMaxTokens {
+	switch answer.StopReason {
+	case llm.StopEndTurn, llm.StopSequence, "":
+	case llm.StopMaxTokens:
 		r.notice(ctx, fmt.Sprintf("an answer of %s was cut at %d tokens; raise max_tokens to get all of it", req.Agent, req.MaxTokens))
+	default:
+		outcome.Degraded = fmt.Sprintf("the answer ended for a reason that is not known, %q, and may not be whole", answer.StopReason)
 	}
 	return outcome, nil
 }

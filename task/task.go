@@ -41,7 +41,8 @@ type Task struct {
 	Timeout   time.Duration // instead of the default; 0 for that
 
 	// Schema is the JSON Schema that the output must obey. An output that does
-	// not is repaired, with one more call if need be; see [llm.Outcome].Degraded.
+	// not is repaired, with one more call if need be. If that fails too, the task
+	// fails with [llm.CodeOutput], and the result has the output as it came.
 	Schema json.RawMessage
 
 	// Batch sends the calls in a message batch: they are answered within a day,

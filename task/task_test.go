@@ -216,6 +216,8 @@ func TestFailuresKeepWhatCameBefore(t *testing.T) {
 	t.Parallel()
 	refusal := llmtest.Response("I would rather not")
 	refusal.StopReason = llm.StopRefusal
+	full := llmtest.Response("I would")
+	full.StopReason = llm.StopContextWindow
 	for name, c := range map[string]struct {
 		steps  []llmtest.Step
 		output string
@@ -227,7 +229,9 @@ func TestFailuresKeepWhatCameBefore(t *testing.T) {
 		"error amid":   {[]llmtest.Step{llmtest.Text("half"), llmtest.FailCode(llm.CodeServer)}, "half", llm.CodeServer, task.StatusFailed, false},
 		"rate limited": {[]llmtest.Step{llmtest.FailCode(llm.CodeRateLimit)}, "", llm.CodeRateLimit, task.StatusFailed, true},
 		"declined":     {[]llmtest.Step{llmtest.Done(refusal)}, "I would rather not", llm.CodeInvalid, task.StatusFailed, false},
-		"canceled":     {[]llmtest.Step{llmtest.Text("half"), llmtest.FailCode(llm.CodeCanceled)}, "half", llm.CodeCanceled, task.StatusInterrupted, false},
+		"canceled":     {[]llmtest.Step{llmtest.Text("half"), llmtest.FailCode(llm.CodeCanceled)}, "half", llm.CodeCanceled, task.StatusFailed, false},
+		"too long":     {[]llmtest.Step{llmtest.Done(full)}, "I would", llm.CodeTooLarge, task.StatusFailed, false},
+		"no text":      {[]llmtest.Step{llmtest.Done(llmtest.Response(" \n"))}, " \n", llm.CodeOutput, task.StatusFailed, false},
 	} {
 		res := newRunner(llmtest.NewScript(c.steps), &agent.Agent{Name: "a"}).Run(t.Context(), task.Task{Agent: "a", Prompt: "p"}, nil)
 		if res.Status != c.status || llm.CodeOf(res.Err) != c.code || res.Error == nil || res.Output != c.output {
@@ -285,29 +289,28 @@ func TestSchemas(t *testing.T) {
 	cut := llmtest.Response(`{"note":"x`)
 	cut.StopReason = llm.StopMaxTokens
 	for name, c := range map[string]struct {
-		calls    [][]llmtest.Step
-		noRetry  bool
-		output   string
-		made     int
-		degraded bool
-		code     llm.Code
+		calls   [][]llmtest.Step
+		noRetry bool
+		output  string
+		made    int
+		code    llm.Code
 	}{
 		"obeys":              {calls: [][]llmtest.Step{good}, output: `{"note":"x"}`, made: 1},
 		"within a fence":     {calls: [][]llmtest.Step{llmtest.Answer("Here:\n```json\n{\"note\":\"x\"}\n```\n")}, output: `{"note":"x"}`, made: 1},
 		"repaired":           {calls: [][]llmtest.Step{bad, good}, output: `{"note":"x"}`, made: 2},
-		"cannot be repaired": {calls: [][]llmtest.Step{bad, bad}, output: "the note is x", made: 2, degraded: true},
-		"the repair fails":   {calls: [][]llmtest.Step{bad, {llmtest.FailCode(llm.CodeServer)}}, output: "the note is x", made: 2, degraded: true},
+		"cannot be repaired": {calls: [][]llmtest.Step{bad, bad}, output: "the note is x", made: 2, code: llm.CodeOutput},
+		"the repair fails":   {calls: [][]llmtest.Step{bad, {llmtest.FailCode(llm.CodeServer)}}, output: "the note is x", made: 2, code: llm.CodeServer},
 		"the repair is canceled": {
 			calls: [][]llmtest.Step{bad, {llmtest.FailCode(llm.CodeCanceled)}}, output: "the note is x", made: 2, code: llm.CodeCanceled,
 		},
-		"never retried": {calls: [][]llmtest.Step{bad, good}, noRetry: true, output: "the note is x", made: 1, degraded: true},
-		"cut":           {calls: [][]llmtest.Step{{llmtest.Done(cut)}, good}, output: `{"note":"x`, made: 1, degraded: true},
+		"never retried": {calls: [][]llmtest.Step{bad, good}, noRetry: true, output: "the note is x", made: 1, code: llm.CodeOutput},
+		"cut":           {calls: [][]llmtest.Step{{llmtest.Done(cut)}, good}, output: `{"note":"x`, made: 1, code: llm.CodeOutput},
 	} {
 		script := llmtest.NewScript(c.calls...)
 		r := newRunner(script, &agent.Agent{Name: "a", Model: "opus"})
 		res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: "p", Schema: json.RawMessage(noteSchema), NoRetry: c.noRetry}, nil)
-		if res.Output != c.output || (res.Degraded != "") != c.degraded || (res.Err != nil) != (c.code != 0) || c.code != 0 && llm.CodeOf(res.Err) != c.code {
-			t.Errorf("%s: %q, degraded %q, %v", name, res.Output, res.Degraded, res.Err)
+		if res.Output != c.output || (res.Err != nil) != (c.code != 0) || c.code != 0 && llm.CodeOf(res.Err) != c.code {
+			t.Errorf("%s: %q, %v", name, res.Output, res.Err)
 		}
 		if script.Started() != c.made || res.Calls != c.made {
 			t.Errorf("%s: %d calls, %d in the result; want %d", name, script.Started(), res.Calls, c.made)
@@ -315,6 +318,38 @@ func TestSchemas(t *testing.T) {
 		if requests := script.Requests(); len(requests) == 2 && requests[1].Model != idOf(task.RepairModel) {
 			t.Errorf("%s: repaired by %s", name, requests[1].Model)
 		}
+	}
+}
+
+// TestCachedAnswersDoNotFailTasks gives the answers that the cache kept of a task
+// that failed: the task is given to the model again.
+func TestCachedAnswersDoNotFailTasks(t *testing.T) {
+	t.Parallel()
+	cached := func(text string) []llmtest.Step {
+		answer := llmtest.Response(text)
+		answer.Source = llm.SourceCache
+		return []llmtest.Step{llmtest.Done(answer)}
+	}
+	script := llmtest.NewScript(cached("no"), cached("no"), llmtest.Answer(`{"note":"x"}`))
+	r := newRunner(script, &agent.Agent{Name: "a"})
+	res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: "p", Schema: json.RawMessage(noteSchema)}, nil)
+	if res.Err != nil || res.Output != `{"note":"x"}` || res.Calls != 3 {
+		t.Errorf("%d calls, %q, %v", res.Calls, res.Output, res.Err)
+	}
+	for i, req := range script.Requests() {
+		if want := []llm.Policy{llm.PolicyDefault, llm.PolicyDefault, llm.PolicyRefresh}[i]; req.Policy != want {
+			t.Errorf("call %d has the policy %q, want %q", i+1, req.Policy, want)
+		}
+	}
+}
+
+func TestInterruptedIsWhoseContextEnded(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := llmtest.Do(func(context.Context, *llm.Request) { cancel() })
+	r := newRunner(llmtest.NewScript([]llmtest.Step{llmtest.Text("half"), stop, llmtest.Hang()}), &agent.Agent{Name: "a"})
+	if res := r.Run(ctx, task.Task{Agent: "a", Prompt: "p"}, nil); res.Status != task.StatusInterrupted || res.Output != "half" {
+		t.Errorf("%s, %q", res.Status, res.Output)
 	}
 }
 

@@ -15,7 +15,7 @@
 //
 // Only whole answers are stored, after [llm.EventDone] has come, and only
 // those that asking again could have given: no errors, refusals, paused turns
-// or cut streams, no tool call whose input is not a JSON object, no answer
+// or cut streams, nothing else that [llm.CheckAnswer] finds to be no answer, no tool call whose input is not a JSON object, no answer
 // that used a tool on the provider's side (a search sees another web
 // tomorrow), and no answer of another model than the one asked. Agents can be
 // excluded. Where the store is not encrypted, a call that holds what looks
@@ -152,7 +152,8 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 		m.begin(key)
 		defer m.end(key)
 		if req.Policy != llm.PolicyRefresh {
-			if resp := m.find(ctx, key, ttl); resp != nil {
+			// Stores of earlier versions hold what is no answer.
+			if resp := m.find(ctx, key, ttl); resp != nil && llm.CheckAnswer(req, resp) == nil {
 				llm.Replay(resp)(yield)
 				return
 			}
@@ -289,7 +290,7 @@ func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *l
 		Prompt:    excerpt(req),
 		Response:  resp,
 		CreatedAt: now,
-		Truncated: resp.StopReason == llm.StopMaxTokens || resp.StopReason == llm.StopContextWindow,
+		Truncated: resp.StopReason == llm.StopMaxTokens,
 	}
 	if ttl > 0 {
 		e.ExpiresAt = now.Add(ttl)

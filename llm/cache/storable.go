@@ -19,16 +19,19 @@ func storable(req *llm.Request, resp *llm.Response) bool {
 		return false // a copy: whoever made the call stores it
 	}
 	switch resp.StopReason {
-	case llm.StopEndTurn, llm.StopSequence, llm.StopToolUse, llm.StopMaxTokens, llm.StopContextWindow:
+	case llm.StopEndTurn, llm.StopSequence, llm.StopToolUse, llm.StopMaxTokens:
 	default:
 		return false // a refusal, a pause, or a reason from the future
+	}
+	if llm.CheckAnswer(req, resp) != nil {
+		return false
 	}
 	if resp.Altered || resp.Usage.WebSearches > 0 || !sameModel(req.Model, resp.Model) {
 		return false
 	}
 	for _, b := range resp.Content {
 		switch b.Type {
-		case llm.BlockText, llm.BlockThinking, "redacted_thinking":
+		case llm.BlockText, llm.BlockThinking, llm.BlockRedactedThinking:
 		case llm.BlockToolUse:
 			if !b.ValidInput() {
 				return false
