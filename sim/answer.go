@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 )
 
 // answer is one answer of the simulated model.
@@ -17,9 +18,11 @@ type answer struct {
 	content      []content
 	stopReason   string
 	stopSequence *string
-	details      any // stop_details
-	output       int // tokens, thinking included
-	thought      int // thinking tokens
+	details      any            // stop_details
+	output       int            // tokens, thinking included
+	thought      int            // thinking tokens
+	latency      *time.Duration // of a scripted answer; nil for the server's
+	usage        scriptedUsage
 }
 
 // content is one block of an answer.
@@ -75,22 +78,18 @@ func (s *source) id(prefix string, n int) string {
 	return prefix + "01" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:22])
 }
 
-// answer generates the model's answer to a valid request.
-func (r *request) answer(body []byte) *answer {
+// answer generates the model's answer to a valid request. The scripted answer
+// is nil unless a script has one.
+func (r *request) answer(body []byte, scripted *scriptedAnswer) *answer {
 	src := newSource(stripBreakpoints(body))
-	a := &answer{id: src.id("msg_", 0), stopReason: "end_turn"}
 	if *r.MaxTokens == 0 { // the call only warms the prompt cache
-		a.stopReason = "max_tokens"
-		return a
+		return &answer{id: src.id("msg_", 0), stopReason: "max_tokens"}
 	}
-	if t := r.Thinking; t != nil && (t.Type == "adaptive" || t.Type == "enabled") {
-		thought := content{Type: "thinking", Signature: src.id("sim", 1)}
-		if t.Display == "summarized" || t.Display == "" && !r.model.dense() {
-			thought.Thinking = "The task is: " + quote(r.task(), 120) + ". I look at what was given and answer."
-		}
-		a.content = append(a.content, thought)
-		a.thought = 20 + src.rng.IntN(60)
+	if scripted != nil {
+		return r.play(scripted, src)
 	}
+	a := &answer{id: src.id("msg_", 0), stopReason: "end_turn"}
+	r.think(a, src)
 	switch calls := r.toolCalls(src); {
 	case len(calls) > 0:
 		if !r.forced() {
@@ -105,6 +104,20 @@ func (r *request) answer(body []byte) *answer {
 	}
 	a.limit(r)
 	return a
+}
+
+// think adds the thinking block with which models that think begin.
+func (r *request) think(a *answer, src *source) {
+	t := r.Thinking
+	if t == nil || t.Type != "adaptive" && t.Type != "enabled" {
+		return
+	}
+	thought := content{Type: "thinking", Signature: src.id("sim", 1)}
+	if t.Display == "summarized" || t.Display == "" && !r.model.dense() {
+		thought.Thinking = "The task is: " + quote(r.task(), 120) + ". I look at what was given and answer."
+	}
+	a.content = append(a.content, thought)
+	a.thought = 20 + src.rng.IntN(60)
 }
 
 // limit ends the answer at a stop sequence or at max_tokens, and counts its

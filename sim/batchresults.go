@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -12,6 +13,8 @@ type batchResult struct {
 	kind  string // succeeded, errored, canceled or expired
 	usage usage  // of a request that succeeded
 	err   *apiError
+
+	scripted *scriptedAnswer // nil for none
 }
 
 // finish computes a batch's results once it has ended, and reports whether it
@@ -60,15 +63,25 @@ func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult
 		b.counts.Errored++
 		return
 	}
+	if res.scripted, err = s.player.take(s.opts.Script, req); err == nil && res.scripted != nil && res.scripted.fault != nil {
+		f := res.scripted.fault
+		err = &apiError{status: cmp.Or(f.Status, http.StatusInternalServerError), kind: f.ErrorType, code: f.ErrorCode, message: cmp.Or(f.Message, "simulated error")}
+	}
+	if err != nil {
+		res.kind, res.err = "errored", err
+		b.counts.Errored++
+		return
+	}
 	split := s.prompts.split(req, b.credential, b.created, s.opts.TimeScale)
 	split.commit()
-	a := req.answer(q.Params)
+	a := req.answer(q.Params, res.scripted)
 	res.kind = "succeeded"
 	res.usage = usage{
 		InputTokens: split.plain, OutputTokens: a.output, CacheRead: split.read, CacheCreation: split.write5m + split.write1h,
 		Writes: cacheCreation{split.write5m, split.write1h}, Details: outputDetails{a.thought},
 		ServiceTier: "batch", InferenceGeo: "global", Speed: "standard",
 	}
+	a.usage.bill(&res.usage)
 	b.counts.Succeeded++
 	s.stats.answeredInBatch(q.Params, res.usage)
 }
@@ -118,7 +131,7 @@ func (b *messageBatch) line(i int) line {
 			l.Result = lineResult{Type: "errored", Error: err.envelope("")}
 			break
 		}
-		a := req.answer(q.Params)
+		a := req.answer(q.Params, res.scripted)
 		l.Result.Message = &messageJSON{
 			ID: a.id, Type: "message", Role: "assistant", Model: req.model.id, Content: a.content,
 			StopReason: &a.stopReason, StopSequence: a.stopSequence, StopDetails: a.details, Usage: res.usage,

@@ -38,9 +38,12 @@ var speeds = map[string]struct{ first, perSecond float64 }{
 	"mythos": {1.60, 50},
 }
 
-// pace draws the timing of an answer with the given number of tokens.
-func (s *Server) pace(line string, body []byte, tokens int) pace {
+// pace draws the timing of an answer of a model of the given line.
+func (s *Server) pace(line string, body []byte, a *answer) pace {
 	l := s.opts.Latency
+	if a.latency != nil {
+		l = Fixed(*a.latency)
+	}
 	scale := func(d float64) time.Duration { return time.Duration(d * s.opts.TimeScale) }
 	if !l.realistic {
 		return pace{first: scale(float64(l.fixed) / 10), whole: scale(float64(l.fixed))}
@@ -53,7 +56,7 @@ func (s *Server) pace(line string, body []byte, tokens int) pace {
 		speed = speeds["sonnet"]
 	}
 	first := speed.first * math.Exp(0.30*rng.NormFloat64()) * float64(time.Second)
-	rest := float64(tokens) / (speed.perSecond * math.Exp(0.15*rng.NormFloat64())) * float64(time.Second)
+	rest := float64(a.output) / (speed.perSecond * math.Exp(0.15*rng.NormFloat64())) * float64(time.Second)
 	return pace{first: scale(first), whole: scale(first + rest)}
 }
 

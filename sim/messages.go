@@ -78,19 +78,31 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 		s.fail(w, err)
 		return
 	}
-	a := req.answer(c.body)
+	scripted, err := s.player.take(s.opts.Script, req)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if fault == nil && scripted != nil && scripted.fault != nil {
+		fault = scripted.fault
+		if fault.intercept(s, w, r) {
+			return
+		}
+	}
+	a := req.answer(c.body, scripted)
 	if fault != nil {
 		fault.alter(a)
 	}
 	reply := &reply{
 		server: s, w: w, r: r, call: c, answer: a, model: req.model, fault: fault, begin: split.commit,
-		pace: s.pace(req.model.line, c.body, a.output),
+		pace: s.pace(req.model.line, c.body, a),
 		usage: usage{
 			InputTokens: split.plain, OutputTokens: a.output, CacheRead: split.read, CacheCreation: split.write5m + split.write1h,
 			Writes: cacheCreation{split.write5m, split.write1h}, Details: outputDetails{a.thought},
 			ServiceTier: "standard", InferenceGeo: "global", Speed: "standard",
 		},
 	}
+	a.usage.bill(&reply.usage)
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "answering", slog.String("model", req.model.id),
 		slog.Bool("stream", req.Stream), slog.Int("output_tokens", a.output))
 	if req.Stream {

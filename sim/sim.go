@@ -50,6 +50,9 @@ type Options struct {
 	// zero value means none.
 	BatchLatency Latency
 
+	// Script answers the requests that its rules match. nil means none.
+	Script *Script
+
 	// NoPromptCache bills every prompt in full and ignores its breakpoints.
 	NoPromptCache bool
 }
@@ -66,6 +69,7 @@ type Server struct {
 	faults   faultList
 	limits   limiter
 	prompts  promptCache
+	player   scriptPlayer
 }
 
 // New returns a simulator.
@@ -113,8 +117,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Reset clears the counts, the faults, the rate limits' usage, the prompt cache
-// and the message batches.
+// Reset clears the counts, the faults, the rate limits' usage, the prompt cache,
+// the message batches and the uses of the script's rules.
 func (s *Server) Reset() {
 	s.stats.reset()
 	s.faults.reset()
@@ -122,6 +126,7 @@ func (s *Server) Reset() {
 	s.limits.reset()
 	s.requests.reset()
 	s.batches.reset()
+	s.player.reset()
 }
 
 // maxBody is the largest request body that the API documents, in bytes.

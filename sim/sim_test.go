@@ -31,7 +31,17 @@ func post(t tester, server *sim.Server, body string) (*http.Response, string) {
 
 func postTo(t tester, server *sim.Server, path, body string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://sim.invalid"+path, strings.NewReader(body))
+	return send(t, server, http.MethodPost, path, body)
+}
+
+func getFrom(t tester, server *sim.Server, path string) (*http.Response, string) {
+	t.Helper()
+	return send(t, server, http.MethodGet, path, "")
+}
+
+func send(t tester, server *sim.Server, method, path, body string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://sim.invalid"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +62,8 @@ func postTo(t tester, server *sim.Server, path, body string) (*http.Response, st
 // reply holds the fields of an answer that tests check.
 type reply struct {
 	Content []struct {
-		Type, Text, Name string
-		Input            json.RawMessage
+		Type, Text, ID, Name, Thinking, Signature string
+		Input                                     json.RawMessage
 	}
 	StopReason   string `json:"stop_reason"`
 	StopSequence string `json:"stop_sequence"`

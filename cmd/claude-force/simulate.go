@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ type simulateFlags struct {
 	batch     string
 	timeScale float64
 	seed      uint64
+	script    string
 	limits    sim.Limits
 }
 
@@ -32,10 +34,14 @@ errors, rate limits and latencies, for tests without a key. Its answers are
 built from the request and say that they are simulated. Any SDK works with it;
 any key is accepted, but for one that begins with "invalid".
 
+A script plays agents: its rules match agents, tasks, turns and tool results, and
+answer with texts, tool calls or errors. See docs/simulator.md.
+
 GET /_sim/stats counts what was asked; POST /_sim/faults takes a list of faults
 to inject, such as {"kind": "status", "status": 529, "times": 2}.`,
 		Example: `  claude-force simulate --listen 127.0.0.1:8089 --latency 1s
   ANTHROPIC_BASE_URL=http://127.0.0.1:8089 ANTHROPIC_API_KEY=test claude-force execute python-expert "Explain lists"
+  claude-force simulate --script agents.yaml --latency instant
   curl http://127.0.0.1:8089/_sim/stats`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serveSimulator(cmd.Context(), &f) },
@@ -44,11 +50,28 @@ to inject, such as {"kind": "status", "status": 529, "times": 2}.`,
 	cmd.Flags().StringVar(&f.latency, "latency", "realistic", "how long answers take: realistic, instant, or a duration such as 1s")
 	cmd.Flags().StringVar(&f.batch, "batch-latency", "instant", "how long message batches take: realistic, instant, or a duration such as 10s")
 	cmd.Flags().Float64Var(&f.timeScale, "time-scale", 1, "factor on all waits: 0.1 makes them ten times shorter")
+	cmd.Flags().StringVar(&f.script, "script", "", "YAML or JSON file of rules that answer requests")
 	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the latencies")
 	cmd.Flags().IntVar(&f.limits.RequestsPerMinute, "rpm", 0, "limit of requests per minute; 0 for none")
 	cmd.Flags().IntVar(&f.limits.InputTokensPerMinute, "itpm", 0, "limit of input tokens per minute; 0 for none")
 	cmd.Flags().IntVar(&f.limits.OutputTokensPerMinute, "otpm", 0, "limit of output tokens per minute; 0 for none")
 	return cmd
+}
+
+// readScript reads a script from a regular file.
+func readScript(path string) (*sim.Script, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the script: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("reading the script: %s is not a file", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the script: %w", err)
+	}
+	return sim.ParseScript(path, data)
 }
 
 func (a *app) serveSimulator(ctx context.Context, f *simulateFlags) error {
@@ -64,6 +87,11 @@ func (a *app) serveSimulator(ctx context.Context, f *simulateFlags) error {
 		return err
 	}
 	opts := sim.Options{Seed: f.seed, Latency: latency, BatchLatency: batches, TimeScale: f.timeScale}
+	if f.script != "" {
+		if opts.Script, err = readScript(f.script); err != nil {
+			return inputError{err}
+		}
+	}
 	if f.limits != (sim.Limits{}) {
 		opts.Limits = &f.limits
 	}
