@@ -287,7 +287,7 @@ func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request)
 	if err != nil {
 		return "", false
 	}
-	output, err = schema.Extract(answer.Text())
+	output, _, err = schema.Extract(answer.Text())
 	return output, err == nil
 }
 

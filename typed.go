@@ -129,7 +129,7 @@ func RunOutput[T any](res *engine.Result) (T, error) {
 	if err != nil {
 		return none, fmt.Errorf("reading the schema of %v: %w", reflect.TypeFor[T](), err)
 	}
-	output, err := compiled.Extract(res.Output)
+	output, _, err := compiled.Extract(res.Output)
 	if err != nil {
 		return none, &OutputError{Output: res.Output, Err: err}
 	}

@@ -39,7 +39,7 @@ func TestSchemaFor(t *testing.T) {
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
 		}
-		if _, ok := structured.Strict(got); !ok {
+		if _, _, ok := structured.Strict(got); !ok {
 			t.Errorf("%s: the service does not take it", name)
 		}
 	}

@@ -21,9 +21,11 @@ func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Ou
 	if err != nil {
 		return first, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
 	}
-	output, problem := schema.Extract(first.Output)
+	output, others, problem := schema.Extract(first.Output)
 	if problem == nil {
-		first.Output = output
+		if first.Output = output; others > 0 {
+			r.notice(ctx, fmt.Sprintf("an answer of %s holds %d different JSON documents that obey its schema; the last one is its output", t.Agent, others+1))
+		}
 		return first, nil
 	}
 	if t.NoRetry || first.StopReason == llm.StopMaxTokens {
@@ -32,7 +34,7 @@ func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Ou
 	repaired, err := r.repair(ctx, t, first.Output, problem)
 	total := first.AddCost(repaired)
 	if err == nil {
-		if output, problem = schema.Extract(repaired.Output); problem == nil {
+		if output, _, problem = schema.Extract(repaired.Output); problem == nil {
 			total.Output = output
 			r.notice(ctx, fmt.Sprintf("an output of %s was repaired to obey its schema", t.Agent))
 			return total, nil

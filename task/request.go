@@ -50,6 +50,11 @@ func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, 
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
 	}
+	if t.Schema != nil { // before anything is paid for
+		if _, err := structured.Compile(t.Schema); err != nil {
+			return nil, Selection{}, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
+		}
+	}
 	if err := configureOutput(req, a.Effort, t.Schema); err != nil {
 		return nil, Selection{}, fmt.Errorf("encoding the request of agent %s: %w", a.Name, err)
 	}
@@ -77,18 +82,25 @@ func (r *Runner) sharedContext(ctx context.Context, t Task) ([]string, error) {
 }
 
 // configureOutput adds the effort and the output's schema to a request. A schema
-// that the service does not take is stated to the model instead.
+// that the service does not take, or not whole, is stated to the model.
 func configureOutput(req *llm.Request, effort string, schema json.RawMessage) error {
 	config := map[string]any{}
 	if effort != "" {
 		config["effort"] = effort
 	}
 	if schema != nil {
-		if strict, ok := structured.Strict(schema); ok {
+		strict, lost, ok := structured.Strict(schema)
+		if ok {
 			config["format"] = map[string]any{"type": "json_schema", "schema": strict}
-		} else {
-			last := &req.Messages[len(req.Messages)-1]
+		}
+		last := &req.Messages[len(req.Messages)-1]
+		switch {
+		case !ok:
 			last.Content = append(last.Content, llm.TextBlock("Answer with JSON alone that obeys this JSON Schema:\n\n"+string(schema)))
+		case len(lost) > 0: // before the task, among what other tasks share
+			at := max(0, len(last.Content)-1)
+			last.Content = slices.Insert(last.Content, at, llm.TextBlock("The answer must also obey the "+strings.Join(lost, ", ")+
+				" of this JSON Schema:\n\n"+string(schema)))
 		}
 	}
 	if len(config) == 0 {

@@ -3,12 +3,11 @@ package workflow
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/claude-force/claude-force/internal/jsontext"
 )
 
 // A number keeps the digits it was written with, from the file, the command line
@@ -41,103 +40,7 @@ func isWhole(text string) bool { return !strings.ContainsAny(text, ".eE") }
 // map[string]any, nil, or a number that keeps its digits, which is an int, a float64
 // or, if neither writes them in the same way, a [json.Number]. It refuses what has
 // no exact value: texts that are not Unicode, and objects with one key twice.
-func ParseJSON(text string) (any, error) {
-	if !utf8.ValidString(text) {
-		return nil, errNotUnicode
-	}
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
-	v, err := parseValue(dec)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more follows the JSON value")
-	}
-	if loneSurrogate(text) {
-		return nil, errNotUnicode
-	}
-	return v, nil
-}
-
-var errNotUnicode = errors.New("it holds a text that is not Unicode")
-
-func parseValue(dec *json.Decoder) (any, error) {
-	tok, err := dec.Token()
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
-	}
-	switch t := tok.(type) {
-	case json.Number:
-		return number(t.String()), nil
-	case json.Delim:
-		if t == '[' {
-			return parseList(dec)
-		}
-		return parseObject(dec)
-	}
-	return tok, nil
-}
-
-func parseList(dec *json.Decoder) (any, error) {
-	list := []any{}
-	for dec.More() {
-		v, err := parseValue(dec)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	_, err := dec.Token()
-	return list, err
-}
-
-func parseObject(dec *json.Decoder) (any, error) {
-	m := map[string]any{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := key.(string)
-		if !ok {
-			return nil, fmt.Errorf("%v is not a key", key)
-		}
-		if _, twice := m[name]; twice {
-			return nil, fmt.Errorf("the key %s is given twice", quote(name))
-		}
-		if m[name], err = parseValue(dec); err != nil {
-			return nil, err
-		}
-	}
-	_, err := dec.Token()
-	return m, err
-}
-
-// loneSurrogate reports whether valid JSON has an escaped half of a surrogate pair
-// without the other half: it stands for no character.
-func loneSurrogate(text string) bool {
-	high := false // the escape before was the first half
-	for i := 0; i < len(text); {
-		unit := uint64(0)
-		size := 1
-		if text[i] == '\\' && i+1 < len(text) {
-			if size = 2; text[i+1] == 'u' && i+6 <= len(text) {
-				size = 6
-				unit, _ = strconv.ParseUint(text[i+2:i+6], 16, 16)
-			}
-		}
-		if low := unit >= 0xdc00 && unit < 0xe000; low != high {
-			return true
-		}
-		high = unit >= 0xd800 && unit < 0xdc00
-		i += size
-	}
-	return high
-}
+func ParseJSON(text string) (any, error) { return jsontext.Parse(text, number) }
 
 var errDigits = errors.New("a number has more digits than can be calculated with exactly; it can be shown, and compared as string(...)")
 

@@ -3,12 +3,11 @@ package workflow
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"net/url"
 	"strings"
 
-	"github.com/google/jsonschema-go/jsonschema"
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/outschema"
 )
 
 const maxSchemaBytes = 64 << 10
@@ -38,7 +37,7 @@ func (p *reader) outputSchema(n *yaml.Node) json.RawMessage {
 	if p.failures > before {
 		return nil
 	}
-	if err := resolveSchema(b.Bytes()); err != nil {
+	if _, err := outschema.Compile(b.Bytes()); err != nil {
 		message, _, _ := strings.Cut(err.Error(), "\n")
 		p.fail(n, nil, "", "schema: %s", strings.TrimPrefix(message, "jsonschema.Schema: "))
 		return nil
@@ -92,17 +91,4 @@ func writeScalar(b *bytes.Buffer, v any) {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // texts and numbers that JSON has
 	b.Truncate(b.Len() - 1)
-}
-
-// resolveSchema checks the schema with the jsonschema library, which finds the
-// mistakes that [schemaChecker] does not look for.
-func resolveSchema(data []byte) error {
-	var s jsonschema.Schema
-	if err := json.Unmarshal(data, &s); err != nil {
-		return err
-	}
-	_, err := s.Resolve(&jsonschema.ResolveOptions{Loader: func(u *url.URL) (*jsonschema.Schema, error) {
-		return nil, fmt.Errorf("%s is another document", u)
-	}})
-	return err
 }

@@ -8,18 +8,13 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/outschema"
 )
 
-// Keywords of JSON Schema, by what they hold.
+// Keywords of JSON Schema, beside those that package outschema lists.
 var (
-	schemaTypes   = []string{"object", "array", "string", "integer", "number", "boolean", "null"}
-	holdsOne      = []string{"items", "additionalItems", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else", "unevaluatedItems", "unevaluatedProperties", "contentSchema"}
-	holdsList     = []string{"allOf", "anyOf", "oneOf", "prefixItems"}
-	holdsByName   = []string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 	samePlace     = []string{"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"} // apply to the very value
-	schemaCounts  = []string{"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains"}
-	schemaNumbers = []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-	schemaTexts   = []string{"title", "description", "format", "$comment"}
 	otherwiseRefs = []string{"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
 )
 
@@ -46,16 +41,20 @@ func (c schemaChecker) schema(n *yaml.Node) {
 			c.pattern(value)
 		case name == "$ref":
 			c.target(value)
-		case slices.Contains(schemaCounts, name):
+		case slices.Contains(outschema.Counts, name):
 			if c.count(value, "schema: "+name, 0); value.Tag == "!!int" && !isNumber(value.Value) {
 				c.fail(value, nil, "write it in decimal, without _ or leading zeros", "schema: %s must be a number as JSON has it, not %s", name, value.Value)
 			}
-		case slices.Contains(schemaNumbers, name) && value.Tag != "!!int" && value.Tag != "!!float":
+		case slices.Contains(outschema.Numbers, name) && value.Tag != "!!int" && value.Tag != "!!float":
 			c.fail(value, nil, "", "schema: %s must be a number, not %s", name, kindOf(value))
-		case slices.Contains(schemaNumbers, name) && !isNumber(value.Value):
+		case slices.Contains(outschema.Numbers, name) && !isNumber(value.Value):
 			c.fail(value, nil, "write it in decimal, without _ or leading zeros", "schema: %s must be a number as JSON has it, not %s", name, value.Value)
-		case slices.Contains(schemaTexts, name):
+		case slices.Contains(outschema.Texts, name):
+			before := c.failures
 			c.text(value, "schema: "+name)
+			if c.failures == before && name == "format" && !slices.Contains(outschema.Formats, value.Value) {
+				c.fail(value, nil, "known: "+strings.Join(outschema.Formats, ", "), "schema: unknown format %s", quote(value.Value))
+			}
 		case (name == "required" || name == "enum") && value.Kind != yaml.SequenceNode:
 			c.fail(value, nil, "", "schema: %s must be a list, not %s", name, kindOf(value))
 		case name == "required":
@@ -65,17 +64,19 @@ func (c schemaChecker) schema(n *yaml.Node) {
 		case name == "$id" && n == c.root:
 		case slices.Contains(otherwiseRefs, name):
 			c.fail(key, nil, "give a part a name under $defs and refer to it as #/$defs/NAME", "schema: %s cannot be used here", name)
+		case !slices.Contains(outschema.Keywords, name):
+			c.fail(key, nil, outschema.Nearest(name), "schema: unknown keyword %s", quote(name))
 		case name == "items" && value.Kind == yaml.SequenceNode: // draft 7
 			c.each(value)
-		case slices.Contains(holdsOne, name):
+		case slices.Contains(outschema.HoldsOne, name):
 			c.schema(value)
-		case slices.Contains(holdsList, name):
+		case slices.Contains(outschema.HoldsList, name):
 			if value.Kind != yaml.SequenceNode {
 				c.fail(value, nil, "", "schema: %s must be a list, not %s", name, kindOf(value))
 				continue
 			}
 			c.each(value)
-		case slices.Contains(holdsByName, name):
+		case slices.Contains(outschema.HoldsByName, name):
 			if value.Kind != yaml.MappingNode {
 				c.fail(value, nil, "", "schema: %s must be a mapping, not %s", name, kindOf(value))
 				continue
@@ -107,10 +108,10 @@ func (c schemaChecker) types(n *yaml.Node) {
 		c.fail(n, nil, `put it in quotes: "null"`, "schema: type is empty")
 		return
 	}
-	if !slices.Contains(schemaTypes, n.Value) {
-		hint := c.suggester.didYouMean(n.Value, schemaTypes)
+	if !slices.Contains(outschema.Types, n.Value) {
+		hint := c.suggester.didYouMean(n.Value, outschema.Types)
 		if hint == "" {
-			hint = "known: " + list(schemaTypes)
+			hint = "known: " + list(outschema.Types)
 		}
 		c.fail(n, nil, hint, "schema: unknown type %s", quote(n.Value))
 	}

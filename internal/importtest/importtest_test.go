@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"llm":           nil,
 	"agent":         {"internal/yamltext"},
 	"agent/builtin": nil,
-	"workflow":      {"fault", "internal/yamltext"},
+	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
 	"config":        {"fault", "internal/yamltext"},
 	"benchfile":     nil,
 	"journal":       {"fault", "llm"},
@@ -30,6 +30,8 @@ var allowed = map[string][]string{
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
 	"internal/yamltext":   nil,
+	"internal/jsontext":   nil,
+	"internal/outschema":  {"internal/jsontext"},
 
 	// Parts import nouns, and never each other.
 	"attach":                {"llm"},
@@ -44,7 +46,7 @@ var allowed = map[string][]string{
 	"llm/budget/budgetdb":   {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
 	"llm/refusal":           {"llm"},
 	"llm/retry":             {"llm"},
-	"llm/structured":        nil,
+	"llm/structured":        {"internal/jsontext", "internal/outschema"},
 	"llm/prefix":            {"llm"},
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
