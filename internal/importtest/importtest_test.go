@@ -29,6 +29,8 @@ var allowed = map[string][]string{
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
+	"internal/filelock":   nil,
+	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
 	"internal/outschema":  {"internal/jsontext"},
@@ -50,7 +52,7 @@ var allowed = map[string][]string{
 	"llm/prefix":            {"llm"},
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
-	"llm/admission":         {"llm"},
+	"llm/admission":         {"llm", "internal/filelock"},
 	"llm/batch":             {"llm"},
 	"llm/anthropic":         {"llm"},
 	"llm/anthropic/bedrock": {"llm"},
@@ -86,7 +88,7 @@ var allowed = map[string][]string{
 	// What stores have in common.
 	"internal/process":    nil,
 	"internal/seal":       nil,
-	"internal/sqlitefile": {"internal/seal"},
+	"internal/sqlitefile": {"internal/filelock", "internal/seal"},
 
 	"internal/importtest":  nil,
 	"internal/wordtest":    nil,

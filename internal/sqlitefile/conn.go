@@ -3,8 +3,12 @@ package sqlitefile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/filelock"
 )
 
 // Conn is a connection that keeps the statements it has prepared. It is for one
@@ -12,7 +16,9 @@ import (
 type Conn struct {
 	*sqlite3.Conn
 	path    string
-	writing bool // whether the connection is set up for writing
+	file    fs.FileInfo    // the file that was opened
+	lock    *filelock.Lock // writers of all processes queue for it
+	writing bool           // whether the connection is set up for writing
 	kept    map[string]*sqlite3.Stmt
 }
 
@@ -76,8 +82,28 @@ func (c *Conn) Sum(sql string, args ...any) (n, total int64, err error) {
 	return n, total, err
 }
 
-// Write runs a transaction, which others wait for, so it must be short.
-func (c *Conn) Write(do func() error) (err error) {
+// ErrGone is the error of a write to a file that was deleted, moved or replaced
+// while it was open: what was written is lost.
+var ErrGone = errors.New("the file was deleted or replaced while it was in use")
+
+// Write runs a transaction, which others wait for, so it must be short. Writers
+// queue for a lock beside the file, asleep: SQLite's own wait polls, which starves
+// some of many.
+func (c *Conn) Write(do func() error) error {
+	// Without the lock SQLite still keeps writers apart.
+	if release, err := c.lock.Acquire(BusyTimeout); err == nil {
+		defer release()
+	}
+	if err := c.write(do); err != nil {
+		return err
+	}
+	if now, err := os.Stat(c.path); err != nil || !os.SameFile(c.file, now) {
+		return fmt.Errorf("%w: %s", ErrGone, c.path)
+	}
+	return nil
+}
+
+func (c *Conn) write(do func() error) (err error) {
 	if !c.writing {
 		// A setting of the connection, not of the file; a process that only
 		// reads does without.

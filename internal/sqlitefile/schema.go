@@ -56,6 +56,9 @@ func (c *Conn) Migrate(s *Schema) error {
 // whole, one is refused at once. That one waits for a lock that it is made to
 // wait for, tries again, and finds the change made.
 func (c *Conn) makeLog() error {
+	if release, err := c.lock.Acquire(BusyTimeout); err == nil {
+		defer release()
+	}
 	for giveUp := time.Now().Add(BusyTimeout); ; {
 		// Both take effect outside a transaction only, and only once; the log is
 		// made by what reads next.

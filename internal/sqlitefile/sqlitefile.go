@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/filelock"
 )
 
 // BusyTimeout is how long a write waits for those of other processes. They are
@@ -44,7 +46,10 @@ func Open(path string, opts Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: raw, path: path}
+	c := &Conn{Conn: raw, path: path, lock: filelock.New(path + "-lock")}
+	if c.file, err = os.Stat(path); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	if err := c.setUp(opts); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

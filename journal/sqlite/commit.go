@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
@@ -15,6 +18,10 @@ const (
 	maxJobs  = 1000
 	maxBytes = 8 << 20
 )
+
+// busyTries is how often an event of a run is tried to be written while other
+// processes keep the file locked, each time for twice [sqlitefile.BusyTimeout].
+const busyTries = 10
 
 // job is something to be written.
 type job struct {
@@ -99,9 +106,17 @@ func (s *Store) commit(ended chan<- struct{}) {
 			if err == nil {
 				err = s.commitBatch(conn, jobs)
 			}
+			// What logs write is paid for: it is worth waiting longer for.
+			for try := 1; try < busyTries && errors.Is(err, sqlite3.BUSY) && anyLog(jobs); try++ {
+				err = s.commitBatch(conn, jobs)
+			}
 			s.finish(jobs, err)
 		}
 	}
+}
+
+func anyLog(jobs []*job) bool {
+	return slices.ContainsFunc(jobs, func(j *job) bool { return j.log != nil })
 }
 
 // take returns the next jobs, as many as fit into a transaction.

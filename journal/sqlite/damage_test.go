@@ -228,7 +228,7 @@ func TestNobodyElseCanReadTheFiles(t *testing.T) {
 	s := openStore(t, path, sqlite.Options{})
 	fill(t, s, "a", "output")
 	files, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	for _, f := range files {

@@ -5,13 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"runtime"
+	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/claude-force/claude-force/internal/filelock"
 )
 
 // file is where the state is kept, so that all processes of the machine that
@@ -23,7 +24,7 @@ import (
 // that was stopped while it held the lock is not waited for.
 type file struct {
 	path  string // empty if the state is this process's own
-	lock  *flock.Flock
+	lock  *filelock.Lock
 	state *state
 	known []byte // what the file held when state was last the same as it
 }
@@ -31,8 +32,9 @@ type file struct {
 const (
 	fileHeader = "claude-force limits 1 %08x %d\n" // checksum and length of what follows
 	maxFile    = 1 << 20
-	// maxTries is how often a lock is tried, a few microseconds each.
-	maxTries = 4000
+	// maxWait is how long the lock is waited for. It is held for microseconds, but
+	// hundreds may wait for it, and not for a process that was stopped.
+	maxWait = time.Second
 )
 
 // openFile prepares the file of a credential; it touches no disk.
@@ -44,39 +46,40 @@ func openFile(dir, namespace string) *file {
 	// Names of files are often seen by others; the namespace need not be.
 	sum := sha256.Sum256([]byte("limits\x00" + namespace))
 	f.path = filepath.Join(dir, "limits-"+hex.EncodeToString(sum[:8]))
-	f.lock = flock.New(f.path+".lock", flock.SetPermissions(0o600))
+	f.lock = filelock.New(f.path + ".lock")
 	return f
 }
 
 // update changes the state.
 func (f *file) update(change func(*state)) {
-	if f.path == "" || !f.acquire() {
+	release := f.acquire()
+	if release == nil {
 		change(f.state)
 		return
 	}
-	defer func() { _ = f.lock.Unlock() }() // closing the file unlocks it all the same
+	defer release()
 	f.load()
 	change(f.state)
 	f.save()
 }
 
-// acquire gets the lock. It does not sleep: a lock is held for less than a
-// sleep takes.
-func (f *file) acquire() bool {
-	for i := range maxTries {
-		ok, err := f.lock.TryLock()
-		if ok {
-			return true
-		}
-		if err != nil {
-			if i > 0 || os.MkdirAll(filepath.Dir(f.path), 0o700) != nil {
-				f.path = ""
-				return false
-			}
-		}
-		runtime.Gosched()
+// acquire returns what releases the lock, or nil if there is no lock to be had.
+func (f *file) acquire() (release func()) {
+	if f.path == "" {
+		return nil
 	}
-	return false
+	release, err := f.lock.Acquire(maxWait)
+	if errors.Is(err, filelock.ErrBusy) {
+		return nil
+	}
+	if err != nil && os.MkdirAll(filepath.Dir(f.path), 0o700) == nil {
+		release, err = f.lock.Acquire(maxWait)
+	}
+	if err != nil {
+		f.path = ""
+		return nil
+	}
+	return release
 }
 
 // load reads what other processes wrote. What cannot be read is replaced by
