@@ -106,5 +106,10 @@ type Run struct {
 	Alone    time.Duration // what its calls would have taken, one after the other and live
 }
 
+// Served reports whether the service answered and its time is known: not in a
+// batch, and not in calls that earlier versions recorded. Only these calls say
+// how fast the service is.
+func (c *Call) Served() bool { return c.Live() && c.Service > 0 && !c.Usage.Batch }
+
 // Live reports whether the service answered.
 func (c *Call) Live() bool { return c.Code == 0 && c.Source == llm.SourceLive }

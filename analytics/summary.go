@@ -28,8 +28,6 @@ type Group struct {
 	Name   string    // the agent, model, ...; empty if the calls have none
 	Start  time.Time // of the day or hour; else zero
 	Totals           // of all of them
-	// LiveLatency is the latency of answers of the service.
-	LiveLatency Sketch
 }
 
 // Period is what figures are about: the filter, as far as the store can tell.
@@ -91,9 +89,10 @@ type Summary struct {
 	OutputTokens int64        `json:"output_tokens"`
 	CostUSD      float64      `json:"cost_usd"`
 	SavedUSD     SavingsUSD   `json:"saved_usd"`
-	Latency      Latency      `json:"latency_seconds"` // of answers of the service
+	Latency      Latency      `json:"latency_seconds"` // of answers of the service: its own time, without waiting
 	HitLatency   Latency      `json:"hit_latency_seconds"`
 	FirstToken   *float64     `json:"first_token_seconds"` // mean
+	Waited       *float64     `json:"waited_seconds"`      // mean of the same answers: for a slot, a limit or a budget, between attempts
 	Runs         int64        `json:"runs"`
 	CacheHitRate float64      `json:"cache_hit_rate"`
 	Throughput   *float64     `json:"throughput"` // calls an hour while work was under way
@@ -120,10 +119,9 @@ type DaySummary struct {
 // and by day.
 func Summarize(p Period, sources, days []Group) *Summary {
 	var t Totals
-	var live, hits Sketch
+	var hits Sketch
 	for i := range sources {
 		t.Add(&sources[i].Totals)
-		live.Merge(&sources[i].LiveLatency)
 		if sources[i].Name != "" && sources[i].Live == 0 {
 			hits.Merge(&sources[i].Latency)
 		}
@@ -132,8 +130,9 @@ func Summarize(p Period, sources, days []Group) *Summary {
 		Period: p, Calls: t.Calls, Live: t.Live, Cached: t.Cached, Coalesced: t.Coalesced, Failed: t.Failed,
 		Retries: t.Retries, Unpriced: t.Unpriced, FailureRate: t.FailureRate(),
 		InputTokens: int64(t.Usage.PromptTokens()), OutputTokens: int64(t.Usage.OutputTokens),
-		CostUSD: t.Cost.USD(), SavedUSD: t.Saved.USD(), Latency: LatencyOf(&live), HitLatency: LatencyOf(&hits),
+		CostUSD: t.Cost.USD(), SavedUSD: t.Saved.USD(), Latency: LatencyOf(&t.ServiceLatency), HitLatency: LatencyOf(&hits),
 		FirstToken: ratio(t.FirstToken.Seconds(), float64(t.FirstTokens)),
+		Waited:     ratio(t.Waited.Seconds(), float64(t.Served)),
 		Runs:       t.Runs, CacheHitRate: t.HitRate(),
 		TimeBefore:  ratio(t.RunAlone.Seconds(), float64(t.Runs)),
 		TimeAfter:   ratio(t.RunWall.Seconds(), float64(t.Runs)),

@@ -14,7 +14,7 @@ type Totals struct {
 	Live      int64 // answered by the service
 	Cached    int64 // answered by the response cache
 	Coalesced int64 // answered by an identical call in flight
-	Unpriced  int64 // calls whose cost nobody knows
+	Unpriced  int64 // calls of unknown cost
 	Retries   int64 // attempts beyond the first
 	Usage     llm.Usage
 	Cost      llm.Money
@@ -22,7 +22,7 @@ type Totals struct {
 
 	Duration    time.Duration // of all calls, one after the other
 	Alone       time.Duration // the same, had the service answered all
-	FirstToken  time.Duration // of the calls that had a first token
+	FirstToken  time.Duration // of the service, summed over the calls that had a first token
 	FirstTokens int64         // how many had
 	Longest     time.Duration
 	Latency     Sketch // durations of answers, from wherever
@@ -32,7 +32,7 @@ type Totals struct {
 	Served         int64
 	Service        time.Duration
 	ServiceLatency Sketch
-	// Waited is how long calls waited with nothing in flight.
+	// Waited is how long the same calls waited with nothing in flight.
 	Waited time.Duration
 
 	// Of runs that began within.
@@ -72,12 +72,12 @@ func (t *Totals) AddCall(c *Call) {
 	if c.Code == 0 && !c.Usage.Batch {
 		t.Latency.Add(c.Duration)
 	}
-	if c.Code == 0 && c.Service > 0 {
+	if c.Served() {
 		t.Served++
 		t.Service += c.Service
 		t.ServiceLatency.Add(c.Service)
+		t.Waited += c.Waited
 	}
-	t.Waited += c.Waited
 	if c.Run == "" {
 		t.OutsideRun += c.Duration
 	}

@@ -140,15 +140,19 @@ func (b *batch) attempts(call int64, tries []analytics.Attempt) error {
 	return nil
 }
 
-// estimate fills in how long the service would have taken: as long as it takes
-// this agent on average, and if nobody knows, as long as it took now.
+// estimate fills in how long the service would have taken by itself: as long as
+// it took, without waiting, and where it did not answer at once, as long as it
+// takes this agent on average. In a batch it is 0 if that average is unknown.
 func (b *batch) estimate(c *analytics.Call) error {
 	if c.Alone != 0 {
 		return nil
 	}
-	c.Alone = c.Duration
-	if c.Service > 0 {
-		c.Alone = c.Service // waiting for other calls is no work
+	switch {
+	case c.Served():
+		c.Alone = c.Service
+	case c.Usage.Batch:
+	default:
+		c.Alone = max(c.Duration-c.Waited, 0)
 	}
 	if !c.Live() && (c.Code != 0 || c.Source == "") {
 		return nil
@@ -166,11 +170,11 @@ func (b *batch) estimate(c *analytics.Call) error {
 			return err
 		}
 	}
-	if c.Live() {
+	if c.Live() && !c.Usage.Batch {
 		p.calls++
 		p.duration += int64(c.Alone)
 		p.changed = true
-	} else if p.calls > 0 {
+	} else if p.calls > 0 && (!c.Live() || c.Usage.Batch) {
 		c.Alone = time.Duration(p.duration / p.calls)
 	}
 	return nil

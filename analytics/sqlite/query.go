@@ -200,9 +200,6 @@ func (g *grouping) addCall(c *analytics.Call) {
 	}
 	to := g.group(floor(c.Time.UnixNano(), hour), c.Project, value, c.Source)
 	to.AddCall(c)
-	if c.Live() {
-		to.LiveLatency.Add(c.Duration)
-	}
 }
 
 // addRun adds a run that began within an hour the bounds cut.
@@ -247,14 +244,7 @@ func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 		if err := to.ServiceLatency.MergeBinary(row.ColumnRawBlob(5)); err != nil {
 			return err
 		}
-		latency := row.ColumnRawBlob(4)
-		if err := to.Latency.MergeBinary(latency); err != nil {
-			return err
-		}
-		if source == llm.SourceLive {
-			return to.LiveLatency.MergeBinary(latency)
-		}
-		return nil
+		return to.Latency.MergeBinary(row.ColumnRawBlob(4))
 	}, args...)
 }
 

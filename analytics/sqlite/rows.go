@@ -17,7 +17,7 @@ type slowestKey struct {
 }
 
 // Slowest returns the n calls that the service took longest to answer, the longest
-// first.
+// first. Waiting does not count, and batches are left out.
 func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analytics.Call, error) {
 	return cached(ctx, s, slowestKey{f, n}, func() ([]analytics.Call, error) {
 		since, until, _, err := s.bounds(f)
@@ -25,7 +25,7 @@ func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analy
 			return nil, err
 		}
 		list := []analytics.Call{}
-		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code = 0`, `ORDER BY r.duration DESC, r.id LIMIT ?`, since, until, f.Project, func(row *stmt) error {
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code = 0 AND r.batch = 0`, `ORDER BY CASE WHEN r.service > 0 THEN r.service ELSE r.duration - r.waited END DESC, r.id LIMIT ?`, since, until, f.Project, func(row *stmt) error {
 			list = append(list, readRow(row))
 			return nil
 		}, n)

@@ -47,7 +47,9 @@ func (h callHistory) Samples(ctx context.Context, from, to time.Time) (map[strin
 		}
 		if c.Code == 0 {
 			hits.Add(one(c.Source == llm.SourceCache))
-			latency.add(c.Duration.Seconds())
+		}
+		if c.Served() { // how fast the service is, whatever waited before it
+			latency.add(c.Service.Seconds())
 		}
 	}
 	runs, err := h.store.Runs(ctx, analytics.Filter{Since: from, Until: to})

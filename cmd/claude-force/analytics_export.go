@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
-	"strconv"
+	"reflect"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +39,8 @@ type callRow struct {
 	Attempts     int       `json:"attempts" parquet:"attempts"`
 	Outcome      string    `json:"outcome" parquet:"outcome,dict"`
 	StopReason   string    `json:"stop_reason" parquet:"stop_reason,dict"`
+	Service      *float64  `json:"service_seconds" parquet:"service_seconds,optional"`
+	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds,optional"`
 }
 
 func rowOf(c *analytics.Call) callRow {
@@ -51,6 +51,9 @@ func rowOf(c *analytics.Call) callRow {
 	}
 	if c.Code != 0 {
 		r.Outcome = c.Code.String()
+	}
+	if c.Service > 0 {
+		r.Service, r.Waited = new(c.Service.Seconds()), new(c.Waited.Seconds())
 	}
 	if !c.Unpriced {
 		r.CostUSD = new(c.Cost.USD())
@@ -113,30 +116,17 @@ func writeLines(w io.Writer, calls iter.Seq2[analytics.Call, error]) error {
 }
 
 func writeCSV(w io.Writer, calls iter.Seq2[analytics.Call, error]) error {
-	out := csv.NewWriter(w)
-	err := out.Write([]string{"time", "project", "workflow", "run", "step", "item", "agent", "model_asked", "model", "source", "input_tokens", "output_tokens",
-		"cache_read_tokens", "cache_write_tokens", "cost_usd", "saved_usd", "seconds", "first_token_seconds", "attempts", "outcome", "stop_reason"})
-	decimal := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-	for c, rowErr := range calls {
-		if rowErr != nil {
-			return rowErr
-		}
-		r := rowOf(&c)
-		cost := ""
-		if r.CostUSD != nil {
-			cost = decimal(*r.CostUSD)
-		}
-		err = errors.Join(err, out.Write([]string{
-			r.Time.Format(time.RFC3339Nano), r.Project, r.Workflow, r.Run, r.Step, r.Item, r.Agent, r.Asked, r.Model, r.Source, strconv.Itoa(r.InputTokens), strconv.Itoa(r.OutputTokens),
-			strconv.Itoa(r.CacheRead), strconv.Itoa(r.CacheWrite), cost, decimal(r.SavedUSD), decimal(r.Seconds), decimal(r.FirstToken), strconv.Itoa(r.Attempts), r.Outcome, r.StopReason,
-		}))
+	out := newCSV(w)
+	kind := reflect.TypeFor[callRow]()
+	out.row(csvHead(kind)...)
+	for c, err := range calls {
 		if err != nil {
+			return err
+		}
+		out.row(csvValues(reflect.ValueOf(rowOf(&c)), kind)...)
+		if out.err != nil {
 			break
 		}
 	}
-	out.Flush()
-	if err = errors.Join(err, out.Error()); err != nil {
-		return fmt.Errorf("writing calls: %w", err)
-	}
-	return nil
+	return out.flush()
 }

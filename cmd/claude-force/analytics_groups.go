@@ -28,7 +28,8 @@ type groupJSON struct {
 	CostUSD      float64              `json:"cost_usd"`
 	SavedUSD     analytics.SavingsUSD `json:"saved_usd"`
 	Latency      analytics.Latency    `json:"latency_seconds"`
-	Longest      float64              `json:"longest_seconds"`
+	Waited       *float64             `json:"waited_seconds"`
+	Longest      float64              `json:"longest_seconds"` // waiting included
 	Runs         int64                `json:"runs,omitempty"`
 	TimeBefore   float64              `json:"workflow_time_before,omitempty"`
 	TimeAfter    float64              `json:"workflow_time_after,omitempty"`
@@ -42,7 +43,7 @@ func groupsJSON(groups []analytics.Group) []groupJSON {
 		list[i] = groupJSON{
 			Name: groupName(g, ""), Calls: g.Calls, Live: g.Live, Cached: g.Cached, Coalesced: g.Coalesced, Failed: g.Failed, Retries: g.Retries,
 			CacheHitRate: g.HitRate(), InputTokens: g.Usage.PromptTokens(), OutputTokens: g.Usage.OutputTokens,
-			CostUSD: g.Cost.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.LiveLatency), Longest: g.Longest.Seconds(),
+			CostUSD: g.Cost.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.ServiceLatency), Waited: perCall(g.Waited, g.Served), Longest: g.Longest.Seconds(),
 		}
 		if g.Runs > 0 {
 			list[i].Runs = g.Runs
@@ -54,6 +55,21 @@ func groupsJSON(groups []analytics.Group) []groupJSON {
 		}
 	}
 	return list
+}
+
+// perCall returns the mean of a time in seconds; nil for no calls.
+func perCall(sum time.Duration, calls int64) *float64 {
+	if calls == 0 {
+		return nil
+	}
+	return new(sum.Seconds() / float64(calls))
+}
+
+func waited(t *analytics.Totals) string {
+	if t.Served == 0 {
+		return "-"
+	}
+	return seconds(*perCall(t.Waited, t.Served))
 }
 
 func groupName(g *analytics.Group, none string) string {
@@ -79,12 +95,12 @@ func (a *app) analyticsAgents() *cobra.Command {
 }
 
 func agentsSection(groups []analytics.Group) section {
-	s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+	s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "WAITED", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
 	for i := range groups {
 		g := &groups[i]
 		s.rows = append(s.rows, []string{
 			groupName(g, "(none)"), thousands(int(g.Calls)), percent(g.HitRate()), percent(g.FailureRate()),
-			latency(&g.LiveLatency, 0.5), latency(&g.LiveLatency, 0.95), money(g.Cost), money(g.Saved.Total()),
+			latency(&g.ServiceLatency, 0.5), latency(&g.ServiceLatency, 0.95), waited(&g.Totals), money(g.Cost), money(g.Saved.Total()),
 		})
 		s.bars = append(s.bars, g.Cost.USD())
 	}
@@ -93,7 +109,7 @@ func agentsSection(groups []analytics.Group) section {
 
 const noCalls = "No calls in this period."
 
-var latencyNote = "P50 and P95 are the latency of answers of the service, within " + percent(analytics.Accuracy) + "; bars show the cost."
+var latencyNote = "P50 and P95 are the service's own time to answer, within " + percent(analytics.Accuracy) + ", without batches; WAITED is the mean time before it, for a slot, a limit or a budget. Bars show the cost."
 
 func latency(s *analytics.Sketch, q float64) string {
 	if s.Count() == 0 {
@@ -118,7 +134,10 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 				g, j := &groups[i], &list[i]
 				after, before, speedup := "-", "-", "-"
 				if g.Runs > 0 {
-					after, before, speedup = seconds(j.TimeAfter), seconds(j.TimeBefore), fmt.Sprintf("%.2fx", j.Speedup)
+					after, before, speedup = seconds(j.TimeAfter), seconds(j.TimeBefore), "-"
+				}
+				if j.Speedup > 0 {
+					speedup = fmt.Sprintf("%.2fx", j.Speedup)
 				}
 				s.rows = append(s.rows, []string{
 					groupName(g, "(unnamed)"), thousands(int(g.Runs)), thousands(int(g.Calls)), after, before, speedup,
@@ -126,7 +145,7 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 				})
 				s.bars = append(s.bars, g.Cost.USD())
 			}
-			return &report{title: "Workflows", sections: []section{s}, notes: []string{"TIME is that of a run on average, BEFORE what its calls would have taken one after the other and live; bars show the cost."}}, list, nil
+			return &report{title: "Workflows", sections: []section{s}, notes: []string{"TIME is that of a run on average, BEFORE what the service would have taken for its calls one after the other; bars show the cost."}}, list, nil
 		},
 	})
 }

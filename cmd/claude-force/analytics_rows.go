@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,7 @@ const shortTime = "01-02 15:04:05"
 func (a *app) analyticsSlowest() *cobra.Command {
 	var limit int
 	return a.reportVerb(reportVerb{
-		use: "slowest", short: "The calls that took longest",
+		use: "slowest", short: "The calls that the service took longest to answer",
 		example: `  claude-force analytics slowest --limit 20 --project .`,
 		flags:   func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "limit", "n", 10, "how many") },
 		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
@@ -26,19 +27,28 @@ func (a *app) analyticsSlowest() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			s := section{columns: append(words("WHEN", "AGENT", "MODEL", "RUN", "STEP"), numbers("TOKENS OUT", "COST", "TOOK")...), bars: []float64{}, empty: noCalls}
+			s := section{columns: append(words("WHEN", "AGENT", "MODEL", "RUN", "STEP"), numbers("TOKENS OUT", "COST", "SERVICE", "WAITED")...), bars: []float64{}, empty: noCalls}
 			rows := make([]callRow, len(calls))
 			for i := range calls {
 				c := &calls[i]
 				rows[i] = rowOf(c)
 				s.rows = append(s.rows, []string{
-					c.Time.Local().Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(c.Duration.Seconds()),
+					c.Time.Local().Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(serviceTime(c).Seconds()), seconds(c.Waited.Seconds()),
 				})
-				s.bars = append(s.bars, c.Duration.Seconds())
+				s.bars = append(s.bars, serviceTime(c).Seconds())
 			}
 			return &report{title: "Slowest calls", sections: []section{s}}, rows, nil
 		},
 	})
+}
+
+// serviceTime returns how long the service took for a call; where that is not
+// known, how long the call took in all.
+func serviceTime(c *analytics.Call) time.Duration {
+	if c.Service > 0 {
+		return c.Service
+	}
+	return max(c.Duration-c.Waited, 0)
 }
 
 func (a *app) analyticsFailures() *cobra.Command {

@@ -75,7 +75,10 @@ func summaryReport(s *analytics.Summary) *report {
 		figures[4][2] = percent(*s.CostSavings) + " of what it would have cost"
 	}
 	if l := s.Latency; l.Count > 0 {
-		figures = append(figures, []string{"latency, live", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s (±%s)", seconds(l.P95), seconds(l.P99), percent(l.Error))})
+		figures = append(figures, []string{"latency of the service", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s (±%s)", seconds(l.P95), seconds(l.P99), percent(l.Error))})
+	}
+	if s.Waited != nil {
+		figures = append(figures, []string{"waited before it", seconds(*s.Waited), "a call, for a slot, a limit or a budget"})
 	}
 	if l := s.HitLatency; l.Count > 0 {
 		figures = append(figures, []string{"latency, free", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s", seconds(l.P95), seconds(l.P99))})

@@ -107,15 +107,19 @@ func writeTableCSV(w io.Writer, data any) error {
 	} else {
 		rows = []reflect.Value{v}
 	}
-	var head []any
-	for _, name := range csvColumns(kind, "") {
-		head = append(head, name)
-	}
-	out.row(head...)
+	out.row(csvHead(kind)...)
 	for _, row := range rows {
 		out.row(csvValues(row, kind)...)
 	}
 	return out.flush()
+}
+
+// csvHead returns the names of the columns for values of type t as a row.
+func csvHead(t reflect.Type) (head []any) {
+	for _, name := range csvColumns(t, "") {
+		head = append(head, name)
+	}
+	return head
 }
 
 var timeType = reflect.TypeFor[time.Time]()
