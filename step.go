@@ -92,7 +92,7 @@ func (o *Orchestrator) identify(ctx context.Context, s *workflow.Step, opts *Run
 
 // attach reads the files of a step.
 func (o *Orchestrator) attach(ctx context.Context, patterns []string) (engine.Attached, error) {
-	files, err := o.files.Read(ctx, patterns, attach.Limits{})
+	files, err := o.files.Read(ctx, patterns, attach.Limits{OnNote: func(text string) { o.notice(ctx, text) }})
 	if err != nil {
 		return engine.Attached{}, invalid(err)
 	}

@@ -14,7 +14,6 @@
 package attach
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +41,17 @@ type File struct {
 type Limits struct {
 	Files int   // most files; 0 means 2,000
 	Bytes int64 // most bytes of all files together; 0 means 8 MiB, about two million tokens
+
+	// OnNote receives what the user should know of the files that were read: those
+	// that a pattern found and that are left out, and those that were converted to
+	// UTF-8. Nil: it is not called.
+	OnNote func(text string)
+}
+
+func (l Limits) note(format string, args ...any) {
+	if l.OnNote != nil {
+		l.OnNote(fmt.Sprintf(format, args...))
+	}
 }
 
 const (
@@ -78,9 +88,10 @@ func (d *Dir) Close() error { return d.root.Close() }
 // pattern is a path or a glob, relative to the folder or absolute within it.
 //
 // A pattern that matches no file is an error ([ErrNoMatch]), since a task without
-// its file wastes money. A file that is not text is an error if its pattern has no
-// glob characters. Read leaves out files that are not text and that a glob found,
-// and files in .git and node_modules unless the pattern names these folders.
+// its file wastes money. Files keep their bytes; text in UTF-16 with a byte order mark
+// is converted to UTF-8. Any other file that is not UTF-8 text is an error if its
+// pattern has no glob characters, and left out if a glob found it, as are files in
+// .git and node_modules unless the pattern names these folders.
 func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]File, error) {
 	most := int64(defaultBytes)
 	if limits.Bytes > 0 {
@@ -92,6 +103,7 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 	}
 	files := make([]File, 0, len(names))
 	left := most
+	var binary, foreign []string
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if err := ctx.Err(); err != nil {
 			return nil, llm.ContextError(ctx)
@@ -103,14 +115,27 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 		if int64(len(content)) > left {
 			return nil, fmt.Errorf("reading %s: the files are larger than %d MiB together; name fewer", name, most>>20)
 		}
-		if !isText(content) {
-			if names[name] {
-				return nil, fmt.Errorf("reading %s: it is not a text file", name)
-			}
+		text, converted, err := decode(content)
+		switch {
+		case err != nil && names[name]:
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		case errors.Is(err, errEncoding):
+			foreign = append(foreign, name)
 			continue
+		case err != nil:
+			binary = append(binary, name)
+			continue
+		case converted != "":
+			limits.note("%s was converted from %s to UTF-8", name, converted)
 		}
 		left -= int64(len(content))
-		files = append(files, File{Path: name, Content: string(content)})
+		files = append(files, File{Path: name, Content: text})
+	}
+	if len(binary) > 0 {
+		limits.note("left out, not text files: %s", few(binary))
+	}
+	if len(foreign) > 0 {
+		limits.note("left out, not UTF-8 text: %s (save texts in other encodings as UTF-8)", few(foreign))
 	}
 	if len(files) == 0 && len(patterns) > 0 {
 		return nil, fmt.Errorf("reading %s in %s: %w that is text", strings.Join(patterns, ", "), d.path, ErrNoMatch)
@@ -256,10 +281,15 @@ func ReadAll(r io.Reader, name string, limits Limits) (File, error) {
 		return File{}, fmt.Errorf("reading %s: %w", name, err)
 	case int64(len(content)) > most:
 		return File{}, fmt.Errorf("reading %s: it is larger than %d MiB", name, most>>20)
-	case !isText(content):
-		return File{}, fmt.Errorf("reading %s: it is not text", name)
 	}
-	return File{Path: name, Content: string(content)}, nil
+	text, converted, err := decode(content)
+	if err != nil {
+		return File{}, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if converted != "" {
+		limits.note("%s was converted from %s to UTF-8", name, converted)
+	}
+	return File{Path: name, Content: text}, nil
 }
 
 // Text returns the files formatted for a prompt: each fenced and labelled with
@@ -286,8 +316,10 @@ func within(name, dir string) bool {
 	return slices.Contains(strings.Split(path.Dir(name), "/"), dir)
 }
 
-// isText reports whether content is text. Like git, it looks for a NUL in the
-// first 8,000 bytes.
-func isText(content []byte) bool {
-	return bytes.IndexByte(content[:min(len(content), 8_000)], 0) < 0
+// few joins at most five names, and the number of the others.
+func few(names []string) string {
+	if len(names) > 5 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:5], ", "), len(names)-5)
+	}
+	return strings.Join(names, ", ")
 }

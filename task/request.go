@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
@@ -33,6 +34,11 @@ func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, 
 	}
 	if strings.TrimSpace(t.Prompt) == "" {
 		return nil, Selection{}, fault.Input(fmt.Errorf("the task for %s is empty; say what it should do", t.Agent))
+	}
+	for _, text := range append(slices.Clip(shared), t.Prompt) {
+		if !utf8.ValidString(text) { // JSON would replace what is not
+			return nil, Selection{}, fault.Input(fmt.Errorf("the task for %s, or the name of a file of it, is not UTF-8 text; convert it", t.Agent))
+		}
 	}
 	model, err := r.selectModel(ctx, t, a, shared)
 	if err != nil {
@@ -69,7 +75,7 @@ func (r *Runner) sharedContext(ctx context.Context, t Task) ([]string, error) {
 		if r.Files == nil {
 			return nil, fault.Input(errors.New("this runner has no folder to read files from"))
 		}
-		files, err := r.Files.Read(ctx, t.Files, attach.Limits{})
+		files, err := r.Files.Read(ctx, t.Files, attach.Limits{OnNote: func(text string) { r.notice(ctx, text) }})
 		if err != nil {
 			return nil, fault.Input(err)
 		}
@@ -93,14 +99,16 @@ func configureOutput(req *llm.Request, effort string, schema json.RawMessage) er
 		if ok {
 			config["format"] = map[string]any{"type": "json_schema", "schema": strict}
 		}
-		last := &req.Messages[len(req.Messages)-1]
+		stated := ""
 		switch {
 		case !ok:
-			last.Content = append(last.Content, llm.TextBlock("Answer with JSON alone that obeys this JSON Schema:\n\n"+string(schema)))
-		case len(lost) > 0: // before the task, among what other tasks share
-			at := max(0, len(last.Content)-1)
-			last.Content = slices.Insert(last.Content, at, llm.TextBlock("The answer must also obey the "+strings.Join(lost, ", ")+
-				" of this JSON Schema:\n\n"+string(schema)))
+			stated = "Answer with JSON alone that obeys this JSON Schema:"
+		case len(lost) > 0:
+			stated = "The answer must also obey the " + strings.Join(lost, ", ") + " of this JSON Schema:"
+		}
+		if stated != "" { // before the task, among what other tasks share
+			last := &req.Messages[len(req.Messages)-1]
+			last.Content = slices.Insert(last.Content, max(0, len(last.Content)-1), llm.TextBlock(stated+"\n\n"+string(schema)))
 		}
 	}
 	if len(config) == 0 {

@@ -160,7 +160,7 @@ func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforc
 			if slices.Contains(f.attach, "-") {
 				return nil, nil, badInput("the standard input cannot be both task and attachment")
 			}
-			file, err := attach.ReadAll(a.stdin, "the task", attach.Limits{})
+			file, err := attach.ReadAll(a.stdin, "the task", attach.Limits{OnNote: a.note})
 			if err != nil {
 				return nil, nil, inputError{err}
 			}
@@ -197,14 +197,14 @@ func (a *app) readAttachments(ctx context.Context, patterns []string) ([]attach.
 	var files []attach.File
 	for _, pattern := range patterns {
 		if pattern == "-" {
-			file, err := attach.ReadAll(a.stdin, "stdin", attach.Limits{})
+			file, err := attach.ReadAll(a.stdin, "stdin", attach.Limits{OnNote: a.note})
 			if err != nil {
 				return nil, inputError{err}
 			}
 			files = append(files, file)
 			continue
 		}
-		found, err := attach.Glob(ctx, pattern, attach.Limits{})
+		found, err := attach.Glob(ctx, pattern, attach.Limits{OnNote: a.note})
 		if err != nil {
 			return nil, inputError{fmt.Errorf("--attach %s: %w", pattern, err)}
 		}

@@ -239,5 +239,8 @@ func (a *app) settingsIn(dir string) (*config.Config, error) {
 	return cfg, nil
 }
 
+// note tells the user what happened to what was read.
+func (a *app) note(text string) { a.say("note: %s", text) }
+
 // say writes a line for the user, not for programs.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }

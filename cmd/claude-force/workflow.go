@@ -142,7 +142,7 @@ func (a *app) loadWorkflow(path string, env []string) (*workflow.Workflow, error
 	if path != "-" {
 		return claudeforce.LoadWorkflow("", path, env...)
 	}
-	file, err := attach.ReadAll(a.stdin, "stdin", attach.Limits{})
+	file, err := attach.ReadAll(a.stdin, "stdin", attach.Limits{OnNote: a.note})
 	if err != nil {
 		return nil, inputError{err}
 	}
