@@ -171,6 +171,9 @@ func (r *run) writeEnd(o outcome) {
 		}
 		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds})
 	case StatusFailed:
+		if u.restored {
+			return // it is in the journal
+		}
 		r.append(u, journal.Event{Type: journal.StepFailed, Attempt: u.res.Attempts, Output: o.output, Detail: journal.Detail(u.failure(o.err))})
 	case StatusSkipped:
 		r.write(u, journal.StepSkipped, 0, journal.Skipped{Reason: o.reason})

@@ -56,6 +56,16 @@ func (c Code) String() string {
 	return fmt.Sprintf("code(%d)", int(c))
 }
 
+// ParseCode returns the code with a name, or [CodeInternal] if none has it.
+func ParseCode(name string) Code {
+	for code, text := range codeNames {
+		if text == name {
+			return code
+		}
+	}
+	return CodeInternal
+}
+
 // Transient reports whether the same call may succeed on a retry.
 func (c Code) Transient() bool {
 	switch c {
