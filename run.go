@@ -320,6 +320,9 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		Choose:      opts.part().Choose(r.wf),
 		Earlier:     previous.State,
 		Control:     control,
+		Decided: func(ctx context.Context, unit journal.Unit) (*journal.Decision, error) {
+			return runs.Decision(ctx, store, r.id, unit)
+		},
 	})
 	if res != nil && res.Status == engine.StatusFailed && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
 		res.Status = engine.StatusPartial

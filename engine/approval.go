@@ -140,17 +140,17 @@ func (r *run) answer(u *unit, d journal.Decision) {
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
 }
 
-// expire denies the requests whose deadline has passed, and sets the alarm for the
+// expire ends the requests whose deadline has passed, and sets the alarm for the
 // next.
 func (r *run) expire(now time.Time) {
 	var next time.Time
 	for _, u := range slices.Clone(r.asking) {
 		at := u.asked.Deadline
 		switch {
-		case at.IsZero():
+		case at.IsZero() || u.expired:
 		case !now.Before(at):
-			r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
-			r.fail(u, fmt.Errorf("%w: nobody answered by %s", ErrDenied, at.Local().Format(time.DateTime)))
+			u.expired = true
+			r.lookForDecision(u)
 		case next.IsZero() || at.Before(next):
 			next = at
 		}
@@ -158,5 +158,33 @@ func (r *run) expire(now time.Time) {
 	r.alarm.Stop()
 	if !next.IsZero() {
 		r.alarm.Reset(next.Sub(now))
+	}
+}
+
+// lookForDecision ends a request whose deadline has passed with the decision that
+// the journal has. Without one, the answer is no.
+func (r *run) lookForDecision(u *unit) {
+	if r.opts.Decided == nil {
+		r.expired(report{unit: u})
+		return
+	}
+	r.waiting++
+	r.spawn(func(ctx context.Context) report {
+		rep := report{unit: u, kind: deadlinePassed}
+		rep.decision, rep.fatal = r.opts.Decided(ctx, u.id())
+		return rep
+	})
+}
+
+// expired ends a request whose deadline has passed.
+func (r *run) expired(rep report) {
+	u := rep.unit
+	switch {
+	case !slices.Contains(r.asking, u) || rep.fatal != nil || r.stopping:
+	case rep.decision != nil:
+		r.answer(u, *rep.decision)
+	default:
+		r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
+		r.fail(u, fmt.Errorf("%w: nobody answered by %s", ErrDenied, u.asked.Deadline.Local().Format(time.DateTime)))
 	}
 }

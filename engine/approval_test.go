@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,46 @@ func TestApprovalKeepsItsDeadline(t *testing.T) {
 			t.Errorf("asked %d times", asked)
 		}
 	})
+}
+
+// TestDecisionsInTimeHold brings a decision to the run after its deadline: what
+// counts is whether the journal took it in time.
+func TestDecisionsInTimeHold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		at    time.Duration // of the decision, after the request
+		taken bool
+		want  engine.Status
+	}{
+		"in time": {time.Hour - time.Millisecond, true, engine.StatusCompleted},
+		"late":    {time.Hour, false, engine.StatusFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, w := newBook(t), &world{}
+				control := make(chan journal.Event) // brings nothing
+				opts := engine.Options{Execute: w.execute, Log: b.log, Control: control}
+				opts.Decided = func(_ context.Context, unit journal.Unit) (*journal.Decision, error) {
+					return past(t, b.events(t)).Unit(unit.Step, unit.Item).Decision, nil
+				}
+				opts.Observe = func(ev engine.Event) {
+					if ev.Asked == nil {
+						return
+					}
+					time.AfterFunc(tt.at, func() {
+						err := b.store.Signal(context.Background(), journal.Event{Run: bookID, Type: journal.ApprovalGiven, Step: ev.Path, Detail: journal.Detail(journal.Decision{Approved: true})})
+						if (err == nil) != tt.taken {
+							t.Errorf("the decision: %v", err)
+						}
+					})
+				}
+				res := run(t.Context(), parse(t, release), opts)
+				synctest.Wait()
+				if res.Status != tt.want || res.Steps["ok"].Status != tt.want {
+					t.Errorf("%s, the approval %s", res.Status, res.Steps["ok"].Status)
+				}
+			})
+		})
+	}
 }
 
 // A question that is asked again after it was answered is a new one: the old

@@ -197,6 +197,12 @@ type Options struct {
 	// Control brings what people decide while the run goes on: events of the
 	// types ApprovalGiven and CancelAsked. Nil brings nothing.
 	Control <-chan journal.Event
+
+	// Decided returns the decision that a unit's approval has in the journal, or
+	// nil. It is called once the approval's deadline has passed, when the journal
+	// takes no more decisions: one that was made in time holds, also if Control
+	// has not brought it yet. Nil means that Control alone brings decisions.
+	Decided func(ctx context.Context, unit journal.Unit) (*journal.Decision, error)
 }
 
 // DefaultParallel is how many attempts are under way at once if neither the

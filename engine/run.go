@@ -98,6 +98,8 @@ type report struct {
 	fatal   error    // the journal failed
 	paths   []string // what a glob found
 	was     *journal.UnitState
+
+	decision *journal.Decision // of an approval whose deadline has passed; nil for none
 }
 
 type reportKind int
@@ -107,6 +109,7 @@ const (
 	pauseEnded
 	globEnded
 	questionKept
+	deadlinePassed
 )
 
 func newRun(wf *workflow.Workflow, opts Options) *run {
@@ -200,6 +203,9 @@ func (r *run) take(ctx context.Context, rep report) {
 	case questionKept:
 		r.waiting--
 		r.show(rep.unit)
+	case deadlinePassed:
+		r.waiting--
+		r.expired(rep)
 	default:
 		r.running--
 		r.release(rep.unit)

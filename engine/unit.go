@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"container/heap"
-	"errors"
 	"maps"
 	"time"
 
@@ -37,6 +36,7 @@ type unit struct {
 	serial    int           // orders units with equal paths
 	level     int           // how many of the limits around it have let it in
 	asked     *journal.ApprovalRequest
+	expired   bool // the deadline of asked has passed
 }
 
 // outcome is the end of a unit.
@@ -98,6 +98,7 @@ func (u *unit) env() workflow.Env {
 func (r *run) start(u *unit) {
 	s := u.step
 	switch {
+	case r.keepFailure(u):
 	case s.Foreach != nil && u.parent == nil:
 		r.expand(u)
 	case s.Loop != nil && u.parent == nil:
@@ -163,8 +164,7 @@ func (r *run) rebuild(u *unit, was *journal.UnitState) {
 		r.recordStart(u.step.ID)
 	}
 	if was.Type == journal.StepFailed {
-		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD
-		r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, output: was.Output, err: errors.New(was.Failed.Message)})
+		r.restoreFailure(u, was)
 		return
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusInterrupted})

@@ -220,8 +220,8 @@ func (p *person) observe(ev engine.Event) {
 	}
 	given := journal.Event{Run: bookID, Type: journal.ApprovalGiven, Step: ev.Path, Item: ev.Item, Detail: journal.Detail(d)}
 	time.AfterFunc(after, func() {
-		if p.book != nil {
-			_ = p.book.store.Signal(context.Background(), given)
+		if p.book != nil && p.book.store.Signal(context.Background(), given) != nil {
+			return // it was too late
 		}
 		p.control <- given
 	})

@@ -24,6 +24,8 @@ type UnitState struct {
 	Attempts  int
 	StartedAt time.Time // of the first attempt that counts
 	EndedAt   time.Time // zero while it has not ended
+	StartSeq  int64     // Seq of the event with which it started; 0 if it did not
+	EndSeq    int64     // Seq of the event with which it ended; 0 while it has not
 }
 
 // Open reports whether the unit was begun and has not ended.
@@ -103,7 +105,7 @@ func (u *UnitState) add(ev Event) error {
 		// Begun anew, by a run that was resumed: what was before is void, but
 		// for what a glob found. A question that is still open is not begun
 		// anew; one that is asked again must not have the answer of the first.
-		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, Expanded: u.Expanded}
+		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded}
 		return ev.Decode(&u.Started)
 	case StepAttempt:
 		u.Type, u.Attempts = StepStarted, ev.Attempt
@@ -112,17 +114,17 @@ func (u *UnitState) add(ev Event) error {
 		u.Failed = Failed{}
 		return ev.Decode(&u.Failed)
 	case StepFinished:
-		u.Type, u.EndedAt, u.Key, u.Output = ev.Type, ev.Time, ev.Key, ev.Output
+		u.Type, u.EndedAt, u.EndSeq, u.Key, u.Output = ev.Type, ev.Time, ev.Seq, ev.Key, ev.Output
 		u.Finished = Finished{}
 		if u.StartedAt.IsZero() {
 			u.StartedAt = ev.Time
 		}
 		return ev.Decode(&u.Finished)
 	case StepFailed:
-		u.Type, u.EndedAt, u.Failed, u.Output = ev.Type, ev.Time, Failed{}, ev.Output
+		u.Type, u.EndedAt, u.EndSeq, u.Failed, u.Output = ev.Type, ev.Time, ev.Seq, Failed{}, ev.Output
 		return ev.Decode(&u.Failed)
 	case StepSkipped:
-		u.Type, u.EndedAt, u.Skipped = ev.Type, ev.Time, Skipped{}
+		u.Type, u.EndedAt, u.EndSeq, u.Skipped = ev.Type, ev.Time, ev.Seq, Skipped{}
 		return ev.Decode(&u.Skipped)
 	case StepExpanded:
 		u.Expanded = &Expanded{}
@@ -131,6 +133,9 @@ func (u *UnitState) add(ev Event) error {
 		u.Type, u.Asked = ev.Type, &ApprovalRequest{}
 		return ev.Decode(u.Asked)
 	case ApprovalGiven:
+		if u.Decision != nil {
+			return nil // it was decided
+		}
 		u.Decision = &Decision{}
 		return ev.Decode(u.Decision)
 	}

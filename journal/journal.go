@@ -261,7 +261,8 @@ type Store interface {
 	Acquire(ctx context.Context, id string) (Log, error)
 	// Signal appends an event to a run that the caller need not own: for what
 	// people decide from outside. A run that waited for that is running again.
-	// It returns once the event is durable.
+	// It returns once the event is durable. An approval takes one decision, until
+	// its deadline: the error of any other ApprovalGiven is a [*DecisionError].
 	Signal(ctx context.Context, ev Event) error
 	// Find is the run with an id, which may be abbreviated to its first
 	// characters, or "latest" for the one that was started last. Errors are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
@@ -11,7 +12,8 @@ import (
 
 // Decide answers the approval that a step of a run waits for, and returns the
 // step. Without a step, the run must have exactly one open approval. The error is
-// a [fault.InputError] if there is none, or several.
+// a [fault.InputError] if there is none, or several, and a [*journal.DecisionError]
+// if someone else decided first or the time to decide is up.
 func Decide(ctx context.Context, store journal.Store, id, step string, d journal.Decision) (string, error) {
 	run, err := Find(ctx, store, id)
 	if err != nil {
@@ -22,12 +24,20 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 		return "", fmt.Errorf("reading run %s: %w", run.ID, err)
 	}
 	var open []*journal.UnitState
+	var decided *journal.UnitState // the latest
 	for _, u := range state.Order {
+		if u.Decision != nil && (step == "" || u.Step == step || u.String() == step) {
+			decided = u
+		}
 		if u.Type == journal.ApprovalAsked && u.Decision == nil && (step == "" || u.Step == step || u.String() == step) {
 			open = append(open, u)
 		}
 	}
 	switch {
+	case len(open) == 0 && decided != nil && step == "":
+		return "", fault.Input(fmt.Errorf("run %s waits for no approval: %w", run.ID, decided.CheckDecision(decided.Unit, time.Now())))
+	case len(open) == 0 && decided != nil:
+		return "", fmt.Errorf("answering run %s: %w", run.ID, decided.CheckDecision(decided.Unit, time.Now()))
 	case len(open) == 0 && step != "":
 		return "", fault.Input(fmt.Errorf("step %s of run %s waits for no approval", step, run.ID))
 	case len(open) == 0:
@@ -44,6 +54,18 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 		return "", fmt.Errorf("answering run %s: %w", run.ID, err)
 	}
 	return open[0].Step, nil
+}
+
+// Decision returns the decision that the approval of a run's unit has, or nil.
+func Decision(ctx context.Context, store journal.Store, run string, unit journal.Unit) (*journal.Decision, error) {
+	state, err := journal.Fold(store.Events(ctx, run, 0))
+	if err != nil {
+		return nil, fmt.Errorf("reading run %s: %w", run, err)
+	}
+	if u := state.Unit(unit.Step, unit.Item); u != nil {
+		return u.Decision, nil
+	}
+	return nil, nil
 }
 
 // Cancel stops a run for good. A run that a process owns gets a signal and stops

@@ -43,6 +43,7 @@ func Suite(t *testing.T, h Harness) {
 		"Waiting":              waiting,
 		"WaitingIsTakenOn":     waitingIsTakenOn,
 		"WaitingEnds":          waitingEnds,
+		"DecidedOnce":          decidedOnce,
 		"OwnedRunIsRefused":    ownedRunIsRefused,
 		"OneOfManyAcquires":    oneOfManyAcquires,
 		"DeadOwnerLosesRun":    deadOwnerLosesRun,

@@ -1,7 +1,10 @@
 package journaltest
 
 import (
+	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/claude-force/claude-force/journal"
 )
@@ -46,8 +49,8 @@ func waiting(t *testing.T, h Harness) {
 	mustAppend(t, log, ask("ok", "")...)
 	mustBe(t, "with two questions", journal.StatusWaiting, s, other)
 
-	if err := other.Signal(t.Context(), answer("nobody", "")); err != nil {
-		t.Fatal(err)
+	if _, ok := errors.AsType[*journal.DecisionError](other.Signal(t.Context(), answer("nobody", ""))); !ok {
+		t.Error("an answer to nothing was taken")
 	}
 	mustBe(t, "after an answer to nothing", journal.StatusWaiting, s, other)
 	if err := other.Signal(t.Context(), answer("ok", "")); err != nil {
@@ -117,4 +120,60 @@ func waitingEnds(t *testing.T, h Harness) {
 	mustAppend(t, log, ended(journal.StatusCancelled))
 	mustRelease(t, log)
 	mustBe(t, "at its end", journal.StatusCancelled, s)
+}
+
+// decidedOnce: of decisions that are made at the same time one holds, and the others
+// learn which. None holds after the deadline, or after the approval has ended.
+func decidedOnce(t *testing.T, h Harness) {
+	s := h.Open(t)
+	other := h.Other(t, s)
+	log := mustCreate(t, s, journal.Run{ID: "a"})
+	mustAppend(t, log, ask("ok", "")...)
+	late := ask("late", "k")
+	late[1].Detail = journal.Detail(journal.ApprovalRequest{Message: "go on?", Deadline: time.Now()})
+	mustAppend(t, log, late...)
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		store := s
+		if i%2 == 1 {
+			store = other
+		}
+		wg.Go(func() {
+			errs[i] = store.Signal(t.Context(), journal.Event{Run: "a", Type: journal.ApprovalGiven, Step: "ok", Detail: journal.Detail(journal.Decision{Approved: i%2 == 0})})
+		})
+	}
+	wg.Wait()
+	state, err := journal.Fold(s.Events(t.Context(), "a", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decision, taken := state.Unit("ok", "").Decision, 0
+	for i, err := range errs {
+		lost, ok := errors.AsType[*journal.DecisionError](err)
+		switch {
+		case err == nil:
+			taken++
+			if decision.Approved != (i%2 == 0) {
+				t.Errorf("decision %d was taken, and another holds", i)
+			}
+		case !ok || lost.Decision == nil || lost.Decision.Approved != decision.Approved:
+			t.Errorf("decision %d: %v", i, err)
+		}
+	}
+	if taken != 1 {
+		t.Errorf("%d decisions were taken", taken)
+	}
+	mustAppend(t, log, finished("ok", "yes"))
+	for _, unit := range []journal.Event{answer("ok", ""), answer("late", "k"), answer("late", ""), answer("", "")} {
+		if _, ok := errors.AsType[*journal.DecisionError](other.Signal(t.Context(), unit)); !ok {
+			t.Errorf("%s %s: the decision was taken", unit.Step, unit.Item)
+		}
+	}
+	// What is asked again is decided again.
+	mustAppend(t, log, ask("ok", "")...)
+	if err := other.Signal(t.Context(), answer("ok", "")); err != nil {
+		t.Error(err)
+	}
+	mustRelease(t, log)
 }

@@ -173,6 +173,22 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 	if r == nil {
 		return journal.ErrNotFound
 	}
+	if ev.Type == journal.ApprovalGiven {
+		id := journal.Unit{Step: ev.Step, Item: ev.Item}
+		state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
+			for _, e := range r.events {
+				if (journal.Unit{Step: e.Step, Item: e.Item}) == id && !yield(e, nil) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if err := state.Unit(id.Step, id.Item).CheckDecision(id, time.Now()); err != nil {
+			return err
+		}
+	}
 	r.add(ev)
 	return nil
 }

@@ -101,9 +101,36 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 		var known *live // who works on the run adds up all but an answer
 		if ev.Type == journal.ApprovalGiven {
 			known = &live{}
+			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
+				return verdict, err
+			}
+			if verdict, err := b.checkDecision(h, journal.Unit{Step: ev.Step, Item: ev.Item}); verdict != nil || err != nil {
+				return verdict, err
+			}
 		}
 		return b.append(h, rows, known)
 	})
+}
+
+// checkDecision gives as the verdict why a unit takes no decision.
+func (b *batch) checkDecision(h *header, id journal.Unit) (verdict, err error) {
+	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
+		failed := b.conn.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output
+			WHERE e.id > ? AND e.id <= ? AND e.step = ? AND e.item = ? ORDER BY e.id`, func(row *stmt) error {
+			ev, err := b.store.readEvent(h.id, row)
+			if err == nil {
+				yield(ev, nil) // Fold takes all
+			}
+			return err
+		}, h.event(0), h.event(h.seq), id.Step, id.Item)
+		if failed != nil {
+			yield(journal.Event{}, failed)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(err)), nil
+	}
+	return state.Unit(id.Step, id.Item).CheckDecision(id, b.now), nil
 }
 
 // Remove forgets runs, each in a transaction of its own. One that is damaged can

@@ -1,0 +1,57 @@
+package journal
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/claude-force/claude-force/fault"
+)
+
+// DecisionError reports that an approval takes no decision: it has one, its deadline
+// has passed, or the step waits for none.
+type DecisionError struct {
+	Unit     Unit
+	Decision *Decision // the one that holds; nil if there is none
+	Deadline time.Time // if it has passed without a decision
+	ended    bool      // it was decided in some other way
+}
+
+// FaultKind returns [fault.KindConflict].
+func (e *DecisionError) FaultKind() fault.Kind { return fault.KindConflict }
+
+func (e *DecisionError) Error() string {
+	switch {
+	case e.Decision != nil:
+		what := "denied"
+		if e.Decision.Approved {
+			what = "approved"
+		}
+		if e.Decision.By != "" {
+			what += " by " + e.Decision.By
+		}
+		return fmt.Sprintf("step %s was already %s; that decision holds", e.Unit, what)
+	case !e.Deadline.IsZero():
+		return fmt.Sprintf("the time to approve step %s was up at %s; no answer by then means no", e.Unit, e.Deadline.Local().Format(time.DateTime))
+	case e.ended:
+		return fmt.Sprintf("the approval of step %s has ended", e.Unit)
+	}
+	return fmt.Sprintf("step %s waits for no approval", e.Unit)
+}
+
+// CheckDecision returns a [*DecisionError] unless id's approval takes a decision at
+// the given time. u is what the unit's events add up to; nil if there are none.
+// Implementations of [Store] call it in Signal, in the transaction that appends
+// the decision.
+func (u *UnitState) CheckDecision(id Unit, at time.Time) error {
+	switch {
+	case u == nil || u.Asked == nil:
+		return &DecisionError{Unit: id}
+	case u.Decision != nil:
+		return &DecisionError{Unit: id, Decision: u.Decision}
+	case u.Type != ApprovalAsked:
+		return &DecisionError{Unit: id, ended: true}
+	case !u.Asked.Deadline.IsZero() && !at.Before(u.Asked.Deadline):
+		return &DecisionError{Unit: id, Deadline: u.Asked.Deadline}
+	}
+	return nil
+}
