@@ -125,6 +125,7 @@ func (p *reader) foreach(d *draft, v view) {
 		if _, one := single(parts); one || unclosed >= 0 {
 			p.items(d, v, n)
 		} else if t := p.template(d, v, n, "foreach"); t != nil {
+			p.paths(n, t, "foreach")
 			f.Glob = []*Template{t}
 		}
 	default:
@@ -151,6 +152,7 @@ func (p *reader) foreachFields(d *draft, v view, n *yaml.Node) {
 		d.Foreach.Glob = p.templates(d, v, glob, "an entry of glob")
 	default:
 		if t := p.template(d, v, glob, "glob"); t != nil {
+			p.paths(glob, t, "glob")
 			d.Foreach.Glob = []*Template{t}
 		}
 	}

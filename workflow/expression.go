@@ -31,6 +31,7 @@ type expression struct {
 	typ     string            // as the type of a parameter; empty if only known at run time
 	params  map[string]string // type by name, of the params in refs
 	errs    []exprError
+	needs   []need
 }
 
 // ref is a name an expression uses: params.name, steps.name.field, and so on.
@@ -131,6 +132,7 @@ func (c view) compileProgram(e *expression) {
 		return
 	}
 	e.typ = typeName(typ)
+	e.needs = c.needs(e, &tree.Node, func(n ast.Node) int { return shifts.source(text, n.Location().From) })
 	meter := metering{}
 	ast.Walk(&tree.Node, meter)
 	if _, err := checker.Check(tree, config); err != nil {

@@ -37,6 +37,7 @@ type reader struct {
 	inner     map[*Workflow]*scope  // of the files its steps run
 	ids       map[string]*yaml.Node // where each step id of the file was given
 	below     []*Workflow           // the files its steps run
+	uses      []use                 // the expressions of the file
 }
 
 // maxErrors bounds the memory that the errors of a hostile file can take. It is
@@ -104,6 +105,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	if n := f.given("output"); n != nil {
 		w.Output = p.template(nil, v, n, "output")
 	}
+	p.missing()
 	w.env = p.envNames()
 	shareEnv(w.Steps, w.env)
 	return w

@@ -44,11 +44,25 @@ func (p *reader) template(d *draft, v view, n *yaml.Node, what string) *Template
 func (p *reader) templates(d *draft, v view, n *yaml.Node, what string) []*Template {
 	var all []*Template
 	for _, c := range n.Content {
-		if t := p.template(d, v, follow(c), what); t != nil {
+		c = follow(c)
+		if t := p.template(d, v, c, what); t != nil {
+			p.paths(c, t, what)
 			all = append(all, t)
 		}
 	}
 	return all
+}
+
+// paths reports an expression in a pattern of files that is no text: its JSON would be
+// taken for the name of a file.
+func (p *reader) paths(n *yaml.Node, t *Template, what string) {
+	for _, part := range t.parts {
+		if part.expr == nil || part.expr.typ != "array" && part.expr.typ != "object" {
+			continue
+		}
+		p.failInside(n, part.at, ErrExpression, fmt.Sprintf("%s needs a text, and the expression is of type %s", what, part.expr.typ),
+			"write {${{ join(LIST, \",\") }}} for a pattern that takes any of them, or foreach for one call each")
+	}
 }
 
 // expression compiles the expression at an offset of a text and reports its
@@ -61,6 +75,9 @@ func (p *reader) expression(d *draft, v view, n *yaml.Node, source string, offse
 			at = skipBlanks(source, 0)
 		}
 		p.failInside(n, offset+at, ErrExpression, mistake.message, mistake.hint)
+	}
+	if len(e.needs) > 0 {
+		p.uses = append(p.uses, use{d, v, e, n, offset})
 	}
 	refused := false
 	for _, r := range e.refs {

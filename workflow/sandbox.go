@@ -30,6 +30,7 @@ const (
 	valueName  = "$value"
 	figureName = "$figure"
 	timesName  = "$times"
+	fetchName  = "$fetch"
 )
 
 // allowedBuiltins are the functions of the language that are safe: they do not
@@ -79,6 +80,7 @@ func newSandbox() *sandbox {
 		expr.Function(valueName, value),
 		expr.Function(figureName, figure),
 		expr.Function(timesName, times),
+		expr.Function(fetchName, fetch),
 		expr.Function(tickName, tick),
 		expr.Function(scanName, scan),
 	} {
@@ -123,6 +125,8 @@ func (metering) Visit(node *ast.Node) {
 		n.Node = metered(tickName, n.Node)
 	case *ast.BinaryNode:
 		switch n.Operator {
+		case "??":
+			n.Left = lenient(n.Left)
 		case "==", "!=", "in":
 			n.Left, n.Right = charged(valueName, n.Left), charged(valueName, n.Right)
 		case "<", ">", "<=", ">=":
@@ -138,6 +142,8 @@ func (metering) Visit(node *ast.Node) {
 				*node = call(timesName, n, n.Left, n.Right)
 			}
 		}
+	case *ast.ChainNode:
+		n.Node = lenient(n.Node)
 	case *ast.UnaryNode:
 		if n.Operator == "-" || n.Operator == "+" {
 			n.Node = charged(figureName, n.Node)
