@@ -42,7 +42,7 @@ type Set struct {
 // *.md files below it), nearest directory first; the user's; the files listed
 // under "agents" in a .claude/claude.json, again the project's first; the
 // built-in ones. If two agents in the same .claude/agents have the same name, the
-// first by path counts, and the other causes a warning.
+// last by path counts, as in Claude Code, and the other causes a warning.
 //
 // Files that are not agents or cannot be read are skipped with a warning. No link
 // in a project leads out of its repository; the user's own links in Home are

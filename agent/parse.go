@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -32,10 +34,15 @@ func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 	p := parser{file: file}
 	f := split(data)
 	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return p.refuse(0, "the file is in UTF-16", "save it as UTF-8")
 	case f.found && !f.closed:
 		return p.refuse(1, "the frontmatter has no end", "close it with a line ---")
 	case f.indented:
 		return p.refuse(1, "there is white space before the frontmatter", "make --- the first line")
+	}
+	if i := invalidAt(data); i >= 0 {
+		p.warn(1+bytes.Count(data[:i], []byte("\n")), "the file is not UTF-8 text; what is not is read as \ufffd", "save it as UTF-8")
 	}
 	a := &Agent{Source: file, AllTools: true, Prompt: strings.TrimSpace(clean(data[f.bodyStart:]))}
 	if !f.found {
@@ -47,6 +54,9 @@ func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 			return p.refuse(0, "neither the frontmatter nor the file has a name", "rename the file")
 		}
 		a.Description = summary(a.Prompt)
+		if why := badName(a.Name); why != "" {
+			return p.refuse(0, why, "rename the file")
+		}
 		return a, p.warnings, nil
 	}
 	h, err := readHead(clean(data[f.headStart:f.headEnd]))
@@ -67,7 +77,9 @@ func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 	switch {
 	case a.Name == "":
 		return p.refuse(1, "the frontmatter has no name", "add a line `name: my-agent`")
-	case a.Description == "":
+	case badName(a.Name) != "":
+		return p.refuse(1, badName(a.Name), "use a short name of lowercase letters, digits and hyphens")
+	case strings.TrimSpace(a.Description) == "":
 		return p.refuse(1, "the frontmatter has no description", "add a line `description: when to use the agent`")
 	case a.Prompt == "":
 		p.warn(0, "the agent has no prompt", "write it below the frontmatter")
@@ -140,12 +152,15 @@ func (p *parser) set(a *Agent, f field) {
 	switch f.key {
 	case "name":
 		a.Name = p.text(f)
-		if a.Name != "" && !plainName(a.Name) {
+		if a.Name != "" && !plainName(a.Name) && badName(a.Name) == "" {
 			p.warn(fileLine(f.line), fmt.Sprintf("the name %q is not made of lowercase letters, digits and hyphens", a.Name),
 				"Claude Code may not accept it")
 		}
 	case "description":
-		a.Description = strings.TrimSpace(strings.ReplaceAll(p.text(f), `\n`, "\n"))
+		if a.Description = p.text(f); f.value.Kind == yaml.ScalarNode && a.Description != "" {
+			a.Description = f.value.Value // as it is: a block keeps its final newline
+		}
+		a.Description = strings.ReplaceAll(a.Description, `\n`, "\n")
 		if c := f.value.LineComment; c != "" && f.value.Style == 0 {
 			p.warn(fileLine(f.line), "the description ends where a # starts a comment", "quote the value if the # belongs to it")
 		}
@@ -267,8 +282,8 @@ func (p *parser) tools(f field) (tools []string, all bool) {
 	return tools, false
 }
 
-// splitTools splits at the commas that are not inside parentheses:
-// "Read, Agent(a,b)" are two tools. A list that lost its meaning because its
+// splitTools splits at the commas and white space that are not inside parentheses:
+// "Read, Agent(a,b)" are two tools, "Read Write Bash(git log:*)" three. A list that lost its meaning because its
 // line had to be quoted ("[Read, Grep]") is still a list.
 func splitTools(s string) []string {
 	s = strings.TrimSpace(s)
@@ -288,13 +303,40 @@ func splitTools(s string) []string {
 			depth++
 		case r == ')':
 			depth = max(0, depth-1)
-		case r == ',' && depth == 0:
+		case (r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n') && depth == 0:
 			add(s[start:i])
 			start = i + 1
 		}
 	}
 	add(s[start:])
 	return tools
+}
+
+// maxName bounds, in bytes, the name of an agent.
+const maxName = 256
+
+// badName returns why Claude Code does not take a file for an agent because of its
+// name, or "".
+func badName(name string) string {
+	switch {
+	case strings.Contains(name, ":"):
+		return fmt.Sprintf("the name %.80q holds a colon, which stands between a plugin and its agent", name)
+	case len(name) > maxName:
+		return fmt.Sprintf("the name is longer than %d bytes", maxName)
+	}
+	return ""
+}
+
+// invalidAt returns the offset of the first byte that is not UTF-8, or -1.
+func invalidAt(data []byte) int {
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n <= 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
 }
 
 // plainName reports whether Claude Code accepts name.

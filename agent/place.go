@@ -48,6 +48,9 @@ type tree struct {
 func (p place) open() (*tree, []Warning) {
 	shown := filepath.Join(p.dir, filepath.FromSlash(agentsDir))
 	if _, err := os.Stat(shown); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(shown); err == nil {
+			return nil, []Warning{{File: shown, Message: "the link is broken", Hint: "remove it"}}
+		}
 		return nil, nil
 	}
 	fsys, base, closeFS, err := p.within(agentsDir)
@@ -233,25 +236,45 @@ func (p place) agents() ([]*Agent, []Warning) {
 		return nil, warnings
 	}
 	defer t.close() //nolint:errcheck // it was only read
+	agents, w := t.agents()
+	return agents, append(warnings, w...)
+}
+
+// agents reads all agents of the tree. Of several with one name the last by path
+// counts, as in Claude Code.
+func (t *tree) agents() ([]*Agent, []Warning) {
 	t.walk()
-	warnings = append(warnings, t.warnings...)
+	warnings := t.warnings
 	var agents []*Agent
-	first := make(map[string]string)
+	at := make(map[string]int)
 	for _, rel := range t.files {
 		a, w := t.parse(rel)
 		warnings = append(warnings, w...)
 		if a == nil {
 			continue
 		}
-		if other, dup := first[a.Name]; dup {
-			warnings = append(warnings, Warning{File: a.Source, Message: fmt.Sprintf("the agent %q is already defined in %s", a.Name, other),
-				Hint: "rename one; this file is left out"})
+		i, dup := at[a.Name]
+		if !dup {
+			at[a.Name] = len(agents)
+			agents = append(agents, a)
 			continue
 		}
-		first[a.Name] = a.Source
-		agents = append(agents, a)
+		warnings = append(warnings, Warning{File: agents[i].Source, Message: fmt.Sprintf("the agent %q is defined again in %s, which counts", a.Name, rel),
+			Hint: "rename one; this file is left out"})
+		agents[i] = a
 	}
 	return agents, warnings
+}
+
+// Scan returns the paths of the agent files in a directory and those below it, and
+// what is wrong with the directory and its files, as [Discover] would find it.
+func Scan(dir string) (files []string, warnings []Warning) {
+	t := &tree{fsys: os.DirFS(dir), base: ".", shown: dir}
+	_, warnings = t.agents()
+	for _, rel := range t.files {
+		files = append(files, t.show(rel))
+	}
+	return files, warnings
 }
 
 // find returns the place's agent with a name, or nil.
@@ -262,7 +285,7 @@ func (p place) find(name string) (*Agent, []Warning) {
 	}
 	defer t.close() //nolint:errcheck // it was only read
 	t.walk()
-	for _, rel := range t.files {
+	for _, rel := range slices.Backward(t.files) {
 		data, err := t.read(rel)
 		if err != nil || notNamed(rel, data, name) {
 			continue

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/llm"
 )
 
 func (a *app) agents() *cobra.Command {
@@ -127,7 +129,8 @@ func (a *app) agentsLint() *cobra.Command {
 		Use:   "lint [FILE|FOLDER]...",
 		Short: "Find what is wrong in agent files",
 		Long: `Check agent files (by default those of the project's .claude/agents): whether
-Claude Code would read them, and how. --fix rewrites frontmatter that is not
+Claude Code would read them, and how, and whether their models exist. Findings of
+one kind are summed up; --json has all. --fix rewrites frontmatter that is not
 valid YAML so that it is, and means the same. Exit code 2 if a file is not an
 agent, or needs --fix.`,
 		Example: `  claude-force agents lint
@@ -158,19 +161,32 @@ type finding struct {
 }
 
 func (a *app) lint(paths []string, fix, json bool) error {
-	files, err := agentFiles(paths)
+	files, folders, err := agentFiles(paths)
 	if err != nil {
 		return inputError{err}
 	}
-	findings := []finding{}
 	bad := 0
+	var inside []finding
 	for _, file := range files {
-		found, open, err := lintFile(file, fix)
-		if err != nil {
-			return err
-		}
-		findings = append(findings, found...)
+		found, open := lintFile(file, fix)
+		inside = append(inside, found...)
 		if open {
+			bad++
+		}
+	}
+	if fix { // what is wrong after that
+		if _, folders, err = agentFiles(paths); err != nil {
+			return inputError{err}
+		}
+	}
+	findings := []finding{}
+	for _, f := range append(folders, inside...) {
+		if !slices.Contains(findings, f) {
+			findings = append(findings, f)
+		}
+	}
+	for _, f := range folders {
+		if strings.Contains(f.Message, "cannot be read") && !slices.Contains(files, f.File) {
 			bad++
 		}
 	}
@@ -179,10 +195,10 @@ func (a *app) lint(paths []string, fix, json bool) error {
 			return err
 		}
 	} else {
-		for _, f := range findings {
+		for _, f := range summed(findings) {
 			fmt.Fprintln(a.stdout, agent.Warning{File: f.File, Line: f.Line, Message: f.Message, Hint: f.Hint})
 		}
-		a.say("%d files, %d with problems that remain", len(files), bad)
+		a.say("%d files, %d findings, %d with problems that remain", len(files), len(findings), bad)
 	}
 	if bad > 0 {
 		return inputError{errReported}
@@ -190,19 +206,51 @@ func (a *app) lint(paths []string, fix, json bool) error {
 	return nil
 }
 
+// shownAlike is how many findings of one kind are printed.
+const shownAlike = 5
+
+// quotedParts are the parts of a message that differ between findings of one kind.
+var quotedParts = regexp.MustCompile(`"[^"]*"|[0-9]+|\S*[/\\]\S*`)
+
+// summed returns the findings with those of one kind beyond the first few in one line.
+func summed(findings []finding) []finding {
+	kind := func(f finding) string { return quotedParts.ReplaceAllString(f.Message, "") }
+	count := map[string]int{}
+	for _, f := range findings {
+		count[kind(f)]++
+	}
+	var shown []finding
+	seen := map[string]int{}
+	for _, f := range findings {
+		k := kind(f)
+		seen[k]++
+		switch {
+		case seen[k] <= shownAlike || count[k] == shownAlike+1:
+			shown = append(shown, f)
+		case seen[k] == count[k]:
+			f.File, f.Line, f.Hint = fmt.Sprintf("and %d more", count[k]-shownAlike), 0, "--json has all"
+			shown = append(shown, f)
+		}
+	}
+	return shown
+}
+
 // lintFile returns what is wrong in one file. open reports whether a problem
 // that matters remains.
-func lintFile(file string, fix bool) (found []finding, open bool, err error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, false, inputError{fmt.Errorf("reading agent file: %w", err)}
-	}
+func lintFile(file string, fix bool) (found []finding, open bool) {
 	add := func(w agent.Warning) { found = append(found, finding{w.File, w.Line, w.Message, w.Hint, false}) }
+	data, err := readAgentFile(file)
+	if err != nil {
+		add(agent.Warning{File: file, Message: "cannot be read: " + err.Error(), Hint: "it is left out"})
+		return found, true
+	}
 	fixed, changed, err := agent.Fix(data)
 	switch {
 	case err == nil && changed && fix:
 		if err := rewrite(file, fixed); err != nil {
-			return nil, false, err
+			add(agent.Warning{File: file, Line: 1, Message: "the frontmatter is not valid YAML and could not be rewritten: " + err.Error()})
+			open = true
+			break
 		}
 		found = append(found, finding{file, 1, "frontmatter was not valid YAML; rewritten", "", true})
 		data = fixed
@@ -210,7 +258,7 @@ func lintFile(file string, fix bool) (found []finding, open bool, err error) {
 		found = append(found, finding{file, 1, "frontmatter is not valid YAML; it is read with quotes added", "run agents lint --fix to write them", false})
 		open = true
 	}
-	_, warnings, err := agent.Parse(file, data)
+	ag, warnings, err := agent.Parse(file, data)
 	for _, w := range warnings {
 		add(w)
 	}
@@ -218,9 +266,54 @@ func lintFile(file string, fix bool) (found []finding, open bool, err error) {
 		add(bad.Warning())
 		open = true
 	} else if err != nil {
-		return nil, false, err
+		add(agent.Warning{File: file, Message: err.Error()})
+		open = true
 	}
-	return found, open, nil
+	if ag != nil {
+		found = append(found, lintModels(ag)...)
+	}
+	return found, open
+}
+
+// lintModels returns what is wrong with the models that an agent names.
+func lintModels(ag *agent.Agent) []finding {
+	var found []finding
+	prices := llm.Prices()
+	for _, name := range []string{ag.Model, ag.ModelFloor, ag.ModelCeiling} {
+		if name == "" || name == "auto" {
+			continue
+		}
+		id, retired := prices.Resolve(name)
+		if retired != "" {
+			found = append(found, finding{File: ag.Source, Message: retired, Hint: "write " + id})
+		} else if _, known := prices.Info(id); !known {
+			found = append(found, finding{File: ag.Source, Message: fmt.Sprintf("unknown model %q", name), Hint: "the models are in `claude-force models list`"})
+		}
+	}
+	return found
+}
+
+// maxAgentFile bounds the size of an agent file.
+const maxAgentFile = 1 << 20
+
+func readAgentFile(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err
+		}
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
+	case info.Size() > maxAgentFile:
+		return nil, fmt.Errorf("it is larger than %d KiB", maxAgentFile>>10)
+	}
+	data, err := os.ReadFile(file)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return data, err
 }
 
 // rewrite replaces a file whole or not at all, and keeps its mode.
@@ -245,30 +338,41 @@ func rewrite(file string, data []byte) error {
 	return nil
 }
 
-// agentFiles returns the Markdown files that paths name, those in folders included.
-func agentFiles(paths []string) ([]string, error) {
-	var files []string
+// agentFiles returns the Markdown files that paths name, those in folders included,
+// and what is wrong with the folders. The project's own folder has the warnings of all
+// places where agents are looked for.
+func agentFiles(paths []string) (files []string, found []finding, err error) {
+	found = []finding{}
+	add := func(warnings []agent.Warning) {
+		for _, w := range warnings {
+			f := finding{shortPath(w.File), w.Line, w.Message, w.Hint, false}
+			if !slices.Contains(found, f) {
+				found = append(found, f)
+			}
+		}
+	}
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("looking for agents: %w", err)
+			return nil, nil, fmt.Errorf("looking for agents: %w", err)
 		}
 		if !info.IsDir() {
 			files = append(files, path)
 			continue
 		}
-		err = filepath.WalkDir(path, func(p string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() && filepath.Ext(p) == ".md" {
-				files = append(files, p)
-			}
-			return err
-		})
+		inside, warnings := agent.Scan(path)
+		files = append(files, inside...)
+		add(warnings)
+	}
+	if len(paths) == 0 || len(paths) == 1 && filepath.Clean(paths[0]) == filepath.Join(".claude", "agents") {
+		_, warnings, err := claudeforce.Agents("")
 		if err != nil {
-			return nil, fmt.Errorf("looking for agents: %w", err)
+			return nil, nil, err
 		}
+		add(warnings)
 	}
 	slices.Sort(files)
-	return slices.Compact(files), nil
+	return slices.Compact(files), found, nil
 }
 
 // shortPath returns a path relative to the working directory, or with ~, if that
