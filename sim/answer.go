@@ -106,18 +106,33 @@ func (r *request) answer(body []byte, scripted *scriptedAnswer) *answer {
 	return a
 }
 
-// think adds the thinking block with which models that think begin.
+// thinking reports whether the model thinks about the request.
+func (r *request) thinking() bool {
+	switch {
+	case r.forced():
+		return false
+	case r.Thinking == nil:
+		return r.model.thinks()
+	}
+	return r.Thinking.Type == "adaptive" || r.Thinking.Type == "enabled"
+}
+
+// think adds the thinking block with which the answers of models that think
+// begin.
 func (r *request) think(a *answer, src *source) {
-	t := r.Thinking
-	if t == nil || t.Type != "adaptive" && t.Type != "enabled" {
+	if !r.thinking() {
 		return
 	}
+	display := ""
+	if r.Thinking != nil {
+		display = r.Thinking.Display
+	}
 	thought := content{Type: "thinking", Signature: src.id("sim", 1)}
-	if t.Display == "summarized" || t.Display == "" && !r.model.dense() {
+	if display == "summarized" || display == "" && !r.model.dense() {
 		thought.Thinking = "The task is: " + quote(r.task(), 120) + ". I look at what was given and answer."
 	}
 	a.content = append(a.content, thought)
-	a.thought = 20 + src.rng.IntN(60)
+	a.thought = min(20+src.rng.IntN(60), *r.MaxTokens/2)
 }
 
 // limit ends the answer at a stop sequence or at max_tokens, and counts its

@@ -33,6 +33,7 @@ type batchRequest struct {
 // processes it.
 type messageBatch struct {
 	id, credential, version string
+	beta                    bool
 	requests                []batchRequest
 	created, expires        time.Time
 	processing              time.Duration // from created until all requests are processed
@@ -144,7 +145,7 @@ func (s *Server) createBatch(w http.ResponseWriter, r *http.Request, c *call) {
 		return
 	}
 	b := &messageBatch{
-		credential: c.credential, version: c.version, requests: body.Requests, fault: fault, created: c.start,
+		credential: c.credential, version: c.version, beta: c.beta, requests: body.Requests, fault: fault, created: c.start,
 		expires: c.start.Add(s.scaled(batchLifetime)),
 	}
 	s.batches.mu.Lock()

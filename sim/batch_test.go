@@ -106,7 +106,7 @@ func TestBatchGoSDK(t *testing.T) {
 		r := stream.Current()
 		seen[r.CustomID] = r.Result.Type
 		switch {
-		case r.CustomID == "a" && (r.Result.Message.Content[0].Text != live.Content[0].Text || r.Result.Message.Usage.ServiceTier != "batch"):
+		case r.CustomID == "a" && (textOf(r.Result.Message) != textOf(*live) || r.Result.Message.Usage.ServiceTier != "batch"):
 			t.Errorf("answered %s\nlive %s", r.RawJSON(), live.RawJSON())
 		case r.CustomID == "retired" && r.Result.Error.Error.Type != "not_found_error":
 			t.Errorf("a retired model: %s", r.RawJSON())

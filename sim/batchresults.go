@@ -57,7 +57,7 @@ func (b *messageBatch) faultHits(kind FaultKind, q batchRequest) bool {
 // answerInBatch sets the result of a request: its answer, or the error if the
 // request is invalid.
 func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult) {
-	req, err := parseBatched(q.Params, b.version)
+	req, err := b.parse(q.Params)
 	if err != nil {
 		res.kind, res.err = "errored", err
 		b.counts.Errored++
@@ -86,9 +86,9 @@ func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult
 	s.stats.answeredInBatch(q.Params, res.usage)
 }
 
-// parseBatched parses and validates the parameters of one request. It rejects
+// parse parses and validates the parameters of one request. It rejects
 // parameters that batches do not accept.
-func parseBatched(params json.RawMessage, version string) (*request, *apiError) {
+func (b *messageBatch) parse(params json.RawMessage) (*request, *apiError) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(params, &fields) == nil {
 		for _, name := range []string{"stream", "speed", "thread"} {
@@ -99,7 +99,8 @@ func parseBatched(params json.RawMessage, version string) (*request, *apiError) 
 	}
 	req, err := parseRequest(params)
 	if err == nil {
-		err = req.validate(version)
+		req.beta = b.beta
+		err = req.validate(b.version)
 	}
 	if err == nil && *req.MaxTokens == 0 {
 		err = invalid("max_tokens: 0 is not accepted in a batch")
@@ -126,7 +127,7 @@ func (b *messageBatch) line(i int) line {
 	case "errored":
 		l.Result.Error = res.err.envelope("")
 	case "succeeded":
-		req, err := parseBatched(q.Params, b.version)
+		req, err := b.parse(q.Params)
 		if err != nil {
 			l.Result = lineResult{Type: "errored", Error: err.envelope("")}
 			break

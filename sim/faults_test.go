@@ -53,9 +53,9 @@ func TestProviderErrors(t *testing.T) {
 		"proxy":        {sim.Fault{Kind: sim.FaultHTML}, llm.CodeServer, false},
 		"drop":         {sim.Fault{Kind: sim.FaultDrop}, llm.CodeConnection, false},
 		"cut early":    {sim.Fault{Kind: sim.FaultCutStream, After: 1}, llm.CodeConnection, false},
-		"cut late":     {sim.Fault{Kind: sim.FaultCutStream, After: 6}, llm.CodeConnection, true},
-		"ends early":   {sim.Fault{Kind: sim.FaultEndStream, After: 6}, llm.CodeIncomplete, true},
-		"stream error": {sim.Fault{Kind: sim.FaultStreamError, After: 6}, llm.CodeOverloaded, true},
+		"cut late":     {sim.Fault{Kind: sim.FaultCutStream, After: 9}, llm.CodeConnection, true},
+		"ends early":   {sim.Fault{Kind: sim.FaultEndStream, After: 9}, llm.CodeIncomplete, true},
+		"stream error": {sim.Fault{Kind: sim.FaultStreamError, After: 9}, llm.CodeOverloaded, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

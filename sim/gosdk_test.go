@@ -37,13 +37,22 @@ func TestGoSDKNonStreaming(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := message.Content[0].Text
+	text := textOf(*message)
 	if message.StopReason != "end_turn" || !strings.Contains(text, "simulated") || !strings.Contains(text, "Explain lists") {
 		t.Errorf("stopped by %s: %s", message.StopReason, text)
 	}
 	if message.Usage.InputTokens == 0 || message.Usage.OutputTokens == 0 {
 		t.Errorf("usage %+v", message.Usage)
 	}
+}
+
+// textOf returns the text of an answer's text blocks.
+func textOf(message anthropic.Message) string {
+	text := ""
+	for _, b := range message.Content {
+		text += b.Text
+	}
+	return text
 }
 
 // drain reads a stream to its end.
@@ -66,8 +75,8 @@ func TestGoSDKStreaming(t *testing.T) {
 	if err != nil || message.StopReason != "end_turn" || events < 8 {
 		t.Fatalf("%d events, stopped by %q: %v", events, message.StopReason, err)
 	}
-	if !strings.Contains(message.Content[0].Text, "Explain dicts") {
-		t.Errorf("answered %q", message.Content[0].Text)
+	if !strings.Contains(textOf(message), "Explain dicts") {
+		t.Errorf("answered %q", textOf(message))
 	}
 }
 
@@ -89,7 +98,7 @@ func TestGoSDKTools(t *testing.T) {
 	}
 	params.Messages = append(params.Messages, message.ToParam(), anthropic.NewUserMessage(anthropic.NewToolResultBlock(use.ID, "18 degrees, rain", false)))
 	answer, err := client.Messages.New(t.Context(), params)
-	if err != nil || !strings.Contains(answer.Content[0].Text, "18 degrees, rain") {
+	if err != nil || !strings.Contains(textOf(*answer), "18 degrees, rain") {
 		t.Fatalf("answered %v: %v", answer, err)
 	}
 }

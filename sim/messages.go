@@ -67,6 +67,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	req, err := parseRequest(c.body)
 	if err == nil {
+		req.beta = c.beta
 		err = req.validate(c.version)
 	}
 	if err != nil {

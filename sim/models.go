@@ -67,6 +67,29 @@ func (m *model) dense() bool {
 	return strings.Contains(m.id, "-5") && !strings.Contains(m.id, "-4-") || m.id == "claude-opus-4-7" || m.id == "claude-opus-4-8"
 }
 
+// efforts lists all levels of effort.
+var efforts = []string{"low", "medium", "high", "xhigh", "max"}
+
+// efforts returns the levels of effort that the model accepts.
+func (m *model) efforts() []string {
+	switch {
+	case m.dense():
+		return efforts
+	case strings.Contains(m.id, "-4-6"):
+		return []string{"low", "medium", "high", "max"}
+	case m.short == "claude-opus-4-5":
+		return []string{"low", "medium", "high"}
+	}
+	return nil
+}
+
+// systemMessages reports whether the model accepts system messages within the
+// conversation.
+func (m *model) systemMessages() bool { return m.dense() && m.id != "claude-opus-4-7" }
+
+// thinks reports whether the model thinks unless a request says otherwise.
+func (m *model) thinks() bool { return m.dense() && !strings.Contains(m.id, "-4-") }
+
 // modelJSON is the API's JSON form of a model.
 type modelJSON struct {
 	ID        string `json:"id"`

@@ -34,7 +34,7 @@ func (r *request) prefix(yield func(piece) bool) {
 	const perMessage = 4 // for the role and its frame
 	for _, m := range r.Messages {
 		for i, b := range m.Content {
-			p := piece{r.model.count(b.size), append([]byte(m.Role+"\x00"), b.raw...), b.CacheControl}
+			p := piece{r.model.count(b.size) + b.mediaTokens(r.model), append([]byte(m.Role+"\x00"), b.raw...), b.CacheControl}
 			if i == 0 {
 				p.tokens += perMessage
 			}

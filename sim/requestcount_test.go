@@ -54,9 +54,9 @@ func TestBreakpointsDoNotChangeRequests(t *testing.T) {
 	}
 	const mark = `"cache_control":{"type":"ephemeral","ttl":"5m"}`
 	plain := body("", "", "")
-	want := answerTo(t, server, plain).Content[0].Text
+	want := answerTo(t, server, plain).text()
 	for _, marked := range []string{body("", mark+",", ""), body("", "", ", "+mark), body(","+mark, "", "")} {
-		if got := answerTo(t, server, marked).Content[0].Text; got != want {
+		if got := answerTo(t, server, marked).text(); got != want {
 			t.Errorf("%s has another answer:\n%s", marked, cmp.Diff(want, got))
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,8 +31,65 @@ type schema struct {
 	OneOf      []*schema          `json:"oneOf"`
 	AllOf      []*schema          `json:"allOf"`
 	Format     string             `json:"format"`
+	Above      *float64           `json:"exclusiveMinimum"`
+	Below      *float64           `json:"exclusiveMaximum"`
+	MultipleOf *float64           `json:"multipleOf"`
+	About      string             `json:"description"`
 	Examples   []any              `json:"examples"`
 	Default    any                `json:"default"`
+}
+
+// moved matches the keywords that SDKs move from a schema to the end of its
+// description, such as "{maximum: 5, minimum: 1}".
+var moved = regexp.MustCompile(`(?s)\{((?:\w+: [^{}]*?(?:, )?)+)\}\s*$`)
+
+var movedKeyword = regexp.MustCompile(`(\w+): ([^,]+)`)
+
+// UnmarshalJSON parses a schema. Keywords in the description count as the
+// schema's own.
+func (s *schema) UnmarshalJSON(data []byte) error {
+	type plain schema
+	if string(data) == "true" || string(data) == "false" {
+		return nil
+	}
+	if err := json.Unmarshal(data, (*plain)(s)); err != nil {
+		return err
+	}
+	found := moved.FindStringSubmatch(s.About)
+	if found == nil {
+		return nil
+	}
+	for _, m := range movedKeyword.FindAllStringSubmatch(found[1], -1) {
+		value := strings.Trim(strings.TrimSpace(m[2]), `"`)
+		n, err := strconv.ParseFloat(value, 64)
+		if m[1] == "format" {
+			s.Format = value
+		}
+		if err != nil || math.Abs(n) > 1e15 {
+			continue
+		}
+		switch m[1] {
+		case "minimum":
+			s.Minimum = &n
+		case "maximum":
+			s.Maximum = &n
+		case "exclusiveMinimum":
+			s.Above = &n
+		case "exclusiveMaximum":
+			s.Below = &n
+		case "multipleOf":
+			s.MultipleOf = &n
+		case "minItems":
+			s.MinItems = int(n)
+		case "maxItems":
+			s.MaxItems = new(int(n))
+		case "minLength":
+			s.MinLength = int(n)
+		case "maxLength":
+			s.MaxLength = new(int(n))
+		}
+	}
+	return nil
 }
 
 // generate returns a value that matches the schema.
@@ -49,8 +108,9 @@ func generate(raw json.RawMessage, g generator) json.RawMessage {
 
 // generator generates values that match a schema.
 type generator struct {
-	root *schema
-	src  *source
+	root  *schema
+	src   *source
+	items int // items of lists so far
 
 	// task is quoted by texts in answers. Arguments of tools are executed, so
 	// they never hold it.
@@ -95,20 +155,21 @@ func (g *generator) value(s *schema, name string, depth int) any {
 	case "array":
 		n := 2
 		if s.MaxItems != nil {
-			n = min(n, *s.MaxItems)
+			n = max(0, min(n, *s.MaxItems))
 		}
 		if depth > maxDepth {
 			n = 0
 		}
-		list := make([]any, max(n, s.MinItems))
+		list := make([]any, max(n, min(s.MinItems, maxGenerated-g.items)))
+		g.items += len(list)
 		for i := range list {
 			list[i] = g.value(s.Items, name, depth+1)
 		}
 		return list
 	case "integer":
-		return int(math.Ceil(g.number(s, 10)))
+		return int64(g.number(s, 1))
 	case "number":
-		return g.number(s, 1)
+		return g.number(s, 0.1)
 	case "boolean":
 		return g.src.rng.IntN(2) == 1
 	case "null":
@@ -128,28 +189,56 @@ func (g *generator) object(s *schema, depth int) any {
 	return object
 }
 
-func (g *generator) number(s *schema, spread int) float64 {
-	low := 0.0
+// number returns a number within the schema's bounds that is a multiple of unit,
+// or of the schema's own multipleOf.
+func (g *generator) number(s *schema, unit float64) float64 {
+	if s.MultipleOf != nil && *s.MultipleOf > 0 {
+		unit = *s.MultipleOf
+	}
+	low, high := math.Inf(-1), math.Inf(1)
 	if s.Minimum != nil {
 		low = *s.Minimum
 	}
-	n := low + float64(g.src.rng.IntN(spread*10))/10
-	if s.Maximum != nil {
-		n = min(n, *s.Maximum)
+	if s.Above != nil && *s.Above >= low {
+		low = math.Nextafter(*s.Above, math.Inf(1))
 	}
-	return n
+	if s.Maximum != nil {
+		high = *s.Maximum
+	}
+	if s.Below != nil && *s.Below <= high {
+		high = math.Nextafter(*s.Below, math.Inf(-1))
+	}
+	// Steps of unit from the lowest to the highest that fit.
+	first, last := math.Ceil(low/unit), math.Floor(high/unit)
+	switch {
+	case math.IsInf(first, 0) && math.IsInf(last, 0):
+		first, last = 0, 9
+	case math.IsInf(first, 0):
+		first = min(last, max(0, last-9))
+	case math.IsInf(last, 0):
+		last = first + 9
+	}
+	if last < first { // the bounds are narrower than unit
+		return math.Max(low, math.Min(high, low+(high-low)/2))
+	}
+	n := first + float64(g.src.rng.IntN(int(min(10, last-first+1))))
+	if unit < 1 && s.MultipleOf == nil {
+		return n / math.Round(1/unit) // 3 / 10 is 0.3, 3 * 0.1 is not
+	}
+	return n * unit
+}
+
+// formats lists an example of each format of strings.
+var formats = map[string]string{
+	"date": "2026-01-31", "time": "12:00:00Z", "date-time": "2026-01-31T12:00:00Z", "duration": "P3DT4H",
+	"email": "simulated@example.com", "hostname": "simulated.example.com", "uri": "https://example.com/simulated",
+	"url": "https://example.com/simulated", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
+	"uuid": "5f3a1c2e-9b7d-4e6f-8a1b-0c2d3e4f5a6b",
 }
 
 func (g *generator) text(s *schema, name string) string {
-	switch s.Format {
-	case "date":
-		return "2026-01-31"
-	case "date-time":
-		return "2026-01-31T12:00:00Z"
-	case "email":
-		return "simulated@example.com"
-	case "uri", "url":
-		return "https://example.com/simulated"
+	if example, ok := formats[s.Format]; ok {
+		return example
 	}
 	if g.arguments && len(g.paths) > 0 && isPathName(name) {
 		return g.paths[0]
@@ -158,14 +247,19 @@ func (g *generator) text(s *schema, name string) string {
 	if g.task != "" {
 		text += " for " + quote(g.task, 60)
 	}
-	for len(text) < s.MinLength {
-		text += "."
+	runes := []rune(text) // lengths count characters
+	for len(runes) < min(s.MinLength, maxGenerated) {
+		runes = append(runes, '.')
 	}
-	if s.MaxLength != nil && len(text) > *s.MaxLength {
-		text = strings.ToValidUTF8(text[:max(0, *s.MaxLength)], "")
+	if s.MaxLength != nil && len(runes) > *s.MaxLength {
+		runes = runes[:max(0, *s.MaxLength)]
 	}
-	return text
+	return string(runes)
 }
+
+// maxGenerated is the largest number of characters of a text, or of items of all
+// lists, that a schema can demand.
+const maxGenerated = 100_000
 
 // kind returns the schema's type. Of several types it returns the first that is
 // not null.

@@ -218,7 +218,7 @@ func (r *request) play(script *scriptedAnswer, src *source) *answer {
 	if script.thinking != "" {
 		a.content = append(a.content, content{Type: "thinking", Thinking: fill(script.thinking), Signature: src.id("sim", 1)})
 		a.thought = r.model.count(len(script.thinking))
-	} else {
+	} else if script.stopReason != "refusal" {
 		r.think(a, src)
 	}
 	if script.hasText && (script.text != "" || len(script.tools) == 0) {

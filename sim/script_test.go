@@ -191,7 +191,7 @@ rules:
 			return `{"model":"claude-haiku-5-5","max_tokens":100,"messages":[{"role":"user","content":"` + task + `"}]}`
 		}
 		begin := time.Now()
-		if r := answerTo(t, server, body("slow")); r.Content[0].Text != "late" || time.Since(begin) != 3*time.Second {
+		if r := answerTo(t, server, body("slow")); r.text() != "late" || time.Since(begin) != 3*time.Second {
 			t.Errorf("%+v after %v", r, time.Since(begin))
 		}
 		res, text := post(t, server, body("limited"))

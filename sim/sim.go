@@ -135,6 +135,7 @@ const maxBody = 32 << 20
 // call is one authenticated request to the API.
 type call struct {
 	version    string
+	beta       bool // the call names betas
 	credential string
 	body       []byte
 	start      time.Time
@@ -158,7 +159,7 @@ func (s *Server) api(serve func(http.ResponseWriter, *http.Request, *call)) http
 			s.fail(w, &apiError{status: http.StatusRequestEntityTooLarge, message: "Request exceeds the maximum size"})
 			return
 		}
-		c := &call{version: r.Header.Get("anthropic-version"), credential: credential(r.Header), body: body, start: start}
+		c := &call{version: r.Header.Get("anthropic-version"), beta: r.Header.Get("anthropic-beta") != "", credential: credential(r.Header), body: body, start: start}
 		switch {
 		case c.credential == "":
 			s.fail(w, &apiError{status: http.StatusUnauthorized, message: "x-api-key header is required"})
@@ -188,10 +189,15 @@ func credential(h http.Header) string {
 	return token
 }
 
+// maxCounting is the max_tokens with which requests are validated whose tokens
+// are counted: all models accept it, with any budget of thinking.
+const maxCounting = 64_000
+
 func (s *Server) serveCount(w http.ResponseWriter, _ *http.Request, c *call) {
 	req, err := parseRequest(c.body)
 	if err == nil {
-		req.MaxTokens = new(1) // the endpoint takes none
+		req.MaxTokens = new(maxCounting) // the endpoint takes none
+		req.beta = c.beta
 		err = req.validate(c.version)
 	}
 	if err != nil {

@@ -41,12 +41,17 @@ func getFrom(t tester, server *sim.Server, path string) (*http.Response, string)
 
 func send(t tester, server *sim.Server, method, path, body string) (*http.Response, string) {
 	t.Helper()
+	return sendVersion(t, server, method, path, body, "2026-10-21")
+}
+
+func sendVersion(t tester, server *sim.Server, method, path, body, version string) (*http.Response, string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://sim.invalid"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("x-api-key", "sk-test")
-	req.Header.Set("anthropic-version", "2026-10-21")
+	req.Header.Set("anthropic-version", version)
 	res, err := server.RoundTripper().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +81,15 @@ type reply struct {
 	Error struct{ Type, Message string }
 }
 
+// text returns the text of the answer's text blocks.
+func (r reply) text() string {
+	text := ""
+	for _, b := range r.Content {
+		text += b.Text
+	}
+	return text
+}
+
 func answerTo(t tester, server *sim.Server, body string) reply {
 	t.Helper()
 	_, text := post(t, server, body)
@@ -91,13 +105,13 @@ func TestAnswersAreBuiltFromTheRequest(t *testing.T) {
 	quoted, _ := json.Marshal(prompt)
 	body := `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":` + string(quoted) + `}]}`
 	server := sim.New(sim.Options{})
-	text := answerTo(t, server, body).Content[0].Text
+	text := answerTo(t, server, body).text()
 	for _, want := range []string{"simulated", `Task: "Review this"`, "a.py: 3 lines", "1 functions", "line 3", "1 lines with trailing space", `linter (3 words): "found two problems"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the answer lacks %q:\n%s", want, text)
 		}
 	}
-	if again := answerTo(t, sim.New(sim.Options{Seed: 9}), body).Content[0].Text; again != text {
+	if again := answerTo(t, sim.New(sim.Options{Seed: 9}), body).text(); again != text {
 		t.Error("the same request has two answers")
 	}
 }
@@ -105,12 +119,12 @@ func TestAnswersAreBuiltFromTheRequest(t *testing.T) {
 func TestAnswerLimits(t *testing.T) {
 	server := sim.New(sim.Options{})
 	r := answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":20,"messages":[{"role":"user","content":"hi"}]}`)
-	if r.StopReason != "max_tokens" || r.Usage.Output != 20 {
+	if r.StopReason != "max_tokens" || r.Usage.Output != 20 || r.text() == "" {
 		t.Errorf("stopped by %s after %d tokens", r.StopReason, r.Usage.Output)
 	}
 	r = answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":900,"stop_sequences":["Task"],"messages":[{"role":"user","content":"hi"}]}`)
-	if r.StopReason != "stop_sequence" || r.StopSequence != "Task" || strings.Contains(r.Content[0].Text, "Task") {
-		t.Errorf("stopped by %s %q: %s", r.StopReason, r.StopSequence, r.Content[0].Text)
+	if r.StopReason != "stop_sequence" || r.StopSequence != "Task" || strings.Contains(r.text(), "Task") {
+		t.Errorf("stopped by %s %q: %s", r.StopReason, r.StopSequence, r.text())
 	}
 	r = answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":0,"messages":[{"role":"user","content":"hi"}]}`)
 	if r.StopReason != "max_tokens" || len(r.Content) != 0 || r.Usage.Output != 0 {
@@ -119,11 +133,11 @@ func TestAnswerLimits(t *testing.T) {
 }
 
 func TestSchemas(t *testing.T) {
-	schema := `{"type":"object","required":["list","kind","node"],"properties":{
-		"list":{"type":"array","minItems":3,"items":{"type":"number","minimum":2,"maximum":3}},
+	schema := `{"type":"object","additionalProperties":false,"required":["list","kind","node"],"properties":{
+		"list":{"type":"array","description":"Numbers\n\n{minItems: 3}","items":{"type":"number","description":"{maximum: 3, minimum: 2}"}},
 		"kind":{"const":"fixed"},"maybe":{"type":["null","boolean"]},
 		"node":{"$ref":"#/$defs/node"}},
-		"$defs":{"node":{"type":"object","required":["name"],"properties":{"name":{"type":"string","maxLength":12},"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}}}}}`
+		"$defs":{"node":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","description":"{maxLength: 12}"}}}}}`
 	r := answerTo(t, sim.New(sim.Options{}), `{"model":"claude-haiku-5-5","max_tokens":9000,"messages":[{"role":"user","content":"hi"}],"output_config":{"format":{"type":"json_schema","schema":`+schema+`}}}`)
 	var v struct {
 		List  []float64
@@ -131,11 +145,11 @@ func TestSchemas(t *testing.T) {
 		Maybe *bool
 		Node  struct{ Name string }
 	}
-	if err := json.Unmarshal([]byte(r.Content[0].Text), &v); err != nil {
-		t.Fatalf("%v: %s", err, r.Content[0].Text)
+	if err := json.Unmarshal([]byte(r.text()), &v); err != nil {
+		t.Fatalf("%v: %s", err, r.text())
 	}
 	if len(v.List) != 3 || v.Kind != "fixed" || v.Maybe == nil || v.Node.Name == "" || len(v.Node.Name) > 12 {
-		t.Errorf("got %s", r.Content[0].Text)
+		t.Errorf("got %s", r.text())
 	}
 	for _, n := range v.List {
 		if n < 2 || n > 3 {
@@ -162,7 +176,7 @@ func TestInvalidRequests(t *testing.T) {
 		"temperature":      {`{"model":"claude-haiku-5-5","max_tokens":1,"temperature":1,` + user + `}`, 400, "temperature"},
 		"prefill":          {`{"model":"claude-haiku-5-5","max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, 400, "prefill"},
 		"thinking":         {`{"model":"claude-haiku-5-5","max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},` + user + `}`, 400, "thinking.type.enabled"},
-		"forced tool":      {`{"model":"claude-opus-5-5","max_tokens":1,"tool_choice":{"type":"any"},"tools":[{"name":"a","input_schema":{}}],` + user + `}`, 400, "forced tool use"},
+		"forced tool":      {`{"model":"claude-opus-5-5","max_tokens":1,"tool_choice":{"type":"any"},"tools":[{"name":"a","input_schema":{"type":"object"}}],` + user + `}`, 400, "forced tool use"},
 		"unanswered tool":  {`{"model":"claude-haiku-5-5","max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"t1","name":"a","input":{}}]},{"role":"user","content":"b"}]}`, 400, "without `tool_result` blocks immediately after: t1"},
 		"unasked result":   {`{"model":"claude-haiku-5-5","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t9","content":"x"}]}]}`, 400, "t9"},
 		"breakpoints":      {`{"model":"claude-haiku-5-5","max_tokens":1,"cache_control":{"type":"ephemeral"},"system":[` + strings.Repeat(`{"type":"text","text":"x","cache_control":{"type":"ephemeral"}},`, 3) + `{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}],` + user + `}`, 400, "maximum of 4"},
@@ -259,7 +273,7 @@ func TestTaskIsFound(t *testing.T) {
 		"task first, one text":      `"Review the code.\n\n<file path=\"a.go\">\npackage a\n</file>\n\n<step id=\"s\">\nfound\n</step>"`,
 		"context last, two blocks":  `[{"type":"text","text":"Review the code."},{"type":"text","text":"<file path=\"a.go\">\npackage a\n</file>\n<step id=\"s\">\nfound\n</step>"}]`,
 	} {
-		got := answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).Content[0].Text
+		got := answerTo(t, server, `{"model":"claude-haiku-5-5","max_tokens":1000,"messages":[{"role":"user","content":`+content+`}]}`).text()
 		for _, want := range []string{`Task: "Review the code."`, "Files given: 1", "- s (1 words)"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s: the answer lacks %q:\n%s", name, want, got)

@@ -51,7 +51,7 @@ func (r *request) toolCalls(src *source) []content {
 		}
 	}
 	if r.forced() && len(calls) == 0 {
-		if i := slices.IndexFunc(r.Tools, func(t tool) bool { return len(t.InputSchema) > 0 }); i >= 0 {
+		if i := slices.IndexFunc(r.Tools, func(t tool) bool { return len(t.InputSchema) > 0 && !t.Deferred }); i >= 0 {
 			call(&r.Tools[i])
 		}
 	}

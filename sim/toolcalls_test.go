@@ -148,7 +148,7 @@ func TestToolResultsEndTheTurn(t *testing.T) {
 		}
 	}
 	next := []object{task, call, result, {"role": "assistant", "content": "I see"}, {"role": "user", "content": "Now what does Bash do?"}}
-	if r := answerTo(t, server, encode(t, object{"model": "claude-haiku-5-5", "max_tokens": 9000, "tools": agentTools, "messages": next})); r.StopReason != "end_turn" || strings.Contains(r.Content[0].Text, "the result") {
+	if r := answerTo(t, server, encode(t, object{"model": "claude-haiku-5-5", "max_tokens": 9000, "tools": agentTools, "messages": next})); r.StopReason != "end_turn" || strings.Contains(r.text(), "the result") {
 		t.Errorf("the next turn: %+v", r)
 	}
 }

@@ -351,7 +351,7 @@ func TestTheCallersBreakpointsCount(t *testing.T) {
 		"five minutes first, others for an hour":    {[]llm.Block{set(minutes)}, llm.UserTurn([]string{document(5000)}, "x"), nil, 20 * time.Minute},
 		"auto for five minutes, others for an hour": {[]llm.Block{set(nil)}, llm.UserTurn([]string{document(5000)}, ""), minutes, 20 * time.Minute},
 		"raw": {nil, llm.Message{Role: llm.RoleUser, Content: []llm.Block{
-			{Type: llm.BlockText, Raw: json.RawMessage(`{"type":"text","citations":{"enabled":true},"text":"` + document(5000) + `"}`), Shared: true}, llm.TextBlock("x"),
+			{Type: llm.BlockText, Raw: json.RawMessage(`{"type":"text","citations":null,"text":"` + document(5000) + `"}`), Shared: true}, llm.TextBlock("x"),
 		}}, nil, 0},
 	}
 	for name, test := range tests {
