@@ -2,10 +2,13 @@ package claudeforce_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +40,7 @@ func says(text string) reply {
 type service struct {
 	answer func(n int, prompt string) reply // n is the number of the request, from 1
 
+	dir     string // of the orchestrator
 	mu      sync.Mutex
 	prompts []string
 }
@@ -104,6 +108,7 @@ func (s *service) live(t *testing.T) *claudeforce.Orchestrator {
 	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-test")
 	t.Setenv("ANTHROPIC_BASE_URL", tcp.URL)
 	dir := t.TempDir()
+	s.dir = dir
 	cfg, err := config.Load(config.Sources{Dir: dir, Home: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -229,5 +234,74 @@ func TestOutputsThatBreakTheirSchemaFail(t *testing.T) {
 				t.Errorf("a is %s, b is %s: %q", a.Status, b.Status, b.Output)
 			}
 		})
+	}
+}
+
+// TestContinueIsNoSuccess lets items and steps fail whose failures are tolerated.
+func TestContinueIsNoSuccess(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps  string
+		status engine.Status
+		each   engine.Status
+	}{
+		"none of the items":           {"{id: each, agent: linter, task: bad, on_failure: continue, foreach: [a, b]}", engine.StatusFailed, engine.StatusFailed},
+		"none, and that is enough":    {"{id: each, agent: linter, task: bad, on_failure: continue, min_success: 0, foreach: [a, b]}", engine.StatusCompleted, engine.StatusCompleted},
+		"one of the items":            {"{id: each, agent: linter, task: \"${{ item }}\", on_failure: continue, foreach: [good, bad]}", engine.StatusCompleted, engine.StatusCompleted},
+		"one, and two are needed":     {"{id: each, agent: linter, task: \"${{ item }}\", on_failure: continue, min_success: 2, foreach: [good, bad]}", engine.StatusFailed, engine.StatusFailed},
+		"one, without continue":       {"{id: each, agent: linter, task: \"${{ item }}\", foreach: [good, bad]}", engine.StatusFailed, engine.StatusFailed},
+		"one, which is enough":        {"{id: each, agent: linter, task: \"${{ item }}\", min_success: 1, foreach: [good, bad]}", engine.StatusCompleted, engine.StatusCompleted},
+		"an empty list of files":      {"{id: each, agent: linter, task: bad, foreach: {glob: [none/*.go, no.txt]}}", engine.StatusCompleted, engine.StatusCompleted},
+		"an empty list, one needed":   {"{id: each, agent: linter, task: bad, min_success: 1, on_failure: continue, foreach: {glob: [none/*.go]}}", engine.StatusFailed, engine.StatusFailed},
+		"the only step":               {"{id: each, agent: linter, task: bad, on_failure: continue}", engine.StatusFailed, engine.StatusFailed},
+		"a step beside one that does": {"{id: each, agent: linter, task: bad, on_failure: continue}\n- {id: other, agent: linter, task: good}", engine.StatusCompleted, engine.StatusFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &service{answer: func(_ int, prompt string) reply {
+				if strings.Contains(prompt, "bad") {
+					return reply{status: 400, body: `{"type":"error","error":{"type":"invalid_request_error","message":"bad"}}`}
+				}
+				return says("fine")
+			}}
+			res, err := s.live(t).RunWorkflow(t.Context(), parse(t, "steps:\n- "+c.steps+"\n"), claudeforce.RunOptions{})
+			if (err == nil) != (c.status == engine.StatusCompleted) || res.Status != c.status || res.Steps["each"].Status != c.each {
+				t.Errorf("the run is %s, each is %s: %v", res.Status, res.Steps["each"].Status, err)
+			}
+		})
+	}
+}
+
+// TestResumeAfterAFileVanished resumes a run one of whose items failed and has lost
+// its file.
+func TestResumeAfterAFileVanished(t *testing.T) {
+	s := &service{answer: func(_ int, prompt string) reply {
+		if strings.Contains(prompt, "in b.txt") {
+			return reply{status: 400, body: `{"type":"error","error":{"type":"invalid_request_error","message":"bad"}}`}
+		}
+		return says("fine")
+	}}
+	orch := s.live(t)
+	write := func(name string) {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte("in "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a.txt", "b.txt", "c.txt"} {
+		write(name)
+	}
+	wf := parse(t, "steps:\n- {id: each, agent: linter, task: Go, foreach: {glob: '*.txt'}, files: ['${{ item }}']}\n")
+	res, err := orch.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{})
+	if err == nil || s.requests() != 3 {
+		t.Fatalf("%v, %d requests", err, s.requests())
+	}
+	if err := os.Remove(filepath.Join(s.dir, "b.txt")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = orch.ResumeRun(t.Context(), res.RunID, claudeforce.ResumeOptions{})
+	if changed, ok := errors.AsType[*claudeforce.ChangedError](err); !ok || len(changed.Changes) != 1 || changed.Changes[0] != "file b.txt is gone" {
+		t.Fatalf("resumed without a file: %v", err)
+	}
+	res, err = orch.ResumeRun(t.Context(), res.RunID, claudeforce.ResumeOptions{AcceptChanges: true})
+	if err != nil || res.Status != engine.StatusCompleted || len(res.Steps["each"].Items) != 2 || s.requests() != 3 {
+		t.Errorf("%v, %+v, %d requests", err, res, s.requests())
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -187,6 +189,22 @@ func (o *Orchestrator) workflowOf(ctx context.Context, spec *runs.Spec) (*workfl
 	return spec.Recorded(o.CheckAgent)
 }
 
+// vanished names those of the files that a foreach found which are not there any
+// more. A resume that accepts that lists the files again.
+func (o *Orchestrator) vanished(paths []string) []string {
+	var gone []string
+	for _, path := range paths {
+		name := path
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(o.opts.Dir, path)
+		}
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			gone = append(gone, "file "+path+" is gone")
+		}
+	}
+	return gone
+}
+
 // changes returns what differs from when the run was started: the workflow, agents,
 // the environment, and the files that finished steps have read.
 func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal.State) []string {
@@ -204,6 +222,9 @@ func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal
 	}
 	was := map[string]string{}
 	for _, u := range past.Order {
+		if u.Expanded != nil {
+			changes = append(changes, o.vanished(u.Expanded.Paths)...)
+		}
 		if u.Type != journal.StepFinished {
 			continue
 		}
@@ -216,6 +237,7 @@ func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal
 	for _, path := range slices.Sorted(maps.Keys(was)) {
 		files, err := o.files.Read(ctx, []string{path}, attach.Limits{})
 		switch {
+		case errors.Is(err, attach.ErrNoMatch) && slices.Contains(changes, "file "+path+" is gone"):
 		case err != nil:
 			changes = append(changes, "file "+path+" cannot be read any more")
 		case len(files) == 1 && task.Digest([]byte(files[0].Content)) != was[path]:

@@ -298,6 +298,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	if opts.OnStart != nil {
 		opts.OnStart(ctx, r.id)
 	}
+	missed := o.missed()
 	res, err = engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
@@ -327,7 +328,19 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	if res != nil && res.Status == engine.StatusFailed && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
 		res.Status = engine.StatusPartial
 	}
+	if n := o.missed() - missed; n > 0 && res != nil && (res.Status == engine.StatusCompleted || res.Status == engine.StatusPartial) {
+		// Whatever the workflow does about failures, this is not the run that was recorded.
+		res.Status, res.Error = engine.StatusFailed, new(fmt.Sprintf("%d of the run's calls are not in the recording", n))
+	}
 	return res, err
+}
+
+// missed returns how many calls were not in the recording that is replayed.
+func (o *Orchestrator) missed() int {
+	if o.opts.Replay == nil {
+		return 0
+	}
+	return o.opts.Replay.Missed()
 }
 
 // observer returns the observer that passes the run's events to the caller. It

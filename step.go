@@ -3,6 +3,10 @@ package claudeforce
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
@@ -106,11 +110,24 @@ func (o *Orchestrator) attach(ctx context.Context, patterns []string) (engine.At
 // mostItems bounds how many files a foreach takes.
 const mostItems = 100_000
 
-// glob lists the files that a foreach takes.
+// glob lists the files that a foreach takes. A pattern that matches none gives no
+// items: an empty list is one, wherever it comes from.
 func (o *Orchestrator) glob(ctx context.Context, patterns []string) ([]string, error) {
-	paths, err := o.files.List(ctx, patterns, attach.Limits{Files: mostItems})
-	if err != nil {
-		return nil, invalid(err)
+	names := map[string]bool{}
+	for _, pattern := range patterns {
+		paths, err := o.files.List(ctx, []string{pattern}, attach.Limits{Files: mostItems})
+		switch {
+		case errors.Is(err, attach.ErrNoMatch):
+			o.notice(ctx, fmt.Sprintf("no file matches %s, so that a foreach has no items of it", pattern))
+		case err != nil:
+			return nil, invalid(err)
+		}
+		for _, path := range paths {
+			names[path] = true
+		}
 	}
-	return paths, nil
+	if len(names) > mostItems {
+		return nil, invalid(fmt.Errorf("the patterns of a foreach match more than %d files", mostItems))
+	}
+	return slices.Sorted(maps.Keys(names)), nil
 }

@@ -92,10 +92,10 @@ func (r *run) propagate(n *node, status Status) {
 	satisfied := status == StatusCompleted
 	switch status {
 	case StatusFailed:
-		switch n.step.OnFailure {
-		case workflow.OnFailureContinue:
+		switch {
+		case n.step.OnFailure == workflow.OnFailureContinue && n.fan == nil: // what a foreach tolerates is no failure
 			satisfied = true
-		case workflow.OnFailureSkip:
+		case n.step.OnFailure == workflow.OnFailureSkip:
 		default:
 			if f.failed == nil {
 				f.failed = n

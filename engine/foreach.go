@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // fan is a running foreach. Its items start as places become free, so
@@ -24,6 +25,7 @@ type fan struct {
 	active   int // begun and not ended; those that wait for a retry do not count
 	done     int
 	failed   int
+	notSent  int // of those that failed
 	firstErr error
 	back     []*unit // they waited for a retry, and need a place again
 	outcomes []itemOutcome
@@ -215,7 +217,10 @@ func (r *run) itemEnded(c *unit, o outcome) {
 		f.outcomes[c.index] = itemOutcome{output: o.output, json: o.json, ok: true}
 	default:
 		f.failed++
-		if f.firstErr == nil {
+		if llm.NotSent(o.err) {
+			f.notSent++
+		}
+		if f.firstErr == nil || llm.NotSent(f.firstErr) && !llm.NotSent(o.err) {
 			f.firstErr = fmt.Errorf("%s: %w", c.label, o.err)
 		}
 	}
@@ -238,13 +243,13 @@ func (r *run) gather(u *unit) {
 		}
 	})
 	o := outcome{unit: u, status: StatusCompleted}
-	if f.failed > 0 {
-		said := fmt.Sprintf("%d of %d items failed", f.failed, len(f.items))
-		if u.step.OnFailure == "continue" {
-			u.res.Degraded = said
-		} else {
-			o.status, o.err = StatusFailed, fmt.Errorf("%s, the first: %w", said, f.firstErr)
-		}
+	switch said := f.failures(); {
+	case f.succeeded() < f.needed(u.step) && f.failed == 0:
+		o.status, o.err = StatusFailed, llm.NewError(llm.CodeInvalid, fmt.Sprintf("the list has %d items, and min_success is %d", len(f.items), f.needed(u.step)), nil)
+	case f.succeeded() < f.needed(u.step):
+		o.status, o.err = StatusFailed, fmt.Errorf("%s, the first: %w", said, f.firstErr)
+	case f.failed > 0:
+		u.res.Degraded = said
 	}
 	// The outputs of those that did not fail are there either way.
 	list, parts := make([]any, len(f.items)), make([]string, 0, len(f.items))
@@ -261,6 +266,29 @@ func (r *run) gather(u *unit) {
 	}
 	o.output, o.json = strings.Join(parts, "\n\n"), list
 	r.outcomes = append(r.outcomes, o)
+}
+
+// succeeded returns how many items have succeeded.
+func (f *fan) succeeded() int { return len(f.items) - f.failed }
+
+// needed returns how many items must succeed.
+func (f *fan) needed(s *workflow.Step) int {
+	switch {
+	case s.Foreach.MinSuccess != nil:
+		return *s.Foreach.MinSuccess
+	case s.OnFailure == workflow.OnFailureContinue:
+		return min(1, len(f.items))
+	}
+	return len(f.items)
+}
+
+// failures says how many items have failed.
+func (f *fan) failures() string {
+	said := fmt.Sprintf("%d of %d items failed", f.failed-f.notSent, len(f.items))
+	if f.notSent > 0 {
+		said += fmt.Sprintf(" and %d were not asked", f.notSent)
+	}
+	return said
 }
 
 // yieldSlot frees an item's place in its foreach while it waits for a retry.

@@ -338,7 +338,7 @@ func (m *model) level(steps []*planned, prefix, item string) bool {
 			switch {
 			case s.fallback != "" && end(m.byID[s.fallback]).counts == "completed":
 				v.counts, v.lets = "completed", true
-			case s.onFailure == "continue":
+			case s.onFailure == "continue" && !(s.each() && (s.listOf == "" || done[s.listOf].status == "completed")):
 				v.lets = true
 			case s.onFailure != "skip_dependents":
 				ok = false
@@ -353,6 +353,22 @@ func (m *model) level(steps []*planned, prefix, item string) bool {
 			end(s)
 		}
 	}
+	if prefix == "" && ok { // a run in which nothing succeeds has failed
+		continued := false
+		for _, s := range steps {
+			v := done[s.id]
+			if v.counts == "completed" {
+				return m.rest(steps, done, prefix, item, ok)
+			}
+			continued = continued || v.status == "failed" && s.onFailure == "continue"
+		}
+		ok = !continued
+	}
+	return m.rest(steps, done, prefix, item, ok)
+}
+
+// rest fills in what the steps in reserve come to, and returns ok.
+func (m *model) rest(steps []*planned, done map[string]verdict, prefix, item string, ok bool) bool {
 	for _, s := range steps { // of those in reserve, the rest
 		if _, known := done[s.id]; !known {
 			m.want[unitName(prefix+s.id, item)] = "skipped"
@@ -372,13 +388,13 @@ func (m *model) run(s *planned, path, item string, done map[string]verdict) bool
 			}
 			items = m.listed(s.listOf)
 		}
-		ok := true
+		ok, some := true, len(items) == 0
 		for _, key := range keysOf(items) {
 			good := m.once(s, path, under(item, key))
 			m.want[unitName(path, under(item, key))] = map[bool]string{true: "completed", false: "failed"}[good]
-			ok = ok && good
+			ok, some = ok && good, some || good
 		}
-		return ok || s.onFailure == "continue"
+		return ok || some && s.onFailure == "continue"
 	case s.loop > 0:
 		for i := 1; i <= s.loop; i++ {
 			for name := range m.want { // the result has the last iteration's

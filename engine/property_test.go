@@ -154,6 +154,8 @@ func (w *watch) counts(prefix, id, item string) string {
 		return string(ended[0])
 	case s.fallback != "":
 		return w.counts(prefix, s.fallback, item)
+	case s.onFailure == "continue" && s.each() && (s.listOf == "" || w.counts(prefix, s.listOf, item) == "completed"):
+		return "failed" // none of its items succeeded
 	case s.onFailure == "continue" && !s.spare:
 		return "continued"
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // sum makes the result's usage and cost those of the parts.
@@ -65,6 +66,8 @@ func (r *run) finish() (*Result, error) {
 	case res.Status != StatusCompleted:
 	case r.root.failed != nil:
 		res.Status = StatusFailed
+	case r.root.nothingSucceeded():
+		res.Status, res.Error = StatusFailed, new("no step succeeded")
 	default:
 		var err error
 		if res.Output, err = r.root.output(); err != nil {
@@ -73,6 +76,19 @@ func (r *run) finish() (*Result, error) {
 	}
 	res.TotalTimeSeconds = time.Since(r.started).Seconds()
 	return res, r.writeResult(res)
+}
+
+// nothingSucceeded reports whether no step has completed or kept an answer, and one
+// that lets the run continue has failed. To continue is not to succeed: such a run has failed.
+func (f *frame) nothingSucceeded() bool {
+	failed := false
+	for _, n := range f.list {
+		if n.counts == StatusCompleted || n.counts == StatusFailed && n.kept() != "" {
+			return false
+		}
+		failed = failed || n.counts == StatusFailed && n.step.OnFailure == workflow.OnFailureContinue
+	}
+	return failed
 }
 
 // writeResult journals the end of the run. It returns the first error of the

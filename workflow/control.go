@@ -116,6 +116,9 @@ func (p *reader) foreach(d *draft, v view) {
 	if m := d.fields.given("max_parallel"); m != nil {
 		f.MaxParallel = p.count(m, "max_parallel", 1)
 	}
+	if m := d.fields.given("min_success"); m != nil {
+		f.MinSuccess = new(p.count(m, "min_success", 0))
+	}
 	d.Foreach = f
 	switch {
 	case n.Kind == yaml.MappingNode:

@@ -17,7 +17,7 @@ var (
 	loopKeys     = []string{"max", "until"}
 	approvalKeys = []string{"message", "timeout"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens",
-		"when", "join", "on_failure", "foreach", "max_parallel", "loop", "schema", "effects",
+		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "steps", "workflow", "with", "output", "budget", "latency"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}
 	synonyms   = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}

@@ -71,8 +71,10 @@ func (p *reader) kind(d *draft) string {
 		}
 		p.fail(n, nil, hint, "%s cannot have both %s and %s", d.of(), key, what)
 	}
-	if n := d.fields.given("max_parallel"); n != nil && d.fields.given("foreach") == nil {
-		p.fail(n, nil, "", "max_parallel of a step needs foreach")
+	for _, key := range []string{"max_parallel", "min_success"} {
+		if n := d.fields.given(key); n != nil && d.fields.given("foreach") == nil {
+			p.fail(n, nil, "", "%s of a step needs foreach", key)
+		}
 	}
 	return kind
 }

@@ -156,6 +156,7 @@ type Foreach struct {
 	Items       *Value      // a list, or a text that is a JSON array
 	Glob        []*Template // patterns of files; the items are their paths, sorted
 	MaxParallel int         // most items at once; 0: no limit of its own
+	MinSuccess  *int        // items that must succeed; nil: one if the step continues after failures, else all
 }
 
 // Loop runs a step until its condition holds.

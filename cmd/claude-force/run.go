@@ -313,6 +313,30 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 	return nil
 }
 
+// failures counts what failed in a run, also what the run tolerated; empty for
+// nothing.
+func failures(res *engine.Result) string {
+	steps, items := 0, 0
+	for _, s := range res.Steps {
+		if s.Status == engine.StatusFailed {
+			steps++
+		}
+		for _, item := range s.Items {
+			if item.Status == engine.StatusFailed {
+				items++
+			}
+		}
+	}
+	text := ""
+	if steps > 0 {
+		text += " · " + plural(steps, "step") + " failed"
+	}
+	if items > 0 {
+		text += " · " + plural(items, "item") + " failed"
+	}
+	return text
+}
+
 func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 	rows := [][]string{{"STEP", "AGENT", "STATUS", "SOURCE", "TIME", "TOKENS", "COST"}}
 	for _, s := range wf.Steps {
@@ -351,6 +375,6 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		}
 	}
 	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
-	a.say("%s · %s %s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
+	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
 }

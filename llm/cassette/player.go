@@ -27,6 +27,7 @@ type Player struct {
 
 	mu     sync.Mutex      // guards the fields below, and played of each call
 	counts map[llm.Key]int // calls so far
+	missed int             // calls that are not in the cassette
 }
 
 // recorded is one call of the cassette.
@@ -173,6 +174,13 @@ func (p *Player) ReadFile(name string) (data []byte, err error) {
 	return data, err
 }
 
+// Missed returns how many calls were asked for that are not in the cassette.
+func (p *Player) Missed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.missed
+}
+
 // Unused returns the files of the calls that have not been replayed, in the
 // order of the recording.
 func (p *Player) Unused() []string {
@@ -220,6 +228,9 @@ func (p *Player) answer(req *llm.Request) (*llm.Response, error) {
 	c := p.next(stored.key)
 	switch {
 	case c == nil:
+		p.mu.Lock()
+		p.missed++
+		p.mu.Unlock()
 		return nil, llm.NewError(llm.CodeInvalid, p.notFound(req.Agent, stored.req), nil)
 	case c.err != nil:
 		failed := *c.err
