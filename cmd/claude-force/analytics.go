@@ -32,7 +32,7 @@ such as 2026-11-01T15:04, or how long ago, such as 36h or 30d.`,
 	}
 	cmd.AddCommand(
 		a.analyticsSummary(), a.analyticsAgents(), a.analyticsWorkflows(), a.analyticsCosts(), a.analyticsSavings(),
-		a.analyticsSlowest(), a.analyticsFailures(), a.analyticsExport(), a.analyticsQuery(), a.analyticsImport(), a.analyticsPrune(), a.analyticsCompare(),
+		a.analyticsSlowest(), a.analyticsFailures(), a.analyticsExport(), a.analyticsQuery(), a.analyticsImport(), a.analyticsPrune(), a.analyticsCompare(), a.analyticsVerify(),
 	)
 	return cmd
 }

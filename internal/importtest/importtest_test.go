@@ -80,8 +80,9 @@ var allowed = map[string][]string{
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry",
 	},
-	"runs": {"engine", "fault", "journal", "llm", "plan", "workflow"},
-	"task": {"agent", "attach", "fault", "llm", "llm/structured", "modelselect", "telemetry"},
+	"audit": {"analytics", "analytics/sqlite", "journal", "llm", "llm/budget"},
+	"runs":  {"engine", "fault", "journal", "llm", "plan", "workflow"},
+	"task":  {"agent", "attach", "fault", "llm", "llm/structured", "modelselect", "telemetry"},
 
 	"plan": {"llm", "workflow", "journal"},
 

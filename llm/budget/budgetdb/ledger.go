@@ -378,3 +378,27 @@ func (l *Ledger) balance(key string) (b budget.Balance, err error) {
 	}, key)
 	return b, err
 }
+
+// Balances returns the states of the accounts whose keys start with prefix.
+func (l *Ledger) Balances(prefix string) (map[string]budget.Balance, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := map[string]budget.Balance{}
+	err := l.open()
+	if err == nil {
+		var keys []string
+		err = l.conn.Query(`SELECT key FROM accounts WHERE substr(key, 1, length(?1)) = ?1`, func(row *sqlite3.Stmt) error {
+			keys = append(keys, row.ColumnText(0))
+			return nil
+		}, prefix)
+		for _, key := range keys {
+			if err == nil {
+				found[key], err = l.balance(key)
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", l.path, advice.Explain(err))
+	}
+	return found, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/audit"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
+	"github.com/claude-force/claude-force/pipeline"
+)
+
+// maxProblems is how many problems of a check are printed.
+const maxProblems = 10
+
+func (a *app) analyticsVerify() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check that all figures about money agree, to the billionth of a dollar",
+		Long: `Add up every attempt that was sent and compare the sum with those of calls, days
+and runs, with the journals of runs and with the ledger of budgets. Each is
+written by another part of the program at another moment. The exit code is 1 if
+any two that must be equal are not.`,
+		Example: `  claude-force analytics verify
+  claude-force analytics verify --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := a.verify(cmd)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(a.stdout, report)
+			} else {
+				err = a.printReport(report)
+			}
+			if err == nil && !report.OK() {
+				err = errReported
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was compared as JSON")
+	return cmd
+}
+
+// verify compares the stores of the data folder.
+func (a *app) verify(cmd *cobra.Command) (report *audit.Report, err error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	runs, err := claudeforce.OpenHistory(cmd.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, runs.Close()) }()
+	stores := audit.Stores{Runs: runs}
+	path := pipeline.DataDir(cfg.DataDir).Budget()
+	if _, statErr := os.Stat(path); statErr == nil {
+		ledger := budgetdb.New(path)
+		defer func() { err = errors.Join(err, ledger.Close()) }()
+		stores.Ledger = ledger.Balances
+	}
+	err = a.withCalls(cmd.Context(), func(store *sqlite.Store) (err error) {
+		stores.Calls = store
+		report, err = audit.Verify(cmd.Context(), stores)
+		return err
+	})
+	return report, err
+}
+
+func (a *app) printReport(r *audit.Report) error {
+	for _, c := range r.Checks {
+		verdict := "ok"
+		if len(c.Problems) > 0 {
+			verdict = fmt.Sprintf("%d differ", len(c.Problems))
+		}
+		if _, err := fmt.Fprintf(a.stdout, "%-55s %s compared, %s\n", c.Name, thousands(c.Compared), verdict); err != nil {
+			return err
+		}
+		for i, p := range c.Problems {
+			if i == maxProblems {
+				fmt.Fprintf(a.stdout, "  and %d more\n", len(c.Problems)-i)
+				break
+			}
+			fmt.Fprintf(a.stdout, "  %s: %v and %v\n", p.What, llm.Dollars(p.First), llm.Dollars(p.Other))
+		}
+		if c.Note != "" {
+			fmt.Fprintf(a.stdout, "  note: %s\n", c.Note)
+		}
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s calls with %s attempts; all calls that are kept cost %v\n", thousands(r.Calls), thousands(r.Attempts), llm.Dollars(r.CostUSD))
+	return err
+}
