@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos planned savings figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos money planned savings figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -50,6 +50,9 @@ planned: ## Measure how near plans come to what runs take
 
 savings: ## Measure what each way of paying less saves
 	go run ./bench/savings -gate
+
+money: ## Compare all figures about money with an independent service's bill
+	go run ./bench/money
 
 figures: ## Measure everything docs/performance.md says, and write it anew
 	go run ./bench/figures

@@ -107,7 +107,7 @@ func (m *Meter) Length(c Charge) int {
 }
 
 // Doubt returns the tokens and the money that an attempt may have been billed
-// beyond its charge c, for a prompt of at most input tokens. Both are 0 if the
+// beyond its charge c, for a prompt of about input tokens. Both are 0 if the
 // charge is exact.
 //
 // The service streams: it reports the prompt before it writes the first token,
@@ -126,7 +126,7 @@ func (m *Meter) Doubt(c Charge, prices *PriceTable, input int) (tokens int, mone
 		if m.began {
 			output = m.unseen(0)
 		}
-		money, _ = prices.WorstCase(m.req.Model, input, output, rate)
+		money, _ = prices.CostOf(m.req.Model, Usage{CacheWrite5m: input, OutputTokens: output}, rate)
 		return input + output, money
 	}
 	most := c.Usage

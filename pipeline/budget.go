@@ -15,7 +15,7 @@ import (
 // newBudget returns the budget that all calls are charged to. Processes that use
 // the same data folder share its amounts.
 func (p *Pipeline) newBudget(s *service) *budget.Budget {
-	opts := budget.Options{Prices: p.prices, Scopes: p.scopes, Downgrade: p.downgrade, OnSettle: p.settled, OnLower: p.lowered, Count: s.count}
+	opts := budget.Options{Prices: p.prices, Scopes: p.scopes, Downgrade: p.downgrade, OnSettle: p.settled, OnLower: p.lowered, Longest: p.longest, Count: s.count}
 	if ask := p.opts.AskBudget; ask != nil {
 		opts.Ask = func(ctx context.Context, e *budget.ExceededError) (budget.Limits, bool) {
 			more, ok := ask(ctx, e.Error())
@@ -30,6 +30,21 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 		ledger = p.ledger
 	}
 	return budget.New(ledger, opts)
+}
+
+// longest returns the tokens of the longest recorded answer of an agent's model; 0 if
+// there is none, or if it cannot be read.
+func (p *Pipeline) longest(agent, model string) int {
+	if p.calls == nil {
+		return 0
+	}
+	store, err := OpenCalls(p.background, p.config)
+	if err != nil {
+		return 0
+	}
+	defer store.Close()
+	n, _ := store.Longest(p.background, agent, model)
+	return n
 }
 
 // lowered tells the user that answers have less room than was asked for.

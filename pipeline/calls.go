@@ -67,7 +67,7 @@ func recordedCall(call *record.Call, project string, prices *llm.PriceTable) ana
 		Workflow: call.Tags.Workflow, Run: call.Tags.Run, Step: call.Tags.Step, Item: call.Tags.Item,
 		Agent: call.Agent, Asked: call.Model, Model: cmp.Or(call.ResponseModel, call.Model), Source: call.Source, Usage: call.Usage,
 		Duration: call.Duration, Service: call.Service, Waited: call.Waited, FirstToken: call.FirstToken, Attempts: call.Attempts, Code: call.Code, StopReason: call.StopReason,
-		Unpriced: call.CostUSD == nil || call.SavedUSD == nil,
+		Unpriced: call.CostUSD == nil || call.SavedUSD == nil || call.Uncertain,
 	}
 	kept.Cost = call.AtLeast
 	if call.CostUSD != nil {

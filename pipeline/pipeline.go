@@ -253,7 +253,7 @@ func (t *Totals) add(call record.Call) {
 		t.Live++
 		t.Usage = t.Usage.Add(call.Usage)
 	}
-	if call.CostUSD == nil || call.SavedUSD == nil {
+	if call.CostUSD == nil || call.SavedUSD == nil || call.Uncertain {
 		t.Unpriced++
 	}
 	if call.CostUSD != nil {
@@ -297,7 +297,8 @@ func (p *Pipeline) outlasted(ctx context.Context, a record.Attempt) {
 		Tags: llm.TagsOf(ctx), Model: a.Charge.Model, Start: a.Start, Duration: a.Duration, Code: a.Code,
 		Usage: a.Charge.Usage, AtLeast: a.Charge.Cost, SavedUSD: new(float64), Tries: []record.Attempt{a}, Attempts: 1,
 	}
-	if a.Charge.Priced && a.Charge.Basis != llm.BasisUnknown {
+	call.Uncertain = a.Charge.Basis == llm.BasisUnknown
+	if a.Charge.Priced {
 		call.CostUSD = new(a.Charge.Cost.USD())
 	}
 	p.count(call)

@@ -163,3 +163,21 @@ func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page 
 	})
 	return page, err
 }
+
+// recentRows is how many of the newest calls [Store.Longest] looks at.
+const recentRows = 5000
+
+// Longest returns the most output tokens that a recent answer of an agent's model
+// has had; 0 if there was none.
+func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT coalesce(max(r.output), 0) FROM (SELECT name, output FROM call_rows WHERE code = 0 ORDER BY time DESC LIMIT ?) r
+			JOIN call_names n ON n.id = r.name WHERE n.agent = ? AND n.source = 'live' AND (n.model = ? OR n.asked = ?)`, func(row *stmt) error {
+			tokens = row.ColumnInt(0)
+			return nil
+		}, recentRows, agent, model, model)
+	})
+	return tokens, err
+}

@@ -54,7 +54,7 @@ func (a *attempt) finish() {
 	}
 	c.b.excess.add(charge.Cost, most.Money)
 	spent := Amount{Money: charge.Cost, Tokens: int64(charge.Usage.TotalTokens())}
-	tokens, money := a.meter.Doubt(charge, prices, a.input)
+	tokens, money := a.meter.Doubt(charge, prices, min(a.input, prices.EstimateTokens(charge.Model, a.input)))
 	// What is doubted was reserved: no attempt is charged more than that, unless
 	// the service itself reported more.
 	uncertain := Amount{Money: min(money, max(most.Money-spent.Money, 0)), Tokens: min(int64(tokens), max(most.Tokens-spent.Tokens, 0))}

@@ -76,6 +76,12 @@ type Options struct {
 	// later calls of the scope.
 	Ask func(ctx context.Context, e *ExceededError) (Limits, bool)
 
+	// Longest, when set, returns the tokens of the longest answer of an agent's
+	// model in earlier processes; 0 if there was none. It is called when a budget
+	// has no room for the worst case of a call whose like this process has not
+	// seen answered.
+	Longest func(agent, model string) int
+
 	// OnLower, when set, is called when a call's max_tokens was lowered to what a
 	// budget has room for; asked is the limit that its caller set. Calls that run
 	// at once call it at once.

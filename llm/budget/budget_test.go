@@ -57,13 +57,13 @@ func worst(t *testing.T) budget.Amount {
 }
 
 // doubt is what an attempt is charged that broke off before it reported anything,
-// after so many bytes of an answer: the prompt at its highest price, and no token
-// shorter than a byte.
+// after so many bytes of an answer: the prompt as it is estimated, and no token of
+// the answer shorter than a byte.
 func doubt(t *testing.T, output int) budget.Amount {
 	t.Helper()
 	most := worst(t)
-	input := int(most.Tokens) - llmtest.Request("?").MaxTokens
-	cost, _ := llm.Prices().WorstCase(llmtest.Model, input, output, llm.Rate{})
+	input := llm.Prices().EstimateTokens(llmtest.Model, int(most.Tokens)-llmtest.Request("?").MaxTokens)
+	cost, _ := llm.Prices().CostOf(llmtest.Model, llm.Usage{CacheWrite5m: input, OutputTokens: output}, llm.Rate{})
 	return budget.Amount{Money: cost, Tokens: int64(input + output), Calls: 1}
 }
 

@@ -52,6 +52,11 @@ func (l *lengths) of(req *llm.Request) int {
 // the call, at the end of a budget and while other calls are in flight.
 func (c *call) least() (atEnd, inFlight int) {
 	longest := c.b.lengths.of(c.req)
+	if longest == 0 && c.b.opts.Longest != nil {
+		if longest = c.b.opts.Longest(c.req.Agent, c.req.Model); longest > 0 {
+			c.b.lengths.add(c.req, longest)
+		}
+	}
 	atEnd, inFlight = unknownLength, c.asked.MaxTokens
 	if longest > 0 {
 		atEnd, inFlight = longest+longest/4+1, max(comfort*longest, unknownLength/4)
@@ -91,18 +96,21 @@ func (c *call) less(short *Insufficient) (need Amount, ok, later bool) {
 			return Check(accounts, balances, Amount{need.Money * llm.Money(share), need.Tokens * int64(share), need.Calls}) == nil
 		}
 	}
-	n := longestFit(least, c.req.MaxTokens, fits(now, share))
-	if n < least && fits(now, 1)(least) {
-		n = least
-	}
-	if need, ok = c.lower(n, least); ok || !inFlight {
-		return need, ok, false
-	}
 	ended := make([]Balance, len(now))
 	for i := range now {
 		ended[i].Spent = now[i].Spent
 	}
-	return Amount{}, false, fits(ended, 1)(atEnd)
+	later = fits(ended, 1)(min(atEnd, c.req.MaxTokens))
+	if fits(now, 1)(c.req.MaxTokens) { // others have left room since
+		need, err := c.need(c.req.MaxTokens)
+		return need, err == nil, later
+	}
+	n := longestFit(least, c.req.MaxTokens, fits(now, share))
+	if n < least && fits(now, 1)(least) {
+		n = least
+	}
+	need, ok = c.lower(n, least)
+	return need, ok, later
 }
 
 // lowerAlone lowers the answer's limit to what the limits of the single call have

@@ -47,7 +47,7 @@ func (s *till) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event
 		case <-ctx.Done():
 		case <-time.After(p.wait):
 		}
-		prompt := llm.Usage{CacheWrite1h: 60}
+		prompt := llm.Usage{CacheWrite5m: 20}
 		resp := llmtest.Response("yes")
 		resp.Usage = prompt.Add(llm.Usage{OutputTokens: min(p.output, req.MaxTokens)})
 		switch {

@@ -30,13 +30,16 @@ type Call struct {
 	Source        llm.Source // where the answer came from; empty without an answer
 	Usage         llm.Usage  // tokens of the answer, also when nothing was paid for them, and those that other attempts reported
 
-	// CostUSD is what was paid now, for all attempts. It is 0 if nothing was
-	// sent, the answer was not live or the call failed [llm.Unbilled]. It is nil
-	// if it is unknown: the model has no price, or an attempt ended before it
-	// reported anything, and the service may bill its work until then.
+	// CostUSD is what was paid now, as far as the service reported it, for all
+	// attempts. It is 0 if nothing was sent, the answer was not live or the call
+	// failed [llm.Unbilled]. It is nil if it is unknown: the model has no price,
+	// or, without [Options.Metered], the call ended early.
 	CostUSD *float64
 	// AtLeast is the part of the cost that is known, when CostUSD is nil.
 	AtLeast llm.Money
+	// Uncertain reports that an attempt broke off before it reported anything,
+	// and may have been billed.
+	Uncertain bool
 	// SavedUSD is what the answer would have cost and did not: 0 for a live
 	// answer or none, nil if the model has no price.
 	SavedUSD *float64
@@ -238,7 +241,8 @@ func (r *recording) sum(c *Call) {
 			answer = answer.Add(a.Charge.Usage)
 		}
 		c.AtLeast = c.AtLeast.Add(a.Charge.Cost)
-		known = known && a.Charge.Priced && a.Charge.Basis != llm.BasisUnknown
+		known = known && a.Charge.Priced
+		c.Uncertain = c.Uncertain || a.Charge.Basis == llm.BasisUnknown
 		if a.Code == 0 {
 			c.Service, c.FirstToken = a.Duration, a.FirstToken
 		}

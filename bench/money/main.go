@@ -1,0 +1,312 @@
+//go:build unix
+
+// Command money checks that every figure about money is true, against a service
+// that keeps its own accounts:
+//
+//	go run ./bench/money              # 50 rounds
+//	go run ./bench/money -rounds 4
+//
+// In each round four processes run a workflow of 25 calls each under a budget of a
+// day that has room for about 60 of the 100. The service fails at random. In every
+// second round processes are killed and their runs resumed. Afterwards the bill of
+// the service is compared with the attempts that analytics kept, with the journals
+// and with the ledger, to the billionth of a dollar. After kills an answer may have
+// been sent that no process has read: the bill is then at most the ledger's. The
+// exit code is 1 if anything differs, a budget was exceeded, or less than nine
+// tenths of one were used in a round without kills. Attempts that broke off and may
+// have been billed count as used: every eighth attempt of this service fails.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// dayBudget is the budget of a round in dollars: for about 60 calls.
+const dayBudget = 0.008
+
+const workflow = `params: {p: {default: x}}
+steps:
+  - id: each
+    agent: linter
+    retries: 3
+    foreach: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25]
+    task: Look at part ${{ item }} of ${{ params.p }}
+`
+
+// round is what one round came to. Money is in billionths of a dollar.
+type round struct {
+	Kills     int      `json:"kills"`
+	Requests  int      `json:"requests"`
+	Billed    int64    `json:"billed"`
+	Left      int64    `json:"left"` // billed for answers whose client left
+	Attempts  int64    `json:"attempts"`
+	Journaled int64    `json:"journaled"`
+	Spent     int64    `json:"spent"`     // by the ledger
+	Uncertain int64    `json:"uncertain"` // the part of Spent that may not have been billed
+	Problems  []string `json:"problems,omitempty"`
+}
+
+func main() {
+	rounds := flag.Int("rounds", 50, "how many rounds")
+	seed := flag.Uint64("seed", 1, "seed of the moments at which processes are killed")
+	asJSON := flag.Bool("json", false, "print each round as JSON")
+	keep := flag.String("keep", "", "keep the files of the rounds in this folder")
+	flag.Parse()
+	if err := run(*rounds, *seed, *asJSON, *keep); err != nil {
+		fmt.Fprintln(os.Stderr, "money:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds int, seed uint64, asJSON bool, keep string) error {
+	dir := keep
+	var err error
+	if keep != "" {
+		err = os.MkdirAll(keep, 0o700)
+	} else {
+		dir, err = os.MkdirTemp("", "claude-force-money")
+		defer os.RemoveAll(dir)
+	}
+	if err != nil {
+		return err
+	}
+	for name, pkg := range map[string]string{"claude-force": "./cmd/claude-force", "service": "./bench/money/service"} {
+		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", name, err, out)
+		}
+	}
+	url, stop, err := serve(filepath.Join(dir, "service"))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	start, failed := time.Now(), 0
+	var billed, requests int64
+	var kills int
+	used, answered := 1.0, 1.0
+	for n := range rounds {
+		b := bench{dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), url: url, key: "key-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
+		r, err := b.round(n%2 == 1)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", n, err)
+		}
+		if asJSON {
+			_ = json.NewEncoder(os.Stdout).Encode(r)
+		}
+		for _, p := range r.Problems {
+			fmt.Fprintf(os.Stderr, "round %d: %s\n", n, p)
+		}
+		if len(r.Problems) > 0 {
+			failed++
+		}
+		if r.Kills == 0 {
+			used, answered = min(used, float64(r.Spent)/(dayBudget*1e9)), min(answered, float64(r.Billed)/(dayBudget*1e9))
+		}
+		billed, requests, kills = billed+r.Billed, requests+int64(r.Requests), kills+r.Kills
+	}
+	fmt.Printf("%d rounds of 4 processes in %v: %d requests, %d kills, $%.9f billed; least of a budget used without kills: %.1f %%, billed %.1f %%; rounds with a problem: %d\n",
+		rounds, time.Since(start).Round(time.Second), requests, kills, float64(billed)/1e9, 100*used, 100*answered, failed)
+	if failed > 0 {
+		return errors.New("figures about money differ")
+	}
+	return nil
+}
+
+// serve starts the service and returns its address.
+func serve(binary string) (url string, stop func(), err error) {
+	cmd := exec.Command(binary)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	stop = func() { _ = in.Close(); _ = cmd.Wait() }
+	return strings.TrimSpace(line), stop, err
+}
+
+// bench is one round.
+type bench struct {
+	dir, binary, url, key string
+	random                *rand.Rand
+}
+
+// command returns a run of the program, bounded in time and in a process group of
+// its own.
+func (b *bench) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("timeout", append([]string{"-k", "5", "120", b.binary}, args...)...)
+	cmd.Dir = b.dir
+	cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "CLAUDE_FORCE_HOME="+filepath.Join(b.dir, "data"),
+		"ANTHROPIC_BASE_URL="+b.url, "ANTHROPIC_API_KEY="+b.key, "ANTHROPIC_AUTH_TOKEN=", fmt.Sprintf("CLAUDE_FORCE_BUDGET_DAY=%v", dayBudget))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+func (b *bench) round(kill bool) (r round, err error) {
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		return r, err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "wf.yaml"), []byte(workflow), 0o600); err != nil {
+		return r, err
+	}
+	var mu sync.Mutex
+	var processes sync.WaitGroup
+	for p := range 4 {
+		after := time.Duration(0)
+		if kill {
+			after = time.Duration(100+b.random.IntN(500)) * time.Millisecond
+		}
+		processes.Go(func() {
+			cmd := b.command("run", "wf.yaml", "--param", fmt.Sprintf("p=part %d", p))
+			if cmd.Start() != nil {
+				return
+			}
+			if after > 0 {
+				timer := time.AfterFunc(after, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+				defer timer.Stop()
+			}
+			if err := cmd.Wait(); err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+				mu.Lock()
+				r.Kills++
+				mu.Unlock()
+			}
+		})
+	}
+	processes.Wait()
+	if err := b.resume(); err != nil {
+		return r, err
+	}
+	return r, b.compare(&r)
+}
+
+// resume resumes every run that was killed.
+func (b *bench) resume() error {
+	runs, err := b.runs()
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if run.Status == "crashed" {
+			_ = b.command("runs", "resume", run.ID).Run() // the budget may be used up
+		}
+	}
+	return nil
+}
+
+type runRow struct {
+	ID      string  `json:"run_id"`
+	Status  string  `json:"status"`
+	CostUSD float64 `json:"cost_usd"`
+}
+
+func (b *bench) runs() (list []runRow, err error) {
+	out, err := b.command("runs", "list", "--json").Output()
+	if err != nil {
+		return nil, fmt.Errorf("runs list: %w", err)
+	}
+	return list, json.Unmarshal(out, &list)
+}
+
+// compare reads all accounts of the round.
+func (b *bench) compare(r *round) error {
+	var bill struct {
+		Requests int   `json:"requests"`
+		Billed   int64 `json:"billed"`
+		LeftCost int64 `json:"left_usd"`
+	}
+	resp, err := http.Get(b.url + "/bill?key=" + b.key)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close(), json.Unmarshal(body, &bill)); err != nil {
+		return err
+	}
+	r.Requests, r.Billed, r.Left = bill.Requests, bill.Billed, bill.LeftCost
+	problem := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
+	if out, err := b.command("analytics", "verify").CombinedOutput(); err != nil {
+		problem("analytics verify: %v\n%s", err, out)
+	}
+	out, err := b.command("analytics", "query", "--json", "SELECT cost_usd FROM attempts").Output()
+	if err != nil {
+		return fmt.Errorf("analytics query: %w", err)
+	}
+	var rows []struct {
+		Cost float64 `json:"cost_usd"`
+	}
+	if err := json.Unmarshal(out, &rows); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		r.Attempts += int64(math.Round(row.Cost * 1e9))
+	}
+	runs, err := b.runs()
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		r.Journaled += int64(math.Round(run.CostUSD * 1e9))
+	}
+	if r.Spent, r.Uncertain, err = ledger(filepath.Join(b.dir, "data", "budget.db")); err != nil {
+		return err
+	}
+	limit := int64(dayBudget * 1e9)
+	if r.Billed+r.Left > limit {
+		problem("%d were billed of a budget of %d", r.Billed+r.Left, limit)
+	}
+	if r.Spent > limit {
+		problem("the ledger says %d of a budget of %d", r.Spent, limit)
+	}
+	if r.Kills == 0 {
+		figures := []int64{r.Billed, r.Attempts, r.Journaled, r.Spent - r.Uncertain}
+		if slices.Min(figures) != slices.Max(figures) {
+			problem("billed %d, attempts %d, journals %d, ledger %d", figures[0], figures[1], figures[2], figures[3])
+		}
+		if r.Spent < limit*9/10 {
+			problem("only %d of a budget of %d are used", r.Spent, limit)
+		}
+		return nil
+	}
+	if r.Attempts > r.Billed || r.Journaled > r.Attempts || r.Billed+r.Left > r.Spent {
+		problem("after kills: journals %d, attempts %d, billed %d and %d for clients that left, ledger %d", r.Journaled, r.Attempts, r.Billed, r.Left, r.Spent)
+	}
+	return nil
+}
+
+// ledger reads what the file of budgets says of today.
+func ledger(path string) (spent, uncertain int64, err error) {
+	db, err := sqlite3.OpenFlags("file:"+path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+	if err != nil {
+		return 0, 0, err
+	}
+	statement, _, err := db.Prepare(`SELECT sum(spent_money), sum(uncertain_money) FROM accounts WHERE key LIKE 'day/%'`)
+	if err == nil && statement.Step() {
+		spent, uncertain = statement.ColumnInt64(0), statement.ColumnInt64(1)
+	}
+	return spent, uncertain, errors.Join(err, statement.Err(), statement.Close(), db.Close())
+}
