@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -68,9 +69,9 @@ func (a *app) verify(cmd *cobra.Command) (report *audit.Report, err error) {
 		defer func() { err = errors.Join(err, ledger.Close()) }()
 		stores.Ledger = ledger.Balances
 	}
-	err = a.withCalls(cmd.Context(), func(store *sqlite.Store) (err error) {
+	err = a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) (err error) {
 		stores.Calls = store
-		report, err = audit.Verify(cmd.Context(), stores)
+		report, err = audit.Verify(ctx, stores)
 		return err
 	})
 	return report, err
