@@ -24,6 +24,7 @@ type compiled struct {
 type level struct {
 	owner  *draft // the step around; nil for the file's
 	drafts []*draft
+	byID   map[string]*draft // filled in by find
 }
 
 // view is what an expression can see from its place.

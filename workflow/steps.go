@@ -103,6 +103,9 @@ func (p *reader) steps(w *Workflow, v view, defaults Defaults) {
 	for _, d := range drafts {
 		p.join(d)
 	}
+	if v.level.owner == nil {
+		p.neverTrue(v.level, v)
+	}
 	p.cycles(drafts)
 }
 
