@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -60,35 +61,47 @@ func (c content) MarshalJSON() ([]byte, error) {
 	}{c.Type, c.Text, nil})
 }
 
-// source is the randomness of an answer. It is a function of the request.
+// source is the randomness of an answer. It is a function of the request,
+// whether that is streamed or not.
 type source struct {
 	digest [sha256.Size]byte
 	rng    *rand.Rand
 }
 
 func newSource(body []byte) *source {
-	digest := sha256.Sum256(body)
+	digest := sha256.Sum256(streamFlag.ReplaceAll(stripBreakpoints(body), nil))
 	seed := func(i int) uint64 { return binary.LittleEndian.Uint64(digest[i:]) }
 	return &source{digest, rand.New(rand.NewPCG(seed(0), seed(8)))}
 }
 
+// streamFlag matches the field that asks for a stream. It cannot match within a
+// string, where the quotes are escaped.
+var streamFlag = regexp.MustCompile(`,\s*"stream"\s*:\s*(?:true|false)|"stream"\s*:\s*(?:true|false)\s*,`)
+
 // id returns an id in the API's form: a prefix and 24 letters and digits.
-func (s *source) id(prefix string, n int) string {
-	sum := sha256.Sum256(fmt.Appendf(s.digest[:], "%s%d", prefix, n))
+func (s *source) id(prefix, distinct string) string {
+	sum := sha256.Sum256(fmt.Appendf(s.digest[:], "%s%s", prefix, distinct))
 	return prefix + "01" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:22])
 }
 
-// answer generates the model's answer to a valid request. The scripted answer
-// is nil unless a script has one.
-func (r *request) answer(body []byte, scripted *scriptedAnswer) *answer {
-	src := newSource(stripBreakpoints(body))
+// answer generates the model's answer to a valid request. The serial makes its
+// id differ from the ids of other answers to the request. The scripted answer is
+// nil unless a script has one.
+func (r *request) answer(body []byte, serial string, scripted *scriptedAnswer) *answer {
+	src := newSource(body)
+	a := r.generateAnswer(src, scripted)
+	a.id = src.id("msg_", serial)
+	return a
+}
+
+func (r *request) generateAnswer(src *source, scripted *scriptedAnswer) *answer {
 	if *r.MaxTokens == 0 { // the call only warms the prompt cache
-		return &answer{id: src.id("msg_", 0), stopReason: "max_tokens"}
+		return &answer{stopReason: "max_tokens"}
 	}
 	if scripted != nil {
 		return r.play(scripted, src)
 	}
-	a := &answer{id: src.id("msg_", 0), stopReason: "end_turn"}
+	a := &answer{stopReason: "end_turn"}
 	r.think(a, src)
 	switch calls := r.toolCalls(src); {
 	case len(calls) > 0:
@@ -127,7 +140,7 @@ func (r *request) think(a *answer, src *source) {
 	if r.Thinking != nil {
 		display = r.Thinking.Display
 	}
-	thought := content{Type: "thinking", Signature: src.id("sim", 1)}
+	thought := content{Type: "thinking", Signature: src.id("sim", "1")}
 	if display == "summarized" || display == "" && !r.model.dense() {
 		thought.Thinking = "The task is: " + quote(r.task(), 120) + ". I look at what was given and answer."
 	}
@@ -147,6 +160,9 @@ func (a *answer) limit(r *request) {
 			}
 		}
 	}
+	if last.Text == "" && last.Type == "text" { // the API has no empty blocks
+		a.content = a.content[:len(a.content)-1]
+	}
 	a.output = a.thought
 	for i := range a.content {
 		c := &a.content[i]
@@ -156,8 +172,11 @@ func (a *answer) limit(r *request) {
 		// Cut the text in proportion. A tool's input is never cut to invalid
 		// JSON here.
 		keep := max(0, len(last.Text)*(*r.MaxTokens)/a.output)
-		if last.Type == "text" {
+		if last.Type == "text" && last.Text != "" {
 			last.Text = strings.ToValidUTF8(last.Text[:min(keep, len(last.Text))], "")
+			if last.Text == "" {
+				a.content = a.content[:len(a.content)-1]
+			}
 		}
 		a.output, a.stopReason, a.stopSequence = *r.MaxTokens, "max_tokens", nil
 		a.thought = min(a.thought, a.output)

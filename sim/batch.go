@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -18,7 +17,6 @@ const (
 	maxBatch      = 100_000          // requests of one batch
 	maxBatchBody  = 256 << 20        // bytes of the body
 	batchLifetime = 24 * time.Hour   // then unprocessed requests expire
-	maxPage       = 1000             // batches on one page of the list
 	batchMedian   = 10 * time.Minute // median time under Realistic
 )
 
@@ -240,15 +238,6 @@ func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
 	if fault != nil && fault.intercept(s, w, r) {
 		return
 	}
-	query := r.URL.Query()
-	limit := 20
-	if text := query.Get("limit"); text != "" {
-		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPage {
-			s.fail(w, invalid(fmt.Sprintf("limit: Input should be between 1 and %d", maxPage)))
-			return
-		}
-	}
 	s.batches.mu.Lock()
 	defer s.batches.mu.Unlock()
 	var own []*messageBatch // newest first
@@ -257,30 +246,14 @@ func (s *Server) listBatches(w http.ResponseWriter, r *http.Request, c *call) {
 			own = append(own, b)
 		}
 	}
-	at := func(id string) int { return slices.IndexFunc(own, func(b *messageBatch) bool { return b.id == id }) }
-	list := struct {
-		Data    []batchJSON `json:"data"`
-		HasMore bool        `json:"has_more"`
-		First   *string     `json:"first_id"`
-		Last    *string     `json:"last_id"`
-	}{Data: []batchJSON{}}
-	from, to := 0, 0
-	if before := query.Get("before_id"); before != "" {
-		to = max(0, at(before))
-		from = max(0, to-limit)
-		list.HasMore = from > 0
-	} else {
-		if after := query.Get("after_id"); after != "" {
-			from = at(after) + 1
-		}
-		to = min(len(own), from+limit)
-		list.HasMore = to < len(own)
+	p, err := paginate(own, r.URL.Query(), func(b *messageBatch) string { return b.id })
+	if err != nil {
+		s.fail(w, err)
+		return
 	}
-	for _, b := range own[from:to] {
+	list := page[batchJSON]{Data: []batchJSON{}, HasMore: p.HasMore, First: p.First, Last: p.Last}
+	for _, b := range p.Data {
 		list.Data = append(list.Data, s.describe(b, r))
-	}
-	if n := len(list.Data); n > 0 {
-		list.First, list.Last = &list.Data[0].ID, &list.Data[n-1].ID
 	}
 	writeJSON(w, list)
 }

@@ -74,7 +74,7 @@ func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult
 	}
 	split := s.prompts.split(req, b.credential, b.created, s.opts.TimeScale)
 	split.commit()
-	a := req.answer(q.Params, res.scripted)
+	a := req.answer(q.Params, b.id+q.CustomID, res.scripted)
 	res.kind = "succeeded"
 	res.usage = usage{
 		InputTokens: split.plain, OutputTokens: a.output, CacheRead: split.read, CacheCreation: split.write5m + split.write1h,
@@ -132,7 +132,7 @@ func (b *messageBatch) line(i int) line {
 			l.Result = lineResult{Type: "errored", Error: err.envelope("")}
 			break
 		}
-		a := req.answer(q.Params, res.scripted)
+		a := req.answer(q.Params, b.id+q.CustomID, res.scripted)
 		l.Result.Message = &messageJSON{
 			ID: a.id, Type: "message", Role: "assistant", Model: req.model.id, Content: a.content,
 			StopReason: &a.stopReason, StopSequence: a.stopSequence, StopDetails: a.details, Usage: res.usage,

@@ -90,7 +90,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 			return
 		}
 	}
-	a := req.answer(c.body, scripted)
+	a := req.answer(c.body, w.Header().Get("request-id"), scripted)
 	if fault != nil {
 		fault.alter(a)
 	}

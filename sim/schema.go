@@ -195,21 +195,20 @@ func (g *generator) number(s *schema, unit float64) float64 {
 	if s.MultipleOf != nil && *s.MultipleOf > 0 {
 		unit = *s.MultipleOf
 	}
-	low, high := math.Inf(-1), math.Inf(1)
+	// Steps of unit from the first to the last that fit.
+	first, last := math.Inf(-1), math.Inf(1)
 	if s.Minimum != nil {
-		low = *s.Minimum
+		first = math.Ceil(steps(*s.Minimum, unit))
 	}
-	if s.Above != nil && *s.Above >= low {
-		low = math.Nextafter(*s.Above, math.Inf(1))
+	if s.Above != nil {
+		first = max(first, math.Floor(steps(*s.Above, unit))+1)
 	}
 	if s.Maximum != nil {
-		high = *s.Maximum
+		last = math.Floor(steps(*s.Maximum, unit))
 	}
-	if s.Below != nil && *s.Below <= high {
-		high = math.Nextafter(*s.Below, math.Inf(-1))
+	if s.Below != nil {
+		last = min(last, math.Ceil(steps(*s.Below, unit))-1)
 	}
-	// Steps of unit from the lowest to the highest that fit.
-	first, last := math.Ceil(low/unit), math.Floor(high/unit)
 	switch {
 	case math.IsInf(first, 0) && math.IsInf(last, 0):
 		first, last = 0, 9
@@ -217,15 +216,22 @@ func (g *generator) number(s *schema, unit float64) float64 {
 		first = min(last, max(0, last-9))
 	case math.IsInf(last, 0):
 		last = first + 9
+	case last < first && s.MultipleOf == nil && s.kind() == "number" && unit > 1e-9:
+		return g.number(s, unit/10) // the bounds are narrower than unit
 	}
-	if last < first { // the bounds are narrower than unit
-		return math.Max(low, math.Min(high, low+(high-low)/2))
-	}
-	n := first + float64(g.src.rng.IntN(int(min(10, last-first+1))))
+	n := first + float64(g.src.rng.IntN(int(max(1, min(10, last-first+1)))))
 	if unit < 1 && s.MultipleOf == nil {
 		return n / math.Round(1/unit) // 3 / 10 is 0.3, 3 * 0.1 is not
 	}
 	return n * unit
+}
+
+// steps returns how many units a number is.
+func steps(n, unit float64) float64 {
+	if inverse := math.Round(1 / unit); unit < 1 && 1/unit == inverse {
+		return n * inverse // 0.3 * 10 is 3, 0.3 / 0.1 is not
+	}
+	return n / unit
 }
 
 // formats lists an example of each format of strings.

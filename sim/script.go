@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -212,11 +213,11 @@ func (r *request) latestResults() []toolResult {
 
 // play turns a scripted answer into the answer of a request.
 func (r *request) play(script *scriptedAnswer, src *source) *answer {
-	a := &answer{id: src.id("msg_", 0), stopReason: cmp.Or(script.stopReason, "end_turn"), latency: script.latency, usage: script.usage}
-	number := fmt.Sprint(r.turnNumber())
+	a := &answer{stopReason: cmp.Or(script.stopReason, "end_turn"), latency: script.latency, usage: script.usage}
+	number := strconv.Itoa(r.turnNumber())
 	fill := func(text string) string { return turnReference.ReplaceAllString(text, number) }
 	if script.thinking != "" {
-		a.content = append(a.content, content{Type: "thinking", Thinking: fill(script.thinking), Signature: src.id("sim", 1)})
+		a.content = append(a.content, content{Type: "thinking", Thinking: fill(script.thinking), Signature: src.id("sim", "1")})
 		a.thought = r.model.count(len(script.thinking))
 	} else if script.stopReason != "refusal" {
 		r.think(a, src)
@@ -226,7 +227,7 @@ func (r *request) play(script *scriptedAnswer, src *source) *answer {
 	}
 	for i, t := range script.tools {
 		input := turnReference.ReplaceAll(t.input, []byte(number))
-		a.content = append(a.content, content{Type: "tool_use", ID: cmp.Or(t.id, src.id("toolu_", i)), Name: t.name, Input: input})
+		a.content = append(a.content, content{Type: "tool_use", ID: cmp.Or(t.id, src.id("toolu_", strconv.Itoa(i))), Name: t.name, Input: input})
 	}
 	if len(script.tools) > 0 && script.stopReason == "" {
 		a.stopReason = "tool_use"

@@ -3,6 +3,7 @@ package sim
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -29,7 +30,7 @@ func (r *request) toolCalls(src *source) []content {
 			return
 		}
 		arguments := generate(t.InputSchema, generator{src: src, arguments: true, paths: r.paths()})
-		calls = append(calls, content{Type: "tool_use", ID: src.id("toolu_", len(calls)), Name: t.Name, Input: arguments})
+		calls = append(calls, content{Type: "tool_use", ID: src.id("toolu_", strconv.Itoa(len(calls))), Name: t.Name, Input: arguments})
 	}
 	named := func(name string) *tool {
 		if i := slices.IndexFunc(r.Tools, func(t tool) bool { return t.Name == name }); i >= 0 {

@@ -142,12 +142,14 @@ func (r *request) checkSampling(version string) *apiError {
 	return nil
 }
 
+var thinkingTypes = []string{"adaptive", "between_tools", "disabled", "enabled"}
+
 func (r *request) checkThinking(string) *apiError {
 	t := r.Thinking
 	switch {
 	case t == nil:
 		return nil
-	case !slices.Contains([]string{"adaptive", "enabled", "disabled", "between_tools"}, t.Type):
+	case !slices.Contains(thinkingTypes, t.Type):
 		return invalid("thinking.type: Input should be 'adaptive', 'enabled', 'disabled' or 'between_tools'")
 	case t.Display != "" && t.Display != "summarized" && t.Display != "omitted":
 		return invalid("thinking.display: Input should be 'summarized' or 'omitted'")
