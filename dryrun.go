@@ -38,6 +38,11 @@ type dryRun struct {
 	skipped map[string]bool
 	dirty   map[string]*taint // by path, numbered and plain, of what has a tainted answer at or below it
 	asked   map[string]bool   // keys of calls that would be made
+
+	problems  []plan.Problem
+	least     *float64 // what the smallest call costs that can start the run; nil if there is none
+	leastStep string
+	started   bool // a call that costs nothing, or has no price, can start the run
 }
 
 // taint is which items of a path have a tainted answer.
@@ -54,7 +59,7 @@ func (r *dryRun) run(ctx context.Context) error {
 	control := make(chan journal.Event, maxQuestions)
 	_, err := engine.Run(ctx, r.wf, engine.Options{
 		RunID: dryRunID, Params: r.params, Env: runs.Env(r.wf),
-		Execute: r.execute, Attach: r.o.attach, Glob: r.o.glob, Duration: takes,
+		Execute: r.execute, Attach: r.attach, Glob: r.o.glob, Duration: takes,
 		Control: control,
 		Choose:  r.opts.part().Choose(r.wf), Earlier: r.past,
 		Observe: func(ev engine.Event) {
@@ -86,7 +91,10 @@ func (r *dryRun) observe(ev engine.Event) {
 		r.items[path] = append(r.items[path], ev.Items)
 	case ev.Status == engine.StatusCompleted && ev.Result.Items != nil && len(ev.Result.Items) == 0:
 		r.items[path] = append(r.items[path], 0)
-	case ev.Asked != nil, ev.Status == engine.StatusFailed:
+	case ev.Asked != nil:
+		r.stain(ev.Path, ev.Item)
+	case ev.Status == engine.StatusFailed:
+		r.failed(ev)
 		r.stain(ev.Path, ev.Item)
 	case ev.Status == engine.StatusSkipped:
 		r.skipped[path] = true
@@ -117,9 +125,20 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	if !tainted {
 		if output, ok := r.o.remembered(ctx, t, req); ok {
 			unit.Source = llm.SourceCache
+			r.mu.Lock()
+			r.started = true
+			r.mu.Unlock()
 			r.add(unit, false)
 			return llm.Outcome{Output: output, Source: llm.SourceCache, Model: req.Model, CostUSD: new(0.0)}, nil
 		}
+	}
+	if err := r.o.tooLargeFor(req, 1); err != nil && (!tainted || was != nil) {
+		r.mu.Lock()
+		r.problem(a.Step, a.Path, a.Item, err.Error())
+		r.mu.Unlock()
+	}
+	if !tainted {
+		r.smallest(req, a.Path)
 	}
 	// Answers that are made up are all the same, so calls that have them tell
 	// nothing of whether the real ones will be.

@@ -27,7 +27,7 @@ const (
 // Plan says what a run would cost and how long it would take. Nothing is sent
 // and nothing is written: a dry run takes the answers that are in
 // the response cache, and what is not there is estimated, from earlier runs
-// where there are some. The error is as that of [Orchestrator.RunWorkflow] for a
+// where there are some. What will stop the run is in its Problems. The error is as that of [Orchestrator.RunWorkflow] for a
 // run that cannot begin.
 func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*plan.Plan, error) {
 	params, err := wf.BindParams(opts.Params)
@@ -83,6 +83,8 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	case wf.Budget != nil:
 		p.BudgetUSD = wf.Budget.USD
 	}
+	dry.checkBudget(p.BudgetUSD)
+	p.Problems = append([]plan.Problem{}, dry.problems...)
 	return p, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
@@ -391,7 +392,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 			}
 			pattern, err := f.Render(env)
 			if err == nil {
-				err = o.files.Check(ctx, []string{pattern})
+				_, err = o.files.Read(ctx, []string{pattern}, attach.Limits{}) // what it cannot send is found before anything is spent
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))

@@ -45,6 +45,9 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	if a.Siblings > 1 && len(a.Shared) > 0 {
 		ctx = o.group(a).Join(ctx)
 	}
+	if err := o.checkSize(ctx, t); err != nil {
+		return llm.Outcome{CostUSD: new(float64)}, err
+	}
 	res := o.tasks.Run(ctx, t, nil)
 	return res.Outcome, res.Err
 }

@@ -84,6 +84,8 @@ type Plan struct {
 	CriticalPath []string `json:"critical_path"`
 	BudgetUSD    *float64 `json:"budget_usd,omitempty"` // nil means none
 	Before       Accuracy `json:"before"`               // of earlier plans
+
+	Problems []Problem `json:"problems"` // what will stop the run, known before anything is spent
 }
 
 // OverBudget reports whether the expected cost exceeds the budget.
@@ -142,7 +144,7 @@ func Make(in Input) *Plan {
 	w := newWalk(&in)
 	nodes := w.frame(in.Workflow, journal.Unit{}, outer{times: Exactly(1), sure: true})
 	e := newEstimator(&in)
-	p := &Plan{Workflow: in.Workflow.Name, Steps: []Step{}, Unpriced: []string{}}
+	p := &Plan{Workflow: in.Workflow.Name, Steps: []Step{}, Unpriced: []string{}, Problems: []Problem{}}
 	slots := in.Slots
 	for n := range leaves(nodes) {
 		e.estimate(n)

@@ -95,7 +95,8 @@ func (a *app) analyticsAgents() *cobra.Command {
 }
 
 func agentsSection(groups []analytics.Group) section {
-	s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "WAITED", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+	s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "WAIT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+	s.columns[6].spare = true // WAIT
 	for i := range groups {
 		g := &groups[i]
 		s.rows = append(s.rows, []string{
@@ -109,7 +110,7 @@ func agentsSection(groups []analytics.Group) section {
 
 const noCalls = "No calls in this period."
 
-var latencyNote = "P50 and P95 are the service's own time to answer, within " + percent(analytics.Accuracy) + ", without batches; WAITED is the mean time before it, for a slot, a limit or a budget. Bars show the cost."
+var latencyNote = "P50 and P95 are the service's own time to answer, within " + percent(analytics.Accuracy) + ", without batches; WAIT is the mean time before it, for a slot, a limit or a budget. Bars show the cost."
 
 func latency(s *analytics.Sketch, q float64) string {
 	if s.Count() == 0 {

@@ -33,8 +33,12 @@ depends on answers that do not exist yet.
 "claude-force run FILE --plan" prints the plan and asks whether to run. The run
 then reports how far off the plan was, and so do later plans.
 
-Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own,
-2 bad input or configuration.`,
+It also names what will stop the run before anything is spent: a file that cannot be
+read or is no text, a prompt that is larger than its model takes, a budget without
+room for the first call.
+
+Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own, or
+something will stop the run, 2 bad input or configuration.`,
 		Example: `  claude-force plan workflow.yaml
   claude-force plan review.yaml --param path=./src --budget 0.50
   claude-force plan workflow.json --json | jq .cost_usd.expected
@@ -42,9 +46,6 @@ Exit codes: 0 done, 1 the expected cost is above --budget or the workflow's own,
   claude-force run workflow.yaml --plan`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("budget") && !(f.budget > 0) {
-				return badInput("--budget must be a number of dollars above 0")
-			}
 			return a.planWorkflow(cmd.Context(), &f, args[0])
 		},
 	}
@@ -76,7 +77,7 @@ func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string) error 
 	if err := a.printPlan(a.stdout, p, f.json); err != nil {
 		return err
 	}
-	if p.OverBudget() {
+	if p.OverBudget() || p.Blocked() {
 		return errReported
 	}
 	return nil
@@ -89,13 +90,25 @@ func (a *app) planFirst(ctx context.Context, orch *claudeforce.Orchestrator, wf 
 		return nil, false, err
 	}
 	if !f.yes && !a.canAsk() {
-		return p, false, a.printPlan(a.stdout, p, f.json)
+		return p, false, blocked(p, a.printPlan(a.stdout, p, f.json))
+	}
+	if p.Blocked() {
+		return p, false, blocked(p, a.printPlan(a.stderr, p, false))
 	}
 	if err := a.printPlan(a.stderr, p, false); err != nil || f.yes {
 		return p, err == nil, err
 	}
 	yes, err := a.confirm(ctx, "Run it?")
 	return p, yes, err
+}
+
+// blocked returns err, or else that the run was not started because the plan names
+// what will stop it.
+func blocked(p *plan.Plan, err error) error {
+	if err == nil && p.Blocked() {
+		return errReported
+	}
+	return err
 }
 
 func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
@@ -115,6 +128,9 @@ func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
 	}
 	if p.BudgetUSD != nil {
 		lines = append(lines, budgetLine(p))
+	}
+	for _, problem := range p.Problems {
+		lines = append(lines, problemLine(problem))
 	}
 	if b := p.Before; b.Plans > 0 {
 		last := "The last plan of this workflow was"
@@ -141,6 +157,22 @@ func planRow(s plan.Step) []string {
 		row[5], row[7] = "$0", "the cache"
 	}
 	return row
+}
+
+// problemLine says what will stop a run, or a step of it.
+func problemLine(p plan.Problem) string {
+	where := "The run"
+	if p.Step != "" {
+		where = "Step " + p.Step
+		if p.Item != "" {
+			where += "[" + p.Item + "]"
+		}
+	}
+	text := where + " will fail: " + p.Message
+	if p.Tolerated {
+		text += " (the run goes on without it)"
+	}
+	return text
 }
 
 func budgetLine(p *plan.Plan) string {

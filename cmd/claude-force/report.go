@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -32,6 +33,7 @@ type section struct {
 type column struct {
 	name   string
 	number bool // aligned to the right
+	spare  bool // left out where lines are narrow
 }
 
 // series is values over time.
@@ -49,7 +51,7 @@ func numbers(names ...string) []column { return columns(true, names) }
 func columns(number bool, names []string) []column {
 	list := make([]column, len(names))
 	for i, name := range names {
-		list[i] = column{name, number}
+		list[i] = column{name: name, number: number}
 	}
 	return list
 }
@@ -101,6 +103,10 @@ func (s *section) text(w io.Writer, width int) {
 	if head := s.head(); head != nil {
 		rows = append([][]string{head}, rows...)
 	}
+	if natural := s.fit(rows, 1<<20); slices.ContainsFunc(s.columns, func(c column) bool { return c.spare }) && lineWidth(natural) > width {
+		s.withoutSpare().text(w, width)
+		return
+	}
 	widths := s.fit(rows, width)
 	used := 2
 	for _, n := range widths {
@@ -123,6 +129,35 @@ func (s *section) text(w io.Writer, width int) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(sb.String(), " "))
 	}
+}
+
+// lineWidth returns how long a line with columns of these widths is.
+func lineWidth(widths []int) int {
+	used := 2
+	for _, n := range widths {
+		used += n + 2
+	}
+	return used - 2
+}
+
+// withoutSpare returns the table of s without its spare columns.
+func (s *section) withoutSpare() *section {
+	narrow := &section{bars: s.bars, empty: s.empty}
+	for _, c := range s.columns {
+		if !c.spare {
+			narrow.columns = append(narrow.columns, c)
+		}
+	}
+	for _, row := range s.rows {
+		var cells []string
+		for i, cell := range row {
+			if !s.columns[i].spare {
+				cells = append(cells, cell)
+			}
+		}
+		narrow.rows = append(narrow.rows, cells)
+	}
+	return narrow
 }
 
 // head returns the names of the columns; nil if none has one.

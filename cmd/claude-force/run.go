@@ -10,6 +10,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -257,6 +258,10 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 		if res.Error != nil {
 			a.say("claude-force: %s", *res.Error)
 		}
+		if tooLarge(res) {
+			a.say("resuming changes nothing until the prompt is smaller")
+			return errReported
+		}
 		a.say("what has finished is kept; resume with: claude-force runs resume %s", res.RunID)
 		return errReported
 	}
@@ -377,4 +382,18 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
 	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
+}
+
+// tooLarge reports whether every failure was of a prompt that its model cannot take.
+func tooLarge(res *engine.Result) bool {
+	failed := 0
+	for _, n := range res.NotDone {
+		if n.Status != engine.StatusFailed {
+			continue
+		}
+		if failed++; n.Code != llm.CodeTooLarge.String() {
+			return false
+		}
+	}
+	return failed > 0
 }
