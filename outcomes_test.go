@@ -305,3 +305,30 @@ func TestResumeAfterAFileVanished(t *testing.T) {
 		t.Errorf("%v, %+v, %d requests", err, res, s.requests())
 	}
 }
+
+// TestARefusalOfAllIsNotAskedAgain refuses the credential: the rest of a foreach is
+// not asked, and a resume asks it.
+func TestARefusalOfAllIsNotAskedAgain(t *testing.T) {
+	for name, refusal := range map[string]reply{
+		"credential": {status: 401, body: `{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}`},
+		"balance":    {status: 400, body: `{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}`},
+		"model":      {status: 404, body: `{"type":"error","error":{"type":"not_found_error","message":"model: x"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &service{answer: func(int, string) reply { return refusal }}
+			orch := s.live(t)
+			var items []string
+			for i := range 50 {
+				items = append(items, fmt.Sprint("x", i))
+			}
+			wf := parse(t, "max_parallel: 2\nsteps:\n- {id: each, agent: linter, task: \"${{ item }}\", foreach: ["+strings.Join(items, ", ")+"]}\n")
+			res, err := orch.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{})
+			if err == nil || s.requests() > 2 {
+				t.Fatalf("%v, %d requests", err, s.requests())
+			}
+			if reason := res.NotDone[0].Reason; !strings.Contains(reason, "were not asked, the first: x") {
+				t.Errorf("the reason is %q", reason)
+			}
+		})
+	}
+}

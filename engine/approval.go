@@ -171,6 +171,11 @@ func (r *run) lookForDecision(u *unit) {
 	r.waiting++
 	r.spawn(func(ctx context.Context) report {
 		rep := report{unit: u, kind: deadlinePassed}
+		if r.opts.Log != nil { // a decision that is being written is in the journal after this
+			if rep.fatal = r.opts.Log.Append()(); rep.fatal != nil {
+				return rep
+			}
+		}
 		rep.decision, rep.fatal = r.opts.Decided(ctx, u.id())
 		return rep
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 )
 
 // failing is a world where the steps named fail for good.
@@ -427,3 +428,20 @@ type brokenLog struct{ err error }
 
 func (l brokenLog) Append(...journal.Event) func() error { return func() error { return l.err } }
 func (l brokenLog) Release() error                       { return l.err }
+
+// TestWhatOthersCanceledHasFailed lets an attempt be canceled by someone else than
+// the run: that is a failure, which dependents and a resume can deal with.
+func TestWhatOthersCanceledHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{answer: func(a engine.Attempt) (string, error) {
+			if a.Step.ID == "a" {
+				return "", llm.NewError(llm.CodeCanceled, "someone canceled the batch", nil)
+			}
+			return "fine", nil
+		}}
+		res := run(t.Context(), parse(t, "steps: [{id: a, agent: x, task: t, on_failure: continue}, {id: b, agent: x, task: t, dependencies: [a]}]\n"), engine.Options{Execute: w.execute})
+		if res.Status != engine.StatusCompleted || res.Steps["a"].Status != engine.StatusFailed || res.Steps["b"].Status != engine.StatusCompleted {
+			t.Errorf("the run is %s, a is %s, b is %s", res.Status, res.Steps["a"].Status, res.Steps["b"].Status)
+		}
+	})
+}

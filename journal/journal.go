@@ -289,7 +289,8 @@ type Log interface {
 	// Append adds events in order, behind all that were appended before. Run,
 	// Seq and, where it is zero, Time are set by the store. It does not wait;
 	// the function it returns does, until the events are durable or cannot be
-	// made so. Not calling it is allowed.
+	// made so. Not calling it is allowed. Without events it waits for what others
+	// are writing.
 	//
 	// RunFinished sets the run's status and the end of its work; until then it
 	// is running or waiting, as [Live] says. StepFinished adds to the run's
