@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/task"
@@ -180,7 +181,7 @@ func hasStep(wf *workflow.Workflow, id string) bool {
 // workflowOf reads the workflow of a run: its file as it is now, else as it was.
 func (o *Orchestrator) workflowOf(ctx context.Context, spec *runs.Spec) (*workflow.Workflow, error) {
 	if spec.File != "" {
-		data, err := os.ReadFile(spec.Path())
+		data, err := openfile.Read(spec.Path(), maxWorkflow)
 		if err == nil {
 			return o.ParseWorkflow(spec.File, data, spec.AllowEnv...)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
@@ -96,10 +97,13 @@ func parseWorkflow(dir, name string, data []byte, env []string, checkAgent func(
 			if dir != "" && !filepath.IsAbs(path) {
 				path = filepath.Join(dir, path)
 			}
-			return os.ReadFile(path)
+			return openfile.Read(path, maxWorkflow)
 		},
 	})
 }
+
+// maxWorkflow bounds a workflow's file, in bytes.
+const maxWorkflow = 16 << 20
 
 // LoadWorkflow returns [ParseWorkflow] of a file.
 func LoadWorkflow(dir, path string, env ...string) (*workflow.Workflow, error) {
@@ -111,7 +115,7 @@ func LoadWorkflow(dir, path string, env ...string) (*workflow.Workflow, error) {
 }
 
 func readWorkflow(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := openfile.ReadTyped(path, maxWorkflow)
 	if err != nil {
 		return nil, invalid(fmt.Errorf("reading workflow: %w", err))
 	}

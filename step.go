@@ -118,7 +118,7 @@ const mostItems = 100_000
 func (o *Orchestrator) glob(ctx context.Context, patterns []string) ([]string, error) {
 	names := map[string]bool{}
 	for _, pattern := range patterns {
-		paths, err := o.files.List(ctx, []string{pattern}, attach.Limits{Files: mostItems})
+		paths, err := o.files.List(ctx, []string{pattern}, attach.Limits{Files: mostItems, OnNote: func(text string) { o.notice(ctx, text) }})
 		switch {
 		case errors.Is(err, attach.ErrNoMatch):
 			o.notice(ctx, fmt.Sprintf("no file matches %s, so that a foreach has no items of it", pattern))

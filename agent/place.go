@@ -3,13 +3,14 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // place is a directory that may have a .claude.
@@ -214,19 +215,7 @@ func (t *tree) read(rel string) ([]byte, error) {
 }
 
 func readIn(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFileSize {
-		return nil, fmt.Errorf("it is larger than %d KiB", maxFileSize>>10)
-	}
-	return data, nil
+	return openfile.ReadFS(fsys, name, maxFileSize)
 }
 
 // agents reads all agents of the place's .claude/agents.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -205,6 +206,14 @@ func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[s
 			if entry.IsDir() || ignored(name, pattern) {
 				return nil
 			}
+			if name != pattern && !entry.Type().IsRegular() {
+				if why := d.unfit(name); why != nil {
+					if !errors.Is(why, errFolder) {
+						limits.note("%s is left out: %v", name, why)
+					}
+					return nil
+				}
+			}
 			found++
 			names[name] = names[name] || name == pattern
 			if len(names) > most {
@@ -220,6 +229,26 @@ func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[s
 		}
 	}
 	return names, nil
+}
+
+// errFolder is why a link to a folder is left out. Globs follow none.
+var errFolder = errors.New("it is a folder")
+
+// unfit returns why a link, or something else that is no regular file, cannot be
+// read; nil for a link to a regular file in the folder.
+func (d *Dir) unfit(name string) error {
+	info, err := d.root.Stat(filepath.FromSlash(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("the link is broken")
+	case err != nil:
+		return errors.New("the link leads out of " + d.path)
+	case info.IsDir():
+		return errFolder
+	case !info.Mode().IsRegular():
+		return openfile.ErrNotRegular
+	}
+	return nil
 }
 
 func (d *Dir) glob(pattern string, visit func(string, fs.DirEntry) error) error {
@@ -253,14 +282,14 @@ func (d *Dir) relative(pattern string) (string, error) {
 }
 
 func (d *Dir) readFile(name string, most int64) ([]byte, error) {
-	f, err := d.root.Open(filepath.FromSlash(name))
+	f, err := openfile.In(d.root, name)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err // the path is said once
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("reading %s: it is not a regular file", name)
-	}
 	content, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)

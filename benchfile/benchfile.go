@@ -24,6 +24,8 @@ import (
 	"math"
 	"os"
 	"time"
+
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // Version is the newest version of the format that this package knows.
@@ -92,9 +94,12 @@ func (e *Error) Error() string { return fmt.Sprintf("benchmark file %s: %v", e.P
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
+// maxSize bounds a file, in bytes.
+const maxSize = 64 << 20
+
 // Read reads a file. An error is an [*Error].
 func Read(path string) (*File, error) {
-	data, err := os.ReadFile(path)
+	data, err := openfile.ReadTyped(path, maxSize)
 	if err != nil {
 		if pe, ok := errors.AsType[*os.PathError](err); ok {
 			err = pe.Err // the path is said once

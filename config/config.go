@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // FileName is the name of the project's and of the user's configuration file.
@@ -266,8 +267,11 @@ func About(name string) (about, env string) {
 	return "", ""
 }
 
+// maxFile bounds a file of settings, in bytes.
+const maxFile = 1 << 20
+
 func (c *Config) readFile(path string, project bool) error {
-	data, err := os.ReadFile(path)
+	data, err := openfile.Read(path, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

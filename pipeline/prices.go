@@ -5,15 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/internal/yamltext"
 	"github.com/claude-force/claude-force/llm"
 )
+
+// maxPrices bounds a file of prices, in bytes.
+const maxPrices = 4 << 20
 
 // LoadPrices returns the price table that applies: the built-in one, with the
 // file that cfg names laid over it. The file is YAML or JSON in the shape of
@@ -23,7 +26,7 @@ func LoadPrices(cfg *config.Config) (*llm.PriceTable, error) {
 	if cfg.Prices == "" {
 		return llm.Prices(), nil
 	}
-	data, err := os.ReadFile(cfg.Prices)
+	data, err := openfile.Read(cfg.Prices, maxPrices)
 	if err != nil {
 		return nil, &config.Error{File: cfg.Prices, Message: fmt.Sprintf("the prices cannot be read: %v", err), Hint: "correct the setting prices, or CLAUDE_FORCE_PRICES"}
 	}

@@ -15,6 +15,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -297,19 +298,7 @@ func lintModels(ag *agent.Agent) []finding {
 const maxAgentFile = 1 << 20
 
 func readAgentFile(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		if e, ok := errors.AsType[*fs.PathError](err); ok {
-			err = e.Err
-		}
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("it is not a regular file")
-	case info.Size() > maxAgentFile:
-		return nil, fmt.Errorf("it is larger than %d KiB", maxAgentFile>>10)
-	}
-	data, err := os.ReadFile(file)
+	data, err := openfile.ReadTyped(file, maxAgentFile)
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}

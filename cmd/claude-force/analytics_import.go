@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -67,7 +68,7 @@ and skipped.`,
 }
 
 func (a *app) importFile(ctx context.Context, store *sqlite.Store, file, project string, skipped *int) (added, known int, err error) {
-	f, err := os.Open(file)
+	f, err := openfile.Typed(file)
 	if err != nil {
 		return 0, 0, inputError{fmt.Errorf("importing: %w", err)}
 	}

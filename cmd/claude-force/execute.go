@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
@@ -125,7 +125,7 @@ func isAgentFile(name string) bool {
 
 // readAgentFile reads an agent from a file and shows the file's warnings.
 func (a *app) readAgentFile(path string) (*agent.Agent, error) {
-	data, err := os.ReadFile(path)
+	data, err := openfile.ReadTyped(path, maxAgentFile)
 	if err != nil {
 		return nil, inputError{fmt.Errorf("reading the agent file: %w", err)}
 	}

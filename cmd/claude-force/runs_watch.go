@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -113,13 +113,16 @@ func (a *app) runsLogs() *cobra.Command {
 	return cmd
 }
 
+// maxLog bounds a log that is printed, in bytes.
+const maxLog = 64 << 20
+
 // printRunLog prints the log of the detached process of a run.
 func (a *app) printRunLog(id string) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(runLog(cfg, id))
+	data, err := openfile.Read(runLog(cfg, id), maxLog)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(data)) == 0:
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -67,7 +68,7 @@ func readScript(path string) (*sim.Script, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("reading the script: %s is not a file", path)
 	}
-	data, err := os.ReadFile(path)
+	data, err := openfile.ReadTyped(path, 16<<20)
 	if err != nil {
 		return nil, fmt.Errorf("reading the script: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // maxTaskLine bounds a line of a task file, in bytes: a task is at most what a
@@ -40,7 +41,7 @@ func openTasks(path string) (*taskList, error) {
 	}
 	list := &taskList{name: path}
 	if !info.Mode().IsRegular() && !info.IsDir() {
-		if list.reader, err = os.Open(path); err != nil {
+		if list.reader, err = openfile.Typed(path); err != nil {
 			return nil, inputError{fmt.Errorf("reading tasks: %w", err)}
 		}
 	}
@@ -96,7 +97,7 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 	}
 	r := l.reader
 	if r == nil {
-		f, err := os.Open(l.name)
+		f, err := openfile.Open(l.name)
 		if err != nil {
 			return inputError{fmt.Errorf("reading tasks: %w", err)}
 		}

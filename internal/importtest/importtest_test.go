@@ -19,29 +19,30 @@ var allowed = map[string][]string{
 	// Nouns import nothing but fault.
 	"fault":         nil,
 	"llm":           nil,
-	"agent":         {"internal/yamltext"},
+	"agent":         {"internal/yamltext", "internal/openfile"},
 	"agent/builtin": nil,
 	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
-	"config":        {"fault", "internal/yamltext"},
-	"benchfile":     nil,
+	"config":        {"fault", "internal/yamltext", "internal/openfile"},
+	"benchfile":     {"internal/openfile"},
 	"journal":       {"fault", "llm"},
 	"modelselect":   {"llm", "internal/yamltext"},
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
 	"internal/filelock":   nil,
+	"internal/openfile":   nil,
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
 	"internal/outschema":  {"internal/jsontext"},
 
 	// Parts import nouns, and never each other.
-	"attach":                {"llm"},
+	"attach":                {"llm", "internal/openfile"},
 	"compare":               {"benchfile"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
-	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile"},
-	"llm/cassette":          {"llm", "internal/credential"},
+	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile", "internal/openfile"},
+	"llm/cassette":          {"llm", "internal/credential", "internal/openfile"},
 	"llm/coalesce":          {"llm"},
 	"llm/budget":            {"fault", "llm"},
 	"llm/budget/budgettest": {"llm", "llm/budget"},
@@ -52,8 +53,8 @@ var allowed = map[string][]string{
 	"llm/prefix":            {"llm"},
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
-	"llm/admission":         {"llm", "internal/filelock"},
-	"llm/batch":             {"llm"},
+	"llm/admission":         {"llm", "internal/filelock", "internal/openfile"},
+	"llm/batch":             {"llm", "internal/openfile"},
 	"llm/anthropic":         {"llm"},
 	"llm/anthropic/bedrock": {"llm"},
 	"llm/anthropic/vertex":  {"llm"},
@@ -78,7 +79,7 @@ var allowed = map[string][]string{
 	"pipeline": {
 		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
-		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry",
+		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
 	"audit": {"analytics", "analytics/sqlite", "journal", "llm", "llm/budget"},
 	"runs":  {"engine", "fault", "journal", "llm", "plan", "workflow"},
@@ -88,7 +89,7 @@ var allowed = map[string][]string{
 
 	// What stores have in common.
 	"internal/process":    nil,
-	"internal/seal":       nil,
+	"internal/seal":       {"internal/openfile"},
 	"internal/sqlitefile": {"internal/filelock", "internal/seal"},
 
 	"internal/importtest":  nil,

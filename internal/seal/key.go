@@ -9,7 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/claude-force/claude-force/internal/openfile"
 )
+
+// maxKeyFile bounds a file with a key, in bytes.
+const maxKeyFile = 4 << 10
 
 // LoadKey reads an encryption key of 32 bytes, in hexadecimal or base64, from
 //
@@ -29,7 +34,7 @@ func LoadKey(ctx context.Context, source string) ([]byte, error) {
 			return nil, fmt.Errorf("the variable %s is empty", rest)
 		}
 	case kind == "file":
-		data, err := os.ReadFile(rest)
+		data, err := openfile.ReadTyped(rest, maxKeyFile)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/internal/filelock"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // file is where the state is kept, so that all processes of the machine that
@@ -85,8 +86,8 @@ func (f *file) acquire() (release func()) {
 // load reads what other processes wrote. What cannot be read is replaced by
 // what this process knows.
 func (f *file) load() {
-	data, err := os.ReadFile(f.path)
-	if err != nil || len(data) > maxFile || bytes.Equal(data, f.known) {
+	data, err := openfile.Read(f.path, maxFile)
+	if err != nil || bytes.Equal(data, f.known) {
 		return
 	}
 	body, ok := unseal(data)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -38,6 +39,8 @@ const (
 	lockName    = "lock"
 	ownerSuffix = ".owner"
 	recordEnd   = ".batch.json"
+
+	maxFile = 256 << 20 // bytes of a record, which holds the requests of a batch
 )
 
 // OpenDir opens a directory and creates it if necessary. It must be local:
@@ -331,7 +334,7 @@ func (r *Record) clone() Record {
 func (d *Dir) file(nonce string) string { return filepath.Join(d.path, nonce+recordEnd) }
 
 func (d *Dir) read(nonce string) (*Record, error) {
-	data, err := os.ReadFile(d.file(nonce))
+	data, err := openfile.Read(d.file(nonce), maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // ErrExists is the error of [Create] for a folder that holds a cassette, unless
@@ -69,6 +71,8 @@ const (
 
 	manifestName = "cassette.json"
 	callsDir     = "calls"
+
+	maxFile = 256 << 20 // bytes of one file
 )
 
 // manifest is the content of cassette.json.
@@ -87,7 +91,7 @@ type manifest struct {
 
 func readManifest(root *os.Root) (*manifest, error) {
 	file := filepath.Join(root.Name(), manifestName)
-	data, err := root.ReadFile(manifestName)
+	data, err := openfile.ReadIn(root, manifestName, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not a cassette: it has no %s: %w", root.Name(), manifestName, fs.ErrNotExist)
 	} else if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -101,7 +102,7 @@ func (p *Player) checkFiles(root *os.Root, names []string) error {
 
 func readCall(root *os.Root, name string) (*recorded, error) {
 	file := filepath.Join(root.Name(), callsDir, name)
-	data, err := root.ReadFile(path.Join(callsDir, name))
+	data, err := openfile.ReadIn(root, path.Join(callsDir, name), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("opening a cassette: %w", err)
 	}
@@ -167,7 +168,7 @@ func (p *Player) ReadFile(name string) (data []byte, err error) {
 		return nil, fmt.Errorf("reading from a cassette: %w", err)
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	data, err = root.ReadFile(name)
+	data, err = openfile.ReadIn(root, name, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the cassette in %s has no file %s: %w", p.dir, name, fs.ErrNotExist)
 	}

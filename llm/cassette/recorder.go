@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/internal/credential"
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -326,7 +327,7 @@ func (f folder) write() (name string, err error) { return f.put(f.call) }
 
 // repeat writes a copy of the call in file name for its nth repetition.
 func (f folder) repeat(name string, nth int) (string, error) {
-	data, err := f.r.root.ReadFile(path.Join(callsDir, name))
+	data, err := openfile.ReadIn(f.r.root, path.Join(callsDir, name), maxFile)
 	if err != nil {
 		return "", err
 	}

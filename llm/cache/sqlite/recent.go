@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 )
@@ -23,6 +24,7 @@ import (
 const (
 	maxRecent     = 128      // files that are kept
 	maxRecentSize = 64 << 10 // bytes of data of an answer that is kept so
+	maxRecentFile = 1 << 20  // bytes of a file with it
 	// maxRecentWrites is how many one process writes: those of a process that
 	// makes thousands of calls are not for one that makes the next.
 	maxRecentWrites = 64
@@ -42,7 +44,7 @@ func (s *Store) markPath() string { return filepath.Join(s.recentDir(), "mark") 
 // markFits reports whether the store exists and is encrypted as asked for, as
 // far as can be said without opening it.
 func (s *Store) markFits() bool {
-	mark, err := os.ReadFile(s.markPath())
+	mark, err := openfile.Read(s.markPath(), maxRecentFile)
 	if err != nil {
 		return false
 	}
@@ -84,7 +86,7 @@ type recent struct {
 
 // findRecent is the recent answer of a call.
 func (s *Store) findRecent(key llm.Key) (e *cache.Entry, tokens int64, err error) {
-	raw, err := os.ReadFile(s.recentPath(key))
+	raw, err := openfile.Read(s.recentPath(key), maxRecentFile)
 	if err != nil {
 		return nil, 0, cache.ErrMiss
 	}

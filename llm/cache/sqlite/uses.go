@@ -14,6 +14,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 )
@@ -158,7 +159,7 @@ func (s *Store) fold() error {
 // readFrom reads a file from an offset on, and gives its size. A file that is
 // missing is empty; one that is shorter than the offset was begun anew.
 func readFrom(path string, offset int64) (data []byte, size int64, err error) {
-	f, err := os.Open(path)
+	f, err := openfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}

@@ -1,0 +1,101 @@
+package openfile_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/claude-force/claude-force/internal/openfile"
+)
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	ways := map[string]func(name string, limit int64) ([]byte, error){
+		"Read": func(name string, limit int64) ([]byte, error) { return openfile.Read(filepath.Join(dir, name), limit) },
+		"ReadTyped": func(name string, limit int64) ([]byte, error) {
+			return openfile.ReadTyped(filepath.Join(dir, name), limit)
+		},
+		"ReadIn": func(name string, limit int64) ([]byte, error) { return openfile.ReadIn(root, name, limit) },
+		"ReadFS": func(name string, limit int64) ([]byte, error) { return openfile.ReadFS(root.FS(), name, limit) },
+	}
+	for name, read := range ways {
+		if data, err := read("file", 5); string(data) != "12345" || err != nil {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+		if _, err := read("file", 4); !isTooLarge(err) {
+			t.Errorf("%s of a large file: %v", name, err)
+		}
+		if _, err := read("missing", 4); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s of a missing file: %v", name, err)
+		}
+		if _, err := read(".", 4); err == nil {
+			t.Errorf("%s of a folder succeeded", name)
+		}
+	}
+	if data, err := openfile.Read(os.DevNull, 1); len(data) != 0 || err != nil {
+		t.Errorf("the null device: %q, %v", data, err)
+	}
+}
+
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*openfile.TooLargeError](err)
+	return ok
+}
+
+// exceptions are the places that may open files for reading by other means.
+var exceptions = map[string]string{
+	"internal/openfile/openfile.go":     "the opener",
+	"internal/process/process_linux.go": "/proc, which the system writes",
+	"benchfile/machine.go":              "/proc, which the system writes",
+	"internal/sqlitefile/sqlitefile.go": "folders, and a database that was looked at before",
+	"llm/batch/syncdir_unix.go":         "a folder, to sync it",
+	"agent/place.go":                    "a tree that openfile.ReadFS reads from",
+	"cmd/claude-force/demo.go":          "a folder that was just made",
+	"llm/cassette/player.go":            "OpenRoot, whose files openfile reads",
+}
+
+var opens = regexp.MustCompile(`\bos\.(ReadFile|Open|DirFS)\(|\broot\.(ReadFile|Open)\(`)
+
+// TestNobodyElseOpensFiles looks for files that are opened by other means.
+func TestNobodyElseOpensFiles(t *testing.T) {
+	t.Parallel()
+	top := filepath.Join("..", "..")
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		rel := filepath.ToSlash(strings.TrimPrefix(path, top+string(filepath.Separator)))
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (strings.HasPrefix(rel, "bench/") || strings.HasPrefix(rel, "examples/") || entry.Name() == ".git" || entry.Name() == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") || exceptions[rel] != "":
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for n, line := range strings.Split(string(source), "\n") {
+			if code, _, _ := strings.Cut(line, "//"); opens.MatchString(code) {
+				t.Errorf("%s:%d opens a file; use internal/openfile, or say here why not: %s", rel, n+1, strings.TrimSpace(line))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
