@@ -16,7 +16,12 @@ import (
 // goSDK returns the official Go SDK connected over TCP.
 func goSDK(t *testing.T, opts ...option.RequestOption) (*sim.Server, anthropic.Client) {
 	t.Helper()
-	server := sim.New(sim.Options{})
+	return goSDKFor(t, sim.New(sim.Options{}), opts...)
+}
+
+// goSDKFor returns the official Go SDK connected to a server over TCP.
+func goSDKFor(t *testing.T, server *sim.Server, opts ...option.RequestOption) (*sim.Server, anthropic.Client) {
+	t.Helper()
 	tcp := httptest.NewServer(server)
 	t.Cleanup(tcp.Close)
 	opts = append([]option.RequestOption{option.WithBaseURL(tcp.URL), option.WithAPIKey("sk-test")}, opts...)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -19,6 +20,10 @@ type usage struct {
 	ServiceTier   string        `json:"service_tier"`
 	InferenceGeo  string        `json:"inference_geo"`
 	Speed         string        `json:"speed"`
+
+	// Of calls that name betas; nil for others.
+	Iterations     json.RawMessage `json:"iterations,omitempty"`
+	FallbackCredit json.RawMessage `json:"fallback_credit,omitempty"`
 }
 
 type cacheCreation struct {
@@ -41,7 +46,10 @@ type messageJSON struct {
 	StopSequence *string   `json:"stop_sequence"`
 	StopDetails  any       `json:"stop_details"`
 	Container    any       `json:"container"`
+	Diagnostics  any       `json:"diagnostics"`
 	Usage        usage     `json:"usage"`
+
+	ContextManagement json.RawMessage `json:"context_management,omitempty"` // of calls that name betas
 }
 
 // reply is the response to one call while it is being sent.
@@ -54,8 +62,9 @@ type reply struct {
 	usage  usage
 	model  *model
 	pace   pace
-	fault  *Fault // nil for none
-	begin  func() // makes the prompt's prefix readable by other calls
+	fault  *Fault          // nil for none
+	edits  json.RawMessage // context_management of the answer; nil for none
+	begin  func()          // makes the prompt's prefix readable by other calls
 }
 
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) {
@@ -104,6 +113,13 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 		},
 	}
 	a.usage.bill(&reply.usage)
+	if req.beta {
+		null := json.RawMessage("null")
+		reply.edits, reply.usage.Iterations, reply.usage.FallbackCredit = null, null, null
+		if slices.Contains(req.fields, "context_management") {
+			reply.edits = json.RawMessage(`{"applied_edits":[]}`)
+		}
+	}
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "answering", slog.String("model", req.model.id),
 		slog.Bool("stream", req.Stream), slog.Int("output_tokens", a.output))
 	if req.Stream {
@@ -142,7 +158,7 @@ func (p *reply) record() {
 func (p *reply) message() messageJSON {
 	return messageJSON{
 		ID: p.answer.id, Type: "message", Role: "assistant", Model: p.model.id, Content: p.answer.content,
-		StopReason: &p.answer.stopReason, StopSequence: p.answer.stopSequence, StopDetails: p.answer.details, Usage: p.usage,
+		StopReason: &p.answer.stopReason, StopSequence: p.answer.stopSequence, StopDetails: p.answer.details, Usage: p.usage, ContextManagement: p.edits,
 	}
 }
 

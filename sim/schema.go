@@ -39,11 +39,22 @@ type schema struct {
 	Default    any                `json:"default"`
 }
 
-// moved matches the keywords that SDKs move from a schema to the end of its
-// description, such as "{maximum: 5, minimum: 1}".
-var moved = regexp.MustCompile(`(?s)\{((?:\w+: [^{}]*?(?:, )?)+)\}\s*$`)
+// movedKeyword matches a keyword that an SDK moved from a schema to the end of
+// its description, such as "{maximum: 5, pattern: "^a{3}$"}".
+var movedKeyword = regexp.MustCompile(`(\w+): ("(?:[^"\\]|\\.)*"|[^,]+)`)
 
-var movedKeyword = regexp.MustCompile(`(\w+): ([^,]+)`)
+// movedKeywords returns the part of a description that holds moved keywords.
+func movedKeywords(description string) string {
+	text, ok := strings.CutSuffix(strings.TrimSpace(description), "}")
+	if !ok {
+		return ""
+	}
+	if at := strings.LastIndex(text, "\n\n{"); at >= 0 {
+		return text[at+3:]
+	}
+	text, _ = strings.CutPrefix(text, "{")
+	return text
+}
 
 // UnmarshalJSON parses a schema. Keywords in the description count as the
 // schema's own.
@@ -55,11 +66,7 @@ func (s *schema) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(s)); err != nil {
 		return err
 	}
-	found := moved.FindStringSubmatch(s.About)
-	if found == nil {
-		return nil
-	}
-	for _, m := range movedKeyword.FindAllStringSubmatch(found[1], -1) {
+	for _, m := range movedKeyword.FindAllStringSubmatch(movedKeywords(s.About), -1) {
 		value := strings.Trim(strings.TrimSpace(m[2]), `"`)
 		n, err := strconv.ParseFloat(value, 64)
 		if m[1] == "format" {

@@ -67,6 +67,9 @@ func drawSchema(t *rapid.T, depth int) (full, sent object) {
 		parts = append(parts, fmt.Sprintf("%s: %v", name, bounds[name]))
 	}
 	if len(parts) > 0 {
+		if rapid.Bool().Draw(t, "pattern") {
+			parts = append(parts, `pattern: "^[^,}]{0,9}, \"minimum: 5\"$"`)
+		}
 		sent["description"] = "What it is {for}.\n\n{" + strings.Join(parts, ", ") + "}"
 	}
 	return full, sent

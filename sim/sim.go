@@ -32,6 +32,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -204,7 +205,14 @@ func (s *Server) serveCount(w http.ResponseWriter, _ *http.Request, c *call) {
 		s.fail(w, err)
 		return
 	}
-	writeJSON(w, map[string]int{"input_tokens": req.tokens()})
+	count := map[string]any{"input_tokens": req.tokens()}
+	if c.beta {
+		count["context_management"] = nil
+		if slices.Contains(req.fields, "context_management") {
+			count["context_management"] = map[string]int{"original_input_tokens": req.tokens()}
+		}
+	}
+	writeJSON(w, count)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

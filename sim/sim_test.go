@@ -81,6 +81,14 @@ type reply struct {
 	Error struct{ Type, Message string }
 }
 
+// decode parses JSON.
+func decode(t tester, text string, to any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), to); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
 // text returns the text of the answer's text blocks.
 func (r reply) text() string {
 	text := ""

@@ -93,14 +93,18 @@ func (p *reply) events() []event {
 		}
 		events = append(events, event{"content_block_stop", map[string]any{"type": "content_block_stop", "index": i}})
 	}
+	last := map[string]any{
+		"type": "message_delta",
+		"delta": map[string]any{
+			"stop_reason": p.answer.stopReason, "stop_sequence": p.answer.stopSequence, "stop_details": p.answer.details,
+		},
+		"usage": p.usage,
+	}
+	if p.edits != nil {
+		last["context_management"] = p.edits
+	}
 	return append(events,
-		event{"message_delta", map[string]any{
-			"type": "message_delta",
-			"delta": map[string]any{
-				"stop_reason": p.answer.stopReason, "stop_sequence": p.answer.stopSequence, "stop_details": p.answer.details,
-			},
-			"usage": p.usage,
-		}},
+		event{"message_delta", last},
 		event{"message_stop", map[string]string{"type": "message_stop"}})
 }
 

@@ -1,6 +1,8 @@
 // Tests the simulator with the official TypeScript SDK. The first argument is the
 // simulator's URL. Prints each failed check and exits with 1 if any failed.
 import Anthropic from "@anthropic-ai/sdk";
+import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
+import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
 import assert from "node:assert/strict";
 
 const baseURL = process.argv[2];
@@ -66,6 +68,69 @@ const checks = {
     const value = JSON.parse(textOf(message));
     assert.ok(["good", "bad"].includes(value.verdict));
     assert.ok(Number.isInteger(value.score) && value.score >= 1 && value.score <= 5);
+  },
+  async "parsed output"() {
+    const format = jsonSchemaOutputFormat({
+      type: "object",
+      properties: {
+        n: { type: "integer", minimum: 3, maximum: 9 },
+        id: { type: "string", format: "uuid" },
+        short: { type: "string", maxLength: 5, pattern: "^[a-z]{2}" },
+        list: { type: "array", items: { type: "string" }, minItems: 3 },
+      },
+      required: ["n", "id", "short", "list"],
+    });
+    const message = await client.messages.parse(ask("Judge this", { output_config: { format } }));
+    const value = message.parsed_output;
+    assert.ok(value.n >= 3 && value.n <= 9 && value.short.length <= 5 && value.list.length >= 3, JSON.stringify(value));
+    assert.match(value.id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    const streamed = await client.messages.stream(ask("Judge this", { output_config: { format } })).finalMessage();
+    assert.deepEqual(JSON.parse(textOf(streamed)), value);
+    assert.notEqual(streamed.id, message.id);
+  },
+  async "tool runner"() {
+    for (const stream of [false, true]) {
+      const seen = [];
+      const look = betaTool({
+        name: "look",
+        description: "Looks",
+        inputSchema: { type: "object", properties: { at: { type: "string", enum: ["x"] } }, required: ["at"] },
+        run: async (input) => { seen.push(input); return "found 7"; },
+      });
+      const runner = client.beta.messages.toolRunner({ model, max_tokens: 2000, tools: [look], stream, messages: [{ role: "user", content: "Go\n[simulate: call look]" }] });
+      let turns = 0;
+      for await (const _ of runner) turns++;
+      assert.deepEqual(seen, [{ at: "x" }]);
+      assert.equal(turns, 2);
+    }
+  },
+  async "raw responses and events"() {
+    const { response, request_id } = await client.messages.create(ask("hi")).withResponse();
+    assert.equal(response.status, 200);
+    assert.match(request_id, /^req_/);
+    const types = [];
+    for await (const event of await client.messages.create(ask("hi", { stream: true }))) types.push(event.type);
+    assert.equal(types[0], "message_start");
+    assert.deepEqual(types.slice(-2), ["message_delta", "message_stop"]);
+  },
+  async "an effort that changes, and context management"() {
+    const system = { role: "system", content: [], output_config: { effort: "low" } };
+    const message = await client.beta.messages.create({
+      ...ask("hi"), messages: [{ role: "user", content: "hi" }, system], betas: ["context-management-2025-06-27"],
+      context_management: { edits: [{ type: "clear_tool_uses_20250919" }] },
+    });
+    assert.equal(message.stop_reason, "end_turn");
+    assert.deepEqual(message.context_management, { applied_edits: [] });
+    await assert.rejects(client.messages.create(ask("hi", { output_config: { effort: "huge" } })), (e) => e instanceof Anthropic.BadRequestError);
+  },
+  async "pages of models"() {
+    const page = await client.models.list({ limit: 3 });
+    assert.ok(page.has_more && page.data.length === 3);
+    const ids = [];
+    for await (const m of client.models.list({ limit: 3 })) ids.push(m.id);
+    assert.equal(new Set(ids).size, ids.length);
+    const one = await client.models.retrieve(model);
+    assert.ok(one.capabilities.effort.xhigh.supported && one.capabilities.thinking.types.adaptive.supported);
   },
   async "a retried 429"() {
     const before = (await stats()).rate_limited;
