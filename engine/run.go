@@ -142,17 +142,21 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 
 // begin creates the frame of the workflow and starts it.
 func (r *run) begin() {
-	for _, u := range r.opts.Past.Order { // in the order in which an earlier process started them
-		if u.Type == journal.StepFinished && u.Item == "" && r.wf.Step(u.Step) != nil {
-			r.recordStart(u.Step)
-		}
-	}
 	r.root = r.newFrame(nil, r.wf, workflow.Env{
 		Params: r.opts.Params,
 		Steps:  make(map[string]workflow.StepResult, len(r.wf.Steps)),
 		Run:    map[string]any{"id": r.opts.RunID},
 		Env:    r.opts.Env,
 	})
+	for _, u := range r.opts.Past.Order { // in the order in which an earlier process started them
+		n := r.root.nodes[u.Step]
+		if n == nil || u.Item != "" {
+			continue
+		}
+		if u.Type == journal.StepFinished || u.Type == journal.StepFailed && u.StartSeq > 0 && !r.opts.Changed && r.actedOn(n.unit) {
+			r.recordStart(u.Step)
+		}
+	}
 	r.startFrame(r.root)
 }
 
