@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -42,8 +43,10 @@ func (p *Pipeline) longest(agent, model string) int {
 	if err != nil {
 		return 0
 	}
-	defer store.Close()
-	n, _ := store.Longest(p.background, agent, model)
+	n, err := store.Longest(p.background, agent, model)
+	if err := errors.Join(err, store.Close()); err != nil {
+		return 0
+	}
 	return n
 }
 

@@ -19,6 +19,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -29,6 +30,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -71,13 +73,16 @@ func main() {
 	asJSON := flag.Bool("json", false, "print each round as JSON")
 	keep := flag.String("keep", "", "keep the files of the rounds in this folder")
 	flag.Parse()
-	if err := run(*rounds, *seed, *asJSON, *keep); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, *rounds, *seed, *asJSON, *keep)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "money:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, seed uint64, asJSON bool, keep string) error {
+func run(ctx context.Context, rounds int, seed uint64, asJSON bool, keep string) error {
 	dir := keep
 	var err error
 	if keep != "" {
@@ -90,11 +95,11 @@ func run(rounds int, seed uint64, asJSON bool, keep string) error {
 		return err
 	}
 	for name, pkg := range map[string]string{"claude-force": "./cmd/claude-force", "service": "./bench/money/service"} {
-		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", name, err, out)
 		}
 	}
-	url, stop, err := serve(filepath.Join(dir, "service"))
+	url, stop, err := serve(ctx, filepath.Join(dir, "service"))
 	if err != nil {
 		return err
 	}
@@ -104,7 +109,7 @@ func run(rounds int, seed uint64, asJSON bool, keep string) error {
 	var kills int
 	used, answered := 1.0, 1.0
 	for n := range rounds {
-		b := bench{dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), url: url, key: "key-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
+		b := bench{ctx: ctx, dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), url: url, key: "key-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
 		r, err := b.round(n%2 == 1)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", n, err)
@@ -132,8 +137,8 @@ func run(rounds int, seed uint64, asJSON bool, keep string) error {
 }
 
 // serve starts the service and returns its address.
-func serve(binary string) (url string, stop func(), err error) {
-	cmd := exec.Command(binary)
+func serve(ctx context.Context, binary string) (url string, stop func(), err error) {
+	cmd := exec.CommandContext(ctx, binary)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return "", nil, err
@@ -152,6 +157,7 @@ func serve(binary string) (url string, stop func(), err error) {
 
 // bench is one round.
 type bench struct {
+	ctx                   context.Context //nolint:containedctx // of the whole program
 	dir, binary, url, key string
 	random                *rand.Rand
 }
@@ -159,7 +165,7 @@ type bench struct {
 // command returns a run of the program, bounded in time and in a process group of
 // its own.
 func (b *bench) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("timeout", append([]string{"-k", "5", "120", b.binary}, args...)...)
+	cmd := exec.CommandContext(b.ctx, "timeout", append([]string{"-k", "5", "120", b.binary}, args...)...)
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "CLAUDE_FORCE_HOME="+filepath.Join(b.dir, "data"),
 		"ANTHROPIC_BASE_URL="+b.url, "ANTHROPIC_API_KEY="+b.key, "ANTHROPIC_AUTH_TOKEN=", fmt.Sprintf("CLAUDE_FORCE_BUDGET_DAY=%v", dayBudget))
@@ -239,7 +245,11 @@ func (b *bench) compare(r *round) error {
 		Billed   int64 `json:"billed"`
 		LeftCost int64 `json:"left_usd"`
 	}
-	resp, err := http.Get(b.url + "/bill?key=" + b.key)
+	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.url+"/bill?key="+b.key, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
 	if err != nil {
 		return err
 	}
