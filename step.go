@@ -40,9 +40,9 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
 	t := stepTask(a.Step, opts)
 	t.Prompt = a.Task
-	t.SharedContext = a.Shared
+	t.SharedContext, t.Own = a.Shared, a.Own
 	ctx = telemetry.Step(ctx, a.Path, a.Item)
-	if a.Siblings > 1 && len(a.Shared) > 0 {
+	if a.Siblings > 1 && len(a.Shared) > a.Own {
 		ctx = o.group(a).Join(ctx)
 	}
 	if err := o.checkSize(ctx, t); err != nil {

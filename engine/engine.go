@@ -71,7 +71,11 @@ type Attempt struct {
 	// from their beginning.
 	Shared []string
 
-	Siblings int // units of the same foreach, which will be given the same material; 0 outside of one
+	// Own is how many of the last texts of Shared are of this attempt alone, such
+	// as the file of an item.
+	Own int
+
+	Siblings int // units of the same foreach, which will be given what is not their own; 0 outside of one
 }
 
 // Prompt returns all of what is asked as one text.

@@ -53,6 +53,12 @@ func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, 
 		Once:      t.NoRetry,
 		Batch:     t.Batch,
 	}
+	ownFrom := max(len(t.SharedContext)-t.Own, 0)
+	at := len(llm.UserTurn(t.SharedContext[:ownFrom], "").Content)
+	for range len(llm.UserTurn(t.SharedContext[ownFrom:], "").Content) {
+		req.Messages[0].Content[at].Shared = false
+		at++
+	}
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
 	}

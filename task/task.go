@@ -27,6 +27,10 @@ type Task struct {
 	// SharedContext is material that comes before the prompt. Put what other
 	// tasks are given too first, so that the service's prompt cache serves it.
 	SharedContext []string
+	// Own is how many of the last texts of SharedContext no other task is given.
+	// They are not written to the prompt cache, which costs more than it saves
+	// unless the text is read again.
+	Own int
 
 	Files       []string      // patterns of files to give to the agent, relative to the runner's folder
 	Attachments []attach.File // files that were read already

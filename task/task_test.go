@@ -564,3 +564,34 @@ func TestCallsCarryTheTasksID(t *testing.T) {
 		t.Errorf("tags %+v", tags)
 	}
 }
+
+// TestOwnContextIsNotShared gives a task material of its own after what others are
+// given too: only the latter is marked for the prompt cache.
+func TestOwnContextIsNotShared(t *testing.T) {
+	t.Parallel()
+	r := newRunner(llmtest.Echo{}, &agent.Agent{Name: "a"})
+	for own, want := range []string{"ssst", "ssot", "soot", "ooot"} {
+		task := task.Task{Agent: "a", Prompt: "p", SharedContext: []string{"x", "", "y", "z"}, Own: own}
+		if own == 3 {
+			task.Own = 4
+		}
+		req, _, err := r.Request(t.Context(), task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for i, b := range req.Messages[0].Content {
+			switch {
+			case b.Shared:
+				got += "s"
+			case i == len(req.Messages[0].Content)-1:
+				got += "t"
+			default:
+				got += "o"
+			}
+		}
+		if got != want {
+			t.Errorf("%d of its own: %s, want %s", task.Own, got, want)
+		}
+	}
+}
