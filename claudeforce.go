@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,7 +149,13 @@ func LoadConfig(dir string) (*config.Config, error) {
 	if err == nil {
 		folder = filepath.Join(folder, "claude-force")
 	}
-	return config.Load(config.Sources{Dir: dir, UserDir: folder, Home: home, Getenv: os.Getenv})
+	var names []string
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); value != "" {
+			names = append(names, name)
+		}
+	}
+	return config.Load(config.Sources{Dir: dir, UserDir: folder, Home: home, Getenv: os.Getenv, Environ: names})
 }
 
 // New makes an orchestrator. Nothing is sent and no connection is opened
@@ -202,6 +209,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			NoCache: cfg.Cache.ExcludeAgents,
 		},
 	}
+	o.noteSettings(ctx)
 	return o, nil
 }
 

@@ -303,6 +303,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	if opts.OnStart != nil {
 		opts.OnStart(ctx, r.id)
 	}
+	o.noteParallel(ctx, r.wf, opts)
 	missed := o.missed()
 	res, err = engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),

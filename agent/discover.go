@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/claude-force/claude-force/internal/nearest"
 )
 
 // DiscoverOptions says where to look for agents.
@@ -116,7 +118,7 @@ func (s *Set) Lookup(name string) (*Agent, error) {
 	for i, a := range s.agents {
 		known[i] = a.Name
 	}
-	return nil, &UnknownError{Name: name, Suggestion: nearest(name, known), Known: known}
+	return nil, &UnknownError{Name: name, Suggestion: nearest.Name(name, known), Known: known}
 }
 
 // Find returns the same agent as [Discover] and [Set.Lookup], with the warnings of

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/nearest"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -59,6 +60,9 @@ type Config struct {
 	AutoSelect AutoSelect
 	Analytics  Analytics
 	Telemetry  Telemetry
+
+	// Notes say what was ignored, for the user.
+	Notes []string
 
 	origins map[string]string
 }
@@ -104,6 +108,7 @@ type Sources struct {
 	UserDir string                   // the user's configuration folder for this program; empty for none
 	Home    string                   // the user's home, for the default data folder and as the end of the search; may be empty
 	Getenv  func(name string) string // nil for no environment
+	Environ []string                 // the names of all variables that are not empty, to find misspelt ones; may be nil
 }
 
 // Error is one problem in a file or variable. Its text is
@@ -152,10 +157,43 @@ func Load(src Sources) (*Config, error) {
 			errs = append(errs, cfg.Set(s.name, value, s.env))
 		}
 	}
+	errs = append(errs, cfg.unknownVariables(src.Environ)...)
 	if err := errors.Join(errs...); err != nil {
 		return cfg, err
 	}
 	return cfg, cfg.settleKeep()
+}
+
+// unknownVariables returns an error for each variable that looks like one of ours and
+// is none: a budget with a typing error would be no budget.
+func (c *Config) unknownVariables(names []string) []error {
+	var known []string
+	for _, s := range settings {
+		if s.env != "" {
+			known = append(known, s.env)
+		}
+	}
+	var errs []error
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		upper := strings.ToUpper(name)
+		if !strings.HasPrefix(upper, "CLAUDE_FORCE_") || slices.Contains(known, name) || c.Cache.EncryptionKey == "env:"+name {
+			continue
+		}
+		if near := nearest.Name(upper, known); near != "" {
+			errs = append(errs, &Error{File: name, Message: "there is no such variable", Hint: fmt.Sprintf("did you mean %s?", near)})
+		} else {
+			c.Notes = append(c.Notes, fmt.Sprintf("the variable %s is none of ours and is ignored", name))
+		}
+	}
+	return errs
+}
+
+// knownSettings returns the advice for an unknown name of a setting.
+func knownSettings(name string) string {
+	if near := nearest.Name(name, Names()); near != "" {
+		return fmt.Sprintf("did you mean %s?", near)
+	}
+	return "known settings are " + strings.Join(Names(), ", ")
 }
 
 func defaults(src Sources, getenv func(string) string) *Config {
@@ -217,7 +255,7 @@ func isFile(path string) bool {
 func (c *Config) Set(name, value, origin string) error {
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 	if i < 0 {
-		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: "known settings are " + strings.Join(Names(), ", ")}
+		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: knownSettings(name)}
 	}
 	if err := settings[i].set(c, value); errors.Is(err, errRedacted) {
 		return &Error{File: origin, Message: name + ": the value " + err.Error()}

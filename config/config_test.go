@@ -97,7 +97,7 @@ func TestEveryValueReadsBack(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	tests := map[string]struct{ file, want string }{
-		"unknown":        {"modle: haiku\n", `:1: unknown setting "modle" (known settings are model, `},
+		"unknown":        {"modle: haiku\n", `:1: unknown setting "modle" (did you mean model?)`},
 		"bad number":     {"\njobs: many\n", `:2: jobs: "many" is not a whole number above 0`},
 		"bad duration":   {"timeout: 5\n", `:1: timeout: "5" is not a duration such as`},
 		"zero ttl":       {"cache: {ttl: 0s}\n", `:1: cache.ttl: "0s" must be above 0`},
@@ -195,5 +195,43 @@ func TestPricesBesideTheUsersFile(t *testing.T) {
 	write(t, prices, "batch: 0.5")
 	if got := load(); got != prices {
 		t.Errorf("prices from %q, want %q", got, prices)
+	}
+}
+
+func TestMisspeltNamesArePointedOut(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, config.FileName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		file string
+		env  []string
+		want string // empty: no error
+	}{
+		{"", []string{"CLAUDE_FORCE_BUDGET_DYA"}, "did you mean CLAUDE_FORCE_BUDGET_DAY?"},
+		{"", []string{"CLAUDE_FORCE_BUDGET_DAYS", "PATH"}, "did you mean CLAUDE_FORCE_BUDGET_DAY?"},
+		{"", []string{"claude_force_jobs"}, "did you mean CLAUDE_FORCE_JOBS?"},
+		{"", []string{"CLAUDE_FORCE_BUDGET_DAY", "CLAUDE_FORCE_HOME"}, ""},
+		{"", []string{"CLAUDE_FORCE_SOMETHING_ELSE_ALTOGETHER"}, ""},
+		{"jbos: 3\n", nil, "did you mean jobs?"},
+		{"cache: {exclude_agent: [a]}\n", nil, "did you mean cache.exclude_agents?"},
+		{"fallback_models: [haiku, sonnet]\n", nil, ""},
+		{"fallback_models: haiku, sonnet\n", nil, ""},
+		{"fallback_models: [{a: b}]\n", nil, "one name per entry"},
+		{"budget:\n\tday: 1\n", nil, "indent with blanks"},
+	} {
+		write(tt.file)
+		cfg, err := config.Load(config.Sources{Dir: dir, Environ: tt.env})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q, %v: %v; want %q", tt.file, tt.env, err, tt.want)
+		}
+		if strings.Contains(tt.file, "fallback") && err == nil && strings.Join(cfg.FallbackModels, " ") != "haiku sonnet" {
+			t.Errorf("%q gives %q", tt.file, cfg.FallbackModels)
+		}
+		if notes := len(cfg.Notes) == 1; notes != (len(tt.env) == 1 && strings.Contains(tt.env[0], "ALTOGETHER")) {
+			t.Errorf("%v: notes %q", tt.env, cfg.Notes)
+		}
 	}
 }

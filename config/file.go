@@ -63,7 +63,7 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 		case strings.Contains(name, "api_key") || strings.Contains(name, "auth_token"):
 			f.fail(key, "set ANTHROPIC_API_KEY in the environment instead; if the file was shared, revoke the key", "credentials are not read from files")
 		case at < 0:
-			f.fail(key, "known settings are "+strings.Join(Names(), ", "), "unknown setting %q", name)
+			f.fail(key, knownSettings(name), "unknown setting %q", name)
 		case f.project && settings[at].mine:
 			hint := "set it in the user's own " + FileName
 			if settings[at].env != "" {
@@ -81,9 +81,13 @@ func (f *file) value(key, value *yaml.Node, s setting) {
 	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
 	case value.Kind == yaml.ScalarNode:
 		f.set(key, value, s.name, value.Value)
-	case value.Kind == yaml.SequenceNode && s.name == "cache.exclude_agents":
+	case value.Kind == yaml.SequenceNode && (s.name == "cache.exclude_agents" || s.name == "fallback_models"):
 		names := make([]string, len(value.Content))
 		for i, n := range value.Content {
+			if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || strings.Contains(n.Value, ",") {
+				f.fail(n, "write one name per entry", "%s takes a list of names", s.name)
+				return
+			}
 			names[i] = n.Value
 		}
 		f.set(key, value, s.name, strings.Join(names, ","))

@@ -19,10 +19,10 @@ var allowed = map[string][]string{
 	// Nouns import nothing but fault.
 	"fault":         nil,
 	"llm":           nil,
-	"agent":         {"internal/yamltext", "internal/openfile"},
+	"agent":         {"internal/nearest", "internal/yamltext", "internal/openfile"},
 	"agent/builtin": nil,
 	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
-	"config":        {"fault", "internal/yamltext", "internal/openfile"},
+	"config":        {"fault", "internal/nearest", "internal/yamltext", "internal/openfile"},
 	"benchfile":     {"internal/openfile"},
 	"journal":       {"fault", "llm"},
 	"modelselect":   {"llm", "internal/yamltext"},
@@ -34,7 +34,8 @@ var allowed = map[string][]string{
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
-	"internal/outschema":  {"internal/jsontext"},
+	"internal/nearest":    nil,
+	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
 
 	// Parts import nouns, and never each other.
 	"attach":                {"llm", "internal/openfile"},

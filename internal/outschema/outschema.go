@@ -19,6 +19,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claude-force/claude-force/internal/jsontext"
+	"github.com/claude-force/claude-force/internal/nearest"
 )
 
 // Keywords of JSON Schema, by what they hold.
@@ -165,37 +166,11 @@ func Nearest(name string) string {
 	case "values", "oneof", "options", "choices":
 		return "it is called enum"
 	}
-	best, least := "", 3
-	for _, known := range Keywords {
-		if d := distance(strings.ToLower(name), strings.ToLower(known)); d < least {
-			best, least = known, d
-		}
-	}
+	best := nearest.Name(name, Keywords)
 	if best == "" {
 		return "see json-schema.org for what there is; an explanation goes into description"
 	}
 	return fmt.Sprintf("did you mean %q?", best)
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			above := row[j+1]
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(above+1, row[j]+1, before+cost)
-			before = above
-		}
-	}
-	return row[len(b)]
 }
 
 // Impossible returns the keyword that no value can satisfy together with the others,

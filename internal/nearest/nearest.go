@@ -1,14 +1,15 @@
-package agent
+// Package nearest finds what a misspelt name may mean.
+package nearest
 
 import (
 	"slices"
 	"strings"
 )
 
-// nearest returns the known name that is most similar to name; empty if none is
+// Name returns the known name that is most similar to name; empty if none is
 // similar. A name that contains the other as a whole word ("python" for
 // "python-expert") is similar, and so is one with a few typing errors.
-func nearest(name string, known []string) string {
+func Name(name string, known []string) string {
 	wanted := strings.ToLower(strings.TrimSpace(name))
 	if wanted == "" || len(wanted) > 100 {
 		return ""
