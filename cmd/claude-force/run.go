@@ -134,6 +134,9 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 		if !ok || name == "" {
 			return nil, opts, badInput("--param %q is not NAME=VALUE", p)
 		}
+		if before, twice := params[name]; twice && before != value {
+			return nil, opts, badInput("--param %s is given twice, as %q and %q", name, before, value)
+		}
 		params[name] = value
 	}
 	spending, err := f.spending()

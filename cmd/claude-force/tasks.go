@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -145,6 +146,9 @@ func parseTask(line []byte, agent string) (claudeforce.Task, error) {
 	}
 	if dec.More() {
 		return claudeforce.Task{}, errors.New("more than one JSON value on the line" + hint)
+	}
+	if _, err := jsontext.Parse(string(line), nil); err != nil { // what Go would read as something else
+		return claudeforce.Task{}, fmt.Errorf("not a task: %w%s", err, hint)
 	}
 	if t.Agent == "" {
 		t.Agent = agent
