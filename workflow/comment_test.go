@@ -30,6 +30,8 @@ func TestCommentsWithinTexts(t *testing.T) {
 		"params:\n  p: {type: string, default: a #b\n    }\nsteps: [{id: a, agent: x, task: t}]": true,
 		"params:\n  p: src # where to look\nsteps: [{id: a, agent: x, task: t}]":                 false,
 		"description: for #42\nsteps: [{id: a, agent: x, task: t}]":                              true,
+		"steps:\n- {id: a, agent: x, task: &Co is first}":                                        true,
+		"steps:\n- {id: a, agent: x, task: &t do it}\n- {id: b, agent: x, task: *t}":             false,
 		"output: see #${{ run.id }}\nsteps: [{id: a, agent: x, task: t}]":                        true,
 	} {
 		_, err := workflow.Parse("w.yaml", []byte(source+"\n"), workflow.Options{})

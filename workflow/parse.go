@@ -37,6 +37,7 @@ type reader struct {
 	inner     map[*Workflow]*scope  // of the files its steps run
 	ids       map[string]*yaml.Node // where each step id of the file was given
 	below     []*Workflow           // the files its steps run
+	aliased   map[*yaml.Node]bool   // the nodes that aliases refer to
 	uses      []use                 // the expressions of the file
 }
 

@@ -32,7 +32,11 @@ func (p *reader) text(n *yaml.Node, key string) string {
 // whole reports a text without quotes that YAML ends at a # which may belong to it.
 // A prompt is refused at any such comment, another text unless a blank follows the #.
 func (p *reader) whole(n *yaml.Node, what string) {
-	if n = follow(n); n.LineComment == "" {
+	n = follow(n)
+	if n.Anchor != "" && n.Style == 0 && !p.aliased[n] {
+		p.fail(n, nil, "put the value in quotes", "%s begins with &%s, which YAML takes for a name of the value", what, n.Anchor)
+	}
+	if n.LineComment == "" {
 		return
 	}
 	rest := p.src.text[p.src.offset(n.Line, n.Column):]

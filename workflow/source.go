@@ -43,6 +43,8 @@ func (p *reader) load(data []byte) *yaml.Node {
 		p.fail(bad, ErrTooLarge, "", "%s", why)
 		return nil
 	}
+	p.aliased = map[*yaml.Node]bool{}
+	aliases(root, p.aliased)
 	return root
 }
 
@@ -115,6 +117,16 @@ func invalidText(data []byte) int {
 		i += n
 	}
 	return -1
+}
+
+// aliases collects the nodes that aliases refer to.
+func aliases(n *yaml.Node, to map[*yaml.Node]bool) {
+	if n.Kind == yaml.AliasNode {
+		to[n.Alias] = true
+	}
+	for _, c := range n.Content {
+		aliases(c, to)
+	}
 }
 
 // oversized returns the first node that nests too deeply or whose aliases expand
