@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -181,6 +182,9 @@ func (p *reader) items(d *draft, v view, n *yaml.Node) {
 	}
 	d.Foreach.Items = p.valueOf(d, v, n, "foreach")
 	if val := d.Foreach.Items; val != nil {
+		if list, ok := val.fixed.([]any); ok && slices.Contains(list, nil) {
+			p.fail(n, nil, `put ~ and null in quotes if they are texts`, "an item of foreach is empty")
+		}
 		if typ := val.typ(); typ != "" && typ != "array" && typ != "string" {
 			p.fail(n, ErrExpression, "", "foreach needs a list, and the expression is of type %s", typ)
 		}

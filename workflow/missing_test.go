@@ -43,6 +43,8 @@ func TestWhatCannotBeThere(t *testing.T) {
 		a + "- {id: c, agent: x, task: t, files: [\"${{ params.list }}\"]}":                                                                       "needs a text",
 		a + "- {id: c, agent: x, task: t, files: [\"${{ params.list[0] }}\"]}":                                                                    "",
 		a + "- {id: c, agent: x, task: t, files: [\"{${{ join(params.list, ',') }}}\"]}":                                                          "",
+		"- {id: c, agent: x, task: \"${{ item }}\", foreach: [a, ~]}":                                                                             "an item of foreach is empty",
+		"- {id: c, agent: x, task: \"${{ item }}\", foreach: [a, '~']}":                                                                           "",
 		a + "- {id: c, agent: x, task: t, foreach: {glob: \"src/${{ params.list }}\"}}":                                                           "needs a text",
 	} {
 		_, err := workflow.Parse("w.yaml", []byte("params: {list: {default: [a, b]}}\nsteps:\n"+source+"\n"), workflow.Options{})
