@@ -99,7 +99,11 @@ func (p *reader) never(d *draft, n *yaml.Node, ids []string, sights map[string]s
 	s := sights[id]
 	can := s.statuses()
 	if len(can) == 1 {
-		p.fail(n, ErrExpression, fmt.Sprintf("let %s run after a failure with on_failure: continue on step %s, or with join: any", s.waits.of(), quote(id)),
+		hint := fmt.Sprintf("let %s run after a failure with on_failure: continue on step %s", s.waits.of(), quote(id))
+		if len(s.waits.Dependencies) > 1 {
+			hint += ", or with join: any"
+		}
+		p.fail(n, ErrExpression, hint,
 			"when of %s can never be true: %s only starts once step %s has %s", d.of(), s.waits.of(), quote(id), can[0])
 		return
 	}
