@@ -231,6 +231,11 @@ func (o *Orchestrator) Totals() pipeline.Totals { return o.pipe.Totals() }
 // Limits returns what is known of the service's rate limits, by pool of models.
 func (o *Orchestrator) Limits() []admission.PoolStatus { return o.pipe.Limits() }
 
+// ResetLimits forgets what is known of the rate limits of a pool of models, or of
+// all if the name is empty, and returns the names of the pools. A pool that the
+// service has closed for a while is open again.
+func (o *Orchestrator) ResetLimits(pool string) []string { return o.pipe.ResetLimits(pool) }
+
 // CacheStats returns what the response cache holds and what it has saved, also
 // for earlier processes. It is zero if the cache is off.
 func (o *Orchestrator) CacheStats(ctx context.Context) (sqlite.Stats, error) {

@@ -184,6 +184,15 @@ func (p *Pipeline) Limits() []admission.PoolStatus {
 	return p.limits.Limits()
 }
 
+// ResetLimits forgets what is known of the rate limits of a pool of models, or of
+// all if the name is empty, and returns the names of the pools.
+func (p *Pipeline) ResetLimits(pool string) []string {
+	if p.limits == nil {
+		return nil
+	}
+	return p.limits.Reset(pool)
+}
+
 // Close writes what is still to be written and frees what the pipeline holds.
 // Calls must have ended.
 func (p *Pipeline) Close() error {

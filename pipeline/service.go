@@ -69,10 +69,11 @@ func (p *Pipeline) newService() (*service, error) {
 }
 
 // newLimiter returns what learns the service's limits, together with the other
-// processes that use the data folder. The first calls start at once, as many as
+// processes that use the data folder. Limits belong to a credential at an endpoint:
+// a gateway that refuses it says nothing of the API. The first calls start at once, as many as
 // the setting jobs allows in flight.
 func (p *Pipeline) newLimiter(keyer llm.Keyer) *admission.Limiter {
-	opts := admission.Options{Namespace: keyer.Namespace, Tier: admission.Tier(p.config.Tier), Prices: p.prices, InitialWindow: p.config.Jobs, OnPause: p.paused}
+	opts := admission.Options{Namespace: keyer.Provider + " " + keyer.Namespace, Tier: admission.Tier(p.config.Tier), Prices: p.prices, InitialWindow: p.config.Jobs, OnPause: p.paused}
 	if p.config.DataDir != "" {
 		opts.Dir = DataDir(p.config.DataDir).Limits()
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +19,7 @@ func (a *app) limitsCommand() *cobra.Command {
 		Long: `Show, for each pool of models that was used, the rate limits of the credential as
 the service named them (or as they are assumed until it does), how much of each
 is used now, and whether calls wait. All processes of the machine that use the
-credential share what they learn.`,
+credential at the same endpoint share what they learn. "limits reset" forgets it.`,
 		Example: `  claude-force limits
   claude-force limits --json | jq '.[] | {pool, requests}'`,
 		Args: cobra.NoArgs,
@@ -31,6 +33,43 @@ credential share what they learn.`,
 	}
 	f.registerSimulate(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON array")
+	cmd.AddCommand(a.limitsReset())
+	return cmd
+}
+
+func (a *app) limitsReset() *cobra.Command {
+	var f callFlags
+	cmd := &cobra.Command{
+		Use:   "reset [POOL]",
+		Short: "Forget what was learned of the rate limits, and open closed pools",
+		Long: `Forget what was learned of the rate limits of the credential at its endpoint, for
+one pool of models or for all. A pool that the service has closed for a while is
+open again; the next call learns its limits.`,
+		Example: `  claude-force limits reset
+  claude-force limits reset sonnet-5.5`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			orch, err := a.open(cmd.Context(), &f)
+			if err != nil {
+				return err
+			}
+			pool := strings.Join(args, "")
+			reset := orch.ResetLimits(pool)
+			switch {
+			case len(reset) == 0 && pool != "":
+				err = badInput("no pool %q is known; `claude-force limits` shows the pools", pool)
+			case f.json:
+				err = printJSON(a.stdout, slices.Concat([]string{}, reset))
+			case len(reset) == 0:
+				a.say("no pool was used yet with this credential")
+			default:
+				a.say("reset: %s", strings.Join(reset, ", "))
+			}
+			return closing(err, orch)
+		},
+	}
+	f.registerSimulate(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the names of the pools as a JSON array")
 	return cmd
 }
 
@@ -47,7 +86,10 @@ func (a *app) printLimits(pools []admission.PoolStatus, asJSON bool) error {
 		state := "open"
 		switch {
 		case !p.FrozenUntil.IsZero():
-			state = "closed for " + time.Until(p.FrozenUntil).Round(time.Second).String() + " (" + p.FrozenBy + ")"
+			state = "closed for " + time.Until(p.FrozenUntil).Round(time.Second).String()
+			if p.FrozenBy != "" {
+				state += " (" + p.FrozenBy + ")"
+			}
 		case p.Breaker != admission.BreakerClosed:
 			state = "breaker " + string(p.Breaker)
 		}

@@ -163,7 +163,10 @@ func (a *app) command(args ...string) *cobra.Command {
 		Short: "Run Claude agents fast, cheaply and without losing work",
 		Long: `claude-force gives tasks to Claude agents: one, many at once, or a workflow
 whose independent steps run in parallel. Answers are cached, identical calls
-are made once, failed ones are retried.`,
+are made once, failed ones are retried.
+
+Exit codes: 0 done, 1 a task or step failed, 2 bad input or configuration, 3 a
+budget left no room for what was to be done, 130 interrupted.`,
 		Example: `  claude-force demo                                   # see it work, without a key
   claude-force init                                   # write a first agent and workflow
   claude-force execute python-expert "Explain decorators"

@@ -202,6 +202,7 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 // ending sets how the end of a run is printed.
 type ending struct {
 	json, all, explain bool
+	quiet              bool // no outputs
 	why                []claudeforce.Explanation
 	plan               *plan.Plan // nil if there was none
 }
@@ -226,6 +227,7 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 		}{res, how.why})
 	case how.json:
 		err = printJSON(a.stdout, res)
+	case how.quiet:
 	default:
 		err = a.printOutputs(wf, res, how.all)
 	}

@@ -137,10 +137,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if res == nil {
 		return err
 	}
-	if f.quiet {
-		detail.Workflow.Steps, res.Output = nil, "" // nothing to print
-	}
-	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain})
+	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, quiet: f.quiet, why: why, explain: f.explain})
 }
 
 // readRun returns what is known of a run of an orchestrator.

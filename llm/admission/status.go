@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"crypto/rand"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,29 @@ func (l *Limiter) Limits() []PoolStatus {
 	})
 	slices.SortFunc(list, func(a, b PoolStatus) int { return strings.Compare(a.Pool, b.Pool) })
 	return list
+}
+
+// Reset forgets what is known of a pool, or of all if the name is empty: limits,
+// refusals and failures of the service. The next call learns them again. It returns
+// the names of the pools.
+func (l *Limiter) Reset(pool string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var reset []string
+	l.file.update(func(s *state) {
+		for name := range s.Pools {
+			if pool == "" || pool == name {
+				reset = append(reset, name)
+				delete(s.Pools, name)
+			}
+		}
+		s.Epoch = rand.Text() // what waiting calls took is forgotten too
+	})
+	for _, p := range l.pools {
+		p.closed()
+	}
+	slices.Sort(reset)
+	return reset
 }
 
 func (l *Limiter) status(name string, ps *poolState, now time.Time) PoolStatus {

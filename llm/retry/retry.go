@@ -199,7 +199,7 @@ func (m *model) wait(ctx context.Context, n int, err error) (wait time.Duration,
 		asked = e.RetryAfter
 	}
 	if asked > m.opts.MaxWait {
-		return 0, fmt.Sprintf("the service asks to wait %v, longer than the %v allowed; try again then", asked, m.opts.MaxWait)
+		return 0, fmt.Sprintf("the next attempt would be in %v, and the longest wait is %v; try again then", short(asked), m.opts.MaxWait)
 	}
 	if asked >= 0 {
 		wait = asked + m.jitter(m.opts.Base)
@@ -208,14 +208,26 @@ func (m *model) wait(ctx context.Context, n int, err error) (wait time.Duration,
 	}
 	if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
 		if asked >= 0 {
-			return 0, fmt.Sprintf("the service asks to wait %v, which exceeds the call's deadline in %v", asked, time.Until(deadline).Round(time.Millisecond))
+			return 0, fmt.Sprintf("the next attempt would be in %v, after the call's deadline in %v", short(asked), short(time.Until(deadline)))
 		}
-		return 0, fmt.Sprintf("waiting %v would exceed the call's deadline", wait.Round(time.Millisecond))
+		return 0, fmt.Sprintf("waiting %v would exceed the call's deadline", short(wait))
 	}
 	if !m.opts.Budget.take() {
 		return 0, "the budget for retries is spent, as most calls fail now"
 	}
 	return wait, ""
+}
+
+// short rounds a duration to what a person reads: a tenth of a second, or a second
+// from ten seconds on.
+func short(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
 }
 
 // jitter returns a random time below limit. Spreading over the whole range, and
