@@ -1,13 +1,13 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -69,14 +69,41 @@ type source struct {
 }
 
 func newSource(body []byte) *source {
-	digest := sha256.Sum256(streamFlag.ReplaceAll(stripBreakpoints(body), nil))
+	digest := sha256.Sum256(stripStreamFlag(stripBreakpoints(body)))
 	seed := func(i int) uint64 { return binary.LittleEndian.Uint64(digest[i:]) }
 	return &source{digest, rand.New(rand.NewPCG(seed(0), seed(8)))}
 }
 
-// streamFlag matches the field that asks for a stream. It cannot match within a
-// string, where the quotes are escaped.
-var streamFlag = regexp.MustCompile(`,\s*"stream"\s*:\s*(?:true|false)|"stream"\s*:\s*(?:true|false)\s*,`)
+// stripStreamFlag returns a body without the field that asks for a stream. The
+// field's name cannot be within a string, where the quotes are escaped.
+func stripStreamFlag(body []byte) []byte {
+	name := []byte(`"stream"`)
+	for from := 0; ; {
+		at := bytes.Index(body[from:], name)
+		if at < 0 {
+			return body
+		}
+		at += from
+		from = at + len(name)
+		rest, ok := bytes.CutPrefix(bytes.TrimLeft(body[from:], " \t\r\n"), []byte(":"))
+		if !ok {
+			continue // a value
+		}
+		rest = bytes.TrimLeft(rest, " \t\r\n")
+		after, yes := bytes.CutPrefix(rest, []byte("true"))
+		if !yes {
+			var no bool
+			if after, no = bytes.CutPrefix(rest, []byte("false")); !no {
+				continue
+			}
+		}
+		before, comma := bytes.CutSuffix(bytes.TrimRight(body[:at], " \t\r\n"), []byte(","))
+		if !comma {
+			after = bytes.TrimPrefix(bytes.TrimLeft(after, " \t\r\n"), []byte(","))
+		}
+		return slices.Concat(before, after)
+	}
+}
 
 // id returns an id in the API's form: a prefix and 24 letters and digits.
 func (s *source) id(prefix, distinct string) string {

@@ -87,12 +87,16 @@ func TestGoSDKStructuredOutput(t *testing.T) {
 	}
 }
 
-// TestGoSDKSystemMessages changes the effort within a conversation.
+// TestGoSDKSystemMessages changes the effort within a conversation, as Claude Code
+// does.
 func TestGoSDKSystemMessages(t *testing.T) {
 	t.Parallel()
 	_, client := goSDK(t)
 	message, err := client.Beta.Messages.New(t.Context(), anthropic.BetaMessageNewParams{
-		Model: "claude-opus-5-5", MaxTokens: 2000,
+		Model: "claude-opus-5-5", MaxTokens: 2000, Betas: []anthropic.AnthropicBeta{"a-beta-2026-10-01"},
+		Thinking: anthropic.BetaThinkingConfigParamUnion{OfAdaptive: &anthropic.BetaThinkingConfigAdaptiveParam{
+			Display: anthropic.BetaThinkingConfigAdaptiveDisplayUpdates,
+		}},
 		Messages: []anthropic.BetaMessageParam{
 			anthropic.NewBetaUserMessage(anthropic.NewBetaTextBlock("Explain lists")),
 			{OfSystem: &anthropic.BetaSystemMessageParam{OutputConfig: anthropic.BetaSystemMessageOutputConfigParam{Effort: "low"}}},

@@ -151,7 +151,7 @@ func (r *request) checkThinking(string) *apiError {
 		return nil
 	case !slices.Contains(thinkingTypes, t.Type):
 		return invalid("thinking.type: Input should be 'adaptive', 'enabled', 'disabled' or 'between_tools'")
-	case t.Display != "" && t.Display != "summarized" && t.Display != "omitted":
+	case t.Display != "" && t.Display != "summarized" && t.Display != "omitted" && (t.Display != "updates" || !r.beta):
 		return invalid("thinking.display: Input should be 'summarized' or 'omitted'")
 	case !slices.Contains(r.model.thinking, t.Type) && t.Type == "enabled":
 		return invalid(`"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.`)

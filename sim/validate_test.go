@@ -108,6 +108,7 @@ func TestRefusals(t *testing.T) {
 		"effort without effort":   {object{"model": "claude-haiku-4-5", "output_config": object{"effort": "low"}}, "does not support the effort parameter"},
 		"effort above a model":    {object{"model": "claude-opus-4-5", "output_config": object{"effort": "max"}}, "max is not supported on this model"},
 		"disabled at high effort": {object{"model": "claude-opus-5", "thinking": object{"type": "disabled"}, "output_config": object{"effort": "max"}}, "disabled thinking"},
+		"thinking display":        {object{"thinking": object{"type": "adaptive", "display": "updates"}}, "thinking.display: Input should be"},
 		"thinking type":           {object{"thinking": object{"type": "on"}}, "thinking.type: Input should be"},
 		"adaptive on an old one":  {object{"model": "claude-haiku-4-5", "thinking": object{"type": "adaptive"}}, "adaptive thinking is not supported on this model"},
 		"disabled always on":      {object{"model": "claude-opus-5-5", "thinking": object{"type": "disabled"}}, "disabled thinking is not supported"},
