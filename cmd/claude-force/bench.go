@@ -52,7 +52,8 @@ cost more than --budget.`,
 	flags.BoolVar(&f.report, "report", false, "print bars beside the figures, and the summary")
 	flags.BoolVar(&f.json, "json", false, "print what the file would hold")
 	flags.BoolVar(&f.live, "live", false, "make a few short calls to the real API instead")
-	flags.Float64Var(&f.budget, "budget", suite.DefaultBudget, "with --live: most US dollars to spend")
+	f.budget = suite.DefaultBudget
+	flags.Var(dollarsValue{&f.budget}, "budget", "with --live: most US dollars to spend")
 	for _, b := range suite.All() {
 		cmd.AddCommand(a.benchmark(&f, b.Name, "Measure "+b.Short, []suite.Benchmark{b}))
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
 	flags.BoolVar(&f.refresh, "refresh", false, "do not read the response cache, but keep the new answers")
-	flags.Float64Var(&f.budget, "budget", 0, "most US dollars to spend, 0 for none; what the cache answers costs nothing")
+	flags.Var(dollarsValue{&f.budget}, "budget", "most US dollars to spend; 0 allows nothing that costs, and what the cache answers costs nothing")
 	flags.StringVar(&f.onExceed, "on-exceed", "", "what happens to a call that --budget has no room for: stop, ask, downgrade or partial (default stop)")
 	flags.BoolVar(&f.batch, "batch", false, "send calls by way of message batches: half the price, answered within a day")
 	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to fall back to when one is down or refuses, the best first")
@@ -180,9 +179,6 @@ func (f *callFlags) set(cfg *config.Config) error {
 // spending returns the budget that --budget and --on-exceed set.
 func (f *callFlags) spending() (workflow.Budget, error) {
 	given := f.given("budget")
-	if math.IsNaN(f.budget) || math.IsInf(f.budget, 0) || f.budget < 0 {
-		return workflow.Budget{}, badInput("--budget must be 0 or more US dollars, such as 0.50")
-	}
 	if f.onExceed != "" && !given {
 		return workflow.Budget{}, badInput("--on-exceed needs --budget")
 	}
