@@ -7,6 +7,8 @@ type Filter struct {
 	Since   time.Time // began at or after; zero for no bound
 	Until   time.Time // began before; zero for no bound
 	Project string    // empty for all
+	// Zone is the time zone of days, weeks and months; nil for UTC.
+	Zone *time.Location
 }
 
 // Dimension is what calls are grouped by.
@@ -19,14 +21,16 @@ const (
 	ByWorkflow Dimension = "workflow"
 	BySource   Dimension = "source"
 	ByProject  Dimension = "project"
-	ByDay      Dimension = "day" // of UTC
+	ByDay      Dimension = "day" // of the filter's time zone
+	ByWeek     Dimension = "week"
+	ByMonth    Dimension = "month"
 	ByHour     Dimension = "hour"
 )
 
 // Group is the totals of the calls that have something in common.
 type Group struct {
-	Name   string    // the agent, model, ...; empty if the calls have none
-	Start  time.Time // of the day or hour; else zero
+	Name   string    // the agent, model, day, ...; empty if the calls have none
+	Start  time.Time // of the day, week, month or hour; else zero
 	Totals           // of all of them
 }
 
@@ -37,6 +41,7 @@ type Period struct {
 	Since   *time.Time `json:"since"` // nil for no bound
 	Until   *time.Time `json:"until"`
 	Project string     `json:"project,omitempty"`
+	Zone    string     `json:"zone"`              // time zone of the days
 	Rounded bool       `json:"rounded,omitempty"` // whether a bound was moved
 }
 
@@ -107,7 +112,7 @@ type Summary struct {
 	Daily        []DaySummary `json:"daily"`
 }
 
-// DaySummary is a day, of UTC, within a period.
+// DaySummary is a day, of the period's time zone.
 type DaySummary struct {
 	Day      string  `json:"day"`
 	Calls    int64   `json:"calls"`

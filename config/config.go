@@ -64,6 +64,9 @@ type Config struct {
 	// Notes say what was ignored, for the user.
 	Notes []string
 
+	// TimeZone is that of days in figures and budgets. It is never nil.
+	TimeZone *time.Location
+
 	origins map[string]string
 }
 
@@ -205,8 +208,8 @@ func defaults(src Sources, getenv func(string) string) *Config {
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
 		},
 		Analytics: Analytics{Enabled: true, KeepRows: 365 * 24 * time.Hour, KeepHours: 2 * 365 * 24 * time.Hour},
-		Telemetry: Telemetry{Enabled: true},
-		origins:   map[string]string{},
+		Telemetry: Telemetry{Enabled: true}, TimeZone: time.Local,
+		origins: map[string]string{},
 	}
 	if path := filepath.Join(src.UserDir, PricesName); src.UserDir != "" && isFile(path) {
 		cfg.Prices = path

@@ -238,6 +238,10 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return keep(&c.Analytics.KeepHours, v) },
 		get: func(c *Config) string { return keepText(c.Analytics.KeepHours) },
 	}, {
+		name: "time_zone", env: "CLAUDE_FORCE_TIME_ZONE", about: "time zone of days in figures and budgets: local, UTC or a name such as Europe/Berlin", mine: true,
+		set: func(c *Config, v string) error { return zone(&c.TimeZone, v) },
+		get: func(c *Config) string { return zoneText(c.TimeZone) },
+	}, {
 		name: "telemetry.enabled", env: "CLAUDE_FORCE_TELEMETRY", mine: true,
 		about: "whether traces and metrics are sent to OTEL_EXPORTER_OTLP_ENDPOINT",
 		set:   func(c *Config, v string) error { return truth(&c.Telemetry.Enabled, v) },

@@ -69,7 +69,7 @@ func (p *Pipeline) settled(s budget.Settlement) {
 // scopes returns the budgets that every call is charged to: those of the day, of
 // its agent and of the call itself.
 func (p *Pipeline) scopes(_ context.Context, req *llm.Request) []budget.Scope {
-	b, now := p.config.Budget, time.Now()
+	b, now := p.config.Budget, time.Now().In(p.config.TimeZone)
 	action := budget.Action(b.OnExceed)
 	var scopes []budget.Scope
 	limit := func(usd *float64) budget.Limits {

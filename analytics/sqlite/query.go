@@ -68,7 +68,7 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 	if err != nil {
 		return 0, 0, p, err
 	}
-	p.Project = f.Project
+	p.Project, p.Zone = f.Project, f.In().String()
 	since, until = never, always
 	widen := func(nanos, up int64) int64 {
 		for _, at := range [...]struct{ dropped, step int64 }{{rows, hour}, {hours, day}} {
@@ -81,11 +81,11 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 	}
 	if !f.Since.IsZero() {
 		since = widen(f.Since.UnixNano(), 0)
-		p.Since = new(time.Unix(0, since).UTC())
+		p.Since = new(time.Unix(0, since).In(f.In()))
 	}
 	if !f.Until.IsZero() {
 		until = widen(f.Until.UnixNano(), 1)
-		p.Until = new(time.Unix(0, until).UTC())
+		p.Until = new(time.Unix(0, until).In(f.In()))
 	}
 	return since, until, p, nil
 }
@@ -114,13 +114,21 @@ func (s *Store) group(ctx context.Context, k groupKey) ([]analytics.Group, error
 		if err != nil {
 			return nil, err
 		}
-		return s.groups(since, until, k.filter.Project, k.by, k.costs)
+		return s.groups(since, until, k.filter, k.by, k.costs)
 	})
 }
 
-func (s *Store) groups(since, until int64, project string, by analytics.Dimension, costs bool) ([]analytics.Group, error) {
-	g := grouping{by: by, costs: costs, groups: map[groupName]*analytics.Group{}}
-	for _, sp := range spans(since, until) {
+func (s *Store) groups(since, until int64, f analytics.Filter, by analytics.Dimension, costs bool) ([]analytics.Group, error) {
+	project := f.Project
+	g := grouping{by: by, zone: f.In(), costs: costs, groups: map[groupName]*analytics.Group{}}
+	parts := spans(since, until)
+	if by.Calendar() && g.zone != time.UTC {
+		var err error
+		if parts, err = s.calendarSpans(since, until, g.zone); err != nil {
+			return nil, err
+		}
+	}
+	for _, sp := range parts {
 		if sp.seconds == 0 {
 			if err := s.rows(sp.from, sp.until, project, g.addCall); err != nil {
 				return nil, err
@@ -147,9 +155,47 @@ type groupName struct {
 	start int64
 }
 
+// calendarSpans cuts a period so that no part crosses midnight in a zone whose days
+// are not those of UTC: into hours, and rows where midnight is within an hour of
+// UTC. Where hours were dropped, days of UTC stand for those of the zone.
+func (s *Store) calendarSpans(since, until int64, zone *time.Location) (list []span, err error) {
+	var rowsSince, hoursSince, first, last int64
+	err = s.read.Query(`SELECT rows_since, hours_since, (SELECT min(start) FROM call_rollups WHERE seconds = 3600), (SELECT max(start) FROM call_rollups WHERE seconds = 3600) FROM call_state`, func(row *stmt) error {
+		rowsSince, hoursSince, first, last = row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	const second = int64(time.Second)
+	from := since
+	if dropped := hoursSince * second; hoursSince > 0 && since < dropped {
+		from = min(dropped, until)
+		list = spans(since, from)
+	}
+	hours := func(from, until int64) {
+		for _, sp := range spans(from, until) {
+			if sp.seconds == day {
+				sp.seconds = hour
+			}
+			list = append(list, sp)
+		}
+	}
+	midnight := analytics.ByDay.StartOf(time.Unix(max(first, from/second), 0).In(zone))
+	for end := min(last+hour, until/second); midnight.Unix() <= end; midnight = midnight.AddDate(0, 0, 1) {
+		if at := midnight.Unix(); at%hour != 0 && at >= rowsSince && at*second > from && at*second < until {
+			hours(from, at*second)
+			from = at * second
+		}
+	}
+	hours(from, until)
+	return list, nil
+}
+
 // grouping puts calls, and sums over them, into groups.
 type grouping struct {
 	by     analytics.Dimension
+	zone   *time.Location
 	costs  bool // whether latencies are left out
 	groups map[groupName]*analytics.Group
 }
@@ -166,8 +212,8 @@ func (g *grouping) kind() string {
 func (g *grouping) group(start int64, project, value string, source llm.Source) *analytics.Group {
 	var n groupName
 	switch g.by {
-	case analytics.ByDay:
-		n.start = floor(start*int64(time.Second), day)
+	case analytics.ByDay, analytics.ByWeek, analytics.ByMonth:
+		n.start = g.by.StartOf(time.Unix(start, 0).In(g.zone)).Unix()
 	case analytics.ByHour:
 		n.start = floor(start*int64(time.Second), hour)
 	case analytics.ByProject:
@@ -180,7 +226,11 @@ func (g *grouping) group(start int64, project, value string, source llm.Source) 
 	found := g.groups[n]
 	if found == nil {
 		found = &analytics.Group{Name: n.name}
-		if g.by == analytics.ByDay || g.by == analytics.ByHour {
+		switch {
+		case g.by.Calendar():
+			found.Start = time.Unix(n.start, 0).In(g.zone)
+			found.Name = g.by.Label(found.Start)
+		case g.by == analytics.ByHour:
 			found.Start = time.Unix(n.start, 0).UTC()
 		}
 		g.groups[n] = found
@@ -198,7 +248,7 @@ func (g *grouping) addCall(c *analytics.Call) {
 	case analytics.ByWorkflow:
 		value = c.Workflow
 	}
-	to := g.group(floor(c.Time.UnixNano(), hour), c.Project, value, c.Source)
+	to := g.group(floor(c.Time.UnixNano(), 1), c.Project, value, c.Source)
 	to.AddCall(c)
 }
 
@@ -207,7 +257,7 @@ func (g *grouping) addRun(project, workflow string, f runFigures) {
 	if g.kind() != kindSource && g.kind() != kindWorkflow {
 		return
 	}
-	to := g.group(floor(f.began, hour), project, workflow, "")
+	to := g.group(floor(f.began, 1), project, workflow, "")
 	to.Runs++
 	to.RunWall += time.Duration(f.ended - f.began)
 	to.RunAlone += time.Duration(f.alone)
@@ -237,7 +287,12 @@ func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 	}
 	return s.read.Query(sql, func(row *stmt) error {
 		source := llm.Source(row.ColumnText(3))
-		to := g.group(row.ColumnInt64(0), row.ColumnText(1), row.ColumnText(2), source)
+		start := row.ColumnInt64(0)
+		if sp.seconds == day && g.by.Calendar() { // the date of UTC, in the zone
+			year, month, date := time.Unix(start, 0).UTC().Date()
+			start = time.Date(year, month, date, 0, 0, 0, 0, g.zone).Unix()
+		}
+		to := g.group(start, row.ColumnText(1), row.ColumnText(2), source)
 		t := readTotals(row, 7)
 		t.Longest = time.Duration(row.ColumnInt64(6))
 		to.Add(&t)
@@ -260,6 +315,17 @@ func (s *Store) runsOf(sp span, project string, do func(project, workflow string
 	}, args...)
 }
 
+// Period returns the period for which a filter is answered from sums.
+func (s *Store) Period(ctx context.Context, f analytics.Filter) (p analytics.Period, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		_, _, p, err = s.bounds(f)
+		return err
+	})
+	return p, err
+}
+
 // summaryDays is how many days a summary shows one by one at most.
 const summaryDays = 90
 
@@ -270,11 +336,11 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 		if err != nil {
 			return nil, err
 		}
-		sources, err := s.groups(since, until, f.Project, analytics.BySource, false)
+		sources, err := s.groups(since, until, f, analytics.BySource, false)
 		if err != nil {
 			return nil, err
 		}
-		days, err := s.groups(since, until, f.Project, analytics.ByDay, true)
+		days, err := s.groups(since, until, f, analytics.ByDay, true)
 		if err != nil {
 			return nil, err
 		}

@@ -108,6 +108,22 @@ func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.
 	return list, err
 }
 
+// RowsSince returns since when calls are kept one by one. Of what is older there are
+// sums only. It is zero if none were dropped.
+func (s *Store) RowsSince(ctx context.Context) (since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT rows_since FROM call_state`, func(row *stmt) error {
+			if at := row.ColumnInt64(0); at > 0 {
+				since = time.Unix(at, 0).UTC()
+			}
+			return nil
+		})
+	})
+	return since, err
+}
+
 // pageRows is how many rows are held while calls are read.
 const pageRows = 1000
 

@@ -25,8 +25,9 @@ func (a *app) analytics() *cobra.Command {
 for what each figure means.
 
 A period is the last --days, which start at a whole hour, or from --since to
---until: a day such as 2026-11-01 (in local time; --until includes it), a time
-such as 2026-11-01T15:04, or how long ago, such as 36h or 30d.`,
+--until: a day such as 2026-11-01 (--until includes it), a time
+such as 2026-11-01T15:04, or how long ago, such as 36h or 30d. Days are those
+of the setting time_zone (default: local time), in bounds, rows and budgets.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -81,6 +82,7 @@ func (f *periodFlags) filter(now time.Time) (filter analytics.Filter, err error)
 	if filter.Project = f.project; f.project == "." {
 		filter.Project = pipeline.Project("")
 	}
+	filter.Zone = now.Location()
 	return filter, nil
 }
 
@@ -112,16 +114,60 @@ func periodText(f analytics.Filter) string {
 	text := "all calls"
 	switch {
 	case !f.Since.IsZero() && !f.Until.IsZero():
-		text = f.Since.Local().Format(layout) + " to " + f.Until.Local().Format(layout)
+		text = f.Since.In(f.In()).Format(layout) + " to " + f.Until.In(f.In()).Format(layout)
 	case !f.Since.IsZero():
-		text = "since " + f.Since.Local().Format(layout)
+		text = "since " + f.Since.In(f.In()).Format(layout)
 	case !f.Until.IsZero():
-		text = "until " + f.Until.Local().Format(layout)
+		text = "until " + f.Until.In(f.In()).Format(layout)
 	}
+	text += " · " + zoneName(f.In())
 	if f.Project != "" {
 		text += " · project " + f.Project
 	}
 	return text
+}
+
+// zoneName returns the name of a time zone, for people: that of the local one says
+// which it is.
+func zoneName(zone *time.Location) string {
+	if zone != time.Local {
+		return zone.String()
+	}
+	if name := os.Getenv("TZ"); name != "" && !strings.HasPrefix(name, ":") {
+		return name
+	}
+	name, _ := time.Now().Zone()
+	return name + " (local time)"
+}
+
+// now returns the time in the zone of figures and budgets.
+func (a *app) now() (time.Time, error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Now().In(cfg.TimeZone), nil
+}
+
+// answered returns the period that sums answered: bounds are moved out where hours
+// or rows were dropped.
+func answered(f analytics.Filter, p analytics.Period) analytics.Filter {
+	if p.Since != nil {
+		f.Since = *p.Since
+	}
+	if p.Until != nil {
+		f.Until = *p.Until
+	}
+	return f
+}
+
+// rowsNote says that a period reaches back to where calls are kept in sums only.
+func rowsNote(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]string, error) {
+	since, err := store.RowsSince(ctx)
+	if err != nil || since.IsZero() || !f.Since.IsZero() && !f.Since.Before(since) {
+		return nil, err
+	}
+	return []string{"Calls are kept one by one since " + since.In(f.In()).Format("2006-01-02 15:04") + "; those before are only in sums, and not shown here."}, nil
 }
 
 // withCalls runs do with the store that is configured, and a context that the
@@ -151,6 +197,7 @@ func (a *app) openCalls(ctx context.Context, do func(context.Context, *sqlite.St
 // reportVerb is a verb whose figures can be shown as text, JSON and a page.
 type reportVerb struct {
 	use, short, long, example string
+	rows                      bool // it shows single calls
 	flags                     func(*cobra.Command)
 	// make asks the store, and gives what to show, and the same as JSON.
 	make func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error)
@@ -160,13 +207,17 @@ type reportVerb struct {
 
 func (a *app) reportVerb(v reportVerb) *cobra.Command {
 	var period periodFlags
-	var asJSON bool
+	var asJSON, asCSV bool
 	var page string
 	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: v.example,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := period.filter(time.Now())
+			now, err := a.now()
+			if err != nil {
+				return err
+			}
+			f, err := period.filter(now)
 			if err != nil {
 				return err
 			}
@@ -175,7 +226,23 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				r.period = periodText(f)
+				p, err := store.Period(ctx, f)
+				if err != nil {
+					return err
+				}
+				if v.rows {
+					notes, err := rowsNote(ctx, store, f)
+					if err != nil {
+						return err
+					}
+					r.notes = append(r.notes, notes...)
+					for _, n := range notes {
+						if asJSON || asCSV {
+							a.say("%s", n)
+						}
+					}
+				}
+				r.period = periodText(answered(f, p))
 				if page != "" {
 					if v.more != nil {
 						more, err := v.more(ctx, store, f)
@@ -192,6 +259,9 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				if asJSON {
 					return printJSON(a.stdout, data)
 				}
+				if asCSV {
+					return writeTableCSV(a.stdout, data)
+				}
 				if page == "" {
 					r.text(a.stdout, a.width())
 				}
@@ -201,6 +271,8 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 	}
 	period.register(cmd, 7)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV")
+	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	cmd.Flags().StringVar(&page, "html", "", "write a page with charts to this file instead")
 	if v.flags != nil {
 		v.flags(cmd)

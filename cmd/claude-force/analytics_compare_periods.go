@@ -13,7 +13,11 @@ import (
 
 // periodSet returns what was recorded in a period.
 func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err error) {
-	from, to, err := compare.ParsePeriod(name, time.Local)
+	now, err := a.now()
+	if err != nil {
+		return set, err
+	}
+	from, to, err := compare.ParsePeriod(name, now.Location())
 	if err != nil {
 		return set, inputError{err}
 	}

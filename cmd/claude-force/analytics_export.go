@@ -72,7 +72,11 @@ func (a *app) analyticsExport() *cobra.Command {
   claude-force analytics export --format parquet --output calls.parquet`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := period.filter(time.Now())
+			now, err := a.now()
+			if err != nil {
+				return err
+			}
+			f, err := period.filter(now)
 			if err != nil {
 				return err
 			}
@@ -85,6 +89,13 @@ func (a *app) analyticsExport() *cobra.Command {
 			}
 			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
 				calls := store.Calls(ctx, f)
+				notes, err := rowsNote(ctx, store, f)
+				if err != nil {
+					return err
+				}
+				for _, n := range notes {
+					a.say("%s", n)
+				}
 				if output == "" {
 					return write(a.stdout, calls)
 				}

@@ -73,9 +73,6 @@ func waited(t *analytics.Totals) string {
 }
 
 func groupName(g *analytics.Group, none string) string {
-	if !g.Start.IsZero() {
-		return g.Start.Format(time.DateOnly)
-	}
 	return named(g.Name, none)
 }
 
@@ -151,28 +148,28 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 	})
 }
 
-var costDimensions = []analytics.Dimension{analytics.ByDay, analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject}
+var costDimensions = []analytics.Dimension{analytics.ByDay, analytics.ByWeek, analytics.ByMonth, analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject}
 
 func (a *app) analyticsCosts() *cobra.Command {
 	var by string
 	return a.reportVerb(reportVerb{
-		use: "costs", short: "What was paid, by day, agent, model, workflow, source or project",
+		use: "costs", short: "What was paid, by day, week, month, agent, model, workflow, source or project",
 		example: `  claude-force analytics costs --by model --days 30
   claude-force analytics costs --by day --since 2026-11-01 --html costs.html`,
 		flags: func(cmd *cobra.Command) {
-			cmd.Flags().StringVar(&by, "by", "day", "day, agent, model, workflow, source or project")
+			cmd.Flags().StringVar(&by, "by", "day", "day, week, month, agent, model, workflow, source or project")
 		},
 		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
 			d := analytics.Dimension(by)
 			if !slices.Contains(costDimensions, d) {
-				return nil, nil, badInput("--by %q is none of day, agent, model, workflow, source and project", by)
+				return nil, nil, badInput("--by %q is none of day, week, month, agent, model, workflow, source and project", by)
 			}
 			groups, err := store.Groups(ctx, f, d)
 			if err != nil {
 				return nil, nil, err
 			}
 			s := costSection(strings.ToUpper(by), groups)
-			if d == analytics.ByDay {
+			if d.Calendar() {
 				line := series{name: "cost", unit: "$"}
 				for i := range groups {
 					line.labels, line.values = append(line.labels, groupName(&groups[i], "")), append(line.values, groups[i].Cost.USD())
@@ -217,17 +214,29 @@ func (a *app) analyticsSavings() *cobra.Command {
 			r := &report{title: "Savings", sections: []section{savingsSection(v)}}
 			before := s.CostUSD + v.Total
 			r.notes = append(r.notes, fmt.Sprintf("Paid %s of %s: %s saved.", dollars(&s.CostUSD), dollars(&before), signed(v.Total)))
-			return r, map[string]any{"period": s.Period, "cost_usd": s.CostUSD, "saved_usd": v, "cost_before_usd": before}, nil
+			return r, savingsJSON{s.Period, s.CostUSD, v, before}, nil
 		},
 	})
 }
 
+// savingsJSON is the figures of `analytics savings --json`.
+type savingsJSON struct {
+	Period  analytics.Period     `json:"period"`
+	CostUSD float64              `json:"cost_usd"`
+	Saved   analytics.SavingsUSD `json:"saved_usd"`
+	Before  float64              `json:"cost_before_usd"`
+}
+
 func savingsSection(v analytics.SavingsUSD) section {
 	sec := section{columns: append(words("BY"), numbers("SAVED", "SHARE")...), bars: []float64{}}
+	prompt := "prompt cache"
+	if v.Prompt < 0 {
+		prompt = "prompt cache (a loss: what was written cost more than reading it saved)"
+	}
 	for _, row := range []struct {
 		name string
 		usd  float64
-	}{{"exact cache", v.Cache}, {"coalescing", v.Coalesced}, {"prompt cache", v.Prompt}, {"batch", v.Batch}, {"model choice", v.Model}} {
+	}{{"exact cache", v.Cache}, {"coalescing", v.Coalesced}, {prompt, v.Prompt}, {"batch", v.Batch}, {"model choice", v.Model}} {
 		part := 0.0
 		if v.Total > 0 {
 			part = row.usd / v.Total

@@ -16,7 +16,7 @@ const shortTime = "01-02 15:04:05"
 func (a *app) analyticsSlowest() *cobra.Command {
 	var limit int
 	return a.reportVerb(reportVerb{
-		use: "slowest", short: "The calls that the service took longest to answer",
+		use: "slowest", rows: true, short: "The calls that the service took longest to answer",
 		example: `  claude-force analytics slowest --limit 20 --project .`,
 		flags:   func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "limit", "n", 10, "how many") },
 		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
@@ -33,7 +33,7 @@ func (a *app) analyticsSlowest() *cobra.Command {
 				c := &calls[i]
 				rows[i] = rowOf(c)
 				s.rows = append(s.rows, []string{
-					c.Time.Local().Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(serviceTime(c).Seconds()), seconds(c.Waited.Seconds()),
+					c.Time.In(f.In()).Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(serviceTime(c).Seconds()), seconds(c.Waited.Seconds()),
 				})
 				s.bars = append(s.bars, serviceTime(c).Seconds())
 			}
@@ -60,7 +60,7 @@ func (a *app) analyticsFailures() *cobra.Command {
 		Last    callRow `json:"last"`
 	}
 	return a.reportVerb(reportVerb{
-		use: "failures", short: "The calls that failed, by agent, model and reason",
+		use: "failures", rows: true, short: "The calls that failed, by agent, model and reason",
 		example: `  claude-force analytics failures --days 1`,
 		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
 			failures, err := store.Failures(ctx, f)
@@ -72,7 +72,7 @@ func (a *app) analyticsFailures() *cobra.Command {
 			for i := range failures {
 				x := &failures[i]
 				list[i] = failureJSON{x.Agent, x.Model, x.Code.String(), x.Count, rowOf(&x.Last)}
-				s.rows = append(s.rows, []string{x.Agent, x.Model, x.Code.String(), x.Last.Time.Local().Format(shortTime), named(x.Last.Run, "-"), thousands(int(x.Count))})
+				s.rows = append(s.rows, []string{x.Agent, x.Model, x.Code.String(), x.Last.Time.In(f.In()).Format(shortTime), named(x.Last.Run, "-"), thousands(int(x.Count))})
 				s.bars = append(s.bars, float64(x.Count))
 			}
 			return &report{title: "Failures", sections: []section{s}}, list, nil

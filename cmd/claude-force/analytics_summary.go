@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -91,13 +92,20 @@ func summaryReport(s *analytics.Summary) *report {
 	}
 	r.sections = []section{
 		{columns: []column{{}, {number: true}, {}}, rows: figures},
-		{title: "By day (UTC)", series: []series{days, costs}},
+		{title: "By day (" + dayZone(s) + ")", series: []series{days, costs}},
 		{title: "Before and after", columns: append(words(""), numbers("BEFORE", "AFTER", "")...), rows: beforeAfter(s)},
 	}
 	if s.Period.Rounded {
-		r.notes = append(r.notes, "Rows of so long ago were dropped: the period was moved out to whole hours or days of UTC.")
+		r.notes = append(r.notes, "Calls of so long ago are kept in sums only: the period was moved out to whole hours or days of UTC, and is the one above.")
 	}
 	return r
+}
+
+func dayZone(s *analytics.Summary) string {
+	if s.Period.Zone == time.Local.String() {
+		return zoneName(time.Local)
+	}
+	return s.Period.Zone
 }
 
 // beforeAfter compares with the same calls one after the other, none of them
