@@ -198,10 +198,13 @@ func (p *Pipeline) ResetLimits(pool string) []string {
 func (p *Pipeline) Close() error {
 	var err error
 	if p.cache != nil {
-		err = errors.Join(err, p.cache.Close())
+		// The answers were given: that one is not kept is no failure of theirs.
+		if lost := p.cache.Close(); lost != nil {
+			p.notice(p.background, fmt.Sprintf("the cache may lack answers: %v", lost))
+		}
 	}
 	if p.calls != nil {
-		err = errors.Join(err, p.calls.Close())
+		_ = p.calls.Close() // its errors were notices already
 	}
 	p.opening.Lock()
 	defer p.opening.Unlock()
