@@ -87,6 +87,10 @@ var recorded = []benchfile.Metric{
 	{Name: "throughput", Unit: "1/h", Better: benchfile.Higher},
 }
 
+// ErrNoCalls reports a period in which no calls were recorded: there is nothing to
+// compare, and nothing that a gate could refuse.
+var ErrNoCalls = errors.New("no calls were recorded")
+
 // FromHistory returns what was recorded in a time.
 func FromHistory(ctx context.Context, h History, name string, from, to time.Time) (Set, error) {
 	samples, err := h.Samples(ctx, from, to)
@@ -100,7 +104,7 @@ func FromHistory(ctx context.Context, h History, name string, from, to time.Time
 		}
 	}
 	if len(set.Metrics) == 0 {
-		return Set{}, fmt.Errorf("no calls were recorded in %s", name)
+		return Set{}, fmt.Errorf("%w in %s", ErrNoCalls, name)
 	}
 	return set, nil
 }

@@ -89,11 +89,11 @@ func (a *app) compare(ctx context.Context, f *changeFlags) error {
 	}
 	baseline, err := a.compareSet(ctx, f.baseline, f.noise)
 	if err != nil {
-		return err
+		return a.withoutCalls(f, err)
 	}
 	current, err := a.compareSet(ctx, f.current, f.noise)
 	if err != nil {
-		return err
+		return a.withoutCalls(f, err)
 	}
 	report, err := compare.Compare(baseline, current, compare.Options{Alpha: f.alpha})
 	if err != nil {
@@ -111,6 +111,19 @@ func (a *app) compare(ctx context.Context, f *changeFlags) error {
 	}
 	if c.Failed {
 		return errReported
+	}
+	return nil
+}
+
+// withoutCalls returns err, unless it is that a period has no calls: then there is
+// nothing to compare, which a gate does not refuse.
+func (a *app) withoutCalls(f *changeFlags, err error) error {
+	if !errors.Is(err, compare.ErrNoCalls) || f.failIf == "" {
+		return err
+	}
+	a.say("not compared: %v; the conditions of --fail-if are not applied", err)
+	if f.json {
+		return printJSON(a.stdout, map[string]any{"failed": false, "not_compared": err.Error()})
 	}
 	return nil
 }
