@@ -235,3 +235,17 @@ func TestMisspeltNamesArePointedOut(t *testing.T) {
 		}
 	}
 }
+
+func TestPasswordInTheBaseURLIsNotShown(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"https://user:hunter2@host/", "user:hunter2@host", "https://hunter2@host", "://u:hunter2@"} {
+		cfg, err := config.Load(config.Sources{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = cfg.Set("base_url", value, "test")
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "no user or password") {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}

@@ -87,6 +87,9 @@ var settings = []setting{
 		name: "base_url", env: "ANTHROPIC_BASE_URL", about: "root of the API; empty for the backend's own", mine: true,
 		set: func(c *Config, v string) error {
 			u, err := url.Parse(v)
+			if strings.Contains(v, "@") { // it may be a password
+				return errUser
+			}
 			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 				return errors.New("is not a URL such as https://api.anthropic.com")
 			}
@@ -256,6 +259,10 @@ var settings = []setting{
 }
 
 var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
+
+// errUser is the error of an endpoint that holds a user or a password. Its value is
+// not shown.
+var errUser = errors.New("must name no user or password; give the credential as ANTHROPIC_API_KEY")
 
 // none is the value of a limit that is not set.
 const none = "none"
