@@ -174,7 +174,7 @@ func (a *app) analyticsCosts() *cobra.Command {
 				for i := range groups {
 					line.labels, line.values = append(line.labels, groupName(&groups[i], "")), append(line.values, groups[i].Cost.USD())
 				}
-				s.series = []series{line}
+				s.series = []series{line.withEmptyDays()}
 			}
 			var t analytics.Totals
 			for i := range groups {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -42,6 +43,35 @@ type series struct {
 	unit   string // of the values, as in "$1.20"
 	labels []string
 	values []float64
+}
+
+// mostDays bounds the days that are filled in.
+const mostDays = 4000
+
+// withEmptyDays returns the series with a value of 0 for each day that is missing
+// between its first and its last, so that its axis is one of time. A series whose
+// labels are no ascending days is returned as it is.
+func (l series) withEmptyDays() series {
+	full := series{name: l.name, unit: l.unit}
+	for i, label := range l.labels {
+		day, err := time.Parse(time.DateOnly, label)
+		if err != nil {
+			return l
+		}
+		for n := len(full.labels); i > 0; n++ {
+			last, _ := time.Parse(time.DateOnly, full.labels[n-1])
+			next := last.AddDate(0, 0, 1)
+			if !next.Before(day) {
+				break
+			}
+			if n > mostDays {
+				return l
+			}
+			full.labels, full.values = append(full.labels, next.Format(time.DateOnly)), append(full.values, 0)
+		}
+		full.labels, full.values = append(full.labels, label), append(full.values, l.values[i])
+	}
+	return full
 }
 
 func words(names ...string) []column { return columns(false, names) }
