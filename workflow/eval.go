@@ -107,8 +107,8 @@ func asDeclared(typ string, v any) any {
 			return int(n)
 		}
 	case int:
-		if f := float64(n); typ == "number" && int(f) == n && math.Abs(f) < 1e21 {
-			return f
+		if typ == "number" && n <= maxExact && n >= -maxExact { // beyond, a float64 shows other digits
+			return float64(n)
 		}
 	}
 	return v
