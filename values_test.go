@@ -175,7 +175,7 @@ func TestValuesReachTheService(t *testing.T) {
 				show(&use, fmt.Sprintf("filter(steps.src.json, true)[%d]", at), want, "src")
 				show(&use, fmt.Sprintf("string(fromJSON(steps.src.output)[%d] ?? '')", at), want, "src")
 			}
-			if i < 3 {
+			if i < 3 && !strings.Contains(text, "${{") { // that is an expression, or an escape
 				items = append(items, text)
 			}
 		}
