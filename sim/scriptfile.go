@@ -131,7 +131,7 @@ func (r *scriptReader) read(data []byte) *Script {
 		case "rules":
 			hasRules = true
 			for i, n := range r.list(v, key) {
-				if rule := r.rule(n, i, s); rule != nil {
+				if rule := r.rule(n, i); rule != nil {
 					s.rules = append(s.rules, rule)
 				}
 			}
@@ -309,7 +309,7 @@ func (r *scriptReader) turns(n *yaml.Node) (first, last int) {
 
 var ruleKeys = []string{"name", "when", "times", "turns"}
 
-func (r *scriptReader) rule(n *yaml.Node, i int, s *Script) *rule {
+func (r *scriptReader) rule(n *yaml.Node, i int) *rule {
 	rule := &rule{name: fmt.Sprintf("rule %d", i+1), first: 1, last: math.MaxInt}
 	one := &scriptedAnswer{}
 	var inline, turns *yaml.Node

@@ -31,7 +31,7 @@ func missingFields(path string, v reflect.Value) []string {
 			if !state.IsValid() {
 				continue
 			}
-			f, ok := state.Interface().(respjson.Field)
+			f, ok := reflect.TypeAssert[respjson.Field](state)
 			switch {
 			case !ok:
 			case f.Raw() == respjson.Omitted:

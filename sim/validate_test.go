@@ -3,6 +3,7 @@ package sim_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,9 +14,7 @@ import (
 // with returns a valid request with other fields.
 func with(fields object) object {
 	body := object{"model": "claude-haiku-5-5", "max_tokens": 2000, "messages": []object{{"role": "user", "content": "hi"}}}
-	for name, v := range fields {
-		body[name] = v
-	}
+	maps.Copy(body, fields)
 	return body
 }
 
@@ -26,9 +25,7 @@ func userBlocks(blocks ...object) object {
 func tool(name string, schema object, more ...object) object {
 	t := object{"name": name, "input_schema": schema}
 	for _, m := range more {
-		for k, v := range m {
-			t[k] = v
-		}
+		maps.Copy(t, m)
 	}
 	return t
 }

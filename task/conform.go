@@ -40,7 +40,7 @@ func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Ou
 			return total, nil
 		}
 	} else if llm.CodeOf(err) != llm.CodeOutput {
-		return total, fmt.Errorf("repairing an output that does not obey the schema (%v): %w", problem, err)
+		return total, fmt.Errorf("repairing an output that does not obey the schema (%w): %w", problem, err)
 	}
 	return total, llm.NewError(llm.CodeOutput, fmt.Sprintf("the output does not obey the schema, and could not be repaired: %v", problem), problem)
 }

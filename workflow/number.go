@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,11 +78,7 @@ func hasNumber(v any) bool {
 	case json.Number:
 		return true
 	case []any:
-		for _, e := range v {
-			if hasNumber(e) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, hasNumber)
 	case map[string]any:
 		for _, e := range v {
 			if hasNumber(e) {

@@ -126,8 +126,7 @@ var timeType = reflect.TypeFor[time.Time]()
 
 // csvFields yields the fields of a struct that become columns.
 func csvFields(t reflect.Type, do func(f reflect.StructField, name string)) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if !f.IsExported() || name == "-" || base(f.Type).Kind() == reflect.Slice || base(f.Type).Kind() == reflect.Map {
 			continue

@@ -70,7 +70,7 @@ func (l *Lock) wait(limit time.Duration) error {
 	case <-timer.C:
 		l.file = nil
 		go func() { // as above
-			<-done
+			<-done //nolint:errcheck // the lock goes with the file
 			_ = file.Close()
 		}()
 		return ErrBusy

@@ -104,16 +104,16 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
 				return verdict, err
 			}
-			if verdict, err := b.checkDecision(h, journal.Unit{Step: ev.Step, Item: ev.Item}); verdict != nil || err != nil {
-				return verdict, err
+			if verdict := b.checkDecision(h, journal.Unit{Step: ev.Step, Item: ev.Item}); verdict != nil {
+				return verdict, nil
 			}
 		}
 		return b.append(h, rows, known)
 	})
 }
 
-// checkDecision gives as the verdict why a unit takes no decision.
-func (b *batch) checkDecision(h *header, id journal.Unit) (verdict, err error) {
+// checkDecision returns why a unit takes no decision; nil if it takes one.
+func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
 	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
 		failed := b.conn.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output
 			WHERE e.id > ? AND e.id <= ? AND e.step = ? AND e.item = ? ORDER BY e.id`, func(row *stmt) error {
@@ -128,9 +128,9 @@ func (b *batch) checkDecision(h *header, id journal.Unit) (verdict, err error) {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(err)), nil
+		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(err))
 	}
-	return state.Unit(id.Step, id.Item).CheckDecision(id, b.now), nil
+	return state.Unit(id.Step, id.Item).CheckDecision(id, b.now)
 }
 
 // Remove forgets runs, each in a transaction of its own. One that is damaged can
