@@ -193,7 +193,7 @@ func scanned(n ast.Node) ast.Node { return charged(scanName, n) }
 func charged(function string, n ast.Node) ast.Node {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
-		if n.Value <= maxExact && n.Value >= -maxExact {
+		if int64(n.Value) <= maxExact && int64(n.Value) >= -maxExact {
 			return n
 		}
 	case *ast.PredicateNode, *ast.StringNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode:
@@ -260,7 +260,7 @@ func value(args ...any) (any, error) {
 func figure(args ...any) (any, error) {
 	v, err := scan(args...)
 	v = operand(v)
-	if n, ok := v.(int); err == nil && (hasNumber(v) || ok && (n > maxExact || n < -maxExact)) {
+	if n, ok := v.(int); err == nil && (hasNumber(v) || ok && (int64(n) > maxExact || int64(n) < -maxExact)) {
 		err = errDigits
 	}
 	return v, err
