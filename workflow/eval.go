@@ -107,7 +107,7 @@ func asDeclared(typ string, v any) any {
 			return int(n)
 		}
 	case int:
-		if typ == "number" && n <= maxExact && n >= -maxExact { // beyond, a float64 shows other digits
+		if typ == "number" && int64(n) <= maxExact && int64(n) >= -maxExact { // beyond, a float64 shows other digits
 			return float64(n)
 		}
 	}

@@ -119,7 +119,7 @@ func decimal(text string) (negative, digits string, exponent int) {
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		var err error
 		if exponent, err = strconv.Atoi(text[i+1:]); err != nil {
-			exponent = 1 << 40 // larger than any that can be calculated with
+			exponent = 1 << 30 // larger than any that can be calculated with
 		}
 		text = text[:i]
 	}

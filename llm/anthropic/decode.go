@@ -13,8 +13,8 @@ import (
 const maxAnswer = 256 << 20
 
 // maxTokens is the largest count of tokens that is believed: more than any
-// service writes, and so few that no sum of counts overflows.
-const maxTokens = 1 << 40
+// service writes, and so few that their sum in one answer overflows nowhere.
+const maxTokens = 1 << 28
 
 // answer accumulates the events of one stream.
 type answer struct {
