@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"testing"
 	"time"
+	_ "time/tzdata" // a machine need not have time zones
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/llm"
@@ -20,7 +21,7 @@ func TestDaysAreThoseOfTheZone(t *testing.T) {
 	for _, name := range []string{"UTC", "America/Los_Angeles", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Kiritimati"} {
 		zone, err := time.LoadLocation(name)
 		if err != nil {
-			t.Skip(err) // a machine without time zones
+			t.Fatal(err)
 		}
 		for _, f := range []analytics.Filter{
 			{Zone: zone},

@@ -97,7 +97,7 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add(429, []byte(`[{"error":{"message":1}},{}]`), "false", "Tue, 24 Nov 2026 12:00:00 GMT")
 	f.Fuzz(func(t *testing.T, status int, body []byte, retry, after string) {
 		if status < 300 || status > 999 || status == 304 {
-			t.Skip()
+			return // no status of a failure
 		}
 		c := testClient(t, transport(func(r *http.Request) (*http.Response, error) {
 			return response(r, status, io.NopCloser(bytes.NewReader(body)), "X-Should-Retry", retry, "Retry-After", after), nil
