@@ -190,6 +190,6 @@ func (r *run) expired(rep report) {
 		r.answer(u, *rep.decision)
 	default:
 		r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
-		r.fail(u, fmt.Errorf("%w: nobody answered by %s", ErrDenied, u.asked.Deadline.Local().Format(time.DateTime)))
+		r.fail(u, fmt.Errorf("%w: there was no answer by %s", ErrDenied, u.asked.Deadline.Local().Format(time.DateTime)))
 	}
 }

@@ -60,7 +60,7 @@ func (o *output) note(err error) {
 	}
 }
 
-// isClosed reports whether a write failed because nobody reads any more.
+// isClosed reports whether a write failed because its reader has closed it.
 func isClosed(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed)
 }

@@ -1,5 +1,5 @@
 // Package openfile opens files for reading, carefully: a file that a project, a
-// setting or a pattern names may be a pipe that nobody writes to, a device without
+// setting or a pattern names may be a pipe without a writer, a device without
 // an end, or larger than the memory. The functions open regular files only, never
 // wait in opening, and read no more than a limit.
 //

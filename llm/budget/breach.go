@@ -109,8 +109,6 @@ func (c *call) act(ctx context.Context, e *ExceededError) bool {
 		return c.b.ask(ctx, c, e)
 	case ActionDowngrade:
 		return c.downgrade(ctx)
-	case ActionPartial:
-		return c.shorten(e)
 	}
 	return false
 }
@@ -208,28 +206,6 @@ func (c *call) fits(need Amount) bool {
 		balances[i].Spent = b.Spent
 	}
 	return Check(accounts, balances, need) == nil
-}
-
-// shorten lowers the answer's limit to what fits. It reports false if that is
-// less than a quarter of the caller's limit.
-func (c *call) shorten(e *ExceededError) bool {
-	if e.Kind != Dollars && e.Kind != Tokens {
-		return false
-	}
-	least := max(c.asked.MaxTokens/4, thinking(c.req)+1, 1)
-	try := *c.req
-	fits := func(n int) bool {
-		try.MaxTokens = n
-		need, err := c.b.worst(c.scopes, &try, c.input)
-		return err == nil && c.fits(need)
-	}
-	n := longestFit(least, c.req.MaxTokens-1, fits)
-	if n < least {
-		return false
-	}
-	try.MaxTokens = n
-	c.req = &try
-	return true
 }
 
 // thinking returns the part of the answer's limit that is reserved for thinking.

@@ -146,13 +146,8 @@ func (c *call) mark(resp *llm.Response) *llm.Response {
 // cut returns the error of an answer that was cut since a budget had no room for a
 // longer one; nil if it was not, or if partial answers are wanted.
 func (c *call) cut(resp *llm.Response) *ExceededError {
-	if resp == nil || resp.StopReason != llm.StopMaxTokens || c.req.MaxTokens >= c.asked.MaxTokens {
+	if resp == nil || resp.StopReason != llm.StopMaxTokens || c.req.MaxTokens >= c.asked.MaxTokens || c.partial() {
 		return nil
-	}
-	for _, s := range c.scopes {
-		if s.OnBreach == ActionPartial {
-			return nil
-		}
 	}
 	for _, s := range c.scopes {
 		if s.Limits.Money != 0 || s.Limits.Tokens != 0 {

@@ -1,8 +1,10 @@
 package budget
 
 import (
+	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/claude-force/claude-force/llm"
 )
@@ -25,8 +27,9 @@ const (
 
 // lengths are the longest answers so far. It is safe for concurrent use.
 type lengths struct {
-	mu      sync.Mutex // guards the field below
+	mu      sync.Mutex // guards the fields below
 	longest map[lengthKey]int
+	asked   map[lengthKey]time.Time // when [Options.Longest] was called last
 }
 
 type lengthKey struct{ agent, model string }
@@ -48,11 +51,27 @@ func (l *lengths) of(req *llm.Request) int {
 	return l.longest[lengthKey{req.Agent, req.Model}]
 }
 
+// due reports whether it is time to call [Options.Longest] for req: a call that
+// waits comes here many times a second, and an answer in the store costs opening it.
+func (l *lengths) due(req *llm.Request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k, now := lengthKey{req.Agent, req.Model}, time.Now()
+	if last, ok := l.asked[k]; ok && now.Sub(last) < longestPoll {
+		return false
+	}
+	if l.asked == nil {
+		l.asked = map[lengthKey]time.Time{}
+	}
+	l.asked[k] = now
+	return true
+}
+
 // least returns the lowest limit of the answer to which a budget may lower that of
 // the call, at the end of a budget and while other calls are in flight.
 func (c *call) least() (atEnd, inFlight int) {
 	longest := c.b.lengths.of(c.req)
-	if longest == 0 && c.b.opts.Longest != nil {
+	if longest == 0 && c.b.opts.Longest != nil && c.b.lengths.due(c.req) {
 		if longest = c.b.opts.Longest(c.req.Agent, c.req.Model); longest > 0 {
 			c.b.lengths.add(c.req, longest)
 		}
@@ -61,8 +80,16 @@ func (c *call) least() (atEnd, inFlight int) {
 	if longest > 0 {
 		atEnd, inFlight = longest+longest/4+1, max(comfort*longest, unknownLength/4)
 	}
+	if c.partial() {
+		atEnd = min(atEnd, c.asked.MaxTokens/4)
+	}
 	least := thinking(c.req) + 1
 	return min(max(atEnd, least), c.asked.MaxTokens), min(max(inFlight, least), c.asked.MaxTokens)
+}
+
+// partial reports whether a scope of the call takes an answer that was cut.
+func (c *call) partial() bool {
+	return slices.ContainsFunc(c.scopes, func(s Scope) bool { return s.OnBreach == ActionPartial })
 }
 
 // less lowers the answer's limit to what the accounts have room for now, and

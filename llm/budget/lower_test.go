@@ -167,3 +167,26 @@ func TestBilledAboveTheReservation(t *testing.T) {
 		}
 	})
 }
+
+// TestLengthsOfEarlierProcesses has a budget with room for a call whose answer is as
+// long as those before, and for none of the assumed length.
+func TestLengthsOfEarlierProcesses(t *testing.T) {
+	t.Parallel()
+	for longest, want := range map[int]bool{0: false, 200: true} {
+		asked := 0
+		b := budget.New(&budget.Memory{}, budget.Options{Longest: func(agent, model string) int {
+			asked++
+			if agent != "a" || model != llmtest.Model {
+				t.Errorf("asked for %s of %s", model, agent)
+			}
+			return longest
+		}})
+		req := llmtest.Request("?")
+		req.MaxTokens, req.Agent = 16384, "a"
+		limit, _ := llm.Prices().WorstCase(req.Model, 97, 300, llm.Rate{})
+		_, err := llm.Collect(scoped(b, run(budget.Limits{Money: limit}), b.Attempts(llmtest.Echo{})).Stream(t.Context(), req))
+		if (err == nil) != want || asked != 1 {
+			t.Errorf("longest %d: %v, asked %d times", longest, err, asked)
+		}
+	}
+}

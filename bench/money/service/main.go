@@ -3,7 +3,7 @@
 //
 //	go run ./bench/money/service
 //
-// It prints its address. The key of a request says whom to bill; GET /bill?key=K
+// It prints its address. A request is billed to its key; GET /bill?key=K
 // returns what K was billed. Some calls are refused, some break off and some are
 // reset, by a hash of the key and the number of the call.
 package main
