@@ -22,9 +22,9 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
-	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/llm/cassette"
-	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/llm/promptcache"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
@@ -135,7 +135,7 @@ type Orchestrator struct {
 
 	mu      sync.Mutex // guards the fields below
 	agents  map[string]*agent.Agent
-	groups  map[*workflow.Step]*prefix.Group // items of foreach steps that are given the same
+	groups  map[*workflow.Step]*promptcache.Group // items of foreach steps that are given the same
 	noticed map[string]bool
 }
 
@@ -182,7 +182,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		agentDirs: findAgents(opts.Dir, opts.Agents...),
 		tell:      tell,
 		agents:    map[string]*agent.Agent{},
-		groups:    map[*workflow.Step]*prefix.Group{},
+		groups:    map[*workflow.Step]*promptcache.Group{},
 		noticed:   map[string]bool{},
 	}
 	for _, a := range opts.Agents {
@@ -238,7 +238,7 @@ func (o *Orchestrator) ResetLimits(pool string) []string { return o.pipe.ResetLi
 
 // CacheStats returns what the response cache holds and what it has saved, also
 // for earlier processes. It is zero if the cache is off.
-func (o *Orchestrator) CacheStats(ctx context.Context) (sqlite.Stats, error) {
+func (o *Orchestrator) CacheStats(ctx context.Context) (cachedb.Stats, error) {
 	return o.pipe.CacheStats(ctx)
 }
 

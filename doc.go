@@ -30,14 +30,14 @@
 // What happens to a call, outermost first; each is a Model around a Model:
 //
 //   - llm/record writes down every call, the free ones too.
-//   - llm/cache answers what was asked before; llm/cache/sqlite is its store.
+//   - llm/cache answers what was asked before; llm/cache/cachedb is its store.
 //   - llm/coalesce lets identical calls in flight share one.
 //   - llm/fallback asks another model when one is down or refuses.
 //   - llm/budget reserves the worst case of a call, and settles what it cost;
 //     llm/budget/budgetdb shares the sums between processes.
 //   - llm/batch sends calls that may wait by way of message batches.
 //   - llm/retry tries again what failed in passing, before anything is shown.
-//   - llm/prefix places prompt-cache breakpoints, and lets one call warm what
+//   - llm/promptcache places prompt-cache breakpoints, and lets one call warm what
 //     others share.
 //   - llm/hedge sends a late call twice.
 //   - llm/admission lets calls go when the service's limits, which it learns, have
@@ -51,7 +51,7 @@
 // What runs and what stands in:
 //
 //   - engine runs a workflow: what starts when, what follows from a failure.
-//   - journal is the seam to what remembers runs; journal/sqlite keeps them in a
+//   - journal is the seam to what remembers runs; journal/journaldb keeps them in a
 //     file, journal/memory in memory, and journal/journaltest is the suite that
 //     both pass.
 //   - llm/cassette records the calls of a run into a folder, and answers from it.
@@ -61,7 +61,7 @@
 // What is counted:
 //
 //   - analytics is what follows from calls: sums, savings, percentiles;
-//     analytics/sqlite keeps calls, with their sums over hours and days.
+//     analytics/callsdb keeps calls, with their sums over hours and days.
 //
 // And around them: internal/sqlitefile, internal/seal, internal/process and
 // internal/credential are what the parts share (files of SQLite, encryption, which

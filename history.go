@@ -9,8 +9,8 @@ import (
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journaldb"
 	"github.com/claude-force/claude-force/journal/memory"
-	"github.com/claude-force/claude-force/journal/sqlite"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -28,12 +28,12 @@ func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error)
 }
 
 // openHistory opens the store of runs, and makes it if there is none.
-func openHistory(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+func openHistory(ctx context.Context, cfg *config.Config) (*journaldb.Store, error) {
 	key, err := pipeline.EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(pipeline.DataDir(cfg.DataDir).History(), sqlite.Options{Key: key})
+	store, err := journaldb.Open(pipeline.DataDir(cfg.DataDir).History(), journaldb.Options{Key: key})
 	if err != nil {
 		return nil, invalid(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/llm/promptcache"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/telemetry"
@@ -53,12 +53,12 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 }
 
 // group returns the items of a foreach, which are given the same material.
-func (o *Orchestrator) group(a engine.Attempt) *prefix.Group {
+func (o *Orchestrator) group(a engine.Attempt) *promptcache.Group {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	g := o.groups[a.Step]
 	if g == nil {
-		g = prefix.NewGroup(prefix.Plan{Calls: a.Siblings})
+		g = promptcache.NewGroup(promptcache.Plan{Calls: a.Siblings})
 		o.groups[a.Step] = g
 	}
 	return g

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	calls "github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
@@ -47,7 +47,7 @@ func (r *Report) OK() bool {
 
 // Stores are what is compared. Runs and Ledger may be nil.
 type Stores struct {
-	Calls *calls.Store
+	Calls *callsdb.Store
 	Runs  journal.Store
 	// Ledger returns the balances of the budgets whose keys start with prefix.
 	Ledger func(prefix string) (map[string]budget.Balance, error)
@@ -152,7 +152,7 @@ func ledger(balances func(string) (map[string]budget.Balance, error), costs map[
 	return c, nil
 }
 
-func problems(list []calls.Difference) []Problem {
+func problems(list []callsdb.Difference) []Problem {
 	out := make([]Problem, 0, len(list))
 	for _, d := range list {
 		out = append(out, Problem{d.What, d.A.USD(), d.B.USD()})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/journal/sqlite"
+	"github.com/claude-force/claude-force/journal/journaldb"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -122,8 +122,8 @@ func BenchmarkDurable(b *testing.B) {
 	b.ReportMetric(float64(ours)/float64(bare), "x-commits")
 }
 
-func openStore(b *testing.B) (*sqlite.Store, journal.Log) {
-	store, err := sqlite.Open(filepath.Join(b.TempDir(), "history.db"), sqlite.Options{})
+func openStore(b *testing.B) (*journaldb.Store, journal.Log) {
+	store, err := journaldb.Open(filepath.Join(b.TempDir(), "history.db"), journaldb.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func openStore(b *testing.B) (*sqlite.Store, journal.Log) {
 	return store, log
 }
 
-func closeStore(b *testing.B, store *sqlite.Store, log journal.Log) {
+func closeStore(b *testing.B, store *journaldb.Store, log journal.Log) {
 	if err := log.Release(); err != nil {
 		b.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func closeStore(b *testing.B, store *sqlite.Store, log journal.Log) {
 }
 
 // pairs are the beginning and the end of every step.
-func pairs(b *testing.B, store *sqlite.Store) [][2]journal.Event {
+func pairs(b *testing.B, store *journaldb.Store) [][2]journal.Event {
 	began := map[string]journal.Event{}
 	var steps [][2]journal.Event
 	for ev, err := range store.Events(b.Context(), bookID, 0) {

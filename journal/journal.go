@@ -16,7 +16,7 @@
 //	wait := log.Append(journal.Event{Type: journal.StepFinished, Step: "lint", Output: text})
 //	if err := wait(); err != nil { … } // not durable: do not count on it
 //
-// Implementations are in journal/sqlite (durable) and journal/memory (for tests
+// Implementations are in journal/journaldb (durable) and journal/memory (for tests
 // and for runs nobody wants to keep); both pass the suite in journal/journaltest.
 package journal
 

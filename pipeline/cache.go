@@ -10,14 +10,14 @@ import (
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
-	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
 )
 
 // OpenCache opens the response cache that cfg names, and creates it if there is
 // none. It needs no credential of the API. The error is a [fault.InputError] if
 // there is no data folder, the file cannot be used or the encryption key does
 // not fit. Close the cache when done.
-func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+func OpenCache(ctx context.Context, cfg *config.Config) (*cachedb.Store, error) {
 	if cfg.DataDir == "" {
 		return nil, fault.Input(errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false"))
 	}
@@ -25,7 +25,7 @@ func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(DataDir(cfg.DataDir).Cache(), sqlite.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+	store, err := cachedb.Open(DataDir(cfg.DataDir).Cache(), cachedb.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
 	if err != nil {
 		return nil, fault.Input(err)
 	}
@@ -34,9 +34,9 @@ func OpenCache(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
 
 // CacheStats returns what the response cache holds and what it has saved, also
 // for earlier processes. It is zero if the cache is off.
-func (p *Pipeline) CacheStats(ctx context.Context) (sqlite.Stats, error) {
+func (p *Pipeline) CacheStats(ctx context.Context) (cachedb.Stats, error) {
 	if p.cache == nil {
-		return sqlite.Stats{}, nil
+		return cachedb.Stats{}, nil
 	}
 	return p.cache.Stats(ctx)
 }
@@ -85,7 +85,7 @@ func (p *Pipeline) Peek(ctx context.Context, req *llm.Request) (*llm.Response, b
 }
 
 // peekStore reads a store without a trace in its statistics.
-type peekStore struct{ store *sqlite.Store }
+type peekStore struct{ store *cachedb.Store }
 
 func (s peekStore) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
 	e, err := s.store.Show(ctx, key.String())

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/claude-force/claude-force/analytics"
-	calls "github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
@@ -20,11 +20,11 @@ import (
 // beside it. It needs no credential of the API. The error is a
 // [fault.InputError] if there is no data folder or the file cannot be used. Close
 // the store when done.
-func OpenCalls(ctx context.Context, cfg *config.Config) (*calls.Store, error) {
+func OpenCalls(ctx context.Context, cfg *config.Config) (*callsdb.Store, error) {
 	if cfg.DataDir == "" {
 		return nil, fault.Input(errors.New("no folder for the history of calls: set CLAUDE_FORCE_HOME, or HOME"))
 	}
-	store, err := calls.Open(DataDir(cfg.DataDir).History())
+	store, err := callsdb.Open(DataDir(cfg.DataDir).History())
 	if err != nil {
 		return nil, fault.Input(err)
 	}
@@ -35,8 +35,8 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (*calls.Store, error) {
 }
 
 // Retention returns how long recorded calls are kept.
-func Retention(cfg *config.Config) calls.Retention {
-	return calls.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
+func Retention(cfg *config.Config) callsdb.Retention {
+	return callsdb.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
 }
 
 // Project returns the name under which the calls made for a folder are recorded:
@@ -51,11 +51,11 @@ func Project(dir string) string {
 
 // newRecorder returns the recorder of this pipeline's calls. It returns nil if
 // calls are not to be recorded, or are none that cost something.
-func (p *Pipeline) newRecorder() *calls.Recorder {
+func (p *Pipeline) newRecorder() *callsdb.Recorder {
 	if p.opts.Simulator != nil || p.config.DataDir == "" || !p.config.Analytics.Enabled {
 		return nil
 	}
-	return calls.NewRecorder(DataDir(p.config.DataDir).History(), Retention(p.config), func(err error) {
+	return callsdb.NewRecorder(DataDir(p.config.DataDir).History(), Retention(p.config), func(err error) {
 		p.notice(p.background, fmt.Sprintf("calls are missing from analytics: %v", err))
 	})
 }

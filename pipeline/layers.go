@@ -12,7 +12,7 @@ import (
 	"github.com/claude-force/claude-force/llm/coalesce"
 	"github.com/claude-force/claude-force/llm/fallback"
 	"github.com/claude-force/claude-force/llm/hedge"
-	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/llm/promptcache"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/llm/retry"
 )
@@ -43,7 +43,7 @@ var layers = []struct {
 		return retry.New(next, retry.Options{Budget: retryBudget(p.config.Jobs), OnRetry: p.retrying})
 	}},
 	{"prompt cache", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
-		return prefix.New(next, prefix.Options{Prices: p.prices})
+		return promptcache.New(next, promptcache.Options{Prices: p.prices})
 	}},
 	{"hedge", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
 		return hedge.New(next, hedge.Options{Quantile: p.config.Hedge})

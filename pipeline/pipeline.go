@@ -11,14 +11,14 @@ import (
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
-	calls "github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/batch"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
-	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/sim"
@@ -108,8 +108,8 @@ type Pipeline struct {
 	gate   *admission.Gate
 
 	keyer  *llm.Keyer         // of cache keys; nil if calls are replayed
-	cache  *sqlite.Store      // nil if nothing is cached
-	calls  *calls.Recorder    // nil if calls are not recorded
+	cache  *cachedb.Store     // nil if nothing is cached
+	calls  *callsdb.Recorder  // nil if calls are not recorded
 	limits *admission.Limiter // nil if the service's limits are not learned
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
 

@@ -18,7 +18,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/bench/suite"
 	"github.com/claude-force/claude-force/llm"
 )
@@ -54,7 +54,7 @@ func fill(ctx context.Context, path string, n int) (err error) {
 		return nil
 	}
 	began := time.Now()
-	s, err := sqlite.Open(path + ".new")
+	s, err := callsdb.Open(path + ".new")
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func measure(ctx context.Context, o *options, binary, home string, n int) (measu
 			}
 		}
 		began := time.Now()
-		s, err := sqlite.Open(path)
+		s, err := callsdb.Open(path)
 		if err != nil {
 			return m, err
 		}

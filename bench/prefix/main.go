@@ -1,6 +1,6 @@
 // Command prefix measures what prompt caching saves when many calls read one
 // large document: the cost of their input and the time until all have answered,
-// with the layer llm/prefix, without any breakpoint, and with breakpoints but
+// with the layer llm/promptcache, without any breakpoint, and with breakpoints but
 // without letting one call go first.
 //
 //	go run ./bench/prefix           # the figures
@@ -25,7 +25,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
-	"github.com/claude-force/claude-force/llm/prefix"
+	"github.com/claude-force/claude-force/llm/promptcache"
 	"github.com/claude-force/claude-force/llm/retry"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -67,7 +67,7 @@ func main() {
 type way struct {
 	name     string
 	marked   bool // the document has a breakpoint in every request
-	layer    bool // the calls go through llm/prefix
+	layer    bool // the calls go through llm/promptcache
 	announce bool // and it is told how many will come
 	usage    llm.Usage
 	makespan time.Duration
@@ -78,8 +78,8 @@ func measure(ctx context.Context, s settings) (ok bool, err error) {
 	ways := []*way{
 		{name: "no breakpoints"},
 		{name: "breakpoints, all at once", marked: true},
-		{name: "llm/prefix, not announced", layer: true},
-		{name: "llm/prefix, announced", layer: true, announce: true},
+		{name: "llm/promptcache, not announced", layer: true},
+		{name: "llm/promptcache, announced", layer: true, announce: true},
 	}
 	for _, w := range ways {
 		if err := w.run(ctx, s); err != nil {
@@ -100,10 +100,10 @@ func (w *way) run(ctx context.Context, s settings) error {
 	}
 	model := admission.New(provider, admission.NewGate(s.jobs))
 	if w.layer {
-		model = prefix.New(model, prefix.Options{})
+		model = promptcache.New(model, promptcache.Options{})
 	}
 	if w.announce {
-		ctx = prefix.Announce(ctx, prefix.Plan{Calls: s.calls})
+		ctx = promptcache.Announce(ctx, promptcache.Plan{Calls: s.calls})
 	}
 	model = retry.New(model, retry.Options{})
 

@@ -11,7 +11,7 @@ import (
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
-	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -137,13 +137,13 @@ func worked(ctx context.Context, dir string, work []claudeforce.Task, cached boo
 
 // shelf is answers in a store, and the same in a map.
 type shelf struct {
-	store *sqlite.Store
+	store *cachedb.Store
 	keys  []llm.Key
 	held  map[llm.Key]*llm.Response
 }
 
 func newShelf(ctx context.Context, path string) (*shelf, error) {
-	store, err := sqlite.Open(path, sqlite.Options{MaxBytes: 1 << 40})
+	store, err := cachedb.Open(path, cachedb.Options{MaxBytes: 1 << 40})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/llm"
 )
@@ -25,7 +25,7 @@ const pastDays = 30
 // past is a store with the calls of a month, and a connection of its own to the
 // same file, which knows of no sums and no cache.
 type past struct {
-	store  *sqlite.Store
+	store  *callsdb.Store
 	bare   *sqlitefile.Conn
 	rng    *rand.Rand
 	filter analytics.Filter // all calls
@@ -35,7 +35,7 @@ type past struct {
 func newPast(ctx context.Context, path string, n int) (*past, error) {
 	p := &past{rng: rand.New(rand.NewPCG(1, uint64(n))), filter: analytics.Filter{Since: pastEnd.AddDate(0, 0, -pastDays)}}
 	var err error
-	if p.store, err = sqlite.Open(path); err != nil {
+	if p.store, err = callsdb.Open(path); err != nil {
 		return nil, err
 	}
 	if p.bare, err = sqlitefile.Open(path, sqlitefile.Options{}); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
@@ -162,7 +162,7 @@ func answered(f analytics.Filter, p analytics.Period) analytics.Filter {
 }
 
 // rowsNote says that a period reaches back to where calls are kept in sums only.
-func rowsNote(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]string, error) {
+func rowsNote(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([]string, error) {
 	since, err := store.RowsSince(ctx)
 	if err != nil || since.IsZero() || !f.Since.IsZero() && !f.Since.Before(since) {
 		return nil, err
@@ -172,7 +172,7 @@ func rowsNote(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]s
 
 // withCalls runs do with the store that is configured, and a context that the
 // first interrupt cancels: nothing that reads or writes figures has work to finish.
-func (a *app) withCalls(ctx context.Context, do func(context.Context, *sqlite.Store) error) error {
+func (a *app) withCalls(ctx context.Context, do func(context.Context, *callsdb.Store) error) error {
 	ctx, cancel := a.soft(ctx)
 	defer cancel()
 	err := a.openCalls(ctx, do)
@@ -182,7 +182,7 @@ func (a *app) withCalls(ctx context.Context, do func(context.Context, *sqlite.St
 	return err
 }
 
-func (a *app) openCalls(ctx context.Context, do func(context.Context, *sqlite.Store) error) error {
+func (a *app) openCalls(ctx context.Context, do func(context.Context, *callsdb.Store) error) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -200,9 +200,9 @@ type reportVerb struct {
 	rows                      bool // it shows single calls
 	flags                     func(*cobra.Command)
 	// make asks the store, and gives what to show, and the same as JSON.
-	make func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error)
+	make func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error)
 	// more gives sections that only a page has room for; nil for none.
-	more func(ctx context.Context, store *sqlite.Store, f analytics.Filter) ([]section, error)
+	more func(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([]section, error)
 }
 
 func (a *app) reportVerb(v reportVerb) *cobra.Command {
@@ -221,7 +221,7 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
 				r, data, err := v.make(ctx, store, f)
 				if err != nil {
 					return err

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/llm"
 )
@@ -21,7 +21,7 @@ func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err 
 	if err != nil {
 		return set, inputError{err}
 	}
-	err = a.withCalls(ctx, func(ctx context.Context, store *sqlite.Store) error {
+	err = a.withCalls(ctx, func(ctx context.Context, store *callsdb.Store) error {
 		set, err = compare.FromHistory(ctx, callHistory{store}, name, from, to)
 		return err
 	})
@@ -29,7 +29,7 @@ func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err 
 }
 
 // callHistory gives samples of recorded calls.
-type callHistory struct{ store *sqlite.Store }
+type callHistory struct{ store *callsdb.Store }
 
 // Samples implements [compare.History].
 func (h callHistory) Samples(ctx context.Context, from, to time.Time) (map[string][]float64, error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 )
 
 // callRow is a call as it is exported, and as `slowest --json` prints it.
@@ -87,7 +87,7 @@ func (a *app) analyticsExport() *cobra.Command {
 			if format == "parquet" && output == "" && a.answersOnTerminal {
 				return badInput("Parquet is not for a terminal; give --output FILE")
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
 				calls := store.Calls(ctx, f)
 				notes, err := rowsNote(ctx, store, f)
 				if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 )
 
 // groupJSON is the figures of a group as `--json` prints them.
@@ -81,7 +81,7 @@ func (a *app) analyticsAgents() *cobra.Command {
 		use: "agents", short: "Which agents are used, slow, failing or expensive",
 		example: `  claude-force analytics agents --days 30
   claude-force analytics agents --json | jq '.[] | select(.failed > 0)'`,
-		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
 			groups, err := store.Groups(ctx, f, analytics.ByAgent)
 			if err != nil {
 				return nil, nil, err
@@ -120,7 +120,7 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 	return a.reportVerb(reportVerb{
 		use: "workflows", short: "What workflows cost, how long they take, and how much faster they are than step by step",
 		example: `  claude-force analytics workflows --days 30`,
-		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
 			groups, err := store.Groups(ctx, f, analytics.ByWorkflow)
 			if err != nil {
 				return nil, nil, err
@@ -159,7 +159,7 @@ func (a *app) analyticsCosts() *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&by, "by", "day", "day, week, month, agent, model, workflow, source or project")
 		},
-		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
 			d := analytics.Dimension(by)
 			if !slices.Contains(costDimensions, d) {
 				return nil, nil, badInput("--by %q is none of day, week, month, agent, model, workflow, source and project", by)
@@ -205,7 +205,7 @@ func (a *app) analyticsSavings() *cobra.Command {
 	return a.reportVerb(reportVerb{
 		use: "savings", short: "What was not paid, and why: cache, coalescing, prompt cache, batch, model choice",
 		example: `  claude-force analytics savings --days 30`,
-		make: func(ctx context.Context, store *sqlite.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
 			s, err := store.Summary(ctx, f)
 			if err != nil {
 				return nil, nil, err

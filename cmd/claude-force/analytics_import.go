@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -36,7 +36,7 @@ and skipped.`,
 				Skipped int `json:"skipped"`
 			}
 			var sum result
-			err := a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+			err := a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
 				for _, arg := range args {
 					files, err := metricsFiles(arg)
 					if err != nil {
@@ -67,7 +67,7 @@ and skipped.`,
 	return cmd
 }
 
-func (a *app) importFile(ctx context.Context, store *sqlite.Store, file, project string, skipped *int) (added, known int, err error) {
+func (a *app) importFile(ctx context.Context, store *callsdb.Store, file, project string, skipped *int) (added, known int, err error) {
 	f, err := openfile.Typed(file)
 	if err != nil {
 		return 0, 0, inputError{fmt.Errorf("importing: %w", err)}

@@ -8,12 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 )
 
 func (a *app) analyticsQuery() *cobra.Command {
 	var asJSON, asCSV bool
-	limits := sqlite.QueryLimits{Time: sqlite.DefaultQueryTime}
+	limits := callsdb.QueryLimits{Time: callsdb.DefaultQueryTime}
 	cmd := &cobra.Command{
 		Use:   "query SQL",
 		Short: "Ask the calls in SQL",
@@ -32,7 +32,7 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 			if asJSON && asCSV {
 				return badInput("give one of --json and --csv")
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
 				rows := [][]string{}
 				objects := []map[string]any{}
 				out := newCSV(a.stdout)
@@ -66,7 +66,7 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 					rows = append(rows, cells)
 					return nil
 				})
-				if _, wrong := errors.AsType[*sqlite.QueryError](err); wrong {
+				if _, wrong := errors.AsType[*callsdb.QueryError](err); wrong {
 					return inputError{fmt.Errorf("running the query: %w", err)}
 				}
 				switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/audit"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
@@ -69,7 +69,7 @@ func (a *app) verify(cmd *cobra.Command) (report *audit.Report, err error) {
 		defer func() { err = errors.Join(err, ledger.Close()) }()
 		stores.Ledger = ledger.Balances
 	}
-	err = a.withCalls(cmd.Context(), func(ctx context.Context, store *sqlite.Store) (err error) {
+	err = a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) (err error) {
 		stores.Calls = store
 		report, err = audit.Verify(ctx, stores)
 		return err

@@ -8,7 +8,7 @@ import (
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
-	cachesqlite "github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/workflow"
@@ -31,8 +31,8 @@ var hints = []func(error) string{
 	}),
 	onValue(claudeforce.ErrNoCredentials, "to look around without one, run `claude-force demo` or add --simulate"),
 	onType(func(e *workflow.MissingParamError) string { return "use --param " + e.Name + "=VALUE" }),
-	onType(func(*cachesqlite.KeyError) string { return "`claude-force cache list` shows the keys" }),
-	onType(func(e *cachesqlite.FileError) string {
+	onType(func(*cachedb.KeyError) string { return "`claude-force cache list` shows the keys" }),
+	onType(func(e *cachedb.FileError) string {
 		if e.Full {
 			return "`claude-force cache clear` frees space"
 		}

@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	calls "github.com/claude-force/claude-force/analytics/sqlite"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm/cache/sqlite"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/telemetry/prom"
 )
 
@@ -103,7 +103,7 @@ func (a *app) countCalls(ctx context.Context, reg *prom.Registry) error {
 	cost := reg.Counter("claude_force_history_call_cost_usd_total", "What calls cost, as far as prices are known.", "model")
 	saved := reg.Counter("claude_force_history_call_saved_usd_total", "What answers would have cost that were there already.", "model", "source")
 	retries := reg.Counter("claude_force_history_call_retries_total", "Attempts after the first.", "model")
-	return a.withCalls(ctx, func(ctx context.Context, store *calls.Store) error {
+	return a.withCalls(ctx, func(ctx context.Context, store *callsdb.Store) error {
 		groups, err := store.Groups(ctx, analytics.Filter{}, analytics.ByModel)
 		if err != nil {
 			return fmt.Errorf("reading the calls: %w", err)
@@ -133,7 +133,7 @@ func (a *app) countCache(ctx context.Context, reg *prom.Registry) error {
 	misses := reg.Counter("claude_force_cache_misses_total", "Calls that the response cache did not answer.")
 	tokens := reg.Counter("claude_force_cache_saved_tokens_total", "Tokens of answers that came from the response cache.")
 	usd := reg.Counter("claude_force_cache_saved_usd_total", "What answers from the response cache would have cost, as far as prices are known.")
-	return a.withCache(ctx, func(store *sqlite.Store) error {
+	return a.withCache(ctx, func(store *cachedb.Store) error {
 		s, err := store.Stats(ctx)
 		if err != nil {
 			return err

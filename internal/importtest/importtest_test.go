@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"compare":               {"benchfile"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
-	"llm/cache/sqlite":      {"llm", "llm/cache", "internal/seal", "internal/sqlitefile", "internal/openfile"},
+	"llm/cache/cachedb":     {"llm", "llm/cache", "internal/seal", "internal/sqlitefile", "internal/openfile"},
 	"llm/cassette":          {"llm", "internal/credential", "internal/openfile"},
 	"llm/coalesce":          {"llm"},
 	"llm/budget":            {"fault", "llm"},
@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	"llm/refusal":           {"llm"},
 	"llm/retry":             {"llm"},
 	"llm/structured":        {"internal/jsontext", "internal/outschema"},
-	"llm/prefix":            {"llm"},
+	"llm/promptcache":       {"llm"},
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
 	"llm/admission":         {"llm", "internal/filelock", "internal/openfile"},
@@ -61,9 +61,9 @@ var allowed = map[string][]string{
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
 	"analytics":             {"llm"},
-	"analytics/sqlite":      {"analytics", "llm", "internal/sqlitefile"},
+	"analytics/callsdb":     {"analytics", "llm", "internal/sqlitefile"},
 	"journal/memory":        {"journal"},
-	"journal/sqlite":        {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
+	"journal/journaldb":     {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
 	"journal/journaltest":   {"journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent
@@ -78,11 +78,11 @@ var allowed = map[string][]string{
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
-		"analytics", "analytics/sqlite", "config", "fault", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
-		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/sqlite", "llm/cassette", "llm/coalesce",
-		"llm/fallback", "llm/hedge", "llm/prefix", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
+		"analytics", "analytics/callsdb", "config", "fault", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
+		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce",
+		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
-	"audit": {"analytics", "analytics/sqlite", "journal", "llm", "llm/budget"},
+	"audit": {"analytics", "analytics/callsdb", "journal", "llm", "llm/budget"},
 	"runs":  {"engine", "fault", "journal", "llm", "plan", "workflow"},
 	"task":  {"agent", "attach", "fault", "llm", "llm/structured", "modelselect", "telemetry"},
 

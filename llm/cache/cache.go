@@ -4,7 +4,7 @@
 // It sits above everything that costs (coalesce, budget, retry, admission,
 // the provider), so a hit touches neither the network nor a limit:
 //
-//	store, err := sqlite.Open(path, sqlite.Options{})
+//	store, err := cachedb.Open(path, cachedb.Options{})
 //	…
 //	model := cache.New(coalesce.New(provider, keyer, coalesce.Options{}), cache.Options{Store: store, Keyer: keyer})
 //

@@ -1,0 +1,131 @@
+package callsdb
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// callVersion is the form of a call in the spool file. What a newer program
+// wrote in another form is left to it.
+const callVersion = 2
+
+// maxTries bounds the attempts of a call that are kept, so that it does not outgrow
+// its frame.
+const maxTries = 100
+
+// maxText bounds each text of a call, so that none outgrows its frame.
+const maxText = 4 << 10
+
+// appendCall appends the fields of a call in a fixed order: numbers as varints,
+// texts with their lengths.
+func appendCall(b []byte, c *analytics.Call) []byte {
+	b = append(b, callVersion)
+	for _, s := range [...]string{c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Asked, c.Model, string(c.Source), c.StopReason} {
+		s = s[:min(len(s), maxText)]
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	unpriced := int64(0)
+	if c.Unpriced {
+		unpriced = 1
+	}
+	u, s := c.Usage, c.Saved
+	for _, n := range [...]int64{
+		c.Time.UnixNano(), int64(u.InputTokens), int64(u.OutputTokens), int64(u.CacheReadTokens), int64(u.CacheWrite5m), int64(u.CacheWrite1h), int64(u.WebSearches),
+		int64(c.Cost), unpriced, int64(s.Cache), int64(s.Coalesced), int64(s.Prompt), int64(s.Batch), int64(s.Model),
+		int64(c.Duration), int64(c.FirstToken), int64(c.Alone), int64(c.Attempts), int64(c.Code),
+	} {
+		b = binary.AppendVarint(b, n)
+	}
+	tries := c.Tries[:min(len(c.Tries), maxTries)]
+	for _, n := range [...]int64{int64(c.Service), int64(c.Waited), batched(u), int64(len(tries))} {
+		b = binary.AppendVarint(b, n)
+	}
+	for i := range tries {
+		b = appendAttempt(b, &tries[i])
+	}
+	return b
+}
+
+func batched(u llm.Usage) int64 {
+	if u.Batch {
+		return 1
+	}
+	return 0
+}
+
+// appendAttempt appends the fields of an attempt in a fixed order.
+func appendAttempt(b []byte, a *analytics.Attempt) []byte {
+	for _, s := range [...]string{a.Model, string(a.Basis)} {
+		s = s[:min(len(s), maxText)]
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	u := a.Usage
+	for _, n := range [...]int64{
+		a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), int64(a.Code), int64(a.Cost),
+		int64(u.InputTokens), int64(u.OutputTokens), int64(u.CacheReadTokens), int64(u.CacheWrite5m), int64(u.CacheWrite1h), int64(u.WebSearches),
+	} {
+		b = binary.AppendVarint(b, n)
+	}
+	return b
+}
+
+func readCall(b []byte) (c analytics.Call, ok bool) {
+	if len(b) == 0 || b[0] == 0 || b[0] > callVersion {
+		return c, false
+	}
+	version := b[0]
+	b = b[1:]
+	ok = true
+	text := func() (s string) {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > uint64(len(b)-n) {
+			ok, b = false, nil
+			return ""
+		}
+		s, b = string(b[n:n+int(size)]), b[n+int(size):]
+		return s
+	}
+	number := func() int64 {
+		v, n := binary.Varint(b)
+		if n <= 0 {
+			ok, b = false, nil
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	for _, p := range [...]*string{&c.Project, &c.Workflow, &c.Run, &c.Step, &c.Item, &c.Agent, &c.Asked, &c.Model} {
+		*p = text()
+	}
+	c.Source, c.StopReason = llm.Source(text()), text()
+	c.Time = time.Unix(0, number())
+	for _, p := range [...]*int{&c.Usage.InputTokens, &c.Usage.OutputTokens, &c.Usage.CacheReadTokens, &c.Usage.CacheWrite5m, &c.Usage.CacheWrite1h, &c.Usage.WebSearches} {
+		*p = int(number())
+	}
+	c.Cost, c.Unpriced = llm.Money(number()), number() != 0
+	for _, p := range [...]*llm.Money{&c.Saved.Cache, &c.Saved.Coalesced, &c.Saved.Prompt, &c.Saved.Batch, &c.Saved.Model} {
+		*p = llm.Money(number())
+	}
+	c.Duration, c.FirstToken, c.Alone = time.Duration(number()), time.Duration(number()), time.Duration(number())
+	c.Attempts, c.Code = int(number()), llm.Code(number())
+	if version == 1 {
+		return c, ok
+	}
+	c.Service, c.Waited, c.Usage.Batch = time.Duration(number()), time.Duration(number()), number() == 1
+	for n := min(number(), maxTries); n > 0 && ok; n-- {
+		a := analytics.Attempt{Model: text(), Basis: llm.Basis(text())}
+		a.Start = time.Unix(0, number())
+		a.Duration, a.FirstToken, a.Code, a.Cost = time.Duration(number()), time.Duration(number()), llm.Code(number()), llm.Money(number())
+		u := &a.Usage
+		for _, p := range [...]*int{&u.InputTokens, &u.OutputTokens, &u.CacheReadTokens, &u.CacheWrite5m, &u.CacheWrite1h, &u.WebSearches} {
+			*p = int(number())
+		}
+		c.Tries = append(c.Tries, a)
+	}
+	return c, ok
+}

@@ -1,0 +1,105 @@
+package callsdb
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Retention says how long calls are kept one by one, and by the hour. Sums of
+// days are kept for good. The zero value keeps everything.
+type Retention struct {
+	Rows  time.Duration // 0 for ever
+	Hours time.Duration // 0 for ever; at least Rows
+}
+
+// Check gives an error if hours would be dropped before rows.
+func (r Retention) Check() error {
+	if r.Rows < 0 || r.Hours < 0 || r.Hours > 0 && (r.Rows == 0 || r.Rows > r.Hours) {
+		return errors.New("hours must be kept for at least as long as rows")
+	}
+	return nil
+}
+
+// pruneChunk is how many rows one transaction drops, so that it stays short.
+const pruneChunk = 2000
+
+// Pruned is what Prune dropped.
+type Pruned struct {
+	Rows  int64 `json:"rows"`
+	Hours int64 `json:"hours"`
+}
+
+// Prune drops what is older than is to be kept, in whole days of UTC. The sums
+// of days stay, so that the figures of whole days do.
+func (s *Store) Prune(ctx context.Context, keep Retention, now time.Time) (Pruned, error) {
+	return s.prune(keep, now, func() error { return context.Cause(ctx) })
+}
+
+// prune does what Prune does, until stop gives an error.
+func (s *Store) prune(keep Retention, now time.Time, stop func() error) (done Pruned, err error) {
+	if err := keep.Check(); err != nil {
+		return done, err
+	}
+	for _, drop := range [...]struct {
+		keep   time.Duration
+		unit   int64 // of the times in the table, in nanoseconds
+		noted  string
+		delete string
+		count  *int64
+	}{
+		{keep.Rows, 1, `UPDATE call_state SET rows_since = max(rows_since, ?)`, `DELETE FROM call_rows WHERE id IN (SELECT id FROM call_rows WHERE time < ? ORDER BY time LIMIT ?)`, &done.Rows},
+		{keep.Rows, 1, ``, `DELETE FROM call_runs WHERE id IN (SELECT id FROM call_runs WHERE began < ? ORDER BY began LIMIT ?)`, new(int64)},
+		{keep.Hours, int64(time.Second), `UPDATE call_state SET hours_since = max(hours_since, ?)`, `DELETE FROM call_rollups WHERE (seconds, kind, start, project, value, source) IN
+			(SELECT seconds, kind, start, project, value, source FROM call_rollups WHERE seconds = 3600 AND start < ? LIMIT ?)`, &done.Hours},
+	} {
+		if drop.keep == 0 {
+			continue
+		}
+		before := floor(now.Add(-drop.keep).UnixNano(), day)
+		for more := true; more; {
+			if err := stop(); err != nil {
+				return done, err
+			}
+			n, err := s.dropSome(drop.noted, drop.delete, before, before*int64(time.Second)/drop.unit)
+			if err != nil {
+				return done, err
+			}
+			*drop.count += n
+			more = n == pruneChunk
+		}
+	}
+	return done, nil
+}
+
+// dropSome drops some rows of a table and notes until when, in seconds.
+func (s *Store) dropSome(note, drop string, before, until int64) (n int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.writing(func() error {
+		if note != "" {
+			if err := s.write.Run(note, before); err != nil {
+				return err
+			}
+		}
+		n, err = s.write.Change(drop, until, pruneChunk)
+		return err
+	})
+	return n, err
+}
+
+// prunedEvery is how often a recorder looks for what is too old.
+const prunedEvery = 24 * time.Hour
+
+// due reports whether it is time to look for what is too old, and notes that
+// this was done.
+func (s *Store) due(now time.Time) (due bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.writing(func() error {
+		n, err := s.write.Change(`UPDATE call_state SET pruned = ?1 WHERE pruned < ?1 - ?2`, now.Unix(), int64(prunedEvery.Seconds()))
+		due = n > 0
+		return err
+	})
+	return due, err
+}

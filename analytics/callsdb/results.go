@@ -1,0 +1,87 @@
+package callsdb
+
+import (
+	"container/list"
+	"context"
+)
+
+// mostResults bounds the results that are kept.
+const mostResults = 256
+
+// results are those of queries, as long as nobody has written to the file since.
+// The one that was not asked for longest goes first.
+type results struct {
+	at     int64 // the file's version that they are of
+	order  *list.List
+	byKey  map[any]*list.Element
+	hits   int64
+	misses int64
+}
+
+type result struct{ key, value any }
+
+// CacheStats says how often a question was answered with the result that it had
+// given before, since the store was opened. Any write to the file, by whatever
+// process, ends all results: also one to the history of runs, if that is in it.
+type CacheStats struct {
+	Hits    int64   `json:"hits"`
+	Misses  int64   `json:"misses"`
+	HitRate float64 `json:"hit_rate"`
+}
+
+// CacheStats says what keeping results was good for, so far.
+func (s *Store) CacheStats() CacheStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := CacheStats{Hits: s.cache.hits, Misses: s.cache.misses}
+	if st.Hits+st.Misses > 0 {
+		st.HitRate = float64(st.Hits) / float64(st.Hits+st.Misses)
+	}
+	return st
+}
+
+// cached returns the result that a query gave before, unless somebody has written
+// since, and else what it gives now. Results are shared: who gets one must not
+// change it.
+func cached[T any](ctx context.Context, s *Store, key any, query func() (T, error)) (value T, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		// The file's version differs after every commit by another connection,
+		// and this one never writes.
+		_, at, err := s.read.Sum(`PRAGMA data_version`)
+		if err != nil {
+			return err
+		}
+		if v, ok := s.cache.get(key, at).(T); ok {
+			value = v
+			return nil
+		}
+		if value, err = query(); err == nil {
+			s.cache.put(key, value)
+		}
+		return err
+	})
+	return value, err
+}
+
+func (r *results) get(key any, at int64) any {
+	if r.order == nil || r.at != at {
+		r.order, r.byKey, r.at = list.New(), map[any]*list.Element{}, at
+	}
+	if e := r.byKey[key]; e != nil {
+		r.hits++
+		r.order.MoveToFront(e)
+		return e.Value.(*result).value
+	}
+	r.misses++
+	return nil
+}
+
+func (r *results) put(key, value any) {
+	r.byKey[key] = r.order.PushFront(&result{key, value})
+	if r.order.Len() > mostResults {
+		oldest := r.order.Remove(r.order.Back()).(*result)
+		delete(r.byKey, oldest.key)
+	}
+}

@@ -1,0 +1,199 @@
+package callsdb
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/llm"
+)
+
+type slowestKey struct {
+	filter analytics.Filter
+	n      int
+}
+
+// Slowest returns the n calls that the service took longest to answer, the longest
+// first. Waiting does not count, and batches are left out.
+func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analytics.Call, error) {
+	return cached(ctx, s, slowestKey{f, n}, func() ([]analytics.Call, error) {
+		since, until, _, err := s.bounds(f)
+		if err != nil {
+			return nil, err
+		}
+		list := []analytics.Call{}
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code = 0 AND r.batch = 0`, `ORDER BY CASE WHEN r.service > 0 THEN r.service ELSE r.duration - r.waited END DESC, r.id LIMIT ?`, since, until, f.Project, func(row *stmt) error {
+			list = append(list, readRow(row))
+			return nil
+		}, n)
+		return list, err
+	})
+}
+
+// Failure is how often calls of an agent failed in one way.
+type Failure struct {
+	Agent string
+	Model string
+	Code  llm.Code
+	Count int64
+	Last  analytics.Call
+}
+
+// failuresKey is a query as the cache knows it.
+type failuresKey struct{ filter analytics.Filter }
+
+// Failures returns the calls that failed, by agent, model and code, the most
+// frequent first.
+func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, error) {
+	return cached(ctx, s, failuresKey{f}, func() ([]Failure, error) {
+		since, until, _, err := s.bounds(f)
+		if err != nil {
+			return nil, err
+		}
+		type key struct {
+			agent, model string
+			code         llm.Code
+		}
+		found := map[key]*Failure{}
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code != 0`, `ORDER BY r.time`, since, until, f.Project, func(row *stmt) error {
+			c := readRow(row)
+			k := key{c.Agent, c.Model, c.Code}
+			if found[k] == nil {
+				found[k] = &Failure{Agent: c.Agent, Model: c.Model, Code: c.Code}
+			}
+			found[k].Count++
+			found[k].Last = c
+			return nil
+		})
+		list := []Failure{}
+		for _, failure := range found {
+			list = append(list, *failure)
+		}
+		slices.SortFunc(list, func(a, b Failure) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Code, b.Code))
+		})
+		return list, err
+	})
+}
+
+// Runs returns the runs that were under way in a period, in the order in which they
+// began, which may be before it.
+func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.Run, err error) {
+	since, until := never, always
+	if !f.Since.IsZero() {
+		since = f.Since.UnixNano()
+	}
+	if !f.Until.IsZero() {
+		until = f.Until.UnixNano()
+	}
+	sql, args := `SELECT id, project, workflow, began, ended, calls, cost, alone FROM call_runs WHERE began < ? AND ended >= ?`, []any{until, since}
+	if f.Project != "" {
+		sql, args = sql+` AND project = ?`, append(args, f.Project)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(sql+` ORDER BY began, id`, func(row *stmt) error {
+			list = append(list, analytics.Run{
+				ID: row.ColumnText(0), Project: row.ColumnText(1), Workflow: row.ColumnText(2),
+				Began: time.Unix(0, row.ColumnInt64(3)).UTC(), Ended: time.Unix(0, row.ColumnInt64(4)).UTC(),
+				Calls: row.ColumnInt64(5), Cost: llm.Money(row.ColumnInt64(6)), Alone: time.Duration(row.ColumnInt64(7)),
+			})
+			return nil
+		}, args...)
+	})
+	return list, err
+}
+
+// RowsSince returns since when calls are kept one by one. Of what is older there are
+// sums only. It is zero if none were dropped.
+func (s *Store) RowsSince(ctx context.Context) (since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT rows_since FROM call_state`, func(row *stmt) error {
+			if at := row.ColumnInt64(0); at > 0 {
+				since = time.Unix(at, 0).UTC()
+			}
+			return nil
+		})
+	})
+	return since, err
+}
+
+// pageRows is how many rows are held while calls are read.
+const pageRows = 1000
+
+// Calls gives the calls of a period in the order of time, page by page, so that
+// the store may be used meanwhile.
+func (s *Store) Calls(ctx context.Context, f analytics.Filter) iter.Seq2[analytics.Call, error] {
+	return func(yield func(analytics.Call, error) bool) {
+		since, until := never, always
+		if !f.Since.IsZero() {
+			since = f.Since.UnixNano()
+		}
+		if !f.Until.IsZero() {
+			until = f.Until.UnixNano()
+		}
+		last := int64(-1)
+		for {
+			page, err := s.callsPage(ctx, since, until, last)
+			if err != nil {
+				yield(analytics.Call{}, err)
+				return
+			}
+			for _, row := range page {
+				since, last = row.call.Time.UnixNano(), row.id
+				if f.Project != "" && row.call.Project != f.Project {
+					continue
+				}
+				if !yield(row.call, nil) {
+					return
+				}
+			}
+			if len(page) < pageRows {
+				return
+			}
+		}
+	}
+}
+
+type numbered struct {
+	call analytics.Call
+	id   int64
+}
+
+// callsPage returns the calls from a time on, of those at it the ones with higher
+// ids.
+func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page []numbered, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.selectRows(`(r.time, r.id) > (?1, ?3) AND r.time < ?2`, `ORDER BY r.time, r.id LIMIT ?4`, since, until, "", func(row *stmt) error {
+			page = append(page, numbered{readRow(row), row.ColumnInt64(32)})
+			return nil
+		}, after, pageRows)
+	})
+	return page, err
+}
+
+// recentRows is how many of the newest calls [Store.Longest] looks at.
+const recentRows = 5000
+
+// Longest returns the most output tokens that a recent answer of an agent's model
+// has had; 0 if there was none.
+func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT coalesce(max(r.output), 0) FROM (SELECT name, output FROM call_rows WHERE code = 0 ORDER BY time DESC LIMIT ?) r
+			JOIN call_names n ON n.id = r.name WHERE n.agent = ? AND n.source = 'live' AND (n.model = ? OR n.asked = ?)`, func(row *stmt) error {
+			tokens = row.ColumnInt(0)
+			return nil
+		}, recentRows, agent, model, model)
+	})
+	return tokens, err
+}

@@ -1,0 +1,201 @@
+package journaldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// pageBytes is how much of a run's events is held while they are read.
+const pageBytes = 1 << 20
+
+// Find returns the run with an id. See [journal.Store].
+func (s *Store) Find(ctx context.Context, id string) (run journal.Run, err error) {
+	err = s.reading(ctx, func() error {
+		var fit []journal.Run
+		take := func(row *stmt) error {
+			r, err := s.readRun(row, true)
+			fit = append(fit, r)
+			return err
+		}
+		const columns = `SELECT ` + headerColumns + `, spec, spec_sum FROM runs `
+		if id == journal.Latest {
+			err = s.read.Query(columns+`ORDER BY started DESC, n DESC LIMIT 1`, take)
+		} else if err = s.read.Query(columns+`WHERE id = ?`, take, id); err == nil && len(fit) == 0 && id != "" {
+			// Ids between the shortest and the longest with this beginning.
+			err = s.read.Query(columns+`WHERE id >= ?1 AND id < ?1 || char(0x10ffff) ORDER BY id LIMIT 11`, take, id)
+		}
+		switch {
+		case err != nil:
+			return err
+		case len(fit) == 0:
+			return journal.ErrNotFound
+		case len(fit) > 1:
+			ambiguous := &journal.AmbiguousError{Prefix: id}
+			for _, r := range fit[:min(len(fit), 10)] {
+				ambiguous.IDs = append(ambiguous.IDs, r.ID)
+			}
+			return ambiguous
+		}
+		run = fit[0]
+		return nil
+	})
+	return run, err
+}
+
+// readRun reads headerColumns, then spec and its sum if these are wanted.
+func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
+	h, err := readHeader(row)
+	if err != nil {
+		return journal.Run{}, fmt.Errorf("run %s: %w", row.ColumnText(1), err)
+	}
+	workflow, workflowErr := s.box.Open(h.workflow, bound("workflow", h.id))
+	file, fileErr := s.box.Open(h.file, bound("file", h.id))
+	if workflowErr != nil || fileErr != nil {
+		return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
+	}
+	run := journal.Run{
+		ID: h.id, Workflow: string(workflow), File: string(file), Status: h.status, StartedAt: instant(h.started), FinishedAt: instant(h.finished),
+		Steps: int(h.steps), CostUSD: h.usd, Tokens: int(h.tokens), Owner: h.owner(s.set.self, time.Now()),
+	}
+	if sealed := row.ColumnRawBlob(19); spec && sealed != nil {
+		var d digest
+		d.texts(h.id)
+		d.blobs(sealed)
+		run.Spec, err = s.box.Open(append([]byte(nil), sealed...), bound("spec", h.id))
+		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(20)) {
+			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
+		}
+	}
+	return run, nil
+}
+
+// Runs lists runs, page by page, so that the store may be used meanwhile. See
+// [journal.Store].
+func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Run, error] {
+	return func(yield func(journal.Run, error) bool) {
+		given := 0
+		started, n := int64(math.MaxInt64), int64(math.MaxInt64)
+		if !f.Before.IsZero() {
+			started, n = f.Before.UnixNano(), 0
+		}
+		for {
+			rows := 0
+			var page []journal.Run
+			err := s.reading(ctx, func() error {
+				sql, args := listing(f, started, n)
+				return s.read.Query(sql, func(row *stmt) error {
+					rows++
+					run, err := s.readRun(row, false)
+					n, started = row.ColumnInt64(0), row.ColumnInt64(5)
+					if err == nil && f.Fits(&run) {
+						page = append(page, run)
+					}
+					return err
+				}, args...)
+			})
+			if err != nil {
+				yield(journal.Run{}, err)
+				return
+			}
+			for _, run := range page {
+				if !yield(run, nil) {
+					return
+				}
+				if given++; given == f.Limit {
+					return
+				}
+			}
+			if rows == 0 {
+				return
+			}
+		}
+	}
+}
+
+// listing returns the statement for runs older than one.
+func listing(f journal.Filter, started, n int64) (sql string, args []any) {
+	where := ""
+	args = []any{started, n}
+	if !f.After.IsZero() {
+		where += ` AND started >= ?`
+		args = append(args, f.After.UnixNano())
+	}
+	if len(f.Statuses) > 0 {
+		where += ` AND status IN (?` + strings.Repeat(`, ?`, len(f.Statuses)-1) + `)`
+		for _, status := range f.Statuses {
+			args = append(args, string(status))
+		}
+	}
+	return `SELECT ` + headerColumns + ` FROM runs WHERE (started, n) < (?, ?)` + where + ` ORDER BY started DESC, n DESC LIMIT 100`, args
+}
+
+// Events gives the events of a run, page by page. See [journal.Store].
+func (s *Store) Events(ctx context.Context, id string, after int64) iter.Seq2[journal.Event, error] {
+	return func(yield func(journal.Event, error) bool) {
+		for {
+			page, err := s.page(ctx, id, after)
+			if err != nil {
+				yield(journal.Event{}, err)
+				return
+			}
+			for _, ev := range page {
+				if !yield(ev, nil) {
+					return
+				}
+			}
+			if len(page) == 0 {
+				return
+			}
+			after = page[len(page)-1].Seq
+		}
+	}
+}
+
+// page returns the next events of a run; none if there are no more.
+func (s *Store) page(ctx context.Context, id string, after int64) (page []journal.Event, err error) {
+	after = max(after, 0)
+	err = s.reading(ctx, func() error {
+		return s.read.Read(func() error {
+			var h *header
+			if err := s.read.Query(`SELECT `+headerColumns+` FROM runs WHERE id = ?`, func(row *stmt) (err error) {
+				h, err = readHeader(row)
+				return err
+			}, id); err != nil {
+				return fmt.Errorf("run %s: %w", id, err)
+			}
+			if h == nil {
+				return journal.ErrNotFound
+			}
+			if after >= h.seq {
+				return nil
+			}
+			size := 0
+			err := s.read.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output WHERE e.id > ? AND e.id <= ? ORDER BY e.id`, func(row *stmt) error {
+				ev, err := s.readEvent(id, row)
+				if want := after + int64(len(page)) + 1; err != nil || ev.Seq != want {
+					return fmt.Errorf("event %d of run %s: %w", want, id, errDamaged)
+				}
+				page = append(page, ev)
+				if size += len(ev.Output) + len(ev.Detail) + 200; size >= pageBytes {
+					return errFull
+				}
+				return nil
+			}, h.event(after), h.event(h.seq))
+			if err == nil && after+int64(len(page)) != h.seq {
+				err = fmt.Errorf("event %d of run %s: %w", after+int64(len(page))+1, id, errDamaged)
+			}
+			if errors.Is(err, errFull) {
+				err = nil
+			}
+			return err
+		})
+	})
+	return page, err
+}

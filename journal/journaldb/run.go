@@ -1,0 +1,190 @@
+package journaldb
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+)
+
+// Create adds a run. See [journal.Store].
+func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := run.CheckNew(); err != nil {
+		return nil, fmt.Errorf("creating a run: %w", err)
+	}
+	l := &log{store: s, id: run.ID, token: rand.Text()}
+	spec := s.box.Seal(run.Spec, bound("spec", run.ID))
+	if run.Spec == nil {
+		spec = nil
+	}
+	workflow, file := s.box.Seal([]byte(run.Workflow), bound("workflow", run.ID)), s.box.Seal([]byte(run.File), bound("file", run.ID))
+	err := s.write(func(b *batch) (verdict, err error) {
+		old, verdict, err := b.run(run.ID)
+		if verdict != nil || err != nil {
+			return verdict, err
+		}
+		if old != nil {
+			return fmt.Errorf("creating a run: there is a run %s already", run.ID), nil
+		}
+		h := &header{id: run.ID, workflow: workflow, file: file, started: b.now.UnixNano()}
+		h.own(l.token, s.set.self, b.now)
+		h.dirty = true
+		if err := h.insert(b.conn, spec); err != nil {
+			return nil, err
+		}
+		b.runs[run.ID] = h
+		rows, _, err := s.encode(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
+		if err != nil {
+			return nil, err
+		}
+		return b.append(h, rows, &l.live)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(l), nil
+}
+
+// begin keeps the lease of a log that was just made.
+func (s *Store) begin(l *log) *log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs[l] = true
+	return l
+}
+
+// Acquire makes the caller the owner of a run. See [journal.Store].
+func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	l := &log{store: s, id: id, token: rand.Text()}
+	err := s.write(func(b *batch) (verdict, err error) {
+		h, verdict, err := b.existing(id)
+		if h == nil {
+			return verdict, err
+		}
+		if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
+			return &journal.OwnedError{Run: id, Owner: *owner}, nil
+		}
+		h.own(l.token, s.set.self, b.now)
+		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(l), nil
+}
+
+// Signal appends an event. See [journal.Store].
+func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	rows, _, err := s.encode(ev.Run, []journal.Event{ev})
+	if err != nil {
+		return err
+	}
+	return s.write(func(b *batch) (verdict, err error) {
+		h, verdict, err := b.existing(ev.Run)
+		if h == nil {
+			return verdict, err
+		}
+		var known *live // who works on the run adds up all but an answer
+		if ev.Type == journal.ApprovalGiven {
+			known = &live{}
+			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
+				return verdict, err
+			}
+			if verdict := b.checkDecision(h, journal.Unit{Step: ev.Step, Item: ev.Item}); verdict != nil {
+				return verdict, nil
+			}
+		}
+		return b.append(h, rows, known)
+	})
+}
+
+// checkDecision returns why a unit takes no decision; nil if it takes one.
+func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
+	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
+		failed := b.conn.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output
+			WHERE e.id > ? AND e.id <= ? AND e.step = ? AND e.item = ? ORDER BY e.id`, func(row *stmt) error {
+			ev, err := b.store.readEvent(h.id, row)
+			if err == nil {
+				yield(ev, nil) // Fold takes all
+			}
+			return err
+		}, h.event(0), h.event(h.seq), id.Step, id.Item)
+		if failed != nil {
+			yield(journal.Event{}, failed)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(err))
+	}
+	return state.Unit(id.Step, id.Item).CheckDecision(id, b.now)
+}
+
+// Remove forgets runs, each in a transaction of its own. One that is damaged can
+// be removed. See [journal.Store].
+func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return n, context.Cause(ctx)
+		}
+		removed := false
+		err := s.write(func(b *batch) (verdict, err error) {
+			h, damaged, err := b.run(id)
+			if err != nil {
+				return nil, err
+			}
+			if h != nil {
+				if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
+					return nil, nil
+				}
+			}
+			removed = h != nil || damaged != nil
+			if !removed {
+				return nil, nil
+			}
+			return nil, b.remove(id)
+		})
+		if err != nil {
+			return n, err
+		}
+		if removed {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// remove removes a run with its events, and outputs that no other has, and gives
+// some of their space back.
+func (b *batch) remove(id string) error {
+	b.runs[id] = nil
+	_, n, err := b.conn.Sum(`SELECT n FROM runs WHERE id = ?`, id)
+	if err != nil {
+		return err
+	}
+	first, last := n<<32, n<<32|0xffffffff
+	if err := b.conn.Run(`DELETE FROM outputs WHERE n IN (SELECT output FROM events WHERE id BETWEEN ?1 AND ?2 AND output IS NOT NULL)
+		AND NOT EXISTS (SELECT 1 FROM events WHERE output = outputs.n AND id NOT BETWEEN ?1 AND ?2)`, first, last); err != nil {
+		return err
+	}
+	if err := b.conn.Run(`DELETE FROM events WHERE id BETWEEN ? AND ?`, first, last); err != nil {
+		return err
+	}
+	if err := b.conn.Run(`DELETE FROM runs WHERE n = ?`, n); err != nil {
+		return err
+	}
+	return b.conn.Exec(`PRAGMA incremental_vacuum(1000)`)
+}

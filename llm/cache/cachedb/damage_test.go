@@ -1,0 +1,158 @@
+package cachedb_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/cachedb"
+)
+
+// change runs statements on a file behind the store's back.
+func change(t *testing.T, path, sql string) {
+	t.Helper()
+	conn, err := sqlite3.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(conn.Exec(sql), conn.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNobodyElseCanReadTheFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() // exists, and others may enter it
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, filepath.Join(dir, "cache.db"), cachedb.Options{})
+	put(t, s, entry(1))
+	has(t, s, 1)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v, %v", f.Name(), info.Mode(), err)
+		}
+	}
+}
+
+func TestDatabasesOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	for name, sql := range map[string]string{"without a version": `CREATE TABLE mine (x)`, "with our version": `CREATE TABLE mine (x); PRAGMA user_version = 1`} {
+		path := filepath.Join(t.TempDir(), "other.db")
+		change(t, path, sql)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cachedb.Open(path, cachedb.Options{}); err == nil || !strings.Contains(err.Error(), "another program") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+}
+
+func TestAnAnswerLargerThanTheCacheLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), cachedb.Options{MaxBytes: 10_000})
+	for n := range 5 {
+		put(t, s, entry(n))
+	}
+	large := entry(9)
+	large.Response.Content[0].Text = strings.Repeat("x", 20_000)
+	if err := s.Put(t.Context(), large); err == nil {
+		t.Error("it was stored")
+	}
+	if st := stats(t, s); st.Entries != 5 {
+		t.Errorf("%d entries left", st.Entries)
+	}
+}
+
+func TestATornUseCostsNoOther(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path, cachedb.Options{})
+	put(t, s, entry(1))
+	f, err := os.OpenFile(path+"-uses", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(make([]byte, 10)) // an append that a full disk cut short
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		has(t, s, 1)
+	}
+	if st := stats(t, s); st.Hits != 3 || st.TokensSaved != 45 {
+		t.Errorf("%+v; want 3 hits and 45 tokens", st)
+	}
+}
+
+func TestDamagedColumnsAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	for _, set := range []string{"expires = 9000000000000000000", "usd = 1e6", "tokens = 1000000", "agent = 'other'", "truncated = 1"} {
+		path := file(t)
+		s := open(t, path, cachedb.Options{})
+		put(t, s, entry(1))
+		change(t, path, "UPDATE answers SET "+set)
+		if has(t, s, 1) {
+			t.Errorf("%s was believed", set)
+		}
+	}
+}
+
+func TestAClosedStoreIsAnError(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), cachedb.Options{})
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), llm.Key{}, time.Time{}); err == nil || errors.Is(err, cache.ErrMiss) {
+		t.Errorf("reading: %v", err)
+	}
+	if err := s.Put(t.Context(), entry(1)); err == nil {
+		t.Error("writing: no error")
+	}
+}
+
+// TestToolInputKeepsItsMeaning: characters may come back escaped, as JSON allows.
+func TestToolInputKeepsItsMeaning(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), cachedb.Options{})
+	e := entry(1)
+	e.Response.Content = []llm.Block{
+		{Type: llm.BlockToolUse, ID: "t", Name: "n", Input: []byte(`{"a": "<b>&"}`)},
+		{Type: "redacted_thinking", Raw: []byte(`{"type":"redacted_thinking","data":"zz"}`)},
+	}
+	put(t, s, e)
+	got, err := s.Get(t.Context(), e.Key, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var input struct{ A string }
+	if err := json.Unmarshal(got.Response.Content[0].Input, &input); err != nil || input.A != "<b>&" {
+		t.Errorf("input %s: %v", got.Response.Content[0].Input, err)
+	}
+	if raw := string(got.Response.Content[1].Raw); !strings.Contains(raw, `"zz"`) {
+		t.Errorf("raw block %s", raw)
+	}
+}

@@ -1,0 +1,338 @@
+// Package cachedb keeps the answers of the response cache in one SQLite file.
+//
+//	store, err := cachedb.Open(path, cachedb.Options{MaxBytes: 256 << 20})
+//	…
+//	defer store.Close()
+//
+// Several processes may use one file at once. The file is in WAL mode with
+// synchronous=NORMAL: a crash of the process loses nothing, a power cut perhaps
+// the last answers, and neither damages the file. Writes are short immediate
+// transactions, so that processes wait for each other instead of failing.
+//
+// A hit does not write to the store: uses are kept in memory, appended to a file
+// beside it by Close, and counted with the next answer that is stored.
+//
+// Recent answers are also kept in files of their own, so that a process that
+// asks what was asked a moment ago need not open SQLite at all.
+//
+// What is read is verified: a row whose checksum does not match its key and
+// contents is removed, and is a miss.
+package cachedb
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+)
+
+// DefaultMaxBytes is the size of a store that was not given one.
+const DefaultMaxBytes = 256 << 20
+
+// Options are the settings of [Open]. The zero value is ready.
+type Options struct {
+	// Key encrypts what is said in calls and answers with AES-256-GCM. It has
+	// 32 bytes; nil means no encryption.
+	Key []byte
+	// MaxBytes is the size at which the answers not used for longest are
+	// removed, counted in bytes of answers. 0 means [DefaultMaxBytes].
+	MaxBytes int64
+}
+
+// Store is a [cache.Store]. It is safe for concurrent use.
+type Store struct {
+	path string
+	max  int64
+	box  *seal.Box // nil without encryption
+
+	mu      sync.Mutex // guards the fields below
+	closed  bool
+	conn    *sqlitefile.Conn // nil until it is needed
+	get     *sqlite3.Stmt
+	pending []byte // uses that are in no file yet
+
+	recentWrites int // files of recent answers that were written
+}
+
+// Open opens the store in a file, which it makes, readable by this user only,
+// if there is none. The errors it gives say what to do.
+func Open(path string, opts Options) (*Store, error) {
+	s := &Store{path: path, max: opts.MaxBytes}
+	if s.max <= 0 {
+		s.max = DefaultMaxBytes
+	}
+	var err error
+	if s.box, err = seal.New(opts.Key); err != nil {
+		return nil, fmt.Errorf("opening cache %s: %w", path, err)
+	}
+	if s.markFits() {
+		return s, nil // opened when it is needed
+	}
+	if err := s.connect(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// connect opens the file, if it is not open.
+func (s *Store) connect() error {
+	if s.conn != nil {
+		return nil
+	}
+	err := s.open()
+	if err == nil {
+		return nil
+	}
+	if s.conn != nil {
+		err = errors.Join(err, s.conn.Close())
+		s.conn = nil
+	}
+	return fmt.Errorf("opening cache %s: %w", s.path, explain(err))
+}
+
+func (s *Store) open() error {
+	var err error
+	if s.conn, err = sqlitefile.Open(s.path, sqlitefile.Options{}); err != nil {
+		return err
+	}
+	if err := s.conn.Migrate(s.schema()); err != nil {
+		return err
+	}
+	verifier, err := s.conn.CheckKey(s.box)
+	if err != nil {
+		return err
+	}
+	s.mark(verifier)
+	s.get, _, err = s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data FROM answers WHERE key = ?`)
+	return err
+}
+
+// Close writes what is still to be written. Afterwards every use of the store
+// is an error, except Close, which does nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	err := s.spool()
+	if s.conn != nil {
+		err = errors.Join(err, s.get.Close(), s.conn.Close())
+		s.conn = nil
+	}
+	if err != nil {
+		return fmt.Errorf("closing cache %s: %w", s.path, explain(err))
+	}
+	return nil
+}
+
+// ready reports why the store cannot be used now. The caller holds mu.
+func (s *Store) ready(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return llm.ContextError(ctx)
+	}
+	if s.closed {
+		return fmt.Errorf("using cache %s: it is closed", s.path)
+	}
+	return s.connect()
+}
+
+// said is what data holds.
+type said struct {
+	Prompt   string        `json:"prompt"`
+	Response *llm.Response `json:"response"`
+}
+
+// Get is the answer of a call. See [cache.Store].
+func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() == nil && !s.closed && s.conn == nil {
+		e, tokens, err := s.findRecent(key)
+		if err == nil && !e.Expired(time.Now()) && !e.CreatedAt.Before(notBefore) {
+			s.note(hit(e, tokens))
+			return e, nil
+		}
+	}
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	e, tokens, err := s.find(key)
+	if err == nil && (e.Expired(time.Now()) || e.CreatedAt.Before(notBefore)) {
+		err = cache.ErrMiss
+	}
+	switch {
+	case errors.Is(err, errDamaged):
+		// In a transaction, so that the totals stay right.
+		if err := s.conn.Write(func() error { return s.remove(key) }); err != nil {
+			return nil, fmt.Errorf("removing a damaged answer: %w", explain(err))
+		}
+		err = cache.ErrMiss
+		fallthrough
+	case errors.Is(err, cache.ErrMiss):
+		s.note(use{at: time.Now()})
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+	}
+	s.note(hit(e, tokens))
+	return e, nil
+}
+
+// errDamaged is a row whose contents are not what was stored.
+var errDamaged = errors.New("the answer is damaged")
+
+// find reads a row. The caller holds mu.
+func (s *Store) find(key llm.Key) (e *cache.Entry, tokens int64, err error) {
+	defer func() { err = errors.Join(err, s.get.Reset()) }()
+	if err := s.get.BindBlob(1, key[:]); err != nil {
+		return nil, 0, err
+	}
+	if !s.get.Step() {
+		if err := s.get.Err(); err != nil {
+			return nil, 0, err
+		}
+		return nil, 0, cache.ErrMiss
+	}
+	e, err = s.entry(key, s.get)
+	return e, s.get.ColumnInt64(6), err
+}
+
+// entry is the row a statement stands on: agent, model, created, expires,
+// truncated, usd, tokens, sum, data.
+func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
+	data := row.ColumnRawBlob(8)
+	e := &cache.Entry{
+		Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1),
+		CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC(), Truncated: row.ColumnBool(4),
+	}
+	if row.ColumnType(3) != sqlite3.NULL {
+		e.ExpiresAt = time.Unix(0, row.ColumnInt64(3)).UTC()
+	}
+	if row.ColumnType(5) != sqlite3.NULL {
+		e.CostUSD = new(row.ColumnFloat(5))
+	}
+	return s.decode(e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
+}
+
+// decode completes an entry with what was said, if its checksum is right.
+func (s *Store) decode(e *cache.Entry, tokens int64, sum, data []byte) (*cache.Entry, error) {
+	if string(checksum(e, tokens, data)) != string(sum) {
+		return nil, errDamaged
+	}
+	plain, err := s.box.Open(data, e.Key[:])
+	if err != nil {
+		return nil, errDamaged
+	}
+	var what said
+	if err := json.Unmarshal(plain, &what); err != nil || what.Response == nil {
+		return nil, errDamaged
+	}
+	e.Prompt, e.Response = what.Prompt, what.Response
+	return e, nil
+}
+
+// checksum is of a key with everything its row says, so that rows cannot be
+// mixed up and no damaged date or price is believed.
+func checksum(e *cache.Entry, tokens int64, data []byte) []byte {
+	var expires int64
+	usd := math.NaN()
+	if !e.ExpiresAt.IsZero() {
+		expires = e.ExpiresAt.UnixNano()
+	}
+	if e.CostUSD != nil {
+		usd = *e.CostUSD
+	}
+	truncated := 0
+	if e.Truncated {
+		truncated = 1
+	}
+	b := append(make([]byte, 0, 256), e.Key[:]...)
+	for _, n := range [...]uint64{uint64(len(e.Agent)), uint64(len(e.Model)), uint64(e.CreatedAt.UnixNano()), uint64(expires), uint64(tokens), math.Float64bits(usd), uint64(truncated)} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	b = append(append(b, e.Agent...), e.Model...)
+	h := sha256.New()
+	h.Write(b)
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// Put stores an answer. See [cache.Store].
+func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
+	plain, err := json.Marshal(said{e.Prompt, e.Response})
+	if err != nil {
+		return fmt.Errorf("writing an answer: %w", err)
+	}
+	data := s.box.Seal(plain, e.Key[:])
+	// It would push out everything else, then itself.
+	if size := entrySize(e, data); size > s.max {
+		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	err = s.forgetRecent(e.Key)
+	if err == nil {
+		err = s.conn.Write(func() error {
+			if err := s.insert(e, data); err != nil {
+				return err
+			}
+			if err := s.fold(); err != nil {
+				return err
+			}
+			return s.evict(time.Now())
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("writing cache %s: %w", s.path, explain(err))
+	}
+	s.keepRecent(e, data)
+	return nil
+}
+
+// overhead is what a row takes beside its data, roughly: columns, indexes, the
+// page's share.
+const overhead = 300
+
+func entrySize(e *cache.Entry, data []byte) int64 {
+	return int64(len(data) + len(e.Agent) + len(e.Model) + overhead)
+}
+
+func (s *Store) insert(e *cache.Entry, data []byte) error {
+	if err := s.remove(e.Key); err != nil {
+		return err
+	}
+	size := entrySize(e, data)
+	usage := e.Response.Usage
+	var expires, usd any
+	if !e.ExpiresAt.IsZero() {
+		expires = e.ExpiresAt.UnixNano()
+	}
+	if e.CostUSD != nil {
+		usd = *e.CostUSD
+	}
+	err := s.conn.Run(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
+		int64(usage.TotalTokens()), usd, e.Truncated, checksum(e, int64(usage.TotalTokens()), data), data)
+	if err != nil {
+		return err
+	}
+	return s.conn.Run(`UPDATE totals SET entries = entries + 1, bytes = bytes + ?`, size)
+}

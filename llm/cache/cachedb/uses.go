@@ -1,0 +1,221 @@
+package cachedb
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+)
+
+// maxPending bounds what a crash forgets: uses, never answers.
+const maxPending = 1000
+
+// use is one read: of an answer, or of one that was not there. Uses are kept in
+// memory, then appended to a file beside the store, which costs a process that
+// only reads much less than a transaction, and are folded into the store with
+// the next answer that is stored.
+type use struct {
+	key    llm.Key // zero for a miss
+	at     time.Time
+	tokens int64
+	usd    float64 // not a number if the price is unknown
+}
+
+// useSize is a use in the file: key, time in nanoseconds, tokens, dollars, and
+// a CRC-32 of these, by which a reader finds the next use after one that a full
+// disk has cut short.
+const (
+	useBody = len(llm.Key{}) + 3*8
+	useSize = useBody + 4
+)
+
+func (u *use) append(b []byte) []byte {
+	start := len(b)
+	b = append(b, u.key[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(u.at.UnixNano()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(u.tokens))
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(u.usd))
+	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:]))
+}
+
+// readUse reads the use that b begins with; ok is false if it begins with none.
+func readUse(b []byte) (u use, ok bool) {
+	if crc32.ChecksumIEEE(b[:useBody]) != binary.LittleEndian.Uint32(b[useBody:]) {
+		return use{}, false
+	}
+	n := copy(u.key[:], b)
+	word := func(i int) uint64 { return binary.LittleEndian.Uint64(b[n+8*i:]) }
+	u.at, u.tokens, u.usd = time.Unix(0, int64(word(0))), int64(word(1)), math.Float64frombits(word(2))
+	return u, true
+}
+
+func hit(e *cache.Entry, tokens int64) use {
+	u := use{key: e.Key, at: time.Now(), tokens: tokens, usd: math.NaN()}
+	if e.CostUSD != nil {
+		u.usd = *e.CostUSD
+	}
+	return u
+}
+
+// note remembers a use. The caller holds mu.
+func (s *Store) note(u use) {
+	s.pending = u.append(s.pending)
+	if len(s.pending) >= maxPending*useSize {
+		// The answer is there; that its use could not be written is for the
+		// next write to say.
+		_ = s.spool()
+	}
+}
+
+func (s *Store) usesPath() string { return s.path + "-uses" }
+
+// spool appends what is pending to the file of uses, in one write, which other
+// processes' writes do not mix with. The caller holds mu.
+func (s *Store) spool() error {
+	if len(s.pending) == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(s.usesPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	n, err := f.Write(s.pending)
+	// What a full disk still took is not written twice.
+	s.pending = append(s.pending[:0], s.pending[n-n%useSize:]...)
+	return errors.Join(err, f.Close())
+}
+
+// maxUsesFile is the size at which the file of uses is begun anew. A use that
+// another process writes at that moment is not counted.
+const maxUsesFile = 1 << 20
+
+// fold counts the uses of all processes in the store, within a transaction:
+// each once, since the transaction also notes how far the file was read.
+func (s *Store) fold() error {
+	if err := s.spool(); err != nil {
+		return err
+	}
+	_, from, err := s.conn.Sum(`SELECT folded FROM totals`)
+	if err != nil {
+		return err
+	}
+	data, size, err := readFrom(s.usesPath(), from)
+	if err != nil || len(data) < useSize {
+		return err
+	}
+	last := map[llm.Key]time.Time{}
+	var hits, misses, tokens, priced int64
+	var usd float64
+	rest := data
+	for len(rest) >= useSize {
+		u, ok := readUse(rest)
+		if !ok {
+			rest = rest[1:]
+			continue
+		}
+		rest = rest[useSize:]
+		if u.key == (llm.Key{}) {
+			misses++
+			continue
+		}
+		hits++
+		tokens += u.tokens
+		if !math.IsNaN(u.usd) {
+			priced++
+			usd += u.usd
+		}
+		if u.at.After(last[u.key]) {
+			last[u.key] = u.at
+		}
+	}
+	for key, at := range last {
+		if err := s.conn.Run(`UPDATE answers SET used = max(used, ?) WHERE key = ?`, at.UnixNano(), key[:]); err != nil {
+			return err
+		}
+	}
+	folded := size - int64(len(rest))
+	if size > maxUsesFile {
+		if err := os.Remove(s.usesPath()); err != nil {
+			return err
+		}
+		folded = 0
+	}
+	return s.conn.Run(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ?`,
+		hits, misses, tokens, usd, priced, folded)
+}
+
+// readFrom reads a file from an offset on, and gives its size. A file that is
+// missing is empty; one that is shorter than the offset was begun anew.
+func readFrom(path string, offset int64) (data []byte, size int64, err error) {
+	f, err := openfile.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if offset > info.Size() {
+		offset = 0
+	}
+	data, err = io.ReadAll(io.NewSectionReader(f, offset, info.Size()-offset))
+	return data, offset + int64(len(data)), err
+}
+
+// Stats says what a store holds and what it was good for, since it was made.
+type Stats struct {
+	Entries     int64    `json:"entries"`
+	Bytes       int64    `json:"bytes"` // as they count against the limit
+	Hits        int64    `json:"hits"`
+	Misses      int64    `json:"misses"`
+	HitRate     float64  `json:"hit_rate"` // hits of all reads, from 0 to 1; 0 without reads
+	TokensSaved int64    `json:"tokens_saved"`
+	USDSaved    *float64 `json:"usd_saved"` // by hits whose price is known; nil if there were hits and none was
+}
+
+// Stats sums up the store, uses by other processes included once they are
+// written.
+func (s *Store) Stats(ctx context.Context) (Stats, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return Stats{}, err
+	}
+	if err := s.conn.Write(s.fold); err != nil {
+		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(err))
+	}
+	var st Stats
+	err := s.conn.Query(`SELECT entries, bytes, hits, misses, tokens, usd, priced FROM totals`, func(row *sqlite3.Stmt) error {
+		st = Stats{
+			Entries: row.ColumnInt64(0), Bytes: row.ColumnInt64(1), Hits: row.ColumnInt64(2),
+			Misses: row.ColumnInt64(3), TokensSaved: row.ColumnInt64(4),
+		}
+		if st.Hits+st.Misses > 0 {
+			st.HitRate = float64(st.Hits) / float64(st.Hits+st.Misses)
+		}
+		if st.Hits == 0 || row.ColumnInt64(6) > 0 {
+			st.USDSaved = new(row.ColumnFloat(5))
+		}
+		return nil
+	})
+	if err != nil {
+		return Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+	}
+	return st, nil
+}
