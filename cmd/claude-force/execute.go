@@ -35,8 +35,12 @@ func (a *app) execute() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "execute AGENT TASK",
 		Short: "Give tasks to agents",
-		Long: `Give one agent a task and print its answer as it comes; or several tasks at
-once, with --task or --file, and print the answers in the order of the tasks.
+		Long: `Give one agent a task and print its answer; or several tasks at once, with
+--task or --file, and print the answers in the order of the tasks.
+
+On a terminal an answer is printed as it comes, and not retried once it has
+begun. Into a pipe or a file it is written when it is whole, so that an answer
+that breaks off is retried.
 
 AGENT is a name (see "claude-force agents list") or the path of an agent file,
 which contains a slash or ends in .md.
@@ -217,13 +221,18 @@ func (a *app) executeOne(ctx context.Context, orch *claudeforce.Orchestrator, ta
 	ctx, cancel := a.soft(ctx)
 	defer cancel()
 	shown := lastByte{w: a.stdout, last: '\n'}
-	show := func(piece string) { io.WriteString(&shown, piece) }
-	if asJSON {
-		show = nil
+	// Only a person sees an answer before it is whole; one that is written into a
+	// pipe or a file can still be retried after it broke off.
+	var show func(piece string)
+	if a.answersOnTerminal && !asJSON {
+		show = func(piece string) { io.WriteString(&shown, piece) }
 	}
 	res, err := orch.Execute(ctx, task, show)
 	if asJSON {
 		return a.printJSONResult(res, err)
+	}
+	if show == nil {
+		io.WriteString(&shown, res.Output)
 	}
 	if shown.last != '\n' {
 		fmt.Fprintln(a.stdout)
