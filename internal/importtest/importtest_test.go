@@ -76,6 +76,8 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
+	"tool": {"llm", "internal/nearest", "internal/openfile"},
+
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
 		"analytics", "analytics/callsdb", "config", "fault", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",

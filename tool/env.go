@@ -1,0 +1,158 @@
+package tool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Op is what a tool does to a file.
+type Op int
+
+// Operations on files.
+const (
+	OpRead Op = iota
+	OpWrite
+)
+
+// Options are what a caller decides about an [Env]. The zero value grants the
+// project's folder and asks for no permission.
+type Options struct {
+	// Home is the folder that ~ stands for. Without it, ~ is a name like any other.
+	Home string
+
+	// Gate decides whether a call may run; an error refuses it, and its text is
+	// the result. A nil Gate permits every call.
+	Gate func(ctx context.Context, env *Env, name string, input json.RawMessage) error
+
+	// Denied reports whether a rule forbids the operation on a file, whose path is
+	// absolute and without links. It is asked for every file that a tool opens or
+	// lists, so that a search shows nothing of a denied file. A nil Denied denies
+	// no file.
+	Denied func(op Op, path string) bool
+
+	// RequireRead refuses to change a file that the agent has not read.
+	RequireRead bool
+}
+
+// Env is what the calls of one agent share: the folders they may use, the current
+// folder, and what was read. Its methods may be called concurrently.
+type Env struct {
+	dir     string // as given, absolute
+	options Options
+
+	mu       sync.Mutex
+	cwd      string
+	roots    []*root
+	reads    map[string]fileState // by path without links
+	observed []Observation
+}
+
+// NewEnv returns the environment of an agent that works in the folder dir. Close
+// releases it.
+func NewEnv(dir string, options Options) (*Env, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the working folder: %w", err)
+	}
+	e := &Env{dir: abs, cwd: abs, options: options, reads: map[string]fileState{}}
+	if err := e.Grant(abs); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close closes the folders.
+func (e *Env) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	for _, r := range e.roots {
+		errs = append(errs, r.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Grant lets tools use a folder outside the project too. A folder that does not
+// exist yet is created by the first write to it.
+func (e *Env) Grant(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("granting a folder: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.roots = append(e.roots, newRoot(abs))
+	return nil
+}
+
+// Dir returns the working folder, absolute.
+func (e *Env) Dir() string { return e.dir }
+
+// Granted returns the folders that tools may use, the working folder first.
+func (e *Env) Granted() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	dirs := make([]string, len(e.roots))
+	for i, r := range e.roots {
+		dirs[i] = r.dir
+	}
+	return dirs
+}
+
+// Home returns the folder that ~ stands for; empty if there is none.
+func (e *Env) Home() string { return e.options.Home }
+
+// Cwd returns the current folder, which relative paths start from.
+func (e *Env) Cwd() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cwd
+}
+
+// Chdir changes the current folder. The error is for a folder outside those that
+// were granted.
+func (e *Env) Chdir(dir string) error {
+	path := e.Abs(dir)
+	info, err := e.stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return &os.PathError{Op: "chdir", Path: path, Err: errors.New("it is not a folder")}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cwd = path
+	return nil
+}
+
+// Abs returns a path as tools understand it, absolute and clean: ~ is the home
+// folder, and a relative path starts from the current folder.
+func (e *Env) Abs(path string) string {
+	if home := e.options.Home; home != "" {
+		if path == "~" {
+			return home
+		}
+		if rest, ok := strings.CutPrefix(path, "~/"); ok {
+			return filepath.Join(home, rest)
+		}
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(e.Cwd(), path)
+	}
+	return filepath.Clean(path)
+}
+
+// gate asks whether a call may run.
+func (e *Env) gate(ctx context.Context, name string, input json.RawMessage) error {
+	if e.options.Gate == nil {
+		return nil
+	}
+	return e.options.Gate(ctx, e, name, input)
+}

@@ -1,0 +1,125 @@
+package tool
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/internal/nearest"
+	"github.com/claude-force/claude-force/llm"
+)
+
+// Set is the tools that an agent is offered, in order. It is immutable.
+type Set struct {
+	tools  []Tool
+	byName map[string]*entry
+}
+
+type entry struct {
+	tool  Tool
+	input *inputSchema
+}
+
+// NewSet returns a set of tools. The error is for two tools of one name and for a
+// schema that is no JSON Schema.
+func NewSet(tools ...Tool) (*Set, error) {
+	s := &Set{byName: make(map[string]*entry, len(tools))}
+	for _, t := range tools {
+		def := t.Definition()
+		if s.byName[def.Name] != nil {
+			return nil, fmt.Errorf("two tools have the name %q", def.Name)
+		}
+		schema, err := parseInputSchema(def.InputSchema)
+		if err != nil {
+			return nil, fmt.Errorf("the schema of tool %q: %w", def.Name, err)
+		}
+		s.tools = append(s.tools, t)
+		s.byName[def.Name] = &entry{t, schema}
+	}
+	return s, nil
+}
+
+// Names returns the names of the tools, in order.
+func (s *Set) Names() []string {
+	names := make([]string, len(s.tools))
+	for i, t := range s.tools {
+		names[i] = t.Definition().Name
+	}
+	return names
+}
+
+// Definitions returns what the model gets, in order.
+func (s *Set) Definitions() []llm.Tool {
+	defs := make([]llm.Tool, len(s.tools))
+	for i, t := range s.tools {
+		defs[i] = t.Definition()
+	}
+	return defs
+}
+
+// Tool returns the tool of a name.
+func (s *Set) Tool(name string) (Tool, bool) {
+	e := s.byName[name]
+	if e == nil {
+		return nil, false
+	}
+	return e.tool, true
+}
+
+// Concurrent reports whether a tool_use block only reads. A call that will be
+// refused for its name or its input does nothing, so it counts as reading.
+func (s *Set) Concurrent(use llm.Block) bool {
+	e := s.byName[use.Name]
+	if e == nil {
+		return true
+	}
+	input, problem := e.input.check(use.Name, use.Input)
+	return problem != "" || e.tool.Concurrent(input)
+}
+
+// Call runs one tool_use block. A call that cannot run is a result with IsError.
+func (s *Set) Call(ctx context.Context, env *Env, use llm.Block) Result {
+	e := s.byName[use.Name]
+	if e == nil {
+		return Failed(invalid(s.unknown(use.Name)))
+	}
+	input, problem := e.input.check(use.Name, use.Input)
+	if problem != "" {
+		return Failed(invalid(problem))
+	}
+	if err := env.gate(ctx, use.Name, input); err != nil {
+		return Failed(err.Error())
+	}
+	result, err := e.tool.Call(ctx, env, input)
+	if err != nil {
+		return Failed(err.Error())
+	}
+	return result
+}
+
+// unknown returns what the model reads when it calls a tool that is not offered.
+func (s *Set) unknown(name string) string {
+	text := fmt.Sprintf("Error: No such tool available: %s", name)
+	names := s.Names()
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) }); i >= 0 {
+		return fmt.Sprintf("%s. Names are case-sensitive: call %s", text, names[i])
+	}
+	if near := nearest.Name(name, names); near != "" {
+		return fmt.Sprintf("%s. Did you mean %s?", text, near)
+	}
+	return fmt.Sprintf("%s. The tools of this agent are: %s", text, strings.Join(names, ", "))
+}
+
+// invalid marks a text as an answer to a call that did not run.
+func invalid(text string) string { return "<tool_use_error>" + text + "</tool_use_error>" }
+
+// parse reads a checked input into T, which has a field for each parameter.
+func parse[T any](input json.RawMessage) (T, error) {
+	var in T
+	if err := json.Unmarshal(input, &in); err != nil {
+		return in, fmt.Errorf("reading the input: %w", err)
+	}
+	return in, nil
+}
