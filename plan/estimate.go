@@ -83,26 +83,37 @@ func (e *estimator) fromRuns(n *node, s *samples) *Range {
 		return nil
 	}
 	each := spread(s.cost, mean(s.cost), costDoubt)
-	if usd, ok := e.reread(n); ok && each.Expected > 0 {
+	if usd, ok := e.warm(n); ok && each.Expected > 0 {
 		each = each.times(Exactly(usd / each.Expected))
 	}
 	return new(each.of(n.live.Expected))
 }
 
-// reread returns the cost of a call whose prompt is the one of the latest run and
-// is still in the service's prompt cache: the tokens written then are read now.
-func (e *estimator) reread(n *node) (usd float64, ok bool) {
+// warm returns the cost of a call while the service's prompt cache still has what
+// the latest run left there. What that run read is read again. What it wrote is
+// read if the prompt is the same; the part of another prompt that is the same is
+// not known, so that its writes count as writes.
+func (e *estimator) warm(n *node) (usd float64, ok bool) {
 	s := e.steps[kind{n.path, n.asks.Model, n.asks.Batch}]
-	if !e.in.Warm || !n.again || len(s.latest) == 0 {
+	if !e.in.Warm || len(s.latest) == 0 {
 		return 0, false
 	}
 	var u llm.Usage
 	for _, usage := range s.latest {
 		u.InputTokens += usage.InputTokens
-		u.CacheReadTokens += usage.CacheReadTokens + usage.CacheWrite5m + usage.CacheWrite1h
+		u.CacheReadTokens += usage.CacheReadTokens
+		u.CacheWrite5m += usage.CacheWrite5m
+		u.CacheWrite1h += usage.CacheWrite1h
+	}
+	if u.PromptTokens() == u.InputTokens && !n.again {
+		return 0, false
+	}
+	if n.again {
+		u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h = u.CacheReadTokens+u.CacheWrite5m+u.CacheWrite1h, 0, 0
 	}
 	calls := len(s.latest)
 	u.InputTokens, u.CacheReadTokens = u.InputTokens/calls, u.CacheReadTokens/calls
+	u.CacheWrite5m, u.CacheWrite1h = u.CacheWrite5m/calls, u.CacheWrite1h/calls
 	u.OutputTokens, u.Batch = int(math.Round(mean(s.output))), s.latest[0].Batch
 	return e.in.Prices.Cost(n.asks.Model, u)
 }

@@ -141,6 +141,33 @@ func TestRunsThatFoundThePromptCacheAlikeAreCompared(t *testing.T) {
 	}
 }
 
+func TestAWarmRunReadsWhatTheLatestRead(t *testing.T) {
+	t.Parallel()
+	in := input(parse(t, "- {id: a, agent: linter, task: t}\n"))
+	in.Units, in.Warm = live("a"), true
+	runOf := func(u llm.Usage) plan.Run {
+		usd, _ := llm.Prices().Cost(model, u)
+		r := run(call{path: "a", usd: usd})
+		r.Warm, r.State.Order[0].Finished.Usage = true, u
+		return r
+	}
+	wrote := runOf(llm.Usage{InputTokens: 100, CacheWrite5m: 10000, OutputTokens: 50})
+	read := runOf(llm.Usage{InputTokens: 100, CacheReadTokens: 10000, OutputTokens: 50})
+	for _, c := range []struct {
+		name string
+		runs []plan.Run
+		want *float64
+	}{
+		{"the latest read", []plan.Run{read, wrote, wrote}, read.State.Order[0].Finished.CostUSD},
+		{"the latest wrote, the prompt is another one", []plan.Run{wrote, read}, wrote.State.Order[0].Finished.CostUSD},
+	} {
+		in.Runs = c.runs
+		if got := plan.Make(in).CostUSD.Expected; math.Abs(got-*c.want) > 1e-12 {
+			t.Errorf("%s: %v; want %v", c.name, got, *c.want)
+		}
+	}
+}
+
 func TestCountsThatDependOnAnswersComeFromHistory(t *testing.T) {
 	t.Parallel()
 	wf := parse(t, `- {id: find, agent: linter, task: t}
