@@ -151,9 +151,8 @@ func LoadConfig(dir string) (*config.Config, error) {
 	}
 	var names []string
 	for _, entry := range os.Environ() {
-		if name, value, _ := strings.Cut(entry, "="); value != "" {
-			names = append(names, name)
-		}
+		name, _, _ := strings.Cut(entry, "=")
+		names = append(names, name)
 	}
 	return config.Load(config.Sources{Dir: dir, UserDir: folder, Home: home, Getenv: os.Getenv, Environ: names})
 }

@@ -111,7 +111,7 @@ type Sources struct {
 	UserDir string                   // the user's configuration folder for this program; empty for none
 	Home    string                   // the user's home, for the default data folder and as the end of the search; may be empty
 	Getenv  func(name string) string // nil for no environment
-	Environ []string                 // the names of all variables that are not empty, to find misspelt ones; may be nil
+	Environ []string                 // the names of all variables that are set, to find empty and misspelt ones; may be nil
 }
 
 // Error is one problem in a file or variable. Its text is
@@ -156,8 +156,15 @@ func Load(src Sources) (*Config, error) {
 		errs = append(errs, cfg.readFile(filepath.Join(src.UserDir, FileName), false))
 	}
 	for _, s := range settings {
-		if value := getenv(s.env); s.env != "" && value != "" {
+		if s.env == "" {
+			continue
+		}
+		value := getenv(s.env)
+		switch empty := strings.TrimSpace(value) == ""; {
+		case !empty:
 			errs = append(errs, cfg.Set(s.name, value, s.env))
+		case strings.HasPrefix(s.env, ownPrefix) && (value != "" || slices.Contains(src.Environ, s.env)):
+			errs = append(errs, &Error{File: s.env, Message: "the variable is set, but empty", Hint: "give it a value, or unset it"})
 		}
 	}
 	errs = append(errs, cfg.unknownVariables(src.Environ)...)
@@ -166,6 +173,11 @@ func Load(src Sources) (*Config, error) {
 	}
 	return cfg, cfg.settleKeep()
 }
+
+// ownPrefix begins the names of this program's own variables. One of them that is set
+// to nothing, as from a shell variable that is not set, is never taken for one that
+// is not set: a budget would be none. Other programs share the other variables.
+const ownPrefix = "CLAUDE_FORCE_"
 
 // unknownVariables returns an error for each variable that looks like one of ours and
 // is none: a budget with a typing error would be no budget.
@@ -179,7 +191,7 @@ func (c *Config) unknownVariables(names []string) []error {
 	var errs []error
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		upper := strings.ToUpper(name)
-		if !strings.HasPrefix(upper, "CLAUDE_FORCE_") || slices.Contains(known, name) || c.Cache.EncryptionKey == "env:"+name {
+		if !strings.HasPrefix(upper, ownPrefix) || slices.Contains(known, name) || c.Cache.EncryptionKey == "env:"+name {
 			continue
 		}
 		if near := nearest.Name(upper, known); near != "" {

@@ -223,7 +223,8 @@ func TestMisspeltNamesArePointedOut(t *testing.T) {
 		{"budget:\n\tday: 1\n", nil, "indent with blanks"},
 	} {
 		write(tt.file)
-		cfg, err := config.Load(config.Sources{Dir: dir, Environ: tt.env})
+		values := map[string]string{"CLAUDE_FORCE_BUDGET_DAY": "1", "CLAUDE_FORCE_HOME": dir}
+		cfg, err := config.Load(config.Sources{Dir: dir, Environ: tt.env, Getenv: func(name string) string { return values[name] }})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q, %v: %v; want %q", tt.file, tt.env, err, tt.want)
 		}

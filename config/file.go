@@ -54,6 +54,8 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 		name := prefix + key.Value
 		at := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		switch {
+		case isNull(value) && (at >= 0 || name == "cache.ttl_hours" || isGroup(name)):
+			f.fail(key, "give it one, or remove the line", "%s has no value", name)
 		case value.Kind == yaml.MappingNode && isGroup(name):
 			f.mapping(value, name+".")
 		case name == "auto_select.rules" && value.Kind == yaml.ScalarNode && !filepath.IsAbs(value.Value):
@@ -78,7 +80,6 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 
 func (f *file) value(key, value *yaml.Node, s setting) {
 	switch {
-	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
 	case value.Kind == yaml.ScalarNode:
 		f.set(key, value, s.name, value.Value)
 	case value.Kind == yaml.SequenceNode && (s.name == "cache.exclude_agents" || s.name == "fallback_models"):
@@ -108,6 +109,10 @@ func (f *file) set(key, value *yaml.Node, name, text string) {
 		f.fail(key, e.Hint, "%s", e.Message)
 	}
 }
+
+// isNull reports whether a value is missing, or null: a limit without a value must not
+// be taken for no limit.
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 // isGroup reports whether name is the group of other settings.
 func isGroup(name string) bool {

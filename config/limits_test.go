@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -48,6 +49,68 @@ func TestLimitsOfZeroAreLimits(t *testing.T) {
 			got := limit(cfg)
 			if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
 				t.Errorf("%s: file %q, environment %q: %v, want %v", name, c.file, c.env, usd(got), usd(c.want))
+			}
+		}
+	}
+}
+
+// TestEmptyVariablesAreErrors sets each variable of a setting to nothing, and none.
+// Those that other programs read too count as not set, as in the SDK.
+func TestEmptyVariablesAreErrors(t *testing.T) {
+	t.Parallel()
+	ours := 0
+	for _, s := range settings {
+		if s.env == "" {
+			continue
+		}
+		isOurs := strings.HasPrefix(s.env, "CLAUDE_FORCE_")
+		for _, value := range []string{"", " ", "\t\n"} {
+			cfg, err := Load(Sources{
+				Dir: t.TempDir(), Environ: []string{s.env},
+				Getenv: func(name string) string {
+					if name == s.env {
+						return value
+					}
+					return ""
+				},
+			})
+			if !isOurs {
+				if err != nil || cfg.Origin(s.name) != "default" {
+					t.Errorf("%s=%q: %v, from %s", s.env, value, err, cfg.Origin(s.name))
+				}
+				continue
+			}
+			ours++
+			if want := s.env + ": the variable is set, but empty"; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s=%q: %v; want %s", s.env, value, err, want)
+			}
+		}
+		cfg, err := Load(Sources{Dir: t.TempDir()})
+		if err != nil || cfg.Origin(s.name) != "default" {
+			t.Errorf("%s, not set: %v", s.env, err)
+		}
+	}
+	if ours < 3*20 {
+		t.Errorf("%d values of our own variables", ours)
+	}
+}
+
+// TestSettingsWithoutAValueAreErrors gives each setting of a file no value.
+func TestSettingsWithoutAValueAreErrors(t *testing.T) {
+	t.Parallel()
+	for _, s := range settings {
+		for _, value := range []string{"", " ~", " null"} {
+			text, indent := "", ""
+			for _, part := range strings.Split(s.name, ".") {
+				text += "\n" + indent + part + ":"
+				indent += "  "
+			}
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text+value+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(Sources{UserDir: dir, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), s.name+" has no value") {
+				t.Errorf("%s:%s gives %v", s.name, value, err)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
@@ -88,6 +89,9 @@ func Backend(cfg *config.Config) string {
 	return cmp.Or(cfg.Backend, env.Backend, anthropic.BackendAnthropic)
 }
 
+// apiKeyVariable names the variable that holds the user's key.
+const apiKeyVariable = "ANTHROPIC_API_KEY"
+
 // ClientOptions returns the options of the client that cfg describes, with the
 // credential of the environment. Of opts it uses Simulator, Cloud and
 // HTTPClient. The error is [ErrNoCredentials] if no credential is found and one
@@ -104,6 +108,9 @@ func ClientOptions(cfg *config.Config, opts Options) (anthropic.Options, error) 
 	elsewhere := client.Backend != anthropic.BackendAnthropic
 	if errors.Is(err, ErrNoCredentials) && elsewhere {
 		err = nil // the cloud has credentials of its own
+	}
+	if key, set := os.LookupEnv(apiKeyVariable); set && strings.TrimSpace(key) == "" && errors.Is(err, ErrNoCredentials) {
+		err = llm.NewError(llm.CodeAuth, "no API key: "+apiKeyVariable+" is set, but empty; set it to a key from https://platform.claude.com/settings/keys", ErrNoCredentials)
 	}
 	if err != nil {
 		return anthropic.Options{}, err
