@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/telemetry/prom"
 )
 
 // Buckets that the GenAI conventions name.
@@ -81,37 +82,92 @@ func (i *instruments) call(ctx context.Context, req *llm.Request, e Ended, sourc
 	}
 }
 
-// Counters are the metrics for Prometheus; [prom.Registry] writes them. A nil
-// *Counters counts nothing.
+// Counters holds the metrics for Prometheus. A nil *Counters counts nothing.
 type Counters struct {
-	calls, tokens, cost, saved *prom.Counter
-	hits, retries              *prom.Counter
-	waits, waited              *prom.Counter
-	pauses, paused             *prom.Counter
-	runs, steps                *prom.Counter
-	callSeconds, firstToken    *prom.Histogram
-	runSeconds                 *prom.Histogram
+	calls, tokens, cost, saved *counter
+	hits, retries              *counter
+	waits, waited              *counter
+	pauses, paused             *counter
+	runs, steps                *counter
+	callSeconds, firstToken    *histogram
+	runSeconds                 *histogram
 }
 
-// NewCounters adds the metrics to a registry.
-func NewCounters(reg *prom.Registry) *Counters {
+// NewCounters registers the metrics with reg. A second call with the same
+// registry returns the same metrics, so that several orchestrators of a program
+// can share one. It panics if the registry has other metrics of these names.
+func NewCounters(reg prometheus.Registerer) *Counters {
 	return &Counters{
-		calls:       reg.Counter("claude_force_calls_total", "Calls that ended, by what answered them (none: failed, then code says why).", "agent", "model", "source", "code"),
-		tokens:      reg.Counter("claude_force_tokens_total", "Tokens of calls to the service, by kind.", "model", "kind"),
-		cost:        reg.Counter("claude_force_cost_usd_total", "What calls cost, as far as prices are known.", "agent", "model"),
-		saved:       reg.Counter("claude_force_saved_usd_total", "What answers would have cost that were there already.", "agent", "model", "source"),
-		hits:        reg.Counter("claude_force_cache_hits_total", "Calls that the response cache answered."),
-		retries:     reg.Counter("claude_force_retries_total", "Attempts after the first, by how the one before failed.", "after"),
-		waits:       reg.Counter("claude_force_rate_limit_waits_total", "Waits of single calls that a rate limit asked for."),
-		waited:      reg.Counter("claude_force_rate_limit_wait_seconds_total", "Time that rate limits asked single calls to wait."),
-		pauses:      reg.Counter("claude_force_pool_pauses_total", "Times that all calls of a pool of models waited, since the service refused one or was down.", "pool"),
-		paused:      reg.Counter("claude_force_pool_pause_seconds_total", "Time that pools of models were to wait.", "pool"),
-		runs:        reg.Counter("claude_force_runs_total", "Runs that ended, by status.", "status"),
-		steps:       reg.Counter("claude_force_steps_total", "Steps, items and iterations that ended, by status.", "status"),
-		callSeconds: reg.Histogram("claude_force_call_duration_seconds", "How long calls took, by what answered them.", secondBounds, "model", "source"),
-		firstToken:  reg.Histogram("claude_force_first_token_seconds", "How long live calls took until their answer began.", secondBounds, "model"),
-		runSeconds:  reg.Histogram("claude_force_run_duration_seconds", "How long runs took.", []float64{0.1, 1, 5, 15, 60, 300, 900, 3600, 14400}, "status"),
+		calls:       newCounter(reg, "claude_force_calls_total", "Calls that ended, by what answered them (none: failed, then code says why).", "agent", "model", "source", "code"),
+		tokens:      newCounter(reg, "claude_force_tokens_total", "Tokens of calls to the service, by kind.", "model", "kind"),
+		cost:        newCounter(reg, "claude_force_cost_usd_total", "What calls cost, as far as prices are known.", "agent", "model"),
+		saved:       newCounter(reg, "claude_force_saved_usd_total", "What answers would have cost that were there already.", "agent", "model", "source"),
+		hits:        newCounter(reg, "claude_force_cache_hits_total", "Calls that the response cache answered."),
+		retries:     newCounter(reg, "claude_force_retries_total", "Attempts after the first, by how the one before failed.", "after"),
+		waits:       newCounter(reg, "claude_force_rate_limit_waits_total", "Waits of single calls that a rate limit asked for."),
+		waited:      newCounter(reg, "claude_force_rate_limit_wait_seconds_total", "Time that rate limits asked single calls to wait."),
+		pauses:      newCounter(reg, "claude_force_pool_pauses_total", "Times that all calls of a pool of models waited, since the service refused one or was down.", "pool"),
+		paused:      newCounter(reg, "claude_force_pool_pause_seconds_total", "Time that pools of models were to wait.", "pool"),
+		runs:        newCounter(reg, "claude_force_runs_total", "Runs that ended, by status.", "status"),
+		steps:       newCounter(reg, "claude_force_steps_total", "Steps, items and iterations that ended, by status.", "status"),
+		callSeconds: newHistogram(reg, "claude_force_call_duration_seconds", "How long calls took, by what answered them.", secondBounds, "model", "source"),
+		firstToken:  newHistogram(reg, "claude_force_first_token_seconds", "How long live calls took until their answer began.", secondBounds, "model"),
+		runSeconds:  newHistogram(reg, "claude_force_run_duration_seconds", "How long runs took.", []float64{0.1, 1, 5, 15, 60, 300, 900, 3600, 14400}, "status"),
 	}
+}
+
+// counter is a counter that accepts every value: the library panics on a value
+// below 0 and on a label that is not UTF-8, and neither may end a run.
+type counter struct{ vec *prometheus.CounterVec }
+
+// newCounter registers a counter. Without labels it is exported as 0 from the start.
+func newCounter(reg prometheus.Registerer, name, help string, labels ...string) *counter {
+	c := &counter{register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))}
+	if len(labels) == 0 {
+		c.vec.WithLabelValues()
+	}
+	return c
+}
+
+// Add adds v to the series with these label values. It ignores v below 0.
+func (c *counter) Add(v float64, labels ...string) {
+	if series := c.vec.WithLabelValues(validLabels(labels)...); v > 0 {
+		series.Add(v)
+	}
+}
+
+// histogram is a histogram that accepts every label.
+type histogram struct{ vec *prometheus.HistogramVec }
+
+func newHistogram(reg prometheus.Registerer, name, help string, bounds []float64, labels ...string) *histogram {
+	return &histogram{register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds}, labels))}
+}
+
+// Observe counts v in the series with these label values.
+func (h *histogram) Observe(v float64, labels ...string) {
+	h.vec.WithLabelValues(validLabels(labels)...).Observe(v)
+}
+
+// register registers c, or returns the equal collector that reg has already.
+func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	err := reg.Register(c)
+	if registered, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if same, ok := registered.ExistingCollector.(C); ok {
+			return same
+		}
+	}
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// validLabels replaces bytes that are not UTF-8.
+func validLabels(labels []string) []string {
+	for i, label := range labels {
+		labels[i] = strings.ToValidUTF8(label, "\uFFFD")
+	}
+	return labels
 }
 
 func (c *Counters) call(req *llm.Request, e Ended, source string) {

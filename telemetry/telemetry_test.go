@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,14 +13,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"pgregory.net/rapid"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/telemetry"
-	"github.com/claude-force/claude-force/telemetry/prom"
 )
 
 // answered makes a call that is answered, one that fails and one that is free.
@@ -107,7 +110,7 @@ func TestMetricsCountWhatWasAskedOfTheService(t *testing.T) {
 // there are statuses.
 func TestStepsAreCountedByStatus(t *testing.T) {
 	t.Parallel()
-	reader, reg := sdkmetric.NewManualReader(), prom.NewRegistry()
+	reader, reg := sdkmetric.NewManualReader(), prometheus.NewRegistry()
 	tell, err := telemetry.New(telemetry.Options{Metrics: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), Counters: telemetry.NewCounters(reg)})
 	if err != nil {
 		t.Fatal(err)
@@ -135,12 +138,9 @@ func TestStepsAreCountedByStatus(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("OpenTelemetry: %s", diff)
 	}
-	var text bytes.Buffer
-	if _, err := reg.WriteTo(&text); err != nil {
-		t.Fatal(err)
-	}
+	text := exported(t, reg)
 	got = map[string]int64{}
-	for line := range strings.Lines(text.String()) {
+	for line := range strings.Lines(text) {
 		var status string
 		var n int64
 		if _, err := fmt.Sscanf(line, "claude_force_steps_total{status=%q} %d", &status, &n); err == nil {
@@ -162,7 +162,7 @@ func TestPromtoolReadsTheCounters(t *testing.T) {
 		}
 		t.Skip("promtool is not installed (Debian package prometheus)")
 	}
-	reg := prom.NewRegistry()
+	reg := prometheus.NewRegistry()
 	tell, err := telemetry.New(telemetry.Options{Counters: telemetry.NewCounters(reg)})
 	if err != nil {
 		t.Fatal(err)
@@ -174,23 +174,52 @@ func TestPromtoolReadsTheCounters(t *testing.T) {
 	tell.Waiting(time.Second, llm.NewError(llm.CodeRateLimit, "wait", nil))
 	run.Observe(telemetry.Change{Path: "lint", Status: "completed", Attempt: 1})
 	run.End("completed", nil)
-	var text bytes.Buffer
-	if _, err := reg.WriteTo(&text); err != nil {
-		t.Fatal(err)
-	}
+	text := exported(t, reg)
 	for _, want := range []string{
-		`claude_force_tokens_total{model="claude-haiku-5-5",kind="cache_read"} 20`,
+		`claude_force_tokens_total{kind="cache_read",model="claude-haiku-5-5"} 20`,
 		`claude_force_steps_total{status="completed"} 1`, `claude_force_runs_total{status="completed"} 1`,
 		`claude_force_pool_pause_seconds_total{pool="haiku"} 2`, `claude_force_rate_limit_wait_seconds_total 1`, `claude_force_saved_usd_total{agent="linter",model="claude-haiku-5-5",source="cache"} 0.5`,
-		`claude_force_calls_total{agent="linter",model="claude-haiku-5-5",source="none",code="overloaded"} 1`,
+		`claude_force_calls_total{agent="linter",code="overloaded",model="claude-haiku-5-5",source="none"} 1`,
 	} {
-		if !bytes.Contains(text.Bytes(), []byte(want+"\n")) {
-			t.Errorf("no %s in\n%s", want, &text)
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
 	check := exec.CommandContext(t.Context(), tool, "check", "metrics")
-	check.Stdin = &text
+	check.Stdin = strings.NewReader(text)
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool: %v\n%s", err, out)
 	}
+}
+
+// TestCountersAcceptEveryValue checks that no label and no amount of a call ends a
+// program, and that orchestrators can share a registry.
+func TestCountersAcceptEveryValue(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	rapid.Check(t, func(t *rapid.T) {
+		counters := telemetry.NewCounters(reg)
+		tell, err := telemetry.New(telemetry.Options{Counters: counters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "bytes")) })
+		ctx, run := tell.Run(context.Background(), "run_x", "review", false)
+		_, call := tell.Call(ctx, &llm.Request{Model: name.Draw(t, "model"), Agent: name.Draw(t, "agent")})
+		usd := rapid.Float64().Draw(t, "usd")
+		call.End(telemetry.Ended{Source: llm.SourceCache, Response: &llm.Response{}, CostUSD: &usd, SavedUSD: &usd, Duration: time.Duration(rapid.Int64().Draw(t, "duration"))})
+		tell.Paused(name.Draw(t, "pool"), time.Duration(rapid.Int64().Draw(t, "pause")))
+		run.End(name.Draw(t, "status"), nil)
+	})
+	if text := exported(t, reg); !strings.Contains(text, "claude_force_cache_hits_total ") {
+		t.Error(text)
+	}
+}
+
+// exported returns what a Prometheus server reads from a registry.
+func exported(t *testing.T, reg *prometheus.Registry) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	return w.Body.String()
 }

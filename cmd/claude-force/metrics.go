@@ -3,14 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
-	"github.com/claude-force/claude-force/telemetry/prom"
 )
 
 func (a *app) metrics() *cobra.Command {
@@ -25,7 +28,7 @@ own metrics with --metrics-listen.`,
   claude-force run nightly.yaml --metrics-listen 127.0.0.1:9464`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			reg := prom.NewRegistry()
+			reg := metricSet{prometheus.NewRegistry()}
 			if err := a.countHistory(cmd.Context(), reg); err != nil {
 				return err
 			}
@@ -35,19 +38,62 @@ own metrics with --metrics-listen.`,
 			if err := a.countCache(cmd.Context(), reg); err != nil {
 				return err
 			}
-			if _, err := reg.WriteTo(a.stdout); err != nil {
-				return fmt.Errorf("writing metrics: %w", err)
-			}
-			return nil
+			return reg.writeTo(a.stdout)
 		},
 	}
 }
 
-func (a *app) countHistory(ctx context.Context, reg *prom.Registry) error {
-	runs := reg.Gauge("claude_force_history_runs", "Runs in the history, by how they stand.", "status")
-	steps := reg.Gauge("claude_force_history_steps", "Steps of runs in the history, by how they stand, items counted singly.", "status")
-	tokens := reg.Gauge("claude_force_history_tokens", "Tokens of runs in the history.")
-	cost := reg.Gauge("claude_force_history_cost_usd", "What runs in the history cost, as far as prices are known.")
+// metricSet is a set of totals that a command counts once and prints.
+type metricSet struct{ reg *prometheus.Registry }
+
+// counter returns the counter of a name. Its name ends in _total. Without labels
+// it is exported as 0 from the start.
+func (m metricSet) counter(name, help string, labels ...string) total {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.reg.MustRegister(vec)
+	if len(labels) == 0 {
+		vec.WithLabelValues()
+	}
+	return func(v float64, values ...string) { vec.WithLabelValues(validLabels(values)...).Add(max(v, 0)) }
+}
+
+// gauge returns the gauge of a name.
+func (m metricSet) gauge(name, help string, labels ...string) total {
+	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.reg.MustRegister(vec)
+	return func(v float64, values ...string) { vec.WithLabelValues(validLabels(values)...).Set(v) }
+}
+
+// total sets a gauge, or adds to a counter, for the values of its labels.
+type total func(v float64, values ...string)
+
+// validLabels replaces bytes that are not UTF-8, which the library refuses.
+func validLabels(labels []string) []string {
+	for i, label := range labels {
+		labels[i] = strings.ToValidUTF8(label, "\uFFFD")
+	}
+	return labels
+}
+
+// writeTo writes all metrics in Prometheus's text format, sorted by name.
+func (m metricSet) writeTo(w io.Writer) error {
+	families, err := m.reg.Gather()
+	if err != nil {
+		return fmt.Errorf("gathering metrics: %w", err)
+	}
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(w, family); err != nil {
+			return fmt.Errorf("writing metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *app) countHistory(ctx context.Context, reg metricSet) error {
+	runs := reg.gauge("claude_force_history_runs", "Runs in the history, by how they stand.", "status")
+	steps := reg.gauge("claude_force_history_steps", "Steps of runs in the history, by how they stand, items counted singly.", "status")
+	tokens := reg.gauge("claude_force_history_tokens", "Tokens of runs in the history.")
+	cost := reg.gauge("claude_force_history_cost_usd", "What runs in the history cost, as far as prices are known.")
 	return a.withHistory(ctx, func(store journal.Store) error {
 		count, ends, tokenCount, usd := map[journal.Status]int{}, map[string]int{}, 0, 0.0
 		for run, err := range store.Runs(ctx, journal.Filter{}) {
@@ -63,13 +109,13 @@ func (a *app) countHistory(ctx context.Context, reg *prom.Registry) error {
 		}
 		for _, status := range []journal.Status{journal.StatusRunning, journal.StatusWaiting, journal.StatusCompleted,
 			journal.StatusFailed, journal.StatusInterrupted, journal.StatusCancelled} {
-			runs.Set(float64(count[status]), string(status))
+			runs(float64(count[status]), string(status))
 		}
 		for _, status := range []string{"running", "completed", "failed", "skipped", "interrupted"} {
-			steps.Set(float64(ends[status]), status)
+			steps(float64(ends[status]), status)
 		}
-		tokens.Set(float64(tokenCount))
-		cost.Set(usd)
+		tokens(float64(tokenCount))
+		cost(usd)
 		return nil
 	})
 }
@@ -97,54 +143,54 @@ func countSteps(ctx context.Context, store journal.Store, run *journal.Run, coun
 	return nil
 }
 
-func (a *app) countCalls(ctx context.Context, reg *prom.Registry) error {
-	ended := reg.Counter("claude_force_history_calls_total", "Calls that were kept, by what answered them (none: failed).", "model", "source")
-	tokens := reg.Counter("claude_force_history_call_tokens_total", "Tokens of calls that the service answered, by kind.", "model", "kind")
-	cost := reg.Counter("claude_force_history_call_cost_usd_total", "What calls cost, as far as prices are known.", "model")
-	saved := reg.Counter("claude_force_history_call_saved_usd_total", "What answers would have cost that were there already.", "model", "source")
-	retries := reg.Counter("claude_force_history_call_retries_total", "Attempts after the first.", "model")
+func (a *app) countCalls(ctx context.Context, reg metricSet) error {
+	ended := reg.counter("claude_force_history_calls_total", "Calls that were kept, by what answered them (none: failed).", "model", "source")
+	tokens := reg.counter("claude_force_history_call_tokens_total", "Tokens of calls that the service answered, by kind.", "model", "kind")
+	cost := reg.counter("claude_force_history_call_cost_usd_total", "What calls cost, as far as prices are known.", "model")
+	saved := reg.counter("claude_force_history_call_saved_usd_total", "What answers would have cost that were there already.", "model", "source")
+	retries := reg.counter("claude_force_history_call_retries_total", "Attempts after the first.", "model")
 	return a.withCalls(ctx, func(ctx context.Context, store *callsdb.Store) error {
 		groups, err := store.Groups(ctx, analytics.Filter{}, analytics.ByModel)
 		if err != nil {
 			return fmt.Errorf("reading the calls: %w", err)
 		}
 		for _, g := range groups {
-			ended.Add(float64(g.Live), g.Name, "live")
-			ended.Add(float64(g.Cached), g.Name, "cache")
-			ended.Add(float64(g.Coalesced), g.Name, "coalesced")
-			ended.Add(float64(g.Failed), g.Name, "none")
-			tokens.Add(float64(g.Usage.InputTokens), g.Name, "input")
-			tokens.Add(float64(g.Usage.OutputTokens), g.Name, "output")
-			tokens.Add(float64(g.Usage.CacheReadTokens), g.Name, "cache_read")
-			tokens.Add(float64(g.Usage.CacheWrite5m+g.Usage.CacheWrite1h), g.Name, "cache_write")
-			cost.Add(g.Cost.USD(), g.Name)
-			saved.Add(g.Saved.Cache.USD(), g.Name, "cache")
-			saved.Add(g.Saved.Coalesced.USD(), g.Name, "coalesced")
-			retries.Add(float64(g.Retries), g.Name)
+			ended(float64(g.Live), g.Name, "live")
+			ended(float64(g.Cached), g.Name, "cache")
+			ended(float64(g.Coalesced), g.Name, "coalesced")
+			ended(float64(g.Failed), g.Name, "none")
+			tokens(float64(g.Usage.InputTokens), g.Name, "input")
+			tokens(float64(g.Usage.OutputTokens), g.Name, "output")
+			tokens(float64(g.Usage.CacheReadTokens), g.Name, "cache_read")
+			tokens(float64(g.Usage.CacheWrite5m+g.Usage.CacheWrite1h), g.Name, "cache_write")
+			cost(g.Cost.USD(), g.Name)
+			saved(g.Saved.Cache.USD(), g.Name, "cache")
+			saved(g.Saved.Coalesced.USD(), g.Name, "coalesced")
+			retries(float64(g.Retries), g.Name)
 		}
 		return nil
 	})
 }
 
-func (a *app) countCache(ctx context.Context, reg *prom.Registry) error {
-	entries := reg.Gauge("claude_force_cache_entries", "Answers in the response cache.")
-	size := reg.Gauge("claude_force_cache_size_bytes", "Size of the response cache, as it counts against its limit.")
-	hits := reg.Counter("claude_force_cache_hits_total", "Calls that the response cache answered.")
-	misses := reg.Counter("claude_force_cache_misses_total", "Calls that the response cache did not answer.")
-	tokens := reg.Counter("claude_force_cache_saved_tokens_total", "Tokens of answers that came from the response cache.")
-	usd := reg.Counter("claude_force_cache_saved_usd_total", "What answers from the response cache would have cost, as far as prices are known.")
+func (a *app) countCache(ctx context.Context, reg metricSet) error {
+	entries := reg.gauge("claude_force_cache_entries", "Answers in the response cache.")
+	size := reg.gauge("claude_force_cache_size_bytes", "Size of the response cache, as it counts against its limit.")
+	hits := reg.counter("claude_force_cache_hits_total", "Calls that the response cache answered.")
+	misses := reg.counter("claude_force_cache_misses_total", "Calls that the response cache did not answer.")
+	tokens := reg.counter("claude_force_cache_saved_tokens_total", "Tokens of answers that came from the response cache.")
+	usd := reg.counter("claude_force_cache_saved_usd_total", "What answers from the response cache would have cost, as far as prices are known.")
 	return a.withCache(ctx, func(store *cachedb.Store) error {
 		s, err := store.Stats(ctx)
 		if err != nil {
 			return err
 		}
-		entries.Set(float64(s.Entries))
-		size.Set(float64(s.Bytes))
-		hits.Add(float64(s.Hits))
-		misses.Add(float64(s.Misses))
-		tokens.Add(float64(s.TokensSaved))
+		entries(float64(s.Entries))
+		size(float64(s.Bytes))
+		hits(float64(s.Hits))
+		misses(float64(s.Misses))
+		tokens(float64(s.TokensSaved))
 		if s.USDSaved != nil {
-			usd.Add(*s.USDSaved)
+			usd(*s.USDSaved)
 		}
 		return nil
 	})

@@ -9,13 +9,14 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/telemetry"
-	"github.com/claude-force/claude-force/telemetry/prom"
 )
 
 // telemetryFlags are those of every verb; what they ask for begins with the
@@ -115,9 +116,9 @@ func (a *app) serveMetrics(ctx context.Context, addr string) (*telemetry.Counter
 	if err != nil {
 		return nil, badInput("--metrics-listen: %w", err)
 	}
-	reg := prom.NewRegistry()
+	reg := prometheus.NewRegistry()
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", reg)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }() // waited for when the verb has ended

@@ -70,9 +70,8 @@ var allowed = map[string][]string{
 	// readings of the protocol keep each other honest.
 	"sim": {"internal/yamltext"},
 
-	"telemetry":      {"journal", "llm", "telemetry/prom"},
+	"telemetry":      {"journal", "llm"},
 	"telemetry/otlp": {"telemetry"},
-	"telemetry/prom": nil,
 
 	"engine": {"llm", "workflow", "journal"},
 
