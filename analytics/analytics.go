@@ -42,7 +42,7 @@ func (s Savings) Add(t Savings) Savings {
 // credential.
 type Call struct {
 	Time     time.Time // when it began
-	Project  string    // name of the folder it was made for
+	Project  string    // absolute path of the project it was made for, or a name if only that is known
 	Workflow string    // empty outside of workflows
 	Run      string    // id; empty outside of workflows
 	Step     string    // path in the workflow

@@ -6,7 +6,7 @@ import "time"
 type Filter struct {
 	Since   time.Time // began at or after; zero for no bound
 	Until   time.Time // began before; zero for no bound
-	Project string    // empty for all
+	Project string    // as in [Call]; empty for all
 	// Zone is the time zone of days, weeks and months; nil for UTC.
 	Zone *time.Location
 }
@@ -38,11 +38,12 @@ type Group struct {
 // Bounds that lie where rows were dropped already are moved out to the whole
 // hour, or day, of UTC.
 type Period struct {
-	Since   *time.Time `json:"since"` // nil for no bound
-	Until   *time.Time `json:"until"`
-	Project string     `json:"project,omitempty"`
-	Zone    string     `json:"zone"`              // time zone of the days
-	Rounded bool       `json:"rounded,omitempty"` // whether a bound was moved
+	Since       *time.Time `json:"since"` // nil for no bound
+	Until       *time.Time `json:"until"`
+	Project     string     `json:"project,omitempty"` // its short name
+	ProjectPath string     `json:"project_path,omitempty"`
+	Zone        string     `json:"zone"`              // time zone of the days
+	Rounded     bool       `json:"rounded,omitempty"` // whether a bound was moved
 }
 
 // SavingsUSD are savings in dollars.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
@@ -37,16 +36,6 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (*callsdb.Store, error) 
 // Retention returns how long recorded calls are kept.
 func Retention(cfg *config.Config) callsdb.Retention {
 	return callsdb.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
-}
-
-// Project returns the name under which the calls made for a folder are recorded:
-// the folder's own. Empty means the working directory.
-func Project(dir string) string {
-	path, err := filepath.Abs(cmp.Or(dir, "."))
-	if err != nil {
-		return ""
-	}
-	return filepath.Base(path)
 }
 
 // newRecorder returns the recorder of this pipeline's calls. It returns nil if

@@ -54,7 +54,7 @@ type Options struct {
 	// the setting jobs.
 	Gate *admission.Gate
 
-	// Project is the name under which calls are recorded; see [Project].
+	// Project is the project under which calls are recorded; see [Project].
 	Project string
 
 	// Record, if set, writes every call with its answer to a cassette.

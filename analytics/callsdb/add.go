@@ -195,6 +195,7 @@ func (b *batch) name(n name) (id int64, err error) {
 	if err = find(); err == nil && id == 0 {
 		if err = b.write.Run(`INSERT INTO call_names (project, workflow, agent, asked, model, source) VALUES (?, ?, ?, ?, ?, ?)`, args...); err == nil {
 			id = b.write.LastInsertRowID()
+			err = b.project(n.project)
 		}
 	}
 	if err == nil {

@@ -68,7 +68,10 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 	if err != nil {
 		return 0, 0, p, err
 	}
-	p.Project, p.Zone = f.Project, f.In().String()
+	if p.Project, p.ProjectPath, err = s.shown(f.Project); err != nil {
+		return 0, 0, p, err
+	}
+	p.Zone = f.In().String()
 	since, until = never, always
 	widen := func(nanos, up int64) int64 {
 		for _, at := range [...]struct{ dropped, step int64 }{{rows, hour}, {hours, day}} {

@@ -50,7 +50,7 @@ func (f *periodFlags) register(cmd *cobra.Command, days int) {
 	flags.IntVar(&f.days, "days", days, "the last days; 0 for all there is")
 	flags.StringVar(&f.since, "since", "", "from this day or time on, instead of --days")
 	flags.StringVar(&f.until, "until", "", "up to this day, included, or time")
-	flags.StringVar(&f.project, "project", "", "only calls for this project: a folder's name, or . for this folder's")
+	flags.StringVar(&f.project, "project", "", "only calls for this project: its name, or a folder in it such as .")
 	cmd.PreRunE = func(_ *cobra.Command, _ []string) error {
 		if flags.Changed("days") && f.since != "" {
 			return badInput("--days and --since both set the start of the period; give one of them")
@@ -79,9 +79,6 @@ func (f *periodFlags) filter(now time.Time) (filter analytics.Filter, err error)
 	if !filter.Until.IsZero() && !filter.Since.IsZero() && !filter.Since.Before(filter.Until) {
 		return filter, badInput("the period ends before it starts: it is from %s to %s", filter.Since.Format(time.DateTime), filter.Until.Format(time.DateTime))
 	}
-	if filter.Project = f.project; f.project == "." {
-		filter.Project = pipeline.Project("")
-	}
 	filter.Zone = now.Location()
 	return filter, nil
 }
@@ -109,7 +106,7 @@ func parseTime(flag, text string, now time.Time, end bool) (time.Time, error) {
 	return time.Time{}, badInput("%s %q is no day such as 2026-11-01, no time such as 2026-11-01T15:04, and not how long ago, such as 36h or 30d", flag, text)
 }
 
-func periodText(f analytics.Filter) string {
+func periodText(f analytics.Filter, project string) string {
 	const layout = "2006-01-02 15:04"
 	text := "all calls"
 	switch {
@@ -121,8 +118,8 @@ func periodText(f analytics.Filter) string {
 		text = "until " + f.Until.In(f.In()).Format(layout)
 	}
 	text += " · " + zoneName(f.In())
-	if f.Project != "" {
-		text += " · project " + f.Project
+	if project != "" {
+		text += " · project " + project
 	}
 	return text
 }
@@ -222,6 +219,10 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				return err
 			}
 			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+				var err error
+				if f.Project, err = a.project(ctx, store, period.project); err != nil {
+					return err
+				}
 				r, data, err := v.make(ctx, store, f)
 				if err != nil {
 					return err
@@ -242,7 +243,7 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 						}
 					}
 				}
-				r.period = periodText(answered(f, p))
+				r.period = periodText(answered(f, p), p.Project)
 				if page != "" {
 					if v.more != nil {
 						more, err := v.more(ctx, store, f)

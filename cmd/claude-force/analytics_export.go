@@ -41,11 +41,12 @@ type callRow struct {
 	StopReason   string    `json:"stop_reason" parquet:"stop_reason,dict"`
 	Service      *float64  `json:"service_seconds" parquet:"service_seconds,optional"`
 	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds,optional"`
+	ProjectPath  string    `json:"project_path" parquet:"project_path,dict"` // empty if only the name is known
 }
 
-func rowOf(c *analytics.Call) callRow {
+func rowOf(c *analytics.Call, known projects) callRow {
 	r := callRow{
-		Time: c.Time.UTC(), Project: c.Project, Workflow: c.Workflow, Run: c.Run, Step: c.Step, Item: c.Item, Agent: c.Agent, Asked: c.Asked, Model: c.Model, Source: string(c.Source),
+		Time: c.Time.UTC(), Project: known[c.Project].Name, ProjectPath: known[c.Project].Path, Workflow: c.Workflow, Run: c.Run, Step: c.Step, Item: c.Item, Agent: c.Agent, Asked: c.Asked, Model: c.Model, Source: string(c.Source),
 		InputTokens: c.Usage.InputTokens, OutputTokens: c.Usage.OutputTokens, CacheRead: c.Usage.CacheReadTokens, CacheWrite: c.Usage.CacheWrite5m + c.Usage.CacheWrite1h,
 		SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason,
 	}
@@ -80,7 +81,7 @@ func (a *app) analyticsExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			write := map[string]func(io.Writer, iter.Seq2[analytics.Call, error]) error{"csv": writeCSV, "json": writeLines, "parquet": writeParquet}[format]
+			write := map[string]func(io.Writer, iter.Seq2[callRow, error]) error{"csv": writeCSV, "json": writeLines, "parquet": writeParquet}[format]
 			if write == nil {
 				return badInput("--format %q is none of csv, json and parquet", format)
 			}
@@ -88,7 +89,15 @@ func (a *app) analyticsExport() *cobra.Command {
 				return badInput("Parquet is not for a terminal; give --output FILE")
 			}
 			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
-				calls := store.Calls(ctx, f)
+				var err error
+				if f.Project, err = a.project(ctx, store, period.project); err != nil {
+					return err
+				}
+				known, err := knownProjects(ctx, store)
+				if err != nil {
+					return err
+				}
+				rows := callRows(store.Calls(ctx, f), known)
 				notes, err := rowsNote(ctx, store, f)
 				if err != nil {
 					return err
@@ -97,13 +106,13 @@ func (a *app) analyticsExport() *cobra.Command {
 					a.say("%s", n)
 				}
 				if output == "" {
-					return write(a.stdout, calls)
+					return write(a.stdout, rows)
 				}
 				out, err := os.OpenFile(output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 				if err != nil {
 					return inputError{fmt.Errorf("writing calls: %w", err)}
 				}
-				return closing(write(out, calls), out)
+				return closing(write(out, rows), out)
 			})
 		},
 	}
@@ -113,28 +122,39 @@ func (a *app) analyticsExport() *cobra.Command {
 	return cmd
 }
 
-func writeLines(w io.Writer, calls iter.Seq2[analytics.Call, error]) error {
+// callRows returns calls in the form of an export. It stops after an error.
+func callRows(calls iter.Seq2[analytics.Call, error], known projects) iter.Seq2[callRow, error] {
+	return func(yield func(callRow, error) bool) {
+		for c, err := range calls {
+			if !yield(rowOf(&c, known), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func writeLines(w io.Writer, rows iter.Seq2[callRow, error]) error {
 	enc := json.NewEncoder(w)
-	for c, err := range calls {
+	for r, err := range rows {
 		if err != nil {
 			return err
 		}
-		if err := enc.Encode(rowOf(&c)); err != nil {
+		if err := enc.Encode(r); err != nil {
 			return fmt.Errorf("writing calls: %w", err)
 		}
 	}
 	return nil
 }
 
-func writeCSV(w io.Writer, calls iter.Seq2[analytics.Call, error]) error {
+func writeCSV(w io.Writer, rows iter.Seq2[callRow, error]) error {
 	out := newCSV(w)
 	kind := reflect.TypeFor[callRow]()
 	out.row(csvHead(kind)...)
-	for c, err := range calls {
+	for r, err := range rows {
 		if err != nil {
 			return err
 		}
-		out.row(csvValues(reflect.ValueOf(rowOf(&c)), kind)...)
+		out.row(csvValues(reflect.ValueOf(r), kind)...)
 		if out.err != nil {
 			break
 		}

@@ -34,6 +34,7 @@ type groupJSON struct {
 	TimeBefore   float64              `json:"workflow_time_before,omitempty"`
 	TimeAfter    float64              `json:"workflow_time_after,omitempty"`
 	Speedup      float64              `json:"speedup,omitempty"`
+	ProjectPath  string               `json:"project_path,omitempty"` // of costs --by project
 }
 
 func groupsJSON(groups []analytics.Group) []groupJSON {
@@ -168,6 +169,18 @@ func (a *app) analyticsCosts() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
+			list := groupsJSON(groups)
+			if d == analytics.ByProject {
+				known, err := knownProjects(ctx, store)
+				if err != nil {
+					return nil, nil, err
+				}
+				groups = slices.Clone(groups)
+				for i := range groups {
+					p := known[groups[i].Name]
+					groups[i].Name, list[i].Name, list[i].ProjectPath = p.Name, p.Name, p.Path
+				}
+			}
 			s := costSection(strings.ToUpper(by), groups)
 			if d.Calendar() {
 				line := series{name: "cost", unit: "$"}
@@ -184,7 +197,7 @@ func (a *app) analyticsCosts() *cobra.Command {
 			if t.Unpriced > 0 {
 				r.notes = append(r.notes, fmt.Sprintf("The cost of %s calls is unknown and not in the sums.", thousands(int(t.Unpriced))))
 			}
-			return r, groupsJSON(groups), nil
+			return r, list, nil
 		},
 	})
 }

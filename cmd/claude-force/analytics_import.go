@@ -37,13 +37,24 @@ and skipped.`,
 			}
 			var sum result
 			err := a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+				list, err := store.Projects(ctx)
+				if err != nil {
+					return err
+				}
+				to := ""
+				if project != "" {
+					if to, err = findProject(list, project); err != nil {
+						return err
+					}
+					to = named(to, project)
+				}
 				for _, arg := range args {
 					files, err := metricsFiles(arg)
 					if err != nil {
 						return err
 					}
 					for _, file := range files {
-						added, known, err := a.importFile(ctx, store, file, named(project, projectOf(file)), &sum.Skipped)
+						added, known, err := a.importFile(ctx, store, file, named(to, projectOf(file)), &sum.Skipped)
 						sum.Added, sum.Known = sum.Added+added, sum.Known+known
 						if err != nil {
 							return err
@@ -62,7 +73,7 @@ and skipped.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&project, "project", "", "project to add the calls to (default: the folder's name)")
+	cmd.Flags().StringVar(&project, "project", "", "project to add the calls to: a name or a folder (default: that of the file)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was done as JSON")
 	return cmd
 }
@@ -103,8 +114,7 @@ func metricsFiles(path string) ([]string, error) {
 	return nil, badInput("there are no files .claude/metrics/*.jsonl in %s, nor *.jsonl", path)
 }
 
-// projectOf returns the name of the folder that holds a project's .claude/metrics, or
-// else of the file's.
+// projectOf returns the project that a file in .claude/metrics, or elsewhere, is of.
 func projectOf(file string) string {
 	path, err := filepath.Abs(file)
 	if err != nil {

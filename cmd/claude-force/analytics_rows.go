@@ -27,11 +27,15 @@ func (a *app) analyticsSlowest() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
+			known, err := knownProjects(ctx, store)
+			if err != nil {
+				return nil, nil, err
+			}
 			s := section{columns: append(words("WHEN", "AGENT", "MODEL", "RUN", "STEP"), numbers("TOKENS OUT", "COST", "SERVICE", "WAITED")...), bars: []float64{}, empty: noCalls}
 			rows := make([]callRow, len(calls))
 			for i := range calls {
 				c := &calls[i]
-				rows[i] = rowOf(c)
+				rows[i] = rowOf(c, known)
 				s.rows = append(s.rows, []string{
 					c.Time.In(f.In()).Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(serviceTime(c).Seconds()), seconds(c.Waited.Seconds()),
 				})
@@ -67,11 +71,15 @@ func (a *app) analyticsFailures() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
+			known, err := knownProjects(ctx, store)
+			if err != nil {
+				return nil, nil, err
+			}
 			s := section{columns: append(words("AGENT", "MODEL", "REASON", "LAST", "RUN"), numbers("COUNT")...), bars: []float64{}, empty: "No call failed in this period."}
 			list := make([]failureJSON, len(failures))
 			for i := range failures {
 				x := &failures[i]
-				list[i] = failureJSON{x.Agent, x.Model, x.Code.String(), x.Count, rowOf(&x.Last)}
+				list[i] = failureJSON{x.Agent, x.Model, x.Code.String(), x.Count, rowOf(&x.Last, known)}
 				s.rows = append(s.rows, []string{x.Agent, x.Model, x.Code.String(), x.Last.Time.In(f.In()).Format(shortTime), named(x.Last.Run, "-"), thousands(int(x.Count))})
 				s.bars = append(s.bars, float64(x.Count))
 			}
