@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -13,23 +14,51 @@ import (
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 )
 
+var errNoCacheFolder = errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false")
+
 // OpenCache opens the response cache that cfg names, and creates it if there is
 // none. It needs no credential of the API. The error is a [fault.InputError] if
 // there is no data folder, the file cannot be used or the encryption key does
 // not fit. Close the cache when done.
 func OpenCache(ctx context.Context, cfg *config.Config) (*cachedb.Store, error) {
 	if cfg.DataDir == "" {
-		return nil, fault.Input(errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false"))
+		return nil, fault.Input(errNoCacheFolder)
 	}
 	key, err := EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	store, err := cachedb.Open(DataDir(cfg.DataDir).Cache(), cachedb.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+	store, err := openCacheFile(cfg, key)
+	return store, fault.Input(err)
+}
+
+func openCacheFile(cfg *config.Config, key []byte) (*cachedb.Store, error) {
+	return cachedb.Open(DataDir(cfg.DataDir).Cache(), cachedb.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+}
+
+// openCache opens the cache for calls, if the settings want one. The cache is best
+// effort: calls do without a file that cannot be used, and a notice says so. A key
+// that is not the file's is an error, as are all settings that do not work.
+func (p *Pipeline) openCache(ctx context.Context) (*cachedb.Store, error) {
+	if !p.config.Cache.Enabled {
+		return nil, nil
+	}
+	if p.config.DataDir == "" {
+		return nil, fault.Input(errNoCacheFolder)
+	}
+	key, err := EncryptionKey(ctx, p.config)
 	if err != nil {
+		return nil, err
+	}
+	store, err := openCacheFile(p.config, key)
+	switch {
+	case err == nil:
+		return store, nil
+	case errors.Is(err, cachedb.ErrWrongKey), errors.Is(err, cachedb.ErrEncrypted), errors.Is(err, cachedb.ErrNotEncrypted):
 		return nil, fault.Input(err)
 	}
-	return store, nil
+	p.notice(ctx, fmt.Sprintf("the cache is not used, so calls are made and paid for: %v", err))
+	return nil, nil
 }
 
 // CacheStats returns what the response cache holds and what it has saved, also

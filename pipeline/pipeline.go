@@ -150,10 +150,8 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Cache.Enabled {
-		if p.cache, err = OpenCache(ctx, cfg); err != nil {
-			return nil, err
-		}
+	if p.cache, err = p.openCache(ctx); err != nil {
+		return nil, err
 	}
 	p.calls = p.newRecorder()
 	p.keyer = &s.keyer

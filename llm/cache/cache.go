@@ -23,7 +23,7 @@
 //
 // The invariant: the cache never fails a call. A store that cannot be read is
 // a miss, one that cannot be written costs the next caller the price of the
-// call; both are said once, through [Options.Notice].
+// call; the first is said once, through [Options.Notice].
 package cache
 
 import (
@@ -192,7 +192,7 @@ func (m *model) find(ctx context.Context, key llm.Key, ttl time.Duration) *llm.R
 	case errors.Is(err, ErrMiss):
 		return m.held(key, ttl)
 	default:
-		m.notice(ctx, fmt.Sprintf("the cache cannot be read, so calls are made and paid for: %v", err))
+		m.trouble(ctx, fmt.Sprintf("the cache cannot be read, so calls are made and paid for: %v", err))
 		return nil
 	}
 	// A store that mixes up its rows must not answer another question.
@@ -304,17 +304,25 @@ func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *l
 	}
 	// The answer is paid for, so it is stored even if the caller has left.
 	if err := m.opts.Store.Put(context.WithoutCancel(ctx), e); err != nil {
-		m.notice(ctx, fmt.Sprintf("answers cannot be cached, so the same calls will be paid for again: %v", err))
+		m.trouble(ctx, fmt.Sprintf("answers cannot be cached, so the same calls will be paid for again: %v", err))
 	}
 }
 
-func (m *model) notice(ctx context.Context, sentence string) {
+// notice passes a sentence on, once.
+func (m *model) notice(ctx context.Context, sentence string) { m.once(ctx, sentence, sentence) }
+
+// trouble passes on what is wrong with the store, the first time: a file that cannot
+// be read can most often not be written either.
+func (m *model) trouble(ctx context.Context, sentence string) { m.once(ctx, "store", sentence) }
+
+// once passes on the first sentence about a topic.
+func (m *model) once(ctx context.Context, topic, sentence string) {
 	if m.opts.Notice == nil {
 		return
 	}
 	m.mu.Lock()
-	said := m.said[sentence]
-	m.said[sentence] = true
+	said := m.said[topic]
+	m.said[topic] = true
 	m.mu.Unlock()
 	if !said {
 		m.opts.Notice(ctx, sentence)
