@@ -93,6 +93,18 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	}
 }
 
+// TestFoldersAreNotOpened: what is no regular file is refused before it is opened.
+func TestFoldersAreNotOpened(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := sqlitefile.Open(dir, sqlitefile.Options{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a folder: %v", err)
+	}
+	if files, err := os.ReadDir(dir); len(files) != 0 || err != nil {
+		t.Errorf("%d files in it, %v", len(files), err)
+	}
+}
+
 func TestAFailedMigrationChangesNothing(t *testing.T) {
 	t.Parallel()
 	c := openFile(t, filepath.Join(t.TempDir(), "file.db"))

@@ -77,7 +77,11 @@ func (c *Conn) setUp(opts Options) error {
 // empty or not, while others write to the file itself. So that of a new file is
 // left to [Conn.Migrate].
 func create(path string, durable bool) error {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(path); {
+	case err == nil && !info.Mode().IsRegular():
+		// To open a named pipe would wait for whoever writes to it.
+		return &fs.PathError{Op: "open", Path: path, Err: errors.New("it is not a regular file")}
+	case errors.Is(err, fs.ErrNotExist):
 		if err := makeDir(filepath.Dir(path), durable); err != nil {
 			return err
 		}
