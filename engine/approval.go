@@ -49,13 +49,14 @@ func (r *run) ask(u *unit) {
 		return
 	}
 	now := time.Now().UTC()
-	u.res.StartedAt, u.res.Attempts, u.res.Status = &now, 1, StatusWaiting
+	u.begin()
+	u.res.Attempts, u.res.Status = 1, StatusWaiting
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
 	r.asking = append(r.asking, u)
 	if was != nil && was.Asked != nil && was.Type != journal.StepFailed {
-		u.asked, u.res.StartedAt = was.Asked, new(was.StartedAt.UTC())
+		u.asked, u.res.StartedAt, u.began = was.Asked, new(was.StartedAt.UTC()), time.Time{}
 		r.show(u)
 	} else {
 		u.asked = &journal.ApprovalRequest{Message: message}
@@ -135,7 +136,7 @@ func (r *run) answer(u *unit, d journal.Decision) {
 	}
 	if r.opts.Log != nil {
 		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: string(output),
-			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: time.Since(*u.res.StartedAt).Seconds()})})
+			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took()})})
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
 }

@@ -14,8 +14,7 @@ import (
 func (r *run) attempt(u *unit) {
 	res := u.res
 	if res.StartedAt == nil {
-		now := time.Now().UTC()
-		res.StartedAt = &now
+		u.begin()
 		if u.node != nil && u.frame == r.root {
 			r.recordStart(u.step.ID)
 		}
@@ -48,7 +47,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		return rep
 	}
 	if r.opts.Log == nil {
-		rep.outcome, rep.err = r.opts.Execute(ctx, a)
+		rep.outcome, rep.err = r.execute(ctx, a, d)
 		return rep
 	}
 	d.resolveIdentity(a)
@@ -76,7 +75,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 			return rep
 		}
 	}
-	if rep.outcome, rep.err = r.opts.Execute(ctx, a); rep.err != nil {
+	if rep.outcome, rep.err = r.execute(ctx, a, d); rep.err != nil {
 		return rep
 	}
 	done := d.finished(rep.outcome)
@@ -86,6 +85,15 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		rep.err = rep.fatal
 	}
 	return rep
+}
+
+// execute makes the attempt. The times of its outcome are measured from the start
+// of the unit.
+func (r *run) execute(ctx context.Context, a Attempt, d draft) (llm.Outcome, error) {
+	before := time.Since(d.began)
+	out, err := r.opts.Execute(ctx, a)
+	out.Timing = out.Timing.Shift(before)
+	return out, err
 }
 
 // ended handles the end of an attempt.
@@ -132,6 +140,7 @@ func (u *unit) pay(rep report) {
 	sum.Output = u.res.Output
 	sum.Usage = u.res.Usage.Add(sum.Usage)
 	sum.Calls += u.res.Calls
+	sum.Timing = u.res.Timing.Add(sum.Timing)
 	if sum.Model == "" {
 		sum.Model = u.res.Model
 	}

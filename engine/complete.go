@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"time"
-
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
@@ -37,7 +35,7 @@ func (u *unit) finish(o outcome) {
 		u.res.Error = new(o.reason)
 	}
 	if u.res.StartedAt != nil && u.res.DurationSeconds == 0 {
-		u.res.DurationSeconds = time.Since(*u.res.StartedAt).Seconds()
+		u.res.DurationSeconds = u.took()
 	}
 }
 
@@ -183,7 +181,7 @@ func (r *run) writeEnd(o outcome) {
 func (u *unit) failure(err error) journal.Failed {
 	f := journal.Failed{Code: llm.CodeOf(err).String(), Message: err.Error(), DurationSeconds: u.res.DurationSeconds}
 	if u.leaf() {
-		f.Usage, f.CostUSD = u.res.Usage, u.res.CostUSD
+		f.Usage, f.CostUSD, f.Timing = u.res.Usage, u.res.CostUSD, u.res.Timing
 	}
 	return f
 }

@@ -32,6 +32,7 @@ type draft struct {
 	siblings          int
 	began             time.Time
 	usage             llm.Usage // of earlier attempts
+	timing            llm.Timing
 	cost              *float64
 
 	// For the journal; empty without one.
@@ -42,8 +43,8 @@ type draft struct {
 
 func (r *run) draft(u *unit) (draft, error) {
 	s, env := u.step, u.env()
-	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: *u.res.StartedAt,
-		usage: u.res.Usage, cost: u.res.CostUSD}
+	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
+		usage: u.res.Usage, timing: u.res.Timing, cost: u.res.CostUSD}
 	var err error
 	if d.task, d.fenced, err = task(s.Task, env); err != nil {
 		return draft{}, invalid("filling in the task of step "+u.path, err)
@@ -245,6 +246,7 @@ func (d *draft) key(a Attempt) llm.Key {
 func (d *draft) finished(o llm.Outcome) journal.Finished {
 	o.Output = ""
 	o.Usage = d.usage.Add(o.Usage)
+	o.Timing = d.timing.Add(o.Timing)
 	if d.cost != nil && o.CostUSD != nil {
 		o.CostUSD = new(*d.cost + *o.CostUSD)
 	} else {

@@ -17,9 +17,10 @@ func (u *unit) sum(parts iter.Seq[*StepResult]) {
 	}
 }
 
-// add adds the usage and cost of a part of the unit.
+// add adds the usage, the cost and the times of a part of the unit.
 func (u *unit) add(p *StepResult) {
 	u.res.Usage = u.res.Usage.Add(p.Usage)
+	u.res.Timing = u.res.Timing.AddApart(p.Timing)
 	u.res.CostUSD = plusCost(u.res.CostUSD, p)
 }
 
@@ -113,7 +114,7 @@ func (r *run) abandon(u *unit) bool {
 	}
 	u.res.Status = StatusInterrupted
 	if u.res.StartedAt != nil && u.res.DurationSeconds == 0 {
-		u.res.DurationSeconds = time.Since(*u.res.StartedAt).Seconds()
+		u.res.DurationSeconds = u.took()
 	}
 	for c := range u.live {
 		r.abandon(c)

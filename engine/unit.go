@@ -26,6 +26,7 @@ type unit struct {
 	index  int // among the parent's items, or of the iteration
 
 	res      *StepResult
+	began    time.Time      // by this process, with its monotonic clock; zero if it did not begin it
 	fan      *fan           // of a foreach under way
 	body     *frame         // of a step with steps of its own, under way
 	live     map[*unit]bool // items or iterations that were begun and have not ended
@@ -112,14 +113,33 @@ func (r *run) start(u *unit) {
 	}
 }
 
+// begin notes that the unit begins now.
+func (u *unit) begin() {
+	u.began = time.Now()
+	u.res.StartedAt = new(u.began.UTC())
+}
+
+// took returns how long the unit has taken, in seconds. It is measured by the
+// monotonic clock. Of a unit that another process began, only the time of day is
+// known: it may have been set back, but no time is below 0.
+func (u *unit) took() float64 {
+	switch {
+	case u.res.StartedAt == nil:
+		return 0
+	case u.began.IsZero():
+		return max(time.Since(*u.res.StartedAt), 0).Seconds()
+	}
+	return time.Since(u.began).Seconds()
+}
+
 // markStarted records the start of a unit that has others within it.
 func (r *run) markStarted(u *unit) {
-	now := time.Now().UTC()
+	u.begin()
 	if was := r.opts.Past.Unit(u.path, u.item); r.opts.Rebuild && was != nil {
-		now = was.StartedAt.UTC()
+		u.res.StartedAt, u.began = new(was.StartedAt.UTC()), time.Time{}
 		u.res.DurationSeconds = cmp.Or(was.Finished.DurationSeconds, was.Failed.DurationSeconds)
 	}
-	u.res.StartedAt, u.res.Status, u.res.Attempts = &now, StatusRunning, 1
+	u.res.Status, u.res.Attempts = StatusRunning, 1
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
@@ -208,13 +228,13 @@ func (r *run) restore(u *unit, was *journal.UnitState) {
 func (r *run) reuse(u *unit, was *journal.UnitState) {
 	u.fill(was)
 	u.restored = true
-	u.res.Source, u.res.CostUSD = llm.SourceJournal, new(float64)
+	u.res.Source, u.res.CostUSD, u.res.Timing = llm.SourceJournal, new(float64), llm.Timing{} // this run was not served
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
 	if r.opts.Log != nil {
 		done := was.Finished
-		done.Source, done.CostUSD = u.res.Source, u.res.CostUSD
+		done.Source, done.CostUSD, done.Timing = u.res.Source, u.res.CostUSD, u.res.Timing
 		r.opts.Log.Append(
 			journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)},
 			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})

@@ -139,7 +139,8 @@ type Failed struct {
 	Usage           llm.Usage `json:"usage,omitzero"`
 	CostUSD         *float64  `json:"cost_usd,omitempty"`
 	DurationSeconds float64   `json:"duration_seconds,omitempty"`
-	WaitSeconds     float64   `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
+	llm.Timing
+	WaitSeconds float64 `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
 }
 
 // Skipped is the detail of StepSkipped.

@@ -3,26 +3,41 @@ package llm
 import (
 	"context"
 	"sync"
+	"time"
 )
 
-// Bill sums what the calls that are made with a context cost: failed ones and
-// attempts that broke off included. The layer that records calls fills it in
+// Bill sums what the calls that are made with a context cost, and how long they
+// took: failed ones and attempts that broke off included. The layer that records calls fills it in
 // before the range over a call's stream returns. It is safe for concurrent use.
 type Bill struct {
+	start time.Time // what spans of time are measured from
+
 	mu      sync.Mutex // guards the fields below
 	calls   int
 	usage   Usage
 	cost    Money
 	unknown bool
+	timing  Timing
 }
 
 type billKey struct{}
 
 // WithBill returns ctx with a new bill for the calls that are made with it,
-// instead of the one it has.
+// instead of the one it has. Times are measured from now.
 func WithBill(ctx context.Context) (context.Context, *Bill) {
-	b := &Bill{}
+	b := &Bill{start: time.Now()}
 	return context.WithValue(ctx, billKey{}, b), b
+}
+
+// WithNextBill returns ctx with a new bill for one of several calls. Times are
+// measured from when the bill was made that ctx has.
+func WithNextBill(ctx context.Context) (context.Context, *Bill) {
+	outer := BillOf(ctx)
+	ctx, b := WithBill(ctx)
+	if outer != nil {
+		b.start = outer.start
+	}
+	return ctx, b
 }
 
 // BillOf returns the bill of ctx; nil if it has none.
@@ -55,4 +70,30 @@ func (b *Bill) Total() (calls int, usage Usage, cost Money, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.calls, b.usage, b.cost, !b.unknown
+}
+
+// AddTime adds how long one call took. Its spans are those that [Bill.Span]
+// returns. A nil bill ignores it.
+func (b *Bill) AddTime(t Timing) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timing = b.timing.Add(t)
+}
+
+// Span returns the stretch of time from start as spans of this bill are measured.
+func (b *Bill) Span(start time.Time, d time.Duration) Span {
+	if b == nil {
+		return Span{}
+	}
+	return Span{AtSeconds: max(start.Sub(b.start), 0).Seconds(), Seconds: d.Seconds()}
+}
+
+// Timing returns the sum of the times so far.
+func (b *Bill) Timing() Timing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.timing
 }

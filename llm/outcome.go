@@ -12,13 +12,16 @@ type Outcome struct {
 	CostUSD     *float64 `json:"cost_usd"`               // paid for all calls, in US dollars; nil if unknown
 	Degraded    string   `json:"degraded,omitempty"`     // why the output is less than was asked for; empty if it is not
 	Calls       int      `json:"calls,omitempty"`        // made for the task; 0 without any
+	Timing               // of all calls
 }
 
-// AddCost returns o with the usage, the cost and the calls of other added. The
-// answer stays that of o. The cost is nil if either is unknown.
+// AddCost returns o with the usage, the cost, the times and the calls of other
+// added, which came later. The answer stays that of o. The cost is nil if either
+// is unknown.
 func (o Outcome) AddCost(other Outcome) Outcome {
 	o.Usage = o.Usage.Add(other.Usage)
 	o.Calls += other.Calls
+	o.Timing = o.Timing.Add(other.Timing)
 	if o.CostUSD == nil || other.CostUSD == nil {
 		o.CostUSD = nil
 		return o

@@ -68,6 +68,7 @@ const batchSlots = 10_000
 func (r *Runner) Run(ctx context.Context, t Task, onText func(piece string)) *Result {
 	start := time.Now()
 	res := &Result{ID: t.ID, Agent: t.Agent, Status: StatusCompleted}
+	ctx, _ = llm.WithBill(ctx) // so that the times of all calls are measured from here
 	ctx, end := r.Telemetry.Agent(ctx, t.Agent, t.ID)
 	defer func() { end(res.Err) }()
 	tags := llm.TagsOf(ctx)
@@ -131,7 +132,7 @@ func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, onText fu
 // has the text that came before it. Its usage and cost are those of all attempts,
 // also of those that broke off.
 func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, error) {
-	ctx, bill := llm.WithBill(ctx)
+	ctx, bill := llm.WithNextBill(ctx)
 	outcome, err := r.stream(ctx, req, onText)
 	if recorded, usage, cost, known := bill.Total(); recorded > 0 {
 		outcome.CostUSD = nil
@@ -141,6 +142,7 @@ func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)
 		if err != nil || outcome.Source == llm.SourceLive {
 			outcome.Usage = usage
 		}
+		outcome.Timing = bill.Timing()
 	}
 	return outcome, err
 }

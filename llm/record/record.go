@@ -106,7 +106,9 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 		defer func() {
 			r.call.Tries = tries.close()
 			call := r.finish(m.prices)
-			llm.BillOf(ctx).Add(call.paid())
+			bill := llm.BillOf(ctx)
+			bill.Add(call.paid())
+			bill.AddTime(call.timing(bill))
 			m.sink(ctx, call)
 		}()
 		r.outcome = outcomePanicked
@@ -276,4 +278,18 @@ func (c *Call) paid() (usage llm.Usage, cost llm.Money, known bool) {
 		return usage, llm.Dollars(*c.CostUSD), true
 	}
 	return usage, c.AtLeast, false
+}
+
+// timing returns how long the call took, for the bill of the call's context.
+func (c *Call) timing(bill *llm.Bill) llm.Timing {
+	t := llm.Timing{
+		WaitedSeconds: c.Waited.Seconds(), ServiceSeconds: c.Service.Seconds(),
+	}
+	if c.Service > 0 {
+		t.FirstTokenSeconds = c.FirstToken.Seconds()
+	}
+	for _, a := range c.Tries {
+		t = t.Add(llm.Timing{InFlight: []llm.Span{bill.Span(a.Start, a.Duration)}})
+	}
+	return t
 }
