@@ -19,29 +19,29 @@ import (
 // callRow is a call as it is exported, and as `slowest --json` prints it.
 type callRow struct {
 	Time         time.Time `json:"time" parquet:"time"`
-	Project      string    `json:"project" parquet:"project,dict"`
-	Workflow     string    `json:"workflow" parquet:"workflow,dict"`
+	Project      string    `json:"project" parquet:"project"`
+	Workflow     string    `json:"workflow" parquet:"workflow"`
 	Run          string    `json:"run" parquet:"run"`
-	Step         string    `json:"step" parquet:"step,dict"`
+	Step         string    `json:"step" parquet:"step"`
 	Item         string    `json:"item" parquet:"item"`
-	Agent        string    `json:"agent" parquet:"agent,dict"`
-	Asked        string    `json:"model_asked" parquet:"model_asked,dict"`
-	Model        string    `json:"model" parquet:"model,dict"`
-	Source       string    `json:"source" parquet:"source,dict"`
+	Agent        string    `json:"agent" parquet:"agent"`
+	Asked        string    `json:"model_asked" parquet:"model_asked"`
+	Model        string    `json:"model" parquet:"model"`
+	Source       string    `json:"source" parquet:"source"`
 	InputTokens  int       `json:"input_tokens" parquet:"input_tokens"`
 	OutputTokens int       `json:"output_tokens" parquet:"output_tokens"`
 	CacheRead    int       `json:"cache_read_tokens" parquet:"cache_read_tokens"`
 	CacheWrite   int       `json:"cache_write_tokens" parquet:"cache_write_tokens"`
-	CostUSD      *float64  `json:"cost_usd" parquet:"cost_usd,optional"`
+	CostUSD      *float64  `json:"cost_usd" parquet:"cost_usd"`
 	SavedUSD     float64   `json:"saved_usd" parquet:"saved_usd"`
 	Seconds      float64   `json:"seconds" parquet:"seconds"`
 	FirstToken   float64   `json:"first_token_seconds" parquet:"first_token_seconds"`
 	Attempts     int       `json:"attempts" parquet:"attempts"`
-	Outcome      string    `json:"outcome" parquet:"outcome,dict"`
-	StopReason   string    `json:"stop_reason" parquet:"stop_reason,dict"`
-	Service      *float64  `json:"service_seconds" parquet:"service_seconds,optional"`
-	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds,optional"`
-	ProjectPath  string    `json:"project_path" parquet:"project_path,dict"` // empty if only the name is known
+	Outcome      string    `json:"outcome" parquet:"outcome"`
+	StopReason   string    `json:"stop_reason" parquet:"stop_reason"`
+	Service      *float64  `json:"service_seconds" parquet:"service_seconds"`
+	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds"`
+	ProjectPath  string    `json:"project_path" parquet:"project_path"` // empty if only the name is known
 }
 
 func rowOf(c *analytics.Call, known projects) callRow {

@@ -6,15 +6,12 @@ import (
 	"io"
 	"iter"
 
-	"github.com/parquet-go/parquet-go"
+	"github.com/claude-force/claude-force/internal/parquet"
 )
 
-// rowGroup is the number of rows in memory before they are written.
-const rowGroup = 100_000
-
-// writeParquet writes calls as a Parquet file, compressed with Zstandard.
+// writeParquet writes calls as a Parquet file.
 func writeParquet(w io.Writer, rows iter.Seq2[callRow, error]) (err error) {
-	out := parquet.NewGenericWriter[callRow](w, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup))
+	out := parquet.NewWriter[callRow](w)
 	defer func() {
 		if err = errors.Join(err, out.Close()); err != nil {
 			err = fmt.Errorf("writing calls: %w", err)
@@ -24,7 +21,7 @@ func writeParquet(w io.Writer, rows iter.Seq2[callRow, error]) (err error) {
 		if err != nil {
 			return err
 		}
-		if _, err := out.Write([]callRow{r}); err != nil {
+		if err := out.Write(r); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
 	"internal/nearest":    nil,
+	"internal/parquet":    nil,
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
 
 	// Parts import nouns, and never each other.
