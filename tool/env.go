@@ -36,8 +36,21 @@ type Options struct {
 	// no file.
 	Denied func(op Op, path string) bool
 
+	// CountTokens returns how many tokens a text has. Without it they are estimated.
+	CountTokens func(ctx context.Context, text string) (int, error)
+
+	// Ripgrep is the path of ripgrep, which makes Grep faster in large folders.
+	// Without it files are searched in this process, with the same results.
+	Ripgrep string
+
+	// ResultDir is the folder, outside the project, for results that are too long
+	// for the model. Without it their rest is dropped.
+	ResultDir string
+
 	// RequireRead refuses to change a file that the agent has not read.
 	RequireRead bool
+
+	ripgrepFrom *int64 // for tests: bytes from which ripgrep is used
 }
 
 // Env is what the calls of one agent share: the folders they may use, the current
@@ -51,6 +64,7 @@ type Env struct {
 	roots    []*root
 	reads    map[string]fileState // by path without links
 	observed []Observation
+	todos    []Todo
 }
 
 // NewEnv returns the environment of an agent that works in the folder dir. Close

@@ -204,6 +204,9 @@ type file struct {
 
 // read reads a file of at most limit bytes.
 func (e *Env) read(path string, limit int64) (file, error) {
+	if path == os.DevNull {
+		return file{path: path}, nil
+	}
 	f, p, err := e.open(path)
 	if err != nil {
 		return file{}, err
@@ -274,6 +277,19 @@ func (e *Env) unchanged(opened fs.FileInfo, p place) error {
 		return &fs.PathError{Op: "open", Path: p.path, Err: errSwapped}
 	}
 	return nil
+}
+
+// readDir returns what a folder holds, sorted by name.
+func (e *Env) readDir(path string) ([]fs.DirEntry, error) {
+	p, err := e.locate(path, true)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := p.root.open(false)
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadDir(handle.FS(), filepath.ToSlash(p.name))
 }
 
 // stat returns what is at a path, links followed.

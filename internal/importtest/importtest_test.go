@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
+	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
 	"internal/parquet":    nil,
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
@@ -76,7 +77,7 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
-	"tool": {"llm", "internal/nearest", "internal/openfile"},
+	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
