@@ -41,6 +41,13 @@ func (t *PriceTable) EstimateTokens(model string, characters int) int {
 	return int(math.Ceil(float64(characters)*t.TokenRatio(model) - noise))
 }
 
+// ReadBeforeEdit reports whether agents of a model must have read a file before they
+// may change it. The model may have the name that a cloud gives it.
+func (t *PriceTable) ReadBeforeEdit(model string) bool {
+	m := t.like(model)
+	return m != nil && m.ReadBeforeEdit
+}
+
 // AliasNames returns the aliases of the table that stand for a model in it, the
 // cheapest model first.
 func (t *PriceTable) AliasNames() []string {

@@ -39,6 +39,10 @@ type ModelInfo struct {
 	// of a character of text; 0 if it is that of the table.
 	TokensPerCharacter float64 `json:"tokens_per_character,omitempty"`
 
+	// ReadBeforeEdit is set for models whose agents must have read a file before
+	// they may change it. Newer ones do so by themselves.
+	ReadBeforeEdit bool `json:"read_before_edit,omitempty"`
+
 	Note  string     `json:"note,omitempty"`
 	Fast  *FastPrice `json:"fast,omitempty"` // nil if there is no fast mode, or no price for it
 	Tiers []Tier     `json:"tiers"`          // ascending by PromptUpTo

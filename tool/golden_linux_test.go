@@ -135,7 +135,7 @@ func runGolden(t *testing.T, c goldenCase) string {
 
 	options := tool.Options{Home: home, ResultDir: filepath.Join(base, "results")}
 	if i := slices.Index(c.Args, "--model"); i >= 0 {
-		options.RequireRead = tool.RequiresRead(c.Args[i+1])
+		options.RequireRead = llm.Prices().ReadBeforeEdit(c.Args[i+1])
 	}
 	env, err := tool.NewEnv(cwd, options)
 	if err != nil {

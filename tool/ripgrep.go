@@ -26,9 +26,9 @@ func (e *Env) ripgrep(ctx context.Context, files []found, p *pattern, multiline 
 	const batch = 500
 	var left []found
 	for files := range slices.Chunk(files, batch) {
-		args := []string{"--no-config", "--files-with-matches", "--null", "--no-messages", "--no-ignore", "--hidden"}
+		args := []string{"-l", "-0"} // names of files with matches, ended by NUL
 		if multiline {
-			args = append(args, "--multiline")
+			args = append(args, "-U")
 		}
 		args = append(args, "-e", p.rust, "--")
 		for _, f := range files {
