@@ -28,7 +28,7 @@ func TestExamples(t *testing.T) {
 		"workflow":   `(?s)linter.*type-check.*Completed in [\d.]+s\nExecution order: linter, type-check, review\n$`,
 		"progress":   `(?s)^ 1/10 .*: [\d.]+s, \$0\.\d{4}, .*\n10/10 .* so far\n$`,
 		"typed":      `^\d+ days, \d+ risks, by claude-haiku-`,
-		"control":    `second process: canceling after design\n(?s).*first process: the run is cancelled\n.*second process: the run is completed\n$`,
+		"control":    `second process: canceling after design\n(?s).*first process: the run is cancelled \(run run_\w+ .*\)\n.*second process: the run is completed\n$`,
 		"limits":     `^100 done, 0 failed\nmost calls in flight: (?:[1-9]|10)\n$`,
 	}
 	folders, err := filepath.Glob("*/main.go")
@@ -42,6 +42,13 @@ func TestExamples(t *testing.T) {
 		name := filepath.Dir(main)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			code, err := os.ReadFile(main)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lines := bytes.Count(code, []byte("\n")); lines >= 60 {
+				t.Errorf("%s has %d lines; an example is shorter than 60", main, lines)
+			}
 			binary := filepath.Join(t.TempDir(), name)
 			if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+name).CombinedOutput(); err != nil {
 				t.Fatalf("building: %v\n%s", err, out)

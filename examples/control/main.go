@@ -1,11 +1,9 @@
-// Command control runs a workflow, while a second process observes the run,
-// cancels it after its first step, and resumes it. The two share the run's id and
-// the data folder. Without the simulator, they ask Claude.
+// Command control runs a workflow, while a second process observes the run, cancels
+// it after its first step, and resumes it. The two share the run's id and data folder.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -24,48 +22,38 @@ const text = `steps:
 
 func main() {
 	ctx := context.Background()
-	opts := claudeforce.Options{Simulator: sim.New(sim.Options{Latency: sim.Fixed(2 * time.Second)})}
-	orch, err := claudeforce.New(ctx, opts)
-	check(err)
+	orch := must(claudeforce.New(ctx, claudeforce.Options{Simulator: sim.New(sim.Options{Latency: sim.Fixed(2 * time.Second)})}))
 	defer orch.Close()
 	if len(os.Args) > 1 {
 		control(ctx, orch, os.Args[1])
 		return
 	}
-	wf, err := claudeforce.ParseWorkflow("", "design.yaml", []byte(text))
-	check(err)
-	second := exec.CommandContext(ctx, os.Args[0])
-	second.Stdout = os.Stdout
-	res, err := orch.RunWorkflow(ctx, wf, claudeforce.RunOptions{OnStart: func(_ context.Context, id string) {
-		second.Args = append(second.Args, id)
-		check(second.Start())
-	}})
-	if _, stopped := errors.AsType[*claudeforce.RunError](err); !stopped {
-		check(err)
-	}
-	fmt.Println("first process: the run is", res.Status)
-	check(second.Wait())
+	second := &exec.Cmd{Path: os.Args[0], Stdout: os.Stdout}
+	res, err := orch.RunWorkflow(ctx, must(claudeforce.ParseWorkflow("", "design.yaml", []byte(text))), claudeforce.RunOptions{
+		OnStart: func(_ context.Context, id string) {
+			second.Args = []string{os.Args[0], id}
+			must(0, second.Start())
+		},
+	})
+	fmt.Printf("first process: the run is %s (%v)\n", res.Status, err) // a *claudeforce.RunError
+	must(0, second.Wait())
 }
 
 // control is the second process.
 func control(ctx context.Context, orch *claudeforce.Orchestrator, id string) {
-	store, err := orch.History(ctx)
-	check(err)
+	store := must(orch.History(ctx))
 	for change, err := range runs.Watch(ctx, store, id) {
-		check(err)
-		if change.Event != nil && change.Event.Type == journal.StepFinished {
+		if must(change, err).Event != nil && change.Event.Type == journal.StepFinished {
 			fmt.Println("second process: canceling after", change.Event.Step)
-			_, err := runs.Cancel(ctx, store, id)
-			check(err)
+			must(runs.Cancel(ctx, store, id))
 		}
 	}
-	res, err := orch.ResumeRun(ctx, id, claudeforce.ResumeOptions{})
-	check(err)
-	fmt.Println("second process: the run is", res.Status)
+	fmt.Println("second process: the run is", must(orch.ResumeRun(ctx, id, claudeforce.ResumeOptions{})).Status)
 }
 
-func check(err error) {
+func must[T any](v T, err error) T {
 	if err != nil {
 		log.Fatal(err)
 	}
+	return v
 }
