@@ -29,8 +29,9 @@ const (
 
 // Group is the totals of the calls that have something in common.
 type Group struct {
-	Name   string    // the agent, model, day, ...; empty if the calls have none
-	Start  time.Time // of the day, week, month or hour; else zero
+	Name   string    // the agent, model, day, ...; empty if the calls have none, or by several dimensions
+	Names  []string  // what Name is, for each dimension
+	Start  time.Time // of the first day, week, month or hour among them; else zero
 	Totals           // of all of them
 }
 

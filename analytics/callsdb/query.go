@@ -1,9 +1,8 @@
 package callsdb
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
@@ -96,36 +95,58 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 // groupKey is a query for groups, as the cache knows it.
 type groupKey struct {
 	filter analytics.Filter
-	by     analytics.Dimension
+	by     string
 	costs  bool
 }
 
-// Groups returns the totals of calls by what they have in common, those that cost
-// most first; days and hours in their order.
-func (s *Store) Groups(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
-	return s.group(ctx, groupKey{f, by, false})
+// Groups returns the totals of calls by what they have in common. By one dimension,
+// those that cost most come first, and days and hours in their order; by several,
+// all are in the order of their names.
+//
+// Sums are kept by one of agent, model and workflow at a time. By more than one of
+// these, groups are made of rows: see [FromRows].
+func (s *Store) Groups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
+	return s.group(ctx, f, by, false)
 }
 
 // Costs returns what Groups returns without latencies, which is quicker.
-func (s *Store) Costs(ctx context.Context, f analytics.Filter, by analytics.Dimension) ([]analytics.Group, error) {
-	return s.group(ctx, groupKey{f, by, true})
+func (s *Store) Costs(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
+	return s.group(ctx, f, by, true)
 }
 
-func (s *Store) group(ctx context.Context, k groupKey) ([]analytics.Group, error) {
-	return cached(ctx, s, k, func() ([]analytics.Group, error) {
-		since, until, _, err := s.bounds(k.filter)
+func (s *Store) group(ctx context.Context, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
+	var key strings.Builder
+	for _, d := range by {
+		key.WriteString(string(d) + ",")
+	}
+	return cached(ctx, s, groupKey{f, key.String(), costs}, func() ([]analytics.Group, error) {
+		since, until, _, err := s.bounds(f)
 		if err != nil {
 			return nil, err
 		}
-		return s.groups(since, until, k.filter, k.by, k.costs)
+		return s.groups(since, until, f, by, costs)
 	})
 }
 
-func (s *Store) groups(since, until int64, f analytics.Filter, by analytics.Dimension, costs bool) ([]analytics.Group, error) {
+// FromRows reports whether groups by these dimensions are made of rows, so that
+// they reach back only as far as calls are kept one by one.
+func FromRows(by ...analytics.Dimension) bool {
+	kinds := map[analytics.Dimension]bool{}
+	for _, d := range by {
+		if d == analytics.ByAgent || d == analytics.ByModel || d == analytics.ByWorkflow {
+			kinds[d] = true
+		}
+	}
+	return len(kinds) > 1
+}
+
+func (s *Store) groups(since, until int64, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
 	project := f.Project
-	g := grouping{by: by, zone: f.In(), costs: costs, groups: map[groupName]*analytics.Group{}}
+	g := newGrouping(by, f.In(), costs)
 	parts := spans(since, until)
-	if by.Calendar() && g.zone != time.UTC {
+	if FromRows(by...) {
+		parts = []span{{0, since, until}}
+	} else if g.calendar && g.zone != time.UTC {
 		var err error
 		if parts, err = s.calendarSpans(since, until, g.zone); err != nil {
 			return nil, err
@@ -141,21 +162,16 @@ func (s *Store) groups(since, until int64, f analytics.Filter, by analytics.Dime
 			}
 			continue
 		}
-		if err := s.sums(sp, g.kind(), project, &g); err != nil {
+		if err := s.sums(sp, g.kind, project, g); err != nil {
 			return nil, err
 		}
-		if g.kind() == kindSource || g.kind() == kindWorkflow {
-			if err := s.sums(sp, kindRun, project, &g); err != nil {
+		if g.runs() {
+			if err := s.sums(sp, kindRun, project, g); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return g.sorted(), nil
-}
-
-type groupName struct {
-	name  string
-	start int64
 }
 
 // calendarSpans cuts a period so that no part crosses midnight in a zone whose days
@@ -195,88 +211,6 @@ func (s *Store) calendarSpans(since, until int64, zone *time.Location) (list []s
 	return list, nil
 }
 
-// grouping puts calls, and sums over them, into groups.
-type grouping struct {
-	by     analytics.Dimension
-	zone   *time.Location
-	costs  bool // whether latencies are left out
-	groups map[groupName]*analytics.Group
-}
-
-// kind returns that of the sums from which the groups are made.
-func (g *grouping) kind() string {
-	switch g.by {
-	case analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow:
-		return string(g.by)
-	}
-	return kindSource
-}
-
-func (g *grouping) group(start int64, project, value string, source llm.Source) *analytics.Group {
-	var n groupName
-	switch g.by {
-	case analytics.ByDay, analytics.ByWeek, analytics.ByMonth:
-		n.start = g.by.StartOf(time.Unix(start, 0).In(g.zone)).Unix()
-	case analytics.ByHour:
-		n.start = floor(start*int64(time.Second), hour)
-	case analytics.ByProject:
-		n.name = project
-	case analytics.BySource:
-		n.name = string(source)
-	default:
-		n.name = value
-	}
-	found := g.groups[n]
-	if found == nil {
-		found = &analytics.Group{Name: n.name}
-		switch {
-		case g.by.Calendar():
-			found.Start = time.Unix(n.start, 0).In(g.zone)
-			found.Name = g.by.Label(found.Start)
-		case g.by == analytics.ByHour:
-			found.Start = time.Unix(n.start, 0).UTC()
-		}
-		g.groups[n] = found
-	}
-	return found
-}
-
-func (g *grouping) addCall(c *analytics.Call) {
-	value := ""
-	switch g.by {
-	case analytics.ByAgent:
-		value = c.Agent
-	case analytics.ByModel:
-		value = c.Model
-	case analytics.ByWorkflow:
-		value = c.Workflow
-	}
-	to := g.group(floor(c.Time.UnixNano(), 1), c.Project, value, c.Source)
-	to.AddCall(c)
-}
-
-// addRun adds a run that began within an hour the bounds cut.
-func (g *grouping) addRun(project, workflow string, f runFigures) {
-	if g.kind() != kindSource && g.kind() != kindWorkflow {
-		return
-	}
-	to := g.group(floor(f.began, 1), project, workflow, "")
-	to.Runs++
-	to.RunWall += time.Duration(f.ended - f.began)
-	to.RunAlone += time.Duration(f.alone)
-}
-
-func (g *grouping) sorted() []analytics.Group {
-	list := make([]analytics.Group, 0, len(g.groups))
-	for _, found := range g.groups {
-		list = append(list, *found)
-	}
-	slices.SortFunc(list, func(a, b analytics.Group) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(b.Cost, a.Cost), cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Name, b.Name))
-	})
-	return list
-}
-
 // sums adds the sums of a kind to the groups.
 func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 	latency := `latency, service_latency`
@@ -291,11 +225,12 @@ func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 	return s.read.Query(sql, func(row *stmt) error {
 		source := llm.Source(row.ColumnText(3))
 		start := row.ColumnInt64(0)
-		if sp.seconds == day && g.by.Calendar() { // the date of UTC, in the zone
+		if sp.seconds == day && g.calendar { // the date of UTC, in the zone
 			year, month, date := time.Unix(start, 0).UTC().Date()
 			start = time.Date(year, month, date, 0, 0, 0, 0, g.zone).Unix()
 		}
-		to := g.group(start, row.ColumnText(1), row.ColumnText(2), source)
+		value := row.ColumnText(2)
+		to := g.group(start, row.ColumnText(1), source, func(analytics.Dimension) string { return value })
 		t := readTotals(row, 7)
 		t.Longest = time.Duration(row.ColumnInt64(6))
 		to.Add(&t)
@@ -339,11 +274,11 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 		if err != nil {
 			return nil, err
 		}
-		sources, err := s.groups(since, until, f, analytics.BySource, false)
+		sources, err := s.groups(since, until, f, []analytics.Dimension{analytics.BySource}, false)
 		if err != nil {
 			return nil, err
 		}
-		days, err := s.groups(since, until, f, analytics.ByDay, true)
+		days, err := s.groups(since, until, f, []analytics.Dimension{analytics.ByDay}, true)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -158,13 +159,15 @@ func answered(f analytics.Filter, p analytics.Period) analytics.Filter {
 	return f
 }
 
-// rowsNote says that a period reaches back to where calls are kept in sums only.
-func rowsNote(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([]string, error) {
+// sinceRows returns the part of a period from which calls are kept one by one, and
+// what to say if that is not all of it.
+func sinceRows(ctx context.Context, store *callsdb.Store, f analytics.Filter) (analytics.Filter, []string, error) {
 	since, err := store.RowsSince(ctx)
 	if err != nil || since.IsZero() || !f.Since.IsZero() && !f.Since.Before(since) {
-		return nil, err
+		return f, nil, err
 	}
-	return []string{"Calls are kept one by one since " + since.In(f.In()).Format("2006-01-02 15:04") + "; those before are only in sums, and not shown here."}, nil
+	f.Since = since
+	return f, []string{"Calls are kept one by one since " + since.In(f.In()).Format("2006-01-02 15:04") + "; those before are only in sums, and not shown here."}, nil
 }
 
 // withCalls runs do with the store that is configured, and a context that the
@@ -194,13 +197,16 @@ func (a *app) openCalls(ctx context.Context, do func(context.Context, *callsdb.S
 // reportVerb is a verb whose figures can be shown as text, JSON and a page.
 type reportVerb struct {
 	use, short, long, example string
-	rows                      bool // it shows single calls
+	rows                      func() bool // whether it is made of single calls; nil for no
 	flags                     func(*cobra.Command)
 	// make asks the store, and gives what to show, and the same as JSON.
 	make func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error)
 	// more gives sections that only a page has room for; nil for none.
 	more func(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([]section, error)
 }
+
+// csvTable is figures whose CSV has other columns than their JSON has fields.
+type csvTable interface{ writeCSV(w io.Writer) error }
 
 func (a *app) reportVerb(v reportVerb) *cobra.Command {
 	var period periodFlags
@@ -231,8 +237,10 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if v.rows {
-					notes, err := rowsNote(ctx, store, f)
+				shown := answered(f, p)
+				if v.rows != nil && v.rows() {
+					var notes []string
+					shown, notes, err = sinceRows(ctx, store, f)
 					if err != nil {
 						return err
 					}
@@ -243,7 +251,7 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 						}
 					}
 				}
-				r.period = periodText(answered(f, p), p.Project)
+				r.period = periodText(shown, p.Project)
 				if page != "" {
 					if v.more != nil {
 						more, err := v.more(ctx, store, f)
@@ -259,6 +267,9 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				}
 				if asJSON {
 					return printJSON(a.stdout, data)
+				}
+				if t, ok := data.(csvTable); ok && asCSV {
+					return t.writeCSV(a.stdout)
 				}
 				if asCSV {
 					return writeTableCSV(a.stdout, data)

@@ -19,7 +19,7 @@ type changeFlags struct {
 	baseline, current string
 	failIf            string
 	markdown          string
-	json              bool
+	json, csv         bool
 	alpha, noise      float64
 }
 
@@ -61,6 +61,8 @@ that the table names.`,
 	flags.StringVar(&f.failIf, "fail-if", "", "conditions for exit code 1, such as 'cost > +10%, p95 > +15%'")
 	flags.StringVar(&f.markdown, "markdown", "", "write a summary for a pull request to this file; - is the standard output")
 	flags.BoolVar(&f.json, "json", false, "print the comparison as JSON")
+	flags.BoolVar(&f.csv, "csv", false, "print the table as CSV")
+	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	flags.Float64Var(&f.alpha, "alpha", compare.DefaultAlpha, "how probable it may be that any change is found where there is none")
 	flags.Float64Var(&f.noise, "noise", compare.DefaultNoise, "share by which times in files may differ without a change")
 	return cmd
@@ -141,6 +143,8 @@ func (a *app) printChanges(f *changeFlags, c *changes) error {
 	switch {
 	case f.json:
 		return printJSON(a.stdout, c)
+	case f.csv:
+		return writeTableCSV(a.stdout, c.Rows)
 	case f.markdown == "-" || f.markdown == "" && f.failIf != "":
 		return c.WriteMarkdown(a.stdout, c.Gate)
 	}

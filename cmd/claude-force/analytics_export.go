@@ -98,7 +98,7 @@ func (a *app) analyticsExport() *cobra.Command {
 					return err
 				}
 				rows := callRows(store.Calls(ctx, f), known)
-				notes, err := rowsNote(ctx, store, f)
+				_, notes, err := sinceRows(ctx, store, f)
 				if err != nil {
 					return err
 				}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,6 @@ type groupJSON struct {
 	TimeBefore   float64              `json:"workflow_time_before,omitempty"`
 	TimeAfter    float64              `json:"workflow_time_after,omitempty"`
 	Speedup      float64              `json:"speedup,omitempty"`
-	ProjectPath  string               `json:"project_path,omitempty"` // of costs --by project
 }
 
 func groupsJSON(groups []analytics.Group) []groupJSON {
@@ -147,71 +145,6 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 			return &report{title: "Workflows", sections: []section{s}, notes: []string{"TIME is that of a run on average, BEFORE what the service would have taken for its calls one after the other; bars show the cost."}}, list, nil
 		},
 	})
-}
-
-var costDimensions = []analytics.Dimension{analytics.ByDay, analytics.ByWeek, analytics.ByMonth, analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject}
-
-func (a *app) analyticsCosts() *cobra.Command {
-	var by string
-	return a.reportVerb(reportVerb{
-		use: "costs", short: "What was paid, by day, week, month, agent, model, workflow, source or project",
-		example: `  claude-force analytics costs --by model --days 30
-  claude-force analytics costs --by day --since 2026-11-01 --html costs.html`,
-		flags: func(cmd *cobra.Command) {
-			cmd.Flags().StringVar(&by, "by", "day", "day, week, month, agent, model, workflow, source or project")
-		},
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
-			d := analytics.Dimension(by)
-			if !slices.Contains(costDimensions, d) {
-				return nil, nil, badInput("--by %q is none of day, week, month, agent, model, workflow, source and project", by)
-			}
-			groups, err := store.Groups(ctx, f, d)
-			if err != nil {
-				return nil, nil, err
-			}
-			list := groupsJSON(groups)
-			if d == analytics.ByProject {
-				known, err := knownProjects(ctx, store)
-				if err != nil {
-					return nil, nil, err
-				}
-				groups = slices.Clone(groups)
-				for i := range groups {
-					p := known[groups[i].Name]
-					groups[i].Name, list[i].Name, list[i].ProjectPath = p.Name, p.Name, p.Path
-				}
-			}
-			s := costSection(strings.ToUpper(by), groups)
-			if d.Calendar() {
-				line := series{name: "cost", unit: "$"}
-				for i := range groups {
-					line.labels, line.values = append(line.labels, groupName(&groups[i], "")), append(line.values, groups[i].Cost.USD())
-				}
-				s.series = []series{line.withEmptyDays()}
-			}
-			var t analytics.Totals
-			for i := range groups {
-				t.Add(&groups[i].Totals)
-			}
-			r := &report{title: "Costs by " + by, sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s calls.", money(t.Cost), thousands(int(t.Calls)))}}
-			if t.Unpriced > 0 {
-				r.notes = append(r.notes, fmt.Sprintf("The cost of %s calls is unknown and not in the sums.", thousands(int(t.Unpriced))))
-			}
-			return r, list, nil
-		},
-	})
-}
-
-func costSection(what string, groups []analytics.Group) section {
-	s := section{columns: append(words(what), numbers("CALLS", "TOKENS IN", "OUT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
-	for i := range groups {
-		g := &groups[i]
-		s.rows = append(s.rows, []string{
-			groupName(g, "(none)"), thousands(int(g.Calls)), thousands(g.Usage.PromptTokens()), thousands(g.Usage.OutputTokens), money(g.Cost), money(g.Saved.Total()),
-		})
-		s.bars = append(s.bars, g.Cost.USD())
-	}
-	return s
 }
 
 func (a *app) analyticsSavings() *cobra.Command {

@@ -13,10 +13,13 @@ import (
 // shortTime leaves the year to the heading.
 const shortTime = "01-02 15:04:05"
 
+// singleCalls is for views that show single calls.
+func singleCalls() bool { return true }
+
 func (a *app) analyticsSlowest() *cobra.Command {
 	var limit int
 	return a.reportVerb(reportVerb{
-		use: "slowest", rows: true, short: "The calls that the service took longest to answer",
+		use: "slowest", rows: singleCalls, short: "The calls that the service took longest to answer",
 		example: `  claude-force analytics slowest --limit 20 --project .`,
 		flags:   func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "limit", "n", 10, "how many") },
 		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
@@ -64,7 +67,7 @@ func (a *app) analyticsFailures() *cobra.Command {
 		Last    callRow `json:"last"`
 	}
 	return a.reportVerb(reportVerb{
-		use: "failures", rows: true, short: "The calls that failed, by agent, model and reason",
+		use: "failures", rows: singleCalls, short: "The calls that failed, by agent, model and reason",
 		example: `  claude-force analytics failures --days 1`,
 		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
 			failures, err := store.Failures(ctx, f)

@@ -47,7 +47,7 @@ func breakdown(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([
 	if err != nil {
 		return nil, err
 	}
-	list := []section{agentsSection(agents), costSection("MODEL", models), costSection("WORKFLOW", workflows), savingsSection(s.SavedUSD)}
+	list := []section{agentsSection(agents), costSection([]analytics.Dimension{analytics.ByModel}, models), costSection([]analytics.Dimension{analytics.ByWorkflow}, workflows), savingsSection(s.SavedUSD)}
 	for i, title := range []string{"Agents", "Models", "Workflows", "Savings"} {
 		list[i].title = title
 	}

@@ -66,6 +66,9 @@ func csvCell(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case time.Time:
+		if v.IsZero() {
+			return ""
+		}
 		return csvText(v.Format(time.RFC3339Nano))
 	}
 	return csvText(fmt.Sprint(v))

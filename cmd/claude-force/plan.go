@@ -17,6 +17,7 @@ import (
 
 func (a *app) plan() *cobra.Command {
 	var f runFlags
+	var asCSV bool
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Estimate what a workflow will cost and how long it will take, without running it",
@@ -46,11 +47,13 @@ something will stop the run, 2 bad input or configuration.`,
   claude-force run workflow.yaml --plan`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.planWorkflow(cmd.Context(), &f, args[0])
+			return a.planWorkflow(cmd.Context(), &f, args[0], asCSV)
 		},
 	}
 	f.register(cmd)
 	flags := cmd.Flags()
+	flags.BoolVar(&asCSV, "csv", false, "print the steps as CSV")
+	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
@@ -59,7 +62,7 @@ something will stop the run, 2 bad input or configuration.`,
 	return cmd
 }
 
-func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string) error {
+func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string, asCSV bool) error {
 	wf, opts, err := a.runOptions(f, path)
 	if err != nil {
 		return err
@@ -74,7 +77,18 @@ func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string) error 
 	if err := closing(err, orch); err != nil {
 		return err
 	}
-	if err := a.printPlan(a.stdout, p, f.json); err != nil {
+	if asCSV {
+		err = writeTableCSV(a.stdout, p.Steps)
+		if p.BudgetUSD != nil {
+			a.say("%s", budgetLine(p))
+		}
+		for _, problem := range p.Problems {
+			a.say("%s", problemLine(problem))
+		}
+	} else {
+		err = a.printPlan(a.stdout, p, f.json)
+	}
+	if err != nil {
 		return err
 	}
 	if p.OverBudget() || p.Blocked() {

@@ -82,7 +82,7 @@ func (a *app) runNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) 
 }
 
 func (a *app) runsList() *cobra.Command {
-	var asJSON bool
+	var asJSON, asCSV bool
 	var filter journal.Filter
 	var statuses []string
 	var since string
@@ -119,14 +119,19 @@ func (a *app) runsList() *cobra.Command {
 					}
 					list = append(list, runs.WithStatus(run))
 				}
-				if asJSON {
+				switch {
+				case asJSON:
 					return printJSON(a.stdout, list)
+				case asCSV:
+					return writeTableCSV(a.stdout, list)
 				}
 				return a.printRuns(list)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV")
+	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	cmd.Flags().StringVar(&filter.Workflow, "workflow", "", "only runs of the workflow with this name")
 	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only runs of this status: "+strings.Join(runStatuses, ", ")+"; may be repeated")
 	cmd.Flags().StringVar(&since, "since", "", "only runs started within this time, such as 12h or 7d")

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsdb"
+)
+
+var costDimensions = []analytics.Dimension{analytics.ByDay, analytics.ByWeek, analytics.ByMonth, analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject}
+
+func (a *app) analyticsCosts() *cobra.Command {
+	var by []string
+	return a.reportVerb(reportVerb{
+		use: "costs", short: "What was paid, by day, week, month, agent, model, workflow, source or project",
+		long: `What was paid, by one of day, week, month, agent, model, workflow, source and
+project, or by several of them: --by project,agent,day has a row for each agent of
+each project on each day.`,
+		example: `  claude-force analytics costs --by model --days 30
+  claude-force analytics costs --by project,agent,day --since 2026-11-01 --csv > costs.csv
+  claude-force analytics costs --by day --since 2026-11-01 --html costs.html`,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringSliceVar(&by, "by", []string{"day"}, "day, week, month, agent, model, workflow, source or project; several with commas")
+		},
+		rows: func() bool { return callsdb.FromRows(dimensionsOf(by)...) },
+		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+			dims := dimensionsOf(by)
+			for i, d := range dims {
+				if !slices.Contains(costDimensions, d) {
+					return nil, nil, badInput("--by %q is none of day, week, month, agent, model, workflow, source and project", d)
+				}
+				if slices.Contains(dims[:i], d) {
+					return nil, nil, badInput("--by names %s twice", d)
+				}
+			}
+			groups, err := store.Groups(ctx, f, dims...)
+			if err != nil {
+				return nil, nil, err
+			}
+			known, err := knownProjects(ctx, store)
+			if err != nil {
+				return nil, nil, err
+			}
+			t := newCostTable(dims, groups, known)
+			return t.report(), t, nil
+		},
+	})
+}
+
+func dimensionsOf(by []string) []analytics.Dimension {
+	dims := make([]analytics.Dimension, len(by))
+	for i, name := range by {
+		dims[i] = analytics.Dimension(strings.TrimSpace(name))
+	}
+	return dims
+}
+
+// costTable is the figures of `analytics costs`.
+type costTable struct {
+	by     []analytics.Dimension
+	groups []analytics.Group // with the names that are shown
+	paths  []string          // of their projects; nil if not by project
+}
+
+func newCostTable(by []analytics.Dimension, groups []analytics.Group, known projects) *costTable {
+	t := &costTable{by: by}
+	project := slices.Index(by, analytics.ByProject)
+	for _, g := range groups {
+		if g.Calls == 0 { // a run without calls of its own in the group
+			continue
+		}
+		if project >= 0 {
+			p := known[g.Names[project]]
+			g.Names = slices.Clone(g.Names)
+			g.Names[project] = p.Name
+			t.paths = append(t.paths, p.Path)
+		}
+		g.Name = strings.Join(g.Names, " · ")
+		t.groups = append(t.groups, g)
+	}
+	return t
+}
+
+func (t *costTable) report() *report {
+	s := costSection(t.by, t.groups)
+	if len(t.by) == 1 && t.by[0].Calendar() {
+		line := series{name: "cost", unit: "$"}
+		for i := range t.groups {
+			line.labels, line.values = append(line.labels, t.groups[i].Name), append(line.values, t.groups[i].Cost.USD())
+		}
+		s.series = []series{line.withEmptyDays()}
+	}
+	var sum analytics.Totals
+	for i := range t.groups {
+		sum.Add(&t.groups[i].Totals)
+	}
+	names := make([]string, len(t.by))
+	for i, d := range t.by {
+		names[i] = string(d)
+	}
+	r := &report{title: "Costs by " + strings.Join(names, ", "), sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s calls.", money(sum.Cost), thousands(int(sum.Calls)))}}
+	if sum.Unpriced > 0 {
+		r.notes = append(r.notes, fmt.Sprintf("The cost of %s calls is unknown and not in the sums.", thousands(int(sum.Unpriced))))
+	}
+	return r
+}
+
+// rows returns the figures by the names of their fields. By several dimensions
+// there is a field for each.
+func (t *costTable) rows() []any {
+	list := make([]any, len(t.groups))
+	for i, g := range groupsJSON(t.groups) {
+		row := struct {
+			groupJSON
+			Day      *string `json:"day,omitempty"`
+			Week     *string `json:"week,omitempty"`
+			Month    *string `json:"month,omitempty"`
+			Agent    *string `json:"agent,omitempty"`
+			Model    *string `json:"model,omitempty"`
+			Workflow *string `json:"workflow,omitempty"`
+			Source   *string `json:"source,omitempty"`
+			Project  *string `json:"project,omitempty"`
+			Path     *string `json:"project_path,omitempty"`
+		}{groupJSON: g}
+		if t.paths != nil {
+			row.Path = &t.paths[i]
+		}
+		if len(t.by) > 1 {
+			to := map[analytics.Dimension]**string{
+				analytics.ByDay: &row.Day, analytics.ByWeek: &row.Week, analytics.ByMonth: &row.Month, analytics.ByAgent: &row.Agent,
+				analytics.ByModel: &row.Model, analytics.ByWorkflow: &row.Workflow, analytics.BySource: &row.Source, analytics.ByProject: &row.Project,
+			}
+			for n, d := range t.by {
+				*to[d] = &t.groups[i].Names[n]
+			}
+		}
+		list[i] = row
+	}
+	return list
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (t *costTable) MarshalJSON() ([]byte, error) { return json.Marshal(t.rows()) }
+
+// writeCSV writes a column for each dimension, then the figures.
+func (t *costTable) writeCSV(w io.Writer) error {
+	out := newCSV(w)
+	kind := reflect.TypeFor[groupJSON]()
+	head := csvHead(kind)
+	if len(t.by) > 1 {
+		names := make([]any, len(t.by))
+		for i, d := range t.by {
+			names[i] = string(d)
+		}
+		head = append(names, head[1:]...)
+	}
+	if t.paths != nil {
+		head = append(head, "project_path")
+	}
+	out.row(head...)
+	for i, g := range groupsJSON(t.groups) {
+		var row []any
+		for _, name := range t.groups[i].Names {
+			row = append(row, name)
+		}
+		row = append(row, csvValues(reflect.ValueOf(g), kind)[1:]...)
+		if t.paths != nil {
+			row = append(row, t.paths[i])
+		}
+		out.row(row...)
+	}
+	return out.flush()
+}
+
+func costSection(by []analytics.Dimension, groups []analytics.Group) section {
+	heads := make([]string, len(by))
+	for i, d := range by {
+		heads[i] = strings.ToUpper(string(d))
+	}
+	s := section{columns: append(words(heads...), numbers("CALLS", "TOKENS IN", "OUT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+	for i := range groups {
+		g := &groups[i]
+		var cells []string
+		for _, name := range g.Names {
+			cells = append(cells, named(name, "(none)"))
+		}
+		s.rows = append(s.rows, append(cells, thousands(int(g.Calls)), thousands(g.Usage.PromptTokens()), thousands(g.Usage.OutputTokens), money(g.Cost), money(g.Saved.Total())))
+		s.bars = append(s.bars, g.Cost.USD())
+	}
+	return s
+}
