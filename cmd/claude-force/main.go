@@ -22,6 +22,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/telemetry"
 )
 
@@ -34,7 +35,10 @@ const (
 	exitInterrupted = 130
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	sandbox.Main()
+	os.Exit(run())
+}
 
 // run runs the program and returns its exit code.
 func run() int {
