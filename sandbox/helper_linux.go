@@ -99,7 +99,13 @@ func (s *spec) run(control *os.File) (st status, code int) {
 	go func() {
 		// The end of the process that started this one, or its wish.
 		_, _ = io.Copy(io.Discard, control)
-		s.endAll()
+		if !s.Namespaces {
+			// The loop below sees the command's end, and ends the rest.
+			for range 1000 {
+				killDescendants()
+				time.Sleep(time.Millisecond)
+			}
+		}
 		os.Exit(2)
 	}()
 	var ws syscall.WaitStatus
@@ -249,16 +255,8 @@ func (s *spec) endAll() {
 		return
 	}
 	for round := range 500 {
-		pids := descendants(os.Getpid())
-		if len(pids) == 0 {
+		if !killDescendants() {
 			return
-		}
-		for _, pid := range pids {
-			// Stopped first, so that none starts another in the meantime.
-			_ = syscall.Kill(pid, syscall.SIGSTOP)
-		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		for {
 			pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
@@ -270,6 +268,20 @@ func (s *spec) endAll() {
 			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+// killDescendants kills the processes below this one, and reports whether there
+// were any.
+func killDescendants() bool {
+	pids := descendants(os.Getpid())
+	for _, pid := range pids {
+		// Stopped first, so that none starts another in the meantime.
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return len(pids) > 0
 }
 
 // descendants returns the processes below one, without it.
