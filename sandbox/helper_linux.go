@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -52,9 +53,7 @@ type status struct {
 
 // helper isolates this process, runs the command in it and exits.
 func helper() {
-	for fd := controlFD; fd <= statusFD; fd++ {
-		syscall.CloseOnExec(fd)
-	}
+	closeOnExec()
 	control, report := os.NewFile(controlFD, "control"), os.NewFile(statusFD, "status")
 	var s spec
 	if err := json.NewDecoder(control).Decode(&s); err != nil {
@@ -67,6 +66,23 @@ func helper() {
 		code = 2
 	}
 	os.Exit(code)
+}
+
+// closeOnExec keeps all descriptors of this process but the standard ones from
+// the command, also those that whoever started the program left open.
+func closeOnExec() {
+	if unix.CloseRange(controlFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		os.Exit(2)
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= controlFD {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // onOwnThread calls f on a thread that runs nothing else and is not the first of
@@ -214,7 +230,6 @@ func (s *spec) start() (pid int, err error) {
 	path := lookPath(Command{Args: s.Args, Dir: s.Dir, Env: s.Env})
 	files := []uintptr{0, 1, 2}
 	for i := range s.Files {
-		syscall.CloseOnExec(filesFD + i)
 		files = append(files, uintptr(filesFD+i))
 	}
 	// The command must not look into this process, whose descriptors it could
