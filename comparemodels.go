@@ -110,7 +110,7 @@ func (o *Orchestrator) trial(c *ModelComparison, i int, model string) *ModelTria
 			continue
 		}
 		if res.Source == llm.SourceLive {
-			times = append(times, res.DurationSeconds)
+			times = append(times, res.LatencySeconds(res.DurationSeconds))
 		} else {
 			t.Cached++
 		}

@@ -88,11 +88,14 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 }
 
 // execute makes the attempt. The times of its outcome are measured from the start
-// of the unit.
+// of the unit, and the pause before it is part of what it waited.
 func (r *run) execute(ctx context.Context, a Attempt, d draft) (llm.Outcome, error) {
 	before := time.Since(d.began)
 	out, err := r.opts.Execute(ctx, a)
 	out.Timing = out.Timing.Shift(before)
+	if !d.ended.IsZero() && out.Measured() {
+		out.WaitedSeconds += (before - d.ended.Sub(d.began)).Seconds()
+	}
 	return out, err
 }
 
@@ -172,6 +175,7 @@ func (u *unit) shouldRetry(rep report) bool {
 // retry makes the unit wait for its next attempt.
 func (r *run) retry(u *unit, err error) {
 	wait := u.pause()
+	u.attemptEnded = time.Now()
 	u.res.Status = StatusWaiting
 	failed := u.failure(err)
 	failed.WaitSeconds = wait.Seconds()

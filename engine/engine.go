@@ -225,7 +225,8 @@ type Result struct {
 	Steps            map[string]*StepResult `json:"steps"`
 	NotDone          []NotDone              `json:"not_done,omitempty"` // steps of the top level that did not complete, and why
 	Usage            llm.Usage              `json:"usage"`
-	CostUSD          *float64               `json:"cost_usd"`        // nil if the price of any step is unknown
+	CostUSD          *float64               `json:"cost_usd"` // nil if the price of any step is unknown
+	llm.Timing                              // of all calls together
 	Error            *string                `json:"error,omitempty"` // of the run itself; those of steps are with them
 }
 

@@ -33,6 +33,7 @@ type draft struct {
 	began             time.Time
 	usage             llm.Usage // of earlier attempts
 	timing            llm.Timing
+	ended             time.Time // the attempt before; zero for the first
 	cost              *float64
 
 	// For the journal; empty without one.
@@ -44,7 +45,7 @@ type draft struct {
 func (r *run) draft(u *unit) (draft, error) {
 	s, env := u.step, u.env()
 	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
-		usage: u.res.Usage, timing: u.res.Timing, cost: u.res.CostUSD}
+		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD}
 	var err error
 	if d.task, d.fenced, err = task(s.Task, env); err != nil {
 		return draft{}, invalid("filling in the task of step "+u.path, err)

@@ -49,6 +49,7 @@ func (r *run) finish() (*Result, error) {
 			res.Status = StatusInterrupted
 		}
 		res.Usage = res.Usage.Add(n.res.Usage)
+		res.Timing = res.Timing.AddApart(n.res.Timing)
 		res.CostUSD = plusCost(res.CostUSD, n.res)
 		if n.res.Status != StatusCompleted && !(n.fallbackOnly && !n.wanted) {
 			missing := NotDone{Step: n.step.ID, Status: n.res.Status}

@@ -25,13 +25,14 @@ type unit struct {
 	loop   *workflow.LoopEnv
 	index  int // among the parent's items, or of the iteration
 
-	res      *StepResult
-	began    time.Time      // by this process, with its monotonic clock; zero if it did not begin it
-	fan      *fan           // of a foreach under way
-	body     *frame         // of a step with steps of its own, under way
-	live     map[*unit]bool // items or iterations that were begun and have not ended
-	restored bool           // its result is from a journal
-	reuse    bool           // its results are taken from an earlier run, where it has them
+	res          *StepResult
+	began        time.Time      // by this process, with its monotonic clock; zero if it did not begin it
+	attemptEnded time.Time      // the last that is to be followed by another
+	fan          *fan           // of a foreach under way
+	body         *frame         // of a step with steps of its own, under way
+	live         map[*unit]bool // items or iterations that were begun and have not ended
+	restored     bool           // its result is from a journal
+	reuse        bool           // its results are taken from an earlier run, where it has them
 
 	remaining time.Duration // longest path from here to the end
 	serial    int           // orders units with equal paths

@@ -47,6 +47,9 @@ func (t Timing) LatencySeconds(took float64) float64 {
 // Add returns the sum of t and a later part of the same work.
 func (t Timing) Add(later Timing) Timing {
 	sum := t.AddApart(later)
+	if sum.FirstTokenSeconds = t.FirstTokenSeconds; sum.FirstTokenSeconds == 0 {
+		sum.FirstTokenSeconds = later.FirstTokenSeconds
+	}
 	sum.InFlight = slices.Clone(t.InFlight)
 	for _, s := range later.InFlight {
 		sum.addSpan(s)
@@ -55,17 +58,9 @@ func (t Timing) Add(later Timing) Timing {
 }
 
 // AddApart returns the sum of t and the timing of other work, which may have run
-// at the same time: it has no spans.
+// at the same time: it has neither a first token nor spans.
 func (t Timing) AddApart(other Timing) Timing {
-	first := t.FirstTokenSeconds
-	if first == 0 {
-		first = other.FirstTokenSeconds
-	}
-	return Timing{
-		WaitedSeconds:     t.WaitedSeconds + other.WaitedSeconds,
-		FirstTokenSeconds: first,
-		ServiceSeconds:    t.ServiceSeconds + other.ServiceSeconds,
-	}
+	return Timing{WaitedSeconds: t.WaitedSeconds + other.WaitedSeconds, ServiceSeconds: t.ServiceSeconds + other.ServiceSeconds}
 }
 
 // Shift returns t with its spans moved to a time that began earlier by d.

@@ -125,3 +125,14 @@ func LastSteps(wf *workflow.Workflow, res *engine.Result) []string {
 	}
 	return ids
 }
+
+// Speedup returns how much longer the service's answers would have taken one
+// after the other than the run took. Answers that were free and time spent waiting
+// count as nothing, so that it is at most the number of slots. It is 0 if that is
+// not known: of a run that was resumed, and of journals of earlier versions.
+func (d *Detail) Speedup() float64 {
+	if d.State.Resumes > 0 || d.State.Ended == nil || d.Result.TotalTimeSeconds <= 0 {
+		return 0
+	}
+	return d.Result.ServiceSeconds / d.Result.TotalTimeSeconds
+}

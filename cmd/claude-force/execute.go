@@ -344,7 +344,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 // describe returns one line on an answer: its model, source, tokens, cost and time.
 func describe(res *claudeforce.Result) string {
 	return fmt.Sprintf("%s · %s · %s · %s tokens · %s · %s", res.Agent, res.Model, res.Source,
-		thousands(res.Usage.TotalTokens()), dollars(res.CostUSD), seconds(res.DurationSeconds))
+		thousands(res.Usage.TotalTokens()), dollars(res.CostUSD), took(&res.Timing, res.DurationSeconds, false))
 }
 
 func describeTotals(t pipeline.Totals, failed int, took time.Duration) string {

@@ -81,10 +81,10 @@ func ended(ev engine.Event) string {
 		if from != "" {
 			from = " · " + from
 		}
-		return fmt.Sprintf("%s: completed in %s%s · %s tokens · %s", ev.Name(), seconds(r.DurationSeconds),
+		return fmt.Sprintf("%s: completed in %s%s · %s tokens · %s", ev.Name(), tookOf(r),
 			from, thousands(r.Usage.TotalTokens()), dollars(r.CostUSD))
 	case engine.StatusFailed:
-		return fmt.Sprintf("%s: failed after %s: %s", ev.Name(), seconds(r.DurationSeconds), withHint(ev.Err))
+		return fmt.Sprintf("%s: failed after %s: %s", ev.Name(), tookOf(r), withHint(ev.Err))
 	case engine.StatusSkipped:
 		return fmt.Sprintf("%s: skipped: %s", ev.Name(), *r.Error)
 	}

@@ -348,15 +348,18 @@ func failures(res *engine.Result) string {
 }
 
 func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
-	rows := [][]string{{"STEP", "AGENT", "STATUS", "SOURCE", "TIME", "TOKENS", "COST"}}
+	rows := [][]string{{"STEP", "AGENT", "STATUS", "SOURCE", "TIME", "WAITED", "TOKENS", "COST"}}
 	for _, s := range wf.Steps {
 		step := res.Steps[s.ID]
-		row := []string{s.ID, s.Agent, string(step.Status), string(step.Source), "", "", ""}
+		row := []string{s.ID, s.Agent, string(step.Status), string(step.Source), "", "", "", ""}
 		if step.StartedAt != nil {
 			row[4] = seconds(step.DurationSeconds)
 		}
+		if step.Measured() {
+			row[5] = seconds(step.WaitedSeconds)
+		}
 		if step.Status == engine.StatusCompleted {
-			row[5], row[6] = thousands(step.Usage.TotalTokens()), dollars(step.CostUSD)
+			row[6], row[7] = thousands(step.Usage.TotalTokens()), dollars(step.CostUSD)
 		}
 		switch {
 		case len(step.Items) > 0:

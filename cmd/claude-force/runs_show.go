@@ -13,7 +13,6 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 // withRun runs do with what is known of a run.
@@ -30,9 +29,10 @@ func (a *app) withRun(ctx context.Context, id string, do func(*runs.Detail) erro
 // detailJSON is `runs show --json`.
 type detailJSON struct {
 	journal.Run
-	Params map[string]string `json:"params"`
-	Dir    string            `json:"dir"`
-	Result *engine.Result    `json:"result"`
+	Params  map[string]string `json:"params"`
+	Dir     string            `json:"dir"`
+	Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
+	Result  *engine.Result    `json:"result"`
 }
 
 func (a *app) runsShow() *cobra.Command {
@@ -41,7 +41,9 @@ func (a *app) runsShow() *cobra.Command {
 		Use:   "show RUN",
 		Short: "Show a run: its steps over time, with the critical path marked",
 		Long: `Show a run: what it was asked, how it stands, and its steps over time. The steps
-marked with a star are the critical path: no schedule could have been shorter.`,
+marked with a star are the critical path: no schedule could have been shorter.
+A thick stroke is when the service worked on the requests of a step, a thin one
+when the step waited: for a slot, a limit, a budget, another attempt or a person.`,
 		Example: `  claude-force runs show latest
   claude-force runs show run_3fa9 --items
   claude-force runs show latest --json | jq .result.steps`,
@@ -50,7 +52,7 @@ marked with a star are the critical path: no schedule could have been shorter.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 				if asJSON {
-					return printJSON(a.stdout, detailJSON{d.Run, d.Spec.Params, d.Spec.Dir, d.Result})
+					return printJSON(a.stdout, detailJSON{d.Run, d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result})
 				}
 				return a.showRun(d, items)
 			})
@@ -68,6 +70,7 @@ func (a *app) showRun(d *runs.Detail, items bool) error {
 		{"took", seconds(d.Result.TotalTimeSeconds)},
 		{"cost", dollars(&d.Run.CostUSD) + ", " + thousands(d.Run.Tokens) + " tokens"},
 	}
+	head = append(head, times(d)...)
 	for _, name := range sortedKeys(d.Spec.Params) {
 		head = append(head, []string{"param " + name, firstLine(d.Spec.Params[name], 80)})
 	}
@@ -78,7 +81,7 @@ func (a *app) showRun(d *runs.Detail, items bool) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	if _, err := fmt.Fprint(a.stdout, gantt(d, items, a.width())); err != nil {
+	if _, err := fmt.Fprint(a.stdout, timeline(d, items, a.width())); err != nil {
 		return err
 	}
 	if err := a.printModels(d.State.Order); err != nil {
@@ -115,130 +118,6 @@ func (a *app) printModels(units []*journal.UnitState) error {
 	}
 	fmt.Fprintln(a.stdout)
 	return table(a.stdout, rows)
-}
-
-// ganttRow is a row of a Gantt chart.
-type ganttRow struct {
-	name       string
-	critical   bool
-	status     engine.Status
-	start, end time.Time // zero if it never started
-	note       string
-}
-
-// gantt draws the steps of a run over time. Inner steps and items are summed up
-// unless they are asked for.
-func gantt(d *runs.Detail, items bool, width int) string {
-	rows := bars(d, items)
-	var begin, end time.Time
-	name, note := 4, 0
-	for _, b := range rows {
-		name, note = max(name, len([]rune(b.name))), max(note, len([]rune(b.note)))
-		if b.start.IsZero() {
-			continue
-		}
-		if begin.IsZero() || b.start.Before(begin) {
-			begin = b.start
-		}
-		if b.end.After(end) {
-			end = b.end
-		}
-	}
-	name = min(name, 40)
-	space := max(width-name-note-5, 10)
-	span := max(end.Sub(begin), time.Millisecond)
-	at := func(t time.Time) int { return int(float64(t.Sub(begin)) / float64(span) * float64(space)) }
-	var sb strings.Builder
-	took := seconds(span.Seconds())
-	fmt.Fprintf(&sb, "%-*s  0%*s\n", name+2, "", space-1, took)
-	for _, b := range rows {
-		mark := " "
-		if b.critical {
-			mark = "*"
-		}
-		line := strings.Repeat(" ", space)
-		if !b.start.IsZero() {
-			from := min(at(b.start), space-1)
-			to := min(max(at(b.end), from+1), space)
-			line = strings.Repeat("·", from) + strings.Repeat(block(b.status), to-from) + strings.Repeat(" ", space-to)
-		}
-		fmt.Fprintf(&sb, "%s %-*s  %s  %s\n", mark, name, firstLine(b.name, name), line, b.note)
-	}
-	return sb.String()
-}
-
-// block returns how a bar of this status is drawn.
-func block(s engine.Status) string {
-	switch s {
-	case engine.StatusCompleted:
-		return "█"
-	case engine.StatusFailed:
-		return "x"
-	}
-	return "░"
-}
-
-// bars returns the rows of a run's chart: the steps in file order, below each what
-// is within it if asked for.
-func bars(d *runs.Detail, items bool) []ganttRow {
-	critical := map[string]bool{}
-	path, _ := d.Workflow.CriticalPath(func(s *workflow.Step) time.Duration {
-		return time.Duration(d.Result.Steps[s.ID].DurationSeconds * float64(time.Second))
-	})
-	for _, id := range path {
-		critical[id] = d.Result.Steps[id].StartedAt != nil
-	}
-	now := time.Now()
-	var rows []ganttRow
-	for _, s := range d.Workflow.Steps {
-		res := d.Result.Steps[s.ID]
-		rows = append(rows, barOf(s.ID, res, critical[s.ID], now))
-		if items {
-			rows = append(rows, inner(res, "  ", now)...)
-		}
-	}
-	return rows
-}
-
-// inner returns the rows of what is within a step.
-func inner(res *engine.StepResult, indent string, now time.Time) []ganttRow {
-	var rows []ganttRow
-	for _, item := range res.Items {
-		rows = append(rows, barOf(indent+"["+item.Item+"]", item.StepResult, false, now))
-		rows = append(rows, inner(item.StepResult, indent+"  ", now)...)
-	}
-	for _, id := range sortedKeys(res.Steps) {
-		rows = append(rows, barOf(indent+id, res.Steps[id], false, now))
-		rows = append(rows, inner(res.Steps[id], indent+"  ", now)...)
-	}
-	return rows
-}
-
-func barOf(name string, res *engine.StepResult, critical bool, now time.Time) ganttRow {
-	b := ganttRow{name: name, critical: critical, status: res.Status, note: string(res.Status)}
-	if res.StartedAt != nil {
-		b.start = *res.StartedAt
-		b.end = b.start.Add(time.Duration(res.DurationSeconds * float64(time.Second)))
-		if res.DurationSeconds == 0 && res.Status == engine.StatusInterrupted {
-			b.end = now
-		}
-	}
-	if res.Status == engine.StatusCompleted {
-		b.note = seconds(res.DurationSeconds) + " · " + dollars(res.CostUSD)
-		if res.Source != "" {
-			b.note = seconds(res.DurationSeconds) + " · " + string(res.Source) + " · " + dollars(res.CostUSD)
-		}
-	}
-	if n := len(res.Items); n > 0 {
-		done := 0
-		for _, item := range res.Items {
-			if item.Status == engine.StatusCompleted {
-				done++
-			}
-		}
-		b.note += fmt.Sprintf(" · %d/%d items", done, n)
-	}
-	return b
 }
 
 func (a *app) runsOutput() *cobra.Command {

@@ -196,11 +196,14 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		if ev.Type == journal.StepRetrying {
 			return fmt.Sprintf("%s: attempt %d failed: %s; next in %s", name, ev.Attempt, f.Message, seconds(f.WaitSeconds)), err
 		}
+		if f.WaitedSeconds >= noticeable {
+			name += ": after " + took(&f.Timing, f.DurationSeconds, false)
+		}
 		return fmt.Sprintf("%s: failed: %s", name, f.Message), err
 	case journal.StepFinished:
 		var f journal.Finished
 		err := ev.Decode(&f)
-		text := fmt.Sprintf("%s: completed in %s", name, seconds(f.DurationSeconds))
+		text := fmt.Sprintf("%s: completed in %s", name, took(&f.Timing, f.DurationSeconds, false))
 		if f.Source != "" {
 			text += fmt.Sprintf(" · %s · %s tokens · %s", f.Source, thousands(f.Usage.TotalTokens()), dollars(f.CostUSD))
 		}
