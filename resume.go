@@ -38,6 +38,7 @@ type ResumeOptions struct {
 	Drain     <-chan struct{}
 	OnStart   func(ctx context.Context, id string)
 	OnEvent   func(ctx context.Context, ev engine.Event)
+	OnTask    func(ctx context.Context, number int, res *Result)
 	OnExplain func(ctx context.Context, x Explanation)
 }
 
@@ -129,7 +130,8 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	r.opts = RunOptions{
 		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
 		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags, Settings: spec.Settings,
-		Drain: opts.Drain, OnStart: opts.OnStart, OnEvent: opts.OnEvent, OnExplain: opts.OnExplain,
+		tasks: spec.Tasks, Attached: spec.Attached,
+		Drain: opts.Drain, OnStart: opts.OnStart, OnEvent: opts.OnEvent, OnTask: opts.OnTask, OnExplain: opts.OnExplain,
 	}
 	if opts.MaxParallel > 0 {
 		r.opts.MaxParallel = opts.MaxParallel

@@ -40,6 +40,10 @@ type RunOptions struct {
 	// its answers are cached. At most one of them is set.
 	From, Only string
 
+	// Attached is material that the agent of every step is given first, such as
+	// files in the form of [attach.Text].
+	Attached string
+
 	// Plan is what the run is expected to take, from [Orchestrator.Plan]. It is
 	// kept with the run, so that later plans can say how far off it was. Nil
 	// means there is none.
@@ -62,9 +66,16 @@ type RunOptions struct {
 	// OnEvent receives every change of a step.
 	OnEvent func(ctx context.Context, ev engine.Event)
 
+	// OnTask receives what came of each task of a run of tasks, see
+	// [Orchestrator.RunTasks], with the task's number in the list, from 0. Tasks
+	// that had finished before the run was resumed are among them.
+	OnTask func(ctx context.Context, number int, res *Result)
+
 	// OnExplain receives, for every step that has completed, why it was reused
 	// or was run.
 	OnExplain func(ctx context.Context, x Explanation)
+
+	tasks bool // the workflow is a list of tasks
 }
 
 // part returns the part of the workflow that the run is limited to.
@@ -217,7 +228,7 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 		Version: runs.SpecVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
 		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Settings: opts.Settings,
-		Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil,
+		Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
 	}
 	if opts.Plan != nil {
 		spec.Plan = opts.Plan.Promise()
@@ -295,6 +306,9 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	observe := o.observer(ctx, opts)
 	if opts.OnExplain != nil {
 		observe = o.explaining(ctx, opts, previous, past)
+	}
+	if observe, err = o.tasked(ctx, r, observe); err != nil {
+		return nil, err
 	}
 	again := map[string]bool{}
 	for _, id := range r.again {

@@ -40,9 +40,9 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
 	t := stepTask(a.Step, opts)
 	t.Prompt = a.Task
-	t.SharedContext, t.Own = a.Shared, a.Own
+	t.SharedContext, t.Own = opts.shared(a), a.Own
 	ctx = telemetry.Step(ctx, a.Path, a.Item)
-	if a.Siblings > 1 && len(a.Shared) > a.Own {
+	if a.Siblings > 1 && len(t.SharedContext) > a.Own {
 		ctx = o.group(a).Join(ctx)
 	}
 	if err := o.checkSize(ctx, t); err != nil {
@@ -50,6 +50,14 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	}
 	res := o.tasks.Run(ctx, t, nil)
 	return res.Outcome, res.Err
+}
+
+// shared returns the material that an attempt is given, the run's own first.
+func (o *RunOptions) shared(a engine.Attempt) []string {
+	if o.Attached == "" {
+		return a.Shared
+	}
+	return append([]string{o.Attached}, a.Shared...)
 }
 
 // group returns the items of a foreach, which are given the same material.
@@ -81,20 +89,28 @@ func (o *Orchestrator) identify(ctx context.Context, s *workflow.Step, opts *Run
 	if err != nil {
 		return engine.Identity{} // the error is reported when the step runs
 	}
-	found := engine.Identity{Model: id.Model, Parts: id.Parts}
+	found := engine.Identity{Model: id.Model, Parts: opts.parts(id)}
 	if id.Varies {
 		found.Of = func(a engine.Attempt) engine.Identity {
 			t := t
 			t.Prompt = a.Task
-			t.SharedContext = a.Shared
+			t.SharedContext = opts.shared(a)
 			id, err := o.tasks.Identity(ctx, t)
 			if err != nil {
 				return engine.Identity{}
 			}
-			return engine.Identity{Model: id.Model, Parts: id.Parts}
+			return engine.Identity{Model: id.Model, Parts: opts.parts(id)}
 		}
 	}
 	return found
+}
+
+// parts returns the parts of an identity with what the run gives to every step.
+func (o *RunOptions) parts(id task.Identity) map[string]string {
+	if o.Attached != "" {
+		id.Parts["attached"] = task.Digest([]byte(o.Attached))
+	}
+	return id.Parts
 }
 
 // attach reads the files of a step.

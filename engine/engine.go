@@ -113,6 +113,7 @@ type Event struct {
 	Step     *workflow.Step
 	Path     string
 	Item     string // key of the item
+	Index    int    // of the item in its list, from 0
 	Label    string // the item, for people
 	Inner    bool   // it is within another step
 	Status   Status

@@ -270,7 +270,7 @@ func (r *run) observe(u *unit, ev Event) {
 	if r.opts.Observe == nil {
 		return
 	}
-	ev.Step, ev.Path, ev.Item, ev.Label, ev.Result = u.step, u.path, u.item, u.label, u.res
+	ev.Step, ev.Path, ev.Item, ev.Index, ev.Label, ev.Result = u.step, u.path, u.item, u.index, u.label, u.res
 	ev.Inner = u.parent != nil || u.frame.owner != nil
 	if ev.Status == "" {
 		ev.Status = u.res.Status

@@ -37,6 +37,8 @@ type Spec struct {
 	Settings    Settings          `json:"settings,omitzero"`
 	Plan        *plan.Promise     `json:"plan,omitempty"` // what it was expected to take; nil if no plan was made
 	Simulated   bool              `json:"simulated,omitempty"`
+	Tasks       bool              `json:"tasks,omitempty"`    // it is a list of tasks; see [TasksWorkflow]
+	Attached    string            `json:"attached,omitempty"` // material that every step is given first
 }
 
 // Settings are the settings of the process that started a run, where they were

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/internal/openfile"
-	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -46,9 +44,11 @@ AGENT is a name (see "claude-force agents list") or the path of an agent file,
 which contains a slash or ends in .md.
 
 A task file has one JSON object per line, with the fields agent and task, and
-optionally id, model and files (a list of patterns). Any number of tasks is
-fine: tasks are read when they are needed. - reads tasks from the standard input,
-with TASK as - the task's text.
+optionally id, model and files (a list of patterns). Several tasks are a run: what
+has finished is kept, also with --no-cache, and "claude-force runs resume" goes on
+with what is left. - reads tasks from the standard input, with TASK as - the task's
+text. Tasks from there, from a pipe or from a file of more than 20,000 are read
+when they are needed, any number of them, and are no run.
 
 Exit codes: 0 done, 1 a task failed, 2 bad input or configuration, 3 a budget
 left no room for a task, 130 interrupted.`,
@@ -112,6 +112,13 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 			t.Model = model
 		}
 		return t
+	}
+	if single == nil && source.keeps() {
+		started, err := a.executeRun(ctx, orch, source, given, spending, f)
+		if started || err == nil || isInput(err) || a.interrupted() {
+			return closing(err, orch)
+		}
+		a.say("note: the tasks cannot be resumed, since they cannot be kept: %v", err)
 	}
 	ctx = claudeforce.WithBudget(ctx, "execute "+rand.Text()[:12], spending)
 	if single != nil {
@@ -278,67 +285,6 @@ func (l *lastByte) Write(p []byte) (int, error) {
 		l.last = p[len(p)-1]
 	}
 	return l.w.Write(p)
-}
-
-// executeMany runs a list of tasks. After the first interrupt it starts no more
-// tasks and waits for those under way.
-func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, complete func(claudeforce.Task) claudeforce.Task, f *executeFlags) error {
-	start, asJSON := time.Now(), f.json
-	ctx = llm.WithDrain(ctx, a.stopping)
-	defer a.waitFor(func() string { return "the tasks that were sent" })()
-	if c := list.closer(); c != nil {
-		soft, cancel := a.soft(ctx)
-		defer cancel()
-		defer context.AfterFunc(soft, func() { c.Close() })() // ends a read that waits
-	}
-	var tasks iter.Seq[claudeforce.Task] = func(yield func(claudeforce.Task) bool) {
-		for task := range list.tasks() {
-			if a.interrupted() || !yield(complete(task)) {
-				return
-			}
-		}
-	}
-	done, end := a.counter(list.count, orch.Totals)
-	failed, input, broke := 0, 0, 0
-	var outErr error
-	for res := range orch.ExecuteAll(ctx, tasks, claudeforce.AllOptions{Unordered: asJSON || f.batch}) {
-		done()
-		if res.Err != nil {
-			failed++
-			if _, bad := errors.AsType[*claudeforce.InputError](res.Err); bad {
-				input++
-			}
-			if claudeforce.IsOverBudget(res.Err) {
-				broke++
-			}
-			a.say("task %s (%s) failed: %s", res.ID, res.Agent, withHint(res.Err))
-		}
-		if asJSON {
-			outErr = json.NewEncoder(a.stdout).Encode(res)
-		} else if res.Output != "" {
-			_, outErr = fmt.Fprintf(a.stdout, "--- %s · %s\n%s\n\n", res.ID, res.Agent, strings.TrimRight(res.Output, "\n"))
-		}
-		if outErr != nil {
-			end()
-			return fmt.Errorf("writing results: %w", outErr)
-		}
-	}
-	end()
-	a.say("%s", describeTotals(orch.Totals(), failed, time.Since(start)))
-	switch {
-	case a.interrupted():
-		return errInterrupted
-	case list.err != nil:
-		return list.err
-	case input > 0 && input == failed:
-		return inputError{errReported}
-	case broke > 0 && broke == failed:
-		a.say("the budget had no room for %s", plural(broke, "task"))
-		return errOverBudget
-	case failed > 0:
-		return errReported
-	}
-	return nil
 }
 
 // describe returns one line on an answer: its model, source, tokens, cost and time.

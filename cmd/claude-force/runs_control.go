@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -92,6 +93,13 @@ func (f *callFlags) inherit(s runs.Settings) {
 }
 
 func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, detail *runs.Detail) error {
+	refs, err := detail.Spec.TaskRefs()
+	if err != nil {
+		return err
+	}
+	if refs != nil && !f.quiet {
+		return a.resumeTasks(ctx, orch, f, detail.Run.ID, refs.Count())
+	}
 	var p progress = plain{a}
 	k := a.newApprover(ctx, orch)
 	defer k.close()
@@ -121,23 +129,42 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if f.explain {
 		opts.OnExplain = func(_ context.Context, x claudeforce.Explanation) { why = append(why, x) }
 	}
-	res, err := orch.ResumeRun(ctx, detail.Run.ID, opts)
-	if changed, ok := errors.AsType[*claudeforce.ChangedError](err); ok && a.canAsk() {
-		a.say("Since run %s was stopped, this has changed:\n  %s", changed.Run, strings.Join(changed.Changes, "\n  "))
-		yes, aerr := a.confirm(ctx, "Resume? Unchanged steps keep their results, the rest runs again.")
-		if aerr != nil {
-			return aerr
-		}
-		if yes {
-			opts.AcceptChanges = true
-			res, err = orch.ResumeRun(ctx, detail.Run.ID, opts)
-		}
-	}
+	res, err := a.resumeAsking(ctx, orch, detail.Run.ID, opts)
 	p.close()
 	if res == nil {
 		return err
 	}
 	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, quiet: f.quiet, why: why, explain: f.explain})
+}
+
+// resumeTasks resumes a run of tasks and prints what came of all of them, as
+// "execute" does.
+func (a *app) resumeTasks(ctx context.Context, orch *claudeforce.Orchestrator, f *resumeFlags, id string, count int) error {
+	spending, err := f.spending()
+	if err != nil {
+		return err
+	}
+	opts := claudeforce.ResumeOptions{Budget: spending, AcceptChanges: f.accept, MaxParallel: f.parallel, Drain: a.stopping}
+	return a.showTasks(ctx, orch, f.json, count, func(ctx context.Context, onTask func(context.Context, int, *claudeforce.Result)) (*engine.Result, error) {
+		opts.OnTask = onTask
+		return a.resumeAsking(ctx, orch, id, opts)
+	})
+}
+
+// resumeAsking resumes a run. It asks the user whether to, if something has changed.
+func (a *app) resumeAsking(ctx context.Context, orch *claudeforce.Orchestrator, id string, opts claudeforce.ResumeOptions) (*engine.Result, error) {
+	res, err := orch.ResumeRun(ctx, id, opts)
+	changed, ok := errors.AsType[*claudeforce.ChangedError](err)
+	if !ok || !a.canAsk() {
+		return res, err
+	}
+	a.say("Since run %s was stopped, this has changed:\n  %s", changed.Run, strings.Join(changed.Changes, "\n  "))
+	yes, aerr := a.confirm(ctx, "Resume? Unchanged steps keep their results, the rest runs again.")
+	if aerr != nil || !yes {
+		return res, cmp.Or(aerr, err)
+	}
+	opts.AcceptChanges = true
+	return orch.ResumeRun(ctx, id, opts)
 }
 
 // readRun returns what is known of a run of an orchestrator.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
@@ -141,7 +142,7 @@ func (a *app) runsOutput() *cobra.Command {
 					return printJSON(a.stdout, d.Result)
 				}
 				if step == "" {
-					return a.printOutputs(d.Workflow, d.Result, all)
+					return a.printRun(d, all)
 				}
 				res, err := findStep(d.Result, step, item)
 				if err != nil {
@@ -161,6 +162,22 @@ func (a *app) runsOutput() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, as \"run --json\" does; with --step that of the step")
 	completeFlag(cmd, "step", a.completeSteps)
 	return cmd
+}
+
+// printRun prints the outputs of a run: of a list of tasks as "execute" does.
+func (a *app) printRun(d *runs.Detail, all bool) error {
+	refs, err := d.Spec.TaskRefs()
+	if err != nil {
+		return err
+	}
+	if refs == nil {
+		return a.printOutputs(d.Workflow, d.Result, all)
+	}
+	out := taskPrinter{a: a}
+	for _, res := range claudeforce.TasksOf(d.Result, refs) {
+		out.print(res)
+	}
+	return out.err
 }
 
 // findStep returns the result of a step, or of one within it, or of an item.
