@@ -45,6 +45,9 @@ type Period struct {
 	ProjectPath string     `json:"project_path,omitempty"`
 	Zone        string     `json:"zone"`              // time zone of the days
 	Rounded     bool       `json:"rounded,omitempty"` // whether a bound was moved
+	// UTCDaysBefore is set if hours of the period were dropped and the zone is not
+	// UTC: days before it are those of UTC.
+	UTCDaysBefore *time.Time `json:"utc_days_before,omitempty"`
 }
 
 // SavingsUSD are savings in dollars.

@@ -72,18 +72,16 @@ func (s *Store) prune(keep Retention, now time.Time, stop func() error) (done Pr
 	return done, nil
 }
 
-// dropSome drops some rows of a table and notes until when, in seconds.
+// dropSome drops some rows of a table and, if there were any, notes until when, in
+// seconds.
 func (s *Store) dropSome(note, drop string, before, until int64) (n int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.writing(func() error {
-		if note != "" {
-			if err := s.write.Run(note, before); err != nil {
-				return err
-			}
+		if n, err = s.write.Change(drop, until, pruneChunk); err != nil || n == 0 || note == "" {
+			return err
 		}
-		n, err = s.write.Change(drop, until, pruneChunk)
-		return err
+		return s.write.Run(note, before)
 	})
 	return n, err
 }

@@ -89,6 +89,9 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 		until = widen(f.Until.UnixNano(), 1)
 		p.Until = new(time.Unix(0, until).In(f.In()))
 	}
+	if dropped := time.Unix(hours, 0); hours > 0 && f.In() != time.UTC && since < dropped.UnixNano() {
+		p.UTCDaysBefore = new(dropped.In(f.In()))
+	}
 	return since, until, p, nil
 }
 

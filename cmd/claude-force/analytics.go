@@ -147,16 +147,22 @@ func (a *app) now() (time.Time, error) {
 	return time.Now().In(cfg.TimeZone), nil
 }
 
-// answered returns the period that sums answered: bounds are moved out where hours
-// or rows were dropped.
-func answered(f analytics.Filter, p analytics.Period) analytics.Filter {
+// sumsPeriod returns the period that sums answered, whose bounds are moved out
+// where hours or rows were dropped, and what to say of it.
+func sumsPeriod(f analytics.Filter, p analytics.Period, days bool) (shown analytics.Filter, notes []string) {
+	if p.Rounded {
+		notes = append(notes, "Calls of so long ago are kept in sums only: the period was moved out to whole hours or days of UTC, and is the one above.")
+	}
+	if days && p.UTCDaysBefore != nil {
+		notes = append(notes, "Days before "+p.UTCDaysBefore.Format("2006-01-02 15:04")+" are those of UTC: their hours are not kept any more.")
+	}
 	if p.Since != nil {
 		f.Since = *p.Since
 	}
 	if p.Until != nil {
 		f.Until = *p.Until
 	}
-	return f
+	return f, notes
 }
 
 // sinceRows returns the part of a period from which calls are kept one by one, and
@@ -237,21 +243,18 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				shown := answered(f, p)
+				shown, notes := sumsPeriod(f, p, r.days)
 				if v.rows != nil && v.rows() {
-					var notes []string
 					shown, notes, err = sinceRows(ctx, store, f)
 					if err != nil {
 						return err
 					}
-					r.notes = append(r.notes, notes...)
-					for _, n := range notes {
-						if asJSON || asCSV {
-							a.say("%s", n)
-						}
-					}
 				}
 				r.period = periodText(shown, p.Project)
+				r.notes = append(r.notes, notes...)
+				if len(notes) > 0 && (asJSON || asCSV) {
+					a.say("%s\n%s", r.period, strings.Join(notes, "\n"))
+				}
 				if page != "" {
 					if v.more != nil {
 						more, err := v.more(ctx, store, f)

@@ -22,7 +22,19 @@ func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err 
 		return set, inputError{err}
 	}
 	err = a.withCalls(ctx, func(ctx context.Context, store *callsdb.Store) error {
-		set, err = compare.FromHistory(ctx, callHistory{store}, name, from, to)
+		f, notes, err := sinceRows(ctx, store, analytics.Filter{Since: from, Until: to, Zone: now.Location()})
+		if err != nil {
+			return err
+		}
+		if !f.Since.Before(to) {
+			return badInput("%s: these calls are kept in sums only, of which there are no samples to compare; calls are kept one by one since %s (setting analytics.keep_rows)",
+				name, f.Since.In(f.In()).Format("2006-01-02 15:04"))
+		}
+		if len(notes) > 0 {
+			name = periodText(f, "")
+			a.say("%s", notes[0])
+		}
+		set, err = compare.FromHistory(ctx, callHistory{store}, name, f.Since, to)
 		return err
 	})
 	return set, err

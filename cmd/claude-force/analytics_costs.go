@@ -106,7 +106,8 @@ func (t *costTable) report() *report {
 	for i, d := range t.by {
 		names[i] = string(d)
 	}
-	r := &report{title: "Costs by " + strings.Join(names, ", "), sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s calls.", money(sum.Cost), thousands(int(sum.Calls)))}}
+	days := slices.ContainsFunc(t.by, analytics.Dimension.Calendar)
+	r := &report{days: days, title: "Costs by " + strings.Join(names, ", "), sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s calls.", money(sum.Cost), thousands(int(sum.Calls)))}}
 	if sum.Unpriced > 0 {
 		r.notes = append(r.notes, fmt.Sprintf("The cost of %s calls is unknown and not in the sums.", thousands(int(sum.Unpriced))))
 	}

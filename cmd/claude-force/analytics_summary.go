@@ -55,7 +55,7 @@ func breakdown(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([
 }
 
 func summaryReport(s *analytics.Summary) *report {
-	r := &report{title: "Summary"}
+	r := &report{title: "Summary", days: true}
 	if s.Calls == 0 {
 		r.sections = []section{{empty: "No calls in this period. Calls to the simulator are not kept."}}
 		return r
@@ -94,9 +94,6 @@ func summaryReport(s *analytics.Summary) *report {
 		{columns: []column{{}, {number: true}, {}}, rows: figures},
 		{title: "By day (" + dayZone(s) + ")", series: []series{days.withEmptyDays(), costs.withEmptyDays()}},
 		{title: "Before and after", columns: append(words(""), numbers("BEFORE", "AFTER", "")...), rows: beforeAfter(s)},
-	}
-	if s.Period.Rounded {
-		r.notes = append(r.notes, "Calls of so long ago are kept in sums only: the period was moved out to whole hours or days of UTC, and is the one above.")
 	}
 	return r
 }

@@ -19,6 +19,7 @@ type report struct {
 	period   string
 	sections []section
 	notes    []string
+	days     bool // it shows figures of days
 }
 
 // section is a table, with a bar for each row or a chart above it.
