@@ -77,6 +77,8 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
+	"tool/permission": {"internal/gitignore"},
+
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 
 	// Owners: what a call, a task and a run need, each without the others.
