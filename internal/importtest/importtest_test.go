@@ -77,6 +77,7 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
+	"sandbox":         nil,
 	"tool/permission": {"internal/gitignore"},
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
