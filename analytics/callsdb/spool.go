@@ -89,7 +89,7 @@ func appendSpool(path string, calls []analytics.Call) (size int64, err error) {
 		})
 	}
 	if err != nil {
-		return 0, fmt.Errorf("writing calls to %s: %w", spoolPath(path), explain(err))
+		return 0, fmt.Errorf("writing calls to %s: %w", spoolPath(path), explain(path, err))
 	}
 	return size, nil
 }
@@ -148,7 +148,7 @@ func truncateSpool(path string, sp *spooled) error {
 		return f.Truncate(0)
 	})
 	if err != nil {
-		return fmt.Errorf("emptying %s: %w", spoolPath(path), explain(err))
+		return fmt.Errorf("emptying %s: %w", spoolPath(path), explain(path, err))
 	}
 	return nil
 }

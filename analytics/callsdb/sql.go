@@ -112,11 +112,11 @@ func (s *Store) statement(ctx context.Context, sql string, limits QueryLimits, r
 	}()
 	conn, err := sqlitefile.Open(s.path, sqlitefile.Options{})
 	if err != nil {
-		return fmt.Errorf("opening history %s: %w", s.path, explain(err))
+		return fmt.Errorf("opening history %s: %w", s.path, explain(s.path, err))
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if err := confine(conn); err != nil {
-		return fmt.Errorf("opening history %s: %w", s.path, explain(err))
+		return fmt.Errorf("opening history %s: %w", s.path, explain(s.path, err))
 	}
 	conn.Limit(sqlite3.LIMIT_LENGTH, queryText)
 	conn.HardHeapLimit(queryHeap)

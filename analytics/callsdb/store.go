@@ -56,11 +56,11 @@ func Open(path string) (*Store, error) {
 	s := &Store{path: path, names: map[name]int64{}}
 	var err error
 	if s.read, err = sqlitefile.Open(path, sqlitefile.Options{Durable: true}); err != nil {
-		return nil, fmt.Errorf("opening history %s: %w", path, explain(err))
+		return nil, fmt.Errorf("opening history %s: %w", path, explain(path, err))
 	}
 	err = s.read.Migrate(&sqlitefile.Schema{Component: "calls", Version: version, Migrations: migrations})
 	if err != nil {
-		return nil, fmt.Errorf("opening history %s: %w", path, errors.Join(explain(err), s.read.Close()))
+		return nil, fmt.Errorf("opening history %s: %w", path, errors.Join(explain(path, err), s.read.Close()))
 	}
 	return s, nil
 }
@@ -79,7 +79,7 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.write.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("closing history %s: %w", s.path, explain(err))
+		return fmt.Errorf("closing history %s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (s *Store) writing(do func() error) (err error) {
 	}
 	if err != nil {
 		clear(s.names) // those that the transaction made do not exist
-		return fmt.Errorf("writing history %s: %w", s.path, explain(err))
+		return fmt.Errorf("writing history %s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
@@ -119,19 +119,20 @@ func (s *Store) reading(ctx context.Context, do func() error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("reading history %s: %w", s.path, explain(err))
+		return fmt.Errorf("reading history %s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
 
 // explain adds what to do to an error.
-func explain(err error) error {
+func explain(path string, err error) error {
 	advice := sqlitefile.Advice{
 		Damaged:     "it may be damaged, or is no history: nothing was changed; keep a copy, and move it away to start over, or put a backup in its place",
+		Empty:       "put a backup in its place, or remove it to start over",
 		Full:        "free some space, or drop old rows with analytics prune",
 		NotWritable: "use another with CLAUDE_FORCE_HOME",
 		Path:        "use another folder with CLAUDE_FORCE_HOME",
 		Foreign:     "give the history a file of its own, with another folder in CLAUDE_FORCE_HOME",
 	}
-	return advice.Explain(err)
+	return advice.Explain(path, err)
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/modelselect"
@@ -42,7 +44,18 @@ var hints = []func(error) string{
 	onType(func(*modelselect.PriceError) string {
 		return "`claude-force models list` shows the models that have a price"
 	}),
+	onLimit,
 	onValue(benchfile.ErrNoVersion, "`claude-force bench --output FILE` writes one"),
+}
+
+// onLimit returns a hint for errors that come from a limit of the system. Stores have
+// explained their own.
+func onLimit(err error) string {
+	text := oslimit.Explain(err)
+	if about, _, _ := strings.Cut(text, ":"); text == "" || strings.Contains(err.Error(), about) {
+		return ""
+	}
+	return text
 }
 
 // onType returns a hint for errors of type E.

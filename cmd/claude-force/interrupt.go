@@ -82,7 +82,8 @@ func (i *interrupts) wasQuiet() bool {
 }
 
 // listen calls interrupt for each signal that asks the program to end, until stop
-// is called. A closed pipe is an error of the write and kills nothing.
+// is called. A closed pipe, and a file that may not grow,
+// is an error of the write and kills nothing.
 func (i *interrupts) listen() (stop func()) {
 	signals := make(chan os.Signal, 2)
 	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
@@ -90,9 +91,9 @@ func (i *interrupts) listen() (stop func()) {
 		list = append(list, syscall.SIGHUP)
 	}
 	signal.Notify(signals, list...)
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, syscall.SIGPIPE) // not Ignore, which children would inherit
-	go func() {                          // ends with the process
+	unused := make(chan os.Signal, 1)
+	signal.Notify(unused, writeSignals...) // not Ignore, which children would inherit
+	go func() {                            // ends with the process
 		for s := range signals {
 			why := "interrupted"
 			if s == syscall.SIGHUP {
@@ -103,7 +104,7 @@ func (i *interrupts) listen() (stop func()) {
 	}()
 	return func() {
 		signal.Stop(signals)
-		signal.Stop(pipe)
+		signal.Stop(unused)
 	}
 }
 

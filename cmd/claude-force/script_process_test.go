@@ -1,8 +1,10 @@
 package main
 
 import (
+	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,6 +17,12 @@ var processCmds = map[string]func(*testscript.TestScript, bool, []string){
 	"sent": sent,
 	"lost": lost,
 }
+
+// canMount reports whether a script can have file systems of its own, in a namespace
+// that ends with it.
+var canMount = sync.OnceValue(func() bool {
+	return exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/tmp").Run() == nil
+})
 
 // sent waits until the script's simulator has counted a number of calls: sent N.
 func sent(ts *testscript.TestScript, neg bool, args []string) {

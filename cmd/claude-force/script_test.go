@@ -76,6 +76,12 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
 		},
 		Cmds: cmds,
+		Condition: func(name string) (bool, error) {
+			if name == "mounts" {
+				return canMount(), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
 	})
 }
 

@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/credential": nil,
 	"internal/filelock":   nil,
 	"internal/openfile":   nil,
+	"internal/oslimit":    nil,
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
@@ -97,7 +98,7 @@ var allowed = map[string][]string{
 	// What stores have in common.
 	"internal/process":    nil,
 	"internal/seal":       {"internal/openfile"},
-	"internal/sqlitefile": {"internal/filelock", "internal/seal"},
+	"internal/sqlitefile": {"internal/filelock", "internal/oslimit", "internal/seal"},
 
 	"internal/importtest":  nil,
 	"internal/wordtest":    nil,

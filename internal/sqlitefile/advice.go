@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/internal/seal"
 )
 
@@ -14,6 +16,7 @@ import (
 type Advice struct {
 	Damaged      string
 	Full         string // the disk
+	Empty        string // a file that has lost its contents
 	NotWritable  string
 	Path         string // any other error of the file system
 	Foreign      string // a database of another program
@@ -22,8 +25,24 @@ type Advice struct {
 	NotEncrypted string
 }
 
-// Explain adds to an error what to do about it.
-func (a *Advice) Explain(err error) error {
+// isFull reports whether err comes from a full disk. SQLite does not say so of the
+// memory that processes share, which is a file too.
+func isFull(path string, err error) bool {
+	if errors.Is(err, sqlite3.FULL) || oslimit.IsFull(err) {
+		return true
+	}
+	if !errors.Is(err, sqlite3.IOERR) {
+		return false
+	}
+	free, freeErr := oslimit.Free(filepath.Dir(path))
+	return freeErr == nil && free < sharedMemory
+}
+
+// sharedMemory is by how many bytes the memory that processes share grows.
+const sharedMemory = 32 << 10
+
+// Explain adds to an error of the file at path what to do about it.
+func (a *Advice) Explain(path string, err error) error {
 	_, isPath := errors.AsType[*fs.PathError](err)
 	switch {
 	case err == nil:
@@ -38,10 +57,16 @@ func (a *Advice) Explain(err error) error {
 		return fmt.Errorf("%w: %s", err, a.Foreign)
 	case errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.CORRUPT):
 		return fmt.Errorf("%w; %s", err, a.Damaged)
-	case errors.Is(err, sqlite3.FULL):
-		return fmt.Errorf("%w; the disk is full: %s", err, a.Full)
+	case errors.Is(err, ErrEmpty):
+		return fmt.Errorf("%w: %s", err, a.Empty)
+	case isFull(path, err):
+		return fmt.Errorf("%w; %s; %s", err, oslimit.Full(filepath.Dir(path)), a.Full)
+	case oslimit.Explain(err) != "":
+		return fmt.Errorf("%w; %s", err, oslimit.Explain(err))
 	case errors.Is(err, sqlite3.READONLY), errors.Is(err, fs.ErrPermission), errors.Is(err, sqlite3.CANTOPEN):
 		return fmt.Errorf("%w; the folder must be writable: %s", err, a.NotWritable)
+	case errors.Is(err, sqlite3.IOERR):
+		return fmt.Errorf("%w; the system refused to read or write: check the disk, and the limit on the size of files (ulimit -f)", err)
 	case isPath:
 		return fmt.Errorf("%w; %s", err, a.Path)
 	case errors.Is(err, sqlite3.BUSY):

@@ -16,6 +16,7 @@ import (
 type Conn struct {
 	*sqlite3.Conn
 	path    string
+	made    bool           // the file is new, and marked so until it has contents
 	file    fs.FileInfo    // the file that was opened
 	lock    *filelock.Lock // writers of all processes queue for it
 	writing bool           // whether the connection is set up for writing

@@ -33,6 +33,9 @@ var ErrForeign = errors.New("the file is a database of another program")
 // Migrate brings the schema of a file to the program's version. Of several
 // processes that open a new file at once, one does it.
 func (c *Conn) Migrate(s *Schema) error {
+	if c.made {
+		defer c.unmark()
+	}
 	have, err := c.version(s)
 	if err != nil || have == s.Version {
 		return err
@@ -49,6 +52,14 @@ func (c *Conn) Migrate(s *Schema) error {
 		}
 	}
 	return c.Write(func() error { return c.migrate(s) })
+}
+
+// unmark removes the mark of a file that is being made, once it has contents.
+func (c *Conn) unmark() {
+	if info, err := os.Stat(c.path); err == nil && info.Size() > 0 {
+		_ = os.Remove(markPath(c.path)) // if it stays, an empty file counts as new
+		c.made = false
+	}
 }
 
 // makeLog gives a new file its log. SQLite's own wait for other processes does

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -102,6 +104,84 @@ func TestFoldersAreNotOpened(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); len(files) != 0 || err != nil {
 		t.Errorf("%d files in it, %v", len(files), err)
+	}
+}
+
+// TestAnEmptyFileIsNoNewFile empties a file that was in use, and makes files that a
+// crash leaves before they have contents.
+func TestAnEmptyFileIsNoNewFile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		made, mark bool // whether the file had contents; whether it is marked as new
+		disposable bool
+		want       error
+	}{
+		{"emptied", true, false, false, sqlitefile.ErrEmpty},
+		{"never filled, without a mark", false, false, false, sqlitefile.ErrEmpty},
+		{"never filled, marked", false, true, false, nil},
+		{"disposable", true, false, true, nil},
+	} {
+		path := filepath.Join(t.TempDir(), "file.db")
+		opts := sqlitefile.Options{Disposable: c.disposable}
+		if c.made {
+			conn, err := sqlitefile.Open(path, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(conn.Migrate(schema("", 1)), conn.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Lstat(path + "-new"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: the mark is still there: %v", c.name, err)
+			}
+		}
+		if c.mark {
+			if err := os.WriteFile(path+"-new", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.RemoveAll(path+"-wal"), os.RemoveAll(path+"-shm")); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := sqlitefile.Open(path, opts)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v; want %v", c.name, err, c.want)
+		}
+		if err != nil {
+			continue
+		}
+		if err := errors.Join(conn.Migrate(schema("", 1)), conn.Close()); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if _, err := os.Lstat(path + "-new"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: a mark is left: %v", c.name, err)
+		}
+	}
+}
+
+// TestAdviceOnLimits names the limit of the system that an error comes from.
+func TestAdviceOnLimits(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file.db")
+	advice := sqlitefile.Advice{Full: "make room", NotWritable: "use another", Path: "another folder", Empty: "restore it"}
+	at := func(err error) error { return &fs.PathError{Op: "open", Path: path, Err: err} }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{at(syscall.ENOSPC), "the disk is full: .* free on the file system of .*; make room"},
+		{sqlite3.FULL, "the disk is full: .*; make room"},
+		{at(syscall.EMFILE), `too many files are open: raise the limit \(ulimit -n\)`},
+		{sqlite3.IOERR, "check the disk"},
+		{at(fs.ErrPermission), "the folder must be writable: use another"},
+		{at(errors.New("odd")), "another folder"},
+		{sqlitefile.ErrEmpty, "restore it"},
+	} {
+		got := advice.Explain(path, c.err)
+		if !errors.Is(got, c.err) || !regexp.MustCompile(c.want).MatchString(got.Error()) {
+			t.Errorf("%v: %v; want %s", c.err, got, c.want)
+		}
 	}
 }
 

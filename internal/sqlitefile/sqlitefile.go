@@ -26,15 +26,22 @@ type Options struct {
 	// Durable makes what is committed survive a power cut. Without it, the last
 	// commits may be lost; the file is never damaged either way.
 	Durable bool
+	// Disposable makes an empty file a new one. Without it, an empty file is one that
+	// has lost its contents, unless this program was about to make it.
+	Disposable bool
 	// VFS names what stands for the operating system; empty for itself.
 	VFS string
 }
+
+// ErrEmpty is the error of a file that was there and is empty: its contents are lost.
+var ErrEmpty = errors.New("the file is empty: what it held is lost")
 
 // Open opens a file, which it makes, readable by this user only, if there is
 // none. The log stays when the last process closes the file, so that the next
 // need not make it again.
 func Open(path string, opts Options) (*Conn, error) {
-	if err := create(path, opts.Durable); err != nil {
+	made, err := create(path, opts)
+	if err != nil {
 		return nil, err
 	}
 	name, flags := path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE
@@ -46,7 +53,7 @@ func Open(path string, opts Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: raw, path: path, lock: filelock.New(path + "-lock")}
+	c := &Conn{Conn: raw, path: path, made: made, lock: filelock.New(path + "-lock")}
 	if c.file, err = os.Stat(path); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -75,29 +82,56 @@ func (c *Conn) setUp(opts Options) error {
 // SQLite takes a log that is there for a sign that others use it: beside a file
 // that is not said to have one, it is deleted or used, as the file happens to be
 // empty or not, while others write to the file itself. So that of a new file is
-// left to [Conn.Migrate].
-func create(path string, durable bool) error {
+// left to [Conn.Migrate], which also removes the mark of a file that is being made.
+func create(path string, opts Options) (made bool, err error) {
 	switch info, err := os.Stat(path); {
 	case err == nil && !info.Mode().IsRegular():
 		// To open a named pipe would wait for whoever writes to it.
-		return &fs.PathError{Op: "open", Path: path, Err: errors.New("it is not a regular file")}
+		return false, &fs.PathError{Op: "open", Path: path, Err: errors.New("it is not a regular file")}
+	case err == nil && info.Size() == 0 && !opts.Disposable:
+		if made, err = isBeingMade(path); err != nil {
+			return false, err
+		}
 	case errors.Is(err, fs.ErrNotExist):
-		if err := makeDir(filepath.Dir(path), durable); err != nil {
-			return err
+		if err := makeDir(filepath.Dir(path), opts.Durable); err != nil {
+			return false, err
+		}
+		if made = !opts.Disposable; made {
+			if err := touch(markPath(path)); err != nil {
+				return false, err
+			}
 		}
 		if err := touch(path); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if _, err := os.Stat(path + "-shm"); errors.Is(err, fs.ErrNotExist) {
 		if err := touch(path + "-shm"); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) || !hasLog(path) {
-		return nil
+		return made, nil
 	}
-	return touch(path + "-wal")
+	return made, touch(path + "-wal")
+}
+
+// markPath returns the path of a file that is there from before the file at path is
+// made until it has contents. A process that crashes in between leaves it.
+func markPath(path string) string { return path + "-new" }
+
+// isBeingMade reports whether an empty file is one that a process is making, or was
+// making when it crashed. If it is not, and is still empty, the error is [ErrEmpty]: a
+// process that has just made it has removed the mark after it wrote to the file.
+func isBeingMade(path string) (bool, error) {
+	if _, err := os.Lstat(markPath(path)); err == nil {
+		return true, nil
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == 0 {
+		err = ErrEmpty
+	}
+	return false, err
 }
 
 // touch makes an empty file, unless there is one.

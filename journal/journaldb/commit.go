@@ -171,7 +171,7 @@ func (s *Store) commitBatch(conn *sqlitefile.Conn, jobs []*job) error {
 // finish tells who waits how it went.
 func (s *Store) finish(jobs []*job, err error) {
 	if err != nil {
-		err = fmt.Errorf("writing history %s: %w", s.path, explain(err))
+		err = fmt.Errorf("writing history %s: %w", s.path, explain(s.path, err))
 	}
 	for _, j := range jobs {
 		if err != nil {
@@ -211,7 +211,7 @@ func (b *batch) run(id string) (h *header, verdict, err error) {
 		return err
 	}, id)
 	if errors.Is(err, errDamaged) {
-		return nil, fmt.Errorf("reading run %s in history %s: %w", id, b.store.path, explain(err)), nil
+		return nil, fmt.Errorf("reading run %s in history %s: %w", id, b.store.path, explain(b.store.path, err)), nil
 	}
 	if err == nil {
 		b.runs[id] = h

@@ -50,7 +50,7 @@ func (b *batch) catchUp(h *header, known *live) (verdict, err error) {
 		err = errDamaged
 	}
 	if errors.Is(err, errDamaged) {
-		return fmt.Errorf("reading event %d of run %s in history %s: %w", known.seq+1, h.id, b.store.path, explain(err)), nil
+		return fmt.Errorf("reading event %d of run %s in history %s: %w", known.seq+1, h.id, b.store.path, explain(b.store.path, err)), nil
 	}
 	return nil, err
 }

@@ -128,7 +128,7 @@ func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(err))
+		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(b.store.path, err))
 	}
 	return state.Unit(id.Step, id.Item).CheckDecision(id, b.now)
 }

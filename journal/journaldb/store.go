@@ -94,7 +94,7 @@ func open(path string, opts Options, set settings) (*Store, error) {
 		err = s.check()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening history %s: %w", path, explain(err))
+		return nil, fmt.Errorf("opening history %s: %w", path, explain(path, err))
 	}
 	return s, nil
 }
@@ -136,7 +136,7 @@ func (s *Store) Close() error {
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
 	if err := s.read.Close(); err != nil {
-		return fmt.Errorf("closing history %s: %w", s.path, explain(err))
+		return fmt.Errorf("closing history %s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (s *Store) reading(ctx context.Context, do func() error) error {
 	if err == nil || isVerdict(err) {
 		return err
 	}
-	return fmt.Errorf("reading history %s: %w", s.path, explain(err))
+	return fmt.Errorf("reading history %s: %w", s.path, explain(s.path, err))
 }
 
 // isVerdict reports whether an error is an answer and not a failure.
@@ -173,9 +173,10 @@ func isVerdict(err error) bool {
 var errDamaged = errors.New("the file is damaged")
 
 // explain adds what to do to an error.
-func explain(err error) error {
+func explain(path string, err error) error {
 	advice := sqlitefile.Advice{
 		Damaged:      damaged,
+		Empty:        "put a backup in its place, or remove it to start over",
 		Full:         "free some space, or remove old runs",
 		NotWritable:  "use another with CLAUDE_FORCE_HOME",
 		Path:         "use another folder with CLAUDE_FORCE_HOME",
@@ -187,7 +188,7 @@ func explain(err error) error {
 	if errors.Is(err, errDamaged) {
 		return fmt.Errorf("%w; %s", err, damaged)
 	}
-	return advice.Explain(err)
+	return advice.Explain(path, err)
 }
 
 const damaged = "it may be damaged, or is no history: nothing was changed; keep a copy, and move it away to begin anew, or put a backup in its place"

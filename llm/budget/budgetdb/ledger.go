@@ -45,8 +45,9 @@ var migrations embed.FS
 var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
 
 var advice = sqlitefile.Advice{
-	Damaged:     "move the file away to start with nothing spent",
-	Full:        "make room: no call is made whose cost cannot be stored",
+	Damaged:     "put a backup in its place, or move it away to start with nothing spent; analytics has what calls have cost",
+	Empty:       "put a backup in its place, or remove it to start with nothing spent; analytics has what calls have cost",
+	Full:        "free some space: no call is made whose cost cannot be stored",
 	NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
 	Path:        "name another folder with CLAUDE_FORCE_HOME",
 	Foreign:     "name another folder with CLAUDE_FORCE_HOME",
@@ -114,7 +115,7 @@ func (l *Ledger) write(do func() error) error {
 		err = l.try(do)
 	}
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", l.path, advice.Explain(err))
+		return fmt.Errorf("writing %s: %w", l.path, advice.Explain(l.path, err))
 	}
 	select {
 	case l.dirty <- struct{}{}:
@@ -147,7 +148,10 @@ func (l *Ledger) open() error {
 		return err
 	}
 	l.conn = conn
-	if err := errors.Join(conn.Migrate(&schema), conn.Write(l.register)); err != nil {
+	if err = conn.Migrate(&schema); err == nil {
+		err = conn.Write(l.register)
+	}
+	if err != nil {
 		l.conn = nil
 		return errors.Join(err, conn.Close())
 	}
@@ -361,7 +365,7 @@ func (l *Ledger) Balance(key string) (b budget.Balance, err error) {
 		b, err = l.balance(key)
 	}
 	if err != nil {
-		return budget.Balance{}, fmt.Errorf("reading %s: %w", l.path, advice.Explain(err))
+		return budget.Balance{}, fmt.Errorf("reading %s: %w", l.path, advice.Explain(l.path, err))
 	}
 	return b, nil
 }
@@ -398,7 +402,7 @@ func (l *Ledger) Balances(prefix string) (map[string]budget.Balance, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", l.path, advice.Explain(err))
+		return nil, fmt.Errorf("reading %s: %w", l.path, advice.Explain(l.path, err))
 	}
 	return found, nil
 }

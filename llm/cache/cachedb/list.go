@@ -74,7 +74,7 @@ func (s *Store) page(ctx context.Context, where string, args []any) (page []page
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+			err = fmt.Errorf("reading cache %s: %w", s.path, explain(s.path, err))
 		}
 	}()
 	err = s.conn.Query(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data, key, id FROM answers WHERE `+where, func(row *sqlite3.Stmt) error {
@@ -125,7 +125,7 @@ func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err er
 	}
 	where, args := f.where(time.Now())
 	if err := s.forgetRecent(); err != nil {
-		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(err))
+		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(s.path, err))
 	}
 	err = s.conn.Write(func() error {
 		count, size, err := s.conn.Sum(`DELETE FROM answers WHERE `+where+` RETURNING size`, args...)
@@ -139,7 +139,7 @@ func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err er
 		err = s.conn.Exec(`PRAGMA incremental_vacuum`) // gives the space back
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(err))
+		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(s.path, err))
 	}
 	return n, bytes, nil
 }

@@ -45,7 +45,7 @@ func (e *FileError) Error() string { return e.err.Error() }
 func (e *FileError) Unwrap() error { return e.err }
 
 // explain adds what to do to an error.
-func explain(err error) error {
+func explain(path string, err error) error {
 	advice := sqlitefile.Advice{
 		Damaged:      "the file is damaged or not a cache: remove it, no more than cached answers is lost",
 		Full:         "free some space, or clear the cache",
@@ -57,7 +57,7 @@ func explain(err error) error {
 		NotEncrypted: "remove the file to begin an encrypted one, or use another folder with CLAUDE_FORCE_HOME",
 	}
 	_, isPath := errors.AsType[*fs.PathError](err)
-	explained := advice.Explain(err)
+	explained := advice.Explain(path, err)
 	switch {
 	case errors.Is(err, sqlite3.FULL):
 		return &FileError{Full: true, err: explained}

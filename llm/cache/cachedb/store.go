@@ -99,12 +99,12 @@ func (s *Store) connect() error {
 		err = errors.Join(err, s.conn.Close())
 		s.conn = nil
 	}
-	return fmt.Errorf("opening cache %s: %w", s.path, explain(err))
+	return fmt.Errorf("opening cache %s: %w", s.path, explain(s.path, err))
 }
 
 func (s *Store) open() error {
 	var err error
-	if s.conn, err = sqlitefile.Open(s.path, sqlitefile.Options{}); err != nil {
+	if s.conn, err = sqlitefile.Open(s.path, sqlitefile.Options{Disposable: true}); err != nil {
 		return err
 	}
 	if err := s.conn.Migrate(s.schema()); err != nil {
@@ -134,7 +134,7 @@ func (s *Store) Close() error {
 		s.conn = nil
 	}
 	if err != nil {
-		return fmt.Errorf("closing cache %s: %w", s.path, explain(err))
+		return fmt.Errorf("closing cache %s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 	case errors.Is(err, errDamaged):
 		// In a transaction, so that the totals stay right.
 		if err := s.conn.Write(func() error { return s.remove(key) }); err != nil {
-			return nil, fmt.Errorf("removing a damaged answer: %w", explain(err))
+			return nil, fmt.Errorf("removing a damaged answer: %w", explain(s.path, err))
 		}
 		err = cache.ErrMiss
 		fallthrough
@@ -186,7 +186,7 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 		s.note(use{at: time.Now()})
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+		return nil, fmt.Errorf("reading cache %s: %w", s.path, explain(s.path, err))
 	}
 	s.note(hit(e, tokens))
 	return e, nil
@@ -300,7 +300,7 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("writing cache %s: %w", s.path, explain(err))
+		return fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
 	}
 	s.keepRecent(e, data)
 	return nil

@@ -198,7 +198,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	if err := s.conn.Write(s.fold); err != nil {
-		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(err))
+		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
 	}
 	var st Stats
 	err := s.conn.Query(`SELECT entries, bytes, hits, misses, tokens, usd, priced FROM totals`, func(row *sqlite3.Stmt) error {
@@ -215,7 +215,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 		return nil
 	})
 	if err != nil {
-		return Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(err))
+		return Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(s.path, err))
 	}
 	return st, nil
 }

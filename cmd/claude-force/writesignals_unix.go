@@ -1,0 +1,11 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// writeSignals are the signals of writes that fail.
+var writeSignals = []os.Signal{syscall.SIGPIPE, syscall.SIGXFSZ}

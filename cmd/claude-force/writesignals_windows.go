@@ -1,0 +1,9 @@
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// writeSignals are the signals of writes that fail.
+var writeSignals = []os.Signal{syscall.SIGPIPE}
