@@ -111,6 +111,7 @@ type Pipeline struct {
 	cache  *cachedb.Store     // nil if nothing is cached
 	calls  *callsdb.Recorder  // nil if calls are not recorded
 	limits *admission.Limiter // nil if the service's limits are not learned
+	idle   func()             // frees the connections that are kept; may be nil
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
 
 	background context.Context // of New without its end, for what belongs to no call
@@ -156,6 +157,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 	p.calls = p.newRecorder()
 	p.keyer = &s.keyer
 	s.budget = p.newBudget(s)
+	p.idle = s.idle
 	p.model = p.build(s)
 	return p, nil
 }
@@ -195,6 +197,9 @@ func (p *Pipeline) ResetLimits(pool string) []string {
 // Calls must have ended.
 func (p *Pipeline) Close() error {
 	var err error
+	if p.idle != nil {
+		p.idle() // what is to be written needs files
+	}
 	if p.cache != nil {
 		// The answers were given: that one is not kept is no failure of theirs.
 		if lost := p.cache.Close(); lost != nil {

@@ -39,6 +39,7 @@ type service struct {
 	count   func(ctx context.Context, req *llm.Request) (int, error) // nil if tokens cannot be counted
 	batches batch.Client                                             // nil if there are no message batches
 	budget  *budget.Budget
+	idle    func() // frees the connections that are kept; may be nil
 
 	refusals *refusal.Breaker
 }
@@ -61,7 +62,7 @@ func (p *Pipeline) newService() (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{model: client, keyer: client.Keyer(), batches: client.Batches(), refusals: refusal.New()}
+	s := &service{model: client, keyer: client.Keyer(), batches: client.Batches(), idle: client.CloseIdleConnections, refusals: refusal.New()}
 	if p.opts.Simulator == nil {
 		p.limits = p.newLimiter(s.keyer)
 		s.count = client.CountTokens

@@ -144,9 +144,15 @@ func (r *Recorder) flush() (closed bool) {
 	closed = r.closed
 	r.room.Broadcast()
 	r.mu.Unlock()
-	err := r.put(calls, seen, spooled)
-	clear(calls)
+	rest, err := r.put(calls, seen, spooled)
 	r.mu.Lock()
+	if len(rest) > 0 && !closed && len(rest)+len(r.waiting) < maxWaiting/2 {
+		// They wait in memory for the next write, or for Close: another moment may
+		// have the room, or the file descriptor, that this one lacks.
+		r.waiting = append(r.waiting, rest...)
+		err = nil
+	}
+	clear(calls)
 	r.spare = calls
 	first := err != nil && r.err == nil
 	if first {
@@ -161,22 +167,25 @@ func (r *Recorder) flush() (closed bool) {
 
 // put writes calls to the store, or to the spool file if they are few, or if
 // the store cannot be used. What this process has spooled before is added with
-// them.
-func (r *Recorder) put(calls []analytics.Call, seen int, spooled bool) error {
+// them. It returns the calls that are in neither.
+func (r *Recorder) put(calls []analytics.Call, seen int, spooled bool) (rest []analytics.Call, err error) {
 	if len(calls) == 0 && !spooled {
-		return nil
+		return nil, nil
 	}
 	if seen <= fewCalls && r.store == nil {
 		if len(calls) == 0 {
-			return nil
+			return nil, nil
 		}
 		size, err := appendSpool(r.path, calls)
-		if err != nil || size < maxSpool {
-			return err
+		if err != nil {
+			return calls, err
+		}
+		if size < maxSpool {
+			return nil, nil
 		}
 		calls = nil
 	}
-	err := r.open()
+	err = r.open()
 	for len(calls) > 0 && err == nil {
 		n := min(len(calls), maxBatch)
 		if err = r.store.add(calls[:n]); err == nil {
@@ -184,18 +193,18 @@ func (r *Recorder) put(calls []analytics.Call, seen int, spooled bool) error {
 		}
 	}
 	if err == nil {
-		return r.tidy()
+		return nil, r.tidy()
 	}
 	if len(calls) == 0 {
 		if spooled {
-			return nil // they wait for a process that can open the store
+			return nil, nil // they wait for a process that can open the store
 		}
-		return err
+		return nil, err
 	}
 	if _, spoolErr := appendSpool(r.path, calls); spoolErr != nil {
-		return errors.Join(err, spoolErr)
+		return calls, errors.Join(err, spoolErr)
 	}
-	return nil // they wait for a process that can open the store
+	return nil, nil // they wait for a process that can open the store
 }
 
 // tidy takes in the spool file, and once a day drops what is too old.

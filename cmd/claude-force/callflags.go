@@ -124,7 +124,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	opts.Config = cfg
 	opts.OnNotice = func(_ context.Context, text string) { a.say("note: %s", text) }
 	opts.OnRetry = func(_ context.Context, r pipeline.Retry) {
-		a.say("attempt %d failed (%v); trying again in %s", r.Attempt, r.Err, r.Wait.Round(100*time.Millisecond))
+		a.say("attempt %d failed (%s); trying again in %s", r.Attempt, withHint(r.Err), r.Wait.Round(100*time.Millisecond))
 	}
 	if a.canAsk() {
 		opts.AskBudget = a.askBudget

@@ -112,8 +112,19 @@ type Client struct {
 	host    string   // the service, for error messages
 	secrets []string // redacted from messages
 
-	mu   sync.Mutex // guards the field below
-	send sender     // nil before the first call
+	mu   sync.Mutex   // guards the fields below
+	send sender       // nil before the first call
+	own  *http.Client // made by the first call; nil if Options has one
+}
+
+// CloseIdleConnections frees the connections that are kept for the next calls, each of
+// which is an open file. Those of [Options.HTTPClient] are its owner's.
+func (c *Client) CloseIdleConnections() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
 }
 
 // New validates opts and returns a client. It opens no connection and leaves
@@ -267,7 +278,10 @@ func (c *Client) sender(ctx context.Context) (sender, error) {
 	}
 	httpClient := c.opts.HTTPClient
 	if httpClient == nil {
-		httpClient = newHTTPClient()
+		if c.own == nil {
+			c.own = newHTTPClient()
+		}
+		httpClient = c.own
 	}
 	options := []option.RequestOption{
 		option.WithEnvironmentProduction(),
