@@ -39,6 +39,10 @@ type Request struct {
 	Once        bool   // never retried, since it may have effects; not sent
 	Batch       bool   // may be answered within a day, at half the price; not sent
 
+	// Continues says that another call will probably begin with all of this one, so
+	// that its prompt is worth keeping in the service's prompt cache. Not sent.
+	Continues bool
+
 	// Unseen says that no one sees the answer before all of it is there. So a call
 	// that breaks off after the first words is retried, and the pieces of the
 	// answer come late and merged. Not sent.

@@ -116,7 +116,7 @@ func (c *call) worth(i int, now time.Time) ttl {
 		return e.ttl
 	case p.stable && c.group.ttl() != none:
 		return c.group.ttl()
-	case e.active > 1 || now.Sub(e.seen) < minutes.lifetime():
+	case p.next, e.active > 1 || now.Sub(e.seen) < minutes.lifetime():
 		return minutes
 	}
 	return none

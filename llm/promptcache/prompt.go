@@ -68,6 +68,7 @@ type point struct {
 	hash   uint64 // of all before it
 	tokens int    // of all before it, estimated
 	stable bool   // announced calls share all before it
+	next   bool   // the next call of the same conversation begins with all before it
 	set    ttl    // the caller's own breakpoint
 }
 
@@ -109,9 +110,11 @@ func read(req *llm.Request, prices *llm.PriceTable) prompt {
 	minimum := prices.CacheMinimum(req.Model)
 	s.hash.SetSeed(seed)
 	s.variant(req)
+	last := len(req.Messages) - 1
 	add := func(at place, candidate, stable bool, set ttl) {
 		p.end = at
-		here := point{place: at, hash: s.hash.Sum64(), tokens: s.tokens, stable: stable, set: set}
+		next := req.Continues && at.message == last && at.index == len(req.Messages[last].Content)-1
+		here := point{place: at, hash: s.hash.Sum64(), tokens: s.tokens, stable: stable, next: next, set: set}
 		if set != none {
 			p.set = append(p.set, here)
 		}
@@ -256,7 +259,14 @@ func (p *prompt) choose(marks []ttl) []point {
 		return nil
 	}
 	last := len(paying) - 1
-	chosen = append(slices.Clone(paying[:min(free-1, last)]), paying[last])
+	first := min(free-1, last)
+	chosen = slices.Clone(paying[:first])
+	if paying[last].next && first < last && first > 1 {
+		// The service looks for an entry among the last 20 blocks before a
+		// breakpoint; a turn can have more, so the end of the last one stays.
+		chosen[first-1] = paying[last-1]
+	}
+	chosen = append(chosen, paying[last])
 	need := p.auto
 	for i := len(chosen) - 1; i >= 0; i-- {
 		c := &chosen[i]
