@@ -31,6 +31,7 @@ import (
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/telemetry"
+	"github.com/claude-force/claude-force/tool"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -67,6 +68,15 @@ type Options struct {
 	// can be resumed only by an orchestrator that has them too. They must not
 	// change any more.
 	Agents []*agent.Agent
+
+	// Tools are what agents may call: those that an agent names, or all if it names
+	// none. [tool.Func] makes one of a Go function. Every call that an agent makes is
+	// run, so give it only what it may do. They must not change any more.
+	Tools []tool.Tool
+
+	// OnTool receives the calls of tools as they start and end, of several tasks at
+	// once.
+	OnTool func(ctx context.Context, ev task.ToolEvent)
 
 	// Cloud makes the SDK's options for the configured backend if that is not
 	// Anthropic's own API: Options of the packages llm/anthropic/bedrock and
@@ -172,6 +182,9 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	if err := validateAgents(opts.Agents); err != nil {
 		return nil, err
 	}
+	if _, err := tool.NewSet(opts.Tools...); err != nil {
+		return nil, invalid(err)
+	}
 	tell, err := newTelemetry(opts, cfg)
 	if err != nil {
 		return nil, err
@@ -202,11 +215,14 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	o.tasks = &task.Runner{
 		Model: o.pipe.Model(), Agents: o.agent, Prices: o.pipe.Prices(), Files: o.files,
 		Rules: sync.OnceValues(func() (*modelselect.Rules, error) { return loadRules(cfg) }),
-		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell,
+		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell, OnTool: opts.OnTool,
 		Defaults: task.Defaults{
 			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,
 			NoCache: cfg.Cache.ExcludeAgents,
 		},
+	}
+	if len(opts.Tools) > 0 {
+		o.tasks.Tools = o.toolsOf
 	}
 	o.noteSettings(ctx)
 	return o, nil

@@ -40,7 +40,7 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
 	t := stepTask(a.Step, opts)
 	t.Prompt = a.Task
-	t.SharedContext, t.Own = opts.shared(a), a.Own
+	t.SharedContext, t.Own, t.Turns = opts.shared(a), a.Own, a.Turns
 	ctx = telemetry.Step(ctx, a.Path, a.Item)
 	if a.Siblings > 1 && len(t.SharedContext) > a.Own {
 		ctx = o.group(a).Join(ctx)

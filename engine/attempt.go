@@ -30,6 +30,10 @@ func (r *run) attempt(u *unit) {
 		r.fail(u, err)
 		return
 	}
+	if r.opts.Log != nil && u.turns == nil {
+		u.turns = journal.NewTurns(r.opts.Log, u.id(), r.opts.Past.Unit(u.path, u.item))
+	}
+	d.turns = u.turns
 	r.spawn(func(ctx context.Context) report { return r.try(ctx, u, d) })
 }
 
@@ -46,6 +50,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 	if a, rep.err = d.attempt(ctx, r.opts.Attach); rep.err != nil {
 		return rep
 	}
+	a.Turns = d.turns
 	if r.opts.Log == nil {
 		rep.outcome, rep.err = r.execute(ctx, a, d)
 		return rep
@@ -176,6 +181,9 @@ func (u *unit) shouldRetry(rep report) bool {
 func (r *run) retry(u *unit, err error) {
 	wait := u.pause()
 	u.attemptEnded = time.Now()
+	if u.turns != nil && llm.CodeOf(err) == llm.CodeOutput {
+		u.turns.Forget() // the same turns would end in the same output
+	}
 	u.res.Status = StatusWaiting
 	failed := u.failure(err)
 	failed.WaitSeconds = wait.Seconds()

@@ -76,6 +76,9 @@ type Attempt struct {
 	Own int
 
 	Siblings int // units of the same foreach, which will be given what is not their own; 0 outside of one
+
+	// Turns is where an agent with tools writes down its turns; nil without a journal.
+	Turns *journal.Turns
 }
 
 // Prompt returns all of what is asked as one text.

@@ -40,6 +40,7 @@ type draft struct {
 	identity Identity
 	inputs   journal.Fingerprint
 	past     *journal.UnitState // a result it had, to be taken if nothing differs
+	turns    *journal.Turns
 }
 
 func (r *run) draft(u *unit) (draft, error) {

@@ -26,6 +26,11 @@ type UnitState struct {
 	EndedAt   time.Time // zero while it has not ended
 	StartSeq  int64     // Seq of the event with which it started; 0 if it did not
 	EndSeq    int64     // Seq of the event with which it ended; 0 while it has not
+
+	Turns     int // answers within it, if its agent has tools
+	ToolCalls int // that have finished
+
+	turns []*turn // those that it goes on from
 }
 
 // Open reports whether the unit was begun and has not ended.
@@ -105,24 +110,31 @@ func (u *UnitState) add(ev Event) error {
 		// Begun anew, by a run that was resumed: what was before is void, but
 		// for what a glob found. A question that is still open is not begun
 		// anew; one that is asked again must not have the answer of the first.
-		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded}
+		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded,
+			Turns: u.Turns, ToolCalls: u.ToolCalls, turns: u.turns}
 		return ev.Decode(&u.Started)
 	case StepAttempt:
 		u.Type, u.Attempts = StepStarted, ev.Attempt
 		return nil
+	case TurnAnswered, ToolStarted, ToolFinished:
+		return u.addTurn(ev)
 	case StepRetrying:
 		u.Failed = Failed{}
-		return ev.Decode(&u.Failed)
+		err := ev.Decode(&u.Failed)
+		u.endTurns(false)
+		return err
 	case StepFinished:
 		u.Type, u.EndedAt, u.EndSeq, u.Key, u.Output = ev.Type, ev.Time, ev.Seq, ev.Key, ev.Output
-		u.Finished = Finished{}
+		u.Finished, u.turns = Finished{}, nil
 		if u.StartedAt.IsZero() {
 			u.StartedAt = ev.Time
 		}
 		return ev.Decode(&u.Finished)
 	case StepFailed:
 		u.Type, u.EndedAt, u.EndSeq, u.Failed, u.Output = ev.Type, ev.Time, ev.Seq, Failed{}, ev.Output
-		return ev.Decode(&u.Failed)
+		err := ev.Decode(&u.Failed)
+		u.endTurns(true)
+		return err
 	case StepSkipped:
 		u.Type, u.EndedAt, u.EndSeq, u.Skipped = ev.Type, ev.Time, ev.Seq, Skipped{}
 		return ev.Decode(&u.Skipped)

@@ -92,6 +92,9 @@ const (
 	StepFailed    EventType = "step_failed"    // Failed; Output is an answer that is not what was asked for
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
+	TurnAnswered  EventType = "turn_answered"  // Paid; Key is that of the request, Output the answer as JSON
+	ToolStarted   EventType = "tool_started"   // ToolCall, of one that may have effects; Key is that of the answer
+	ToolFinished  EventType = "tool_finished"  // ToolCall; Key is that of the answer, Output the blocks that answer it as JSON
 	ApprovalAsked EventType = "approval_asked" // ApprovalRequest
 	ApprovalGiven EventType = "approval_given" // Decision
 	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop for good
@@ -106,8 +109,8 @@ type Event struct {
 	Step    string          `json:"step,omitempty"`    // path, such as "review" or "refine@2/critic"; empty for the run's own events
 	Item    string          `json:"item,omitempty"`    // key of the foreach item it belongs to; nested ones joined by "/"
 	Attempt int             `json:"attempt,omitempty"` // from 1
-	Key     llm.Key         `json:"-"`                 // StepFinished: of the step's inputs; zero otherwise
-	Output  string          `json:"output,omitempty"`  // StepFinished and StepFailed: the answer, stored once however many runs have it
+	Key     llm.Key         `json:"-"`                 // StepFinished: of the step's inputs; of turns: of the request; zero otherwise
+	Output  string          `json:"output,omitempty"`  // the answer of a step or a turn, or a tool's result; stored once however many runs have it
 	Detail  json.RawMessage `json:"detail,omitempty"`  // what else belongs to the type
 }
 

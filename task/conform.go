@@ -58,5 +58,6 @@ func (r *Runner) repair(ctx context.Context, t Task, output string, problem erro
 	if err := configureOutput(req, "", t.Schema); err != nil {
 		return llm.Outcome{CostUSD: new(0.0)}, fmt.Errorf("encoding the request that repairs an output: %w", err)
 	}
-	return r.call(ctx, req, nil)
+	outcome, _, err := r.call(ctx, req, nil)
+	return outcome, err
 }

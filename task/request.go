@@ -62,6 +62,13 @@ func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, 
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
 	}
+	tools, err := r.equip(ctx, t, a)
+	if err != nil {
+		return nil, Selection{}, err
+	}
+	if tools != nil {
+		req.Tools = tools.Set.Definitions()
+	}
 	if t.Schema != nil { // before anything is paid for
 		if _, err := structured.Compile(t.Schema); err != nil {
 			return nil, Selection{}, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
@@ -178,6 +185,17 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 	}
 	if a.Effort != "" {
 		id.Parts["effort"] = a.Effort
+	}
+	tools, err := r.equip(ctx, t, a)
+	if err != nil {
+		return Identity{}, err
+	}
+	if tools != nil {
+		definitions, err := json.Marshal(tools.Set.Definitions())
+		if err != nil {
+			return Identity{}, fmt.Errorf("encoding the tools of agent %s: %w", a.Name, err)
+		}
+		id.Parts["tools"] = Digest(definitions)
 	}
 	if t.Schema != nil {
 		id.Parts["schema"] = Digest(t.Schema)

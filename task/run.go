@@ -24,6 +24,7 @@ type Defaults struct {
 	MaxTokens    int           // of an answer
 	Timeout      time.Duration // of a task; 0 for none
 	BatchTimeout time.Duration // of a task that is sent in a message batch
+	MaxTurns     int           // calls of a task whose agent has tools; 0 for 100
 	NoCache      []string      // agents whose answers are not cached
 }
 
@@ -53,6 +54,13 @@ type Runner struct {
 
 	// OnNotice receives what the user should know. Nil means that no one is.
 	OnNotice func(ctx context.Context, text string)
+
+	// Tools returns the tools of an agent for a task. Nil means that agents have none.
+	Tools ToolsFunc
+
+	// OnTool receives the calls of tools as they start and end, of several tasks and
+	// several calls at once. Nil means that no one is told.
+	OnTool func(ctx context.Context, ev ToolEvent)
 
 	// Telemetry receives a span for each task. Nil means none.
 	Telemetry *telemetry.Telemetry
@@ -121,19 +129,37 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 
 // answer makes the call of a task, and those that its schema takes.
 func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, onText func(string)) (llm.Outcome, error) {
-	outcome, err := r.call(ctx, req, onText)
+	outcome, err := r.answerText(ctx, t, req, onText)
 	if err != nil || t.Schema == nil {
 		return outcome, err
 	}
 	return r.conform(ctx, t, outcome)
 }
 
+// answerText makes the calls of a task: one, or as many as its agent's tools take.
+func (r *Runner) answerText(ctx context.Context, t Task, req *llm.Request, onText func(string)) (llm.Outcome, error) {
+	a, err := r.Agents(ctx, t.Agent)
+	if err != nil {
+		return llm.Outcome{CostUSD: new(0.0)}, err
+	}
+	tools, err := r.equip(ctx, t, a)
+	switch {
+	case err != nil:
+		return llm.Outcome{CostUSD: new(0.0)}, err
+	case tools != nil:
+		return r.loop(ctx, t, req, tools, onText)
+	}
+	outcome, _, err := r.call(ctx, req, onText)
+	return outcome, err
+}
+
 // call makes one call and returns what came of it. With an error, the outcome
 // has the text that came before it. Its usage and cost are those of all attempts,
 // also of those that broke off.
-func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, error) {
+// The answer is nil if none came.
+func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, *llm.Response, error) {
 	ctx, bill := llm.WithNextBill(ctx)
-	outcome, err := r.stream(ctx, req, onText)
+	outcome, answer, err := r.stream(ctx, req, onText)
 	if recorded, usage, cost, known := bill.Total(); recorded > 0 {
 		outcome.CostUSD = nil
 		if known {
@@ -144,11 +170,11 @@ func (r *Runner) call(ctx context.Context, req *llm.Request, onText func(string)
 		}
 		outcome.Timing = bill.Timing()
 	}
-	return outcome, err
+	return outcome, answer, err
 }
 
 // stream does what call does, and prices the answer alone.
-func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, error) {
+func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(string)) (llm.Outcome, *llm.Response, error) {
 	outcome := llm.Outcome{Model: req.Model, Calls: 1}
 	var answer *llm.Response
 	var text strings.Builder
@@ -158,7 +184,7 @@ func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(strin
 			if llm.Unbilled(err) {
 				outcome.CostUSD = new(0.0)
 			}
-			return outcome, err
+			return outcome, answer, err
 		}
 		switch ev.Type {
 		case llm.EventText:
@@ -172,7 +198,7 @@ func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(strin
 	}
 	if answer == nil {
 		outcome.Output = text.String()
-		return outcome, llm.ErrIncomplete
+		return outcome, nil, llm.ErrIncomplete
 	}
 	outcome.Output = answer.Text()
 	outcome.Source = answer.Source
@@ -181,16 +207,16 @@ func (r *Runner) stream(ctx context.Context, req *llm.Request, onText func(strin
 	outcome.StopReason = answer.StopReason
 	outcome.CostUSD = r.cost(answer)
 	if err := llm.CheckAnswer(req, answer); err != nil {
-		return outcome, err
+		return outcome, answer, err
 	}
 	switch answer.StopReason {
-	case llm.StopEndTurn, llm.StopSequence, "":
+	case llm.StopEndTurn, llm.StopSequence, llm.StopToolUse, llm.StopPauseTurn, "":
 	case llm.StopMaxTokens:
 		r.notice(ctx, fmt.Sprintf("an answer of %s was cut at %d tokens; raise max_tokens to get all of it", req.Agent, req.MaxTokens))
 	default:
 		outcome.Degraded = fmt.Sprintf("the answer ended for a reason that is not known, %q, and may not be whole", answer.StopReason)
 	}
-	return outcome, nil
+	return outcome, answer, nil
 }
 
 // cost returns what was paid for an answer of a model that records no bill. It

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -42,6 +43,7 @@ type Task struct {
 	Ceiling string
 
 	MaxTokens int           // instead of the agent's and the default; 0 for theirs
+	MaxTurns  int           // calls that may be made for it if its agent has tools, instead of the default; 0 for that
 	Timeout   time.Duration // instead of the default; 0 for that
 
 	// Schema is the JSON Schema that the output must obey. An output that does
@@ -52,6 +54,10 @@ type Task struct {
 	// Batch sends the calls in a message batch: they are answered within a day,
 	// at half the price.
 	Batch bool
+
+	// Turns is where the turns of an agent with tools are written down, so that a
+	// task which was cut off goes on where it was. Nil keeps nothing.
+	Turns *journal.Turns
 
 	// NoRetry says that the calls may have effects, and are never retried.
 	NoRetry bool

@@ -1,0 +1,194 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// TurnAnswer is an answer within a unit whose agent has tools.
+type TurnAnswer struct {
+	Response *llm.Response
+	Paid     Paid
+}
+
+// Paid is the detail of TurnAnswered: what the answer took.
+type Paid struct {
+	Usage   llm.Usage `json:"usage"`
+	CostUSD *float64  `json:"cost_usd"` // nil if unknown
+}
+
+// ToolCall is the detail of ToolStarted and ToolFinished.
+type ToolCall struct {
+	ID       string `json:"id"` // of the tool_use block
+	Tool     string `json:"tool"`
+	Argument string `json:"argument,omitempty"` // the part of its input that says most, for people
+	IsError  bool   `json:"is_error,omitempty"` // ToolFinished: it failed
+}
+
+// turn is what is known of one answer of a unit and of its calls of tools.
+type turn struct {
+	key     llm.Key // of the request
+	answer  *TurnAnswer
+	counted bool // what it took is in the sums of the run
+	calls   map[string]*callState
+}
+
+type callState struct {
+	blocks []llm.Block // nil while it has not finished
+}
+
+// Turns is what the journal knows of the turns of one unit, by the keys of the
+// requests: the answers of the model, and which calls of tools were begun and
+// finished. The task reads from it what it need not do again, and writes to it as
+// it goes on. It is safe for concurrent use.
+type Turns struct {
+	log  Log
+	unit Unit
+
+	mu    sync.Mutex // guards what turns holds
+	turns []*turn
+}
+
+// NewTurns returns the turns of a unit, with those of was, which may be nil, and
+// whose further events go to log.
+func NewTurns(log Log, unit Unit, was *UnitState) *Turns {
+	t := &Turns{log: log, unit: unit}
+	if was != nil {
+		t.turns = slices.Clone(was.turns)
+	}
+	return t
+}
+
+// Answer returns the answer to the request with the key, if there is one. free
+// reports whether what it took has been counted; it is from the second time on.
+func (t *Turns) Answer(key llm.Key) (answer TurnAnswer, free, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := find(t.turns, key)
+	if known == nil {
+		return TurnAnswer{}, false, false
+	}
+	free, known.counted = known.counted, true
+	return *known.answer, free, true
+}
+
+// Answered keeps an answer. It returns once the answer is durable.
+func (t *Turns) Answered(key llm.Key, answer TurnAnswer) error {
+	output, err := json.Marshal(answer.Response)
+	if err != nil {
+		return fmt.Errorf("encoding an answer of step %s: %w", t.unit.Step, err)
+	}
+	t.mu.Lock()
+	if find(t.turns, key) == nil {
+		t.turns = append(t.turns, &turn{key: key, answer: &answer, counted: true, calls: map[string]*callState{}})
+	}
+	t.mu.Unlock()
+	return t.log.Append(Event{Type: TurnAnswered, Step: t.unit.Step, Item: t.unit.Item, Key: key, Output: string(output), Detail: Detail(answer.Paid)})()
+}
+
+// Call returns what is known of a call of the answer to a request: whether it was
+// begun, and, if it has finished, the blocks that answer it.
+func (t *Turns) Call(key llm.Key, id string) (blocks []llm.Block, begun bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := find(t.turns, key); known != nil {
+		if c := known.calls[id]; c != nil {
+			return c.blocks, true
+		}
+	}
+	return nil, false
+}
+
+// Begin writes down that a call which may have effects is about to run. It returns
+// once that is durable.
+func (t *Turns) Begin(key llm.Key, call ToolCall) error {
+	t.set(key, call.ID, nil)
+	return t.log.Append(Event{Type: ToolStarted, Step: t.unit.Step, Item: t.unit.Item, Key: key, Detail: Detail(call)})()
+}
+
+// End keeps the result of a call: its tool_result block and what else answers it.
+// It does not wait until that is durable; what is appended later is durable only if
+// it is.
+func (t *Turns) End(key llm.Key, call ToolCall, blocks []llm.Block) error {
+	output, err := json.Marshal(blocks)
+	if err != nil {
+		return fmt.Errorf("encoding the result of tool %s in step %s: %w", call.Tool, t.unit.Step, err)
+	}
+	t.set(key, call.ID, blocks)
+	t.log.Append(Event{Type: ToolFinished, Step: t.unit.Step, Item: t.unit.Item, Key: key, Output: string(output), Detail: Detail(call)})
+	return nil
+}
+
+func (t *Turns) set(key llm.Key, id string, blocks []llm.Block) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := find(t.turns, key); known != nil {
+		known.calls[id] = &callState{blocks}
+	}
+}
+
+// Forget makes the unit begin from its first turn, as after an output that is not
+// what was asked for.
+func (t *Turns) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turns = nil
+}
+
+func find(turns []*turn, key llm.Key) *turn {
+	for _, known := range turns {
+		if known.key == key {
+			return known
+		}
+	}
+	return nil
+}
+
+// addTurn takes in an event of a unit's turns.
+func (u *UnitState) addTurn(ev Event) error {
+	if ev.Type == TurnAnswered {
+		answer := &TurnAnswer{Response: &llm.Response{}}
+		if err := json.Unmarshal([]byte(ev.Output), answer.Response); err != nil {
+			return fmt.Errorf("reading event %d (%s) of run %s: %w", ev.Seq, ev.Type, ev.Run, err)
+		}
+		if err := ev.Decode(&answer.Paid); err != nil {
+			return err
+		}
+		u.Turns++
+		u.turns = append(u.turns, &turn{key: ev.Key, answer: answer, calls: map[string]*callState{}})
+		return nil
+	}
+	var call ToolCall
+	if err := ev.Decode(&call); err != nil {
+		return err
+	}
+	known := find(u.turns, ev.Key)
+	if known == nil {
+		return nil
+	}
+	state := &callState{}
+	if ev.Type == ToolFinished {
+		u.ToolCalls++
+		if err := json.Unmarshal([]byte(ev.Output), &state.blocks); err != nil {
+			return fmt.Errorf("reading event %d (%s) of run %s: %w", ev.Seq, ev.Type, ev.Run, err)
+		}
+	}
+	known.calls[call.ID] = state
+	return nil
+}
+
+// endTurns takes in how an attempt ended: for good, or to be tried again. What its
+// turns took is in the sums of the run only in the first case. An output that was
+// not what was asked for would come again.
+func (u *UnitState) endTurns(forGood bool) {
+	if u.Failed.Code == llm.CodeOutput.String() {
+		u.turns = nil
+	}
+	for _, known := range u.turns {
+		known.counted = known.counted || forGood
+	}
+}

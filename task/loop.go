@@ -1,0 +1,153 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/tool"
+)
+
+// Tools is what an agent works with in one task: the tools that it is offered, and
+// the environment that their calls share.
+type Tools struct {
+	Set *tool.Set
+
+	// Env opens the environment. The task closes it when it ends.
+	Env func() (*tool.Env, error)
+}
+
+// ToolsFunc returns the tools of an agent for a task; nil if it has none.
+type ToolsFunc func(ctx context.Context, a *agent.Agent, t Task) (*Tools, error)
+
+// defaultMaxTurns bounds the calls of a task whose agent has tools, if nothing
+// else does. A loop that has not ended by then is more likely to repeat itself
+// than to end.
+const defaultMaxTurns = 100
+
+// TurnsError reports a task that was stopped since it had made all the calls that
+// it may.
+type TurnsError struct{ Turns int }
+
+func (e *TurnsError) Error() string {
+	return fmt.Sprintf("the agent was not done after %d turns; raise max_turns, or give it a smaller task", e.Turns)
+}
+
+// loop answers a task of an agent with tools: it calls the model, runs the tools
+// that the answer calls, calls the model with their results, and so on until an
+// answer calls none. The outcome has the text of the last answer, and what all
+// calls took. A tool that fails is a result that the model reads; the loop ends
+// early only if a call of the model fails, the context ends or there are no turns
+// left, which is a [*TurnsError].
+func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (_ llm.Outcome, err error) {
+	env, err := tools.Env()
+	if err != nil {
+		return llm.Outcome{CostUSD: new(0.0)}, err
+	}
+	defer func() { err = errors.Join(err, env.Close()) }()
+	turns, textOf := r.maxTurns(t), paragraphs(onText)
+	var total llm.Outcome
+	for turn := 1; turn <= turns; turn++ {
+		req.Continues = turn < turns
+		outcome, answer, key, err := r.turn(ctx, t, req, textOf(turn))
+		if turn > 1 {
+			outcome = follow(outcome, total)
+		}
+		outcome.Turns = turn
+		total = outcome
+		if err != nil {
+			return total, err
+		}
+		uses := answer.ToolUses()
+		if len(uses) == 0 && answer.StopReason != llm.StopPauseTurn {
+			if strings.TrimSpace(total.Output) == "" {
+				total.Degraded = "the agent ended without a text"
+			}
+			return total, nil
+		}
+		next := *req
+		next.Messages = append(slices.Clip(req.Messages), llm.Message{Role: llm.RoleAssistant, Content: replayed(answer.Content)})
+		if len(uses) > 0 {
+			results, err := r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env}, turn, answer)
+			total.ToolCalls += len(uses)
+			if err != nil {
+				return total, err
+			}
+			next.Messages = append(next.Messages, llm.Message{Role: llm.RoleUser, Content: results})
+		}
+		req = &next
+	}
+	return total, llm.NewError(llm.CodeInvalid, (&TurnsError{turns}).Error(), &TurnsError{turns})
+}
+
+// paragraphs returns functions that receive the text of one turn each and pass it
+// to onText, with an empty line between the turns that have a text.
+func paragraphs(onText func(string)) func(turn int) func(string) {
+	written := 0 // the turn of the last text
+	return func(turn int) func(string) {
+		if onText == nil {
+			return nil
+		}
+		return func(piece string) {
+			if written != 0 && written != turn {
+				onText("\n\n")
+			}
+			written = turn
+			onText(piece)
+		}
+	}
+}
+
+// maxTurns returns how many calls of the model a task may make.
+func (r *Runner) maxTurns(t Task) int {
+	for _, n := range []int{t.MaxTurns, r.Defaults.MaxTurns} {
+		if n > 0 {
+			return n
+		}
+	}
+	return defaultMaxTurns
+}
+
+// follow returns the outcome of a further call of a task with what came before
+// added to it. It was live if one of them was.
+func follow(next, before llm.Outcome) llm.Outcome {
+	sum := before.AddCost(next)
+	next.Usage, next.CostUSD, next.Calls, next.Timing = sum.Usage, sum.CostUSD, sum.Calls, sum.Timing
+	next.ToolCalls += before.ToolCalls
+	if before.Source == llm.SourceLive {
+		next.Source = llm.SourceLive
+	}
+	return next
+}
+
+// replayed returns the blocks of an answer as the service takes them back: no
+// empty texts, and an object as the input of each tool call.
+func replayed(content []llm.Block) []llm.Block {
+	var blocks []llm.Block
+	for _, b := range content {
+		if b.Type == llm.BlockText && strings.TrimSpace(b.Text) == "" {
+			continue
+		}
+		if b.Type == llm.BlockToolUse && !b.ValidInput() {
+			b.Input, b.Raw = []byte(`{}`), nil
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
+// equip returns the tools of a task; nil if its agent has none.
+func (r *Runner) equip(ctx context.Context, t Task, a *agent.Agent) (*Tools, error) {
+	if r.Tools == nil {
+		return nil, nil
+	}
+	tools, err := r.Tools(ctx, a, t)
+	if err != nil || tools == nil || len(tools.Set.Names()) == 0 {
+		return nil, err
+	}
+	return tools, nil
+}

@@ -1,0 +1,150 @@
+package task
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/tool"
+)
+
+// maxConcurrent is how many calls of one answer run at once.
+const maxConcurrent = 10
+
+// ToolEvent reports a call of a tool, once when it starts and once when it ends.
+type ToolEvent struct {
+	Turn     int    // of the task, from 1
+	ID       string // of the call
+	Tool     string // its name
+	Argument string // the part of its input that says most, in one line of at most 80 characters
+	Done     bool   // it has ended
+	IsError  bool   // it failed
+	Duration time.Duration
+}
+
+// toolbox is the tools of a task and their environment, open.
+type toolbox struct {
+	set *tool.Set
+	env *tool.Env
+}
+
+// callTools runs the calls of an answer and returns the blocks of the user turn
+// that answers them: a result for each call, in their order, then the notes.
+// Neighbours that only read run at once; every other call runs alone. The error is
+// that of the context or of the journal.
+func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, answer *llm.Response) ([]llm.Block, error) {
+	uses := distinct(answer.ToolUses())
+	cut := ""
+	if last := answer.Content[len(answer.Content)-1]; answer.StopReason == llm.StopMaxTokens && last.Type == llm.BlockToolUse {
+		cut = last.ID // its input may lack its end and still be valid JSON
+	}
+	results := make([][]llm.Block, len(uses))
+	for i := 0; i < len(uses); {
+		together := 1 // calls from i on that run at once
+		for b.set.Concurrent(uses[i]) && i+together < len(uses) && b.set.Concurrent(uses[i+together]) {
+			together++
+		}
+		var group errgroup.Group
+		group.SetLimit(maxConcurrent)
+		for j := i; j < i+together; j++ {
+			group.Go(func() error {
+				var err error
+				switch {
+				case ctx.Err() != nil:
+					err = context.Cause(ctx)
+				case cut != "" && uses[j].ID == cut:
+					results[j] = blocksOf(cut, tool.Failed("This call was cut off by the limit on the length of an answer, so it did not run. Write less at once: split the work into several smaller calls."))
+				default:
+					results[j], err = r.recordedCall(ctx, turns, key, b, n, uses[j])
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		i += together
+	}
+	if ctx.Err() != nil { // a tool that was stopped has no result worth keeping
+		return nil, context.Cause(ctx)
+	}
+	var blocks, notes []llm.Block
+	for _, result := range results {
+		blocks, notes = append(blocks, result[0]), append(notes, result[1:]...)
+	}
+	return append(blocks, notes...), nil
+}
+
+// distinct returns calls without those whose id an earlier one has: an answer has
+// one result for each id.
+func distinct(uses []llm.Block) []llm.Block {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(uses, func(use llm.Block) bool {
+		again := seen[use.ID]
+		seen[use.ID] = true
+		return again
+	})
+}
+
+// callTool runs one call. A tool that panics has failed.
+func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block) (result tool.Result) {
+	ev := ToolEvent{Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
+	if r.OnTool != nil {
+		r.OnTool(ctx, ev)
+	}
+	start := time.Now()
+	ctx, end := r.Telemetry.Tool(ctx, use.Name, use.ID)
+	defer func() {
+		if p := recover(); p != nil {
+			result = tool.Failed(fmt.Sprintf("the tool %s failed: %v", use.Name, p))
+		}
+		var err error
+		if result.IsError {
+			err = fmt.Errorf("tool %s failed", use.Name)
+		}
+		end(err)
+		if r.OnTool != nil {
+			ev.Done, ev.IsError, ev.Duration = true, result.IsError, time.Since(start)
+			r.OnTool(ctx, ev)
+		}
+	}()
+	return b.set.Call(ctx, b.env, use)
+}
+
+// argumentNames are the parameters that say most of a call, the best first.
+var argumentNames = []string{"command", "file_path", "pattern", "url", "query", "description", "skill", "path"}
+
+// maxArgument is the length of [ToolEvent.Argument], in characters.
+const maxArgument = 80
+
+// Brief returns the part of a tool call's input that says most of it, in one line
+// of at most 80 characters.
+func Brief(input json.RawMessage) string {
+	var object map[string]any
+	if json.Unmarshal(input, &object) != nil {
+		return ""
+	}
+	text := ""
+	for _, name := range argumentNames {
+		if s, ok := object[name].(string); ok {
+			text = cmp.Or(text, s)
+		}
+	}
+	if text == "" && len(object) > 0 {
+		text = string(input)
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if utf8.RuneCountInString(text) > maxArgument {
+		text = string(slices.Clip([]rune(text)[:maxArgument-1])) + "…"
+	}
+	return text
+}

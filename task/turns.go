@@ -1,0 +1,85 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/tool"
+)
+
+// keyer names the requests of turns.
+var keyer = llm.Keyer{Provider: "turns"}
+
+// turn makes one call of a loop, or takes its answer from the journal, which then
+// costs nothing more. The key is that of the request.
+func (r *Runner) turn(ctx context.Context, t Task, req *llm.Request, onText func(string)) (llm.Outcome, *llm.Response, llm.Key, error) {
+	if t.Turns == nil {
+		outcome, answer, err := r.call(ctx, req, onText)
+		return outcome, answer, llm.Key{}, err
+	}
+	key, err := keyer.Key(req)
+	if err != nil {
+		return llm.Outcome{CostUSD: new(0.0)}, nil, key, llm.NewError(llm.CodeInvalid, "the request of "+req.Agent+" cannot be encoded", err)
+	}
+	if known, free, ok := t.Turns.Answer(key); ok {
+		outcome := llm.Outcome{
+			Output: known.Response.Text(), Model: known.Response.Model, Source: llm.SourceJournal, StopReason: known.Response.StopReason, CostUSD: new(0.0),
+		}
+		if !free {
+			outcome.Usage, outcome.CostUSD, outcome.Calls = known.Paid.Usage, known.Paid.CostUSD, 1
+		}
+		return outcome, known.Response, key, nil
+	}
+	outcome, answer, err := r.call(ctx, req, onText)
+	if err == nil {
+		err = t.Turns.Answered(key, journal.TurnAnswer{Response: answer, Paid: journal.Paid{Usage: outcome.Usage, CostUSD: outcome.CostUSD}})
+	}
+	return outcome, answer, key, err
+}
+
+// interrupted is the result of a call that was begun by a process that then ended.
+const interrupted = "The process that ran this call ended before the call did, so there is no result. It may have had its effects, whole or in part: look before you repeat it."
+
+// recordedCall runs a call and returns the blocks that answer it. A call that is
+// finished in the journal does not run again. One that was begun and may have had
+// effects does not either: the model reads that it was interrupted.
+func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) ([]llm.Block, error) {
+	if turns == nil {
+		return blocksOf(use.ID, r.callTool(ctx, b, n, use)), nil
+	}
+	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
+	blocks, begun := turns.Call(key, use.ID)
+	switch {
+	case blocks != nil:
+		return blocks, nil
+	case begun:
+		blocks, call.IsError = blocksOf(use.ID, tool.Failed(interrupted)), true
+		return blocks, turns.End(key, call, blocks)
+	case !b.set.Concurrent(use):
+		if err := turns.Begin(key, call); err != nil {
+			return nil, err
+		}
+	}
+	result := r.callTool(ctx, b, n, use)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // it was stopped, and what it gave is no result
+	}
+	blocks, call.IsError = blocksOf(use.ID, result), result.IsError
+	return blocks, turns.End(key, call, blocks)
+}
+
+// blocksOf returns the blocks that answer a call: its result, then the notes.
+func blocksOf(id string, result tool.Result) []llm.Block {
+	block, err := result.Block(id)
+	if err != nil {
+		block = llm.ToolResult(id, fmt.Sprintf("the result cannot be encoded: %v", err), true)
+	}
+	if block.Raw == nil && strings.TrimSpace(block.Text) == "" {
+		block.Text = "(no output)" // the service takes no empty text
+	}
+	return append([]llm.Block{block}, slices.Clone(result.Notes)...)
+}
