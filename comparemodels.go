@@ -65,7 +65,7 @@ type Judging struct {
 //
 // The answers go through the cache as any others do: asked twice, a comparison
 // costs once. It ends early with ctx, with what has been answered by then.
-func (o *Orchestrator) CompareModels(ctx context.Context, tasks []Task, models []string, judge string, told func(*Result)) *ModelComparison {
+func (o *Orchestrator) CompareModels(ctx context.Context, tasks []Task, models []string, judge string, onResult func(*Result)) *ModelComparison {
 	c := &ModelComparison{}
 	var list []Task
 	for i, t := range tasks {
@@ -81,8 +81,8 @@ func (o *Orchestrator) CompareModels(ctx context.Context, tasks []Task, models [
 		into := c.Tasks[n/len(models)]
 		into.Results = append(into.Results, &ComparedResult{Result: res})
 		n++
-		if told != nil {
-			told(res)
+		if onResult != nil {
+			onResult(res)
 		}
 	}
 	c.Tasks = slices.DeleteFunc(c.Tasks, func(t *ComparedTask) bool { return len(t.Results) < len(models) })
@@ -155,7 +155,7 @@ func rank(sorted []float64, q float64) float64 {
 	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
 }
 
-// judge has the outputs of every task scored. The judge is not told whose they
+// judge has the outputs of every task scored. The judge does not see whose they
 // are, and their order changes from task to task, so that neither decides.
 func (o *Orchestrator) judge(ctx context.Context, c *ModelComparison, tasks []Task, model string) {
 	c.Judge = &Judging{Model: model, CostUSD: new(0.0)}

@@ -24,7 +24,7 @@ const (
 	CheckPassed  CheckStatus = "passed"
 	CheckWarned  CheckStatus = "warning" // works, but not as it should
 	CheckFailed  CheckStatus = "failed"  // keeps agents from working
-	CheckSkipped CheckStatus = "skipped" // could not be told
+	CheckSkipped CheckStatus = "skipped" // could not be checked
 )
 
 // Check is what [Diagnose] found about one thing.

@@ -284,8 +284,8 @@ func allSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
 // drive runs a run to its end. past is what its journal says so far; nil for a
 // new one.
 func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.State) (res *engine.Result, err error) {
-	ctx, told := o.tell.Run(ctx, r.id, r.wf.Name, past != nil)
-	defer func() { told.End(runStatus(res, err), err) }()
+	ctx, span := o.tell.Run(ctx, r.id, r.wf.Name, past != nil)
+	defer func() { span.End(runStatus(res, err), err) }()
 	defer func() { err = errors.Join(err, r.log.Release()) }()
 	defer o.forget(r.wf)
 	store, err := o.history(ctx)
@@ -333,7 +333,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		MaxParallel: parallel(r.wf, opts),
 		Duration:    previous.Duration(),
 		Drain:       opts.Drain,
-		Observe:     observing(told, observe),
+		Observe:     observing(span, observe),
 		Log:         r.log,
 		Past:        past,
 		Changed:     r.changed,

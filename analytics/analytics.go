@@ -22,7 +22,7 @@ type Savings struct {
 	Coalesced llm.Money // answered by an identical call in flight
 	Prompt    llm.Money // prompt caching; below 0 if writing it cost more than reading it saved
 	Batch     llm.Money // the batch lane
-	Model     llm.Money // the model was chosen; below 0 if the choice was a dearer one
+	Model     llm.Money // the model was chosen; below 0 if the choice was a more expensive one
 }
 
 // Total returns the sum over all reasons.

@@ -128,7 +128,7 @@ func (r *run) answer(u *unit, d journal.Decision) {
 		r.fail(u, err)
 		return
 	}
-	// All of it is there, so that steps can use a comment nobody made.
+	// All of it is there, so that steps can use a comment that is missing.
 	output, err := json.Marshal(map[string]any{"approved": d.Approved, "by": d.By, "comment": d.Comment})
 	if err != nil {
 		r.fail(u, err)

@@ -74,7 +74,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 	}
 	wait := r.opts.Log.Append(began)
 	if d.step.Effects == workflow.EffectsOnce {
-		// It must be known that it was begun before it can have effects.
+		// Its start must be durable before it can have effects.
 		if rep.fatal = wait(); rep.fatal != nil {
 			rep.err = rep.fatal
 			return rep

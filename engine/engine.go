@@ -50,7 +50,7 @@ const (
 	StatusRunning     Status = "running"     // an attempt is under way
 	StatusWaiting     Status = "waiting"     // between two attempts, or for a person
 	StatusCompleted   Status = "completed"   // done
-	StatusFailed      Status = "failed"      // an error that was not mended
+	StatusFailed      Status = "failed"      // an error without a fallback or another way on
 	StatusSkipped     Status = "skipped"     // not needed, or something it depends on did not complete
 	StatusInterrupted Status = "interrupted" // the run was stopped
 	StatusCancelled   Status = "cancelled"   // a person stopped the run for good
@@ -156,7 +156,7 @@ type Options struct {
 	// if a foreach has a glob.
 	Glob func(ctx context.Context, patterns []string) ([]string, error)
 
-	// Identify says whom a step asks. It is called once per step. Nil adds
+	// Identify resolves the agent and model of a step. It is called once per step. Nil adds
 	// nothing to what a step is recognised by.
 	Identify func(*workflow.Step) Identity
 
@@ -172,7 +172,7 @@ type Options struct {
 	// under way may finish. Nil never drains.
 	Drain <-chan struct{}
 
-	// Observe is told of every change, one at a time, from the goroutine
+	// Observe is called with every change, one at a time, from the goroutine
 	// that called Run. Nil observes nothing.
 	Observe func(Event)
 
@@ -188,8 +188,8 @@ type Options struct {
 	// what it is asked is still the same.
 	Changed bool
 
-	// Again names the steps with effects "once" that may be begun again
-	// although they were begun before and are not known to have finished.
+	// Again names the steps with effects "once" that may start again
+	// although they started before and are not known to have finished.
 	Again map[string]bool
 
 	// Rebuild runs nothing: the result is made from Past alone. What has not

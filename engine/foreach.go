@@ -21,8 +21,8 @@ type fan struct {
 	keys     []string
 	labels   []string
 	most     int // items at once
-	next     int // the first that was not begun
-	active   int // begun and not ended; those that wait for a retry do not count
+	next     int // the first that has not started
+	active   int // started and not ended; those that wait for a retry do not count
 	done     int
 	failed   int
 	notSent  int // of those that failed
@@ -138,7 +138,7 @@ func (r *run) spread(u *unit, items []any, paths []string) {
 }
 
 // identify names items by what they are, so that one keeps its result however
-// the list changes around it. Equal items are told apart by how often they
+// the list changes around it. Equal items are distinguished by how often they
 // came.
 func identify(items []any) (keys, labels []string) {
 	keys, labels = make([]string, len(items)), make([]string, len(items))

@@ -36,7 +36,7 @@ type node struct {
 	met          int // those that have completed
 	dependents   []*node
 	position     int     // in the file
-	begun        bool    // started, or completed without a start
+	started      bool    // or completed without a start
 	fallbackOnly bool    // it only runs in place of another
 	wanted       bool    // it is fallbackOnly, and another has failed
 	counts       Status  // how it ended for others; empty before that
@@ -106,14 +106,14 @@ func (r *run) choose(n *node) {
 	case ChooseReuse:
 		n.reuse = true
 	case ChooseLeave:
-		n.begun = true
+		n.started = true
 		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: "not asked for"})
 	}
 }
 
 // startIfReady starts or skips a node once its dependencies decide which.
 func (r *run) startIfReady(n *node) {
-	if n.begun || n.fallbackOnly && !n.wanted {
+	if n.started || n.fallbackOnly && !n.wanted {
 		return
 	}
 	need := n.needs
@@ -122,10 +122,10 @@ func (r *run) startIfReady(n *node) {
 	}
 	switch {
 	case n.met+n.open < need:
-		n.begun = true
+		n.started = true
 		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: n.unmet()})
 	case n.met >= need && (n.step.Join > 0 || n.open == 0):
-		n.begun = true
+		n.started = true
 		r.evalWhen(n)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // draft is all of a prompt but the contents of files. It is drawn up where the
 // run's state is at hand; the files are read by the attempt itself, so that a
-// large folder holds up nobody else.
+// large folder delays no other step.
 type draft struct {
 	step              *workflow.Step
 	path, item, label string
@@ -106,7 +106,7 @@ func (f *frame) unmentioned(s *workflow.Step) []string {
 	return ids
 }
 
-// identity returns whom s asks, found out once.
+// identity returns the agent and model that s calls, resolved once.
 func (r *run) identity(s *workflow.Step) Identity {
 	id, ok := r.known[s]
 	if !ok && r.opts.Identify != nil {
@@ -145,7 +145,7 @@ func fingerprint(f *frame, s *workflow.Step, env workflow.Env, id Identity) jour
 }
 
 // digest returns a short hash: it tells people what differs. What must be the same is
-// told by the key.
+// known from the key.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])

@@ -31,7 +31,7 @@ type unit struct {
 	fan          *fan           // of a foreach under way
 	turns        *journal.Turns // of a leaf that has been attempted; nil without a journal
 	body         *frame         // of a step with steps of its own, under way
-	live         map[*unit]bool // items or iterations that were begun and have not ended
+	live         map[*unit]bool // items or iterations that have started and not ended
 	restored     bool           // its result is from a journal
 	reuse        bool           // its results are taken from an earlier run, where it has them
 
@@ -161,8 +161,8 @@ func (r *run) lookUp(u *unit) {
 			r.rebuild(u, was)
 			return
 		}
-		begun := was.Type != journal.StepFinished && !was.StartedAt.IsZero()
-		if begun && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
+		started := was.Type != journal.StepFinished && !was.StartedAt.IsZero()
+		if started && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
 			return
 		}
@@ -174,7 +174,7 @@ func (r *run) lookUp(u *unit) {
 		}
 	}
 	if r.opts.Rebuild {
-		return // it was never begun
+		return // it never started
 	}
 	r.admit(u)
 }
@@ -205,7 +205,7 @@ func (e *EffectsError) Error() string { return e.err.Error() }
 func (e *EffectsError) Unwrap() error { return e.err }
 
 func uncertain(u *unit, was *journal.UnitState) error {
-	what := "was begun before and may have had its effects"
+	what := "started before and may have had its effects"
 	switch was.Type {
 	case journal.StepFailed:
 		what = "failed before and may have had effects"

@@ -33,7 +33,7 @@ type UnitState struct {
 	turns []*turn // those that it goes on from
 }
 
-// Open reports whether the unit was begun and has not ended.
+// Open reports whether the unit has started and not ended.
 func (u *UnitState) Open() bool { return u.Type == StepStarted || u.Type == ApprovalAsked }
 
 // State is what the events of a run add up to.
@@ -41,7 +41,7 @@ type State struct {
 	Units     map[Unit]*UnitState
 	Order     []*UnitState // as they were first started
 	Cancelled bool         // a person asked for it, after the run was last taken on
-	Ended     *RunEnd      // how the run last ended; nil while it is worked on
+	Ended     *RunEnd      // how the run last ended; nil while it is in progress
 	Resumes   int
 	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
 	LastSeq   int64
@@ -107,9 +107,10 @@ func (s *State) Add(ev Event) error {
 func (u *UnitState) add(ev Event) error {
 	switch ev.Type {
 	case StepStarted:
-		// Begun anew, by a run that was resumed: what was before is void, but
-		// for what a glob found. A question that is still open is not begun
-		// anew; one that is asked again must not have the answer of the first.
+		// Started again, by a resumed run: what was before is void, except for
+		// the turns of its agent and what a glob found. A question that is still
+		// open does not start again; one that is asked again must not have the
+		// answer of the first.
 		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded,
 			Turns: u.Turns, ToolCalls: u.ToolCalls, turns: u.turns}
 		return ev.Decode(&u.Started)

@@ -17,7 +17,7 @@
 //	if err := wait(); err != nil { … } // not durable: do not count on it
 //
 // Implementations are in journal/journaldb (durable) and journal/memory (for tests
-// and for runs nobody wants to keep); both pass the suite in journal/journaltest.
+// and for runs that need not be kept); both pass the suite in journal/journaltest.
 package journal
 
 import (
@@ -44,7 +44,7 @@ const (
 	StatusCancelled   Status = "cancelled"   // stopped for good by a person
 )
 
-// Ended reports whether nobody works on a run of this status any more.
+// Ended reports whether a run of this status has ended and has no owner.
 func (s Status) Ended() bool {
 	return s != StatusRunning && s != StatusWaiting
 }
@@ -60,7 +60,7 @@ type Run struct {
 	Steps      int             `json:"steps"`                // units of work that have finished, items of foreach counted singly
 	CostUSD    float64         `json:"cost_usd"`             // paid so far, as far as prices are known
 	Tokens     int             `json:"tokens"`               // of all finished steps
-	Owner      *Owner          `json:"owner,omitempty"`      // who works on it; nil if nobody does
+	Owner      *Owner          `json:"owner,omitempty"`      // the process that owns it; nil if none does
 	Spec       json.RawMessage `json:"-"`                    // what was asked, as the creator wrote it; kept encrypted where the store is
 }
 
@@ -223,7 +223,7 @@ type OwnedError struct {
 func (e *OwnedError) FaultKind() fault.Kind { return fault.KindConflict }
 
 func (e *OwnedError) Error() string {
-	return fmt.Sprintf("run %s is being worked on by process %d on %s since %s", e.Run, e.Owner.PID, e.Owner.Host, e.Owner.Since.Local().Format(time.DateTime))
+	return fmt.Sprintf("run %s is owned by process %d on %s since %s", e.Run, e.Owner.PID, e.Owner.Host, e.Owner.Since.Local().Format(time.DateTime))
 }
 
 // AmbiguousError says that several runs fit an abbreviated id.
@@ -259,8 +259,8 @@ type Store interface {
 	// the caller its owner. It appends RunStarted. Status, StartedAt and Owner
 	// are set by the store. It returns once the run is durable.
 	Create(ctx context.Context, run Run) (Log, error)
-	// Acquire makes the caller the owner of a run that nobody works on; the
-	// error of one that is worked on is an [*OwnedError]. Its status becomes
+	// Acquire makes the caller the owner of a run without one; the
+	// error of one that has an owner is an [*OwnedError]. Its status becomes
 	// running.
 	Acquire(ctx context.Context, id string) (Log, error)
 	// Signal appends an event to a run that the caller need not own: for what
@@ -280,7 +280,7 @@ type Store interface {
 	// and CancelAsked; looking for new ones costs little.
 	Signals(ctx context.Context, id string, after int64) ([]Event, error)
 	// Remove forgets runs with their events, and the outputs that no other
-	// run has. Runs that are worked on are left alone. It says how many were
+	// run has. Runs that have an owner are kept. It says how many were
 	// removed.
 	Remove(ctx context.Context, ids ...string) (int, error)
 	// Close frees what the store holds. Logs must have been released.

@@ -3,10 +3,10 @@ package journal
 // Live is what of a run is under way, as far as its status depends on it: a run
 // waits while questions to people are open and nothing else is left to do. It is
 // made from the run's events, all of them and in order, and holds no more than
-// what is under way. The zero value is a run of which nothing has begun.
+// what is under way. The zero value is a run in which nothing has started.
 type Live struct {
 	asking map[Unit]bool // questions without an answer
-	busy   map[Unit]bool // whatever else was begun and has not ended, but for those in holds
+	busy   map[Unit]bool // what else has started and not ended, except those in holds
 	holds  map[Unit]bool // units that only stand for what is within them
 }
 
@@ -64,8 +64,8 @@ func (l *Live) hold(u Unit) {
 	}
 }
 
-// resume forgets what was under way: it is begun anew. Open questions are not,
-// and units around them that are begun anew only stand for them.
+// resume clears the units in progress: they start again. Open questions do not,
+// and units around them that start again only group them.
 func (l *Live) resume() {
 	*l = Live{asking: l.asking}
 	for u := range l.asking {

@@ -132,7 +132,7 @@ func (u Unit) Loop() (Unit, int) {
 }
 
 // Outer yields the units that u can be within, the innermost first. Not all of
-// them need to exist: which steps have items cannot be told from a path.
+// them need to exist: a path does not show which steps have items.
 func (u Unit) Outer() iter.Seq[Unit] {
 	return func(yield func(Unit) bool) {
 		for path := u.Step; ; {

@@ -59,7 +59,7 @@ func (e *PricesError) Unwrap() error { return e.err }
 // from, so that errors of who reads the JSON name lines of the YAML.
 type linedJSON struct {
 	bytes.Buffer
-	line int // lines begun, less one
+	line int // lines started, less one
 }
 
 // maxDepth bounds what aliases of YAML can unfold to.

@@ -164,7 +164,7 @@ func (s *schedule) frame(nodes []*node, limits []*limit, tail float64) (first, l
 	}
 	idle := map[string]bool{} // skipped steps do not count for a join
 	for _, n := range nodes {
-		idle[n.step.ID] = s.pick(n.begun) == 0 || n.body == nil && s.pick(n.calls) == 0
+		idle[n.step.ID] = s.pick(n.starts) == 0 || n.body == nil && s.pick(n.calls) == 0
 	}
 	for _, n := range nodes {
 		in, known := ins[n.step.ID], false
@@ -188,7 +188,7 @@ func (s *schedule) frame(nodes []*node, limits []*limit, tail float64) (first, l
 // node creates the tasks of a step with all its items or iterations.
 func (s *schedule) node(n *node, limits []*limit, rank float64) (in, out *task) {
 	in, out = s.joint(), s.joint()
-	if s.pick(n.begun) == 0 {
+	if s.pick(n.starts) == 0 {
 		link(in, out)
 		return in, out
 	}

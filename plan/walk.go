@@ -20,7 +20,7 @@ type node struct {
 	path string // plain
 	body []*node
 
-	begun  Range // how often it starts in the run
+	starts Range // how often it starts in the run
 	items  Range // of its foreach, each time; 1 without one
 	rounds Range // of its loop, each time; 1 without one
 	spare  bool  // it only runs in place of another
@@ -111,15 +111,15 @@ func (w *walk) fill(n *node, o outer) {
 	n.sure = o.sure && !n.maybe
 	switch {
 	case w.in.Left[n.path], w.in.Skipped[n.path] && !n.tainted && !n.spare && !w.began(n.path):
-		n.begun, n.maybe, n.sure = Range{}, false, true
+		n.starts, n.maybe, n.sure = Range{}, false, true
 	case n.spare:
-		n.begun = Range{High: o.times.High}
+		n.starts = Range{High: o.times.High}
 	case n.maybe:
-		n.begun = Range{0, o.times.Expected, o.times.High}
+		n.starts = Range{0, o.times.Expected, o.times.High}
 	default:
-		n.begun = o.times
+		n.starts = o.times
 	}
-	inner := outer{times: n.begun, sure: n.sure, tainted: n.tainted}
+	inner := outer{times: n.starts, sure: n.sure, tainted: n.tainted}
 	if s.Foreach != nil {
 		n.items = w.itemsOf(n)
 		inner.times, inner.sure = inner.times.times(n.items), inner.sure && !n.tainted

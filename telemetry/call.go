@@ -38,7 +38,7 @@ type Ended struct {
 	Attempts   int
 	Duration   time.Duration
 	FirstToken time.Duration // 0 if none came
-	CostUSD    *float64      // nil if nobody knows
+	CostUSD    *float64      // nil if unknown
 	SavedUSD   *float64
 }
 

@@ -1,6 +1,6 @@
 // Package telemetry tells the outside what happens: OpenTelemetry traces and
 // metrics with the names of the GenAI conventions (v1.41), Prometheus counters,
-// and log lines. It is told by the root package, and imports only the API of
+// and log lines. The root package calls it; it imports only the API of
 // OpenTelemetry: what exports is given to [New]; telemetry/otlp makes it.
 //
 // One trace is one run, or one task that was given outside of a run:
@@ -37,7 +37,7 @@ import (
 // scope is the name of the instrumentation.
 const scope = "github.com/claude-force/claude-force"
 
-// Options say what is told to whom. The zero value tells nobody.
+// Options say where spans, metrics and log lines go. The zero value drops them.
 type Options struct {
 	Traces   trace.TracerProvider // nil for no traces
 	Metrics  metric.MeterProvider // nil for no metrics of OpenTelemetry
@@ -114,7 +114,7 @@ func (t *Telemetry) logAt(ctx context.Context, level slog.Level, message string,
 	t.log.LogAttrs(ctx, level, message, append(ids, attrs...)...)
 }
 
-// fail marks a span as failed. The kind of the error is told and not its text,
+// fail marks a span as failed. The span gets the kind of the error and not its text,
 // which may quote a prompt.
 func fail(span trace.Span, err error) {
 	code := llm.CodeOf(err).String()

@@ -8,7 +8,7 @@ import (
 // mostResults bounds the results that are kept.
 const mostResults = 256
 
-// results are those of queries, as long as nobody has written to the file since.
+// results are those of queries, as long as no process has written to the file since.
 // The one that was not asked for longest goes first.
 type results struct {
 	at     int64 // the file's version that they are of
@@ -40,7 +40,7 @@ func (s *Store) CacheStats() CacheStats {
 	return st
 }
 
-// cached returns the result that a query gave before, unless somebody has written
+// cached returns the result that a query gave before, unless a process has written
 // since, and else what it gives now. Results are shared: who gets one must not
 // change it.
 func cached[T any](ctx context.Context, s *Store, key any, query func() (T, error)) (value T, err error) {

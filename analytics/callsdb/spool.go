@@ -21,7 +21,7 @@ import (
 //
 //	id, calls...
 //
-// where the id is random, and new each time the file is begun. Each call is
+// where the id is random, and new each time the file is started. Each call is
 // written with its length and a checksum, by which a reader finds the next after
 // one that is broken. Who adds calls notes in the same transaction from which
 // file they came and how far it was read, so each is added once, whatever
@@ -76,7 +76,7 @@ func appendSpool(path string, calls []analytics.Call) (size int64, err error) {
 				return err
 			}
 			was := size
-			if size < spoolID { // new, or torn while it was begun
+			if size < spoolID { // new, or torn while it was started
 				id := make([]byte, spoolID, spoolID+len(buf))
 				_, _ = rand.Read(id) // never fails
 				was, size, buf = 0, 0, append(id, buf...)
@@ -139,7 +139,7 @@ func truncateSpool(path string, sp *spooled) error {
 	err := locked(path, os.O_RDWR, func(f *os.File) error {
 		id := make([]byte, spoolID)
 		if _, err := f.ReadAt(id, 0); err != nil {
-			return nil //nolint:nilerr // somebody else emptied it
+			return nil //nolint:nilerr // another process emptied it
 		}
 		info, err := f.Stat()
 		if err != nil || info.Size() != sp.size || string(id) != string(sp.id) {

@@ -10,7 +10,7 @@
 // A question about a period is answered from the sums of whole days, those of
 // hours at its edges, and rows only in the hours that its bounds cut. [Recorder]
 // takes calls off the way of whoever makes them. Results are kept for the next
-// who asks, until somebody writes; [Store.CacheStats] says how often that helped.
+// who asks, until a process writes; [Store.CacheStats] says how often that helped.
 // The file is shared: several processes may add and ask at once, and other
 // packages keep tables in it.
 package callsdb

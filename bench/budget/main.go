@@ -110,7 +110,7 @@ func measure(ctx context.Context, s settings) (ok bool, err error) {
 	return s.report(results, time.Since(begin)), nil
 }
 
-// round spends one budget: workers make calls until they are told that nothing
+// round spends one budget: workers make calls until an error says that nothing
 // is left.
 func round(ctx context.Context, s settings, ledger budget.Ledger, provider llm.Model, n uint64) (result, error) {
 	service := &flaky{next: provider, settings: s, rand: rand.New(rand.NewPCG(s.seed, n))}

@@ -8,7 +8,7 @@
 //	go run ./bench/chaos -rounds 1000 -json     # the long one
 //	go run ./bench/chaos -scenario foreach      # 5,000 files, interrupted and killed
 //
-// Each round has a random workflow that nobody ran before, and runs it without
+// Each round has a random workflow that was never run before, and runs it without
 // the response cache (but for the scenario cached), so that only the journal can
 // save a call. The same
 // workflow is first run undisturbed, for its results and its time. After every
@@ -131,9 +131,9 @@ type counts struct {
 	Kills      int `json:"kills"`      // by SIGKILL, of a process that had not ended yet
 	Interrupts int `json:"interrupts"` // by one or two SIGINTs
 	Resumes    int `json:"resumes"`    // processes started to go on with a run
-	Unbegun    int `json:"unbegun"`    // deaths before there was a run; it was begun again
-	Late       int `json:"late"`       // runs that were seen only after they had been begun again, with no step
-	Refused    int `json:"refused"`    // processes that were told that another works on the run, or has done it
+	Unbegun    int `json:"unbegun"`    // deaths before there was a run; it was started again
+	Late       int `json:"late"`       // runs that were seen only after they had been started again, with no step
+	Refused    int `json:"refused"`    // processes that found the run owned by another, or completed
 
 	// What is promised to be 0.
 	Lost      int `json:"runs_lost"`

@@ -259,7 +259,7 @@ func (r *round) find(ctx context.Context) (status string, err error) {
 		r.Unbegun++
 		return "", nil
 	}
-	// A process that dies while its run is made durable was told nothing yet, and
+	// A process that dies while its run is made durable has promised nothing yet, and
 	// may leave a run that others see only later. Nothing was asked for it.
 	r.Late = len(list) - 1
 	for _, late := range list[1:] {
@@ -302,16 +302,16 @@ func (r *round) requests(ctx context.Context) (map[string]sim.RequestCount, erro
 func (r *round) check(seen map[string]sim.RequestCount, finished map[string]bool) {
 	for _, unit := range slices.Sorted(maps.Keys(seen)) {
 		n, was := seen[unit], r.seen[unit]
-		begun, answered := n.Started-was.Started, n.Answered-was.Answered
-		if begun == 0 {
+		started, answered := n.Started-was.Started, n.Answered-was.Answered
+		if started == 0 {
 			continue
 		}
 		if r.finished[unit] {
-			r.Again += begun
+			r.Again += started
 			r.say("%s had finished and was sent again", unit)
-		} else if begun > 1 {
-			r.Twice += begun - 1
-			r.say("%s was sent %d times by one process", unit, begun)
+		} else if started > 1 {
+			r.Twice += started - 1
+			r.say("%s was sent %d times by one process", unit, started)
 		}
 		for _, d := range r.work.needs[unit] {
 			if !finished[d] {
@@ -321,7 +321,7 @@ func (r *round) check(seen map[string]sim.RequestCount, finished map[string]bool
 		}
 		if !finished[unit] {
 			r.Answered += answered
-			r.Cut += begun - answered
+			r.Cut += started - answered
 		}
 	}
 	for unit := range r.finished {

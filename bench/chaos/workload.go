@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// workload is a workflow file that nobody ran before.
+// workload is a workflow file that was never run before.
 type workload struct {
 	dir   string // its folder
 	file  string // in dir

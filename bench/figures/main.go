@@ -1,5 +1,5 @@
 // Command figures measures everything that docs/performance.md says, and writes
-// the page anew: each figure with the command that makes it.
+// the page again: each figure with the command that makes it.
 //
 //	go run ./bench/figures                  # all of it, in half an hour
 //	go run ./bench/figures -only coldstart  # one section

@@ -68,7 +68,7 @@ type way struct {
 	name     string
 	marked   bool // the document has a breakpoint in every request
 	layer    bool // the calls go through llm/promptcache
-	announce bool // and it is told how many will come
+	announce bool // and says how many will come
 	usage    llm.Usage
 	makespan time.Duration
 	cost     float64 // of the input, in US dollars
@@ -116,7 +116,7 @@ func (w *way) run(ctx context.Context, s settings) error {
 			req := &llm.Request{
 				Model: s.model, MaxTokens: 4000,
 				System:   []llm.Block{llm.TextBlock("You read books and answer questions about them.")},
-				Messages: []llm.Message{llm.UserTurn([]string{document}, fmt.Sprintf("Summarise chapter %d for somebody in a hurry.", i+1))},
+				Messages: []llm.Message{llm.UserTurn([]string{document}, fmt.Sprintf("Summarise chapter %d for a reader in a hurry.", i+1))},
 			}
 			if w.marked {
 				req.Messages[0].Content[0].CacheControl = []byte(`{"type":"ephemeral"}`)

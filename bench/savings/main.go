@@ -7,7 +7,7 @@
 //
 // The workload is a team's afternoon with three agents and the workflow of code
 // quality: pushes that each change some of the modules, and check all of them;
-// questions by many about one document; single tasks, some of which somebody
+// questions by many about one document; single tasks, some of which a user
 // else has asked already. It runs on the simulator, whose answers have the
 // lengths that it makes up; what is measured is what is billed, by the usage it
 // reports and the price table. The agents name the models they come with. Each
@@ -208,7 +208,7 @@ func (s settings) tasks(w *way) []claudeforce.Task {
 	for i := range s.singles {
 		n := i
 		if i >= fresh {
-			n = (i - fresh) * fresh / max(s.singles-fresh, 1) // somebody's from before
+			n = (i - fresh) * fresh / max(s.singles-fresh, 1) // a user's from before
 		}
 		tasks = append(tasks, claudeforce.Task{Agent: agents[n%len(agents)], Prompt: fmt.Sprintf("Task %d: explain how you would go about it.", n)})
 	}

@@ -77,7 +77,7 @@ type live struct {
 	collector
 	orch    *claudeforce.Orchestrator
 	most    float64 // US dollars that a call costs at the most
-	unknown int     // calls of which nobody knows what they cost
+	unknown int     // calls of unknown cost
 	samples int
 }
 
@@ -150,7 +150,7 @@ func (l *live) sample(ctx context.Context, sample int) error {
 	return nil
 }
 
-// settle counts what nobody knows the cost of, and is the first error.
+// settle counts the calls of unknown cost and returns the first error.
 func (l *live) settle(results ...*claudeforce.Result) error {
 	for _, res := range results {
 		if res.CostUSD == nil {

@@ -38,7 +38,7 @@ type Options struct {
 	Samples  int               // of each metric; 0 means DefaultSamples
 	Latency  time.Duration     // of a simulated call; 0 means DefaultLatency
 	Small    bool              // leave the larger sizes out, as tests do
-	Progress func(text string) // told before each sample; nil means nobody is told
+	Progress func(text string) // called before each sample; may be nil
 }
 
 func (o Options) withDefaults() Options {

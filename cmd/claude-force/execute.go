@@ -37,7 +37,7 @@ func (a *app) execute() *cobra.Command {
 --task or --file, and print the answers in the order of the tasks.
 
 On a terminal an answer is printed as it comes, and not retried once it has
-begun. Into a pipe or a file it is written when it is whole, so that an answer
+started. Into a pipe or a file it is written when it is whole, so that an answer
 that breaks off is retried.
 
 AGENT is a name (see "claude-force agents list") or the path of an agent file,

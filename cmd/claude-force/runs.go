@@ -172,7 +172,7 @@ func (a *app) runsRemove() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:               "rm RUN...",
-		Short:             "Forget runs; those that are worked on are left alone",
+		Short:             "Forget runs, except those in progress",
 		Example:           `  claude-force runs rm run_3fa9 run_77ab`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeRuns(1 << 20),
@@ -217,8 +217,8 @@ func (a *app) runsPrune() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Forget old runs",
-		Long: `Forget the runs that were started longer ago than --keep. Runs that are worked
-on stay, and so do answers that a run which is kept has too.`,
+		Long: `Forget the runs that were started longer ago than --keep. Runs in
+progress stay, and so do answers that a run which is kept has too.`,
 		Example: `  claude-force runs prune --keep 30d`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -31,7 +31,7 @@ func (a *app) runsResume() *cobra.Command {
 		Short: "Go on with a run that was stopped, failed or died",
 		Long: `Go on with a run. Steps that have finished are taken from its journal, whatever
 their order; only the rest runs. It goes on in the folder, and with the flags,
-that it was begun with.
+that it started with.
 
 If the workflow, an agent or a file that was read has changed since, what has
 changed is said, and you are asked; --accept-changes goes on unasked: what is
@@ -52,7 +52,7 @@ asked the same keeps its result then, the rest runs again.`,
 		}
 	}
 	cmd.Flags().BoolVar(&f.accept, "accept-changes", false, "go on although the workflow, an agent or a file has changed")
-	cmd.Flags().StringArrayVar(&f.again, "again", nil, "step with effects \"once\" that may be begun again; may be repeated")
+	cmd.Flags().StringArrayVar(&f.again, "again", nil, "step with effects \"once\" that may start again; may be repeated")
 	cmd.Flags().IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the run's own limit")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")

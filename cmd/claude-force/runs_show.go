@@ -76,7 +76,7 @@ func (a *app) showRun(d *runs.Detail, items bool) error {
 		head = append(head, []string{"param " + name, firstLine(d.Spec.Params[name], 80)})
 	}
 	if d.Run.Owner != nil && d.Run.Owner.Alive {
-		head = append(head, []string{"worked on by", fmt.Sprintf("process %d on %s", d.Run.Owner.PID, d.Run.Owner.Host)})
+		head = append(head, []string{"owned by", fmt.Sprintf("process %d on %s", d.Run.Owner.PID, d.Run.Owner.Host)})
 	}
 	if err := table(a.stdout, head); err != nil {
 		return err

@@ -7,7 +7,7 @@ import "os"
 // ID is a process.
 type ID struct {
 	Host string
-	Boot string // of one start of a machine and one space of pids; empty if that cannot be told
+	Boot string // of one start of a machine and one space of pids; empty if that is unknown
 	PID  int
 	Born int64 // when it started, in a unit of its system; 0 if unknown
 }

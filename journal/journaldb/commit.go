@@ -69,7 +69,7 @@ func (s *Store) write(do func(*batch) (verdict, err error)) error {
 func (s *Store) poke() {
 	select {
 	case s.wake <- struct{}{}:
-	default: // it was told already
+	default: // it knows already
 	}
 }
 
@@ -184,7 +184,7 @@ func (s *Store) finish(jobs []*job, err error) {
 	}
 }
 
-// beat queues a sign of life for every run that is worked on. Nobody waits for
+// beat queues a sign of life for every run with an owner. No caller waits for
 // it: if it cannot be written, neither can events.
 func (s *Store) beat() {
 	s.mu.Lock()

@@ -123,7 +123,7 @@ func (h *header) free() {
 	h.token, h.process, h.since, h.heartbeat, h.dirty = "", process.ID{}, 0, 0, true
 }
 
-// owner returns who works on the run, as self sees it; nil if nobody does.
+// owner returns the process that owns the run, as self sees it; nil if none does.
 func (h *header) owner(self process.ID, now time.Time) *journal.Owner {
 	if h.token == "" {
 		return nil

@@ -14,7 +14,7 @@ type live struct {
 	seq int64
 }
 
-// move sets the status of a run that is worked on to what it is with events that
+// move sets the status of a run with an owner to what it is with events that
 // are about to be appended. Nothing has been written when it gives a verdict.
 func (b *batch) move(h *header, rows []eventRow, known *live) (verdict, err error) {
 	if h.status.Ended() || slices.ContainsFunc(rows, func(r eventRow) bool { return r.ev.Type == journal.RunFinished }) {

@@ -191,4 +191,4 @@ func explain(path string, err error) error {
 	return advice.Explain(path, err)
 }
 
-const damaged = "it may be damaged, or is no history: nothing was changed; keep a copy, and move it away to begin anew, or put a backup in its place"
+const damaged = "it may be damaged, or is no history: nothing was changed; keep a copy, and move it away to start with an empty one, or restore a backup"

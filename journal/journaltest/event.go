@@ -150,7 +150,7 @@ func appendFromMany(t *testing.T, h Harness) {
 	}
 }
 
-// appendIsInOrder: appends that nobody waited for are in the order of the calls,
+// appendIsInOrder: appends that no caller waited for are in the order of the calls,
 // and durable once a later one is.
 func appendIsInOrder(t *testing.T, h Harness) {
 	s := h.Open(t)
@@ -191,7 +191,7 @@ func send(t *testing.T, h Harness) {
 	mustAppend(t, log, started("next"))
 	mustRelease(t, log)
 	if err := other.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
-		t.Fatalf("sending to a run nobody works on: %v", err)
+		t.Fatalf("sending to a run without an owner: %v", err)
 	}
 	var types []journal.EventType
 	for _, ev := range mustEvents(t, s, "a", 1) {

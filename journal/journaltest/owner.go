@@ -37,7 +37,7 @@ func release(t *testing.T, h Harness) {
 	if run = mustFind(t, s, "a"); run.Status != journal.StatusCompleted || run.Owner != nil || run.FinishedAt.IsZero() {
 		t.Errorf("a run at its end: %+v", run)
 	}
-	if _, err := s.Acquire(t.Context(), "nobody"); !errors.Is(err, journal.ErrNotFound) {
+	if _, err := s.Acquire(t.Context(), "unknown"); !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("acquiring an unknown run: %v", err)
 	}
 }
@@ -62,7 +62,7 @@ func ownedRunIsRefused(t *testing.T, h Harness) {
 		_, err := store.Acquire(t.Context(), "a")
 		owned, ok := errors.AsType[*journal.OwnedError](err)
 		if !ok || owned.Run != "a" || owned.Owner.PID == 0 || owned.Owner.Host == "" || owned.Owner.Since.IsZero() {
-			t.Errorf("%s acquired a run that is worked on: %+v, %v", who, owned, err)
+			t.Errorf("%s acquired a run that has an owner: %+v, %v", who, owned, err)
 		}
 		if run := mustFind(t, store, "a"); run.Owner == nil || !run.Owner.Alive || run.Status != journal.StatusRunning {
 			t.Errorf("%s sees %+v", who, run)
@@ -146,7 +146,7 @@ func removeLeavesOwned(t *testing.T, h Harness) {
 	log := mustCreate(t, s, journal.Run{ID: "a"})
 	mustRelease(t, mustCreate(t, s, journal.Run{ID: "b"}))
 	if n, err := other.Remove(t.Context(), "a", "b", "unknown"); n != 1 || err != nil {
-		t.Errorf("removed %d, %v; want only the one that is not worked on", n, err)
+		t.Errorf("removed %d, %v; want only the one without an owner", n, err)
 	}
 	mustAppend(t, log, started("x"))
 	h.Die(t, s)

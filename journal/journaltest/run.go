@@ -91,7 +91,7 @@ func find(t *testing.T, h Harness) {
 func header(t *testing.T, h Harness) {
 	s := h.Open(t)
 	log := mustCreate(t, s, journal.Run{ID: "a"})
-	free := finished("free", "x") // nobody knows its price
+	free := finished("free", "x") // its price is unknown
 	free.Detail = journal.Detail(journal.Finished{Outcome: llm.Outcome{Usage: finishedUsage(100)}})
 	failed := journal.Event{Type: journal.StepFailed, Step: "bad", Detail: journal.Detail(journal.Failed{Code: "invalid", CostUSD: new(0.5), Usage: finishedUsage(7)})}
 	retried := failed

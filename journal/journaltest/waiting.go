@@ -49,7 +49,7 @@ func waiting(t *testing.T, h Harness) {
 	mustAppend(t, log, ask("ok", "")...)
 	mustBe(t, "with two questions", journal.StatusWaiting, s, other)
 
-	if _, ok := errors.AsType[*journal.DecisionError](other.Signal(t.Context(), answer("nobody", ""))); !ok {
+	if _, ok := errors.AsType[*journal.DecisionError](other.Signal(t.Context(), answer("unknown", ""))); !ok {
 		t.Error("an answer to nothing was taken")
 	}
 	mustBe(t, "after an answer to nothing", journal.StatusWaiting, s, other)
@@ -83,12 +83,12 @@ func waitingIsTakenOn(t *testing.T, h Harness) {
 	}
 	mustBe(t, "taken on", journal.StatusRunning, other)
 	mustAppend(t, log, journal.Event{Type: journal.RunResumed})
-	// What was under way is not until it is begun anew; what a question is
+	// What was in progress is not until it starts again; what a question is
 	// within does not run.
 	mustAppend(t, log, started("around"))
-	mustBe(t, "gone on with", journal.StatusWaiting, other)
+	mustBe(t, "resumed", journal.StatusWaiting, other)
 	mustAppend(t, log, started("work"))
-	mustBe(t, "with its step begun anew", journal.StatusRunning, other)
+	mustBe(t, "with its step started again", journal.StatusRunning, other)
 	mustAppend(t, log, finished("work", "done"))
 	mustBe(t, "with nothing else to do", journal.StatusWaiting, other)
 	mustRelease(t, log)
@@ -99,12 +99,12 @@ func waitingIsTakenOn(t *testing.T, h Harness) {
 	if err := other.Signal(t.Context(), answer("around/ok", "")); err != nil {
 		t.Fatal(err)
 	}
-	mustBe(t, "answered while nobody works on it", journal.StatusInterrupted, other)
+	mustBe(t, "answered while it has no owner", journal.StatusInterrupted, other)
 	if log, err = other.Acquire(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	mustAppend(t, log, journal.Event{Type: journal.RunResumed})
-	mustBe(t, "gone on with after the answer", journal.StatusRunning, other)
+	mustBe(t, "resumed after the answer", journal.StatusRunning, other)
 	mustRelease(t, log)
 }
 
@@ -116,7 +116,7 @@ func waitingEnds(t *testing.T, h Harness) {
 	if err := s.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
 		t.Fatal(err)
 	}
-	mustBe(t, "told to stop", journal.StatusWaiting, s)
+	mustBe(t, "asked to stop", journal.StatusWaiting, s)
 	mustAppend(t, log, ended(journal.StatusCancelled))
 	mustRelease(t, log)
 	mustBe(t, "at its end", journal.StatusCancelled, s)

@@ -1,4 +1,4 @@
-// Package memory keeps runs in memory: for tests, and for runs that nobody wants
+// Package memory keeps runs in memory: for tests, and for runs that no user wants
 // to keep.
 //
 //	store := memory.New()

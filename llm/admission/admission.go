@@ -3,7 +3,7 @@
 // of calls in flight.
 //
 // It sits directly above the provider, below retry, so that every attempt is
-// admitted anew and no slot is held while a retry waits. The slots belong to
+// admitted again and no slot is held while a retry waits. The slots belong to
 // a [Gate], what is known of the limits to a [Limiter]; pipelines that share a
 // credential share both:
 //
@@ -119,7 +119,7 @@ func (g *Gate) enter(ctx context.Context) error {
 	return nil
 }
 
-// tryEnter takes a slot if one is free and nobody waits for it.
+// tryEnter takes a slot if one is free and no call waits for it.
 func (g *Gate) tryEnter() bool {
 	if !g.slots.TryAcquire(1) {
 		return false

@@ -23,7 +23,7 @@ type attempt struct {
 
 	// Guarded by the limiter's mu:
 
-	alive   bool // the service has begun to answer
+	alive   bool // the service has started to answer
 	counted bool // the service's headers said what remains
 	judged  bool // the breaker knows how it went
 }

@@ -36,7 +36,7 @@ type Options struct {
 	// pool's assumed requests a minute, or ten if that is more. 0 means 1.
 	InitialWindow int
 
-	// Prices says how many tokens a text is, until answers have told. Nil means
+	// Prices estimates the tokens of a text, until answers have shown them. Nil means
 	// [llm.Prices].
 	Prices *llm.PriceTable
 
@@ -53,7 +53,7 @@ type Options struct {
 	// MaxPause. 0 means one second and 30 seconds.
 	Pause, MaxPause time.Duration
 
-	// OnPause, when set, is told when the service has closed a pool. It must be
+	// OnPause, when set, is called when the service has closed a pool. It must be
 	// quick, and may not use the limiter.
 	OnPause func(Pause)
 
@@ -87,7 +87,7 @@ type Limiter struct {
 type pool struct {
 	name     string
 	queue    queue
-	head     *waiter // whose turn it is; nil if nobody waits
+	head     *waiter // whose turn it is; nil if none waits
 	inFlight int
 	admitted time.Time // when the last call was let go
 	keptBack time.Time // when slow start last kept a call back

@@ -21,7 +21,7 @@ const (
 	// idleMinutes is after how long without an answer nothing is known.
 	idleMinutes = 5
 	// stall is how long the window keeps calls back if none of those in flight
-	// has begun to answer.
+	// has started to answer.
 	stall     = 15 * time.Second
 	maxWindow = 1e6
 
@@ -57,7 +57,7 @@ func (r *ramp) window(now time.Time, requests float64, opts *Options) int {
 	return int(max(1, r.Window))
 }
 
-// answered notes an answer to a call. A window that has kept nobody back since
+// answered notes an answer to a call. A window that has delayed no call since
 // the call was sent does not grow.
 func (r *ramp) answered(now time.Time, keptBack bool, requests float64, opts *Options) {
 	r.window(now, requests, opts)

@@ -96,7 +96,7 @@ type Options struct {
 	// Encrypted says that Store encrypts what it writes, so calls that hold a
 	// credential may be stored.
 	Encrypted bool
-	// Notice, when set, is told what the user should know: that answers
+	// Notice, when set, is called with what the user should know: that answers
 	// cannot be stored or read, and why. Each sentence comes once. It may be
 	// called from several goroutines at once.
 	Notice func(ctx context.Context, sentence string)
@@ -121,7 +121,7 @@ type model struct {
 	said map[string]bool
 	// asking is the calls that are somewhere between their look into the
 	// store and the end of storing. Among them an answer is found before it
-	// is in the store, and after somebody has looked there in vain.
+	// is in the store, and after a caller has missed it there.
 	asking map[llm.Key]*asked
 }
 

@@ -19,7 +19,7 @@
 //     leaves when its own context ends, and the last one to leave cancels the
 //     flight and waits until it is released.
 //   - Each reader gets all events from the first, whenever it joined, at its
-//     own pace. A slow reader delays nobody.
+//     own pace. A slow reader delays no other.
 //   - An error is shared. If it is transient, one reader that was shown
 //     nothing yet is promoted: it makes one new call with its own context's
 //     values, and the other such readers follow it. That happens once for a
@@ -116,7 +116,7 @@ func (m *model) succeed(ctx context.Context, f *flight, req *llm.Request) (next 
 	}
 	if f.successor == nil {
 		if other, found := m.flights[f.key]; found {
-			f.successor = other // somebody new has asked meanwhile
+			f.successor = other // a new caller has come meanwhile
 		} else {
 			f.successor = m.start(ctx, f.key, req, false)
 			return f.successor, true, true
@@ -175,7 +175,7 @@ func (m *model) fly(ctx context.Context, f *flight, req *llm.Request) {
 	}
 }
 
-// close lets nobody join f anymore.
+// close keeps new callers from joining f.
 func (m *model) close(f *flight) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -185,7 +185,7 @@ func (m *model) close(f *flight) {
 }
 
 // land lets f be joined only until the call's own reader has left: by then the
-// cache above has the answer, so that nobody who comes between is sent to the
+// cache above has the answer, so that no caller who comes between is sent to the
 // service again.
 func (m *model) land(f *flight) {
 	m.mu.Lock()

@@ -33,7 +33,7 @@ type flight struct {
 	ended   bool          // no more events come
 	err     error         // how the call failed
 	panicky any           // what next panicked with
-	changed chan struct{} // closed at the next change; nil if nobody waits
+	changed chan struct{} // closed at the next change; nil if none waits
 
 	deadline  time.Time // the latest of the readers'
 	unbounded bool      // a reader has no deadline

@@ -125,10 +125,10 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 // alone makes a call that is only timed.
 func (m *model) alone(ctx context.Context, req *llm.Request, yield func(llm.Event, error) bool) {
 	c := newCall()
-	begun := false
+	started := false
 	for ev, err := range m.next.Stream(context.WithValue(ctx, callKey{}, c), req) {
-		if !begun && err == nil {
-			begun = true
+		if !started && err == nil {
+			started = true
 			m.times.add(req.Model, c.elapsed())
 		}
 		if !yield(ev, err) {

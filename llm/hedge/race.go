@@ -16,7 +16,7 @@ type call struct {
 
 	pairs  chan pair // its stream; closed at its end
 	cancel context.CancelFunc
-	left   chan struct{} // closed when nobody reads pairs any more
+	left   chan struct{} // closed when no caller reads pairs any more
 }
 
 type pair struct {
@@ -69,7 +69,7 @@ func (r *race) send(ctx context.Context) *call {
 	return c
 }
 
-// leave ends a call that nobody reads any more.
+// leave ends a call that no caller reads any more.
 func (c *call) leave() {
 	c.cancel()
 	close(c.left)

@@ -188,14 +188,14 @@ func (s *Script) end() {
 	s.ended++
 }
 
-// Started returns the number of calls begun so far.
+// Started returns the number of calls started so far.
 func (s *Script) Started() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.started
 }
 
-// InFlight returns the number of calls begun and not yet released.
+// InFlight returns the number of calls started and not yet released.
 func (s *Script) InFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -113,10 +113,10 @@ func checkFullRequestUntouched(t *testing.T, wrap func(llm.Model) llm.Model) {
 
 func checkUpstreamLazy(t *testing.T, wrap func(llm.Model) llm.Model) {
 	next := NewScript(Answer("hello"))
-	wrap(next).Stream(t.Context(), Request("Nobody ranges over this."))
+	wrap(next).Stream(t.Context(), Request("No caller ranges over this."))
 	synctest.Wait()
 	if n := next.Started(); n != 0 {
-		t.Errorf("%d calls started by a stream that nobody ranged over", n)
+		t.Errorf("%d calls started by a stream that no caller ranged over", n)
 	}
 }
 

@@ -23,18 +23,18 @@ type memory struct {
 
 // entry is what is known of one prefix. Times are zero for never.
 type entry struct {
-	active int       // calls with it that have neither begun nor failed
+	active int       // calls with it that have neither started nor failed
 	seen   time.Time // when the last such call began
 	until  time.Time // how long the service keeps it
 	ttl    ttl       // of the breakpoint that wrote it
-	leader *leader   // who is writing it now; nil if nobody
+	leader *leader   // who is writing it now; nil if none
 }
 
 func (e *entry) warm(now time.Time) bool { return now.Before(e.until) }
 
 // leader is a call that fills the cache for others.
 type leader struct {
-	done     chan struct{} // closed when it has begun or failed
+	done     chan struct{} // closed when its answer has started, or it failed
 	hopeless bool          // it failed in a way that would repeat; final when done
 }
 
@@ -47,7 +47,7 @@ type call struct {
 	own     *leader  // set if the call leads
 	marks   []ttl    // of points: the breakpoints it makes
 	failed  llm.Code
-	over    bool // it has begun or failed
+	over    bool // its answer has started, or it failed
 }
 
 func (m *memory) call(ctx context.Context, p prompt) *call {
@@ -69,7 +69,7 @@ func (m *memory) call(ctx context.Context, p prompt) *call {
 }
 
 // plan decides on the call's breakpoints. It gives the leader to wait for, or
-// nil if the call may start. Nobody is waited for who writes less than
+// nil if the call may start. It does not wait for a writer of less than
 // patience tokens.
 func (c *call) plan(now time.Time, patience int) *leader {
 	c.memory.mu.Lock()
@@ -89,7 +89,7 @@ func (c *call) plan(now time.Time, patience int) *leader {
 		}
 		for i, e := range c.entries {
 			if !e.warm(now) {
-				c.marks[i] = none // somebody else pays for the write
+				c.marks[i] = none // another call pays for the write
 			}
 		}
 		return nil
@@ -122,10 +122,10 @@ func (c *call) worth(i int, now time.Time) ttl {
 	return none
 }
 
-// begun notes that the call's answer has begun: what it wrote can be read. The
+// answerStarted records that the call's answer has started: what it wrote can be read. The
 // service counts from when the request came, which was earlier by a time that
 // is not known here; so a part of the lifetime is left out.
-func (c *call) begun() {
+func (c *call) answerStarted() {
 	c.memory.mu.Lock()
 	defer c.memory.mu.Unlock()
 	now := time.Now()
@@ -138,12 +138,12 @@ func (c *call) begun() {
 		}
 	}
 	if c.group != nil {
-		c.group.begun.Add(1)
+		c.group.started.Add(1)
 	}
 	c.finish()
 }
 
-// end notes that the call is over, and passes its lead on if it has not begun.
+// end records that the call is over, and passes its lead on if no answer has started.
 func (c *call) end() {
 	c.memory.mu.Lock()
 	defer c.memory.mu.Unlock()

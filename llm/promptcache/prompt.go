@@ -99,7 +99,7 @@ const (
 	lastTurns   = 4  // whose ends are points
 )
 
-// seed makes hashes differ between processes, so that nobody can make two
+// seed makes hashes differ between processes, so that no one can construct two
 // prefixes look like one.
 var seed = maphash.MakeSeed()
 

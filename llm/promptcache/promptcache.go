@@ -23,7 +23,7 @@
 //     system prompt and the blocks that are [llm.Block.Shared].
 //
 // An entry can be read only when the answer to the call that wrote it has
-// begun. So of the calls that share a prefix which is not in the cache yet, one
+// started. So of the calls that share a prefix which is not in the cache yet, one
 // leads and the others follow:
 //
 //	cold ── a call leads ──> warming ── its first event ──> warm ── its time to live ──> cold
@@ -34,7 +34,7 @@
 //
 //   - A follower waits for at most [Options.MaxWait], whatever leaders come and
 //     go, and no longer than its context allows. When the first event has come
-//     all followers start together, and nobody waits again while the prefix is
+//     all followers start together, and no call waits again while the prefix is
 //     warm.
 //   - A prefix that is being written is written by its leader only: a call that
 //     does not wait goes without a breakpoint, at the plain price. Calls that
@@ -58,7 +58,7 @@ type Options struct {
 	// WaitTokens is the size from which a prefix is worth waiting for. 0 means
 	// 4,096: what a follower saves on a smaller one is a fraction of a cent,
 	// and it would wait about a second for it. Smaller prefixes are cached too,
-	// from the model's minimum on, but nobody waits for them.
+	// from the model's minimum on, but no call waits for them.
 	WaitTokens int
 
 	// MaxWait is the longest that a call waits for others. 0 means a minute.
@@ -109,14 +109,14 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			yield(llm.Event{}, err)
 			return
 		}
-		begun := false
+		started := false
 		for ev, err := range m.next.Stream(ctx, prompt.mark(req, c.marks)) {
 			switch {
 			case err != nil:
 				c.failed = llm.CodeOf(err)
-			case !begun:
-				begun = true
-				c.begun()
+			case !started:
+				started = true
+				c.answerStarted()
 			}
 			if !yield(ev, err) {
 				return
@@ -186,8 +186,8 @@ type groupKey struct{}
 
 // group is the calls of one announcement.
 type group struct {
-	plan  Plan
-	begun atomic.Int64
+	plan    Plan
+	started atomic.Int64
 }
 
 // ttl is how long to keep what the group's calls share; none if it does not
@@ -197,7 +197,7 @@ func (g *group) ttl() ttl {
 	if g == nil {
 		return none
 	}
-	left := int64(g.plan.Calls) - g.begun.Load()
+	left := int64(g.plan.Calls) - g.started.Load()
 	switch {
 	case left >= 2 && g.plan.Every < 5*time.Minute:
 		return minutes

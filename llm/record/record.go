@@ -137,7 +137,7 @@ const (
 type recording struct {
 	call    Call
 	metered bool // the cost is that of the attempts
-	begun   bool // an event other than a ping came
+	started bool // an event other than a ping came
 	resp    *llm.Response
 	err     error
 	outcome outcome
@@ -160,7 +160,7 @@ func (r *recording) see(ev llm.Event, err error) {
 	case llm.EventDone:
 		r.resp = ev.Response
 	}
-	r.begun = true
+	r.started = true
 }
 
 func (r *recording) finish(prices *llm.PriceTable) Call {
@@ -185,7 +185,7 @@ func (r *recording) finish(prices *llm.PriceTable) Call {
 		} else {
 			c.SavedUSD = nil
 		}
-	case !r.begun && llm.Unbilled(r.err):
+	case !r.started && llm.Unbilled(r.err):
 		c.CostUSD = new(float64)
 	}
 	return c

@@ -12,10 +12,10 @@
 // silent stream for a dead one; a call that has lived that long is committed.
 //
 // It waits as long as the service asks for, plus up to [Options.Base] so that
-// callers told the same do not return together, and never shorter. Without
+// callers with the same retry-after do not return together, and never shorter. Without
 // such a hint it waits a random time up to a ceiling that doubles with each
 // attempt. A wait that would outlast the call's deadline, or
-// [Options.MaxWait], is not begun: the error comes at once and says so.
+// [Options.MaxWait], does not start: the error comes at once and says so.
 //
 // Only errors whose code is [llm.Code.Transient] are retried, and no request
 // that says Once. A reached

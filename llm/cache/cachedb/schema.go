@@ -52,7 +52,7 @@ func explain(path string, err error) error {
 		NotWritable:  "use another with CLAUDE_FORCE_HOME, or do without the cache",
 		Path:         "use another folder with CLAUDE_FORCE_HOME, or do without the cache",
 		Foreign:      "give the cache a file of its own",
-		WrongKey:     "give that key, or remove the file to begin anew",
+		WrongKey:     "give that key, or remove the file to start with an empty one",
 		Encrypted:    "say where the key is with CLAUDE_FORCE_CACHE_ENCRYPTION_KEY, or use another folder with CLAUDE_FORCE_HOME",
 		NotEncrypted: "remove the file to begin an encrypted one, or use another folder with CLAUDE_FORCE_HOME",
 	}

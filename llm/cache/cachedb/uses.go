@@ -97,7 +97,7 @@ func (s *Store) spool() error {
 	return errors.Join(err, f.Close())
 }
 
-// maxUsesFile is the size at which the file of uses is begun anew. A use that
+// maxUsesFile is the size at which the file of uses starts again, empty. A use that
 // another process writes at that moment is not counted.
 const maxUsesFile = 1 << 20
 
@@ -157,7 +157,7 @@ func (s *Store) fold() error {
 }
 
 // readFrom reads a file from an offset on, and gives its size. A file that is
-// missing is empty; one that is shorter than the offset was begun anew.
+// missing is empty; one that is shorter than the offset started again.
 func readFrom(path string, offset int64) (data []byte, size int64, err error) {
 	f, err := openfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
