@@ -56,7 +56,7 @@ func (o *Orchestrator) tasked(ctx context.Context, r *pendingRun, next func(engi
 }
 
 // TasksOf returns the results of the tasks of a run, in their order. Tasks that
-// have not begun are left out.
+// have not started are left out.
 func TasksOf(res *engine.Result, refs runs.TaskRefs) []*Result {
 	all := make([]*Result, refs.Count())
 	for step, list := range refs {
