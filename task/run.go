@@ -59,7 +59,7 @@ type Runner struct {
 	Tools ToolsFunc
 
 	// OnTool receives the calls of tools as they start and end, of several tasks and
-	// several calls at once. Nil means that no one is told.
+	// several calls at once. May be nil.
 	OnTool func(ctx context.Context, ev ToolEvent)
 
 	// Telemetry receives a span for each task. Nil means none.

@@ -41,22 +41,22 @@ func (r *Runner) turn(ctx context.Context, t Task, req *llm.Request, onText func
 	return outcome, answer, key, err
 }
 
-// interrupted is the result of a call that was begun by a process that then ended.
+// interrupted is the result of a call that was started by a process that then ended.
 const interrupted = "The process that ran this call ended before the call did, so there is no result. It may have had its effects, whole or in part: look before you repeat it."
 
 // recordedCall runs a call and returns the blocks that answer it. A call that is
-// finished in the journal does not run again. One that was begun and may have had
+// finished in the journal does not run again. One that has started and may have had
 // effects does not either: the model reads that it was interrupted.
 func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) ([]llm.Block, error) {
 	if turns == nil {
 		return blocksOf(use.ID, r.callTool(ctx, b, n, use)), nil
 	}
 	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
-	blocks, begun := turns.Call(key, use.ID)
+	blocks, started := turns.Call(key, use.ID)
 	switch {
 	case blocks != nil:
 		return blocks, nil
-	case begun:
+	case started:
 		blocks, call.IsError = blocksOf(use.ID, tool.Failed(interrupted)), true
 		return blocks, turns.End(key, call, blocks)
 	case !b.set.Concurrent(use):

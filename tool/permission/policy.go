@@ -107,7 +107,7 @@ func (p *Policy) Check(tool string, raw json.RawMessage, cwd string) Decision {
 		d = ask("%s needs permission: a rule asks for it.", tool)
 	}
 	if d.Outcome == Ask && p.Mode == ModeDontAsk {
-		d = denied("%s Nobody is asked in this mode.", d.Reason)
+		d = denied("%s This mode asks no one.", d.Reason)
 	}
 	return d
 }
