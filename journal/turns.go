@@ -42,7 +42,7 @@ type callState struct {
 }
 
 // Turns is what the journal knows of the turns of one unit, by the keys of the
-// requests: the answers of the model, and which calls of tools were begun and
+// requests: the answers of the model, and which calls of tools were started and
 // finished. The task reads from it what it need not do again, and writes to it as
 // it goes on. It is safe for concurrent use.
 type Turns struct {
@@ -91,8 +91,8 @@ func (t *Turns) Answered(key llm.Key, answer TurnAnswer) error {
 }
 
 // Call returns what is known of a call of the answer to a request: whether it was
-// begun, and, if it has finished, the blocks that answer it.
-func (t *Turns) Call(key llm.Key, id string) (blocks []llm.Block, begun bool) {
+// started, and, if it has finished, the blocks that answer it.
+func (t *Turns) Call(key llm.Key, id string) (blocks []llm.Block, started bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if known := find(t.turns, key); known != nil {
