@@ -9,6 +9,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 )
 
 // StepDiff is how one step differs between two runs. Arrays have the value of the
@@ -23,8 +24,12 @@ type StepDiff struct {
 	Task   string      `json:"task_diff,omitempty"`
 	Output string      `json:"output_diff,omitempty"`
 	Cost   [2]*float64 `json:"cost_usd"`
-	Time   [2]float64  `json:"duration_seconds"`
-	Status [2]string   `json:"status"`
+	Time   [2]float64  `json:"duration_seconds"` // from start to end
+	// Service is what the service took, and Waited how long nothing was in flight;
+	// 0 if they were not measured.
+	Service [2]float64 `json:"service_seconds"`
+	Waited  [2]float64 `json:"waited_seconds"`
+	Status  [2]string  `json:"status"`
 }
 
 // Diff compares two runs step by step. It leaves out the steps that called no
@@ -51,7 +56,7 @@ func Diff(one, two *Detail, step string) []StepDiff {
 		default:
 			d.fill(0, x)
 			d.fill(1, y)
-			d.Inputs = DiffInputs(x.Started.Inputs, y.Started.Inputs)
+			d.Inputs = askedOtherwise(x, y)
 			d.Same = x.Output == y.Output
 			d.Task = udiff.Unified(one.Run.ID, two.Run.ID, x.Started.Task+"\n", y.Started.Task+"\n")
 			d.Output = udiff.Unified(one.Run.ID, two.Run.ID, x.Output+"\n", y.Output+"\n")
@@ -69,6 +74,23 @@ func Diff(one, two *Detail, step string) []StepDiff {
 		}
 	}
 	return diffs
+}
+
+// askedOtherwise returns the parts in which what two units were asked differs, in
+// words. A template that was edited makes no difference where it comes to the same
+// text: an answer may be from the cache then.
+func askedOtherwise(x, y *journal.UnitState) []string {
+	var none llm.Key
+	if x.Key == y.Key && x.Key != none {
+		return nil
+	}
+	was, now := x.Started.Inputs, y.Started.Inputs
+	if x.Started.Task == y.Started.Task && x.Started.Task != "" {
+		was, now = maps.Clone(was), maps.Clone(now)
+		delete(was, "task")
+		delete(now, "task")
+	}
+	return DiffInputs(was, now)
 }
 
 // asked reports whether a unit asked a model or a person, or came to nothing.
@@ -92,6 +114,7 @@ func (d *StepDiff) fill(i int, u *journal.UnitState) {
 	d.Status[i] = strings.TrimPrefix(string(u.Type), "step_")
 	d.Model[i] = u.Started.Model
 	d.Cost[i], d.Time[i] = u.Finished.CostUSD, u.Finished.DurationSeconds
+	d.Service[i], d.Waited[i] = u.Finished.ServiceSeconds, u.Finished.WaitedSeconds
 	if u.Finished.Model != "" {
 		d.Model[i] = u.Finished.Model
 	}
