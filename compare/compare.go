@@ -59,6 +59,9 @@ type Set struct {
 	// Noise is by how much its times may differ from those of another set
 	// without any change, as a share. Of two sets the larger counts.
 	Noise float64
+	// Unserved reports that the service gave no answer to measure: all were free or
+	// in batches, or all calls failed. So there is no latency.
+	Unserved bool
 }
 
 // FromFile returns what a benchmark file holds.
@@ -97,7 +100,7 @@ func FromHistory(ctx context.Context, h History, name string, from, to time.Time
 	if err != nil {
 		return Set{}, fmt.Errorf("reading the calls of %s: %w", name, err)
 	}
-	set := Set{Name: name}
+	set := Set{Name: name, Unserved: len(samples[LatencyMetric]) == 0}
 	for _, m := range recorded {
 		if m.Samples = samples[m.Name]; len(m.Samples) > 0 {
 			set.Metrics = append(set.Metrics, m)
@@ -169,6 +172,8 @@ type Report struct {
 	Rows       []Row    `json:"metrics"`
 	OnlyBefore []string `json:"only_in_baseline,omitempty"`
 	OnlyAfter  []string `json:"only_in_current,omitempty"`
+
+	unserved bool // of one side or both
 }
 
 // ErrNothing says that two sets have no metric in common.
@@ -177,7 +182,7 @@ var ErrNothing = errors.New("the two have no metric in common")
 // Compare compares what is in both sets, in the order of the baseline.
 func Compare(baseline, current Set, opts Options) (*Report, error) {
 	alpha := cmp.Or(opts.Alpha, DefaultAlpha)
-	report := &Report{Baseline: baseline.Name, Current: current.Name, Alpha: alpha}
+	report := &Report{Baseline: baseline.Name, Current: current.Name, Alpha: alpha, unserved: baseline.Unserved || current.Unserved}
 	noise := func(m *benchfile.Metric) float64 {
 		if slices.Contains(timed, m.Unit) {
 			return max(baseline.Noise, current.Noise)

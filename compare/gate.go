@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -132,17 +133,28 @@ type Outcome struct {
 
 // Check holds a gate against a report. A change that is not significant counts
 // as none; with too few samples for a test, one counts if no sample of one side
-// lies among those of the other. A metric that is not in the report is an error.
+// lies among those of the other. A condition on latency is met by nothing if the
+// service answered nothing on one side. Any other metric that is not in the report
+// is an error.
 func (g Gate) Check(r *Report) ([]Outcome, error) {
 	var outcomes []Outcome
 	for _, c := range g {
 		row := r.Row(c.Metric)
-		if row == nil {
+		switch {
+		case row == nil && r.unserved && c.onLatency():
+			outcomes = append(outcomes, Outcome{Condition: c.String(), Why: "there is nothing to compare: on one side no answer of the service was measured"})
+			continue
+		case row == nil:
 			return nil, fmt.Errorf("there is no metric %s on both sides to hold %q against; there are %s", c.Metric, c, strings.Join(r.names(), ", "))
 		}
 		outcomes = append(outcomes, c.check(row))
 	}
 	return outcomes, nil
+}
+
+// onLatency reports whether the condition is on how long the service takes.
+func (c Condition) onLatency() bool {
+	return slices.Contains([]string{LatencyMetric, "p50", "p95", "p99"}, c.Metric) || strings.HasPrefix(c.Metric, "step.")
 }
 
 func (c Condition) check(row *Row) Outcome {

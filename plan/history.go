@@ -131,10 +131,11 @@ func (c roundCounter) counts() map[string][]float64 {
 
 // samples are the figures of the live calls of one kind.
 type samples struct {
-	runs                         map[int]bool
-	cost, seconds, input, output []float64
-	unpriced                     bool
-	latest                       []llm.Usage // in the latest run
+	runs                map[int]bool
+	cost, input, output []float64
+	seconds             []float64 // of the service
+	unpriced            bool
+	latest              []llm.Usage // in the latest run
 }
 
 // kind is what the calls of one set of samples share.
@@ -162,7 +163,7 @@ func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples 
 			if i == 0 {
 				s.latest = append(s.latest, done.Usage)
 			}
-			s.seconds = append(s.seconds, done.DurationSeconds)
+			s.seconds = append(s.seconds, done.LatencySeconds(done.DurationSeconds)) // waiting says nothing of the next run
 			s.input = append(s.input, float64(done.Usage.PromptTokens()))
 			s.output = append(s.output, float64(done.Usage.OutputTokens))
 			if done.CostUSD == nil {

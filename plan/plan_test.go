@@ -109,6 +109,27 @@ func TestTheBestSourceOfFiguresIsTaken(t *testing.T) {
 	}
 }
 
+// What earlier calls waited says nothing of the next run: thirty calls that a limit
+// held up for a minute are expected to take what the service took.
+func TestWaitingIsNotExpectedAgain(t *testing.T) {
+	t.Parallel()
+	in := input(parse(t, "- {id: a, agent: linter, task: t}\n"))
+	in.Units = live("a")
+	var calls []call
+	for range 30 {
+		calls = append(calls, call{path: "a", usd: 1, secs: 60})
+	}
+	earlier := run(calls...)
+	for i, u := range earlier.State.Order {
+		u.Finished.ServiceSeconds = 0.3
+		u.Finished.WaitedSeconds = float64(2 * i)
+	}
+	in.Runs = []plan.Run{earlier}
+	if got := plan.Make(in).Seconds; got.Expected < 0.29 || got.Expected > 0.31 || got.High > 1 {
+		t.Errorf("expected %+v; the service took 0.3 s", got)
+	}
+}
+
 func TestCachedCallsAreFree(t *testing.T) {
 	t.Parallel()
 	wf := parse(t, "- {id: a, agent: linter, task: t}\n- {id: b, agent: linter, task: u, dependencies: [a]}\n")

@@ -70,7 +70,7 @@ func LoadPrevious(ctx context.Context, store journal.Store, id string, spec *Spe
 		if u.Type != journal.StepFinished {
 			continue
 		}
-		took := time.Duration(u.Finished.DurationSeconds * float64(time.Second))
+		took := time.Duration(u.Finished.LatencySeconds(u.Finished.DurationSeconds) * float64(time.Second))
 		if u.Item == "" {
 			b.takes[u.Step] = took
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
 )
 
@@ -22,8 +23,9 @@ func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error
 }
 
 // setOf returns the metrics of a run: its totals, which are one sample each, the
-// durations of all its calls, and those of each step, which are several samples
-// if the step is done for several items.
+// time that the service took for each of its answers, and that for each step, which
+// are several samples if the step is done for several items. Waiting and answers
+// that were free are no part of it, so that it does not depend on how many there were.
 func setOf(d *runs.Detail) compare.Set {
 	metric := func(name, unit string, samples ...float64) benchfile.Metric {
 		return benchfile.Metric{Name: name, Unit: unit, Better: benchfile.Lower, Samples: samples}
@@ -34,16 +36,18 @@ func setOf(d *runs.Detail) compare.Set {
 		if u.Type == journal.StepFailed {
 			failed++
 		}
-		if u.Type != journal.StepFinished || u.Started.Task == "" {
-			continue
+		done := u.Finished
+		if u.Type != journal.StepFinished || u.Started.Model == "" || done.Source != llm.SourceLive || done.Usage.Batch {
+			continue // the service did not answer, or not at once
 		}
 		if steps[u.Step] == nil {
 			order = append(order, u.Step)
 		}
-		steps[u.Step] = append(steps[u.Step], u.Finished.DurationSeconds)
-		latency = append(latency, u.Finished.DurationSeconds)
+		took := done.LatencySeconds(done.DurationSeconds)
+		steps[u.Step] = append(steps[u.Step], took)
+		latency = append(latency, took)
 	}
-	set := compare.Set{Name: d.Run.ID, Metrics: []benchfile.Metric{
+	set := compare.Set{Name: d.Run.ID, Unserved: len(latency) == 0, Metrics: []benchfile.Metric{
 		metric("total_time", "s", d.Result.TotalTimeSeconds),
 		metric("cost", "USD", d.Run.CostUSD),
 		metric("tokens", "", float64(d.Run.Tokens)),

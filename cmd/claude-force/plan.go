@@ -34,6 +34,9 @@ depends on answers that do not exist yet.
 "claude-force run FILE --plan" prints the plan and asks whether to run. The run
 then reports how far off the plan was, and so do later plans.
 
+Times are those of the service for as many calls at once as there are slots. Waiting
+for limits, in this run or earlier ones, is no part of them.
+
 It also names what will stop the run before anything is spent: a file that cannot be
 read or is no text, a prompt that is larger than its model takes, a budget without
 room for the first call.

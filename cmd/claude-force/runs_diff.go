@@ -51,14 +51,14 @@ in what part, whether their outputs differ, and what they cost and took.`,
 }
 
 func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool) error {
-	rows := [][]string{{"STEP", "ASKED", "OUTPUT", "MODEL", "COST", "TIME"}}
+	rows := [][]string{{"STEP", "ASKED", "OUTPUT", "MODEL", "COST", "TIME", "SERVICE", "WAITED"}}
 	for _, d := range diffs {
 		name := d.Step
 		if d.Item != "" {
 			name += "[" + firstLine(d.Item, 40) + "]"
 		}
 		if d.Only != "" {
-			rows = append(rows, []string{name, "only in " + d.Only, "", "", "", ""})
+			rows = append(rows, []string{name, "only in " + d.Only, "", "", "", "", "", ""})
 			continue
 		}
 		asked, output := "the same", "the same"
@@ -76,10 +76,13 @@ func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool
 			model = d.Model[0] + " -> " + d.Model[1]
 		}
 		rows = append(rows, []string{name, asked, output, model, dollars(d.Cost[0]) + " -> " + dollars(d.Cost[1]),
-			seconds(d.Time[0]) + " -> " + seconds(d.Time[1])})
+			seconds(d.Time[0]) + " -> " + seconds(d.Time[1]), measured(d.Service[0]) + " -> " + measured(d.Service[1]),
+			measured(d.Waited[0]) + " -> " + measured(d.Waited[1])})
 	}
+	was, now := one.Result, two.Result
 	rows = append(rows, []string{"total", "", "", "", dollars(&one.Run.CostUSD) + " -> " + dollars(&two.Run.CostUSD),
-		seconds(one.Result.TotalTimeSeconds) + " -> " + seconds(two.Result.TotalTimeSeconds)})
+		seconds(was.TotalTimeSeconds) + " -> " + seconds(now.TotalTimeSeconds), measured(was.ServiceSeconds) + " -> " + measured(now.ServiceSeconds),
+		measured(was.WaitedSeconds) + " -> " + measured(now.WaitedSeconds)})
 	if err := table(a.stdout, rows); err != nil {
 		return err
 	}
@@ -94,4 +97,12 @@ func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool
 		}
 	}
 	return nil
+}
+
+// measured returns a time, or a dash if it was not measured.
+func measured(s float64) string {
+	if s == 0 {
+		return "-"
+	}
+	return seconds(s)
 }
