@@ -8,12 +8,13 @@ import (
 )
 
 // DecisionError reports that an approval takes no decision: it has one, its deadline
-// has passed, or the step waits for none.
+// has passed, the run was cancelled, or the step waits for none.
 type DecisionError struct {
 	Unit     Unit
 	Decision *Decision // the one that holds; nil if there is none
 	Deadline time.Time // if it has passed without a decision
 	ended    bool      // it was decided in some other way
+	canceled bool      // the run is cancelled, or is being so
 }
 
 // FaultKind returns [fault.KindConflict].
@@ -30,6 +31,8 @@ func (e *DecisionError) Error() string {
 			what += " by " + e.Decision.By
 		}
 		return fmt.Sprintf("step %s was already %s; that decision holds", e.Unit, what)
+	case e.canceled:
+		return fmt.Sprintf("the run was cancelled; step %s takes no decision", e.Unit)
 	case !e.Deadline.IsZero():
 		return fmt.Sprintf("the time to approve step %s was up at %s; no answer by then means no", e.Unit, e.Deadline.Local().Format(time.DateTime))
 	case e.ended:
@@ -39,15 +42,19 @@ func (e *DecisionError) Error() string {
 }
 
 // CheckDecision returns a [*DecisionError] unless id's approval takes a decision at
-// the given time. u is what the unit's events add up to; nil if there are none.
+// the given time. The state is that of the run's own events and the unit's.
 // Implementations of [Store] call it in Signal, in the transaction that appends
 // the decision.
-func (u *UnitState) CheckDecision(id Unit, at time.Time) error {
+func (s *State) CheckDecision(id Unit, at time.Time) error {
+	u := s.Units[id]
+	canceled := s.Cancelled || s.Ended != nil && s.Ended.Status == StatusCancelled
 	switch {
 	case u == nil || u.Asked == nil:
 		return &DecisionError{Unit: id}
 	case u.Decision != nil:
 		return &DecisionError{Unit: id, Decision: u.Decision}
+	case canceled:
+		return &DecisionError{Unit: id, canceled: true}
 	case u.Type != ApprovalAsked:
 		return &DecisionError{Unit: id, ended: true}
 	case !u.Asked.Deadline.IsZero() && !at.Before(u.Asked.Deadline):

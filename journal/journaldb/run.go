@@ -116,7 +116,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
 	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
 		failed := b.conn.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output
-			WHERE e.id > ? AND e.id <= ? AND e.step = ? AND e.item = ? ORDER BY e.id`, func(row *stmt) error {
+			WHERE e.id > ? AND e.id <= ? AND (e.step = '' OR e.step = ? AND e.item = ?) ORDER BY e.id`, func(row *stmt) error {
 			ev, err := b.store.readEvent(h.id, row)
 			if err == nil {
 				yield(ev, nil) // Fold takes all
@@ -130,7 +130,7 @@ func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
 	if err != nil {
 		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(b.store.path, err))
 	}
-	return state.Unit(id.Step, id.Item).CheckDecision(id, b.now)
+	return state.CheckDecision(id, b.now)
 }
 
 // Remove forgets runs, each in a transaction of its own. One that is damaged can

@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,5 +176,21 @@ func decidedOnce(t *testing.T, h Harness) {
 	if err := other.Signal(t.Context(), answer("ok", "")); err != nil {
 		t.Error(err)
 	}
+	// A run that was cancelled takes none, whether its process has noticed or not.
+	mustAppend(t, log, ask("last", "")...)
+	if err := other.Signal(t.Context(), journal.Event{Run: "a", Type: journal.CancelAsked}); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(when string) {
+		t.Helper()
+		for _, store := range []journal.Store{s, other} {
+			if lost, ok := errors.AsType[*journal.DecisionError](store.Signal(t.Context(), answer("last", ""))); !ok || !strings.Contains(lost.Error(), "cancelled") {
+				t.Errorf("%s a decision was taken, or refused with %v", when, lost)
+			}
+		}
+	}
+	refused("while the run is being cancelled")
+	mustAppend(t, log, ended(journal.StatusCancelled))
 	mustRelease(t, log)
+	refused("when the run was cancelled")
 }

@@ -177,7 +177,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 		id := journal.Unit{Step: ev.Step, Item: ev.Item}
 		state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
 			for _, e := range r.events {
-				if (journal.Unit{Step: e.Step, Item: e.Item}) == id && !yield(e, nil) {
+				if (e.Step == "" || journal.Unit{Step: e.Step, Item: e.Item} == id) && !yield(e, nil) {
 					return
 				}
 			}
@@ -185,7 +185,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 		if err != nil {
 			return err
 		}
-		if err := state.Unit(id.Step, id.Item).CheckDecision(id, time.Now()); err != nil {
+		if err := state.CheckDecision(id, time.Now()); err != nil {
 			return err
 		}
 	}
