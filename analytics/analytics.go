@@ -92,6 +92,10 @@ type Attempt struct {
 	Usage      llm.Usage     // what the service reported
 	Cost       llm.Money     // of Usage; with [llm.BasisPart] the least that may be billed
 	Basis      llm.Basis     // how Cost is known
+	// WriteExtra is the part of Cost by which writing to the prompt cache exceeded
+	// the plain price of the same tokens. It is 0 in attempts that earlier versions
+	// recorded.
+	WriteExtra llm.Money
 }
 
 // Run is a run as its calls show it.

@@ -31,3 +31,16 @@ func SavedLive(prices *llm.PriceTable, model, insteadOf string, u llm.Usage) Sav
 		Batch:  llm.Dollars(atOnce).Sub(llm.Dollars(fresh)),
 	}
 }
+
+// WriteExtra returns by how much the tokens that were written to the prompt cache
+// cost more than at the plain price; 0 if the model has no price.
+func WriteExtra(prices *llm.PriceTable, model string, u llm.Usage) llm.Money {
+	paid, ok := prices.Cost(model, u)
+	if !ok {
+		return 0
+	}
+	u.InputTokens += u.CacheWrite5m + u.CacheWrite1h
+	u.CacheWrite5m, u.CacheWrite1h = 0, 0
+	plain, _ := prices.Cost(model, u)
+	return llm.Dollars(paid).Sub(llm.Dollars(plain))
+}

@@ -66,6 +66,7 @@ func recordedCall(call *record.Call, project string, prices *llm.PriceTable) ana
 		kept.Tries = append(kept.Tries, analytics.Attempt{
 			Start: a.Start, Duration: a.Duration, FirstToken: a.FirstToken, Code: a.Code,
 			Model: a.Charge.Model, Usage: a.Charge.Usage, Cost: a.Charge.Cost, Basis: a.Charge.Basis,
+			WriteExtra: analytics.WriteExtra(prices, a.Charge.Model, a.Charge.Usage),
 		})
 	}
 	saved := llm.Money(0)

@@ -131,9 +131,9 @@ func (b *batch) insert(c analytics.Call) error {
 func (b *batch) attempts(call int64, tries []analytics.Attempt) error {
 	for i, a := range tries {
 		u := a.Usage
-		if err := b.write.Run(`INSERT INTO call_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		if err := b.write.Run(`INSERT INTO call_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			call, i+1, a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), a.Model, int(a.Code), string(a.Basis), int64(a.Cost),
-			u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches); err != nil {
+			u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches, int64(a.WriteExtra)); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // callVersion is the form of a call in the spool file. What a newer program
 // wrote in another form is left to it.
-const callVersion = 2
+const callVersion = 3
 
 // maxTries bounds the attempts of a call that are kept, so that it does not outgrow
 // its frame.
@@ -68,6 +68,7 @@ func appendAttempt(b []byte, a *analytics.Attempt) []byte {
 	for _, n := range [...]int64{
 		a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), int64(a.Code), int64(a.Cost),
 		int64(u.InputTokens), int64(u.OutputTokens), int64(u.CacheReadTokens), int64(u.CacheWrite5m), int64(u.CacheWrite1h), int64(u.WebSearches),
+		int64(a.WriteExtra),
 	} {
 		b = binary.AppendVarint(b, n)
 	}
@@ -124,6 +125,9 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 		u := &a.Usage
 		for _, p := range [...]*int{&u.InputTokens, &u.OutputTokens, &u.CacheReadTokens, &u.CacheWrite5m, &u.CacheWrite1h, &u.WebSearches} {
 			*p = int(number())
+		}
+		if version >= 3 {
+			a.WriteExtra = llm.Money(number())
 		}
 		c.Tries = append(c.Tries, a)
 	}

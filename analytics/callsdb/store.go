@@ -34,7 +34,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 3
+const version = 4
 
 type stmt = sqlite3.Stmt
 

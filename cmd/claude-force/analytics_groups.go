@@ -156,11 +156,23 @@ func (a *app) analyticsSavings() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
+			unread, err := store.Unread(ctx, f)
+			if err != nil {
+				return nil, nil, err
+			}
 			v := s.SavedUSD
 			r := &report{title: "Savings", sections: []section{savingsSection(v)}}
+			if unread.Writes > 0 {
+				r.sections = append(r.sections, unreadSection(unread))
+				_, notes, err := sinceRows(ctx, store, f)
+				if err != nil {
+					return nil, nil, err
+				}
+				r.notes = append(r.notes, notes...)
+			}
 			before := s.CostUSD + v.Total
 			r.notes = append(r.notes, fmt.Sprintf("Paid %s of %s: %s saved.", dollars(&s.CostUSD), dollars(&before), signed(v.Total)))
-			return r, savingsJSON{s.Period, s.CostUSD, v, before}, nil
+			return r, savingsJSON{s.Period, s.CostUSD, v, before, unreadJSON{unread.Writes, unread.Unread, unread.Tokens, unread.Cost.USD(), unread.Written.USD()}}, nil
 		},
 	})
 }
@@ -171,6 +183,25 @@ type savingsJSON struct {
 	CostUSD float64              `json:"cost_usd"`
 	Saved   analytics.SavingsUSD `json:"saved_usd"`
 	Before  float64              `json:"cost_before_usd"`
+	Unread  unreadJSON           `json:"prompt_cache_writes"`
+}
+
+// unreadJSON is what was written to the prompt cache, in savingsJSON.
+type unreadJSON struct {
+	Writes  int     `json:"writes"`
+	Unread  int     `json:"not_read"`
+	Tokens  int     `json:"tokens_not_read"`
+	Loss    float64 `json:"loss_usd"`  // of what was not read, above the plain price
+	Written float64 `json:"extra_usd"` // of all that was written, above the plain price
+}
+
+// unreadSection shows what writing to the prompt cache cost, and what of it was for
+// nothing.
+func unreadSection(u analytics.UnreadWrites) section {
+	return section{
+		title: "Written to the prompt cache", columns: numbers("WRITES", "EXTRA COST", "NOT READ", "TOKENS NOT READ", "LOSS"),
+		rows: [][]string{{thousands(u.Writes), money(u.Written), thousands(u.Unread), thousands(u.Tokens), signed(-u.Cost.USD())}},
+	}
 }
 
 func savingsSection(v analytics.SavingsUSD) section {
