@@ -2,6 +2,7 @@ package claudeforce
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
@@ -29,6 +30,10 @@ func observing(run *telemetry.Run, observe func(engine.Event)) func(engine.Event
 		}
 		if ev.Result != nil {
 			change.Source = string(ev.Result.Source)
+			if !ev.Restored { // else another process was served
+				change.Service = time.Duration(ev.Result.ServiceSeconds * float64(time.Second))
+				change.Waited = time.Duration(ev.Result.WaitedSeconds * float64(time.Second))
+			}
 		}
 		run.Observe(change)
 		if observe != nil {

@@ -27,7 +27,7 @@ func (p *Pipeline) traced(next llm.Model) llm.Model {
 			ctx = context.WithValue(ctx, endedKey{}, func(c record.Call) {
 				trace.End(telemetry.Ended{
 					Response: answer, Source: c.Source, Usage: c.Usage, Code: c.Code, Attempts: c.Attempts,
-					Duration: c.Duration, FirstToken: c.FirstToken, CostUSD: c.CostUSD, SavedUSD: c.SavedUSD,
+					Duration: c.Duration, Service: c.Service, Waited: c.Waited, FirstToken: c.FirstToken, CostUSD: c.CostUSD, SavedUSD: c.SavedUSD,
 				})
 			})
 			for ev, err := range next.Stream(ctx, req) {

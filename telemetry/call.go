@@ -36,8 +36,10 @@ type Ended struct {
 	Usage      llm.Usage
 	Code       llm.Code // 0 for a whole answer
 	Attempts   int
-	Duration   time.Duration
-	FirstToken time.Duration // 0 if none came
+	Duration   time.Duration // until the call ended, waiting included
+	Service    time.Duration // of the service, for the attempt that answered; 0 if it did not, or if that is unknown
+	Waited     time.Duration // nothing was in flight: for a slot, a limit, a budget, between attempts
+	FirstToken time.Duration // of the service, until the first piece of the answer; 0 if none came
 	CostUSD    *float64      // nil if unknown
 	SavedUSD   *float64
 }
@@ -103,6 +105,12 @@ func (c *Call) End(e Ended) {
 			attrs = append(attrs, output(r))
 		}
 	}
+	if e.Service > 0 {
+		attrs = append(attrs, attribute.Float64("claude_force.service_seconds", e.Service.Seconds()))
+	}
+	if e.Service > 0 || e.Waited > 0 {
+		attrs = append(attrs, attribute.Float64("claude_force.waited_seconds", e.Waited.Seconds()))
+	}
 	if e.FirstToken > 0 {
 		attrs = append(attrs, attribute.Float64("gen_ai.response.time_to_first_chunk", e.FirstToken.Seconds()))
 	}
@@ -134,6 +142,9 @@ func (c *Call) log(e Ended, source string) {
 	level, attrs := slog.LevelInfo, []slog.Attr{
 		slog.String("agent", c.req.Agent), slog.String("model", c.req.Model), slog.String("source", source),
 		slog.Duration("took", e.Duration),
+	}
+	if e.Service > 0 || e.Waited > 0 {
+		attrs = append(attrs, slog.Duration("service", e.Service), slog.Duration("waited", e.Waited))
 	}
 	if e.Source == llm.SourceLive {
 		attrs = append(attrs, slog.Int("input_tokens", e.Usage.PromptTokens()), slog.Int("output_tokens", e.Usage.OutputTokens))

@@ -26,6 +26,8 @@ type instruments struct {
 	tokens     metric.Float64Histogram
 	duration   metric.Float64Histogram
 	firstChunk metric.Float64Histogram
+	service    metric.Float64Histogram
+	waiting    metric.Float64Histogram
 	calls      metric.Int64Counter
 	cost       metric.Float64Counter
 	saved      metric.Float64Counter
@@ -34,17 +36,21 @@ type instruments struct {
 
 func newInstruments(m metric.Meter) (*instruments, error) {
 	var i instruments
-	var errs [7]error
+	var errs [9]error
 	i.tokens, errs[0] = m.Float64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"),
 		metric.WithDescription("Tokens that calls used."), metric.WithExplicitBucketBoundaries(tokenBounds...))
 	i.duration, errs[1] = m.Float64Histogram("gen_ai.client.operation.duration", metric.WithUnit("s"),
-		metric.WithDescription("How long calls to the service took, retries included."), metric.WithExplicitBucketBoundaries(secondBounds...))
+		metric.WithDescription("How long calls to the service took, retries and waiting included."), metric.WithExplicitBucketBoundaries(secondBounds...))
 	i.firstChunk, errs[2] = m.Float64Histogram("gen_ai.client.operation.time_to_first_chunk", metric.WithUnit("s"),
-		metric.WithDescription("How long calls to the service took until their answer began."), metric.WithExplicitBucketBoundaries(secondBounds...))
+		metric.WithDescription("How long the service took until an answer began, without waiting."), metric.WithExplicitBucketBoundaries(secondBounds...))
 	i.calls, errs[3] = m.Int64Counter("claude_force.calls", metric.WithUnit("{call}"), metric.WithDescription("Calls that ended, whatever answered them."))
 	i.cost, errs[4] = m.Float64Counter("claude_force.cost", metric.WithUnit("{USD}"), metric.WithDescription("What calls cost, as far as prices are known."))
 	i.saved, errs[5] = m.Float64Counter("claude_force.saved", metric.WithUnit("{USD}"), metric.WithDescription("What answers would have cost that were there already."))
 	i.steps, errs[6] = m.Int64Counter("claude_force.steps", metric.WithUnit("{step}"), metric.WithDescription("Steps, items and iterations that ended, by status."))
+	i.service, errs[7] = m.Float64Histogram("claude_force.call.service_time", metric.WithUnit("s"),
+		metric.WithDescription("How long the service took for the attempts that answered, without waiting."), metric.WithExplicitBucketBoundaries(secondBounds...))
+	i.waiting, errs[8] = m.Float64Histogram("claude_force.call.waiting_time", metric.WithUnit("s"),
+		metric.WithDescription("How long calls waited with no request in flight: for a slot, a limit, a budget, between attempts."), metric.WithExplicitBucketBoundaries(secondBounds...))
 	return &i, errors.Join(errs[:]...)
 }
 
@@ -73,6 +79,12 @@ func (i *instruments) call(ctx context.Context, req *llm.Request, e Ended, sourc
 	}
 	set := metric.WithAttributes(attrs...)
 	i.duration.Record(ctx, e.Duration.Seconds(), set)
+	if e.Service > 0 {
+		i.service.Record(ctx, e.Service.Seconds(), set)
+	}
+	if e.Service > 0 || e.Waited > 0 {
+		i.waiting.Record(ctx, e.Waited.Seconds(), set)
+	}
 	if e.FirstToken > 0 {
 		i.firstChunk.Record(ctx, e.FirstToken.Seconds(), set)
 	}
@@ -90,6 +102,7 @@ type Counters struct {
 	pauses, paused             *counter
 	runs, steps                *counter
 	callSeconds, firstToken    *histogram
+	service, waiting           *histogram
 	runSeconds                 *histogram
 }
 
@@ -110,8 +123,10 @@ func NewCounters(reg prometheus.Registerer) *Counters {
 		paused:      newCounter(reg, "claude_force_pool_pause_seconds_total", "Time that pools of models were to wait.", "pool"),
 		runs:        newCounter(reg, "claude_force_runs_total", "Runs that ended, by status.", "status"),
 		steps:       newCounter(reg, "claude_force_steps_total", "Steps, items and iterations that ended, by status.", "status"),
-		callSeconds: newHistogram(reg, "claude_force_call_duration_seconds", "How long calls took, by what answered them.", secondBounds, "model", "source"),
-		firstToken:  newHistogram(reg, "claude_force_first_token_seconds", "How long live calls took until their answer began.", secondBounds, "model"),
+		callSeconds: newHistogram(reg, "claude_force_call_duration_seconds", "How long calls took, waiting included, by what answered them.", secondBounds, "model", "source"),
+		firstToken:  newHistogram(reg, "claude_force_first_token_seconds", "How long the service took until an answer began, without waiting.", secondBounds, "model"),
+		service:     newHistogram(reg, "claude_force_call_service_seconds", "How long the service took for the attempts that answered, without waiting.", secondBounds, "model"),
+		waiting:     newHistogram(reg, "claude_force_call_waiting_seconds", "How long calls waited with no request in flight: for a slot, a limit, a budget, between attempts.", secondBounds, "model"),
 		runSeconds:  newHistogram(reg, "claude_force_run_duration_seconds", "How long runs took.", []float64{0.1, 1, 5, 15, 60, 300, 900, 3600, 14400}, "status"),
 	}
 }
@@ -180,6 +195,12 @@ func (c *Counters) call(req *llm.Request, e Ended, source string) {
 	}
 	c.calls.Add(1, req.Agent, req.Model, source, code)
 	c.callSeconds.Observe(e.Duration.Seconds(), req.Model, source)
+	if e.Service > 0 {
+		c.service.Observe(e.Service.Seconds(), req.Model)
+	}
+	if e.Service > 0 || e.Waited > 0 {
+		c.waiting.Observe(e.Waited.Seconds(), req.Model)
+	}
 	if e.CostUSD != nil {
 		c.cost.Add(*e.CostUSD, req.Agent, req.Model)
 	}
@@ -195,7 +216,9 @@ func (c *Counters) call(req *llm.Request, e Ended, source string) {
 		c.tokens.Add(float64(e.Usage.OutputTokens), model, "output")
 		c.tokens.Add(float64(e.Usage.CacheReadTokens), model, "cache_read")
 		c.tokens.Add(float64(e.Usage.CacheWrite5m+e.Usage.CacheWrite1h), model, "cache_write")
-		c.firstToken.Observe(e.FirstToken.Seconds(), req.Model)
+		if e.FirstToken > 0 {
+			c.firstToken.Observe(e.FirstToken.Seconds(), req.Model)
+		}
 	}
 }
 

@@ -39,8 +39,10 @@ type Change struct {
 	Attempt    int
 	Wait       time.Duration
 	Err        error
-	Restored   bool   // it was finished before
-	Source     string // of its answer
+	Restored   bool          // it was finished before
+	Source     string        // of its answer
+	Service    time.Duration // of the service, for its answers
+	Waited     time.Duration // nothing was in flight
 }
 
 // Run begins a run; what happens in it gets the context that is returned.
@@ -141,6 +143,9 @@ func (r *Run) close(id journal.Unit, open openStep, c Change) {
 	if c.Source != "" {
 		attrs = append(attrs, attribute.String("claude_force.source", c.Source))
 	}
+	if c.Service > 0 || c.Waited > 0 {
+		attrs = append(attrs, attribute.Float64("claude_force.service_seconds", c.Service.Seconds()), attribute.Float64("claude_force.waited_seconds", c.Waited.Seconds()))
+	}
 	if c.Restored {
 		attrs = append(attrs, attribute.Bool("claude_force.step.restored", true))
 	}
@@ -155,6 +160,9 @@ func (r *Run) close(id journal.Unit, open openStep, c Change) {
 	line := []slog.Attr{slog.String("status", c.Status)}
 	if c.Source != "" {
 		line = append(line, slog.String("source", c.Source))
+	}
+	if c.Service > 0 || c.Waited > 0 {
+		line = append(line, slog.Duration("service", c.Service), slog.Duration("waited", c.Waited))
 	}
 	if kind != "" {
 		line = append(line, slog.String("code", kind))

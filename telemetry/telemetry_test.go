@@ -31,7 +31,7 @@ func answered(ctx context.Context, tell *telemetry.Telemetry) {
 	usage := llm.Usage{InputTokens: 100, CacheReadTokens: 20, CacheWrite5m: 3, OutputTokens: 7}
 	resp := &llm.Response{ID: "msg_1", Model: "claude-haiku-5-5", StopReason: llm.StopEndTurn}
 	_, c := tell.Call(ctx, req)
-	c.End(telemetry.Ended{Response: resp, Source: llm.SourceLive, Usage: usage, Duration: 2 * time.Second, FirstToken: time.Second, CostUSD: new(0.5), SavedUSD: new(0.0)})
+	c.End(telemetry.Ended{Response: resp, Source: llm.SourceLive, Usage: usage, Duration: 2 * time.Second, Service: 1500 * time.Millisecond, Waited: 500 * time.Millisecond, FirstToken: time.Second, CostUSD: new(0.5), SavedUSD: new(0.0)})
 	_, c = tell.Call(ctx, req)
 	c.End(telemetry.Ended{Code: llm.CodeOverloaded, Duration: time.Second})
 	_, c = tell.Call(ctx, req)
@@ -91,6 +91,7 @@ func TestMetricsCountWhatWasAskedOfTheService(t *testing.T) {
 	}
 	for name, want := range map[string]uint64{
 		"claude_force.calls": 3, "gen_ai.client.operation.duration": 2, "gen_ai.client.operation.time_to_first_chunk": 1,
+		"claude_force.call.service_time": 1, "claude_force.call.waiting_time": 1,
 		"gen_ai.client.token.usageinput": 1, "gen_ai.client.token.usageoutput": 1,
 	} {
 		if counts[name] != want {
@@ -99,6 +100,7 @@ func TestMetricsCountWhatWasAskedOfTheService(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"gen_ai.client.token.usageinput": 123, "gen_ai.client.token.usageoutput": 7, "claude_force.cost": 0.5, "claude_force.saved": 0.5,
+		"claude_force.call.service_time": 1.5, "claude_force.call.waiting_time": 0.5,
 	} {
 		if sums[name] != want {
 			t.Errorf("%s: sum %v; want %v", name, sums[name], want)
