@@ -470,6 +470,10 @@ func TestGranted(t *testing.T) {
 			if text, err := os.ReadFile(filepath.Join(temp, "f")); string(text) != "kept\n" {
 				t.Errorf("temporary file %q, %v", text, err)
 			}
+			try("folder elsewhere", func(p *Policy) { p.Binds = []Bind{{temp, "/home/x"}} }, 0, "bash", "-ec", "echo kept >/home/x/g")
+			if text, err := os.ReadFile(filepath.Join(temp, "g")); string(text) != "kept\n" {
+				t.Errorf("file elsewhere %q, %v", text, err)
+			}
 			try("private temporary folder", func(*Policy) {}, 0, "bash", "-ec", "echo x >/tmp/f; ls /tmp/f; mktemp")
 		})
 	}

@@ -112,15 +112,22 @@ func (p Policy) grants() ([]grant, error) {
 			return nil, err
 		}
 	}
+	binds := p.Binds
 	if p.Temp != "" {
-		if err := add(p.Temp, accessWrite); err != nil {
+		binds = append(slices.Clip(binds), Bind{p.Temp, "/tmp"})
+	}
+	for _, b := range binds {
+		if !filepath.IsAbs(b.At) || filepath.Clean(b.At) == "/" {
+			return nil, fmt.Errorf("sandbox: a folder cannot be seen at %q", b.At)
+		}
+		if err := add(b.From, accessWrite); err != nil {
 			return nil, err
 		}
-		real, err := filepath.EvalSymlinks(p.Temp)
+		real, err := filepath.EvalSymlinks(b.From)
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
-		list = append(list, grant{Source: real, Target: "/tmp", Access: accessWrite})
+		list = append(list, grant{Source: real, Target: filepath.Clean(b.At), Access: accessWrite})
 	}
 	if p.Network == HostNetwork {
 		// Often a link into /run.

@@ -85,6 +85,8 @@ func (sys system) check(policy Policy) error {
 	switch paths := policy.needsMounts(); {
 	case len(paths) > 0:
 		return fmt.Errorf("sandbox: the policy protects %s inside a granted folder, %s", strings.Join(paths, ", "), without)
+	case len(policy.Binds) > 0:
+		return errors.New("sandbox: the policy shows a folder at another path, " + without)
 	case policy.Network == LoopbackNetwork:
 		return errors.New("sandbox: the policy grants a loopback network, " + without)
 	case len(policy.UnixSockets) > 0:

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -41,6 +42,13 @@ func (r Report) Missing() []Guard {
 		}
 	}
 	return missing
+}
+
+// Namespaces reports whether commands run in namespaces of their own, which the
+// fields ReadOnly, Hide, Binds and UnixSockets of a policy and LoopbackNetwork
+// need.
+func (r Report) Namespaces() bool {
+	return slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Name == layerNamespaces && l.Holds })
 }
 
 // String returns the report as lines.

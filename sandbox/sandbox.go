@@ -72,6 +72,9 @@ type Policy struct {
 	// Temp is a folder that the command may write and that it also sees as
 	// /tmp. Without it, /tmp is empty and gone with the command.
 	Temp string
+	// Binds are folders that the command may write and that it sees at another
+	// path too, such as a home folder of its own. They need namespaces.
+	Binds []Bind
 
 	Network Network
 	// UnixSockets are sockets that the command may connect to. With any of
@@ -80,6 +83,9 @@ type Policy struct {
 
 	Limits Limits
 }
+
+// Bind is a folder and the path at which a command sees it.
+type Bind struct{ From, At string }
 
 // Limits bound what a command uses. A zero field means the default.
 type Limits struct {

@@ -89,6 +89,9 @@ func encode(text string, e encoding) []byte {
 	}
 }
 
+// ValidText returns data as text, in which U+FFFD replaces what is no UTF-8.
+func ValidText(data []byte) string { return toValid(data) }
+
 // toValid replaces what is no UTF-8 by U+FFFD, in the way of the Encoding Standard:
 // one for each longest start of a character, so that results are the same as in
 // other clients.

@@ -80,6 +80,7 @@ var allowed = map[string][]string{
 
 	"sandbox":         nil,
 	"tool/permission": {"internal/gitignore"},
+	"tool/bash":       {"llm", "sandbox", "tool"},
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 
