@@ -2,6 +2,7 @@ package runs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 
@@ -17,6 +18,18 @@ type Detail struct {
 	Workflow *workflow.Workflow // as it was when the run was started, or changes were accepted
 	State    *journal.State
 	Result   *engine.Result // as far as the run has come
+}
+
+// MarshalJSON writes the run as `runs show --json` does: the row of the run with its
+// parameters, its folder and its result as far as it has come.
+func (d *Detail) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		journal.Run
+		Params  map[string]string `json:"params"`
+		Dir     string            `json:"dir"`
+		Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
+		Result  *engine.Result    `json:"result"`
+	}{d.Run, d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result})
 }
 
 // Load reads a run from a store. The id is one that [Find] takes. The run may be

@@ -33,25 +33,6 @@ that of Claude Code's subagents.`,
 	return cmd
 }
 
-// agentJSON is an entry of `agents list --json`. Tools is null for an agent
-// that may use all.
-type agentJSON struct {
-	Name        string   `json:"name"`
-	Description string   `json:"description"`
-	Tools       []string `json:"tools"`
-	Model       string   `json:"model"`
-	Source      string   `json:"source"`
-	Prompt      string   `json:"prompt,omitempty"`
-}
-
-func asJSON(ag *agent.Agent) agentJSON {
-	j := agentJSON{Name: ag.Name, Description: ag.Description, Model: ag.Model, Source: ag.Source}
-	if !ag.AllTools {
-		j.Tools = append([]string{}, ag.Tools...)
-	}
-	return j
-}
-
 func (a *app) agentsList() *cobra.Command {
 	var json bool
 	cmd := &cobra.Command{
@@ -69,9 +50,9 @@ func (a *app) agentsList() *cobra.Command {
 				a.say("warning: %s", w)
 			}
 			if json {
-				list := []agentJSON{}
+				list := []agent.Info{}
 				for _, ag := range set.All() {
-					list = append(list, asJSON(ag))
+					list = append(list, ag.Info())
 				}
 				return printJSON(a.stdout, list)
 			}
@@ -104,9 +85,7 @@ func (a *app) agentsShow() *cobra.Command {
 				return inputError{err}
 			}
 			if json {
-				j := asJSON(ag)
-				j.Prompt = ag.Prompt
-				return printJSON(a.stdout, j)
+				return printJSON(a.stdout, ag.Detail())
 			}
 			tools := strings.Join(ag.Tools, ", ")
 			if ag.AllTools {

@@ -72,26 +72,6 @@ func (a *app) cacheStats() *cobra.Command {
 	return cmd
 }
 
-// entryJSON is an entry of `cache list --json` and `cache show --json`.
-type entryJSON struct {
-	Key       string    `json:"key"`
-	Agent     string    `json:"agent"`
-	Model     string    `json:"model"`
-	Prompt    string    `json:"prompt"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
-	Truncated bool      `json:"truncated"`
-	CostUSD   *float64  `json:"cost_usd"`
-	Output    string    `json:"output,omitempty"`
-}
-
-func entryOf(e *cache.Entry) entryJSON {
-	return entryJSON{
-		Key: e.Key.String(), Agent: e.Agent, Model: e.Model, Prompt: e.Prompt,
-		CreatedAt: e.CreatedAt, ExpiresAt: e.ExpiresAt, Truncated: e.Truncated, CostUSD: e.CostUSD,
-	}
-}
-
 func (a *app) cacheList() *cobra.Command {
 	var json bool
 	var agent string
@@ -103,12 +83,12 @@ func (a *app) cacheList() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withCache(cmd.Context(), func(store *cachedb.Store) error {
-				list := []entryJSON{}
+				list := []cache.Info{}
 				for e, err := range store.List(cmd.Context(), cachedb.Filter{Agent: agent}) {
 					if err != nil {
 						return err
 					}
-					list = append(list, entryOf(e))
+					list = append(list, e.Info())
 				}
 				if json {
 					return printJSON(a.stdout, list)
@@ -139,8 +119,7 @@ func (a *app) cacheShow() *cobra.Command {
 				if err != nil {
 					return inputError{err}
 				}
-				j := entryOf(e)
-				j.Output = e.Response.Text()
+				j := e.Detail()
 				if json {
 					return printJSON(a.stdout, j)
 				}

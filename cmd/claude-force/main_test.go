@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +102,10 @@ func TestEveryCommandHasExamples(t *testing.T) {
 	t.Parallel()
 	// These print JSON anyway, a drawing, what Prometheus reads, or something to be read by people only.
 	noJSON := []string{"workflow schema", "workflow graph", "runs export", "analytics export", "metrics", "demo", "simulate"}
+	script, err := os.ReadFile(filepath.Join("testdata", "script", "json_everywhere.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var visit func(cmd *cobra.Command, path string)
 	visit = func(cmd *cobra.Command, path string) {
 		for _, sub := range cmd.Commands() {
@@ -110,8 +117,15 @@ func TestEveryCommandHasExamples(t *testing.T) {
 		if cmd.Example == "" {
 			t.Errorf("%s has no example", path)
 		}
-		if cmd.Flags().Lookup("json") == nil && cmd.InheritedFlags().Lookup("json") == nil && !slices.Contains(noJSON, path) {
+		if slices.Contains(noJSON, path) {
+			return
+		}
+		if cmd.Flags().Lookup("json") == nil && cmd.InheritedFlags().Lookup("json") == nil {
 			t.Errorf("%s has no --json", path)
+		}
+		// The benchmarks share the code that prints them.
+		if !strings.HasPrefix(path, "bench ") && !regexp.MustCompile(`(?m)^(?:! )?exec claude-force `+path+`\b.* --json\b`).Match(script) {
+			t.Errorf("json_everywhere.txtar does not run %s --json", path)
 		}
 	}
 	visit((&app{}).command(), "")

@@ -27,15 +27,6 @@ func (a *app) withRun(ctx context.Context, id string, do func(*runs.Detail) erro
 	})
 }
 
-// detailJSON is `runs show --json`.
-type detailJSON struct {
-	journal.Run
-	Params  map[string]string `json:"params"`
-	Dir     string            `json:"dir"`
-	Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
-	Result  *engine.Result    `json:"result"`
-}
-
 func (a *app) runsShow() *cobra.Command {
 	var asJSON, items bool
 	cmd := &cobra.Command{
@@ -53,7 +44,7 @@ when the step waited: for a slot, a limit, a budget, another attempt or a person
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
 				if asJSON {
-					return printJSON(a.stdout, detailJSON{d.Run, d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result})
+					return printJSON(a.stdout, d)
 				}
 				return a.showRun(d, items)
 			})
