@@ -11,10 +11,11 @@ func BenchmarkRun(b *testing.B) {
 		for b.Loop() {
 			p.Limits = p.Limits.withDefaults()
 			command := Command{Args: []string{"/bin/true"}, Dir: dir, Env: Environ(nil)}
-			proc, err := sys.start(b.Context(), p, command)
+			start := sys.start
 			if p.Off {
-				proc, err = Start(b.Context(), p, command)
+				start = startOff
 			}
+			proc, err := start(b.Context(), p, command)
 			if err != nil {
 				b.Fatal(err)
 			}
