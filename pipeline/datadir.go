@@ -27,6 +27,9 @@ func (d DataDir) Budget() string { return filepath.Join(string(d), "budget.db") 
 // the service's rate limits.
 func (d DataDir) Limits() string { return filepath.Join(string(d), "limits") }
 
+// Logs returns the folder of what detached runs say.
+func (d DataDir) Logs() string { return filepath.Join(string(d), "logs") }
+
 // Batches returns the folder that remembers submitted message batches. Those of
 // a simulator end with it and have a folder of their own.
 func (d DataDir) Batches(simulated bool) string {

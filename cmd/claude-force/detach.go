@@ -9,6 +9,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -71,5 +72,5 @@ func (a *app) startAlone(id string) error {
 
 // runLog returns where a process of its own writes what it has to say.
 func runLog(cfg *config.Config, id string) string {
-	return filepath.Join(cfg.DataDir, "logs", id+".log")
+	return filepath.Join(pipeline.DataDir(cfg.DataDir).Logs(), id+".log")
 }
