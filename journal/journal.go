@@ -269,10 +269,10 @@ type Store interface {
 	// its deadline: the error of any other ApprovalGiven is a [*DecisionError].
 	Signal(ctx context.Context, ev Event) error
 	// Find is the run with an id, which may be abbreviated to its first
-	// characters, or "latest" for the one that was started last. Errors are
+	// characters, or "latest" for the one that was created last, whatever the clock. Errors are
 	// [ErrNotFound] and [*AmbiguousError].
 	Find(ctx context.Context, id string) (Run, error)
-	// Runs lists runs, the latest first, without their Spec.
+	// Runs lists runs, the latest created first, without their Spec.
 	Runs(ctx context.Context, f Filter) iter.Seq2[Run, error]
 	// Events gives the events of a run with a Seq above after, in order.
 	Events(ctx context.Context, id string, after int64) iter.Seq2[Event, error]

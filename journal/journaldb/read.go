@@ -26,7 +26,7 @@ func (s *Store) Find(ctx context.Context, id string) (run journal.Run, err error
 		}
 		const columns = `SELECT ` + headerColumns + `, spec, spec_sum FROM runs `
 		if id == journal.Latest {
-			err = s.read.Query(columns+`ORDER BY started DESC, n DESC LIMIT 1`, take)
+			err = s.read.Query(columns+`ORDER BY n DESC LIMIT 1`, take)
 		} else if err = s.read.Query(columns+`WHERE id = ?`, take, id); err == nil && len(fit) == 0 && id != "" {
 			// Ids between the shortest and the longest with this beginning.
 			err = s.read.Query(columns+`WHERE id >= ?1 AND id < ?1 || char(0x10ffff) ORDER BY id LIMIT 11`, take, id)
@@ -81,19 +81,16 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Run, error] {
 	return func(yield func(journal.Run, error) bool) {
 		given := 0
-		started, n := int64(math.MaxInt64), int64(math.MaxInt64)
-		if !f.Before.IsZero() {
-			started, n = f.Before.UnixNano(), 0
-		}
+		n := int64(math.MaxInt64)
 		for {
 			rows := 0
 			var page []journal.Run
 			err := s.reading(ctx, func() error {
-				sql, args := listing(f, started, n)
+				sql, args := listing(f, n)
 				return s.read.Query(sql, func(row *stmt) error {
 					rows++
 					run, err := s.readRun(row, false)
-					n, started = row.ColumnInt64(0), row.ColumnInt64(5)
+					n = row.ColumnInt64(0)
 					if err == nil && f.Fits(&run) {
 						page = append(page, run)
 					}
@@ -119,10 +116,15 @@ func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Ru
 	}
 }
 
-// listing returns the statement for runs older than one.
-func listing(f journal.Filter, started, n int64) (sql string, args []any) {
+// listing returns the statement for runs that were created before one. Their order is
+// that of creation: the clock may have been set back since.
+func listing(f journal.Filter, n int64) (sql string, args []any) {
 	where := ""
-	args = []any{started, n}
+	args = []any{n}
+	if !f.Before.IsZero() {
+		where += ` AND started < ?`
+		args = append(args, f.Before.UnixNano())
+	}
 	if !f.After.IsZero() {
 		where += ` AND started >= ?`
 		args = append(args, f.After.UnixNano())
@@ -133,7 +135,7 @@ func listing(f journal.Filter, started, n int64) (sql string, args []any) {
 			args = append(args, string(status))
 		}
 	}
-	return `SELECT ` + headerColumns + ` FROM runs WHERE (started, n) < (?, ?)` + where + ` ORDER BY started DESC, n DESC LIMIT 100`, args
+	return `SELECT ` + headerColumns + ` FROM runs WHERE n < ?` + where + ` ORDER BY n DESC LIMIT 100`, args
 }
 
 // Events gives the events of a run, page by page. See [journal.Store].

@@ -235,14 +235,15 @@ func (s *Store) Find(ctx context.Context, id string) (journal.Run, error) {
 	return journal.Run{}, &journal.AmbiguousError{Prefix: id, IDs: fit[:min(len(fit), 10)]}
 }
 
-// sorted returns all runs, the latest first.
+// sorted returns all runs, the latest first. The clock may have been set back between
+// them.
 func (s *Store) sorted() []*run {
 	all := make([]*run, 0, len(s.runs))
 	for _, r := range s.runs {
 		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b *run) int {
-		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(b.number, a.number))
+		return cmp.Compare(b.number, a.number)
 	})
 	return all
 }
