@@ -55,7 +55,7 @@ func (a *app) startAlone(id string) error {
 		return err
 	}
 	defer log.Close()
-	args := []string{"runs", "resume", id, "--quiet"}
+	args := []string{"runs", "resume", id, "--quiet", "--seal-log"}
 	if a.dataDir != "" {
 		args = append(args, "--data-dir", a.dataDir)
 	}

@@ -22,6 +22,7 @@ type resumeFlags struct {
 	all      bool
 	explain  bool
 	quiet    bool
+	sealLog  bool // encrypt what is said, if stores are encrypted
 }
 
 func (a *app) runsResume() *cobra.Command {
@@ -57,10 +58,19 @@ asked the same keeps its result then, the rest runs again.`,
 	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "print no outputs; see them with \"claude-force runs output\"")
+	cmd.Flags().BoolVar(&f.sealLog, "seal-log", false, "encrypt what is printed, if stores are encrypted")
+	if err := cmd.Flags().MarkHidden("seal-log"); err != nil {
+		panic(err) // registered above
+	}
 	return cmd
 }
 
 func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
+	if f.sealLog {
+		if err := a.sealMessages(ctx, id); err != nil {
+			return err
+		}
+	}
 	var detail *runs.Detail
 	err := a.withHistory(ctx, func(store journal.Store) (err error) {
 		detail, err = runs.Load(ctx, store, id)

@@ -105,7 +105,7 @@ func (a *app) runsLogs() *cobra.Command {
 				if asJSON {
 					return nil
 				}
-				return a.printRunLog(run.ID)
+				return a.printRunLog(cmd.Context(), run.ID)
 			})
 		},
 	}
@@ -117,7 +117,7 @@ func (a *app) runsLogs() *cobra.Command {
 const maxLog = 64 << 20
 
 // printRunLog prints the log of the detached process of a run.
-func (a *app) printRunLog(id string) error {
+func (a *app) printRunLog(ctx context.Context, id string) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -128,6 +128,9 @@ func (a *app) printRunLog(id string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading the log of run %s: %w", id, err)
+	}
+	if data, err = openLog(ctx, cfg, id, data); err != nil {
+		return err
 	}
 	_, err = fmt.Fprintf(a.stdout, "\nlog of its process:\n%s\n", bytes.TrimSpace(data))
 	return err
