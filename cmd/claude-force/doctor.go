@@ -13,7 +13,7 @@ func (a *app) doctor() *cobra.Command {
 	var asJSON, offline bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check the key, the stores, the clock and the configuration",
+		Short: "Check the key, the stores, the clock, the configuration and the sandbox",
 		Long: `Check what claude-force needs, and print how to fix what is wrong. The key is
 tested by counting the tokens of a word, which is free of charge. Each store is opened,
 read and written to. Checks run at the same time, for at most 10 seconds each.
@@ -28,7 +28,7 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 				opts.Config = cfg
 				opts.Cloud = cloud(pipeline.Backend(cfg))
 			}
-			checks := claudeforce.Diagnose(cmd.Context(), opts, offline)
+			checks := append(claudeforce.Diagnose(cmd.Context(), opts, offline), sandboxCheck())
 			bad := false
 			for i, c := range checks {
 				checks[i].Hint = checkHint(c)
