@@ -79,7 +79,7 @@ var allowed = map[string][]string{
 	"engine": {"llm", "workflow", "journal"},
 
 	"sandbox":         nil,
-	"tool/permission": {"internal/gitignore"},
+	"tool/permission": {"tool", "internal/gitignore"},
 	"tool/bash":       {"llm", "sandbox", "tool"},
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},

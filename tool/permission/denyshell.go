@@ -24,7 +24,7 @@ type scan struct {
 // forbidden returns which rule of a list matches a part of a command; empty if none
 // does.
 func (p *Policy) forbidden(rules []Rule, command, cwd string) string {
-	relevant := false
+	relevant := len(p.Protected) > 0
 	for _, r := range rules {
 		relevant = relevant || !r.All && (r.Tool == "Bash" || r.Tool == "Read" || r.Tool == "Edit" || r.Tool == "Write")
 	}
@@ -293,6 +293,10 @@ func (s *scan) paths(base string, args []word) {
 // path looks for a rule that forbids a file.
 func (s *scan) path(w word, change bool) {
 	if s.found != "" || w.text == "" {
+		return
+	}
+	if w.known() && s.policy.protected(s.policy.place(s.cwd, w.text)) {
+		s.found = "the protection of " + w.text
 		return
 	}
 	tools := map[string]bool{"Read": true, "Edit": change, "Write": change}

@@ -47,6 +47,10 @@ type Policy struct {
 	Dir   string   // the project's folder, absolute
 	Home  string   // what ~ stands for
 	Extra []string // folders outside the project that count as in it
+
+	// Protected are files and folders that no call may use, whatever the mode and
+	// the rules: keys, and the store of this program.
+	Protected []string
 }
 
 // Outcome is what a policy says of a call.
@@ -197,6 +201,16 @@ func matchesValue(tool, spec, value string) bool {
 	return spec == value
 }
 
+// protected reports whether a place is in what no call may use.
+func (p *Policy) protected(at place) bool {
+	for _, path := range at.paths() {
+		if slices.ContainsFunc(p.Protected, func(dir string) bool { return within(dir, path) || within(resolve(dir), path) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // reading decides about a call that reads files.
 func (p *Policy) reading(tool string, in input, cwd string) Decision {
 	path := in.FilePath
@@ -207,6 +221,9 @@ func (p *Policy) reading(tool string, in input, cwd string) Decision {
 		}
 	}
 	at := p.place(cwd, path)
+	if p.protected(at) {
+		return denied("%s may not be read: it is protected.", at.given)
+	}
 	if r, ok := p.pathRule(p.Deny, at, "Read"); ok {
 		return denied("%s may not be read: the permission rule %s denies it.", at.given, r)
 	}
@@ -234,6 +251,9 @@ func (p *Policy) writing(tool string, in input, cwd string) Decision {
 		path = in.NotebookPath
 	}
 	at := p.place(cwd, path)
+	if p.protected(at) {
+		return denied("%s may not be changed: it is protected.", at.given)
+	}
 	if r, ok := p.pathRule(p.Deny, at, "Edit", "Write", "NotebookEdit", "Read"); ok {
 		return denied("%s may not be changed: the permission rule %s denies it.", at.given, r)
 	}
@@ -295,7 +315,8 @@ func (p *Policy) allowsAll(tool string) bool {
 	return slices.ContainsFunc(p.Allow, func(r Rule) bool { return r.All && r.Tool == tool })
 }
 
-// DeniedFile reports whether a rule forbids reading, or changing, a file. The path
+// DeniedFile reports whether a rule forbids reading, or changing, a file, or it is
+// protected. The path
 // is absolute and without links.
 func (p *Policy) DeniedFile(change bool, path string) bool {
 	tools := []string{"Read"}
@@ -303,7 +324,7 @@ func (p *Policy) DeniedFile(change bool, path string) bool {
 		tools = []string{"Edit", "Write", "NotebookEdit", "Read"}
 	}
 	_, ok := p.pathRule(p.Deny, place{path, path}, tools...)
-	return ok
+	return ok || p.protected(place{path, path})
 }
 
 // Granted returns the folders outside the project that rules allow files in.

@@ -148,6 +148,41 @@ func TestAcceptedEdits(t *testing.T) {
 	}
 }
 
+func TestProtectedFiles(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, data := filepath.Join(base, "work"), filepath.Join(base, "data")
+	for _, d := range []string{dir, data} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(data, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	p := &permission.Policy{Mode: permission.ModeBypass, Dir: dir, Allow: rules(t, "Read", "Write", "Bash"), Protected: []string{data}}
+	for _, path := range []string{data + "/key", data, "../data/key", "link/key"} {
+		for tool, input := range map[string]string{"Read": "file_path", "Write": "file_path", "Edit": "file_path", "Grep": "path", "Glob": "path"} {
+			raw, err := json.Marshal(map[string]string{input: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Check(tool, raw, dir); got.Outcome != permission.Deny {
+				t.Errorf("%s of %s: %+v", tool, path, got)
+			}
+		}
+		if got := bash(t, p, "cat "+path); got.Outcome != permission.Deny {
+			t.Errorf("cat %s: %+v", path, got)
+		}
+	}
+	if !p.DeniedFile(false, data+"/key") || p.DeniedFile(false, dir+"/a") {
+		t.Error("DeniedFile disagrees")
+	}
+	if got := bash(t, p, "make && ls"); got.Outcome != permission.Allow {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestChecksEnd checks that any text is decided about, and that a denied command
 // stays denied whatever stands around it.
 func TestChecksEnd(t *testing.T) {

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/internal/nearest"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/tool/permission"
+)
+
+func (a *app) tools() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tools",
+		Short: "Show the tools that agents get, and call one by hand",
+		Long: `Agents act with tools: they read, search and change files. This shows them as an
+agent gets them, and runs one by hand, under the permissions that an agent would
+have.
+
+Without rules, tools read and search in the project's folder, and nothing else.
+Rules have the syntax of Claude Code: Write, Edit(src/**), Read(//etc/**),
+Bash(go test:*), WebFetch(domain:example.com), mcp__server__tool. A rule that denies
+comes before one that allows.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.toolsList(), a.toolsShow(), a.toolsCall())
+	return cmd
+}
+
+// toolSet returns the tools that agents may get.
+func toolSet() (*tool.Set, error) { return tool.NewSet(tool.Files()...) }
+
+func (a *app) toolsList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the tools",
+		Example: `  claude-force tools list
+  claude-force tools list --json | jq -r '.[].name'`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			set, err := toolSet()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(a.stdout, set.Definitions())
+			}
+			var rows [][]string
+			for _, def := range set.Definitions() {
+				first, _, _ := strings.Cut(def.Description, "\n")
+				rows = append(rows, []string{def.Name, first})
+			}
+			return table(a.stdout, rows)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of the definitions, as the model gets them")
+	return cmd
+}
+
+func (a *app) toolsShow() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show what the model is told about a tool",
+		Example: `  claude-force tools show Grep
+  claude-force tools show Grep --json | jq .input_schema`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			set, err := toolSet()
+			if err != nil {
+				return err
+			}
+			t, ok := set.Tool(args[0])
+			if !ok {
+				return unknownTool(args[0], set.Names())
+			}
+			def := t.Definition()
+			if asJSON {
+				return printJSON(a.stdout, def)
+			}
+			fmt.Fprintf(a.stdout, "%s\n\n%s\n\nInput:\n", def.Name, def.Description)
+			return printJSON(a.stdout, def.InputSchema)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the definition, as the model gets it")
+	return cmd
+}
+
+func unknownTool(name string, known []string) error {
+	if near := nearest.Name(name, known); near != "" {
+		return badInput("there is no tool %q; did you mean %s?", name, near)
+	}
+	return badInput("there is no tool %q; known are %s", name, strings.Join(known, ", "))
+}
+
+// permissionFlags are the flags that say what tools may do.
+type permissionFlags struct {
+	allow, deny, ask, folders []string
+	mode                      string
+}
+
+func (f *permissionFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.allow, "allow", nil, "allow what a `rule` names, such as 'Edit(src/**)'; may be repeated, or a list with commas")
+	flags.StringArrayVar(&f.deny, "deny", nil, "deny what a `rule` names, whatever else allows it")
+	flags.StringArrayVar(&f.ask, "ask", nil, "ask before what a `rule` names; without anyone to ask the answer is no")
+	flags.StringVar(&f.mode, "permission-mode", "default", "what is done without a rule: default, acceptEdits, plan, dontAsk or bypassPermissions")
+	flags.StringArrayVar(&f.folders, "add-dir", nil, "a `folder` outside the project that tools may use as if it was in it; may be repeated")
+}
+
+// policy returns the policy that the flags describe, for a project's folder.
+func (a *app) policy(f *permissionFlags, dir string) (*permission.Policy, error) {
+	mode, err := permission.ParseMode(f.mode)
+	if err != nil {
+		return nil, badInput("--permission-mode: %w", err)
+	}
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	p := &permission.Policy{Mode: mode, Dir: dir, Protected: []string{cfg.DataDir}}
+	if path, ok := strings.CutPrefix(cfg.Cache.EncryptionKey, "file:"); ok {
+		p.Protected = append(p.Protected, path)
+	}
+	// Without a home folder, ~ is no path.
+	p.Home, _ = os.UserHomeDir()
+	for _, list := range []struct {
+		flag  string
+		texts []string
+		to    *[]permission.Rule
+	}{{"allow", f.allow, &p.Allow}, {"deny", f.deny, &p.Deny}, {"ask", f.ask, &p.Ask}} {
+		for _, text := range list.texts {
+			rules, err := permission.ParseRules(text)
+			if err != nil {
+				return nil, badInput("--%s: %w", list.flag, err)
+			}
+			*list.to = append(*list.to, rules...)
+		}
+	}
+	for _, folder := range f.folders {
+		abs, err := filepath.Abs(folder)
+		if err != nil {
+			return nil, badInput("--add-dir: %w", err)
+		}
+		p.Extra = append(p.Extra, abs)
+	}
+	return p, nil
+}
+
+// callJSON is the result of `tools call --json`.
+type callJSON struct {
+	Tool    string      `json:"tool"`
+	Result  string      `json:"result"`
+	IsError bool        `json:"is_error"`
+	Blocks  []llm.Block `json:"blocks,omitempty"` // a result that is not one text
+	Notes   []llm.Block `json:"notes,omitempty"`  // what the model gets beside the result
+}
+
+func (a *app) toolsCall() *cobra.Command {
+	var (
+		f           permissionFlags
+		asJSON      bool
+		dir, model  string
+		description = `Runs a tool as an agent would: the input is checked, then the permission, and the
+result is what the model would get. The input is a JSON object, or - to read it from
+standard input. More pairs of a name and an input are calls that follow, in the same
+environment: what one has read, the next may change.
+
+Exit code 1 says that a call failed; its result says why.`
+	)
+	cmd := &cobra.Command{
+		Use:   "call NAME INPUT [NAME INPUT]…",
+		Short: "Run a tool by hand",
+		Long:  description,
+		Example: `  claude-force tools call Grep '{"pattern": "TODO", "glob": "*.go"}'
+  claude-force tools call Write '{"file_path": "a.txt", "content": "hi"}' --allow Write
+  claude-force tools call Read '{"file_path": "a.txt"}' --json | jq -r .result`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 || len(args)%2 != 0 {
+				return badInput("a call is a name and an input, such as Read '{\"file_path\": \"a.txt\"}'")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := toolSet()
+			if err != nil {
+				return err
+			}
+			folder, err := filepath.Abs(dir)
+			if err != nil {
+				return badInput("--dir: %w", err)
+			}
+			if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+				return badInput("--dir: %s is not a folder", folder)
+			}
+			policy, err := a.policy(&f, folder)
+			if err != nil {
+				return err
+			}
+			options := tool.Options{RequireRead: llm.Prices().ReadBeforeEdit(model)}
+			if path, err := exec.LookPath("rg"); err == nil {
+				options.Ripgrep = path
+			}
+			if cache, err := os.UserCacheDir(); err == nil {
+				options.ResultDir = filepath.Join(cache, "claude-force", "results")
+			}
+			env, err := policy.NewEnv(options, nil)
+			if err != nil {
+				return err
+			}
+			failed := false
+			for i := 0; i < len(args); i += 2 {
+				input := args[i+1]
+				if input == "-" {
+					file, err := attach.ReadAll(a.stdin, "the input", attach.Limits{OnNote: a.note})
+					if err != nil {
+						return closing(err, env)
+					}
+					input = file.Content
+				}
+				result := set.Call(cmd.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: args[i], Input: json.RawMessage(input)})
+				failed = failed || result.IsError
+				if err := a.printResult(args[i], result, asJSON); err != nil {
+					return closing(err, env)
+				}
+			}
+			if err := env.Close(); err != nil {
+				return err
+			}
+			if failed {
+				return errReported
+			}
+			return nil
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&dir, "dir", ".", "the project's `folder`")
+	cmd.Flags().StringVar(&model, "model", "", "the `model` of the agent: some must read a file before they change it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each call: tool, result, is_error")
+	return cmd
+}
+
+func (a *app) printResult(name string, r tool.Result, asJSON bool) error {
+	j := callJSON{Tool: name, Result: r.Text, IsError: r.IsError, Blocks: r.Blocks, Notes: r.Notes}
+	for _, b := range r.Blocks {
+		j.Result += b.Text
+	}
+	if asJSON {
+		return printJSON(a.stdout, j)
+	}
+	fmt.Fprintln(a.stdout, j.Result)
+	for _, b := range r.Blocks {
+		if b.Type != llm.BlockText {
+			fmt.Fprintf(a.stdout, "(a block of type %s with %d bytes)\n", b.Type, len(b.Raw))
+		}
+	}
+	for _, b := range r.Notes {
+		a.say("note: %s", b.Text)
+	}
+	return nil
+}
