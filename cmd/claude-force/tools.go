@@ -71,7 +71,7 @@ func (a *app) toolsShow() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show what the model is told about a tool",
+		Short: "Show the definition of a tool, as the model gets it",
 		Example: `  claude-force tools show Grep
   claude-force tools show Grep --json | jq .input_schema`,
 		Args: cobra.ExactArgs(1),
