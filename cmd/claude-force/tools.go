@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,7 +14,9 @@ import (
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/internal/nearest"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/tool/bash"
 	"github.com/claude-force/claude-force/tool/permission"
 )
 
@@ -21,7 +24,8 @@ func (a *app) tools() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tools",
 		Short: "Show the tools that agents get, and call one by hand",
-		Long: `Agents act with tools: they read, search and change files. This shows them as an
+		Long: `Agents act with tools: they read, search and change files, and run
+commands in a sandbox. This shows them as an
 agent gets them, and runs one by hand, under the permissions that an agent would
 have.
 
@@ -36,8 +40,10 @@ comes before one that allows.`,
 	return cmd
 }
 
-// toolSet returns the tools that agents may get.
-func toolSet() (*tool.Set, error) { return tool.NewSet(tool.Files()...) }
+// toolSet returns the tools that agents may get. Commands run in shell.
+func toolSet(shell *bash.Shell) (*tool.Set, error) {
+	return tool.NewSet(append(tool.Files(), shell.Tools()...)...)
+}
 
 func (a *app) toolsList() *cobra.Command {
 	var asJSON bool
@@ -48,7 +54,7 @@ func (a *app) toolsList() *cobra.Command {
   claude-force tools list --json | jq -r '.[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			set, err := toolSet()
+			set, err := toolSet(bash.New(bash.Options{}))
 			if err != nil {
 				return err
 			}
@@ -76,7 +82,7 @@ func (a *app) toolsShow() *cobra.Command {
   claude-force tools show Grep --json | jq .input_schema`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			set, err := toolSet()
+			set, err := toolSet(bash.New(bash.Options{}))
 			if err != nil {
 				return err
 			}
@@ -171,6 +177,7 @@ func (a *app) toolsCall() *cobra.Command {
 		f           permissionFlags
 		asJSON      bool
 		dir, model  string
+		sandboxed   string
 		description = `Runs a tool as an agent would: the input is checked, then the permission, and the
 result is what the model would get. The input is a JSON object, or - to read it from
 standard input. More pairs of a name and an input are calls that follow, in the same
@@ -192,10 +199,6 @@ Exit code 1 says that a call failed; its result says why.`
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			set, err := toolSet()
-			if err != nil {
-				return err
-			}
 			folder, err := filepath.Abs(dir)
 			if err != nil {
 				return badInput("--dir: %w", err)
@@ -217,6 +220,15 @@ Exit code 1 says that a call failed; its result says why.`
 			env, err := policy.NewEnv(options, nil)
 			if err != nil {
 				return err
+			}
+			shell, err := a.shell(cmd.Context(), policy, sandboxed)
+			if err != nil {
+				return closing(err, env)
+			}
+			defer shell.Close()
+			set, err := toolSet(shell)
+			if err != nil {
+				return closing(err, env)
 			}
 			failed := false
 			for i := 0; i < len(args); i += 2 {
@@ -245,9 +257,25 @@ Exit code 1 says that a call failed; its result says why.`
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&dir, "dir", ".", "the project's `folder`")
+	cmd.Flags().StringVar(&sandboxed, "sandbox", "on", "on or off: off runs commands without isolation")
 	cmd.Flags().StringVar(&model, "model", "", "the `model` of the agent: some must read a file before they change it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each call: tool, result, is_error")
 	return cmd
+}
+
+// shell returns where the commands of tools run.
+func (a *app) shell(ctx context.Context, policy *permission.Policy, sandboxed string) (*bash.Shell, error) {
+	if sandboxed != "on" && sandboxed != "off" {
+		return nil, badInput("--sandbox: %q is neither on nor off", sandboxed)
+	}
+	hidden, err := policy.Hidden(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return bash.New(bash.Options{
+		Policy: sandbox.Policy{Off: sandboxed == "off", Hide: hidden},
+		Warn:   func(text string) { a.say("warning: %s", text) },
+	}), nil
 }
 
 func (a *app) printResult(name string, r tool.Result, asJSON bool) error {
