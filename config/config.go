@@ -272,7 +272,7 @@ func (c *Config) Set(name, value, origin string) error {
 	if i < 0 {
 		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: knownSettings(name)}
 	}
-	if err := settings[i].set(c, value); errors.Is(err, errRedacted) || errors.Is(err, errUser) {
+	if err := settings[i].set(c, value); errors.Is(err, errRedacted) || errors.Is(err, errUser) || errors.Is(err, errURL) || errors.Is(err, errQuery) {
 		return &Error{File: origin, Message: name + ": the value " + err.Error()}
 	} else if err != nil {
 		return &Error{File: origin, Message: fmt.Sprintf("%s: %q %v", name, value, err)}

@@ -91,7 +91,10 @@ var settings = []setting{
 				return errUser
 			}
 			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-				return errors.New("is not a URL such as https://api.anthropic.com")
+				return errURL
+			}
+			if u.RawQuery != "" || u.Fragment != "" {
+				return errQuery
 			}
 			c.BaseURL = v
 			return nil
@@ -263,6 +266,12 @@ var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH 
 // errUser is the error of an endpoint that holds a user or a password. Its value is
 // not shown.
 var errUser = errors.New("must name no user or password; give the credential as ANTHROPIC_API_KEY")
+
+// Errors of an endpoint whose value is not shown either, as it may hold a credential.
+var (
+	errURL   = errors.New("is not a URL such as https://api.anthropic.com")
+	errQuery = errors.New("must have nothing after a ? or #; give the credential as ANTHROPIC_API_KEY")
+)
 
 // none is the value of a limit that is not set.
 const none = "none"

@@ -8,6 +8,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/credential"
 	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -88,12 +89,14 @@ func hint(err error) string {
 	return ""
 }
 
-// withHint returns the text of err and its hint.
+// withHint returns the text of err and its hint, without credentials: others say what
+// they could not read.
 func withHint(err error) string {
+	text := credential.Redact(err.Error())
 	if h := hint(err); h != "" {
-		return err.Error() + "; " + h
+		return text + "; " + h
 	}
-	return err.Error()
+	return text
 }
 
 // checkHint returns what to do about a check of doctor, commands included.

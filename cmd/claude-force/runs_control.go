@@ -58,7 +58,7 @@ asked the same keeps its result then, the rest runs again.`,
 	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "print no outputs; see them with \"claude-force runs output\"")
-	cmd.Flags().BoolVar(&f.sealLog, "seal-log", false, "encrypt what is printed, if stores are encrypted")
+	cmd.Flags().BoolVar(&f.sealLog, "seal-log", false, "keep what is printed for a log: encrypted, if stores are")
 	if err := cmd.Flags().MarkHidden("seal-log"); err != nil {
 		panic(err) // registered above
 	}

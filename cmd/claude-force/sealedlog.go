@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/credential"
 	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -17,29 +18,33 @@ import (
 const sealedMark = "sealed "
 
 // sealedLog writes what a detached run says encrypted, one line for each write: it
-// quotes questions, answers and names of items.
+// quotes questions, answers and names of items. Without a key it writes the text
+// without the credentials in it.
 type sealedLog struct {
 	w     io.Writer
-	box   *seal.Box
+	box   *seal.Box // may be nil
 	bound []byte
 }
 
 func (l *sealedLog) Write(p []byte) (int, error) {
-	line := sealedMark + base64.StdEncoding.EncodeToString(l.box.Seal(p, l.bound)) + "\n"
+	line := credential.Redact(string(p))
+	if l.box != nil {
+		line = sealedMark + base64.StdEncoding.EncodeToString(l.box.Seal(p, l.bound)) + "\n"
+	}
 	if _, err := io.WriteString(l.w, line); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// sealMessages makes this process write all it says encrypted, if stores are.
+// sealMessages makes this process write all it says as [sealedLog] does.
 func (a *app) sealMessages(ctx context.Context, run string) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
 	}
 	box, err := logBox(ctx, cfg)
-	if err != nil || box == nil {
+	if err != nil {
 		return err
 	}
 	a.stdout = &sealedLog{a.stdout, box, []byte(run)}

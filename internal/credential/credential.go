@@ -1,9 +1,9 @@
 // Package credential finds what looks like a credential in texts, and blots it
 // out.
 //
-// The shapes are ones that little else has. They are literal prefixes and not
-// regular expressions, since a prompt can be megabytes long and is searched
-// for each of them.
+// The shapes are ones that little else has: prefixes of tokens, passwords in URLs, and
+// values whose name says that they are secret. They are found without regular
+// expressions, since a prompt can be megabytes long.
 package credential
 
 import (
@@ -119,6 +119,16 @@ func places(text string) func(yield func(place) bool) {
 		}
 		for i := range occurrences(text, "eyJ") {
 			if begins(text, i) && isJWT(text[i:]) && !yield(place{i, i + endOfJWT(text[i:]), kindJWT}) {
+				return
+			}
+		}
+		for p := range urlPasswords(text) {
+			if !yield(p) {
+				return
+			}
+		}
+		for p := range pairs(text) {
+			if !yield(p) {
 				return
 			}
 		}

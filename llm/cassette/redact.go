@@ -17,13 +17,15 @@ func encode(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return mapStrings(buf.Bytes(), func(quoted []byte) []byte { return unescapeHTML(redactString(quoted)) }), nil
+	return mapStrings(buf.Bytes(), func(name, quoted []byte) []byte { return unescapeHTML(redactString(name, quoted)) }), nil
 }
 
 // mapStrings returns data, one or several JSON values, with each string,
-// including its quotes, replaced by f's result. All else stays byte for byte.
-func mapStrings(data []byte, f func(quoted []byte) []byte) []byte {
+// including its quotes, replaced by f's result. All else stays byte for byte. f is given
+// the name too, with its quotes, of a string that is the value of a member.
+func mapStrings(data []byte, f func(name, quoted []byte) []byte) []byte {
 	out := make([]byte, 0, len(data))
+	var last []byte // the string before
 	for {
 		quote := bytes.IndexByte(data, '"')
 		if quote < 0 {
@@ -37,13 +39,24 @@ func mapStrings(data []byte, f func(quoted []byte) []byte) []byte {
 			end++
 		}
 		end = min(end+1, len(data))
-		out = append(append(out, data[:quote]...), f(data[quote:end])...)
+		name := last
+		if string(bytes.TrimSpace(data[:quote])) != ":" {
+			name = nil
+		}
+		last = data[quote:end]
+		out = append(append(out, data[:quote]...), f(name, last)...)
 		data = data[end:]
 	}
 }
 
-// redactString returns a JSON string with the credentials in it redacted.
-func redactString(quoted []byte) []byte {
+// redactString returns a JSON string with the credentials in it redacted. Its name, a
+// JSON string or nil, may say that it is one.
+func redactString(name, quoted []byte) []byte {
+	if len(name) > 1 && len(quoted) > 1 {
+		if kind := credential.FindPair(string(name[1:len(name)-1]), string(quoted[1:len(quoted)-1])); kind != "" {
+			return []byte(`"[` + kind + `]"`)
+		}
+	}
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return []byte(credential.Redact(string(quoted)))
 	}
