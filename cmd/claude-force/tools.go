@@ -36,7 +36,7 @@ comes before one that allows.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.toolsList(), a.toolsShow(), a.toolsCall())
+	cmd.AddCommand(a.toolsList(), a.toolsShow(), a.toolsCall(), a.toolsSandbox())
 	return cmd
 }
 
