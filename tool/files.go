@@ -2,5 +2,5 @@ package tool
 
 // Files returns the tools that work on files, and the list of what is to be done.
 func Files() []Tool {
-	return []Tool{Read(), Write(), Edit(), Glob(), Grep(), TodoWrite()}
+	return []Tool{Read(), Write(), Edit(), Glob(), Grep(), NotebookEdit(), TodoWrite()}
 }

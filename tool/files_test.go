@@ -1,6 +1,7 @@
 package tool_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -170,6 +171,43 @@ func TestEditText(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(dir, "f.txt"))
 			if err != nil || got.IsError || string(data) != c.want {
 				t.Errorf("got %q, want %q; the call: %+v, %v", data, c.want, got, err)
+			}
+		})
+	}
+}
+
+func TestNotebookEdit(t *testing.T) {
+	t.Parallel()
+	const book = `{"cells":[{"cell_type":"markdown","source":["# <T>"]},{"cell_type":"code","id":"c","outputs":[1],"source":"1"}],"nbformat":4,"nbformat_minor":4,"x":1.0}`
+	for _, c := range []struct{ name, input, want string }{
+		{"insert first", `"edit_mode":"insert","cell_type":"markdown","new_source":"a<b"`, `{"cells":[{"cell_type":"markdown","metadata":{},"source":"a<b"},{"cell_type":"markdown","source":["# <T>"]},{"cell_type":"code","id":"c","outputs":[1],"source":"1"}],"nbformat":4,"nbformat_minor":4,"x":1.0}`},
+		{"insert behind", `"edit_mode":"insert","cell_type":"code","cell_id":"cell-0","new_source":"2"`, `{"cells":[{"cell_type":"markdown","source":["# <T>"]},{"cell_type":"code","metadata":{},"execution_count":null,"source":"2","outputs":[]},{"cell_type":"code","id":"c","outputs":[1],"source":"1"}],"nbformat":4,"nbformat_minor":4,"x":1.0}`},
+		{"delete", `"edit_mode":"delete","cell_id":"c","new_source":""`, `{"cells":[{"cell_type":"markdown","source":["# <T>"]}],"nbformat":4,"nbformat_minor":4,"x":1.0}`},
+		{"other type", `"cell_id":"c","cell_type":"markdown","new_source":"t"`, `{"cells":[{"cell_type":"markdown","source":["# <T>"]},{"cell_type":"markdown","id":"c","source":"t"}],"nbformat":4,"nbformat_minor":4,"x":1.0}`},
+		{"insert without a type", `"edit_mode":"insert","new_source":"a"`, book},
+		{"no such cell", `"cell_id":"cell-2","new_source":"a"`, book},
+		{"no cell", `"new_source":"a"`, book},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := tree(t, map[string]string{"n.ipynb": book})
+			env := newEnv(t, dir, tool.Options{})
+			input := `{"notebook_path":"n.ipynb",` + c.input + `}`
+			if got := use(t, env, "NotebookEdit", input); !got.IsError {
+				t.Error("a notebook that was not read was changed")
+			}
+			use(t, env, "Read", `{"file_path":"n.ipynb"}`)
+			got := use(t, env, "NotebookEdit", input)
+			data, err := os.ReadFile(filepath.Join(dir, "n.ipynb"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var compact bytes.Buffer
+			if err := json.Compact(&compact, data); err != nil {
+				t.Fatal(err)
+			}
+			if compact.String() != c.want || got.IsError != (c.want == book) {
+				t.Errorf("got %s\nwant %s\nthe call: %+v", compact.String(), c.want, got)
 			}
 		})
 	}

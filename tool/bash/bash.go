@@ -234,6 +234,11 @@ func (s *Shell) finished(env *tool.Env, t *task, about analysis) (tool.Result, e
 	if code != 0 && (code != 1 || !about.oneIsAnAnswer) {
 		return tool.Failed(s.failure(code, "", text) + notice), nil
 	}
+	if code == 0 {
+		for _, name := range about.shows {
+			env.NoteRead(name)
+		}
+	}
 	text = env.Bound("Bash", text, s.options.MaxOutput)
 	switch {
 	case text == "" && notice == "":

@@ -2,6 +2,7 @@ package bash_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -250,5 +251,38 @@ func TestLongOutput(t *testing.T) {
 	b := newAgent(t, bash.Options{Policy: sandbox.Policy{Limits: sandbox.Limits{Output: 1 << 20}}})
 	if r := b.bash(`head -c 2097152 /dev/zero`); !r.IsError || !strings.Contains(r.Text, "too much output") || len(r.Text) > 11000 {
 		t.Errorf("%d bytes: %.200s", len(r.Text), r.Text)
+	}
+}
+
+// TestCatCountsAsRead checks that an agent that must read a file before it changes
+// it may have printed it.
+func TestCatCountsAsRead(t *testing.T) {
+	isolates(t)
+	for command, read := range map[string]bool{"cat a.txt": true, "cat -n a.txt": true, "cat a.txt | head -1": false, "cat a.txt > b.txt": false, "ls a.txt": false} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env, err := tool.NewEnv(dir, tool.Options{RequireRead: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shell := bash.New(bash.Options{})
+		set, err := tool.NewSet(append(tool.Files(), shell.Tools()...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		input, err := json.Marshal(map[string]string{"command": command})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Call(t.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: "Bash", Input: input})
+		got := set.Call(t.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: "Edit", Input: json.RawMessage(`{"file_path":"a.txt","old_string":"x","new_string":"y"}`)})
+		if got.IsError == read {
+			t.Errorf("%s: %+v", command, got)
+		}
+		if err := errors.Join(shell.Close(), env.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }

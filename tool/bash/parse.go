@@ -16,6 +16,7 @@ type analysis struct {
 	oneIsAnAnswer bool
 	sleeps        bool          // the command begins with sleep
 	sleep         time.Duration // how long, if it is all that the command does
+	shows         []string      // the files that it prints, if it is a plain cat
 }
 
 // answering are the commands that answer a question with exit code 1.
@@ -33,6 +34,9 @@ func parse(command string) analysis {
 		a.oneIsAnAnswer = slices.Contains(answering, words[0]) || len(words) > 1 && words[0] == "git" && words[1] == "diff"
 	}
 	first, ok := firstWords(file.Stmts[0])
+	if _, simple := last.Cmd.(*syntax.CallExpr); ok && simple && first[0] == "cat" && len(file.Stmts) == 1 && len(last.Redirs) == 0 && !last.Background {
+		a.shows = slices.DeleteFunc(first[1:], func(word string) bool { return word == "" || word[0] == '-' })
+	}
 	if ok && first[0] == "sleep" {
 		a.sleeps = true
 		if call, _ := file.Stmts[0].Cmd.(*syntax.CallExpr); call != nil && len(file.Stmts) == 1 && !file.Stmts[0].Background {
