@@ -62,7 +62,7 @@ func (r *dryRun) run(ctx context.Context) error {
 		Execute: r.execute, Attach: r.attach, Glob: r.o.glob, Duration: takes,
 		Control: control,
 		Choose:  r.opts.part().Choose(r.wf), Earlier: r.past,
-		Observe: func(ev engine.Event) {
+		Observe: func(_ context.Context, ev engine.Event) {
 			r.observe(ev)
 			if ev.Asked == nil {
 				return

@@ -22,8 +22,8 @@ type Explanation struct {
 
 // explaining returns an observer that also explains the run's calls, by what the
 // previous run was given, and by what this run had done before it was resumed.
-func (o *Orchestrator) explaining(ctx context.Context, opts RunOptions, before *runs.Previous, past *journal.State) func(engine.Event) {
-	return func(ev engine.Event) {
+func (o *Orchestrator) explaining(opts RunOptions, before *runs.Previous, past *journal.State) func(context.Context, engine.Event) {
+	return func(ctx context.Context, ev engine.Event) {
 		if opts.OnEvent != nil {
 			opts.OnEvent(ctx, ev)
 		}

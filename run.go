@@ -303,11 +303,11 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	control, stop := o.listen(ctx, store, r.id, after)
 	defer stop()
 	opts := r.opts
-	observe := o.observer(ctx, opts)
+	observe := opts.OnEvent
 	if opts.OnExplain != nil {
-		observe = o.explaining(ctx, opts, previous, past)
+		observe = o.explaining(opts, previous, past)
 	}
-	if observe, err = o.tasked(ctx, r, observe); err != nil {
+	if observe, err = o.tasked(r, observe); err != nil {
 		return nil, err
 	}
 	again := map[string]bool{}
@@ -361,15 +361,6 @@ func (o *Orchestrator) missed() int {
 		return 0
 	}
 	return o.opts.Replay.Missed()
-}
-
-// observer returns the observer that passes the run's events to the caller. It
-// returns nil if the caller wants none.
-func (o *Orchestrator) observer(ctx context.Context, opts RunOptions) func(engine.Event) {
-	if opts.OnEvent == nil {
-		return nil
-	}
-	return func(ev engine.Event) { opts.OnEvent(ctx, ev) }
 }
 
 // batchParallel is how many steps of a run are under way at once if any is sent

@@ -33,14 +33,14 @@ func (o *Orchestrator) RunTasks(ctx context.Context, name string, tasks []runs.T
 
 // tasked returns an observer that passes what came of each task to its caller,
 // beside the events. It returns next if that is not asked for.
-func (o *Orchestrator) tasked(ctx context.Context, r *pendingRun, next func(engine.Event)) (func(engine.Event), error) {
+func (o *Orchestrator) tasked(r *pendingRun, next func(context.Context, engine.Event)) (func(context.Context, engine.Event), error) {
 	refs, err := r.spec.TaskRefs()
 	if err != nil || refs == nil || r.opts.OnTask == nil {
 		return next, err
 	}
-	return func(ev engine.Event) {
+	return func(ctx context.Context, ev engine.Event) {
 		if next != nil {
-			next(ev)
+			next(ctx, ev)
 		}
 		ref, ok := refs.Of(ev)
 		if !ok || ev.Result.StartedAt == nil {

@@ -2,6 +2,7 @@ package claudeforce
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"github.com/claude-force/claude-force/config"
@@ -19,11 +20,11 @@ func newTelemetry(opts Options, cfg *config.Config) (*telemetry.Telemetry, error
 }
 
 // observing returns observe, which also reports to telemetry.
-func observing(run *telemetry.Run, observe func(engine.Event)) func(engine.Event) {
+func observing(run *telemetry.Run, observe func(context.Context, engine.Event)) func(context.Context, engine.Event) {
 	if run == nil {
 		return observe
 	}
-	return func(ev engine.Event) {
+	return func(ctx context.Context, ev engine.Event) {
 		change := telemetry.Change{
 			Path: ev.Path, Item: ev.Item, Agent: ev.Step.Agent, Status: string(ev.Status),
 			Attempt: ev.Attempt, Wait: ev.Wait, Err: ev.Err, Restored: ev.Restored,
@@ -37,7 +38,7 @@ func observing(run *telemetry.Run, observe func(engine.Event)) func(engine.Event
 		}
 		run.Observe(change)
 		if observe != nil {
-			observe(ev)
+			observe(ctx, ev)
 		}
 	}
 }

@@ -42,11 +42,11 @@ func TestApproval(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, p := &world{}, newPerson(nil, tt.decide)
 				var asked []string
-				res := run(t.Context(), parse(t, release), engine.Options{Execute: w.execute, Control: p.control, Observe: func(ev engine.Event) {
+				res := run(t.Context(), parse(t, release), engine.Options{Execute: w.execute, Control: p.control, Observe: func(ctx context.Context, ev engine.Event) {
 					if ev.Asked != nil && ev.Status == engine.StatusWaiting {
 						asked = append(asked, ev.Asked.Message)
 					}
-					p.observe(ev)
+					p.observe(ctx, ev)
 				}})
 				ok, ship := res.Steps["ok"], res.Steps["ship"]
 				if ok.Status != tt.ok || res.TotalTimeSeconds != tt.seconds || len(asked) != 1 || asked[0] != "Ship result of build?" {
@@ -145,7 +145,7 @@ func TestDecisionsInTimeHold(t *testing.T) {
 				opts.Decided = func(_ context.Context, unit journal.Unit) (*journal.Decision, error) {
 					return past(t, b.events(t)).Unit(unit.Step, unit.Item).Decision, nil
 				}
-				opts.Observe = func(ev engine.Event) {
+				opts.Observe = func(ctx context.Context, ev engine.Event) {
 					if ev.Asked == nil {
 						return
 					}
@@ -220,11 +220,11 @@ func TestApprovalOfWhatChanged(t *testing.T) {
 				output = tt.output
 				opts := identity("two")
 				opts.Past, opts.Changed = past(t, b.events(t)), true
-				opts.Observe = func(ev engine.Event) {
+				opts.Observe = func(ctx context.Context, ev engine.Event) {
 					if ev.Asked != nil && ev.Status == engine.StatusWaiting {
 						asked++
 					}
-					p.observe(ev)
+					p.observe(ctx, ev)
 				}
 				res := run(t.Context(), parse(t, release), opts)
 				if res.Steps["ok"].Status != engine.StatusCompleted || asked != tt.asked || w.times("build") != 2 {
@@ -273,14 +273,14 @@ func TestApprovalIsShownOnceDurable(t *testing.T) {
 			}
 			return n
 		}
-		res := run(t.Context(), wf, engine.Options{Execute: w.execute, Log: log, Control: p.control, Observe: func(ev engine.Event) {
+		res := run(t.Context(), wf, engine.Options{Execute: w.execute, Log: log, Control: p.control, Observe: func(ctx context.Context, ev engine.Event) {
 			if ev.Asked != nil {
 				shown.Add(1)
 				if asked() != 1 {
 					t.Errorf("shown with %d questions in the journal", asked())
 				}
 			}
-			p.observe(ev)
+			p.observe(ctx, ev)
 		}})
 		if n := shown.Load(); res.Status != engine.StatusCompleted || n != 1 {
 			t.Errorf("%s, shown %d times", res.Status, n)
@@ -296,7 +296,7 @@ func TestApprovalThatIsNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		wf := parse(t, "steps:\n- {id: ok, approval: Go?}\n")
-		_, err := engine.Run(t.Context(), wf, engine.Options{Log: b.log, Observe: func(ev engine.Event) {
+		_, err := engine.Run(t.Context(), wf, engine.Options{Log: b.log, Observe: func(ctx context.Context, ev engine.Event) {
 			if ev.Asked != nil {
 				t.Error("it was shown")
 			}

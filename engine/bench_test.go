@@ -183,7 +183,7 @@ func cost(tb testing.TB, wf *workflow.Workflow, params map[string]any) (allocs, 
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	last := 0
-	_, err := engine.Run(tb.Context(), wf, engine.Options{Execute: nothing, MaxParallel: slots, Params: params, Observe: func(ev engine.Event) {
+	_, err := engine.Run(tb.Context(), wf, engine.Options{Execute: nothing, MaxParallel: slots, Params: params, Observe: func(ctx context.Context, ev engine.Event) {
 		if last++; ev.Status != engine.StatusCompleted || ev.Inner {
 			return
 		}

@@ -173,8 +173,8 @@ type Options struct {
 	Drain <-chan struct{}
 
 	// Observe is called with every change, one at a time, from the goroutine
-	// that called Run. Nil observes nothing.
-	Observe func(Event)
+	// that called Run and with its context. Nil observes nothing.
+	Observe func(context.Context, Event)
 
 	// Log is where the run is written down. Nil writes nothing.
 	Log journal.Log

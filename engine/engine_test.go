@@ -367,7 +367,12 @@ func TestObserverSeesEveryChangeInOrder(t *testing.T) {
 		wf := parse(t, "steps:\n- {id: a, agent: x, task: t, retries: 1}\n- {id: b, agent: x, task: t, dependencies: [a]}\n")
 		rec := &recorder{fails: map[string][]error{"a": {llm.NewError(llm.CodeServer, "oops", nil)}, "b": {errors.New("no")}}}
 		var got []string
-		run(t.Context(), wf, engine.Options{Execute: rec.execute, Observe: func(ev engine.Event) {
+		type key struct{}
+		ctx := context.WithValue(t.Context(), key{}, "caller")
+		run(ctx, wf, engine.Options{Execute: rec.execute, Observe: func(ctx context.Context, ev engine.Event) {
+			if ctx.Value(key{}) != "caller" {
+				t.Error("the observer's context is not the caller's")
+			}
 			got = append(got, fmt.Sprintf("%s %s %d", ev.Step.ID, ev.Status, ev.Attempt))
 		}})
 		want := []string{"a running 1", "a waiting 1", "a running 2", "a completed 2", "b running 1", "b failed 1"}

@@ -52,8 +52,8 @@ func (w *watch) options() engine.Options {
 	}
 }
 
-func (w *watch) observe(ev engine.Event) {
-	w.person.observe(ev)
+func (w *watch) observe(ctx context.Context, ev engine.Event) {
+	w.person.observe(ctx, ev)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	unit := unitName(ev.Path, ev.Item)

@@ -20,9 +20,13 @@ import (
 //
 // Every goroutine that Run starts has ended when it returns.
 func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, error) {
+	caller := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	r := newRun(wf, opts)
 	r.cancel = cancel
+	if opts.Observe != nil {
+		r.notify = func(ev Event) { opts.Observe(caller, ev) }
+	}
 	r.spawn = func(do func(context.Context) report) {
 		r.tasks.Go(func() { r.reports <- do(ctx) })
 	}
@@ -61,6 +65,7 @@ var errCancelled = errors.New("the run was cancelled")
 type run struct {
 	wf      *workflow.Workflow
 	opts    Options
+	notify  func(Event) // passes an event to Options.Observe; nil if no one observes
 	started time.Time
 	root    *frame
 	order   []string        // ids of the top level as they started
@@ -267,7 +272,7 @@ func (r *run) append(u *unit, ev journal.Event) {
 }
 
 func (r *run) observe(u *unit, ev Event) {
-	if r.opts.Observe == nil {
+	if r.notify == nil {
 		return
 	}
 	ev.Step, ev.Path, ev.Item, ev.Index, ev.Label, ev.Result = u.step, u.path, u.item, u.index, u.label, u.res
@@ -275,5 +280,5 @@ func (r *run) observe(u *unit, ev Event) {
 	if ev.Status == "" {
 		ev.Status = u.res.Status
 	}
-	r.opts.Observe(ev)
+	r.notify(ev)
 }

@@ -210,7 +210,7 @@ func newPerson(b *book, decide func(path, item string) (time.Duration, journal.D
 
 // observe answers what is asked. The clock of the bubble ends no test before
 // its answers have come, unless the run has.
-func (p *person) observe(ev engine.Event) {
+func (p *person) observe(ctx context.Context, ev engine.Event) {
 	if ev.Asked == nil || ev.Status != engine.StatusWaiting {
 		return
 	}

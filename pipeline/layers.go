@@ -46,7 +46,7 @@ var layers = []struct {
 		return promptcache.New(next, promptcache.Options{Prices: p.prices})
 	}},
 	{"hedge", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
-		return hedge.New(next, hedge.Options{Quantile: p.config.Hedge})
+		return hedge.New(next, hedge.Options{Quantile: p.config.Hedge, OnHedge: p.hedged})
 	}},
 	{"admission", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.admitted(next) }},
 	{"hedge start", func(_ *Pipeline, _ *service, next llm.Model) llm.Model { return hedge.MarkStart(next) }},

@@ -7,6 +7,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/hedge"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/telemetry"
 )
@@ -56,4 +57,9 @@ func tracing(tel *telemetry.Telemetry, options func(context.Context) ([]option.R
 		}
 		return append(list, option.WithMiddleware(tel.Sent)), nil
 	}
+}
+
+// hedged reports a call that was sent twice.
+func (p *Pipeline) hedged(ctx context.Context, h hedge.Hedge) {
+	p.opts.Telemetry.Hedged(ctx, h.Model, string(h.Winner), h.After)
 }

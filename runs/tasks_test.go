@@ -63,7 +63,7 @@ func TestTasksArriveAsWritten(t *testing.T) {
 				got[a.Path][a.Item] = a
 				return llm.Outcome{CostUSD: new(0.0)}, nil
 			},
-			Observe: func(ev engine.Event) {
+			Observe: func(_ context.Context, ev engine.Event) {
 				ref, ok := refs.Of(ev)
 				if !ok || ev.Status != engine.StatusCompleted {
 					return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -100,6 +101,7 @@ type Counters struct {
 	hits, retries              *counter
 	waits, waited              *counter
 	pauses, paused             *counter
+	hedges                     *counter
 	runs, steps                *counter
 	callSeconds, firstToken    *histogram
 	service, waiting           *histogram
@@ -121,6 +123,7 @@ func NewCounters(reg prometheus.Registerer) *Counters {
 		waited:      newCounter(reg, "claude_force_rate_limit_wait_seconds_total", "Time that rate limits asked single calls to wait."),
 		pauses:      newCounter(reg, "claude_force_pool_pauses_total", "Times that all calls of a pool of models waited, since the service refused one or was down.", "pool"),
 		paused:      newCounter(reg, "claude_force_pool_pause_seconds_total", "Time that pools of models were to wait.", "pool"),
+		hedges:      newCounter(reg, "claude_force_hedged_calls_total", "Calls that were sent twice since the first was late, by whose answer was taken.", "model", "winner"),
 		runs:        newCounter(reg, "claude_force_runs_total", "Runs that ended, by status.", "status"),
 		steps:       newCounter(reg, "claude_force_steps_total", "Steps, items and iterations that ended, by status.", "status"),
 		callSeconds: newHistogram(reg, "claude_force_call_duration_seconds", "How long calls took, waiting included, by what answered them.", secondBounds, "model", "source"),
@@ -242,6 +245,18 @@ func (t *Telemetry) Paused(pool string, wait time.Duration) {
 		t.counters.pauses.Add(1, pool)
 		t.counters.paused.Add(wait.Seconds(), pool)
 	}
+}
+
+// Hedged counts and logs a call that was sent a second time after a wait, since
+// the first was late. The winner says whose answer was taken.
+func (t *Telemetry) Hedged(ctx context.Context, model, winner string, after time.Duration) {
+	if t == nil {
+		return
+	}
+	if t.counters != nil {
+		t.counters.hedges.Add(1, model, winner)
+	}
+	t.logAt(ctx, slog.LevelDebug, "call hedged", slog.String("model", model), slog.String("winner", winner), slog.Float64("after_seconds", after.Seconds()))
 }
 
 // ends are how steps end. Whatever else is said is counted together, so that

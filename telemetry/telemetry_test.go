@@ -173,6 +173,7 @@ func TestPromtoolReadsTheCounters(t *testing.T) {
 	run.Observe(telemetry.Change{Path: "lint", Status: "running", Attempt: 1})
 	answered(ctx, tell)
 	tell.Paused("haiku", 2*time.Second)
+	tell.Hedged(ctx, "claude-haiku-5-5", "second", time.Second)
 	tell.Waiting(time.Second, llm.NewError(llm.CodeRateLimit, "wait", nil))
 	run.Observe(telemetry.Change{Path: "lint", Status: "completed", Attempt: 1})
 	run.End("completed", nil)
@@ -180,7 +181,7 @@ func TestPromtoolReadsTheCounters(t *testing.T) {
 	for _, want := range []string{
 		`claude_force_tokens_total{kind="cache_read",model="claude-haiku-5-5"} 20`,
 		`claude_force_steps_total{status="completed"} 1`, `claude_force_runs_total{status="completed"} 1`,
-		`claude_force_pool_pause_seconds_total{pool="haiku"} 2`, `claude_force_rate_limit_wait_seconds_total 1`, `claude_force_saved_usd_total{agent="linter",model="claude-haiku-5-5",source="cache"} 0.5`,
+		`claude_force_hedged_calls_total{model="claude-haiku-5-5",winner="second"} 1`, `claude_force_pool_pause_seconds_total{pool="haiku"} 2`, `claude_force_rate_limit_wait_seconds_total 1`, `claude_force_saved_usd_total{agent="linter",model="claude-haiku-5-5",source="cache"} 0.5`,
 		`claude_force_calls_total{agent="linter",code="overloaded",model="claude-haiku-5-5",source="none"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {

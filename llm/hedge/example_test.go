@@ -15,7 +15,7 @@ func Example() {
 	queue := admission.New(hedge.MarkStart(llmtest.Echo{}), gate)
 	model := hedge.New(queue, hedge.Options{
 		Quantile: 0.95,
-		OnHedge:  func(h hedge.Hedge) { fmt.Println("sent twice:", h.Model, "after", h.After) },
+		OnHedge:  func(_ context.Context, h hedge.Hedge) { fmt.Println("sent twice:", h.Model, "after", h.After) },
 	})
 	resp, err := llm.Collect(model.Stream(context.Background(), llmtest.Request("hello")))
 	if err != nil {

@@ -11,7 +11,7 @@
 //
 // It is off unless a quantile is set, since it costs money: the service bills
 // what the call that lost had written until it was cut off, and does not say how
-// much that was. [Options.OnHedge] tells of each.
+// much that was. [Options.OnHedge] reports each.
 //
 // The invariants:
 //
@@ -41,8 +41,8 @@ type Options struct {
 	Share float64
 
 	// OnHedge, when set, is called when one of two calls has won, or both
-	// have failed. Calls that run at once call it at once.
-	OnHedge func(Hedge)
+	// have failed, with the context of the caller. It is called concurrently.
+	OnHedge func(ctx context.Context, h Hedge)
 }
 
 // Hedge is one call that was sent twice. What the loser used is not known, and
@@ -74,7 +74,7 @@ func New(next llm.Model, opts Options) llm.Model {
 		opts.Share = 0.05
 	}
 	if opts.OnHedge == nil {
-		opts.OnHedge = func(Hedge) {}
+		opts.OnHedge = func(context.Context, Hedge) {}
 	}
 	return &model{next: next, opts: opts, times: times{quantile: opts.Quantile, models: map[string]*recent{}}}
 }

@@ -82,7 +82,7 @@ func TestTheFirstToShowAnEventWins(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				next := llmtest.NewScript(test.first, test.second)
 				var hedges []Hedge
-				m := taught(next, Options{OnHedge: func(h Hedge) { hedges = append(hedges, h) }})
+				m := taught(next, Options{OnHedge: func(_ context.Context, h Hedge) { hedges = append(hedges, h) }})
 				begin := time.Now()
 				resp, err := llm.Collect(m.Stream(t.Context(), llmtest.Request("x")))
 				if llm.CodeOf(err) != test.code || err == nil && resp.Text() != test.text {
@@ -152,7 +152,7 @@ func TestTheShareIsKept(t *testing.T) {
 			return llmtest.NewScript(fast).Stream(ctx, req)
 		})
 		hedges := map[Winner]int{}
-		m := New(MarkStart(next), Options{Quantile: 0.7, Share: 0.1, OnHedge: func(h Hedge) { hedges[h.Winner]++ }})
+		m := New(MarkStart(next), Options{Quantile: 0.7, Share: 0.1, OnHedge: func(_ context.Context, h Hedge) { hedges[h.Winner]++ }})
 		for range 200 {
 			llmtest.MustCollect(t, m, llmtest.Request("x"))
 		}
@@ -168,7 +168,7 @@ func TestTheQueueDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := llmtest.NewScript(after(usual, "fine"))
 		m := taughtBehind(next, func(next llm.Model) llm.Model { return admission.New(next, admission.NewGate(1)) }, Options{
-			OnHedge: func(h Hedge) { t.Errorf("hedged: %+v", h) },
+			OnHedge: func(_ context.Context, h Hedge) { t.Errorf("hedged: %+v", h) },
 		})
 		var wg sync.WaitGroup
 		for range 30 {
@@ -215,7 +215,7 @@ func TestAnOutageIsNoReasonForAStorm(t *testing.T) {
 			return llmtest.NewScript(after(wait, "x")).Stream(ctx, req)
 		})
 		hedges := 0
-		m := New(MarkStart(next), Options{Quantile: 0.95, OnHedge: func(Hedge) { hedges++ }})
+		m := New(MarkStart(next), Options{Quantile: 0.95, OnHedge: func(context.Context, Hedge) { hedges++ }})
 		for range 1000 {
 			llmtest.MustCollect(t, m, llmtest.Request("x"))
 		}

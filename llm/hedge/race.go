@@ -91,15 +91,15 @@ func (r *race) run(ctx context.Context, yield func(llm.Event, error) bool) {
 	switch {
 	case !ok || p.err != nil:
 		p.err = llm.MayBeBilled(p.err) // of the other call
-		r.model.opts.OnHedge(Hedge{r.req.Model, after, Neither})
+		r.model.opts.OnHedge(ctx, Hedge{r.req.Model, after, Neither})
 	case winner == first:
 		second.cancel()
-		r.model.opts.OnHedge(Hedge{r.req.Model, after, First})
+		r.model.opts.OnHedge(ctx, Hedge{r.req.Model, after, First})
 	default:
 		// The first would have taken at least as long as it has.
 		r.model.times.add(r.req.Model, first.elapsed())
 		first.cancel()
-		r.model.opts.OnHedge(Hedge{r.req.Model, after, Second})
+		r.model.opts.OnHedge(ctx, Hedge{r.req.Model, after, Second})
 	}
 	r.follow(winner, p, ok, yield)
 }
