@@ -272,7 +272,12 @@ func TestProtectedInside(t *testing.T) {
 	for _, v := range variants(t) {
 		t.Run(v.name, func(t *testing.T) {
 			p := newSite(t)
-			key, hooks := filepath.Join(p.inside, "key"), filepath.Join(p.inside, "hooks")
+			key, hooks := filepath.Join(p.inside, "a", "b", "key"), filepath.Join(p.inside, "g", "hooks")
+			for _, dir := range []string{filepath.Dir(key), filepath.Dir(hooks)} {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := os.WriteFile(key, []byte(secretText), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +287,8 @@ func TestProtectedInside(t *testing.T) {
 			policy := p.policy()
 			policy.Hide, policy.ReadOnly = []string{key}, []string{hooks}
 			out, _, err := v.sys.result(t, policy, p.inside, "bash", "-c",
-				`cat key; cp key k2; cat k2; mv key k3; cat k3; rm -f key; ln key k4; cat k4; echo x >hooks/h; mv hooks h2; rm -rf hooks; echo ok >new; cat new`)
+				`mv a/b a/b2; mv a a2; rm -rf a; mv g g2; cp -r g2 g; rm -rf g; cd a/b && (cat key; cp key k2; cat k2; mv key k3; cat k3; rm -f key; ln key k4; cat k4)
+				cd ../../g && (echo x >hooks/h; mv hooks h2; rm -rf hooks); cd .. && mkdir -p g/hooks && echo x >g/hooks/h; touch g/more a/b/more || echo pinned; echo ok >new; cat new`)
 			if !v.sys.namespaces {
 				if err == nil || !strings.Contains(err.Error(), "needs namespaces") {
 					t.Errorf("error %v", err)
@@ -292,7 +298,7 @@ func TestProtectedInside(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.Contains(out, secretText) || !strings.HasSuffix(out, "ok\n") {
+			if strings.Contains(out, secretText) || strings.Contains(out, "pinned") || !strings.HasSuffix(out, "ok\n") {
 				t.Errorf("output %q", out)
 			}
 			if text, err := os.ReadFile(key); string(text) != secretText {

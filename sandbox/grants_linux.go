@@ -143,6 +143,7 @@ func (p Policy) grants() ([]grant, error) {
 				(o.Access == accessWrite || o.Access == accessRead && o.Target != g.Target)
 		})
 	})
+	list = append(list, p.pins()...)
 	for _, path := range p.ReadOnly {
 		if err := add(path, accessRead); err != nil {
 			return nil, err
@@ -163,6 +164,37 @@ func (p Policy) grants() ([]grant, error) {
 		return slices.Compare(strings.Split(a.Target, "/"), strings.Split(b.Target, "/"))
 	})
 	return slices.CompactFunc(list, func(a, b grant) bool { return a == b }), nil
+}
+
+// pins returns grants for the folders between what is granted to write and what
+// is protected in it. A folder that is granted by itself cannot be renamed, and
+// so not be replaced by one with something else in it.
+func (p Policy) pins() []grant {
+	roots, kept := resolved(p.Write), resolved(p.ReadOnly)
+	var list []grant
+	for _, path := range slices.Concat(kept, resolved(p.Hide)) {
+		for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+			inside := func(root string) bool { return within(dir, root) }
+			if !slices.ContainsFunc(roots, func(root string) bool { return dir != root && within(dir, root) }) {
+				break
+			}
+			if !slices.ContainsFunc(kept, inside) {
+				list = append(list, grant{Source: dir, Target: dir, Access: accessWrite})
+			}
+		}
+	}
+	return list
+}
+
+// resolved returns the paths that exist, without links.
+func resolved(paths []string) []string {
+	var list []string
+	for _, path := range paths {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			list = append(list, real)
+		}
+	}
+	return list
 }
 
 // order returns the round in which a grant is placed. What is hidden comes last.

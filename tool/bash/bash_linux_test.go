@@ -164,6 +164,7 @@ func TestIsolated(t *testing.T) {
 	for name, command := range map[string]string{
 		"hook":     `echo 'touch ran' >.git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; mv .git/hooks .git/h`,
 		"config":   `git config core.pager 'touch ran'; echo '[core] pager = touch ran' >>.git/config`,
+		"replaced": `mv .git .g2 && cp -r .g2 .git && echo 'touch ran' >.git/hooks/pre-commit; echo '[core] pager = touch ran' >>.git/config; mv .g2 .git`,
 		"settings": `echo '{"hooks":{}}' >.claude/settings.json; rm -rf .claude`,
 	} {
 		a.bash(command)
@@ -224,6 +225,19 @@ func TestWorktree(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
+	}
+	// The files that connect a worktree and its repository stay, so that the
+	// next command is granted no other folder.
+	secret := filepath.Join(filepath.Dir(a.cwd), "secret")
+	if err := os.WriteFile(secret, []byte("not yours"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.bash(`for f in $(git rev-parse --git-dir)/commondir .git; do echo ` + filepath.Dir(a.cwd) + ` >$f; rm -f $f; done`)
+	if r := a.bash(`cat ` + secret); strings.Contains(r.Text, "not yours") {
+		t.Errorf("%+v", r)
+	}
+	if r := a.bash(`git log --format=%s | head -1`); sandbox.Probe().Namespaces() && r.Text != "second" {
+		t.Errorf("%+v", r)
 	}
 	b := newAgent(t, bash.Options{}, `mkdir ../other && echo secret >../other/file && echo ../.git >../other/commondir && echo x >../other/gitdir && printf 'gitdir: %s\n' "$(cd ../other && pwd)" >.git`)
 	if r := b.bash(`cat ../other/file`); strings.Contains(r.Text, "secret\n") || !r.IsError {

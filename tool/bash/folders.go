@@ -147,7 +147,7 @@ func programs(path, home string) []string {
 			continue
 		}
 		dirs = append(dirs, dir)
-		if parent, name := filepath.Split(dir); name == "bin" || name == "shims" {
+		if parent, name := filepath.Split(dir); (name == "bin" || name == "shims") && filepath.Clean(parent) != home {
 			for _, beside := range besides {
 				dirs = append(dirs, filepath.Join(parent, beside))
 			}
@@ -184,14 +184,31 @@ func (s *Shell) environ(env *tool.Env) []string {
 	return sandbox.Environ(s.options.Pass, append(set, s.options.Set...)...)
 }
 
-// protected returns what commands may not change in a working folder: what would
-// be run, outside, by the next who works there.
+// protected returns what commands may not change in a working folder whose
+// repository is git: what would be run, outside, by the next who works there.
 func protected(dir, git string) []string {
-	return []string{
-		filepath.Join(git, "hooks"), filepath.Join(git, "config"), filepath.Join(git, "info", "attributes"),
+	list := []string{
 		filepath.Join(dir, ".claude"), filepath.Join(dir, ".mcp.json"), filepath.Join(dir, ".envrc"),
-		filepath.Join(dir, ".vscode"), filepath.Join(dir, ".idea"),
+		filepath.Join(dir, ".vscode"), filepath.Join(dir, ".idea"), filepath.Join(dir, ".husky"),
+		filepath.Join(git, "hooks"), filepath.Join(git, "config"), filepath.Join(git, "config.worktree"),
 	}
+	for _, pattern := range []string{
+		"worktrees/*/commondir", "worktrees/*/config.worktree", "worktrees/*/gitdir",
+		"modules/*/hooks", "modules/*/config", "modules/*/*/hooks", "modules/*/*/config",
+	} {
+		// The only error is for a bad pattern.
+		found, _ := filepath.Glob(filepath.Join(escapeGlob(git), pattern))
+		list = append(list, found...)
+	}
+	if git != filepath.Join(dir, ".git") {
+		list = append(list, filepath.Join(dir, ".git")) // the file that names the repository
+	}
+	return list
+}
+
+// escapeGlob returns a pattern that matches a path.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // repository returns the folder of the repository of which dir is a worktree, or
@@ -225,15 +242,12 @@ func repository(dir string) (string, error) {
 	if !same(named, file) {
 		return "", nil
 	}
-	common, err := os.ReadFile(filepath.Join(own, "commondir"))
-	if err != nil {
+	// What the files in it say of the repository does not count: commands could
+	// have written them.
+	if own, err = filepath.EvalSymlinks(own); err != nil || filepath.Base(filepath.Dir(own)) != "worktrees" {
 		return "", nil //nolint:nilerr // not a worktree
 	}
-	git := strings.TrimSpace(string(common))
-	if !filepath.IsAbs(git) {
-		git = filepath.Join(own, git)
-	}
-	return git, nil
+	return filepath.Dir(filepath.Dir(own)), nil
 }
 
 // same reports whether two paths are one file.
