@@ -15,8 +15,8 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// mostProblems bounds how many problems a plan lists.
-const mostProblems = 100
+// maxProblems bounds how many problems a plan lists.
+const maxProblems = 100
 
 // Sizes by which prompts are judged.
 const (
@@ -71,7 +71,7 @@ func thousands(n int) string {
 func (r *dryRun) problem(s *workflow.Step, path, item, message string) {
 	p := plan.Problem{Step: path, Item: item, Message: message}
 	p.Tolerated = s != nil && s.OnFailure != "" && s.OnFailure != workflow.OnFailureFail
-	if len(r.problems) < mostProblems && !slices.Contains(r.problems, p) {
+	if len(r.problems) < maxProblems && !slices.Contains(r.problems, p) {
 		r.problems = append(r.problems, p)
 	}
 }

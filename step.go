@@ -126,15 +126,15 @@ func (o *Orchestrator) attach(ctx context.Context, patterns []string) (engine.At
 	return engine.Attached{Text: attach.Text(files), Digests: digests}, nil
 }
 
-// mostItems bounds how many files a foreach takes.
-const mostItems = 100_000
+// maxItems bounds how many files a foreach takes.
+const maxItems = 100_000
 
 // glob lists the files that a foreach takes. A pattern that matches none gives no
 // items: an empty list is one, wherever it comes from.
 func (o *Orchestrator) glob(ctx context.Context, patterns []string) ([]string, error) {
 	names := map[string]bool{}
 	for _, pattern := range patterns {
-		paths, err := o.files.List(ctx, []string{pattern}, attach.Limits{Files: mostItems, OnNote: func(text string) { o.notice(ctx, text) }})
+		paths, err := o.files.List(ctx, []string{pattern}, attach.Limits{Files: maxItems, OnNote: func(text string) { o.notice(ctx, text) }})
 		switch {
 		case errors.Is(err, attach.ErrNoMatch):
 			o.notice(ctx, fmt.Sprintf("no file matches %s, so that a foreach has no items of it", pattern))
@@ -145,8 +145,8 @@ func (o *Orchestrator) glob(ctx context.Context, patterns []string) ([]string, e
 			names[path] = true
 		}
 	}
-	if len(names) > mostItems {
-		return nil, invalid(fmt.Errorf("the patterns of a foreach match more than %d files", mostItems))
+	if len(names) > maxItems {
+		return nil, invalid(fmt.Errorf("the patterns of a foreach match more than %d files", maxItems))
 	}
 	return slices.Sorted(maps.Keys(names)), nil
 }

@@ -27,8 +27,8 @@ type Sketch struct {
 	n      uint64
 }
 
-// mostBuckets is more than the longest duration needs.
-const mostBuckets = 2300
+// maxBuckets is more than the longest duration needs.
+const maxBuckets = 2300
 
 func bucket(d time.Duration) int {
 	if d <= 1 {
@@ -114,7 +114,7 @@ func (s *Sketch) MergeBinary(b []byte) error {
 	for i := uint64(0); len(b) > 0; {
 		gap, _ := next()
 		size, ok := next()
-		if !ok || gap > mostBuckets || size > mostBuckets || i+gap+size > mostBuckets {
+		if !ok || gap > maxBuckets || size > maxBuckets || i+gap+size > maxBuckets {
 			return errSketch
 		}
 		for i += gap; size > 0; size-- {

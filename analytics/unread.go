@@ -30,8 +30,8 @@ func (u *CacheUse) Unread() (tokens int, cost llm.Money) {
 // cacheLife is how long the service keeps what nothing reads, at most.
 const cacheLife = time.Hour
 
-// mostCandidates bounds the writes of an agent that one read is compared with.
-const mostCandidates = 1000
+// maxCandidates bounds the writes of an agent that one read is compared with.
+const maxCandidates = 1000
 
 // MatchReads finds for each write to the prompt cache which of its tokens were
 // read. uses are in the order in which the attempts started.
@@ -56,7 +56,7 @@ func MatchReads(uses []CacheUse) {
 				w.unread = 0
 			} else {
 				list := writes[family{model: u.Model, agent: u.Agent}]
-				for k := len(list) - 1; k >= max(0, len(list)-mostCandidates) && u.Start.Sub(uses[list[k]].Start) <= cacheLife; k-- {
+				for k := len(list) - 1; k >= max(0, len(list)-maxCandidates) && u.Start.Sub(uses[list[k]].Start) <= cacheLife; k-- {
 					if w := &uses[list[k]]; w.Read < u.Read && u.Read < w.Read+w.Written && w.Start.Before(u.Start) {
 						w.unread = min(w.unread, w.Read+w.Written-u.Read)
 						break

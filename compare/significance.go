@@ -202,8 +202,8 @@ func spreadTest(one, two []float64, q float64) float64 {
 // brought about as large a difference so many times: then the p-value is high,
 // whatever it is.
 const (
-	mostRounds = 9_999
-	mostHits   = 50
+	maxRounds = 9_999
+	maxHits   = 50
 )
 
 // permute lets chance decide which sample a value is in, many times, and counts
@@ -215,17 +215,17 @@ func permute(one, two []float64, q float64) float64 {
 	rng := rand.New(rand.NewPCG(1, uint64(len(all))))
 	as, bs := make([]float64, n), make([]float64, len(two))
 	hits := 0
-	for round := range mostRounds {
+	for round := range maxRounds {
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		copy(as, all[:n])
 		copy(bs, all[n:])
 		if math.Abs(quantile(as, q)-quantile(bs, q)) >= seen {
-			if hits++; hits == mostHits {
-				return mostHits / float64(round+1)
+			if hits++; hits == maxHits {
+				return maxHits / float64(round+1)
 			}
 		}
 	}
-	return float64(hits+1) / (mostRounds + 1) // what was seen is one of the permutations
+	return float64(hits+1) / (maxRounds + 1) // what was seen is one of the permutations
 }
 
 // quantile sorts values.

@@ -19,8 +19,8 @@ const (
 	seenPending   = "pending"
 )
 
-// mostStatuses bounds the combinations of statuses that are tried for a condition.
-const mostStatuses = 4096
+// maxStatuses bounds the combinations of statuses that are tried for a condition.
+const maxStatuses = 4096
 
 // neverTrue reports the conditions of the steps of a level, and of those within
 // them, that can never be true, given what a step can see of its dependencies, and
@@ -73,7 +73,7 @@ func (p *reader) checkCondition(d *draft, v view, n *yaml.Node) {
 			}
 			return false
 		}
-		if tried++; tried > mostStatuses {
+		if tried++; tried > maxStatuses {
 			return true // too many to try
 		}
 		if !canStart(seen, sights) {

@@ -5,8 +5,8 @@ import (
 	"context"
 )
 
-// mostResults bounds the results that are kept.
-const mostResults = 256
+// maxResults bounds the results that are kept.
+const maxResults = 256
 
 // results are those of queries, as long as no process has written to the file since.
 // The one that was not asked for longest goes first.
@@ -80,7 +80,7 @@ func (r *results) get(key any, at int64) any {
 
 func (r *results) put(key, value any) {
 	r.byKey[key] = r.order.PushFront(&result{key, value})
-	if r.order.Len() > mostResults {
+	if r.order.Len() > maxResults {
 		oldest := r.order.Remove(r.order.Back()).(*result)
 		delete(r.byKey, oldest.key)
 	}

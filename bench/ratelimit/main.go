@@ -21,8 +21,8 @@ import (
 
 // The targets of the admission layer.
 const (
-	leastUsed   = 0.95  // of the limit, over the steady part
-	mostRefused = 0.005 // of all requests
+	leastUsed  = 0.95  // of the limit, over the steady part
+	maxRefused = 0.005 // of all requests
 )
 
 func main() {
@@ -74,7 +74,7 @@ func (b *bench) run(ctx context.Context) (bool, error) {
 				return false, fmt.Errorf("%s, %s: %w", s.name, client, err)
 			}
 			fmt.Printf("%-28s %-10s %7.1f%% %8.2f%% %9d %9.1fm %6d\n", s.name, client, 100*r.used, 100*r.refused(), r.requests, r.makespan, r.lost)
-			if client == clientLearning && (r.used < leastUsed || r.refused() > mostRefused || r.lost > 0) {
+			if client == clientLearning && (r.used < leastUsed || r.refused() > maxRefused || r.lost > 0) {
 				ok = false
 			}
 		}
@@ -83,6 +83,6 @@ func (b *bench) run(ctx context.Context) (bool, error) {
 	if !ok {
 		verdict = "MISSED"
 	}
-	fmt.Printf("\ntargets of the learning client (used >= %.0f%%, refused <= %.1f%%, none lost): %s\n", 100*leastUsed, 100*mostRefused, verdict)
+	fmt.Printf("\ntargets of the learning client (used >= %.0f%%, refused <= %.1f%%, none lost): %s\n", 100*leastUsed, 100*maxRefused, verdict)
 	return ok, nil
 }

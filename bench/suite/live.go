@@ -46,7 +46,7 @@ func Live(ctx context.Context, orch *claudeforce.Orchestrator, opts LiveOptions)
 	if opts.Samples == 0 {
 		opts.Samples = DefaultSamples
 	}
-	most, err := mostOfACall()
+	most, err := maxCallCost()
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +84,8 @@ type live struct {
 // spent returns what was paid, calls of unknown cost at their worst.
 func (l *live) spent() float64 { return l.orch.Totals().CostUSD + float64(l.unknown)*l.most }
 
-// mostOfACall returns what a call costs that asks and answers as much as it may.
-func mostOfACall() (float64, error) {
+// maxCallCost returns what a call costs that asks and answers as much as it may.
+func maxCallCost() (float64, error) {
 	cost, ok := llm.Prices().Cost(liveModel, llm.Usage{InputTokens: liveInput, OutputTokens: liveTokens})
 	if !ok {
 		return 0, fmt.Errorf("the model %s has no price", liveModel)

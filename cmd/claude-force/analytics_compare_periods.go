@@ -103,9 +103,9 @@ func (w *workWithin) add(from, to time.Time) {
 	w.Work(from, to)
 }
 
-// mostValues is how many single values are looked at; of more, as many are
+// maxValues is how many single values are looked at; of more, as many are
 // drawn by chance.
-const mostValues = 50_000
+const maxValues = 50_000
 
 // draw is values, or some of them drawn by chance.
 type draw struct {
@@ -118,9 +118,9 @@ type draw struct {
 func newDraw() *draw { return &draw{rng: rand.New(rand.NewPCG(1, 1))} }
 
 func (d *draw) add(v float64) {
-	if d.seen++; len(d.values) < mostValues {
+	if d.seen++; len(d.values) < maxValues {
 		d.values = append(d.values, v)
-	} else if i := d.rng.IntN(d.seen); i < mostValues {
+	} else if i := d.rng.IntN(d.seen); i < maxValues {
 		d.values[i] = v
 	}
 }

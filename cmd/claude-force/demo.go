@@ -196,11 +196,11 @@ var sources = []string{".go", ".py", ".ts", ".tsx", ".js", ".rs", ".java", ".kt"
 // copySources copies some source files of the working directory, or else the
 // embedded project. It returns where they are from and their names.
 func copySources(to string) (from string, names []string, err error) {
-	const most, mostBytes = 6, 40 << 10
+	const most, maxBytes = 6, 40 << 10
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return "", nil, fmt.Errorf("copying files for the demo: %w", err)
 	}
-	from, left := "the working directory", mostBytes
+	from, left := "the working directory", maxBytes
 	here, err := os.ReadDir(".")
 	if err != nil {
 		here = nil // then the embedded ones do

@@ -52,11 +52,11 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 	return results.outcome(list.err)
 }
 
-// mostKept is how many tasks are run as one run, which holds them in memory.
-const mostKept = 20_000
+// maxKept is how many tasks are run as one run, which holds them in memory.
+const maxKept = 20_000
 
 // keeps reports whether the list is run as one run, which can be resumed.
-func (l *taskList) keeps() bool { return l.reader == nil && l.count <= mostKept }
+func (l *taskList) keeps() bool { return l.reader == nil && l.count <= maxKept }
 
 // isInput reports whether an error is of what the user gave.
 func isInput(err error) bool { return exitCode(err) == exitInput }

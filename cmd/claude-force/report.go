@@ -46,8 +46,8 @@ type series struct {
 	values []float64
 }
 
-// mostDays bounds the days that are filled in.
-const mostDays = 4000
+// maxDays bounds the days that are filled in.
+const maxDays = 4000
 
 // withEmptyDays returns the series with a value of 0 for each day that is missing
 // between its first and its last, so that its axis is one of time. A series whose
@@ -65,7 +65,7 @@ func (l series) withEmptyDays() series {
 			if !next.Before(day) {
 				break
 			}
-			if n > mostDays {
+			if n > maxDays {
 				return l
 			}
 			full.labels, full.values = append(full.labels, next.Format(time.DateOnly)), append(full.values, 0)
