@@ -228,7 +228,7 @@ func readNotebook(path string, data []byte) (Result, error) {
 		add(fmt.Sprintf(`<cell id="%s">%s%s</cell id="%s">`, id, head, cell.Source, id))
 		for _, out := range cell.Outputs {
 			if text := out.text(); text != "" {
-				add(firstUnits(text, maxOutput))
+				add("\n" + firstUnits(text, maxOutput))
 			}
 			for _, kind := range []string{"image/png", "image/jpeg"} {
 				if encoded, ok := out.Data[kind]; ok {
