@@ -42,12 +42,12 @@ func (s *scan) text(command string, depth int) {
 		return
 	}
 	if depth > maxNested {
-		s.found = "it is nested too deep to be understood"
+		s.unclear("it is nested too deep to be understood")
 		return
 	}
 	file, err := parse(command)
 	if err != nil {
-		s.found = "it cannot be understood: " + err.Error()
+		s.unclear("it cannot be understood: " + err.Error())
 		return
 	}
 	// The rule for the whole text, as it is written.
@@ -226,6 +226,16 @@ func (s *scan) source(text string, depth int) {
 		return
 	}
 	s.text(text, depth+1)
+}
+
+// unclear refuses what may do anything, if there is a rule about commands or files.
+// What is protected is hidden from commands too.
+func (s *scan) unclear(why string) {
+	for _, r := range s.rules {
+		if !r.All && (r.Tool == "Bash" || r.Tool == "Read" || r.Tool == "Edit" || r.Tool == "Write") && s.found == "" {
+			s.found = "the permission rule " + r.String() + ", since " + why
+		}
+	}
 }
 
 // opaque refuses what may be any command, if a rule is for some command.

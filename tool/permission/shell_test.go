@@ -178,8 +178,10 @@ func TestProtectedFiles(t *testing.T) {
 	if !p.DeniedFile(false, data+"/key") || p.DeniedFile(false, dir+"/a") {
 		t.Error("DeniedFile disagrees")
 	}
-	if got := bash(t, p, "make && ls"); got.Outcome != permission.Allow {
-		t.Errorf("%+v", got)
+	for _, command := range []string{"make && ls", "if then"} {
+		if got := bash(t, p, command); got.Outcome != permission.Allow {
+			t.Errorf("%s: %+v", command, got)
+		}
 	}
 }
 
