@@ -1,7 +1,7 @@
 //go:build unix
 
 // Command chaos runs workflows in processes of their own, kills these at random
-// moments, goes on with the runs until they are done, and counts on the
+// moments, resumes the runs until they are done, and counts on the
 // simulator what was asked more than once.
 //
 //	go run ./bench/chaos                        # 100 rounds of a 30-step graph
@@ -30,7 +30,7 @@ import (
 	"text/tabwriter"
 )
 
-// options are what the program is asked.
+// options are the flags of the program.
 type options struct {
 	scenario string  // empty for all
 	rounds   int     // of the kill scenario; the others have as many as they say
@@ -76,7 +76,7 @@ func main() {
 	}
 }
 
-// torture runs the scenarios that are asked for.
+// torture runs the requested scenarios.
 func torture(ctx context.Context, opts options) (reports []*report, err error) {
 	dir, err := os.MkdirTemp("", "chaos-")
 	if err != nil {
@@ -130,7 +130,7 @@ type counts struct {
 	Sent       int `json:"calls_sent"`
 	Kills      int `json:"kills"`      // by SIGKILL, of a process that had not ended yet
 	Interrupts int `json:"interrupts"` // by one or two SIGINTs
-	Resumes    int `json:"resumes"`    // processes started to go on with a run
+	Resumes    int `json:"resumes"`    // processes started to resume a run
 	Unbegun    int `json:"unbegun"`    // deaths before there was a run; it was started again
 	Late       int `json:"late"`       // runs that were seen only after they had been started again, with no step
 	Refused    int `json:"refused"`    // processes that found the run owned by another, or completed

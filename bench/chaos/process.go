@@ -147,7 +147,7 @@ func (s *simulator) get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// counted returns how often each request was made, once nothing is under way any
+// counted returns how often each request was made, once nothing is in progress any
 // more.
 func (s *simulator) counted(ctx context.Context) (map[string]sim.RequestCount, error) {
 	for last := -1; ; {

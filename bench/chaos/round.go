@@ -91,7 +91,7 @@ func (r *round) run(ctx context.Context) (err error) {
 	return fmt.Errorf("the run was not done after %d processes", maxProcesses)
 }
 
-// process begins the run or goes on with it, and looks at what came of that.
+// process starts or resumes the run, and checks the outcome.
 func (r *round) process(ctx context.Context, next blow) (done bool, err error) {
 	args := []string{"run", r.work.file, "--json"}
 	if !r.scenario.cached {
@@ -155,13 +155,13 @@ func (r *round) rival(ctx context.Context, signals []os.Signal, after []time.Dur
 	return d, nil
 }
 
-// left returns how long the run would go on undisturbed, about.
+// left estimates how long the run would take if it were not killed.
 func (r *round) left() time.Duration {
 	share := 1 - float64(len(r.finished))/float64(len(r.ref.units))
 	return time.Duration((0.2 + 0.8*share) * float64(r.ref.took)) // reading the journal takes a while, too
 }
 
-// judge tells whether the run is done, from how its process ended and what the
+// judge reports whether the run is done, from how its process ended and what the
 // list of runs says.
 func (r *round) judge(d *death, status string) (done bool, err error) {
 	switch {

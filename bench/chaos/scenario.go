@@ -24,7 +24,7 @@ type scenario struct {
 	work   func(dir, name string, rng *rand.Rand) (*workload, error)
 	blows  func(rng *rand.Rand) []blow
 	fails  bool // one call of each round fails at first
-	rivals bool // two processes go on with a run at once
+	rivals bool // two processes resume a run at once
 	cached bool // with the response cache
 	secret bool // the stores are encrypted
 }
@@ -71,7 +71,7 @@ func interrupts(rng *rand.Rand) []blow {
 	return []blow{{slices.Repeat([]os.Signal{syscall.SIGINT}, 1+rng.IntN(2))}}
 }
 
-// marker is in every task, so that it tells the calls apart, and so is in every
+// marker is in every task, so that calls can be distinguished, and so is in every
 // answer, which quotes the task.
 const marker = "[unit "
 
@@ -117,7 +117,7 @@ func (s *scenario) run(ctx context.Context, opts options, dir string) (*report, 
 	return rep, err
 }
 
-// maxProblems is how many problems a report tells.
+// maxProblems bounds the problems in a report.
 const maxProblems = 10
 
 func (rep *report) take(r *round, failed error) {

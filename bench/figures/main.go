@@ -157,7 +157,7 @@ func commit(ctx context.Context) string {
 	return strings.TrimSpace(string(out))
 }
 
-// load says how busy the machine was in the last minute, where the system tells.
+// load says how busy the machine was in the last minute, where the system reports it.
 func load() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

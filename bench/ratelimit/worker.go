@@ -71,7 +71,7 @@ func work(ctx context.Context, text string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(lost.Load())
 }
 
-// client returns how a task is asked, and by how many goroutines.
+// client returns the function that sends a task, and how many goroutines call it.
 func (j *job) client() (ask func(ctx context.Context, i int) error, limit int, err error) {
 	if j.Client == clientFixed {
 		client := sdk.NewClient(option.WithBaseURL(j.URL), option.WithAPIKey("sk-bench"))

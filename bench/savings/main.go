@@ -151,7 +151,7 @@ func (w *way) policy() llm.Policy {
 	if w.cache {
 		return llm.PolicyDefault
 	}
-	return llm.PolicyOff // nor shared with the same call under way
+	return llm.PolicyOff // nor shared with the same call in flight
 }
 
 func (w *way) model() string {

@@ -72,7 +72,7 @@ func Live(ctx context.Context, orch *claudeforce.Orchestrator, opts LiveOptions)
 	}, nil
 }
 
-// live is a measurement under way.
+// live is a measurement in progress.
 type live struct {
 	collector
 	orch    *claudeforce.Orchestrator

@@ -36,7 +36,7 @@ func (a *app) detach(ctx context.Context, orch *claudeforce.Orchestrator, wf *wo
 	return err
 }
 
-// startAlone starts a process that goes on with a run after this one has ended.
+// startAlone starts a process that continues a run after this one has ended.
 func (a *app) startAlone(id string) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 func (a *app) runs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "See, steer and go on with runs of workflows",
+		Short: "List, show, steer and resume runs of workflows",
 		Long: `Every run of a workflow is written down as it happens. These commands show runs,
-answer their questions, stop them and go on with those that were stopped,
+answer their questions, stop them and resume those that were stopped,
 failed or died.
 
 An id may be abbreviated to its first characters, with or without "run_";

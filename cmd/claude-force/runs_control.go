@@ -29,8 +29,8 @@ func (a *app) runsResume() *cobra.Command {
 	var f resumeFlags
 	cmd := &cobra.Command{
 		Use:   "resume RUN",
-		Short: "Go on with a run that was stopped, failed or died",
-		Long: `Go on with a run. Steps that have finished are taken from its journal, whatever
+		Short: "Resume a run that was stopped, failed or crashed",
+		Long: `Resume a run. Steps that have finished are taken from its journal, whatever
 their order; only the rest runs. It goes on in the folder, and with the flags,
 that it started with.
 

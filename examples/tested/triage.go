@@ -14,7 +14,7 @@ import (
 // Agents are the agents that [Triage] asks.
 var Agents = []*agent.Agent{{Name: "triager", Prompt: "You sort reports of bugs by how urgent they are.", NoCache: true}}
 
-// Verdict is what an agent says of a report.
+// Verdict is an agent's judgement of a report.
 type Verdict struct {
 	Urgent bool   `json:"urgent"`
 	Reason string `json:"reason" jsonschema:"one sentence"`
@@ -23,7 +23,7 @@ type Verdict struct {
 // ErrEmpty reports a report without a text.
 var ErrEmpty = errors.New("the report is empty")
 
-// Triage returns what an agent says of a report of a bug. The orchestrator must
+// Triage returns an agent's judgement of a bug report. The orchestrator must
 // have [Agents].
 func Triage(ctx context.Context, orch *claudeforce.Orchestrator, report string) (Verdict, error) {
 	if report == "" {

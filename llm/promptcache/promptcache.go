@@ -18,7 +18,7 @@
 //   - where a prefix is in the cache already;
 //   - where a call with the same prefix began less than five minutes ago, or is
 //     on its way;
-//   - at the end of a conversation that goes on ([llm.Request.Continues]);
+//   - at the end of a conversation that continues ([llm.Request.Continues]);
 //   - where [Announce] said that more calls will come: after the tools, the
 //     system prompt and the blocks that are [llm.Block.Shared].
 //

@@ -31,7 +31,7 @@ type Exporter struct {
 
 // New makes an exporter. Where to send to, headers, timeouts, sampling and the
 // size of batches are read from the environment by OpenTelemetry's own SDK;
-// getenv is asked which signals are wanted. Nothing is sent before there is
+// getenv says which signals are wanted. Nothing is sent before there is
 // something.
 func New(ctx context.Context, version string, getenv func(string) string) (*Exporter, error) {
 	if p := getenv("OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
