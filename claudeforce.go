@@ -117,6 +117,9 @@ type Options struct {
 	// while, by a rate limit or an outage: calls wait. It must be quick.
 	OnPause func(ctx context.Context, pause admission.Pause)
 
+	// OnAnswer is called when a pool that was closed by an outage answers again.
+	OnAnswer func(ctx context.Context, pool string)
+
 	// OnRetry is called before each wait for another attempt.
 	OnRetry func(ctx context.Context, retry pipeline.Retry)
 
@@ -204,7 +207,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, HTTPClient: opts.HTTPClient,
 		Gate: opts.Gate, Project: pipeline.Project(opts.Dir), Record: opts.Record, Replay: opts.Replay,
 		AgentTTL: o.agentTTL, AskBudget: opts.AskBudget, Telemetry: tell,
-		OnNotice: o.notice, OnCall: opts.OnCall, OnRetry: opts.OnRetry, OnPause: opts.OnPause,
+		OnNotice: o.notice, OnCall: opts.OnCall, OnRetry: opts.OnRetry, OnPause: opts.OnPause, OnAnswer: opts.OnAnswer,
 	})
 	if err != nil {
 		return nil, err

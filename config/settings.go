@@ -49,6 +49,20 @@ var settings = []setting{
 			return short(c.Timeout)
 		},
 	}, {
+		name: "outage", env: "CLAUDE_FORCE_OUTAGE", about: "how long calls are repeated while none to their model succeeds",
+		set: func(c *Config, v string) error {
+			var d time.Duration
+			if err := duration(&d, v); err != nil {
+				return err
+			}
+			if d == 0 {
+				return errors.New("must be more than 0")
+			}
+			c.Outage = d
+			return nil
+		},
+		get: func(c *Config) string { return short(c.Outage) },
+	}, {
 		name: "data_dir", env: "CLAUDE_FORCE_HOME", about: "folder of the store", mine: true,
 		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
 		get: func(c *Config) string { return c.DataDir },

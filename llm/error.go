@@ -145,3 +145,17 @@ func ContextError(ctx context.Context) *Error {
 	}
 	return NewError(CodeCanceled, "the call was canceled", cause)
 }
+
+// SentError is inside the error of a call that a layer has sent itself more or
+// less often than once.
+type SentError struct {
+	Sent   int  // how often it was sent
+	GaveUp bool // the layer has tried for as long as it was agreed, so that no other sends it again
+	Err    error
+}
+
+func (e *SentError) Error() string { return e.Err.Error() }
+func (e *SentError) Unwrap() error { return e.Err }
+
+// Attempts returns how often the call was sent.
+func (e *SentError) Attempts() int { return e.Sent }

@@ -113,6 +113,13 @@ func (p *Pipeline) paused(pause admission.Pause) {
 	}
 }
 
+// answers tells the caller that a pool of models answers again.
+func (p *Pipeline) answers(pool string) {
+	if p.opts.OnAnswer != nil {
+		p.opts.OnAnswer(p.background, pool)
+	}
+}
+
 // fallbackModels returns the ids of the configured fallback models.
 func (p *Pipeline) fallbackModels(*llm.Request) []string {
 	var ids []string

@@ -88,6 +88,10 @@ type Options struct {
 	// of [New]: a pause belongs to all calls.
 	OnPause func(ctx context.Context, pause admission.Pause)
 
+	// OnAnswer is called when a pool that was closed by an outage answers again. It
+	// must be quick.
+	OnAnswer func(ctx context.Context, pool string)
+
 	// Telemetry receives traces and metrics. Nil means none.
 	Telemetry *telemetry.Telemetry
 }

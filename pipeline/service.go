@@ -75,7 +75,7 @@ func (p *Pipeline) newService() (*service, error) {
 // a gateway that refuses it says nothing of the API. The first calls start at once, as many as
 // the setting jobs allows in flight.
 func (p *Pipeline) newLimiter(keyer llm.Keyer) *admission.Limiter {
-	opts := admission.Options{Namespace: keyer.Provider + " " + keyer.Namespace, Tier: admission.Tier(p.config.Tier), Prices: p.prices, InitialWindow: p.config.Jobs, OnPause: p.paused}
+	opts := admission.Options{Namespace: keyer.Provider + " " + keyer.Namespace, Tier: admission.Tier(p.config.Tier), Prices: p.prices, InitialWindow: p.config.Jobs, OnPause: p.paused, OnAnswer: p.answers, Outage: p.config.Outage}
 	if p.config.DataDir != "" {
 		opts.Dir = DataDir(p.config.DataDir).Limits()
 	}

@@ -25,6 +25,7 @@ type callFlags struct {
 	auto     bool // --auto-select-model
 	jobs     int
 	timeout  time.Duration
+	outage   time.Duration
 	noCache  bool
 	refresh  bool
 	simulate string
@@ -46,6 +47,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.auto, "auto-select-model", false, "choose the cheapest model fit for each task, none above the agent's own (the same as --model auto)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "most calls in flight at once (default 10)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
+	flags.DurationVar(&f.outage, "outage", 0, "how long calls are repeated while none to their model succeeds (default 1m)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
 	flags.BoolVar(&f.refresh, "refresh", false, "do not read the response cache, but keep the new answers")
 	flags.Var(dollarsValue{&f.budget}, "budget", "most US dollars to spend; 0 allows nothing that costs, and what the cache answers costs nothing")
@@ -120,18 +122,21 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 			return nil, err
 		}
 	}
+	if f.outage != 0 {
+		if err := cfg.Set("outage", f.outage.String(), "--outage"); err != nil {
+			return nil, err
+		}
+	}
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
 	opts.Config = cfg
 	opts.OnNotice = func(_ context.Context, text string) { a.say("note: %s", text) }
-	opts.OnRetry = func(_ context.Context, r pipeline.Retry) {
-		a.say("attempt %d failed (%s); trying again in %s", r.Attempt, withHint(r.Err), r.Wait.Round(100*time.Millisecond))
-	}
+	t := &trouble{say: a.say}
+	opts.OnRetry = func(_ context.Context, r pipeline.Retry) { t.retrying(r) }
 	if a.canAsk() {
 		opts.AskBudget = a.askBudget
 	}
-	opts.OnPause = func(_ context.Context, p admission.Pause) {
-		a.say("calls to %s wait %s: %s", p.Pool, time.Until(p.Until).Round(100*time.Millisecond), p.Why)
-	}
+	opts.OnPause = func(_ context.Context, p admission.Pause) { t.paused(p) }
+	opts.OnAnswer = func(_ context.Context, pool string) { t.answers(pool) }
 	opts.Cloud = cloud(pipeline.Backend(cfg))
 	if f.simulate != "" {
 		latency, err := parseLatency(f.simulate)

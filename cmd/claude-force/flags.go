@@ -10,7 +10,7 @@ import (
 
 // atLeastOne are the flags whose value must be more than 0 if they are given. A
 // value of 0 would be taken for a flag that was left out.
-var atLeastOne = []string{"jobs", "timeout", "max-parallel"}
+var atLeastOne = []string{"jobs", "timeout", "outage", "max-parallel"}
 
 // checkFlags reports the first flag that was given without a value, as a script
 // does whose variable is not set: it must never be taken for a flag that was left

@@ -41,10 +41,11 @@
 //
 // A 429 closes the pool until the time the service names, and halves the slow
 // start if it says ramp_limit_exceeded. A reached spending limit is not a
-// matter of time and passes through. A 529, and a failure of the service, is
-// never taken for a limit: [Options.Failures] of them in a row open the pool's
-// circuit breaker, which lets one probe at a time through after pauses that
-// grow.
+// matter of time and passes through. A 529, a failure of the service, and a
+// connection that cannot be made are never taken for a limit: [Options.Failures] of
+// them in a row open the pool's circuit breaker, which lets one probe at a time
+// through after pauses that grow. If nothing succeeds for [Options.Outage], calls
+// fail.
 //
 // A call that met a closed pool in this way, and of which nothing was yielded,
 // keeps its place and is sent again by this layer when the pool is open. The

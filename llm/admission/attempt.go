@@ -134,6 +134,9 @@ func (a *attempt) judge(ps *poolState, now time.Time) {
 	}
 	a.judged = true
 	if pauses, closed := ps.Breaker.answered(now, a.sent, a.probe); closed {
+		if a.limiter.opts.OnAnswer != nil {
+			a.limiter.opts.OnAnswer(a.pool.name)
+		}
 		// The longer the trouble was, the slower the return.
 		for range pauses {
 			ps.Ramp.Window = max(1, ps.Ramp.Window/2)
@@ -175,13 +178,13 @@ func (a *attempt) failed(err error) (again bool) {
 			if e.Status >= 400 {
 				ps.refund(cost{0, a.cost[1], a.cost[2]})
 			}
-			a.judged = true
-			closed := !ps.Breaker.open()
-			ps.Breaker.failed(now, a.sent, a.probe, &l.opts)
-			if again = ps.Breaker.open(); again && closed && l.opts.OnPause != nil {
-				l.opts.OnPause(Pause{Pool: a.pool.name, Why: e.Message, Until: time.Unix(0, ps.Breaker.Until)})
+			again = a.down(ps, &e, now)
+		case llm.CodeConnection:
+			if llm.Unbilled(err) { // none could be made
+				ps.refund(a.cost)
+				again = a.down(ps, &e, now)
 			}
-		case llm.CodeConnection, llm.CodeIncomplete, llm.CodeTimeout, llm.CodeCanceled, llm.CodeInternal:
+		case llm.CodeIncomplete, llm.CodeTimeout, llm.CodeCanceled, llm.CodeInternal:
 			// It may have been counted, and tells nothing of the pool.
 		default:
 			ps.refund(cost{0, a.cost[1], a.cost[2]})
@@ -189,6 +192,24 @@ func (a *attempt) failed(err error) (again bool) {
 		}
 	})
 	a.pool.closed()
+	return again
+}
+
+// down takes in that the service does not work. It reports whether the call should
+// wait until it does.
+func (a *attempt) down(ps *poolState, e *llm.Error, now time.Time) (again bool) {
+	l := a.limiter
+	a.judged = true
+	closed := !ps.Breaker.open()
+	ps.Breaker.failed(now, a.sent, a.probe, &l.opts)
+	if !ps.Breaker.open() {
+		return false
+	}
+	if again = !l.outlasted(a.pool, ps, now); again && (closed || a.probe) && l.opts.OnPause != nil {
+		l.opts.OnPause(Pause{
+			Pool: a.pool.name, Why: e.Message, Until: time.Unix(0, ps.Breaker.Until), GivesUp: a.pool.troubled.Add(l.opts.Outage),
+		})
+	}
 	return again
 }
 

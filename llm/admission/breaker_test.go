@@ -3,7 +3,13 @@ package admission_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +34,7 @@ func TestOutageInMidRun(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := sim.New(sim.Options{Latency: sim.Realistic()})
-			limits := steady(admission.Options{})
+			limits := steady(admission.Options{Outage: 2 * time.Minute})
 			m := retry.New(over(t, server, admission.NewGate(10), limits), retry.Options{})
 			var wg sync.WaitGroup
 			wg.Go(func() { all(t.Context(), t, m, 200, numbered) })
@@ -56,16 +62,15 @@ func TestLoneCallOutlivesAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := sim.New(sim.Options{})
 		server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 529, For: 5 * time.Minute})
-		m := retry.New(over(t, server, nil, steady(admission.Options{})), retry.Options{Rand: func() float64 { return 0.5 }})
+		m := retry.New(over(t, server, nil, steady(admission.Options{Outage: 10 * time.Minute})), retry.Options{Rand: func() float64 { return 0.5 }})
 		begin := time.Now()
 		llmtest.MustCollect(t, m, numbered(0))
 		if d := time.Since(begin); d < 5*time.Minute || d > 5*time.Minute+30*time.Second {
 			t.Errorf("the call took %v, want little more than the 5m of the outage", d)
 		}
-		// Three until it opens, and probes after 1, 2, 4, 8, 16 and then every
-		// 30 seconds.
-		if n := server.Stats().Requests; n != 17 {
-			t.Errorf("%d requests, want 17", n)
+		// Three until it opens, and probes after 1, 2, 4 and then every 8 seconds.
+		if n := server.Stats().Requests; n != 43 {
+			t.Errorf("%d requests, want 43", n)
 		}
 	})
 }
@@ -132,11 +137,11 @@ func TestSomeFailuresAreForTheRetryLayer(t *testing.T) {
 	})
 }
 
-func TestPatienceEnds(t *testing.T) {
+func TestOutageEndsThePatience(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		next := llmtest.NewScript([]llmtest.Step{llmtest.Fail(overload)})
-		m := retry.New(admission.NewLimited(next, nil, steady(admission.Options{Patience: time.Minute})), retry.Options{})
+		m := retry.New(admission.NewLimited(next, nil, steady(admission.Options{Outage: time.Minute})), retry.Options{})
 		var wg sync.WaitGroup
 		begin := time.Now()
 		for range 5 {
@@ -154,4 +159,54 @@ func TestPatienceEnds(t *testing.T) {
 			t.Errorf("%d calls, want at most 20", n)
 		}
 	})
+}
+
+// TestOneAnswerEndsTheCount: time in which something succeeds is no outage, however
+// long it takes.
+func TestOneAnswerEndsTheCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		next := llm.ModelFunc(func(_ context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+			return func(yield func(llm.Event, error) bool) {
+				if int(time.Since(begin)/(40*time.Second))%2 == 0 {
+					yield(llm.Event{}, overload)
+					return
+				}
+				yield(llm.Event{Type: llm.EventDone, Response: &llm.Response{Model: req.Model, StopReason: llm.StopEndTurn}}, nil)
+			}
+		})
+		m := retry.New(admission.NewLimited(next, nil, steady(admission.Options{})), retry.Options{})
+		for range 5 {
+			llmtest.MustCollect(t, m, numbered(0))
+			<-time.After(40 * time.Second) // until the next outage
+		}
+	})
+}
+
+// TestAttemptsAreCountedAsSent: whatever layer sends a call again.
+func TestAttemptsAreCountedAsSent(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{
+		"overloaded": overload,
+		"server":     &llm.Error{Code: llm.CodeServer, Status: 500, Message: "no", RetryAfter: -1},
+		"refused":    llm.NewError(llm.CodeConnection, "no", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}),
+		"broken":     llm.NewError(llm.CodeConnection, "no", io.ErrUnexpectedEOF),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			next := llmtest.NewScript([]llmtest.Step{llmtest.Fail(failure)})
+			m := retry.New(admission.NewLimited(next, nil, steady(admission.Options{})), retry.Options{})
+			begin := time.Now()
+			_, err := llm.Collect(m.Stream(t.Context(), numbered(0)))
+			if want := fmt.Sprintf("gave up after %d attempts", next.Started()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v; want %q", name, err, want)
+			}
+			if d := time.Since(begin); name != "broken" && (d < time.Minute || d > 80*time.Second) || d > 80*time.Second {
+				t.Errorf("%s: gave up after %v", name, d)
+			}
+			if strings.Contains(err.Error(), "asks") || llm.CodeOf(err) != llm.CodeOf(failure) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		})
+	}
 }

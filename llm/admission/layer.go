@@ -30,15 +30,17 @@ type limited struct {
 func (m *limited) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		c := &call{req: req, characters: size(req), gate: m.gate}
-		var last error // why it is sent again
-		var since time.Time
+		var last error        // why it is sent again
+		var refused time.Time // when the service first refused it for a time
+		sent := 0
 		billed := false // some attempt may have been
 		for {
 			a, err := m.limits.enter(ctx, c)
 			if err != nil {
-				yield(llm.Event{}, because(err, last))
+				yield(llm.Event{}, withSent(because(err, last), sent, last != nil || m.limits.down(req.Model)))
 				return
 			}
+			sent++
 			out := llm.NewHoldback(nil, yield) // what was shown is for the retries above
 			again, err := m.try(ctx, a, out)
 			if err == nil {
@@ -48,16 +50,40 @@ func (m *limited) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Ev
 			if billed {
 				err = llm.MayBeBilled(err)
 			}
-			if last == nil {
-				since = time.Now()
+			if refused.IsZero() && llm.CodeOf(err) == llm.CodeRateLimit {
+				refused = time.Now()
 			}
-			if !again || time.Since(since) > m.limits.opts.Patience {
-				yield(llm.Event{}, err)
+			impatient := again && !refused.IsZero() && time.Since(refused) > m.limits.opts.Patience
+			if !again || impatient {
+				over := impatient || !out.Shown() && outage(err) && m.limits.down(req.Model)
+				yield(llm.Event{}, withSent(err, sent, over))
 				return
 			}
 			c.again, last = true, err
 		}
 	}
+}
+
+// outage reports whether a failure is one for which the breaker opens.
+func outage(err error) bool {
+	switch llm.CodeOf(err) {
+	case llm.CodeOverloaded, llm.CodeServer:
+		return true
+	case llm.CodeConnection:
+		return llm.Unbilled(err)
+	}
+	return false
+}
+
+// withSent returns the error of a call that this layer has sent so often.
+func withSent(err error, sent int, gaveUp bool) error {
+	ended, ok := errors.AsType[*llm.Error](err)
+	if !ok || sent == 1 && !gaveUp {
+		return err
+	}
+	out := *ended
+	out.Err = &llm.SentError{Sent: sent, GaveUp: gaveUp, Err: err}
+	return &out
 }
 
 // try sends a call once. An error is still to be yielded; with again, nothing
@@ -95,6 +121,9 @@ func because(err, last error) error {
 	ended, ok := errors.AsType[*llm.Error](err)
 	if !ok || last == nil {
 		return err
+	}
+	if errors.Is(ended, errOutage) {
+		return last // and no more was tried
 	}
 	out := *ended
 	out.Err = errors.Join(ended.Err, last)

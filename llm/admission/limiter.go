@@ -3,6 +3,7 @@ package admission
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -40,22 +41,27 @@ type Options struct {
 	// [llm.Prices].
 	Prices *llm.PriceTable
 
-	// Patience is how long calls wait for a pool that the service keeps
-	// closed, by refusals or by failures; their deadlines may end the wait
-	// sooner. 0 means ten minutes. Waiting for one's turn is not counted.
+	// Patience is how long calls wait for a pool that the service keeps closed by
+	// refusals; their deadlines may end the wait sooner. 0 means ten minutes.
+	// Waiting for one's turn is not counted.
 	Patience time.Duration
+	// Outage is how long calls wait for a pool of which every call fails, from
+	// when this process first met that. One answer ends it. 0 means one minute.
+	Outage time.Duration
 
 	// Failures is how many failures of the service in a row open a pool's
 	// breaker. 0 means 3. It must be less than the attempts of the retry layer
 	// above, so that a lone call opens the breaker before it gives up.
 	Failures int
 	// Pause is the breaker's first pause; each failed probe doubles it up to
-	// MaxPause. 0 means one second and 30 seconds.
+	// MaxPause. 0 means one second and eight seconds.
 	Pause, MaxPause time.Duration
 
-	// OnPause, when set, is called when the service has closed a pool. It must be
-	// quick, and may not use the limiter.
-	OnPause func(Pause)
+	// OnPause, when set, is called each time the service has closed a pool, also
+	// again after a failed probe; OnAnswer when a pool that was closed answers.
+	// They must be quick, and may not use the limiter.
+	OnPause  func(Pause)
+	OnAnswer func(pool string)
 
 	// Rand gives numbers in [0, 1) and is safe for concurrent use. Nil means
 	// math/rand/v2.
@@ -67,6 +73,10 @@ type Pause struct {
 	Pool  string
 	Why   string    // what the service said
 	Until time.Time // when it will be tried again
+
+	// GivesUp is when calls fail unless one is answered before. It is zero if the
+	// service has named the time for which it refuses calls.
+	GivesUp time.Time
 }
 
 // Limiter learns the limits of a credential's model pools and lets each call
@@ -90,6 +100,8 @@ type pool struct {
 	head     *waiter // whose turn it is; nil if none waits
 	inFlight int
 	admitted time.Time // when the last call was let go
+	opened   int64     // when the breaker opened that this process has met; 0 if it has met none
+	troubled time.Time // when it first met that
 	keptBack time.Time // when slow start last kept a call back
 }
 
@@ -100,7 +112,8 @@ func NewLimiter(opts Options) *Limiter {
 	opts.Patience = cmp.Or(opts.Patience, 10*time.Minute)
 	opts.Failures = cmp.Or(opts.Failures, 3)
 	opts.Pause = cmp.Or(opts.Pause, time.Second)
-	opts.MaxPause = cmp.Or(opts.MaxPause, 30*time.Second)
+	opts.MaxPause = cmp.Or(opts.MaxPause, 8*time.Second)
+	opts.Outage = cmp.Or(opts.Outage, time.Minute)
 	if opts.Prices == nil {
 		opts.Prices = llm.Prices()
 	}
@@ -313,12 +326,47 @@ func (l *Limiter) shut(p *pool, ps *poolState, w *waiter, now time.Time) (time.D
 		}
 		return wait, nil
 	}
-	wait := ps.Breaker.wait(now)
-	if wait > 0 && (w.outlasts(now, until(ps.Breaker.Until, now)) || now.UnixNano()-ps.Breaker.Since > int64(l.opts.Patience)) {
-		why := fmt.Sprintf("calls to %s have failed for %v, and none is sent", p.name, time.Duration(now.UnixNano()-ps.Breaker.Since).Round(time.Second))
-		return 0, w.tooLong(llm.CodeOverloaded, why, now, wait)
+	wait, outlasted := ps.Breaker.wait(now), l.outlasted(p, ps, now)
+	if pause := until(ps.Breaker.Until, now); wait > 0 && w.outlasts(now, pause) || pause > 0 && outlasted {
+		why := fmt.Sprintf("every call to %s has failed for %s, and none is sent", p.name, llm.ShortDuration(p.trouble(ps, now)))
+		e := w.tooLong(llm.CodeOverloaded, why, now, wait)
+		if !w.outlasts(now, pause) {
+			e.Err = errOutage
+		}
+		return 0, e
 	}
 	return wait, nil
+}
+
+// errOutage is the cause of calls that fail because all of their pool have failed
+// for too long.
+var errOutage = errors.New("every call fails")
+
+// trouble returns for how long this process has met that every call of the pool
+// fails.
+func (p *pool) trouble(ps *poolState, now time.Time) time.Duration {
+	switch {
+	case !ps.Breaker.open():
+		p.opened = 0
+		return 0
+	case p.opened != ps.Breaker.Since:
+		p.opened, p.troubled = ps.Breaker.Since, now
+	}
+	return now.Sub(p.troubled)
+}
+
+// down reports whether calls of a model have failed for longer than is waited.
+func (l *Limiter) down(model string) (down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pool(model)
+	l.update(p, func(_ *state, ps *poolState, now time.Time) { down = l.outlasted(p, ps, now) })
+	return down
+}
+
+// outlasted reports whether calls have failed for longer than is waited.
+func (l *Limiter) outlasted(p *pool, ps *poolState, now time.Time) bool {
+	return p.trouble(ps, now) >= l.opts.Outage
 }
 
 func (w *waiter) outlasts(now time.Time, wait time.Duration) bool {
@@ -326,10 +374,10 @@ func (w *waiter) outlasts(now time.Time, wait time.Duration) bool {
 }
 
 // tooLong returns the error of a call that would have to wait longer than it can.
-func (w *waiter) tooLong(code llm.Code, why string, now time.Time, wait time.Duration) error {
-	text := fmt.Sprintf("%s before %s (in %v)", why, now.Add(wait).Format(time.TimeOnly), wait.Round(time.Millisecond))
+func (w *waiter) tooLong(code llm.Code, why string, now time.Time, wait time.Duration) *llm.Error {
+	text := fmt.Sprintf("%s before %s (in %s)", why, now.Add(wait).Format(time.TimeOnly), llm.ShortDuration(wait))
 	if w.outlasts(now, wait) {
-		text += fmt.Sprintf(", but the call's deadline is in %v: a longer timeout would help", w.deadline.Sub(now).Round(time.Millisecond))
+		text += fmt.Sprintf(", but the call's deadline is in %s: a longer timeout would help", llm.ShortDuration(w.deadline.Sub(now)))
 	}
 	e := llm.NewError(code, text, nil)
 	e.RetryAfter = wait

@@ -272,7 +272,7 @@ func TestWaitThatOutlastsTheDeadlineFailsAtOnce(t *testing.T) {
 			if !ok || e.Code != llm.CodeRateLimit || e.RetryAfter != time.Minute || e.RequestID != want {
 				t.Fatalf("got %v, want a rate limit with request %q", err, want)
 			}
-			if !strings.Contains(e.Message, "in 1m0s") || !strings.Contains(e.Message, "deadline is in 10s") {
+			if !strings.Contains(e.Message, "in 1m") || !strings.Contains(e.Message, "deadline is in 10 s") {
 				t.Errorf("message %q does not say what and when", e.Message)
 			}
 		}

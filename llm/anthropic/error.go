@@ -72,7 +72,27 @@ func (c *Client) serviceError(req *llm.Request, status int, header http.Header, 
 		}
 	}
 	e.Message = c.explain(e.Code, status, w, detail, req)
+	if hint := c.pathHint(status); hint != "" && !strings.Contains(e.Message, hint) {
+		e.Message += ": " + hint
+	}
 	return e
+}
+
+// pathHint returns what to do about a base URL that holds the beginning of the
+// paths that are added to it, if a response says that there is nothing.
+func (c *Client) pathHint(status int) string {
+	switch status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusForbidden, http.StatusBadRequest, http.StatusGone, http.StatusNotImplemented:
+	default:
+		return ""
+	}
+	path := strings.TrimRight(c.opts.BaseURL, "/")
+	for _, end := range []string{"/v1", "/v1/messages"} {
+		if strings.HasSuffix(path, end) {
+			return "ANTHROPIC_BASE_URL must not end in " + end + ", which is added to it"
+		}
+	}
+	return ""
 }
 
 // explain returns the message for the user: what happened, then what to do.
@@ -99,7 +119,7 @@ func (c *Client) explain(code llm.Code, status int, w serviceError, detail strin
 	case code == llm.CodeNotFound && (w.typ != "" || c.opts.BaseURL == ""):
 		return fmt.Sprintf("%s has no model %q, or it is retired: %s; check the name, or use haiku, sonnet or opus", c.host, req.Model, detail)
 	case code == llm.CodeNotFound:
-		return fmt.Sprintf("there is no Messages API at %s: check ANTHROPIC_BASE_URL, which must not end in /v1", c.host)
+		return fmt.Sprintf("there is no Messages API at %s: check ANTHROPIC_BASE_URL", c.host)
 	case code == llm.CodeTooLarge:
 		return detail + ": send less, a call may have at most 32 MB"
 	}

@@ -21,18 +21,20 @@ func (e *attemptsError) Unwrap() error { return e.err }
 // for it by this method, since layers do not import each other.
 func (e *attemptsError) Attempts() int { return e.attempts }
 
-// noneLeft is the reason of a call that used all its attempts.
-const noneLeft = "no attempt is left"
+// noneLeft is the reason of a call that was tried as often as it may be.
+const noneLeft = "none is left"
 
-// gaveUp returns the error of a call after its n-th and last attempt failed with
+// gaveUp returns the error of a call that was sent n times and last failed with
 // err. It keeps what err tells, and its code.
 func gaveUp(n int, reason string, err error) error {
 	out := describe(err)
 	switch {
-	case n == 1 && reason == noneLeft:
-		return err // retries are off, so there is nothing to add
+	case n <= 1 && reason == noneLeft, n == 0:
+		return err // there is nothing to add
 	case reason == "":
 		out.Message = fmt.Sprintf("attempt %d: %s", n, out.Message)
+	case reason == noneLeft:
+		out.Message = fmt.Sprintf("%s; gave up after %s", out.Message, attempts(n))
 	default:
 		out.Message = fmt.Sprintf("%s; not tried again after %s: %s", out.Message, attempts(n), reason)
 	}

@@ -97,6 +97,7 @@ type model struct {
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		billed := false // some attempt may have been
+		sent := 0       // also by the layers below
 		for n := 1; ; n++ {
 			a := attempt{number: n, out: llm.NewHoldback(req, yield)}
 			a.run(m.next.Stream(ctx, req))
@@ -109,11 +110,15 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			billed = billed || a.out.Began() || !llm.Unbilled(a.err)
 			// What is still held back of a start is dropped: an error needs none.
 			err, again := a.err, false
+			below, over := sentBelow(err)
+			sent += below
 			switch transient := llm.CodeOf(err).Transient() && !req.Once; {
+			case transient && over:
+				err = gaveUp(sent, noneLeft, err)
 			case transient && !a.out.Shown():
-				again, err = m.pause(ctx, n, err)
+				again, err = m.pause(ctx, n, sent, err)
 			case n > 1:
-				err = gaveUp(n, "", err)
+				err = gaveUp(sent, "", err)
 			}
 			if !again {
 				if billed {
@@ -129,21 +134,34 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 	}
 }
 
+// sentBelow returns how often a call that failed with err was sent, and whether it
+// is not to be sent again.
+func sentBelow(err error) (sent int, over bool) {
+	if e, ok := errors.AsType[*llm.SentError](err); ok {
+		return e.Sent, e.GaveUp
+	}
+	if llm.NotSent(err) {
+		return 0, false
+	}
+	return 1, false
+}
+
 // pause waits until the call may be tried again after its n-th attempt failed
-// with err. It reports false, with the call's error, if it may not.
-func (m *model) pause(ctx context.Context, n int, err error) (again bool, _ error) {
+// with err; it was sent so often. It reports false, with the call's error, if it
+// may not.
+func (m *model) pause(ctx context.Context, n, sent int, err error) (again bool, _ error) {
 	if ctx.Err() != nil || llm.Drained(ctx) != nil {
-		return false, interrupted(ctx, n, err)
+		return false, interrupted(ctx, sent, err)
 	}
 	wait, refusal := m.wait(ctx, n, err)
 	if refusal != "" {
-		return false, gaveUp(n, refusal, err)
+		return false, gaveUp(sent, refusal, err)
 	}
 	if m.opts.OnRetry != nil {
 		m.opts.OnRetry(ctx, n, wait, err)
 	}
 	if !sleep(ctx, wait) {
-		return false, interrupted(ctx, n, err)
+		return false, interrupted(ctx, sent, err)
 	}
 	return true, nil
 }
@@ -199,7 +217,7 @@ func (m *model) wait(ctx context.Context, n int, err error) (wait time.Duration,
 		asked = e.RetryAfter
 	}
 	if asked > m.opts.MaxWait {
-		return 0, fmt.Sprintf("the next attempt would be in %v, and the longest wait is %v; try again then", short(asked), m.opts.MaxWait)
+		return 0, fmt.Sprintf("the next attempt would be in %s, and the longest wait is %s; try again then", llm.ShortDuration(asked), llm.ShortDuration(m.opts.MaxWait))
 	}
 	if asked >= 0 {
 		wait = asked + m.jitter(m.opts.Base)
@@ -208,26 +226,14 @@ func (m *model) wait(ctx context.Context, n int, err error) (wait time.Duration,
 	}
 	if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
 		if asked >= 0 {
-			return 0, fmt.Sprintf("the next attempt would be in %v, after the call's deadline in %v", short(asked), short(time.Until(deadline)))
+			return 0, fmt.Sprintf("the next attempt would be in %s, after the call's deadline in %s", llm.ShortDuration(asked), llm.ShortDuration(time.Until(deadline)))
 		}
-		return 0, fmt.Sprintf("waiting %v would exceed the call's deadline", short(wait))
+		return 0, fmt.Sprintf("waiting %s would exceed the call's deadline", llm.ShortDuration(wait))
 	}
 	if !m.opts.Budget.take() {
 		return 0, "the budget for retries is spent, as most calls fail now"
 	}
 	return wait, ""
-}
-
-// short rounds a duration to what a person reads: a tenth of a second, or a second
-// from ten seconds on.
-func short(d time.Duration) time.Duration {
-	if d < time.Second {
-		return d.Round(time.Millisecond)
-	}
-	if d < 10*time.Second {
-		return d.Round(100 * time.Millisecond)
-	}
-	return d.Round(time.Second)
 }
 
 // jitter returns a random time below limit. Spreading over the whole range, and

@@ -136,10 +136,10 @@ func TestWaitsThatAreNotBegun(t *testing.T) {
 		timeout time.Duration
 		want    string
 	}{
-		{"hint beyond deadline", 30 * time.Second, 20 * time.Second, "the next attempt would be in 30s, after the call's deadline in 20s"},
+		{"hint beyond deadline", 30 * time.Second, 20 * time.Second, "the next attempt would be in 30 s, after the call's deadline in 20 s"},
 		{"hint at deadline", 20 * time.Second, 20 * time.Second, "call's deadline"},
-		{"backoff beyond deadline", -1, 100 * time.Millisecond, "waiting 500ms would exceed the call's deadline"},
-		{"an hour without deadline", time.Hour, 0, "the next attempt would be in 1h0m0s, and the longest wait is 2m0s"},
+		{"backoff beyond deadline", -1, 100 * time.Millisecond, "waiting 500 ms would exceed the call's deadline"},
+		{"an hour without deadline", time.Hour, 0, "the next attempt would be in 1h, and the longest wait is 2m"},
 	}
 	for _, c := range cases {
 		next := llmtest.NewScript(fail(llm.CodeRateLimit, c.after))
