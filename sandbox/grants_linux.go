@@ -114,14 +114,14 @@ func (p Policy) grants() ([]grant, error) {
 	}
 	binds := p.Binds
 	if p.Temp != "" {
+		if err := add(p.Temp, accessWrite); err != nil {
+			return nil, err
+		}
 		binds = append(slices.Clip(binds), Bind{p.Temp, "/tmp"})
 	}
 	for _, b := range binds {
 		if !filepath.IsAbs(b.At) || filepath.Clean(b.At) == "/" {
 			return nil, fmt.Errorf("sandbox: a folder cannot be seen at %q", b.At)
-		}
-		if err := add(b.From, accessWrite); err != nil {
-			return nil, err
 		}
 		real, err := filepath.EvalSymlinks(b.From)
 		if err != nil {
@@ -139,7 +139,7 @@ func (p Policy) grants() ([]grant, error) {
 	granted := slices.Clone(list)
 	list = slices.DeleteFunc(list, func(g grant) bool {
 		return g.Access == accessRead && slices.ContainsFunc(granted, func(o grant) bool {
-			return o.Source == o.Target && within(g.Target, o.Target) &&
+			return within(g.Target, o.Target) && o.Source == o.Target &&
 				(o.Access == accessWrite || o.Access == accessRead && o.Target != g.Target)
 		})
 	})

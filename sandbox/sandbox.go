@@ -73,7 +73,7 @@ type Policy struct {
 	// /tmp. Without it, /tmp is empty and gone with the command.
 	Temp string
 	// Binds are folders that the command may write and that it sees at another
-	// path too, such as a home folder of its own. They need namespaces.
+	// path, such as a home folder of its own. They need namespaces.
 	Binds []Bind
 
 	Network Network

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -272,10 +274,17 @@ func (a *app) shell(ctx context.Context, policy *permission.Policy, sandboxed st
 	if err != nil {
 		return nil, err
 	}
-	return bash.New(bash.Options{
+	options := bash.Options{
 		Policy: sandbox.Policy{Off: sandboxed == "off", Hide: hidden},
 		Warn:   func(text string) { a.say("warning: %s", text) },
-	}), nil
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		// Of each project its own, so that commands of one cannot change what
+		// those of another use.
+		sum := sha256.Sum256([]byte(policy.Dir))
+		options.Cache = filepath.Join(cache, "claude-force", "commands", hex.EncodeToString(sum[:8]))
+	}
+	return bash.New(options), nil
 }
 
 func (a *app) printResult(name string, r tool.Result, asJSON bool) error {

@@ -300,3 +300,18 @@ func TestCatCountsAsRead(t *testing.T) {
 		}
 	}
 }
+
+// A cache outlives a shell, and other projects do not see it.
+func TestCache(t *testing.T) {
+	if !sandbox.Probe().Namespaces() {
+		t.Skip("no namespaces")
+	}
+	cache := filepath.Join(t.TempDir(), "cache")
+	newAgent(t, bash.Options{Cache: cache}).bash(`echo kept >~/.cache/f`)
+	if r := newAgent(t, bash.Options{Cache: cache}).bash(`cat ~/.cache/f`); r.Text != "kept" {
+		t.Errorf("%+v", r)
+	}
+	if r := newAgent(t, bash.Options{}).bash(`cat ~/.cache/f`); !r.IsError {
+		t.Errorf("%+v", r)
+	}
+}
