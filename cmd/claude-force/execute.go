@@ -45,8 +45,8 @@ which contains a slash or ends in .md.
 
 A task file has one JSON object per line, with the fields agent and task, and
 optionally id, model and files (a list of patterns). Several tasks are a run: what
-has finished is kept, also with --no-cache, and "claude-force runs resume" goes on
-with what is left. - reads tasks from the standard input, with TASK as - the task's
+has finished is kept, also with --no-cache, and "claude-force runs resume" runs
+what is left. - reads tasks from the standard input, with TASK as - the task's
 text. Tasks from there, from a pipe or from a file of more than 20,000 are read
 when they are needed, any number of them, and are no run.
 

@@ -21,7 +21,7 @@ func (a *app) metrics() *cobra.Command {
 		Use:   "metrics",
 		Short: "Print what the stores hold as metrics for Prometheus",
 		Long: `Print totals of the runs, of the calls and of the response cache in the text format
-of Prometheus, for a textfile collector or a look. A run that goes on serves its
+of Prometheus, for a textfile collector or a look. A run in progress serves its
 own metrics with --metrics-listen.`,
 		Example: `  claude-force metrics
   claude-force metrics > /var/lib/node_exporter/claude_force.prom

@@ -19,9 +19,9 @@ func (a *app) runs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "List, show, steer and resume runs of workflows",
-		Long: `Every run of a workflow is written down as it happens. These commands show runs,
+		Long: `Every run of a workflow is recorded as it happens. These commands show runs,
 answer their questions, stop them and resume those that were stopped,
-failed or died.
+failed or crashed.
 
 An id may be abbreviated to its first characters, with or without "run_";
 "latest" is the run that was started last.`,
@@ -140,8 +140,8 @@ func (a *app) runsList() *cobra.Command {
 	return cmd
 }
 
-// runStatuses are those that runs can be listed by. One that died counts as what
-// it did when it died.
+// runStatuses are those that runs can be listed by. One that crashed counts as what
+// it did when it crashed.
 var runStatuses = []string{
 	string(journal.StatusRunning), string(journal.StatusWaiting), string(journal.StatusCompleted),
 	string(journal.StatusFailed), string(journal.StatusInterrupted), string(journal.StatusCancelled),

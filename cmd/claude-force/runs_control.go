@@ -31,12 +31,12 @@ func (a *app) runsResume() *cobra.Command {
 		Use:   "resume RUN",
 		Short: "Resume a run that was stopped, failed or crashed",
 		Long: `Resume a run. Steps that have finished are taken from its journal, whatever
-their order; only the rest runs. It goes on in the folder, and with the flags,
+their order; only the rest runs. It continues in the folder, and with the flags,
 that it started with.
 
-If the workflow, an agent or a file that was read has changed since, what has
-changed is said, and you are asked; --accept-changes goes on unasked: what is
-asked the same keeps its result then, the rest runs again.`,
+If the workflow, an agent or a file that was read has changed since, the command
+lists the changes and asks you. --accept-changes accepts them without a question:
+steps with an unchanged request keep their results, the rest runs again.`,
 		Example: `  claude-force runs resume latest
   claude-force runs resume run_3fa9 --accept-changes
   claude-force runs resume latest --again deploy    # a step with effects "once" that may have run`,
@@ -52,7 +52,7 @@ asked the same keeps its result then, the rest runs again.`,
 			panic(err) // registered above
 		}
 	}
-	cmd.Flags().BoolVar(&f.accept, "accept-changes", false, "go on although the workflow, an agent or a file has changed")
+	cmd.Flags().BoolVar(&f.accept, "accept-changes", false, "resume although the workflow, an agent or a file has changed")
 	cmd.Flags().StringArrayVar(&f.again, "again", nil, "step with effects \"once\" that may start again; may be repeated")
 	cmd.Flags().IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the run's own limit")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
@@ -191,7 +191,7 @@ func (a *app) runsCancel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "cancel RUN",
 		Short:             "Stop a run for good",
-		Long:              "Stop a run for good: calls under way are ended. What has finished is kept.",
+		Long:              "Stop a run for good: calls in flight are canceled. What has finished is kept.",
 		Example:           `  claude-force runs cancel latest`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,

@@ -32,7 +32,7 @@ func (a *app) runsShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show a run: its steps over time, with the critical path marked",
-		Long: `Show a run: what it was asked, how it stands, and its steps over time. The steps
+		Long: `Show a run: its inputs, its status, and its steps over time. The steps
 marked with a star are the critical path: no schedule could have been shorter.
 A thick stroke is when the service worked on the requests of a step, a thin one
 when the step waited: for a slot, a limit, a budget, another attempt or a person.`,
