@@ -274,6 +274,9 @@ func (m *model) held(key llm.Key, ttl time.Duration) *llm.Response {
 // keep stores an answer if it may be stored.
 func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *llm.Request, resp *llm.Response) {
 	if !storable(req, resp) {
+		if renamed(req, resp) {
+			m.once(ctx, "model", fmt.Sprintf("answers name model %q, and %q was asked; such answers are not cached, since a gateway or a fallback chose another model", resp.Model, req.Model))
+		}
 		return
 	}
 	if !m.opts.Encrypted {

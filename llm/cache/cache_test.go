@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -264,4 +265,27 @@ func BenchmarkMiss(b *testing.B) {
 	llmtest.Bench(b, func(next llm.Model) llm.Model {
 		return cache.New(next, cache.Options{Store: newMemory(), TTLOf: func(string) (time.Duration, bool) { return 0, true }})
 	})
+}
+
+// TestAnotherModelIsNamedOnce: an answer that names another model than was asked is not
+// kept, and that is said once in a process. Names of clouds are the same model.
+func TestAnotherModelIsNamedOnce(t *testing.T) {
+	for model, want := range map[string]int{"claude-haiku-5-5": 0, "anthropic.claude-haiku-5-5-v1:0": 0, "gateway-small": 1, "": 1} {
+		var notices []string
+		store := newMemory()
+		next := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] {
+			return func(yield func(llm.Event, error) bool) {
+				yield(llm.Event{Type: llm.EventDone, Response: &llm.Response{
+					Model: model, StopReason: llm.StopEndTurn, Content: []llm.Block{llm.TextBlock("yes")},
+				}}, nil)
+			}
+		})
+		m := cache.New(next, cache.Options{Store: store, Notice: func(_ context.Context, s string) { notices = append(notices, s) }})
+		for range 3 {
+			llmtest.MustCollect(t, m, request(func(r *llm.Request) { r.Model = "claude-haiku-5-5" }))
+		}
+		if len(notices) != want || want == 1 && (!strings.Contains(notices[0], `"`+model+`"`) || len(store.entries) > 0) {
+			t.Errorf("%q: notices %q, %d entries", model, notices, len(store.entries))
+		}
+	}
 }

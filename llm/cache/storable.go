@@ -43,6 +43,17 @@ func storable(req *llm.Request, resp *llm.Response) bool {
 	return true
 }
 
+// renamed reports whether an answer cannot be stored although nothing is wrong with
+// it but that it names another model than was asked.
+func renamed(req *llm.Request, resp *llm.Response) bool {
+	if sameModel(req.Model, resp.Model) {
+		return false
+	}
+	same := *resp
+	same.Model = req.Model
+	return storable(req, &same)
+}
+
 // sameModel reports whether an answer of model got is one of the model asked.
 // Clouds decorate the name (anthropic.NAME-v1:0, NAME@DATE), and an id without
 // its date may be answered by the id with it.
