@@ -67,7 +67,12 @@ func isFence(line []byte) bool {
 
 // clean converts data to text: LF line ends, valid UTF-8.
 func clean(data []byte) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(string(data), string(utf8.RuneError)), "\r\n", "\n")
+	return strings.ReplaceAll(validUTF8(data), "\r\n", "\n")
+}
+
+// validUTF8 converts data to valid UTF-8 and keeps its line ends.
+func validUTF8(data []byte) string {
+	return strings.ToValidUTF8(string(data), string(utf8.RuneError))
 }
 
 // field is one top-level key of the frontmatter.

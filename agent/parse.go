@@ -44,7 +44,7 @@ func parse(file string, data []byte, entry string) (*Agent, []Warning, error) {
 	if i := invalidAt(data); i >= 0 {
 		p.warn(1+bytes.Count(data[:i], []byte("\n")), "the file is not UTF-8 text; what is not is read as \ufffd", "save it as UTF-8")
 	}
-	a := &Agent{Source: file, AllTools: true, Prompt: strings.TrimSpace(clean(data[f.bodyStart:]))}
+	a := &Agent{Source: file, AllTools: true, Prompt: strings.TrimSpace(validUTF8(data[f.bodyStart:]))}
 	if !f.found {
 		if a.Prompt == "" {
 			return p.refuse(0, "the file is empty", "write what the agent is to do, or remove the file")

@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 		"unquoted specials":          {"---\nname: a\ndescription: 100% @home & {more} [text] # all of it\n---\nP", want{"a", "100% @home & {more} [text]", "P", "", nil, true, 1}},
 		"backslash n":                {"---\nname: a\ndescription: one\\ntwo\n---\nP", want{"a", "one\ntwo", "P", "", nil, true, 0}},
 		"folded":                     {"---\nname: a\ndescription: >\n  one\n  two\n---\nP", want{"a", "one two\n", "P", "", nil, true, 0}},
-		"CRLF and byte order mark":   {"\ufeff---\r\nname: a\r\ndescription: d\r\n---\r\nOne\r\nTwo\r\n", want{"a", "d", "One\nTwo", "", nil, true, 0}},
+		"CRLF and byte order mark":   {"\ufeff---\r\nname: a\r\ndescription: d\r\n---\r\nOne\r\nTwo\r\n", want{"a", "d", "One\r\nTwo", "", nil, true, 0}},
 		"no frontmatter":             {"# Reviewer\n\nYou review.\n", want{"file", "Reviewer", "# Reviewer\n\nYou review.", "", nil, true, 0}},
 		"a rule in the body":         {"---\nname: a\ndescription: d\n---\nP\n---\nmore", want{"a", "d", "P\n---\nmore", "", nil, true, 0}},
 		"unknown keys":               {"---\nname: a\ndescription: d\ncolor: red\nfuture: {x: 1}\n---\nP", want{"a", "d", "P", "", nil, true, 0}},
