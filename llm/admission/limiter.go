@@ -103,6 +103,7 @@ type pool struct {
 	opened   int64     // when the breaker opened that this process has met; 0 if it has met none
 	troubled time.Time // when it first met that
 	keptBack time.Time // when slow start last kept a call back
+	updated  time.Time // when this process last changed the shared state
 }
 
 // NewLimiter makes a limiter. It touches no disk before the first call.
@@ -141,7 +142,12 @@ func (l *Limiter) pool(model string) *pool {
 func (l *Limiter) update(p *pool, change func(s *state, ps *poolState, now time.Time)) {
 	l.file.update(func(s *state) {
 		now := time.Now()
-		change(s, s.pool(p.name, &l.opts, now), now)
+		passed := time.Duration(0)
+		if ps := s.Pools[p.name]; ps != nil && ps.Updated == p.updated.UnixNano() {
+			passed = now.Sub(p.updated) // by the monotonic clock
+		}
+		change(s, s.pool(p.name, &l.opts, now, passed), now)
+		p.updated = now
 	})
 }
 

@@ -44,8 +44,10 @@ type ticket struct {
 	marks [3]float64
 }
 
-// pool returns the state of a pool, up to now.
-func (s *state) pool(name string, opts *Options, now time.Time) *poolState {
+// pool returns the state of a pool, up to now. passed is how much time has passed
+// since it was last changed, as far as that is known from another clock than that of
+// the day.
+func (s *state) pool(name string, opts *Options, now time.Time, passed time.Duration) *poolState {
 	p := s.Pools[name]
 	if p == nil {
 		s.makeRoom()
@@ -58,15 +60,26 @@ func (s *state) pool(name string, opts *Options, now time.Time) *poolState {
 			b.assume(limit, source)
 		}
 	}
-	minutes := float64(now.UnixNano()-p.Updated) / float64(opts.Minute)
-	if minutes < 0 {
-		minutes = 0 // the clock was set back
+	if back := p.Updated + int64(passed) - now.UnixNano(); now.UnixNano() < p.Updated {
+		p.shift(back)
 	}
+	minutes := float64(now.UnixNano()-p.Updated) / float64(opts.Minute)
 	for _, b := range p.buckets() {
 		b.refill(minutes)
 	}
 	p.Updated = now.UnixNano()
 	return p
+}
+
+// shift moves all moments back with the clock, which was set back by so many
+// nanoseconds. So no wait becomes longer than it was when it was last looked at.
+func (p *poolState) shift(back int64) {
+	b := &p.Breaker
+	for _, moment := range []*int64{&p.Updated, &p.FrozenUntil, &p.Ramp.Seen, &b.Since, &b.Until, &b.Probe, &b.Closed} {
+		if *moment != 0 {
+			*moment = max(*moment-back, 1)
+		}
+	}
 }
 
 // maxPools bounds how many pools are remembered; models that do not exist have

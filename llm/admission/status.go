@@ -61,7 +61,7 @@ func (l *Limiter) Limits() []PoolStatus {
 	l.file.update(func(s *state) {
 		now := time.Now()
 		for name := range s.Pools {
-			list = append(list, l.status(name, s.pool(name, &l.opts, now), now))
+			list = append(list, l.status(name, s.pool(name, &l.opts, now, 0), now))
 		}
 	})
 	slices.SortFunc(list, func(a, b PoolStatus) int { return strings.Compare(a.Pool, b.Pool) })
