@@ -104,7 +104,7 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 	}
 	files := make([]File, 0, len(names))
 	left := most
-	var binary, foreign []string
+	var binary, encoded []string
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if err := ctx.Err(); err != nil {
 			return nil, llm.ContextError(ctx)
@@ -121,7 +121,7 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 		case err != nil && names[name]:
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		case errors.Is(err, errEncoding):
-			foreign = append(foreign, name)
+			encoded = append(encoded, name)
 			continue
 		case err != nil:
 			binary = append(binary, name)
@@ -135,8 +135,8 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 	if len(binary) > 0 {
 		limits.note("left out, not text files: %s", few(binary))
 	}
-	if len(foreign) > 0 {
-		limits.note("left out, not UTF-8 text: %s (save texts in other encodings as UTF-8)", few(foreign))
+	if len(encoded) > 0 {
+		limits.note("left out, not UTF-8 text: %s (save texts in other encodings as UTF-8)", few(encoded))
 	}
 	if len(files) == 0 && len(patterns) > 0 {
 		return nil, fmt.Errorf("reading %s in %s: %w that is text", strings.Join(patterns, ", "), d.path, ErrNoMatch)

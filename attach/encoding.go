@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -11,8 +12,28 @@ import (
 // Errors of files that are not UTF-8 text.
 var (
 	errBinary   = errors.New("it is not a text file")
-	errEncoding = errors.New("it is not UTF-8 text; if it is a text in another encoding, such as Latin-1, save it as UTF-8")
+	errEncoding = errors.New("it is not UTF-8 text")
 )
+
+// foreign returns the error of a text that is not UTF-8, with the encoding that it
+// seems to be in.
+func foreign(content []byte) error {
+	high, windows := 0, false
+	for _, c := range content {
+		if c >= 0x80 {
+			high++
+			windows = windows || c < 0xa0
+		}
+	}
+	name, code := "Latin-1", "ISO-8859-1"
+	if windows {
+		name, code = "Windows-1252", "WINDOWS-1252"
+	}
+	if high*4 > len(content) { // more than a language of Western Europe has
+		return fmt.Errorf("%w; save it as UTF-8, for example with iconv -f ENCODING -t UTF-8 FILE > NEW", errEncoding)
+	}
+	return fmt.Errorf("%w and looks like %s; save it as UTF-8, for example with iconv -f %s -t UTF-8 FILE > NEW", errEncoding, name, code)
+}
 
 // decode returns the text of a file. UTF-8 stays as it is, with its line ends; UTF-16
 // is converted if it says so with a byte order mark. converted names what it was
@@ -36,7 +57,7 @@ func decode(content []byte) (text, converted string, err error) {
 	case !plausible(content):
 		return "", "", errBinary
 	case !utf8.Valid(content):
-		return "", "", errEncoding
+		return "", "", foreign(content)
 	}
 	return string(content), "", nil
 }

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -58,6 +59,20 @@ func TestBinaryIsNeverText(t *testing.T) {
 	} {
 		if text, _, err := decode([]byte(data)); err == nil {
 			t.Errorf("%s was read as %q", name, text)
+		}
+	}
+}
+
+// TestForeignTextsAreNamed: the advice names the encoding if it can be told.
+func TestForeignTextsAreNamed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a long caf\xe9":           "looks like Latin-1; save it as UTF-8, for example with iconv -f ISO-8859-1 ",
+		"a \x93quoted\x94 text":    "looks like Windows-1252; save it as UTF-8, for example with iconv -f WINDOWS-1252 ",
+		"\xd0\xd2\xc9\xd7\xc5\xd4": "not UTF-8 text; save it as UTF-8, for example with iconv -f ENCODING ",
+	} {
+		if _, _, err := decode([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, errEncoding) {
+			t.Errorf("%q: %v; want %q", text, err, want)
 		}
 	}
 }
