@@ -69,7 +69,7 @@ func variants(t *testing.T) []variant {
 func cannot(reason string) bool {
 	for _, r := range []string{
 		"not permitted", "permission denied", "read-only file system", "no space left", "function not implemented",
-		"the kernel has no", "no hierarchy", "counts only in a user namespace", "root is exempt", "ABI ",
+		"the kernel has no", "it needs Landlock", "no hierarchy", "counts only in a user namespace", "root is exempt", "ABI ",
 	} {
 		if strings.Contains(reason, r) {
 			return true

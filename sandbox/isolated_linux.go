@@ -298,6 +298,14 @@ func probe() Report {
 		err = try(system{landlock: true})
 	}
 	sys.landlock = add(layerLandlock, err, "ABI "+strconv.Itoa(abi))
+	err = nil
+	switch {
+	case !sys.landlock:
+		err = errors.New("it needs Landlock")
+	case abi < scopeABI:
+		err = fmt.Errorf("ABI %d, and %d is needed", abi, scopeABI)
+	}
+	add(layerScope, err, "no signals to processes outside")
 	sys.seccomp = add(layerSeccomp, try(system{seccomp: true}), "filter of system calls and sockets")
 
 	where, err := probeGroup()

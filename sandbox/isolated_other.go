@@ -12,7 +12,7 @@ import (
 func probe() Report {
 	reason := "not on " + runtime.GOOS
 	var layers []Layer
-	for _, name := range []string{layerNamespaces, layerLandlock, layerSeccomp, layerCgroup, layerLimits, layerWatchdog, layerSubreaper} {
+	for _, name := range []string{layerNamespaces, layerLandlock, layerScope, layerSeccomp, layerCgroup, layerLimits, layerWatchdog, layerSubreaper} {
 		layers = append(layers, Layer{Name: name, Reason: reason})
 	}
 	return Report{Layers: layers, Guards: guards(layers)}

@@ -75,6 +75,7 @@ func (r Report) String() string {
 const (
 	layerNamespaces = "namespaces"
 	layerLandlock   = "landlock"
+	layerScope      = "landlock scope"
 	layerSeccomp    = "seccomp"
 	layerCgroup     = "cgroup"
 	layerLimits     = "process limit"
@@ -108,6 +109,7 @@ func guards(layers []Layer) []Guard {
 		of("network", layerNamespaces, layerSeccomp),
 		of("unix sockets", layerSeccomp, layerNamespaces),
 		of("kernel calls", layerSeccomp),
+		of("signals", layerNamespaces, layerScope),
 		of("processes", layerCgroup, layerLimits, layerWatchdog),
 		of("memory", layerCgroup, layerWatchdog),
 		of("survivors", layerNamespaces, layerCgroup, layerSubreaper),

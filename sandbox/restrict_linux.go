@@ -12,6 +12,9 @@ import (
 // landlockABI is the oldest version that restricts all ways to change a file.
 const landlockABI = 3
 
+// scopeABI is the oldest version that restricts signals.
+const scopeABI = 6
+
 // restrictFiles restricts this thread, by Landlock, to the paths of a spec and,
 // without network, to none of the ports. The process's first thread stays
 // outside, so that it may end the command and the command may not end it.

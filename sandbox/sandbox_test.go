@@ -58,7 +58,7 @@ func TestUnavailable(t *testing.T) {
 	for _, g := range report.Missing() {
 		names = append(names, g.Name)
 	}
-	if got := strings.Join(names, ","); got != "network,unix sockets,kernel calls,processes,memory,survivors" {
+	if got := strings.Join(names, ","); got != "network,unix sockets,kernel calls,signals,processes,memory,survivors" {
 		t.Errorf("missing %s", got)
 	}
 	if err := (&UnavailableError{report.Missing()}); !strings.Contains(err.Error(), "network: namespaces: no") {
