@@ -48,7 +48,7 @@ func (r *run) ask(u *unit) {
 		r.restore(u, was)
 		return
 	}
-	now := time.Now().UTC()
+	now := time.Now()
 	u.begin()
 	u.res.Attempts, u.res.Status = 1, StatusWaiting
 	if u.node != nil && u.frame == r.root {
@@ -57,11 +57,19 @@ func (r *run) ask(u *unit) {
 	r.asking = append(r.asking, u)
 	if was != nil && was.Asked != nil && was.Type != journal.StepFailed {
 		u.asked, u.res.StartedAt, u.began = was.Asked, new(was.StartedAt.UTC()), time.Time{}
+		if !u.asked.Deadline.IsZero() {
+			left := u.asked.Deadline.Sub(now)
+			if d := u.step.Approval.Timeout; d > 0 {
+				left = min(left, d) // the clock may have been set back since
+			}
+			u.deadline = now.Add(left)
+		}
 		r.show(u)
 	} else {
 		u.asked = &journal.ApprovalRequest{Message: message}
 		if d := u.step.Approval.Timeout; d > 0 {
-			u.asked.Deadline = now.Add(d)
+			u.asked.Deadline = now.UTC().Add(d)
+			u.deadline = now.Add(d)
 		}
 		r.put(u)
 	}
@@ -146,7 +154,7 @@ func (r *run) answer(u *unit, d journal.Decision) {
 func (r *run) expire(now time.Time) {
 	var next time.Time
 	for _, u := range slices.Clone(r.asking) {
-		at := u.asked.Deadline
+		at := u.deadline
 		switch {
 		case at.IsZero() || u.expired:
 		case !now.Before(at):

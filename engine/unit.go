@@ -39,7 +39,8 @@ type unit struct {
 	serial    int           // orders units with equal paths
 	level     int           // how many of the limits around it have let it in
 	asked     *journal.ApprovalRequest
-	expired   bool // the deadline of asked has passed
+	deadline  time.Time // of asked, by the monotonic clock; zero for none
+	expired   bool      // the deadline has passed
 }
 
 // outcome is the end of a unit.
