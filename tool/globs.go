@@ -3,6 +3,7 @@ package tool
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -47,8 +48,7 @@ func newGlobs(patterns ...string) (globs, error) {
 // match reports whether a file is chosen; name is relative to the folder of the
 // search.
 func (g globs) match(name string) bool {
-	for i := len(g.patterns) - 1; i >= 0; i-- {
-		p := g.patterns[i]
+	for _, p := range slices.Backward(g.patterns) {
 		if ok, err := doublestar.Match(p.glob, name); ok && err == nil {
 			return !p.excludes
 		}
@@ -68,9 +68,9 @@ func (g globs) match(name string) bool {
 // includes reports whether a pattern without ! names a path, so that it is searched
 // although it is ignored.
 func (g globs) includes(name string) bool {
-	for i := len(g.patterns) - 1; i >= 0; i-- {
-		if ok, err := doublestar.Match(g.patterns[i].glob, name); ok && err == nil {
-			return !g.patterns[i].excludes
+	for _, p := range slices.Backward(g.patterns) {
+		if ok, err := doublestar.Match(p.glob, name); ok && err == nil {
+			return !p.excludes
 		}
 	}
 	return false

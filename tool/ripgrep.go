@@ -2,6 +2,7 @@ package tool
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func (e *Env) ripgrep(ctx context.Context, files []found, p *pattern, multiline 
 		cmd.Dir = filepath.Dir(e.options.Ripgrep)
 		cmd.Env = []string{"LC_ALL=C.UTF-8"}
 		out, err := cmd.Output()
-		if exit, ok := err.(*exec.ExitError); err != nil && (!ok || exit.ExitCode() != 1) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != 1) {
 			left = append(left, files...)
 			continue
 		}

@@ -365,7 +365,7 @@ func (e *Env) replace(handle *os.Root, p place, data []byte, mode fs.FileMode) (
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
+	defer func() { err = errors.Join(err, folder.Close()) }()
 	opened, err := folder.Stat(".")
 	if err != nil {
 		return err

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +42,7 @@ func (e *Env) walk(ctx context.Context, dir string, options walkOptions, visit f
 	w := walker{ctx: ctx, env: e, fsys: handle.FS(), base: p, visit: visit, options: options}
 	var ignores []ignoreFile
 	if options.ignoreFiles {
-		ignores = w.above(handle, filepath.ToSlash(p.name))
+		ignores = w.above(filepath.ToSlash(p.name))
 	}
 	return w.folder(filepath.ToSlash(p.name), "", ignores)
 }
@@ -115,7 +115,7 @@ func (w *walker) folder(name, rel string, ignores []ignoreFile) error {
 
 // above returns the rules of the folders from the top of the root down to, and
 // without, the folder of the walk.
-func (w *walker) above(handle *os.Root, name string) []ignoreFile {
+func (w *walker) above(name string) []ignoreFile {
 	var ignores []ignoreFile
 	if name == "." {
 		return nil
@@ -130,7 +130,7 @@ func (w *walker) above(handle *os.Root, name string) []ignoreFile {
 
 // with adds the rules of a folder.
 func (w *walker) with(dir string, ignores []ignoreFile) []ignoreFile {
-	ignores = ignores[:len(ignores):len(ignores)]
+	ignores = slices.Clip(ignores)
 	if _, err := fs.Stat(w.fsys, path.Join(dir, ".git")); err == nil {
 		f := ignoreFile{dir: dir, git: true, repo: true}
 		if data, err := openfile.ReadFS(w.fsys, path.Join(dir, ".git/info/exclude"), maxIgnoreFile); err == nil {

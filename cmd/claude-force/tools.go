@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -227,28 +229,8 @@ Exit code 1 says that a call failed; its result says why.`
 			if err != nil {
 				return closing(err, env)
 			}
-			defer shell.Close()
-			set, err := toolSet(shell)
-			if err != nil {
-				return closing(err, env)
-			}
-			failed := false
-			for i := 0; i < len(args); i += 2 {
-				input := args[i+1]
-				if input == "-" {
-					file, err := attach.ReadAll(a.stdin, "the input", attach.Limits{OnNote: a.note})
-					if err != nil {
-						return closing(err, env)
-					}
-					input = file.Content
-				}
-				result := set.Call(cmd.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: args[i], Input: json.RawMessage(input)})
-				failed = failed || result.IsError
-				if err := a.printResult(args[i], result, asJSON); err != nil {
-					return closing(err, env)
-				}
-			}
-			if err := env.Close(); err != nil {
+			failed, err := a.callAll(cmd.Context(), shell, env, args, asJSON)
+			if err := errors.Join(err, shell.Close(), env.Close()); err != nil {
 				return err
 			}
 			if failed {
@@ -263,6 +245,31 @@ Exit code 1 says that a call failed; its result says why.`
 	cmd.Flags().StringVar(&model, "model", "", "the `model` of the agent: some must read a file before they change it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each call: tool, result, is_error")
 	return cmd
+}
+
+// callAll runs the calls of pairs of a name and an input, and reports whether one
+// failed.
+func (a *app) callAll(ctx context.Context, shell *bash.Shell, env *tool.Env, args []string, asJSON bool) (failed bool, err error) {
+	set, err := toolSet(shell)
+	if err != nil {
+		return false, err
+	}
+	for pair := range slices.Chunk(args, 2) {
+		name, input := pair[0], pair[1]
+		if input == "-" {
+			file, err := attach.ReadAll(a.stdin, "the input", attach.Limits{OnNote: a.note})
+			if err != nil {
+				return false, err
+			}
+			input = file.Content
+		}
+		result := set.Call(ctx, env, llm.Block{Type: llm.BlockToolUse, Name: name, Input: json.RawMessage(input)})
+		failed = failed || result.IsError
+		if err := a.printResult(name, result, asJSON); err != nil {
+			return failed, err
+		}
+	}
+	return failed, nil
 }
 
 // shell returns where the commands of tools run.

@@ -3,6 +3,7 @@ package gitignore
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -83,9 +84,9 @@ func ParseRules(text string) Rules {
 // Match returns what the last matching rule says of a path: whether it is ignored,
 // and whether any rule matched at all.
 func (r Rules) Match(name string, isDir bool) (ignored, matched bool) {
-	for i := len(r) - 1; i >= 0; i-- {
-		if r[i].Match(name, isDir) {
-			return !r[i].Negated, true
+	for _, p := range slices.Backward(r) {
+		if p.Match(name, isDir) {
+			return !p.Negated, true
 		}
 	}
 	return false, false

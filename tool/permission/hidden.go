@@ -2,6 +2,7 @@ package permission
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,7 +24,6 @@ func (p *Policy) Hidden(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
 	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -41,5 +41,5 @@ func (p *Policy) Hidden(ctx context.Context) ([]string, error) {
 		}
 		return nil
 	})
-	return hidden, err
+	return hidden, errors.Join(err, root.Close())
 }
