@@ -14,6 +14,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // The spool file holds calls that wait to be added, so that a process that makes
@@ -47,12 +48,15 @@ func spoolSize(path string) int64 {
 
 // locked runs do with the spool file to itself.
 func locked(path string, flag int, do func(f *os.File) error) error {
+	if err := openfile.CheckRegular(path + "-calls-lock"); err != nil {
+		return err
+	}
 	lock := flock.New(path+"-calls-lock", flock.SetPermissions(0o600))
 	if err := lock.Lock(); err != nil {
 		return err
 	}
 	defer func() { _ = lock.Close() }() // nothing is left to be done about it
-	f, err := os.OpenFile(spoolPath(path), flag, 0o600)
+	f, err := openfile.Write(spoolPath(path), flag)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // Lock is the lock of a file, which it makes, readable by this user only, if there
@@ -31,6 +33,9 @@ var ErrBusy = errors.New("another process holds the lock")
 // releases it. It returns ErrBusy if the time is up, and another error if there
 // can be no lock there, as in a folder that cannot be written.
 func (l *Lock) Acquire(wait time.Duration) (release func(), err error) {
+	if err := openfile.CheckRegular(l.path); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	if l.file == nil {
 		l.file = flock.New(l.path, flock.SetPermissions(0o600))

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
-	"internal/filelock":   nil,
+	"internal/filelock":   {"internal/openfile"},
 	"internal/openfile":   nil,
 	"internal/oslimit":    nil,
 	"internal/terminal":   nil,
@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
 	"analytics":             {"llm"},
-	"analytics/callsdb":     {"analytics", "llm", "internal/sqlitefile"},
+	"analytics/callsdb":     {"analytics", "llm", "internal/sqlitefile", "internal/openfile"},
 	"journal/memory":        {"journal"},
 	"journal/journaldb":     {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
 	"journal/journaltest":   {"journal", "llm"},

@@ -32,6 +32,25 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("it is larger than %d MiB", e.Limit>>20)
 }
 
+// Write opens a regular file of the program's own for writing, with flag as for
+// [os.OpenFile]. A file that it makes is readable by this user only.
+func Write(path string, flag int) (*os.File, error) {
+	if err := CheckRegular(path); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, flag, 0o600)
+}
+
+// CheckRegular returns an error if there is something at path that is no regular file:
+// to open a named pipe would wait for its other end.
+func CheckRegular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	return nil
+}
+
 // Open opens a regular file. The null device counts as an empty one.
 func Open(path string) (*os.File, error) {
 	return regular(path, os.Stat, os.OpenFile)

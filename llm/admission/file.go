@@ -109,7 +109,7 @@ func (f *file) save() {
 	data := append(fmt.Appendf(nil, fileHeader, crc32.ChecksumIEEE(body), len(body)), body...)
 	// It is written in place, so that a file which others have open is the
 	// same; the header tells if only a part was.
-	out, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE, 0o600)
+	out, err := openfile.Write(f.path, os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		f.path = ""
 		return

@@ -87,7 +87,7 @@ func (s *Store) spool() error {
 	if len(s.pending) == 0 {
 		return nil
 	}
-	f, err := os.OpenFile(s.usesPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := openfile.Write(s.usesPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY)
 	if err != nil {
 		return err
 	}
