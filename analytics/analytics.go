@@ -107,13 +107,27 @@ type Run struct {
 	Ended    time.Time // when its last call ended
 	Calls    int64
 	Cost     llm.Money
-	Alone    time.Duration // what its calls would have taken, one after the other and live
+	Alone    time.Duration // what the service took for its calls, one after the other; see [Call.Worked]
 }
 
 // Served reports whether the service answered and its time is known: not in a
 // batch, and not in calls that earlier versions recorded. Only these calls say
 // how fast the service is.
 func (c *Call) Served() bool { return c.Live() && c.Service > 0 && !c.Usage.Batch }
+
+// Worked returns how long the service worked for the call: nothing for an answer
+// that was free, and the attempts of a call that failed. So the work of a run with
+// k slots is at most k times as long as the run, but for batches.
+func (c *Call) Worked() time.Duration {
+	if c.Live() {
+		return c.Alone
+	}
+	sum := time.Duration(0)
+	for i := range c.Tries {
+		sum += max(c.Tries[i].Duration, 0)
+	}
+	return sum
+}
 
 // Live reports whether the service answered.
 func (c *Call) Live() bool { return c.Code == 0 && c.Source == llm.SourceLive }

@@ -80,10 +80,11 @@ func LatencyOf(s *Sketch) Latency {
 	return Latency{s.Count(), s.Quantile(0.5).Seconds(), s.Quantile(0.95).Seconds(), s.Quantile(0.99).Seconds(), Accuracy}
 }
 
-// Summary is the figures of a period. "Before" is what the same calls would
-// have taken one after the other, each answered by the service, and what was paid
-// for them with all that was saved; see [Savings]. Pointers are nil where there is
-// nothing to divide by.
+// Summary is the figures of a period. "Before" is for times what the service took
+// for what it answered, one call after the other (free answers take no time, before
+// or after), for throughput the same with an estimate for what was free, and for
+// costs what was paid with all that was saved; see [Savings]. Pointers are nil where
+// there is nothing to divide by.
 type Summary struct {
 	Period Period `json:"period"`
 
@@ -146,7 +147,6 @@ func Summarize(p Period, sources, days []Group) *Summary {
 		Runs:       t.Runs, CacheHitRate: t.HitRate(),
 		TimeBefore:  ratio(t.RunAlone.Seconds(), float64(t.Runs)),
 		TimeAfter:   ratio(t.RunWall.Seconds(), float64(t.Runs)),
-		Speedup:     ratio(t.RunAlone.Seconds(), t.RunWall.Seconds()),
 		CostBefore:  ratio(t.Cost.Add(t.Saved.Total()).USD(), float64(t.Calls)),
 		CostAfter:   ratio(t.Cost.USD(), float64(t.Calls)),
 		CostSavings: ratio(t.Saved.Total().USD(), t.Cost.Add(t.Saved.Total()).USD()),
@@ -155,6 +155,9 @@ func Summarize(p Period, sources, days []Group) *Summary {
 		Daily:       []DaySummary{},
 	}
 	s.Throughput = s.RateAfter
+	if t.RunAlone > 0 { // else all was free, and nothing was done at once
+		s.Speedup = ratio(t.RunAlone.Seconds(), t.RunWall.Seconds())
+	}
 	for _, d := range days {
 		if d.Calls > 0 {
 			s.Daily = append(s.Daily, DaySummary{d.Start.Format(time.DateOnly), d.Calls, d.Cost.USD(), d.Saved.Total().USD()})

@@ -38,7 +38,7 @@ type Totals struct {
 	// Of runs that began within.
 	Runs       int64
 	RunWall    time.Duration // from the beginning of their first call to the end of their last
-	RunAlone   time.Duration // what their calls would have taken, one after the other and live
+	RunAlone   time.Duration // what the service took for their calls, one after the other; see [Call.Worked]
 	OutsideRun time.Duration // duration of the calls that belong to no run
 }
 

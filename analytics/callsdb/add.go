@@ -99,6 +99,9 @@ func (b *batch) insert(c analytics.Call) error {
 	if c.Model == "" {
 		c.Model = c.Asked
 	}
+	for _, d := range [...]*time.Duration{&c.Duration, &c.Service, &c.Waited, &c.FirstToken} {
+		*d = max(*d, 0) // a clock was set back
+	}
 	if err := b.estimate(&c); err != nil {
 		return err
 	}
@@ -236,7 +239,7 @@ func (b *batch) run(c *analytics.Call) error {
 	r.now.began, r.now.ended = min(r.now.began, began), max(r.now.ended, ended)
 	r.now.calls++
 	r.now.cost += int64(c.Cost)
-	r.now.alone += int64(c.Alone)
+	r.now.alone += int64(c.Worked())
 	return nil
 }
 

@@ -126,7 +126,7 @@ func byHand(calls []analytics.Call, f analytics.Filter, by analytics.Dimension) 
 		if c.Time.Before(r.began) {
 			r.began = c.Time
 		}
-		r.alone += c.Alone
+		r.alone += c.Worked()
 	}
 	if by == analytics.ByAgent || by == analytics.ByModel {
 		return groups

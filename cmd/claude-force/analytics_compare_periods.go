@@ -76,7 +76,9 @@ func (h callHistory) Samples(ctx context.Context, from, to time.Time) (map[strin
 		work.add(r.Began, r.Ended)
 		if took := r.Ended.Sub(r.Began); took > 0 && !r.Began.Before(from) {
 			total.add(took.Seconds())
-			speedup.add(r.Alone.Seconds() / took.Seconds())
+			if r.Alone > 0 {
+				speedup.add(r.Alone.Seconds() / took.Seconds())
+			}
 		}
 	}
 	return map[string][]float64{

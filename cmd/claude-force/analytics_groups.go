@@ -142,7 +142,7 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 				})
 				s.bars = append(s.bars, g.Cost.USD())
 			}
-			return &report{title: "Workflows", sections: []section{s}, notes: []string{"TIME is that of a run on average, BEFORE what the service would have taken for its calls one after the other; bars show the cost."}}, list, nil
+			return &report{title: "Workflows", sections: []section{s}, notes: []string{"TIME is that of a run on average, BEFORE what the service took for its answers, one after the other; free answers are in neither SPEEDUP nor BEFORE; bars show the cost."}}, list, nil
 		},
 	})
 }
