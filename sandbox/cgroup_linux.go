@@ -216,7 +216,7 @@ func (g *group) kill() {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -247,6 +247,6 @@ func (g *group) remove() {
 		if err := syscall.Rmdir(g.dir); !errors.Is(err, syscall.EBUSY) {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }

@@ -178,7 +178,7 @@ func TestFileEscapes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Close(left)
+	defer func() { _ = syscall.Close(left) }()
 	for i, v := range variants(t) {
 		list := attempts
 		if i > 0 {

@@ -119,7 +119,7 @@ func (s *spec) run(control *os.File) (st status, code int) {
 			// The loop below sees the command's end, and ends the rest.
 			for range 1000 {
 				killDescendants()
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 			}
 		}
 		os.Exit(2)
@@ -213,7 +213,7 @@ func raiseLoopback() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	req, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
@@ -255,11 +255,11 @@ func (s *spec) start() (pid int, err error) {
 		return 0, fmt.Errorf("run %s in %s: %w", s.Args[0], s.Dir, err)
 	}
 	for i := range s.Files {
-		syscall.Close(filesFD + i)
+		_ = syscall.Close(filesFD + i)
 	}
 	// The end of the output is that of the command.
-	syscall.Close(1)
-	syscall.Close(2)
+	_ = syscall.Close(1)
+	_ = syscall.Close(2)
 	return pid, nil
 }
 
@@ -280,7 +280,7 @@ func (s *spec) endAll() {
 			}
 		}
 		if round > 0 {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 	}
 }
@@ -311,7 +311,7 @@ func descendants(pid int) []int {
 		if err != nil {
 			continue
 		}
-		for _, field := range strings.Fields(string(text)) {
+		for field := range strings.FieldsSeq(string(text)) {
 			child, err := strconv.Atoi(field)
 			if err != nil {
 				continue

@@ -203,10 +203,7 @@ func (h *isolated) end() {
 		return
 	}
 	h.control.Close() // the helper ends the others, and itself
-	go func() {
-		time.Sleep(time.Second)
-		h.killTree()
-	}()
+	time.AfterFunc(time.Second, h.killTree)
 }
 
 // killTree ends the helper's group and all below the helper, which may be gone.

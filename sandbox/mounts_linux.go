@@ -62,7 +62,7 @@ func newRoot(grants []grant, tmpfs int64) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(root)
+	defer func() { _ = unix.Close(root) }()
 	if err := privateFolders(base, tmpfs); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func newRoot(grants []grant, tmpfs int64) error {
 			return fmt.Errorf("grant %s: %w", g.Target, err)
 		}
 		if trees[i] >= 0 {
-			unix.Close(trees[i])
+			_ = unix.Close(trees[i])
 		}
 	}
 	if err := unix.Chdir(base); err != nil {
@@ -93,7 +93,7 @@ func openTree(g grant) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("grant %s: %w", g.Source, err)
 	}
-	defer unix.Close(path)
+	defer func() { _ = unix.Close(path) }()
 	tree, err := unix.OpenTree(path, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)
 	if err != nil {
 		return -1, fmt.Errorf("grant %s: open_tree: %w", g.Source, err)
@@ -106,7 +106,7 @@ func openTree(g grant) (int, error) {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
-		unix.Close(tree)
+		_ = unix.Close(tree)
 		return -1, fmt.Errorf("grant %s: mount_setattr: %w", g.Source, err)
 	}
 	return tree, nil
@@ -121,7 +121,7 @@ func place(root, tree int, g grant) error {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(parent)
+		defer func() { _ = unix.Close(parent) }()
 		if err := unix.Symlinkat(g.Source, parent, filepath.Base(target)); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
@@ -146,7 +146,7 @@ func place(root, tree int, g grant) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(at)
+	defer func() { _ = unix.Close(at) }()
 	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
@@ -169,7 +169,7 @@ func makeFolder(root int, path string) (int, error) {
 			return -1, err
 		}
 		err = unix.Mkdirat(parent, filepath.Base(path), 0o755)
-		unix.Close(parent)
+		_ = unix.Close(parent)
 		if err != nil && !errors.Is(err, unix.EEXIST) {
 			return -1, fmt.Errorf("mkdir %s: %w", path, err)
 		}
@@ -186,12 +186,12 @@ func makeFile(root int, path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(parent)
+	defer func() { _ = unix.Close(parent) }()
 	fd, err := unix.Openat(parent, filepath.Base(path), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
 	if err != nil {
 		return -1, fmt.Errorf("create %s: %w", path, err)
 	}
-	unix.Close(fd)
+	_ = unix.Close(fd)
 	return openIn(root, path, unix.O_PATH)
 }
 
@@ -204,7 +204,7 @@ func hide(root int, path string) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(at)
+	defer func() { _ = unix.Close(at) }()
 	var st unix.Stat_t
 	if err := unix.Fstat(at, &st); err != nil {
 		return err
@@ -217,12 +217,12 @@ func hide(root int, path string) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(from)
+	defer func() { _ = unix.Close(from) }()
 	tree, err := unix.OpenTree(from, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(tree)
+	defer func() { _ = unix.Close(tree) }()
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
 		return err

@@ -32,8 +32,7 @@ func startOff(ctx context.Context, policy Policy, command Command) (*Process, er
 	go p.watchTime(ctx, policy.Limits.Time)
 	go func() {
 		err := cmd.Wait()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if _, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = nil
 		}
 		endGroup(cmd.Process.Pid) // what the command left running

@@ -24,7 +24,7 @@ func restrictFiles(s *spec) error {
 	var fds []int
 	defer func() {
 		for _, fd := range fds {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 		}
 	}()
 	add := func(path string, a access) error {
@@ -96,7 +96,7 @@ func restrictFiles(s *spec) error {
 	if s.Network != NoNetwork {
 		// The rules are about ports, and cannot tell the own loopback
 		// interface from others.
-		config = landlock.MustConfig(config.HandledAccessFS, config.Scoped)
+		config = landlock.Config{HandledAccessFS: config.HandledAccessFS, Scoped: config.Scoped}
 	}
 	ruleset, flags, err := config.BestEffort().NewRulesetFD(rules...)
 	if err != nil {
@@ -105,7 +105,7 @@ func restrictFiles(s *spec) error {
 	if ruleset < 0 {
 		return errors.New("the kernel has no Landlock")
 	}
-	defer unix.Close(ruleset)
+	defer func() { _ = unix.Close(ruleset) }()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}

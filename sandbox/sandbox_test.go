@@ -68,8 +68,7 @@ func TestUnavailable(t *testing.T) {
 		return
 	}
 	_, err := Run(t.Context(), Policy{}, Command{Args: []string{"x"}})
-	var unavailable *UnavailableError
-	if !errors.As(err, &unavailable) {
+	if _, ok := errors.AsType[*UnavailableError](err); !ok {
 		t.Errorf("error %v", err)
 	}
 }

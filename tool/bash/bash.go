@@ -180,7 +180,7 @@ func (s *Shell) call(ctx context.Context, env *tool.Env, in bashInput) (tool.Res
 		return tool.Failed(fmt.Sprintf("The command was not run: the current folder %s does not exist any more. The current folder is now %s.", dir, env.Dir())), nil
 	}
 
-	t, err := s.start(env, dir, in)
+	t, err := s.start(ctx, env, dir, in)
 	if err != nil {
 		return tool.Result{}, err
 	}
@@ -275,7 +275,7 @@ func (s *Shell) failure(code int, why, output string) string {
 }
 
 // start starts a command.
-func (s *Shell) start(env *tool.Env, dir string, in bashInput) (*task, error) {
+func (s *Shell) start(ctx context.Context, env *tool.Env, dir string, in bashInput) (*task, error) {
 	policy, err := s.policy(env)
 	if err != nil {
 		return nil, err
@@ -290,7 +290,7 @@ func (s *Shell) start(env *tool.Env, dir string, in bashInput) (*task, error) {
 	}
 	t := &task{id: "b" + strings.ToLower(rand.Text()[:8]), command: in.Command, done: make(chan struct{})}
 	// The command outlives the call if it continues in the background.
-	t.process, err = sandbox.Start(context.Background(), policy, sandbox.Command{
+	t.process, err = sandbox.Start(context.WithoutCancel(ctx), policy, sandbox.Command{
 		Args:   []string{shellPath, "-c", s.script(in.Command)},
 		Dir:    dir,
 		Env:    s.environ(env),
