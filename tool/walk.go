@@ -149,27 +149,21 @@ func (w *walker) with(dir string, ignores []ignoreFile) []ignoreFile {
 // ignored reports whether the rules ignore a file or folder. The deepest rule that
 // matches counts, those of .ignore before those of git.
 func ignored(ignores []ignoreFile, name string, isDir bool) bool {
+	inRepo := slices.ContainsFunc(ignores, func(f ignoreFile) bool { return f.repo })
 	for _, git := range []bool{false, true} {
-		top := 0
-		if git {
-			top = len(ignores)
-			for i := len(ignores) - 1; i >= 0; i-- {
-				if ignores[i].repo {
-					top = i
-					break
-				}
-			}
+		if git && !inRepo {
+			break
 		}
-		for i := len(ignores) - 1; i >= top; i-- {
-			if ignores[i].git != git {
-				continue
-			}
+		for _, f := range slices.Backward(ignores) {
 			rel := name
-			if dir := ignores[i].dir; dir != "." {
-				rel = strings.TrimPrefix(name, dir+"/")
+			if f.dir != "." {
+				rel = strings.TrimPrefix(name, f.dir+"/")
 			}
-			if yes, matched := ignores[i].rules.Match(rel, isDir); matched {
+			if yes, matched := f.rules.Match(rel, isDir); matched && f.git == git {
 				return yes
+			}
+			if git && f.repo {
+				break // what is above a repository does not count in it
 			}
 		}
 	}
