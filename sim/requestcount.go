@@ -57,7 +57,9 @@ func (t *requestCounter) read() (counts map[string]RequestCount, omitted int) {
 
 // breakpoint matches a cache_control in JSON. It cannot match within a string,
 // where the quotes are escaped.
-var breakpoint = regexp.MustCompile(`,\s*"cache_control"\s*:\s*(\{[^{}]*\}|null)|"cache_control"\s*:\s*(\{[^{}]*\}|null)\s*,`)
+var breakpoint = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`,\s*"cache_control"\s*:\s*(\{[^{}]*\}|null)|"cache_control"\s*:\s*(\{[^{}]*\}|null)\s*,`)
+})
 
 // stripBreakpoints returns a body as the model sees it: without prompt-cache
 // breakpoints.
@@ -65,7 +67,7 @@ func stripBreakpoints(body []byte) []byte {
 	if !bytes.Contains(body, []byte(`"cache_control"`)) {
 		return body
 	}
-	return breakpoint.ReplaceAll(body, nil)
+	return breakpoint().ReplaceAll(body, nil)
 }
 
 // Sum returns the key of a request in [Server.Requests]: the SHA-256, in

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // schema is the subset of JSON Schema that structured outputs allow.
@@ -41,7 +42,7 @@ type schema struct {
 
 // movedKeyword matches a keyword that an SDK moved from a schema to the end of
 // its description, such as "{maximum: 5, pattern: "^a{3}$"}".
-var movedKeyword = regexp.MustCompile(`(\w+): ("(?:[^"\\]|\\.)*"|[^,]+)`)
+var movedKeyword = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(\w+): ("(?:[^"\\]|\\.)*"|[^,]+)`) })
 
 // movedKeywords returns the part of a description that holds moved keywords.
 func movedKeywords(description string) string {
@@ -66,7 +67,7 @@ func (s *schema) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(s)); err != nil {
 		return err
 	}
-	for _, m := range movedKeyword.FindAllStringSubmatch(movedKeywords(s.About), -1) {
+	for _, m := range movedKeyword().FindAllStringSubmatch(movedKeywords(s.About), -1) {
 		value := strings.Trim(strings.TrimSpace(m[2]), `"`)
 		n, err := strconv.ParseFloat(value, 64)
 		if m[1] == "format" {

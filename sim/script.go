@@ -215,7 +215,7 @@ func (r *request) latestResults() []toolResult {
 func (r *request) play(script *scriptedAnswer, src *source) *answer {
 	a := &answer{stopReason: cmp.Or(script.stopReason, "end_turn"), latency: script.latency, usage: script.usage}
 	number := strconv.Itoa(r.turnNumber())
-	fill := func(text string) string { return turnReference.ReplaceAllString(text, number) }
+	fill := func(text string) string { return turnReference().ReplaceAllString(text, number) }
 	if script.thinking != "" {
 		a.content = append(a.content, content{Type: "thinking", Thinking: fill(script.thinking), Signature: src.id("sim", "1")})
 		a.thought = r.model.count(len(script.thinking))
@@ -226,7 +226,7 @@ func (r *request) play(script *scriptedAnswer, src *source) *answer {
 		a.content = append(a.content, content{Type: "text", Text: fill(script.text)})
 	}
 	for i, t := range script.tools {
-		input := turnReference.ReplaceAll(t.input, []byte(number))
+		input := turnReference().ReplaceAll(t.input, []byte(number))
 		a.content = append(a.content, content{Type: "tool_use", ID: cmp.Or(t.id, src.id("toolu_", strconv.Itoa(i))), Name: t.name, Input: input})
 	}
 	if len(script.tools) > 0 && script.stopReason == "" {
@@ -245,7 +245,7 @@ func (r *request) play(script *scriptedAnswer, src *source) *answer {
 }
 
 // turnReference matches ${{ turn }} in a script's texts and inputs.
-var turnReference = regexp.MustCompile(`\$\{\{ *turn *\}\}`)
+var turnReference = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{\{ *turn *\}\}`) })
 
 // bill replaces the usage of an answer by the script's counts.
 func (u scriptedUsage) bill(to *usage) {

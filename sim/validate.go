@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // topLevel lists the fields of a request; betaFields those of betas.
@@ -336,11 +337,13 @@ func names(set map[string]bool) string {
 }
 
 var (
-	toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+	toolName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`) })
 
 	// typedTool matches the types of tools that the service defines: a name and
 	// a date, or a set of MCP tools.
-	typedTool = regexp.MustCompile(`^(?:(?:bash|text_editor|memory|code_execution|web_search|web_fetch|tool_search_tool_(?:bm25|regex)|browser_toolset|computer_toolset|computer|advisor)_20\d{6}|tool_search_tool_(?:bm25|regex)|mcp_toolset)$`)
+	typedTool = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:(?:bash|text_editor|memory|code_execution|web_search|web_fetch|tool_search_tool_(?:bm25|regex)|browser_toolset|computer_toolset|computer|advisor)_20\d{6}|tool_search_tool_(?:bm25|regex)|mcp_toolset)$`)
+	})
 )
 
 func (r *request) checkTools(string) *apiError {
@@ -350,13 +353,13 @@ func (r *request) checkTools(string) *apiError {
 		custom := t.Type == "" || t.Type == "custom"
 		field := fmt.Sprintf("tools.%d.custom", i)
 		switch {
-		case !custom && !typedTool.MatchString(t.Type):
+		case !custom && !typedTool().MatchString(t.Type):
 			return invalid(fmt.Sprintf("tools.%d: Input tag '%s' found using 'type' does not match any of the expected tags", i, t.Type))
 		case !custom:
 		case t.Name == "":
 			return invalid(field + ".name: Field required")
-		case !toolName.MatchString(t.Name):
-			return invalid(field + ".name: String should match pattern '" + toolName.String() + "'")
+		case !toolName().MatchString(t.Name):
+			return invalid(field + ".name: String should match pattern '" + toolName().String() + "'")
 		case len(t.InputSchema) == 0:
 			return invalid(field + ".input_schema: Field required")
 		case !isObject(t.InputSchema):

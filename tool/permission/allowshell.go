@@ -370,7 +370,7 @@ func unwrap(list []*syntax.Word) (inner []*syntax.Word, follows bool) {
 			}
 			skip(1)
 		}
-		if len(rest) == 0 || !duration.MatchString(rest[0].Lit()) {
+		if len(rest) == 0 || !duration().MatchString(rest[0].Lit()) {
 			return nil, false
 		}
 		skip(1)

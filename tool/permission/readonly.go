@@ -5,9 +5,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-var duration = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?[smhd]?$`)
+var duration = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+(\.[0-9]+)?[smhd]?$`) })
 
 // reads decides whether a command only reads, and only in the project.
 func (a *allower) reads(name string, args []word) string {
@@ -61,7 +62,7 @@ func (a *allower) reads(name string, args []word) string {
 		return ""
 	case "find":
 		for _, w := range rest {
-			if findActions.MatchString(w.text) {
+			if findActions().MatchString(w.text) {
 				return fmt.Sprintf("find with %s is not only reading", w.text)
 			}
 		}
@@ -140,7 +141,9 @@ func afterPattern(args []word) []word {
 
 var (
 	address = `([0-9]+|\$|/([^/\\]|\\.)*/)`
-	prints  = regexp.MustCompile(`^(` + address + `(,` + address + `)?)?[pq]?(;(` + address + `(,` + address + `)?)?[pq])*$`)
+	prints  = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(` + address + `(,` + address + `)?)?[pq]?(;(` + address + `(,` + address + `)?)?[pq])*$`)
+	})
 )
 
 // sedPrints returns the files of a call of sed that only prints lines.
@@ -154,7 +157,7 @@ func sedPrints(args []word) (files []word, why string) {
 		case strings.HasPrefix(w.text, "-"):
 			return nil, fmt.Sprintf("sed with %s is not known to only read", w.text)
 		case !script:
-			if script = true; !prints.MatchString(w.text) {
+			if script = true; !prints().MatchString(w.text) {
 				return nil, "the script of sed does more than print lines"
 			}
 		default:
@@ -189,7 +192,7 @@ func harmlessSubstitution(script string) bool {
 	return false
 }
 
-var findActions = regexp.MustCompile(`^-(exec|execdir|ok|okdir|delete|fprint.*|fls)$`)
+var findActions = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^-(exec|execdir|ok|okdir|delete|fprint.*|fls)$`) })
 
 // readers are commands that only read, and the options with which they do not.
 var readers = map[string][]string{
