@@ -29,7 +29,7 @@ func (d *Detail) MarshalJSON() ([]byte, error) {
 		Dir     string            `json:"dir"`
 		Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
 		Result  *engine.Result    `json:"result"`
-	}{d.Run, d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result})
+	}{WithStatus(d.Run), d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result})
 }
 
 // Load reads a run from a store. The id is one that [Find] takes. The run may be
