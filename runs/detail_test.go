@@ -12,7 +12,7 @@ import (
 func TestTheJSONOfARunHasTheStatusThatTheTableShows(t *testing.T) {
 	t.Parallel()
 	run := journal.Run{ID: "run_1", Status: journal.StatusRunning, Owner: &journal.Owner{Host: "h", PID: 1}} // whose process is dead
-	data, err := json.Marshal(&runs.Detail{Run: run, Spec: &runs.Spec{}, Result: &engine.Result{}})
+	data, err := json.Marshal(&runs.Detail{Run: run, Spec: &runs.Spec{}, State: &journal.State{}, Result: &engine.Result{}})
 	if err != nil {
 		t.Fatal(err)
 	}
