@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"math"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +16,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } p { color: var(--soft); margin: .2rem 0; }
 table { border-collapse: collapse; width: 100%; } th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; }
 th { color: var(--soft); font-weight: 600; } .n { text-align: right; font-variant-numeric: tabular-nums; } td.bar { width: 30%; padding-right: 0; }
-rect { fill: var(--fill); } text { fill: var(--soft); font-size: 11px; } svg { display: block; }
+rect { fill: var(--fill); } line { stroke: var(--line); } text { fill: var(--soft); font-size: 11px; } svg { display: block; }
 `
 
 // html writes a report as a page that needs nothing else.
@@ -77,7 +79,7 @@ func (s *section) html(sb *strings.Builder) {
 			if most > 0 {
 				share = max(s.bars[n], 0) / most
 			}
-			fmt.Fprintf(sb, `<td class="bar"><svg width="100%%" height="14" role="img" aria-hidden="true"><rect width="%.2f%%" height="14" rx="2"/></svg></td>`, 100*share)
+			fmt.Fprintf(sb, `<td class="bar"><svg width="100%%" height="14" role="img"><rect width="%.2f%%" height="14" rx="2"><title>%.4g</title></rect></svg></td>`, 100*share, s.bars[n])
 		}
 		sb.WriteString("</tr>\n")
 	}
@@ -91,27 +93,63 @@ func class(c column) string {
 	return ""
 }
 
-// svg draws a series as columns.
+// svg draws a series as columns over an axis of time, with a table of the values
+// below it.
 func (l *series) svg(sb *strings.Builder) {
 	if len(l.values) == 0 {
 		return
 	}
-	const width, height, foot = 1000.0, 140.0, 18.0
-	most := 0.0
-	for _, v := range l.values {
-		most = max(most, v)
+	const left, width, top, height, foot = 70.0, 1000.0, 8.0, 140.0, 18.0
+	ticks := axisTicks(slices.Max(l.values))
+	most := ticks[len(ticks)-1]
+	step := (width - left) / float64(len(l.values))
+	name := html.EscapeString(l.name)
+	fmt.Fprintf(sb, "<p>%s</p>\n<svg viewBox=\"0 0 %g %g\" width=\"100%%\" role=\"img\" aria-label=\"%[1]s\">\n", name, width, top+height+foot)
+	for _, v := range ticks {
+		y := top + height - v/most*height
+		fmt.Fprintf(sb, "<line x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%[3]g\"/><text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", left, width, y, left-6, y+4, l.value(v))
 	}
-	step := width / float64(len(l.values))
-	fmt.Fprintf(sb, "<p>%s, at most %s%.4g</p>\n<svg viewBox=\"0 0 %g %g\" width=\"100%%\" role=\"img\" aria-label=\"%[1]s\">\n",
-		html.EscapeString(l.name), l.unit, most, width, height+foot)
 	for i, v := range l.values {
-		tall := 0.0
-		if most > 0 {
-			tall = max(v, 0) / most * height
-		}
-		fmt.Fprintf(sb, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s: %s%.4g</title></rect>\n",
-			float64(i)*step, height-tall, max(step-2, 1), tall, html.EscapeString(l.labels[i]), l.unit, v)
+		tall := max(v, 0) / most * height
+		fmt.Fprintf(sb, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s: %s</title></rect>\n",
+			left+float64(i)*step, top+height-tall, max(step-2, 1), tall, html.EscapeString(l.labels[i]), l.value(v))
 	}
-	fmt.Fprintf(sb, "<text x=\"0\" y=\"%g\">%s</text><text x=\"%g\" y=\"%[1]g\" text-anchor=\"end\">%[4]s</text>\n</svg>\n",
-		height+foot-4, html.EscapeString(l.labels[0]), width, html.EscapeString(l.labels[len(l.labels)-1]))
+	each := (len(l.labels) + mostLabels - 1) / mostLabels
+	for i := 0; i < len(l.labels); i += each {
+		fmt.Fprintf(sb, "<text x=\"%.1f\" y=\"%g\">%s</text>\n", left+float64(i)*step, top+height+foot-4, html.EscapeString(l.labels[i]))
+	}
+	fmt.Fprintf(sb, "</svg>\n<details><summary>%s as a table</summary>\n<table>\n", name)
+	for i, v := range l.values {
+		fmt.Fprintf(sb, "<tr><td>%s</td><td class=\"n\">%s</td></tr>\n", html.EscapeString(l.labels[i]), l.value(v))
+	}
+	sb.WriteString("</table>\n</details>\n")
+}
+
+// mostLabels is how many labels fit below a chart.
+const mostLabels = 10
+
+func (l *series) value(v float64) string { return html.EscapeString(fmt.Sprintf("%s%.4g", l.unit, v)) }
+
+// leastValue is below every value that is shown: a billionth of a dollar is the least.
+const leastValue = 1e-12
+
+// axisTicks returns the values that the axis of a chart names: from 0 up to most or
+// above it, in steps of 1, 2 or 5 times a power of ten.
+func axisTicks(most float64) []float64 {
+	if !(most >= leastValue) || math.IsInf(most, 0) {
+		return []float64{0, 1}
+	}
+	power := math.Pow(10, math.Floor(math.Log10(most/4)))
+	step := 10 * power
+	for _, n := range []float64{1, 2, 5} {
+		if n*power*4 >= most {
+			step = n * power
+			break
+		}
+	}
+	ticks := []float64{0}
+	for i := 1; ticks[len(ticks)-1] < most; i++ {
+		ticks = append(ticks, float64(i)*step)
+	}
+	return ticks
 }

@@ -59,16 +59,36 @@ func TestPagesEscapeWhatTheyShow(t *testing.T) {
 	}
 }
 
-func TestChartsNameTheirEnds(t *testing.T) {
+// TestChartsNameTheirValues: both axes have ticks, each bar has its value, and so
+// does a table.
+func TestChartsNameTheirValues(t *testing.T) {
 	t.Parallel()
 	var sb strings.Builder
-	l := series{name: "calls", labels: []string{"first", "middle", "last"}, values: []float64{1, 4, 2}}
+	l := series{name: "cost", unit: "$", labels: []string{"first", "middle", "<last>"}, values: []float64{1, 4, 2}}
 	l.svg(&sb)
-	for _, want := range []string{"calls, at most 4<", `<text x="0" y="154">first</text>`, `<text x="1000" y="154" text-anchor="end">last</text>`, `height="70.0"><title>last: 2</title>`} {
+	for _, want := range []string{
+		`text-anchor="end">$0</text>`, `text-anchor="end">$2</text>`, `text-anchor="end">$4</text>`, `>first</text>`, `>&lt;last&gt;</text>`,
+		`height="70.0"><title>&lt;last&gt;: $2</title>`, `<tr><td>middle</td><td class="n">$4</td></tr>`,
+	} {
 		if !strings.Contains(sb.String(), want) {
 			t.Errorf("%s\nis without %s", &sb, want)
 		}
 	}
+}
+
+func TestAxisTicks(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.Float64Range(-1, 1e12).Draw(t, "most")
+		if rapid.Bool().Draw(t, "small") {
+			most /= 1e15
+		}
+		ticks := axisTicks(most)
+		last := ticks[len(ticks)-1]
+		if ticks[0] != 0 || len(ticks) < 2 || len(ticks) > 7 || last < most || most >= leastValue && last > 2.5*most {
+			t.Fatalf("the axis up to %g has %v", most, ticks)
+		}
+	})
 }
 
 func TestPeriods(t *testing.T) {
