@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // changeFlags are the flags of `analytics compare`.
@@ -28,8 +29,8 @@ func (a *app) analyticsCompare() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare {--baseline A --current B | A B}",
 		Short: "Report whether B is better or worse than A, or not significantly different",
-		Long: `Compare two benchmark files, two runs, or two periods of recorded calls (such as
-2026-11-01..07): medians, their ratio with its interval, and whether the
+		Long: `Compare two benchmark files, two runs (or files of runs export), or two periods of
+recorded calls (such as 2026-11-01..07): medians, their ratio with its interval, and whether the
 difference is more than noise. See docs/performance.md for the method.
 
 --fail-if gives conditions, METRIC OP CHANGE%, separated by commas. If one is
@@ -161,14 +162,28 @@ func (a *app) printChanges(f *changeFlags, c *changes) error {
 	return nil
 }
 
-// compareSet reads one side of a comparison: a period, a file, whose times have
-// some noise, or else a run.
+// maxExport bounds the file of an exported run.
+const maxExport = 256 << 20
+
+// compareSet reads one side of a comparison: a period, a file with an exported run or
+// with results of a benchmark, whose times have some noise, or else a run.
 func (a *app) compareSet(ctx context.Context, name string, noise float64) (compare.Set, error) {
 	if compare.IsPeriod(name) {
 		return a.periodSet(ctx, name)
 	}
-	_, err := os.Stat(name)
+	info, err := os.Stat(name)
 	if err == nil || strings.HasSuffix(name, ".json") || strings.ContainsAny(name, `/\`) {
+		if err == nil && info.Mode().IsRegular() { // a pipe can be read only once
+			if data, err := openfile.ReadTyped(name, maxExport); err == nil {
+				set, exported, err := exportedSet(name, data)
+				if err != nil {
+					return set, inputError{err}
+				}
+				if exported {
+					return set, nil
+				}
+			}
+		}
 		file, err := benchfile.Read(name)
 		if err != nil {
 			return compare.Set{}, inputError{err}

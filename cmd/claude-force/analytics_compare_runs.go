@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
+	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
@@ -20,6 +23,31 @@ func (a *app) runSet(ctx context.Context, id string) (set compare.Set, err error
 		return err
 	})
 	return set, err
+}
+
+// exportedSet returns the metrics of a run from the file that `runs export` wrote.
+// exported is false if the data is not such a file.
+func exportedSet(name string, data []byte) (set compare.Set, exported bool, err error) {
+	var file struct {
+		Run    journal.Run     `json:"run"`
+		Events []journal.Event `json:"events"`
+		Result *engine.Result  `json:"result"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil || file.Run.ID == "" || file.Result == nil {
+		return set, false, nil //nolint:nilerr // whoever reads it as another file says what is wrong
+	}
+	d := &runs.Detail{Run: file.Run, Result: file.Result}
+	d.State, err = journal.Fold(func(yield func(journal.Event, error) bool) {
+		for _, ev := range file.Events {
+			if !yield(ev, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return set, true, fmt.Errorf("%s: reading the exported run: %w", name, err)
+	}
+	return setOf(d), true, nil
 }
 
 // setOf returns the metrics of a run: its totals, which are one sample each, the
