@@ -178,7 +178,7 @@ func (a *app) lint(paths []string, fix, json bool) error {
 		for _, f := range summed(findings) {
 			fmt.Fprintln(a.stdout, agent.Warning{File: f.File, Line: f.Line, Message: f.Message, Hint: f.Hint})
 		}
-		a.say("%d files, %d findings, %d with problems that remain", len(files), len(findings), bad)
+		a.say("%s, %s, %d with problems that remain", plural(len(files), "file"), plural(len(findings), "finding"), bad)
 	}
 	if bad > 0 {
 		return inputError{errReported}

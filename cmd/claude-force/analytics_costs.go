@@ -107,9 +107,9 @@ func (t *costTable) report() *report {
 		names[i] = string(d)
 	}
 	days := slices.ContainsFunc(t.by, analytics.Dimension.Calendar)
-	r := &report{days: days, title: "Costs by " + strings.Join(names, ", "), sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s calls.", money(sum.Cost), thousands(int(sum.Calls)))}}
+	r := &report{days: days, title: "Costs by " + strings.Join(names, ", "), sections: []section{s}, notes: []string{fmt.Sprintf("In all %s for %s.", money(sum.Cost), plural(int(sum.Calls), "call"))}}
 	if sum.Unpriced > 0 {
-		r.notes = append(r.notes, fmt.Sprintf("The cost of %s calls is unknown and not in the sums.", thousands(int(sum.Unpriced))))
+		r.notes = append(r.notes, fmt.Sprintf("The cost of %s is unknown and not in the sums.", plural(int(sum.Unpriced), "call")))
 	}
 	return r
 }

@@ -69,7 +69,7 @@ and skipped.`,
 			if asJSON {
 				return printJSON(a.stdout, sum)
 			}
-			a.say("added %s calls; %s were there already; lines skipped: %s", thousands(sum.Added), thousands(sum.Known), thousands(sum.Skipped))
+			a.say("added %s; %s were there already; lines skipped: %s", plural(sum.Added, "call"), thousands(sum.Known), thousands(sum.Skipped))
 			return nil
 		},
 	}

@@ -36,7 +36,7 @@ analytics.keep_hours (730d). "forever" keeps all.`,
 				if asJSON {
 					return printJSON(a.stdout, done)
 				}
-				a.say("dropped %s calls and %s sums of hours", thousands(int(done.Rows)), thousands(int(done.Hours)))
+				a.say("dropped %s and %s of hours", plural(int(done.Rows), "call"), plural(int(done.Hours), "sum"))
 				return nil
 			})
 		},

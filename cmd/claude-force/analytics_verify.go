@@ -97,6 +97,6 @@ func (a *app) printReport(r *audit.Report) error {
 			fmt.Fprintf(a.stdout, "  note: %s\n", c.Note)
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s calls with %s attempts; all calls that are kept cost %v\n", thousands(r.Calls), thousands(r.Attempts), llm.Dollars(r.CostUSD))
+	_, err := fmt.Fprintf(a.stdout, "%s with %s; all calls that are kept cost %v\n", plural(r.Calls, "call"), plural(r.Attempts, "attempt"), llm.Dollars(r.CostUSD))
 	return err
 }

@@ -289,8 +289,8 @@ func (l *lastByte) Write(p []byte) (int, error) {
 
 // describe returns one line on an answer: its model, source, tokens, cost and time.
 func describe(res *claudeforce.Result) string {
-	return fmt.Sprintf("%s · %s · %s · %s tokens · %s · %s", res.Agent, res.Model, res.Source,
-		thousands(res.Usage.TotalTokens()), dollars(res.CostUSD), took(&res.Timing, res.DurationSeconds, false))
+	return fmt.Sprintf("%s · %s · %s · %s · %s · %s", res.Agent, res.Model, res.Source,
+		plural(res.Usage.TotalTokens(), "token"), dollars(res.CostUSD), took(&res.Timing, res.DurationSeconds, false))
 }
 
 func describeTotals(t pipeline.Totals, failed int, took time.Duration) string {
@@ -303,7 +303,7 @@ func describeTotals(t pipeline.Totals, failed int, took time.Duration) string {
 	if t.Unpriced > 0 && t.CostUSD == 0 {
 		cost = nil
 	}
-	line += fmt.Sprintf(" · %s tokens · %s", thousands(t.Usage.TotalTokens()), dollars(cost))
+	line += fmt.Sprintf(" · %s · %s", plural(t.Usage.TotalTokens(), "token"), dollars(cost))
 	if t.SavedUSD > 0 {
 		line += fmt.Sprintf(" (%s saved)", dollars(&t.SavedUSD))
 	}

@@ -58,10 +58,14 @@ func orDash(s string) string {
 	return s
 }
 
-// plural returns a number with its noun, such as "3 runs".
+// plural returns a number with its noun, such as "3 runs", "1 run" or "2 retries". A
+// noun ends in y only after a consonant.
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
+	}
+	if stem, ok := strings.CutSuffix(thing, "y"); ok {
+		return thousands(n) + " " + stem + "ies"
 	}
 	return thousands(n) + " " + thing + "s"
 }

@@ -72,7 +72,7 @@ func (a *app) validate(paths, env []string, asJSON bool) error {
 		}
 		if !asJSON {
 			critical, _ := wf.CriticalPath(func(*workflow.Step) time.Duration { return time.Second })
-			fmt.Fprintf(a.stdout, "%s: valid: %d steps, longest path %s\n", path, len(wf.Steps), strings.Join(critical, " -> "))
+			fmt.Fprintf(a.stdout, "%s: valid: %s, longest path %s\n", path, plural(len(wf.Steps), "step"), strings.Join(critical, " -> "))
 		}
 	}
 	if asJSON {
