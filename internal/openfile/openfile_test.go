@@ -65,6 +65,9 @@ var exceptions = map[string]string{
 	"llm/batch/syncdir_unix.go":         "a folder, to sync it",
 	"agent/place.go":                    "a tree that openfile.ReadFS reads from",
 	"cmd/claude-force/demo.go":          "a folder that was just made",
+	"sandbox/cgroup_linux.go":           "/proc and control groups, which the system writes",
+	"sandbox/helper_linux.go":           "/proc, which the system writes",
+	"sandbox/watch_linux.go":            "/proc, which the system writes",
 	"llm/cassette/player.go":            "OpenRoot, whose files openfile reads",
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/tool"
 )
@@ -211,16 +212,22 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
+// Sizes up to which files are read.
+const (
+	maxGitFile  = 8 << 10 // that name a folder
+	maxUserFile = 1 << 20 // of the user's settings
+)
+
 // repository returns the folder of the repository of which dir is a worktree, or
 // "" if it is none. A file .git that names a folder which does not name it in
 // return is no worktree.
 func repository(dir string) (string, error) {
 	file := filepath.Join(dir, ".git")
 	info, err := os.Lstat(file)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > 8<<10 {
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxGitFile {
 		return "", nil //nolint:nilerr // not a worktree
 	}
-	text, err := os.ReadFile(file)
+	text, err := openfile.Read(file, maxGitFile)
 	if err != nil {
 		return "", fmt.Errorf("reading the worktree: %w", err)
 	}
@@ -231,7 +238,7 @@ func repository(dir string) (string, error) {
 	if !filepath.IsAbs(own) {
 		own = filepath.Join(dir, own)
 	}
-	back, err := os.ReadFile(filepath.Join(own, "gitdir"))
+	back, err := openfile.Read(filepath.Join(own, "gitdir"), maxGitFile)
 	if err != nil {
 		return "", nil //nolint:nilerr // not a worktree
 	}
@@ -266,7 +273,7 @@ func (s *Shell) identify(env *tool.Env) error {
 	if s.options.Policy.Off || env.Home() == "" {
 		return nil
 	}
-	data, err := os.ReadFile(filepath.Join(env.Home(), ".gitconfig"))
+	data, err := openfile.Read(filepath.Join(env.Home(), ".gitconfig"), maxUserFile)
 	if err != nil {
 		return nil //nolint:nilerr // no settings
 	}
@@ -301,7 +308,7 @@ func (s *Shell) takeSnapshot(ctx context.Context, env *tool.Env) error {
 		return nil
 	}
 	file := filepath.Join(env.Home(), ".bashrc")
-	text, err := os.ReadFile(file)
+	text, err := openfile.Read(file, maxUserFile)
 	if err != nil || len(text) == 0 {
 		return nil //nolint:nilerr // no start file
 	}
