@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -123,9 +124,7 @@ func (c *turnCounter) counts() map[int]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	counts := map[int]int{}
-	for turn, n := range c.sent {
-		counts[turn] = n
-	}
+	maps.Copy(counts, c.sent)
 	return counts
 }
 
@@ -210,7 +209,7 @@ func loopRound(t *testing.T, seed uint64) (kills, cut, unsure int) {
 		t.Fatal(err)
 	}
 	seen := map[string]int{}
-	for _, key := range strings.Fields(string(notes)) {
+	for key := range strings.FieldsSeq(string(notes)) {
 		if seen[key]++; seen[key] > 1 {
 			t.Errorf("round %d: %s was noted %d times", seed, key, seen[key])
 		}

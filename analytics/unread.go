@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"slices"
 	"time"
 
 	"github.com/claude-force/claude-force/llm"
@@ -75,8 +76,8 @@ func MatchReads(uses []CacheUse) {
 
 // latest returns the latest of some writes that started before a read.
 func latest(uses []CacheUse, writes []int, read *CacheUse) *CacheUse {
-	for k := len(writes) - 1; k >= 0; k-- {
-		if w := &uses[writes[k]]; w.Start.Before(read.Start) {
+	for _, i := range slices.Backward(writes) {
+		if w := &uses[i]; w.Start.Before(read.Start) {
 			return w
 		}
 	}

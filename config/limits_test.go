@@ -101,7 +101,7 @@ func TestSettingsWithoutAValueAreErrors(t *testing.T) {
 	for _, s := range settings {
 		for _, value := range []string{"", " ~", " null"} {
 			text, indent := "", ""
-			for _, part := range strings.Split(s.name, ".") {
+			for part := range strings.SplitSeq(s.name, ".") {
 				text += "\n" + indent + part + ":"
 				indent += "  "
 			}

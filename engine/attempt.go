@@ -97,7 +97,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 func (r *run) execute(ctx context.Context, a Attempt, d draft) (llm.Outcome, error) {
 	before := time.Since(d.began)
 	out, err := r.opts.Execute(ctx, a)
-	out.Timing = out.Timing.Shift(before)
+	out.Timing = out.Shift(before)
 	if !d.ended.IsZero() && out.Measured() {
 		out.WaitedSeconds += (before - d.ended.Sub(d.began)).Seconds()
 	}
@@ -148,7 +148,7 @@ func (u *unit) pay(rep report) {
 	sum.Output = u.res.Output
 	sum.Usage = u.res.Usage.Add(sum.Usage)
 	sum.Calls += u.res.Calls
-	sum.Timing = u.res.Timing.Add(sum.Timing)
+	sum.Timing = u.res.AddLater(sum.Timing)
 	if sum.Model == "" {
 		sum.Model = u.res.Model
 	}

@@ -248,7 +248,7 @@ func (d *draft) key(a Attempt) llm.Key {
 func (d *draft) finished(o llm.Outcome) journal.Finished {
 	o.Output = ""
 	o.Usage = d.usage.Add(o.Usage)
-	o.Timing = d.timing.Add(o.Timing)
+	o.Timing = d.timing.AddLater(o.Timing)
 	if d.cost != nil && o.CostUSD != nil {
 		o.CostUSD = new(*d.cost + *o.CostUSD)
 	} else {

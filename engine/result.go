@@ -20,7 +20,7 @@ func (u *unit) sum(parts iter.Seq[*StepResult]) {
 // add adds the usage, the cost and the times of a part of the unit.
 func (u *unit) add(p *StepResult) {
 	u.res.Usage = u.res.Usage.Add(p.Usage)
-	u.res.Timing = u.res.Timing.AddApart(p.Timing)
+	u.res.Timing = u.res.AddApart(p.Timing)
 	u.res.CostUSD = plusCost(u.res.CostUSD, p)
 }
 
@@ -49,7 +49,7 @@ func (r *run) finish() (*Result, error) {
 			res.Status = StatusInterrupted
 		}
 		res.Usage = res.Usage.Add(n.res.Usage)
-		res.Timing = res.Timing.AddApart(n.res.Timing)
+		res.Timing = res.AddApart(n.res.Timing)
 		res.CostUSD = plusCost(res.CostUSD, n.res)
 		if n.res.Status != StatusCompleted && !(n.fallbackOnly && !n.wanted) {
 			missing := NotDone{Step: n.step.ID, Status: n.res.Status}

@@ -80,7 +80,7 @@ func (b *Bill) AddTime(t Timing) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.timing = b.timing.Add(t)
+	b.timing = b.timing.AddLater(t)
 }
 
 // Span returns the stretch of time from start as spans of this bill are measured.

@@ -23,7 +23,7 @@ type Outcome struct {
 func (o Outcome) AddCost(other Outcome) Outcome {
 	o.Usage = o.Usage.Add(other.Usage)
 	o.Calls += other.Calls
-	o.Timing = o.Timing.Add(other.Timing)
+	o.Timing = o.AddLater(other.Timing)
 	if o.CostUSD == nil || other.CostUSD == nil {
 		o.CostUSD = nil
 		return o

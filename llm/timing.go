@@ -44,8 +44,8 @@ func (t Timing) LatencySeconds(took float64) float64 {
 	return took
 }
 
-// Add returns the sum of t and a later part of the same work.
-func (t Timing) Add(later Timing) Timing {
+// AddLater returns the sum of t and a later part of the same work.
+func (t Timing) AddLater(later Timing) Timing {
 	sum := t.AddApart(later)
 	if sum.FirstTokenSeconds = t.FirstTokenSeconds; sum.FirstTokenSeconds == 0 {
 		sum.FirstTokenSeconds = later.FirstTokenSeconds

@@ -17,12 +17,12 @@ func TestTimingAddsUp(t *testing.T) {
 		name      string
 		got, want llm.Timing
 	}{
-		{"later", first.Add(second.Shift(3 * time.Second)), llm.Timing{WaitedSeconds: 2.5, FirstTokenSeconds: 0.25, ServiceSeconds: 5,
+		{"later", first.AddLater(second.Shift(3 * time.Second)), llm.Timing{WaitedSeconds: 2.5, FirstTokenSeconds: 0.25, ServiceSeconds: 5,
 			InFlight: []llm.Span{{AtSeconds: 2, Seconds: 1}, {AtSeconds: 3.5, Seconds: 4}}}},
-		{"overlapping", first.Add(second.Shift(2 * time.Second)), llm.Timing{WaitedSeconds: 2.5, FirstTokenSeconds: 0.25, ServiceSeconds: 5,
+		{"overlapping", first.AddLater(second.Shift(2 * time.Second)), llm.Timing{WaitedSeconds: 2.5, FirstTokenSeconds: 0.25, ServiceSeconds: 5,
 			InFlight: []llm.Span{{AtSeconds: 2, Seconds: 4.5}}}},
 		{"at the same time", first.AddApart(second), llm.Timing{WaitedSeconds: 2.5, ServiceSeconds: 5}},
-		{"nothing", llm.Timing{}.Add(llm.Timing{}), llm.Timing{}},
+		{"nothing", llm.Timing{}.AddLater(llm.Timing{}), llm.Timing{}},
 	} {
 		if diff := cmp.Diff(test.want, test.got); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", test.name, diff)

@@ -60,11 +60,11 @@ func findProject(list []callsdb.Project, text string) (string, error) {
 	case 1:
 		return found[0].ID, nil
 	}
-	lines := ""
+	var lines strings.Builder
 	for _, p := range found {
-		lines += fmt.Sprintf("\n  --project '%s'  %s", p.Name, named(p.Path, "known by its name only"))
+		fmt.Fprintf(&lines, "\n  --project '%s'  %s", p.Name, named(p.Path, "known by its name only"))
 	}
-	return "", badInput("--project %q: %d projects have this name; give one of%s", text, len(found), lines)
+	return "", badInput("--project %q: %d projects have this name; give one of%s", text, len(found), lines.String())
 }
 
 // matching returns the projects that a text may mean: the one with this name or

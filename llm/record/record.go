@@ -289,7 +289,7 @@ func (c *Call) timing(bill *llm.Bill) llm.Timing {
 		t.FirstTokenSeconds = c.FirstToken.Seconds()
 	}
 	for _, a := range c.Tries {
-		t = t.Add(llm.Timing{InFlight: []llm.Span{bill.Span(a.Start, a.Duration)}})
+		t = t.AddLater(llm.Timing{InFlight: []llm.Span{bill.Span(a.Start, a.Duration)}})
 	}
 	return t
 }
