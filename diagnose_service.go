@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func judgeCount(err error, late bool, model, baseURL string, key Check) []Check 
 // endsInVersion reports whether a base URL ends in /v1, which calls add.
 func endsInVersion(baseURL string) bool {
 	u, err := url.Parse(baseURL)
-	return err == nil && strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v1")
+	return err == nil && path.Base(u.Path) == "v1"
 }
 
 // withoutCode returns the text of err without the name of its code, which is for

@@ -80,7 +80,7 @@ var allowed = map[string][]string{
 
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},
-	"tool/bash":       {"llm", "sandbox", "tool"},
+	"tool/bash":       {"internal/openfile", "llm", "sandbox", "tool"},
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 

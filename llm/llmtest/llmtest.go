@@ -67,6 +67,7 @@ func fullRequest(text string) *llm.Request {
 		Once:          true,
 		Batch:         true,
 		Unseen:        true,
+		Continues:     true,
 		Agent:         "tester",
 	}
 }
