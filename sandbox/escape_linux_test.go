@@ -42,6 +42,9 @@ func variants(t *testing.T) []variant {
 		t.Skipf("this system cannot isolate commands: %v", &UnavailableError{missing})
 	}
 	list := []variant{{"all", found}}
+	if testing.Short() { // with the race detector, whose programs start slowly
+		return list
+	}
 	add := func(name string, change func(*system)) {
 		sys := found
 		change(&sys)

@@ -76,7 +76,10 @@ func TestGolden(t *testing.T) {
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<20)
 	passed := 0
-	for lines.Scan() {
+	for n := 0; lines.Scan(); n++ {
+		if testing.Short() && n%4 != 0 { // with the race detector, whose programs start slowly
+			continue
+		}
 		var c goldenCase
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			t.Fatal(err)
