@@ -121,7 +121,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 	switch {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
-	case rep.fatal != nil, stopped && retry,
+	case rep.fatal != nil, stopped && retry, llm.IsDrained(rep.err),
 		// Only what this run itself stopped is interrupted: the run's own end, or
 		// its own time that was up and not the step's.
 		ctx.Err() != nil && (llm.CodeOf(rep.err) == llm.CodeCanceled || llm.CodeOf(rep.err) == llm.CodeTimeout):

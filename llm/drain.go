@@ -54,3 +54,7 @@ func UntilDrain(ctx context.Context) (until context.Context, cancel context.Canc
 	}()
 	return until, func() { stop(nil) }
 }
+
+// IsDrained reports whether err is of a call that was not sent, or not tried
+// again, because its context was drained.
+func IsDrained(err error) bool { return errors.Is(err, errDrained) }
