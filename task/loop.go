@@ -81,7 +81,8 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		}
 		req = &next
 	}
-	return total, llm.NewError(llm.CodeInvalid, (&TurnsError{turns}).Error(), &TurnsError{turns})
+	stopped := &TurnsError{turns}
+	return total, llm.NewError(llm.CodeInvalid, stopped.Error(), stopped)
 }
 
 // paragraphs returns functions that receive the text of one turn each and pass it

@@ -247,6 +247,29 @@ func TestCallsThatOnlyReadRunAtOnce(t *testing.T) {
 	})
 }
 
+// A loop whose cached answers obey no schema must not run its tools a second time.
+func TestToolsRunOnceWhateverTheOutput(t *testing.T) {
+	t.Parallel()
+	cached := func(resp *llm.Response) []llmtest.Step {
+		resp.Source = llm.SourceCache
+		return []llmtest.Step{llmtest.Start(), llmtest.Done(resp)}
+	}
+	script := llmtest.NewScript(
+		cached(&llm.Response{Model: idOf("haiku"), StopReason: llm.StopToolUse, Content: []llm.Block{use("1", "note", `{"key":"a"}`)}}),
+		cached(&llm.Response{Model: idOf("haiku"), StopReason: llm.StopMaxTokens, Content: []llm.Block{llm.TextBlock("no JSON")}}),
+		llmtest.Answer("one call too many"))
+	ran := 0
+	note, err := tool.Func("note", "notes", func(context.Context, lookUpInput) (string, error) { ran++; return "noted", nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := withTools(t, newRunner(script, &agent.Agent{Name: "a"}), note)
+	res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: "q", Schema: json.RawMessage(`{"type":"object"}`)}, nil)
+	if llm.CodeOf(res.Err) != llm.CodeOutput || ran != 1 || script.Started() != 2 {
+		t.Errorf("%v; the tool ran %d times in %d calls; want an output error after one in two", res.Err, ran, script.Started())
+	}
+}
+
 func TestAToolThatPanicsHasFailed(t *testing.T) {
 	t.Parallel()
 	f, err := tool.Func("look_up", "panics", func(context.Context, lookUpInput) (string, error) { panic("oh") })

@@ -24,25 +24,32 @@ import (
 // selected. The error is a [fault.InputError] for a task that cannot be run: an
 // unknown agent, files that are not there, an empty prompt.
 func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, error) {
+	req, model, _, err := r.prepare(ctx, t)
+	return req, model, err
+}
+
+// prepare does what Request does, and returns the tools of the task too; nil if its
+// agent has none.
+func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, *Tools, error) {
 	a, err := r.Agents(ctx, t.Agent)
 	if err != nil {
-		return nil, Selection{}, err
+		return nil, Selection{}, nil, err
 	}
 	shared, err := r.sharedContext(ctx, t)
 	if err != nil {
-		return nil, Selection{}, err
+		return nil, Selection{}, nil, err
 	}
 	if strings.TrimSpace(t.Prompt) == "" {
-		return nil, Selection{}, fault.Input(fmt.Errorf("the task for %s is empty; say what it should do", t.Agent))
+		return nil, Selection{}, nil, fault.Input(fmt.Errorf("the task for %s is empty; say what it should do", t.Agent))
 	}
 	for _, text := range append(slices.Clip(shared), t.Prompt) {
 		if !utf8.ValidString(text) { // JSON would replace what is not
-			return nil, Selection{}, fault.Input(fmt.Errorf("the task for %s, or the name of a file of it, is not UTF-8 text; convert it", t.Agent))
+			return nil, Selection{}, nil, fault.Input(fmt.Errorf("the task for %s, or the name of a file of it, is not UTF-8 text; convert it", t.Agent))
 		}
 	}
 	model, err := r.selectModel(ctx, t, a, shared)
 	if err != nil {
-		return nil, Selection{}, err
+		return nil, Selection{}, nil, err
 	}
 	req := &llm.Request{
 		Model:     model.ID,
@@ -64,20 +71,20 @@ func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, 
 	}
 	tools, err := r.equip(ctx, t, a)
 	if err != nil {
-		return nil, Selection{}, err
+		return nil, Selection{}, nil, err
 	}
 	if tools != nil {
 		req.Tools = tools.Set.Definitions()
 	}
 	if t.Schema != nil { // before anything is paid for
 		if _, err := structured.Compile(t.Schema); err != nil {
-			return nil, Selection{}, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
+			return nil, Selection{}, nil, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
 		}
 	}
 	if err := configureOutput(req, a.Effort, t.Schema); err != nil {
-		return nil, Selection{}, fmt.Errorf("encoding the request of agent %s: %w", a.Name, err)
+		return nil, Selection{}, nil, fmt.Errorf("encoding the request of agent %s: %w", a.Name, err)
 	}
-	return req, model, nil
+	return req, model, tools, nil
 }
 
 // sharedContext returns the material that comes before a task's prompt: its own,

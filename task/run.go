@@ -107,7 +107,7 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	req, model, err := r.Request(ctx, t)
+	req, model, tools, err := r.prepare(ctx, t)
 	if err != nil {
 		return llm.Outcome{}, err
 	}
@@ -115,42 +115,31 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 	tags.InsteadOf = model.InsteadOf
 	req.Unseen = onText == nil
 	ctx = llm.WithTags(ctx, tags)
-	outcome, err := r.answer(ctx, t, req, onText)
-	if llm.CodeOf(err) == llm.CodeOutput && outcome.Source == llm.SourceCache && onText == nil {
-		// The cache keeps what obeys no schema too: that must not fail the task.
+	outcome, err := r.answer(ctx, t, req, tools, onText)
+	if tools == nil && llm.CodeOf(err) == llm.CodeOutput && outcome.Source == llm.SourceCache && onText == nil {
+		// The cache keeps what obeys no schema too: that must not fail the task. Tools
+		// would run a second time.
 		fresh, earlier := *req, outcome
 		t.Policy, fresh.Policy = llm.PolicyRefresh, llm.PolicyRefresh
-		outcome, err = r.answer(ctx, t, &fresh, onText)
+		outcome, err = r.answer(ctx, t, &fresh, nil, onText)
 		outcome = outcome.AddCost(earlier)
 	}
 	outcome.ModelReason = model.Reason
 	return outcome, err
 }
 
-// answer makes the call of a task, and those that its schema takes.
-func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, onText func(string)) (llm.Outcome, error) {
-	outcome, err := r.answerText(ctx, t, req, onText)
+// answer makes the calls of a task, one or as many as its agent's tools take, and
+// those that its schema takes.
+func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (outcome llm.Outcome, err error) {
+	if tools == nil {
+		outcome, _, err = r.call(ctx, req, onText)
+	} else {
+		outcome, err = r.loop(ctx, t, req, tools, onText)
+	}
 	if err != nil || t.Schema == nil {
 		return outcome, err
 	}
 	return r.conform(ctx, t, outcome)
-}
-
-// answerText makes the calls of a task: one, or as many as its agent's tools take.
-func (r *Runner) answerText(ctx context.Context, t Task, req *llm.Request, onText func(string)) (llm.Outcome, error) {
-	a, err := r.Agents(ctx, t.Agent)
-	if err != nil {
-		return llm.Outcome{CostUSD: new(0.0)}, err
-	}
-	tools, err := r.equip(ctx, t, a)
-	switch {
-	case err != nil:
-		return llm.Outcome{CostUSD: new(0.0)}, err
-	case tools != nil:
-		return r.loop(ctx, t, req, tools, onText)
-	}
-	outcome, _, err := r.call(ctx, req, onText)
-	return outcome, err
 }
 
 // call makes one call and returns what came of it. With an error, the outcome
