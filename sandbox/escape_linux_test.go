@@ -7,14 +7,11 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // variant is a set of layers under which a test runs.
@@ -39,6 +36,9 @@ func variants(t *testing.T) []variant {
 		}
 	}
 	if missing := report.Missing(); len(missing) > 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(&UnavailableError{missing})
+		}
 		t.Skipf("this system cannot isolate commands: %v", &UnavailableError{missing})
 	}
 	list := []variant{{"all", found}}
@@ -314,129 +314,6 @@ func TestProtectedInside(t *testing.T) {
 	}
 }
 
-// Attempts to reach a network that was not granted. Each is judged by what the
-// other side received.
-func TestNetworkEscapes(t *testing.T) {
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
-	lc := net.ListenConfig{}
-	lc.SetMultipathTCP(true)
-	mptcp, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer mptcp.Close()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer udp.Close()
-	for _, v := range variants(t) {
-		p := newSite(t)
-		listen := func(path string) net.Listener {
-			l, err := net.Listen("unix", path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { l.Close() })
-			return l
-		}
-		receive := func(path string) net.PacketConn {
-			c, err := net.ListenPacket("unixgram", path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
-			return c
-		}
-		abstract := fmt.Sprintf("@claude-force-test-%d-%s", os.Getpid(), strings.ReplaceAll(v.name, " ", "-"))
-		in, out := filepath.Join(p.inside, "s"), filepath.Join(p.outside, "s")
-		dgram := filepath.Join(p.inside, "d")
-		for _, a := range []struct {
-			name, kind, address string
-			listener            net.Listener
-			packets             net.PacketConn
-		}{
-			{"tcp", "tcp", tcp.Addr().String(), tcp, nil},
-			{"mptcp", "mptcp", mptcp.Addr().String(), mptcp, nil},
-			{"udp", "udp", udp.LocalAddr().String(), nil, udp},
-			{"unix socket outside", "unix", out, listen(out), nil},
-			{"unix socket inside", "unix", in, listen(in), nil},
-			{"abstract unix socket", "unix", abstract, listen(abstract), nil},
-			{"unix datagram", "unixgram", dgram, nil, receive(dgram)},
-			{"pair of datagram sockets", "pair", dgram, nil, nil},
-			{"vsock", "family", "40", nil, nil},
-			{"packet", "family", "17", nil, nil},
-			{"bluetooth", "family", "31", nil, nil},
-			{"kernel crypto", "family", "38", nil, nil},
-		} {
-			t.Run(v.name+"/"+a.name, func(t *testing.T) {
-				out, r, err := v.sys.result(t, p.policy(), p.inside, p.self, "attack", a.kind, a.address)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if r.ExitCode != 1 || !strings.HasPrefix(out, "refused") {
-					t.Errorf("%+v, output %q", r, out)
-				}
-				// What arrives first now is the test's own.
-				if a.listener != nil {
-					go func() { _ = dial(a.listener.Addr().Network(), a.listener.Addr().String()) }()
-					c, err := a.listener.Accept()
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer c.Close()
-					if n := backlog(t, a.listener); n != 0 {
-						t.Errorf("%d connections arrived", n)
-					}
-				}
-				if a.packets != nil {
-					to := a.packets.LocalAddr()
-					own, err := net.Dial(to.Network(), to.String())
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer own.Close()
-					if _, err := own.Write([]byte("own")); err != nil {
-						t.Fatal(err)
-					}
-					buf := make([]byte, 16)
-					if n, _, err := a.packets.ReadFrom(buf); err != nil || string(buf[:n]) != "own" {
-						t.Errorf("received %q, %v", buf[:n], err)
-					}
-				}
-			})
-		}
-	}
-}
-
-// backlog returns how many connections wait to be accepted.
-func backlog(t *testing.T, l net.Listener) (n int) {
-	t.Helper()
-	d, ok := l.(interface{ SetDeadline(time.Time) error })
-	if !ok {
-		t.Fatalf("%T has no deadline", l)
-	}
-	for {
-		// Connections over the loopback interface are there at once.
-		if err := d.SetDeadline(time.Now().Add(time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		c, err := l.Accept()
-		if err != nil {
-			if err := d.SetDeadline(time.Time{}); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-		c.Close()
-		n++
-	}
-}
-
 // What is granted works.
 func TestGranted(t *testing.T) {
 	for _, v := range variants(t) {
@@ -488,139 +365,3 @@ func TestGranted(t *testing.T) {
 	}
 }
 
-// Attempts to use more than granted. Each attacker has an end of its own.
-func TestLimits(t *testing.T) {
-	const marker = "19.7131"
-	for _, v := range variants(t) {
-		p := newSite(t)
-		t.Run(v.name+"/processes", func(t *testing.T) {
-			policy := p.policy()
-			policy.Limits.Processes = 50
-			out, r, err := v.sys.result(t, policy, p.inside, p.self, "attack", "fork", marker, "10ms")
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := strings.Count(out, "started")
-			t.Logf("%d processes, cause %q", n, r.Cause)
-			if n > 100 || n < 20 {
-				t.Errorf("%d processes, %+v", n, r)
-			}
-			counted := v.sys.userNS && os.Geteuid() != 0 // by the kernel, which refuses more
-			if !v.sys.cgroup && !counted && r.Cause != TooManyProcesses {
-				t.Errorf("cause %q", r.Cause)
-			}
-		})
-		t.Run(v.name+"/memory", func(t *testing.T) {
-			policy := p.policy()
-			policy.Limits.Memory = 128 << 20
-			out, r, err := v.sys.result(t, policy, p.inside, p.self, "attack", "allocate", strconv.Itoa(256<<20))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Contains(out, "kept") || r.Cause != TooMuchMemory {
-				t.Errorf("%+v, output %q", r, out)
-			}
-		})
-		t.Run(v.name+"/output", func(t *testing.T) {
-			policy := p.policy()
-			policy.Limits.Output = 1 << 20
-			out, r, err := v.sys.result(t, policy, p.inside, p.self, "attack", "output", strconv.Itoa(2<<20))
-			if err != nil || len(out) != 1<<20 || r.Cause != TooMuchOutput {
-				t.Errorf("%d bytes, %+v, %v", len(out), r, err)
-			}
-		})
-		t.Run(v.name+"/file size", func(t *testing.T) {
-			policy := p.policy()
-			policy.Limits.FileSize = 1 << 20
-			out, _, err := v.sys.result(t, policy, p.inside, p.self, "attack", "write", "big", strconv.Itoa(2<<20))
-			info, serr := os.Stat(filepath.Join(p.inside, "big"))
-			if err != nil || serr != nil || info.Size() > 1<<20 {
-				t.Errorf("%v bytes, output %q, %v, %v", info, out, err, serr)
-			}
-		})
-		t.Run(v.name+"/open files", func(t *testing.T) {
-			policy := p.policy()
-			policy.Limits.OpenFiles = 64
-			out, _, err := v.sys.result(t, policy, p.inside, "bash", "-c", `ulimit -n; ulimit -n 200 && echo raised; ulimit -f unlimited && echo raised`)
-			if err != nil || !strings.HasPrefix(out, "64\n") || strings.Contains(out, "raised") {
-				t.Errorf("output %q, %v", out, err)
-			}
-		})
-		t.Run(v.name+"/time", func(t *testing.T) {
-			policy := p.policy()
-			policy.Limits.Time = 50 * time.Millisecond
-			_, r, err := v.sys.result(t, policy, p.inside, "bash", "-c", "sleep "+marker)
-			if err != nil || r.Cause != Deadline {
-				t.Errorf("%+v, %v", r, err)
-			}
-		})
-		t.Run(v.name+"/survivors", func(t *testing.T) {
-			out, r, err := v.sys.result(t, p.policy(), p.inside, "bash", "-c",
-				`sleep `+marker+` & setsid sleep `+marker+` & (setsid bash -c 'sleep `+marker+` & exit' &) ; trap "" TERM HUP; nohup sleep `+marker+` & disown -a; echo ok`)
-			if err != nil || r.ExitCode != 0 || !strings.Contains(out, "ok") {
-				t.Errorf("%+v, %v, output %q", r, err, out)
-			}
-		})
-		if n := running(t, "sleep\x00"+marker); n != 0 {
-			t.Errorf("%s: %d processes survived", v.name, n)
-		}
-	}
-}
-
-// running returns how many processes have a command line.
-func running(t *testing.T, commandLine string) (n int) {
-	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil && strings.HasPrefix(string(text), commandLine) {
-			n++
-		}
-	}
-	return n
-}
-
-// A command ends with the process that started it, however that ended.
-func TestParentKilled(t *testing.T) {
-	variants(t)
-	const marker = "19.7132"
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self, "attack", "parent", marker)
-	r, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 100)
-	n, err := r.Read(buf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
-	if err != nil {
-		t.Fatal(err, string(buf[:n]))
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	for running(t, helperName) > 0 || running(t, "sleep\x00"+marker) > 0 {
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil && running(t, "sleep\x00"+marker) == 0 {
-			break
-		}
-		if t.Context().Err() != nil {
-			t.Fatal("the command survived")
-		}
-		time.Sleep(time.Millisecond)
-	}
-	for _, p := range groupPlaces() {
-		p.removeStale()
-	}
-}
