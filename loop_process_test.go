@@ -129,7 +129,7 @@ func (c *turnCounter) counts() map[int]int {
 }
 
 // TestLoopsThatAreKilledGoOn kills processes in the middle of a loop of 20 turns
-// and 40 calls of tools, until one of them ends it. A turn whose tools have begun
+// and 40 calls of tools, until one of them ends it. A turn whose tools have started
 // is durable, so it must not be sent again, and no note may be written twice.
 // ROUNDS sets how many loops there are.
 func TestLoopsThatAreKilledGoOn(t *testing.T) {
@@ -148,7 +148,7 @@ func TestLoopsThatAreKilledGoOn(t *testing.T) {
 
 // loopRound plays one loop. It returns how often a process was killed, how many
 // turns were sent again since their answers were not durable, and how many calls
-// the model was told of as interrupted.
+// the model read of as interrupted.
 func loopRound(t *testing.T, seed uint64) (kills, cut, unsure int) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 7))
@@ -170,7 +170,7 @@ func loopRound(t *testing.T, seed uint64) (kills, cut, unsure int) {
 		t.Fatal(err)
 	}
 
-	finished, done := 0, false // the last turn whose tools have begun
+	finished, done := 0, false // the last turn whose tools have started
 	for attempt := 0; !done; attempt++ {
 		if attempt > 60 {
 			t.Fatalf("round %d: the loop has not ended after %d kills", seed, kills)
@@ -197,7 +197,7 @@ func loopRound(t *testing.T, seed uint64) (kills, cut, unsure int) {
 		}
 		for turn, n := range counter.counts() {
 			if turn <= was && n > before[turn] {
-				t.Errorf("round %d: turn %d was sent again, although its tools had begun", seed, turn)
+				t.Errorf("round %d: turn %d was sent again, although its tools had started", seed, turn)
 			}
 		}
 	}

@@ -27,6 +27,9 @@ func TestProjectIsItsPlace(t *testing.T) {
 		}
 	}
 	if err := os.Symlink(at("x/app"), at("link")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("no symbolic links:", err)
 	}
 	for dir, want := range map[string]string{

@@ -20,7 +20,7 @@ type Detail struct {
 	Result   *engine.Result // as far as the run has come
 }
 
-// MarshalJSON writes the run as `runs show --json` does: the row of the run with its
+// MarshalJSON writes the run for programs: the row of the run with its
 // parameters, its folder and its result as far as it has come.
 func (d *Detail) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {

@@ -58,7 +58,7 @@ func TestViewsAnswerThePeriodThatTheyName(t *testing.T) {
 			f.Until = within.Draw(t, "to")
 		}
 		if !f.Until.IsZero() && !f.Since.Before(f.Until) {
-			t.Skip("no period")
+			f.Since, f.Until = f.Until, f.Since.Add(1)
 		}
 		named, err := s.Period(t.Context(), f)
 		if err != nil {

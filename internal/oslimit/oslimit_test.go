@@ -47,6 +47,9 @@ func TestFreeOfAFolderThatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	there, err := oslimit.Free(dir)
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip(err) // not known on this system
 	}
 	missing, err := oslimit.Free(filepath.Join(dir, "a", "b"))

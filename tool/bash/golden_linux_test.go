@@ -24,10 +24,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// isolates skips a test where commands cannot be isolated.
+// isolates skips a test where commands cannot be isolated, and fails it in CI.
 func isolates(t *testing.T) {
 	t.Helper()
 	if missing := sandbox.Probe().Missing(); len(missing) > 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(&sandbox.UnavailableError{Missing: missing})
+		}
 		t.Skipf("%v", &sandbox.UnavailableError{Missing: missing})
 	}
 }
