@@ -364,4 +364,3 @@ func TestGranted(t *testing.T) {
 		})
 	}
 }
-

@@ -147,4 +147,3 @@ func TestParentKilled(t *testing.T) {
 		p.removeStale()
 	}
 }
-

@@ -132,4 +132,3 @@ func backlog(t *testing.T, l net.Listener) (n int) {
 		n++
 	}
 }
-
