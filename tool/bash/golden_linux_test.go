@@ -72,6 +72,7 @@ var different = map[string]string{
 
 func TestGolden(t *testing.T) {
 	isolates(t)
+	t.Setenv("LC_ALL", "C.UTF-8") // which the messages of programs depend on
 	data, err := os.ReadFile("testdata/golden.jsonl")
 	if err != nil {
 		t.Fatal(err)
