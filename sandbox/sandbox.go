@@ -174,10 +174,14 @@ func (e *UnavailableError) Error() string {
 // called is whether the program has called Main.
 var called atomic.Bool
 
-// Main makes this process the isolated one if it was started to be that, in
-// which case it does not return. It must be called first in main and TestMain.
+// Main makes this process the isolated one, or the supervisor of a command, if it was
+// started to be that, in which case it does not return. It must be called first in
+// main and TestMain.
 func Main() {
 	called.Store(true)
+	if isSupervisor() {
+		supervisor()
+	}
 	if len(os.Args) == 1 && os.Args[0] == helperName {
 		helper()
 	}
