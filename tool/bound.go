@@ -36,6 +36,13 @@ func (e *Env) Bound(tool, text string, limit int) string {
 // store writes a long result to a file and returns its path; empty if there is no
 // folder for results.
 func (e *Env) store(tool, text string) (string, error) {
+	return e.Save(tool, ".txt", []byte(text))
+}
+
+// Save writes what a result refers to into a file that Read may read, and returns
+// its path; empty if there is no folder for results. The file is named for the tool
+// and ends in ext, such as ".png".
+func (e *Env) Save(tool, ext string, data []byte) (string, error) {
 	dir := e.options.ResultDir
 	if dir == "" {
 		return "", nil
@@ -43,11 +50,11 @@ func (e *Env) store(tool, text string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(dir, strings.ToLower(filepath.Base(tool))+"-*.txt")
+	f, err := os.CreateTemp(dir, strings.ToLower(filepath.Base(tool))+"-*"+ext)
 	if err != nil {
 		return "", err
 	}
-	_, err = f.WriteString(text)
+	_, err = f.Write(data)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

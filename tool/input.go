@@ -37,7 +37,7 @@ func parseInputSchema(raw json.RawMessage) (*inputSchema, error) {
 
 // check returns the input with the values that models confuse put right: a number
 // or a boolean in quotes. If the input does not obey the schema, problem says why,
-// for the model.
+// for the model. A nil schema takes any object as it is.
 func (s *inputSchema) check(name string, raw json.RawMessage) (input json.RawMessage, problem string) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		raw = json.RawMessage(`{}`)
@@ -57,6 +57,9 @@ func (s *inputSchema) check(name string, raw json.RawMessage) (input json.RawMes
 	object, ok := value.(map[string]any)
 	if !ok {
 		return nil, fmt.Sprintf("InputValidationError: the input of %s must be a JSON object", name)
+	}
+	if s == nil {
+		return raw, ""
 	}
 	for key, v := range object {
 		object[key] = coerce(s.schema.Properties[key], v)

@@ -30,6 +30,10 @@ const (
 	maxPDF        = 20 << 20
 )
 
+// Image returns data as an image block, scaled if it is too large for the API. What
+// is no image that the API takes is a result with IsError, which calls it name.
+func Image(name string, data []byte) (Result, error) { return readImage(name, data) }
+
 // readImage returns a file as an image block. One that is too large is scaled.
 func readImage(path string, data []byte) (Result, error) {
 	kind := http.DetectContentType(data)

@@ -175,6 +175,9 @@ func (e *Env) tokens(ctx context.Context, text string, few int) int {
 	return estimate(text)
 }
 
+// CountTokens returns about how many tokens a text has.
+func (e *Env) CountTokens(ctx context.Context, text string) int { return e.tokens(ctx, text, 0) }
+
 // estimate returns about how many tokens a text has: a quarter of its bytes in a
 // request.
 func estimate(text string) int {

@@ -19,7 +19,7 @@ type Set struct {
 
 type entry struct {
 	tool  Tool
-	input *inputSchema
+	input *inputSchema // nil for an Unchecked tool
 }
 
 // NewSet returns a set of tools. The error is for two tools of one name and for a
@@ -31,12 +31,15 @@ func NewSet(tools ...Tool) (*Set, error) {
 		if s.byName[def.Name] != nil {
 			return nil, fmt.Errorf("two tools have the name %q", def.Name)
 		}
-		schema, err := parseInputSchema(def.InputSchema)
-		if err != nil {
-			return nil, fmt.Errorf("the schema of tool %q: %w", def.Name, err)
+		e := &entry{tool: t}
+		if _, ok := t.(Unchecked); !ok {
+			var err error
+			if e.input, err = parseInputSchema(def.InputSchema); err != nil {
+				return nil, fmt.Errorf("the schema of tool %q: %w", def.Name, err)
+			}
 		}
 		s.tools = append(s.tools, t)
-		s.byName[def.Name] = &entry{t, schema}
+		s.byName[def.Name] = e
 	}
 	return s, nil
 }

@@ -69,3 +69,42 @@ func TestFunctionAsATool(t *testing.T) {
 		}
 	}
 }
+
+// anything is a tool whose definition and inputs are someone else's business.
+type anything struct{}
+
+func (anything) Unchecked() {}
+
+func (anything) Concurrent(json.RawMessage) bool { return false }
+
+func (anything) Definition() llm.Tool {
+	return llm.Tool{Name: "anything", InputSchema: json.RawMessage(`{"type":"object","properties":{"n":{"type":"nonsense"}},"required":["n"]}`)}
+}
+
+func (anything) Call(_ context.Context, _ *tool.Env, input json.RawMessage) (tool.Result, error) {
+	return tool.Text(string(input)), nil
+}
+
+func TestUncheckedInput(t *testing.T) {
+	t.Parallel()
+	set, err := tool.NewSet(anything{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, err := tool.NewEnv(t.TempDir(), tool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer env.Close()
+	for input, want := range map[string]string{
+		`{"z":"1","a":12345678901234567890}`: `{"z":"1","a":12345678901234567890}`,
+		``:                                   `{}`,
+		`[1]`:                                "",
+		`{"a":`:                              "",
+	} {
+		got := set.Call(t.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: "anything", Input: json.RawMessage(input)})
+		if got.IsError != (want == "") || want != "" && got.Text != want {
+			t.Errorf("%s: got %+v, want %q", input, got, want)
+		}
+	}
+}

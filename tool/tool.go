@@ -27,6 +27,15 @@ type Tool interface {
 	Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error)
 }
 
+// Unchecked is a tool whose inputs are not compared with its schema, which may be no
+// schema at all: another program defined it, and checks the inputs. Any JSON object is
+// passed on as the model wrote it.
+type Unchecked interface {
+	Tool
+	// Unchecked does nothing; it marks the tool.
+	Unchecked()
+}
+
 // Result is what a call gave.
 type Result struct {
 	// Text is the result, unless Blocks is set.
