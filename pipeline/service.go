@@ -99,8 +99,12 @@ const apiKeyVariable = "ANTHROPIC_API_KEY"
 // is needed.
 func ClientOptions(cfg *config.Config, opts Options) (anthropic.Options, error) {
 	if opts.Simulator != nil {
+		url := SimulatorURL
+		if script := opts.Simulator.Script(); script != nil {
+			url += "/script/" + script.Digest() // the cached answers of a script are not those of its next edition
+		}
 		return anthropic.Options{
-			APIKey: "simulated", KeySource: "the simulator", BaseURL: SimulatorURL,
+			APIKey: "simulated", KeySource: "the simulator", BaseURL: url,
 			HTTPClient: &http.Client{Transport: opts.Simulator.RoundTripper()},
 		}, nil
 	}

@@ -48,6 +48,7 @@ type Settings struct {
 	Timeout   time.Duration `json:"timeout,omitempty"`   // of a call, in nanoseconds; 0 for the configured one
 	NoCache   bool          `json:"no_cache,omitempty"`  // the cache was off
 	Simulator string        `json:"simulator,omitempty"` // latency of the simulator that answers; empty for none
+	Script    string        `json:"script,omitempty"`    // absolute path of the simulator's script; empty for none
 }
 
 // SpecVersion is the version of the form in which specs are journaled.

@@ -39,7 +39,7 @@ func (s *Server) finish(b *messageBatch) bool {
 			res.kind = "canceled"
 			b.counts.Canceled++
 		case b.faultHits(FaultErrorBatch, q):
-			res.kind, res.err = "errored", &apiError{status: http.StatusInternalServerError, kind: b.fault.ErrorType, message: "simulated error"}
+			res.kind, res.err = "errored", &apiError{status: http.StatusInternalServerError, kind: b.fault.ErrorType, message: "an error of the simulator"}
 			b.counts.Errored++
 		default:
 			s.answerInBatch(b, q, res)
@@ -65,7 +65,7 @@ func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult
 	}
 	if res.scripted, err = s.player.take(s.opts.Script, req); err == nil && res.scripted != nil && res.scripted.fault != nil {
 		f := res.scripted.fault
-		err = &apiError{status: cmp.Or(f.Status, http.StatusInternalServerError), kind: f.ErrorType, code: f.ErrorCode, message: cmp.Or(f.Message, "simulated error")}
+		err = &apiError{status: cmp.Or(f.Status, http.StatusInternalServerError), kind: f.ErrorType, code: f.ErrorCode, message: cmp.Or(f.Message, "an error of the simulator")}
 	}
 	if err != nil {
 		res.kind, res.err = "errored", err

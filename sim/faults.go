@@ -240,7 +240,7 @@ func (f *Fault) intercept(s *Server, w http.ResponseWriter, r *http.Request) boo
 	case FaultStatus:
 		message := f.Message
 		if message == "" {
-			message = "simulated error"
+			message = "an error of the simulator"
 		}
 		s.fail(w, &apiError{status: f.Status, kind: f.ErrorType, code: f.ErrorCode, message: message, retryAfter: f.RetryAfter})
 		return true

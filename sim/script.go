@@ -21,7 +21,12 @@ type Script struct {
 	rules  []*rule
 	agents map[string]pattern // how to recognize an agent by its system prompt
 	strict bool               // refuse requests that no rule matches
+	digest string
 }
+
+// Digest returns a short hash of the script's text, in hexadecimal. Answers of
+// one script are not those of another.
+func (s *Script) Digest() string { return s.digest }
 
 // rule is one rule of a script.
 type rule struct {

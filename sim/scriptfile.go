@@ -3,6 +3,8 @@ package sim
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,6 +68,8 @@ func ParseScript(file string, data []byte) (*Script, error) {
 		})
 		return nil, r.errs
 	}
+	sum := sha256.Sum256(data)
+	s.digest = hex.EncodeToString(sum[:8])
 	return s, nil
 }
 

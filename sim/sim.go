@@ -107,6 +107,9 @@ func New(opts Options) *Server {
 	return s
 }
 
+// Script returns the script that answers; nil for none.
+func (s *Server) Script() *Script { return s.opts.Script }
+
 // ServeHTTP serves the API. It ignores a path prefix before /v1/, because
 // gateways serve the API under paths of their own.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,7 @@ type callFlags struct {
 	noCache  bool
 	refresh  bool
 	simulate string
+	script   string // --script, with --simulate
 	budget   float64
 	onExceed string
 	batch    bool
@@ -56,6 +57,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to fall back to when one is down or refuses, the best first")
 	flags.StringVar(&f.hedge, "hedge", "", "send a late call a second time, after the p90, p95 or p99 of recent ones (default off)")
 	f.registerSimulate(cmd)
+	flags.StringVar(&f.script, "script", "", "with --simulate: YAML or JSON file of rules that answer, as in claude-force simulate --script")
 	flags.BoolVar(&f.json, "json", false, "print results as JSON")
 	flags.StringVar(&f.metrics, "metrics-listen", "", "serve metrics for Prometheus on this loopback address meanwhile, such as 127.0.0.1:9464")
 	flags.BoolVar(&f.async, "async", false, "accepted for compatibility: work is concurrent anyway")
@@ -138,18 +140,38 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	opts.OnPause = func(_ context.Context, p admission.Pause) { t.paused(p) }
 	opts.OnAnswer = func(_ context.Context, pool string) { t.answers(pool) }
 	opts.Cloud = cloud(pipeline.Backend(cfg))
-	if f.simulate != "" {
-		latency, err := parseLatency(f.simulate)
-		if err != nil {
-			return nil, err
-		}
-		opts.Simulator = sim.New(sim.Options{Latency: latency})
+	if opts.Simulator, err = f.simulator(); err != nil {
+		return nil, err
+	}
+	if opts.Simulator != nil {
 		a.say("note: the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
 	}
 	if err := a.setTelemetry(ctx, cfg, f.metrics, &opts); err != nil {
 		return nil, err
 	}
 	return claudeforce.New(ctx, opts)
+}
+
+// simulator returns the simulator that --simulate and --script describe; nil for
+// none.
+func (f *callFlags) simulator() (*sim.Server, error) {
+	if f.simulate == "" {
+		if f.script != "" {
+			return nil, badInput("--script needs --simulate")
+		}
+		return nil, nil
+	}
+	latency, err := parseLatency(f.simulate)
+	if err != nil {
+		return nil, err
+	}
+	opts := sim.Options{Latency: latency}
+	if f.script != "" {
+		if opts.Script, err = readScript(f.script); err != nil {
+			return nil, inputError{err}
+		}
+	}
+	return sim.New(opts), nil
 }
 
 // askBudget asks the user how many dollars more may be spent. No answer, or one

@@ -16,7 +16,11 @@ import (
 
 // runSettings returns the flags that resuming the run in another process needs.
 func (f *callFlags) runSettings() runs.Settings {
-	return runs.Settings{Jobs: f.jobs, Timeout: f.timeout, NoCache: f.noCache, Simulator: f.simulate}
+	script := f.script
+	if full, err := filepath.Abs(script); script != "" && err == nil {
+		script = full // the other process may work in another folder
+	}
+	return runs.Settings{Jobs: f.jobs, Timeout: f.timeout, NoCache: f.noCache, Simulator: f.simulate, Script: script}
 }
 
 // detach writes the run down and starts a process of its own for it.

@@ -93,6 +93,9 @@ func (f *callFlags) inherit(s runs.Settings) {
 	if f.simulate == "" {
 		f.simulate = s.Simulator
 	}
+	if f.script == "" && f.simulate != "" {
+		f.script = s.Script
+	}
 	f.noCache = f.noCache || s.NoCache
 	if f.jobs == 0 {
 		f.jobs = s.Jobs
