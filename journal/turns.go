@@ -27,6 +27,10 @@ type ToolCall struct {
 	Tool     string `json:"tool"`
 	Argument string `json:"argument,omitempty"` // the part of its input that says most, for people
 	IsError  bool   `json:"is_error,omitempty"` // ToolFinished: it failed
+
+	// Changed is what the call changed in the environment of the tools, as they
+	// wrote it: ToolFinished.
+	Changed json.RawMessage `json:"changed,omitempty"`
 }
 
 // turn is what is known of one answer of a unit and of its calls of tools.
@@ -34,11 +38,13 @@ type turn struct {
 	key     llm.Key // of the request
 	answer  *TurnAnswer
 	counted bool // what it took is in the sums of the run
-	calls   map[string]*callState
+	calls   map[string]*CallState
 }
 
-type callState struct {
-	blocks []llm.Block // nil while it has not finished
+// CallState is what is known of a call of a tool that has started.
+type CallState struct {
+	Blocks  []llm.Block     // that answer it; nil while it has not finished
+	Changed json.RawMessage // see [ToolCall]
 }
 
 // Turns is what the journal knows of the turns of one unit, by the keys of the
@@ -84,29 +90,29 @@ func (t *Turns) Answered(key llm.Key, answer TurnAnswer) error {
 	}
 	t.mu.Lock()
 	if find(t.turns, key) == nil {
-		t.turns = append(t.turns, &turn{key: key, answer: &answer, counted: true, calls: map[string]*callState{}})
+		t.turns = append(t.turns, &turn{key: key, answer: &answer, counted: true, calls: map[string]*CallState{}})
 	}
 	t.mu.Unlock()
 	return t.log.Append(Event{Type: TurnAnswered, Step: t.unit.Step, Item: t.unit.Item, Key: key, Output: string(output), Detail: Detail(answer.Paid)})()
 }
 
-// Call returns what is known of a call of the answer to a request: whether it was
-// started, and, if it has finished, the blocks that answer it.
-func (t *Turns) Call(key llm.Key, id string) (blocks []llm.Block, started bool) {
+// Call returns what is known of a call of the answer to a request, and whether it
+// has started.
+func (t *Turns) Call(key llm.Key, id string) (state CallState, started bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if known := find(t.turns, key); known != nil {
 		if c := known.calls[id]; c != nil {
-			return c.blocks, true
+			return *c, true
 		}
 	}
-	return nil, false
+	return CallState{}, false
 }
 
 // Begin writes down that a call which may have effects is about to run. It returns
 // once that is durable.
 func (t *Turns) Begin(key llm.Key, call ToolCall) error {
-	t.set(key, call.ID, nil)
+	t.set(key, call.ID, CallState{})
 	return t.log.Append(Event{Type: ToolStarted, Step: t.unit.Step, Item: t.unit.Item, Key: key, Detail: Detail(call)})()
 }
 
@@ -118,16 +124,16 @@ func (t *Turns) End(key llm.Key, call ToolCall, blocks []llm.Block) error {
 	if err != nil {
 		return fmt.Errorf("encoding the result of tool %s in step %s: %w", call.Tool, t.unit.Step, err)
 	}
-	t.set(key, call.ID, blocks)
+	t.set(key, call.ID, CallState{blocks, call.Changed})
 	t.log.Append(Event{Type: ToolFinished, Step: t.unit.Step, Item: t.unit.Item, Key: key, Output: string(output), Detail: Detail(call)})
 	return nil
 }
 
-func (t *Turns) set(key llm.Key, id string, blocks []llm.Block) {
+func (t *Turns) set(key llm.Key, id string, state CallState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if known := find(t.turns, key); known != nil {
-		known.calls[id] = &callState{blocks}
+		known.calls[id] = &state
 	}
 }
 
@@ -159,7 +165,7 @@ func (u *UnitState) addTurn(ev Event) error {
 			return err
 		}
 		u.Turns++
-		u.turns = append(u.turns, &turn{key: ev.Key, answer: answer, calls: map[string]*callState{}})
+		u.turns = append(u.turns, &turn{key: ev.Key, answer: answer, calls: map[string]*CallState{}})
 		return nil
 	}
 	var call ToolCall
@@ -170,10 +176,10 @@ func (u *UnitState) addTurn(ev Event) error {
 	if known == nil {
 		return nil
 	}
-	state := &callState{}
+	state := &CallState{Changed: call.Changed}
 	if ev.Type == ToolFinished {
 		u.ToolCalls++
-		if err := json.Unmarshal([]byte(ev.Output), &state.blocks); err != nil {
+		if err := json.Unmarshal([]byte(ev.Output), &state.Blocks); err != nil {
 			return fmt.Errorf("reading event %d (%s) of run %s: %w", ev.Seq, ev.Type, ev.Run, err)
 		}
 	}

@@ -56,6 +56,15 @@ func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Ke
 		var group errgroup.Group
 		group.SetLimit(maxConcurrent)
 		for j := i; j < i+together; j++ {
+			var err error
+			if results[j], err = finishedCall(turns, key, b.env, uses[j].ID); err != nil {
+				return nil, err
+			}
+		}
+		for j := i; j < i+together; j++ {
+			if results[j] != nil {
+				continue
+			}
 			group.Go(func() error {
 				var err error
 				switch {

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,20 +45,37 @@ func (r *Runner) turn(ctx context.Context, t Task, req *llm.Request, onText func
 // interrupted is the result of a call that was started by a process that then ended.
 const interrupted = "The process that ran this call ended before the call did, so there is no result. It may have had its effects, whole or in part: look before you repeat it."
 
-// recordedCall runs a call and returns the blocks that answer it. A call that is
-// finished in the journal does not run again. One that has started and may have had
-// effects does not either: the model reads that it was interrupted.
+// finishedCall returns the blocks of a call that is finished in the journal, which
+// does not run again, and changes the environment as it did; nil if it is not.
+func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) ([]llm.Block, error) {
+	if turns == nil {
+		return nil, nil
+	}
+	state, _ := turns.Call(key, id)
+	if state.Blocks == nil || state.Changed == nil {
+		return state.Blocks, nil
+	}
+	var changed tool.Change
+	if err := json.Unmarshal(state.Changed, &changed); err != nil {
+		return nil, fmt.Errorf("reading what call %s changed: %w", id, err)
+	}
+	env.Restore(changed)
+	return state.Blocks, nil
+}
+
+// recordedCall runs a call that is not finished in the journal and returns the
+// blocks that answer it. One that has started and may have had effects does not run
+// again: the model reads that it was interrupted.
 func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) ([]llm.Block, error) {
 	if turns == nil {
 		return blocksOf(use.ID, r.callTool(ctx, b, n, use)), nil
 	}
 	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
-	blocks, started := turns.Call(key, use.ID)
+	_, started := turns.Call(key, use.ID)
 	switch {
-	case blocks != nil:
-		return blocks, nil
 	case started:
-		blocks, call.IsError = blocksOf(use.ID, tool.Failed(interrupted)), true
+		blocks := blocksOf(use.ID, tool.Failed(interrupted))
+		call.IsError = true
 		return blocks, turns.End(key, call, blocks)
 	case !b.set.Concurrent(use):
 		if err := turns.Begin(key, call); err != nil {
@@ -68,7 +86,11 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // it was stopped, and what it gave is no result
 	}
-	blocks, call.IsError = blocksOf(use.ID, result), result.IsError
+	if changed := b.env.TakeChange(); !changed.Empty() {
+		call.Changed = journal.Detail(changed)
+	}
+	blocks := blocksOf(use.ID, result)
+	call.IsError = result.IsError
 	return blocks, turns.End(key, call, blocks)
 }
 

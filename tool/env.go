@@ -65,6 +65,7 @@ type Env struct {
 	reads    map[string]fileState // by path without links
 	observed []Observation
 	todos    []Todo
+	pending  pending
 }
 
 // NewEnv returns the environment of an agent that works in the folder dir. Close
@@ -142,7 +143,7 @@ func (e *Env) Chdir(dir string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.cwd = path
+	e.cwd, e.pending.cwd = path, e.pending.cwd || e.cwd != path
 	return nil
 }
 

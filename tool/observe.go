@@ -45,7 +45,7 @@ func (e *Env) noteRead(path string, data []byte, whole bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.reads[path]
-	e.reads[path] = fileState{digest: digest, whole: whole || before.whole && before.digest == digest}
+	e.changedFile(path, fileState{digest: digest, whole: whole || before.whole && before.digest == digest})
 	e.observed = append(e.observed, Observation{Kind: "file", Name: path, Digest: hex.EncodeToString(digest[:])})
 }
 
@@ -53,7 +53,7 @@ func (e *Env) noteRead(path string, data []byte, whole bool) {
 func (e *Env) noteWritten(path string, data []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.reads[path] = fileState{digest: sha256.Sum256(data), whole: true}
+	e.changedFile(path, fileState{digest: sha256.Sum256(data), whole: true})
 }
 
 // noteSeen records what a search gave.
