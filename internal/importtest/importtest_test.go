@@ -81,6 +81,7 @@ var allowed = map[string][]string{
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},
 	"tool/bash":       {"internal/openfile", "llm", "sandbox", "tool"},
+	"tool/web":        {"llm", "tool"},
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 

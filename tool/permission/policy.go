@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // Mode is what happens to calls that no rule decides.
@@ -185,12 +187,11 @@ func matchesValue(tool, spec, value string) bool {
 		if err != nil {
 			return false
 		}
-		host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-		domain = strings.ToLower(strings.TrimSuffix(domain, "."))
+		host := hostName(u.Hostname())
 		if parent, ok := strings.CutPrefix(domain, "*."); ok {
-			return strings.HasSuffix(host, "."+parent)
+			return strings.HasSuffix(host, "."+hostName(parent))
 		}
-		return host == domain
+		return host == hostName(domain)
 	}
 	if prefix, ok := strings.CutSuffix(spec, ":*"); ok {
 		return value == prefix || strings.HasPrefix(value, prefix+":") || strings.HasPrefix(value, prefix+" ")
@@ -199,6 +200,15 @@ func matchesValue(tool, spec, value string) bool {
 		return strings.EqualFold(spec, value)
 	}
 	return spec == value
+}
+
+// hostName returns the one form of a host's name: what a client connects to, whatever
+// letters the name is written in.
+func hostName(name string) string {
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+		name = ascii
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
 // protected reports whether a place is in what no call may use.
