@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/jsontext":   nil,
 	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
+	"internal/claudedir":  {"internal/openfile"},
 	"internal/parquet":    nil,
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
 
@@ -77,6 +78,8 @@ var allowed = map[string][]string{
 	"telemetry/otlp": {"telemetry"},
 
 	"engine": {"llm", "workflow", "journal"},
+
+	"memory": {"agent", "internal/claudedir", "internal/openfile"},
 
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},

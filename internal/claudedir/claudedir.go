@@ -1,0 +1,230 @@
+// Package claudedir opens the folders that may hold files of Claude Code: those of
+// a project, from its repository's down to the one that is worked in, and the
+// user's.
+//
+// A project may be hostile, so its files are reached through an [os.Root]: no name
+// and no link leads out of the repository. The user's own links, which dotfile
+// managers use, may lead anywhere.
+package claudedir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/internal/openfile"
+)
+
+// Bounds of a walk.
+const (
+	maxDepth   = 16
+	maxEntries = 20_000
+)
+
+// Tree is a folder whose files are read by slash paths relative to it.
+type Tree struct {
+	Dir  string // absolute
+	root *os.Root
+}
+
+// OpenTree opens a folder that may be hostile: no link in it leads out.
+func OpenTree(dir string) (*Tree, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{Dir: abs, root: root}, nil
+}
+
+// Close closes the folder.
+func (t *Tree) Close() error {
+	if t.root == nil {
+		return nil
+	}
+	return t.root.Close()
+}
+
+// Own reports whether the folder is the user's, so that links in it may lead
+// anywhere.
+func (t *Tree) Own() bool { return t.root == nil }
+
+// Path returns the absolute path of a file.
+func (t *Tree) Path(name string) string { return filepath.Join(t.Dir, filepath.FromSlash(name)) }
+
+// Read reads a regular file of at most limit bytes.
+func (t *Tree) Read(name string, limit int64) ([]byte, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if t.root == nil {
+		return openfile.Read(t.Path(name), limit)
+	}
+	return openfile.ReadIn(t.root, name, limit)
+}
+
+// Stat returns what a name stands for, links followed.
+func (t *Tree) Stat(name string) (fs.FileInfo, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrInvalid}
+	}
+	if t.root == nil {
+		return os.Stat(t.Path(name))
+	}
+	return t.root.Stat(filepath.FromSlash(name))
+}
+
+// List returns the names in a folder, sorted; nil if there is no such folder.
+func (t *Tree) List(name string) ([]string, error) {
+	var entries []fs.DirEntry
+	var err error
+	switch {
+	case !fs.ValidPath(name):
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	case t.root == nil:
+		entries, err = os.ReadDir(t.Path(name))
+	default:
+		entries, err = fs.ReadDir(t.root.FS(), name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, err
+}
+
+// Files returns the files in a folder and those below it whose names end with
+// suffix, sorted. Folders whose name starts with a dot, and what cannot be read, are
+// left out. The error is for a tree without an end.
+func (t *Tree) Files(name, suffix string) ([]string, error) {
+	w := walk{tree: t, suffix: suffix}
+	err := w.dir(name, nil)
+	slices.Sort(w.files)
+	return w.files, err
+}
+
+type walk struct {
+	tree   *Tree
+	suffix string
+	seen   int
+	files  []string
+}
+
+// dir walks a folder. above are the folders on the way to it, to detect loops.
+func (w *walk) dir(name string, above []fs.FileInfo) error {
+	info, err := w.tree.Stat(name)
+	if err != nil || !info.IsDir() || slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
+		return nil
+	}
+	if len(above) > maxDepth {
+		return fmt.Errorf("%s: folders are nested more than %d deep", w.tree.Path(name), maxDepth)
+	}
+	above = append(slices.Clip(above), info)
+	names, err := w.tree.List(name)
+	if err != nil {
+		return nil // as if it was empty: its owner may not let us
+	}
+	for _, n := range names {
+		if w.seen++; w.seen > maxEntries {
+			return fmt.Errorf("%s: more than %d files", w.tree.Path(name), maxEntries)
+		}
+		at := path.Join(name, n)
+		info, err := w.tree.Stat(at)
+		switch {
+		case err != nil:
+		case info.Mode().IsRegular() && strings.HasSuffix(n, w.suffix):
+			w.files = append(w.files, at)
+		case info.IsDir() && !strings.HasPrefix(n, "."):
+			if err := w.dir(at, above); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Project is the folders of a project and of its user.
+type Project struct {
+	Dir  string // the folder that is worked in, absolute
+	Tree *Tree  // the repository's folder, or Dir outside of a repository
+	// Folders are the slash paths in Tree of the folders from the repository's down
+	// to Dir.
+	Folders []string
+	Home    *Tree // the user's home folder; nil if there is none
+}
+
+// Open opens the folders for a project's folder. An empty home means there is none.
+func Open(dir, home string) (*Project, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	top := abs
+	for at := abs; !same(at, home); at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			top = at
+			break
+		}
+		if same(filepath.Dir(at), home) {
+			top = at // outside of a repository, what is below the home folder counts
+		}
+		if filepath.Dir(at) == at {
+			break
+		}
+	}
+	rel, err := filepath.Rel(top, abs)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := OpenTree(top)
+	if err != nil {
+		return nil, err
+	}
+	p := &Project{Dir: abs, Tree: tree, Folders: []string{"."}}
+	for i, part := range strings.Split(filepath.ToSlash(rel), "/") {
+		if part != "." {
+			p.Folders = append(p.Folders, path.Join(p.Folders[i], part))
+		}
+	}
+	// The home folder itself as the project is read once, as the project's.
+	if home != "" && !same(top, home) && !same(abs, home) {
+		if info, err := os.Stat(home); err == nil && info.IsDir() {
+			p.Home = &Tree{Dir: home}
+		}
+	}
+	return p, nil
+}
+
+// Close closes the folders.
+func (p *Project) Close() error { return p.Tree.Close() }
+
+// Shown returns how a file of the project's tree is named: relative to the folder
+// that is worked in, so that it is the same in every copy of the project.
+func (p *Project) Shown(name string) string {
+	rel, err := filepath.Rel(p.Dir, p.Tree.Path(name))
+	if err != nil {
+		return name
+	}
+	return filepath.ToSlash(rel)
+}
+
+// same reports whether two folders are the same.
+func same(a, b string) bool {
+	if b == "" || filepath.Clean(a) == filepath.Clean(b) {
+		return b != ""
+	}
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
+}

@@ -1,0 +1,165 @@
+package memory
+
+import "strings"
+
+// scan returns a text without its HTML comments, and the paths that it imports: each
+// follows an @ at the start of a line or after white space. Neither is looked for in
+// code.
+func scan(text string) (kept string, imports []string) {
+	s := scanner{text: text, comments: true}
+	for s.at < len(s.text) {
+		if s.lineStart() {
+			if end := s.fence(); end > s.at {
+				s.keep(end)
+				continue
+			}
+		}
+		s.inline()
+	}
+	return s.out.String(), s.imports
+}
+
+type scanner struct {
+	text     string
+	at       int
+	out      strings.Builder
+	imports  []string
+	comments bool // another comment may have an end
+}
+
+func (s *scanner) keep(end int) {
+	s.out.WriteString(s.text[s.at:end])
+	s.at = end
+}
+
+func (s *scanner) lineStart() bool { return s.at == 0 || s.text[s.at-1] == '\n' }
+
+// fence returns the end of a fenced block of code that starts here; the current
+// offset if none does. A block without an end lasts until the end of the text.
+func (s *scanner) fence() int {
+	line, next := lineAt(s.text, s.at)
+	mark, length, info := fenceOf(line)
+	if length < 3 || mark == '`' && strings.Contains(info, "`") {
+		return s.at
+	}
+	for next < len(s.text) {
+		line, next = lineAt(s.text, next)
+		if m, n, rest := fenceOf(line); m == mark && n >= length && strings.TrimSpace(rest) == "" {
+			return next
+		}
+	}
+	return len(s.text)
+}
+
+// fenceOf returns the character of a fence, how often it stands there, and the rest
+// of the line.
+func fenceOf(line string) (mark byte, length int, rest string) {
+	trimmed := strings.TrimLeft(line, " ")
+	if len(line)-len(trimmed) > 3 || trimmed == "" || trimmed[0] != '`' && trimmed[0] != '~' {
+		return 0, 0, ""
+	}
+	rest = strings.TrimLeft(trimmed, trimmed[:1])
+	return trimmed[0], len(trimmed) - len(rest), rest
+}
+
+// lineAt returns the line at an offset, without its end, and the offset of the next.
+func lineAt(text string, at int) (line string, next int) {
+	if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
+		return text[at : at+i], at + i + 1
+	}
+	return text[at:], len(text)
+}
+
+// inline reads up to the end of the line, or of what starts in it.
+func (s *scanner) inline() {
+	for s.at < len(s.text) {
+		rest := s.text[s.at:]
+		i := strings.IndexAny(rest, "`<@\n")
+		if i < 0 {
+			s.keep(len(s.text))
+			return
+		}
+		s.keep(s.at + i)
+		switch rest[i] {
+		case '\n':
+			s.keep(s.at + 1)
+			return
+		case '`':
+			s.code()
+		case '<':
+			if s.comment() {
+				return
+			}
+		case '@':
+			s.reference()
+		}
+	}
+}
+
+// code keeps a span of code, or the backquotes that start none.
+func (s *scanner) code() {
+	rest := s.text[s.at:]
+	marks := len(rest) - len(strings.TrimLeft(rest, "`"))
+	paragraph := rest[marks:]
+	if i := strings.Index(paragraph, "\n\n"); i >= 0 {
+		paragraph = paragraph[:i]
+	}
+	for at := 0; ; {
+		i := strings.IndexByte(paragraph[at:], '`')
+		if i < 0 {
+			s.keep(s.at + marks)
+			return
+		}
+		at += i
+		run := len(paragraph[at:]) - len(strings.TrimLeft(paragraph[at:], "`"))
+		at += run
+		if run == marks {
+			s.keep(s.at + marks + at)
+			return
+		}
+	}
+}
+
+// comment drops a comment, with its line if nothing else is in it, and reports
+// whether that ended a line. A comment without an end is text.
+func (s *scanner) comment() (lineEnded bool) {
+	rest := s.text[s.at:]
+	if s.comments && strings.HasPrefix(rest, "<!--") {
+		if end := strings.Index(rest[4:], "-->"); end >= 0 {
+			alone := strings.TrimSpace(lastLine(s.out.String())) == ""
+			s.at += 4 + end + 3
+			if line, next := lineAt(s.text, s.at); alone && strings.TrimSpace(line) == "" {
+				s.at = next
+				return true
+			}
+			return false
+		}
+		s.comments = false
+	}
+	s.keep(s.at + 1)
+	return false
+}
+
+// lastLine returns the last line of a text so far.
+func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
+
+// reference keeps an import and takes its path.
+func (s *scanner) reference() {
+	if s.at > 0 && !strings.ContainsRune(" \t\n", rune(s.text[s.at-1])) {
+		s.keep(s.at + 1)
+		return
+	}
+	var path strings.Builder
+	end := s.at + 1
+	for end < len(s.text) && !strings.ContainsRune(" \t\r\n", rune(s.text[end])) {
+		if strings.HasPrefix(s.text[end:], `\ `) {
+			end++
+		}
+		path.WriteByte(s.text[end])
+		end++
+	}
+	s.keep(end)
+	if path.Len() > 0 {
+		s.imports = append(s.imports, path.String())
+	}
+}
