@@ -15,6 +15,19 @@ type Outcome struct {
 	Timing               // of all calls
 	Turns       int      `json:"turns,omitempty"`      // of an agent with tools: calls of the model in its loop
 	ToolCalls   int      `json:"tool_calls,omitempty"` // made by the agent
+	Changes     *Changes `json:"changes,omitempty"`    // what it changed in a worktree of its own; nil if nothing
+}
+
+// Changes are what an agent changed in a Git worktree of its own.
+type Changes struct {
+	Branch   string   `json:"branch"`             // that has them
+	Base     string   `json:"base"`               // the commit that the worktree started from
+	Commit   string   `json:"commit"`             // the one that has them
+	Worktree string   `json:"worktree"`           // its folder
+	Files    []string `json:"files"`              // that differ, sorted
+	Diff     string   `json:"diff"`               // the patch, at most 1 MiB of it
+	DiffCut  bool     `json:"diff_cut,omitempty"` // the patch is longer
+	Left     []string `json:"left,omitempty"`     // folders in the worktree that are repositories of their own, which are not among the changes
 }
 
 // AddCost returns o with the usage, the cost, the times and the calls of other

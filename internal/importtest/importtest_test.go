@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 	// Parts import nouns, and never each other.
 	"attach":                {"llm", "internal/openfile"},
 	"compare":               {"benchfile"},
+	"worktree":              {"fault", "llm", "sandbox", "internal/openfile"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
 	"llm/cache/cachedb":     {"llm", "llm/cache", "internal/seal", "internal/sqlitefile", "internal/openfile"},
