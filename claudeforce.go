@@ -219,6 +219,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		Model: o.pipe.Model(), Agents: o.agent, Prices: o.pipe.Prices(), Files: o.files,
 		Rules: sync.OnceValues(func() (*modelselect.Rules, error) { return loadRules(cfg) }),
 		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell, OnTool: opts.OnTool,
+		Record: opts.Record, Replay: opts.Replay,
 		Defaults: task.Defaults{
 			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,
 			NoCache: cfg.Cache.ExcludeAgents,

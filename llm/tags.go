@@ -10,6 +10,7 @@ type Tags struct {
 	Step     string // path of the step
 	Item     string // key of the item of a foreach
 	Task     string // id of the task
+	Tool     string // the tool that makes the call while it runs; empty for an agent's own calls
 
 	// InsteadOf is the model that would have been used if none had been selected
 	// automatically. It is empty if the model was named, or if it is unknown.

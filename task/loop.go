@@ -44,11 +44,11 @@ func (e *TurnsError) Error() string {
 // early only if a call of the model fails, the context ends or there are no turns
 // left, which is a [*TurnsError].
 func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (_ llm.Outcome, err error) {
-	env, err := tools.Env()
+	env, closeEnv, err := r.openEnv(tools)
 	if err != nil {
 		return llm.Outcome{CostUSD: new(0.0)}, err
 	}
-	defer func() { err = errors.Join(err, env.Close()) }()
+	defer func() { err = errors.Join(err, closeEnv()) }()
 	turns, textOf := r.maxTurns(t), paragraphs(onText)
 	var total llm.Outcome
 	for turn := 1; turn <= turns; turn++ {
@@ -72,7 +72,11 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		next := *req
 		next.Messages = append(slices.Clip(req.Messages), llm.Message{Role: llm.RoleAssistant, Content: replayed(answer.Content)})
 		if len(uses) > 0 {
-			results, err := r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env}, turn, answer)
+			tape, err := r.tapeKey(req)
+			if err != nil {
+				return total, err
+			}
+			results, err := r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
 			total.ToolCalls += len(uses)
 			if err != nil {
 				return total, err
@@ -143,6 +147,9 @@ func replayed(content []llm.Block) []llm.Block {
 
 // equip returns the tools of a task; nil if its agent has none.
 func (r *Runner) equip(ctx context.Context, t Task, a *agent.Agent) (*Tools, error) {
+	if r.Replay != nil {
+		return r.replayedTools(a.Name, t)
+	}
 	if r.Tools == nil {
 		return nil, nil
 	}

@@ -73,6 +73,7 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	if err != nil {
 		return nil, Selection{}, nil, err
 	}
+	r.recordOffer(a.Name, t, tools)
 	if tools != nil {
 		req.Tools = tools.Set.Definitions()
 	}

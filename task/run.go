@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/telemetry"
 )
@@ -61,6 +62,12 @@ type Runner struct {
 	// OnTool receives the calls of tools as they start and end, of several tasks and
 	// several calls at once. May be nil.
 	OnTool func(ctx context.Context, ev ToolEvent)
+
+	// Record, if set, is given what agents are offered and what their tools give.
+	Record *cassette.Recorder
+
+	// Replay, if set, gives both instead of Tools, and no tool is run.
+	Replay *cassette.Player
 
 	// Telemetry receives a span for each task. Nil means none.
 	Telemetry *telemetry.Telemetry

@@ -33,8 +33,10 @@ type ToolEvent struct {
 
 // toolbox is the tools of a task and their environment, open.
 type toolbox struct {
-	set *tool.Set
-	env *tool.Env
+	set   *tool.Set
+	env   *tool.Env // nil in a replay
+	agent string
+	tape  llm.Key // of the request whose answer makes the calls, in a recording
 }
 
 // callTools runs the calls of an answer and returns the blocks of the user turn
@@ -110,6 +112,9 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 	if r.OnTool != nil {
 		r.OnTool(ctx, ev)
 	}
+	tags := llm.TagsOf(ctx)
+	tags.Tool = use.Name
+	ctx = llm.WithTags(ctx, tags)
 	start := time.Now()
 	ctx, end := r.Telemetry.Tool(ctx, use.Name, use.ID)
 	defer func() {

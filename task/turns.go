@@ -46,13 +46,14 @@ func (r *Runner) turn(ctx context.Context, t Task, req *llm.Request, onText func
 const interrupted = "The process that ran this call ended before the call did, so there is no result. It may have had its effects, whole or in part: look before you repeat it."
 
 // finishedCall returns the blocks of a call that is finished in the journal, which
-// does not run again, and changes the environment as it did; nil if it is not.
+// does not run again, and changes the environment, if there is one, as it did; nil if
+// it is not.
 func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) ([]llm.Block, error) {
 	if turns == nil {
 		return nil, nil
 	}
 	state, _ := turns.Call(key, id)
-	if state.Blocks == nil || state.Changed == nil {
+	if state.Blocks == nil || state.Changed == nil || env == nil {
 		return state.Blocks, nil
 	}
 	var changed tool.Change
@@ -68,7 +69,7 @@ func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) (
 // again: the model reads that it was interrupted.
 func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) ([]llm.Block, error) {
 	if turns == nil {
-		return blocksOf(use.ID, r.callTool(ctx, b, n, use)), nil
+		return r.resultOf(ctx, b, n, use)
 	}
 	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
 	_, started := turns.Call(key, use.ID)
@@ -82,15 +83,19 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 			return nil, err
 		}
 	}
-	result := r.callTool(ctx, b, n, use)
+	blocks, err := r.resultOf(ctx, b, n, use)
+	if err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // it was stopped, and what it gave is no result
 	}
-	if changed := b.env.TakeChange(); !changed.Empty() {
-		call.Changed = journal.Detail(changed)
+	if b.env != nil {
+		if changed := b.env.TakeChange(); !changed.Empty() {
+			call.Changed = journal.Detail(changed)
+		}
 	}
-	blocks := blocksOf(use.ID, result)
-	call.IsError = result.IsError
+	call.IsError = blocks[0].Error
 	return blocks, turns.End(key, call, blocks)
 }
 

@@ -97,7 +97,7 @@ var allowed = map[string][]string{
 	},
 	"audit": {"analytics", "analytics/callsdb", "journal", "llm", "llm/budget"},
 	"runs":  {"engine", "fault", "journal", "llm", "plan", "workflow"},
-	"task":  {"agent", "attach", "fault", "journal", "llm", "llm/structured", "modelselect", "telemetry", "tool"},
+	"task":  {"agent", "attach", "fault", "journal", "llm", "llm/cassette", "llm/structured", "modelselect", "telemetry", "tool"},
 
 	"plan": {"llm", "workflow", "journal"},
 

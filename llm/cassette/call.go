@@ -15,6 +15,9 @@ import (
 // callFile is the content of one call's file.
 type callFile struct {
 	Agent string `json:"agent,omitempty"`
+	// Tool is the name of the tool that made the call while it ran. A replay runs
+	// no tool, so it does not make the call.
+	Tool string `json:"tool,omitempty"`
 	// Nth is the number of the first repetition of the call that got this
 	// answer, from 1.
 	Nth     int             `json:"nth"`
@@ -199,12 +202,16 @@ func compact(raw json.RawMessage) json.RawMessage {
 
 // callName returns the name of a call's file.
 func callName(number int, agent string, key llm.Key) string {
-	agent = strings.Map(func(r rune) rune {
+	return fmt.Sprintf("%04d-%s-%s.json", number, cmp.Or(namePart(agent), "agent"), key.String()[:8])
+}
+
+// namePart returns a text as a part of the name of a file.
+func namePart(text string) string {
+	text = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' {
 			return r
 		}
 		return '-'
-	}, credential.Redact(agent))
-	agent = strings.Trim(agent[:min(len(agent), 40)], "-.")
-	return fmt.Sprintf("%04d-%s-%s.json", number, cmp.Or(agent, "agent"), key.String()[:8])
+	}, credential.Redact(text))
+	return strings.Trim(text[:min(len(text), 40)], "-.")
 }

@@ -15,6 +15,7 @@
 //
 //	cassette.json                    the manifest: program, time, metadata
 //	calls/0001-AGENT-1a2b3c4d.json   one call: request, answer or failure, timing
+//	tools/0001-Read-1a2b3c4d.json    one call of a tool: its input and its result
 //	…                                other files of the recording, see [Recorder.WriteFile]
 //
 // The player finds a call by an [llm.Key] of its redacted request, without
@@ -31,6 +32,10 @@
 //
 // A failed call is recorded as its failure, unless a later identical call
 // succeeded. A call that its caller canceled is not recorded.
+//
+// The tools that an agent was offered are recorded, and what their calls gave. A
+// replay runs none: it takes the results from the cassette. A call of a tool is
+// found by the key of the request whose answer made it, and its id.
 //
 // Invariant: every file appears complete or not at all, so an interrupted
 // recording can be opened.
@@ -67,10 +72,12 @@ type Meta struct {
 }
 
 const (
-	formatVersion = 1
+	formatVersion = 2
+	plainVersion  = 1 // of a cassette without tools, which older programs can replay
 
 	manifestName = "cassette.json"
 	callsDir     = "calls"
+	toolsDir     = "tools"
 
 	maxFile = 256 << 20 // bytes of one file
 )
@@ -83,10 +90,11 @@ type manifest struct {
 	Recorded map[string]any `json:"recorded,omitempty"`
 	Files    []string       `json:"files,omitempty"` // written by WriteFile
 
-	// Complete is true once the recording was closed; Calls then lists the
-	// files of all calls.
+	// Complete is true once the recording was closed; Calls and Tools then list
+	// their files.
 	Complete bool     `json:"complete"`
 	Calls    []string `json:"calls,omitempty"`
+	Tools    []string `json:"tools,omitempty"`
 }
 
 func readManifest(root *os.Root) (*manifest, error) {
@@ -136,8 +144,8 @@ func checkName(name string) error {
 	switch {
 	case !fs.ValidPath(name) || name == "." || !filepath.IsLocal(filepath.FromSlash(name)) || strings.Contains(name, `\`):
 		return fmt.Errorf("%q is not a valid name for a file in a cassette: give a path within its folder, with slashes", name)
-	case strings.EqualFold(first, manifestName), strings.EqualFold(first, callsDir):
-		return fmt.Errorf("%q is not a valid name for a file in a cassette: %s and %s are reserved", name, manifestName, callsDir)
+	case strings.EqualFold(first, manifestName), strings.EqualFold(first, callsDir), strings.EqualFold(first, toolsDir):
+		return fmt.Errorf("%q is not a valid name for a file in a cassette: %s, %s and %s are reserved", name, manifestName, callsDir, toolsDir)
 	case strings.HasPrefix(path.Base(name), "."):
 		return fmt.Errorf("%q is not a valid name for a file in a cassette: it starts with a dot", name)
 	}

@@ -2,6 +2,15 @@ package cassette
 
 import "slices"
 
+// folder writes the files of one history's outcomes.
+type folder interface {
+	// write writes the outcome that has just ended, and returns the name of its file.
+	write() (name string, err error)
+	// repeat writes a copy of the outcome in a file for the nth repetition.
+	repeat(name string, nth int) (string, error)
+	remove(name string) error
+}
+
 // history holds the outcomes of all repetitions of one call.
 type history struct {
 	started  int        // repetitions started so far

@@ -25,16 +25,18 @@ type Player struct {
 	manifest *manifest
 	calls    []*recorded // in the order of their files
 	byKey    map[llm.Key][]*recorded
+	tools    toolRecords
 
 	mu     sync.Mutex      // guards the fields below, and played of each call
 	counts map[llm.Key]int // calls so far
-	missed int             // calls that are not in the cassette
+	missed int             // calls, of models and of tools, that are not in the cassette
 }
 
 // recorded is one call of the cassette.
 type recorded struct {
 	file    string // within calls/
 	agent   string
+	tool    string // that made the call
 	nth     int
 	request storedRequest
 	resp    *llm.Response // nil if the call failed
@@ -59,12 +61,19 @@ func open(root *os.Root) (*Player, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := callNames(root)
+	names, err := numbered(root, callsDir)
+	if err != nil {
+		return nil, fmt.Errorf("opening a cassette: %w", err)
+	}
+	toolNames, err := numbered(root, toolsDir)
 	if err != nil {
 		return nil, fmt.Errorf("opening a cassette: %w", err)
 	}
 	p := &Player{dir: root.Name(), manifest: m, byKey: map[llm.Key][]*recorded{}, counts: map[llm.Key]int{}}
-	if err := p.checkFiles(root, names); err != nil {
+	if err := p.checkFiles(root, names, toolNames); err != nil {
+		return nil, err
+	}
+	if p.tools, err = readTools(root, toolNames); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
@@ -82,14 +91,19 @@ func open(root *os.Root) (*Player, error) {
 }
 
 // checkFiles returns an error if a file of the manifest is missing.
-func (p *Player) checkFiles(root *os.Root, names []string) error {
-	there := map[string]bool{}
-	for _, name := range names {
-		there[name] = true
-	}
-	for _, name := range p.manifest.Calls {
-		if !there[name] {
-			return fmt.Errorf("the cassette is incomplete: %s is missing; restore it, or record again", filepath.Join(p.dir, callsDir, name))
+func (p *Player) checkFiles(root *os.Root, calls, tools []string) error {
+	for _, in := range []struct {
+		dir          string
+		there, named []string
+	}{{callsDir, calls, p.manifest.Calls}, {toolsDir, tools, p.manifest.Tools}} {
+		there := map[string]bool{}
+		for _, name := range in.there {
+			there[name] = true
+		}
+		for _, name := range in.named {
+			if !there[name] {
+				return fmt.Errorf("the cassette is incomplete: %s is missing; restore it, or record again", filepath.Join(p.dir, in.dir, name))
+			}
 		}
 	}
 	for _, name := range p.manifest.Files {
@@ -125,7 +139,7 @@ func parseCall(data []byte) (*recorded, error) {
 	case (len(f.Answer) == 0) == (f.Failure == nil):
 		return nil, errors.New("it must have either an answer or a failure")
 	}
-	c := &recorded{agent: f.Agent, nth: f.Nth}
+	c := &recorded{agent: f.Agent, tool: f.Tool, nth: f.Nth}
 	var err error
 	if c.request, err = parseRequest(f.Request); err != nil {
 		return nil, fmt.Errorf("its request: %w", dropOffset(err))
@@ -183,13 +197,14 @@ func (p *Player) Missed() int {
 }
 
 // Unused returns the files of the calls that have not been replayed, in the
-// order of the recording.
+// order of the recording. Calls that a tool made are not among them, since a replay
+// runs no tool.
 func (p *Player) Unused() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var files []string
 	for _, c := range p.calls {
-		if !c.played {
+		if !c.played && c.tool == "" {
 			files = append(files, path.Join(callsDir, c.file))
 		}
 	}

@@ -36,6 +36,7 @@ type Recorder struct {
 	root     *os.Root
 	manifest manifest
 	calls    map[llm.Key]*history
+	tools    map[toolKey]*history
 	number   int // number of the last call's file
 	err      error
 	closed   bool
@@ -58,8 +59,8 @@ func Create(dir string, meta Meta, opts Options) (*Recorder, error) {
 	if meta.Created.IsZero() {
 		meta.Created = time.Now()
 	}
-	r := &Recorder{root: root, calls: map[llm.Key]*history{}, manifest: manifest{
-		Format: formatVersion, Program: credential.Redact(meta.Program), Created: meta.Created.UTC().Truncate(time.Second), Recorded: recorded,
+	r := &Recorder{root: root, calls: map[llm.Key]*history{}, tools: map[toolKey]*history{}, manifest: manifest{
+		Format: plainVersion, Program: credential.Redact(meta.Program), Created: meta.Created.UTC().Truncate(time.Second), Recorded: recorded,
 	}}
 	if err := r.prepare(opts); err != nil {
 		return nil, errors.Join(err, root.Close())
@@ -85,20 +86,25 @@ func (r *Recorder) prepare(opts Options) error {
 			return fmt.Errorf("replacing the cassette in %s: %w", dir, err)
 		}
 	}
-	if err := r.root.MkdirAll(callsDir, 0o755); err != nil {
-		return fmt.Errorf("creating a cassette: %w", err)
+	for _, dir := range []string{callsDir, toolsDir} {
+		if err := r.root.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("creating a cassette: %w", err)
+		}
 	}
 	return r.writeManifest()
 }
 
 // clearCassette removes the files of a cassette.
 func clearCassette(root *os.Root) error {
-	names, err := callNames(root)
-	if err != nil {
-		return err
-	}
-	for i, name := range names {
-		names[i] = path.Join(callsDir, name)
+	var names []string
+	for _, dir := range []string{callsDir, toolsDir} {
+		in, err := numbered(root, dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range in {
+			names = append(names, path.Join(dir, name))
+		}
 	}
 	// The other files of a cassette without a readable manifest are unknown;
 	// they stay.
@@ -117,10 +123,10 @@ func clearCassette(root *os.Root) error {
 	return nil
 }
 
-// callNames returns the names of the calls' files, in the order of their
-// numbers.
-func callNames(root *os.Root) ([]string, error) {
-	entries, err := fs.ReadDir(root.FS(), callsDir)
+// numbered returns the names of the files of a folder of calls or tools, in the
+// order of their numbers.
+func numbered(root *os.Root, dir string) ([]string, error) {
+	entries, err := fs.ReadDir(root.FS(), dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -184,7 +190,10 @@ func (r *Recorder) Close() error {
 	err := r.err
 	if err == nil {
 		r.manifest.Complete = true
-		r.manifest.Calls, err = callNames(r.root)
+		r.manifest.Calls, err = numbered(r.root, callsDir)
+	}
+	if err == nil {
+		r.manifest.Tools, err = numbered(r.root, toolsDir)
 	}
 	if err == nil {
 		err = r.writeManifest()
@@ -217,7 +226,7 @@ func (r *Recorder) write(name string, data []byte) error {
 func (r *Recorder) Layer(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		return func(yield func(llm.Event, error) bool) {
-			c := r.startCall(req)
+			c := r.startCall(ctx, req)
 			// Deferred until after the last yield, so that the reader does not
 			// wait for the disk, and an answer is recorded even if its reader
 			// panics or stops at the end.
@@ -238,6 +247,7 @@ func (r *Recorder) Layer(next llm.Model) llm.Model {
 // liveCall is one call while it is recorded.
 type liveCall struct {
 	agent   string
+	tool    string // that makes the call
 	request storedRequest
 	unfit   error // why the request cannot be stored
 	nth     int   // repetition of this call, from 1
@@ -248,8 +258,8 @@ type liveCall struct {
 	err  error
 }
 
-func (r *Recorder) startCall(req *llm.Request) *liveCall {
-	c := &liveCall{agent: req.Agent, start: time.Now()}
+func (r *Recorder) startCall(ctx context.Context, req *llm.Request) *liveCall {
+	c := &liveCall{agent: req.Agent, tool: llm.TagsOf(ctx).Tool, start: time.Now()}
 	if c.request, c.unfit = storeRequest(req); c.unfit != nil {
 		return c
 	}
@@ -282,7 +292,7 @@ func (r *Recorder) finishCall(c *liveCall) {
 		return
 	}
 	f := callFile{
-		Agent: c.agent, Nth: c.nth, Request: c.request.json,
+		Agent: c.agent, Tool: c.tool, Nth: c.nth, Request: c.request.json,
 		Timing: timing{time.Since(c.start).Seconds(), c.first.Seconds()},
 	}
 	outcome, err := f.setOutcome(c)
@@ -292,7 +302,7 @@ func (r *Recorder) finishCall(c *liveCall) {
 		return
 	}
 	if err == nil {
-		err = r.calls[c.request.key].add(outcome, folder{r, c.request.key, f})
+		err = r.calls[c.request.key].add(outcome, callFolder{r, c.request.key, f})
 	}
 	if err != nil && r.err == nil {
 		r.err = fmt.Errorf("the recording in %s is missing a call: %w", r.root.Name(), err)
@@ -315,18 +325,18 @@ func (f *callFile) setOutcome(c *liveCall) (*outcome, error) {
 	return o, err
 }
 
-// folder writes the files of one key's calls.
-type folder struct {
+// callFolder writes the files of one key's calls.
+type callFolder struct {
 	r    *Recorder
 	key  llm.Key
 	call callFile // the call that has just ended
 }
 
 // write writes the call that has just ended.
-func (f folder) write() (name string, err error) { return f.put(f.call) }
+func (f callFolder) write() (name string, err error) { return f.put(f.call) }
 
 // repeat writes a copy of the call in file name for its nth repetition.
-func (f folder) repeat(name string, nth int) (string, error) {
+func (f callFolder) repeat(name string, nth int) (string, error) {
 	data, err := openfile.ReadIn(f.r.root, path.Join(callsDir, name), maxFile)
 	if err != nil {
 		return "", err
@@ -339,7 +349,7 @@ func (f folder) repeat(name string, nth int) (string, error) {
 	return f.put(call)
 }
 
-func (f folder) put(call callFile) (string, error) {
+func (f callFolder) put(call callFile) (string, error) {
 	data, err := encode(call)
 	if err != nil {
 		return "", err
@@ -349,4 +359,4 @@ func (f folder) put(call callFile) (string, error) {
 	return name, f.r.write(path.Join(callsDir, name), data)
 }
 
-func (f folder) remove(name string) error { return f.r.root.Remove(path.Join(callsDir, name)) }
+func (f callFolder) remove(name string) error { return f.r.root.Remove(path.Join(callsDir, name)) }
