@@ -1,42 +1,55 @@
 package claudeforce
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
 
-	"github.com/claude-force/claude-force/agent"
-	"github.com/claude-force/claude-force/task"
-	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/toolset"
 )
 
-// toolsOf returns those of the options' tools that an agent may use, in the order
-// in which it names them; nil if there are none.
-func (o *Orchestrator) toolsOf(_ context.Context, a *agent.Agent, _ Task) (*task.Tools, error) {
-	var chosen []tool.Tool
-	if a.AllTools {
-		chosen = slices.Clone(o.opts.Tools)
-	}
-	for _, name := range a.Tools {
-		for _, t := range o.opts.Tools {
-			if t.Definition().Name == toolName(name) && !slices.Contains(chosen, t) {
-				chosen = append(chosen, t)
-			}
+// OpenTools returns what agents of an orchestrator with these options act with, so
+// that it can be shown and tried without one. The options' Toolset must be set.
+func OpenTools(opts Options) (*toolset.Project, error) {
+	cfg := opts.Config
+	if cfg == nil {
+		var err error
+		if cfg, err = LoadConfig(opts.Dir); err != nil {
+			return nil, invalid(err)
 		}
 	}
-	chosen = slices.DeleteFunc(chosen, func(t tool.Tool) bool {
-		return slices.ContainsFunc(a.DisallowedTools, func(name string) bool { return toolName(name) == t.Definition().Name })
-	})
-	set, err := tool.NewSet(chosen...)
-	if err != nil || len(chosen) == 0 {
-		return nil, err
-	}
-	return &task.Tools{Set: set, Env: func() (*tool.Env, error) { return tool.NewEnv(cmp.Or(o.opts.Dir, "."), tool.Options{}) }}, nil
+	return openTools(opts, cfg, nil)
 }
 
-// toolName returns the name of the tool that a rule such as Bash(git:*) is about.
-func toolName(rule string) string {
-	name, _, _ := strings.Cut(rule, "(")
-	return strings.TrimSpace(name)
+// openTools does what OpenTools does, for the orchestrator o, which may be nil.
+func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Project, error) {
+	options := toolset.Options{OnlyOwn: true}
+	if opts.Toolset != nil {
+		options = *opts.Toolset
+		options.Contributors = append(contributors(o), options.Contributors...)
+	}
+	options.Dir, options.Tools = opts.Dir, opts.Tools
+	options.Policy.Protected = slices.Concat(options.Policy.Protected, protected(cfg))
+	if o != nil {
+		options.OnNotice = o.notice
+	} else if options.OnNotice == nil && opts.OnNotice != nil {
+		options.OnNotice = func(ctx context.Context, text string) { opts.OnNotice(ctx, text) }
+	}
+	return toolset.Open(options)
+}
+
+// contributors returns what adds to the tools of agents. The orchestrator is nil if
+// tools are only shown or called by hand.
+func contributors(*Orchestrator) []toolset.Contributor {
+	return nil
+}
+
+// protected returns the files of this program that no tool may use.
+func protected(cfg *config.Config) []string {
+	paths := []string{cfg.DataDir}
+	if path, ok := strings.CutPrefix(cfg.Cache.EncryptionKey, "file:"); ok {
+		paths = append(paths, path)
+	}
+	return paths
 }

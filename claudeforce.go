@@ -32,6 +32,7 @@ import (
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/toolset"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -73,6 +74,12 @@ type Options struct {
 	// none. [tool.Func] makes one of a Go function. Every call that an agent makes is
 	// run, so give it only what it may do. They must not change any more.
 	Tools []tool.Tool
+
+	// Toolset, if set, lets agents act in the project: with tools for files and
+	// commands, and what else the package toolset describes, under its permissions.
+	// Its Dir, Tools and OnNotice are those of these options. Without it, agents have
+	// Tools alone.
+	Toolset *toolset.Options
 
 	// OnTool receives the calls of tools as they start and end, of several tasks at
 	// once.
@@ -225,8 +232,12 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			NoCache: cfg.Cache.ExcludeAgents,
 		},
 	}
-	if len(opts.Tools) > 0 {
-		o.tasks.Tools = o.toolsOf
+	if len(opts.Tools) > 0 || opts.Toolset != nil {
+		project, err := openTools(opts, cfg, o)
+		if err != nil {
+			return nil, errors.Join(err, o.files.Close(), o.pipe.Close())
+		}
+		o.tasks.Tools = project.For
 	}
 	o.noteSettings(ctx)
 	return o, nil

@@ -23,8 +23,8 @@ type Paid struct {
 
 // ToolCall is the detail of ToolStarted and ToolFinished.
 type ToolCall struct {
-	ID       string `json:"id"` // of the tool_use block
-	Tool     string `json:"tool"`
+	ID       string `json:"id"`                 // of the tool_use block
+	Tool     string `json:"tool"`               // empty for what follows an answer and no tool returned
 	Argument string `json:"argument,omitempty"` // the part of its input that says most, for people
 	IsError  bool   `json:"is_error,omitempty"` // ToolFinished: it failed
 
@@ -178,7 +178,9 @@ func (u *UnitState) addTurn(ev Event) error {
 	}
 	state := &CallState{Changed: call.Changed}
 	if ev.Type == ToolFinished {
-		u.ToolCalls++
+		if call.Tool != "" {
+			u.ToolCalls++
+		}
 		if err := json.Unmarshal([]byte(ev.Output), &state.Blocks); err != nil {
 			return fmt.Errorf("reading event %d (%s) of run %s: %w", ev.Seq, ev.Type, ev.Run, err)
 		}

@@ -13,15 +13,30 @@ import (
 )
 
 // Tools is what an agent works with in one task: the tools that it is offered, and
-// the environment that their calls share.
+// the environment that their calls share. It holds nothing before Env is called.
 type Tools struct {
 	Set *tool.Set
 
+	// Context are texts for the model that come before the task's own material:
+	// memory, the list of skills. They change the identity of the task.
+	Context []string
+
 	// Env opens the environment. The task closes it when it ends.
 	Env func() (*tool.Env, error)
+
+	// Notes returns blocks for the next user turn that are the result of no call,
+	// such as the end of a command in the background. With wait it returns once
+	// there is one, or none is to come: the model is done otherwise. May be nil.
+	Notes func(ctx context.Context, wait bool) ([]llm.Block, error)
+
+	// Close releases what else the tools hold, after the last call and before the
+	// environment is closed. May be nil.
+	Close func() error
 }
 
-// ToolsFunc returns the tools of an agent for a task; nil if it has none.
+// ToolsFunc returns the tools of an agent for a task, whose Model is the id of the
+// model that it will have; nil if it has none. It is called whenever the identity of
+// the task is asked for, not only when it runs.
 type ToolsFunc func(ctx context.Context, a *agent.Agent, t Task) (*Tools, error)
 
 // defaultMaxTurns bounds the calls of a task whose agent has tools, if nothing
@@ -63,25 +78,37 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 			return total, err
 		}
 		uses := answer.ToolUses()
-		if len(uses) == 0 && answer.StopReason != llm.StopPauseTurn {
+		ended := len(uses) == 0 && answer.StopReason != llm.StopPauseTurn
+		var input []llm.Block
+		if len(uses) > 0 {
+			tape, err := r.tapeKey(req)
+			if err != nil {
+				return total, err
+			}
+			input, err = r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
+			total.ToolCalls += len(uses)
+			if err != nil {
+				return total, err
+			}
+		}
+		var notes []llm.Block
+		if !ended || turn < turns { // the last turn's answer stands
+			if notes, err = recordedNotes(ctx, t.Turns, key, tools, ended); err != nil {
+				return total, err
+			}
+		}
+		input = append(input, notes...)
+		said := replayed(answer.Content)
+		if ended && (len(notes) == 0 || len(said) == 0) {
 			if strings.TrimSpace(total.Output) == "" {
 				total.Degraded = "the agent ended without a text"
 			}
 			return total, nil
 		}
 		next := *req
-		next.Messages = append(slices.Clip(req.Messages), llm.Message{Role: llm.RoleAssistant, Content: replayed(answer.Content)})
-		if len(uses) > 0 {
-			tape, err := r.tapeKey(req)
-			if err != nil {
-				return total, err
-			}
-			results, err := r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
-			total.ToolCalls += len(uses)
-			if err != nil {
-				return total, err
-			}
-			next.Messages = append(next.Messages, llm.Message{Role: llm.RoleUser, Content: results})
+		next.Messages = append(slices.Clip(req.Messages), llm.Message{Role: llm.RoleAssistant, Content: said})
+		if len(input) > 0 {
+			next.Messages = append(next.Messages, llm.Message{Role: llm.RoleUser, Content: input})
 		}
 		req = &next
 	}
@@ -145,14 +172,15 @@ func replayed(content []llm.Block) []llm.Block {
 	return blocks
 }
 
-// equip returns the tools of a task; nil if its agent has none.
-func (r *Runner) equip(ctx context.Context, t Task, a *agent.Agent) (*Tools, error) {
+// equip returns the tools of a task that a model does; nil if its agent has none.
+func (r *Runner) equip(ctx context.Context, t Task, a *agent.Agent, model string) (*Tools, error) {
 	if r.Replay != nil {
 		return r.replayedTools(a.Name, t)
 	}
 	if r.Tools == nil {
 		return nil, nil
 	}
+	t.Model = model
 	tools, err := r.Tools(ctx, a, t)
 	if err != nil || tools == nil || len(tools.Set.Names()) == 0 {
 		return nil, err

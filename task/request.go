@@ -51,6 +51,15 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	if err != nil {
 		return nil, Selection{}, nil, err
 	}
+	tools, err := r.equip(ctx, t, a, model.ID)
+	if err != nil {
+		return nil, Selection{}, nil, err
+	}
+	before := 0 // texts that come before the task's own
+	if tools != nil {
+		before = len(tools.Context)
+		shared = slices.Concat(tools.Context, shared)
+	}
 	req := &llm.Request{
 		Model:     model.ID,
 		Messages:  []llm.Message{llm.UserTurn(shared, t.Prompt)},
@@ -61,17 +70,13 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 		Batch:     t.Batch,
 	}
 	ownFrom := max(len(t.SharedContext)-t.Own, 0)
-	at := len(llm.UserTurn(t.SharedContext[:ownFrom], "").Content)
+	at := len(llm.UserTurn(shared[:before+ownFrom], "").Content)
 	for range len(llm.UserTurn(t.SharedContext[ownFrom:], "").Content) {
 		req.Messages[0].Content[at].Shared = false
 		at++
 	}
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
-	}
-	tools, err := r.equip(ctx, t, a)
-	if err != nil {
-		return nil, Selection{}, nil, err
 	}
 	r.recordOffer(a.Name, t, tools)
 	if tools != nil {
@@ -194,7 +199,7 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 	if a.Effort != "" {
 		id.Parts["effort"] = a.Effort
 	}
-	tools, err := r.equip(ctx, t, a)
+	tools, err := r.equip(ctx, t, a, model.ID)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -204,6 +209,9 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 			return Identity{}, fmt.Errorf("encoding the tools of agent %s: %w", a.Name, err)
 		}
 		id.Parts["tools"] = Digest(definitions)
+		if len(tools.Context) > 0 {
+			id.Parts["tools' context"] = Digest([]byte(strings.Join(tools.Context, "\x00")))
+		}
 	}
 	if t.Schema != nil {
 		id.Parts["schema"] = Digest(t.Schema)

@@ -38,14 +38,14 @@ func (r *Runner) replayedTools(agent string, t Task) (*Tools, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tools{Set: set}, nil
+	return &Tools{Set: set, Context: offer.Context}, nil
 }
 
 // recordOffer writes down in the recording, if there is one, what an agent is given
 // to act with.
 func (r *Runner) recordOffer(agent string, t Task, tools *Tools) {
 	if r.Record != nil && tools != nil {
-		r.Record.Offer(agent, t.Prompt, cassette.Offer{Tools: tools.Set.Definitions()})
+		r.Record.Offer(agent, t.Prompt, cassette.Offer{Tools: tools.Set.Definitions(), Context: tools.Context})
 	}
 }
 
@@ -59,7 +59,13 @@ func (r *Runner) openEnv(tools *Tools) (*tool.Env, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return env, env.Close, nil
+	return env, func() error {
+		var err error
+		if tools.Close != nil {
+			err = tools.Close()
+		}
+		return errors.Join(err, env.Close())
+	}, nil
 }
 
 // tapeKey returns the key by which the calls of tools of a request's answer are

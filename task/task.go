@@ -46,6 +46,12 @@ type Task struct {
 	MaxTurns  int           // calls that may be made for it if its agent has tools, instead of the default; 0 for that
 	Timeout   time.Duration // instead of the default; 0 for that
 
+	// Dir is the folder that tools work in instead of the project's, such as a
+	// worktree of it. Allow are permission rules; they hold only as far as the user
+	// granted the same.
+	Dir   string
+	Allow []string
+
 	// Schema is the JSON Schema that the output must obey. An output that does
 	// not is repaired, with one more call if need be. If that fails too, the task
 	// fails with [llm.CodeOutput], and the result has the output as it came.

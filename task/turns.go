@@ -99,6 +99,28 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 	return blocks, turns.End(key, call, blocks)
 }
 
+// notesID is the id in the journal of the notes of a turn: they are kept as the
+// result of a call of no tool.
+const notesID = "notes"
+
+// recordedNotes returns the notes that follow an answer. Those that the journal has
+// are the same again, so that the next request is.
+func recordedNotes(ctx context.Context, turns *journal.Turns, key llm.Key, tools *Tools, wait bool) ([]llm.Block, error) {
+	if tools.Notes == nil {
+		return nil, nil
+	}
+	if turns != nil {
+		if state, _ := turns.Call(key, notesID); state.Blocks != nil {
+			return state.Blocks, nil
+		}
+	}
+	notes, err := tools.Notes(ctx, wait)
+	if err == nil && len(notes) > 0 && turns != nil {
+		err = turns.End(key, journal.ToolCall{ID: notesID}, notes)
+	}
+	return notes, err
+}
+
 // blocksOf returns the blocks that answer a call: its result, then the notes.
 func blocksOf(id string, result tool.Result) []llm.Block {
 	block, err := result.Block(id)

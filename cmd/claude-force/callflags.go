@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -131,6 +133,8 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	}
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
 	opts.Config = cfg
+	home, _ := os.UserHomeDir() // without one, ~ is no path
+	opts.Toolset = toolbox(permission.Policy{Home: home}, false)
 	opts.OnNotice = func(_ context.Context, text string) { a.say("note: %s", text) }
 	t := &trouble{say: a.say}
 	opts.OnRetry = func(_ context.Context, r pipeline.Retry) { t.retrying(r) }

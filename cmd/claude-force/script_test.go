@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as users do: each file is one behaviour, with
 // standard output, standard error and exit code as the contract. Each has a
-// simulator of its own on the loopback interface.
+// simulator of its own on the loopback interface, which plays the script in
+// simulator.yaml if there is one.
 func TestScripts(t *testing.T) {
 	cmds := maps.Clone(processCmds)
 	maps.Copy(cmds, map[string]func(*testscript.TestScript, bool, []string){
@@ -65,7 +66,13 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			server := sim.New(sim.Options{})
+			options := sim.Options{}
+			if text, err := os.ReadFile(filepath.Join(env.WorkDir, "simulator.yaml")); err == nil {
+				if options.Script, err = sim.ParseScript("simulator.yaml", text); err != nil {
+					return err
+				}
+			}
+			server := sim.New(options)
 			tcp := httptest.NewServer(server)
 			env.Defer(tcp.Close)
 			env.Values["sim"] = server

@@ -2,26 +2,25 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/internal/nearest"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/sandbox"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/tool"
-	"github.com/claude-force/claude-force/tool/bash"
 	"github.com/claude-force/claude-force/tool/permission"
+	"github.com/claude-force/claude-force/toolset"
 )
 
 func (a *app) tools() *cobra.Command {
@@ -44,9 +43,32 @@ comes before one that allows.`,
 	return cmd
 }
 
-// toolSet returns the tools that agents may get. Commands run in shell.
-func toolSet(shell *bash.Shell) (*tool.Set, error) {
-	return tool.NewSet(append(tool.Files(), shell.Tools()...)...)
+// allTools is the agent that tools are shown and called by hand for.
+var allTools = &agent.Agent{Name: "tools", AllTools: true}
+
+// toolsOf returns what an agent in a folder gets that may use all tools.
+func (a *app) toolsOf(ctx context.Context, dir, model string, options *toolset.Options) (*task.Tools, error) {
+	cfg, err := a.settingsIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	project, err := claudeforce.OpenTools(claudeforce.Options{
+		Dir: dir, Config: cfg, Toolset: options,
+		OnNotice: func(_ context.Context, text string) { a.say("note: %s", text) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return project.For(ctx, allTools, task.Task{Model: model})
+}
+
+// toolbox returns the options of what agents act with.
+func toolbox(policy permission.Policy, sandboxOff bool) *toolset.Options {
+	options := &toolset.Options{Policy: policy, SandboxOff: sandboxOff}
+	if cache, err := os.UserCacheDir(); err == nil {
+		options.CacheDir = filepath.Join(cache, "claude-force")
+	}
+	return options
 }
 
 func (a *app) toolsList() *cobra.Command {
@@ -57,11 +79,12 @@ func (a *app) toolsList() *cobra.Command {
 		Example: `  claude-force tools list
   claude-force tools list --json | jq -r '.[].name'`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			set, err := toolSet(bash.New(bash.Options{}))
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox(permission.Policy{}, false))
 			if err != nil {
 				return err
 			}
+			set := tools.Set
 			if asJSON {
 				return printJSON(a.stdout, set.Definitions())
 			}
@@ -85,11 +108,12 @@ func (a *app) toolsShow() *cobra.Command {
 		Example: `  claude-force tools show Grep
   claude-force tools show Grep --json | jq .input_schema`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			set, err := toolSet(bash.New(bash.Options{}))
+		RunE: func(cmd *cobra.Command, args []string) error {
+			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox(permission.Policy{}, false))
 			if err != nil {
 				return err
 			}
+			set := tools.Set
 			t, ok := set.Tool(args[0])
 			if !ok {
 				return unknownTool(args[0], set.Names())
@@ -128,19 +152,12 @@ func (f *permissionFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.folders, "add-dir", nil, "a `folder` outside the project that tools may use as if it was in it; may be repeated")
 }
 
-// policy returns the policy that the flags describe, for a project's folder.
-func (a *app) policy(f *permissionFlags, dir string) (*permission.Policy, error) {
-	mode, err := permission.ParseMode(f.mode)
-	if err != nil {
-		return nil, badInput("--permission-mode: %w", err)
-	}
-	cfg, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	p := &permission.Policy{Mode: mode, Dir: dir, Protected: []string{cfg.DataDir}}
-	if path, ok := strings.CutPrefix(cfg.Cache.EncryptionKey, "file:"); ok {
-		p.Protected = append(p.Protected, path)
+// policy returns the policy that the flags describe.
+func (f *permissionFlags) policy() (permission.Policy, error) {
+	var p permission.Policy
+	var err error
+	if p.Mode, err = permission.ParseMode(f.mode); err != nil {
+		return p, badInput("--permission-mode: %w", err)
 	}
 	// Without a home folder, ~ is no path.
 	p.Home, _ = os.UserHomeDir()
@@ -152,7 +169,7 @@ func (a *app) policy(f *permissionFlags, dir string) (*permission.Policy, error)
 		for _, text := range list.texts {
 			rules, err := permission.ParseRules(text)
 			if err != nil {
-				return nil, badInput("--%s: %w", list.flag, err)
+				return p, badInput("--%s: %w", list.flag, err)
 			}
 			*list.to = append(*list.to, rules...)
 		}
@@ -160,7 +177,7 @@ func (a *app) policy(f *permissionFlags, dir string) (*permission.Policy, error)
 	for _, folder := range f.folders {
 		abs, err := filepath.Abs(folder)
 		if err != nil {
-			return nil, badInput("--add-dir: %w", err)
+			return p, badInput("--add-dir: %w", err)
 		}
 		p.Extra = append(p.Extra, abs)
 	}
@@ -210,27 +227,23 @@ Exit code 1 says that a call failed; its result says why.`
 			if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 				return badInput("--dir: %s is not a folder", folder)
 			}
-			policy, err := a.policy(&f, folder)
+			policy, err := f.policy()
 			if err != nil {
 				return err
 			}
-			options := tool.Options{RequireRead: llm.Prices().ReadBeforeEdit(model)}
-			if path, err := exec.LookPath("rg"); err == nil {
-				options.Ripgrep = path
+			if sandboxed != "on" && sandboxed != "off" {
+				return badInput("--sandbox: %q is neither on nor off", sandboxed)
 			}
-			if cache, err := os.UserCacheDir(); err == nil {
-				options.ResultDir = filepath.Join(cache, "claude-force", "results")
-			}
-			env, err := policy.NewEnv(options, nil)
+			tools, err := a.toolsOf(cmd.Context(), folder, model, toolbox(policy, sandboxed == "off"))
 			if err != nil {
 				return err
 			}
-			shell, err := a.shell(cmd.Context(), policy, sandboxed)
+			env, err := tools.Env()
 			if err != nil {
-				return closing(err, env)
+				return err
 			}
-			failed, err := a.callAll(cmd.Context(), shell, env, args, asJSON)
-			if err := errors.Join(err, shell.Close(), env.Close()); err != nil {
+			failed, err := a.callAll(cmd.Context(), tools.Set, env, args, asJSON)
+			if err := errors.Join(err, tools.Close(), env.Close()); err != nil {
 				return err
 			}
 			if failed {
@@ -249,11 +262,7 @@ Exit code 1 says that a call failed; its result says why.`
 
 // callAll runs the calls of pairs of a name and an input, and reports whether one
 // failed.
-func (a *app) callAll(ctx context.Context, shell *bash.Shell, env *tool.Env, args []string, asJSON bool) (failed bool, err error) {
-	set, err := toolSet(shell)
-	if err != nil {
-		return false, err
-	}
+func (a *app) callAll(ctx context.Context, set *tool.Set, env *tool.Env, args []string, asJSON bool) (failed bool, err error) {
 	for pair := range slices.Chunk(args, 2) {
 		name, input := pair[0], pair[1]
 		if input == "-" {
@@ -270,28 +279,6 @@ func (a *app) callAll(ctx context.Context, shell *bash.Shell, env *tool.Env, arg
 		}
 	}
 	return failed, nil
-}
-
-// shell returns where the commands of tools run.
-func (a *app) shell(ctx context.Context, policy *permission.Policy, sandboxed string) (*bash.Shell, error) {
-	if sandboxed != "on" && sandboxed != "off" {
-		return nil, badInput("--sandbox: %q is neither on nor off", sandboxed)
-	}
-	hidden, err := policy.Hidden(ctx)
-	if err != nil {
-		return nil, err
-	}
-	options := bash.Options{
-		Policy: sandbox.Policy{Off: sandboxed == "off", Hide: hidden},
-		Warn:   func(text string) { a.say("warning: %s", text) },
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		// Of each project its own, so that commands of one cannot change what
-		// those of another use.
-		sum := sha256.Sum256([]byte(policy.Dir))
-		options.Cache = filepath.Join(cache, "claude-force", "commands", hex.EncodeToString(sum[:8]))
-	}
-	return bash.New(options), nil
 }
 
 func (a *app) printResult(name string, r tool.Result, asJSON bool) error {

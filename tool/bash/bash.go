@@ -27,6 +27,9 @@ import (
 type Options struct {
 	// Policy is what commands are granted beside the folders of the environment.
 	Policy sandbox.Policy
+	// Hidden returns what else commands must not see. It is called before the first
+	// command. May be nil.
+	Hidden func(ctx context.Context) ([]string, error)
 	// Pass names variables of this process that commands get, beside the
 	// harmless ones. Set are variables ("NAME=value") that they get.
 	Pass, Set []string

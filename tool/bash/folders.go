@@ -40,6 +40,13 @@ func (f folders) remove() error {
 
 // prepare makes the shell's folders, before the first command.
 func (s *Shell) prepare(ctx context.Context, env *tool.Env) error {
+	if s.options.Hidden != nil {
+		hidden, err := s.options.Hidden(ctx)
+		if err != nil {
+			return err
+		}
+		s.options.Policy.Hide = slices.Concat(s.options.Policy.Hide, hidden)
+	}
 	base, err := os.MkdirTemp("", "claude-force-shell-")
 	if err != nil {
 		return err

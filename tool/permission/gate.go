@@ -44,14 +44,19 @@ func (p *Policy) NewEnv(options tool.Options, asker Asker) (*tool.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	folders := append(p.Granted(), p.Extra...)
-	if p.Mode == ModeBypass {
-		folders = append(folders, filepath.VolumeName(p.Dir)+string(filepath.Separator))
-	}
-	for _, dir := range folders {
+	for _, dir := range p.Folders() {
 		if err := env.Grant(dir); err != nil {
 			return nil, errors.Join(err, env.Close())
 		}
 	}
 	return env, nil
+}
+
+// Folders returns the folders outside the project that the policy grants.
+func (p *Policy) Folders() []string {
+	folders := append(p.Granted(), p.Extra...)
+	if p.Mode == ModeBypass {
+		folders = append(folders, filepath.VolumeName(p.Dir)+string(filepath.Separator))
+	}
+	return folders
 }

@@ -1,0 +1,252 @@
+package toolset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/tool/bash"
+	"github.com/claude-force/claude-force/tool/permission"
+)
+
+// Session is one task of one agent. Contributors may keep it: their tools work with
+// it when they are called.
+type Session struct {
+	Agent *agent.Agent
+	Task  task.Task // its Model is the id of the model
+	Dir   string    // the folder that the tools work in, absolute
+	Depth int       // 0, or by how many sub-agents the agent was started
+
+	project *Project
+	policy  atomic.Pointer[permission.Policy]
+	shell   *bash.Shell
+	context []string
+
+	mu      sync.Mutex // guards the fields below
+	closers []func() error
+	noters  []Noter
+}
+
+// Noter returns blocks for the next user turn, as the Notes of [task.Tools] does.
+type Noter func(ctx context.Context, wait bool) ([]llm.Block, error)
+
+type sessionKey struct{}
+
+// WithSession returns a context for tasks of sub-agents of a session: they get no
+// more permission than it has, and the same folder.
+func WithSession(ctx context.Context, s *Session) context.Context {
+	return context.WithValue(ctx, sessionKey{}, s)
+}
+
+func sessionOf(ctx context.Context) *Session {
+	s, _ := ctx.Value(sessionKey{}).(*Session)
+	return s
+}
+
+// Project returns the project of the session.
+func (s *Session) Project() *Project { return s.project }
+
+// Policy returns what the session may do now. It must not be changed.
+func (s *Session) Policy() *permission.Policy { return s.policy.Load() }
+
+// Allow lets the session do what rules say, from the next call on. It is for what
+// the user has granted in another way, such as by allowing a skill.
+func (s *Session) Allow(rules ...permission.Rule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	policy := *s.Policy()
+	policy.Allow = slices.Concat(policy.Allow, rules)
+	s.policy.Store(&policy)
+}
+
+// OnClose has a function called when the task has ended, the last one first.
+func (s *Session) OnClose(closing func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, closing)
+}
+
+// OnNotes adds a source of notes.
+func (s *Session) OnNotes(n Noter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noters = append(s.noters, n)
+}
+
+// Notice passes a text to the user.
+func (s *Session) Notice(ctx context.Context, text string) { s.project.notice(ctx, text) }
+
+// Offers reports whether the agent gets a tool of this name, if there is one: its
+// file names it or may use all, and neither the file nor a rule takes it away.
+func (s *Session) Offers(name string) bool {
+	return (s.Agent.AllTools || slices.ContainsFunc(s.Agent.Tools, func(rule string) bool { return names(rule, name) })) && !s.removed(name)
+}
+
+// removed reports whether the agent's file or a rule takes a tool away.
+func (s *Session) removed(name string) bool {
+	return s.Policy().Removed(name) || slices.ContainsFunc(s.Agent.DisallowedTools, func(rule string) bool { return names(rule, name) })
+}
+
+// build puts the tools together. It returns nil if there are none.
+func (s *Session) build(ctx context.Context) (*tool.Set, error) {
+	var beyond []tool.Tool
+	all := slices.Clone(s.project.options.Tools)
+	if !s.project.options.OnlyOwn {
+		all = slices.Concat(without(slices.Concat(tool.Files(), s.shell.Tools()), all), all)
+	}
+	if !s.project.options.OnlyOwn {
+		for _, contribute := range s.project.options.Contributors {
+			c, err := contribute(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, without(c.Tools, all)...)
+			beyond = append(beyond, c.Beyond...)
+			s.context = append(s.context, c.Context...)
+		}
+	}
+	chosen := s.choose(all)
+	for _, t := range beyond {
+		if name := t.Definition().Name; !s.removed(name) && !has(chosen, name) {
+			chosen = append(chosen, t)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, nil
+	}
+	set, err := tool.NewSet(chosen...)
+	if err != nil {
+		return nil, fmt.Errorf("the tools of agent %s: %w", s.Agent.Name, err)
+	}
+	return set, nil
+}
+
+// choose returns those of the tools that the agent gets: in the order of its file,
+// or all.
+func (s *Session) choose(all []tool.Tool) []tool.Tool {
+	if s.Agent.AllTools {
+		return slices.DeleteFunc(slices.Clone(all), func(t tool.Tool) bool { return s.removed(t.Definition().Name) })
+	}
+	var chosen []tool.Tool
+	for _, rule := range s.Agent.Tools {
+		for _, t := range all {
+			if name := t.Definition().Name; names(rule, name) && !s.removed(name) && !has(chosen, name) {
+				chosen = append(chosen, t)
+			}
+		}
+	}
+	return chosen
+}
+
+// without returns tools without those that have the name of one of others.
+func without(tools, others []tool.Tool) []tool.Tool {
+	return slices.DeleteFunc(slices.Clone(tools), func(t tool.Tool) bool { return has(others, t.Definition().Name) })
+}
+
+func has(tools []tool.Tool, name string) bool {
+	return slices.ContainsFunc(tools, func(t tool.Tool) bool { return t.Definition().Name == name })
+}
+
+// aliases are names of tools of earlier versions of Claude Code, and the tools that
+// do the same now.
+var aliases = map[string][]string{
+	"Task": {"Agent"}, "KillShell": {"TaskStop"}, "KillBash": {"TaskStop"}, "MultiEdit": {"Edit"},
+	"LS": {"Glob"}, "NotebookRead": {"Read"}, "BashOutput": {"Read"}, "TodoRead": {"TodoWrite"},
+	// What Bash leaves in the background must be possible to end.
+	"Bash": {"Bash", "TaskStop"},
+}
+
+// names reports whether an entry of an agent's list of tools is about a tool. A rule
+// such as Bash(git:*) is about Bash, and mcp__server about all tools of the server.
+func names(entry, name string) bool {
+	entry, _, _ = strings.Cut(entry, "(")
+	entry = strings.TrimSpace(entry)
+	if list := aliases[entry]; list != nil {
+		return slices.Contains(list, name)
+	}
+	if entry == name {
+		return true
+	}
+	server := strings.TrimSuffix(entry, "__*")
+	return strings.HasPrefix(server, "mcp__") && len(server) > len("mcp__") && strings.HasPrefix(name, server+"__")
+}
+
+// open opens the environment.
+func (s *Session) open() (*tool.Env, error) {
+	options := s.project.envOptions(s.Task.Model)
+	guarded := s.Policy().Guard(options, s.project.options.Asker)
+	guarded.Gate = func(ctx context.Context, env *tool.Env, name string, input json.RawMessage) error {
+		return s.Policy().Guard(options, s.project.options.Asker).Gate(ctx, env, name, input)
+	}
+	env, err := tool.NewEnv(s.Dir, guarded)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range s.Policy().Folders() {
+		if err := env.Grant(dir); err != nil {
+			return nil, errors.Join(err, env.Close())
+		}
+	}
+	return env, nil
+}
+
+// close releases what the session holds.
+func (s *Session) close() error {
+	s.mu.Lock()
+	closers := s.closers
+	s.closers = nil
+	s.mu.Unlock()
+	var errs []error
+	for _, closing := range slices.Backward(closers) {
+		errs = append(errs, closing())
+	}
+	return errors.Join(append(errs, s.shell.Close())...)
+}
+
+// notes returns what the model should know besides results.
+func (s *Session) notes(ctx context.Context, wait bool) ([]llm.Block, error) {
+	s.mu.Lock()
+	noters := append(slices.Clip(s.noters), s.ended)
+	s.mu.Unlock()
+	var notes []llm.Block
+	for _, n := range noters {
+		more, err := n(ctx, wait && len(notes) == 0)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, more...)
+	}
+	return notes, nil
+}
+
+// ended returns a note for each command in the background that has ended.
+func (s *Session) ended(ctx context.Context, wait bool) ([]llm.Block, error) {
+	if wait {
+		if _, err := s.shell.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var notes []llm.Block
+	for _, n := range s.shell.Finished() {
+		text := fmt.Sprintf("<task-notification>\n<task-id>%s</task-id>\n<output-file>%s</output-file>\n<status>%s</status>\n"+
+			"<summary>The command in the background (%s) has ended, exit code %d.</summary>\n</task-notification>",
+			n.ID, n.File, n.Status, task.Brief(commandInput(n.Command)), n.ExitCode)
+		notes = append(notes, llm.TextBlock(text))
+	}
+	return notes, nil
+}
+
+func commandInput(command string) json.RawMessage {
+	// A string is always encoded.
+	data, _ := json.Marshal(map[string]string{"command": command})
+	return data
+}

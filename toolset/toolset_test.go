@@ -1,0 +1,153 @@
+package toolset_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/sandbox"
+	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/tool/permission"
+	"github.com/claude-force/claude-force/toolset"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	os.Exit(m.Run())
+}
+
+// named returns a tool that does nothing.
+func named(t *testing.T, name string) tool.Tool {
+	t.Helper()
+	f, err := tool.Func(name, "Does nothing.", func(context.Context, struct{}) (string, error) { return "done by " + name, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func open(t *testing.T, options toolset.Options) *toolset.Project {
+	t.Helper()
+	p, err := toolset.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// An agent gets the tools that its file names, and what is there of them.
+func TestAgentsGetTheToolsTheyName(t *testing.T) {
+	p := open(t, toolset.Options{
+		Dir:   t.TempDir(),
+		Tools: []tool.Tool{named(t, "order"), named(t, "Glob")},
+		Contributors: []toolset.Contributor{func(_ context.Context, s *toolset.Session) (toolset.Contribution, error) {
+			c := toolset.Contribution{Tools: []tool.Tool{named(t, "mcp__db__query"), named(t, "mcp__db2__query"), named(t, "Agent")}}
+			if s.Agent.Name == "beyond" {
+				c.Beyond = []tool.Tool{named(t, "own"), named(t, "Write"), named(t, "gone")}
+			}
+			return c, nil
+		}},
+		Policy: permission.Policy{Deny: []permission.Rule{{Tool: "NotebookEdit", All: true}}},
+	})
+	all := "Read Write Edit Grep TodoWrite Bash TaskStop order Glob mcp__db__query mcp__db2__query Agent"
+	cases := []struct {
+		name  string
+		agent agent.Agent
+		want  string
+	}{
+		{"all", agent.Agent{AllTools: true}, all},
+		{"all but", agent.Agent{AllTools: true, DisallowedTools: []string{"Bash(git:*)", "mcp__db", "Task"}}, strings.NewReplacer("Bash ", "", "TaskStop ", "", "mcp__db__query ", "", " Agent", "").Replace(all)},
+		{"built in", agent.Agent{AllTools: true, Source: agent.BuiltinSource}, ""},
+		{"none", agent.Agent{}, ""},
+		{"order of the file", agent.Agent{Tools: []string{"Grep", "Read", "Glob", "Grep"}}, "Grep Read Glob"},
+		{"beside Bash", agent.Agent{Tools: []string{"Read", "Grep", "Glob", "Bash"}}, "Read Grep Glob Bash TaskStop"},
+		{"rules", agent.Agent{Tools: []string{"Bash(git:*)", "Edit(src/**)"}}, "Bash TaskStop Edit"},
+		{"unknown", agent.Agent{Tools: []string{"read", "Teleport"}}, ""},
+		{"former names", agent.Agent{Tools: []string{"LS", "MultiEdit", "Task", "KillBash"}}, "Glob Edit Agent TaskStop"},
+		{"a server", agent.Agent{Tools: []string{"mcp__db"}}, "mcp__db__query"},
+		{"all of a server", agent.Agent{Tools: []string{"mcp__db2__*"}}, "mcp__db2__query"},
+		{"all servers", agent.Agent{Tools: []string{"mcp__*", "Read"}}, "Read"},
+		{"denied", agent.Agent{Tools: []string{"NotebookEdit", "Read"}}, "Read"},
+		{"beyond", agent.Agent{Name: "beyond", Tools: []string{"Write"}, DisallowedTools: []string{"gone"}}, "Write own"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			tools, err := p.For(t.Context(), &c.agent, task.Task{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if tools != nil {
+				got = strings.Join(tools.Set.Names(), " ")
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("tools (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// call runs one call in a new environment of an agent that may use all tools.
+func call(t *testing.T, tools *task.Tools, name, input string) tool.Result {
+	t.Helper()
+	env, err := tools.Env()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := tools.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := env.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	return tools.Set.Call(t.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: name, Input: json.RawMessage(input)})
+}
+
+// A sub-agent works in the folder of its session and may do what that may, also what
+// it was allowed since, and no more.
+func TestSubAgentsInheritPermission(t *testing.T) {
+	dir, worktree := t.TempDir(), t.TempDir()
+	var session *toolset.Session
+	p := open(t, toolset.Options{Dir: dir, Contributors: []toolset.Contributor{
+		func(_ context.Context, s *toolset.Session) (toolset.Contribution, error) {
+			session = s
+			return toolset.Contribution{}, nil
+		},
+	}})
+	all := &agent.Agent{AllTools: true}
+	if _, err := p.For(t.Context(), all, task.Task{Dir: worktree}); err != nil {
+		t.Fatal(err)
+	}
+	parent := session
+	ctx := toolset.WithSession(t.Context(), parent)
+	sub, err := p.For(ctx, all, task.Task{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := call(t, sub, "Write", `{"file_path":"a.txt","content":"x"}`); !r.IsError {
+		t.Error("a sub-agent wrote a file without permission")
+	}
+	parent.Allow(permission.Rule{Tool: "Write", All: true})
+	if sub, err = p.For(ctx, all, task.Task{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := call(t, sub, "Write", `{"file_path":"a.txt","content":"x"}`); r.IsError {
+		t.Errorf("a sub-agent of a session that may write may not: %s", r.Text)
+	}
+	if _, err := os.Stat(filepath.Join(worktree, "a.txt")); err != nil {
+		t.Errorf("the sub-agent did not work in the folder of its session: %v", err)
+	}
+	if session.Depth != 1 {
+		t.Errorf("depth is %d; want 1", session.Depth)
+	}
+}
