@@ -28,6 +28,12 @@ type ToolCall struct {
 	Argument string `json:"argument,omitempty"` // the part of its input that says most, for people
 	IsError  bool   `json:"is_error,omitempty"` // ToolFinished: it failed
 
+	// Of ToolFinished: how long it took, and, beside IsError, that it did not run
+	// since it may not, or that the process which ran it ended before it did.
+	Seconds     float64 `json:"seconds,omitempty"`
+	Denied      bool    `json:"denied,omitempty"`
+	Interrupted bool    `json:"interrupted,omitempty"`
+
 	// Changed is what the call changed in the environment of the tools, as they
 	// wrote it: ToolFinished.
 	Changed json.RawMessage `json:"changed,omitempty"`

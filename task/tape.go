@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cassette"
@@ -82,33 +81,33 @@ func (r *Runner) tapeKey(req *llm.Request) (llm.Key, error) {
 }
 
 // resultOf runs a call of a tool, or takes its result from the recording that is
-// replayed, and returns the blocks that answer it.
-func (r *Runner) resultOf(ctx context.Context, b toolbox, turn int, use llm.Block) ([]llm.Block, error) {
+// replayed.
+func (r *Runner) resultOf(ctx context.Context, b toolbox, turn int, use llm.Block) (toolOutcome, error) {
 	call := cassette.ToolCall{Agent: b.agent, Request: b.tape, Use: use}
 	if r.Replay != nil {
 		return r.replayCall(ctx, call, turn)
 	}
 	if r.Record == nil {
-		return blocksOf(use.ID, r.callTool(ctx, b, turn, use)), nil
+		return r.callTool(ctx, b, turn, use), nil
 	}
-	start, end := time.Now(), r.Record.StartTool(call)
-	blocks := blocksOf(use.ID, r.callTool(ctx, b, turn, use))
+	end := r.Record.StartTool(call)
+	res := r.callTool(ctx, b, turn, use)
 	if ctx.Err() == nil {
-		end(cassette.ToolResult{Blocks: blocks, Duration: time.Since(start)})
+		end(cassette.ToolResult{Blocks: res.blocks, Denied: res.denied, Duration: res.took})
 	}
-	return blocks, nil
+	return res, nil
 }
 
-func (r *Runner) replayCall(ctx context.Context, call cassette.ToolCall, turn int) ([]llm.Block, error) {
+func (r *Runner) replayCall(ctx context.Context, call cassette.ToolCall, turn int) (toolOutcome, error) {
 	res, err := r.Replay.Tool(call)
 	if err != nil {
-		return nil, err
+		return toolOutcome{}, err
 	}
 	if r.OnTool != nil {
-		ev := ToolEvent{Turn: turn, ID: call.Use.ID, Tool: call.Use.Name, Argument: Brief(call.Use.Input)}
+		ev := ToolEvent{Agent: call.Agent, Turn: turn, ID: call.Use.ID, Tool: call.Use.Name, Argument: Brief(call.Use.Input)}
 		r.OnTool(ctx, ev)
-		ev.Done, ev.IsError, ev.Duration = true, res.Blocks[0].Error, res.Duration
+		ev.Done, ev.IsError, ev.Denied, ev.Duration = true, res.Blocks[0].Error, res.Denied, res.Duration
 		r.OnTool(ctx, ev)
 	}
-	return res.Blocks, nil
+	return toolOutcome{res.Blocks, res.Denied, res.Duration}, nil
 }

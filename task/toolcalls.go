@@ -22,12 +22,14 @@ const maxConcurrent = 10
 
 // ToolEvent reports a call of a tool, once when it starts and once when it ends.
 type ToolEvent struct {
+	Agent    string // whose task it is
 	Turn     int    // of the task, from 1
 	ID       string // of the call
 	Tool     string // its name
 	Argument string // the part of its input that says most, in one line of at most 80 characters
 	Done     bool   // it has ended
 	IsError  bool   // it failed
+	Denied   bool   // it did not run, since it may not; IsError is set too
 	Duration time.Duration
 }
 
@@ -37,6 +39,13 @@ type toolbox struct {
 	env   *tool.Env // nil in a replay
 	agent string
 	tape  llm.Key // of the request whose answer makes the calls, in a recording
+}
+
+// toolOutcome is what came of a call.
+type toolOutcome struct {
+	blocks []llm.Block // that answer it
+	denied bool
+	took   time.Duration
 }
 
 // callTools runs the calls of an answer and returns the blocks of the user turn
@@ -107,8 +116,8 @@ func distinct(uses []llm.Block) []llm.Block {
 }
 
 // callTool runs one call. A tool that panics has failed.
-func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block) (result tool.Result) {
-	ev := ToolEvent{Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
+func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block) (res toolOutcome) {
+	ev := ToolEvent{Agent: b.agent, Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
 	if r.OnTool != nil {
 		r.OnTool(ctx, ev)
 	}
@@ -117,21 +126,24 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 	ctx = llm.WithTags(ctx, tags)
 	start := time.Now()
 	ctx, end := r.Telemetry.Tool(ctx, use.Name, use.ID)
+	var result tool.Result
 	defer func() {
 		if p := recover(); p != nil {
 			result = tool.Failed(fmt.Sprintf("the tool %s failed: %v", use.Name, p))
 		}
+		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start)}
 		var err error
 		if result.IsError {
 			err = fmt.Errorf("tool %s failed", use.Name)
 		}
 		end(err)
 		if r.OnTool != nil {
-			ev.Done, ev.IsError, ev.Duration = true, result.IsError, time.Since(start)
+			ev.Done, ev.IsError, ev.Denied, ev.Duration = true, result.IsError, result.Denied, res.took
 			r.OnTool(ctx, ev)
 		}
 	}()
-	return b.set.Call(ctx, b.env, use)
+	result = b.set.Call(ctx, b.env, use)
+	return toolOutcome{} // the deferred function sets it
 }
 
 // argumentNames are the parameters that say most of a call, the best first.

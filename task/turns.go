@@ -69,21 +69,22 @@ func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) (
 // again: the model reads that it was interrupted.
 func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) ([]llm.Block, error) {
 	if turns == nil {
-		return r.resultOf(ctx, b, n, use)
+		res, err := r.resultOf(ctx, b, n, use)
+		return res.blocks, err
 	}
 	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
 	_, started := turns.Call(key, use.ID)
 	switch {
 	case started:
 		blocks := blocksOf(use.ID, tool.Failed(interrupted))
-		call.IsError = true
+		call.IsError, call.Interrupted = true, true
 		return blocks, turns.End(key, call, blocks)
 	case !b.set.Concurrent(use):
 		if err := turns.Begin(key, call); err != nil {
 			return nil, err
 		}
 	}
-	blocks, err := r.resultOf(ctx, b, n, use)
+	res, err := r.resultOf(ctx, b, n, use)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +96,8 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 			call.Changed = journal.Detail(changed)
 		}
 	}
-	call.IsError = blocks[0].Error
-	return blocks, turns.End(key, call, blocks)
+	call.IsError, call.Denied, call.Seconds = res.blocks[0].Error, res.denied, res.took.Seconds()
+	return res.blocks, turns.End(key, call, res.blocks)
 }
 
 // notesID is the id in the journal of the notes of a turn: they are kept as the

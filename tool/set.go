@@ -93,7 +93,7 @@ func (s *Set) Call(ctx context.Context, env *Env, use llm.Block) Result {
 		return Failed(invalid(problem))
 	}
 	if err := env.gate(ctx, use.Name, input); err != nil {
-		return Failed(err.Error())
+		return Result{Text: err.Error(), IsError: true, Denied: true}
 	}
 	result, err := e.tool.Call(ctx, env, input)
 	if err != nil {

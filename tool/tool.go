@@ -44,6 +44,8 @@ type Result struct {
 	Blocks []llm.Block
 	// IsError is set if the call failed.
 	IsError bool
+	// Denied is set, beside IsError, if the call did not run since it may not.
+	Denied bool
 	// Notes are blocks for the user turn that carries the result, after it: what
 	// the model should know and the tool did not return.
 	Notes []llm.Block

@@ -37,6 +37,7 @@ type ToolCall struct {
 // tool_result first.
 type ToolResult struct {
 	Blocks   []llm.Block
+	Denied   bool // it did not run, since it may not
 	Duration time.Duration
 }
 
@@ -70,6 +71,7 @@ type toolFile struct {
 	Input           json.RawMessage `json:"input,omitempty"`
 	Result          []llm.Block     `json:"result,omitempty"`
 	IsError         bool            `json:"is_error,omitempty"`
+	Denied          bool            `json:"denied,omitempty"`
 	DurationSeconds float64         `json:"duration_seconds,omitempty"`
 	Tools           []toolForm      `json:"tools,omitempty"`
 	Context         []string        `json:"context,omitempty"`
@@ -102,7 +104,7 @@ func (r *Recorder) StartTool(call ToolCall) (end func(ToolResult)) {
 	}
 	f.Nth = r.startTool(f.key())
 	return func(res ToolResult) {
-		f.Result, f.DurationSeconds = res.Blocks, res.Duration.Seconds()
+		f.Result, f.Denied, f.DurationSeconds = res.Blocks, res.Denied, res.Duration.Seconds()
 		f.IsError = len(res.Blocks) > 0 && res.Blocks[0].Error
 		r.finishTool(f)
 	}
@@ -275,7 +277,7 @@ func (p *Player) Tool(call ToolCall) (ToolResult, error) {
 		p.mu.Unlock()
 		return ToolResult{}, llm.NewError(llm.CodeInvalid, p.toolNotFound(call), nil)
 	}
-	return ToolResult{Blocks: slices.Clone(f.Result), Duration: time.Duration(f.DurationSeconds * float64(time.Second))}, nil
+	return ToolResult{Blocks: slices.Clone(f.Result), Denied: f.Denied, Duration: time.Duration(f.DurationSeconds * float64(time.Second))}, nil
 }
 
 // toolNotFound returns the message for a call of a tool that is not in the cassette.
