@@ -76,7 +76,7 @@ var allowed = map[string][]string{
 	"sim": {"internal/yamltext"},
 
 	"telemetry":      {"journal", "llm"},
-	"telemetry/otlp": {"telemetry"},
+	"telemetry/otlp": {"internal/openfile", "telemetry"},
 
 	"engine": {"llm", "workflow", "journal"},
 

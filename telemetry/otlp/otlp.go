@@ -9,8 +9,7 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -29,10 +28,10 @@ type Exporter struct {
 	shutdown []func(context.Context) error
 }
 
-// New makes an exporter. Where to send to, headers, timeouts, sampling and the
-// size of batches are read from the environment by OpenTelemetry's own SDK;
-// getenv says which signals are wanted. Nothing is sent before there is
-// something.
+// New makes an exporter. getenv says which signals are wanted, where they go, and
+// with which headers, certificates, compression and timeout. Sampling and the size
+// of batches are read from the environment by OpenTelemetry's own SDK. Nothing is
+// sent before there is something. The error names the variable that cannot be used.
 func New(ctx context.Context, version string, getenv func(string) string) (*Exporter, error) {
 	if p := getenv("OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
 		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; this program sends http/protobuf only: set it to that, and the endpoint to the collector's port for HTTP, usually 4318", p)
@@ -47,7 +46,11 @@ func New(ctx context.Context, version string, getenv func(string) string) (*Expo
 	}
 	e := &Exporter{}
 	if telemetry.Wanted(getenv, "TRACES") {
-		exporter, err := otlptracehttp.New(ctx)
+		sender, err := newClient("TRACES", getenv)
+		if err != nil {
+			return nil, err
+		}
+		exporter, err := otlptrace.New(ctx, sender)
 		if err != nil {
 			return nil, fmt.Errorf("making the exporter of traces: %w", err)
 		}
@@ -55,11 +58,11 @@ func New(ctx context.Context, version string, getenv func(string) string) (*Expo
 		e.Traces, e.shutdown = p, append(e.shutdown, p.Shutdown)
 	}
 	if telemetry.Wanted(getenv, "METRICS") {
-		exporter, err := otlpmetrichttp.New(ctx)
+		sender, err := newClient("METRICS", getenv)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("making the exporter of metrics: %w", err), e.Shutdown(ctx))
+			return nil, errors.Join(err, e.Shutdown(ctx))
 		}
-		p := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)), sdkmetric.WithResource(res))
+		p := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter{sender})), sdkmetric.WithResource(res))
 		e.Metrics, e.shutdown = p, append(e.shutdown, p.Shutdown)
 	}
 	return e, nil
