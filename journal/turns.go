@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -37,6 +39,18 @@ type ToolCall struct {
 	// Changed is what the call changed in the environment of the tools, as they
 	// wrote it: ToolFinished.
 	Changed json.RawMessage `json:"changed,omitempty"`
+
+	// Spent is what calls of models within the call took, those of sub-agents
+	// included: ToolFinished. Nil if there were none.
+	Spent *Spent `json:"spent,omitempty"`
+}
+
+// Spent is what a call of a tool took of models.
+type Spent struct {
+	Paid
+	Calls     int `json:"calls"`                // of models
+	Turns     int `json:"turns,omitempty"`      // of sub-agents
+	ToolCalls int `json:"tool_calls,omitempty"` // of sub-agents
 }
 
 // turn is what is known of one answer of a unit and of its calls of tools.
@@ -51,6 +65,7 @@ type turn struct {
 type CallState struct {
 	Blocks  []llm.Block     // that answer it; nil while it has not finished
 	Changed json.RawMessage // see [ToolCall]
+	Spent   *Spent          // see [ToolCall]; nil from the second time on, as it has been counted
 }
 
 // Turns is what the journal knows of the turns of one unit, by the keys of the
@@ -58,6 +73,11 @@ type CallState struct {
 // finished. The task reads from it what it need not do again, and writes to it as
 // it goes on. It is safe for concurrent use.
 type Turns struct {
+	*turnsState        // shared with sub-agents
+	within      []byte // the call that a sub-agent works for; empty for the unit's own agent
+}
+
+type turnsState struct {
 	log  Log
 	unit Unit
 
@@ -65,19 +85,50 @@ type Turns struct {
 	turns []*turn
 }
 
+type turnsKey struct{}
+
+// WithTurns returns ctx for a call of a tool, with the turns of a sub-agent that it
+// may start. Nil keeps none.
+func WithTurns(ctx context.Context, t *Turns) context.Context {
+	return context.WithValue(ctx, turnsKey{}, t)
+}
+
+// TurnsOf returns the turns of ctx; nil if it has none.
+func TurnsOf(ctx context.Context) *Turns {
+	t, _ := ctx.Value(turnsKey{}).(*Turns)
+	return t
+}
+
 // NewTurns returns the turns of a unit, with those of was, which may be nil, and
 // whose further events go to log.
 func NewTurns(log Log, unit Unit, was *UnitState) *Turns {
-	t := &Turns{log: log, unit: unit}
+	t := &Turns{turnsState: &turnsState{log: log, unit: unit}}
 	if was != nil {
 		t.turns = slices.Clone(was.turns)
 	}
 	return t
 }
 
+// Within returns the turns of a sub-agent that works for a call of the answer to the
+// request with the key. They are of the same unit, and apart from those of other
+// calls even if the requests are the same.
+func (t *Turns) Within(key llm.Key, id string) *Turns {
+	own := t.own(key)
+	return &Turns{turnsState: t.turnsState, within: append(own[:], id...)}
+}
+
+// own returns the key of a request among those of all agents of the unit.
+func (t *Turns) own(key llm.Key) llm.Key {
+	if len(t.within) == 0 {
+		return key
+	}
+	return sha256.Sum256(append(slices.Clip(t.within), key[:]...))
+}
+
 // Answer returns the answer to the request with the key, if there is one. free
 // reports whether what it took has been counted; it is from the second time on.
 func (t *Turns) Answer(key llm.Key) (answer TurnAnswer, free, ok bool) {
+	key = t.own(key)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := find(t.turns, key)
@@ -94,6 +145,7 @@ func (t *Turns) Answered(key llm.Key, answer TurnAnswer) error {
 	if err != nil {
 		return fmt.Errorf("encoding an answer of step %s: %w", t.unit.Step, err)
 	}
+	key = t.own(key)
 	t.mu.Lock()
 	if find(t.turns, key) == nil {
 		t.turns = append(t.turns, &turn{key: key, answer: &answer, counted: true, calls: map[string]*CallState{}})
@@ -105,11 +157,13 @@ func (t *Turns) Answered(key llm.Key, answer TurnAnswer) error {
 // Call returns what is known of a call of the answer to a request, and whether it
 // has started.
 func (t *Turns) Call(key llm.Key, id string) (state CallState, started bool) {
+	key = t.own(key)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if known := find(t.turns, key); known != nil {
 		if c := known.calls[id]; c != nil {
-			return *c, true
+			state, c.Spent = *c, nil
+			return state, true
 		}
 	}
 	return CallState{}, false
@@ -118,6 +172,7 @@ func (t *Turns) Call(key llm.Key, id string) (state CallState, started bool) {
 // Begin writes down that a call which may have effects is about to run. It returns
 // once that is durable.
 func (t *Turns) Begin(key llm.Key, call ToolCall) error {
+	key = t.own(key)
 	t.set(key, call.ID, CallState{})
 	return t.log.Append(Event{Type: ToolStarted, Step: t.unit.Step, Item: t.unit.Item, Key: key, Detail: Detail(call)})()
 }
@@ -130,7 +185,8 @@ func (t *Turns) End(key llm.Key, call ToolCall, blocks []llm.Block) error {
 	if err != nil {
 		return fmt.Errorf("encoding the result of tool %s in step %s: %w", call.Tool, t.unit.Step, err)
 	}
-	t.set(key, call.ID, CallState{blocks, call.Changed})
+	key = t.own(key)
+	t.set(key, call.ID, CallState{Blocks: blocks, Changed: call.Changed})
 	t.log.Append(Event{Type: ToolFinished, Step: t.unit.Step, Item: t.unit.Item, Key: key, Output: string(output), Detail: Detail(call)})
 	return nil
 }
@@ -182,7 +238,7 @@ func (u *UnitState) addTurn(ev Event) error {
 	if known == nil {
 		return nil
 	}
-	state := &CallState{Changed: call.Changed}
+	state := &CallState{Changed: call.Changed, Spent: call.Spent}
 	if ev.Type == ToolFinished {
 		if call.Tool != "" {
 			u.ToolCalls++
@@ -204,5 +260,10 @@ func (u *UnitState) endTurns(forGood bool) {
 	}
 	for _, known := range u.turns {
 		known.counted = known.counted || forGood
+		if forGood {
+			for _, c := range known.calls {
+				c.Spent = nil
+			}
+		}
 	}
 }

@@ -13,8 +13,8 @@ type Outcome struct {
 	Degraded    string   `json:"degraded,omitempty"`     // why the output is less than was asked for; empty if it is not
 	Calls       int      `json:"calls,omitempty"`        // made for the task; 0 without any
 	Timing               // of all calls
-	Turns       int      `json:"turns,omitempty"`      // of an agent with tools: calls of the model in its loop
-	ToolCalls   int      `json:"tool_calls,omitempty"` // made by the agent
+	Turns       int      `json:"turns,omitempty"`      // of an agent with tools: calls of the model in its loop, and in those of its sub-agents
+	ToolCalls   int      `json:"tool_calls,omitempty"` // made by the agent and its sub-agents
 	Changes     *Changes `json:"changes,omitempty"`    // what it changed in a worktree of its own; nil if nothing
 }
 

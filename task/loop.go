@@ -66,13 +66,14 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 	defer func() { err = errors.Join(err, closeEnv()) }()
 	turns, textOf := r.maxTurns(t), paragraphs(onText)
 	var total llm.Outcome
+	within := 0 // turns of sub-agents
 	for turn := 1; turn <= turns; turn++ {
 		req.Continues = turn < turns
 		outcome, answer, key, err := r.turn(ctx, t, req, textOf(turn))
 		if turn > 1 {
 			outcome = follow(outcome, total)
 		}
-		outcome.Turns = turn
+		outcome.Turns = turn + within
 		total = outcome
 		if err != nil {
 			return total, err
@@ -85,8 +86,13 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 			if err != nil {
 				return total, err
 			}
-			input, err = r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
+			var spent *llm.Outcome
+			input, spent, err = r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
 			total.ToolCalls += len(uses)
+			if spent != nil {
+				within += spent.Turns
+				total = *plus(&total, spent)
+			}
 			if err != nil {
 				return total, err
 			}

@@ -83,7 +83,7 @@ const batchSlots = 10_000
 func (r *Runner) Run(ctx context.Context, t Task, onText func(piece string)) *Result {
 	start := time.Now()
 	res := &Result{ID: t.ID, Agent: t.Agent, Status: StatusCompleted}
-	ctx, _ = llm.WithBill(ctx) // so that the times of all calls are measured from here
+	ctx, _ = llm.WithNextBill(ctx) // so that the times of all calls are measured from here
 	ctx, end := r.Telemetry.Agent(ctx, t.Agent, t.ID)
 	defer func() { end(res.Err) }()
 	tags := llm.TagsOf(ctx)

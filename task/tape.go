@@ -109,5 +109,5 @@ func (r *Runner) replayCall(ctx context.Context, call cassette.ToolCall, turn in
 		ev.Done, ev.IsError, ev.Denied, ev.Duration = true, res.Blocks[0].Error, res.Denied, res.Duration
 		r.OnTool(ctx, ev)
 	}
-	return toolOutcome{res.Blocks, res.Denied, res.Duration}, nil
+	return toolOutcome{blocks: res.Blocks, denied: res.Denied, took: res.Duration}, nil
 }

@@ -43,22 +43,29 @@ type toolbox struct {
 
 // toolOutcome is what came of a call.
 type toolOutcome struct {
-	blocks []llm.Block // that answer it
+	blocks []llm.Block // that answer it; nil if it was stopped, or has not run
 	denied bool
 	took   time.Duration
+	spent  *llm.Outcome // what calls of models within it took; nil if there were none
 }
 
 // callTools runs the calls of an answer and returns the blocks of the user turn
-// that answers them: a result for each call, in their order, then the notes.
+// that answers them: a result for each call, in their order, then the notes; and
+// what calls of models within them took, also with an error; nil if there were none.
 // Neighbours that only read run at once; every other call runs alone. The error is
 // that of the context or of the journal.
-func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, answer *llm.Response) ([]llm.Block, error) {
+func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, answer *llm.Response) (_ []llm.Block, spent *llm.Outcome, err error) {
 	uses := distinct(answer.ToolUses())
 	cut := ""
 	if last := answer.Content[len(answer.Content)-1]; answer.StopReason == llm.StopMaxTokens && last.Type == llm.BlockToolUse {
 		cut = last.ID // its input may lack its end and still be valid JSON
 	}
-	results := make([][]llm.Block, len(uses))
+	results := make([]toolOutcome, len(uses))
+	defer func() {
+		for _, c := range results {
+			spent = plus(spent, c.spent)
+		}
+	}()
 	for i := 0; i < len(uses); {
 		together := 1 // calls from i on that run at once
 		for b.set.Concurrent(uses[i]) && i+together < len(uses) && b.set.Concurrent(uses[i+together]) {
@@ -69,11 +76,11 @@ func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Ke
 		for j := i; j < i+together; j++ {
 			var err error
 			if results[j], err = finishedCall(turns, key, b.env, uses[j].ID); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		for j := i; j < i+together; j++ {
-			if results[j] != nil {
+			if results[j].blocks != nil {
 				continue
 			}
 			group.Go(func() error {
@@ -82,7 +89,7 @@ func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Ke
 				case ctx.Err() != nil:
 					err = context.Cause(ctx)
 				case cut != "" && uses[j].ID == cut:
-					results[j] = blocksOf(cut, tool.Failed("This call was cut off by the limit on the length of an answer, so it did not run. Write less at once: split the work into several smaller calls."))
+					results[j].blocks = blocksOf(cut, tool.Failed("This call was cut off by the limit on the length of an answer, so it did not run. Write less at once: split the work into several smaller calls."))
 				default:
 					results[j], err = r.recordedCall(ctx, turns, key, b, n, uses[j])
 				}
@@ -90,18 +97,28 @@ func (r *Runner) callTools(ctx context.Context, turns *journal.Turns, key llm.Ke
 			})
 		}
 		if err := group.Wait(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		i += together
 	}
 	if ctx.Err() != nil { // a tool that was stopped has no result worth keeping
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 	var blocks, notes []llm.Block
 	for _, result := range results {
-		blocks, notes = append(blocks, result[0]), append(notes, result[1:]...)
+		blocks, notes = append(blocks, result.blocks[0]), append(notes, result.blocks[1:]...)
 	}
-	return append(blocks, notes...), nil
+	return append(blocks, notes...), nil, nil
+}
+
+// plus returns the sum of what two calls of tools took; nil if neither took anything.
+func plus(a, b *llm.Outcome) *llm.Outcome {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	sum := a.AddCost(*b)
+	sum.Turns, sum.ToolCalls = a.Turns+b.Turns, a.ToolCalls+b.ToolCalls
+	return &sum
 }
 
 // distinct returns calls without those whose id an earlier one has: an answer has
@@ -125,13 +142,21 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 	tags.Tool = use.Name
 	ctx = llm.WithTags(ctx, tags)
 	start := time.Now()
+	ctx, bill := llm.WithNextBill(ctx)
 	ctx, end := r.Telemetry.Tool(ctx, use.Name, use.ID)
 	var result tool.Result
 	defer func() {
 		if p := recover(); p != nil {
 			result = tool.Failed(fmt.Sprintf("the tool %s failed: %v", use.Name, p))
 		}
-		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start)}
+		if calls, usage, cost, known := bill.Total(); calls > 0 {
+			direct := &llm.Outcome{Usage: usage, Calls: calls, Timing: bill.Timing()}
+			if known {
+				direct.CostUSD = new(cost.USD())
+			}
+			result.Spent = plus(result.Spent, direct)
+		}
+		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start), result.Spent}
 		var err error
 		if result.IsError {
 			err = fmt.Errorf("tool %s failed", use.Name)

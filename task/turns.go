@@ -45,32 +45,37 @@ func (r *Runner) turn(ctx context.Context, t Task, req *llm.Request, onText func
 // interrupted is the result of a call that was started by a process that then ended.
 const interrupted = "The process that ran this call ended before the call did, so there is no result. It may have had its effects, whole or in part: look before you repeat it."
 
-// finishedCall returns the blocks of a call that is finished in the journal, which
-// does not run again, and changes the environment, if there is one, as it did; nil if
-// it is not.
-func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) ([]llm.Block, error) {
+// finishedCall returns what came of a call that is finished in the journal, which
+// does not run again, and changes the environment, if there is one, as it did.
+func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) (toolOutcome, error) {
 	if turns == nil {
-		return nil, nil
+		return toolOutcome{}, nil
 	}
 	state, _ := turns.Call(key, id)
-	if state.Blocks == nil || state.Changed == nil || env == nil {
-		return state.Blocks, nil
+	if state.Blocks == nil {
+		return toolOutcome{}, nil
+	}
+	result := toolOutcome{blocks: state.Blocks}
+	if s := state.Spent; s != nil {
+		result.spent = &llm.Outcome{Usage: s.Usage, CostUSD: s.CostUSD, Calls: s.Calls, Turns: s.Turns, ToolCalls: s.ToolCalls}
+	}
+	if state.Changed == nil || env == nil {
+		return result, nil
 	}
 	var changed tool.Change
 	if err := json.Unmarshal(state.Changed, &changed); err != nil {
-		return nil, fmt.Errorf("reading what call %s changed: %w", id, err)
+		return toolOutcome{}, fmt.Errorf("reading what call %s changed: %w", id, err)
 	}
 	env.Restore(changed)
-	return state.Blocks, nil
+	return result, nil
 }
 
-// recordedCall runs a call that is not finished in the journal and returns the
-// blocks that answer it. One that has started and may have had effects does not run
-// again: the model reads that it was interrupted.
-func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) ([]llm.Block, error) {
+// recordedCall runs a call that is not finished in the journal and returns what came
+// of it. One that has started and may have had effects does not run again: the model
+// reads that it was interrupted. A call that was stopped has no blocks, and an error.
+func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) (toolOutcome, error) {
 	if turns == nil {
-		res, err := r.resultOf(ctx, b, n, use)
-		return res.blocks, err
+		return r.resultOf(journal.WithTurns(ctx, nil), b, n, use)
 	}
 	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
 	_, started := turns.Call(key, use.ID)
@@ -78,26 +83,29 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 	case started:
 		blocks := blocksOf(use.ID, tool.Failed(interrupted))
 		call.IsError, call.Interrupted = true, true
-		return blocks, turns.End(key, call, blocks)
+		return toolOutcome{blocks: blocks}, turns.End(key, call, blocks)
 	case !b.set.Concurrent(use):
 		if err := turns.Begin(key, call); err != nil {
-			return nil, err
+			return toolOutcome{}, err
 		}
 	}
-	res, err := r.resultOf(ctx, b, n, use)
+	result, err := r.resultOf(journal.WithTurns(ctx, turns.Within(key, use.ID)), b, n, use)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx) // it was stopped, and what it gave is no result
+		return toolOutcome{spent: result.spent}, context.Cause(ctx) // it was stopped, and what it gave is no result
 	}
 	if b.env != nil {
 		if changed := b.env.TakeChange(); !changed.Empty() {
 			call.Changed = journal.Detail(changed)
 		}
 	}
-	call.IsError, call.Denied, call.Seconds = res.blocks[0].Error, res.denied, res.took.Seconds()
-	return res.blocks, turns.End(key, call, res.blocks)
+	call.IsError, call.Denied, call.Seconds = result.blocks[0].Error, result.denied, result.took.Seconds()
+	if s := result.spent; s != nil {
+		call.Spent = &journal.Spent{Paid: journal.Paid{Usage: s.Usage, CostUSD: s.CostUSD}, Calls: s.Calls, Turns: s.Turns, ToolCalls: s.ToolCalls}
+	}
+	return result, turns.End(key, call, result.blocks)
 }
 
 // notesID is the id in the journal of the notes of a turn: they are kept as the

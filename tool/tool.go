@@ -49,6 +49,9 @@ type Result struct {
 	// Notes are blocks for the user turn that carries the result, after it: what
 	// the model should know and the tool did not return.
 	Notes []llm.Block
+	// Spent is what an agent that the call started took: turns, calls, cost. What
+	// models took that were called with the call's context is not in it.
+	Spent *llm.Outcome
 }
 
 // Text returns a result of one text.
