@@ -15,6 +15,8 @@ type Change struct {
 	Files    []FileState   `json:"files,omitempty"`    // that were read or written
 	Observed []Observation `json:"observed,omitempty"` // what was seen
 	Todos    []Todo        `json:"todos,omitzero"`     // the list; nil if it is the one before
+	Facts    []string      `json:"facts,omitempty"`    // that tools remembered
+	Readable []string      `json:"readable,omitempty"` // folders that may be read since
 }
 
 // FileState is what is known of a file since a tool read or wrote it.
@@ -26,7 +28,7 @@ type FileState struct {
 
 // Empty reports whether nothing changed.
 func (c Change) Empty() bool {
-	return c.Cwd == "" && len(c.Files) == 0 && len(c.Observed) == 0 && c.Todos == nil
+	return c.Cwd == "" && len(c.Files) == 0 && len(c.Observed) == 0 && c.Todos == nil && len(c.Facts) == 0 && len(c.Readable) == 0
 }
 
 // pending is what changed since TakeChange was last called.
@@ -34,6 +36,8 @@ type pending struct {
 	cwd, todos bool
 	files      map[string]bool // by path
 	observed   int             // how many of the observations were taken
+	facts      []string
+	readable   []string
 }
 
 // TakeChange returns what calls changed since it was last called. Of calls that run
@@ -53,6 +57,7 @@ func (e *Env) TakeChange() Change {
 	if e.pending.todos {
 		c.Todos = append([]Todo{}, e.todos...)
 	}
+	c.Facts, c.Readable = e.pending.facts, e.pending.readable
 	e.pending = pending{observed: len(e.observed)}
 	return c
 }
@@ -77,6 +82,19 @@ func (e *Env) Restore(c Change) {
 	}
 	if c.Todos != nil {
 		e.todos = slices.Clone(c.Todos)
+	}
+	for _, dir := range c.Readable {
+		if _, _, ok := find(e.roots, dir); !ok {
+			e.grantRead(dir)
+		}
+	}
+	for _, fact := range c.Facts {
+		if !slices.Contains(e.facts, fact) {
+			e.facts = append(e.facts, fact)
+		}
+	}
+	if len(c.Facts) > 0 && e.options.Restored != nil {
+		e.options.Restored(c.Facts)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -50,6 +51,10 @@ type Options struct {
 	// RequireRead refuses to change a file that the agent has not read.
 	RequireRead bool
 
+	// Restored is called with the facts that tools remembered in another process; see
+	// [Env.Remember]. May be nil.
+	Restored func(facts []string)
+
 	ripgrepFrom *int64 // for tests: bytes from which ripgrep is used
 }
 
@@ -65,6 +70,7 @@ type Env struct {
 	reads    map[string]fileState // by path without links
 	observed []Observation
 	todos    []Todo
+	facts    []string // that tools keep
 	pending  pending
 }
 
@@ -106,18 +112,62 @@ func (e *Env) Grant(dir string) error {
 	return nil
 }
 
+// GrantRead lets tools read a folder outside the project, and commands too. A folder
+// in one that was granted stays as it is.
+func (e *Env) GrantRead(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("granting a folder: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, _, ok := find(e.roots, abs); ok {
+		return nil
+	}
+	e.grantRead(abs)
+	e.pending.readable = append(e.pending.readable, abs)
+	return nil
+}
+
+func (e *Env) grantRead(dir string) {
+	r := newRoot(dir)
+	r.readOnly = true
+	e.roots = append(e.roots, r)
+}
+
 // Dir returns the working folder, absolute.
 func (e *Env) Dir() string { return e.dir }
 
-// Granted returns the folders that tools may use, the working folder first.
-func (e *Env) Granted() []string {
+// Granted returns the folders that tools may use, the working folder first, without
+// those that may only be read.
+func (e *Env) Granted() []string { return e.folders(false) }
+
+// GrantedToRead returns the folders that may only be read.
+func (e *Env) GrantedToRead() []string { return e.folders(true) }
+
+func (e *Env) folders(readOnly bool) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	dirs := make([]string, len(e.roots))
-	for i, r := range e.roots {
-		dirs[i] = r.dir
+	var dirs []string
+	for _, r := range e.roots {
+		if r.readOnly == readOnly {
+			dirs = append(dirs, r.dir)
+		}
 	}
 	return dirs
+}
+
+// Remember keeps a fact for later calls, also for those of a task that goes on in
+// another process. It reports whether the fact is new.
+func (e *Env) Remember(fact string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if slices.Contains(e.facts, fact) {
+		return false
+	}
+	e.facts = append(e.facts, fact)
+	e.pending.facts = append(e.pending.facts, fact)
+	return true
 }
 
 // Home returns the folder that ~ stands for; empty if there is none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/tool"
 )
 
@@ -359,5 +361,64 @@ func TestReadShowsOtherFiles(t *testing.T) {
 	}
 	if block, err := got.Block("id"); err != nil || !strings.Contains(string(block.Raw), `"tool_use_id":"id"`) {
 		t.Errorf("%s, %v", block.Raw, err)
+	}
+}
+
+// TestGrantRead reads in a folder that may only be read, writes in it, and restores
+// it in another environment.
+func TestGrantRead(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	for _, name := range []string{"project/a.txt", "skill/b.txt", "other/c.txt"} {
+		path := filepath.Join(base, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set, err := tool.NewSet(tool.Files()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var restored []string
+	open := func() *tool.Env {
+		env, err := tool.NewEnv(filepath.Join(base, "project"), tool.Options{Restored: func(facts []string) { restored = facts }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = env.Close() })
+		return env
+	}
+	env := open()
+	if err := errors.Join(env.GrantRead(filepath.Join(base, "skill")), env.GrantRead(filepath.Join(base, "project"))); err != nil {
+		t.Fatal(err)
+	}
+	if !env.Remember("x") || env.Remember("x") {
+		t.Error("a fact is new once")
+	}
+	again := open()
+	again.Restore(env.TakeChange())
+	if again.Remember("x") || len(restored) != 1 {
+		t.Errorf("the fact was lost: %q", restored)
+	}
+	if c := env.TakeChange(); !c.Empty() {
+		t.Errorf("taken twice: %v", c)
+	}
+	for _, e := range []*tool.Env{env, again} {
+		for _, test := range []struct {
+			tool, path string
+			ok         bool
+		}{{"Read", "skill/b.txt", true}, {"Write", "skill/b.txt", false}, {"Write", "skill/new.txt", false}, {"Write", "project/a.txt", true}, {"Read", "other/c.txt", false}} {
+			input := fmt.Sprintf(`{"file_path": %q}`, filepath.Join(base, filepath.FromSlash(test.path)))
+			if test.tool == "Write" {
+				input = input[:len(input)-1] + `, "content": "y"}`
+			}
+			r := set.Call(t.Context(), e, llm.Block{Name: test.tool, Input: []byte(input)})
+			if r.IsError == test.ok {
+				t.Errorf("%s %s: %s", test.tool, test.path, r.Text)
+			}
+		}
+		if len(e.Granted()) != 1 || len(e.GrantedToRead()) != 1 {
+			t.Errorf("granted %q and %q", e.Granted(), e.GrantedToRead())
+		}
 	}
 }

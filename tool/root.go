@@ -19,6 +19,8 @@ type root struct {
 	dir  string // absolute, as it was granted
 	real string // without links; empty while the folder does not exist
 
+	readOnly bool
+
 	mu     sync.Mutex
 	handle *os.Root
 	closed bool
@@ -90,6 +92,9 @@ var ErrOutside = errors.New("it is outside the folders that were granted")
 // ErrDenied is the error of a file that a rule denies.
 var ErrDenied = errors.New("a permission rule denies it")
 
+// errReadOnly is the error of writing in a folder that may only be read.
+var errReadOnly = errors.New("the folder may only be read")
+
 // errSwapped is the error of a file that was replaced while it was opened.
 var errSwapped = errors.New("it was replaced while it was opened")
 
@@ -148,7 +153,7 @@ func (e *Env) locate(path string, last bool) (place, error) {
 // find returns the innermost folder that holds path.
 func find(roots []*root, path string) (best *root, name string, ok bool) {
 	for _, r := range roots {
-		if n, within := r.within(path); within && (best == nil || len(n) < len(name)) {
+		if n, within := r.within(path); within && (best == nil || len(n) < len(name) || len(n) == len(name) && best.readOnly) {
 			best, name, ok = r, n, true
 		}
 	}
@@ -336,6 +341,9 @@ func (e *Env) write(path string, data []byte) error {
 	}
 	if err := e.allowed(OpWrite, p); err != nil {
 		return err
+	}
+	if p.root.readOnly {
+		return &fs.PathError{Op: "write", Path: path, Err: errReadOnly}
 	}
 	handle, err := p.root.open(true)
 	if err != nil {

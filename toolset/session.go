@@ -191,10 +191,8 @@ func (s *Session) open() (*tool.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range s.Policy().Folders() {
-		if err := env.Grant(dir); err != nil {
-			return nil, errors.Join(err, env.Close())
-		}
+	if err := s.Policy().GrantTo(env); err != nil {
+		return nil, errors.Join(err, env.Close())
 	}
 	return env, nil
 }

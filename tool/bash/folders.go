@@ -122,6 +122,7 @@ func (s *Shell) policy(env *tool.Env) (sandbox.Policy, error) {
 		}
 	}
 	p.Read = append(p.Read, filepath.Dir(s.folders.snapshot()))
+	p.Read = append(p.Read, env.GrantedToRead()...)
 	if home != "" {
 		for _, dir := range shared {
 			p.Read = append(p.Read, filepath.Join(home, dir))

@@ -44,19 +44,29 @@ func (p *Policy) NewEnv(options tool.Options, asker Asker) (*tool.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range p.Folders() {
-		if err := env.Grant(dir); err != nil {
-			return nil, errors.Join(err, env.Close())
-		}
+	if err := p.GrantTo(env); err != nil {
+		return nil, errors.Join(err, env.Close())
 	}
 	return env, nil
 }
 
-// Folders returns the folders outside the project that the policy grants.
-func (p *Policy) Folders() []string {
-	folders := append(p.Granted(), p.Extra...)
+// GrantTo grants the folders outside the project that the policy names to an
+// environment: those of Read rules to be read, also by commands, the others to be
+// changed too.
+func (p *Policy) GrantTo(env *tool.Env) error {
+	folders := append(p.granted("Edit"), p.Extra...)
 	if p.Mode == ModeBypass {
 		folders = append(folders, filepath.VolumeName(p.Dir)+string(filepath.Separator))
 	}
-	return folders
+	for _, dir := range folders {
+		if err := env.Grant(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range p.granted("Read") {
+		if err := env.GrantRead(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }

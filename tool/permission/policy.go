@@ -176,6 +176,14 @@ var free = map[string]bool{
 	"TaskCreate": true, "TaskGet": true, "TaskList": true, "TaskUpdate": true,
 }
 
+// Names reports whether a rule allows a tool for a value, such as Skill(deploy). It is
+// for tools that need no permission in general.
+func (p *Policy) Names(tool, value string) bool {
+	return slices.ContainsFunc(p.Allow, func(r Rule) bool {
+		return r.named(tool, false) && (r.All || matchesValue(tool, r.Spec, value))
+	})
+}
+
 // matchesValue reports whether a rule of a tool without paths and commands matches.
 func matchesValue(tool, spec, value string) bool {
 	if tool == "WebFetch" {
@@ -337,11 +345,12 @@ func (p *Policy) DeniedFile(change bool, path string) bool {
 	return ok || p.protected(place{path, path})
 }
 
-// Granted returns the folders outside the project that rules allow files in.
-func (p *Policy) Granted() []string {
+// granted returns the folders outside the project that the rules of a tool allow
+// files in.
+func (p *Policy) granted(tool string) []string {
 	var dirs []string
 	for _, r := range p.Allow {
-		if r.All || r.Tool != "Read" && r.Tool != "Edit" {
+		if r.All || r.Tool != tool {
 			continue
 		}
 		dir := ""
