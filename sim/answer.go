@@ -24,6 +24,7 @@ type answer struct {
 	thought      int            // thinking tokens
 	latency      *time.Duration // of a scripted answer; nil for the server's
 	usage        scriptedUsage
+	serverTools  serverToolCounts
 }
 
 // content is one block of an answer.
@@ -35,11 +36,31 @@ type content struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`
+
+	citations []json.RawMessage // of a text
+	whole     json.RawMessage   // the block's JSON, of types that are sent in one piece
 }
 
 // MarshalJSON encodes all fields of the block's type and no others.
 func (c content) MarshalJSON() ([]byte, error) {
+	if c.whole != nil {
+		return c.whole, nil
+	}
 	switch c.Type {
+	case "compaction":
+		return json.Marshal(struct {
+			Type      string  `json:"type"`
+			Content   *string `json:"content"`
+			Encrypted *string `json:"encrypted_content"`
+		}{c.Type, orNull(c.Text), orNull(c.Signature)})
+	case "server_tool_use":
+		return json.Marshal(struct {
+			Type   string            `json:"type"`
+			ID     string            `json:"id"`
+			Name   string            `json:"name"`
+			Input  json.RawMessage   `json:"input"`
+			Caller map[string]string `json:"caller"`
+		}{c.Type, c.ID, c.Name, c.Input, direct})
 	case "thinking":
 		return json.Marshal(struct {
 			Type      string `json:"type"`
@@ -55,10 +76,18 @@ func (c content) MarshalJSON() ([]byte, error) {
 		}{c.Type, c.ID, c.Name, c.Input})
 	}
 	return json.Marshal(struct {
-		Type      string `json:"type"`
-		Text      string `json:"text"`
-		Citations any    `json:"citations"`
-	}{c.Type, c.Text, nil})
+		Type      string            `json:"type"`
+		Text      string            `json:"text"`
+		Citations []json.RawMessage `json:"citations"`
+	}{c.Type, c.Text, c.citations})
+}
+
+// orNull returns nil for an empty text, which is null in JSON.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // source is the randomness of an answer. It is a function of the request,
@@ -117,6 +146,9 @@ func (s *source) id(prefix, distinct string) string {
 func (r *request) answer(body []byte, serial string, scripted *scriptedAnswer) *answer {
 	src := newSource(body)
 	a := r.generateAnswer(src, scripted)
+	if r.context.compacts {
+		r.compact(a, src)
+	}
 	a.id = src.id("msg_", serial)
 	return a
 }

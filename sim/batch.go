@@ -31,7 +31,7 @@ type batchRequest struct {
 // processes it.
 type messageBatch struct {
 	id, credential, version string
-	beta                    bool
+	beta                    string
 	requests                []batchRequest
 	created, expires        time.Time
 	processing              time.Duration // from created until all requests are processed

@@ -82,6 +82,10 @@ func (s *Server) answerInBatch(b *messageBatch, q batchRequest, res *batchResult
 		ServiceTier: "batch", InferenceGeo: "global", Speed: "standard",
 	}
 	a.usage.bill(&res.usage)
+	res.usage.ServerToolUse = a.serverTools.count()
+	if req.context.compacts {
+		req.billCompaction(&res.usage)
+	}
 	b.counts.Succeeded++
 	s.stats.answeredInBatch(q.Params, res.usage)
 }

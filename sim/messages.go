@@ -113,11 +113,18 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, c *call) 
 		},
 	}
 	a.usage.bill(&reply.usage)
-	if req.beta {
+	reply.usage.ServerToolUse = a.serverTools.count()
+	if req.context.compacts {
+		req.billCompaction(&reply.usage)
+	}
+	if req.beta != "" {
 		null := json.RawMessage("null")
-		reply.edits, reply.usage.Iterations, reply.usage.FallbackCredit = null, null, null
+		reply.edits, reply.usage.FallbackCredit = null, null
+		if reply.usage.Iterations == nil {
+			reply.usage.Iterations = null
+		}
 		if slices.Contains(req.fields, "context_management") {
-			reply.edits = json.RawMessage(`{"applied_edits":[]}`)
+			reply.edits = req.appliedEdits()
 		}
 	}
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "answering", slog.String("model", req.model.id),

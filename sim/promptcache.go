@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -16,25 +17,36 @@ type piece struct {
 	tokens  int
 	raw     []byte
 	control *cacheControl
+
+	inMessage bool
 }
 
 // prefix yields the prompt's pieces in the order in which they are cached:
 // tools, system, messages.
 func (r *request) prefix(yield func(piece) bool) {
 	for _, t := range r.Tools {
-		if !yield(piece{r.model.count(len(t.raw)), t.raw, t.CacheControl}) {
+		if t.Deferred { // not in the prompt until the model asks for it
+			continue
+		}
+		if !yield(piece{tokens: r.model.count(len(t.raw)), raw: t.raw, control: t.CacheControl}) {
 			return
 		}
 	}
 	for _, b := range r.System {
-		if !yield(piece{r.model.count(b.size), b.raw, b.CacheControl}) {
+		if !yield(piece{tokens: r.model.count(b.size), raw: b.raw, control: b.CacheControl}) {
 			return
 		}
 	}
 	const perMessage = 4 // for the role and its frame
-	for _, m := range r.Messages {
+	for at, m := range r.Messages {
+		if at < r.promptFrom[0] {
+			continue
+		}
 		for i, b := range m.Content {
-			p := piece{r.model.count(b.size) + b.mediaTokens(r.model), append([]byte(m.Role+"\x00"), b.raw...), b.CacheControl}
+			if at == r.promptFrom[0] && i < r.promptFrom[1] {
+				continue
+			}
+			p := piece{r.model.count(b.size) + b.mediaTokens(r.model), append([]byte(m.Role+"\x00"), b.raw...), b.CacheControl, true}
 			if i == 0 {
 				p.tokens += perMessage
 			}
@@ -111,13 +123,19 @@ func (r *request) checkCache(string) *apiError {
 type promptCache struct {
 	off     bool       // ignore breakpoints
 	mu      sync.Mutex // guards the field below
-	entries map[[sha256.Size]byte]time.Time
+	entries map[[sha256.Size]byte]cacheEntry
+}
+
+// cacheEntry is one cached prefix. A hit renews its lifetime.
+type cacheEntry struct {
+	until    time.Time
+	lifetime time.Duration
 }
 
 func (c *promptCache) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.entries = map[[sha256.Size]byte]time.Time{}
+	c.entries = map[[sha256.Size]byte]cacheEntry{}
 }
 
 // cached holds a prompt's tokens: those read, those written and the rest.
@@ -127,14 +145,19 @@ type cached struct {
 }
 
 // split divides a prompt's tokens into read, written and plain ones. Prompts
-// that differ in credential, model, tool choice or thinking share no prefix.
+// that differ in credential, model or output format share no prefix; those that
+// differ in tool choice, thinking or effort share tools and system only.
 func (c *promptCache) split(r *request, credential string, start time.Time, scale float64) cached {
 	var hashes [][sha256.Size]byte
 	var ends, points []int // tokens up to each position; positions of breakpoints
 	ttls := map[int]time.Duration{}
-	state := sha256.Sum256([]byte(credential + "\x00" + r.model.id + "\x00" + r.variant()))
-	total := 0
+	state := sha256.Sum256([]byte(credential + "\x00" + r.model.id + "\x00" + string(r.format())))
+	total, inMessages := 0, false
 	for p := range r.prefix {
+		if p.inMessage && !inMessages {
+			inMessages = true
+			state = sha256.Sum256(append(state[:], r.variant()...))
+		}
 		state = sha256.Sum256(append(state[:], p.raw...))
 		total += p.tokens
 		if p.control != nil {
@@ -158,15 +181,20 @@ func (c *promptCache) split(r *request, credential string, start time.Time, scal
 	if hit >= 0 {
 		out.read, done = ends[hit], ends[hit]
 	}
-	fresh := map[[sha256.Size]byte]time.Time{}
+	renew := func(at int, lifetime time.Duration) {
+		c.entries[hashes[at]] = cacheEntry{start.Add(time.Duration(float64(lifetime) * scale)), lifetime}
+	}
+	if hit >= 0 {
+		renew(hit, c.entries[hashes[hit]].lifetime)
+	}
+	fresh := map[[sha256.Size]byte]cacheEntry{}
 	for _, at := range points {
 		if ends[at] < r.model.minCache {
 			continue
 		}
-		until := start.Add(time.Duration(float64(ttls[at]) * scale))
 		if at <= hit {
-			if at == hit {
-				c.entries[hashes[at]] = until
+			if _, known := c.entries[hashes[at]]; known {
+				renew(at, ttls[at])
 			}
 			continue
 		}
@@ -176,7 +204,7 @@ func (c *promptCache) split(r *request, credential string, start time.Time, scal
 			out.write5m += ends[at] - done
 		}
 		done = ends[at]
-		fresh[hashes[at]] = until
+		fresh[hashes[at]] = cacheEntry{start.Add(time.Duration(float64(ttls[at]) * scale)), ttls[at]}
 	}
 	out.plain = total - done
 	out.commit = func() {
@@ -193,7 +221,7 @@ func (c *promptCache) longest(hashes [][sha256.Size]byte, points []int, now time
 	best := -1
 	for _, at := range points {
 		for i := at; i > best && i > at-lookback && i >= 0; i-- {
-			if until, ok := c.entries[hashes[i]]; ok && now.Before(until) {
+			if entry, ok := c.entries[hashes[i]]; ok && now.Before(entry.until) {
 				best = i
 				break
 			}
@@ -202,15 +230,20 @@ func (c *promptCache) longest(hashes [][sha256.Size]byte, points []int, now time
 	return best
 }
 
-// variant returns the settings, besides the model, that a cached prefix depends
-// on.
+// variant returns the settings that the cached messages depend on, but not tools
+// and system. What is left out equals its default.
 func (r *request) variant() string {
-	v := string(r.format())
-	if r.ToolChoice != nil {
-		v += "\x00" + r.ToolChoice.Type + "\x00" + r.ToolChoice.Name
+	v := "\x00"
+	if c := r.ToolChoice; c != nil && (c.Type != "auto" || c.DisableParallel) {
+		v += fmt.Sprintf("%s\x00%s\x00%t", c.Type, c.Name, c.DisableParallel)
 	}
+	v += "\x00"
 	if r.Thinking != nil {
-		v += "\x00" + r.Thinking.Type
+		v += r.Thinking.Type
+	}
+	v += "\x00"
+	if r.OutputConfig != nil {
+		v += r.OutputConfig.Effort
 	}
 	return v
 }

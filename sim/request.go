@@ -28,9 +28,14 @@ type request struct {
 	TopK          *float64        `json:"top_k"`
 	OutputFormat  *outputFormat   `json:"output_format"` // of a beta; OutputConfig has its successor
 
-	fields []string // names of the top-level fields
-	beta   bool     // fields of betas are accepted
-	model  *model   // set by validate
+	ContextManagement json.RawMessage `json:"context_management"`
+	Compaction        *contextEdit    `json:"compaction"`
+
+	fields     []string     // names of the top-level fields
+	beta       string       // betas that the call names; fields of betas are accepted if it names one
+	model      *model       // set by validate
+	context    contextEdits // set by validate
+	promptFrom [2]int       // message and block with which the prompt's messages begin
 }
 
 type message struct {
@@ -68,6 +73,8 @@ type block struct {
 	Citations    json.RawMessage `json:"citations"`
 	CacheControl *cacheControl   `json:"cache_control"`
 
+	summarizes bool // a compaction block that has a summary
+
 	size int    // characters that count as prompt
 	raw  []byte // the block as sent, without its breakpoint
 }
@@ -90,6 +97,7 @@ func (b *block) UnmarshalJSON(data []byte) error {
 			return err
 		}
 	}
+	b.summarizes = b.Type == "compaction" && len(v.Content) > 0 && !bytes.Equal(v.Content, []byte("null"))
 	switch b.Type {
 	case "text":
 		b.size = utf8.RuneCountInString(b.Text)
@@ -127,6 +135,7 @@ type tool struct {
 	CacheControl *cacheControl   `json:"cache_control"`
 	Strict       bool            `json:"strict"`
 	Deferred     bool            `json:"defer_loading"`
+	MaxUses      int             `json:"max_uses"` // of server tools; 0 for no limit
 	raw          []byte          // the tool as sent, without its breakpoint
 }
 

@@ -56,6 +56,7 @@ type scriptedAnswer struct {
 	thinking   string
 	text       string
 	hasText    bool
+	server     []scriptedServerCall
 	tools      []scriptedCall
 	stopReason string
 	usage      scriptedUsage
@@ -112,11 +113,15 @@ func (p *scriptPlayer) take(s *Script, r *request) (*scriptedAnswer, *apiError) 
 		if rule.times > 0 && p.played[rule] >= rule.times || !s.matches(rule, r, number) {
 			continue
 		}
-		p.played[rule]++
+		a := rule.answers[0]
 		if rule.byTurn {
-			return rule.answers[number-rule.first], nil
+			a = rule.answers[number-rule.first]
 		}
-		return rule.answers[0], nil
+		if err := r.checkServerCalls(a.server); err != nil {
+			return nil, err
+		}
+		p.played[rule]++
+		return a, nil
 	}
 	if s.strict {
 		return nil, invalid(fmt.Sprintf("no rule of the script matches request %d of the turn with the task %s", number, quote(r.turnText(), 200)))
@@ -227,8 +232,9 @@ func (r *request) play(script *scriptedAnswer, src *source) *answer {
 	} else if script.stopReason != "refusal" {
 		r.think(a, src)
 	}
+	citations := r.serverCalls(a, script.server, src, fill)
 	if script.hasText && (script.text != "" || len(script.tools) == 0) {
-		a.content = append(a.content, content{Type: "text", Text: fill(script.text)})
+		a.content = append(a.content, content{Type: "text", Text: fill(script.text), citations: citations})
 	}
 	for i, t := range script.tools {
 		input := turnReference().ReplaceAll(t.input, []byte(number))

@@ -244,7 +244,7 @@ func (r *scriptReader) result(n *yaml.Node) *resultPattern {
 }
 
 var (
-	answerKeys  = []string{"thinking", "text", "tools", "stop_reason", "usage", "latency", "error"}
+	answerKeys  = []string{"thinking", "text", "tools", "server_tools", "stop_reason", "usage", "latency", "error"}
 	stopReasons = []string{"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"}
 )
 
@@ -258,6 +258,10 @@ func (r *scriptReader) answerKey(a *scriptedAnswer, key string, v *yaml.Node) bo
 	case "tools":
 		for _, n := range r.list(v, key) {
 			a.tools = append(a.tools, r.call(n))
+		}
+	case "server_tools":
+		for _, n := range r.list(v, key) {
+			a.server = append(a.server, r.serverCall(n))
 		}
 	case "stop_reason":
 		if a.stopReason = r.name(v, key); a.stopReason != "" && !slices.Contains(stopReasons, a.stopReason) {
@@ -285,7 +289,7 @@ func (r *scriptReader) answerKey(a *scriptedAnswer, key string, v *yaml.Node) bo
 }
 
 func (r *scriptReader) checkAnswer(n *yaml.Node, a *scriptedAnswer) {
-	if n.Kind == yaml.MappingNode && !a.hasText && a.thinking == "" && len(a.tools) == 0 && a.stopReason == "" && a.fault == nil {
+	if n.Kind == yaml.MappingNode && !a.hasText && a.thinking == "" && len(a.tools) == 0 && len(a.server) == 0 && a.stopReason == "" && a.fault == nil {
 		r.fail(n, `write text: "Done.", tools: [{name: Read, input: {file_path: a.go}}] or error: {status: 529}`, "the answer is missing")
 	}
 }
@@ -299,11 +303,7 @@ func (r *scriptReader) call(n *yaml.Node) scriptedCall {
 		case "id":
 			c.id = r.name(v, key)
 		case "input":
-			if v.Kind != yaml.MappingNode {
-				r.fail(v, "write input: {file_path: a.go}", "input must be a mapping, not %s", kindName(v))
-				break
-			}
-			c.input = r.json(nil, v)
+			c.input = r.input(v)
 		default:
 			return false
 		}
@@ -313,6 +313,15 @@ func (r *scriptReader) call(n *yaml.Node) scriptedCall {
 		r.fail(n, "write name: Read", "the tool call has no name")
 	}
 	return c
+}
+
+// input parses the arguments of a call.
+func (r *scriptReader) input(n *yaml.Node) json.RawMessage {
+	if n.Kind != yaml.MappingNode {
+		r.fail(n, "write input: {file_path: a.go}", "input must be a mapping, not %s", kindName(n))
+		return json.RawMessage("{}")
+	}
+	return r.json(nil, n)
 }
 
 // fault parses an error in the form of a [Fault], whose kind is FaultStatus

@@ -139,7 +139,7 @@ const maxBody = 32 << 20
 // call is one authenticated request to the API.
 type call struct {
 	version    string
-	beta       bool // the call names betas
+	beta       string // betas that the call names
 	credential string
 	body       []byte
 	start      time.Time
@@ -163,7 +163,7 @@ func (s *Server) api(serve func(http.ResponseWriter, *http.Request, *call)) http
 			s.fail(w, &apiError{status: http.StatusRequestEntityTooLarge, message: "Request exceeds the maximum size"})
 			return
 		}
-		c := &call{version: r.Header.Get("anthropic-version"), beta: r.Header.Get("anthropic-beta") != "", credential: credential(r.Header), body: body, start: start}
+		c := &call{version: r.Header.Get("anthropic-version"), beta: strings.Join(r.Header.Values("anthropic-beta"), ","), credential: credential(r.Header), body: body, start: start}
 		switch {
 		case c.credential == "":
 			s.fail(w, &apiError{status: http.StatusUnauthorized, message: "x-api-key header is required"})
@@ -209,10 +209,10 @@ func (s *Server) serveCount(w http.ResponseWriter, _ *http.Request, c *call) {
 		return
 	}
 	count := map[string]any{"input_tokens": req.tokens()}
-	if c.beta {
+	if c.beta != "" {
 		count["context_management"] = nil
 		if slices.Contains(req.fields, "context_management") {
-			count["context_management"] = map[string]int{"original_input_tokens": req.tokens()}
+			count["context_management"] = map[string]int{"original_input_tokens": req.context.original}
 		}
 	}
 	writeJSON(w, count)

@@ -110,21 +110,29 @@ func (p *reply) events() []event {
 
 // emptyBlock returns a block as content_block_start shows it: without content.
 func emptyBlock(c content) content {
+	if c.whole != nil {
+		return c
+	}
 	return content{Type: c.Type, ID: c.ID, Name: c.Name, Input: json.RawMessage("{}")}
 }
 
 // deltas splits a block into its deltas. Texts are split into runs of words, as
 // on the real API.
-func deltas(c content) []map[string]string {
-	var list []map[string]string
+func deltas(c content) []map[string]any {
+	var list []map[string]any
+	if c.whole != nil {
+		return nil
+	}
 	switch c.Type {
+	case "compaction":
+		return append(list, map[string]any{"type": "compaction_delta", "content": c.Text, "encrypted_content": c.Signature})
 	case "thinking":
 		if c.Thinking != "" {
-			list = append(list, map[string]string{"type": "thinking_delta", "thinking": c.Thinking})
+			list = append(list, map[string]any{"type": "thinking_delta", "thinking": c.Thinking})
 		}
-		return append(list, map[string]string{"type": "signature_delta", "signature": c.Signature})
-	case "tool_use":
-		list = append(list, map[string]string{"type": "input_json_delta", "partial_json": ""})
+		return append(list, map[string]any{"type": "signature_delta", "signature": c.Signature})
+	case "tool_use", "server_tool_use":
+		list = append(list, map[string]any{"type": "input_json_delta", "partial_json": ""})
 		text := string(c.Input)
 		if text == "{}" {
 			return list
@@ -134,8 +142,8 @@ func deltas(c content) []map[string]string {
 			half--
 		}
 		return append(list,
-			map[string]string{"type": "input_json_delta", "partial_json": text[:half]},
-			map[string]string{"type": "input_json_delta", "partial_json": text[half:]})
+			map[string]any{"type": "input_json_delta", "partial_json": text[:half]},
+			map[string]any{"type": "input_json_delta", "partial_json": text[half:]})
 	}
 	const wordsPerDelta = 6
 	words := 0
@@ -143,13 +151,16 @@ func deltas(c content) []map[string]string {
 	for i, r := range c.Text {
 		if r == ' ' || r == '\n' {
 			if words++; words%wordsPerDelta == 0 {
-				list = append(list, map[string]string{"type": "text_delta", "text": c.Text[begin:i]})
+				list = append(list, map[string]any{"type": "text_delta", "text": c.Text[begin:i]})
 				begin = i
 			}
 		}
 	}
 	if begin < len(c.Text) {
-		list = append(list, map[string]string{"type": "text_delta", "text": c.Text[begin:]})
+		list = append(list, map[string]any{"type": "text_delta", "text": c.Text[begin:]})
+	}
+	for _, citation := range c.citations {
+		list = append(list, map[string]any{"type": "citations_delta", "citation": citation})
 	}
 	return list
 }

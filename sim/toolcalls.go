@@ -15,8 +15,8 @@ var marker = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // toolCalls returns the answer's tool calls: the forced tool, or the tools that
-// the task's markers name. It returns no unforced call after results have
-// arrived in the turn.
+// markers of the task name. It returns no unforced call after results
+// have arrived in the turn.
 //
 // A client executes the calls. So their arguments come from the tool's schema
 // and never quote the prompt, except for paths in properties that take paths.
@@ -45,7 +45,7 @@ func (r *request) toolCalls(src *source) []content {
 		return calls
 	}
 	if len(r.results()) == 0 {
-		for _, m := range marker().FindAllStringSubmatch(r.turnText(), -1) {
+		for _, m := range marker().FindAllStringSubmatch(r.prompt(), -1) {
 			if t := named(m[1]); t != nil {
 				call(t)
 			}
@@ -102,6 +102,21 @@ func (r *request) turnText() string {
 		}
 	}
 	return strings.Join(parts, "\n")
+}
+
+// prompt returns the last text of the message that begins the turn, without
+// labelled sections. What comes before it, such as the instructions of a project,
+// is not the user's task.
+func (r *request) prompt() string {
+	for _, b := range slices.Backward(r.turn()[0].Content) {
+		if b.Type != "text" {
+			continue
+		}
+		if text := stripSections(b.Text); strings.TrimSpace(text) != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 // results returns the tool results of the turn.

@@ -43,18 +43,19 @@ func (r *request) validate(version string) *apiError {
 		return e
 	}
 	for _, name := range r.fields {
-		if !slices.Contains(topLevel, name) && !(r.beta && slices.Contains(betaFields, name)) {
+		if !slices.Contains(topLevel, name) && !(r.beta != "" && slices.Contains(betaFields, name)) {
 			return invalid(name + ": Extra inputs are not permitted")
 		}
 	}
 	if r.model = findModel(r.Model); r.model == nil {
 		return &apiError{status: http.StatusNotFound, message: "model: " + r.Model}
 	}
-	for _, check := range []func(string) *apiError{r.checkParams, r.checkSampling, r.checkThinking, r.checkMessages, r.checkTools, r.checkCache} {
+	for _, check := range []func(string) *apiError{r.checkParams, r.checkSampling, r.checkThinking, r.checkMessages, r.checkTools, r.checkCache, r.checkContext} {
 		if err := check(version); err != nil {
 			return err
 		}
 	}
+	r.edit()
 	if n := r.tokens(); n > r.model.context {
 		return invalid(fmt.Sprintf("prompt is too long: %d tokens > %d maximum", n, r.model.context))
 	}
@@ -152,7 +153,7 @@ func (r *request) checkThinking(string) *apiError {
 		return nil
 	case !slices.Contains(thinkingTypes, t.Type):
 		return invalid("thinking.type: Input should be 'adaptive', 'enabled', 'disabled' or 'between_tools'")
-	case t.Display != "" && t.Display != "summarized" && t.Display != "omitted" && (t.Display != "updates" || !r.beta):
+	case t.Display != "" && t.Display != "summarized" && t.Display != "omitted" && (t.Display != "updates" || r.beta == ""):
 		return invalid("thinking.display: Input should be 'summarized' or 'omitted'")
 	case !slices.Contains(r.model.thinking, t.Type) && t.Type == "enabled":
 		return invalid(`"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.`)
@@ -191,7 +192,7 @@ func (r *request) checkMessages(version string) *apiError {
 		if blockTypes[m.Role] == nil || m.Role == "result" {
 			return invalid(fmt.Sprintf("messages.%d.role: Input should be 'user', 'assistant' or 'system'", i))
 		}
-		if i == 0 && m.Role != "user" {
+		if i == 0 && m.Role != "user" && (len(m.Content) == 0 || m.Content[0].Type != "compaction") {
 			return invalid("messages: first message must use the \"user\" role")
 		}
 		if m.Role == "system" {
@@ -231,7 +232,7 @@ func (r *request) checkMessages(version string) *apiError {
 	if len(pending) > 0 {
 		return invalid(fmt.Sprintf("messages.%d: `tool_use` ids were found without `tool_result` blocks immediately after: %s", len(r.Messages)-1, names(pending)))
 	}
-	if last := &r.Messages[len(r.Messages)-1]; last.Role == "assistant" {
+	if last := &r.Messages[len(r.Messages)-1]; last.Role == "assistant" && !last.paused() {
 		if !r.model.prefill {
 			return invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
 		}
@@ -240,6 +241,12 @@ func (r *request) checkMessages(version string) *apiError {
 		}
 	}
 	return nil
+}
+
+// paused reports whether an answer of the service can be continued by sending it
+// back as it is: it has calls of server tools, or ends with a summary.
+func (m *message) paused() bool {
+	return slices.ContainsFunc(m.Content, func(b block) bool { return b.Type == "server_tool_use" || b.Type == "compaction" })
 }
 
 // checkSystemMessage validates a system message within the conversation.
