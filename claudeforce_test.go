@@ -228,13 +228,17 @@ func TestRetriesHaveABudget(t *testing.T) {
 // TestManyTasksAreReadAsTheyAreNeeded is why any number of tasks takes the same
 // memory: no more are held than slots and the results that wait behind one.
 func TestManyTasksAreReadAsTheyAreNeeded(t *testing.T) {
+	count := 10_000
+	if testing.Short() {
+		count = 1_000
+	}
 	for _, inOrder := range []bool{true, false} {
 		orch := open(t, sim.New(sim.Options{}), func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })
 		var mu sync.Mutex
 		taken, most := 0, 0
 		consumed := 0
 		tasks := func(yield func(claudeforce.Task) bool) {
-			for i := range 10_000 {
+			for i := range count {
 				mu.Lock()
 				taken++
 				most = max(most, taken-consumed)
@@ -254,7 +258,7 @@ func TestManyTasksAreReadAsTheyAreNeeded(t *testing.T) {
 			}
 			next++
 		}
-		if bound := 6*10 + 2; consumed != 10_000 || most > bound {
+		if bound := 6*10 + 2; consumed != count || most > bound {
 			t.Errorf("in order %t: %d results, up to %d tasks held; want at most %d", inOrder, consumed, most, bound)
 		}
 	}

@@ -48,7 +48,10 @@ func TestNothingIsLostByClose(t *testing.T) {
 	t.Parallel()
 	path := file(t)
 	r := callsdb.NewRecorder(path, callsdb.Retention{}, nil)
-	const callers, each = 8, 2500 // more than wait in memory
+	callers, each := 8, 2500 // more than wait in memory
+	if testing.Short() {
+		each = 1250
+	}
 	var all sync.WaitGroup
 	for p := range callers {
 		all.Go(func() {

@@ -59,6 +59,9 @@ func (s *Store) steps(t *testing.T, ask func(*Store) error) (n int) {
 // steps; the slowest calls, which only rows can tell, show that it would be seen.
 func TestStepsDoNotGrowWithCalls(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("28,800 calls: not with -short")
+	}
 	few, many := filled(t, 1), filled(t, 10)
 	week := analytics.Filter{Since: midnight.Add(3*24*time.Hour + 7*time.Hour)}
 	one := analytics.Filter{Since: week.Since, Until: midnight.Add(9*24*time.Hour + 5*time.Hour), Project: "1"}
