@@ -86,6 +86,9 @@ var allowed = map[string][]string{
 	"tool/permission": {"tool", "internal/gitignore"},
 	"tool/bash":       {"internal/openfile", "llm", "sandbox", "tool"},
 	"tool/web":        {"llm", "tool"},
+	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/terminal", "llm", "sandbox", "tool"},
+	// It shares nothing with the client that it tests.
+	"mcpclient/mcptest": nil,
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 

@@ -1,0 +1,9 @@
+//go:build !unix
+
+package mcptest
+
+import "os/exec"
+
+func ignoreSignals() {}
+
+func leaveGroup(*exec.Cmd) {}
