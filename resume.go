@@ -16,6 +16,8 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
@@ -97,12 +99,37 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	}
 	detail, err := r.resumed()
 	if err == nil {
+		detail.UncountedUSD = o.uncounted(ctx, store, run.ID)
 		err = r.log.Append(journal.Event{Type: journal.RunResumed, Detail: journal.Detail(detail)})()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("writing run %s: %w", run.ID, err), r.log.Release())
 	}
 	return withRunError(o.drive(ctx, r, past))
+}
+
+// uncounted returns what calls of a run cost that its journal does not count: those
+// whose process ended between the end of the call and its event. The run must not
+// be under way. Nothing is counted if the records of calls cannot be read.
+func (o *Orchestrator) uncounted(ctx context.Context, store journal.Store, id string) float64 {
+	if o.config.DataDir == "" || !o.config.Analytics.Enabled {
+		return 0
+	}
+	run, err := store.Find(ctx, id)
+	if err != nil {
+		return 0
+	}
+	calls, err := pipeline.OpenCalls(ctx, o.config)
+	if err != nil {
+		o.notice(ctx, fmt.Sprintf("what run %s paid for calls that were cut off is not known: %v", id, err))
+		return 0
+	}
+	cost, err := calls.RunCost(ctx, id)
+	if err = errors.Join(err, calls.Close()); err != nil {
+		o.notice(ctx, fmt.Sprintf("what run %s paid for calls that were cut off is not known: %v", id, err))
+		return 0
+	}
+	return max(cost.Sub(llm.Dollars(run.CostUSD)), 0).USD()
 }
 
 func ownedBy(err *journal.OwnedError) error { return invalid(err) }

@@ -29,7 +29,8 @@ type Check struct {
 	Name     string    `json:"name"`
 	Compared int       `json:"compared"`
 	Problems []Problem `json:"problems"`
-	Note     string    `json:"note,omitempty"` // what explains figures that may differ, with how many do
+	Pending  []Problem `json:"pending,omitempty"` // figures that differ until what is named is resumed
+	Note     string    `json:"note,omitempty"`    // what explains other figures that may differ, with how many do
 }
 
 // Report is what [Verify] found.
@@ -84,11 +85,12 @@ func Verify(ctx context.Context, s Stores) (*Report, error) {
 }
 
 // runs compares the journals of runs with their calls. A process that is killed
-// between the end of a call and its note in the journal leaves a call that the
-// journal lacks, and that is made again.
+// between the end of a call and its event in the journal leaves a call that the
+// journal lacks until the run is resumed, which counts it. A run that has ended by
+// itself counts all.
 func runs(ctx context.Context, store journal.Store, costs map[string]llm.Money, working map[string]bool) (Check, error) {
 	c := Check{Name: "the journal of each run names what its calls cost", Problems: []Problem{}}
-	killed, extra := 0, llm.Money(0)
+	older, extra := 0, llm.Money(0)
 	for run, err := range store.Runs(ctx, journal.Filter{}) {
 		if err != nil {
 			return c, fmt.Errorf("reading runs: %w", err)
@@ -106,14 +108,46 @@ func runs(ctx context.Context, store journal.Store, costs map[string]llm.Money, 
 		case journaled > paid:
 			c.Problems = append(c.Problems, Problem{"run " + run.ID, run.CostUSD, paid.USD()})
 		case journaled < paid:
-			killed++
-			extra += paid - journaled
+			differ := Problem{"run " + run.ID, run.CostUSD, paid.USD()}
+			ended, counts, err := endOf(ctx, store, run.ID)
+			switch {
+			case err != nil:
+				return c, err
+			case !ended && run.Status != journal.StatusCancelled:
+				c.Pending = append(c.Pending, differ)
+			case ended && counts:
+				c.Problems = append(c.Problems, differ)
+			default:
+				older++
+				extra += paid - journaled
+			}
 		}
 	}
-	if killed > 0 {
-		c.Note = fmt.Sprintf("%d runs have calls for %v more than their journals: a process ended between a call and its note, or the calls belong to a step that was stopped", killed, extra)
+	if older > 0 {
+		c.Note = fmt.Sprintf("%d runs have calls for %v more than their journals: they were cancelled after their process was killed, or ended with an older version", older, extra)
 	}
 	return c, nil
+}
+
+// endOf reports whether the last process that worked on a run wrote its end, and
+// whether that counts all that the run cost.
+func endOf(ctx context.Context, store journal.Store, id string) (ended, counts bool, err error) {
+	for ev, err := range store.Events(ctx, id, 0) {
+		if err != nil {
+			return false, false, fmt.Errorf("reading run %s: %w", id, err)
+		}
+		switch ev.Type {
+		case journal.RunFinished:
+			var end journal.RunEnd
+			if err := ev.Decode(&end); err != nil {
+				return false, false, err
+			}
+			ended, counts = true, end.UncountedUSD != nil
+		case journal.RunStarted, journal.RunResumed, journal.StepStarted, journal.StepAttempt, journal.TurnAnswered:
+			ended = false
+		}
+	}
+	return ended, counts, nil
 }
 
 // ledger compares the budgets of runs with their calls. A budget that was set when

@@ -173,15 +173,30 @@ func (r *run) writeEnd(o outcome) {
 			return // it is in the journal
 		}
 		r.append(u, journal.Event{Type: journal.StepFailed, Attempt: u.res.Attempts, Output: o.output, Detail: journal.Detail(u.failure(o.err))})
+	case StatusInterrupted:
+		r.leaveUncounted(u)
 	case StatusSkipped:
 		r.write(u, journal.StepSkipped, 0, journal.Skipped{Reason: o.reason})
+	}
+}
+
+// leaveUncounted adds what an interrupted unit took to what the end of the run
+// counts, since no event of its own does.
+func (r *run) leaveUncounted(u *unit) {
+	if !u.leaf() || u.reckoned || u.began.IsZero() || u.res.CostUSD == nil {
+		return
+	}
+	u.reckoned = true
+	r.uncounted += *u.res.CostUSD
+	if p := paidIn(u.turns); p != nil {
+		r.uncounted -= *p.CostUSD
 	}
 }
 
 func (u *unit) failure(err error) journal.Failed {
 	f := journal.Failed{Code: llm.CodeOf(err).String(), Message: err.Error(), DurationSeconds: u.res.DurationSeconds}
 	if u.leaf() {
-		f.Usage, f.CostUSD, f.Timing = u.res.Usage, u.res.CostUSD, u.res.Timing
+		f.Usage, f.CostUSD, f.Timing, f.PaidInTurns = u.res.Usage, u.res.CostUSD, u.res.Timing, paidIn(u.turns)
 	}
 	return f
 }

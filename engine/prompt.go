@@ -254,7 +254,15 @@ func (d *draft) finished(o llm.Outcome) journal.Finished {
 	} else {
 		o.CostUSD = nil
 	}
-	return journal.Finished{Outcome: o, DurationSeconds: time.Since(d.began).Seconds()}
+	return journal.Finished{Outcome: o, DurationSeconds: time.Since(d.began).Seconds(), PaidInTurns: paidIn(d.turns)}
+}
+
+// paidIn returns what turns have put into the journal, which may be nil.
+func paidIn(turns *journal.Turns) *journal.Paid {
+	if turns == nil {
+		return nil
+	}
+	return turns.Paid()
 }
 
 // invalid returns a failure that would repeat, whatever caused it.

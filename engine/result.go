@@ -100,7 +100,7 @@ func (r *run) writeResult(res *Result) error {
 		return r.fatal
 	}
 	wait := r.opts.Log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{
-		Status: journal.Status(res.Status), TotalTimeSeconds: res.TotalTimeSeconds,
+		Status: journal.Status(res.Status), TotalTimeSeconds: res.TotalTimeSeconds, UncountedUSD: new(max(r.uncounted, 0)),
 	})})
 	return wait()
 }
@@ -114,6 +114,7 @@ func (r *run) abandon(u *unit) bool {
 		return false
 	}
 	u.res.Status = StatusInterrupted
+	r.leaveUncounted(u)
 	if u.res.StartedAt != nil && u.res.DurationSeconds == 0 {
 		u.res.DurationSeconds = u.took()
 	}

@@ -74,13 +74,14 @@ type run struct {
 	paths   map[*workflow.Workflow]map[string]time.Duration
 	known   map[*workflow.Step]Identity
 
-	ready    heapOf // leaves that wait for a slot
-	slots    int
-	running  int       // attempts under way
-	waiting  int       // pauses between two attempts, searches for items, and questions that are being written down
-	outcomes []outcome // ends of units that complete has not handled
-	asking   []*unit   // approvals that wait for a person
-	alarm    *time.Timer
+	ready     heapOf // leaves that wait for a slot
+	slots     int
+	running   int       // attempts under way
+	uncounted float64   // what interrupted units took, in US dollars, and no event of theirs says
+	waiting   int       // pauses between two attempts, searches for items, and questions that are being written down
+	outcomes  []outcome // ends of units that complete has not handled
+	asking    []*unit   // approvals that wait for a person
+	alarm     *time.Timer
 
 	stopping  bool
 	cancelled bool

@@ -29,6 +29,7 @@ type unit struct {
 	began        time.Time      // by this process, with its monotonic clock; zero if it did not begin it
 	attemptEnded time.Time      // the last that is to be followed by another
 	fan          *fan           // of a foreach under way
+	reckoned     bool           // what it took is in [run.uncounted]
 	turns        *journal.Turns // of a leaf that has been attempted; nil without a journal
 	body         *frame         // of a step with steps of its own, under way
 	live         map[*unit]bool // items or iterations that have started and not ended

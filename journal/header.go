@@ -3,8 +3,6 @@ package journal
 import (
 	"errors"
 	"slices"
-
-	"github.com/claude-force/claude-force/llm"
 )
 
 // Count takes an event into what the run's header says: its status, its end, and
@@ -21,23 +19,46 @@ func (r *Run) Count(ev *Event) error {
 		if e.Status.Ended() {
 			r.FinishedAt = ev.Time
 		}
+		if e.UncountedUSD != nil {
+			r.CostUSD += *e.UncountedUSD
+		}
+	case RunResumed:
+		var e Resumed
+		if err := ev.Decode(&e); err != nil {
+			return err
+		}
+		r.CostUSD += e.UncountedUSD
+	case TurnAnswered:
+		var paid Paid
+		if err := ev.Decode(&paid); err != nil {
+			return err
+		}
+		r.pay(&paid, 1)
 	case StepFinished, StepFailed:
 		var paid struct { // what counts of Finished and Failed
-			Usage   llm.Usage `json:"usage"`
-			CostUSD *float64  `json:"cost_usd"`
+			Paid
+			PaidInTurns *Paid `json:"paid_in_turns"`
 		}
 		if err := ev.Decode(&paid); err != nil {
 			return err
 		}
-		r.Tokens += paid.Usage.TotalTokens()
-		if paid.CostUSD != nil {
-			r.CostUSD += *paid.CostUSD
+		r.pay(&paid.Paid, 1)
+		if paid.PaidInTurns != nil { // that was counted with the turns
+			r.pay(paid.PaidInTurns, -1)
 		}
 		if ev.Type == StepFinished {
 			r.Steps++
 		}
 	}
 	return nil
+}
+
+// pay adds what was paid to the sums of the run, or takes it from them if sign is -1.
+func (r *Run) pay(p *Paid, sign int) {
+	r.Tokens += sign * p.Usage.TotalTokens()
+	if p.CostUSD != nil {
+		r.CostUSD += float64(sign) * *p.CostUSD
+	}
 }
 
 // Fits reports whether a run is one of those the filter means, whatever its

@@ -133,6 +133,7 @@ type Started struct {
 type Finished struct {
 	llm.Outcome
 	DurationSeconds float64 `json:"duration_seconds"`
+	PaidInTurns     *Paid   `json:"paid_in_turns,omitempty"` // the part that TurnAnswered events have; nil if there are none
 }
 
 // Failed is the detail of StepFailed and StepRetrying.
@@ -142,6 +143,7 @@ type Failed struct {
 	Usage           llm.Usage `json:"usage,omitzero"`
 	CostUSD         *float64  `json:"cost_usd,omitempty"`
 	DurationSeconds float64   `json:"duration_seconds,omitempty"`
+	PaidInTurns     *Paid     `json:"paid_in_turns,omitempty"` // as in Finished
 	llm.Timing
 	WaitSeconds float64 `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
 }
@@ -174,12 +176,18 @@ type Decision struct {
 type Resumed struct {
 	Changes []string        `json:"changes,omitempty"` // what differs from before, as accepted by the user
 	Spec    json.RawMessage `json:"spec,omitempty"`    // with Changes: what the run is asked from here on
+	// UncountedUSD is what calls of the run cost before that no event counts, since
+	// their process ended too soon.
+	UncountedUSD float64 `json:"uncounted_usd,omitempty"`
 }
 
 // RunEnd is the detail of RunFinished.
 type RunEnd struct {
 	Status           Status  `json:"status"`
 	TotalTimeSeconds float64 `json:"total_time_seconds"` // of the process that ended it
+	// UncountedUSD is what calls cost that no other event counts, such as those of
+	// a step that was stopped. Nil if that is not known.
+	UncountedUSD *float64 `json:"uncounted_usd,omitempty"`
 }
 
 // Detail encodes the detail of an event. It panics if v is not one of the types
@@ -298,7 +306,8 @@ type Log interface {
 	//
 	// RunFinished sets the run's status and the end of its work; until then it
 	// is running or waiting, as [Live] says. StepFinished adds to the run's
-	// steps, cost and tokens; StepFailed to its cost and tokens.
+	// steps, cost and tokens; StepFailed and TurnAnswered to its cost and tokens;
+	// RunResumed and RunFinished to its cost.
 	Append(events ...Event) (wait func() error)
 	// Release gives the run back, after everything appended is durable. A run
 	// that has not ended becomes interrupted.

@@ -17,7 +17,7 @@ type TurnAnswer struct {
 	Paid     Paid
 }
 
-// Paid is the detail of TurnAnswered: what the answer took.
+// Paid is what calls took, and the detail of TurnAnswered.
 type Paid struct {
 	Usage   llm.Usage `json:"usage"`
 	CostUSD *float64  `json:"cost_usd"` // nil if unknown
@@ -48,16 +48,17 @@ type ToolCall struct {
 // Spent is what a call of a tool took of models.
 type Spent struct {
 	Paid
-	Calls     int `json:"calls"`                // of models
-	Turns     int `json:"turns,omitempty"`      // of sub-agents
-	ToolCalls int `json:"tool_calls,omitempty"` // of sub-agents
+	Calls     int   `json:"calls"`                // of models
+	Turns     int   `json:"turns,omitempty"`      // of sub-agents
+	ToolCalls int   `json:"tool_calls,omitempty"` // of sub-agents
+	InTurns   *Paid `json:"in_turns,omitempty"`   // the part that TurnAnswered events have; nil if there are none
 }
 
 // turn is what is known of one answer of a unit and of its calls of tools.
 type turn struct {
 	key     llm.Key // of the request
 	answer  *TurnAnswer
-	counted bool // what it took is in the sums of the run
+	counted bool // what it took is in what its unit took
 	calls   map[string]*CallState
 }
 
@@ -75,13 +76,15 @@ type CallState struct {
 type Turns struct {
 	*turnsState        // shared with sub-agents
 	within      []byte // the call that a sub-agent works for; empty for the unit's own agent
+	outer       *Turns // of the agent that made the call; nil for the unit's own agent
+	paid        *Paid  // see Paid
 }
 
 type turnsState struct {
 	log  Log
 	unit Unit
 
-	mu    sync.Mutex // guards what turns holds
+	mu    sync.Mutex // guards what turns holds, and what was paid in it
 	turns []*turn
 }
 
@@ -114,7 +117,7 @@ func NewTurns(log Log, unit Unit, was *UnitState) *Turns {
 // calls even if the requests are the same.
 func (t *Turns) Within(key llm.Key, id string) *Turns {
 	own := t.own(key)
-	return &Turns{turnsState: t.turnsState, within: append(own[:], id...)}
+	return &Turns{turnsState: t.turnsState, within: append(own[:], id...), outer: t}
 }
 
 // own returns the key of a request among those of all agents of the unit.
@@ -135,8 +138,35 @@ func (t *Turns) Answer(key llm.Key) (answer TurnAnswer, free, ok bool) {
 	if known == nil {
 		return TurnAnswer{}, false, false
 	}
-	free, known.counted = known.counted, true
+	if free, known.counted = known.counted, true; !free {
+		t.pay(known.answer.Paid)
+	}
 	return *known.answer, free, true
+}
+
+// Paid returns what the answers took that Answer gave and did not call free, those
+// that Answered kept, and those of sub-agents: the part of what the unit takes in
+// this process that TurnAnswered events count. It is nil if there were none.
+func (t *Turns) Paid() *Paid {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.paid == nil {
+		return nil
+	}
+	return new(*t.paid)
+}
+
+// pay adds to Paid, also of the agents around.
+func (t *Turns) pay(p Paid) {
+	for ; t != nil; t = t.outer {
+		if t.paid == nil {
+			t.paid = &Paid{CostUSD: new(float64)}
+		}
+		t.paid.Usage = t.paid.Usage.Add(p.Usage)
+		if p.CostUSD != nil {
+			t.paid.CostUSD = new(*t.paid.CostUSD + *p.CostUSD)
+		}
+	}
 }
 
 // Answered keeps an answer. It returns once the answer is durable.
@@ -147,6 +177,7 @@ func (t *Turns) Answered(key llm.Key, answer TurnAnswer) error {
 	}
 	key = t.own(key)
 	t.mu.Lock()
+	t.pay(answer.Paid)
 	if find(t.turns, key) == nil {
 		t.turns = append(t.turns, &turn{key: key, answer: &answer, counted: true, calls: map[string]*CallState{}})
 	}
@@ -162,6 +193,9 @@ func (t *Turns) Call(key llm.Key, id string) (state CallState, started bool) {
 	defer t.mu.Unlock()
 	if known := find(t.turns, key); known != nil {
 		if c := known.calls[id]; c != nil {
+			if c.Spent != nil && c.Spent.InTurns != nil {
+				t.pay(*c.Spent.InTurns)
+			}
 			state, c.Spent = *c, nil
 			return state, true
 		}
@@ -252,7 +286,7 @@ func (u *UnitState) addTurn(ev Event) error {
 }
 
 // endTurns takes in how an attempt ended: for good, or to be tried again. What its
-// turns took is in the sums of the run only in the first case. An output that was
+// turns took is in what the unit took only in the first case. An output that was
 // not what was asked for would come again.
 func (u *UnitState) endTurns(forGood bool) {
 	if u.Failed.Code == llm.CodeOutput.String() {

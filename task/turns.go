@@ -89,7 +89,8 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 			return toolOutcome{}, err
 		}
 	}
-	result, err := r.resultOf(journal.WithTurns(ctx, turns.Within(key, use.ID)), b, n, use)
+	inner := turns.Within(key, use.ID)
+	result, err := r.resultOf(journal.WithTurns(ctx, inner), b, n, use)
 	if err != nil {
 		return result, err
 	}
@@ -103,7 +104,7 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 	}
 	call.IsError, call.Denied, call.Seconds = result.blocks[0].Error, result.denied, result.took.Seconds()
 	if s := result.spent; s != nil {
-		call.Spent = &journal.Spent{Paid: journal.Paid{Usage: s.Usage, CostUSD: s.CostUSD}, Calls: s.Calls, Turns: s.Turns, ToolCalls: s.ToolCalls}
+		call.Spent = &journal.Spent{Paid: journal.Paid{Usage: s.Usage, CostUSD: s.CostUSD}, Calls: s.Calls, Turns: s.Turns, ToolCalls: s.ToolCalls, InTurns: inner.Paid()}
 	}
 	return result, turns.End(key, call, result.blocks)
 }

@@ -58,6 +58,23 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 	return v, err
 }
 
+// RunCost returns what the calls of a run cost so far, those of processes that were
+// killed included. It is 0 for a run of which no call is kept.
+func (s *Store) RunCost(ctx context.Context, run string) (cost llm.Money, err error) {
+	if err := s.Take(ctx); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT cost FROM call_runs WHERE id = ?`, func(row *stmt) error {
+			cost = llm.Money(row.ColumnInt64(0))
+			return nil
+		}, run)
+	})
+	return cost, err
+}
+
 // verifyCalls compares calls with their attempts.
 func (s *Store) verifyCalls(_ int64, v *Verified) error {
 	return s.read.Query(`SELECT r.id, r.cost, sum(a.cost), count(*) FROM call_attempts a JOIN call_rows r ON r.id = a.call GROUP BY r.id`, func(row *stmt) error {

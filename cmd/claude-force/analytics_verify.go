@@ -93,6 +93,13 @@ func (a *app) printReport(r *audit.Report) error {
 			}
 			fmt.Fprintf(a.stdout, "  %s: %v and %v\n", p.What, llm.Dollars(p.First), llm.Dollars(p.Other))
 		}
+		for i, p := range c.Pending {
+			if i == maxProblems {
+				fmt.Fprintf(a.stdout, "  and %d more that were cut off\n", len(c.Pending)-i)
+				break
+			}
+			fmt.Fprintf(a.stdout, "  %s: %v counted of %v; it was cut off, and runs resume counts the rest\n", p.What, llm.Dollars(p.First), llm.Dollars(p.Other))
+		}
 		if c.Note != "" {
 			fmt.Fprintf(a.stdout, "  note: %s\n", c.Note)
 		}
