@@ -25,6 +25,10 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
+	if err := limitMemory(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	testscript.Main(m, map[string]func(){"claude-force": main})
 }
 
