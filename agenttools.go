@@ -5,7 +5,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool/subagent"
+	"github.com/claude-force/claude-force/tool/web"
 	"github.com/claude-force/claude-force/toolset"
 )
 
@@ -41,8 +45,35 @@ func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Proj
 
 // contributors returns what adds to the tools of agents. The orchestrator is nil if
 // tools are only shown or called by hand.
-func contributors(*Orchestrator) []toolset.Contributor {
-	return nil
+func contributors(o *Orchestrator) []toolset.Contributor {
+	return []toolset.Contributor{subagent.Contribute(subAgents(o)), webTools(o)}
+}
+
+// subAgents returns how agents are started by others.
+func subAgents(o *Orchestrator) subagent.Options {
+	options := subagent.Options{Agents: func(context.Context) ([]*agent.Agent, error) { return nil, nil }}
+	if o != nil {
+		options.Runner = func() *task.Runner { return o.tasks }
+		options.Agents = func(context.Context) ([]*agent.Agent, error) { return o.allAgents() }
+	}
+	return options
+}
+
+// webTools returns the contributor of the tools that reach the web. Pages are read by
+// a small model.
+func webTools(o *Orchestrator) toolset.Contributor {
+	shared := web.New(web.Options{})
+	return func(_ context.Context, s *toolset.Session) (toolset.Contribution, error) {
+		if !s.Offers("WebFetch") && !s.Offers("WebSearch") {
+			return toolset.Contribution{}, nil
+		}
+		options := web.Options{Agent: s.Agent.Name, Policy: s.Task.Policy}
+		if o != nil {
+			options.Model = o.pipe.Model()
+			options.ModelID, _ = o.pipe.Prices().Resolve("haiku")
+		}
+		return toolset.Contribution{Tools: shared.With(options).Tools()}, nil
+	}
 }
 
 // protected returns the files of this program that no tool may use.

@@ -155,6 +155,8 @@ type Orchestrator struct {
 
 	mu      sync.Mutex // guards the fields below
 	agents  map[string]*agent.Agent
+	// allAgents returns the agents that apply, by name. They are read at most once.
+	allAgents func() ([]*agent.Agent, error)
 	groups  map[*workflow.Step]*promptcache.Group // items of foreach steps that are given the same
 	noticed map[string]bool
 }
@@ -207,6 +209,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		groups:    map[*workflow.Step]*promptcache.Group{},
 		noticed:   map[string]bool{},
 	}
+	o.allAgents = sync.OnceValues(o.findAll)
 	for _, a := range opts.Agents {
 		o.agents[a.Name] = a
 	}
@@ -298,6 +301,15 @@ func findAgents(dir string, first ...*agent.Agent) agent.DiscoverOptions {
 func CheckAgent(dir, name string) error {
 	_, _, err := agent.Find(findAgents(dir), name)
 	return invalid(err)
+}
+
+// findAll reads the agents that apply in the orchestrator's folder, by name.
+func (o *Orchestrator) findAll() ([]*agent.Agent, error) {
+	set, _, err := agent.Discover(o.agentDirs) // what is wrong with a file is noted when it is used
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return set.All(), nil
 }
 
 // agent returns the agent of a name. It is read at most once.

@@ -88,14 +88,15 @@ func (r *Runner) resultOf(ctx context.Context, b toolbox, turn int, use llm.Bloc
 		return r.replayCall(ctx, call, turn)
 	}
 	if r.Record == nil {
-		return r.callTool(ctx, b, turn, use), nil
+		res := r.callTool(ctx, b, turn, use)
+		return res, res.stop
 	}
 	end := r.Record.StartTool(call)
 	res := r.callTool(ctx, b, turn, use)
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && res.stop == nil {
 		end(cassette.ToolResult{Blocks: res.blocks, Denied: res.denied, Duration: res.took})
 	}
-	return res, nil
+	return res, res.stop
 }
 
 func (r *Runner) replayCall(ctx context.Context, call cassette.ToolCall, turn int) (toolOutcome, error) {

@@ -47,6 +47,7 @@ type toolOutcome struct {
 	denied bool
 	took   time.Duration
 	spent  *llm.Outcome // what calls of models within it took; nil if there were none
+	stop   error        // ends the task instead of a result
 }
 
 // callTools runs the calls of an answer and returns the blocks of the user turn
@@ -156,7 +157,7 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 			}
 			result.Spent = plus(result.Spent, direct)
 		}
-		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start), result.Spent}
+		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start), result.Spent, result.Stop}
 		var err error
 		if result.IsError {
 			err = fmt.Errorf("tool %s failed", use.Name)

@@ -27,6 +27,13 @@ func (e *Env) Observed() []Observation {
 	return slices.Clone(e.observed)
 }
 
+// NoteSeen records what an agent saw that works for this one.
+func (e *Env) NoteSeen(seen ...Observation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observed = append(e.observed, seen...)
+}
+
 // NoteRead records that the agent has seen a file by other means than Read, such
 // as a command that printed it. A file that cannot be read is left out.
 func (e *Env) NoteRead(path string) {

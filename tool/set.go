@@ -96,10 +96,15 @@ func (s *Set) Call(ctx context.Context, env *Env, use llm.Block) Result {
 		return Result{Text: err.Error(), IsError: true, Denied: true}
 	}
 	result, err := e.tool.Call(ctx, env, input)
-	if err != nil {
-		return Failed(err.Error())
+	if err == nil {
+		return result
 	}
-	return result
+	failed := Failed(err.Error())
+	failed.Spent = result.Spent
+	if llm.IsDrained(err) {
+		failed.Stop = err
+	}
+	return failed
 }
 
 // unknown returns what the model reads when it calls a tool that is not offered.

@@ -52,6 +52,9 @@ type Result struct {
 	// Spent is what an agent that the call started took: turns, calls, cost. What
 	// models took that were called with the call's context is not in it.
 	Spent *llm.Outcome
+	// Stop, if it is set, ends the task with this error instead of a result. The call
+	// is not over: when the task is resumed, it runs again.
+	Stop error
 }
 
 // Text returns a result of one text.

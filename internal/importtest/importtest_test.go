@@ -89,6 +89,7 @@ var allowed = map[string][]string{
 	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/terminal", "llm", "sandbox", "tool"},
 	// It shares nothing with the client that it tests.
 	"mcpclient/mcptest": nil,
+	"tool/subagent":     {"agent", "journal", "llm", "task", "tool", "tool/permission", "toolset"},
 
 	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
 

@@ -1,6 +1,7 @@
 package permission
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -140,7 +141,7 @@ func (p *Policy) decide(tool string, in input, cwd string) Decision {
 	case "Skill":
 		value = strings.TrimPrefix(in.Skill, "/")
 	case "Agent":
-		value = in.Agent
+		value = cmp.Or(in.Agent, "general-purpose")
 	}
 	for _, list := range []struct {
 		rules   []Rule

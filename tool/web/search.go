@@ -45,6 +45,9 @@ func (t searchTool) Call(ctx context.Context, _ *tool.Env, input json.RawMessage
 	if err := json.Unmarshal(input, &in); err != nil {
 		return tool.Result{}, fmt.Errorf("reading the input: %w", err)
 	}
+	if t.w.options.Model == nil {
+		return tool.Result{}, errors.New("the web is searched by way of the service, which is called only within a task")
+	}
 	if len(in.Allowed) > 0 && len(in.Blocked) > 0 {
 		return tool.Result{}, errors.New("allowed_domains and blocked_domains cannot be combined; use one of them")
 	}

@@ -22,7 +22,7 @@ import (
 // Options configure a [Web].
 type Options struct {
 	// Model answers the question about a page, and searches. Without it WebFetch
-	// returns the text of the page, and there is no WebSearch.
+	// returns the text of the page, and WebSearch fails.
 	Model llm.Model
 
 	// ModelID is the id of the model that is called. A small one will do.
@@ -55,13 +55,8 @@ func (w *Web) With(options Options) *Web {
 	return &other
 }
 
-// Tools returns WebFetch and, if there is a model, WebSearch.
-func (w *Web) Tools() []tool.Tool {
-	if w.options.Model == nil {
-		return []tool.Tool{fetchTool{w}}
-	}
-	return []tool.Tool{fetchTool{w}, searchTool{w}}
-}
+// Tools returns WebFetch and WebSearch.
+func (w *Web) Tools() []tool.Tool { return []tool.Tool{fetchTool{w}, searchTool{w}} }
 
 // ask calls the model and returns its answer. A turn that the service paused is
 // continued.
