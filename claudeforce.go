@@ -153,12 +153,12 @@ type Orchestrator struct {
 	opening sync.Mutex    // guards the field below
 	runs    journal.Store // nil until it is needed
 
-	mu      sync.Mutex // guards the fields below
-	agents  map[string]*agent.Agent
+	mu     sync.Mutex // guards the fields below
+	agents map[string]*agent.Agent
 	// allAgents returns the agents that apply, by name. They are read at most once.
 	allAgents func() ([]*agent.Agent, error)
-	groups  map[*workflow.Step]*promptcache.Group // items of foreach steps that are given the same
-	noticed map[string]bool
+	groups    map[*workflow.Step]*promptcache.Group // items of foreach steps that are given the same
+	noticed   map[string]bool
 }
 
 // LoadConfig finds the settings that apply in a folder: defaults, the project's
