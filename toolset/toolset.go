@@ -76,8 +76,11 @@ type Contribution struct {
 	// What the file or a rule takes away stays away.
 	Beyond []tool.Tool
 
-	// Context are texts that come before the task in the first user turn.
+	// Context are texts that come before the task in the first user turn. Sources are
+	// digests of what they are made of, by names that users know; a task is done again
+	// when one changes. Without them, the texts count as one source.
 	Context []string
+	Sources map[string]string
 }
 
 // Project is what the agents of one folder act with. It is safe for concurrent use.
@@ -115,7 +118,7 @@ func (p *Project) For(ctx context.Context, a *agent.Agent, t task.Task) (*task.T
 	if err != nil || offered == nil {
 		return nil, err
 	}
-	return &task.Tools{Set: offered, Context: s.context, Env: s.open, Notes: s.notes, Close: s.close}, nil
+	return &task.Tools{Set: offered, Context: s.context, Sources: s.sources, Env: s.open, Notes: s.notes, Close: s.close}, nil
 }
 
 // actsNot reports whether an agent has no tools whatever there is. Built-in agents
