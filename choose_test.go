@@ -113,7 +113,7 @@ func TestBoundsOfAgents(t *testing.T) {
 	orch := open(t, server, func(o *claudeforce.Options) {
 		for name, head := range map[string]string{
 			"free": "", "floored": "model_floor: sonnet", "capped": "effort: max\nmodel_ceiling: sonnet",
-			"typo": "model_floor: sonet", "strange": "model: claude-mythos-5-2",
+			"typo": "model_floor: sonet", "strange": "model: claude-mythos-5-2", "modelled": "model: sonnet",
 		} {
 			path := filepath.Join(o.Dir, ".claude", "agents", name+".md")
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
@@ -131,7 +131,8 @@ func TestBoundsOfAgents(t *testing.T) {
 		{"capped", "", "claude-sonnet-5-5", "the agent's ceiling"},
 		{"capped", "haiku", "claude-haiku-5-5", "the task's model"},
 		{"strange", "", "claude-mythos-5-2", "the agent's model, which is not one"},
-		{"code-reviewer", "", "claude-haiku-5-5", "up to sonnet (the agent's model)"},
+		{"modelled", "", "claude-haiku-5-5", "up to sonnet (the agent's model)"},
+		{"code-reviewer", "", "claude-sonnet-5-5", "works with tools"},
 	} {
 		res, err := ask(tt.agent, tt.ceiling)
 		if err != nil || res.Model != tt.model || !strings.Contains(res.ModelReason, tt.says) {
@@ -161,7 +162,7 @@ func TestCallsSayWhatTheirModelWasChosenInsteadOf(t *testing.T) {
 			o.Config.Model = model
 			o.OnCall = func(_ context.Context, c record.Call) { tags = c.Tags }
 			for name, head := range map[string]string{
-				"free": "", "auto": "model: auto", "capped": "model: opus\nmodel_ceiling: sonnet", "strange": "model: claude-mythos-5-2",
+				"free": "", "auto": "model: auto", "capped": "model: opus\nmodel_ceiling: sonnet", "strange": "model: claude-mythos-5-2", "modelled": "model: sonnet",
 			} {
 				path := filepath.Join(o.Dir, ".claude", "agents", name+".md")
 				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),

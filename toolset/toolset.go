@@ -76,11 +76,8 @@ type Contribution struct {
 	// What the file or a rule takes away stays away.
 	Beyond []tool.Tool
 
-	// Context are texts that come before the task in the first user turn. Sources are
-	// digests of what they are made of, by names that users know; a task is done again
-	// when one changes. Without them, the texts count as one source.
+	// Context are texts that come before the task in the first user turn.
 	Context []string
-	Sources map[string]string
 }
 
 // Project is what the agents of one folder act with. It is safe for concurrent use.
@@ -118,14 +115,11 @@ func (p *Project) For(ctx context.Context, a *agent.Agent, t task.Task) (*task.T
 	if err != nil || offered == nil {
 		return nil, err
 	}
-	return &task.Tools{Set: offered, Context: s.context, Sources: s.sources, Env: s.open, Notes: s.notes, Close: s.close}, nil
+	return &task.Tools{Set: offered, Context: s.context, Env: s.open, Notes: s.notes, Close: s.close}, nil
 }
 
-// actsNot reports whether an agent has no tools whatever there is. Built-in agents
-// that name none answer in text.
-func actsNot(a *agent.Agent) bool {
-	return !a.AllTools && len(a.Tools) == 0 || a.AllTools && a.Source == agent.BuiltinSource
-}
+// actsNot reports whether an agent has no tools whatever there is.
+func actsNot(a *agent.Agent) bool { return !a.AllTools && len(a.Tools) == 0 }
 
 // session returns the session of a task.
 func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) *Session {

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/agent/builtin"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/task"
@@ -65,7 +67,6 @@ func TestAgentsGetTheToolsTheyName(t *testing.T) {
 	}{
 		{"all", agent.Agent{AllTools: true}, all},
 		{"all but", agent.Agent{AllTools: true, DisallowedTools: []string{"Bash(git:*)", "mcp__db", "Task"}}, strings.NewReplacer("Bash ", "", "TaskStop ", "", "mcp__db__query ", "", " Agent", "").Replace(all)},
-		{"built in", agent.Agent{AllTools: true, Source: agent.BuiltinSource}, ""},
 		{"none", agent.Agent{}, ""},
 		{"order of the file", agent.Agent{Tools: []string{"Grep", "Read", "Glob", "Grep"}}, "Grep Read Glob"},
 		{"beside Bash", agent.Agent{Tools: []string{"Read", "Grep", "Glob", "Bash"}}, "Read Grep Glob Bash TaskStop"},
@@ -149,5 +150,43 @@ func TestSubAgentsInheritPermission(t *testing.T) {
 	}
 	if session.Depth != 1 {
 		t.Errorf("depth is %d; want 1", session.Depth)
+	}
+}
+
+// Built-in agents get the tools they name: a name that is misspelt or gone would
+// take away what their instructions rely on.
+func TestBuiltinAgentsGetTheirTools(t *testing.T) {
+	p := open(t, toolset.Options{Dir: t.TempDir()})
+	set, warnings, err := agent.Discover(agent.DiscoverOptions{Dir: t.TempDir(), Builtin: builtin.FS})
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	acting := 0
+	for _, a := range set.All() {
+		tools, err := p.For(t.Context(), a, task.Task{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.AllTools {
+			t.Errorf("%s names no tools; write tools: [] for none", a.Name)
+		}
+		if tools == nil {
+			if len(a.Tools) > 0 {
+				t.Errorf("%s gets none of %q", a.Name, a.Tools)
+			}
+			continue
+		}
+		acting++
+		for _, name := range a.Tools {
+			if !slices.Contains(tools.Set.Names(), name) {
+				t.Errorf("%s names %s and gets %q", a.Name, name, tools.Set.Names())
+			}
+		}
+		if !strings.Contains(a.Prompt, "\n## Tools\n") {
+			t.Errorf("%s has tools and no instructions for them", a.Name)
+		}
+	}
+	if acting < 15 {
+		t.Errorf("%d built-in agents act", acting)
 	}
 }

@@ -2,8 +2,8 @@
 //
 // [FS] holds one Markdown file per agent, named after the agent, in the same
 // format as a user's own files; see package agent for it. Give it to
-// agent.DiscoverOptions as Builtin. Every agent works on the text and the
-// files in its task and needs no tools.
+// agent.DiscoverOptions as Builtin. Agents that act name the tools they need, and
+// those that only think name none: `tools: []`.
 package builtin
 
 import "embed"

@@ -97,7 +97,6 @@ func (f *callFlags) inherit(s runs.Settings) {
 		f.script = s.Script
 	}
 	f.noCache = f.noCache || s.NoCache
-	f.noMemory = f.noMemory || s.NoMemory
 	if f.jobs == 0 {
 		f.jobs = s.Jobs
 	}
