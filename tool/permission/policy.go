@@ -47,6 +47,9 @@ type Policy struct {
 	Ask   []Rule
 	Deny  []Rule
 
+	// Limits narrow what the rules and the mode allow.
+	Limits []Limit
+
 	Dir   string   // the project's folder, absolute
 	Home  string   // what ~ stands for
 	Extra []string // folders outside the project that count as in it
@@ -112,6 +115,13 @@ func (p *Policy) Check(tool string, raw json.RawMessage, cwd string) Decision {
 	d := p.decide(tool, in, cwd)
 	if d.Outcome == Allow && slices.ContainsFunc(p.Ask, func(r Rule) bool { return r.All && r.named(tool, true) }) {
 		d = ask("%s needs permission: a rule asks for it.", tool)
+	}
+	if d.Outcome != Deny {
+		for _, l := range p.Limits {
+			if !l.permits(p, tool, in, cwd) {
+				return denied("%s is limited by %s to what it allows: %s.", tool, l.By, l)
+			}
+		}
 	}
 	if d.Outcome == Ask && p.Mode == ModeDontAsk {
 		d = denied("%s This mode asks no one.", d.Reason)
@@ -232,14 +242,7 @@ func (p *Policy) protected(at place) bool {
 
 // reading decides about a call that reads files.
 func (p *Policy) reading(tool string, in input, cwd string) Decision {
-	path := in.FilePath
-	if tool != "Read" {
-		path = in.Path
-		if tool == "Glob" && filepath.IsAbs(in.Pattern) {
-			path = literalFolder(in.Pattern)
-		}
-	}
-	at := p.place(cwd, path)
+	at := p.place(cwd, readPath(tool, in))
 	if p.protected(at) {
 		return denied("%s may not be read: it is protected.", at.given)
 	}
@@ -253,6 +256,17 @@ func (p *Policy) reading(tool string, in input, cwd string) Decision {
 		return allowed
 	}
 	return ask("Reading %s needs permission: it is outside the project.", at.given)
+}
+
+// readPath returns the file or folder that a call reads.
+func readPath(tool string, in input) string {
+	switch {
+	case tool == "Read":
+		return in.FilePath
+	case tool == "Glob" && filepath.IsAbs(in.Pattern):
+		return literalFolder(in.Pattern)
+	}
+	return in.Path
 }
 
 // literalFolder returns the folder of a pattern up to its first wildcard.
