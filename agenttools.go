@@ -1,13 +1,16 @@
 package claudeforce
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/tool/subagent"
 	"github.com/claude-force/claude-force/tool/web"
 	"github.com/claude-force/claude-force/toolset"
@@ -34,13 +37,60 @@ func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Proj
 		options.Contributors = append(contributors(o), options.Contributors...)
 	}
 	options.Dir, options.Tools = opts.Dir, opts.Tools
-	options.Policy.Protected = slices.Concat(options.Policy.Protected, protected(cfg))
 	if o != nil {
 		options.OnNotice = o.notice
 	} else if options.OnNotice == nil && opts.OnNotice != nil {
 		options.OnNotice = func(ctx context.Context, text string) { opts.OnNotice(ctx, text) }
 	}
+	options.Policy.Protected = slices.Concat(options.Policy.Protected, protected(cfg))
+	if opts.Toolset != nil {
+		notes, err := grant(&options.Policy, cfg, opts.Dir)
+		if err != nil {
+			return nil, invalid(err)
+		}
+		for _, note := range notes {
+			if options.OnNotice != nil {
+				options.OnNotice(context.Background(), note)
+			}
+		}
+		options.SandboxOff = options.SandboxOff || cfg.SandboxOff
+	}
 	return toolset.Open(options)
+}
+
+// grant adds to a policy what the settings of the user and of the project say, ours
+// and those of Claude Code. A mode that the policy has stays.
+func grant(policy *permission.Policy, cfg *config.Config, dir string) (notes []string, err error) {
+	given := policy.Mode
+	for _, l := range []struct {
+		setting string
+		texts   []string
+		to      *[]permission.Rule
+	}{
+		{"permissions.allow", cfg.Permissions.Allow, &policy.Allow},
+		{"permissions.deny", slices.Concat(cfg.Permissions.Deny, cfg.Project.Deny), &policy.Deny},
+		{"permissions.ask", slices.Concat(cfg.Permissions.Ask, cfg.Project.Ask), &policy.Ask},
+	} {
+		*l.to = slices.Clip(*l.to)
+		for _, text := range l.texts {
+			rules, err := permission.ParseRules(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", cfg.Origin(l.setting), l.setting, err)
+			}
+			*l.to = append(*l.to, rules...)
+		}
+	}
+	policy.Extra = slices.Concat(policy.Extra, cfg.Permissions.AddDirs)
+	mode := cmp.Or(cfg.Project.Mode, cfg.Permissions.Mode)
+	if cfg.Permissions.Mode == string(permission.ModePlan) {
+		mode = cfg.Permissions.Mode // the project's allows no less
+	}
+	if policy.Mode, err = permission.ParseMode(mode); err != nil {
+		return nil, fmt.Errorf("%s: permissions.mode: %w", cfg.Origin("permissions.mode"), err)
+	}
+	notes, err = toolset.AddSettings(policy, dir)
+	policy.Mode = cmp.Or(given, policy.Mode)
+	return notes, err
 }
 
 // contributors returns what adds to the tools of agents. The orchestrator is nil if

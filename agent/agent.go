@@ -60,6 +60,11 @@ type Agent struct {
 	// DisallowedTools are removed from Tools, or from all tools.
 	DisallowedTools []string
 
+	// PermissionMode is the mode that the agent asks for, as in its file; empty for
+	// the caller's. Callers decide what they make of it.
+	PermissionMode string
+
+	MaxTurns  int           // most calls of the model for one task; 0 for the caller's default
 	MaxTokens int           // most output tokens of one answer; 0 for the caller's default
 	NoCache   bool          // answers are neither stored nor looked up
 	CacheTTL  time.Duration // how long an answer is kept; 0 for the caller's default

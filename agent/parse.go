@@ -187,6 +187,19 @@ func (p *parser) set(a *Agent, f field) {
 		a.Tools, a.AllTools = p.tools(f)
 	case "disallowedTools":
 		a.DisallowedTools, _ = p.tools(f)
+	case "permissionMode":
+		a.PermissionMode = p.text(f)
+		if a.PermissionMode != "" && !slices.Contains(permissionModes, a.PermissionMode) {
+			p.warn(fileLine(f.line), fmt.Sprintf("unknown permissionMode %q", a.PermissionMode), "use default, acceptEdits, plan or dontAsk")
+			a.PermissionMode = ""
+		}
+	case "maxTurns", "max_turns":
+		n, err := strconv.Atoi(p.text(f))
+		if err != nil || n <= 0 {
+			p.warn(fileLine(f.line), f.key+" is not a number above 0", "write for example `maxTurns: 20`")
+			return
+		}
+		a.MaxTurns = n
 	case "max_tokens":
 		n, err := strconv.Atoi(p.text(f))
 		if err != nil || n <= 0 {
@@ -213,6 +226,9 @@ func (p *parser) set(a *Agent, f field) {
 		p.extra(a, f)
 	}
 }
+
+// permissionModes are the modes that Claude Code knows.
+var permissionModes = []string{"default", "acceptEdits", "plan", "dontAsk", "bypassPermissions", "auto", "manual"}
 
 func (p *parser) extra(a *Agent, f field) {
 	switch f.key {

@@ -62,6 +62,12 @@ type Config struct {
 	Analytics  Analytics
 	Telemetry  Telemetry
 
+	// Permissions are what the user grants to agents, and Project what the project's
+	// file takes away again: its Allow and AddDirs are empty, and its Mode is empty,
+	// plan or dontAsk.
+	Permissions, Project Permissions
+	SandboxOff           bool // commands of agents run without isolation
+
 	// Notes say what was ignored, for the user.
 	Notes []string
 
@@ -98,6 +104,14 @@ type Analytics struct {
 	Enabled   bool
 	KeepRows  time.Duration // for single calls
 	KeepHours time.Duration // for sums per hour; at least KeepRows
+}
+
+// Permissions holds rules for what agents do, in the syntax of Claude Code. They are
+// not checked here.
+type Permissions struct {
+	Allow, Deny, Ask []string
+	Mode             string   // what is done without a rule; empty for the default
+	AddDirs          []string // folders outside the project that agents may use, absolute
 }
 
 // Telemetry holds the settings of traces and metrics.

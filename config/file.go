@@ -66,6 +66,8 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 			f.fail(key, "set ANTHROPIC_API_KEY in the environment instead; if the file was shared, revoke the key", "credentials are not read from files")
 		case at < 0:
 			f.fail(key, knownSettings(name), "unknown setting %q", name)
+		case f.project && (prefix == "permissions." || name == "sandbox"):
+			f.narrow(key, value, settings[at])
 		case f.project && settings[at].mine:
 			hint := "set it in the user's own " + FileName
 			if settings[at].env != "" {
@@ -78,14 +80,49 @@ func (f *file) mapping(n *yaml.Node, prefix string) {
 	}
 }
 
+// narrow takes a setting of a project's file that says what agents may do. A project
+// may only forbid: what would allow more is ignored, and said.
+func (f *file) narrow(key, value *yaml.Node, s setting) {
+	c := f.config
+	own, off, origin := c.Permissions, c.SandboxOff, c.origins[s.name]
+	c.Permissions = Permissions{}
+	f.value(key, value, s)
+	read, wide := c.Permissions, false
+	switch s.name {
+	case "permissions.deny":
+		c.Project.Deny = read.Deny
+	case "permissions.ask":
+		c.Project.Ask = read.Ask
+	case "permissions.mode":
+		switch read.Mode {
+		case "plan", "dontAsk":
+			c.Project.Mode = read.Mode
+		default:
+			wide = read.Mode != "default"
+		}
+	case "sandbox":
+		wide = c.SandboxOff
+	default:
+		wide = true
+	}
+	c.Permissions, c.SandboxOff = own, off
+	if wide {
+		c.origins[s.name] = origin
+		if origin == "" {
+			delete(c.origins, s.name)
+		}
+		c.Notes = append(c.Notes, fmt.Sprintf("%s:%d: %s is ignored: a project's file may only forbid (allow it in the user's own %s)", f.path, value.Line, s.name, FileName))
+	}
+}
+
 func (f *file) value(key, value *yaml.Node, s setting) {
 	switch {
 	case value.Kind == yaml.ScalarNode:
 		f.set(key, value, s.name, value.Value)
-	case value.Kind == yaml.SequenceNode && (s.name == "cache.exclude_agents" || s.name == "fallback_models"):
+	case value.Kind == yaml.SequenceNode && (s.name == "cache.exclude_agents" || s.name == "fallback_models" || strings.HasPrefix(s.name, "permissions.")):
 		names := make([]string, len(value.Content))
 		for i, n := range value.Content {
-			if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || strings.Contains(n.Value, ",") {
+			if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || strings.Contains(n.Value, ",") && !strings.Contains(n.Value, "(") {
 				f.fail(n, "write one name per entry", "%s takes a list of names", s.name)
 				return
 			}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -262,6 +263,59 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return zone(&c.TimeZone, v) },
 		get: func(c *Config) string { return zoneText(c.TimeZone) },
 	}, {
+		name: "permissions.allow", about: "what agents may do, as a list of rules such as Edit(src/**)", mine: true,
+		set: func(c *Config, v string) error { return list(&c.Permissions.Allow, v) },
+		get: func(c *Config) string { return strings.Join(c.Permissions.Allow, ", ") },
+	}, {
+		name: "permissions.deny", about: "what agents may not do, whatever else allows it",
+		set: func(c *Config, v string) error { return list(&c.Permissions.Deny, v) },
+		get: func(c *Config) string {
+			return strings.Join(slices.Concat(c.Permissions.Deny, c.Project.Deny), ", ")
+		},
+	}, {
+		name: "permissions.ask", about: "what agents may do only after a question",
+		set: func(c *Config, v string) error { return list(&c.Permissions.Ask, v) },
+		get: func(c *Config) string {
+			return strings.Join(slices.Concat(c.Permissions.Ask, c.Project.Ask), ", ")
+		},
+	}, {
+		name: "permissions.mode", about: "what is done without a rule: default, acceptEdits, plan, dontAsk or bypassPermissions",
+		set: func(c *Config, v string) error {
+			return oneOf(&c.Permissions.Mode, v, "default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
+		},
+		get: func(c *Config) string { return cmp.Or(c.Project.Mode, c.Permissions.Mode, "default") },
+	}, {
+		name: "permissions.add_dirs", about: "folders outside the project that agents may use", mine: true,
+		set: func(c *Config, v string) error {
+			var dirs []string
+			if err := list(&dirs, v); err != nil {
+				return err
+			}
+			for i := range dirs {
+				if err := folder(&dirs[i], dirs[i]); err != nil {
+					return err
+				}
+			}
+			c.Permissions.AddDirs = dirs
+			return nil
+		},
+		get: func(c *Config) string { return strings.Join(c.Permissions.AddDirs, ", ") },
+	}, {
+		name: "sandbox", about: "on or off: off runs commands of agents without isolation", mine: true,
+		set: func(c *Config, v string) error {
+			if v != "on" && v != "off" && v != "true" && v != "false" {
+				return errors.New("is neither on nor off")
+			}
+			c.SandboxOff = v == "off" || v == "false"
+			return nil
+		},
+		get: func(c *Config) string {
+			if c.SandboxOff {
+				return "off"
+			}
+			return "on"
+		},
+	}, {
 		name: "telemetry.enabled", env: "CLAUDE_FORCE_TELEMETRY", mine: true,
 		about: "whether traces and metrics are sent to OTEL_EXPORTER_OTLP_ENDPOINT",
 		set:   func(c *Config, v string) error { return truth(&c.Telemetry.Enabled, v) },
@@ -308,6 +362,26 @@ func usd(v *float64) string {
 		return none
 	}
 	return strconv.FormatFloat(*v, 'f', -1, 64)
+}
+
+// list reads what commas outside parentheses separate.
+func list(to *[]string, value string) error {
+	*to = nil
+	depth, start := 0, 0
+	for i, r := range value + "," {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth = max(0, depth-1)
+		case r == ',' && (depth == 0 || i == len(value)):
+			if entry := strings.TrimSpace(value[start:i]); entry != "" {
+				*to = append(*to, entry)
+			}
+			start = i + 1
+		}
+	}
+	return nil
 }
 
 func oneOf(to *string, value string, known ...string) error {

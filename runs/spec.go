@@ -49,6 +49,22 @@ type Settings struct {
 	NoCache   bool          `json:"no_cache,omitempty"`  // the cache was off
 	Simulator string        `json:"simulator,omitempty"` // latency of the simulator that answers; empty for none
 	Script    string        `json:"script,omitempty"`    // absolute path of the simulator's script; empty for none
+
+	// Tools is what agents may do; nil for what is configured.
+	Tools *ToolSettings `json:"tools,omitempty"`
+}
+
+// ToolSettings are what the user allowed agents to do in one run, beside what is
+// configured.
+type ToolSettings struct {
+	Allow    []string `json:"allow,omitempty"`
+	Deny     []string `json:"deny,omitempty"`
+	Ask      []string `json:"ask,omitempty"`
+	Mode     string   `json:"mode,omitempty"`
+	AddDirs  []string `json:"add_dirs,omitempty"` // absolute
+	Sandbox  string   `json:"sandbox,omitempty"`  // on or off; empty for what is configured
+	MaxTurns int      `json:"max_turns,omitempty"`
+	None     bool     `json:"none,omitempty"` // agents have no tools
 }
 
 // SpecVersion is the version of the form in which specs are journaled.

@@ -32,6 +32,10 @@ type Tools struct {
 	// Close releases what else the tools hold, after the last call and before the
 	// environment is closed. May be nil.
 	Close func() error
+
+	// MaxTurns is how many calls of the model the task may make, instead of what the
+	// task and the agent say; 0 for that.
+	MaxTurns int
 }
 
 // ToolsFunc returns the tools of an agent for a task, whose Model is the id of the
@@ -64,7 +68,7 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		return llm.Outcome{CostUSD: new(0.0)}, err
 	}
 	defer func() { err = errors.Join(err, closeEnv()) }()
-	turns, textOf := r.maxTurns(t), paragraphs(onText)
+	turns, textOf := tools.MaxTurns, paragraphs(onText)
 	var total llm.Outcome
 	within := 0 // turns of sub-agents
 	for turn := 1; turn <= turns; turn++ {
@@ -140,9 +144,10 @@ func paragraphs(onText func(string)) func(turn int) func(string) {
 	}
 }
 
-// maxTurns returns how many calls of the model a task may make.
-func (r *Runner) maxTurns(t Task) int {
-	for _, n := range []int{t.MaxTurns, r.Defaults.MaxTurns} {
+// maxTurns returns how many calls of the model a task may make, whose agent's file
+// names a number, or 0.
+func (r *Runner) maxTurns(t Task, agents int) int {
+	for _, n := range []int{t.MaxTurns, agents, r.Defaults.MaxTurns} {
 		if n > 0 {
 			return n
 		}
@@ -180,16 +185,20 @@ func replayed(content []llm.Block) []llm.Block {
 
 // equip returns the tools of a task that a model does; nil if its agent has none.
 func (r *Runner) equip(ctx context.Context, t Task, a *agent.Agent, model string) (*Tools, error) {
-	if r.Replay != nil {
-		return r.replayedTools(a.Name, t)
-	}
-	if r.Tools == nil {
-		return nil, nil
-	}
 	t.Model = model
-	tools, err := r.Tools(ctx, a, t)
+	var tools *Tools
+	var err error
+	switch {
+	case r.Replay != nil:
+		tools, err = r.replayedTools(a.Name, t)
+	case r.Tools != nil:
+		tools, err = r.Tools(ctx, a, t)
+	}
 	if err != nil || tools == nil || len(tools.Set.Names()) == 0 {
 		return nil, err
+	}
+	if tools.MaxTurns <= 0 {
+		tools.MaxTurns = r.maxTurns(t, a.MaxTurns)
 	}
 	return tools, nil
 }

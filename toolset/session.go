@@ -114,6 +114,7 @@ func (s *Session) build(ctx context.Context) (*tool.Set, error) {
 			s.context = append(s.context, c.Context...)
 		}
 	}
+	s.noteUnknown(ctx, slices.Concat(all, beyond))
 	chosen := s.choose(all)
 	for _, t := range beyond {
 		if name := t.Definition().Name; !s.removed(name) && !has(chosen, name) {
@@ -128,6 +129,27 @@ func (s *Session) build(ctx context.Context) (*tool.Set, error) {
 		return nil, fmt.Errorf("the tools of agent %s: %w", s.Agent.Name, err)
 	}
 	return set, nil
+}
+
+// dropped are tools of Claude Code that make no sense without a person at the
+// keyboard, or that it drops too: nothing is said of them.
+var dropped = []string{"AskUserQuestion", "ExitPlanMode", "EnterPlanMode", "ToolSearch", "exit_plan_mode"}
+
+// noteUnknown tells the user which tools the agent's file names that do not exist.
+func (s *Session) noteUnknown(ctx context.Context, all []tool.Tool) {
+	if s.project.options.OnlyOwn {
+		return
+	}
+	var unknown []string
+	for _, entry := range s.Agent.Tools {
+		name, _, _ := strings.Cut(entry, "(")
+		if !slices.Contains(dropped, name) && !slices.ContainsFunc(all, func(t tool.Tool) bool { return names(entry, t.Definition().Name) }) && !slices.Contains(unknown, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 {
+		s.Notice(ctx, fmt.Sprintf("the agent %s names tools that there are not: %s", s.Agent.Name, strings.Join(unknown, ", ")))
+	}
 }
 
 // choose returns those of the tools that the agent gets: in the order of its file,

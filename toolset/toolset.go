@@ -43,6 +43,10 @@ type Options struct {
 	// SandboxOff runs commands without isolation.
 	SandboxOff bool
 
+	// MaxTurns is how many calls of the model a task may make, instead of what tasks
+	// and agents say; 0 for that. Sub-agents have their own number.
+	MaxTurns int
+
 	// Tools are the caller's own. They need no permission, unless a rule denies them
 	// or asks, and come instead of others of the same name.
 	Tools []tool.Tool
@@ -110,19 +114,26 @@ func (p *Project) For(ctx context.Context, a *agent.Agent, t task.Task) (*task.T
 	if p.options.OnlyOwn && len(p.options.Tools) == 0 || actsNot(a) {
 		return nil, nil
 	}
-	s := p.session(ctx, a, t)
+	s, err := p.session(ctx, a, t)
+	if err != nil {
+		return nil, err
+	}
 	offered, err := s.build(ctx)
 	if err != nil || offered == nil {
 		return nil, err
 	}
-	return &task.Tools{Set: offered, Context: s.context, Env: s.open, Notes: s.notes, Close: s.close}, nil
+	tools := &task.Tools{Set: offered, Context: s.context, Env: s.open, Notes: s.notes, Close: s.close}
+	if s.Depth == 0 {
+		tools.MaxTurns = p.options.MaxTurns
+	}
+	return tools, nil
 }
 
 // actsNot reports whether an agent has no tools whatever there is.
 func actsNot(a *agent.Agent) bool { return !a.AllTools && len(a.Tools) == 0 }
 
 // session returns the session of a task.
-func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) *Session {
+func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Session, error) {
 	s := &Session{Agent: a, Task: t, Dir: p.options.Dir, project: p}
 	policy := p.options.Policy
 	if parent := sessionOf(ctx); parent != nil {
@@ -140,6 +151,9 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) *Ses
 	for _, t := range p.options.Tools {
 		policy.Allow = append(policy.Allow, permission.Rule{Tool: t.Definition().Name, All: true})
 	}
+	if err := p.narrow(&policy, a, t); err != nil {
+		return nil, err
+	}
 	s.policy.Store(&policy)
 	s.shell = bash.New(bash.Options{
 		Policy: sandbox.Policy{Off: p.options.SandboxOff},
@@ -149,7 +163,7 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) *Ses
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,
 	})
-	return s
+	return s, nil
 }
 
 // commandCache returns the folder that commands of a project share: of each project

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
-	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -38,6 +36,7 @@ type callFlags struct {
 	fallback []string
 	hedge    string
 	async    bool
+	tools    toolFlags // of commands that register them
 	json     bool
 	metrics  string
 	given    func(flag string) bool // reports whether a flag was given
@@ -133,8 +132,14 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	}
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
 	opts.Config = cfg
-	home, _ := os.UserHomeDir() // without one, ~ is no path
-	opts.Toolset = toolbox(permission.Policy{Home: home}, false)
+	if f.tools.sandbox == "on" {
+		if err := cfg.Set("sandbox", "on", "--sandbox"); err != nil {
+			return nil, err
+		}
+	}
+	if opts.Toolset, err = f.tools.toolbox(); err != nil {
+		return nil, err
+	}
 	opts.OnNotice = func(_ context.Context, text string) { a.say("note: %s", text) }
 	t := &trouble{say: a.say}
 	opts.OnRetry = func(_ context.Context, r pipeline.Retry) { t.retrying(r) }

@@ -72,6 +72,7 @@ left no room for a task, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExecute(cmd.Context(), &f, args) },
 	}
 	f.register(cmd)
+	f.tools.register(cmd)
 	cmd.Flags().StringArrayVar(&f.tasks, "task", nil, "a task as AGENT=TEXT; may be repeated")
 	cmd.Flags().StringVar(&f.file, "file", "", "file of tasks, one JSON object per line; - for the standard input")
 	cmd.Flags().StringArrayVar(&f.attach, "attach", nil, "files to give to the agent, as a path or glob; - for the standard input; may be repeated")

@@ -74,6 +74,7 @@ left no room for a step, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runWorkflow(cmd.Context(), &f, args[0]) },
 	}
 	f.register(cmd)
+	f.tools.register(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")

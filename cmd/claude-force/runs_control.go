@@ -47,6 +47,7 @@ steps with an unchanged request keep their results, the rest runs again.`,
 		},
 	}
 	f.register(cmd)
+	f.tools.register(cmd)
 	for _, name := range []string{"model", "no-cache", "refresh"} {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
 			panic(err) // registered above
@@ -97,6 +98,7 @@ func (f *callFlags) inherit(s runs.Settings) {
 		f.script = s.Script
 	}
 	f.noCache = f.noCache || s.NoCache
+	f.tools.inherit(s.Tools)
 	if f.jobs == 0 {
 		f.jobs = s.Jobs
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/tool"
-	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/toolset"
 )
 
@@ -62,15 +61,6 @@ func (a *app) toolsOf(ctx context.Context, dir, model string, options *toolset.O
 	return project.For(ctx, allTools, task.Task{Model: model})
 }
 
-// toolbox returns the options of what agents act with.
-func toolbox(policy permission.Policy, sandboxOff bool) *toolset.Options {
-	options := &toolset.Options{Policy: policy, SandboxOff: sandboxOff}
-	if cache, err := os.UserCacheDir(); err == nil {
-		options.CacheDir = filepath.Join(cache, "claude-force")
-	}
-	return options
-}
-
 func (a *app) toolsList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -80,7 +70,7 @@ func (a *app) toolsList() *cobra.Command {
   claude-force tools list --json | jq -r '.[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox(permission.Policy{}, false))
+			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox())
 			if err != nil {
 				return err
 			}
@@ -109,7 +99,7 @@ func (a *app) toolsShow() *cobra.Command {
   claude-force tools show Grep --json | jq .input_schema`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox(permission.Policy{}, false))
+			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox())
 			if err != nil {
 				return err
 			}
@@ -137,53 +127,6 @@ func unknownTool(name string, known []string) error {
 	return badInput("there is no tool %q; known are %s", name, strings.Join(known, ", "))
 }
 
-// permissionFlags are the flags that say what tools may do.
-type permissionFlags struct {
-	allow, deny, ask, folders []string
-	mode                      string
-}
-
-func (f *permissionFlags) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringArrayVar(&f.allow, "allow", nil, "allow what a `rule` names, such as 'Edit(src/**)'; may be repeated, or a list with commas")
-	flags.StringArrayVar(&f.deny, "deny", nil, "deny what a `rule` names, whatever else allows it")
-	flags.StringArrayVar(&f.ask, "ask", nil, "ask before what a `rule` names; without anyone to ask the answer is no")
-	flags.StringVar(&f.mode, "permission-mode", "default", "what is done without a rule: default, acceptEdits, plan, dontAsk or bypassPermissions")
-	flags.StringArrayVar(&f.folders, "add-dir", nil, "a `folder` outside the project that tools may use as if it was in it; may be repeated")
-}
-
-// policy returns the policy that the flags describe.
-func (f *permissionFlags) policy() (permission.Policy, error) {
-	var p permission.Policy
-	var err error
-	if p.Mode, err = permission.ParseMode(f.mode); err != nil {
-		return p, badInput("--permission-mode: %w", err)
-	}
-	// Without a home folder, ~ is no path.
-	p.Home, _ = os.UserHomeDir()
-	for _, list := range []struct {
-		flag  string
-		texts []string
-		to    *[]permission.Rule
-	}{{"allow", f.allow, &p.Allow}, {"deny", f.deny, &p.Deny}, {"ask", f.ask, &p.Ask}} {
-		for _, text := range list.texts {
-			rules, err := permission.ParseRules(text)
-			if err != nil {
-				return p, badInput("--%s: %w", list.flag, err)
-			}
-			*list.to = append(*list.to, rules...)
-		}
-	}
-	for _, folder := range f.folders {
-		abs, err := filepath.Abs(folder)
-		if err != nil {
-			return p, badInput("--add-dir: %w", err)
-		}
-		p.Extra = append(p.Extra, abs)
-	}
-	return p, nil
-}
-
 // callJSON is the result of `tools call --json`.
 type callJSON struct {
 	Tool    string      `json:"tool"`
@@ -198,7 +141,6 @@ func (a *app) toolsCall() *cobra.Command {
 		f           permissionFlags
 		asJSON      bool
 		dir, model  string
-		sandboxed   string
 		description = `Runs a tool as an agent would: the input is checked, then the permission, and the
 result is what the model would get. The input is a JSON object, or - to read it from
 standard input. More pairs of a name and an input are calls that follow, in the same
@@ -227,16 +169,16 @@ Exit code 1 says that a call failed; its result says why.`
 			if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 				return badInput("--dir: %s is not a folder", folder)
 			}
-			policy, err := f.policy()
+			options, err := f.toolbox()
 			if err != nil {
 				return err
 			}
-			if sandboxed != "on" && sandboxed != "off" {
-				return badInput("--sandbox: %q is neither on nor off", sandboxed)
-			}
-			tools, err := a.toolsOf(cmd.Context(), folder, model, toolbox(policy, sandboxed == "off"))
+			tools, err := a.toolsOf(cmd.Context(), folder, model, options)
 			if err != nil {
 				return err
+			}
+			if tools == nil {
+				return badInput("no tool is left: all of them are denied")
 			}
 			env, err := tools.Env()
 			if err != nil {
@@ -254,7 +196,6 @@ Exit code 1 says that a call failed; its result says why.`
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&dir, "dir", ".", "the project's `folder`")
-	cmd.Flags().StringVar(&sandboxed, "sandbox", "on", "on or off: off runs commands without isolation")
 	cmd.Flags().StringVar(&model, "model", "", "the `model` of the agent: some must read a file before they change it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each call: tool, result, is_error")
 	return cmd

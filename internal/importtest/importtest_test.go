@@ -103,7 +103,7 @@ var allowed = map[string][]string{
 	"runs":  {"engine", "fault", "journal", "llm", "plan", "workflow"},
 	"task":  {"agent", "attach", "fault", "journal", "llm", "llm/cassette", "llm/structured", "modelselect", "telemetry", "tool"},
 
-	"toolset": {"agent", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
+	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
 	"plan": {"llm", "workflow", "journal"},
 
