@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/tool"
 )
 
@@ -27,6 +28,7 @@ type ToolEvent struct {
 	ID       string // of the call
 	Tool     string // its name
 	Argument string // the part of its input that says most, in one line of at most 80 characters
+	Unknown  bool   // the agent has no such tool: the name is the model's
 	Done     bool   // it has ended
 	IsError  bool   // it failed
 	Denied   bool   // it did not run, since it may not; IsError is set too
@@ -135,7 +137,8 @@ func distinct(uses []llm.Block) []llm.Block {
 
 // callTool runs one call. A tool that panics has failed.
 func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block) (res toolOutcome) {
-	ev := ToolEvent{Agent: b.agent, Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
+	_, known := b.set.Tool(use.Name)
+	ev := ToolEvent{Agent: b.agent, Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input), Unknown: !known}
 	if r.OnTool != nil {
 		r.OnTool(ctx, ev)
 	}
@@ -144,7 +147,7 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 	ctx = llm.WithTags(ctx, tags)
 	start := time.Now()
 	ctx, bill := llm.WithNextBill(ctx)
-	ctx, end := r.Telemetry.Tool(ctx, use.Name, use.ID)
+	ctx, end := r.Telemetry.Tool(ctx, telemetry.ToolCall{Agent: b.agent, Name: use.Name, ID: use.ID, Unknown: !known, Arguments: use.Input})
 	var result tool.Result
 	defer func() {
 		if p := recover(); p != nil {
@@ -158,11 +161,7 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 			result.Spent = plus(result.Spent, direct)
 		}
 		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start), result.Spent, result.Stop}
-		var err error
-		if result.IsError {
-			err = fmt.Errorf("tool %s failed", use.Name)
-		}
-		end(err)
+		end(telemetry.ToolEnded{Failed: result.IsError, Denied: result.Denied, Result: result.Text})
 		if r.OnTool != nil {
 			ev.Done, ev.IsError, ev.Denied, ev.Duration = true, result.IsError, result.Denied, res.took
 			r.OnTool(ctx, ev)

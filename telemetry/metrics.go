@@ -33,11 +33,13 @@ type instruments struct {
 	cost       metric.Float64Counter
 	saved      metric.Float64Counter
 	steps      metric.Int64Counter
+	tools      metric.Int64Counter
+	toolTime   metric.Float64Histogram
 }
 
 func newInstruments(m metric.Meter) (*instruments, error) {
 	var i instruments
-	var errs [9]error
+	var errs [11]error
 	i.tokens, errs[0] = m.Float64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"),
 		metric.WithDescription("Tokens that calls used."), metric.WithExplicitBucketBoundaries(tokenBounds...))
 	i.duration, errs[1] = m.Float64Histogram("gen_ai.client.operation.duration", metric.WithUnit("s"),
@@ -52,6 +54,9 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 		metric.WithDescription("How long the service took for the attempts that answered, without waiting."), metric.WithExplicitBucketBoundaries(secondBounds...))
 	i.waiting, errs[8] = m.Float64Histogram("claude_force.call.waiting_time", metric.WithUnit("s"),
 		metric.WithDescription("How long calls waited with no request in flight: for a slot, a limit, a budget, between attempts."), metric.WithExplicitBucketBoundaries(secondBounds...))
+	i.tools, errs[9] = m.Int64Counter("claude_force.tool.calls", metric.WithUnit("{call}"), metric.WithDescription("Calls of tools that ended, by tool and outcome."))
+	i.toolTime, errs[10] = m.Float64Histogram("claude_force.tool.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long calls of tools took."), metric.WithExplicitBucketBoundaries(secondBounds...))
 	return &i, errors.Join(errs[:]...)
 }
 
@@ -103,9 +108,11 @@ type Counters struct {
 	pauses, paused             *counter
 	hedges                     *counter
 	runs, steps                *counter
+	tools                      *counter
 	callSeconds, firstToken    *histogram
 	service, waiting           *histogram
 	runSeconds                 *histogram
+	toolSeconds                *histogram
 }
 
 // NewCounters registers the metrics with reg. A second call with the same
@@ -126,11 +133,13 @@ func NewCounters(reg prometheus.Registerer) *Counters {
 		hedges:      newCounter(reg, "claude_force_hedged_calls_total", "Calls that were sent twice since the first was late, by whose answer was taken.", "model", "winner"),
 		runs:        newCounter(reg, "claude_force_runs_total", "Runs that ended, by status.", "status"),
 		steps:       newCounter(reg, "claude_force_steps_total", "Steps, items and iterations that ended, by status.", "status"),
+		tools:       newCounter(reg, "claude_force_tool_calls_total", "Calls of tools that ended, by outcome (ok, failed, denied).", "agent", "tool", "outcome"),
 		callSeconds: newHistogram(reg, "claude_force_call_duration_seconds", "How long calls took, waiting included, by what answered them.", secondBounds, "model", "source"),
 		firstToken:  newHistogram(reg, "claude_force_first_token_seconds", "How long the service took until an answer began, without waiting.", secondBounds, "model"),
 		service:     newHistogram(reg, "claude_force_call_service_seconds", "How long the service took for the attempts that answered, without waiting.", secondBounds, "model"),
 		waiting:     newHistogram(reg, "claude_force_call_waiting_seconds", "How long calls waited with no request in flight: for a slot, a limit, a budget, between attempts.", secondBounds, "model"),
 		runSeconds:  newHistogram(reg, "claude_force_run_duration_seconds", "How long runs took.", []float64{0.1, 1, 5, 15, 60, 300, 900, 3600, 14400}, "status"),
+		toolSeconds: newHistogram(reg, "claude_force_tool_duration_seconds", "How long calls of tools took.", secondBounds, "tool"),
 	}
 }
 

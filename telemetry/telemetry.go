@@ -143,25 +143,3 @@ func (t *Telemetry) Agent(ctx context.Context, name, task string) (_ context.Con
 		span.End()
 	}
 }
-
-// Tool begins an agent's use of a tool; end is called with its error, or nil. id
-// is the service's of the tool call.
-func (t *Telemetry) Tool(ctx context.Context, name, id string) (_ context.Context, end func(error)) {
-	if t == nil {
-		return ctx, func(error) {}
-	}
-	ctx, span := t.tracer.Start(ctx, "execute_tool "+name, trace.WithAttributes(
-		attribute.String("gen_ai.operation.name", "execute_tool"),
-		attribute.String("gen_ai.tool.name", name),
-		attribute.String("gen_ai.tool.call.id", id),
-		attribute.String("gen_ai.tool.type", "function"),
-	))
-	t.logAt(ctx, slog.LevelDebug, "tool used", slog.String("tool", name))
-	return ctx, func(err error) {
-		if err != nil {
-			fail(span, err)
-			t.logAt(ctx, slog.LevelWarn, "tool failed", slog.String("tool", name), slog.String("code", llm.CodeOf(err).String()))
-		}
-		span.End()
-	}
-}

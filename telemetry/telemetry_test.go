@@ -3,11 +3,12 @@ package telemetry_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"pgregory.net/rapid"
 
 	"github.com/claude-force/claude-force/llm"
@@ -40,21 +42,61 @@ func answered(ctx context.Context, tell *telemetry.Telemetry) {
 
 func TestToolsStandBelowTheirAgent(t *testing.T) {
 	t.Parallel()
-	spans := tracetest.NewSpanRecorder()
-	tell, err := telemetry.New(telemetry.Options{Traces: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, end := tell.Agent(t.Context(), "linter", "1")
-	_, ended := tell.Tool(ctx, "grep", "toolu_1")
-	ended(errors.New("no such file SECRET"))
-	end(nil)
-	tool, agent := spans.Ended()[0], spans.Ended()[1]
-	if tool.Name() != "execute_tool grep" || tool.Parent().SpanID() != agent.SpanContext().SpanID() {
-		t.Errorf("%s below %s, in %s", tool.Name(), tool.Parent().SpanID(), agent.Name())
-	}
-	if text := fmt.Sprint(tool.Attributes(), tool.Status()); tool.Status().Description != "internal" || bytes.Contains([]byte(text), []byte("SECRET")) {
-		t.Errorf("%s", text)
+	for _, content := range []bool{false, true} {
+		spans, reader, reg, log := tracetest.NewSpanRecorder(), sdkmetric.NewManualReader(), prometheus.NewRegistry(), &bytes.Buffer{}
+		tell, err := telemetry.New(telemetry.Options{
+			Traces: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)), Metrics: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)),
+			Counters: telemetry.NewCounters(reg), Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Content: content,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, end := tell.Agent(t.Context(), "linter", "1")
+		for _, ended := range []telemetry.ToolEnded{{Failed: true, Result: "no such file SECRET"}, {Failed: true, Denied: true}, {}} {
+			_, end := tell.Tool(ctx, telemetry.ToolCall{Agent: "linter", Name: "Grep", ID: "toolu_1", Arguments: []byte(`{"pattern":"SECRET"}`)})
+			end(ended)
+		}
+		_, ended := tell.Tool(ctx, telemetry.ToolCall{Name: "invented", Unknown: true})
+		ended(telemetry.ToolEnded{Failed: true})
+		end(nil)
+		all := spans.Ended()
+		agent, want := all[4], []string{"failed", "denied", ""}
+		for i, tool := range all[:3] {
+			if tool.Name() != "execute_tool Grep" || tool.Parent().SpanID() != agent.SpanContext().SpanID() || tool.SpanKind() != trace.SpanKindInternal {
+				t.Errorf("%s below %s, in %s", tool.Name(), tool.Parent().SpanID(), agent.Name())
+			}
+			text := fmt.Sprint(tool.Attributes(), tool.Status())
+			if tool.Status().Description != want[i] || strings.Contains(text, "SECRET") != content || !strings.Contains(text, "toolu_1") {
+				t.Errorf("contents %v: %s", content, text)
+			}
+		}
+		if name := all[3].Name(); name != "execute_tool (unknown)" {
+			t.Errorf("a tool that the agent has not is the span %q", name)
+		}
+		if strings.Contains(log.String(), "SECRET") || strings.Count(log.String(), "tool ended") != 4 || !strings.Contains(log.String(), "outcome=denied") {
+			t.Errorf("log: %s", log)
+		}
+		var sums metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &sums); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"claude_force.tool.calls", "claude_force.tool.duration"} {
+			if !slices.ContainsFunc(sums.ScopeMetrics[0].Metrics, func(m metricdata.Metrics) bool { return m.Name == name }) {
+				t.Errorf("no metric %s", name)
+			}
+		}
+		page := httptest.NewRecorder()
+		promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest("GET", "/", nil))
+		for _, line := range []string{
+			`claude_force_tool_calls_total{agent="linter",outcome="denied",tool="Grep"} 1`,
+			`claude_force_tool_calls_total{agent="linter",outcome="ok",tool="Grep"} 1`,
+			`claude_force_tool_calls_total{agent="",outcome="failed",tool="(unknown)"} 1`,
+			`claude_force_tool_duration_seconds_count{tool="Grep"} 3`,
+		} {
+			if !strings.Contains(page.Body.String(), line) {
+				t.Errorf("no line %s in:\n%s", line, page.Body)
+			}
+		}
 	}
 }
 
