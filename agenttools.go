@@ -34,7 +34,7 @@ func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Proj
 	options := toolset.Options{OnlyOwn: true}
 	if opts.Toolset != nil {
 		options = *opts.Toolset
-		options.Contributors = append(contributors(o), options.Contributors...)
+		options.Contributors = slices.Concat(instructions(opts, cfg), contributors(o), options.Contributors)
 	}
 	options.Dir, options.Tools = opts.Dir, opts.Tools
 	if o != nil {

@@ -45,6 +45,7 @@ type Config struct {
 	Timeout   time.Duration // longest time for one task, its retries included; 0 means none
 	Outage    time.Duration // how long calls are repeated while every one of a model fails
 	DataDir   string        // folder of the store, absolute
+	Memory    bool          // agents with tools get CLAUDE.md and rules
 	Prices    string        // file of prices that override the built-in ones, absolute; empty for none
 
 	Backend   string // anthropic, bedrock or vertex
@@ -228,7 +229,7 @@ func knownSettings(name string) string {
 
 func defaults(src Sources, getenv func(string) string) *Config {
 	cfg := &Config{
-		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute, Outage: time.Minute, Tier: "start",
+		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute, Outage: time.Minute, Tier: "start", Memory: true,
 		Budget: Budget{OnExceed: "stop"},
 		Cache: Cache{
 			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,

@@ -68,6 +68,10 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
 		get: func(c *Config) string { return c.DataDir },
 	}, {
+		name: "memory", env: "CLAUDE_FORCE_MEMORY", about: "give CLAUDE.md and the rules in .claude/rules to agents with tools: true or false", mine: true,
+		set: func(c *Config, v string) error { return truth(&c.Memory, v) },
+		get: func(c *Config) string { return strconv.FormatBool(c.Memory) },
+	}, {
 		// A project that lowers prices would weaken the user's budgets.
 		name: "prices", env: "CLAUDE_FORCE_PRICES", about: "file of prices that override the built-in ones", mine: true,
 		set: func(c *Config, v string) error {

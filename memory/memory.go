@@ -17,6 +17,7 @@ import (
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/internal/claudedir"
+	"github.com/claude-force/claude-force/internal/mdscan"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -185,7 +186,7 @@ func (l *loader) add(name string) {
 // addText adds a file that was read, and what it imports. depth is by how many
 // imports it was reached.
 func (l *loader) addText(name, text string, depth int) {
-	text, imports := scan(strings.ReplaceAll(text, "\r\n", "\n"))
+	text, imports := mdscan.Scan(strings.ReplaceAll(text, "\r\n", "\n"))
 	text = strings.TrimSpace(text)
 	if text != "" && l.room(name, len(text)) {
 		l.memory.Files = append(l.memory.Files, File{l.shown(name), l.origin, text})

@@ -196,8 +196,8 @@ func TestNested(t *testing.T) {
 		{"src/a/c.go", nil},
 		{"../x", nil},
 	} {
-		got := n.For(filepath.Join(dir, filepath.FromSlash(test.file)))
-		if strings.Count(got, "Contents of ") != len(test.want) {
+		got, files := n.For(filepath.Join(dir, filepath.FromSlash(test.file)))
+		if strings.Count(got, "Contents of ") != len(test.want) || len(files) != len(test.want) {
 			t.Errorf("%s: %q", test.file, got)
 		}
 		for _, want := range test.want {

@@ -32,19 +32,20 @@ func (m *Memory) Nested(options Options) *Nested {
 	return n
 }
 
-// For returns the text for a file that was read, whose path is absolute; empty if
-// there is none that was not given before.
-func (n *Nested) For(file string) string {
+// For returns the text for a file that was read, whose path is absolute, and the
+// absolute paths of the files that the text is from. The text is empty if there is none
+// that was not given before.
+func (n *Nested) For(file string) (text string, files []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	project, err := claudedir.Open(n.options.Dir, n.options.Home)
 	if err != nil {
-		return "" // the folder was there when the memory was loaded
+		return "", nil // the folder was there when the memory was loaded
 	}
 	defer project.Close() //nolint:errcheck // it was only read
 	name, ok := within(project.Tree.Dir, file)
 	if !ok {
-		return ""
+		return "", nil
 	}
 	own := project.Folders[len(project.Folders)-1]
 	l := loader{options: n.options, project: project, seen: map[string]bool{}, tree: project.Tree, bound: ".", total: n.total}
@@ -69,12 +70,13 @@ func (n *Nested) For(file string) string {
 			n.seen[f.Path] = true
 			n.total += len(f.Text)
 			fresh = append(fresh, f)
+			files = append(files, filepath.Join(project.Dir, filepath.FromSlash(f.Path)))
 		}
 	}
 	if len(fresh) == 0 {
-		return ""
+		return "", nil
 	}
-	return "<system-reminder>\n" + texts(fresh) + "\n</system-reminder>"
+	return "<system-reminder>\n" + texts(fresh) + "\n</system-reminder>", files
 }
 
 // within returns the slash path in dir of a file, by either of their names.

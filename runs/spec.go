@@ -47,6 +47,7 @@ type Settings struct {
 	Jobs      int           `json:"jobs,omitempty"`      // calls at once; 0 for the configured number
 	Timeout   time.Duration `json:"timeout,omitempty"`   // of a call, in nanoseconds; 0 for the configured one
 	NoCache   bool          `json:"no_cache,omitempty"`  // the cache was off
+	NoMemory  bool          `json:"no_memory,omitempty"` // instructions in files were not read
 	Simulator string        `json:"simulator,omitempty"` // latency of the simulator that answers; empty for none
 	Script    string        `json:"script,omitempty"`    // absolute path of the simulator's script; empty for none
 

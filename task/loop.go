@@ -21,6 +21,10 @@ type Tools struct {
 	// memory, the list of skills. They change the identity of the task.
 	Context []string
 
+	// Sources are digests of what Context is made of, by names that users know, such
+	// as those of files. They are parts of the identity of the task.
+	Sources map[string]string
+
 	// Env opens the environment. The task closes it when it ends.
 	Env func() (*tool.Env, error)
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,7 +210,8 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 			return Identity{}, fmt.Errorf("encoding the tools of agent %s: %w", a.Name, err)
 		}
 		id.Parts["tools"] = Digest(definitions)
-		if len(tools.Context) > 0 {
+		maps.Copy(id.Parts, tools.Sources)
+		if len(tools.Context) > 0 && len(tools.Sources) == 0 {
 			id.Parts["tools' context"] = Digest([]byte(strings.Join(tools.Context, "\x00")))
 		}
 	}

@@ -51,6 +51,11 @@ type Options struct {
 	// RequireRead refuses to change a file that the agent has not read.
 	RequireRead bool
 
+	// Beside returns what the model should know beside a file that Read has shown,
+	// whose path is absolute and without links: instructions for that file, and the
+	// paths of the files that they are from. May be nil.
+	Beside func(path string) (texts, files []string)
+
 	// Restored is called with the facts that tools remembered in another process; see
 	// [Env.Remember]. May be nil.
 	Restored func(facts []string)

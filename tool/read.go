@@ -56,42 +56,60 @@ type readInput struct {
 	AllowLarge bool   `json:"allow_large"`
 }
 
-func (readTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
+func (t readTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
+	result, path, err := t.read(ctx, env, input)
+	if err == nil && !result.IsError && env.options.Beside != nil {
+		texts, files := env.options.Beside(path)
+		for _, text := range texts {
+			result.Notes = append(result.Notes, llm.TextBlock(text))
+		}
+		for _, file := range files {
+			env.NoteRead(file) // the model has seen it too
+		}
+	}
+	return result, err
+}
+
+// read reads the file and returns its path without links.
+func (readTool) read(ctx context.Context, env *Env, input json.RawMessage) (result Result, real string, err error) {
 	in, err := parse[readInput](input)
 	if err != nil {
-		return Result{}, err
+		return Result{}, "", err
 	}
 	path := env.Abs(in.FilePath)
 	f, err := env.read(path, maxFile)
 	if err != nil {
-		return Result{}, env.readError(path, err)
+		return Result{}, "", env.readError(path, err)
 	}
 	extension := strings.ToLower(filepath.Ext(path))
 	switch {
 	case slices.Contains(imageExtensions, extension):
 		env.noteRead(f.path, f.data, true)
-		return readImage(path, f.data)
+		result, err = readImage(path, f.data)
+		return result, f.path, err
 	case extension == ".pdf":
 		env.noteRead(f.path, f.data, true)
-		return readPDF(path, f.data, in.Pages)
+		result, err = readPDF(path, f.data, in.Pages)
+		return result, f.path, err
 	case extension == ".ipynb":
 		env.noteRead(f.path, f.data, true)
-		return readNotebook(path, f.data)
+		result, err = readNotebook(path, f.data)
+		return result, f.path, err
 	case slices.Contains(binaryExtensions, extension):
-		return Failed(fmt.Sprintf("Cannot read %s: %s files are binary. Use a command that understands them.", path, extension)), nil
+		return Failed(fmt.Sprintf("Cannot read %s: %s files are binary. Use a command that understands them.", path, extension)), "", nil
 	}
 	if len(f.data) > maxWhole && in.Limit <= 0 && !in.AllowLarge {
-		return Failed(fmt.Sprintf("%s has %d KB; at most %d KB are read at once. Read a part of it with offset and limit, or search it.", path, len(f.data)>>10, maxWhole>>10)), nil
+		return Failed(fmt.Sprintf("%s has %d KB; at most %d KB are read at once. Read a part of it with offset and limit, or search it.", path, len(f.data)>>10, maxWhole>>10)), "", nil
 	}
 	text := decode(f.data)
 	if text.nul && extension != "" && !slices.Contains(textExtensions, extension) {
-		return Failed(fmt.Sprintf("Cannot read %s: it has NUL bytes, so it is binary. Use a command that understands it.", path)), nil
+		return Failed(fmt.Sprintf("Cannot read %s: it has NUL bytes, so it is binary. Use a command that understands it.", path)), "", nil
 	}
 	result, whole := env.lines(ctx, path, text, in)
 	if !result.IsError {
 		env.noteRead(f.path, f.data, whole)
 	}
-	return result, nil
+	return result, f.path, nil
 }
 
 // lines returns the part of a text that was asked for, with numbers, and whether

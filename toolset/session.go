@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,10 +31,12 @@ type Session struct {
 	policy  atomic.Pointer[permission.Policy]
 	shell   *bash.Shell
 	context []string
+	sources map[string]string
 
 	mu      sync.Mutex // guards the fields below
 	closers []func() error
 	noters  []Noter
+	readers []func(path string) (text string, files []string)
 }
 
 // Noter returns blocks for the next user turn, as the Notes of [task.Tools] does.
@@ -82,6 +85,28 @@ func (s *Session) OnNotes(n Noter) {
 	s.noters = append(s.noters, n)
 }
 
+// OnRead has a function called when the agent has read a file, with its absolute
+// path. The text that it returns, if any, the model reads after the file; files are the
+// paths of those that the text is from.
+func (s *Session) OnRead(note func(path string) (text string, files []string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readers = append(s.readers, note)
+}
+
+// beside returns what the model should know beside a file that it read.
+func (s *Session) beside(path string) (texts, files []string) {
+	s.mu.Lock()
+	readers := slices.Clone(s.readers)
+	s.mu.Unlock()
+	for _, r := range readers {
+		if text, from := r(path); text != "" {
+			texts, files = append(texts, text), append(files, from...)
+		}
+	}
+	return texts, files
+}
+
 // Notice passes a text to the user.
 func (s *Session) Notice(ctx context.Context, text string) { s.project.notice(ctx, text) }
 
@@ -111,7 +136,7 @@ func (s *Session) build(ctx context.Context) (*tool.Set, error) {
 			}
 			all = append(all, without(c.Tools, all)...)
 			beyond = append(beyond, c.Beyond...)
-			s.context = append(s.context, c.Context...)
+			s.addContext(c)
 		}
 	}
 	s.noteUnknown(ctx, slices.Concat(all, beyond))
@@ -150,6 +175,18 @@ func (s *Session) noteUnknown(ctx context.Context, all []tool.Tool) {
 	if len(unknown) > 0 {
 		s.Notice(ctx, fmt.Sprintf("the agent %s names tools that there are not: %s", s.Agent.Name, strings.Join(unknown, ", ")))
 	}
+}
+
+// addContext adds the texts of a contribution.
+func (s *Session) addContext(c Contribution) {
+	s.context = append(s.context, c.Context...)
+	if len(c.Sources) == 0 && len(c.Context) > 0 {
+		c.Sources = map[string]string{"tools' context": task.Digest([]byte(s.sources["tools' context"] + strings.Join(c.Context, "\x00")))}
+	}
+	if s.sources == nil {
+		s.sources = map[string]string{}
+	}
+	maps.Copy(s.sources, c.Sources)
 }
 
 // choose returns those of the tools that the agent gets: in the order of its file,
@@ -205,6 +242,7 @@ func names(entry, name string) bool {
 // open opens the environment.
 func (s *Session) open() (*tool.Env, error) {
 	options := s.project.envOptions(s.Task.Model)
+	options.Beside = s.beside
 	guarded := s.Policy().Guard(options, s.project.options.Asker)
 	guarded.Gate = func(ctx context.Context, env *tool.Env, name string, input json.RawMessage) error {
 		return s.Policy().Guard(options, s.project.options.Asker).Gate(ctx, env, name, input)

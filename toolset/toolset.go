@@ -80,8 +80,11 @@ type Contribution struct {
 	// What the file or a rule takes away stays away.
 	Beyond []tool.Tool
 
-	// Context are texts that come before the task in the first user turn.
+	// Context are texts that come before the task in the first user turn. Sources are
+	// digests of what they are made of, by names that users know; a task is done again
+	// when one changes. Without them, the texts count as one source.
 	Context []string
+	Sources map[string]string
 }
 
 // Project is what the agents of one folder act with. It is safe for concurrent use.
@@ -122,7 +125,7 @@ func (p *Project) For(ctx context.Context, a *agent.Agent, t task.Task) (*task.T
 	if err != nil || offered == nil {
 		return nil, err
 	}
-	tools := &task.Tools{Set: offered, Context: s.context, Env: s.open, Notes: s.notes, Close: s.close}
+	tools := &task.Tools{Set: offered, Context: s.context, Sources: s.sources, Env: s.open, Notes: s.notes, Close: s.close}
 	if s.Depth == 0 {
 		tools.MaxTurns = p.options.MaxTurns
 	}

@@ -27,6 +27,7 @@ type callFlags struct {
 	timeout  time.Duration
 	outage   time.Duration
 	noCache  bool
+	noMemory bool
 	refresh  bool
 	simulate string
 	script   string // --script, with --simulate
@@ -51,6 +52,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
 	flags.DurationVar(&f.outage, "outage", 0, "how long calls are repeated while none to their model succeeds (default 1m)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "neither read nor write the response cache")
+	flags.BoolVar(&f.noMemory, "no-memory", false, "do not give CLAUDE.md and the rules in .claude/rules to agents with tools")
 	flags.BoolVar(&f.refresh, "refresh", false, "do not read the response cache, but keep the new answers")
 	flags.Var(dollarsValue{&f.budget}, "budget", "most US dollars to spend; 0 allows nothing that costs, and what the cache answers costs nothing")
 	flags.StringVar(&f.onExceed, "on-exceed", "", "what happens to a call that --budget has no room for: stop, ask, downgrade or partial (default stop)")
@@ -131,6 +133,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 		}
 	}
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
+	cfg.Memory = cfg.Memory && !f.noMemory
 	opts.Config = cfg
 	if f.tools.sandbox == "on" {
 		if err := cfg.Set("sandbox", "on", "--sandbox"); err != nil {

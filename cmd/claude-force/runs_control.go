@@ -99,6 +99,7 @@ func (f *callFlags) inherit(s runs.Settings) {
 	}
 	f.noCache = f.noCache || s.NoCache
 	f.tools.inherit(s.Tools)
+	f.noMemory = f.noMemory || s.NoMemory
 	if f.jobs == 0 {
 		f.jobs = s.Jobs
 	}

@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
 	"internal/claudedir":  {"internal/openfile"},
+	"internal/mdscan":     nil,
 	"internal/parquet":    nil,
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
 
@@ -80,7 +81,7 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
-	"memory": {"agent", "internal/claudedir", "internal/openfile"},
+	"memory": {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
 
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},

@@ -1,11 +1,20 @@
-package memory
+// Package mdscan finds what instructions in Markdown say to their reader's program:
+// files that they refer to, and comments that the reader does not get. Neither is
+// looked for in code.
+package mdscan
 
 import "strings"
 
-// scan returns a text without its HTML comments, and the paths that it imports: each
-// follows an @ at the start of a line or after white space. Neither is looked for in
-// code.
-func scan(text string) (kept string, imports []string) {
+// References returns the paths that a text refers to, in order: each follows an @ at
+// the start of a line or after white space, and lasts until the next white space.
+func References(text string) []string {
+	_, references := Scan(text)
+	return references
+}
+
+// Scan returns a text without its HTML comments, and the paths that the rest refers
+// to.
+func Scan(text string) (kept string, references []string) {
 	s := scanner{text: text, comments: true}
 	for s.at < len(s.text) {
 		if s.lineStart() {
@@ -16,15 +25,15 @@ func scan(text string) (kept string, imports []string) {
 		}
 		s.inline()
 	}
-	return s.out.String(), s.imports
+	return s.out.String(), s.references
 }
 
 type scanner struct {
-	text     string
-	at       int
-	out      strings.Builder
-	imports  []string
-	comments bool // another comment may have an end
+	text       string
+	at         int
+	out        strings.Builder
+	references []string
+	comments   bool // another comment may have an end
 }
 
 func (s *scanner) keep(end int) {
@@ -33,6 +42,21 @@ func (s *scanner) keep(end int) {
 }
 
 func (s *scanner) lineStart() bool { return s.at == 0 || s.text[s.at-1] == '\n' }
+
+// Fenced returns the start and the end of each fenced block of code in a text.
+func Fenced(text string) [][2]int {
+	var blocks [][2]int
+	for at := 0; at < len(text); {
+		s := scanner{text: text, at: at}
+		if end := s.fence(); end > at {
+			blocks = append(blocks, [2]int{at, end})
+			at = end
+			continue
+		}
+		_, at = lineAt(text, at)
+	}
+	return blocks
+}
 
 // fence returns the end of a fenced block of code that starts here; the current
 // offset if none does. A block without an end lasts until the end of the text.
@@ -143,7 +167,7 @@ func (s *scanner) comment() (lineEnded bool) {
 // lastLine returns the last line of a text so far.
 func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
 
-// reference keeps an import and takes its path.
+// reference keeps a reference and takes its path.
 func (s *scanner) reference() {
 	if s.at > 0 && !strings.ContainsRune(" \t\n", rune(s.text[s.at-1])) {
 		s.keep(s.at + 1)
@@ -160,6 +184,6 @@ func (s *scanner) reference() {
 	}
 	s.keep(end)
 	if path.Len() > 0 {
-		s.imports = append(s.imports, path.String())
+		s.references = append(s.references, path.String())
 	}
 }
