@@ -3,6 +3,7 @@ package claudeforce
 import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/memory"
+	"github.com/claude-force/claude-force/skill"
 	"github.com/claude-force/claude-force/toolset"
 )
 
@@ -13,5 +14,5 @@ func instructions(opts Options, cfg *config.Config) []toolset.Contributor {
 	if cfg.Memory {
 		list = append(list, memory.Contributor(opts.Toolset.Policy.Home))
 	}
-	return list
+	return append(list, skill.Contributor(skill.ContributorOptions{Home: opts.Toolset.Policy.Home}))
 }

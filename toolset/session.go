@@ -107,6 +107,43 @@ func (s *Session) beside(path string) (texts, files []string) {
 	return texts, files
 }
 
+// restored lets the session do again what facts of another process say.
+func (s *Session) restored(facts []string) {
+	for _, fact := range facts {
+		if text, ok := strings.CutPrefix(fact, AllowFact); ok {
+			if rule, err := permission.ParseRule(text); err == nil {
+				s.Allow(rule)
+			}
+		}
+	}
+}
+
+// AllowFact starts the facts (see [tool.Env.Remember]) that hold a permission rule:
+// what [Session.Allow] granted, for a task that goes on in another process.
+const AllowFact = "allow "
+
+// Ask asks about a call that no rule decides. Without anyone to ask, the answer is no.
+func (s *Session) Ask(ctx context.Context, name string, input json.RawMessage, reason string) (bool, error) {
+	if s.project.options.Asker == nil {
+		return false, nil
+	}
+	return s.project.options.Asker(ctx, name, input, reason)
+}
+
+// Call runs a tool for files or commands under the permissions of the session, for
+// what an agent loads: the agent need not be offered the tool, but it must not be
+// denied it.
+func (s *Session) Call(ctx context.Context, env *tool.Env, name string, input json.RawMessage) tool.Result {
+	if s.removed(name) {
+		return tool.Failed(name + " is denied to this agent.")
+	}
+	set, err := tool.NewSet(slices.Concat(tool.Files(), s.shell.Tools())...)
+	if err != nil {
+		return tool.Failed(err.Error())
+	}
+	return set.Call(ctx, env, llm.Block{Type: llm.BlockToolUse, Name: name, Input: input})
+}
+
 // Notice passes a text to the user.
 func (s *Session) Notice(ctx context.Context, text string) { s.project.notice(ctx, text) }
 
@@ -243,6 +280,7 @@ func names(entry, name string) bool {
 func (s *Session) open() (*tool.Env, error) {
 	options := s.project.envOptions(s.Task.Model)
 	options.Beside = s.beside
+	options.Restored = s.restored
 	guarded := s.Policy().Guard(options, s.project.options.Asker)
 	guarded.Gate = func(ctx context.Context, env *tool.Env, name string, input json.RawMessage) error {
 		return s.Policy().Guard(options, s.project.options.Asker).Gate(ctx, env, name, input)
