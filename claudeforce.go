@@ -232,7 +232,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		Record: opts.Record, Replay: opts.Replay,
 		Defaults: task.Defaults{
 			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,
-			NoCache: cfg.Cache.ExcludeAgents,
+			NoCache: cfg.Cache.ExcludeAgents, NoContextEdits: !cfg.ContextEditing,
 		},
 	}
 	if len(opts.Tools) > 0 || opts.Toolset != nil {

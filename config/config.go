@@ -46,7 +46,9 @@ type Config struct {
 	Outage    time.Duration // how long calls are repeated while every one of a model fails
 	DataDir   string        // folder of the store, absolute
 	Memory    bool          // agents with tools get CLAUDE.md and rules
-	Prices    string        // file of prices that override the built-in ones, absolute; empty for none
+	// ContextEditing has the service clear old results of tools in long conversations.
+	ContextEditing bool
+	Prices         string // file of prices that override the built-in ones, absolute; empty for none
 
 	Backend   string // anthropic, bedrock or vertex
 	BaseURL   string // root of the API; empty means the backend's own
@@ -229,7 +231,7 @@ func knownSettings(name string) string {
 
 func defaults(src Sources, getenv func(string) string) *Config {
 	cfg := &Config{
-		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute, Outage: time.Minute, Tier: "start", Memory: true,
+		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute, Outage: time.Minute, Tier: "start", Memory: true, ContextEditing: true,
 		Budget: Budget{OnExceed: "stop"},
 		Cache: Cache{
 			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,

@@ -37,6 +37,10 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return count(&c.MaxTokens, v) },
 		get: func(c *Config) string { return strconv.Itoa(c.MaxTokens) },
 	}, {
+		name: "context_editing", env: "CLAUDE_FORCE_CONTEXT_EDITING", about: "the service clears old results of tools in long conversations: true or false",
+		set: func(c *Config, v string) error { return truth(&c.ContextEditing, v) },
+		get: func(c *Config) string { return strconv.FormatBool(c.ContextEditing) },
+	}, {
 		name: "jobs", env: "CLAUDE_FORCE_JOBS", about: "most calls in flight at once",
 		set: func(c *Config, v string) error { return count(&c.Jobs, v) },
 		get: func(c *Config) string { return strconv.Itoa(c.Jobs) },

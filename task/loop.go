@@ -74,10 +74,27 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 	defer func() { err = errors.Join(err, closeEnv()) }()
 	turns, textOf := tools.MaxTurns, paragraphs(onText)
 	var total llm.Outcome
-	within := 0 // turns of sub-agents
+	within := 0 // turns of sub-agents, and summaries
+	space := r.window(req)
+	var last *exchange // the one that req continues; nil for the first request and after a summary
+	compact := func() error {
+		next, outcome, err := space.compact(ctx, t, *last)
+		outcome.Turns, outcome.ToolCalls = 1, 0
+		within++
+		total = *plus(&total, &outcome)
+		req, last = next, nil
+		return err
+	}
 	for turn := 1; turn <= turns; turn++ {
 		req.Continues = turn < turns
 		outcome, answer, key, err := r.turn(ctx, t, req, textOf(turn))
+		if err != nil && last != nil && llm.CodeOf(err) == llm.CodeTooLarge && ctx.Err() == nil {
+			total = *plus(&total, &outcome)
+			if err := compact(); err != nil {
+				return total, err
+			}
+			outcome, answer, key, err = r.turn(ctx, t, req, textOf(turn))
+		}
 		if turn > 1 {
 			outcome = follow(outcome, total)
 		}
@@ -124,7 +141,20 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		if len(input) > 0 {
 			next.Messages = append(next.Messages, llm.Message{Role: llm.RoleUser, Content: input})
 		}
-		req = &next
+		last = &exchange{req, answer, input}
+		if err := space.edit(&next, *last); err != nil {
+			return total, err
+		}
+		if !space.full(*last) {
+			req = &next
+			continue
+		}
+		if turn == turns {
+			break
+		}
+		if err := compact(); err != nil {
+			return total, err
+		}
 	}
 	stopped := &TurnsError{turns}
 	return total, llm.NewError(llm.CodeInvalid, stopped.Error(), stopped)

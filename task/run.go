@@ -27,6 +27,10 @@ type Defaults struct {
 	BatchTimeout time.Duration // of a task that is sent in a message batch
 	MaxTurns     int           // calls of a task whose agent has tools; 0 for 100
 	NoCache      []string      // agents whose answers are not cached
+
+	// NoContextEdits keeps the service from clearing old results of tools in a long
+	// conversation.
+	NoContextEdits bool
 }
 
 // Runner runs tasks. Model, Agents and Prices are needed. It is safe for
