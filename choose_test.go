@@ -132,7 +132,7 @@ func TestBoundsOfAgents(t *testing.T) {
 		{"capped", "haiku", "claude-haiku-5-5", "the task's model"},
 		{"strange", "", "claude-mythos-5-2", "the agent's model, which is not one"},
 		{"modelled", "", "claude-haiku-5-5", "up to sonnet (the agent's model)"},
-		{"code-reviewer", "", "claude-sonnet-5-5", "works with tools"},
+		{"code-reviewer", "", "claude-haiku-5-5", "up to sonnet (the agent's model)"}, // it gets no tools here
 	} {
 		res, err := ask(tt.agent, tt.ceiling)
 		if err != nil || res.Model != tt.model || !strings.Contains(res.ModelReason, tt.says) {

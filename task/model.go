@@ -60,7 +60,7 @@ func (r *Runner) selectModel(ctx context.Context, t Task, a *agent.Agent, shared
 	}
 	features := modelselect.Task{
 		Agent: a.Name, MaxTokens: t.MaxTokens, Effort: a.Effort, Schema: t.Schema != nil,
-		Tools:  !a.AllTools && len(a.Tools) > 0,
+		Tools:  r.Tools != nil && !a.AllTools && len(a.Tools) > 0,
 		Prompt: modelselect.Tokens(r.Prices, a.Prompt, t.Prompt, string(t.Schema)) + modelselect.Tokens(r.Prices, shared...),
 		Floor:  modelselect.Bound{Model: a.ModelFloor, Why: "the agent's floor"},
 	}
