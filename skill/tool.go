@@ -1,9 +1,11 @@
 package skill
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,7 +82,10 @@ func (t *loadTool) Call(ctx context.Context, env *tool.Env, input json.RawMessag
 	if err := t.showFiles(env, k); err != nil {
 		return tool.Result{}, err
 	}
-	x, err := k.Expand(ctx, in.Args, t.Host(env))
+	x, err := k.Expand(ctx, in.Args, HostOf(func(ctx context.Context, name string, input json.RawMessage) (string, bool) {
+		r := t.session.Call(ctx, env, name, input)
+		return r.Text, !r.IsError && r.Blocks == nil
+	}))
 	if err != nil {
 		return tool.Result{}, err
 	}
@@ -175,12 +180,17 @@ func (t *loadTool) showFiles(env *tool.Env, k *Skill) error {
 	if k.Command || k.Origin == Project {
 		return nil
 	}
-	dir := k.Dir
-	if k.Root != "" {
-		dir = k.Root // scripts of a plugin are often shared by its skills
-	}
-	t.allow(env, permission.Rule{Tool: "Read", Spec: "/" + escapePattern(dir) + "/**"})
-	return env.GrantRead(dir)
+	t.allow(env, k.ReadRule())
+	return env.GrantRead(k.folder())
+}
+
+// folder returns the folder whose files belong to the skill. Scripts of a plugin are
+// often shared by its skills.
+func (s *Skill) folder() string { return cmp.Or(s.Root, s.Dir) }
+
+// ReadRule returns the rule that allows reading the files that belong to the skill.
+func (s *Skill) ReadRule() permission.Rule {
+	return permission.Rule{Tool: "Read", Spec: "/" + escapePattern(s.folder()) + "/**"}
 }
 
 // escapePattern returns the pattern of a rule that stands for a path.
@@ -188,28 +198,24 @@ func escapePattern(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// Host returns what bodies may use in the task: commands and files under its
-// permissions.
-func (t *loadTool) Host(env *tool.Env) Host {
+// HostOf returns what bodies may use with a function that calls tools under the
+// permissions of a task, and reports whether a call gave a text.
+func HostOf(call func(ctx context.Context, name string, input json.RawMessage) (text string, ok bool)) Host {
+	with := func(ctx context.Context, name, key, value string) (string, bool) {
+		input, err := json.Marshal(map[string]string{key: value})
+		if err != nil {
+			return err.Error(), false
+		}
+		return call(ctx, name, input)
+	}
 	return Host{
 		Run: func(ctx context.Context, command string) (string, error) {
-			input, err := json.Marshal(map[string]string{"command": command})
-			if err != nil {
-				return "", err
+			text, ok := with(ctx, "Bash", "command", command)
+			if !ok {
+				return "", errors.New(text)
 			}
-			result := t.session.Call(ctx, env, "Bash", input)
-			if result.IsError {
-				return "", fmt.Errorf("%s", result.Text)
-			}
-			return result.Text, nil
+			return text, nil
 		},
-		Read: func(ctx context.Context, path string) (string, bool) {
-			input, err := json.Marshal(map[string]string{"file_path": path})
-			if err != nil {
-				return "", false
-			}
-			result := t.session.Call(ctx, env, "Read", input)
-			return result.Text, !result.IsError && result.Blocks == nil
-		},
+		Read: func(ctx context.Context, path string) (string, bool) { return with(ctx, "Read", "file_path", path) },
 	}
 }

@@ -43,6 +43,9 @@ that breaks off is retried.
 AGENT is a name (see "claude-force agents list") or the path of an agent file,
 which contains a slash or ends in .md.
 
+A TASK of /NAME and arguments starts with the command or skill of that name (see
+"claude-force skills list"). A path such as /etc/hosts is no command.
+
 A task file has one JSON object per line, with the fields agent and task, and
 optionally id, model and files (a list of patterns). Several tasks are a run: what
 has finished is kept, also with --no-cache, and "claude-force runs resume" runs
@@ -91,6 +94,11 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	given, err := a.readAttachments(ctx, f.attach)
 	if err != nil {
 		return err
+	}
+	if single != nil && args[1] != "-" {
+		if err := a.startCommand(ctx, &f.callFlags, single); err != nil {
+			return err
+		}
 	}
 	var opts claudeforce.Options
 	if single != nil && isAgentFile(single.Agent) {
