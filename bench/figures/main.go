@@ -47,6 +47,7 @@ var sections = []section{
 	{"ratelimit", "go run ./bench/ratelimit -gate"},
 	{"budget", "go run ./bench/budget -rounds 50"},
 	{"prefix", "go run ./bench/prefix"},
+	{"loop", "go run ./bench/loop"},
 	{"batch", "go run ./bench/batch"},
 	{"analytics", "go run ./bench/analytics -n 10000,10000000 -lines 10000000 -parts summary,percentiles"},
 	{"recording", "go run ./bench/analytics -parts recording"},
