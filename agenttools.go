@@ -33,8 +33,12 @@ func OpenTools(opts Options) (*toolset.Project, error) {
 func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Project, error) {
 	options := toolset.Options{OnlyOwn: true}
 	if opts.Toolset != nil {
+		mcp, err := newServers(opts, cfg, o)
+		if err != nil {
+			return nil, err
+		}
 		options = *opts.Toolset
-		options.Contributors = slices.Concat(instructions(opts, cfg), contributors(o), options.Contributors)
+		options.Contributors = slices.Concat(instructions(opts, cfg), contributors(o, mcp), options.Contributors)
 	}
 	options.Dir, options.Tools = opts.Dir, opts.Tools
 	if o != nil {
@@ -95,8 +99,8 @@ func grant(policy *permission.Policy, cfg *config.Config, dir string) (notes []s
 
 // contributors returns what adds to the tools of agents. The orchestrator is nil if
 // tools are only shown or called by hand.
-func contributors(o *Orchestrator) []toolset.Contributor {
-	return []toolset.Contributor{subagent.Contribute(subAgents(o)), webTools(o)}
+func contributors(o *Orchestrator, mcp *servers) []toolset.Contributor {
+	return []toolset.Contributor{subagent.Contribute(subAgents(o)), webTools(o), mcp.contribute}
 }
 
 // subAgents returns how agents are started by others.

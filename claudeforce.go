@@ -26,6 +26,7 @@ import (
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/promptcache"
 	"github.com/claude-force/claude-force/llm/record"
+	"github.com/claude-force/claude-force/mcpclient"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
@@ -80,6 +81,10 @@ type Options struct {
 	// Its Dir, Tools and OnNotice are those of these options. Without it, agents have
 	// Tools alone.
 	Toolset *toolset.Options
+
+	// MCP says where MCP servers are configured beside the project's .mcp.json and the
+	// user's files; see [MCPSources]. Only agents with a Toolset use them.
+	MCP mcpclient.Sources
 
 	// OnTool receives the calls of tools as they start and end, of several tasks at
 	// once.
@@ -149,6 +154,8 @@ type Orchestrator struct {
 	files     *attach.Dir
 	agentDirs agent.DiscoverOptions
 	tell      *telemetry.Telemetry // nil if there is none
+
+	mcp *servers // nil if agents get no tools
 
 	opening sync.Mutex    // guards the field below
 	runs    journal.Store // nil until it is needed
@@ -249,7 +256,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 // Close writes what is still to be written and frees what the orchestrator
 // holds. Calls must have ended.
 func (o *Orchestrator) Close() error {
-	err := errors.Join(o.files.Close(), o.pipe.Close())
+	err := errors.Join(o.mcp.close(), o.files.Close(), o.pipe.Close())
 	o.opening.Lock()
 	defer o.opening.Unlock()
 	if o.runs != nil {

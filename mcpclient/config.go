@@ -291,6 +291,21 @@ func (s Server) texts() []string {
 	return texts
 }
 
+// Shown returns what is started or connected to, as it is written: a command and its
+// arguments, or a URL without what may be secret.
+func (s Server) Shown() string {
+	if s.Transport == transportStdio {
+		return terminal.Line(strings.Join(append([]string{s.Command}, s.Args...), " "))
+	}
+	shown, _, _ := strings.Cut(s.URL, "?")
+	scheme, rest, ok := strings.Cut(shown, "://")
+	if !ok {
+		return terminal.Line(shown)
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	return terminal.Line(scheme + "://" + host[strings.LastIndexByte(host, '@')+1:] + "/" + path)
+}
+
 // expanded is a server with the values of its variables, some of which are secret.
 type expanded struct {
 	Server

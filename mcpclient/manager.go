@@ -79,6 +79,9 @@ func New(options Options) *Manager {
 		store: options.Store, version: options.Version, toUser: options.Note, noted: map[string]bool{},
 		startTimeout: options.StartTimeout, callTimeout: options.CallTimeout, maxTokens: options.MaxTokens,
 	}
+	if m.version == "" {
+		m.version = "unknown"
+	}
 	if m.startTimeout <= 0 {
 		m.startTimeout = milliseconds("MCP_TIMEOUT", defaultStartTimeout)
 	}
@@ -311,15 +314,23 @@ const (
 	readResource  = "ReadMcpResourceTool"
 )
 
-// Tools returns the tools that an agent gets which names the tools in names, such as
-// mcp__github__*; nil stands for all. Instructions are what the servers say about
-// their use, for the model. A server of the user that was never used is started to
-// learn its tools; others are started by the first call.
-func (m *Manager) Tools(ctx context.Context, names []string) (tools []tool.Tool, instructions []string, err error) {
+// Offered is what an agent gets of servers.
+type Offered struct {
+	Tools []tool.Tool
+	// Resources are the tools that list and read the resources of the servers.
+	Resources []tool.Tool
+	// Instructions are what the servers say about their use, for the model.
+	Instructions []string
+}
+
+// Offer returns what an agent gets that names the tools in names, such as
+// mcp__github__*; nil stands for all. A server of the user that was never used is
+// started to learn its tools; others are started by the first call.
+func (m *Manager) Offer(ctx context.Context, names []string) (Offered, error) {
+	var offered Offered
 	named := func(name string) bool {
 		return names == nil || slices.ContainsFunc(names, func(n string) bool { return matches(n, name) })
 	}
-	resources := false
 	var shared []*running
 	for _, r := range m.servers {
 		if !mayName(names, r.Name) {
@@ -327,16 +338,16 @@ func (m *Manager) Tools(ctx context.Context, names []string) (tools []tool.Tool,
 		}
 		pin, refused, err := m.prepare(ctx, r)
 		if err != nil {
-			return nil, nil, err
+			return Offered{}, err
 		}
 		if pin == nil {
 			continue
 		}
-		used := false
+		used := names == nil
 		for _, t := range pin.Tools {
 			name := toolName(r.Name, t.Name)
 			if named(name) {
-				tools = append(tools, &serverTool{m, r, t, name, refused})
+				offered.Tools = append(offered.Tools, &serverTool{m, r, t, name, refused})
 				used = true
 			}
 		}
@@ -345,20 +356,19 @@ func (m *Manager) Tools(ctx context.Context, names []string) (tools []tool.Tool,
 		}
 		if pin.Resources {
 			shared = append(shared, r)
-			resources = true
 		}
-		if pin.Instructions != "" && (used || names == nil) {
-			instructions = append(instructions, fmt.Sprintf("Instructions of the MCP server %s for its tools:\n%s", r.Name, pin.Instructions))
+		if pin.Instructions != "" && used {
+			offered.Instructions = append(offered.Instructions, fmt.Sprintf("<system-reminder>\nThe MCP server %s says about its tools:\n%s\n</system-reminder>", r.Name, pin.Instructions))
 		}
 	}
-	if resources {
+	if len(shared) > 0 {
 		for _, t := range []tool.Tool{&listTool{m, shared}, &readTool{m, shared}} {
 			if names == nil || slices.Contains(names, t.Definition().Name) || slices.ContainsFunc(names, isServerPattern) {
-				tools = append(tools, t)
+				offered.Resources = append(offered.Resources, t)
 			}
 		}
 	}
-	return tools, instructions, nil
+	return offered, nil
 }
 
 // isServerPattern reports whether a name stands for all tools of servers.
@@ -415,4 +425,10 @@ func (m *Manager) prepare(ctx context.Context, r *running) (pinned *Pin, refused
 		m.note("the project's MCP server %s is not used: it is not trusted (mcp trust %s)", r.Name, r.Name)
 	}
 	return nil, "", nil
+}
+
+// Named reports whether a name in an agent's list of tools may stand for a tool of
+// this package.
+func Named(name string) bool {
+	return strings.HasPrefix(name, "mcp__") || name == listResources || name == readResource
 }

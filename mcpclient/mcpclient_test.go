@@ -139,11 +139,11 @@ func (w *world) open(t *testing.T, options mcpclient.Options) {
 // offer gets the tools that names stand for.
 func (w *world) offer(t *testing.T, names ...string) {
 	t.Helper()
-	tools, _, err := w.Tools(t.Context(), names)
+	offered, err := w.Offer(t.Context(), names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.set, err = tool.NewSet(tools...); err != nil {
+	if w.set, err = tool.NewSet(append(offered.Tools, offered.Resources...)...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -27,6 +27,9 @@ func (d DataDir) Budget() string { return filepath.Join(string(d), "budget.db") 
 // the service's rate limits.
 func (d DataDir) Limits() string { return filepath.Join(string(d), "limits") }
 
+// MCPTrust returns the path of the file of the MCP servers that the user trusts.
+func (d DataDir) MCPTrust() string { return filepath.Join(string(d), "mcp-trust.json") }
+
 // Logs returns the folder of what detached runs say.
 func (d DataDir) Logs() string { return filepath.Join(string(d), "logs") }
 

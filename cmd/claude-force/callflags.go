@@ -31,6 +31,7 @@ type callFlags struct {
 	refresh  bool
 	simulate string
 	script   string // --script, with --simulate
+	mcp      mcpFlags
 	budget   float64
 	onExceed string
 	batch    bool
@@ -60,6 +61,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.fallback, "fallback-models", nil, "models to fall back to when one is down or refuses, the best first")
 	flags.StringVar(&f.hedge, "hedge", "", "send a late call a second time, after the p90, p95 or p99 of recent ones (default off)")
 	f.registerSimulate(cmd)
+	f.mcp.register(cmd)
 	flags.StringVar(&f.script, "script", "", "with --simulate: YAML or JSON file of rules that answer, as in claude-force simulate --script")
 	flags.BoolVar(&f.json, "json", false, "print results as JSON")
 	flags.StringVar(&f.metrics, "metrics-listen", "", "serve metrics for Prometheus on this loopback address meanwhile, such as 127.0.0.1:9464")
@@ -135,6 +137,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	cfg.Cache.Enabled = cfg.Cache.Enabled && !f.noCache
 	cfg.Memory = cfg.Memory && !f.noMemory
 	opts.Config = cfg
+	opts.MCP = f.mcp.sources()
 	if f.tools.sandbox == "on" {
 		if err := cfg.Set("sandbox", "on", "--sandbox"); err != nil {
 			return nil, err

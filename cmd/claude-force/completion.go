@@ -94,6 +94,9 @@ func (a *app) argumentCompletions() map[string]cobra.CompletionFunc {
 		"workflow graph":    firstArgument(completeWorkflowFiles),
 		"cache show":        firstArgument(a.completeCacheKeys),
 		"runs approve":      a.completeApprovals,
+		"mcp trust":         a.completeServers,
+		"mcp untrust":       a.completeServers,
+		"mcp test":          a.completeServers,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/claude-force/claude-force/mcpclient/mcptest"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	testscript.Main(m, map[string]func(){"claude-force": main})
+	testscript.Main(m, map[string]func(){"claude-force": main, "mcptest": mcptest.Main})
 }
 
 // TestScripts runs the command as users do: each file is one behaviour, with

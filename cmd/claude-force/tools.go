@@ -47,12 +47,17 @@ var allTools = &agent.Agent{Name: "tools", AllTools: true}
 
 // toolsOf returns what an agent in a folder gets that may use all tools.
 func (a *app) toolsOf(ctx context.Context, dir, model string, options *toolset.Options) (*task.Tools, error) {
+	return a.toolsWith(ctx, dir, model, options, &mcpFlags{})
+}
+
+// toolsWith does what toolsOf does, with more MCP servers.
+func (a *app) toolsWith(ctx context.Context, dir, model string, options *toolset.Options, mcp *mcpFlags) (*task.Tools, error) {
 	cfg, err := a.settingsIn(dir)
 	if err != nil {
 		return nil, err
 	}
 	project, err := claudeforce.OpenTools(claudeforce.Options{
-		Dir: dir, Config: cfg, Toolset: options,
+		Dir: dir, Config: cfg, Toolset: options, MCP: mcp.sources(),
 		OnNotice: func(_ context.Context, text string) { a.say("note: %s", text) },
 	})
 	if err != nil {
@@ -63,6 +68,7 @@ func (a *app) toolsOf(ctx context.Context, dir, model string, options *toolset.O
 
 func (a *app) toolsList() *cobra.Command {
 	var asJSON bool
+	var mcp mcpFlags
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the tools",
@@ -70,10 +76,11 @@ func (a *app) toolsList() *cobra.Command {
   claude-force tools list --json | jq -r '.[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox())
+			tools, err := a.toolsWith(cmd.Context(), "", "", toolbox(), &mcp)
 			if err != nil {
 				return err
 			}
+			defer func() { _ = tools.Close() }()
 			set := tools.Set
 			if asJSON {
 				return printJSON(a.stdout, set.Definitions())
@@ -86,12 +93,14 @@ func (a *app) toolsList() *cobra.Command {
 			return table(a.stdout, rows)
 		},
 	}
+	mcp.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of the definitions, as the model gets them")
 	return cmd
 }
 
 func (a *app) toolsShow() *cobra.Command {
 	var asJSON bool
+	var mcp mcpFlags
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show the definition of a tool, as the model gets it",
@@ -99,10 +108,11 @@ func (a *app) toolsShow() *cobra.Command {
   claude-force tools show Grep --json | jq .input_schema`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tools, err := a.toolsOf(cmd.Context(), "", "", toolbox())
+			tools, err := a.toolsWith(cmd.Context(), "", "", toolbox(), &mcp)
 			if err != nil {
 				return err
 			}
+			defer func() { _ = tools.Close() }()
 			set := tools.Set
 			t, ok := set.Tool(args[0])
 			if !ok {
@@ -116,6 +126,7 @@ func (a *app) toolsShow() *cobra.Command {
 			return printJSON(a.stdout, def.InputSchema)
 		},
 	}
+	mcp.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the definition, as the model gets it")
 	return cmd
 }
@@ -139,6 +150,7 @@ type callJSON struct {
 func (a *app) toolsCall() *cobra.Command {
 	var (
 		f           permissionFlags
+		mcp         mcpFlags
 		asJSON      bool
 		dir, model  string
 		description = `Runs a tool as an agent would: the input is checked, then the permission, and the
@@ -173,7 +185,7 @@ Exit code 1 says that a call failed; its result says why.`
 			if err != nil {
 				return err
 			}
-			tools, err := a.toolsOf(cmd.Context(), folder, model, options)
+			tools, err := a.toolsWith(cmd.Context(), folder, model, options, &mcp)
 			if err != nil {
 				return err
 			}
@@ -195,6 +207,7 @@ Exit code 1 says that a call failed; its result says why.`
 		},
 	}
 	f.register(cmd)
+	mcp.register(cmd)
 	cmd.Flags().StringVar(&dir, "dir", ".", "the project's `folder`")
 	cmd.Flags().StringVar(&model, "model", "", "the `model` of the agent: some must read a file before they change it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each call: tool, result, is_error")
@@ -225,6 +238,9 @@ func (a *app) callAll(ctx context.Context, set *tool.Set, env *tool.Env, args []
 func (a *app) printResult(name string, r tool.Result, asJSON bool) error {
 	j := callJSON{Tool: name, Result: r.Text, IsError: r.IsError, Blocks: r.Blocks, Notes: r.Notes}
 	for _, b := range r.Blocks {
+		if b.Text != "" && j.Result != "" {
+			j.Result += "\n"
+		}
 		j.Result += b.Text
 	}
 	if asJSON {
