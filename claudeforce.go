@@ -151,6 +151,7 @@ type Orchestrator struct {
 	config    *config.Config
 	pipe      *pipeline.Pipeline
 	tasks     *task.Runner
+	tools     *toolset.Project // nil without tools
 	files     *attach.Dir
 	agentDirs agent.DiscoverOptions
 	tell      *telemetry.Telemetry // nil if there is none
@@ -247,7 +248,10 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		if err != nil {
 			return nil, errors.Join(err, o.files.Close(), o.pipe.Close())
 		}
-		o.tasks.Tools = project.For
+		o.tasks.Tools, o.tools = project.For, project
+		if opts.Replay == nil { // a replay runs no tool
+			o.tasks.Isolate = o.isolate
+		}
 	}
 	o.noteSettings(ctx)
 	return o, nil

@@ -409,6 +409,9 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 			}
 		}
 	}
+	if o.tools != nil {
+		errs = append(errs, sharedEdits(ctx, o.tools, o.agent, wf))
+	}
 	return errors.Join(errs...)
 }
 

@@ -32,14 +32,14 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 	return Task{
 		ID: s.ID, Agent: s.Agent, Model: model, Ceiling: ceiling, Policy: policy,
 		MaxTokens: s.MaxTokens, Timeout: s.Timeout, Schema: s.Schema, NoRetry: s.Effects == workflow.EffectsOnce,
-		Batch: opts.Batch || s.Latency == workflow.LatencyBatch,
+		Batch: opts.Batch || s.Latency == workflow.LatencyBatch, Isolation: string(s.Isolation),
 	}
 }
 
 // attempt makes one attempt at a step.
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
 	t := stepTask(a.Step, opts)
-	t.Prompt = a.Task
+	t.Prompt, t.Base = a.Task, a.Base
 	t.SharedContext, t.Own, t.Turns = opts.shared(a), a.Own, a.Turns
 	ctx = telemetry.Step(ctx, a.Path, a.Item)
 	if a.Siblings > 1 && len(t.SharedContext) > a.Own {

@@ -65,6 +65,8 @@ type Attempt struct {
 	Number int    // from 1
 	Task   string // as rendered
 
+	Base string // what its worktree starts from; empty for HEAD
+
 	// Shared is material to work on: files, then results of earlier steps. It
 	// comes before the task, that which most attempts of the step have in common
 	// first, since the service's prompt cache pays for what calls have in common

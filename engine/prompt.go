@@ -25,6 +25,7 @@ type draft struct {
 	path, item, label string
 	number            int // of the attempt
 	task              string
+	base              string
 	fenced            bool     // the task has results of steps within it
 	common            []string // patterns of files that all items of a foreach have
 	patterns          []string // patterns of files of its own
@@ -50,6 +51,11 @@ func (r *run) draft(u *unit) (draft, error) {
 	var err error
 	if d.task, d.fenced, err = task(s.Task, env); err != nil {
 		return draft{}, invalid("filling in the task of step "+u.path, err)
+	}
+	if s.Base != nil {
+		if d.base, err = s.Base.Render(env); err != nil {
+			return draft{}, invalid("filling in the base of step "+u.path, err)
+		}
 	}
 	for _, f := range s.Files {
 		pattern, err := f.Render(env)
@@ -176,7 +182,7 @@ func varies(t *workflow.Template) bool {
 // Material from elsewhere is fenced and said to be data, since the output of
 // one model must not become the orders of another.
 func (d *draft) attempt(ctx context.Context, attach func(context.Context, []string) (Attached, error)) (Attempt, error) {
-	a := Attempt{Step: d.step, Path: d.path, Item: d.item, Number: d.number, Task: d.task, Siblings: d.siblings}
+	a := Attempt{Step: d.step, Path: d.path, Item: d.item, Number: d.number, Task: d.task, Base: d.base, Siblings: d.siblings}
 	read := func(patterns []string) error {
 		if len(patterns) == 0 {
 			return nil
@@ -240,6 +246,10 @@ func (d *draft) key(a Attempt) llm.Key {
 	}
 	field("task")
 	field(a.Task)
+	if a.Base != "" {
+		field("base")
+		field(a.Base)
+	}
 	return llm.Key(h.Sum(nil))
 }
 

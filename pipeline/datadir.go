@@ -33,6 +33,15 @@ func (d DataDir) MCPTrust() string { return filepath.Join(string(d), "mcp-trust.
 // Logs returns the folder of what detached runs say.
 func (d DataDir) Logs() string { return filepath.Join(string(d), "logs") }
 
+// Worktrees returns the folder of the worktrees that steps work in. It is beside the
+// others: agents may not see what is in those.
+func (d DataDir) Worktrees() string {
+	if d == "" {
+		return ""
+	}
+	return string(d) + "-worktrees"
+}
+
 // Batches returns the folder that remembers submitted message batches. Those of
 // a simulator end with it and have a folder of their own.
 func (d DataDir) Batches(simulated bool) string {

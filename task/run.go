@@ -63,6 +63,10 @@ type Runner struct {
 	// Tools returns the tools of an agent for a task. Nil means that agents have none.
 	Tools ToolsFunc
 
+	// Isolate makes the worktree of a task whose agent, or itself, asks for one. Nil
+	// means that such a task fails.
+	Isolate IsolateFunc
+
 	// OnTool receives the calls of tools as they start and end, of several tasks and
 	// several calls at once. May be nil.
 	OnTool func(ctx context.Context, ev ToolEvent)
@@ -118,6 +122,16 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
+	end, err := r.isolate(ctx, &t)
+	if err != nil {
+		return llm.Outcome{CostUSD: new(0.0)}, err
+	}
+	outcome, err := r.runIn(context.WithValue(ctx, placedKey{}, true), t, onText)
+	return end(ctx, outcome, err)
+}
+
+// runIn does what run does, in the folder that the tools of the task work in.
+func (r *Runner) runIn(ctx context.Context, t Task, onText func(string)) (llm.Outcome, error) {
 	req, model, tools, err := r.prepare(ctx, t)
 	if err != nil {
 		return llm.Outcome{}, err

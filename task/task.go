@@ -52,6 +52,11 @@ type Task struct {
 	Dir   string
 	Allow []string
 
+	// Isolation is where the tools work: "worktree", "none", or empty for what the
+	// agent's file says. Base is what the worktree starts from; empty for HEAD.
+	Isolation string
+	Base      string
+
 	// Schema is the JSON Schema that the output must obey. An output that does
 	// not is repaired, with one more call if need be. If that fails too, the task
 	// fails with [llm.CodeOutput], and the result has the output as it came.

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/llm"
@@ -145,6 +146,7 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 	}
 	if t.Dir != "" {
 		s.Dir = t.Dir
+		policy.Deny = slices.Concat(policy.Deny, p.elsewhere(t.Dir))
 	}
 	policy.Dir = s.Dir
 	if policy.Mode == "" {
@@ -161,12 +163,23 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 	s.shell = bash.New(bash.Options{
 		Policy: sandbox.Policy{Off: p.options.SandboxOff},
 		Hidden: func(ctx context.Context) ([]string, error) { return s.Policy().Hidden(ctx) },
-		Cache:  p.commandCache(s.Dir),
+		Cache:  p.commandCache(p.options.Dir),
+		Narrow: t.Dir != "",
 		Warn:   func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,
 	})
 	return s, nil
+}
+
+// elsewhere returns the rules of a task that works in another folder than the
+// project's: it does not change the project's.
+func (p *Project) elsewhere(dir string) []permission.Rule {
+	if rel, err := filepath.Rel(p.options.Dir, dir); err != nil || filepath.IsLocal(rel) {
+		return nil // the rule would be for the other folder too
+	}
+	path := filepath.ToSlash(strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(p.options.Dir))
+	return []permission.Rule{{Tool: "Edit", Spec: "//" + strings.TrimPrefix(path, "/") + "/**"}}
 }
 
 // commandCache returns the folder that commands of a project share: of each project

@@ -34,6 +34,9 @@ var suits = map[string][]string{
 	"effects":    {kindAgent},
 	"budget":     {kindAgent},
 	"latency":    {kindAgent},
+	"isolation":  {kindAgent},
+	"base":       {kindAgent},
+	"reads":      {kindAgent},
 	"foreach":    {kindAgent, kindWorkflow, kindSteps},
 	"loop":       {kindAgent, kindWorkflow, kindSteps},
 }

@@ -167,6 +167,7 @@ func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 	if n := d.fields.given("schema"); n != nil {
 		d.Schema = p.outputSchema(n)
 	}
+	p.place(d, v)
 }
 
 func (p *reader) checkAgent(n *yaml.Node, name string) {

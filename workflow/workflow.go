@@ -108,6 +108,10 @@ type Step struct {
 	Approval  *Approval       // nil unless the step asks a person
 	Effects   Effects
 
+	Isolation Isolation // where its agent's tools work
+	Base      *Template // what its worktree starts from; nil: HEAD
+	Reads     []string  // patterns of the files that its result depends on besides those that its tools read; nil: all, if it runs commands
+
 	Workflow string            // path of the file it runs, as written
 	With     map[string]*Value // parameters of that file
 	Body     *Workflow         // what it runs: the parsed file, or steps of its own
@@ -149,6 +153,15 @@ const (
 	EffectsNone       Effects = "none"       // nothing: it may be answered from the cache. The zero value means the same
 	EffectsIdempotent Effects = "idempotent" // something, but twice is the same as once: never answered from the cache
 	EffectsOnce       Effects = "once"       // something that must not happen twice: never retried or re-run automatically
+)
+
+// Isolation says where the tools of a step's agent work.
+type Isolation string
+
+// Isolations of a step. The zero value is that of the agent's file.
+const (
+	IsolationNone     Isolation = "none"     // in the project's folder
+	IsolationWorktree Isolation = "worktree" // in a Git worktree of the step's own
 )
 
 // Foreach runs a step once per item. Exactly one of Items and Glob is set.

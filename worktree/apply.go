@@ -290,3 +290,24 @@ func label(text string) string {
 	}
 	return strings.Join(lines, "")
 }
+
+// Hunks returns the parts of the file that are in conflict, with both sides between
+// markers and the number of the line before each; empty if the file is no text that
+// both sides have.
+func (c *Conflict) Hunks() string {
+	var b strings.Builder
+	inside := false
+	for i, line := range strings.SplitAfter(c.Merged, "\n") {
+		if strings.HasPrefix(line, "<<<<<<< ") {
+			inside = true
+			fmt.Fprintf(&b, "%s:%d\n", c.File, i+1)
+		}
+		if inside {
+			b.WriteString(line)
+		}
+		if strings.HasPrefix(line, ">>>>>>> ") {
+			inside = false
+		}
+	}
+	return b.String()
+}

@@ -32,6 +32,7 @@ const (
 	exitFailed      = 1 // a task or step failed
 	exitInput       = 2 // bad input or configuration
 	exitBudget      = 3 // a budget had no room for what was left
+	exitConflict    = 4 // changes could not be joined
 	exitInterrupted = 130
 )
 
@@ -147,6 +148,9 @@ func exitCode(err error) int {
 		return exitDone
 	case isClosed(err), llm.CodeOf(err) == llm.CodeCanceled:
 		return exitInterrupted
+	}
+	if _, ok := errors.AsType[conflictError](err); ok {
+		return exitConflict
 	}
 	for _, e := range exits {
 		if fault.Has(err, e.kind) {

@@ -12,13 +12,16 @@ import (
 
 func (a *app) runsDiff() *cobra.Command {
 	var asJSON, full bool
-	var step string
+	var step, item string
 	cmd := &cobra.Command{
-		Use:   "diff A B",
-		Short: "Compare two runs step by step",
+		Use:   "diff A B | diff RUN STEP",
+		Short: "Compare two runs step by step, or show what a step changed in its worktree",
 		Long: `Compare two runs, the first the older: which steps were asked something else and
-in what part, whether their outputs differ, and what they cost and took.`,
-		Example: `  claude-force runs diff run_3fa9 latest
+in what part, whether their outputs differ, and what they cost and took.
+
+With a run and a step of it that worked in a worktree, print the step's patch.`,
+		Example: `  claude-force runs diff latest fix
+  claude-force runs diff run_3fa9 latest
   claude-force runs diff run_3fa9 latest --full
   claude-force runs diff run_3fa9 latest --step review --full`,
 		Args:              cobra.ExactArgs(2),
@@ -28,6 +31,12 @@ in what part, whether their outputs differ, and what they cost and took.`,
 				one, err := runs.Load(cmd.Context(), store, args[0])
 				if err != nil {
 					return err
+				}
+				if changes, ok, err := changesOf(one, args[1], item); ok {
+					if err != nil {
+						return err
+					}
+					return a.printPatch(cmd.Context(), one, changes, asJSON)
 				}
 				two, err := runs.Load(cmd.Context(), store, args[1])
 				if err != nil {
@@ -46,6 +55,7 @@ in what part, whether their outputs differ, and what they cost and took.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	cmd.Flags().BoolVar(&full, "full", false, "print how tasks and outputs differ, line by line")
+	cmd.Flags().StringVar(&item, "item", "", "with a step: the item of its foreach")
 	cmd.Flags().StringVar(&step, "step", "", "only this step and what is within it")
 	return cmd
 }

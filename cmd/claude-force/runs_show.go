@@ -87,6 +87,15 @@ func (a *app) showRun(d *runs.Detail, items bool) error {
 			fmt.Fprintf(a.stdout, "\n%s failed: %s\n", u.Step, u.Failed.Message)
 		}
 	}
+	for _, u := range d.State.Order {
+		if c := u.Finished.Changes; c != nil {
+			name := u.Step
+			if label := runs.ItemLabel(u); label != "" {
+				name += "[" + firstLine(label, 40) + "]"
+			}
+			fmt.Fprintf(a.stdout, "\n%s changed %s on branch %s\n  claude-force runs diff %s %s\n", name, plural(len(c.Files), "file"), c.Branch, d.Run.ID, u.Step)
+		}
+	}
 	if s := runs.StatusOf(d.Run); s == runs.StatusCrashed || s == journal.StatusInterrupted || s == journal.StatusFailed {
 		fmt.Fprintf(a.stdout, "\ngo on with: claude-force runs resume %s\n", d.Run.ID)
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	// Hidden returns what else commands must not see. It is called before the first
 	// command. May be nil.
 	Hidden func(ctx context.Context) ([]string, error)
+	// Narrow lets commands change no more of the repository, of which the working
+	// folder is a worktree, than committing there takes: not the branches, the index
+	// and the settings of the checkout.
+	Narrow bool
 	// Pass names variables of this process that commands get, beside the
 	// harmless ones. Set are variables ("NAME=value") that they get.
 	Pass, Set []string

@@ -120,6 +120,9 @@ func (s *Shell) policy(env *tool.Env) (sandbox.Policy, error) {
 		if namespaces {
 			p.ReadOnly = append(p.ReadOnly, protected(dir, git)...)
 		}
+		if namespaces && s.options.Narrow && git != filepath.Join(dir, ".git") {
+			p.ReadOnly = append(p.ReadOnly, others(git)...)
+		}
 	}
 	p.Read = append(p.Read, filepath.Dir(s.folders.snapshot()))
 	p.Read = append(p.Read, env.GrantedToRead()...)
@@ -211,6 +214,23 @@ func protected(dir, git string) []string {
 	}
 	if git != filepath.Join(dir, ".git") {
 		list = append(list, filepath.Join(dir, ".git")) // the file that names the repository
+	}
+	return list
+}
+
+// others returns what in a repository is not of its worktrees on branches of
+// claude-force.
+func others(git string) []string {
+	var list []string
+	for _, name := range []string{"HEAD", "ORIG_HEAD", "index", "info", "packed-refs", "logs/HEAD", "refs/tags", "refs/remotes", "refs/stash"} {
+		list = append(list, filepath.Join(git, filepath.FromSlash(name)))
+	}
+	// The only error is for a bad pattern.
+	heads, _ := filepath.Glob(filepath.Join(escapeGlob(git), "refs", "heads", "*"))
+	for _, head := range heads {
+		if filepath.Base(head) != "claude-force" {
+			list = append(list, head)
+		}
 	}
 	return list
 }

@@ -1,0 +1,38 @@
+package toolset
+
+import (
+	"slices"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool/permission"
+)
+
+// MayEdit reports whether an agent may change files of the project without asking, by
+// the rules of a step if it has any, else by what the user granted. A rule for
+// certain commands is taken to allow such that change no files.
+func (p *Project) MayEdit(a *agent.Agent, allow []permission.Rule) bool {
+	if p.options.OnlyOwn || actsNot(a) {
+		return false
+	}
+	s := &Session{Agent: a, Task: task.Task{}, Dir: p.options.Dir, project: p}
+	policy := p.options.Policy
+	s.policy.Store(&policy)
+	mode := policy.Mode
+	if allow == nil {
+		allow = policy.Allow
+	} else {
+		mode = permission.ModeDefault
+	}
+	if mode == permission.ModePlan || policy.Mode == permission.ModePlan {
+		return false
+	}
+	edits := []string{"Write", "Edit", "NotebookEdit"}
+	ruled := mode == permission.ModeAcceptEdits || mode == permission.ModeBypass ||
+		slices.ContainsFunc(allow, func(r permission.Rule) bool { return slices.Contains(edits, r.Tool) })
+	if ruled && slices.ContainsFunc(edits, s.Offers) {
+		return true
+	}
+	commands := mode == permission.ModeBypass || slices.ContainsFunc(allow, func(r permission.Rule) bool { return r.Tool == "Bash" && r.All })
+	return commands && s.Offers("Bash")
+}
