@@ -94,6 +94,36 @@ func TestLongLoopIsCleared(t *testing.T) {
 	}
 }
 
+// gateway is a model behind a gateway that does not know the edits.
+type gateway struct{ llm.Model }
+
+func (g gateway) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+	if req.Extra["context_management"] != nil {
+		return func(yield func(llm.Event, error) bool) {
+			yield(llm.Event{}, llm.NewError(llm.CodeInvalid, "context_management: Extra inputs are not permitted", nil))
+		}
+	}
+	return g.Model.Stream(ctx, req)
+}
+
+// TestEditsMayBeRefused goes on without edits if they are not known.
+func TestEditsMayBeRefused(t *testing.T) {
+	t.Parallel()
+	res, seen := pages(t, 4, 1, func(o *claudeforce.Options) {
+		wrap := o.Wrap
+		o.Wrap = func(next llm.Model) llm.Model { return wrap(gateway{next}) }
+	})
+	refused := 0
+	for _, req := range seen.sent {
+		if req.Extra["context_management"] != nil {
+			refused++
+		}
+	}
+	if res.Output != "Done." || refused != 1 {
+		t.Errorf("%q, %d requests with edits, want 1", res.Output, refused)
+	}
+}
+
 // TestLongLoopIsSummarized has no edits: the conversation is replaced by a summary.
 func TestLongLoopIsSummarized(t *testing.T) {
 	t.Parallel()

@@ -88,6 +88,11 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 	for turn := 1; turn <= turns; turn++ {
 		req.Continues = turn < turns
 		outcome, answer, key, err := r.turn(ctx, t, req, textOf(turn))
+		if err != nil && space.refused(req, err) {
+			total = *plus(&total, &outcome)
+			req = space.withoutEdits(req)
+			outcome, answer, key, err = r.turn(ctx, t, req, textOf(turn))
+		}
 		if err != nil && last != nil && llm.CodeOf(err) == llm.CodeTooLarge && ctx.Err() == nil {
 			total = *plus(&total, &outcome)
 			if err := compact(); err != nil {

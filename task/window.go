@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -97,6 +98,23 @@ func (w *window) edit(next *llm.Request, e exchange) error {
 		next.Betas = append(slices.Clip(next.Betas), contextBeta)
 	}
 	return nil
+}
+
+// refused reports whether the service, or a gateway before it, does not know the edits
+// that a request asks for.
+func (w *window) refused(req *llm.Request, err error) bool {
+	return req.Extra["context_management"] != nil && llm.CodeOf(err) == llm.CodeInvalid &&
+		(strings.Contains(err.Error(), "context_management") || strings.Contains(err.Error(), contextBeta))
+}
+
+// withoutEdits returns a request without edits. The following ones have none either.
+func (w *window) withoutEdits(req *llm.Request) *llm.Request {
+	w.edits = false
+	bare := *req
+	bare.Extra = maps.Clone(req.Extra)
+	delete(bare.Extra, "context_management")
+	bare.Betas = slices.DeleteFunc(slices.Clone(req.Betas), func(beta string) bool { return beta == contextBeta })
+	return &bare
 }
 
 func cloneWith(fields map[string]json.RawMessage, name string, value json.RawMessage) map[string]json.RawMessage {
