@@ -14,5 +14,8 @@ func instructions(opts Options, cfg *config.Config) []toolset.Contributor {
 	if cfg.Memory {
 		list = append(list, memory.Contributor(opts.Toolset.Policy.Home))
 	}
-	return append(list, skill.Contributor(skill.ContributorOptions{Home: opts.Toolset.Policy.Home}))
+	return append(list, skill.Contributor(skill.ContributorOptions{
+		Home:    opts.Toolset.Policy.Home,
+		Plugins: func(dir string) ([]skill.Source, error) { return PluginSkills(cfg, dir) },
+	}))
 }

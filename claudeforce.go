@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -209,9 +210,13 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	if err != nil {
 		return nil, err
 	}
+	installed, _, err := PluginAgents(cfg, cmp.Or(opts.Dir, "."))
+	if err != nil {
+		return nil, invalid(err)
+	}
 	o := &Orchestrator{
 		opts: opts, config: cfg,
-		agentDirs: findAgents(opts.Dir, opts.Agents...),
+		agentDirs: findAgents(opts.Dir, slices.Concat(opts.Agents, installed)...),
 		tell:      tell,
 		agents:    map[string]*agent.Agent{},
 		groups:    map[*workflow.Step]*promptcache.Group{},
@@ -299,7 +304,8 @@ func (o *Orchestrator) agentTTL(name string) (time.Duration, bool) {
 // Agents returns all agents that apply in a folder, and what is wrong with files
 // that look like agents. Empty means the working directory.
 func Agents(dir string) (*agent.Set, []agent.Warning, error) {
-	return agent.Discover(findAgents(dir))
+	set, warnings, err := agent.Discover(findAgents(dir, installedAgents(dir)...))
+	return set, warnings, err
 }
 
 func findAgents(dir string, first ...*agent.Agent) agent.DiscoverOptions {
@@ -310,7 +316,7 @@ func findAgents(dir string, first ...*agent.Agent) agent.DiscoverOptions {
 // CheckAgent returns nil if there is an agent of this name in a folder, and else an
 // [InputError] that says which there are. Empty means the working directory.
 func CheckAgent(dir, name string) error {
-	_, _, err := agent.Find(findAgents(dir), name)
+	_, _, err := agent.Find(findAgents(dir, installedAgents(dir)...), name)
 	return invalid(err)
 }
 

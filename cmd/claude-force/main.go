@@ -196,7 +196,7 @@ budget left no room for what was to be done, 130 interrupted.`,
 		make func() *cobra.Command
 	}{
 		{"execute", a.execute}, {"run", a.runCommand}, {"plan", a.plan}, {"runs", a.runs}, {"workflow", a.workflow},
-		{"agents", a.agents}, {"tools", a.tools}, {"mcp", a.mcp}, {"skills", a.skills}, {"models", a.models}, {"cache", a.cache}, {"config", a.config}, {"limits", a.limitsCommand},
+		{"agents", a.agents}, {"tools", a.tools}, {"mcp", a.mcp}, {"skills", a.skills}, {"plugins", a.plugins}, {"models", a.models}, {"cache", a.cache}, {"config", a.config}, {"limits", a.limitsCommand},
 		{"analytics", a.analytics}, {"metrics", a.metrics}, {"doctor", a.doctor}, {"simulate", a.simulate},
 		{"demo", a.demo}, {"bench", a.bench}, {"init", a.init}, {"version", a.versionCommand},
 	}

@@ -34,8 +34,16 @@ project's, the user's or a plugin's.`,
 
 // skillSet returns the skills and commands that apply in the working directory.
 func (a *app) skillSet() (*skill.Set, error) {
+	cfg, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	plugins, err := claudeforce.PluginSkills(cfg, ".")
+	if err != nil {
+		return nil, inputError{err}
+	}
 	home, _ := os.UserHomeDir() // without one there are no skills of the user's
-	set, err := skill.Discover(skill.Options{Dir: ".", Home: home})
+	set, err := skill.Discover(skill.Options{Dir: ".", Home: home, Plugins: plugins})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ func TestLibrariesKnowNoCommands(t *testing.T) {
 			case rel == "cmd", rel == "bench", rel == "examples",
 				rel == "worktree",        // it calls git with its options
 				rel == "tool/permission", // it knows the options of other commands
+				rel == "plugin",          // it runs Git
 				d.Name() == "testdata", rel != "." && strings.HasPrefix(d.Name(), "."):
 				return fs.SkipDir
 			}

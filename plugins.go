@@ -1,0 +1,77 @@
+package claudeforce
+
+import (
+	"cmp"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/plugin"
+	"github.com/claude-force/claude-force/skill"
+)
+
+// OpenPlugins returns the plugins of a project's folder. Their content is beside the
+// store, in a folder that agents may read.
+func OpenPlugins(cfg *config.Config, dir string) (*plugin.Store, error) {
+	return plugin.Open(dir, filepath.Clean(cfg.DataDir)+"-plugins")
+}
+
+// PluginSkills returns where the plugins of a project have skills and commands. The
+// error is for a plugin whose content changed since it was installed.
+func PluginSkills(cfg *config.Config, dir string) ([]skill.Source, error) {
+	plugins, err := loadPlugins(cfg, dir)
+	var sources []skill.Source
+	for _, p := range plugins {
+		sources = append(sources, skill.Source{Name: p.Name, Dir: p.Dir, Skills: p.Skills, Commands: p.Commands})
+	}
+	return sources, err
+}
+
+// PluginAgents returns the agents of the plugins of a project, each under the name of
+// its plugin, a colon and its own.
+func PluginAgents(cfg *config.Config, dir string) ([]*agent.Agent, []agent.Warning, error) {
+	plugins, err := loadPlugins(cfg, dir)
+	var agents []*agent.Agent
+	var warnings []agent.Warning
+	for _, p := range plugins {
+		files, err := p.Files(p.Agents, ".md")
+		if err != nil {
+			return nil, warnings, err
+		}
+		for _, f := range files {
+			name := filepath.Join(p.Dir, filepath.FromSlash(f.Name))
+			a, w, err := agent.Parse(name, f.Data)
+			warnings = append(warnings, w...)
+			if err != nil {
+				warnings = append(warnings, agent.Warning{File: name, Message: err.Error(), Hint: "it is left out"})
+				continue
+			}
+			a.Name = p.Name + ":" + strings.TrimSuffix(path.Base(a.Name), ".md")
+			agents = append(agents, a)
+		}
+	}
+	return agents, warnings, err
+}
+
+func loadPlugins(cfg *config.Config, dir string) ([]*plugin.Plugin, error) {
+	store, err := OpenPlugins(cfg, dir)
+	if err != nil {
+		return nil, err
+	}
+	plugins, _, err := store.Load()
+	return plugins, err
+}
+
+// installedAgents returns the agents of the plugins of a folder, for looking at them:
+// without those of plugins that are refused when they are used.
+func installedAgents(dir string) []*agent.Agent {
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return nil
+	}
+	// Who uses them reads the error.
+	agents, _, _ := PluginAgents(cfg, cmp.Or(dir, "."))
+	return agents
+}
