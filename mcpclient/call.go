@@ -80,6 +80,8 @@ func (m *Manager) do(ctx context.Context, r *running, name string, call func(con
 	case closed(err) || s.dead():
 		s.broken.Store(true)
 		return fmt.Errorf("Connection closed: the MCP server %s ended during the call, whose effects are not known", r.Name) //nolint:staticcheck // prompts look for these two words
+	case answered(err) == nil:
+		s.settle()
 	}
 	return errors.New(s.server.redact(message(err)))
 }

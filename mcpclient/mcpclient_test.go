@@ -23,7 +23,9 @@ func TestMain(m *testing.M) {
 		mcptest.Main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	removeEverything()
+	os.Exit(code)
 }
 
 // world is a project, a user and the manager of their servers.

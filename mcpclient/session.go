@@ -147,6 +147,15 @@ func (s *session) dead() bool {
 	}
 }
 
+// settle waits a moment for the end of the connection, which may follow an error that
+// no server answered with: a request that was too large, say.
+func (s *session) settle() {
+	select {
+	case <-s.over:
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
 // close ends the connection and the server.
 func (s *session) close() {
 	s.cancel()
