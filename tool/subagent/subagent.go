@@ -195,6 +195,8 @@ func (t *agentTool) Call(ctx context.Context, env *tool.Env, raw json.RawMessage
 		return tool.Result{}, err
 	case in.Isolation != "":
 		return tool.Result{}, fmt.Errorf("isolation %q is not available to sub-agents; leave it out, and the agent works in your folder", in.Isolation)
+	case task.Isolated("", a) && t.session.Dir == t.session.Project().Dir():
+		return tool.Result{}, fmt.Errorf("the agent %s is to work in a worktree of its own, which sub-agents do not get, so it is not started in this folder; do its work yourself, or start another agent", a.Name)
 	case strings.TrimSpace(in.Prompt) == "":
 		return tool.Result{}, errors.New("the prompt is empty; say what the agent should do")
 	case t.options.Runner == nil:

@@ -263,6 +263,7 @@ func TestRefused(t *testing.T) {
 		"unknown model":             {lead, permission.Policy{}, start("1", "helper", "p", "model", "gpt"), "model"},
 		"no description":            {lead, permission.Policy{}, use("1", "Agent", in{"prompt": "p"}), "description"},
 		"isolation":                 {lead, permission.Policy{}, start("1", "helper", "p", "isolation", "worktree"), "not available"},
+		"isolated by its file":      {lead, permission.Policy{}, start("1", "apart", "p"), "worktree of its own"},
 		"empty prompt":              {lead, permission.Policy{}, start("1", "helper", " "), "empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -274,7 +275,7 @@ func TestRefused(t *testing.T) {
 				}
 				return []llm.Block{c.call}
 			}
-			res := runner(t, model, t.TempDir(), c.policy, lead, only, helper).Run(t.Context(), task.Task{Agent: c.who.Name, Prompt: "go"}, nil)
+			res := runner(t, model, t.TempDir(), c.policy, lead, only, helper, &agent.Agent{Name: "apart", AllTools: true, Extra: map[string]any{"isolation": "worktree"}}).Run(t.Context(), task.Task{Agent: c.who.Name, Prompt: "go"}, nil)
 			if res.Err != nil || res.Turns != 2 {
 				t.Fatalf("outcome: %+v", res)
 			}

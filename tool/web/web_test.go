@@ -210,8 +210,7 @@ func TestFetchWithoutModel(t *testing.T) {
 }
 
 func TestFetchRedirects(t *testing.T) {
-	var s *site
-	s = newSite(t, func(w http.ResponseWriter, r *http.Request) {
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/same":
 			http.Redirect(w, r, "/end", http.StatusFound)
@@ -386,11 +385,11 @@ func TestPagesAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPages(time.Now)
 		p.add("a", &page{text: "a"})
-		time.Sleep(pageAge - 1)
+		time.Sleep(pageAge - time.Nanosecond)
 		if p.get("a") == nil {
 			t.Error("the page is gone too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if p.get("a") != nil {
 			t.Error("the page is kept too long")
 		}
