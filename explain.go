@@ -9,6 +9,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/task"
 )
 
 // Explanation says why a step was reused or was run.
@@ -63,8 +64,35 @@ func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOpt
 		x.Reason = "the same request was answered before"
 	default:
 		x.Reason = o.whyLive(ctx, ev, opts, was, known)
+		if seen, ok := sawOtherwise(ev, was, known); ok {
+			x.Reason = seen
+		}
 	}
 	return x
+}
+
+// sawOtherwise returns what a step's agent saw through its tools that was different in
+// the previous run, if it was asked the same.
+func sawOtherwise(ev engine.Event, was *journal.UnitState, known bool) (string, bool) {
+	if !known || len(runs.DiffInputs(was.Started.Inputs, ev.Result.Inputs)) > 0 {
+		return "", false
+	}
+	use, ok := ev.Result.Loop.SawOtherwise(was)
+	if !ok {
+		return "", false
+	}
+	switch argument := task.Brief(use.Input); {
+	case argument == "":
+		return "what " + use.Name + " gave changed", true
+	case use.Name == "Read":
+		return "file " + argument + ", which it read, changed", true
+	case use.Name == "Glob":
+		return "the files that match " + argument + " changed", true
+	case use.Name == "Grep":
+		return "what a search for " + argument + " found changed", true
+	default:
+		return "what " + use.Name + " (" + argument + ") gave changed", true
+	}
 }
 
 // whyLive returns why a step called the service.

@@ -33,7 +33,7 @@ func (r *run) attempt(u *unit) {
 	if r.opts.Log != nil && u.turns == nil {
 		u.turns = journal.NewTurns(r.opts.Log, u.id(), r.opts.Past.Unit(u.path, u.item))
 	}
-	d.turns = u.turns
+	d.turns, u.res.Loop = u.turns, u.turns
 	r.spawn(func(ctx context.Context) report { return r.try(ctx, u, d) })
 }
 

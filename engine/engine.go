@@ -276,6 +276,9 @@ type StepResult struct {
 
 	code llm.Code // of a failure
 
+	// Loop is what its agent did with tools, in this run; nil if nothing is known.
+	Loop *journal.Turns `json:"-"`
+
 	// Inputs is what it was asked, part by part.
 	Inputs journal.Fingerprint `json:"-"`
 }

@@ -31,6 +31,7 @@ type UnitState struct {
 	ToolCalls int // that have finished
 
 	turns []*turn // those that it goes on from
+	saw   []saw   // what the tools of a finished unit gave
 }
 
 // Open reports whether the unit has started and not ended.
@@ -126,7 +127,8 @@ func (u *UnitState) add(ev Event) error {
 		return err
 	case StepFinished:
 		u.Type, u.EndedAt, u.EndSeq, u.Key, u.Output = ev.Type, ev.Time, ev.Seq, ev.Key, ev.Output
-		u.Finished, u.turns = Finished{}, nil
+		u.Finished = Finished{}
+		u.keepSaw()
 		if u.StartedAt.IsZero() {
 			u.StartedAt = ev.Time
 		}

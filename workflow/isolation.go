@@ -3,11 +3,9 @@ package workflow
 import (
 	"fmt"
 	"slices"
-
-	yaml "go.yaml.in/yaml/v4"
 )
 
-// place reads where a step works, and what of its files its result depends on.
+// place reads where a step works.
 func (p *reader) place(d *draft, v view) {
 	if n := d.fields.given("isolation"); n != nil {
 		d.Isolation = Isolation(p.oneOf(n, "isolation", []string{string(IsolationNone), string(IsolationWorktree)}))
@@ -15,18 +13,6 @@ func (p *reader) place(d *draft, v view) {
 	if n := d.fields.given("base"); n != nil {
 		if d.Base = p.template(d, v, n, "base"); d.Isolation != IsolationWorktree && d.fields.given("isolation") == nil {
 			p.fail(n, nil, "add isolation: worktree", "%s has a base and no worktree that starts from it", d.of())
-		}
-	}
-	if n := d.fields.given("reads"); n != nil {
-		if n.Kind != yaml.SequenceNode {
-			p.fail(n, nil, "write reads: [...]", "reads must be a list of texts, not %s", kindOf(n))
-			return
-		}
-		d.Reads = []string{}
-		for _, c := range n.Content {
-			if text := p.plain(follow(c), "an entry of reads"); text != "" {
-				d.Reads = append(d.Reads, text)
-			}
 		}
 	}
 }

@@ -18,7 +18,7 @@ var (
 	approvalKeys = []string{"message", "timeout"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
-		"approval", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base", "reads"}
+		"approval", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}
 	synonyms   = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
 )

@@ -36,7 +36,6 @@ var suits = map[string][]string{
 	"latency":    {kindAgent},
 	"isolation":  {kindAgent},
 	"base":       {kindAgent},
-	"reads":      {kindAgent},
 	"foreach":    {kindAgent, kindWorkflow, kindSteps},
 	"loop":       {kindAgent, kindWorkflow, kindSteps},
 }

@@ -110,7 +110,6 @@ type Step struct {
 
 	Isolation Isolation // where its agent's tools work
 	Base      *Template // what its worktree starts from; nil: HEAD
-	Reads     []string  // patterns of the files that its result depends on besides those that its tools read; nil: all, if it runs commands
 
 	Workflow string            // path of the file it runs, as written
 	With     map[string]*Value // parameters of that file
