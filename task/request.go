@@ -215,6 +215,9 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 			id.Parts["tools' context"] = Digest([]byte(strings.Join(tools.Context, "\x00")))
 		}
 	}
+	if t.Allow != nil {
+		id.Parts["allow"] = strings.Join(t.Allow, ", ")
+	}
 	if t.Schema != nil {
 		id.Parts["schema"] = Digest(t.Schema)
 	}

@@ -65,6 +65,29 @@ func (p *Project) narrow(policy *permission.Policy, a *agent.Agent, t task.Task)
 	return nil
 }
 
+// notGranted returns those of a step's rules that a policy does not have.
+func notGranted(policy *permission.Policy, texts []string) []string {
+	if policy.Mode == permission.ModeBypass || policy.Mode == permission.ModeAcceptEdits {
+		return nil
+	}
+	var missing []string
+	for _, text := range texts {
+		rules, err := permission.ParseRules(text)
+		if err != nil {
+			continue // reported already
+		}
+		for _, r := range rules {
+			if r.Tool == "Read" || r.Tool == "Glob" || r.Tool == "Grep" {
+				continue
+			}
+			if !slices.ContainsFunc(policy.Allow, func(has permission.Rule) bool { return has.Tool == r.Tool && (has.All || has.Spec == r.Spec) }) {
+				missing = append(missing, r.String())
+			}
+		}
+	}
+	return missing
+}
+
 // narrower returns the mode for an agent whose file names one: a mode that allows less
 // than the user's. A file of the user's own may also accept edits.
 func narrower(users, agents permission.Mode, own bool) permission.Mode {

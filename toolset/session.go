@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/llm"
@@ -327,7 +328,7 @@ func (s *Session) notes(ctx context.Context, wait bool) ([]llm.Block, error) {
 // ended returns a note for each command in the background that has ended.
 func (s *Session) ended(ctx context.Context, wait bool) ([]llm.Block, error) {
 	if wait {
-		if _, err := s.shell.Wait(ctx); err != nil {
+		if err := s.waitForShell(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -339,6 +340,26 @@ func (s *Session) ended(ctx context.Context, wait bool) ([]llm.Block, error) {
 		notes = append(notes, llm.TextBlock(text))
 	}
 	return notes, nil
+}
+
+// waitForShell waits until a command in the background has ended, for at most half of
+// the time that is left: an agent may have started a server, and its answer must not
+// be lost to that. What still runs ends with the task.
+func (s *Session) waitForShell(ctx context.Context) error {
+	bounded := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	if _, err := s.shell.Wait(bounded); err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.Notice(ctx, fmt.Sprintf("a command that %s left in the background did not end, and was ended with the task", s.Agent.Name))
+	return nil
 }
 
 func commandInput(command string) json.RawMessage {

@@ -159,6 +159,9 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 	if err := p.narrow(&policy, a, t); err != nil {
 		return nil, err
 	}
+	if missing := notGranted(&policy, t.Allow); len(missing) > 0 {
+		p.notice(ctx, fmt.Sprintf("the step %s allows %s, which you have not granted: such calls are asked about or refused", t.ID, strings.Join(missing, ", ")))
+	}
 	s.policy.Store(&policy)
 	s.shell = bash.New(bash.Options{
 		Policy: sandbox.Policy{Off: p.options.SandboxOff},

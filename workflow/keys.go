@@ -9,14 +9,14 @@ import (
 
 var (
 	fileKeys     = []string{"name", "description", "params", "defaults", "max_parallel", "budget", "steps", "output", "$schema"}
-	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "latency"}
+	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "latency"}
 	paramKeys    = []string{"default", "description", "type"}
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
 	failureKeys  = []string{"fallback"}
 	foreachKeys  = []string{"items", "glob"}
 	loopKeys     = []string{"max", "until"}
 	approvalKeys = []string{"message", "timeout"}
-	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens",
+	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}

@@ -126,6 +126,9 @@ func (p *reader) settings(f fields, d Defaults) Defaults {
 	if n := f.given("max_tokens"); n != nil {
 		d.MaxTokens = p.count(n, "max_tokens", 1)
 	}
+	if n := f.given("max_turns"); n != nil {
+		d.MaxTurns = p.count(n, "max_turns", 1)
+	}
 	if n := f.given("latency"); n != nil {
 		d.Latency = Latency(p.oneOf(n, "latency", []string{string(LatencyLive), string(LatencyBatch)}))
 	}

@@ -23,6 +23,8 @@ var suits = map[string][]string{
 	"files":      {kindAgent},
 	"model":      {kindAgent},
 	"max_tokens": {kindAgent},
+	"max_turns":  {kindAgent},
+	"allow":      {kindAgent},
 	"schema":     {kindAgent},
 	"approval":   {kindApproval},
 	"workflow":   {kindWorkflow},
@@ -91,11 +93,34 @@ func (p *reader) settingsOf(d *draft, defaults Defaults) {
 		defaults.Retry = Retry{} // default retries do not apply to it
 	}
 	own := p.settings(d.fields, defaults)
-	d.Model, d.Timeout, d.Retry, d.MaxTokens, d.Latency = own.Model, own.Timeout, own.Retry, own.MaxTokens, own.Latency
+	d.Model, d.Timeout, d.Retry, d.Latency = own.Model, own.Timeout, own.Retry, own.Latency
+	d.MaxTokens, d.MaxTurns, d.Allow = own.MaxTokens, own.MaxTurns, p.allow(d.fields.given("allow"))
 	d.Budget = p.budget(d.fields.given("budget"))
 	if d.Effects == EffectsOnce && d.Retry.Max > 0 {
 		p.fail(d.fields.get("retries"), nil, "remove one of them", "a step with effects: once cannot have retries")
 	}
+}
+
+// allow reads a list of permission rules, or a text of one. It returns nil if there is
+// none, and an empty list for an empty one.
+func (p *reader) allow(n *yaml.Node) []string {
+	if n == nil {
+		return nil
+	}
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		nodes = n.Content
+	}
+	rules := []string{}
+	for _, n := range nodes {
+		rule := p.plain(n, "allow")
+		if open, last := strings.Count(rule, "("), strings.HasSuffix(rule, ")"); rule == "" || open > 0 != last || strings.HasPrefix(rule, "(") {
+			p.fail(n, nil, "write for example Edit(src/**) or Bash(go test:*)", "allow must name a tool, or a tool and parentheses")
+			continue
+		}
+		rules = append(rules, rule)
+	}
+	return rules
 }
 
 // oneOf reads a text that must be one of the known words.

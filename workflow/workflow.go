@@ -68,6 +68,7 @@ type Defaults struct {
 	Timeout   time.Duration
 	Retry     Retry
 	MaxTokens int
+	MaxTurns  int
 	Latency   Latency
 }
 
@@ -94,9 +95,15 @@ type Step struct {
 	Dependencies []string      // those listed, in order, then those that expressions use; no duplicates
 	Timeout      time.Duration // of one attempt; 0: no limit was set
 	Retry        Retry
-	MaxTokens    int     // 0: no limit was set
-	Budget       *Budget // of all calls of the step in a run, its items together; nil: none
-	Latency      Latency // how soon its answer is needed
+	MaxTokens    int // 0: no limit was set
+	MaxTurns     int // calls of the model, if the agent has tools; 0: no limit was set
+
+	// Allow are permission rules beyond which the agent may do nothing but read; nil:
+	// what the user granted. They grant nothing.
+	Allow []string
+
+	Budget  *Budget // of all calls of the step in a run, its items together; nil: none
+	Latency Latency // how soon its answer is needed
 
 	When      *Value          // whether it runs at all, a boolean; nil: always
 	Join      int             // how many dependencies must have completed before it starts; 0: all, 1: any

@@ -146,6 +146,10 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	if opts.Toolset, err = f.tools.toolbox(); err != nil {
 		return nil, err
 	}
+	if opts.Toolset != nil {
+		opts.Toolset.Asker = a.permit()
+	}
+	opts.OnTool = a.tooling.observe
 	opts.OnNotice = func(_ context.Context, text string) { a.say("note: %s", text) }
 	t := &trouble{say: a.say}
 	opts.OnRetry = func(_ context.Context, r pipeline.Retry) { t.retrying(r) }

@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -243,7 +244,17 @@ func (a *app) executeOne(ctx context.Context, orch *claudeforce.Orchestrator, ta
 	if a.answersOnTerminal && !asJSON {
 		show = func(piece string) { io.WriteString(&shown, piece) }
 	}
+	if a.terminal {
+		// No text comes while tools run.
+		a.tooling.to(func(_ llm.Tags, line string) {
+			if show != nil && shown.last != '\n' {
+				io.WriteString(&shown, "\n")
+			}
+			a.say("%s", line)
+		})
+	}
 	res, err := orch.Execute(ctx, task, show)
+	a.tooling.to(nil)
 	if asJSON {
 		return a.printJSONResult(res, err)
 	}

@@ -83,6 +83,7 @@ type app struct {
 	typed             bool // whether the standard input is one
 
 	promptOnce sync.Once
+	tooling    tooling   // who shows calls of tools
 	prompts    *prompter // see [app.prompter]
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,7 +13,9 @@ import (
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/internal/terminal"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -25,7 +29,9 @@ type progress interface {
 // totals returns the tokens and the cost so far.
 func (a *app) newProgress(wf *workflow.Workflow, totals func() pipeline.Totals) progress {
 	if a.terminal {
-		return newLive(a.draw(), len(wf.Steps), totals)
+		l := newLive(a.draw(), len(wf.Steps), totals)
+		a.tooling.to(l.tool)
+		return l
 	}
 	return plain{a}
 }
@@ -91,6 +97,31 @@ func ended(ev engine.Event) string {
 	return fmt.Sprintf("%s: %s", ev.Name(), ev.Status)
 }
 
+// tooling passes calls of tools to what shows progress at the moment, if anything
+// does. It is safe for concurrent use.
+type tooling struct {
+	mu   sync.Mutex
+	show func(tags llm.Tags, line string)
+}
+
+func (t *tooling) observe(ctx context.Context, ev task.ToolEvent) {
+	if ev.Done && !ev.IsError {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.show != nil {
+		t.show(llm.TagsOf(ctx), toolLine(ev))
+	}
+}
+
+// to makes show receive a line for each call that starts or fails, one at a time.
+func (t *tooling) to(show func(tags llm.Tags, line string)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.show = show
+}
+
 // live draws a line per running step, and below them a bar over all. Its
 // methods are called from one goroutine; what the drawing reads from another
 // is atomic, since a lock held while a bar is changed could wait for the
@@ -99,6 +130,14 @@ type live struct {
 	bars  *mpb.Progress
 	total *mpb.Bar
 	lines map[string]*line
+	notes sync.Map // of string to *line: lines, for calls of tools, which come from other goroutines
+}
+
+// tool shows the call of a tool behind the step that makes it.
+func (l *live) tool(tags llm.Tags, text string) {
+	if ln, ok := l.notes.Load(tags.Step + " " + tags.Item); ok {
+		ln.(*line).note.Store(" · " + firstLine(text, 60))
+	}
 }
 
 // line is one running step.
@@ -151,6 +190,7 @@ func (l *live) observe(ev engine.Event) {
 		if ln != nil {
 			ln.bar.Abort(true)
 			delete(l.lines, key)
+			l.notes.Delete(key)
 		}
 		// A write between two drawings; it fails only if the drawing has ended.
 		fmt.Fprintln(l.bars, terminal.Clean(ended(ev)))
@@ -164,6 +204,7 @@ func (l *live) start(key string, ev engine.Event) {
 	ln, started := &line{}, time.Now()
 	ln.note.Store("")
 	l.lines[key] = ln
+	l.notes.Store(key, ln)
 	name, agent := terminal.Line(ev.Name()), terminal.Line(ev.Step.Agent)
 	if agent != "" {
 		agent = " · " + agent
