@@ -40,7 +40,7 @@ func (a *app) permit() permission.Asker {
 		}
 		line, err := a.ask(ctx, fmt.Sprintf("\nAn agent wants to call\n%s\n%s\nAllow it? y: yes, a: always in this run, anything else: no [no] ", shown, reason))
 		if err != nil {
-			return false, fmt.Errorf("%s Nobody answered", reason)
+			return false, fmt.Errorf("%s No one answered", reason)
 		}
 		if strings.EqualFold(line, "a") || strings.EqualFold(line, "always") {
 			mu.Lock()
