@@ -41,6 +41,9 @@ func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Proj
 		options.Contributors = slices.Concat(instructions(opts, cfg), contributors(o, mcp), options.Contributors)
 	}
 	options.Dir, options.Tools = opts.Dir, opts.Tools
+	if options.Asker == nil {
+		options.Asker = askCall
+	}
 	if o != nil {
 		options.OnNotice = o.notice
 	} else if options.OnNotice == nil && opts.OnNotice != nil {

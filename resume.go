@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
@@ -37,11 +38,13 @@ type ResumeOptions struct {
 	Budget      workflow.Budget // instead of the run's; the zero value for that
 
 	// As in [RunOptions].
-	Drain     <-chan struct{}
-	OnStart   func(ctx context.Context, id string)
-	OnEvent   func(ctx context.Context, ev engine.Event)
-	OnTask    func(ctx context.Context, number int, res *Result)
-	OnExplain func(ctx context.Context, x Explanation)
+	AskCalls   bool
+	AskTimeout time.Duration
+	Drain      <-chan struct{}
+	OnStart    func(ctx context.Context, id string)
+	OnEvent    func(ctx context.Context, ev engine.Event)
+	OnTask     func(ctx context.Context, number int, res *Result)
+	OnExplain  func(ctx context.Context, x Explanation)
 }
 
 // ChangedError reports that a run cannot be resumed without consent, since what it
@@ -158,6 +161,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
 		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags, Settings: spec.Settings,
 		tasks: spec.Tasks, Attached: spec.Attached,
+		AskCalls: opts.AskCalls, AskTimeout: opts.AskTimeout,
 		Drain: opts.Drain, OnStart: opts.OnStart, OnEvent: opts.OnEvent, OnTask: opts.OnTask, OnExplain: opts.OnExplain,
 	}
 	if opts.MaxParallel > 0 {

@@ -56,6 +56,13 @@ type RunOptions struct {
 	// and calls that were not sent yet included; what is in flight may finish.
 	Drain <-chan struct{}
 
+	// AskCalls lets steps wait for approval of calls of tools that no rule allows, as
+	// [Orchestrator.Decide] gives it, whatever process the run is in by then. No
+	// answer within AskTimeout means no; 0 waits forever. Without AskCalls such a
+	// call is denied at once.
+	AskCalls   bool
+	AskTimeout time.Duration
+
 	// Settings are kept with the run for the process that resumes it.
 	Settings runs.Settings
 
@@ -341,6 +348,8 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		Choose:      opts.part().Choose(r.wf),
 		Earlier:     previous.State,
 		Control:     control,
+		AskCalls:    opts.AskCalls,
+		AskTimeout:  opts.AskTimeout,
 		Decided: func(ctx context.Context, unit journal.Unit) (*journal.Decision, error) {
 			return runs.Decision(ctx, store, r.id, unit)
 		},

@@ -97,7 +97,7 @@ func (r *run) put(u *unit) {
 // show reports a request to the observer, unless it has ended.
 func (r *run) show(u *unit) {
 	if !r.stopping && slices.Contains(r.asking, u) {
-		r.observe(u, Event{Attempt: 1, Asked: u.asked})
+		r.observe(u, Event{Attempt: 1, Asked: u.asked, Question: u.question()})
 	}
 }
 
@@ -114,7 +114,7 @@ func (r *run) decide(ev journal.Event) {
 			return // not ours: a later version may say it otherwise
 		}
 		for _, u := range r.asking {
-			if u.path == ev.Step && u.item == ev.Item {
+			if u.question() == (journal.Unit{Step: ev.Step, Item: ev.Item}) {
 				r.answer(u, d)
 				return
 			}
@@ -125,6 +125,10 @@ func (r *run) decide(ev journal.Event) {
 // answer ends a request with the decision d.
 func (r *run) answer(u *unit, d journal.Decision) {
 	r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
+	if u.call != nil {
+		r.callDecided(u, d)
+		return
+	}
 	if !d.Approved {
 		err := ErrDenied
 		if d.By != "" {
@@ -178,6 +182,7 @@ func (r *run) lookForDecision(u *unit) {
 		return
 	}
 	r.waiting++
+	question := u.question()
 	r.spawn(func(ctx context.Context) report {
 		rep := report{unit: u, kind: deadlinePassed}
 		if r.opts.Log != nil { // a decision that is being written is in the journal after this
@@ -185,7 +190,7 @@ func (r *run) lookForDecision(u *unit) {
 				return rep
 			}
 		}
-		rep.decision, rep.fatal = r.opts.Decided(ctx, u.id())
+		rep.decision, rep.fatal = r.opts.Decided(ctx, question)
 		return rep
 	})
 }
@@ -197,6 +202,8 @@ func (r *run) expired(rep report) {
 	case !slices.Contains(r.asking, u) || rep.fatal != nil || r.stopping:
 	case rep.decision != nil:
 		r.answer(u, *rep.decision)
+	case u.call != nil:
+		r.answer(u, journal.Decision{Comment: "there was no answer by " + u.asked.Deadline.Local().Format(time.DateTime)})
 	default:
 		r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
 		r.fail(u, fmt.Errorf("%w: there was no answer by %s", ErrDenied, u.asked.Deadline.Local().Format(time.DateTime)))

@@ -32,6 +32,9 @@ func (r *run) attempt(u *unit) {
 	}
 	if r.opts.Log != nil && u.turns == nil {
 		u.turns = journal.NewTurns(r.opts.Log, u.id(), r.opts.Past.Unit(u.path, u.item))
+		if u.step.Effects == workflow.EffectsOnce && r.opts.Again[u.step.ID] {
+			u.turns.Repeat()
+		}
 	}
 	d.turns, u.res.Loop = u.turns, u.turns
 	r.spawn(func(ctx context.Context) report { return r.try(ctx, u, d) })
@@ -39,8 +42,8 @@ func (r *run) attempt(u *unit) {
 
 // try makes an attempt. It runs in its own goroutine and does not touch the run's
 // state.
-func (r *run) try(ctx context.Context, u *unit, d draft) report {
-	rep := report{unit: u}
+func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
+	rep = report{unit: u}
 	if d.step.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.step.Timeout)
@@ -51,6 +54,17 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		return rep
 	}
 	a.Turns = d.turns
+	if r.opts.Log != nil {
+		asking := &asker{unit: u.id(), past: r.opts.Past, decisions: d.decisions, never: !r.opts.AskCalls}
+		ctx, asking.cancel = context.WithCancelCause(ctx)
+		defer asking.cancel(nil)
+		defer func() {
+			if rep.err != nil {
+				rep.asked = asking.first()
+			}
+		}()
+		a.Ask = asking.ask
+	}
 	if r.opts.Log == nil {
 		rep.outcome, rep.err = r.execute(ctx, a, d)
 		return rep
@@ -67,7 +81,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) report {
 		return rep
 	}
 	began := journal.Event{Type: journal.StepStarted, Step: d.path, Item: d.item, Attempt: d.number}
-	if d.number == 1 {
+	if d.number == 1 && !d.again {
 		began.Detail = journal.Detail(journal.Started{Agent: d.step.Agent, Model: d.identity.Model, Task: d.task, Label: d.label, Inputs: d.inputs})
 	} else {
 		began.Type = journal.StepAttempt
@@ -113,6 +127,10 @@ func (r *run) ended(ctx context.Context, rep report) {
 	}
 	u.pay(rep)
 	stopped, retry := r.stopping || ctx.Err() != nil, u.shouldRetry(rep)
+	if rep.asked != nil && rep.fatal == nil && !stopped {
+		r.askCall(u, rep.asked)
+		return
+	}
 	if retry && !stopped {
 		r.retry(u, rep.err)
 		return
@@ -121,7 +139,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 	switch {
 	case rep.err == nil:
 		o.json = parseJSON(o.output)
-	case rep.fatal != nil, stopped && retry, llm.IsDrained(rep.err),
+	case rep.fatal != nil, rep.asked != nil, stopped && retry, llm.IsDrained(rep.err),
 		// Only what this run itself stopped is interrupted: the run's own end, or
 		// its own time that was up and not the step's.
 		ctx.Err() != nil && (llm.CodeOf(rep.err) == llm.CodeCanceled || llm.CodeOf(rep.err) == llm.CodeTimeout):

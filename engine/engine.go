@@ -81,6 +81,13 @@ type Attempt struct {
 
 	// Turns is where an agent with tools writes down its turns; nil without a journal.
 	Turns *journal.Turns
+
+	// Ask asks for approval of a call of a tool, under a name that no other call of
+	// the run has. It returns the decision if there is one. Otherwise it returns nil
+	// and ends the attempt, whose context it cancels: there is another once someone
+	// has decided. Without [Options].AskCalls it says no instead. Nil without a
+	// journal.
+	Ask func(name string, call journal.AskedCall) *journal.Decision
 }
 
 // Prompt returns all of what is asked as one text.
@@ -125,6 +132,7 @@ type Event struct {
 	Attempt  int                      // number of the attempt; 0 before the first
 	Wait     time.Duration            // until the next attempt, with StatusWaiting
 	Asked    *journal.ApprovalRequest // the question, when it waits for a person
+	Question journal.Unit             // to which the answer goes, with Asked
 	Items    int                      // of a foreach that has just found its items
 	Err      error                    // with StatusWaiting and StatusFailed
 	Restored bool                     // it was finished before, by this run or an earlier one
@@ -207,6 +215,11 @@ type Options struct {
 	// Control brings what people decide while the run goes on: events of the
 	// types ApprovalGiven and CancelAsked. Nil brings nothing.
 	Control <-chan journal.Event
+
+	// AskCalls lets steps wait for approval of calls of tools. No answer within
+	// AskTimeout means no; 0 waits forever. It needs Log.
+	AskCalls   bool
+	AskTimeout time.Duration
 
 	// Decided returns the decision that a unit's approval has in the journal, or
 	// nil. It is called once the approval's deadline has passed, when the journal

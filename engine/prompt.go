@@ -42,12 +42,15 @@ type draft struct {
 	inputs   journal.Fingerprint
 	past     *journal.UnitState // a result it had, to be taken if nothing differs
 	turns    *journal.Turns
+
+	decisions map[journal.Unit]*journal.Decision // of its calls
+	again     bool                               // it has started in this process
 }
 
 func (r *run) draft(u *unit) (draft, error) {
 	s, env := u.step, u.env()
 	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
-		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD}
+		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
 	var err error
 	if d.task, d.fenced, err = task(s.Task, env); err != nil {
 		return draft{}, invalid("filling in the task of step "+u.path, err)

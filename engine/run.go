@@ -106,6 +106,7 @@ type report struct {
 	was     *journal.UnitState
 
 	decision *journal.Decision // of an approval whose deadline has passed; nil for none
+	asked    *askedCall        // what ended the attempt; nil if nothing was asked
 }
 
 type reportKind int

@@ -42,6 +42,9 @@ type unit struct {
 	asked     *journal.ApprovalRequest
 	deadline  time.Time // of asked, by the monotonic clock; zero for none
 	expired   bool      // the deadline has passed
+
+	call      *askedCall                         // that the unit waits for; nil if asked is the unit's own question
+	decisions map[journal.Unit]*journal.Decision // of its calls, made in this process
 }
 
 // outcome is the end of a unit.
@@ -164,7 +167,7 @@ func (r *run) lookUp(u *unit) {
 			return
 		}
 		started := was.Type != journal.StepFinished && !was.StartedAt.IsZero()
-		if started && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] {
+		if started && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] && was.Uncertain() {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
 			return
 		}

@@ -37,6 +37,23 @@ type UnitState struct {
 // Open reports whether the unit has started and not ended.
 func (u *UnitState) Open() bool { return u.Type == StepStarted || u.Type == ApprovalAsked }
 
+// Uncertain reports whether it is unknown what effects the unit, which has started
+// and not finished, has had. That of an agent with tools is known, unless one of
+// its calls was cut off.
+func (u *UnitState) Uncertain() bool {
+	if u.Turns == 0 {
+		return true
+	}
+	for _, known := range u.turns {
+		for _, c := range known.calls {
+			if c.Blocks == nil {
+				return true
+			}
+		}
+	}
+	return u.turns == nil
+}
+
 // State is what the events of a run add up to.
 type State struct {
 	Units     map[Unit]*UnitState
@@ -118,7 +135,7 @@ func (u *UnitState) add(ev Event) error {
 	case StepAttempt:
 		u.Type, u.Attempts = StepStarted, ev.Attempt
 		return nil
-	case TurnAnswered, ToolStarted, ToolFinished:
+	case TurnAnswered, ToolStarted, ToolFinished, ToolWaits:
 		return u.addTurn(ev)
 	case StepRetrying:
 		u.Failed = Failed{}

@@ -25,6 +25,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/fault"
@@ -95,6 +96,7 @@ const (
 	TurnAnswered  EventType = "turn_answered"  // Paid; Key is that of the request, Output the answer as JSON
 	ToolStarted   EventType = "tool_started"   // ToolCall, of one that may have effects; Key is that of the answer
 	ToolFinished  EventType = "tool_finished"  // ToolCall; Key is that of the answer, Output the blocks that answer it as JSON
+	ToolWaits     EventType = "tool_waits"     // ToolCall: it started and did nothing yet, and starts again once a person has decided
 	ApprovalAsked EventType = "approval_asked" // ApprovalRequest
 	ApprovalGiven EventType = "approval_given" // Decision
 	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop for good
@@ -161,9 +163,41 @@ type Expanded struct {
 
 // ApprovalRequest is the detail of ApprovalAsked.
 type ApprovalRequest struct {
-	Message  string    `json:"message"`
-	Deadline time.Time `json:"deadline,omitzero"` // no answer by then means no; zero for never
+	Message  string     `json:"message"`
+	Deadline time.Time  `json:"deadline,omitzero"` // no answer by then means no; zero for never
+	Call     *AskedCall `json:"call,omitempty"`    // what the answer is for; nil if it is for a step
 }
+
+// AskedCall is a call of a tool that needs approval. The answer is for exactly this:
+// the unit's name is made from it.
+type AskedCall struct {
+	Tool   string          `json:"tool"`
+	Input  json.RawMessage `json:"input"`
+	Cwd    string          `json:"cwd"`    // the current folder
+	Reason string          `json:"reason"` // why it is asked
+}
+
+// Arguments returns the input as one line of JSON in which <, > and & are not
+// escaped, as they are where JSON is stored.
+func (c *AskedCall) Arguments() string {
+	var b strings.Builder
+	for in := string(c.Input); in != ""; {
+		n := 1
+		if in[0] == '\\' {
+			n = min(2, len(in))
+			if plain, ok := unescaped[in[:min(6, len(in))]]; ok {
+				b.WriteByte(plain)
+				in = in[6:]
+				continue
+			}
+		}
+		b.WriteString(in[:n])
+		in = in[n:]
+	}
+	return b.String()
+}
+
+var unescaped = map[string]byte{`\u003c`: '<', `\u003e`: '>', `\u0026`: '&'}
 
 // Decision is the detail of ApprovalGiven.
 type Decision struct {

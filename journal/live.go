@@ -21,6 +21,11 @@ func (l *Live) Add(ev *Event) {
 		l.begin(u)
 	case StepFinished, StepFailed, StepSkipped:
 		delete(l.asking, u)
+		for asked := range l.asking { // a call that was not made again
+			if caller, ok := asked.Caller(); ok && caller == u {
+				delete(l.asking, asked)
+			}
+		}
 		delete(l.busy, u)
 		delete(l.holds, u)
 	case ApprovalAsked:
@@ -31,6 +36,10 @@ func (l *Live) Add(ev *Event) {
 		// Until its run has taken it in, that is left to do.
 		if l.asking[u] {
 			delete(l.asking, u)
+			if caller, ok := u.Caller(); ok {
+				delete(l.holds, caller)
+				u = caller
+			}
 			put(&l.busy, u)
 		}
 	}

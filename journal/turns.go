@@ -3,8 +3,10 @@ package journal
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -77,7 +79,9 @@ type Turns struct {
 	*turnsState        // shared with sub-agents
 	within      []byte // the call that a sub-agent works for; empty for the unit's own agent
 	outer       *Turns // of the agent that made the call; nil for the unit's own agent
-	paid        *Paid  // see Paid
+	callKey     llm.Key
+	callID      string
+	paid        *Paid // see Paid
 }
 
 type turnsState struct {
@@ -112,12 +116,56 @@ func NewTurns(log Log, unit Unit, was *UnitState) *Turns {
 	return t
 }
 
+// Repeat lets calls run again that were cut off, instead of being reported as
+// interrupted.
+func (t *Turns) Repeat() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, known := range t.turns {
+		maps.DeleteFunc(known.calls, func(_ string, c *CallState) bool { return c.Blocks == nil })
+	}
+}
+
 // Within returns the turns of a sub-agent that works for a call of the answer to the
 // request with the key. They are of the same unit, and apart from those of other
 // calls even if the requests are the same.
 func (t *Turns) Within(key llm.Key, id string) *Turns {
 	own := t.own(key)
-	return &Turns{turnsState: t.turnsState, within: append(own[:], id...), outer: t}
+	return &Turns{turnsState: t.turnsState, within: append(own[:], id...), outer: t, callKey: own, callID: id}
+}
+
+// Suspend makes the call that the turns are within, and those around it, start again
+// when the step goes on, instead of being reported as interrupted. It is for a call
+// that waits for a person before it does anything.
+func (t *Turns) Suspend() {
+	for ; t.outer != nil; t = t.outer {
+		if t.unset(t.callKey, t.callID) {
+			t.log.Append(Event{Type: ToolWaits, Step: t.unit.Step, Item: t.unit.Item, Key: t.callKey, Detail: Detail(ToolCall{ID: t.callID})})
+		}
+	}
+}
+
+// unset forgets that a call has started, and reports whether it had.
+func (t *Turns) unset(key llm.Key, id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := find(t.turns, key)
+	if known == nil || known.calls[id] == nil || known.calls[id].Blocks != nil {
+		return false
+	}
+	delete(known.calls, id)
+	return true
+}
+
+// Name returns a name for a call with these arguments that a sub-agent's turns are
+// of, which no other call has.
+func (t *Turns) Name(arguments ...string) string {
+	h := sha256.New()
+	h.Write(t.within)
+	for _, a := range arguments {
+		fmt.Fprintf(h, "\x00%d\x00%s", len(a), a)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
 // own returns the key of a request among those of all agents of the unit.
@@ -270,6 +318,10 @@ func (u *UnitState) addTurn(ev Event) error {
 	}
 	known := find(u.turns, ev.Key)
 	if known == nil {
+		return nil
+	}
+	if ev.Type == ToolWaits {
+		delete(known.calls, call.ID)
 		return nil
 	}
 	state := &CallState{Changed: call.Changed, Spent: call.Spent}

@@ -13,6 +13,7 @@ import (
 //	review              a step of the workflow
 //	refine@2            the second iteration of a loop
 //	refine@2/critic     a step within it
+//	review/call:3fa9    a call of a tool that waits for approval
 //
 // The keys of nested items are joined by "/", the outermost first.
 type Unit struct {
@@ -54,6 +55,22 @@ func (u Unit) WithItem(key string) Unit {
 		key = u.Item + "/" + key
 	}
 	return Unit{u.Step, key}
+}
+
+// callPrefix begins the last part of the path of a call. No step's id has a colon.
+const callPrefix = "call:"
+
+// Call returns the call of a tool, within the step u, of which a person is asked.
+// The name tells it from all other calls.
+func (u Unit) Call(name string) Unit { return u.Inner(callPrefix + name) }
+
+// Caller returns the step that a call is within, and reports whether u is a call.
+func (u Unit) Caller() (Unit, bool) {
+	i := strings.LastIndexByte(u.Step, '/')
+	if !strings.HasPrefix(u.Step[i+1:], callPrefix) {
+		return u, false
+	}
+	return Unit{u.Step[:max(i, 0)], u.Item}, true
 }
 
 // Top returns the id of the workflow's own step that u is, or is within.

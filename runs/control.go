@@ -26,6 +26,9 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 	var open []*journal.UnitState
 	var decided *journal.UnitState // the latest
 	for _, u := range state.Order {
+		if stale(state, u) {
+			continue
+		}
 		if u.Decision != nil && (step == "" || u.Step == step || u.String() == step) {
 			decided = u
 		}
@@ -49,11 +52,41 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 		}
 		return "", fault.Input(fmt.Errorf("run %s waits for several approvals; name one of the steps: %s", run.ID, strings.Join(names, ", ")))
 	}
+	if open[0].Asked.Call != nil && step == "" && d.Approved {
+		return "", fault.Input(fmt.Errorf("run %s waits for approval of a call: %s\nname the call that you approve: %s", run.ID, open[0].Asked.Message, open[0]))
+	}
 	err = store.Signal(ctx, journal.Event{Run: run.ID, Type: journal.ApprovalGiven, Step: open[0].Step, Item: open[0].Item, Detail: journal.Detail(d)})
 	if err != nil {
 		return "", fmt.Errorf("answering run %s: %w", run.ID, err)
 	}
 	return open[0].Step, nil
+}
+
+// stale reports whether a unit is a call whose step has ended without it.
+func stale(state *journal.State, u *journal.UnitState) bool {
+	caller, ok := u.Caller()
+	step := state.Unit(caller.Step, caller.Item)
+	return ok && step != nil && step.EndSeq > u.StartSeq && step.EndSeq != 0
+}
+
+// Questions returns the approvals that a run waits for, in the order in which they
+// were asked.
+func Questions(ctx context.Context, store journal.Store, id string) ([]*journal.UnitState, error) {
+	run, err := Find(ctx, store, id)
+	if err != nil {
+		return nil, err
+	}
+	state, err := journal.Fold(store.Events(ctx, run.ID, 0))
+	if err != nil {
+		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+	}
+	var open []*journal.UnitState
+	for _, u := range state.Order {
+		if u.Type == journal.ApprovalAsked && u.Decision == nil && !stale(state, u) && run.Status != journal.StatusCancelled {
+			open = append(open, u)
+		}
+	}
+	return open, nil
 }
 
 // Decision returns the decision that the approval of a run's unit has, or nil.

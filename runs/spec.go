@@ -49,6 +49,8 @@ type Settings struct {
 	NoCache   bool          `json:"no_cache,omitempty"`  // the cache was off
 	NoMemory  bool          `json:"no_memory,omitempty"` // instructions in files were not read
 	Simulator string        `json:"simulator,omitempty"` // latency of the simulator that answers; empty for none
+	Approvals string        `json:"approvals,omitempty"` // how calls of tools are asked about: durable or deny; empty if no one was there to ask
+	AskFor    time.Duration `json:"ask_for,omitempty"`   // how long an answer may take; 0 for ever
 	Script    string        `json:"script,omitempty"`    // absolute path of the simulator's script; empty for none
 
 	// Tools is what agents may do; nil for what is configured.

@@ -309,9 +309,9 @@ func TestSkillsOfAProject(t *testing.T) {
 
 	// The user says yes to a project's skill and what it asks for.
 	asked := ""
-	p = start(t, dir, home, permission.Policy{}, func(_ context.Context, name string, _ json.RawMessage, reason string) (bool, error) {
-		asked += name + ": " + reason
-		return name == "Skill", nil
+	p = start(t, dir, home, permission.Policy{}, func(_ context.Context, q permission.Question) (bool, error) {
+		asked += q.Tool + ": " + q.Reason
+		return q.Tool == "Skill", nil
 	}, all)
 	if r := p.call("Skill", `{"skill": "wide"}`); r.IsError || !strings.Contains(asked, "Bash(touch:*)") {
 		t.Errorf("%q after %q", r.Text, asked)

@@ -179,6 +179,8 @@ func playLoop(t interface {
 		slices.SortFunc(end.Observed, func(a, b tool.Observation) int {
 			return slices.Compare([]string{a.Kind, a.Name, a.Digest}, []string{b.Kind, b.Name, b.Digest})
 		})
+		// A result may carry what a call beside it saw, which then sees it again.
+		end.Observed = slices.Compact(end.Observed)
 		return end, events
 	}
 }

@@ -81,18 +81,18 @@ func (r *Runner) tapeKey(req *llm.Request) (llm.Key, error) {
 }
 
 // resultOf runs a call of a tool, or takes its result from the recording that is
-// replayed.
-func (r *Runner) resultOf(ctx context.Context, b toolbox, turn int, use llm.Block) (toolOutcome, error) {
+// replayed. begin is called before the tool runs; it may be nil.
+func (r *Runner) resultOf(ctx context.Context, b toolbox, turn int, use llm.Block, begin func() error) (toolOutcome, error) {
 	call := cassette.ToolCall{Agent: b.agent, Request: b.tape, Use: use}
 	if r.Replay != nil {
 		return r.replayCall(ctx, call, turn)
 	}
 	if r.Record == nil {
-		res := r.callTool(ctx, b, turn, use)
+		res := r.callTool(ctx, b, turn, use, begin)
 		return res, res.stop
 	}
 	end := r.Record.StartTool(call)
-	res := r.callTool(ctx, b, turn, use)
+	res := r.callTool(ctx, b, turn, use, begin)
 	if ctx.Err() == nil && res.stop == nil {
 		end(cassette.ToolResult{Blocks: res.blocks, Denied: res.denied, Duration: res.took})
 	}

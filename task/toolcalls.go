@@ -135,8 +135,9 @@ func distinct(uses []llm.Block) []llm.Block {
 	})
 }
 
-// callTool runs one call. A tool that panics has failed.
-func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block) (res toolOutcome) {
+// callTool runs one call. A tool that panics has failed. begin is as for
+// [tool.Set.Run].
+func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block, begin func() error) (res toolOutcome) {
 	_, known := b.set.Tool(use.Name)
 	ev := ToolEvent{Agent: b.agent, Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input), Unknown: !known}
 	if r.OnTool != nil {
@@ -167,7 +168,7 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 			r.OnTool(ctx, ev)
 		}
 	}()
-	result = b.set.Call(ctx, b.env, use)
+	result = b.set.Run(ctx, b.env, use, begin)
 	return toolOutcome{} // the deferred function sets it
 }
 

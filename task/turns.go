@@ -75,22 +75,22 @@ func finishedCall(turns *journal.Turns, key llm.Key, env *tool.Env, id string) (
 // reads that it was interrupted. A call that was stopped has no blocks, and an error.
 func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, n int, use llm.Block) (toolOutcome, error) {
 	if turns == nil {
-		return r.resultOf(journal.WithTurns(ctx, nil), b, n, use)
+		return r.resultOf(journal.WithTurns(ctx, nil), b, n, use, nil)
 	}
 	call := journal.ToolCall{ID: use.ID, Tool: use.Name, Argument: Brief(use.Input)}
 	_, started := turns.Call(key, use.ID)
-	switch {
-	case started:
+	if started {
 		blocks := blocksOf(use.ID, tool.Failed(interrupted))
 		call.IsError, call.Interrupted = true, true
 		return toolOutcome{blocks: blocks}, turns.End(key, call, blocks)
-	case !b.set.Concurrent(use):
-		if err := turns.Begin(key, call); err != nil {
-			return toolOutcome{}, err
-		}
+	}
+	var begin func() error
+	if !b.set.Concurrent(use) {
+		// Once it is permitted: a call that waits for a person has not started.
+		begin = func() error { return turns.Begin(key, call) }
 	}
 	inner := turns.Within(key, use.ID)
-	result, err := r.resultOf(journal.WithTurns(ctx, inner), b, n, use)
+	result, err := r.resultOf(journal.WithTurns(ctx, inner), b, n, use, begin)
 	if err != nil {
 		return result, err
 	}

@@ -84,6 +84,13 @@ func (s *Set) Concurrent(use llm.Block) bool {
 
 // Call runs one tool_use block. A call that cannot run is a result with IsError.
 func (s *Set) Call(ctx context.Context, env *Env, use llm.Block) Result {
+	return s.Run(ctx, env, use, nil)
+}
+
+// Run does what Call does, and calls begin, if it is not nil, once the call is
+// permitted, before the tool runs. If begin fails nothing runs, and the result's Stop
+// is the error.
+func (s *Set) Run(ctx context.Context, env *Env, use llm.Block, begin func() error) Result {
 	e := s.byName[use.Name]
 	if e == nil {
 		return Failed(invalid(s.unknown(use.Name)))
@@ -94,6 +101,11 @@ func (s *Set) Call(ctx context.Context, env *Env, use llm.Block) Result {
 	}
 	if err := env.gate(ctx, use.Name, input); err != nil {
 		return Result{Text: err.Error(), IsError: true, Denied: true}
+	}
+	if begin != nil {
+		if err := begin(); err != nil {
+			return Result{Text: "The call did not run.", IsError: true, Stop: err}
+		}
 	}
 	result, err := e.tool.Call(ctx, env, input)
 	if err == nil {

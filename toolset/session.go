@@ -128,7 +128,7 @@ func (s *Session) Ask(ctx context.Context, name string, input json.RawMessage, r
 	if s.project.options.Asker == nil {
 		return false, nil
 	}
-	return s.project.options.Asker(ctx, name, input, reason)
+	return s.project.options.Asker(ctx, permission.Question{Tool: name, Input: input, Cwd: s.Dir, Reason: reason})
 }
 
 // Call runs a tool for files or commands under the permissions of the session, for

@@ -4,11 +4,67 @@ import (
 	"context"
 	"errors"
 	"os/user"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 )
+
+// Ways in which calls of tools that need approval are asked about.
+const (
+	approvalsDurable = "durable" // the step waits until someone answers
+	approvalsDeny    = "deny"    // the answer is no
+)
+
+// approvalFlags say how calls of tools that need approval are asked about.
+type approvalFlags struct {
+	mode    string
+	timeout time.Duration
+}
+
+func (f *approvalFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.mode, "approvals", "", "durable: wait for approval of calls of tools that no rule allows; deny: deny them (default durable on a terminal and with --detach, else deny)")
+	flags.DurationVar(&f.timeout, "approval-timeout", 0, "no answer within this time means no (default 24h)")
+}
+
+// inherit takes what was not given from the settings that the run was started with.
+func (f *approvalFlags) inherit(s runs.Settings) {
+	if f.mode == "" {
+		f.mode = s.Approvals
+	}
+	if f.timeout == 0 {
+		f.timeout = s.AskFor
+	}
+}
+
+// longestApproval is how long an answer about a call may take if nothing else is said.
+const longestApproval = 24 * time.Hour
+
+// resolve reports whether calls are asked about, and how long an answer may take.
+func (f *approvalFlags) resolve(someone bool) (ask bool, timeout time.Duration, err error) {
+	if f.timeout < 0 {
+		return false, 0, badInput("--approval-timeout must be above 0")
+	}
+	if f.mode == "" {
+		f.mode = approvalsDeny
+		if someone {
+			f.mode = approvalsDurable
+		}
+	}
+	if f.timeout == 0 {
+		f.timeout = longestApproval
+	}
+	switch f.mode {
+	case approvalsDurable, approvalsDeny:
+		return f.mode == approvalsDurable, f.timeout, nil
+	}
+	return false, 0, badInput("--approvals: %q is neither durable nor deny", f.mode)
+}
 
 // approver asks the user for the approvals that a run waits for. Without a
 // terminal it says how to answer from another one.
@@ -62,14 +118,17 @@ func (v *approver) observe(ev engine.Event) {
 			v.sayHowToAnswer(ev)
 			return
 		}
-		if err := v.orch.Decide(v.ctx, v.id, ev.Path, ev.Item, journal.Decision{Approved: isYes(line), By: whoami()}); err != nil {
+		if err := v.orch.Decide(v.ctx, v.id, ev.Question.Step, ev.Question.Item, journal.Decision{Approved: isYes(line), By: whoami()}); err != nil {
 			v.say("claude-force: %v", err)
 		}
 	}()
 }
 
 func (v *approver) sayHowToAnswer(ev engine.Event) {
-	name := journal.Unit{Step: ev.Path, Item: ev.Item}.String()
+	name := ev.Question.String()
+	if ev.Asked.Call != nil {
+		v.say("%s waits for approval: %s", ev.Name(), ev.Asked.Message)
+	}
 	v.say("answer with: claude-force runs approve %s %s [--deny]", v.id, name)
 }
 

@@ -42,6 +42,8 @@ type callFlags struct {
 	json     bool
 	metrics  string
 	given    func(flag string) bool // reports whether a flag was given
+
+	approvals approvalFlags // of commands that register them
 }
 
 func (f *callFlags) register(cmd *cobra.Command) {

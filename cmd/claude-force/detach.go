@@ -20,7 +20,8 @@ func (f *callFlags) runSettings() runs.Settings {
 	if full, err := filepath.Abs(script); script != "" && err == nil {
 		script = full // the other process may work in another folder
 	}
-	return runs.Settings{Jobs: f.jobs, Timeout: f.timeout, NoCache: f.noCache, NoMemory: f.noMemory, Simulator: f.simulate, Script: script, Tools: f.tools.settings()}
+	return runs.Settings{Jobs: f.jobs, Timeout: f.timeout, NoCache: f.noCache, NoMemory: f.noMemory, Simulator: f.simulate, Script: script, Tools: f.tools.settings(),
+		Approvals: f.approvals.mode, AskFor: f.approvals.timeout}
 }
 
 // detach writes the run down and starts a process of its own for it.

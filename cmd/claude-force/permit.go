@@ -25,7 +25,8 @@ func (a *app) permit() permission.Asker {
 	}
 	var mu sync.Mutex
 	always := map[string]bool{} // calls that are allowed for this run, exactly these
-	return func(ctx context.Context, name string, input json.RawMessage, reason string) (bool, error) {
+	return func(ctx context.Context, q permission.Question) (bool, error) {
+		name, input, reason := q.Tool, q.Input, q.Reason
 		key := name + "\x00" + string(input)
 		mu.Lock()
 		known := always[key]

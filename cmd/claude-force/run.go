@@ -75,6 +75,7 @@ left no room for a step, 130 interrupted.`,
 	}
 	f.register(cmd)
 	f.tools.register(cmd)
+	f.approvals.register(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
@@ -125,6 +126,10 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	if err := f.check(); err != nil {
 		return nil, opts, err
 	}
+	ask, timeout, err := f.approvals.resolve(f.detach || a.canAsk())
+	if err != nil {
+		return nil, opts, err
+	}
 	wf, err := a.loadWorkflow(path, f.env)
 	if err != nil {
 		return nil, opts, err
@@ -147,7 +152,7 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	opts = claudeforce.RunOptions{
 		Budget: spending, Batch: f.batch,
 		Params: params, MaxParallel: f.parallel, Model: f.modelName(), Policy: f.policy(), AllowEnv: f.env,
-		From: f.from, Only: f.only, Settings: f.runSettings(), Drain: a.stopping,
+		From: f.from, Only: f.only, Settings: f.runSettings(), AskCalls: ask, AskTimeout: timeout, Drain: a.stopping,
 	}
 	if path != "-" {
 		opts.File = path

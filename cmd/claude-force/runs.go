@@ -30,7 +30,7 @@ An id may be abbreviated to its first characters, with or without "run_";
 	}
 	cmd.AddCommand(
 		a.runsList(), a.runsShow(), a.runsWatch(), a.runsLogs(), a.runsOutput(), a.runsResume(),
-		a.runsCancel(), a.runsApprove(), a.runsDiff(), a.runsApply(), a.runsExport(), a.runsRemove(), a.runsPrune(),
+		a.runsCancel(), a.runsApprove(), a.runsReject(), a.runsDiff(), a.runsApply(), a.runsExport(), a.runsRemove(), a.runsPrune(),
 	)
 	return cmd
 }

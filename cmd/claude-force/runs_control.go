@@ -48,6 +48,7 @@ steps with an unchanged request keep their results, the rest runs again.`,
 	}
 	f.register(cmd)
 	f.tools.register(cmd)
+	f.approvals.register(cmd)
 	for _, name := range []string{"model", "no-cache", "refresh"} {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
 			panic(err) // registered above
@@ -100,6 +101,7 @@ func (f *callFlags) inherit(s runs.Settings) {
 	f.noCache = f.noCache || s.NoCache
 	f.tools.inherit(s.Tools)
 	f.noMemory = f.noMemory || s.NoMemory
+	f.approvals.inherit(s)
 	if f.jobs == 0 {
 		f.jobs = s.Jobs
 	}
@@ -123,9 +125,14 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if err != nil {
 		return err
 	}
+	ask, timeout, err := f.approvals.resolve(a.canAsk())
+	if err != nil {
+		return err
+	}
 	var running underway
 	defer a.waitFor(running.String)()
 	opts := claudeforce.ResumeOptions{
+		AskCalls: ask, AskTimeout: timeout,
 		Budget: spending, AcceptChanges: f.accept, RerunOnce: f.again, MaxParallel: f.parallel, Drain: a.stopping,
 		OnStart: func(_ context.Context, id string) {
 			// The workflow may be another one, if its changes were accepted.
@@ -220,45 +227,5 @@ func (a *app) runsCancel() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object: whether a process was signaled, or the run is cancelled already")
-	return cmd
-}
-
-func (a *app) runsApprove() *cobra.Command {
-	d := journal.Decision{Approved: true}
-	var deny, asJSON bool
-	cmd := &cobra.Command{
-		Use:   "approve RUN [STEP]",
-		Short: "Answer the question of a run that waits for approval",
-		Example: `  claude-force runs approve latest
-  claude-force runs approve run_3fa9 deploy --comment "checked by hand"
-  claude-force runs approve latest --deny`,
-		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completeRun,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			d.Approved, d.By = !deny, whoami()
-			step := ""
-			if len(args) == 2 {
-				step = args[1]
-			}
-			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				step, err := runs.Decide(cmd.Context(), store, args[0], step, d)
-				if err != nil {
-					return err
-				}
-				switch {
-				case asJSON:
-					return printJSON(a.stdout, map[string]any{"step": step, "approved": d.Approved})
-				case d.Approved:
-					a.say("approved step %s", step)
-				default:
-					a.say("denied step %s", step)
-				}
-				return nil
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&deny, "deny", false, "answer no")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
-	cmd.Flags().StringVar(&d.Comment, "comment", "", "a remark that is kept with the answer")
 	return cmd
 }

@@ -9,9 +9,17 @@ import (
 	"github.com/claude-force/claude-force/tool"
 )
 
+// Question is a call of which a person must say whether it may run.
+type Question struct {
+	Tool   string
+	Input  json.RawMessage
+	Cwd    string // the current folder
+	Reason string // why it is asked
+}
+
 // Asker answers whether a call may run that no rule decides. The answer belongs to
-// this call alone.
-type Asker func(ctx context.Context, name string, input json.RawMessage, reason string) (bool, error)
+// this call alone. An error is a no whose text the model reads.
+type Asker func(ctx context.Context, q Question) (bool, error)
 
 // Guard returns options with the policy as gate of calls and files. Without an asker
 // the answer to every question is no.
@@ -23,7 +31,7 @@ func (p *Policy) Guard(options tool.Options, asker Asker) tool.Options {
 		case d.Outcome == Allow:
 			return nil
 		case d.Outcome == Ask && asker != nil:
-			yes, err := asker(ctx, name, input, d.Reason)
+			yes, err := asker(ctx, Question{name, input, env.Cwd(), d.Reason})
 			if err != nil {
 				return err
 			}
