@@ -144,7 +144,8 @@ var commandName = regexp.MustCompile(`^[\pL\pN][\pL\pN_.:-]*$`)
 // startCommand replaces a task that names a command, /name arguments, with what the
 // command says. A task that begins with a path is left alone.
 func (a *app) startCommand(ctx context.Context, f *callFlags, t *claudeforce.Task) error {
-	text, slash := strings.CutPrefix(t.Prompt, "/")
+	const mark = "/"
+	text, slash := strings.CutPrefix(t.Prompt, mark)
 	name, args := text, ""
 	if i := strings.IndexFunc(text, unicode.IsSpace); i >= 0 {
 		name, args = text[:i], strings.TrimSpace(text[i:])
