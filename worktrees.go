@@ -43,6 +43,17 @@ func (o *Orchestrator) Repository(ctx context.Context) (*worktree.Repository, er
 	return worktree.Find(ctx, cmp.Or(o.opts.Dir, "."))
 }
 
+// CheckEdits returns the steps of a workflow that may edit the files of a folder at the
+// same time without worktrees of their own: agents act as project says, which
+// [OpenTools] opens. The error is of type [workflow.Errors].
+func CheckEdits(ctx context.Context, dir string, project *toolset.Project, wf *workflow.Workflow) error {
+	set, _, err := Agents(dir)
+	if err != nil {
+		return err
+	}
+	return sharedEdits(ctx, project, func(_ context.Context, name string) (*agent.Agent, error) { return set.Lookup(name) }, wf)
+}
+
 // sharedEdits returns the steps of a workflow that may edit files at the same time
 // without worktrees of their own.
 func sharedEdits(ctx context.Context, project *toolset.Project, find func(context.Context, string) (*agent.Agent, error), wf *workflow.Workflow) error {
@@ -54,7 +65,7 @@ func sharedEdits(ctx context.Context, project *toolset.Project, find func(contex
 		return a
 	}
 	errs := wf.SharedEdits(
-		func(s *workflow.Step) bool { return project.MayEdit(agentOf(s), nil) },
+		func(s *workflow.Step) bool { return project.MayEdit(agentOf(s), s.Allow) },
 		func(s *workflow.Step) bool { return task.Isolated(string(s.Isolation), agentOf(s)) })
 	if len(errs) > 0 {
 		return errs

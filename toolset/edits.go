@@ -9,20 +9,23 @@ import (
 )
 
 // MayEdit reports whether an agent may change files of the project without asking, by
-// the rules of a step if it has any, else by what the user granted. A rule for
+// the rules of a step unless they are nil, else by what the user granted. A rule for
 // certain commands is taken to allow such that change no files.
-func (p *Project) MayEdit(a *agent.Agent, allow []permission.Rule) bool {
+func (p *Project) MayEdit(a *agent.Agent, limits []string) bool {
 	if p.options.OnlyOwn || actsNot(a) {
 		return false
 	}
 	s := &Session{Agent: a, Task: task.Task{}, Dir: p.options.Dir, project: p}
 	policy := p.options.Policy
 	s.policy.Store(&policy)
-	mode := policy.Mode
-	if allow == nil {
-		allow = policy.Allow
-	} else {
-		mode = permission.ModeDefault
+	mode, allow := policy.Mode, policy.Allow
+	if limits != nil {
+		mode, allow = permission.ModeDefault, nil
+		for _, text := range limits {
+			if rules, err := permission.ParseRules(text); err == nil { // a wrong one is reported elsewhere
+				allow = append(allow, rules...)
+			}
+		}
 	}
 	if mode == permission.ModePlan || policy.Mode == permission.ModePlan {
 		return false

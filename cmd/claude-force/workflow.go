@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ line and column. Nothing is sent. Exit code 2 if there is any problem.`,
 		Example: `  claude-force workflow validate workflow.yaml
   claude-force workflow validate .github/workflows/*.json --json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.validate(args, env, asJSON) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.validate(cmd.Context(), args, env, asJSON) },
 	}
 	cmd.Flags().StringArrayVar(&env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as a JSON array")
@@ -54,10 +55,13 @@ type problem struct {
 	Hint    string `json:"hint"`
 }
 
-func (a *app) validate(paths, env []string, asJSON bool) error {
+func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) error {
 	problems := []problem{}
 	for _, path := range paths {
 		wf, err := a.loadWorkflow(path, env)
+		if err == nil {
+			err = a.checkEdits(ctx, wf)
+		}
 		if list, ok := errors.AsType[workflow.Errors](err); ok {
 			for _, e := range list {
 				problems = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint})
@@ -84,6 +88,19 @@ func (a *app) validate(paths, env []string, asJSON bool) error {
 		return inputError{errReported}
 	}
 	return nil
+}
+
+// checkEdits finds steps that may edit files at the same time, by what is configured.
+func (a *app) checkEdits(ctx context.Context, wf *workflow.Workflow) error {
+	cfg, err := a.settingsIn("")
+	if err != nil {
+		return err
+	}
+	project, err := claudeforce.OpenTools(claudeforce.Options{Config: cfg, Toolset: toolbox()})
+	if err != nil {
+		return err
+	}
+	return claudeforce.CheckEdits(ctx, "", project, wf)
 }
 
 func (a *app) workflowSchema() *cobra.Command {
