@@ -79,7 +79,7 @@ func (m *Manager) do(ctx context.Context, r *running, name string, call func(con
 		return fmt.Errorf("the MCP server %s: %w", r.Name, errTooLarge)
 	case closed(err) || s.dead():
 		s.broken.Store(true)
-		return fmt.Errorf("Connection closed: the MCP server %s ended during the call, whose effects are not known", r.Name) //nolint:staticcheck // prompts look for these two words
+		return fmt.Errorf("Connection closed: the MCP server %s ended during the call, whose effects are not known", r.Name)
 	case answered(err) == nil:
 		s.settle()
 	}

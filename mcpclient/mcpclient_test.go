@@ -3,6 +3,7 @@ package mcpclient_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,9 +66,7 @@ func (w *world) testServer(t *testing.T, faults string, more map[string]string) 
 		t.Fatal(err)
 	}
 	env := map[string]string{"MCPTEST_SERVER": "1", mcptest.FaultVariable: faults, mcptest.LogVariable: w.log}
-	for name, value := range more {
-		env[name] = value
-	}
+	maps.Copy(env, more)
 	data, err := json.Marshal(map[string]any{"command": self, "args": []string{"-test.run=^$"}, "env": env})
 	if err != nil {
 		t.Fatal(err)

@@ -55,11 +55,11 @@ func (m *Manager) connect(ctx context.Context, server Server) (*session, error) 
 		transport = httpTransport(x)
 	}
 	client := mcp.NewClient(&mcp.Implementation{Name: "claude-force", Version: m.version}, &mcp.ClientOptions{
-		Capabilities:           &mcp.ClientCapabilities{RootsV2: &mcp.RootCapabilities{}},
+		Capabilities:           &mcp.ClientCapabilities{RootsV2: &mcp.RootCapabilities{}}, //nolint:staticcheck // servers of today ask for roots
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { s.stale.Store(true) },
 	})
 	root := url.URL{Scheme: "file", Path: filepath.ToSlash(server.Project)}
-	client.AddRoots(&mcp.Root{URI: root.String(), Name: filepath.Base(server.Project)})
+	client.AddRoots(&mcp.Root{URI: root.String(), Name: filepath.Base(server.Project)}) //nolint:staticcheck // servers of today ask for roots
 	// The connection lasts longer than the call that needs it first.
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel

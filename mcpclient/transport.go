@@ -198,7 +198,7 @@ func writeValue(out *bytes.Buffer, dec *json.Decoder) error {
 		if err != nil {
 			return err
 		}
-		out.WriteString(fmt.Sprint(end))
+		fmt.Fprint(out, end)
 		return nil
 	case json.Number:
 		if strings.ContainsAny(v.String(), ".eE") {

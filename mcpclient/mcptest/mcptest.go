@@ -46,7 +46,7 @@ func Main() {
 	switch {
 	case s.has(Exits):
 		fmt.Fprintln(os.Stderr, "cannot find the data \x1b]0;owned\x07 for "+os.Getenv("MCPTEST_SECRET"))
-		os.Exit(3)
+		os.Exit(3) //nolint:forbidigo // the server is the process
 	case s.has(Flood):
 		part := bytes.Repeat([]byte("{"), 1<<20)
 		for range 64 {
@@ -346,7 +346,7 @@ func (s *Server) call(name string, arguments json.RawMessage) (result, failure s
 		s.write(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		return text("changed"), ""
 	case "crash":
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // the server is the process
 	}
 	return "", "there is no tool " + name
 }
@@ -354,7 +354,7 @@ func (s *Server) call(name string, arguments json.RawMessage) (result, failure s
 // stayOn makes the process one that only force ends, with a child of that kind.
 func stayOn() {
 	ignoreSignals()
-	child := exec.Command("sleep", "60")
+	child := exec.Command("sleep", "60") //nolint:noctx // it outlives everything on purpose
 	leaveGroup(child)
 	_ = child.Start()
 	s := &Server{log: os.Getenv(LogVariable)}
