@@ -18,7 +18,7 @@ import (
 
 // OpenTools returns what agents of an orchestrator with these options act with, so
 // that it can be shown and tried without one. The options' Toolset must be set.
-func OpenTools(opts Options) (*toolset.Project, error) {
+func OpenTools(ctx context.Context, opts Options) (*toolset.Project, error) {
 	cfg := opts.Config
 	if cfg == nil {
 		var err error
@@ -26,11 +26,11 @@ func OpenTools(opts Options) (*toolset.Project, error) {
 			return nil, invalid(err)
 		}
 	}
-	return openTools(opts, cfg, nil)
+	return openTools(ctx, opts, cfg, nil)
 }
 
 // openTools does what OpenTools does, for the orchestrator o, which may be nil.
-func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Project, error) {
+func openTools(ctx context.Context, opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Project, error) {
 	options := toolset.Options{OnlyOwn: true}
 	if opts.Toolset != nil {
 		mcp, err := newServers(opts, cfg, o)
@@ -57,7 +57,7 @@ func openTools(opts Options, cfg *config.Config, o *Orchestrator) (*toolset.Proj
 		}
 		for _, note := range notes {
 			if options.OnNotice != nil {
-				options.OnNotice(context.Background(), note)
+				options.OnNotice(ctx, note)
 			}
 		}
 		options.SandboxOff = options.SandboxOff || cfg.SandboxOff

@@ -249,7 +249,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		},
 	}
 	if len(opts.Tools) > 0 || opts.Toolset != nil {
-		project, err := openTools(opts, cfg, o)
+		project, err := openTools(ctx, opts, cfg, o)
 		if err != nil {
 			return nil, errors.Join(err, o.files.Close(), o.pipe.Close())
 		}

@@ -13,7 +13,7 @@ import (
 func TestAQuestionShowsTheCall(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.StringOfN(rapid.SampledFrom([]rune("ab \n\r\t\x1b[2J‮\x00\x07Allow it? y")), 0, 60, -1).Draw(t, "text")
+		text := rapid.StringOfN(rapid.SampledFrom([]rune("ab \n\r\t\x1b[2J\u202e\x00\x07Allow it? y")), 0, 60, -1).Draw(t, "text")
 		name := rapid.SampledFrom([]string{"Bash", "Write", "mcp__s__t"}).Draw(t, "name")
 		input, err := json.Marshal(map[string]string{"command": text, "other": text, "description": "harmless"})
 		if err != nil {
@@ -23,7 +23,7 @@ func TestAQuestionShowsTheCall(t *testing.T) {
 			if i > 0 && !strings.HasPrefix(line, "  | ") && !strings.HasPrefix(line, "  with ") {
 				t.Fatalf("a line that looks like one of the question: %q", line)
 			}
-			if strings.ContainsAny(line, "\x1b\r\x00\x07‮") {
+			if strings.ContainsAny(line, "\x1b\r\x00\x07\u202e") {
 				t.Fatalf("%q moves the cursor or hides something", line)
 			}
 		}

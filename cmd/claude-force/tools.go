@@ -56,7 +56,7 @@ func (a *app) toolsWith(ctx context.Context, dir, model string, options *toolset
 	if err != nil {
 		return nil, err
 	}
-	project, err := claudeforce.OpenTools(claudeforce.Options{
+	project, err := claudeforce.OpenTools(ctx, claudeforce.Options{
 		Dir: dir, Config: cfg, Toolset: options, MCP: mcp.sources(),
 		OnNotice: func(_ context.Context, text string) { a.say("note: %s", text) },
 	})

@@ -96,7 +96,7 @@ func (a *app) checkEdits(ctx context.Context, wf *workflow.Workflow) error {
 	if err != nil {
 		return err
 	}
-	project, err := claudeforce.OpenTools(claudeforce.Options{Config: cfg, Toolset: toolbox()})
+	project, err := claudeforce.OpenTools(ctx, claudeforce.Options{Config: cfg, Toolset: toolbox()})
 	if err != nil {
 		return err
 	}
