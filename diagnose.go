@@ -51,6 +51,7 @@ func diagnose(ctx context.Context, opts Options, offline bool, limit time.Durati
 	}
 	checks = append(checks, storeChecks(cfg)...)
 	checks = append(checks, check{[]string{"agents"}, func(context.Context) []Check { return []Check{checkAgents(opts.Dir)} }})
+	checks = append(checks, check{[]string{"hooks"}, func(context.Context) []Check { return []Check{checkHooks(cfg, opts.Dir)} }})
 	return append([]Check{first}, runChecks(ctx, limit, checks)...)
 }
 

@@ -81,6 +81,7 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
+	"hook":   {"internal/claudedir"},
 	"plugin": {"internal/claudedir", "internal/openfile"},
 	"skill":  {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "llm", "tool", "tool/permission", "toolset"},
 	"memory": {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
