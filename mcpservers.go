@@ -14,8 +14,9 @@ import (
 )
 
 // MCPSources returns where the MCP servers of a project are configured: its
-// .mcp.json, ~/.claude.json and mcp.json in the user's configuration folder.
-func MCPSources(opts Options) (mcpclient.Sources, error) {
+// .mcp.json, ~/.claude.json, mcp.json in the user's configuration folder, and plugins.
+// The error is for a plugin whose content has changed.
+func MCPSources(opts Options, cfg *config.Config) (mcpclient.Sources, error) {
 	s := opts.MCP
 	dir, err := filepath.Abs(opts.Dir)
 	if err != nil {
@@ -27,6 +28,13 @@ func MCPSources(opts Options) (mcpclient.Sources, error) {
 	}
 	if folder, err := os.UserConfigDir(); err == nil {
 		s.UserFiles = append([]string{filepath.Join(folder, "claude-force", "mcp.json")}, s.UserFiles...)
+	}
+	plugins, err := loadPlugins(cfg, dir)
+	if err != nil {
+		return s, err
+	}
+	for _, p := range plugins {
+		s.Plugins = append(s.Plugins, mcpclient.PluginServers{Plugin: p.Name, Dir: p.Dir, Servers: p.MCPServers})
 	}
 	return s, nil
 }
@@ -51,7 +59,7 @@ type servers struct {
 // newServers returns the servers for the orchestrator o, which may be nil. Those that
 // the user named must be possible to read.
 func newServers(opts Options, cfg *config.Config, o *Orchestrator) (*servers, error) {
-	sources, err := MCPSources(opts)
+	sources, err := MCPSources(opts, cfg)
 	if err != nil {
 		return nil, err
 	}

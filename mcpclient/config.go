@@ -30,7 +30,12 @@ const (
 	ScopeGiven   Scope = "given"   // by the user, for this run
 	ScopeUser    Scope = "user"    // in a file of the user
 	ScopeProject Scope = "project" // in the project's .mcp.json
+	ScopePlugin  Scope = "plugin"  // in a plugin of the project
 )
+
+// foreign reports whether others than the user configured the servers of a scope, so
+// that the user must trust them first.
+func (s Scope) foreign() bool { return s == ScopeProject || s == ScopePlugin }
 
 // Transports.
 const (
@@ -82,6 +87,16 @@ type Sources struct {
 	UserFiles []string // further files of the user, the first before the others
 	Given     []string // files, or JSON texts, that the user named for this run
 	Strict    bool     // only Given
+
+	Plugins []PluginServers
+}
+
+// PluginServers are the servers that a plugin configures. Their names are those of the
+// plugin and the server, as plugin_NAME_SERVER.
+type PluginServers struct {
+	Plugin  string
+	Dir     string // the plugin's folder, which ${CLAUDE_PLUGIN_ROOT} stands for
+	Servers map[string]json.RawMessage
 }
 
 // ProjectFile is the name of a project's file of servers.
@@ -116,6 +131,11 @@ func Load(s Sources) (servers []Server, notes []string, err error) {
 		if err := l.file(filepath.Join(s.Dir, ProjectFile), ScopeProject, maxConfig); err != nil {
 			return nil, nil, err
 		}
+		for _, p := range s.Plugins {
+			if err := l.plugin(p); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	servers = slices.SortedFunc(maps.Values(l.byName), func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
 	if len(servers) > maxServers {
@@ -144,6 +164,22 @@ func (l *loader) given(text string) error {
 		return fmt.Errorf("reading MCP servers: %w", err)
 	}
 	return l.parse(data, path, path, ScopeGiven)
+}
+
+// plugin adds the servers of a plugin.
+func (l *loader) plugin(p PluginServers) error {
+	dir, err := json.Marshal(p.Dir)
+	if err != nil {
+		return err
+	}
+	named := map[string]json.RawMessage{}
+	for name, entry := range p.Servers {
+		entry = bytes.ReplaceAll(entry, []byte("${CLAUDE_PLUGIN_ROOT}"), bytes.Trim(dir, `"`))
+		named["plugin_"+p.Plugin+"_"+name] = entry
+	}
+	shown := "the plugin " + p.Plugin
+	l.entries(named, p.Dir, shown, ScopePlugin)
+	return nil
 }
 
 // file reads a file that need not exist.
@@ -206,7 +242,7 @@ func (l *loader) entries(servers map[string]json.RawMessage, source, shown strin
 			continue
 		}
 		if before, ok := l.byName[server.Name]; ok {
-			if before.Scope == scope && before.Source == source || scope == ScopeProject {
+			if before.Scope == scope && before.Source == source || scope.foreign() {
 				note("there is another server named %s, of %s", server.Name, orGiven(before.Source))
 			}
 			continue
@@ -319,7 +355,7 @@ func (s Server) expand(lookup func(string) (string, bool)) (expanded, error) {
 	replace := func(text string) string {
 		return variable.ReplaceAllStringFunc(text, func(use string) string {
 			m := variable.FindStringSubmatch(use)
-			if s.Scope == ScopeProject && ownVariable(m[1]) {
+			if s.Scope.foreign() && ownVariable(m[1]) {
 				own = append(own, m[1])
 				return ""
 			}

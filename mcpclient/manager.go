@@ -302,7 +302,7 @@ func (s *Store) State(server Server) (State, Pin, error) {
 		return Changed, pin, nil
 	case ok:
 		return Trusted, pin, nil
-	case server.Scope == ScopeProject:
+	case server.Scope.foreign():
 		return Untrusted, Pin{}, nil
 	}
 	return Unused, Pin{}, nil

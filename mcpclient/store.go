@@ -142,7 +142,7 @@ func (s *Store) write(p pins) error {
 // key returns the pin's place: the servers of a project are trusted for that project
 // alone. Of a user's server each version of the entry has a pin of its own.
 func (s Server) key() Pin {
-	if s.Scope == ScopeProject {
+	if s.Scope.foreign() {
 		return Pin{Project: s.Project, Name: s.Name}
 	}
 	return Pin{Name: s.Name, Digest: s.Digest()}

@@ -85,7 +85,7 @@ func (a *app) mcpOpen(o *mcpOptions) (*mcpProject, error) {
 	if err != nil {
 		return nil, err
 	}
-	sources, err := claudeforce.MCPSources(claudeforce.Options{Dir: dir, MCP: o.sources()})
+	sources, err := claudeforce.MCPSources(claudeforce.Options{Dir: dir, MCP: o.sources()}, cfg)
 	if err != nil {
 		return nil, err
 	}
