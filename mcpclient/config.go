@@ -174,7 +174,7 @@ func (l *loader) plugin(p PluginServers) error {
 	}
 	named := map[string]json.RawMessage{}
 	for name, entry := range p.Servers {
-		entry = bytes.ReplaceAll(entry, []byte("${CLAUDE_PLUGIN_ROOT}"), bytes.Trim(dir, `"`))
+		entry = bytes.ReplaceAll(entry, []byte("${CLAUDE_PLUGIN_ROOT}"), dir[1:len(dir)-1])
 		named["plugin_"+p.Plugin+"_"+name] = entry
 	}
 	shown := "the plugin " + p.Plugin
