@@ -106,8 +106,10 @@ func TestKilledTasksAreResumed(t *testing.T) {
 		}
 		sent -= asked[name]
 	}
-	if again := -sent; again != tasks-len(finished) {
-		t.Errorf("%d requests after the kill; want %d", again, tasks-len(finished))
+	// A turn whose answer is in the journal is not sent again, also if its task had
+	// not ended.
+	if again := -sent; again > tasks-len(finished) {
+		t.Errorf("%d requests after the kill; want at most %d", again, tasks-len(finished))
 	}
 	if n := bytes.Count(out, []byte("\n")); n != tasks || bytes.Count(out, []byte(`"status":"completed"`)) != tasks {
 		t.Errorf("%d lines of output; want %d:\n%s", n, tasks, out)

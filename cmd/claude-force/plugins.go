@@ -93,7 +93,9 @@ func (a *app) pluginsList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the plugins of the project",
-		Args:  cobra.NoArgs,
+		Example: `  claude-force plugins list
+  claude-force plugins list --json | jq -r '.[].name'`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.printPlugins(asJSON)
 			return err
@@ -110,6 +112,8 @@ func (a *app) pluginsVerify() *cobra.Command {
 		Short: "Compare the plugins with what was pinned",
 		Long: `Compares the content of each plugin with the hash in claude-force.lock. Exit code 1
 says that one has changed or is not installed.`,
+		Example: `  claude-force plugins verify
+  claude-force plugins verify --json | jq '.[] | select(.ok | not)'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			bad, err := a.printPlugins(asJSON)
@@ -166,10 +170,13 @@ func (a *app) printPlugins(asJSON bool) (bad bool, err error) {
 }
 
 func (a *app) pluginsRemove() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a plugin and its content",
-		Args:  cobra.ExactArgs(1),
+		Example: `  claude-force plugins remove review
+  claude-force plugins remove review --json`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			store, err := a.pluginStore()
 			if err != nil {
@@ -182,7 +189,14 @@ func (a *app) pluginsRemove() *cobra.Command {
 				return err
 			}
 			a.say("removed %s", args[0])
+			if asJSON {
+				return printJSON(a.stdout, struct {
+					Name string `json:"name"`
+				}{args[0]})
+			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
 }
