@@ -147,7 +147,13 @@ func TestToolChangesWhileItRuns(t *testing.T) {
 		t.Fatal(text(r))
 	}
 	w.call(t, "mcp__s__change", `{}`)
-	if r := w.call(t, "mcp__s__text", `{"s":"x"}`); !r.IsError || w.count(t, "call text") != 1 {
+	// What the server says of its tools arrives beside its answers, at any time.
+	refused := false
+	for n := 0; n < 1000 && !refused; n++ {
+		refused = w.call(t, "mcp__s__text", `{"s":"x"}`).IsError
+	}
+	before := w.count(t, "call text")
+	if r := w.call(t, "mcp__s__text", `{"s":"x"}`); !refused || !r.IsError || w.count(t, "call text") != before {
 		t.Errorf("got %q after %d calls", text(r), w.count(t, "call text"))
 	}
 }
