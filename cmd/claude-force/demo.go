@@ -34,10 +34,12 @@ func (a *app) demo() *cobra.Command {
 	scale := demoScale
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "See agents run in parallel, and a second run answered from the cache, without a key",
+		Short: "See agents run in parallel, from the cache, and fix a failing test, without a key",
 		Long: `Run three agents and a workflow on source files of the working directory (or of
 a small embedded project), one after the other, then in parallel, then again
-from the cache, and print what was measured. The answers come from the built-in
+from the cache, and print what was measured. Then one agent fixes a failing test of
+an embedded project: it reads, edits and runs the test, in a Git worktree and with
+commands in a sandbox, if there are these here. The answers come from the built-in
 simulator, so no key is needed, nothing is paid and nothing leaves the machine.`,
 		Example: `  claude-force demo
   claude-force demo --json`,
@@ -123,7 +125,10 @@ func (a *app) runDemo(ctx context.Context, scale float64, asJSON bool) (err erro
 	if asJSON {
 		return printJSON(a.stdout, phases)
 	}
-	return a.printPhases(phases)
+	if err := a.printPhases(phases); err != nil {
+		return err
+	}
+	return a.showFix(ctx, scratch, scale)
 }
 
 // demo is what the phases share.
