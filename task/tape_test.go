@@ -71,8 +71,8 @@ func TestAReplayRunsNoToolAndGivesTheSame(t *testing.T) {
 		}
 		r := newRunner(player.Model(), &agent.Agent{Name: "a"}) // without tools of its own
 		r.Replay = player
-		var events int
-		r.OnTool = func(context.Context, task.ToolEvent) { events++ }
+		var events atomic.Int64
+		r.OnTool = func(context.Context, task.ToolEvent) { events.Add(1) }
 		for i, prompt := range []string{"do it", "do it", "something else"} {
 			res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: prompt}, nil)
 			if res.Err != nil || res.Output != recorded[i].Output || res.Turns != 3 || res.ToolCalls != recorded[i].ToolCalls {
