@@ -111,11 +111,11 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		uses := answer.ToolUses()
 		ended := len(uses) == 0 && answer.StopReason != llm.StopPauseTurn
 		var input []llm.Block
+		tape, err := r.tapeKey(req)
+		if err != nil {
+			return total, err
+		}
 		if len(uses) > 0 {
-			tape, err := r.tapeKey(req)
-			if err != nil {
-				return total, err
-			}
 			var spent *llm.Outcome
 			input, spent, err = r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
 			total.ToolCalls += len(uses)
@@ -129,7 +129,7 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		}
 		var notes []llm.Block
 		if !ended || turn < turns { // the last turn's answer stands
-			if notes, err = recordedNotes(ctx, t.Turns, key, tools, ended); err != nil {
+			if notes, err = r.notes(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, tools, ended); err != nil {
 				return total, err
 			}
 		}

@@ -94,7 +94,11 @@ func (r *Runner) resultOf(ctx context.Context, b toolbox, turn int, use llm.Bloc
 	end := r.Record.StartTool(call)
 	res := r.callTool(ctx, b, turn, use, begin)
 	if ctx.Err() == nil && res.stop == nil {
-		end(cassette.ToolResult{Blocks: res.blocks, Denied: res.denied, Duration: res.took})
+		recorded := cassette.ToolResult{Blocks: res.blocks, Denied: res.denied, Duration: res.took}
+		if res.spent != nil {
+			recorded.Turns, recorded.ToolCalls = res.spent.Turns, res.spent.ToolCalls
+		}
+		end(recorded)
 	}
 	return res, res.stop
 }
@@ -110,5 +114,9 @@ func (r *Runner) replayCall(ctx context.Context, call cassette.ToolCall, turn in
 		ev.Done, ev.IsError, ev.Denied, ev.Duration = true, res.Blocks[0].Error, res.Denied, res.Duration
 		r.OnTool(ctx, ev)
 	}
-	return toolOutcome{blocks: res.Blocks, denied: res.Denied, took: res.Duration}, nil
+	out := toolOutcome{blocks: res.Blocks, denied: res.Denied, took: res.Duration}
+	if res.Turns > 0 {
+		out.spent = &llm.Outcome{Turns: res.Turns, ToolCalls: res.ToolCalls, CostUSD: new(0.0)}
+	}
+	return out, nil
 }

@@ -188,3 +188,47 @@ func TestCallsOfAToolAreNotMissedInAReplay(t *testing.T) {
 		t.Errorf("%d calls, unused %v", player.Len(), player.Unused())
 	}
 }
+
+func TestNotesAndTextsOfARecordingAreReplayed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	recorder, err := cassette.Create(dir, cassette.Meta{}, cassette.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs atomic.Int64
+	script := llmtest.NewScript(calls("", use("1", "work", `{"key":"a"}`)), llmtest.Answer("wait"), llmtest.Answer("done"))
+	r := withTools(t, newRunner(recorder.Layer(script), &agent.Agent{Name: "a"}), counting(t, &runs))
+	r.Record = recorder
+	give, noted := r.Tools, 0
+	r.Tools = func(ctx context.Context, a *agent.Agent, t task.Task) (*task.Tools, error) {
+		tools, err := give(ctx, a, t)
+		if err == nil {
+			tools.Context = []string{"memory with " + secret}
+			tools.Notes = func(_ context.Context, wait bool) ([]llm.Block, error) {
+				if !wait || noted > 0 {
+					return nil, nil
+				}
+				noted++
+				return []llm.Block{llm.TextBlock("a command ended")}, nil
+			}
+		}
+		return tools, err
+	}
+	if res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: "go"}, nil); res.Output != "done" || noted != 1 {
+		t.Fatalf("%d notes, %+v", noted, res)
+	}
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	player, err := cassette.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = newRunner(player.Model(), &agent.Agent{Name: "a"})
+	r.Replay = player
+	res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: "go"}, nil)
+	if res.Output != "done" || res.Turns != 3 || len(player.Unused()) != 0 {
+		t.Fatalf("%+v, unused %v", res, player.Unused())
+	}
+}

@@ -113,6 +113,19 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 // result of a call of no tool.
 const notesID = "notes"
 
+// notes returns the notes that follow an answer, from the recording if there is one
+// to replay.
+func (r *Runner) notes(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, tools *Tools, wait bool) ([]llm.Block, error) {
+	if r.Replay != nil {
+		return r.Replay.Notes(b.tape), nil
+	}
+	notes, err := recordedNotes(ctx, turns, key, tools, wait)
+	if r.Record != nil && err == nil && len(notes) > 0 {
+		r.Record.Notes(b.agent, b.tape, notes)
+	}
+	return notes, err
+}
+
 // recordedNotes returns the notes that follow an answer. Those that the journal has
 // are the same again, so that the next request is.
 func recordedNotes(ctx context.Context, turns *journal.Turns, key llm.Key, tools *Tools, wait bool) ([]llm.Block, error) {

@@ -39,6 +39,10 @@ type ToolResult struct {
 	Blocks   []llm.Block
 	Denied   bool // it did not run, since it may not
 	Duration time.Duration
+
+	// Turns and ToolCalls are those of the agents that the call started.
+	Turns     int
+	ToolCalls int
 }
 
 // RequestKey returns the key by which calls of tools are found that the answer to
@@ -72,6 +76,8 @@ type toolFile struct {
 	Result          []llm.Block     `json:"result,omitempty"`
 	IsError         bool            `json:"is_error,omitempty"`
 	Denied          bool            `json:"denied,omitempty"`
+	Turns           int             `json:"turns,omitempty"`
+	ToolCalls       int             `json:"tool_calls,omitempty"`
 	DurationSeconds float64         `json:"duration_seconds,omitempty"`
 	Tools           []toolForm      `json:"tools,omitempty"`
 	Context         []string        `json:"context,omitempty"`
@@ -105,6 +111,7 @@ func (r *Recorder) StartTool(call ToolCall) (end func(ToolResult)) {
 	f.Nth = r.startTool(f.key())
 	return func(res ToolResult) {
 		f.Result, f.Denied, f.DurationSeconds = res.Blocks, res.Denied, res.Duration.Seconds()
+		f.Turns, f.ToolCalls = res.Turns, res.ToolCalls
 		f.IsError = len(res.Blocks) > 0 && res.Blocks[0].Error
 		r.finishTool(f)
 	}
@@ -277,7 +284,10 @@ func (p *Player) Tool(call ToolCall) (ToolResult, error) {
 		p.mu.Unlock()
 		return ToolResult{}, llm.NewError(llm.CodeInvalid, p.toolNotFound(call), nil)
 	}
-	return ToolResult{Blocks: slices.Clone(f.Result), Denied: f.Denied, Duration: time.Duration(f.DurationSeconds * float64(time.Second))}, nil
+	return ToolResult{
+		Blocks: slices.Clone(f.Result), Denied: f.Denied, Turns: f.Turns, ToolCalls: f.ToolCalls,
+		Duration: time.Duration(f.DurationSeconds * float64(time.Second)),
+	}, nil
 }
 
 // toolNotFound returns the message for a call of a tool that is not in the cassette.
