@@ -18,6 +18,7 @@ type Detail struct {
 	Workflow *workflow.Workflow // as it was when the run was started, or changes were accepted
 	State    *journal.State
 	Result   *engine.Result // as far as the run has come
+	Loops    []*Loop        // of the steps whose agents have tools, in the order in which they began
 }
 
 // MarshalJSON writes the run for programs: the row of the run with its
@@ -29,7 +30,8 @@ func (d *Detail) MarshalJSON() ([]byte, error) {
 		Dir     string            `json:"dir"`
 		Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
 		Result  *engine.Result    `json:"result"`
-	}{WithStatus(d.Run), d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result})
+		Turns   []*Loop           `json:"turns,omitempty"`
+	}{WithStatus(d.Run), d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result, d.Loops})
 }
 
 // Load reads a run from a store. The id is one that [Find] takes. The run may be
@@ -40,9 +42,11 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 		return nil, err
 	}
 	d := &Detail{Run: run}
-	if d.State, err = journal.Fold(store.Events(ctx, run.ID, 0)); err != nil {
+	found := loops{byUnit: map[journal.Unit]*Loop{}}
+	if d.State, err = journal.Fold(found.collect(store.Events(ctx, run.ID, 0))); err != nil {
 		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
 	}
+	d.Loops = found.list
 	if d.Spec, err = SpecOf(run, d.State); err != nil {
 		return nil, err
 	}
@@ -69,6 +73,16 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 		d.setRunning(journal.Unit{}, d.Result.Steps)
 	}
 	return d, nil
+}
+
+// Loop returns what the agent of a unit did; nil if it has no tools.
+func (d *Detail) Loop(unit journal.Unit) *Loop {
+	for _, l := range d.Loops {
+		if l.Unit == unit {
+			return l
+		}
+	}
+	return nil
 }
 
 // setRunning gives the steps of a running run the status they have, where a

@@ -30,6 +30,12 @@ type StepDiff struct {
 	Service [2]float64 `json:"service_seconds"`
 	Waited  [2]float64 `json:"waited_seconds"`
 	Status  [2]string  `json:"status"`
+
+	// Of agents with tools: how many turns and calls of tools there were, and, line by
+	// line, how the calls differ.
+	Turns     [2]int `json:"turns,omitzero"`
+	ToolCalls [2]int `json:"tool_calls,omitzero"`
+	Tools     string `json:"tools_diff,omitempty"`
 }
 
 // Diff compares two runs step by step. It leaves out the steps that called no
@@ -50,15 +56,18 @@ func Diff(one, two *Detail, step string) []StepDiff {
 		case y == nil:
 			d.Only = one.Run.ID
 			d.fill(0, x)
+			d.fillTools(u.Unit, one, nil)
 		case x == nil:
 			d.Only = two.Run.ID
 			d.fill(1, y)
+			d.fillTools(u.Unit, nil, two)
 		default:
 			d.fill(0, x)
 			d.fill(1, y)
 			d.Inputs = askedOtherwise(x, y)
 			d.Same = x.Output == y.Output
 			d.Task = udiff.Unified(one.Run.ID, two.Run.ID, x.Started.Task+"\n", y.Started.Task+"\n")
+			d.fillTools(u.Unit, one, two)
 			d.Output = udiff.Unified(one.Run.ID, two.Run.ID, x.Output+"\n", y.Output+"\n")
 		}
 		diffs = append(diffs, d)
@@ -108,6 +117,32 @@ func ItemLabel(u *journal.UnitState) string {
 		return u.Started.Label
 	}
 	return u.Item
+}
+
+// fillTools compares what agents did with tools.
+func (d *StepDiff) fillTools(unit journal.Unit, runs ...*Detail) {
+	var lists [2]string
+	for i, run := range runs {
+		if run == nil {
+			continue
+		}
+		loop := run.Loop(unit)
+		if loop == nil {
+			continue
+		}
+		calls := loop.Calls()
+		d.Turns[i], d.ToolCalls[i] = len(loop.Turns), len(calls)
+		for _, c := range calls {
+			lists[i] += c.Tool + " " + c.Argument
+			if c.Outcome != ToolOK {
+				lists[i] += " (" + c.Outcome + ")"
+			}
+			lists[i] += "\n"
+		}
+	}
+	if runs[0] != nil && runs[1] != nil {
+		d.Tools = udiff.Unified(runs[0].Run.ID, runs[1].Run.ID, lists[0], lists[1])
+	}
 }
 
 func (d *StepDiff) fill(i int, u *journal.UnitState) {

@@ -17,7 +17,8 @@ func (a *app) runsDiff() *cobra.Command {
 		Use:   "diff A B | diff RUN STEP",
 		Short: "Compare two runs step by step, or show what a step changed in its worktree",
 		Long: `Compare two runs, the first the older: which steps were asked something else and
-in what part, whether their outputs differ, and what they cost and took.
+in what part, whether their outputs and calls of tools differ, and what they cost
+and took.
 
 With a run and a step of it that worked in a worktree, print the step's patch.`,
 		Example: `  claude-force runs diff latest fix
@@ -78,6 +79,9 @@ func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool
 		if !d.Same {
 			output = "differs"
 		}
+		if d.Tools != "" {
+			output += fmt.Sprintf("; tools: %d -> %d calls in %d -> %d turns", d.ToolCalls[0], d.ToolCalls[1], d.Turns[0], d.Turns[1])
+		}
 		if d.Status[0] != d.Status[1] {
 			output = d.Status[0] + " -> " + d.Status[1]
 		}
@@ -100,7 +104,7 @@ func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool
 		return nil
 	}
 	for _, d := range diffs {
-		for _, part := range []struct{ what, text string }{{"task", d.Task}, {"output", d.Output}} {
+		for _, part := range []struct{ what, text string }{{"task", d.Task}, {"tools", d.Tools}, {"output", d.Output}} {
 			if part.text != "" {
 				fmt.Fprintf(a.stdout, "\n=== %s %s: %s\n%s", d.Step, d.Item, part.what, part.text)
 			}

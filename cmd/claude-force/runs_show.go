@@ -28,16 +28,19 @@ func (a *app) withRun(ctx context.Context, id string, do func(*runs.Detail) erro
 }
 
 func (a *app) runsShow() *cobra.Command {
-	var asJSON, items bool
+	var asJSON, items, calls bool
 	cmd := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show a run: its steps over time, with the critical path marked",
 		Long: `Show a run: its inputs, its status, and its steps over time. The steps
 marked with a star are the critical path: no schedule could have been shorter.
 A thick stroke is when the service worked on the requests of a step, a thin one
-when the step waited: for a slot, a limit, a budget, another attempt or a person.`,
+when the step waited: for a slot, a limit, a budget, another attempt or a person,
+and a shaded one when tools ran. Of agents with tools it shows the turns and the
+calls of tools; --calls lists each of them.`,
 		Example: `  claude-force runs show latest
   claude-force runs show run_3fa9 --items
+  claude-force runs show latest --calls
   claude-force runs show latest --json | jq .result.steps`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
@@ -46,16 +49,17 @@ when the step waited: for a slot, a limit, a budget, another attempt or a person
 				if asJSON {
 					return printJSON(a.stdout, d)
 				}
-				return a.showRun(d, items)
+				return a.showRun(d, items, calls)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().BoolVar(&items, "items", false, "show every item of a foreach and every step within a step")
+	cmd.Flags().BoolVar(&calls, "calls", false, "list the turns and calls of tools of agents")
 	return cmd
 }
 
-func (a *app) showRun(d *runs.Detail, items bool) error {
+func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	head := [][]string{
 		{"run", d.Run.ID}, {"workflow", orDash(d.Run.Workflow)}, {"file", orDash(d.Run.File)},
 		{"status", string(runs.StatusOf(d.Run))}, {"started", d.Run.StartedAt.Local().Format(time.DateTime)},
@@ -74,6 +78,9 @@ func (a *app) showRun(d *runs.Detail, items bool) error {
 	}
 	fmt.Fprintln(a.stdout)
 	if _, err := fmt.Fprint(a.stdout, timeline(d, items, a.width())); err != nil {
+		return err
+	}
+	if err := a.printLoops(d, calls); err != nil {
 		return err
 	}
 	if err := a.printModels(d.State.Order); err != nil {

@@ -211,6 +211,8 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 			text += fmt.Sprintf(" · %s · %s tokens · %s", f.Source, thousands(f.Usage.TotalTokens()), dollars(f.CostUSD))
 		}
 		return text, err
+	case journal.TurnAnswered, journal.ToolStarted, journal.ToolFinished:
+		return toolEventLine(name, ev)
 	case journal.StepSkipped:
 		var s journal.Skipped
 		err := ev.Decode(&s)

@@ -16,8 +16,10 @@ import (
 const (
 	workingStroke = "█" // requests are in flight, or what a step does is not known
 	waitingStroke = "─" // nothing is in flight
+	toolStroke    = "▒" // tools of the agent run
 	failedStroke  = "x" // as working, of a step that failed
 	openStroke    = "░" // as working, of a step that has not ended
+	toolLegend    = "▒ tools of the agent run"
 	legend        = "█ the service works · ─ waiting: for a slot, a limit, a budget, another attempt or a person"
 )
 
@@ -35,6 +37,7 @@ type bar struct {
 type stretch struct {
 	start, end time.Time
 	inFlight   [][2]time.Time
+	tools      [][2]time.Time // when tools ran
 }
 
 // timeline draws the steps of a run over time. Inner steps and items are summed up
@@ -61,7 +64,7 @@ func timeline(d *runs.Detail, items bool, width int) string {
 	cell := float64(span) / float64(space)
 	var sb strings.Builder
 	fmt.Fprintf(&sb, "%-*s  0%*s\n", name+2, "", space-1, seconds(span.Seconds()))
-	waits := false
+	waits, tools := false, false
 	for _, b := range rows {
 		mark := " "
 		if b.critical {
@@ -72,13 +75,16 @@ func timeline(d *runs.Detail, items bool, width int) string {
 			from := min(int(float64(b.start.Sub(begin))/cell), space-1)
 			to := min(max(int(math.Ceil(float64(b.end.Sub(begin))/cell)), from+1), space)
 			drawn := b.draw(to-from, begin.Add(time.Duration(float64(from)*cell)), cell)
-			waits = waits || strings.Contains(drawn, waitingStroke)
+			waits, tools = waits || strings.Contains(drawn, waitingStroke), tools || strings.Contains(drawn, toolStroke)
 			line = strings.Repeat("·", from) + drawn + strings.Repeat(" ", space-to)
 		}
 		fmt.Fprintf(&sb, "%s %-*s  %s  %s\n", mark, name, firstLine(b.name, name), line, b.note)
 	}
 	if waits {
 		fmt.Fprintf(&sb, "%-*s  %s\n", name+2, "", legend)
+	}
+	if tools {
+		fmt.Fprintf(&sb, "%-*s  %s\n", name+2, "", toolLegend)
 	}
 	return sb.String()
 }
@@ -102,14 +108,21 @@ func (b *bar) draw(cells int, from time.Time, cell float64) string {
 	for i := range drawn {
 		begin := from.Add(time.Duration(float64(i) * cell))
 		end := from.Add(time.Duration(float64(i+1) * cell))
-		ran, flew := 0.0, 0.0
+		ran, flew, tooled := 0.0, 0.0, 0.0
 		for _, w := range b.work {
 			ran += overlap(begin, end, w.start, w.end)
 			for _, f := range w.inFlight {
 				flew += overlap(begin, end, f[0], f[1])
 			}
+			for _, t := range w.tools {
+				tooled += overlap(begin, end, t[0], t[1])
+			}
 		}
 		drawn[i] = waitingStroke
+		if tooled > flew && 2*tooled >= ran-flew {
+			drawn[i] = toolStroke
+			continue
+		}
 		if flew > 0 && 2*flew >= ran {
 			drawn[i], working = stroke, true
 		}
@@ -144,34 +157,37 @@ func bars(d *runs.Detail, items bool) []bar {
 	for _, id := range path {
 		critical[id] = d.Result.Steps[id].StartedAt != nil
 	}
-	now := time.Now()
+	now, tools := time.Now(), toolTimes(d)
 	var rows []bar
 	for _, s := range d.Workflow.Steps {
 		res := d.Result.Steps[s.ID]
-		rows = append(rows, barOf(s.ID, res, critical[s.ID], now))
+		rows = append(rows, barOf(s.ID, res, critical[s.ID], now, tools))
 		if items {
-			rows = append(rows, inner(res, "  ", now)...)
+			rows = append(rows, inner(res, "  ", now, tools)...)
 		}
 	}
 	return rows
 }
 
+// whenTools is when tools ran, by the result of the step or item.
+type whenTools = map[*engine.StepResult][][2]time.Time
+
 // inner returns the rows of what is within a step.
-func inner(res *engine.StepResult, indent string, now time.Time) []bar {
+func inner(res *engine.StepResult, indent string, now time.Time, tools whenTools) []bar {
 	var rows []bar
 	for _, item := range res.Items {
-		rows = append(rows, barOf(indent+"["+item.Item+"]", item.StepResult, false, now))
-		rows = append(rows, inner(item.StepResult, indent+"  ", now)...)
+		rows = append(rows, barOf(indent+"["+item.Item+"]", item.StepResult, false, now, tools))
+		rows = append(rows, inner(item.StepResult, indent+"  ", now, tools)...)
 	}
 	for _, id := range sortedKeys(res.Steps) {
-		rows = append(rows, barOf(indent+id, res.Steps[id], false, now))
-		rows = append(rows, inner(res.Steps[id], indent+"  ", now)...)
+		rows = append(rows, barOf(indent+id, res.Steps[id], false, now, tools))
+		rows = append(rows, inner(res.Steps[id], indent+"  ", now, tools)...)
 	}
 	return rows
 }
 
-func barOf(name string, res *engine.StepResult, critical bool, now time.Time) bar {
-	b := bar{name: name, critical: critical, status: res.Status, note: string(res.Status), work: work(res)}
+func barOf(name string, res *engine.StepResult, critical bool, now time.Time, tools whenTools) bar {
+	b := bar{name: name, critical: critical, status: res.Status, note: string(res.Status), work: work(res, tools)}
 	if res.StartedAt != nil {
 		b.start = *res.StartedAt
 		b.end = b.start.Add(duration(res.DurationSeconds))
@@ -199,19 +215,19 @@ func barOf(name string, res *engine.StepResult, critical bool, now time.Time) ba
 }
 
 // work returns what is known of the time of a step's calls and of those within it.
-func work(res *engine.StepResult) []stretch {
+func work(res *engine.StepResult, tools whenTools) []stretch {
 	var known []stretch
 	for _, item := range res.Items {
-		known = append(known, work(item.StepResult)...)
+		known = append(known, work(item.StepResult, tools)...)
 	}
 	for _, step := range res.Steps {
-		known = append(known, work(step)...)
+		known = append(known, work(step, tools)...)
 	}
 	if len(known) > 0 || res.StartedAt == nil || !res.Measured() || len(res.Items)+len(res.Steps) > 0 {
 		return known
 	}
 	start := *res.StartedAt
-	s := stretch{start: start, end: start.Add(duration(res.DurationSeconds))}
+	s := stretch{start: start, end: start.Add(duration(res.DurationSeconds)), tools: tools[res]}
 	for _, f := range res.InFlight {
 		at := start.Add(duration(f.AtSeconds))
 		s.inFlight = append(s.inFlight, [2]time.Time{at, at.Add(duration(f.Seconds))})

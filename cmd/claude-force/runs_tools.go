@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/runs"
+)
+
+// printLoops says what agents did with tools: a row for each step or item, and with
+// calls a line for each call.
+func (a *app) printLoops(d *runs.Detail, calls bool) error {
+	if len(d.Loops) == 0 {
+		return nil
+	}
+	rows := [][]string{{"STEP", "TURNS", "TOOL CALLS", "TOOL TIME", "COST", "CACHING SAVED"}}
+	for _, l := range d.Loops {
+		took := 0.0
+		for _, c := range l.Calls() {
+			took += c.Seconds
+		}
+		cost, saved := loopCost(l)
+		rows = append(rows, []string{unitName(d, l.Unit), thousands(len(l.Turns)), callsText(l.Calls()), seconds(took), dollars(cost), dollars(&saved)})
+	}
+	fmt.Fprintln(a.stdout)
+	if err := table(a.stdout, rows); err != nil || !calls {
+		return err
+	}
+	for _, l := range d.Loops {
+		fmt.Fprintf(a.stdout, "\n%s\n", unitName(d, l.Unit))
+		var rows [][]string
+		for i, t := range l.Turns {
+			rows = append(rows, []string{fmt.Sprintf("  turn %d", i+1), t.Model, thousands(t.Usage.TotalTokens()) + " tokens", dollars(t.CostUSD)})
+			for _, c := range t.Calls {
+				rows = append(rows, []string{"    " + c.Tool, firstLine(c.Argument, 60), seconds(c.Seconds), outcomeText(c.Outcome)})
+			}
+		}
+		if err := table(a.stdout, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loopCost returns what the turns of a loop cost, nil if that is not known, and what
+// prompt caching saved, below 0 if writing cost more than reading saved.
+func loopCost(l *runs.Loop) (cost *float64, saved float64) {
+	prices, sum := llm.Prices(), llm.Money(0)
+	cost = new(0.0)
+	for _, t := range l.Turns {
+		sum = sum.Add(analytics.SavedLive(prices, t.Model, "", t.Usage).Prompt)
+		switch {
+		case t.CostUSD == nil:
+			cost = nil
+		case cost != nil:
+			*cost += *t.CostUSD
+		}
+	}
+	return cost, sum.USD()
+}
+
+func callsText(calls []runs.ToolCall) string {
+	counts := map[string]int{}
+	for _, c := range calls {
+		counts[c.Outcome]++
+	}
+	text := thousands(len(calls))
+	var bad []string
+	for _, outcome := range []string{runs.ToolFailed, runs.ToolDenied, runs.ToolInterrupted, runs.ToolRunning} {
+		if n := counts[outcome]; n > 0 {
+			bad = append(bad, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	if len(bad) > 0 {
+		text += " (" + strings.Join(bad, ", ") + ")"
+	}
+	return text
+}
+
+func outcomeText(outcome string) string {
+	if outcome == runs.ToolOK {
+		return ""
+	}
+	return outcome
+}
+
+// unitName returns the name of a step or an item for people.
+func unitName(d *runs.Detail, unit journal.Unit) string {
+	if unit.Item == "" {
+		return unit.Step
+	}
+	label := unit.Item
+	if u := d.State.Units[unit]; u != nil {
+		label = runs.ItemLabel(u)
+	}
+	return unit.Step + "[" + firstLine(label, 40) + "]"
+}
+
+// toolTimes returns when tools ran, by the result of the step or item whose agent
+// called them.
+func toolTimes(d *runs.Detail) map[*engine.StepResult][][2]time.Time {
+	times := map[*engine.StepResult][][2]time.Time{}
+	add := func(unit journal.Unit, res *engine.StepResult) {
+		for _, c := range d.Loop(unit).Calls() {
+			times[res] = append(times[res], [2]time.Time{c.At, c.At.Add(duration(c.Seconds))})
+		}
+	}
+	var walk func(outer journal.Unit, steps map[string]*engine.StepResult)
+	walk = func(outer journal.Unit, steps map[string]*engine.StepResult) {
+		for id, res := range steps {
+			step := outer.Inner(id)
+			add(step, res)
+			walk(step, res.Steps)
+			for _, item := range res.Items {
+				add(step.WithItem(item.Key), item.StepResult)
+				walk(step.WithItem(item.Key), item.Steps)
+			}
+		}
+	}
+	if len(d.Loops) > 0 {
+		walk(journal.Unit{}, d.Result.Steps)
+	}
+	return times
+}
+
+// toolEventLine returns a line on an event of a loop.
+func toolEventLine(name string, ev journal.Event) (string, error) {
+	if ev.Type == journal.TurnAnswered {
+		var paid journal.Paid
+		err := ev.Decode(&paid)
+		return fmt.Sprintf("%s: turn answered · %s tokens · %s", name, thousands(paid.Usage.TotalTokens()), dollars(paid.CostUSD)), err
+	}
+	var call journal.ToolCall
+	if err := ev.Decode(&call); err != nil || call.Tool == "" {
+		return "", err
+	}
+	text := name + ": " + call.Tool
+	if call.Argument != "" {
+		text += " " + firstLine(call.Argument, 80)
+	}
+	switch {
+	case ev.Type == journal.ToolStarted:
+		return text + ": started", nil
+	case call.Interrupted:
+		return text + ": interrupted", nil
+	case call.Denied:
+		return text + ": denied", nil
+	case call.IsError:
+		return text + ": failed after " + seconds(call.Seconds), nil
+	}
+	return text + ": " + seconds(call.Seconds), nil
+}
