@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/claude-force/claude-force/internal/openfile"
@@ -305,14 +306,14 @@ func (s Server) Digest() string {
 }
 
 // variable matches ${NAME} and ${NAME:-default}.
-var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
+var variable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`) })
 
 // Variables returns the names of the variables that the entry takes from the
 // environment, sorted.
 func (s Server) Variables() []string {
 	names := map[string]bool{}
 	for _, text := range s.texts() {
-		for _, m := range variable.FindAllStringSubmatch(text, -1) {
+		for _, m := range variable().FindAllStringSubmatch(text, -1) {
 			names[m[1]] = true
 		}
 	}
@@ -353,8 +354,8 @@ func (s Server) expand(lookup func(string) (string, bool)) (expanded, error) {
 	x := expanded{Server: s}
 	var missing, own []string
 	replace := func(text string) string {
-		return variable.ReplaceAllStringFunc(text, func(use string) string {
-			m := variable.FindStringSubmatch(use)
+		return variable().ReplaceAllStringFunc(text, func(use string) string {
+			m := variable().FindStringSubmatch(use)
 			if s.Scope.foreign() && ownVariable(m[1]) {
 				own = append(own, m[1])
 				return ""

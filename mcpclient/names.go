@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Limits of names. The API takes 64 characters.
@@ -14,11 +15,11 @@ const (
 	maxServerName = 40
 )
 
-var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
+var notInNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-zA-Z0-9_-]`) })
 
 // normalize returns a name with every character that the API does not take replaced
 // by an underscore.
-func normalize(name string) string { return notInNames.ReplaceAllString(name, "_") }
+func normalize(name string) string { return notInNames().ReplaceAllString(name, "_") }
 
 // serverNameProblem returns why a server cannot have a name. A rule mcp__a stands
 // for all tools of the server a, so no other server's tools may start like them.

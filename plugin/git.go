@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -136,12 +137,12 @@ func git(ctx context.Context, dir string, stdin io.Reader, args ...string) ([]by
 }
 
 // scpExpr matches the short form of a URL for ssh.
-var scpExpr = regexp.MustCompile(`^([A-Za-z0-9._-]+)@([A-Za-z0-9.-]+):([^:]+)$`)
+var scpExpr = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([A-Za-z0-9._-]+)@([A-Za-z0-9.-]+):([^:]+)$`) })
 
 // gitURL returns the URL of a repository. Only https, ssh and file are allowed:
 // others can run programs, or send what they get in the clear.
 func gitURL(source string) (string, error) {
-	if m := scpExpr.FindStringSubmatch(source); m != nil && !strings.HasPrefix(m[3], "-") {
+	if m := scpExpr().FindStringSubmatch(source); m != nil && !strings.HasPrefix(m[3], "-") {
 		return "ssh://" + m[1] + "@" + m[2] + "/" + strings.TrimPrefix(m[3], "/"), nil
 	}
 	u, err := url.Parse(source)
@@ -165,10 +166,10 @@ func gitURL(source string) (string, error) {
 	return source, nil
 }
 
-var refExpr = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/-]*$`)
+var refExpr = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/-]*$`) })
 
 func checkRef(ref string) error {
-	if ref != "" && (!refExpr.MatchString(ref) || strings.Contains(ref, "..")) {
+	if ref != "" && (!refExpr().MatchString(ref) || strings.Contains(ref, "..")) {
 		return fmt.Errorf("%q is no branch, tag or commit", ref)
 	}
 	return nil

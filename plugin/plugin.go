@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/internal/claudedir"
 	"github.com/claude-force/claude-force/internal/openfile"
@@ -246,9 +247,9 @@ const (
 	marketplaceFile = ".claude-plugin/marketplace.json"
 )
 
-var nameExpr = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var nameExpr = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) })
 
-func validName(name string) bool { return nameExpr.MatchString(name) }
+func validName(name string) bool { return nameExpr().MatchString(name) }
 
 // readManifest reads the manifest of a plugin; the zero manifest if it has none.
 func readManifest(tree *claudedir.Tree) (manifest, error) {

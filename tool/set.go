@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/internal/nearest"
 	"github.com/claude-force/claude-force/llm"
@@ -18,25 +19,49 @@ type Set struct {
 }
 
 type entry struct {
-	tool  Tool
-	input *inputSchema // nil for an Unchecked tool
+	tool Tool
+	// input returns the schema of the inputs; nil for an Unchecked tool.
+	input func() (*inputSchema, error)
+}
+
+// check returns the input as [inputSchema.check] does.
+func (e *entry) check(name string, raw json.RawMessage) (input json.RawMessage, problem string) {
+	schema, err := e.input()
+	if err != nil {
+		return nil, fmt.Sprintf("the schema of tool %q: %v", name, err)
+	}
+	return schema.check(name, raw)
 }
 
 // NewSet returns a set of tools. The error is for two tools of one name and for a
 // schema that is no JSON Schema.
 func NewSet(tools ...Tool) (*Set, error) {
+	s, err := Collect(tools...)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tools {
+		name := t.Definition().Name
+		if _, err := s.byName[name].input(); err != nil {
+			return nil, fmt.Errorf("the schema of tool %q: %w", name, err)
+		}
+	}
+	return s, nil
+}
+
+// Collect returns a set of tools as NewSet does, but reads the schema of each tool at
+// its first call: a task whose answer is cached calls none. A call of a tool whose
+// schema is no JSON Schema fails.
+func Collect(tools ...Tool) (*Set, error) {
 	s := &Set{byName: make(map[string]*entry, len(tools))}
 	for _, t := range tools {
 		def := t.Definition()
 		if s.byName[def.Name] != nil {
 			return nil, fmt.Errorf("two tools have the name %q", def.Name)
 		}
-		e := &entry{tool: t}
+		e := &entry{tool: t, input: func() (*inputSchema, error) { return nil, nil }}
 		if _, ok := t.(Unchecked); !ok {
-			var err error
-			if e.input, err = parseInputSchema(def.InputSchema); err != nil {
-				return nil, fmt.Errorf("the schema of tool %q: %w", def.Name, err)
-			}
+			e.input = sync.OnceValues(func() (*inputSchema, error) { return parseInputSchema(def.InputSchema) })
 		}
 		s.tools = append(s.tools, t)
 		s.byName[def.Name] = e
@@ -78,7 +103,7 @@ func (s *Set) Concurrent(use llm.Block) bool {
 	if e == nil {
 		return true
 	}
-	input, problem := e.input.check(use.Name, use.Input)
+	input, problem := e.check(use.Name, use.Input)
 	return problem != "" || e.tool.Concurrent(input)
 }
 
@@ -95,7 +120,7 @@ func (s *Set) Run(ctx context.Context, env *Env, use llm.Block, begin func() err
 	if e == nil {
 		return Failed(invalid(s.unknown(use.Name)))
 	}
-	input, problem := e.input.check(use.Name, use.Input)
+	input, problem := e.check(use.Name, use.Input)
 	if problem != "" {
 		return Failed(invalid(problem))
 	}

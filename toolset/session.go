@@ -138,7 +138,7 @@ func (s *Session) Call(ctx context.Context, env *tool.Env, name string, input js
 	if s.removed(name) {
 		return tool.Failed(name + " is denied to this agent.")
 	}
-	set, err := tool.NewSet(slices.Concat(tool.Files(), s.shell.Tools())...)
+	set, err := tool.Collect(slices.Concat(tool.Files(), s.shell.Tools())...)
 	if err != nil {
 		return tool.Failed(err.Error())
 	}
@@ -187,7 +187,7 @@ func (s *Session) build(ctx context.Context) (*tool.Set, error) {
 	if len(chosen) == 0 {
 		return nil, nil
 	}
-	set, err := tool.NewSet(chosen...)
+	set, err := tool.Collect(chosen...)
 	if err != nil {
 		return nil, fmt.Errorf("the tools of agent %s: %w", s.Agent.Name, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/openfile"
@@ -192,7 +193,9 @@ func (r *Repository) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // programs matches settings that name a program, and the name of what it is for.
-var programs = regexp.MustCompile(`(?s)^(filter\..*|diff\..*|merge\..*|hook\..*|man\..*|browser\..*|difftool\..*|mergetool\..*)\.(clean|smudge|process|required|command|textconv|driver|cmd|path|cachetextconv)$`)
+var programs = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?s)^(filter\..*|diff\..*|merge\..*|hook\..*|man\..*|browser\..*|difftool\..*|mergetool\..*)\.(clean|smudge|process|required|command|textconv|driver|cmd|path|cachetextconv)$`)
+})
 
 // harmless returns the settings that switch off the programs which the repository's
 // settings name.
@@ -203,7 +206,7 @@ func (r *Repository) harmless(ctx context.Context, c call) ([]string, error) {
 	}
 	var set []string
 	for name := range strings.SplitSeq(list, "\x00") {
-		m := programs.FindStringSubmatch(name)
+		m := programs().FindStringSubmatch(name)
 		if m == nil {
 			continue
 		}

@@ -31,16 +31,16 @@ type Place struct {
 func (p Place) Branch() string { return "claude-force/" + p.Run + "/" + p.Unit }
 
 var (
-	iteration = regexp.MustCompile(`@\d+`)
-	unnamed   = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+	iteration = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@\d+`) })
+	unnamed   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_-]+`) })
 )
 
 // Name returns the name of the worktree of a step and of its item, for [Place.Unit].
 // All iterations of a loop have the same, so that each goes on from the one before.
 func Name(step, item string) string {
-	name := unnamed.ReplaceAllString(iteration.ReplaceAllString(step, ""), "+")
+	name := unnamed().ReplaceAllString(iteration().ReplaceAllString(step, ""), "+")
 	if item != "" {
-		name += "+" + unnamed.ReplaceAllString(item, "+")
+		name += "+" + unnamed().ReplaceAllString(item, "+")
 	}
 	return name
 }
@@ -68,7 +68,7 @@ var one sync.Mutex
 // the one that it started from.
 func (r *Repository) Open(ctx context.Context, p Place) (*Tree, error) {
 	t := &Tree{repo: r, place: p, path: filepath.Join(p.Root, p.Run, p.Unit)}
-	if p.Root == "" || p.Run == "" || p.Unit == "" || p.Unit != unnamed.ReplaceAllString(p.Unit, "+") {
+	if p.Root == "" || p.Run == "" || p.Unit == "" || p.Unit != unnamed().ReplaceAllString(p.Unit, "+") {
 		return nil, fault.Input(errors.New("a worktree needs a folder that outlives the process, and a run that it belongs to"))
 	}
 	one.Lock()
