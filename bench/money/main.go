@@ -189,7 +189,7 @@ func (b *bench) round(kill bool) (r round, err error) {
 			after = time.Duration(100+b.random.IntN(500)) * time.Millisecond
 		}
 		processes.Go(func() {
-			cmd := b.command("run", "wf.yaml", "--param", fmt.Sprintf("p=part %d", p))
+			cmd := b.command("run", "wf.yaml", "--no-tools", "--param", fmt.Sprintf("p=part %d", p))
 			if cmd.Start() != nil {
 				return
 			}
