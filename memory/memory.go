@@ -238,7 +238,7 @@ func (l *loader) resolve(folder, target string) (name string, ok bool) {
 // must not or cannot be read.
 func (l *loader) read(name string) (data []byte, ok bool) {
 	abs := l.tree.Path(name)
-	if l.full || l.seen[abs] || len(l.seen) > 2*MaxFiles || l.denied(abs) {
+	if l.full || l.seen[abs] || len(l.seen) > 2*MaxFiles || l.tree.Denied(name, l.options.Denied) {
 		return nil, false
 	}
 	data, err := l.tree.Read(name, MaxFile)
@@ -251,18 +251,6 @@ func (l *loader) read(name string) (data []byte, ok bool) {
 		return nil, false
 	}
 	return data, true
-}
-
-// denied reports whether a file must not be read, as it is named or without links.
-func (l *loader) denied(abs string) bool {
-	if l.options.Denied == nil {
-		return false
-	}
-	if l.options.Denied(abs) {
-		return true
-	}
-	real, err := filepath.EvalSymlinks(abs)
-	return err == nil && real != abs && l.options.Denied(real)
 }
 
 // room reports whether a file fits within the bounds.

@@ -163,7 +163,7 @@ func (d *finder) add(name, file string, command bool) {
 		d.problem("%s is left out: %s", shown, why)
 		return
 	}
-	if d.names[full] || d.denied != nil && d.denied(shown) {
+	if d.names[full] || d.tree.Denied(file, d.denied) {
 		return
 	}
 	data, err := d.tree.Read(file, maxFile)

@@ -338,6 +338,30 @@ func TestPreloaded(t *testing.T) {
 	}
 }
 
+// TestDenied leaves out files that must not be read, also behind links.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		".env": "SECRET", ".claude/skills/good/SKILL.md": "x", ".claude/skills/bad/SKILL.md": "SECRET",
+		".claude/skills/link/other.md": "x", ".claude/commands/c.md": "x",
+	})
+	for _, link := range [][2]string{{"../../../.env", ".claude/skills/link/SKILL.md"}, {"../../.env", ".claude/commands/link.md"}} {
+		if err := os.Symlink(link[0], filepath.Join(dir, link[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := start(t, dir, "", permission.Policy{Deny: rules(t, "Read(.env) Read(.claude/skills/bad/**)")}, nil, all)
+	if got := strings.Join(p.tools.Context, ""); !strings.Contains(got, "- c: x\n- good: x\n") || strings.Contains(got, "SECRET") {
+		t.Errorf("listing %q", got)
+	}
+	for _, name := range []string{"bad", "link"} {
+		if r := p.call("Skill", fmt.Sprintf(`{"skill": %q}`, name)); !r.IsError || strings.Contains(note(r), "SECRET") {
+			t.Errorf("%s: %q with %q", name, r.Text, note(r))
+		}
+	}
+}
+
 func TestListingIsBounded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

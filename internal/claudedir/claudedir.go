@@ -60,6 +60,20 @@ func (t *Tree) Own() bool { return t.root == nil }
 // Path returns the absolute path of a file.
 func (t *Tree) Path(name string) string { return filepath.Join(t.Dir, filepath.FromSlash(name)) }
 
+// Denied reports whether a file must not be read, as it is named or without links.
+// denied reports it of an absolute path; nil denies none.
+func (t *Tree) Denied(name string, denied func(path string) bool) bool {
+	if denied == nil {
+		return false
+	}
+	path := t.Path(name)
+	if denied(path) {
+		return true
+	}
+	real, err := filepath.EvalSymlinks(path)
+	return err == nil && real != path && denied(real)
+}
+
 // Read reads a regular file of at most limit bytes.
 func (t *Tree) Read(name string, limit int64) ([]byte, error) {
 	if !fs.ValidPath(name) {
