@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/claude-force/claude-force/internal/filelock"
@@ -16,10 +17,16 @@ import (
 
 // Store keeps what the user trusted: of each server its entry, as a digest, and what
 // it offered. It is a file of the user, outside every project.
-type Store struct{ path string }
+type Store struct {
+	path string
+
+	mu   sync.Mutex  // guards the fields below
+	file fs.FileInfo // the file that was read last; nil if none
+	last pins        // its content, which is shared
+}
 
 // NewStore returns the store in a file, which need not exist yet.
-func NewStore(path string) *Store { return &Store{path} }
+func NewStore(path string) *Store { return &Store{path: path} }
 
 // Pin is what a server offered when it was trusted.
 type Pin struct {
@@ -65,7 +72,24 @@ const (
 	lockWait = 10 * time.Second
 )
 
+// read returns the content of the file, which must not be changed. Every task of a run
+// asks for it, so it is read again only if the file is another: it is always replaced.
 func (s *Store) read() (pins, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	file, statErr := os.Stat(s.path)
+	if statErr == nil && s.file != nil && os.SameFile(file, s.file) && file.ModTime().Equal(s.file.ModTime()) && file.Size() == s.file.Size() {
+		return s.last, nil
+	}
+	p, err := s.load()
+	if s.file = nil; err == nil && statErr == nil {
+		s.file, s.last = file, p
+	}
+	return p, err
+}
+
+// load reads the file.
+func (s *Store) load() (pins, error) {
 	var p pins
 	data, err := openfile.Read(s.path, maxStore)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +125,7 @@ func (s *Store) change(f func(*pins)) error {
 		return fmt.Errorf("keeping which MCP servers are trusted: %w", err)
 	}
 	defer release()
-	p, err := s.read()
+	p, err := s.load()
 	if err != nil {
 		return err
 	}
@@ -111,6 +135,9 @@ func (s *Store) change(f func(*pins)) error {
 	if err := s.write(p); err != nil {
 		return fmt.Errorf("keeping which MCP servers are trusted: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.file = nil
 	return nil
 }
 
