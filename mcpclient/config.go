@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"maps"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -435,6 +434,3 @@ func cut(text string, n int) string {
 	}
 	return strings.ToValidUTF8(text[:n], "") + "…"
 }
-
-// environ returns the variable of this process's environment with a name.
-func environ(name string) (string, bool) { return os.LookupEnv(name) }

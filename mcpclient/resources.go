@@ -89,11 +89,7 @@ func (t *listTool) Call(ctx context.Context, env *tool.Env, input json.RawMessag
 		// Without its own, the resources of the other servers are still of use.
 		all = append(all, resources...)
 	}
-	data, err := json.Marshal(all)
-	if err != nil {
-		return tool.Result{}, err
-	}
-	text, err := canonical(data)
+	text, err := structuredText(all)
 	if err != nil {
 		return tool.Result{}, err
 	}
@@ -186,11 +182,7 @@ func (t *readTool) Call(ctx context.Context, env *tool.Env, input json.RawMessag
 		}
 		out.Contents = append(out.Contents, c)
 	}
-	data, err := json.Marshal(out)
-	if err != nil {
-		return tool.Result{}, err
-	}
-	text, err := canonical(data)
+	text, err := structuredText(out)
 	if err != nil {
 		return tool.Result{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,7 @@ type session struct {
 
 // connect starts a server, or connects to it.
 func (m *Manager) connect(ctx context.Context, server Server) (*session, error) {
-	x, err := server.expand(environ)
+	x, err := server.expand(os.LookupEnv)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -86,11 +87,7 @@ func eventLine(line []byte) []byte {
 	if !json.Valid(trimmed) {
 		return line
 	}
-	return slicesJoin("data: ", keepStructured(trimmed), "\n")
-}
-
-func slicesJoin(before string, middle []byte, after string) []byte {
-	return append(append([]byte(before), middle...), after...)
+	return slices.Concat([]byte("data: "), keepStructured(trimmed), []byte("\n"))
 }
 
 var structuredKey = []byte(`"structuredContent"`)
@@ -142,7 +139,7 @@ func keepStructured(message []byte) []byte {
 	return encoded
 }
 
-// structuredText returns structured content as JSON text.
+// structuredText returns a value as JSON text: structured content as it was kept.
 func structuredText(value any) (string, error) {
 	if kept, ok := value.(map[string]any); ok && len(kept) == 1 {
 		if text, ok := kept[rawKey].(string); ok {
