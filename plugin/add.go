@@ -22,7 +22,7 @@ func (s *Store) Add(ctx context.Context, source string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	files, err := s.take(ctx, &entry, 0)
+	files, err := take(ctx, &entry)
 	if err != nil {
 		return Entry{}, fmt.Errorf("plugin %s: %w", source, err)
 	}
@@ -106,11 +106,8 @@ func parseSource(text string) (Entry, error) {
 	return e, checkRef(e.Ref)
 }
 
-// maxHops bounds how often a marketplace leads to another source.
-const maxHops = 2
-
 // take returns the files of a plugin, and completes its entry.
-func (s *Store) take(ctx context.Context, e *Entry, hops int) ([]file, error) {
+func take(ctx context.Context, e *Entry) ([]file, error) {
 	files, commit, err := fetch(ctx, e.Source, e.Ref)
 	if err != nil {
 		return nil, err
@@ -118,28 +115,33 @@ func (s *Store) take(ctx context.Context, e *Entry, hops int) ([]file, error) {
 	e.Commit = commit
 	files = below(files, e.Path)
 	market, isMarket := find(files, marketplaceFile)
-	if e.Plugin == "" {
-		m, has := find(files, manifestFile)
-		if isMarket && !has {
-			return nil, fmt.Errorf("it is a marketplace: add one of its plugins with %s#NAME; it has %s", e.Source, offered(market.data))
+	if e.Plugin != "" {
+		if !isMarket {
+			return nil, fmt.Errorf("it has no %s, which would say where its plugin %s is", marketplaceFile, e.Plugin)
 		}
-		var parsed manifest
-		if has {
-			if err := json.Unmarshal(m.data, &parsed); err != nil {
-				return nil, fmt.Errorf("%s: %w", manifestFile, err)
-			}
+		return takeOffered(ctx, e, market, files)
+	}
+	m, has := find(files, manifestFile)
+	if isMarket && !has {
+		return nil, fmt.Errorf("it is a marketplace: add one of its plugins with %s#NAME; it has %s", e.Source, offered(market.data))
+	}
+	var parsed manifest
+	if has {
+		if err := json.Unmarshal(m.data, &parsed); err != nil {
+			return nil, fmt.Errorf("%s: %w", manifestFile, err)
 		}
-		e.Name = cmp.Or(parsed.Name, e.Name, strings.TrimSuffix(path.Base(filepath.ToSlash(e.Source)), ".git"))
-		return files, nil
 	}
-	if !isMarket || hops == maxHops {
-		return nil, fmt.Errorf("it has no %s, which would say where its plugin %s is", marketplaceFile, e.Plugin)
-	}
+	e.Name = cmp.Or(parsed.Name, e.Name, strings.TrimSuffix(path.Base(filepath.ToSlash(e.Source)), ".git"))
+	return files, nil
+}
+
+// takeOffered returns the files of the plugin of a marketplace that the entry names, and
+// completes the entry. files are those of the marketplace.
+func takeOffered(ctx context.Context, e *Entry, market file, files []file) ([]file, error) {
 	item, pluginRoot, err := lookup(market.data, e.Plugin)
 	if err != nil {
 		return nil, err
 	}
-	e.Name = item.Name
 	var folder string
 	if json.Unmarshal(item.Source, &folder) == nil {
 		if !strings.HasPrefix(folder, ".") && pluginRoot != "" {
@@ -149,34 +151,46 @@ func (s *Store) take(ctx context.Context, e *Entry, hops int) ([]file, error) {
 		if !fs.ValidPath(folder) {
 			return nil, fmt.Errorf("the folder %s of its plugin %s is outside", folder, e.Plugin)
 		}
-		e.Path = path.Join(e.Path, folder)
+		e.Name, e.Path = item.Name, path.Join(e.Path, folder)
 		return below(files, folder), nil
 	}
-	var remote struct{ Source, Repo, URL, Ref, SHA, Path string }
-	if err := json.Unmarshal(item.Source, &remote); err != nil {
-		return nil, fmt.Errorf("the source of its plugin %s cannot be read: %w", e.Plugin, err)
-	}
-	next := &Entry{Name: item.Name, Source: remote.URL, Ref: cmp.Or(remote.SHA, remote.Ref), Path: path.Clean(cmp.Or(remote.Path, "."))}
-	if remote.Source == "github" {
-		next.Source = "https://github.com/" + remote.Repo
-	}
-	if next.Path == "." {
-		next.Path = ""
-	}
-	if _, err := gitURL(next.Source); err != nil {
+	next, err := elsewhere(e.Source, item)
+	if err != nil {
 		return nil, err
 	}
-	if err := checkRef(next.Ref); err != nil {
-		return nil, err
-	}
-	if next.Path != "" && !fs.ValidPath(next.Path) {
-		return nil, fmt.Errorf("the folder %s of its plugin %s is outside", next.Path, e.Plugin)
-	}
-	files, err = s.take(ctx, next, hops+1)
-	next.Plugin = ""
-	*e = *next
+	files, err = take(ctx, &next)
+	*e = next
 	e.Name = item.Name
 	return files, err
+}
+
+// elsewhere returns the entry of a plugin that is in another source than its
+// marketplace.
+func elsewhere(market string, item manifest) (Entry, error) {
+	var remote struct{ Source, Repo, URL, Ref, SHA, Path string }
+	if err := json.Unmarshal(item.Source, &remote); err != nil {
+		return Entry{}, fmt.Errorf("the source of its plugin %s cannot be read: %w", item.Name, err)
+	}
+	e := Entry{Name: item.Name, Source: remote.URL, Ref: cmp.Or(remote.SHA, remote.Ref)}
+	if remote.Source == "github" {
+		e.Source = "https://github.com/" + remote.Repo
+	}
+	if remote.Path != "" && path.Clean(remote.Path) != "." {
+		e.Path = path.Clean(remote.Path)
+	}
+	if _, err := gitURL(e.Source); err != nil {
+		return Entry{}, err
+	}
+	if local(e.Source) && !local(market) {
+		return Entry{}, fmt.Errorf("the source of its plugin %s is on this machine, %s, which only a marketplace on this machine may name", item.Name, e.Source)
+	}
+	if err := checkRef(e.Ref); err != nil {
+		return Entry{}, err
+	}
+	if e.Path != "" && !fs.ValidPath(e.Path) {
+		return Entry{}, fmt.Errorf("the folder %s of its plugin %s is outside", e.Path, item.Name)
+	}
+	return e, nil
 }
 
 func find(files []file, name string) (file, bool) {

@@ -166,6 +166,12 @@ func gitURL(source string) (string, error) {
 	return source, nil
 }
 
+// local reports whether a source is on this machine: a folder, or the URL of a file.
+func local(source string) bool {
+	u, err := url.Parse(source)
+	return filepath.IsAbs(source) || err == nil && u.Scheme == "file"
+}
+
 var refExpr = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/-]*$`) })
 
 func checkRef(ref string) error {
