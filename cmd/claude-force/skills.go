@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -139,7 +140,7 @@ func (a *app) skillsShow() *cobra.Command {
 
 // commandName matches what may be the name of a command. A path such as /etc/hosts
 // has a second slash.
-var commandName = regexp.MustCompile(`^[\pL\pN][\pL\pN_.:-]*$`)
+var commandName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\pL\pN][\pL\pN_.:-]*$`) })
 
 // startCommand replaces a task that names a command, /name arguments, with what the
 // command says. A task that begins with a path is left alone.
@@ -150,7 +151,7 @@ func (a *app) startCommand(ctx context.Context, f *callFlags, t *claudeforce.Tas
 	if i := strings.IndexFunc(text, unicode.IsSpace); i >= 0 {
 		name, args = text[:i], strings.TrimSpace(text[i:])
 	}
-	if !slash || !commandName.MatchString(name) {
+	if !slash || !commandName().MatchString(name) {
 		return nil
 	}
 	set, err := a.skillSet()
