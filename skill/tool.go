@@ -189,14 +189,7 @@ func (t *loadTool) showFiles(env *tool.Env, k *Skill) error {
 func (s *Skill) folder() string { return cmp.Or(s.Root, s.Dir) }
 
 // ReadRule returns the rule that allows reading the files that belong to the skill.
-func (s *Skill) ReadRule() permission.Rule {
-	return permission.Rule{Tool: "Read", Spec: "/" + escapePattern(s.folder()) + "/**"}
-}
-
-// escapePattern returns the pattern of a rule that stands for a path.
-func escapePattern(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
-}
+func (s *Skill) ReadRule() permission.Rule { return permission.FolderRule("Read", s.folder()) }
 
 // HostOf returns what bodies may use with a function that calls tools under the
 // permissions of a task, and reports whether a call gave a text.

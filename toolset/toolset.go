@@ -181,8 +181,7 @@ func (p *Project) elsewhere(dir string) []permission.Rule {
 	if rel, err := filepath.Rel(p.options.Dir, dir); err != nil || filepath.IsLocal(rel) {
 		return nil // the rule would be for the other folder too
 	}
-	path := filepath.ToSlash(strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(p.options.Dir))
-	return []permission.Rule{{Tool: "Edit", Spec: "//" + strings.TrimPrefix(path, "/") + "/**"}}
+	return []permission.Rule{permission.FolderRule("Edit", p.options.Dir)}
 }
 
 // commandCache returns the folder that commands of a project share: of each project

@@ -8,6 +8,7 @@ package permission
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -16,6 +17,13 @@ type Rule struct {
 	Tool string
 	Spec string // what is in the parentheses
 	All  bool   // the rule has no parentheses, or * in them
+}
+
+// FolderRule returns the rule for the calls of a tool with files in a folder, whose path
+// is absolute, and below it.
+func FolderRule(tool, dir string) Rule {
+	path := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(filepath.ToSlash(dir))
+	return Rule{Tool: tool, Spec: "//" + strings.TrimPrefix(path, "/") + "/**"}
 }
 
 // String returns the rule as it is written.
