@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 const listFile = ".claude/claude.json"
@@ -30,16 +32,16 @@ func (p place) list() ([]entry, []Warning) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
-		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + openfile.Reason(err)}}
 	}
 	fsys, base, closeFS, err := p.within(listFile)
 	if err != nil {
-		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + openfile.Reason(err)}}
 	}
 	defer closeFS() //nolint:errcheck // it was only read
 	data, err := readRegular(fsys, base)
 	if err != nil {
-		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err)}}
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + openfile.Reason(err)}}
 	}
 	var config struct {
 		Agents map[string]map[string]any `json:"agents"`
@@ -71,7 +73,7 @@ func (p place) showList() string { return filepath.Join(p.dir, filepath.FromSlas
 func (p place) listed(e entry) (*Agent, []Warning) {
 	shown := filepath.Join(p.dir, ".claude", filepath.FromSlash(e.file))
 	refuse := func(err error) (*Agent, []Warning) {
-		return nil, []Warning{{File: p.showList(), Message: fmt.Sprintf("the file of agent %q, %s, cannot be read: %s", e.name, e.file, reason(err)),
+		return nil, []Warning{{File: p.showList(), Message: fmt.Sprintf("the file of agent %q, %s, cannot be read: %s", e.name, e.file, openfile.Reason(err)),
 			Hint: "correct the path, which is relative to .claude"}}
 	}
 	if path.IsAbs(e.file) || filepath.IsAbs(e.file) {

@@ -65,7 +65,7 @@ func (p place) open() (*tree, []Warning) {
 		}
 		_ = closeFS() // it was only read
 	}
-	return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err), Hint: "its agents are left out"}}
+	return nil, []Warning{{File: shown, Message: "cannot be read: " + openfile.Reason(err), Hint: "its agents are left out"}}
 }
 
 // within opens the file system that bounds the place. base is the path in it of
@@ -110,20 +110,11 @@ func (p place) resolve(name string) (string, error) {
 	return filepath.ToSlash(rel), nil
 }
 
-// reason returns the text of an error without the path, which the warning already
-// has.
-func reason(err error) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
-}
-
 // walk lists the agent files of the tree, sorted by path.
 func (t *tree) walk() {
 	info, err := fs.Stat(t.fsys, t.base)
 	if err != nil {
-		t.warn(".", "cannot be read: "+reason(err), "")
+		t.warn(".", "cannot be read: "+openfile.Reason(err), "")
 		return
 	}
 	t.walkDir(".", []fs.FileInfo{info})
@@ -145,7 +136,7 @@ func (t *tree) walkDir(dir string, above []fs.FileInfo) {
 	}
 	entries, err := fs.ReadDir(t.fsys, path.Join(t.base, dir))
 	if err != nil {
-		t.warn(dir, "cannot be read: "+reason(err), "its agents are left out")
+		t.warn(dir, "cannot be read: "+openfile.Reason(err), "its agents are left out")
 	}
 	for _, e := range entries {
 		rel := path.Join(dir, e.Name())
@@ -158,7 +149,7 @@ func (t *tree) walkDir(dir string, above []fs.FileInfo) {
 		case e.IsDir():
 			info, err := e.Info()
 			if err != nil {
-				t.warn(rel, "cannot be read: "+reason(err), "its agents are left out")
+				t.warn(rel, "cannot be read: "+openfile.Reason(err), "its agents are left out")
 				continue
 			}
 			t.walkDir(rel, append(slices.Clip(above), info))
@@ -177,7 +168,7 @@ func (t *tree) walkLink(rel string, above []fs.FileInfo) {
 		t.warn(rel, "the link is broken", "remove it")
 		return
 	case err != nil:
-		t.warn(rel, "the link is not followed: "+reason(err), "copy the file, or make a relative link inside the project")
+		t.warn(rel, "the link is not followed: "+openfile.Reason(err), "copy the file, or make a relative link inside the project")
 		return
 	case info.Mode().IsRegular():
 		if strings.HasSuffix(rel, ".md") {
@@ -290,7 +281,7 @@ func (t *tree) parse(rel string) (*Agent, []Warning) {
 	shown := t.show(rel)
 	data, err := t.read(rel)
 	if err != nil {
-		return nil, []Warning{{File: shown, Message: "cannot be read: " + reason(err), Hint: "it is left out"}}
+		return nil, []Warning{{File: shown, Message: "cannot be read: " + openfile.Reason(err), Hint: "it is left out"}}
 	}
 	return parseFound(shown, data)
 }

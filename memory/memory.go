@@ -247,7 +247,7 @@ func (l *loader) read(name string) (data []byte, ok bool) {
 	}
 	l.seen[abs] = true
 	if err != nil {
-		l.problem("%s is left out of the memory: %v", l.shown(name), reason(err))
+		l.problem("%s is left out of the memory: %v", l.shown(name), openfile.Reason(err))
 		return nil, false
 	}
 	return data, true
@@ -273,17 +273,6 @@ func (l *loader) shown(name string) string {
 
 func (l *loader) problem(format string, args ...any) {
 	l.memory.Problems = append(l.memory.Problems, fmt.Sprintf(format, args...))
-}
-
-// reason returns why a file could not be read, without its path.
-func reason(err error) string {
-	if e, ok := errors.AsType[*openfile.TooLargeError](err); ok {
-		return e.Error()
-	}
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
 }
 
 // Text returns the memory as the model reads it before a task; empty if there is

@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/internal/claudedir"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // Bounds.
@@ -132,7 +133,7 @@ func (d *finder) plugin(p Source) error {
 func (d *finder) skills(folder string) {
 	names, err := d.tree.List(folder)
 	if err != nil {
-		d.problem("%s: the skills cannot be read: %v", d.tree.Path(folder), reason(err))
+		d.problem("%s: the skills cannot be read: %v", d.tree.Path(folder), openfile.Reason(err))
 	}
 	for _, name := range names {
 		file := path.Join(folder, name, "SKILL.md")
@@ -171,7 +172,7 @@ func (d *finder) add(name, file string, command bool) {
 		return // a folder without a SKILL.md
 	}
 	if err != nil {
-		d.problem("%s is left out: %v", shown, reason(err))
+		d.problem("%s is left out: %v", shown, openfile.Reason(err))
 		return
 	}
 	if len(d.set.skills) >= maxSkills {
@@ -236,12 +237,4 @@ func badName(name string) string {
 		return "its name has a character that cannot be typed"
 	}
 	return ""
-}
-
-// reason returns why a file could not be read, without its path.
-func reason(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }

@@ -83,7 +83,7 @@ var allowed = map[string][]string{
 
 	"hook":   {"internal/claudedir"},
 	"plugin": {"internal/claudedir", "internal/openfile"},
-	"skill":  {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "llm", "tool", "tool/permission", "toolset"},
+	"skill":  {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset"},
 	"memory": {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
 
 	"sandbox":         nil,

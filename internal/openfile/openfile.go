@@ -32,6 +32,14 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("it is larger than %d MiB", e.Limit>>20)
 }
 
+// Reason returns why a file could not be opened or read, without its path.
+func Reason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
 // Write opens a regular file of the program's own for writing, with flag as for
 // [os.OpenFile]. A file that it makes is readable by this user only.
 func Write(path string, flag int) (*os.File, error) {
