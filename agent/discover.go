@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claude-force/claude-force/internal/claudedir"
 	"github.com/claude-force/claude-force/internal/nearest"
 )
 
@@ -180,45 +181,20 @@ func (o DiscoverOptions) places() ([]place, error) {
 			return nil, fmt.Errorf("finding the user's agents: %w", err)
 		}
 	}
-	var dirs []string
-	top := "" // the directory that bounds the files
-	for dir := start; !sameDir(dir, home); {
-		dirs = append(dirs, dir)
-		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-			top = dir
-			break
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			dirs = dirs[:1]
-			break
-		}
-		if sameDir(parent, home) {
-			top = dir
-		}
-		dir = parent
-	}
-	if top == "" {
-		top = start
-	}
 	var places []place
-	for _, dir := range dirs {
-		places = append(places, place{dir: dir, top: top})
+	if !claudedir.Same(start, home) {
+		top := claudedir.Top(start, home)
+		for dir := start; ; dir = filepath.Dir(dir) {
+			places = append(places, place{dir: dir, top: top})
+			if dir == top {
+				break
+			}
+		}
 	}
 	if home != "" {
 		places = append(places, place{dir: home, top: home, own: true})
 	}
 	return places, nil
-}
-
-// sameDir reports whether two absolute paths are the same directory.
-func sameDir(a, b string) bool {
-	if a == b || b == "" {
-		return a == b
-	}
-	x, errA := os.Stat(a)
-	y, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 // builtins returns all agents in o.Builtin.

@@ -178,25 +178,32 @@ type Project struct {
 	Home    *Tree // the user's home folder; nil if there is none
 }
 
+// Top returns the folder that bounds a project's files: that of the repository that an
+// absolute folder is in. Outside of a repository it is the one on the way to the folder
+// that is just below the home folder, or the folder itself.
+func Top(dir, home string) string {
+	top := dir
+	for at := dir; !Same(at, home); at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return at
+		}
+		if Same(filepath.Dir(at), home) {
+			top = at
+		}
+		if filepath.Dir(at) == at {
+			break
+		}
+	}
+	return top
+}
+
 // Open opens the folders for a project's folder. An empty home means there is none.
 func Open(dir, home string) (*Project, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	top := abs
-	for at := abs; !same(at, home); at = filepath.Dir(at) {
-		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
-			top = at
-			break
-		}
-		if same(filepath.Dir(at), home) {
-			top = at // outside of a repository, what is below the home folder counts
-		}
-		if filepath.Dir(at) == at {
-			break
-		}
-	}
+	top := Top(abs, home)
 	rel, err := filepath.Rel(top, abs)
 	if err != nil {
 		return nil, err
@@ -212,7 +219,7 @@ func Open(dir, home string) (*Project, error) {
 		}
 	}
 	// The home folder itself as the project is read once, as the project's.
-	if home != "" && !same(top, home) && !same(abs, home) {
+	if home != "" && !Same(top, home) && !Same(abs, home) {
 		if info, err := os.Stat(home); err == nil && info.IsDir() {
 			p.Home = &Tree{Dir: home}
 		}
@@ -233,8 +240,8 @@ func (p *Project) Shown(name string) string {
 	return filepath.ToSlash(rel)
 }
 
-// same reports whether two folders are the same.
-func same(a, b string) bool {
+// Same reports whether two folders are the same. An empty name is none.
+func Same(a, b string) bool {
 	if b == "" || filepath.Clean(a) == filepath.Clean(b) {
 		return b != ""
 	}

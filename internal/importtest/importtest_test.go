@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	// Nouns import nothing but fault.
 	"fault":         nil,
 	"llm":           nil,
-	"agent":         {"internal/nearest", "internal/yamltext", "internal/openfile"},
+	"agent":         {"internal/claudedir", "internal/nearest", "internal/yamltext", "internal/openfile"},
 	"agent/builtin": nil,
 	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
 	"config":        {"fault", "internal/nearest", "internal/yamltext", "internal/openfile"},
