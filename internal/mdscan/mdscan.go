@@ -3,7 +3,10 @@
 // looked for in code.
 package mdscan
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // References returns the paths that a text refers to, in order: each follows an @ at
 // the start of a line or after white space, and lasts until the next white space.
@@ -15,7 +18,7 @@ func References(text string) []string {
 // Scan returns a text without its HTML comments, and the paths that the rest refers
 // to.
 func Scan(text string) (kept string, references []string) {
-	s := scanner{text: text, comments: true}
+	s := scanner{text: text, blank: true, comments: true}
 	for s.at < len(s.text) {
 		if s.lineStart() {
 			if end := s.fence(); end > s.at {
@@ -33,12 +36,18 @@ type scanner struct {
 	at         int
 	out        strings.Builder
 	references []string
+	blank      bool // the last line of out is, so far
 	comments   bool // another comment may have an end
 }
 
 func (s *scanner) keep(end int) {
-	s.out.WriteString(s.text[s.at:end])
+	kept := s.text[s.at:end]
+	s.out.WriteString(kept)
 	s.at = end
+	if i := strings.LastIndexByte(kept, '\n'); i >= 0 {
+		s.blank, kept = true, kept[i+1:]
+	}
+	s.blank = s.blank && strings.TrimSpace(kept) == ""
 }
 
 func (s *scanner) lineStart() bool { return s.at == 0 || s.text[s.at-1] == '\n' }
@@ -124,21 +133,17 @@ func (s *scanner) inline() {
 func (s *scanner) code() {
 	rest := s.text[s.at:]
 	marks := len(rest) - len(strings.TrimLeft(rest, "`"))
-	paragraph := rest[marks:]
-	if i := strings.Index(paragraph, "\n\n"); i >= 0 {
-		paragraph = paragraph[:i]
-	}
-	for at := 0; ; {
-		i := strings.IndexByte(paragraph[at:], '`')
-		if i < 0 {
+	for at := marks; ; {
+		i := strings.IndexByte(rest[at:], '`')
+		if i < 0 || strings.Contains(rest[at:at+i], "\n\n") { // the paragraph ends
 			s.keep(s.at + marks)
 			return
 		}
 		at += i
-		run := len(paragraph[at:]) - len(strings.TrimLeft(paragraph[at:], "`"))
+		run := len(rest[at:]) - len(strings.TrimLeft(rest[at:], "`"))
 		at += run
 		if run == marks {
-			s.keep(s.at + marks + at)
+			s.keep(s.at + at)
 			return
 		}
 	}
@@ -150,22 +155,19 @@ func (s *scanner) comment() (lineEnded bool) {
 	rest := s.text[s.at:]
 	if s.comments && strings.HasPrefix(rest, "<!--") {
 		if end := strings.Index(rest[4:], "-->"); end >= 0 {
-			alone := strings.TrimSpace(lastLine(s.out.String())) == ""
 			s.at += 4 + end + 3
-			if line, next := lineAt(s.text, s.at); alone && strings.TrimSpace(line) == "" {
-				s.at = next
-				return true
+			after := strings.TrimLeftFunc(s.text[s.at:], func(r rune) bool { return r != '\n' && unicode.IsSpace(r) })
+			if !s.blank || after != "" && after[0] != '\n' {
+				return false
 			}
-			return false
+			s.at = len(s.text) - len(strings.TrimPrefix(after, "\n"))
+			return true
 		}
 		s.comments = false
 	}
 	s.keep(s.at + 1)
 	return false
 }
-
-// lastLine returns the last line of a text so far.
-func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
 
 // reference keeps a reference and takes its path.
 func (s *scanner) reference() {
