@@ -18,8 +18,6 @@ type ContributorOptions struct {
 	Home string
 	// Plugins returns the verified plugins of a project's folder. May be nil.
 	Plugins func(dir string) ([]Source, error)
-	// Fork returns what runs skills that want an agent of their own. May be nil.
-	Fork func(s *toolset.Session) Fork
 }
 
 // Contributor returns what adds skills to tasks of agents with tools: the tool that
@@ -33,10 +31,6 @@ func Contributor(options ContributorOptions) toolset.Contributor {
 		}
 		problems := set.Problems
 		var c toolset.Contribution
-		var fork Fork
-		if options.Fork != nil {
-			fork = options.Fork(s)
-		}
 		c.Sources = map[string]string{}
 		for _, name := range agent.List(s.Agent.Extra["skills"]) {
 			k, err := set.Lookup(name)
@@ -55,7 +49,7 @@ func Contributor(options ContributorOptions) toolset.Contributor {
 		}
 		listing := set.Listing()
 		if listing != "" || names(s, ToolName) {
-			c.Tools = append(c.Tools, NewTool(set, s, fork))
+			c.Tools = append(c.Tools, NewTool(set, s))
 		}
 		if listing != "" && s.Offers(ToolName) {
 			text := "<system-reminder>\nSkills that the tool " + ToolName + " loads:\n\n" + listing + "\n</system-reminder>"

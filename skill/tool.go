@@ -32,20 +32,13 @@ type Session interface {
 	Call(ctx context.Context, env *tool.Env, name string, input json.RawMessage) tool.Result
 }
 
-// Fork runs the body of a skill by an agent of its own and returns its report. The
-// agent's name may be empty.
-type Fork func(ctx context.Context, env *tool.Env, agent, prompt string) (tool.Result, error)
-
-// NewTool returns the tool with which an agent loads a skill of the set. Without a
-// fork, skills that want an agent of their own are loaded as others are.
-func NewTool(set *Set, session Session, fork Fork) tool.Tool {
-	return &loadTool{set, session, fork}
-}
+// NewTool returns the tool with which an agent loads a skill of the set. Skills that want
+// an agent of their own are loaded as others are.
+func NewTool(set *Set, session Session) tool.Tool { return &loadTool{set, session} }
 
 type loadTool struct {
 	set     *Set
 	session Session
-	fork    Fork
 }
 
 func (*loadTool) Definition() llm.Tool {
@@ -88,9 +81,6 @@ func (t *loadTool) Call(ctx context.Context, env *tool.Env, input json.RawMessag
 	}))
 	if err != nil {
 		return tool.Result{}, err
-	}
-	if k.Fork && t.fork != nil {
-		return t.fork(ctx, env, k.Agent, strings.Join(append([]string{k.Instructions(x)}, x.Files...), "\n\n"))
 	}
 	result := tool.Text("Launching skill: " + k.Name)
 	text := k.Instructions(x)
