@@ -219,8 +219,8 @@ func TestHangingServers(t *testing.T) {
 	if len(w.set.Names()) > 0 || !strings.Contains(w.noted(), "did not answer within 300ms") {
 		t.Errorf("tools %q, notes %s", w.set.Names(), w.noted())
 	}
-	w = one(t, "", mcpclient.Options{CallTimeout: 200 * time.Millisecond})
-	if r := w.call(t, "mcp__s__wait", `{"n":60000}`); !r.IsError || !strings.Contains(text(r), "within 200ms") {
+	w = one(t, "", mcpclient.Options{CallTimeout: 2 * time.Second})
+	if r := w.call(t, "mcp__s__wait", `{"n":60000}`); !r.IsError || !strings.Contains(text(r), "within 2s") {
 		t.Errorf("a call that hangs gives %q", text(r))
 	}
 	if r := w.call(t, "mcp__s__two", `{}`); r.IsError || w.count(t, "start") != 1 {
@@ -332,7 +332,11 @@ func TestEndsWithTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(start|child) (\d+)`).FindAllStringSubmatch(string(data), -1) {
+	started := regexp.MustCompile(`(start|child) (\d+)`).FindAllStringSubmatch(string(data), -1)
+	if len(started) < 2 {
+		t.Fatalf("no server with a child was started: %s", data)
+	}
+	for _, m := range started {
 		state, err := os.ReadFile("/proc/" + m[2] + "/stat")
 		if err == nil && !strings.Contains(string(state), ") Z ") {
 			t.Errorf("%s %s is still there", m[1], m[2])
