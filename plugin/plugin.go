@@ -116,6 +116,10 @@ func (s *Store) write(entries []Entry) error {
 	}
 	defer root.Close() //nolint:errcheck // the error of the write counts
 	const temporary = "." + LockName + ".tmp"
+	// A link of the project's of that name would be followed.
+	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := root.WriteFile(temporary, append(data, '\n'), 0o644); err != nil {
 		return err
 	}

@@ -78,9 +78,13 @@ func TestAFolder(t *testing.T) {
 	source := filepath.Join(base, "source")
 	write(t, source, sample)
 	write(t, source, map[string]string{".git/hooks/post-checkout": "touch ran"})
+	write(t, filepath.Join(base, "project"), map[string]string{"main.go": "package main", "." + plugin.LockName + ".tmp": "->main.go"})
 	entry, err := s.Add(t.Context(), source)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(base, "project", "main.go")); string(data) != "package main" || err != nil {
+		t.Errorf("a file of the project was changed: %q, %v", data, err)
 	}
 	plugins, missing, err := s.Load()
 	if err != nil || len(plugins) != 1 || len(missing) != 0 {
