@@ -254,9 +254,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 			return nil, errors.Join(err, o.files.Close(), o.pipe.Close())
 		}
 		o.tasks.Tools, o.tools = project.For, project
-		if opts.Replay == nil { // a replay runs no tool
-			o.tasks.Isolate = o.isolate
-		}
+		o.tasks.Isolate = o.isolate
 	}
 	o.noteSettings(ctx)
 	return o, nil

@@ -45,7 +45,8 @@ type placedKey struct{}
 func (r *Runner) isolate(ctx context.Context, t *Task) (func(context.Context, llm.Outcome, error) (llm.Outcome, error), error) {
 	as := func(_ context.Context, outcome llm.Outcome, err error) (llm.Outcome, error) { return outcome, err }
 	a, err := r.Agents(ctx, t.Agent)
-	if err != nil || ctx.Value(placedKey{}) != nil || t.Dir != "" || r.Tools == nil || !Isolated(t.Isolation, a) {
+	replays := r.Replay != nil // and so runs no tool
+	if err != nil || ctx.Value(placedKey{}) != nil || t.Dir != "" || r.Tools == nil || replays || !Isolated(t.Isolation, a) {
 		return as, nil //nolint:nilerr // the error is that of the task
 	}
 	if r.Isolate == nil {
