@@ -95,7 +95,7 @@ func (s *servers) open(ctx context.Context) *mcpclient.Manager {
 	for _, text := range notes {
 		note(text)
 	}
-	s.manager = mcpclient.New(mcpclient.Options{Servers: configured, Store: s.store, Note: note})
+	s.manager = mcpclient.New(mcpclient.Options{Servers: configured, Store: s.store, Note: note, Advice: s.sources.Advice})
 	return s.manager
 }
 

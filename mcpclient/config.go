@@ -89,6 +89,9 @@ type Sources struct {
 	Strict    bool     // only Given
 
 	Plugins []PluginServers
+
+	// Advice is [Options.Advice] of the manager of these servers.
+	Advice func(server string) string
 }
 
 // PluginServers are the servers that a plugin configures. Their names are those of the

@@ -16,12 +16,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/mcpclient"
 	"github.com/claude-force/claude-force/mcpclient/mcptest"
 )
 
-// TestProjectServersNeedTrust is about a project that somebody else wrote: nothing of
+// TestProjectServersNeedTrust is about a project of another author: nothing of
 // it runs, also not to find out what it offers.
 func TestProjectServersNeedTrust(t *testing.T) {
 	t.Parallel()
@@ -126,7 +127,7 @@ func TestChangedToolIsRefused(t *testing.T) {
 			if r := w.call(t, "mcp__s__grown", `{}`); !r.IsError {
 				t.Error("a tool that is new can be called")
 			}
-			if !strings.Contains(w.noted(), "trusted again (mcp trust s): text") || !strings.Contains(w.noted(), "grown") {
+			if !strings.Contains(w.noted(), "trusted again (trust s): text") || !strings.Contains(w.noted(), "grown") {
 				t.Errorf("notes: %s", w.noted())
 			}
 			w.trust(t)
@@ -319,7 +320,7 @@ func TestEnvironment(t *testing.T) {
 func TestEndsWithTheRun(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("sleep"); err != nil {
-		t.Skip("there is no program sleep")
+		citest.Missing(t, "there is no program sleep")
 	}
 	w := one(t, mcptest.StaysOn, mcpclient.Options{})
 	if r := w.call(t, "mcp__s__two", `{}`); r.IsError {

@@ -32,6 +32,9 @@ type Options struct {
 	// Note is called with what the user should know, each text once; from several
 	// goroutines, one at a time.
 	Note func(text string)
+	// Advice returns what a note tells the user to do about a server that is not
+	// trusted, as a caller's users know it. Nil adds nothing.
+	Advice func(server string) string
 	// Version is that of this program, for servers.
 	Version string
 	// StartTimeout is how long the start of a server may take. The default is 30
@@ -58,6 +61,7 @@ type Manager struct {
 	notes  sync.Mutex
 	noted  map[string]bool
 	toUser func(string)
+	advise func(server string) string
 }
 
 // running is a server and its connection, if it was started.
@@ -76,7 +80,7 @@ type running struct {
 // New returns a manager of servers. Close ends them.
 func New(options Options) *Manager {
 	m := &Manager{
-		store: options.Store, version: options.Version, toUser: options.Note, noted: map[string]bool{},
+		store: options.Store, version: options.Version, toUser: options.Note, advise: options.Advice, noted: map[string]bool{},
 		startTimeout: options.StartTimeout, callTimeout: options.CallTimeout, maxTokens: options.MaxTokens,
 	}
 	if m.version == "" {
@@ -213,15 +217,23 @@ func (m *Manager) compare(ctx context.Context, r *running) error {
 		r.changed[name] = fmt.Sprintf("The tool %s of the MCP server %s is no longer what the user trusted. Calls of it are refused until the user trusts the server again. Continue without it.", terminal.Line(name), r.Name)
 	}
 	if len(differ) > 0 {
-		m.note("MCP server %s: not what was trusted any more, and refused until it is trusted again (mcp trust %s): %s", r.Name, r.Name, shownNames(differ))
+		m.note("MCP server %s: not what was trusted any more, and refused until it is trusted again%s: %s", r.Name, m.advice(r.Server), shownNames(differ))
 	}
 	if len(added) > 0 {
-		m.note("MCP server %s has tools that are not used until it is trusted again (mcp trust %s): %s", r.Name, r.Name, shownNames(added))
+		m.note("MCP server %s has tools that are not used until it is trusted again%s: %s", r.Name, m.advice(r.Server), shownNames(added))
 	}
 	return nil
 }
 
 // shownNames returns names that a server chose, for the user.
+// advice returns what to do about a server, in parentheses.
+func (m *Manager) advice(server Server) string {
+	if m.advise == nil {
+		return ""
+	}
+	return " (" + m.advise(server.Name) + ")"
+}
+
 func shownNames(names []string) string {
 	const most = 10
 	shown := make([]string, min(len(names), most))
@@ -411,7 +423,7 @@ func (m *Manager) prepare(ctx context.Context, r *running) (pinned *Pin, refused
 		r.pin = &pin
 		return r.pin, "", nil
 	case Changed:
-		m.note("the project's MCP server %s is not started: its entry in %s changed since it was trusted (mcp trust %s)", r.Name, ProjectFile, r.Name)
+		m.note("the MCP server %s is not started: its entry changed since it was trusted%s", r.Name, m.advice(r.Server))
 		return &pin, fmt.Sprintf("The MCP server %s was changed since the user trusted it, and is not started until the user trusts it again. Continue without it.", r.Name), nil
 	case Unused:
 		if _, err := m.live(ctx, r); err == nil {
@@ -422,7 +434,7 @@ func (m *Manager) prepare(ctx context.Context, r *running) (pinned *Pin, refused
 			m.note("%v", err)
 		}
 	default:
-		m.note("the project's MCP server %s is not used: it is not trusted (mcp trust %s)", r.Name, r.Name)
+		m.note("the %s's MCP server %s is not used: it is not trusted%s", r.Scope, r.Name, m.advice(r.Server))
 	}
 	return nil, "", nil
 }

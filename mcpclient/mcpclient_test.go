@@ -133,6 +133,7 @@ func (w *world) open(t *testing.T, options mcpclient.Options) {
 		defer w.mu.Unlock()
 		w.notes = append(w.notes, text)
 	}
+	options.Advice = func(server string) string { return "trust " + server }
 	w.Manager = mcpclient.New(options)
 	t.Cleanup(func() { _ = w.Close() })
 }

@@ -50,7 +50,9 @@ func (f *mcpFlags) register(cmd *cobra.Command) {
 }
 
 func (f *mcpFlags) sources() mcpclient.Sources {
-	return mcpclient.Sources{Given: f.given, Strict: f.strict}
+	return mcpclient.Sources{
+		Given: f.given, Strict: f.strict, Advice: func(server string) string { return "mcp trust " + server },
+	}
 }
 
 // mcpProject is what the commands about servers work on.
