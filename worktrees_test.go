@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/toolset"
@@ -24,10 +25,7 @@ import (
 func repository(t *testing.T, files map[string]string) string {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("git is not installed")
-		}
-		t.Skip("git is not installed")
+		citest.Missing(t, "git is not installed")
 	}
 	dir := t.TempDir()
 	for name, text := range files {

@@ -129,7 +129,7 @@ func runs(ctx context.Context, store journal.Store, costs map[string]llm.Money, 
 	return c, nil
 }
 
-// endOf reports whether the last process that worked on a run wrote its end, and
+// endOf reports whether the last process that owned a run wrote its end, and
 // whether that counts all that the run cost.
 func endOf(ctx context.Context, store journal.Store, id string) (ended, counts bool, err error) {
 	for ev, err := range store.Events(ctx, id, 0) {

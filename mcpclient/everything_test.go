@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/mcpclient"
 	"github.com/claude-force/claude-force/sandbox"
 )
@@ -51,21 +52,14 @@ func removeEverything() {
 // everything returns the program of the protocol's own server for tests.
 func everything(t *testing.T) string {
 	t.Helper()
-	missing := func(format string, args ...any) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(format, args...)
-		}
-		t.Skipf(format, args...)
-	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			missing("%s is not installed", program)
+			citest.Missing(t, "%s is not installed", program)
 		}
 	}
 	dir, err := installEverything()
 	if err != nil {
-		missing("the server cannot be installed: %v", err)
+		citest.Missing(t, "the server cannot be installed: %v", err)
 	}
 	return filepath.Join(dir, "node_modules", "@modelcontextprotocol", "server-everything", "dist", "index.js")
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/claude-force/claude-force/internal/citest"
 )
 
 // variant is a set of layers under which a test runs.
@@ -36,10 +38,7 @@ func variants(t *testing.T) []variant {
 		}
 	}
 	if missing := report.Missing(); len(missing) > 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(&UnavailableError{missing})
-		}
-		t.Skipf("this system cannot isolate commands: %v", &UnavailableError{missing})
+		citest.Missing(t, "this system cannot isolate commands: %v", &UnavailableError{missing})
 	}
 	list := []variant{{"all", found}}
 	if testing.Short() { // with the race detector, whose programs start slowly

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -15,16 +16,9 @@ import (
 // shares no code with this project.
 func TestTypeScriptSDK(t *testing.T) {
 	t.Parallel()
-	missing := func(format string, args ...any) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(format, args...)
-		}
-		t.Skipf(format, args...)
-	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			missing("%s is not installed", program)
+			citest.Missing(t, "%s is not installed", program)
 		}
 	}
 	dir := t.TempDir()
@@ -40,7 +34,7 @@ func TestTypeScriptSDK(t *testing.T) {
 	install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
-		missing("the TypeScript SDK cannot be installed: %v\n%s", err, out)
+		citest.Missing(t, "the TypeScript SDK cannot be installed: %v\n%s", err, out)
 	}
 	server := httptest.NewServer(sim.New(sim.Options{}))
 	defer server.Close()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"pgregory.net/rapid"
 
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/telemetry"
 )
@@ -201,10 +201,7 @@ func TestPromtoolReadsTheCounters(t *testing.T) {
 	t.Parallel()
 	tool, err := exec.LookPath("promtool")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("promtool is missing; .ci/run installs it (Debian package prometheus)")
-		}
-		t.Skip("promtool is not installed (Debian package prometheus)")
+		citest.Missing(t, "promtool is not installed (Debian package prometheus)")
 	}
 	reg := prometheus.NewRegistry()
 	tell, err := telemetry.New(telemetry.Options{Counters: telemetry.NewCounters(reg)})

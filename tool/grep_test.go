@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/tool"
 )
@@ -18,11 +19,8 @@ import (
 func ripgrep(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("rg")
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal("ripgrep is not installed")
-	}
 	if err != nil {
-		t.Skip("ripgrep is not installed")
+		citest.Missing(t, "ripgrep is not installed")
 	}
 	return path
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/worktree"
 )
@@ -54,10 +55,7 @@ func read(t *testing.T, dir, name string) string {
 func project(t *testing.T, files map[string]string) string {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("git is not installed")
-		}
-		t.Skip("git is not installed")
+		citest.Missing(t, "git is not installed")
 	}
 	dir := t.TempDir()
 	git(t, dir, "init", "-q", "-b", "main")

@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/jsontext":   nil,
 	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
+	"internal/citest":     nil,
 	"internal/claudedir":  {"internal/openfile"},
 	"internal/mdscan":     nil,
 	"internal/parquet":    nil,

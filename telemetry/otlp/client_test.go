@@ -128,8 +128,8 @@ func TestRetries(t *testing.T) {
 		"refused":                    {[]int{400}, nil, 1, true},
 		"not allowed":                {[]int{401}, nil, 1, true},
 		"a redirect is not followed": {[]int{307}, nil, 1, true},
-		"told when":                  {[]int{503}, http.Header{"Retry-After": {"3"}}, 2, false},
-		"told too late":              {[]int{503}, http.Header{"Retry-After": {"300"}}, 1, true},
+		"says when":                  {[]int{503}, http.Header{"Retry-After": {"3"}}, 2, false},
+		"says too late":              {[]int{503}, http.Header{"Retry-After": {"300"}}, 1, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, err := newClient("TRACES", env(nil))

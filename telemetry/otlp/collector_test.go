@@ -18,6 +18,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/telemetry/otlp"
@@ -39,10 +40,7 @@ func collect(t *testing.T) (endpoint string, stop func() string) {
 	t.Helper()
 	binary := os.Getenv("OTELCOL")
 	if binary == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("OTELCOL does not name a collector; .ci/run builds one from bench/otelcollector")
-		}
-		t.Skip("OTELCOL does not name a collector; build one with: go build -C bench/otelcollector -o /tmp/otelcol . && export OTELCOL=/tmp/otelcol")
+		citest.Missing(t, "OTELCOL does not name a collector; build one with: go build -C bench/otelcollector -o /tmp/otelcol . && export OTELCOL=/tmp/otelcol")
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/tool"
@@ -28,10 +29,7 @@ func TestMain(m *testing.M) {
 func isolates(t *testing.T) {
 	t.Helper()
 	if missing := sandbox.Probe().Missing(); len(missing) > 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(&sandbox.UnavailableError{Missing: missing})
-		}
-		t.Skipf("%v", &sandbox.UnavailableError{Missing: missing})
+		citest.Missing(t, "%v", &sandbox.UnavailableError{Missing: missing})
 	}
 }
 
