@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/task"
@@ -23,9 +24,11 @@ func (o *Orchestrator) isolate(ctx context.Context, t Task) (*task.Place, error)
 		return nil, err
 	}
 	tags := llm.TagsOf(ctx)
+	// All iterations of a loop share one, so that each goes on from the one before.
+	step := journal.Unit{Step: tags.Step}.Plain()
 	place := worktree.Place{
 		Root: pipeline.DataDir(o.config.DataDir).Worktrees(), Base: t.Base,
-		Run: tags.Run, Unit: worktree.Name(cmp.Or(tags.Step, t.ID, t.Agent), tags.Item),
+		Run: tags.Run, Unit: worktree.Name(cmp.Or(step, t.ID, t.Agent), tags.Item),
 	}
 	if place.Run == "" { // a task of no run is not resumed
 		place.Run = "task_" + strings.ToLower(rand.Text()[:12])

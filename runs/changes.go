@@ -2,15 +2,12 @@ package runs
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 )
-
-var iteration = regexp.MustCompile(`@\d+`)
 
 // Changes returns what a step changed in its worktree, and false if the run has no
 // changes of a step of this path. Of a loop it is what the last iteration has. An item
@@ -20,7 +17,7 @@ func (d *Detail) Changes(step, item string) (*llm.Changes, bool, error) {
 	var found *journal.UnitState
 	var items []string
 	for _, u := range d.State.Order {
-		if u.Finished.Changes == nil || u.Step != step && iteration.ReplaceAllString(u.Step, "") != step {
+		if u.Finished.Changes == nil || u.Step != step && u.Plain() != step {
 			continue
 		}
 		label := ItemLabel(u)

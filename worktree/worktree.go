@@ -30,15 +30,11 @@ type Place struct {
 // Branch returns the name of the worktree's branch.
 func (p Place) Branch() string { return "claude-force/" + p.Run + "/" + p.Unit }
 
-var (
-	iteration = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@\d+`) })
-	unnamed   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_-]+`) })
-)
+var unnamed = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_-]+`) })
 
 // Name returns the name of the worktree of a step and of its item, for [Place.Unit].
-// All iterations of a loop have the same, so that each goes on from the one before.
 func Name(step, item string) string {
-	name := unnamed().ReplaceAllString(iteration().ReplaceAllString(step, ""), "+")
+	name := unnamed().ReplaceAllString(step, "+")
 	if item != "" {
 		name += "+" + unnamed().ReplaceAllString(item, "+")
 	}

@@ -353,7 +353,7 @@ func TestErrors(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for _, test := range [][3]string{
-		{"fix", "", "fix"}, {"refine@2/critic", "", "refine+critic"}, {"fix@13", "", "fix"}, {"review", "3f2a", "review+3f2a"}, {"a", "../x", "a+x"},
+		{"fix", "", "fix"}, {"refine/critic", "", "refine+critic"}, {"review", "3f2a", "review+3f2a"}, {"a", "../x", "a+x"},
 	} {
 		if got := worktree.Name(test[0], test[1]); strings.ReplaceAll(got, "++", "+") != test[2] {
 			t.Errorf("Name(%q, %q) = %q", test[0], test[1], got)
