@@ -163,14 +163,13 @@ func (r *request) clearToolUses(e *contextEdit) {
 	if e.Trigger != nil {
 		limit, unit = e.Trigger.Value, e.Trigger.Type
 	}
-	names := map[string]string{}
-	var results, uses []*block
+	uses := map[string]*block{} // by id, which is unique
+	var results []*block
 	for i := range r.Messages {
 		for j := range r.Messages[i].Content {
 			switch b := &r.Messages[i].Content[j]; b.Type {
 			case "tool_use":
-				names[b.ID] = b.Name
-				uses = append(uses, b)
+				uses[b.ID] = b
 			case "tool_result":
 				results = append(results, b)
 			}
@@ -189,16 +188,16 @@ func (r *request) clearToolUses(e *contextEdit) {
 	var cleared []state
 	count := 0
 	for _, b := range results[:max(0, len(results)-keep)] {
-		name := names[b.ToolUseID]
-		if slices.Contains(e.ExcludeTools, name) || b.text() == clearedText {
+		use := uses[b.ToolUseID]
+		if slices.Contains(e.ExcludeTools, use.Name) || b.text() == clearedText {
 			continue
 		}
 		cleared = append(cleared, state{b, *b})
 		count++
 		b.clear()
-		if at := slices.IndexFunc(uses, func(u *block) bool { return u.ID == b.ToolUseID }); at >= 0 && inputs(name) {
-			cleared = append(cleared, state{uses[at], *uses[at]})
-			uses[at].clear()
+		if inputs(use.Name) {
+			cleared = append(cleared, state{use, *use})
+			use.clear()
 		}
 	}
 	gained := before - r.tokens()
@@ -259,11 +258,7 @@ func (r *request) clearThinking(e *contextEdit) {
 
 // appliedEdits returns the context_management of the answer.
 func (r *request) appliedEdits() json.RawMessage {
-	data, err := json.Marshal(map[string]any{"applied_edits": r.context.applied})
-	if err != nil {
-		return json.RawMessage(`{"applied_edits":[]}`)
-	}
-	return data
+	return encode(map[string]any{"applied_edits": r.context.applied})
 }
 
 // summary returns the simulated summary of a conversation.
@@ -304,8 +299,5 @@ func (r *request) billCompaction(u *usage) {
 		}
 		list = append(list, iteration{Type: "message", InputTokens: u.InputTokens, OutputTokens: u.OutputTokens})
 	}
-	data, err := json.Marshal(list)
-	if err == nil {
-		u.Iterations = data
-	}
+	u.Iterations = encode(list)
 }
