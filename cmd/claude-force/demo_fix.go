@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aymanbagabas/go-udiff"
+
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/openfile"
@@ -129,8 +131,8 @@ func demoTree(ctx context.Context, project, root string) (*worktree.Tree, error)
 	return repo.Open(ctx, worktree.Place{Root: root, Run: "demo", Unit: "fix"})
 }
 
-// demoDiff returns what the agent changed: the worktree's patch, or without one the
-// lines that differ.
+// demoDiff returns what the agent changed: the worktree's patch, or without one that
+// of the file.
 func demoDiff(ctx context.Context, tree *worktree.Tree, dir, before string) (string, error) {
 	if tree != nil {
 		changes, err := tree.Finish(ctx)
@@ -146,19 +148,7 @@ func demoDiff(ctx context.Context, tree *worktree.Tree, dir, before string) (str
 	if err != nil {
 		return "", fmt.Errorf("reading what the agent changed: %w", err)
 	}
-	old, now := strings.Split(before, "\n"), strings.Split(string(after), "\n")
-	lines := []string{fixedFile}
-	for _, line := range old {
-		if !slices.Contains(now, line) {
-			lines = append(lines, "-"+line)
-		}
-	}
-	for _, line := range now {
-		if !slices.Contains(old, line) {
-			lines = append(lines, "+"+line)
-		}
-	}
-	return strings.Join(lines, "\n"), nil
+	return udiff.Unified(fixedFile, fixedFile, before, string(after)), nil
 }
 
 // sayCost says what the loop of a result cost, and what it would have cost if every
