@@ -143,7 +143,7 @@ func (t *Turn) set(call journal.ToolCall, ev journal.Event) {
 	done := ToolCall{Tool: call.Tool, ID: call.ID, Argument: call.Argument, At: ev.Time, Seconds: call.Seconds, Outcome: ToolRunning}
 	if ev.Type == journal.ToolFinished {
 		done.At = ev.Time.Add(-time.Duration(call.Seconds * float64(time.Second)))
-		done.Outcome = outcomeOf(call)
+		done.Outcome = OutcomeOf(call)
 	}
 	for i := range t.Calls {
 		if t.Calls[i].ID == call.ID {
@@ -157,7 +157,8 @@ func (t *Turn) set(call journal.ToolCall, ev journal.Event) {
 	t.Calls = append(t.Calls, done)
 }
 
-func outcomeOf(call journal.ToolCall) string {
+// OutcomeOf returns the outcome of a call that has ended.
+func OutcomeOf(call journal.ToolCall) string {
 	switch {
 	case call.Interrupted:
 		return ToolInterrupted

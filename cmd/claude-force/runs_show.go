@@ -96,11 +96,7 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	}
 	for _, u := range d.State.Order {
 		if c := u.Finished.Changes; c != nil {
-			name := u.Step
-			if label := runs.ItemLabel(u); label != "" {
-				name += "[" + firstLine(label, 40) + "]"
-			}
-			fmt.Fprintf(a.stdout, "\n%s changed %s on branch %s\n  claude-force runs diff %s %s\n", name, plural(len(c.Files), "file"), c.Branch, d.Run.ID, u.Step)
+			fmt.Fprintf(a.stdout, "\n%s changed %s on branch %s\n  claude-force runs diff %s %s\n", unitName(d, u.Unit), plural(len(c.Files), "file"), c.Branch, d.Run.ID, u.Step)
 		}
 	}
 	if s := runs.StatusOf(d.Run); s == runs.StatusCrashed || s == journal.StatusInterrupted || s == journal.StatusFailed {

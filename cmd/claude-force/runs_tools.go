@@ -143,15 +143,15 @@ func toolEventLine(name string, ev journal.Event) (string, error) {
 	if call.Argument != "" {
 		text += " " + firstLine(call.Argument, 80)
 	}
-	switch {
-	case ev.Type == journal.ToolStarted:
+	if ev.Type == journal.ToolStarted {
 		return text + ": started", nil
-	case call.Interrupted:
-		return text + ": interrupted", nil
-	case call.Denied:
-		return text + ": denied", nil
-	case call.IsError:
-		return text + ": failed after " + seconds(call.Seconds), nil
 	}
-	return text + ": " + seconds(call.Seconds), nil
+	switch outcome := runs.OutcomeOf(call); outcome {
+	case runs.ToolOK:
+		return text + ": " + seconds(call.Seconds), nil
+	case runs.ToolFailed:
+		return text + ": failed after " + seconds(call.Seconds), nil
+	default:
+		return text + ": " + outcome, nil
+	}
 }
