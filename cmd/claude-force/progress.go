@@ -129,15 +129,21 @@ func (t *tooling) to(show func(tags llm.Tags, line string)) {
 type live struct {
 	bars  *mpb.Progress
 	total *mpb.Bar
-	lines map[string]*line
-	notes sync.Map // of string to *line: lines, for calls of tools, which come from other goroutines
+	lines sync.Map // of string to *line; calls of tools come from other goroutines
 }
 
 // tool shows the call of a tool behind the step that makes it.
 func (l *live) tool(tags llm.Tags, text string) {
-	if ln, ok := l.notes.Load(tags.Step + " " + tags.Item); ok {
-		ln.(*line).note.Store(" · " + firstLine(text, 60))
+	if ln := l.line(tags.Step + " " + tags.Item); ln != nil {
+		ln.note.Store(" · " + firstLine(text, 60))
 	}
+}
+
+// line returns the line of a running step, or nil.
+func (l *live) line(key string) *line {
+	ln, _ := l.lines.Load(key)
+	found, _ := ln.(*line)
+	return found
 }
 
 // line is one running step.
@@ -148,7 +154,7 @@ type line struct {
 
 func newLive(w io.Writer, steps int, totals func() pipeline.Totals) *live {
 	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
-	return &live{bars: bars, total: newBar(bars, steps, "steps", totals), lines: map[string]*line{}}
+	return &live{bars: bars, total: newBar(bars, steps, "steps", totals)}
 }
 
 // newBar returns a bar over n things, with the time, tokens and cost so far.
@@ -165,7 +171,7 @@ func newBar(bars *mpb.Progress, n int, things string, totals func() pipeline.Tot
 
 func (l *live) observe(ev engine.Event) {
 	key := ev.Path + " " + ev.Item
-	ln := l.lines[key]
+	ln := l.line(key)
 	switch ev.Status {
 	case engine.StatusRunning:
 		switch {
@@ -179,7 +185,7 @@ func (l *live) observe(ev engine.Event) {
 	case engine.StatusWaiting:
 		if ln == nil {
 			l.start(key, ev)
-			ln = l.lines[key]
+			ln = l.line(key)
 		}
 		if ev.Asked != nil {
 			ln.note.Store(" (waits for approval: " + firstLine(terminal.Clean(ev.Asked.Message), 60) + ")")
@@ -189,8 +195,7 @@ func (l *live) observe(ev engine.Event) {
 	default:
 		if ln != nil {
 			ln.bar.Abort(true)
-			delete(l.lines, key)
-			l.notes.Delete(key)
+			l.lines.Delete(key)
 		}
 		// A write between two drawings; it fails only if the drawing has ended.
 		fmt.Fprintln(l.bars, terminal.Clean(ended(ev)))
@@ -203,8 +208,7 @@ func (l *live) observe(ev engine.Event) {
 func (l *live) start(key string, ev engine.Event) {
 	ln, started := &line{}, time.Now()
 	ln.note.Store("")
-	l.lines[key] = ln
-	l.notes.Store(key, ln)
+	l.lines.Store(key, ln)
 	name, agent := terminal.Line(ev.Name()), terminal.Line(ev.Step.Agent)
 	if agent != "" {
 		agent = " · " + agent
@@ -219,8 +223,8 @@ func (l *live) start(key string, ev engine.Event) {
 }
 
 func (l *live) close() {
-	for _, ln := range l.lines {
-		ln.bar.Abort(true)
+	for _, ln := range l.lines.Range {
+		ln.(*line).bar.Abort(true)
 	}
 	finish(l.bars, l.total)
 }
