@@ -29,6 +29,7 @@ import (
 // https://opentelemetry.io/docs/specs/otel/protocol/exporter.
 type client struct {
 	url     string
+	host    string // of the url, which errors do not name: it may hold a password
 	headers http.Header
 	timeout time.Duration // of one message, its attempts included
 	gzip    bool
@@ -62,9 +63,11 @@ func newClient(signal string, getenv func(string) string) (*client, error) {
 		base := cmp.Or(getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), defaultEndpoint)
 		c.url = strings.TrimSuffix(base, "/") + "/v1/" + strings.ToLower(signal)
 	}
-	if u, err := url.Parse(c.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	u, err := url.Parse(c.url)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, bad("ENDPOINT", "is no URL such as %s", defaultEndpoint) // it may hold a password
 	}
+	c.host = u.Host
 	if text := get("TIMEOUT"); text != "" {
 		ms, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || ms < 0 {
@@ -91,16 +94,14 @@ func newClient(signal string, getenv func(string) string) (*client, error) {
 		c.headers.Set(strings.TrimSpace(name), value)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	settings, err := tlsSettings(get)
-	if err != nil {
+	if transport.TLSClientConfig, err = tlsSettings(get); err != nil {
 		return nil, err
 	}
-	transport.TLSClientConfig = settings
 	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
-// tlsSettings returns the settings of TLS; nil for those of the system.
+// tlsSettings returns the settings of TLS.
 func tlsSettings(get func(string) string) (*tls.Config, error) {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if path := get("CERTIFICATE"); path != "" {
@@ -176,7 +177,7 @@ func (c *client) send(ctx context.Context, message proto.Message) error {
 		return err
 	}
 	if rejected, why := partial(answer); rejected != 0 || why != "" {
-		otel.Handle(fmt.Errorf("the collector at %s rejected %d items: %s", c.host(), rejected, why))
+		otel.Handle(fmt.Errorf("the collector at %s rejected %d items: %s", c.host, rejected, why))
 	}
 	return nil
 }
@@ -194,7 +195,7 @@ func (c *client) post(ctx context.Context, body []byte) ([]byte, error) {
 	}
 	resp, err := c.http.Do(req)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
-		err = fmt.Errorf("%s: %w", c.host(), failed.Err) // without the URL, which may hold a password
+		err = fmt.Errorf("%s: %w", c.host, failed.Err) // without the URL, which may hold a password
 		if !failed.Temporary() {
 			err = backoff.Permanent(err) // no collector is there: a command that ends must not wait for one
 		}
@@ -212,18 +213,9 @@ func (c *client) post(ctx context.Context, body []byte) ([]byte, error) {
 		if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 			return nil, backoff.RetryAfter(seconds)
 		}
-		return nil, fmt.Errorf("%s answered %s", c.host(), resp.Status)
+		return nil, fmt.Errorf("%s answered %s", c.host, resp.Status)
 	}
-	return nil, backoff.Permanent(errors.Join(fmt.Errorf("%s answered %s", c.host(), resp.Status), err))
-}
-
-// host returns the part of the URL that errors name.
-func (c *client) host() string {
-	u, err := url.Parse(c.url)
-	if err != nil {
-		return "the collector"
-	}
-	return u.Host
+	return nil, backoff.Permanent(errors.Join(fmt.Errorf("%s answered %s", c.host, resp.Status), err))
 }
 
 // partial returns what a collector says of a message that it took in part: how many
