@@ -140,10 +140,8 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	cfg.Memory = cfg.Memory && !f.noMemory
 	opts.Config = cfg
 	opts.MCP = f.mcp.sources()
-	if f.tools.sandbox == "on" {
-		if err := cfg.Set("sandbox", "on", "--sandbox"); err != nil {
-			return nil, err
-		}
+	if err := f.tools.configure(cfg); err != nil {
+		return nil, err
 	}
 	if opts.Toolset, err = f.tools.toolbox(); err != nil {
 		return nil, err

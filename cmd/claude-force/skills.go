@@ -199,11 +199,7 @@ func (a *app) startCommand(ctx context.Context, f *callFlags, t *claudeforce.Tas
 // expandCommand fills in a command's arguments, with commands and files under the
 // permissions of the flags.
 func (a *app) expandCommand(ctx context.Context, f *callFlags, k *skill.Skill, args string) (x skill.Expanded, err error) {
-	options, err := f.tools.permissionFlags.toolbox()
-	if err != nil {
-		return x, err
-	}
-	tools, err := a.toolsOf(ctx, "", "", options)
+	tools, err := a.toolsOf(ctx, "", "", &f.tools.permissionFlags, &f.mcp)
 	if err != nil {
 		return x, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/toolset"
@@ -76,14 +77,15 @@ func (f *permissionFlags) toolbox() (*toolset.Options, error) {
 		}
 		p.Extra = append(p.Extra, abs)
 	}
-	switch f.sandbox {
-	case "", "on":
-	case "off":
-		options.SandboxOff = true
-	default:
-		return nil, badInput("--sandbox: %q is neither on nor off", f.sandbox)
-	}
 	return options, nil
+}
+
+// configure puts the flags into cfg that are settings too.
+func (f *permissionFlags) configure(cfg *config.Config) error {
+	if f.sandbox == "" {
+		return nil
+	}
+	return cfg.Set("sandbox", f.sandbox, "--sandbox")
 }
 
 // toolFlags are the flags of commands whose agents act.

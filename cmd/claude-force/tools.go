@@ -46,24 +46,34 @@ comes before one that allows.`,
 var allTools = &agent.Agent{Name: "tools", AllTools: true}
 
 // toolsOf returns what an agent in a folder gets that may use all tools.
-func (a *app) toolsOf(ctx context.Context, dir, model string, options *toolset.Options) (*task.Tools, error) {
-	return a.toolsWith(ctx, dir, model, options, &mcpFlags{})
-}
-
-// toolsWith does what toolsOf does, with more MCP servers.
-func (a *app) toolsWith(ctx context.Context, dir, model string, options *toolset.Options, mcp *mcpFlags) (*task.Tools, error) {
-	cfg, err := a.settingsIn(dir)
-	if err != nil {
-		return nil, err
-	}
-	project, err := claudeforce.OpenTools(ctx, claudeforce.Options{
-		Dir: dir, Config: cfg, Toolset: options, MCP: mcp.sources(),
-		OnNotice: func(_ context.Context, text string) { a.say("note: %s", text) },
+func (a *app) toolsOf(ctx context.Context, dir, model string, f *permissionFlags, mcp *mcpFlags) (*task.Tools, error) {
+	project, err := a.openTools(ctx, dir, f, claudeforce.Options{
+		MCP: mcp.sources(), OnNotice: func(_ context.Context, text string) { a.say("note: %s", text) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	return project.For(ctx, allTools, task.Task{Model: model})
+	tools, err := project.For(ctx, allTools, task.Task{Model: model})
+	if err == nil && tools == nil {
+		err = badInput("no tool is left: all of them are denied")
+	}
+	return tools, err
+}
+
+// openTools returns what agents in a folder act with.
+func (a *app) openTools(ctx context.Context, dir string, f *permissionFlags, opts claudeforce.Options) (*toolset.Project, error) {
+	cfg, err := a.settingsIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.configure(cfg); err != nil {
+		return nil, err
+	}
+	opts.Dir, opts.Config = dir, cfg
+	if opts.Toolset, err = f.toolbox(); err != nil {
+		return nil, err
+	}
+	return claudeforce.OpenTools(ctx, opts)
 }
 
 func (a *app) toolsList() *cobra.Command {
@@ -76,7 +86,7 @@ func (a *app) toolsList() *cobra.Command {
   claude-force tools list --json | jq -r '.[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tools, err := a.toolsWith(cmd.Context(), "", "", toolbox(), &mcp)
+			tools, err := a.toolsOf(cmd.Context(), "", "", &permissionFlags{}, &mcp)
 			if err != nil {
 				return err
 			}
@@ -108,7 +118,7 @@ func (a *app) toolsShow() *cobra.Command {
   claude-force tools show Grep --json | jq .input_schema`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tools, err := a.toolsWith(cmd.Context(), "", "", toolbox(), &mcp)
+			tools, err := a.toolsOf(cmd.Context(), "", "", &permissionFlags{}, &mcp)
 			if err != nil {
 				return err
 			}
@@ -181,16 +191,9 @@ Exit code 1 says that a call failed; its result says why.`
 			if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 				return badInput("--dir: %s is not a folder", folder)
 			}
-			options, err := f.toolbox()
+			tools, err := a.toolsOf(cmd.Context(), folder, model, &f, &mcp)
 			if err != nil {
 				return err
-			}
-			tools, err := a.toolsWith(cmd.Context(), folder, model, options, &mcp)
-			if err != nil {
-				return err
-			}
-			if tools == nil {
-				return badInput("no tool is left: all of them are denied")
 			}
 			env, err := tools.Env()
 			if err != nil {

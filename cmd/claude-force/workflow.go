@@ -57,10 +57,14 @@ type problem struct {
 
 func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) error {
 	problems := []problem{}
+	project, err := a.openTools(ctx, "", &permissionFlags{}, claudeforce.Options{})
+	if err != nil {
+		return err
+	}
 	for _, path := range paths {
 		wf, err := a.loadWorkflow(path, env)
 		if err == nil {
-			err = a.checkEdits(ctx, wf)
+			err = claudeforce.CheckEdits(ctx, "", project, wf)
 		}
 		if list, ok := errors.AsType[workflow.Errors](err); ok {
 			for _, e := range list {
@@ -88,19 +92,6 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 		return inputError{errReported}
 	}
 	return nil
-}
-
-// checkEdits finds steps that may edit files at the same time, by what is configured.
-func (a *app) checkEdits(ctx context.Context, wf *workflow.Workflow) error {
-	cfg, err := a.settingsIn("")
-	if err != nil {
-		return err
-	}
-	project, err := claudeforce.OpenTools(ctx, claudeforce.Options{Config: cfg, Toolset: toolbox()})
-	if err != nil {
-		return err
-	}
-	return claudeforce.CheckEdits(ctx, "", project, wf)
 }
 
 func (a *app) workflowSchema() *cobra.Command {
