@@ -12,10 +12,10 @@
 // the service is compared with the attempts that analytics kept, with the journals
 // and with the ledger, to the billionth of a dollar. After kills an answer may have
 // been sent that no process has read: the bill is then at most the ledger's. The
-// journals equal the attempts in any case. The
-// exit code is 1 if anything differs, a budget was exceeded, or less than nine
-// tenths of one were used in a round without kills. Attempts that broke off and may
-// have been billed count as used: every eighth attempt of this service fails.
+// journals equal the attempts in any case. The exit code is 1 if anything differs, a
+// budget was exceeded, or less than nine tenths of one were used in a round without
+// kills. Attempts that broke off and may have been billed count as used: every eighth
+// attempt of this service fails.
 package main
 
 import (
