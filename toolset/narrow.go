@@ -13,8 +13,8 @@ import (
 )
 
 // narrow applies what the agent's file and the task say to a policy. They only take
-// away; the file of an agent of the user's own also grants what it names.
-func (p *Project) narrow(policy *permission.Policy, a *agent.Agent, t task.Task) error {
+// away; with own, the agent's file also grants what it names.
+func (p *Project) narrow(policy *permission.Policy, a *agent.Agent, t task.Task, own bool) error {
 	var rules []permission.Rule
 	for _, entry := range a.Tools {
 		if !strings.Contains(entry, "(") {
@@ -37,7 +37,6 @@ func (p *Project) narrow(policy *permission.Policy, a *agent.Agent, t task.Task)
 		}
 		policy.Limits = append(slices.Clip(policy.Limits), permission.Limit{By: "the agent's file", Rules: rules, Named: true})
 	}
-	own := p.usersOwn(a)
 	if own {
 		for _, r := range rules {
 			if !r.All {

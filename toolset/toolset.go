@@ -156,7 +156,9 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 	for _, t := range p.options.Tools {
 		policy.Allow = append(policy.Allow, permission.Rule{Tool: t.Definition().Name, All: true})
 	}
-	if err := p.narrow(&policy, a, t); err != nil {
+	// Who starts a sub-agent writes its task, and may be an agent of the project's.
+	own := s.Depth == 0 && p.usersOwn(a)
+	if err := p.narrow(&policy, a, t, own); err != nil {
 		return nil, err
 	}
 	if missing := notGranted(&policy, t.Allow); len(missing) > 0 {

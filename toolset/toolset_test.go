@@ -153,6 +153,41 @@ func TestSubAgentsInheritPermission(t *testing.T) {
 	}
 }
 
+// The file of an agent of the user's own grants what it names when the user starts
+// the agent, and nothing when another agent does.
+func TestSubAgentsFilesGrantNothing(t *testing.T) {
+	home := t.TempDir()
+	var session *toolset.Session
+	p := open(t, toolset.Options{Dir: t.TempDir(), Policy: permission.Policy{Home: home}, Contributors: []toolset.Contributor{
+		func(_ context.Context, s *toolset.Session) (toolset.Contribution, error) {
+			session = s
+			return toolset.Contribution{}, nil
+		},
+	}})
+	for name, mine := range map[string]*agent.Agent{
+		"rule": {Tools: []string{"Write(a.txt)", "Edit(a.txt)"}},
+		"mode": {AllTools: true, PermissionMode: "acceptEdits"},
+	} {
+		mine.Name, mine.Source = name, filepath.Join(home, ".claude", "agents", name+".md")
+		if _, err := p.For(t.Context(), &agent.Agent{AllTools: true}, task.Task{}); err != nil {
+			t.Fatal(err)
+		}
+		parent := session
+		for _, c := range []struct {
+			ctx   context.Context
+			fails bool
+		}{{t.Context(), false}, {toolset.WithSession(t.Context(), parent), true}} {
+			tools, err := p.For(c.ctx, mine, task.Task{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := call(t, tools, "Write", `{"file_path":"a.txt","content":"x"}`); r.IsError != c.fails {
+				t.Errorf("%s, of a sub-agent: %v: %s", name, c.fails, r.Text)
+			}
+		}
+	}
+}
+
 // Built-in agents get the tools they name: a name that is misspelt or gone would
 // take away what their instructions rely on.
 func TestBuiltinAgentsGetTheirTools(t *testing.T) {
