@@ -19,6 +19,8 @@ type Detail struct {
 	State    *journal.State
 	Result   *engine.Result // as far as the run has come
 	Loops    []*Loop        // of the steps whose agents have tools, in the order in which they began
+
+	loops map[journal.Unit]*Loop // the same
 }
 
 // MarshalJSON writes the run for programs: the row of the run with its
@@ -46,7 +48,7 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 	if d.State, err = journal.Fold(found.collect(store.Events(ctx, run.ID, 0))); err != nil {
 		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
 	}
-	d.Loops = found.list
+	d.Loops, d.loops = found.list, found.byUnit
 	if d.Spec, err = SpecOf(run, d.State); err != nil {
 		return nil, err
 	}
@@ -76,14 +78,7 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 }
 
 // Loop returns what the agent of a unit did; nil if it has no tools.
-func (d *Detail) Loop(unit journal.Unit) *Loop {
-	for _, l := range d.Loops {
-		if l.Unit == unit {
-			return l
-		}
-	}
-	return nil
-}
+func (d *Detail) Loop(unit journal.Unit) *Loop { return d.loops[unit] }
 
 // setRunning gives the steps of a running run the status they have, where a
 // rebuilt result says only that they have not ended.

@@ -155,9 +155,6 @@ func same(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// Dir returns the project's folder.
-func (r *Repository) Dir() string { return filepath.Join(r.top, filepath.FromSlash(r.prefix)) }
-
 // fixed are the settings of every call.
 var fixed = []string{
 	"core.hooksPath=" + os.DevNull, "core.fsmonitor=false", "core.pager=cat", "core.editor=false", "core.sshCommand=false",
