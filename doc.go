@@ -48,8 +48,19 @@
 //     llm/anthropic/vertex reach it through those clouds.
 //   - llm/llmtest is the suite that all of these pass.
 //
+// What agents act with:
+//
+//   - tool is what a model may call, and the tools for files; tool/bash runs commands,
+//     tool/web reaches the web, tool/subagent starts other agents.
+//   - tool/permission decides which calls may run.
+//   - sandbox isolates the commands; worktree gives a step a Git worktree of its own.
+//   - mcpclient brings the tools of MCP servers; memory, skill and plugin what
+//     projects and users tell agents.
+//   - toolset puts it together for one task.
+//
 // What runs and what stands in:
 //
+//   - task gives one agent one task, and calls the model until it is done.
 //   - engine runs a workflow: what starts when, what follows from a failure.
 //   - journal is the seam to what remembers runs; journal/journaldb keeps them in a
 //     file, journal/memory in memory, and journal/journaltest is the suite that

@@ -175,7 +175,8 @@ whose independent steps run in parallel. Answers are cached, identical calls
 are made once, failed ones are retried.
 
 Exit codes: 0 done, 1 a task or step failed, 2 bad input or configuration, 3 a
-budget left no room for what was to be done, 130 interrupted.`,
+budget left no room for what was to be done, 4 changes could not be joined (runs
+apply), 130 interrupted.`,
 		Example: `  claude-force demo                                   # see it work, without a key
   claude-force init                                   # write a first agent and workflow
   claude-force execute python-expert "Explain decorators"
