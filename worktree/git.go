@@ -165,7 +165,7 @@ var fixed = []string{
 	"diff.external=", "diff.ignoreSubmodules=all", "advice.detachedHead=false", "safe.directory=*",
 }
 
-// environment is what git gets beside the harmless variables.
+// environment returns what git gets beside the harmless variables.
 func environment() []string {
 	none := os.DevNull
 	return sandbox.Environ(nil,
