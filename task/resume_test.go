@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -112,22 +113,16 @@ type loopEnd struct {
 	Sent        []int
 }
 
-// playLoop plays longLoop, in processes that are killed once they have written as
-// many events as kills says, and a last one that is not. It returns what the loop
-// leaves and all events.
-func playLoop(t interface {
+// fatal is what tests of all kinds have.
+type fatal interface {
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
-}, dir string, kills ...int) (loopEnd, []journal.Event) {
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "sub"), 0o700),
-		os.WriteFile(filepath.Join(dir, "a.txt"), []byte("one\n"), 0o600), os.WriteFile(filepath.Join(dir, "sub", "b.txt"), []byte("two\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	set, err := tool.NewSet(append(tool.Files(), goTo{})...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model := &turnModel{script: longLoop, sent: make([]int, len(longLoop))}
+}
+
+// untilDone runs a task in processes that are killed once they have written as many
+// events as kills says, and a last one that is not. It returns the result of the one
+// that was not killed before it had one, and all events.
+func untilDone(t fatal, kills []int, run func(context.Context, *journal.Turns) *task.Result) (*task.Result, []journal.Event) {
 	events, unit := []journal.Event(nil), journal.Unit{Step: "work"}
 	for process := 0; ; process++ {
 		ctx, kill := context.WithCancel(context.Background())
@@ -145,7 +140,34 @@ func playLoop(t interface {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var env *tool.Env
+		res := run(ctx, journal.NewTurns(log, unit, state.Unit(unit.Step, unit.Item)))
+		kill()
+		log.mu.Lock()
+		events = slices.Clone(log.events)
+		log.mu.Unlock()
+		switch {
+		case res.Err == nil:
+			return res, events
+		case process >= len(kills):
+			t.Fatalf("process %d, not killed: %v", process, res.Err)
+		}
+	}
+}
+
+// playLoop plays longLoop until it is done; see [untilDone]. It returns what the loop
+// leaves and all events.
+func playLoop(t fatal, dir string, kills ...int) (loopEnd, []journal.Event) {
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "sub"), 0o700),
+		os.WriteFile(filepath.Join(dir, "a.txt"), []byte("one\n"), 0o600), os.WriteFile(filepath.Join(dir, "sub", "b.txt"), []byte("two\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	set, err := tool.NewSet(append(tool.Files(), goTo{})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := &turnModel{script: longLoop, sent: make([]int, len(longLoop))}
+	var env *tool.Env
+	res, events := untilDone(t, kills, func(ctx context.Context, turns *journal.Turns) *task.Result {
 		r := newRunner(model, &agent.Agent{Name: "a"})
 		r.Tools = func(context.Context, *agent.Agent, task.Task) (*task.Tools, error) {
 			return &task.Tools{Set: set, Env: func() (opened *tool.Env, err error) {
@@ -153,35 +175,78 @@ func playLoop(t interface {
 				return env, err
 			}}, nil
 		}
-		res := r.Run(ctx, task.Task{Agent: "a", Prompt: "work", Turns: journal.NewTurns(log, unit, state.Unit(unit.Step, unit.Item))}, nil)
-		kill()
-		events = log.events
-		if res.Err != nil {
-			if process >= len(kills) {
-				t.Fatalf("process %d, not killed: %v", process, res.Err)
-			}
-			continue
+		return r.Run(ctx, task.Task{Agent: "a", Prompt: "work", Turns: turns}, nil)
+	})
+	end := loopEnd{Output: res.Output, Cwd: env.Cwd(), Observed: env.Observed(), Todos: env.Todos(), Files: map[string]string{}, Sent: model.sent}
+	messages, err := json.Marshal(model.last.Messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end.Messages = string(messages)
+	for _, name := range []string{"a.txt", "sub/b.txt", "sub/new.txt"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
 		}
-		end := loopEnd{Output: res.Output, Cwd: env.Cwd(), Observed: env.Observed(), Todos: env.Todos(), Files: map[string]string{}, Sent: model.sent}
-		messages, err := json.Marshal(model.last.Messages)
+		end.Files[name] = string(data)
+	}
+	// What was seen at once has no order.
+	slices.SortFunc(end.Observed, func(a, b tool.Observation) int {
+		return slices.Compare([]string{a.Kind, a.Name, a.Digest}, []string{b.Kind, b.Name, b.Digest})
+	})
+	return end, events
+}
+
+// look is a tool that sees something. Its calls end once two have, in all processes.
+type look struct {
+	seen *atomic.Int32
+	two  *sync.WaitGroup
+}
+
+func (look) Definition() llm.Tool            { return llm.Tool{Name: "look"} }
+func (look) Concurrent(json.RawMessage) bool { return true }
+func (l look) Call(_ context.Context, env *tool.Env, input json.RawMessage) (tool.Result, error) {
+	env.NoteSeen(tool.Observation{Kind: "look", Name: string(input)})
+	if l.seen.Add(1) <= 2 {
+		l.two.Done()
+	}
+	l.two.Wait()
+	return tool.Text("seen"), nil
+}
+
+// TestACallKeepsWhatItChanged lets two calls run at once that have both changed the
+// environment before one of them ends, and kills the process between the two ends: the
+// one that runs again changes the environment a second time in the next process, and
+// what the other changed is there.
+func TestACallKeepsWhatItChanged(t *testing.T) {
+	t.Parallel()
+	for kill := 1; kill <= 3; kill++ {
+		model := &turnModel{script: [][]llm.Block{{use("1", "look", `{"at":1}`), use("2", "look", `{"at":2}`)}, {llm.TextBlock("done")}}, sent: make([]int, 2)}
+		var two sync.WaitGroup
+		two.Add(2)
+		set, err := tool.NewSet(look{new(atomic.Int32), &two})
 		if err != nil {
 			t.Fatal(err)
 		}
-		end.Messages = string(messages)
-		for _, name := range []string{"a.txt", "sub/b.txt", "sub/new.txt"} {
-			data, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				t.Fatal(err)
+		var env *tool.Env
+		untilDone(t, []int{kill}, func(ctx context.Context, turns *journal.Turns) *task.Result {
+			r := newRunner(model, &agent.Agent{Name: "a"})
+			r.Tools = func(context.Context, *agent.Agent, task.Task) (*task.Tools, error) {
+				return &task.Tools{Set: set, Env: func() (opened *tool.Env, err error) {
+					env, err = tool.NewEnv(t.TempDir(), tool.Options{})
+					return env, err
+				}}, nil
 			}
-			end.Files[name] = string(data)
-		}
-		// What was seen at once has no order.
-		slices.SortFunc(end.Observed, func(a, b tool.Observation) int {
-			return slices.Compare([]string{a.Kind, a.Name, a.Digest}, []string{b.Kind, b.Name, b.Digest})
+			return r.Run(ctx, task.Task{Agent: "a", Prompt: "work", Turns: turns}, nil)
 		})
-		// A result may carry what a call beside it saw, which then sees it again.
-		end.Observed = slices.Compact(end.Observed)
-		return end, events
+		var names []string
+		for _, o := range env.Observed() {
+			names = append(names, o.Name)
+		}
+		slices.Sort(names)
+		if want := []string{`{"at":1}`, `{"at":2}`}; !slices.Equal(names, want) {
+			t.Errorf("killed after event %d: saw %q, want %q", kill, names, want)
+		}
 	}
 }
 

@@ -89,6 +89,9 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 		// Once it is permitted: a call that waits for a person has not started.
 		begin = func() error { return turns.Begin(key, call) }
 	}
+	if b.env != nil {
+		b.env = b.env.ForCall() // its event has what it changed, and not what a call beside it did
+	}
 	inner := turns.Within(key, use.ID)
 	result, err := r.resultOf(journal.WithTurns(ctx, inner), b, n, use, begin)
 	if err != nil {

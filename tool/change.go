@@ -31,34 +31,33 @@ func (c Change) Empty() bool {
 	return c.Cwd == "" && len(c.Files) == 0 && len(c.Observed) == 0 && c.Todos == nil && len(c.Facts) == 0 && len(c.Readable) == 0
 }
 
-// pending is what changed since TakeChange was last called.
-type pending struct {
+// changed is what was changed since TakeChange was last called.
+type changed struct {
 	cwd, todos bool
-	files      map[string]bool // by path
-	observed   int             // how many of the observations were taken
+	files      map[string]fileState // by path
+	observed   []Observation
 	facts      []string
 	readable   []string
 }
 
-// TakeChange returns what calls changed since it was last called. Of calls that run
-// at once, one may get what another changed.
+// TakeChange returns what was changed by way of e since it was last called. What calls
+// changed that have an environment of their own, of ForCall, is not in it.
 func (e *Env) TakeChange() Change {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var c Change
-	if e.pending.cwd {
+	if e.changed.cwd {
 		c.Cwd = e.cwd
 	}
-	for _, path := range slices.Sorted(maps.Keys(e.pending.files)) {
-		state := e.reads[path]
+	for _, path := range slices.Sorted(maps.Keys(e.changed.files)) {
+		state := e.changed.files[path]
 		c.Files = append(c.Files, FileState{path, hex.EncodeToString(state.digest[:]), state.whole})
 	}
-	c.Observed = slices.Clone(e.observed[e.pending.observed:])
-	if e.pending.todos {
+	if e.changed.todos {
 		c.Todos = append([]Todo{}, e.todos...)
 	}
-	c.Facts, c.Readable = e.pending.facts, e.pending.readable
-	e.pending = pending{observed: len(e.observed)}
+	c.Observed, c.Facts, c.Readable = e.changed.observed, e.changed.facts, e.changed.readable
+	e.changed = changed{}
 	return c
 }
 
@@ -72,14 +71,10 @@ func (e *Env) Restore(c Change) {
 	}
 	for _, f := range c.Files {
 		if digest, err := hex.DecodeString(f.Digest); err == nil && len(digest) == sha256.Size {
-			e.reads[f.Path] = fileState{[sha256.Size]byte(digest), f.Whole}
+			e.learn(f.Path, fileState{[sha256.Size]byte(digest), f.Whole})
 		}
 	}
-	taken := e.pending.observed == len(e.observed)
 	e.observed = append(e.observed, c.Observed...)
-	if taken {
-		e.pending.observed = len(e.observed)
-	}
 	if c.Todos != nil {
 		e.todos = slices.Clone(c.Todos)
 	}
@@ -98,10 +93,25 @@ func (e *Env) Restore(c Change) {
 	}
 }
 
-// changedFile notes that what is known of a file has changed.
+// learn adds to what is known of a file, and returns that: of a file that has not
+// changed, what was shown earlier stays shown.
+func (e *Env) learn(path string, state fileState) fileState {
+	before := e.reads[path]
+	state.whole = state.whole || before.whole && before.digest == state.digest
+	e.reads[path] = state
+	return state
+}
+
+// changedFile notes that a call has read or written a file.
 func (e *Env) changedFile(path string, state fileState) {
-	if e.pending.files == nil {
-		e.pending.files = map[string]bool{}
+	if e.changed.files == nil {
+		e.changed.files = map[string]fileState{}
 	}
-	e.reads[path], e.pending.files[path] = state, true
+	e.changed.files[path] = e.learn(path, state)
+}
+
+// saw notes what a call has seen.
+func (e *Env) saw(seen ...Observation) {
+	e.observed = append(e.observed, seen...)
+	e.changed.observed = append(e.changed.observed, seen...)
 }

@@ -66,6 +66,12 @@ type Options struct {
 // Env is what the calls of one agent share: the folders they may use, the current
 // folder, and what was read. Its methods may be called concurrently.
 type Env struct {
+	*shared
+	changed changed // by way of this Env
+}
+
+// shared is what an environment and those of its calls have in common.
+type shared struct {
 	dir     string // as given, absolute
 	options Options
 
@@ -76,7 +82,6 @@ type Env struct {
 	observed []Observation
 	todos    []Todo
 	facts    []string // that tools keep
-	pending  pending
 }
 
 // NewEnv returns the environment of an agent that works in the folder dir. Close
@@ -86,12 +91,16 @@ func NewEnv(dir string, options Options) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the working folder: %w", err)
 	}
-	e := &Env{dir: abs, cwd: abs, options: options, reads: map[string]fileState{}}
+	e := &Env{shared: &shared{dir: abs, cwd: abs, options: options, reads: map[string]fileState{}}}
 	if err := e.Grant(abs); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
+
+// ForCall returns the same environment for one call of a tool: TakeChange returns what
+// this call changed, whatever runs beside it.
+func (e *Env) ForCall() *Env { return &Env{shared: e.shared} }
 
 // Close closes the folders.
 func (e *Env) Close() error {
@@ -130,7 +139,7 @@ func (e *Env) GrantRead(dir string) error {
 		return nil
 	}
 	e.grantRead(abs)
-	e.pending.readable = append(e.pending.readable, abs)
+	e.changed.readable = append(e.changed.readable, abs)
 	return nil
 }
 
@@ -171,7 +180,7 @@ func (e *Env) Remember(fact string) bool {
 		return false
 	}
 	e.facts = append(e.facts, fact)
-	e.pending.facts = append(e.pending.facts, fact)
+	e.changed.facts = append(e.changed.facts, fact)
 	return true
 }
 
@@ -198,7 +207,7 @@ func (e *Env) Chdir(dir string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.cwd, e.pending.cwd = path, e.pending.cwd || e.cwd != path
+	e.cwd, e.changed.cwd = path, e.changed.cwd || e.cwd != path
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (e *Env) Observed() []Observation {
 func (e *Env) NoteSeen(seen ...Observation) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.observed = append(e.observed, seen...)
+	e.saw(seen...)
 }
 
 // NoteRead records that the agent has seen a file by other means than Read, such
@@ -51,9 +51,8 @@ func (e *Env) noteRead(path string, data []byte, whole bool) {
 	digest := sha256.Sum256(data)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := e.reads[path]
-	e.changedFile(path, fileState{digest: digest, whole: whole || before.whole && before.digest == digest})
-	e.observed = append(e.observed, Observation{Kind: "file", Name: path, Digest: hex.EncodeToString(digest[:])})
+	e.changedFile(path, fileState{digest: digest, whole: whole})
+	e.saw(Observation{Kind: "file", Name: path, Digest: hex.EncodeToString(digest[:])})
 }
 
 // noteWritten records the content that a tool gave a file.
@@ -68,7 +67,7 @@ func (e *Env) noteSeen(kind, name, seen string) {
 	digest := sha256.Sum256([]byte(seen))
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.observed = append(e.observed, Observation{Kind: kind, Name: name, Digest: hex.EncodeToString(digest[:])})
+	e.saw(Observation{Kind: kind, Name: name, Digest: hex.EncodeToString(digest[:])})
 }
 
 // known returns what is known of a file.

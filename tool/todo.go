@@ -44,7 +44,7 @@ func (todoTool) Call(_ context.Context, env *Env, input json.RawMessage) (Result
 		return Result{}, err
 	}
 	env.mu.Lock()
-	env.todos, env.pending.todos = slices.Clone(in.Todos), true
+	env.todos, env.changed.todos = slices.Clone(in.Todos), true
 	env.mu.Unlock()
 	done := 0
 	for _, t := range in.Todos {
