@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -66,27 +65,10 @@ func (c count) Call(context.Context, *tool.Env, json.RawMessage) (tool.Result, e
 	return tool.Text("counted"), nil
 }
 
-// playFamily runs the task until it is done: in processes that are killed once they
-// have written as many events as kills says, and a last one that is not.
+// playFamily runs the task until it is done; see [untilDone].
 func playFamily(t *testing.T, kills ...int) (*task.Result, []journal.Event, *familyModel, int) {
-	model, calls := &familyModel{}, &atomic.Int32{}
-	events, unit, dir := []journal.Event(nil), journal.Unit{Step: "work"}, t.TempDir()
-	for process := 0; ; process++ {
-		ctx, kill := context.WithCancel(t.Context())
-		log := &fragileLog{kill: kill, left: 1 << 30, events: events}
-		if process < len(kills) {
-			log.left = kills[process]
-		}
-		state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
-			for _, ev := range events {
-				if !yield(ev, nil) {
-					return
-				}
-			}
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	model, calls, dir := &familyModel{}, &atomic.Int32{}, t.TempDir()
+	res, events := untilDone(t, kills, func(ctx context.Context, turns *journal.Turns) *task.Result {
 		r := newRunner(model, &agent.Agent{Name: "parent"}, &agent.Agent{Name: "child"})
 		set, err := tool.NewSet(delegate{func(ctx context.Context) *task.Result {
 			return r.Run(ctx, task.Task{Agent: "child", Prompt: "count", Turns: journal.TurnsOf(ctx)}, nil)
@@ -97,18 +79,9 @@ func playFamily(t *testing.T, kills ...int) (*task.Result, []journal.Event, *fam
 		r.Tools = func(context.Context, *agent.Agent, task.Task) (*task.Tools, error) {
 			return &task.Tools{Set: set, Env: func() (*tool.Env, error) { return tool.NewEnv(dir, tool.Options{}) }}, nil
 		}
-		res := r.Run(ctx, task.Task{Agent: "parent", Prompt: "go", Turns: journal.NewTurns(log, unit, state.Unit(unit.Step, unit.Item))}, nil)
-		kill()
-		log.mu.Lock()
-		events = slices.Clone(log.events)
-		log.mu.Unlock()
-		if res.Err == nil {
-			return res, events, model, int(calls.Load())
-		}
-		if process >= len(kills) {
-			t.Fatalf("process %d, not killed: %v", process, res.Err)
-		}
-	}
+		return r.Run(ctx, task.Task{Agent: "parent", Prompt: "go", Turns: turns}, nil)
+	})
+	return res, events, model, int(calls.Load())
 }
 
 // TestSubAgentsCountAndResume kills a process after each event that an agent and its

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,42 +54,19 @@ func (m *fullModel) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.
 func TestSummariesAreTurns(t *testing.T) {
 	t.Parallel()
 	play := func(kills ...int) (*task.Result, []journal.Event, *fullModel, int) {
-		model, calls := &fullModel{}, &atomic.Int32{}
-		events, unit, dir := []journal.Event(nil), journal.Unit{Step: "work"}, t.TempDir()
-		for process := 0; ; process++ {
-			ctx, kill := context.WithCancel(t.Context())
-			log := &fragileLog{kill: kill, left: 1 << 30, events: events}
-			if process < len(kills) {
-				log.left = kills[process]
-			}
-			state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
-				for _, ev := range events {
-					if !yield(ev, nil) {
-						return
-					}
-				}
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+		model, calls, dir := &fullModel{}, &atomic.Int32{}, t.TempDir()
+		set, err := tool.NewSet(count{calls})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, events := untilDone(t, kills, func(ctx context.Context, turns *journal.Turns) *task.Result {
 			r := newRunner(model, &agent.Agent{Name: "a", Model: "claude-haiku-4-5-20251001"})
-			set, err := tool.NewSet(count{calls})
-			if err != nil {
-				t.Fatal(err)
-			}
 			r.Tools = func(context.Context, *agent.Agent, task.Task) (*task.Tools, error) {
 				return &task.Tools{Set: set, Env: func() (*tool.Env, error) { return tool.NewEnv(dir, tool.Options{}) }}, nil
 			}
-			res := r.Run(ctx, task.Task{Agent: "a", Prompt: "go", Turns: journal.NewTurns(log, unit, state.Unit(unit.Step, unit.Item))}, nil)
-			kill()
-			events = slices.Clone(log.events)
-			if res.Err == nil {
-				return res, events, model, int(calls.Load())
-			}
-			if process >= len(kills) {
-				t.Fatalf("process %d, not killed: %v", process, res.Err)
-			}
-		}
+			return r.Run(ctx, task.Task{Agent: "a", Prompt: "go", Turns: turns}, nil)
+		})
+		return res, events, model, int(calls.Load())
 	}
 	want, events, model, ran := play()
 	if want.Output != "done" || model.summaries.Load() != 2 || ran != 4 || want.Turns != int(model.sent.Load()) || want.Calls != want.Turns {
