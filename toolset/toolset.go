@@ -169,7 +169,7 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 		Policy: sandbox.Policy{Off: p.options.SandboxOff},
 		Hidden: func(ctx context.Context) ([]string, error) { return s.Policy().Hidden(ctx) },
 		Cache:  p.commandCache(p.options.Dir),
-		Narrow: t.Dir != "",
+		Narrow: s.Dir != p.options.Dir, // also for a sub-agent of one in a worktree
 		Warn:   func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +187,45 @@ func TestSubAgentsFilesGrantNothing(t *testing.T) {
 				t.Errorf("%s, of a sub-agent: %v: %s", name, c.fails, r.Text)
 			}
 		}
+	}
+}
+
+// Commands of a sub-agent change no more of the repository than those of the agent in
+// a worktree that started it.
+func TestSubAgentsStayInTheirWorktree(t *testing.T) {
+	if probe := sandbox.Probe(); len(probe.Missing()) > 0 || !probe.Namespaces() {
+		if os.Getenv("CI") == "true" && runtime.GOOS == "linux" {
+			t.Fatal("commands cannot be isolated")
+		}
+		t.Skip("commands cannot be isolated")
+	}
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, worktree := filepath.Join(base, "main"), filepath.Join(base, "tree")
+	git := exec.CommandContext(t.Context(), "sh", "-ec", `git init -q main; cd main; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first; git worktree add -q -b claude-force/x ../tree`)
+	git.Dir = base
+	if out, err := git.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var session *toolset.Session
+	p := open(t, toolset.Options{Dir: dir, Policy: permission.Policy{Mode: permission.ModeBypass}, Contributors: []toolset.Contributor{
+		func(_ context.Context, s *toolset.Session) (toolset.Contribution, error) {
+			session = s
+			return toolset.Contribution{}, nil
+		},
+	}})
+	ctx, place := t.Context(), task.Task{Dir: worktree}
+	for _, who := range []string{"agent", "sub-agent", "its sub-agent"} {
+		tools, err := p.For(ctx, &agent.Agent{AllTools: true}, place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := call(t, tools, "Bash", `{"command":"git status && touch new.txt && ! git tag theirs"}`); r.IsError || !strings.Contains(r.Text, "theirs") {
+			t.Errorf("%s may not work in the worktree, or may change the project's repository: %s", who, r.Text)
+		}
+		ctx, place = toolset.WithSession(ctx, session), task.Task{}
 	}
 }
 
