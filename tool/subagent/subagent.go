@@ -58,6 +58,7 @@ func Contribute(o Options) toolset.Contributor {
 		if len(t.types) == 0 {
 			return toolset.Contribution{}, nil
 		}
+		t.definition = definition(t.types)
 		return toolset.Contribution{Tools: []tool.Tool{t}}, nil
 	}
 }
@@ -134,16 +135,20 @@ func (f *family) start() bool {
 }
 
 type agentTool struct {
-	options Options
-	session *toolset.Session
-	types   map[string]*agent.Agent
-	family  *family
+	options    Options
+	session    *toolset.Session
+	types      map[string]*agent.Agent
+	family     *family
+	definition llm.Tool
 }
 
-func (t *agentTool) Definition() llm.Tool {
+func (t *agentTool) Definition() llm.Tool { return t.definition }
+
+// definition returns what a model reads of the tool by which it may start the agents.
+func definition(types map[string]*agent.Agent) llm.Tool {
 	var list strings.Builder
-	for _, which := range slices.Sorted(maps.Keys(t.types)) {
-		fmt.Fprintf(&list, "\n- %s: %s", which, brief(t.types[which].Description))
+	for _, which := range slices.Sorted(maps.Keys(types)) {
+		fmt.Fprintf(&list, "\n- %s: %s", which, brief(types[which].Description))
 	}
 	return llm.Tool{Name: name, Description: `Starts another agent for a part of your work and returns its report. It knows nothing of what you know: the prompt must say what it needs, what to do and what to report. Several calls in one answer run at once. What it read does not fill your context.
 
