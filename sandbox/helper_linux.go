@@ -124,24 +124,31 @@ func (s *spec) run(control *os.File) (st status, code int) {
 		}
 		os.Exit(2)
 	}()
-	var ws syscall.WaitStatus
-	for {
-		reaped, err := syscall.Wait4(-1, &ws, 0, nil)
-		if errors.Is(err, syscall.EINTR) {
-			continue
-		}
-		if err != nil {
-			return status{Error: "wait: " + err.Error()}, 2
-		}
-		if reaped == pid && (ws.Exited() || ws.Signaled()) {
-			break
-		}
+	ws, err := reap(pid)
+	if err != nil {
+		return status{Error: "wait: " + err.Error()}, 2
 	}
 	s.endAll()
 	if ws.Signaled() {
 		return status{Exit: -1, Signal: int(ws.Signal())}, 0
 	}
 	return status{Exit: ws.ExitStatus()}, 0
+}
+
+// reap waits for the processes that have no other parent, until the one with the id
+// has ended, and returns how.
+func reap(pid int) (syscall.WaitStatus, error) {
+	for {
+		var ws syscall.WaitStatus
+		reaped, err := syscall.Wait4(-1, &ws, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return ws, err
+		case reaped == pid && (ws.Exited() || ws.Signaled()):
+			return ws, nil
+		}
+	}
 }
 
 // restrict applies the layers, and returns the one that failed.

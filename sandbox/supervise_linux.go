@@ -82,18 +82,9 @@ func superviseCommand(lifeline *os.File, path string, args []string) int {
 		(&spec{}).endAll()
 		os.Exit(2)
 	}()
-	var ws syscall.WaitStatus
-	for {
-		reaped, err := syscall.Wait4(-1, &ws, 0, nil)
-		if errors.Is(err, syscall.EINTR) {
-			continue
-		}
-		if err != nil {
-			return 2
-		}
-		if reaped == pid && (ws.Exited() || ws.Signaled()) {
-			break
-		}
+	ws, err := reap(pid)
+	if err != nil {
+		return 2
 	}
 	(&spec{}).endAll()
 	if ws.Signaled() {
