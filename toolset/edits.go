@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/claude-force/claude-force/agent"
-	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/tool/permission"
 )
 
@@ -15,7 +14,7 @@ func (p *Project) MayEdit(a *agent.Agent, limits []string) bool {
 	if p.options.OnlyOwn || actsNot(a) {
 		return false
 	}
-	s := &Session{Agent: a, Task: task.Task{}, Dir: p.options.Dir, project: p}
+	s := &Session{Agent: a, Dir: p.options.Dir, project: p}
 	policy := p.options.Policy
 	s.policy.Store(&policy)
 	mode, allow := policy.Mode, policy.Allow

@@ -112,7 +112,7 @@ func (p *Project) usersOwn(a *agent.Agent) bool {
 		return false
 	}
 	// A home folder that is, or is in, the project is the project's author's too.
-	if rel, err := filepath.Rel(p.options.Dir, home); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+	if rel, err := filepath.Rel(p.options.Dir, home); err == nil && filepath.IsLocal(rel) {
 		return false
 	}
 	return strings.HasPrefix(path, filepath.Join(home, ".claude", "agents")+string(filepath.Separator))

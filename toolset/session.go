@@ -165,8 +165,6 @@ func (s *Session) build(ctx context.Context) (*tool.Set, error) {
 	all := slices.Clone(s.project.options.Tools)
 	if !s.project.options.OnlyOwn {
 		all = slices.Concat(without(slices.Concat(tool.Files(), s.shell.Tools()), all), all)
-	}
-	if !s.project.options.OnlyOwn {
 		for _, contribute := range s.project.options.Contributors {
 			c, err := contribute(ctx, s)
 			if err != nil {

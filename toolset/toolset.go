@@ -168,7 +168,7 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 	s.shell = bash.New(bash.Options{
 		Policy: sandbox.Policy{Off: p.options.SandboxOff},
 		Hidden: func(ctx context.Context) ([]string, error) { return s.Policy().Hidden(ctx) },
-		Cache:  p.commandCache(p.options.Dir),
+		Cache:  p.commandCache(),
 		Narrow: s.Dir != p.options.Dir, // also for a sub-agent of one in a worktree
 		Warn:   func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
@@ -186,13 +186,13 @@ func (p *Project) elsewhere(dir string) []permission.Rule {
 	return []permission.Rule{permission.FolderRule("Edit", p.options.Dir)}
 }
 
-// commandCache returns the folder that commands of a project share: of each project
+// commandCache returns the folder that commands of the project share: of each project
 // its own, so that commands of one cannot change what those of another use.
-func (p *Project) commandCache(dir string) string {
+func (p *Project) commandCache() string {
 	if p.options.CacheDir == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(dir))
+	sum := sha256.Sum256([]byte(p.options.Dir))
 	return filepath.Join(p.options.CacheDir, "commands", hex.EncodeToString(sum[:8]))
 }
 
