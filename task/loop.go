@@ -115,9 +115,10 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		if err != nil {
 			return total, err
 		}
+		box := toolbox{tools.Set, env, req.Agent, tape}
 		if len(uses) > 0 {
 			var spent *llm.Outcome
-			input, spent, err = r.callTools(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, turn, answer)
+			input, spent, err = r.callTools(ctx, t.Turns, key, box, turn, answer)
 			total.ToolCalls += len(uses)
 			if spent != nil {
 				within += spent.Turns
@@ -129,7 +130,7 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		}
 		var notes []llm.Block
 		if !ended || turn < turns { // the last turn's answer stands
-			if notes, err = r.notes(ctx, t.Turns, key, toolbox{tools.Set, env, req.Agent, tape}, tools, ended); err != nil {
+			if notes, err = r.notes(ctx, t.Turns, key, box, tools, ended); err != nil {
 				return total, err
 			}
 		}

@@ -93,7 +93,9 @@ func (w *window) edit(next *llm.Request, e exchange) error {
 	if err != nil {
 		return err
 	}
-	next.Extra = cloneWith(next.Extra, "context_management", management)
+	extra := map[string]json.RawMessage{"context_management": management}
+	maps.Copy(extra, next.Extra) // which has none
+	next.Extra = extra
 	if !slices.Contains(next.Betas, contextBeta) {
 		next.Betas = append(slices.Clip(next.Betas), contextBeta)
 	}
@@ -115,16 +117,6 @@ func (w *window) withoutEdits(req *llm.Request) *llm.Request {
 	delete(bare.Extra, "context_management")
 	bare.Betas = slices.DeleteFunc(slices.Clone(req.Betas), func(beta string) bool { return beta == contextBeta })
 	return &bare
-}
-
-func cloneWith(fields map[string]json.RawMessage, name string, value json.RawMessage) map[string]json.RawMessage {
-	out := map[string]json.RawMessage{name: value}
-	for k, v := range fields {
-		if k != name {
-			out[k] = v
-		}
-	}
-	return out
 }
 
 const askSummary = `The conversation is about to be replaced by a summary, since it is too long for your context. Write that summary now, for yourself, and call no tool. Say all that you need to finish the task without asking again: what the task is and how far it is done, what you found (paths, names, numbers, exact texts), what you changed, what failed and why, what you were about to do, and what is still to be done.`
