@@ -36,20 +36,18 @@ const (
 
 // pages keeps pages that were read lately.
 type pages struct {
-	now func() time.Time
-
 	mu     sync.Mutex // guards the fields below
 	byURL  map[string]*page
 	stored int
 }
 
-func newPages(now func() time.Time) *pages { return &pages{now: now, byURL: map[string]*page{}} }
+func newPages() *pages { return &pages{byURL: map[string]*page{}} }
 
 func (p *pages) get(url string) *page {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.byURL[url]
-	if known == nil || p.now().Sub(known.at) >= pageAge {
+	if known == nil || time.Since(known.at) >= pageAge {
 		return nil
 	}
 	return known
@@ -59,10 +57,10 @@ func (p *pages) get(url string) *page {
 func (p *pages) add(url string, fresh *page) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fresh.at = p.now()
+	fresh.at = time.Now()
 	p.drop(url)
 	for key, known := range p.byURL {
-		if p.now().Sub(known.at) >= pageAge {
+		if time.Since(known.at) >= pageAge {
 			p.drop(key)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"time"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/tool"
@@ -45,7 +44,7 @@ type Web struct {
 
 // New returns a Web.
 func New(options Options) *Web {
-	return &Web{options: options, client: newClient(public, nil, nil), pages: newPages(time.Now)}
+	return &Web{options: options, client: newClient(public, nil, nil), pages: newPages()}
 }
 
 // With returns a Web with other options that shares the pages and the connections.

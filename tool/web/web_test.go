@@ -133,7 +133,7 @@ func says(text string) *llm.Response {
 // web returns a Web that reaches the site alone, and any name leads to it.
 func (s *site) web(t *testing.T, model llm.Model) *Web {
 	return &Web{
-		options: Options{Model: model, ModelID: "small"}, pages: newPages(time.Now),
+		options: Options{Model: model, ModelID: "small"}, pages: newPages(),
 		client: newClient(anywhere, s.roots(), resolver(t, "127.0.0.1")),
 	}
 }
@@ -383,7 +383,7 @@ func TestFetchBounds(t *testing.T) {
 // TestPagesAge keeps pages for 15 minutes, and a bounded number of them.
 func TestPagesAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPages(time.Now)
+		p := newPages()
 		p.add("a", &page{text: "a"})
 		time.Sleep(pageAge - time.Nanosecond)
 		if p.get("a") == nil {
