@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"net"
 	"net/http"
 	"sync"
 )
@@ -15,6 +16,7 @@ type Stats struct {
 	CacheWrites  int `json:"cache_creation_input_tokens"`
 	InFlight     int `json:"in_flight"`     // requests in flight now
 	MaxInFlight  int `json:"max_in_flight"` // highest InFlight
+	Connections  int `json:"connections"`   // open now, if the server has [Server.ConnState]
 	RateLimited  int `json:"rate_limited"`  // 429s sent
 	Errors       int `json:"errors"`        // other errors sent
 
@@ -36,7 +38,7 @@ type counters struct {
 func (c *counters) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.n = Stats{InFlight: c.n.InFlight, Kinds: map[string]int{}}
+	c.n = Stats{InFlight: c.n.InFlight, Connections: c.n.Connections, Kinds: map[string]int{}}
 	c.n.MaxInFlight = c.n.InFlight
 }
 
@@ -61,6 +63,12 @@ func (c *counters) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.InFlight--
+}
+
+func (c *counters) connected(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n.Connections += n
 }
 
 func (c *counters) failed(status int, kind string) {
@@ -100,6 +108,19 @@ func (c *counters) answeredInBatch(params []byte, u usage) { c.answered(params, 
 
 // Stats returns the counts so far.
 func (s *Server) Stats() Stats { return s.stats.read() }
+
+// ConnState counts connections for [Stats]; it is meant for the field of that name of
+// an [http.Server]. Requests of a client that was killed may not have been read yet:
+// all are counted once no connection is open but the one that reads the counts.
+func (s *Server) ConnState(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.stats.connected(1)
+	case http.StateClosed, http.StateHijacked:
+		s.stats.connected(-1)
+	case http.StateActive, http.StateIdle:
+	}
+}
 
 func (s *Server) serveStats(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, s.Stats())

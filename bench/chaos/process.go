@@ -136,6 +136,7 @@ func (s *simulator) get(ctx context.Context, path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("asking the simulator: %w", err)
 	}
+	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the simulator: %w", err)
@@ -147,18 +148,17 @@ func (s *simulator) get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// counted returns how often each request was made, once nothing is in progress any
-// more.
+// counted returns how often each request was made. It waits until the only connection
+// is its own: requests of a process that was killed can arrive after its end.
 func (s *simulator) counted(ctx context.Context) (map[string]sim.RequestCount, error) {
-	for last := -1; ; {
+	for {
 		var stats sim.Stats
 		if err := s.get(ctx, "/_sim/stats", &stats); err != nil {
 			return nil, err
 		}
-		if stats.InFlight == 0 && stats.Requests == last {
+		if stats.Connections == 1 {
 			break
 		}
-		last = stats.Requests
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-ctx.Done():
@@ -181,6 +181,7 @@ func (s *simulator) fail(ctx context.Context, text string) error {
 	if err != nil {
 		return fmt.Errorf("injecting a fault: %w", err)
 	}
+	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("injecting a fault: %w", err)

@@ -103,8 +103,10 @@ func (a *app) serveSimulator(ctx context.Context, f *simulateFlags) error {
 	if err != nil {
 		return inputError{fmt.Errorf("listening: %w (choose another address with --listen)", err)}
 	}
+	simulator := sim.New(opts)
 	server := &http.Server{
-		Handler:           sim.New(opts),
+		Handler:           simulator,
+		ConnState:         simulator.ConnState,
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
