@@ -144,7 +144,7 @@ func identify(items []any) (keys, labels []string) {
 	keys, labels = make([]string, len(items)), make([]string, len(items))
 	seen := make(map[string]int, len(items))
 	for i, item := range items {
-		data, err := json.Marshal(item)
+		data, err := json.Marshal(workflow.Plain(item)) // the order of keys makes no other item
 		if err != nil {
 			data = fmt.Append(nil, item)
 		}
@@ -160,7 +160,7 @@ func identify(items []any) (keys, labels []string) {
 
 // label returns how an item is called in lines for people.
 func label(item any, data []byte) string {
-	switch v := item.(type) {
+	switch v := workflow.Plain(item).(type) {
 	case string:
 		return firstRunes(v, 60)
 	case map[string]any:

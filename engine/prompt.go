@@ -161,7 +161,7 @@ func digest(text string) string {
 }
 
 func digestOf(v any) string {
-	data, err := json.Marshal(v)
+	data, err := json.Marshal(workflow.Plain(v))
 	if err != nil {
 		data = fmt.Append(nil, v)
 	}

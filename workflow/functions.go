@@ -59,6 +59,12 @@ func jsonable(v any) any {
 			out[i] = jsonable(e)
 		}
 		return out
+	case Object:
+		out := make(map[string]any, len(v.values))
+		for k, e := range v.values {
+			out[k] = jsonable(e)
+		}
+		return Object{v.keys, out}
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
@@ -102,6 +108,8 @@ func fits(v any, left *int) bool {
 				return false
 			}
 		}
+	case Object:
+		return fits(v.values, left)
 	case map[any][]any:
 		for _, e := range v {
 			if *left < 0 || !fits(e, left) {
@@ -176,7 +184,7 @@ func replace(args ...any) (any, error) {
 }
 
 func keys(args ...any) (any, error) {
-	m, ok := args[0].(map[string]any)
+	m, ok := members(args[0]).(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("keys takes a mapping, not %T", args[0])
 	}

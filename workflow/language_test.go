@@ -135,7 +135,7 @@ steps:
 			t.Errorf("%s: got %+v", id, f)
 			continue
 		}
-		if d := cmp.Diff(want, eval(t, f.Items, env)); d != "" {
+		if d := cmp.Diff(want, workflow.Plain(eval(t, f.Items, env))); d != "" {
 			t.Error(id, d)
 		}
 	}
@@ -371,7 +371,7 @@ output: ${{ steps.inner.output }}
 		got[name] = eval(t, v, env)
 	}
 	want := map[string]any{"text": "see this", "n": 3, "ratio": 2.0, "list": []any{3, map[string]any{"k": 3}}, "obj": map[string]any{"a": 1}}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(any(want), workflow.Plain(got)); d != "" {
 		t.Error(d)
 	}
 	inside := workflow.Env{Params: map[string]any{"ratio": 2.0}, Steps: env.Steps, Loop: &workflow.LoopEnv{Index: 1}}

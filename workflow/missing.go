@@ -4,8 +4,9 @@ import (
 	"fmt"
 
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm/runtime"
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/claude-force/claude-force/internal/jsontext"
 )
 
 // fetch returns a part of a value, or nil if there is none: the value may be a text
@@ -19,7 +20,7 @@ func fetch(args ...any) (part any, err error) {
 			part, err = nil, nil
 		}
 	}()
-	return runtime.Fetch(args[0], args[1]), nil
+	return member(args[0], args[1]), nil
 }
 
 // lenient returns n, a value for which the expression has a default, with parts that
@@ -28,6 +29,10 @@ func lenient(n ast.Node) ast.Node {
 	switch n := n.(type) {
 	case *ast.ChainNode:
 		n.Node = lenient(n.Node)
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == membersName {
+			n.Arguments[0] = lenient(n.Arguments[0])
+		}
 	case *ast.MemberNode:
 		if !declared(n) {
 			return call(fetchName, n, lenient(n.Node), n.Property)
@@ -238,7 +243,7 @@ func lacks(schema []byte, path []string) (name string, known []string) {
 	if len(schema) == 0 {
 		return "", nil
 	}
-	doc, err := ParseJSON(string(schema))
+	doc, err := jsontext.Parse(string(schema), nil)
 	if err != nil {
 		return "", nil
 	}

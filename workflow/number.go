@@ -38,10 +38,10 @@ func isNumber(text string) bool { return jsonNumber.MatchString(text) }
 func isWhole(text string) bool { return !strings.ContainsAny(text, ".eE") }
 
 // ParseJSON returns the value of a JSON document: a text, bool, []any,
-// map[string]any, nil, or a number that keeps its digits, which is an int, a float64
+// [Object], nil, or a number that keeps its digits, which is an int, a float64
 // or, if neither writes them in the same way, a [json.Number]. It refuses what has
 // no exact value: texts that are not Unicode, and objects with one key twice.
-func ParseJSON(text string) (any, error) { return jsontext.Parse(text, number) }
+func ParseJSON(text string) (any, error) { return jsontext.ParseObjects(text, number, newObject) }
 
 var errDigits = errors.New("a number has more digits than can be calculated with exactly; it can be shown, and compared as string(...)")
 
@@ -53,7 +53,7 @@ func operand(v any) any {
 		return exact(v)
 	case []any:
 		for i, e := range v {
-			if hasNumber(e) {
+			if hasNumber(e) || hasObject(e) {
 				out := append(make([]any, 0, len(v)), v[:i]...)
 				for _, e := range v[i:] {
 					out = append(out, operand(e))
@@ -61,7 +61,12 @@ func operand(v any) any {
 				return out
 			}
 		}
+	case Object: // numbers of one may need to be converted, and its order does not count
+		return operand(plainMap(v.values))
 	case map[string]any:
+		if hasObject(v) {
+			return operand(plainMap(v))
+		}
 		if hasNumber(v) {
 			out := make(map[string]any, len(v))
 			for k, e := range v {
@@ -79,6 +84,8 @@ func hasNumber(v any) bool {
 		return true
 	case []any:
 		return slices.ContainsFunc(v, hasNumber)
+	case Object:
+		return hasNumber(v.values)
 	case map[string]any:
 		for _, e := range v {
 			if hasNumber(e) {

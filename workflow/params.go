@@ -113,7 +113,7 @@ func typeOf(v any) string {
 		return "boolean"
 	case []any:
 		return "array"
-	case map[string]any:
+	case map[string]any, Object:
 		return "object"
 	}
 	return "string"
@@ -133,12 +133,13 @@ func (p *reader) value(n *yaml.Node) (any, bool) {
 		}
 		return list, ok
 	case yaml.MappingNode:
-		m := make(map[string]any, len(n.Content)/2)
+		m, keys := make(map[string]any, len(n.Content)/2), make([]string, 0, len(n.Content)/2)
 		p.entries(n, func(key, value *yaml.Node) {
 			v, good := p.value(value)
+			keys = append(keys, key.Value)
 			m[key.Value], ok = v, ok && good
 		})
-		return m, ok
+		return Object{keys, m}, ok
 	}
 	switch n.Tag {
 	case "!!str", "!!timestamp":
@@ -238,8 +239,8 @@ func convert(typ, text string) (any, error) {
 		return nil, errors.New(`a JSON array, such as ["a","b"]` + about(err))
 	case "object":
 		v, err := ParseJSON(text)
-		if m, ok := v.(map[string]any); ok && err == nil {
-			return m, nil
+		if o, ok := v.(Object); ok && err == nil {
+			return o, nil
 		}
 		return nil, errors.New(`a JSON object, such as {"a":1}` + about(err))
 	}
@@ -272,6 +273,12 @@ func clone(v any) any {
 			out[i] = clone(e)
 		}
 		return out
+	case Object:
+		out := make(map[string]any, len(v.values))
+		for k, e := range v.values {
+			out[k] = clone(e)
+		}
+		return Object{v.keys, out}
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {

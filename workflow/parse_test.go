@@ -223,6 +223,9 @@ steps:
 		{Name: "day", Default: "2024-01-02", HasDefault: true, Type: "string"},
 		{Name: "on", Default: true, HasDefault: true, Type: "boolean"},
 	}
+	for i := range w.Params {
+		w.Params[i].Default = workflow.Plain(w.Params[i].Default)
+	}
 	if d := cmp.Diff(wantParams, w.Params); d != "" {
 		t.Error(d)
 	}

@@ -23,14 +23,16 @@ const (
 	tickCost   = 64       // what an iteration costs, in bytes
 
 	// Names that no file can use: undeclared names are refused.
-	budgetName = "$budget"
-	spendName  = "$spend"
-	tickName   = "$tick"
-	scanName   = "$scan"
-	valueName  = "$value"
-	figureName = "$figure"
-	timesName  = "$times"
-	fetchName  = "$fetch"
+	budgetName  = "$budget"
+	spendName   = "$spend"
+	tickName    = "$tick"
+	scanName    = "$scan"
+	valueName   = "$value"
+	figureName  = "$figure"
+	timesName   = "$times"
+	fetchName   = "$fetch"
+	membersName = "$members"
+	literalName = "$literal"
 )
 
 // allowedBuiltins are the functions of the language that are safe: they do not
@@ -68,7 +70,7 @@ func newSandbox() *sandbox {
 		expr.Function("replace", replace, new(func(string, string, string) string)),
 		expr.Function("string", toText, new(func(any) string)),
 		expr.Function("toJSON", toJSON, new(func(any) string)),
-		expr.Function("keys", keys, new(func(map[string]any) []any)),
+		expr.Function("keys", keys, new(func(any) []any)),
 		expr.Function("int", toInt, new(func(any) int)),
 		expr.Function("float", toFloat, new(func(any) float64)),
 		expr.Function("fromJSON", fromJSON, new(func(string) any)),
@@ -81,6 +83,8 @@ func newSandbox() *sandbox {
 		expr.Function(figureName, figure),
 		expr.Function(timesName, times),
 		expr.Function(fetchName, fetch),
+		expr.Function(membersName, membersOf),
+		expr.Function(literalName, literal),
 		expr.Function(tickName, tick),
 		expr.Function(scanName, scan),
 	} {
@@ -149,7 +153,16 @@ func (metering) Visit(node *ast.Node) {
 			n.Node = charged(figureName, n.Node)
 		}
 	case *ast.MemberNode:
+		n.Node = opened(n.Node)
 		n.Property = charged(figureName, n.Property)
+	case *ast.MapNode:
+		var members []ast.Node
+		for _, pair := range n.Pairs {
+			if p, ok := pair.(*ast.PairNode); ok {
+				members = append(members, p.Key, p.Value)
+			}
+		}
+		*node = call(literalName, n, members...)
 	case *ast.SliceNode:
 		if n.From != nil {
 			n.From = charged(figureName, n.From)
@@ -292,6 +305,8 @@ func spend(args ...any) (any, error) {
 		cost = 8 * len(v)
 	case []string:
 		cost = 16 * len(v)
+	case Object:
+		cost = 64 * len(v.keys)
 	case map[string]any:
 		cost = 48 * len(v)
 	case map[any][]any:

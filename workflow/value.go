@@ -17,6 +17,7 @@ type Value struct {
 	text  *Template
 	list  []*Value
 	dict  map[string]*Value
+	keys  []string // of dict, as written
 	fixed any
 }
 
@@ -24,7 +25,7 @@ type Value struct {
 func Fixed(v any) *Value { return &Value{fixed: v} }
 
 // Eval returns the value: texts, int, float64, json.Number, bool, []any,
-// map[string]any or nil. Its errors quote the expression but no value.
+// [Object], map[string]any or nil. Its errors quote the expression but no value.
 func (v *Value) Eval(env Env) (any, error) {
 	switch {
 	case v.expr != nil:
@@ -52,7 +53,7 @@ func (v *Value) Eval(env Env) (any, error) {
 				return nil, err
 			}
 		}
-		return out, nil
+		return Object{v.keys, out}, nil
 	}
 	return clone(v.fixed), nil
 }
@@ -91,7 +92,7 @@ func (v *Value) raw() any {
 		for k, e := range v.dict {
 			out[k] = e.raw()
 		}
-		return out
+		return Object{v.keys, out}
 	case v.source != "":
 		return v.source
 	}
@@ -188,20 +189,21 @@ func (p *reader) valueOf(d *draft, v view, n *yaml.Node, what string) *Value {
 		}
 		return Fixed(list)
 	case n.Kind == yaml.MappingNode:
-		out, fixed := make(map[string]*Value, len(n.Content)/2), true
+		out, keys, fixed := make(map[string]*Value, len(n.Content)/2), []string(nil), true
 		p.entries(n, func(key, value *yaml.Node) {
 			if e := p.valueOf(d, v, value, what); e != nil {
+				keys = append(keys, key.Value)
 				out[key.Value], fixed = e, fixed && e.constant()
 			}
 		})
 		if !fixed {
-			return &Value{dict: out}
+			return &Value{dict: out, keys: keys}
 		}
 		dict := make(map[string]any, len(out))
 		for k, e := range out {
 			dict[k] = e.fixed
 		}
-		return Fixed(dict)
+		return Fixed(Object{keys, dict})
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str":
 		return p.textValue(d, v, n, what)
 	}

@@ -16,13 +16,19 @@ import (
 // refuses what has no exact value: texts that are not Unicode, and objects with one
 // key twice.
 func Parse(text string, number func(string) any) (any, error) {
+	return ParseObjects(text, number, func(_ []string, values map[string]any) any { return values })
+}
+
+// ParseObjects returns the value of a JSON document like [Parse], with what object
+// makes of each object: of its keys in the order of the text, and its values.
+func ParseObjects(text string, number func(string) any, object func(keys []string, values map[string]any) any) (any, error) {
 	if !utf8.ValidString(text) {
 		return nil, errNotUnicode
 	}
 	if number == nil {
 		number = func(digits string) any { return json.Number(digits) }
 	}
-	p := parser{dec: json.NewDecoder(strings.NewReader(text)), number: number}
+	p := parser{dec: json.NewDecoder(strings.NewReader(text)), number: number, object: object}
 	p.dec.UseNumber()
 	v, err := p.value()
 	if err != nil {
@@ -42,6 +48,7 @@ var errNotUnicode = errors.New("it holds a text that is not Unicode")
 type parser struct {
 	dec    *json.Decoder
 	number func(string) any
+	object func(keys []string, values map[string]any) any
 }
 
 func (p *parser) value() (any, error) {
@@ -56,7 +63,7 @@ func (p *parser) value() (any, error) {
 		if t == '[' {
 			return p.list()
 		}
-		return p.object()
+		return p.members()
 	}
 	return tok, nil
 }
@@ -82,8 +89,8 @@ func (p *parser) list() (any, error) {
 	return list, err
 }
 
-func (p *parser) object() (any, error) {
-	m := map[string]any{}
+func (p *parser) members() (any, error) {
+	m, keys := map[string]any{}, []string(nil)
 	for p.dec.More() {
 		key, err := p.token()
 		if err != nil {
@@ -99,9 +106,12 @@ func (p *parser) object() (any, error) {
 		if m[name], err = p.value(); err != nil {
 			return nil, err
 		}
+		keys = append(keys, name)
 	}
-	_, err := p.token()
-	return m, err
+	if _, err := p.token(); err != nil {
+		return nil, err
+	}
+	return p.object(keys, m), nil
 }
 
 // loneSurrogate reports whether valid JSON has an escaped half of a surrogate pair
