@@ -19,28 +19,25 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/bench/internal/child"
 )
 
 // dayBudget is the budget of a round in dollars: for about 60 calls.
@@ -95,22 +92,20 @@ func run(ctx context.Context, rounds int, seed uint64, asJSON bool, keep string)
 	if err != nil {
 		return err
 	}
-	for name, pkg := range map[string]string{"claude-force": "./cmd/claude-force", "service": "./bench/money/service"} {
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", name, err, out)
-		}
+	if err := child.Build(ctx, dir, map[string]string{"claude-force": "cmd/claude-force", "service": "bench/money/service"}); err != nil {
+		return err
 	}
-	url, stop, err := serve(ctx, filepath.Join(dir, "service"))
+	service, err := child.Serve(ctx, filepath.Join(dir, "service"))
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer service.Stop()
 	start, failed := time.Now(), 0
 	var billed, requests int64
 	var kills int
 	used, answered := 1.0, 1.0
 	for n := range rounds {
-		b := bench{ctx: ctx, dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), url: url, key: "key-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
+		b := bench{ctx: ctx, dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), service: service, key: "key-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
 		r, err := b.round(n%2 == 1)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", n, err)
@@ -137,41 +132,20 @@ func run(ctx context.Context, rounds int, seed uint64, asJSON bool, keep string)
 	return nil
 }
 
-// serve starts the service and returns its address.
-func serve(ctx context.Context, binary string) (url string, stop func(), err error) {
-	cmd := exec.CommandContext(ctx, binary)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	stop = func() { _ = in.Close(); _ = cmd.Wait() }
-	return strings.TrimSpace(line), stop, err
-}
-
 // bench is one round.
 type bench struct {
-	ctx                   context.Context //nolint:containedctx // of the whole program
-	dir, binary, url, key string
-	random                *rand.Rand
+	ctx              context.Context //nolint:containedctx // of the whole program
+	dir, binary, key string
+	service          *child.Service
+	random           *rand.Rand
 }
 
-// command returns a run of the program, bounded in time and in a process group of
-// its own.
+// command returns a run of the program.
 func (b *bench) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(b.ctx, "timeout", append([]string{"-k", "5", "120", b.binary}, args...)...)
-	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "CLAUDE_FORCE_HOME="+filepath.Join(b.dir, "data"),
-		"ANTHROPIC_BASE_URL="+b.url, "ANTHROPIC_API_KEY="+b.key, "ANTHROPIC_AUTH_TOKEN=", fmt.Sprintf("CLAUDE_FORCE_BUDGET_DAY=%v", dayBudget))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return cmd
+	return child.Command(b.ctx, b.dir, []string{
+		"HOME=" + b.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "CLAUDE_FORCE_HOME=" + filepath.Join(b.dir, "data"),
+		"ANTHROPIC_BASE_URL=" + b.service.URL, "ANTHROPIC_API_KEY=" + b.key, "ANTHROPIC_AUTH_TOKEN=", fmt.Sprintf("CLAUDE_FORCE_BUDGET_DAY=%v", dayBudget),
+	}, b.binary, args...)
 }
 
 func (b *bench) round(kill bool) (r round, err error) {
@@ -194,10 +168,10 @@ func (b *bench) round(kill bool) (r round, err error) {
 				return
 			}
 			if after > 0 {
-				timer := time.AfterFunc(after, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+				timer := time.AfterFunc(after, func() { _ = child.Kill(cmd) })
 				defer timer.Stop()
 			}
-			if err := cmd.Wait(); err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+			if err := cmd.Wait(); err != nil && child.Killed(cmd) {
 				mu.Lock()
 				r.Kills++
 				mu.Unlock()
@@ -246,16 +220,7 @@ func (b *bench) compare(r *round) error {
 		Billed   int64 `json:"billed"`
 		LeftCost int64 `json:"left_usd"`
 	}
-	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.url+"/bill?key="+b.key, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
-	if err != nil {
-		return err
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close(), json.Unmarshal(body, &bill)); err != nil {
+	if err := errors.Join(b.service.Settle(b.ctx), b.service.Get(b.ctx, "/bill?key="+b.key, &bill)); err != nil {
 		return err
 	}
 	r.Requests, r.Billed, r.Left = bill.Requests, bill.Billed, bill.LeftCost

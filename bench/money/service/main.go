@@ -9,19 +9,18 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"log"
-	"net"
 	"net/http"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/claude-force/claude-force/bench/internal/messages"
 )
 
 // bill is what one key was billed, in billionths of a dollar.
@@ -65,28 +64,20 @@ func (t *till) note(key string, change func(*bill)) {
 }
 
 func main() {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
 	t := &till{bills: map[string]*bill{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/messages", t.messages)
 	mux.HandleFunc("POST /v1/messages/count_tokens", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(io.LimitReader(r.Body, 64<<20))
+		body, _ := messages.Read(r)
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"input_tokens":%d}`, prompt(body))
 	})
 	mux.HandleFunc("GET /bill", func(w http.ResponseWriter, r *http.Request) {
 		t.note(r.URL.Query().Get("key"), func(b *bill) { _ = json.NewEncoder(w).Encode(b) })
 	})
-	fmt.Printf("http://%s\n", listener.Addr())
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { // ends with its parent, which closes the input
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	log.Fatal(server.Serve(listener))
+	if err := messages.Serve(mux); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // prompt returns the tokens of a request: a quarter of its bytes, which is less than
@@ -94,20 +85,17 @@ func main() {
 func prompt(body []byte) int { return len(body)/4 + 1 }
 
 func (t *till) messages(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<20))
+	body, err := messages.Read(r)
 	var req struct {
 		Model     string `json:"model"`
 		MaxTokens int    `json:"max_tokens"`
 		Stream    bool   `json:"stream"`
 	}
 	if err != nil || json.Unmarshal(body, &req) != nil || !req.Stream || !strings.Contains(req.Model, "haiku") {
-		http.Error(w, `{"type":"error","error":{"type":"invalid_request_error","message":"this service streams answers of Haiku"}}`, http.StatusBadRequest)
+		messages.Refuse(w, http.StatusBadRequest, "invalid_request_error", "this service streams answers of Haiku")
 		return
 	}
-	key := r.Header.Get("X-Api-Key")
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		key = token
-	}
+	key := messages.Key(r)
 	number := 0
 	t.note(key, func(b *bill) { b.Requests++; number = b.Requests })
 	hash := fnv.New32a()
@@ -123,44 +111,27 @@ func (t *till) messages(w http.ResponseWriter, r *http.Request) {
 			status, kind = 529, "overloaded_error"
 		}
 		t.note(key, func(b *bill) { b.Refused++ })
-		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", "0")
-		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"type":"error","error":{"type":%q,"message":"drawn"}}`, kind)
+		messages.Refuse(w, status, kind, "drawn")
 		return
 	case 2:
 		t.note(key, func(b *bill) { b.Reset++ })
 		panic(http.ErrAbortHandler) // closes the connection
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	event := func(name, data string) bool {
-		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name, data)
-		if err == nil {
-			err = http.NewResponseController(w).Flush()
-		}
-		return err == nil && r.Context().Err() == nil
-	}
-	id := "msg_" + strconv.FormatUint(uint64(dice), 36) + strconv.Itoa(number)
-	ok := event("message_start", fmt.Sprintf(`{"type":"message_start","message":{"id":%q,"type":"message","role":"assistant","model":%q,"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":%d,"output_tokens":1}}}`, id, req.Model, input))
+	answer := messages.NewStream(w, r)
+	answer.Pause = 3 * time.Millisecond
+	ok := answer.Begin("msg_"+strconv.FormatUint(uint64(dice), 36)+strconv.Itoa(number), req.Model, input)
 	if dice%20 == 3 {
 		// Billed is what was reported: the prompt and the first token.
 		t.note(key, func(b *bill) { b.Broken++; b.Billed += price(input, 1) })
 		panic(http.ErrAbortHandler)
 	}
-	ok = ok && event("content_block_start", `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`)
-	for range 4 {
-		time.Sleep(3 * time.Millisecond)
-		ok = ok && event("content_block_delta", `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Some words of an answer. "}}`)
-	}
-	ok = ok && event("content_block_stop", `{"type":"content_block_stop","index":0}`)
+	ok = ok && answer.Text(0, slices.Repeat([]string{"Some words of an answer. "}, 4)...)
 	stop := "end_turn"
 	if output == req.MaxTokens {
 		stop = "max_tokens"
 	}
-	ok = ok && event("message_delta", fmt.Sprintf(`{"type":"message_delta","delta":{"stop_reason":%q,"stop_sequence":null},"usage":{"output_tokens":%d}}`, stop, output))
-	if ok { // a client that has read the end of the answer may close the connection at once
-		event("message_stop", `{"type":"message_stop"}`)
-	}
+	ok = ok && answer.End(stop, output)
 	t.note(key, func(b *bill) {
 		if !ok {
 			b.Left++
