@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos money planned savings figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill money planned savings figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -44,6 +44,9 @@ ROUNDS ?= 1000
 
 chaos: ## Kill runs at random moments, ROUNDS times, and count what is paid twice
 	go run ./bench/chaos -rounds $(ROUNDS)
+
+loopkill: ## Kill loops of agents with tools at random moments, and count what is done twice
+	go run ./bench/loopkill
 
 planned: ## Measure how near plans come to what runs take
 	go run ./bench/plan -gate

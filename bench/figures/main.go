@@ -52,6 +52,7 @@ var sections = []section{
 	{"analytics", "go run ./bench/analytics -n 10000,10000000 -lines 10000000 -parts summary,percentiles"},
 	{"recording", "go run ./bench/analytics -parts recording"},
 	{"chaos", "go run ./bench/chaos -rounds 20"},
+	{"loopkill", "go run ./bench/loopkill -rounds 20"},
 	{"plan", "go run ./bench/plan -gate"},
 	{"savings", "go run ./bench/savings"},
 	{"compare", "go run ./bench/compare -repetitions 100"},
