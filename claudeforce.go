@@ -241,7 +241,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	o.tasks = &task.Runner{
 		Model: o.pipe.Model(), Agents: o.agent, Prices: o.pipe.Prices(), Files: o.files,
 		Rules: sync.OnceValues(func() (*modelselect.Rules, error) { return loadRules(cfg) }),
-		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell, OnTool: opts.OnTool,
+		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell, OnTool: o.toolEvent, OnLoop: o.loopEnded,
 		Record: opts.Record, Replay: opts.Replay,
 		Defaults: task.Defaults{
 			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,

@@ -115,6 +115,7 @@ type Summary struct {
 	CostSavings  *float64     `json:"cost_savings"` // share of the cost before
 	RateBefore   *float64     `json:"throughput_before"`
 	RateAfter    *float64     `json:"throughput_after"`
+	Tools        *ToolTotals  `json:"tools,omitempty"` // nil if no agent had tools
 	Daily        []DaySummary `json:"daily"`
 }
 

@@ -49,6 +49,25 @@ func (p *Pipeline) newRecorder() *callsdb.Recorder {
 	})
 }
 
+// RecordTool records a call of a tool for analytics, where calls of models are
+// recorded. Project and what ctx is tagged with are filled in.
+func (p *Pipeline) RecordTool(ctx context.Context, c analytics.ToolCall) {
+	if p.calls != nil {
+		tags := llm.TagsOf(ctx)
+		c.Project, c.Workflow, c.Run, c.Step, c.Item = p.opts.Project, tags.Workflow, tags.Run, tags.Step, tags.Item
+		p.calls.RecordTool(c)
+	}
+}
+
+// RecordTask records a task of an agent with tools, as RecordTool a call of a tool.
+func (p *Pipeline) RecordTask(ctx context.Context, t analytics.ToolTask) {
+	if p.calls != nil {
+		tags := llm.TagsOf(ctx)
+		t.Project, t.Workflow, t.Run, t.Step, t.Item = p.opts.Project, tags.Workflow, tags.Run, tags.Step, tags.Item
+		p.calls.RecordTask(t)
+	}
+}
+
 // recordedCall converts a call to the form in which analytics keeps it.
 func recordedCall(call *record.Call, project string, prices *llm.PriceTable) analytics.Call {
 	kept := analytics.Call{

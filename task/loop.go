@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/llm"
@@ -72,6 +73,13 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		return llm.Outcome{CostUSD: new(0.0)}, err
 	}
 	defer func() { err = errors.Join(err, closeEnv()) }()
+	ev := LoopEvent{Agent: req.Agent, Model: req.Model, Start: time.Now()}
+	defer func() {
+		if r.OnLoop != nil && !errors.Is(ctx.Err(), context.Canceled) {
+			ev.Failed, ev.Duration = err != nil, time.Since(ev.Start)
+			r.OnLoop(ctx, ev)
+		}
+	}()
 	turns, textOf := tools.MaxTurns, paragraphs(onText)
 	var total llm.Outcome
 	within := 0 // turns of sub-agents, and summaries
@@ -103,7 +111,7 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		if turn > 1 {
 			outcome = follow(outcome, total)
 		}
-		outcome.Turns = turn + within
+		outcome.Turns, ev.Turns = turn+within, turn
 		total = outcome
 		if err != nil {
 			return total, err
@@ -120,6 +128,7 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 			var spent *llm.Outcome
 			input, spent, err = r.callTools(ctx, t.Turns, key, box, turn, answer)
 			total.ToolCalls += len(uses)
+			ev.ToolCalls += len(uses)
 			if spent != nil {
 				within += spent.Turns
 				total = *plus(&total, spent)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -111,6 +112,7 @@ type loopEnd struct {
 	Todos       []tool.Todo
 	Files       map[string]string
 	Sent        []int
+	Ended       []task.LoopEvent // without times
 }
 
 // fatal is what tests of all kinds have.
@@ -167,6 +169,7 @@ func playLoop(t fatal, dir string, kills ...int) (loopEnd, []journal.Event) {
 	}
 	model := &turnModel{script: longLoop, sent: make([]int, len(longLoop))}
 	var env *tool.Env
+	var ended []task.LoopEvent
 	res, events := untilDone(t, kills, func(ctx context.Context, turns *journal.Turns) *task.Result {
 		r := newRunner(model, &agent.Agent{Name: "a"})
 		r.Tools = func(context.Context, *agent.Agent, task.Task) (*task.Tools, error) {
@@ -175,9 +178,13 @@ func playLoop(t fatal, dir string, kills ...int) (loopEnd, []journal.Event) {
 				return env, err
 			}}, nil
 		}
+		r.OnLoop = func(_ context.Context, ev task.LoopEvent) {
+			ev.Start, ev.Duration = time.Time{}, 0
+			ended = append(ended, ev)
+		}
 		return r.Run(ctx, task.Task{Agent: "a", Prompt: "work", Turns: turns}, nil)
 	})
-	end := loopEnd{Output: res.Output, Cwd: env.Cwd(), Observed: env.Observed(), Todos: env.Todos(), Files: map[string]string{}, Sent: model.sent}
+	end := loopEnd{Output: res.Output, Cwd: env.Cwd(), Observed: env.Observed(), Todos: env.Todos(), Files: map[string]string{}, Sent: model.sent, Ended: ended}
 	messages, err := json.Marshal(model.last.Messages)
 	if err != nil {
 		t.Fatal(err)
@@ -259,6 +266,9 @@ func TestALoopGoesOnInTheEnvironmentThatItHad(t *testing.T) {
 	want, events := playLoop(t, dir)
 	if want.Files["a.txt"] != "over" || want.Files["sub/b.txt"] != "zwei\n" || want.Files["sub/new.txt"] != "m" {
 		t.Fatalf("the loop does not do what it should: %v", want.Files)
+	}
+	if diff := cmp.Diff([]task.LoopEvent{{Agent: "a", Model: idOf("haiku"), Turns: 7, ToolCalls: 13}}, want.Ended); diff != "" {
+		t.Fatal(diff)
 	}
 	for n := 1; n < len(events); n++ {
 		got, after := playLoop(t, dir, n)

@@ -71,6 +71,10 @@ type Runner struct {
 	// several calls at once. May be nil.
 	OnTool func(ctx context.Context, ev ToolEvent)
 
+	// OnLoop receives the ends of tasks of agents with tools, as OnTool the calls. May
+	// be nil.
+	OnLoop func(ctx context.Context, ev LoopEvent)
+
 	// Record, if set, is given what agents are offered and what their tools give.
 	Record *cassette.Recorder
 

@@ -32,7 +32,21 @@ type ToolEvent struct {
 	Done     bool   // it has ended
 	IsError  bool   // it failed
 	Denied   bool   // it did not run, since it may not; IsError is set too
+	Stopped  bool   // it was stopped with its task, so this is not its end
+	Start    time.Time
 	Duration time.Duration
+}
+
+// LoopEvent reports that a task of an agent with tools has ended by itself: not that
+// it was canceled.
+type LoopEvent struct {
+	Agent     string
+	Model     string
+	Turns     int // of the task itself, not of its sub-agents; those before a resume too
+	ToolCalls int // in these turns
+	Failed    bool
+	Start     time.Time // in this process
+	Duration  time.Duration
 }
 
 // toolbox is the tools of a task and their environment, open.
@@ -139,14 +153,13 @@ func distinct(uses []llm.Block) []llm.Block {
 // [tool.Set.Run].
 func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Block, begin func() error) (res toolOutcome) {
 	_, known := b.set.Tool(use.Name)
-	ev := ToolEvent{Agent: b.agent, Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input), Unknown: !known}
+	ev := ToolEvent{Agent: b.agent, Turn: turn, ID: use.ID, Tool: use.Name, Argument: Brief(use.Input), Unknown: !known, Start: time.Now()}
 	if r.OnTool != nil {
 		r.OnTool(ctx, ev)
 	}
 	tags := llm.TagsOf(ctx)
 	tags.Tool = use.Name
 	ctx = llm.WithTags(ctx, tags)
-	start := time.Now()
 	ctx, bill := llm.WithNextBill(ctx)
 	ctx, end := r.Telemetry.Tool(ctx, telemetry.ToolCall{Agent: b.agent, Name: use.Name, ID: use.ID, Unknown: !known, Arguments: use.Input})
 	var result tool.Result
@@ -161,10 +174,11 @@ func (r *Runner) callTool(ctx context.Context, b toolbox, turn int, use llm.Bloc
 			}
 			result.Spent = plus(result.Spent, direct)
 		}
-		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(start), result.Spent, result.Stop}
+		res = toolOutcome{blocksOf(use.ID, result), result.Denied, time.Since(ev.Start), result.Spent, result.Stop}
 		end(telemetry.ToolEnded{Failed: result.IsError, Denied: result.Denied, Result: result.Text})
 		if r.OnTool != nil {
 			ev.Done, ev.IsError, ev.Denied, ev.Duration = true, result.IsError, result.Denied, res.took
+			ev.Stopped = result.Stop != nil || ctx.Err() != nil
 			r.OnTool(ctx, ev)
 		}
 	}()

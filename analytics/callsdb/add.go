@@ -20,22 +20,26 @@ type name struct {
 // Add adds calls, with those that wait in the spool file. When it returns they
 // are durable.
 func (s *Store) Add(ctx context.Context, calls ...analytics.Call) error {
+	return s.addAll(ctx, entries(calls))
+}
+
+func (s *Store) addAll(ctx context.Context, list []entry) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return s.add(calls)
+	return s.add(list)
 }
 
 // Take adds the calls that wait in the spool file.
 func (s *Store) Take(ctx context.Context) error { return s.Add(ctx) }
 
-func (s *Store) add(calls []analytics.Call) error {
+func (s *Store) add(list []entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var taken *spooled
 	waiting := spoolSize(s.path) > 0
-	for waiting || len(calls) > 0 {
-		n := min(len(calls), maxBatch)
+	for waiting || len(list) > 0 {
+		n := min(len(list), maxBatch)
 		err := s.writing(func() (err error) {
 			b := s.batch()
 			if waiting {
@@ -43,12 +47,12 @@ func (s *Store) add(calls []analytics.Call) error {
 					return err
 				}
 			}
-			return b.commit(calls[:n])
+			return b.commit(list[:n])
 		})
 		if err != nil {
 			return err
 		}
-		waiting, calls = false, calls[n:]
+		waiting, list = false, list[n:]
 	}
 	if taken != nil {
 		// What was taken is noted, so that it stays costs room only.
@@ -75,9 +79,9 @@ func (s *Store) batch() *batch {
 	return &batch{Store: s, pace: map[[2]string]*pace{}, runs: map[string]*runRow{}, rollups: map[rollupKey]*analytics.Totals{}}
 }
 
-func (b *batch) commit(calls []analytics.Call) error {
-	for i := range calls {
-		if err := b.insert(calls[i]); err != nil {
+func (b *batch) commit(list []entry) error {
+	for i := range list {
+		if err := b.insertEntry(&list[i]); err != nil {
 			return err
 		}
 	}
@@ -92,6 +96,16 @@ func (b *batch) commit(calls []analytics.Call) error {
 		return err
 	}
 	return b.flushRollups()
+}
+
+func (b *batch) insertEntry(e *entry) error {
+	switch {
+	case e.tool != nil:
+		return b.insertTool(e.tool)
+	case e.task != nil:
+		return b.insertTask(e.task)
+	}
+	return b.insert(e.call)
 }
 
 // insert adds a row and remembers what it changes.

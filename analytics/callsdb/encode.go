@@ -23,11 +23,7 @@ const maxText = 4 << 10
 // texts with their lengths.
 func appendCall(b []byte, c *analytics.Call) []byte {
 	b = append(b, callVersion)
-	for _, s := range [...]string{c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Asked, c.Model, string(c.Source), c.StopReason} {
-		s = s[:min(len(s), maxText)]
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
+	b = appendTexts(b, c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Asked, c.Model, string(c.Source), c.StopReason)
 	unpriced := int64(0)
 	if c.Unpriced {
 		unpriced = 1
@@ -59,11 +55,7 @@ func batched(u llm.Usage) int64 {
 
 // appendAttempt appends the fields of an attempt in a fixed order.
 func appendAttempt(b []byte, a *analytics.Attempt) []byte {
-	for _, s := range [...]string{a.Model, string(a.Basis)} {
-		s = s[:min(len(s), maxText)]
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
+	b = appendTexts(b, a.Model, string(a.Basis))
 	u := a.Usage
 	for _, n := range [...]int64{
 		a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), int64(a.Code), int64(a.Cost),
@@ -80,26 +72,8 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 		return c, false
 	}
 	version := b[0]
-	b = b[1:]
-	ok = true
-	text := func() (s string) {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			ok, b = false, nil
-			return ""
-		}
-		s, b = string(b[n:n+int(size)]), b[n+int(size):]
-		return s
-	}
-	number := func() int64 {
-		v, n := binary.Varint(b)
-		if n <= 0 {
-			ok, b = false, nil
-			return 0
-		}
-		b = b[n:]
-		return v
-	}
+	f := fields{b[1:], true}
+	text, number := f.text, f.number
 	for _, p := range [...]*string{&c.Project, &c.Workflow, &c.Run, &c.Step, &c.Item, &c.Agent, &c.Asked, &c.Model} {
 		*p = text()
 	}
@@ -115,10 +89,10 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 	c.Duration, c.FirstToken, c.Alone = time.Duration(number()), time.Duration(number()), time.Duration(number())
 	c.Attempts, c.Code = int(number()), llm.Code(number())
 	if version == 1 {
-		return c, ok
+		return c, f.ok
 	}
 	c.Service, c.Waited, c.Usage.Batch = time.Duration(number()), time.Duration(number()), number() == 1
-	for n := min(number(), maxTries); n > 0 && ok; n-- {
+	for n := min(number(), maxTries); n > 0 && f.ok; n-- {
 		a := analytics.Attempt{Model: text(), Basis: llm.Basis(text())}
 		a.Start = time.Unix(0, number())
 		a.Duration, a.FirstToken, a.Code, a.Cost = time.Duration(number()), time.Duration(number()), llm.Code(number()), llm.Money(number())
@@ -131,5 +105,99 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 		}
 		c.Tries = append(c.Tries, a)
 	}
-	return c, ok
+	return c, f.ok
+}
+
+// What a payload begins with that is no call. Forms of calls stay below.
+const (
+	toolForm = 0x81
+	taskForm = 0x82
+)
+
+func appendEntry(b []byte, e *entry) []byte {
+	switch {
+	case e.tool != nil:
+		c := e.tool
+		b = appendTexts(append(b, toolForm), c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Tool)
+		return appendNumbers(b, c.Time.UnixNano(), int64(c.Outcome), int64(c.Duration))
+	case e.task != nil:
+		t := e.task
+		b = appendTexts(append(b, taskForm), t.Project, t.Workflow, t.Run, t.Step, t.Item, t.Agent, t.Model)
+		failed := int64(0)
+		if t.Failed {
+			failed = 1
+		}
+		return appendNumbers(b, t.Time.UnixNano(), int64(t.Turns), int64(t.ToolCalls), failed, int64(t.Duration))
+	}
+	return appendCall(b, &e.call)
+}
+
+func readEntry(b []byte) (e entry, ok bool) {
+	if len(b) == 0 {
+		return e, false
+	}
+	f := fields{b[1:], true}
+	switch b[0] {
+	case toolForm:
+		c := &analytics.ToolCall{}
+		f.texts(&c.Project, &c.Workflow, &c.Run, &c.Step, &c.Item, &c.Agent, &c.Tool)
+		c.Time, c.Outcome, c.Duration = time.Unix(0, f.number()), analytics.ToolOutcome(f.number()), time.Duration(f.number())
+		return entry{tool: c}, f.ok
+	case taskForm:
+		t := &analytics.ToolTask{}
+		f.texts(&t.Project, &t.Workflow, &t.Run, &t.Step, &t.Item, &t.Agent, &t.Model)
+		t.Time, t.Turns, t.ToolCalls, t.Failed, t.Duration = time.Unix(0, f.number()), int(f.number()), int(f.number()), f.number() == 1, time.Duration(f.number())
+		return entry{task: t}, f.ok
+	}
+	e.call, ok = readCall(b)
+	return e, ok
+}
+
+func appendTexts(b []byte, texts ...string) []byte {
+	for _, s := range texts {
+		s = s[:min(len(s), maxText)]
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	return b
+}
+
+func appendNumbers(b []byte, numbers ...int64) []byte {
+	for _, n := range numbers {
+		b = binary.AppendVarint(b, n)
+	}
+	return b
+}
+
+// fields reads what appendTexts and appendNumbers have written.
+type fields struct {
+	b  []byte
+	ok bool // nothing was missing so far
+}
+
+func (f *fields) text() string {
+	size, n := binary.Uvarint(f.b)
+	if n <= 0 || size > uint64(len(f.b)-n) {
+		f.ok, f.b = false, nil
+		return ""
+	}
+	s := string(f.b[n : n+int(size)])
+	f.b = f.b[n+int(size):]
+	return s
+}
+
+func (f *fields) texts(to ...*string) {
+	for _, p := range to {
+		*p = f.text()
+	}
+}
+
+func (f *fields) number() int64 {
+	v, n := binary.Varint(f.b)
+	if n <= 0 {
+		f.ok, f.b = false, nil
+		return 0
+	}
+	f.b = f.b[n:]
+	return v
 }

@@ -49,6 +49,8 @@ func (s *Store) prune(keep Retention, now time.Time, stop func() error) (done Pr
 		count  *int64
 	}{
 		{keep.Rows, 1, `UPDATE call_state SET rows_since = max(rows_since, ?)`, `DELETE FROM call_rows WHERE id IN (SELECT id FROM call_rows WHERE time < ? ORDER BY time LIMIT ?)`, &done.Rows},
+		{keep.Rows, 1, ``, `DELETE FROM call_tools WHERE id IN (SELECT id FROM call_tools WHERE time < ? ORDER BY time LIMIT ?)`, new(int64)},
+		{keep.Rows, 1, ``, `DELETE FROM call_tool_tasks WHERE id IN (SELECT id FROM call_tool_tasks WHERE time < ? ORDER BY time LIMIT ?)`, new(int64)},
 		{keep.Rows, 1, ``, `DELETE FROM call_runs WHERE id IN (SELECT id FROM call_runs WHERE began < ? ORDER BY began LIMIT ?)`, new(int64)},
 		{keep.Hours, int64(time.Second), `UPDATE call_state SET hours_since = max(hours_since, ?)`, `DELETE FROM call_rollups WHERE (seconds, kind, start, project, value, source) IN
 			(SELECT seconds, kind, start, project, value, source FROM call_rollups WHERE seconds = 3600 AND start < ? LIMIT ?)`, &done.Hours},

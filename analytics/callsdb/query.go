@@ -285,7 +285,11 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 		if err != nil {
 			return nil, err
 		}
-		return analytics.Summarize(p, sources, days[max(len(days)-summaryDays, 0):]), nil
+		sum := analytics.Summarize(p, sources, days[max(len(days)-summaryDays, 0):])
+		if sum.Tools, err = s.toolTotals(f); err != nil {
+			return nil, err
+		}
+		return sum, nil
 	})
 }
 

@@ -36,8 +36,8 @@ type Recorder struct {
 
 	mu      sync.Mutex // guards the fields below
 	room    *sync.Cond // that calls were taken from waiting
-	waiting []analytics.Call
-	spare   []analytics.Call // for waiting, once it was taken
+	waiting []entry
+	spare   []entry // for waiting, once it was taken
 	seen    int
 	closed  bool
 	ended   chan struct{} // closed when the writer has ended; nil if there was none
@@ -65,12 +65,24 @@ func NewRecorder(path string, keep Retention, onLost func(error)) *Recorder {
 // Record takes a call. It waits only if so many calls were made that writing
 // them has fallen behind. Calls recorded after Close are ignored.
 func (r *Recorder) Record(c analytics.Call) {
+	r.record(entry{call: c}, c.Cost > 0 || c.Live() || len(c.Tries) > 0, c.Live())
+}
+
+// RecordTool takes a call of a tool, which is in the spool before it returns.
+func (r *Recorder) RecordTool(c analytics.ToolCall) { r.record(entry{tool: &c}, true, true) }
+
+// RecordTask takes a task of an agent with tools, as RecordTool does a call of a tool.
+func (r *Recorder) RecordTask(t analytics.ToolTask) { r.record(entry{task: &t}, true, true) }
+
+// record takes what is to be recorded. What cannot happen again for nothing, such as
+// a call that was paid for, is kept at once; what took the process a while starts the
+// writer.
+func (r *Recorder) record(e entry, keep, long bool) {
 	var size int64
-	paid := c.Cost > 0 || c.Live() || len(c.Tries) > 0
-	if paid && !r.isClosed() {
+	if keep && !r.isClosed() {
 		var err error
-		size, err = appendSpool(r.path, []analytics.Call{c})
-		paid = err == nil // else it is written with the others
+		size, err = appendSpool(r.path, []entry{e})
+		keep = err == nil // else it is written with the others
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,15 +95,15 @@ func (r *Recorder) Record(c analytics.Call) {
 	if r.closed {
 		return
 	}
-	if paid {
+	if keep {
 		r.spooled = true
 	} else {
-		r.waiting = append(r.waiting, c)
+		r.waiting = append(r.waiting, e)
 	}
 	r.seen++
 	// A process that does nothing but answer once from the cache does without
 	// another goroutine: Close writes.
-	if r.ended == nil && (c.Live() || len(r.waiting) >= 16) {
+	if r.ended == nil && (long || len(r.waiting) >= 16) {
 		r.ended = make(chan struct{})
 		go r.write(r.ended) // Close waits for it
 	}
@@ -168,7 +180,7 @@ func (r *Recorder) flush() (closed bool) {
 // put writes calls to the store, or to the spool file if they are few, or if
 // the store cannot be used. What this process has spooled before is added with
 // them. It returns the calls that are in neither.
-func (r *Recorder) put(calls []analytics.Call, seen int, spooled bool) (rest []analytics.Call, err error) {
+func (r *Recorder) put(calls []entry, seen int, spooled bool) (rest []entry, err error) {
 	if len(calls) == 0 && !spooled {
 		return nil, nil
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -66,11 +65,11 @@ func locked(path string, flag int, do func(f *os.File) error) error {
 	return errors.Join(do(f), f.Close())
 }
 
-// appendSpool writes calls to the spool file, and gives its size.
-func appendSpool(path string, calls []analytics.Call) (size int64, err error) {
+// appendSpool writes what is recorded to the spool file, and gives its size.
+func appendSpool(path string, list []entry) (size int64, err error) {
 	var buf []byte
-	for i := range calls {
-		buf = appendFrame(buf, &calls[i])
+	for i := range list {
+		buf = appendFrame(buf, &list[i])
 	}
 	err = os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
@@ -125,12 +124,12 @@ func (b *batch) take() (*spooled, error) {
 		return nil, err
 	}
 	for rest := data[min(from, sp.size):]; len(rest) > 0; {
-		c, n := readFrame(rest)
+		e, n := readFrame(rest)
 		if n == 0 {
 			rest = rest[1:]
 			continue
 		}
-		if err := b.insert(c); err != nil {
+		if err := b.insertEntry(&e); err != nil {
 			return nil, err
 		}
 		rest = rest[n:]
@@ -157,33 +156,33 @@ func truncateSpool(path string, sp *spooled) error {
 	return nil
 }
 
-// appendFrame appends a call with its length and checksum.
-func appendFrame(b []byte, c *analytics.Call) []byte {
-	payload := appendCall(make([]byte, 0, 256), c)
+// appendFrame appends what is recorded with its length and checksum.
+func appendFrame(b []byte, e *entry) []byte {
+	payload := appendEntry(make([]byte, 0, 256), e)
 	b = append(b, mark)
 	b = binary.AppendUvarint(b, uint64(len(payload)))
 	b = append(b, payload...)
 	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(payload))
 }
 
-// readFrame reads the call that b begins with, and gives its length; 0 if it
-// begins with none.
-func readFrame(b []byte) (c analytics.Call, n int) {
+// readFrame reads what b begins with, and gives its length; 0 if it begins with
+// nothing that was recorded.
+func readFrame(b []byte) (e entry, n int) {
 	if b[0] != mark {
-		return c, 0
+		return e, 0
 	}
 	size, k := binary.Uvarint(b[1:])
 	if k <= 0 || size > maxFrame || len(b) < 1+k+int(size)+4 {
-		return c, 0
+		return e, 0
 	}
 	payload := b[1+k:][:size]
 	n = 1 + k + int(size) + 4
 	if crc32.ChecksumIEEE(payload) != binary.LittleEndian.Uint32(b[n-4:]) {
-		return c, 0
+		return e, 0
 	}
-	c, ok := readCall(payload)
+	e, ok := readEntry(payload)
 	if !ok {
-		return c, 0
+		return e, 0
 	}
-	return c, n
+	return e, n
 }

@@ -16,7 +16,7 @@ import (
 
 // Views are what [Store.Query] may read. What is in them is documented in
 // docs/analytics.md and stays.
-var Views = [...]string{"calls", "attempts", "hourly", "daily", "workflow_runs"}
+var Views = [...]string{"calls", "attempts", "hourly", "daily", "workflow_runs", "tool_calls", "tool_tasks"}
 
 // QueryError is a statement that cannot be run.
 type QueryError struct{ Err error }

@@ -3,7 +3,8 @@
 //
 // What is kept, each in the transaction that adds a call:
 //
-//   - the call as a row;
+//   - the call as a row, and calls of tools and tasks of agents with tools as rows of
+//     their own;
 //   - sums for its hour and its day, by agent, model, workflow and source;
 //   - its run, as its calls show it.
 //
@@ -34,7 +35,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 4
+const version = 5
 
 type stmt = sqlite3.Stmt
 
@@ -42,18 +43,19 @@ type stmt = sqlite3.Stmt
 type Store struct {
 	path string
 
-	mu     sync.Mutex // guards the fields below, and the connections
-	read   *sqlitefile.Conn
-	write  *sqlitefile.Conn // nil until it is needed
-	names  map[name]int64   // ids that are known
-	cache  results
-	closed bool
+	mu        sync.Mutex // guards the fields below, and the connections
+	read      *sqlitefile.Conn
+	write     *sqlitefile.Conn // nil until it is needed
+	names     map[name]int64   // ids that are known
+	toolNames map[toolName]int64
+	cache     results
+	closed    bool
 }
 
 // Open opens the calls in a file, which it makes, readable by this user only, if
 // there is none. The errors it gives say what to do.
 func Open(path string) (*Store, error) {
-	s := &Store{path: path, names: map[name]int64{}}
+	s := &Store{path: path, names: map[name]int64{}, toolNames: map[toolName]int64{}}
 	var err error
 	if s.read, err = sqlitefile.Open(path, sqlitefile.Options{Durable: true}); err != nil {
 		return nil, fmt.Errorf("opening history %s: %w", path, explain(path, err))
@@ -99,6 +101,7 @@ func (s *Store) writing(do func() error) (err error) {
 	}
 	if err != nil {
 		clear(s.names) // those that the transaction made do not exist
+		clear(s.toolNames)
 		return fmt.Errorf("writing history %s: %w", s.path, explain(s.path, err))
 	}
 	return nil

@@ -33,7 +33,7 @@ of the setting time_zone (default: local time), in bounds, rows and budgets.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		a.analyticsSummary(), a.analyticsAgents(), a.analyticsWorkflows(), a.analyticsCosts(), a.analyticsSavings(),
+		a.analyticsSummary(), a.analyticsAgents(), a.analyticsWorkflows(), a.analyticsCosts(), a.analyticsSavings(), a.analyticsTools(),
 		a.analyticsSlowest(), a.analyticsFailures(), a.analyticsExport(), a.analyticsQuery(), a.analyticsImport(), a.analyticsPrune(), a.analyticsCompare(), a.analyticsVerify(),
 	)
 	return cmd

@@ -84,6 +84,10 @@ func summaryReport(s *analytics.Summary) *report {
 	if l := s.HitLatency; l.Count > 0 {
 		figures = append(figures, []string{"latency, free", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s", seconds(l.P95), seconds(l.P99))})
 	}
+	if t := s.Tools; t != nil {
+		figures = append(figures, []string{"turns with tools", thousands(int(t.Turns)), "of " + plural(int(t.Tasks), "task")},
+			[]string{"tool calls", thousands(int(t.ToolCalls)), fmt.Sprintf("%s failed, %s denied", thousands(int(t.Failed+t.Unknown)), thousands(int(t.Denied)))})
+	}
 	days := series{name: "calls"}
 	costs := series{name: "cost", unit: "$"}
 	for _, d := range s.Daily {

@@ -9,9 +9,9 @@ import (
 	"github.com/claude-force/claude-force/internal/parquet"
 )
 
-// writeParquet writes calls as a Parquet file.
-func writeParquet(w io.Writer, rows iter.Seq2[callRow, error]) (err error) {
-	out := parquet.NewWriter[callRow](w)
+// writeParquet writes rows as a Parquet file.
+func writeParquet[R any](w io.Writer, rows iter.Seq2[R, error]) (err error) {
+	out := parquet.NewWriter[R](w)
 	defer func() {
 		if err = errors.Join(err, out.Close()); err != nil {
 			err = fmt.Errorf("writing calls: %w", err)
