@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm/runtime"
@@ -78,11 +79,7 @@ func hasObject(v any) bool {
 	case Object:
 		return true
 	case []any:
-		for _, e := range v {
-			if hasObject(e) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, hasObject)
 	case map[string]any:
 		for _, e := range v {
 			if hasObject(e) {
