@@ -210,8 +210,9 @@ type look struct {
 	two  *sync.WaitGroup
 }
 
-func (look) Definition() llm.Tool            { return llm.Tool{Name: "look"} }
-func (look) Concurrent(json.RawMessage) bool { return true }
+func (look) Definition() llm.Tool             { return llm.Tool{Name: "look"} }
+func (look) Concurrent(json.RawMessage) bool  { return true }
+func (look) Sight(json.RawMessage) tool.Sight { return tool.SightNoted }
 func (l look) Call(_ context.Context, env *tool.Env, input json.RawMessage) (tool.Result, error) {
 	env.NoteSeen(tool.Observation{Kind: "look", Name: string(input)})
 	if l.seen.Add(1) <= 2 {

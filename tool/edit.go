@@ -35,6 +35,9 @@ func (editTool) Definition() llm.Tool {
 
 func (editTool) Concurrent(json.RawMessage) bool { return false }
 
+// Sight says that each call notes what it saw.
+func (editTool) Sight(json.RawMessage) Sight { return SightNoted }
+
 type editInput struct {
 	FilePath   string `json:"file_path"`
 	Old        string `json:"old_string"`
@@ -53,11 +56,14 @@ func (editTool) Call(_ context.Context, env *Env, input json.RawMessage) (Result
 	}
 	f, err := env.read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) && in.Old == "" {
+		real := env.real(path)
+		env.NoteSeen(Observation{Kind: SawFile, Name: real, Path: other(path, real)}) // that it is not there
 		return env.create(path, in)
 	}
 	if err != nil {
 		return Failed(invalid(env.readError(path, err).Error())), nil
 	}
+	env.noteContent(path, f)
 	if in.Old == "" && len(f.data) == 0 {
 		return env.create(path, in)
 	}
@@ -84,7 +90,7 @@ func (editTool) Call(_ context.Context, env *Env, input json.RawMessage) (Result
 	if err := env.write(path, data); err != nil {
 		return Result{}, env.writeError(path, err)
 	}
-	env.noteWritten(f.path, data)
+	env.noteWritten(path, f.path, data)
 	answer := fmt.Sprintf("Edited %s.", in.FilePath)
 	if in.ReplaceAll {
 		answer = fmt.Sprintf("Edited %s: replaced %d occurrences.", in.FilePath, count)
@@ -101,7 +107,7 @@ func (e *Env) create(path string, in editInput) (Result, error) {
 		return Result{}, e.writeError(path, err)
 	}
 	if p, err := e.locate(path, true); err == nil {
-		e.noteWritten(p.path, []byte(in.New))
+		e.noteWritten(path, p.path, []byte(in.New))
 	}
 	return Text(fmt.Sprintf("Created %s.", in.FilePath)), nil
 }

@@ -56,6 +56,10 @@ type Options struct {
 	// paths of the files that they are from. May be nil.
 	Beside func(path string) (texts, files []string)
 
+	// Reads are patterns of the files that commands depend on, as the globs of Grep
+	// are written. Nil stands for all files in the working folder.
+	Reads []string
+
 	// Restored is called with the facts that tools remembered in another process; see
 	// [Env.Remember]. May be nil.
 	Restored func(facts []string)
@@ -80,6 +84,7 @@ type shared struct {
 	roots    []*root
 	reads    map[string]fileState // by path without links
 	observed []Observation
+	trees    trees
 	todos    []Todo
 	facts    []string // that tools keep
 }

@@ -36,7 +36,19 @@ func (globTool) Definition() llm.Tool {
 
 func (globTool) Concurrent(json.RawMessage) bool { return true }
 
-func (globTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
+// Sight says that each call notes what it saw.
+func (globTool) Sight(json.RawMessage) Sight { return SightNoted }
+
+func (t globTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
+	result, err := t.list(ctx, env, input)
+	if err != nil || result.IsError {
+		env.noteFailed("Glob", input, result, err)
+	}
+	return result, err
+}
+
+// list lists the files, and notes that if it can.
+func (globTool) list(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
 	in, err := parse[struct {
 		Pattern string `json:"pattern"`
 		Path    string `json:"path"`
@@ -75,17 +87,17 @@ func (globTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Resu
 	for _, f := range files[:min(len(files), maxGlob)] {
 		lines = append(lines, env.shown(f.path))
 	}
-	all := make([]string, len(files))
-	for i, f := range files {
-		all[i] = f.path
-	}
-	slices.Sort(all)
-	env.noteSeen("glob", string(input), strings.Join(all, "\n"))
+	seen := slices.Clone(lines)
 	switch {
 	case len(files) == 0:
+		env.noteCall(SawGlob, string(input), "", "Glob", input)
 		return Text("No files found"), nil
-	case len(files) > maxGlob:
+	case len(files) > maxGlob: // then the order decides what is listed
 		lines = append(lines, fmt.Sprintf("(The list was cut at %d of %d files. Use a narrower pattern or a path.)", maxGlob, len(files)))
+		seen = lines
+	default: // the order follows from times, which an edit of any of the files changes
+		slices.Sort(seen)
 	}
+	env.noteCall(SawGlob, string(input), strings.Join(seen, "\n"), "Glob", input)
 	return Text(strings.Join(lines, "\n")), nil
 }

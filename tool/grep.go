@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -86,9 +87,23 @@ type search struct {
 	single        bool // one file, so lines have no path
 	before, after int
 	offset, limit int // limit 0 is none
+
+	seen string // what the result says apart from the order of files, if all are listed
 }
 
-func (grepTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
+// Sight says that each call notes what it saw.
+func (grepTool) Sight(json.RawMessage) Sight { return SightNoted }
+
+func (t grepTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
+	result, err := t.search(ctx, env, input)
+	if err != nil || result.IsError {
+		env.noteFailed("Grep", input, result, err)
+	}
+	return result, err
+}
+
+// search searches the files, and notes what it found if it can.
+func (grepTool) search(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
 	in, err := parse[grepInput](input)
 	if err != nil {
 		return Result{}, err
@@ -120,7 +135,7 @@ func (grepTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Resu
 	if err != nil {
 		return Result{}, err
 	}
-	env.noteSeen("grep", string(input), text)
+	env.noteCall(SawGrep, string(input), cmp.Or(s.seen, text), "Grep", input)
 	return Text(env.Bound("Grep", text, maxGrep)), nil
 }
 
@@ -223,6 +238,8 @@ func (s *search) names(results []fileMatches) string {
 	}
 	if paging != "" {
 		paging = " " + paging
+	} else {
+		s.seen = strings.Join(slices.Sorted(slices.Values(shown)), "\n")
 	}
 	return fmt.Sprintf("Found %s%s\n%s", counted(len(shown), "file"), paging, strings.Join(shown, "\n"))
 }

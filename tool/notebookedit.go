@@ -39,6 +39,9 @@ func (notebookTool) Definition() llm.Tool {
 
 func (notebookTool) Concurrent(json.RawMessage) bool { return false }
 
+// Sight says that each call notes what it saw.
+func (notebookTool) Sight(json.RawMessage) Sight { return SightNoted }
+
 type notebookInput struct {
 	Path   string `json:"notebook_path"`
 	Cell   string `json:"cell_id"`
@@ -73,7 +76,7 @@ func (notebookTool) Call(_ context.Context, env *Env, input json.RawMessage) (Re
 	if err := env.write(path, data); err != nil {
 		return Result{}, env.writeError(path, err)
 	}
-	env.noteWritten(f.path, data)
+	env.noteWritten(path, f.path, data)
 	return Text(fmt.Sprintf("%s in %s.", done, in.Path)), nil
 }
 

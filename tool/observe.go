@@ -3,15 +3,51 @@ package tool
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 )
 
-// Observation is something a tool saw in the file system. A step whose
-// observations are all unchanged would see the same again.
+// Kinds of observations.
+const (
+	SawFile     = "file"    // the content of a file
+	SawGlob     = "glob"    // what Glob listed
+	SawGrep     = "grep"    // what Grep found
+	SawFailure  = "failed"  // how a call of Read, Glob or Grep failed
+	SawTree     = "tree"    // what a command can see of the working folder
+	Wrote       = "written" // the content that a call gave a file
+	SawAnything = "opaque"  // a call that may have seen, or done, anything
+)
+
+// Observation is something a tool saw in the file system, or did to it. A step whose
+// observations are all unchanged would see the same again; see [Env.Verify].
 type Observation struct {
-	Kind   string `json:"kind"`   // "file", "glob" or "grep"
-	Name   string `json:"name"`   // path, or the call's input
-	Digest string `json:"digest"` // SHA-256 of what was seen, in hex
+	Kind   string `json:"kind"`             // see above
+	Name   string `json:"name"`             // path without links; the input of a search; patterns of a tree; the name of a tool
+	Digest string `json:"digest,omitempty"` // SHA-256 of what was seen, in hex; empty of a file that was not there
+	Path   string `json:"path,omitempty"`   // of a file, as it was named, if that is not Name
+
+	// The call, if it only read: what it saw can be looked at again.
+	Tool  string `json:"tool,omitempty"`
+	Input string `json:"input,omitempty"`
+	Cwd   string `json:"cwd,omitempty"` // the current folder
+}
+
+// Sight says what the calls of a tool depend on.
+type Sight int
+
+// Sights. A tool that says nothing has the first.
+const (
+	SightAnything Sight = iota // anything there is, such as the web
+	SightNoted                 // what the tool notes with the environment
+	SightTree                  // what is in the working folder, as for a command
+)
+
+// Sighted is a tool that says what a call with an input depends on. A call of any
+// other tool may depend on anything, so that a task which made one never counts as
+// unchanged.
+type Sighted interface {
+	Tool
+	Sight(input json.RawMessage) Sight
 }
 
 // fileState is what is known of a file since a tool read or wrote it.
@@ -34,40 +70,76 @@ func (e *Env) NoteSeen(seen ...Observation) {
 	e.saw(seen...)
 }
 
+// NoteAnything records that a call of a tool may have seen anything.
+func (e *Env) NoteAnything(tool string) { e.NoteSeen(Observation{Kind: SawAnything, Name: tool}) }
+
 // NoteRead records that the agent has seen a file by other means than Read, such
 // as a command that printed it. A file that cannot be read is left out.
 func (e *Env) NoteRead(path string) {
-	f, err := e.read(e.Abs(path), maxNoted)
+	path = e.Abs(path)
+	f, err := e.read(path, maxNoted)
 	if err == nil {
-		e.noteRead(f.path, f.data, true)
+		e.noteKnown(f, true)
+		e.noteContent(path, f)
 	}
 }
 
 // maxNoted is the size up to which NoteRead reads a file.
 const maxNoted = 8 << 20
 
-// noteRead records the content of a file that the agent has seen.
-func (e *Env) noteRead(path string, data []byte, whole bool) {
+// noteKnown records that the agent knows the content of a file.
+func (e *Env) noteKnown(f file, whole bool) {
+	digest := sha256.Sum256(f.data)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.changedFile(f.path, fileState{digest: digest, whole: whole})
+}
+
+// noteContent records that a result depends on the content of a file, which was named
+// by a path.
+func (e *Env) noteContent(path string, f file) {
+	e.NoteSeen(Observation{Kind: SawFile, Name: f.path, Digest: digestOf(string(f.data)), Path: other(path, f.path)})
+}
+
+// other returns a path unless it is the one without links.
+func other(path, real string) string {
+	if path == real {
+		return ""
+	}
+	return path
+}
+
+// noteWritten records the content that a tool gave a file, by the name that was
+// used and the path without links.
+func (e *Env) noteWritten(named, path string, data []byte) {
 	digest := sha256.Sum256(data)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.changedFile(path, fileState{digest: digest, whole: whole})
-	e.saw(Observation{Kind: "file", Name: path, Digest: hex.EncodeToString(digest[:])})
+	e.changedFile(path, fileState{digest: digest, whole: true})
+	e.saw(Observation{Kind: Wrote, Name: path, Digest: hex.EncodeToString(digest[:]), Path: other(named, path)})
 }
 
-// noteWritten records the content that a tool gave a file.
-func (e *Env) noteWritten(path string, data []byte) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.changedFile(path, fileState{digest: sha256.Sum256(data), whole: true})
+// noteCall records what a call that only reads saw.
+func (e *Env) noteCall(kind, name, seen, tool string, input json.RawMessage) {
+	o := Observation{Kind: kind, Name: name, Digest: digestOf(seen), Tool: tool, Input: string(input), Cwd: e.Cwd()}
+	if name == o.Input {
+		o.Input = ""
+	}
+	e.NoteSeen(o)
 }
 
-// noteSeen records what a search gave.
-func (e *Env) noteSeen(kind, name, seen string) {
-	digest := sha256.Sum256([]byte(seen))
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.saw(Observation{Kind: kind, Name: name, Digest: hex.EncodeToString(digest[:])})
+// noteFailed records how a call that only reads failed.
+func (e *Env) noteFailed(tool string, input json.RawMessage, result Result, err error) {
+	text := result.Text
+	if err != nil {
+		text = err.Error()
+	}
+	e.noteCall(SawFailure, string(input), text, tool, input)
+}
+
+func digestOf(text string) string {
+	digest := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(digest[:])
 }
 
 // known returns what is known of a file.

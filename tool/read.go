@@ -56,10 +56,18 @@ type readInput struct {
 	AllowLarge bool   `json:"allow_large"`
 }
 
+// Sight says that each call notes what it saw.
+func (readTool) Sight(json.RawMessage) Sight { return SightNoted }
+
 func (t readTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Result, error) {
-	result, path, err := t.read(ctx, env, input)
+	result, f, err := t.read(ctx, env, input)
+	if f.path == "" {
+		env.noteFailed("Read", input, result, err)
+	} else {
+		env.noteCall(SawFile, f.path, string(f.data), "Read", input) // whether it can be shown follows from it
+	}
 	if err == nil && !result.IsError && env.options.Beside != nil {
-		texts, files := env.options.Beside(path)
+		texts, files := env.options.Beside(f.path)
 		for _, text := range texts {
 			result.Notes = append(result.Notes, llm.TextBlock(text))
 		}
@@ -70,46 +78,45 @@ func (t readTool) Call(ctx context.Context, env *Env, input json.RawMessage) (Re
 	return result, err
 }
 
-// read reads the file and returns its path without links.
-func (readTool) read(ctx context.Context, env *Env, input json.RawMessage) (result Result, real string, err error) {
+// read reads the file and returns it too; its path is empty if it cannot be read.
+func (readTool) read(ctx context.Context, env *Env, input json.RawMessage) (result Result, f file, err error) {
 	in, err := parse[readInput](input)
 	if err != nil {
-		return Result{}, "", err
+		return Result{}, file{}, err
 	}
 	path := env.Abs(in.FilePath)
-	f, err := env.read(path, maxFile)
-	if err != nil {
-		return Result{}, "", env.readError(path, err)
+	if f, err = env.read(path, maxFile); err != nil {
+		return Result{}, file{}, env.readError(path, err)
 	}
 	extension := strings.ToLower(filepath.Ext(path))
 	switch {
 	case slices.Contains(imageExtensions, extension):
-		env.noteRead(f.path, f.data, true)
+		env.noteKnown(f, true)
 		result, err = readImage(path, f.data)
-		return result, f.path, err
+		return result, f, err
 	case extension == ".pdf":
-		env.noteRead(f.path, f.data, true)
+		env.noteKnown(f, true)
 		result, err = readPDF(path, f.data, in.Pages)
-		return result, f.path, err
+		return result, f, err
 	case extension == ".ipynb":
-		env.noteRead(f.path, f.data, true)
+		env.noteKnown(f, true)
 		result, err = readNotebook(path, f.data)
-		return result, f.path, err
+		return result, f, err
 	case slices.Contains(binaryExtensions, extension):
-		return Failed(fmt.Sprintf("Cannot read %s: %s files are binary. Use a command that understands them.", path, extension)), "", nil
+		return Failed(fmt.Sprintf("Cannot read %s: %s files are binary. Use a command that understands them.", path, extension)), f, nil
 	}
 	if len(f.data) > maxWhole && in.Limit <= 0 && !in.AllowLarge {
-		return Failed(fmt.Sprintf("%s has %d KB; at most %d KB are read at once. Read a part of it with offset and limit, or search it.", path, len(f.data)>>10, maxWhole>>10)), "", nil
+		return Failed(fmt.Sprintf("%s has %d KB; at most %d KB are read at once. Read a part of it with offset and limit, or search it.", path, len(f.data)>>10, maxWhole>>10)), f, nil
 	}
 	text := decode(f.data)
 	if text.nul && extension != "" && !slices.Contains(textExtensions, extension) {
-		return Failed(fmt.Sprintf("Cannot read %s: it has NUL bytes, so it is binary. Use a command that understands it.", path)), "", nil
+		return Failed(fmt.Sprintf("Cannot read %s: it has NUL bytes, so it is binary. Use a command that understands it.", path)), f, nil
 	}
 	result, whole := env.lines(ctx, path, text, in)
 	if !result.IsError {
-		env.noteRead(f.path, f.data, whole)
+		env.noteKnown(f, whole)
 	}
-	return result, f.path, nil
+	return result, f, nil
 }
 
 // lines returns the part of a text that was asked for, with numbers, and whether

@@ -125,6 +125,7 @@ func (s *Set) Run(ctx context.Context, env *Env, use llm.Block, begin func() err
 		return Failed(invalid(problem))
 	}
 	if err := env.gate(ctx, use.Name, input); err != nil {
+		env.NoteAnything(use.Name) // a person may have said so
 		return Result{Text: err.Error(), IsError: true, Denied: true}
 	}
 	if begin != nil {
@@ -132,7 +133,7 @@ func (s *Set) Run(ctx context.Context, env *Env, use llm.Block, begin func() err
 			return Result{Text: "The call did not run.", IsError: true, Stop: err}
 		}
 	}
-	result, err := e.tool.Call(ctx, env, input)
+	result, err := e.observed(ctx, env, use.Name, input)
 	if err == nil {
 		return result
 	}
@@ -142,6 +143,36 @@ func (s *Set) Run(ctx context.Context, env *Env, use llm.Block, begin func() err
 		failed.Stop = err
 	}
 	return failed
+}
+
+// observed calls the tool and notes what the call depended on, if the tool does not.
+func (e *entry) observed(ctx context.Context, env *Env, name string, input json.RawMessage) (Result, error) {
+	sight := SightAnything
+	if t, ok := e.tool.(Sighted); ok {
+		sight = t.Sight(input)
+	}
+	var before Observation
+	known := false
+	switch sight {
+	case SightNoted:
+	case SightTree:
+		before, known = env.tree(ctx)
+	default:
+		env.NoteAnything(name) // also if the call does not return
+	}
+	result, err := e.tool.Call(ctx, env, input)
+	switch failed := err != nil || result.IsError; {
+	case sight == SightTree:
+		after, ok := env.tree(ctx)
+		if known = known && ok && after == before; known {
+			env.NoteSeen(before)
+		} else {
+			env.NoteAnything(name) // it changed something, or it cannot be known whether it did
+		}
+	case sight == SightNoted && failed && !e.tool.Concurrent(input):
+		env.NoteAnything(name) // why it failed is not noted, nor what it did before
+	}
+	return result, err
 }
 
 // unknown returns what the model reads when it calls a tool that is not offered.

@@ -36,6 +36,9 @@ func (todoTool) Definition() llm.Tool {
 
 func (todoTool) Concurrent(json.RawMessage) bool { return false }
 
+// Sight says that each call notes what it saw.
+func (todoTool) Sight(json.RawMessage) Sight { return SightNoted }
+
 func (todoTool) Call(_ context.Context, env *Env, input json.RawMessage) (Result, error) {
 	in, err := parse[struct {
 		Todos []Todo `json:"todos"`

@@ -34,6 +34,9 @@ func (writeTool) Definition() llm.Tool {
 
 func (writeTool) Concurrent(json.RawMessage) bool { return false }
 
+// Sight says that each call notes what it saw.
+func (writeTool) Sight(json.RawMessage) Sight { return SightNoted }
+
 func (writeTool) Call(_ context.Context, env *Env, input json.RawMessage) (Result, error) {
 	in, err := parse[struct {
 		FilePath string `json:"file_path"`
@@ -51,7 +54,7 @@ func (writeTool) Call(_ context.Context, env *Env, input json.RawMessage) (Resul
 		return Result{}, env.writeError(path, err)
 	}
 	if p, err := env.locate(path, true); err == nil {
-		env.noteWritten(p.path, []byte(in.Content))
+		env.noteWritten(path, p.path, []byte(in.Content))
 	}
 	if exists {
 		return Text(fmt.Sprintf("Replaced the content of %s.", in.FilePath)), nil

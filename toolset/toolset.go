@@ -170,7 +170,9 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 		Hidden: func(ctx context.Context) ([]string, error) { return s.Policy().Hidden(ctx) },
 		Cache:  p.commandCache(),
 		Narrow: s.Dir != p.options.Dir, // also for a sub-agent of one in a worktree
-		Warn:   func(text string) { p.notice(context.WithoutCancel(ctx), text) },
+		// What a command sees outside of the working folder is not looked at.
+		Elsewhere: len(policy.Extra) > 0,
+		Warn:      func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,
 	})

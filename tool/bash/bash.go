@@ -49,6 +49,9 @@ type Options struct {
 	MaxOutput int
 	// ResetDir starts each command in the working folder, as for a sub-agent.
 	ResetDir bool
+	// Elsewhere says that commands see folders that change beside the working folder,
+	// so that what is in that does not say what they see.
+	Elsewhere bool
 	// Warn is called at most once, with what this system cannot prevent.
 	Warn func(text string)
 }
@@ -153,6 +156,17 @@ func (b bashTool) Definition() llm.Tool {
 // Concurrent reports false: a command may do anything.
 func (b bashTool) Concurrent(json.RawMessage) bool { return false }
 
+// Sight says that a command sees the working folder, if it sees nothing that changes
+// beside it, and ends with the call.
+func (b bashTool) Sight(input json.RawMessage) tool.Sight {
+	var in bashInput
+	o := &b.shell.options
+	if json.Unmarshal(input, &in) != nil || in.Background || o.Elsewhere || o.Policy.Off || o.Policy.Network != sandbox.NoNetwork || len(o.Policy.Read)+len(o.Policy.Write) > 0 {
+		return tool.SightAnything
+	}
+	return tool.SightTree
+}
+
 func (b bashTool) Call(ctx context.Context, env *tool.Env, input json.RawMessage) (tool.Result, error) {
 	var in bashInput
 	if err := json.Unmarshal(input, &in); err != nil {
@@ -212,6 +226,7 @@ func (s *Shell) call(ctx context.Context, env *tool.Env, in bashInput) (tool.Res
 			<-t.done
 			return tool.Failed(s.failure(143, fmt.Sprintf("Command timed out after %v", timeout), t.output.text())), nil
 		}
+		env.NoteAnything("Bash") // what it sees from here on
 		if err := s.background(t); err != nil {
 			return tool.Result{}, err
 		}
