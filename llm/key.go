@@ -230,11 +230,7 @@ func canonical(raw json.RawMessage) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) == nil {
 		delete(fields, "cache_control")
-		sorted, err := json.Marshal(fields)
-		if err != nil {
-			return nil, err
-		}
-		raw = sorted
+		return json.Marshal(fields) // compact, with sorted keys
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
