@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/internal/child"
@@ -62,31 +64,26 @@ func (r *round) say(format string, args ...any) {
 func (r *round) project() string { return filepath.Join(r.dir, "project") }
 
 // command returns a run of the program.
-func (r *round) command(ctx context.Context, args ...string) (*bytes.Buffer, func() (killed bool, err error), func() error) {
-	env := []string{
+func (r *round) command(ctx context.Context, args ...string) *exec.Cmd {
+	return child.Command(ctx, r.project(), []string{
 		"HOME=" + r.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "CLAUDE_FORCE_HOME=" + filepath.Join(r.dir, "data"),
 		"ANTHROPIC_BASE_URL=" + r.service.URL, "ANTHROPIC_API_KEY=key", "ANTHROPIC_AUTH_TOKEN=",
-	}
-	cmd := child.Command(ctx, r.project(), env, filepath.Join(r.programs, "claude-force"), args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	run := func() (bool, error) {
-		err := cmd.Run()
-		if err != nil {
-			err = fmt.Errorf("%s %s: %w: %s", args[0], args[1], err, stderr.Bytes())
-		}
-		return cmd.ProcessState != nil && child.Killed(cmd), err
-	}
-	return &stdout, run, func() error { return child.Kill(cmd) }
+	}, filepath.Join(r.programs, "claude-force"), args...)
 }
 
-// read runs a command that prints JSON.
+// read runs a command and decodes the JSON that it prints into v, unless that is nil.
 func (r *round) read(ctx context.Context, v any, args ...string) error {
-	out, run, _ := r.command(ctx, args...)
-	if _, err := run(); err != nil {
-		return err
+	cmd := r.command(ctx, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil && v != nil {
+		err = json.Unmarshal(out, v)
 	}
-	return json.Unmarshal(out.Bytes(), v)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return nil
 }
 
 // run plays the round. What was found is in the counts.
@@ -148,31 +145,31 @@ func (r *round) process(ctx context.Context, kill bool) (killed bool, err error)
 		args = []string{"runs", "resume", r.id}
 		r.Resumes++
 	}
-	_, run, end := r.command(ctx, args...)
-	type outcome struct {
-		killed bool
-		err    error
+	cmd := r.command(ctx, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		return false, err
 	}
-	ended := make(chan outcome, 1)
-	go func() {
-		killed, err := run()
-		ended <- outcome{killed, err}
-	}()
-	var o outcome
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // waited for below
 	if kill {
-		left := float64(r.took) * (0.1 + 0.9*(1-float64(len(r.was.turns))/(loopTurns+1)))
+		left := float64(r.took) * (0.1 + 0.9*(1-float64(len(r.was.turns))/(loopTurns+2)))
 		select {
-		case o = <-ended:
-			return false, o.err
+		case err = <-ended:
+			ended <- err
 		case <-time.After(time.Duration(r.random.Float64() * left)):
-			_ = end() // it may just have ended
+			_ = child.Kill(cmd) // it may just have ended
 		}
 	}
-	if o = <-ended; o.killed && kill {
+	if err = <-ended; kill && err != nil && child.Killed(cmd) {
 		r.Kills++
 		return true, nil
 	}
-	return false, o.err
+	if err != nil {
+		return false, fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return false, nil
 }
 
 // look compares the journal with what the service and the tools counted.
@@ -250,8 +247,7 @@ func (r *round) find(ctx context.Context, sent int) (status string, err error) {
 
 // verify has the program compare its own accounts.
 func (r *round) verify(ctx context.Context) error {
-	_, run, _ := r.command(ctx, "analytics", "verify")
-	if _, err := run(); err != nil {
+	if err := r.read(ctx, nil, "analytics", "verify"); err != nil {
 		r.Wrong++
 		r.say("%v", err)
 	}
