@@ -48,6 +48,7 @@ var sections = []section{
 	{"budget", "go run ./bench/budget -rounds 50"},
 	{"prefix", "go run ./bench/prefix"},
 	{"loop", "go run ./bench/loop"},
+	{"agents", "go run ./bench/agents"},
 	{"batch", "go run ./bench/batch"},
 	{"analytics", "go run ./bench/analytics -n 10000,10000000 -lines 10000000 -parts summary,percentiles"},
 	{"recording", "go run ./bench/analytics -parts recording"},

@@ -65,9 +65,9 @@ type Service struct {
 	Stop func() // ends it
 }
 
-// Serve starts a program that prints its address and ends with its input.
-func Serve(ctx context.Context, binary string) (*Service, error) {
-	cmd := exec.CommandContext(ctx, binary)
+// Serve starts a program that prints its address and ends with its input, with arguments.
+func Serve(ctx context.Context, binary string, args ...string) (*Service, error) {
+	cmd := exec.CommandContext(ctx, binary, args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
