@@ -63,6 +63,20 @@ func (o *Orchestrator) withBudgets(ctx context.Context, r *pendingRun, s *workfl
 	return ctx
 }
 
+// checkLedger reports an error if a budget applies to a run and its ledger cannot be
+// used: no call would be made.
+func (o *Orchestrator) checkLedger(r *pendingRun) error {
+	b := o.config.Budget
+	limited := b.Day != nil || b.Agent != nil || b.Call != nil || !r.budget(b).IsZero()
+	for s := range allSteps(r.wf) {
+		limited = limited || s.Budget != nil
+	}
+	if !limited {
+		return nil
+	}
+	return o.pipe.CheckLedger()
+}
+
 // budget returns what a run may spend: what its caller said, else its workflow,
 // else the settings.
 func (r *pendingRun) budget(cfg config.Budget) workflow.Budget {

@@ -86,6 +86,9 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if err != nil {
 		return nil, err
 	}
+	if err := o.checkLedger(r); err != nil {
+		return nil, err
+	}
 	if r.log, err = store.Acquire(ctx, run.ID); err != nil {
 		if owned, ok := errors.AsType[*journal.OwnedError](err); ok {
 			return nil, ownedBy(owned)

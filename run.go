@@ -204,6 +204,9 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if r.spec, err = o.spec(ctx, wf, opts); err != nil {
 		return nil, err
 	}
+	if err := o.checkLedger(r); err != nil {
+		return nil, err
+	}
 	if opts.From != "" || opts.Only != "" {
 		earlier, err := runs.Latest(ctx, store, r.spec.Path(), wf.Name, "")
 		if err != nil {

@@ -107,6 +107,8 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s (%s, HTTP %d, request %s)", text, e.Code, e.Status, e.RequestID)
 	case e.Status != 0:
 		return fmt.Sprintf("%s (%s, HTTP %d)", text, e.Code, e.Status)
+	case e.Code == CodeInternal:
+		return text // the code would say nothing about a local failure
 	}
 	return fmt.Sprintf("%s (%s)", text, e.Code)
 }

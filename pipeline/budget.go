@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
@@ -31,6 +32,18 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 		ledger = p.ledger
 	}
 	return budget.New(ledger, opts)
+}
+
+// CheckLedger reports why the ledger that budgets are charged to cannot be used, or
+// nil if it can.
+func (p *Pipeline) CheckLedger() error {
+	if p.ledger == nil {
+		return nil
+	}
+	if _, err := p.ledger.Balance(""); err != nil {
+		return fault.Input(fmt.Errorf("the budget's ledger cannot be used, so no call would be made: %w", err))
+	}
+	return nil
 }
 
 // longest returns the tokens of the longest recorded answer of an agent's model; 0 if

@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"llm/fallback":          {"llm"},
 	"llm/hedge":             {"llm"},
 	"llm/admission":         {"llm", "internal/filelock", "internal/openfile"},
-	"llm/batch":             {"llm", "internal/openfile"},
+	"llm/batch":             {"fault", "llm", "internal/openfile"},
 	"llm/anthropic":         {"llm"},
 	"llm/anthropic/bedrock": {"llm"},
 	"llm/anthropic/vertex":  {"llm"},

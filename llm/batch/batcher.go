@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -75,7 +76,7 @@ func (b *Batcher) start(ctx context.Context) error {
 var errClosed = llm.NewError(llm.CodeCanceled, "the batcher was closed; submitted batches continue, and the same calls find their answers when they are repeated", nil)
 
 func storeError(err error) error {
-	return llm.NewError(llm.CodeInternal, "batches cannot be recorded, so none is created: "+err.Error(), err)
+	return llm.NewError(llm.CodeInternal, "batches cannot be recorded, so none is created: "+err.Error(), fault.Input(err))
 }
 
 // adopt adds the record of a process that has ended. The caller holds mu.

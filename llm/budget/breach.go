@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -66,7 +67,7 @@ func (c *call) interrupted(ctx context.Context, err error) error {
 		ended.Message += " while it waited for other calls to leave room in its budget"
 		return ended
 	}
-	return llm.NewError(llm.CodeInternal, "the budget's ledger cannot be written, so no call is made: "+err.Error(), err)
+	return llm.NewError(llm.CodeInternal, "the budget's ledger cannot be written, so no call is made: "+err.Error(), fault.Input(err))
 }
 
 // expired returns the error of a call whose scope's time has passed, or nil.
