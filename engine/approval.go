@@ -161,7 +161,7 @@ func (r *run) expire(now time.Time) {
 		at := u.deadline
 		switch {
 		case at.IsZero() || u.expired:
-		case !now.Before(at):
+		case passed(now, at, u.asked.Deadline):
 			u.expired = true
 			r.lookForDecision(u)
 		case next.IsZero() || at.Before(next):
@@ -170,8 +170,20 @@ func (r *run) expire(now time.Time) {
 	}
 	r.alarm.Stop()
 	if !next.IsZero() {
-		r.alarm.Reset(next.Sub(now))
+		r.alarm.Reset(min(next.Sub(now), clockCheck))
 	}
+}
+
+// clockCheck is the longest time between two looks at the clock while a deadline is
+// set: a timer stands still while the machine sleeps, and does not see a clock that is
+// set.
+const clockCheck = 15 * time.Second
+
+// passed reports whether a deadline has passed: the time that was given is up by the
+// monotonic clock, or the time of day that people were shown is reached, as after a
+// sleep. The first of both counts, as it does where decisions are taken.
+func passed(now, monotonic, shown time.Time) bool {
+	return !now.Before(monotonic) || !now.Round(0).Before(shown.Round(0))
 }
 
 // lookForDecision ends a request whose deadline has passed with the decision that
