@@ -46,6 +46,7 @@ func (r *run) nodeEnded(n *node, o outcome) {
 	case o.status == StatusCompleted:
 		f.env.Steps[id] = workflow.StepResult{Output: o.output, Status: string(o.status), JSON: o.json}
 	case o.status == StatusFailed && n.step.OnFailure == workflow.OnFailureFallback:
+		n.failure = &workflow.StepResult{Status: string(o.status), Output: n.res.Output, Error: n.why()}
 		if r.fallBack(n) {
 			return
 		}
@@ -99,13 +100,13 @@ func (r *run) propagate(n *node, status Status) {
 				f.failed = n
 			}
 		}
-		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed), Output: n.kept()}
+		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed), Output: n.kept(), Error: n.why()}
 	case StatusSkipped:
-		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusSkipped)}
+		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusSkipped), Error: n.why()}
 	case StatusInterrupted:
 		return // the run is stopping; what follows stays pending
 	}
-	n.counts = status
+	n.counts, n.ended, n.lets = status, true, satisfied
 	for _, stood := range n.fallbackFor {
 		if status == StatusCompleted {
 			r.replace(stood, n)
@@ -115,14 +116,22 @@ func (r *run) propagate(n *node, status Status) {
 	}
 	n.fallbackFor = nil
 	for _, d := range n.dependents {
-		if d.open--; satisfied {
-			d.met++
+		if d.count.open--; satisfied {
+			d.count.met++
 		}
-		r.startIfReady(d)
+		r.startIfReady(d.node)
 	}
 	if f.left--; f.left == 0 {
 		r.finishFrame(f)
 	}
+}
+
+// why returns why the step failed or was skipped.
+func (n *node) why() string {
+	if n.res.Error == nil {
+		return ""
+	}
+	return *n.res.Error
 }
 
 // kept returns the text of a failed step that its dependents are given: that of an

@@ -243,6 +243,7 @@ type Result struct {
 	Output           string                 `json:"output"`             // what the workflow says it is, else the outputs of its last steps; empty unless completed
 	Steps            map[string]*StepResult `json:"steps"`
 	NotDone          []NotDone              `json:"not_done,omitempty"` // steps of the top level that did not complete, and why
+	Notes            []string               `json:"notes,omitempty"`    // what went as the file says, and probably not as it was meant
 	Usage            llm.Usage              `json:"usage"`
 	CostUSD          *float64               `json:"cost_usd"` // nil if the price of any step is unknown
 	llm.Timing                              // of all calls together

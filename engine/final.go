@@ -79,9 +79,9 @@ func (r *run) hasFollowers(n *node) bool {
 		was := r.opts.Past.Unit(d.path, d.item)
 		switch {
 		case was == nil:
-		case was.StartSeq > end && (end > 0 || d.step.Join == 0): // a join may start before n ends
+		case was.StartSeq > end && (end > 0 || !d.before):
 			return true
-		case was.Type == journal.StepSkipped && r.hasFollowers(d):
+		case was.Type == journal.StepSkipped && r.hasFollowers(d.node):
 			return true
 		}
 	}

@@ -16,31 +16,48 @@ import (
 // frame is a graph of steps that is under way: the workflow itself, or what a
 // step has within it.
 type frame struct {
-	owner  *unit // whose body it is; nil for the workflow itself
-	wf     *workflow.Workflow
-	around journal.Unit // what it is the body of; zero for the workflow itself
-	env    workflow.Env
-	outer  map[string]workflow.StepResult // results from around it that its steps see
-	nodes  map[string]*node
-	list   []*node // in file order
-	left   int     // nodes that have not ended
-	failed *node   // the first that failed for good
-	limits []*limit
+	owner    *unit // whose body it is; nil for the workflow itself
+	wf       *workflow.Workflow
+	around   journal.Unit // what it is the body of; zero for the workflow itself
+	env      workflow.Env
+	outer    map[string]workflow.StepResult // results from around it that its steps see
+	nodes    map[string]*node
+	list     []*node             // in file order
+	left     int                 // nodes that have not ended
+	replaces map[string][]string // by fallback, the steps it stands in for
+	failed   *node               // the first that failed for good
+	limits   []*limit
 }
 
 // node is a step in a frame, with the state of its dependencies.
 type node struct {
 	*unit
-	needs        int // dependencies
-	open         int // those that have not ended
-	met          int // those that have completed
-	dependents   []*node
-	position     int     // in the file
-	started      bool    // or completed without a start
-	fallbackOnly bool    // it only runs in place of another
-	wanted       bool    // it is fallbackOnly, and another has failed
-	counts       Status  // how it ended for others; empty before that
-	fallbackFor  []*node // failed steps that wait for it
+	listed       tally // dependencies that its join counts
+	read         tally // those that must have completed whatever its join says
+	optional     tally // those that must have ended
+	dependents   []edge
+	position     int                  // in the file
+	started      bool                 // or completed without a start
+	fallbackOnly bool                 // it only runs in place of another
+	wanted       bool                 // it is fallbackOnly, and another has failed
+	counts       Status               // how it ended for others; empty before that
+	failure      *workflow.StepResult // what its fallback sees of it
+	ended, lets  bool                 // it has ended for others; what needs it may start
+	fallbackFor  []*node              // failed steps that wait for it
+}
+
+// tally counts dependencies of one kind.
+type tally struct {
+	all  int
+	open int // those that have not ended
+	met  int // those that have completed
+}
+
+// edge leads to a step that waits for another.
+type edge struct {
+	*node
+	count  *tally // of the waiting step, in which the other counts
+	before bool   // the step may start before the other has ended
 }
 
 // newFrame makes the graph of wf, within owner if that is not nil. env is what
@@ -68,15 +85,16 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 		f.nodes[s.ID], f.list[i] = n, n
 	}
 	for _, n := range f.list {
-		for _, id := range n.step.Dependencies {
-			if d := f.nodes[id]; d != nil {
-				d.dependents = append(d.dependents, n)
-				n.needs++
-			}
-		}
-		n.open = n.needs
+		listed, read, optional := n.step.Waits()
+		f.connect(n, listed, &n.listed, n.step.Join > 0)
+		f.connect(n, read, &n.read, false)
+		f.connect(n, optional, &n.optional, false)
 		if substitute := f.nodes[n.step.Fallback]; substitute != nil && n.step.OnFailure == workflow.OnFailureFallback {
 			substitute.fallbackOnly = true
+			if f.replaces == nil {
+				f.replaces = map[string][]string{}
+			}
+			f.replaces[n.step.Fallback] = append(f.replaces[n.step.Fallback], n.step.ID)
 		}
 		if r.opts.Choose != nil && owner == nil {
 			r.choose(n)
@@ -88,6 +106,17 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 		}
 	}
 	return f
+}
+
+// connect makes n wait for the steps with the ids.
+func (f *frame) connect(n *node, ids []string, count *tally, before bool) {
+	for _, id := range ids {
+		if d := f.nodes[id]; d != nil {
+			d.dependents = append(d.dependents, edge{n, count, before})
+			count.all++
+			count.open++
+		}
+	}
 }
 
 // startFrame starts the steps of f that have no dependencies.
@@ -116,15 +145,13 @@ func (r *run) startIfReady(n *node) {
 	if n.started || n.fallbackOnly && !n.wanted {
 		return
 	}
-	need := n.needs
-	if n.step.Join > 0 {
-		need = min(n.step.Join, need)
-	}
+	need := min(n.step.Needed(), n.listed.all)
 	switch {
-	case n.met+n.open < need:
+	case n.listed.met+n.listed.open < need || n.read.met+n.read.open < n.read.all:
 		n.started = true
+		r.noteSkip(n)
 		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: n.unmet()})
-	case n.met >= need && (n.step.Join > 0 || n.open == 0):
+	case n.listed.met >= need && (n.step.Join > 0 || n.listed.open == 0) && n.read.open == 0 && n.optional.open == 0:
 		n.started = true
 		r.evalWhen(n)
 	}
@@ -132,15 +159,36 @@ func (r *run) startIfReady(n *node) {
 
 // unmet returns the reason why the node's dependencies do not suffice.
 func (n *node) unmet() string {
-	for _, id := range n.step.Dependencies {
-		switch d := n.frame.nodes[id]; d.res.Status {
-		case StatusFailed, StatusSkipped, StatusInterrupted:
-			if n.step.Join == 0 {
-				return "step " + id + " did not complete"
-			}
-		}
+	if d := n.missed(); d != nil {
+		return "step " + d.step.ID + " did not complete"
 	}
 	return fmt.Sprintf("fewer than %d of its dependencies completed", n.step.Join)
+}
+
+// required returns the steps of the frame without each of which n does not start.
+func (n *node) required() []*node {
+	listed, read, _ := n.step.Waits()
+	if n.step.Join != 0 {
+		listed = nil
+	}
+	var all []*node
+	for _, id := range slices.Concat(listed, read) {
+		if d := n.frame.nodes[id]; d != nil {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// missed returns the first of the required steps that ended so that n cannot start, or
+// nil.
+func (n *node) missed() *node {
+	for _, d := range n.required() {
+		if d.ended && !d.lets {
+			return d
+		}
+	}
+	return nil
 }
 
 // evalWhen evaluates the node's condition, then starts, skips or fails it.
@@ -156,7 +204,7 @@ func (r *run) evalWhen(n *node) {
 			r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusFailed, err: llm.NewError(llm.CodeInvalid, "the condition of step "+n.path+" is neither true nor false", nil)})
 			return
 		case !yes:
-			r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: "its condition is false"})
+			r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: conditionFalse})
 			return
 		}
 	}
@@ -217,16 +265,28 @@ func (f *frame) all() map[string]workflow.StepResult {
 	return steps
 }
 
-// joined returns the results that a step sees which need not wait for all of its
-// dependencies: those that have not ended have an empty output.
-func (f *frame) joined(s *workflow.Step) map[string]workflow.StepResult {
+// seen returns the results that a step sees which need not wait for all that it reads:
+// steps that have not ended have an empty output, and a fallback sees the failures of
+// the steps that it runs for.
+func (f *frame) seen(s *workflow.Step) map[string]workflow.StepResult {
 	steps := f.env.Steps
-	for _, id := range s.Dependencies {
+	set := func(id string, res workflow.StepResult) {
 		if _, ok := steps[id]; !ok {
 			if len(steps) == len(f.env.Steps) {
 				steps = maps.Clone(steps)
 			}
-			steps[id] = workflow.StepResult{Status: string(StatusPending)}
+			steps[id] = res
+		}
+	}
+	for _, id := range f.replaces[s.ID] {
+		if n := f.nodes[id]; n.failure != nil {
+			set(id, *n.failure)
+		}
+		set(id, workflow.StepResult{Status: string(StatusPending)})
+	}
+	if s.Hurries() {
+		for _, id := range s.Dependencies {
+			set(id, workflow.StepResult{Status: string(StatusPending)})
 		}
 	}
 	return steps
@@ -236,7 +296,7 @@ func (f *frame) joined(s *workflow.Step) map[string]workflow.StepResult {
 func (u *unit) around(env workflow.Env) map[string]workflow.StepResult {
 	steps := make(map[string]workflow.StepResult, len(u.frame.outer)+len(u.step.Dependencies)+len(u.step.Body.Steps))
 	maps.Copy(steps, u.frame.outer)
-	for _, id := range u.step.Dependencies {
+	for _, id := range slices.Concat(u.step.Dependencies, u.frame.replaces[u.step.ID]) {
 		if res, ok := env.Steps[id]; ok {
 			steps[id] = res
 		}

@@ -32,8 +32,10 @@ type plan struct {
 type planned struct {
 	id, kind    string // agent, approval, group or file
 	deps        []string
-	join        int
-	when        string // "", "true", "false", or the step that must have completed
+	reads       []string // read by its text, and not among deps
+	perhaps     []string // read where they may be missing
+	join        int      // -1: settled
+	when        string   // "", "true", "false", or the step that must have completed
 	onFailure   string
 	fallback    string
 	spare       bool
@@ -89,6 +91,17 @@ func (g *planner) level(depth, n int) []*planned {
 		if depth < 2 {
 			s.kind = g.pick([]string{"agent", "agent", "agent", "agent", "approval", "group", "file"})
 		}
+		if s.kind == "agent" || s.kind == "approval" {
+			for _, name := range names {
+				switch {
+				case slices.Contains(s.deps, name) || !g.oneIn(6):
+				case g.oneIn(2):
+					s.reads = append(s.reads, name)
+				default:
+					s.perhaps = append(s.perhaps, name)
+				}
+			}
+		}
 		g.settle(s)
 		g.repeat(s)
 		if s.kind == "group" || s.kind == "file" {
@@ -130,6 +143,8 @@ func (g *planner) settle(s *planned) {
 	switch {
 	case len(s.deps) > 1 && g.oneIn(4):
 		s.join, g.joins = 1+g.num(len(s.deps)-1), true
+	case len(s.deps) > 0 && g.oneIn(6):
+		s.join = -1
 	case len(s.deps) > 0 && g.oneIn(5):
 		s.when = s.deps[0]
 	case g.oneIn(8):
@@ -162,6 +177,18 @@ func (g *planner) repeat(s *planned) {
 	}
 }
 
+// readings are the expressions that read results, as text.
+func (s *planned) readings() string {
+	var b strings.Builder
+	for _, id := range s.reads {
+		fmt.Fprintf(&b, " ${{ steps.%s.output }}", id)
+	}
+	for _, id := range s.perhaps {
+		fmt.Fprintf(&b, " ${{ steps.%s?.output ?? 'none' }} ${{ steps.%[1]s.error }}", id)
+	}
+	return b.String()
+}
+
 // yamlOf is the steps as they stand in a file.
 func yamlOf(p *plan, steps []*planned) []map[string]any {
 	var out []map[string]any
@@ -180,8 +207,9 @@ func yamlOf(p *plan, steps []*planned) []map[string]any {
 			} else if len(s.deps) > 0 && s.join == 0 {
 				m["task"] = "do ${{ steps." + s.deps[len(s.deps)-1] + ".output }}"
 			}
+			m["task"] = m["task"].(string) + s.readings()
 		case "approval":
-			m["approval"] = map[string]any{"message": "may " + s.id + " be?", "timeout": "1h"}
+			m["approval"] = map[string]any{"message": "may " + s.id + " be?" + s.readings(), "timeout": "1h"}
 		case "group":
 			m["steps"] = yamlOf(p, s.body)
 		case "file":
@@ -194,6 +222,7 @@ func yamlOf(p *plan, steps []*planned) []map[string]any {
 		}
 		set("dependencies", s.deps, len(s.deps) > 0)
 		set("join", s.join, s.join > 0)
+		set("join", "settled", s.join < 0)
 		switch s.when {
 		case "":
 		case "true", "false":
@@ -326,8 +355,16 @@ func (m *model) level(steps []*planned, prefix, item string) bool {
 			}
 		}
 		need := len(s.deps)
-		if s.join > 0 {
-			need = s.join
+		if s.join != 0 {
+			need = max(s.join, 0)
+		}
+		for _, id := range s.reads {
+			if !end(m.byID[id]).lets {
+				need = len(s.deps) + 1
+			}
+		}
+		for _, id := range s.perhaps {
+			end(m.byID[id])
 		}
 		switch {
 		case met < need, s.when == "false", s.when != "" && s.when != "true" && done[s.when].counts != "completed":

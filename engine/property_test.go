@@ -101,6 +101,19 @@ func (w *watch) meet(a engine.Attempt, running []engine.Attempt) {
 				open++
 			}
 		}
+		for _, id := range s.reads {
+			if got := w.counts(prefix, id, item); got != "completed" && got != "continued" {
+				w.fault("%s began within %s%s, which reads %s, when that was %s", a.Path, prefix, s.id, id, got)
+			}
+		}
+		for _, id := range s.perhaps {
+			if w.counts(prefix, id, item) == "open" {
+				w.fault("%s began within %s%s, which reads %s, before that had ended", a.Path, prefix, s.id, id)
+			}
+		}
+		if s.join < 0 && open > 0 {
+			w.fault("%s began within %s%s when %d of its dependencies had not ended (join: settled)", a.Path, prefix, s.id, open)
+		}
 		if s.join == 0 && met < len(s.deps) || met < s.join {
 			w.fault("%s began within %s%s when %d of its %d dependencies (join %d) were met", a.Path, prefix, s.id, met, len(s.deps), s.join)
 		}

@@ -42,7 +42,7 @@ func (r *run) finish() (*Result, error) {
 	res := &Result{
 		RunID: r.opts.RunID, Workflow: r.wf.Name, Status: StatusCompleted,
 		ExecutionOrder: append([]string{}, r.order...), Steps: r.root.results(),
-		CostUSD: new(float64),
+		CostUSD: new(float64), Notes: r.notes,
 	}
 	for _, n := range r.root.list {
 		if r.abandon(n.unit) {

@@ -83,6 +83,9 @@ type run struct {
 	asking    []*unit   // approvals that wait for a person
 	alarm     *time.Timer
 
+	notes []string        // of the result
+	noted map[string]bool // ids of the steps in notes
+
 	stopping  bool
 	cancelled bool
 	fatal     error // the journal failed
@@ -129,6 +132,7 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 	r := &run{
 		wf: wf, opts: opts, started: time.Now(),
 		ordered: map[string]bool{},
+		noted:   map[string]bool{},
 		paths:   map[*workflow.Workflow]map[string]time.Duration{},
 		known:   map[*workflow.Step]Identity{},
 		slots:   DefaultParallel,

@@ -96,8 +96,8 @@ func (u *unit) env() workflow.Env {
 	default:
 		env.Loop = u.loop
 	}
-	if u.step.Join > 0 {
-		env.Steps = u.frame.joined(u.step)
+	if u.step.Hurries() || len(u.frame.replaces[u.step.ID]) > 0 {
+		env.Steps = u.frame.seen(u.step)
 	}
 	return env
 }

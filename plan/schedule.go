@@ -3,6 +3,7 @@ package plan
 import (
 	"container/heap"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/claude-force/claude-force/workflow"
@@ -168,17 +169,32 @@ func (s *schedule) frame(nodes []*node, limits []*limit, tail float64) (first, l
 	}
 	for _, n := range nodes {
 		in, known := ins[n.step.ID], false
-		for _, id := range n.step.Dependencies {
-			if out := outs[id]; out != nil && (n.step.Join == 0 || !idle[id]) {
+		listed, read, optional := n.step.Waits()
+		some := in // what its join counts
+		if n.step.Hurries() && len(read)+len(optional) > 0 {
+			some = s.joint()
+			link(some, in)
+		}
+		for _, id := range listed {
+			if out := outs[id]; out != nil && (n.step.Join <= 0 || !idle[id]) {
+				link(out, some)
+				known = true
+			}
+		}
+		if !known && some != in {
+			link(first, some)
+		}
+		if n.step.Hurries() {
+			some.open = min(some.open, n.step.Join)
+		}
+		for _, id := range slices.Concat(read, optional) {
+			if out := outs[id]; out != nil {
 				link(out, in)
 				known = true
 			}
 		}
 		if !known {
 			link(first, in)
-		}
-		if join := n.step.Join; join > 0 {
-			in.open = min(in.open, join)
 		}
 		link(outs[n.step.ID], last)
 	}

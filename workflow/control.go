@@ -85,27 +85,68 @@ func (p *reader) onFailure(d *draft) {
 // dependencies are known.
 func (p *reader) join(d *draft) {
 	n := d.fields.given("join")
+	p.unusedDefaults(d, n)
 	if n == nil {
 		return
 	}
-	const hint = "write all, any, or how many"
+	const hint = "write all, any, settled, or how many"
+	listed, read, _ := d.Waits()
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!int":
 		before := p.failures
-		d.Join = p.count(n, "join", 1)
-		if p.failures == before && d.Join > len(d.Dependencies) {
-			p.fail(n, nil, "", "join %d is more than the step has dependencies (%d)", d.Join, len(d.Dependencies))
+		if d.Join = p.count(n, "join", 1); p.failures > before {
+			return
+		}
+		p.checkListed(d, n, d.Join)
+		if d.Join > len(listed) && len(listed) > 0 {
+			p.fail(n, nil, listThem(read), "join %d is more than the step lists dependencies (%d)", d.Join, len(listed))
 		}
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "all":
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "any":
-		if d.Join = 1; len(d.Dependencies) == 0 {
-			p.fail(n, nil, "", "join needs dependencies, and %s has none", d.of())
-		}
+		d.Join = 1
+		p.checkListed(d, n, 1)
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "settled":
+		d.Join = JoinSettled
+		p.checkListed(d, n, len(listed))
 	case n.Kind == yaml.ScalarNode:
 		p.fail(n, nil, hint, "unknown join %s", quote(n.Value))
 	default:
 		p.fail(n, nil, hint, "join must be a word or a number, not %s", kindOf(n))
 	}
+}
+
+// unusedDefaults notes steps that are read where they may be missing, though the step
+// does not start without them.
+func (p *reader) unusedDefaults(d *draft, join *yaml.Node) {
+	listed, _, _ := d.Waits()
+	for _, id := range listed {
+		of := d.level.find(id)
+		if d.waitsOn[id]&waitOptional == 0 || join != nil && join.Value != "all" || of == nil || of.OnFailure == OnFailureContinue {
+			continue
+		}
+		p.note(p.dependencyNode(d, id), "remove it from dependencies, since reading it is waiting for it, or write join: settled",
+			"%s reads %s where that may be missing, but is skipped if that does not complete, since it stands under dependencies", d.of(), quote(id))
+	}
+}
+
+// checkListed reports a join without listed dependencies, and notes steps that it does
+// not count because only an expression reads them.
+func (p *reader) checkListed(d *draft, n *yaml.Node, join int) {
+	listed, read, _ := d.Waits()
+	switch {
+	case len(listed) == 0:
+		p.fail(n, nil, listThem(read), "join counts the steps under dependencies, and %s has none there", d.of())
+	case len(read) > 0:
+		p.note(n, listThem(read), "%s waits for %s, whose result it reads, whatever join says", d.of(), list(read))
+	}
+}
+
+// listThem says how to make a join count steps that are read.
+func listThem(read []string) string {
+	if len(read) == 0 {
+		return ""
+	}
+	return "to count them for join, write them under dependencies too: " + list(read)
 }
 
 func (p *reader) foreach(d *draft, v view) {

@@ -35,11 +35,18 @@ func (s *Step) does() string {
 // notes returns the other conditions of a step in a few words.
 func (s *Step) notes() string {
 	var notes []string
-	switch {
+	switch listed, _, optional := s.Waits(); {
+	case s.Join == JoinSettled:
+		notes = append(notes, "however they end")
+	case s.Join > 0 && len(listed) < len(s.Dependencies)-len(optional):
+		notes = append(notes, fmt.Sprintf("%d of %s", s.Join, strings.Join(listed, ", ")))
 	case s.Join == 1:
 		notes = append(notes, "any of them")
 	case s.Join > 1:
 		notes = append(notes, fmt.Sprintf("%d of them", s.Join))
+	}
+	if _, _, optional := s.Waits(); len(optional) > 0 {
+		notes = append(notes, strings.Join(optional, ", ")+" if completed")
 	}
 	if s.When != nil {
 		notes = append(notes, "when "+brief(s.When.Source()))

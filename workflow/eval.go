@@ -26,7 +26,11 @@ func (e *expression) eval(env Env) (any, error) {
 		case "params":
 			params[r.name] = asDeclared(e.params[r.name], v)
 		case "steps":
-			steps[r.name] = env.Steps[r.name].fields()
+			if r.optional {
+				steps[r.name] = env.Steps[r.name].ifAny()
+			} else if steps[r.name] == nil {
+				steps[r.name] = env.Steps[r.name].fields()
+			}
 		case "loop":
 			loop[r.name] = v
 		case previous:
@@ -50,7 +54,17 @@ func (e *expression) eval(env Env) (any, error) {
 }
 
 func (s StepResult) fields() map[string]any {
-	return map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON}
+	return map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON, "error": s.Error}
+}
+
+// ifAny returns the fields like fields, but the output of a step that has none is nil,
+// so that ?? gives another.
+func (s StepResult) ifAny() map[string]any {
+	fields := s.fields()
+	if s.Output == "" && s.Status != seenCompleted {
+		fields["output"] = nil
+	}
+	return fields
 }
 
 func cut160(s string) string {
@@ -95,6 +109,8 @@ func (r ref) value(env Env) (any, error) {
 		return s.Output, nil
 	case r.field == "status":
 		return s.Status, nil
+	case r.field == "error":
+		return s.Error, nil
 	}
 	return s.JSON, nil
 }

@@ -39,6 +39,7 @@ type ref struct {
 	root, name, field string
 	at                int  // byte offset of name in the expression
 	foreign           bool // a step of another file, which the step runs
+	optional          bool // it may be missing: steps.ID?.output
 }
 
 // exprError is a mistake at a byte offset of an expression.
@@ -47,7 +48,7 @@ type exprError struct {
 	message, hint string
 }
 
-var stepFields = []string{"output", "json", "status"}
+var stepFields = []string{"output", "json", "status", "error"}
 
 func (c view) compile(source string) *expression {
 	key := compiled{c, source}
@@ -96,6 +97,7 @@ func (c view) asPath(e *expression) bool {
 		return false
 	}
 	r.foreign = root == "steps" && c.foreign(r.name)
+	r.optional = root == "steps" && r.field == "error" // there is one if the step did not complete
 	e.refs, e.path = []ref{r}, true
 	switch {
 	case root == "params":
@@ -119,7 +121,7 @@ func (c view) compileProgram(e *expression) {
 		e.failAt(err, text, shifts)
 		return
 	}
-	names := nameFinder{handled: map[ast.Node]bool{}, fields: map[*ast.MemberNode]string{}}
+	names := nameFinder{handled: map[ast.Node]bool{}, fields: map[*ast.MemberNode]string{}, optional: map[*ast.MemberNode]bool{}}
 	ast.Walk(&tree.Node, &names)
 	c.checkNames(e, &names, func(n ast.Node) int { return shifts.source(text, n.Location().From) })
 	if len(e.errs) > 0 {
@@ -167,7 +169,11 @@ func (c view) environment(e *expression) types.Map {
 			e.params[r.name] = c.params[r.name]
 			params[r.name] = exprType(c.params[r.name])
 		case "steps":
-			steps[r.name] = resultType
+			if r.optional || steps[r.name] != nil && !steps[r.name].Equal(resultType) {
+				steps[r.name] = optionalType
+			} else {
+				steps[r.name] = resultType
+			}
 		case previous:
 			before[r.name] = resultType
 		case "env":
@@ -178,7 +184,10 @@ func (c view) environment(e *expression) types.Map {
 		"loop": types.Map{"index": types.Int, "previous": before}, budgetName: types.Any}
 }
 
-var resultType = types.Map{"output": types.String, "status": types.String, "json": types.Any}
+var (
+	resultType   = types.Map{"output": types.String, "status": types.String, "json": types.Any, "error": types.String}
+	optionalType = types.Map{"output": types.Any, "status": types.String, "json": types.Any, "error": types.String}
+)
 
 // typeName returns the type of a parameter that holds values of type t, or an
 // empty string if the type is only known at run time.

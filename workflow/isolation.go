@@ -113,8 +113,9 @@ const maxCompared = 4096
 func (w *Workflow) parallel(counts func(i int) bool) func(i, j int) bool {
 	g := newGraph(w.Steps)
 	for i, s := range w.Steps {
-		if s.Join > 0 && s.Join < len(g.needs[i]) {
-			g.needs[i] = nil // it does not wait for all of them
+		if s.Hurries() {
+			listed, _, _ := s.Waits()
+			g.needs[i] = g.needs[i][min(len(listed), len(g.needs[i])):] // it does not wait for all of them
 		}
 	}
 	for i, f := range fallbacksOf(w.Steps) {

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/expr-lang/expr/ast"
 	yaml "go.yaml.in/yaml/v4"
@@ -58,6 +59,7 @@ func declared(n *ast.MemberNode) bool {
 type need struct {
 	root, step string
 	path       []string // keys, as far as they are fixed
+	optional   bool     // it is an output that may be missing, and has no default
 	at         int      // byte offset of the step's name in the expression
 }
 
@@ -66,7 +68,8 @@ type needFinder struct {
 	spared map[*ast.MemberNode]bool // those with a default
 	inner  map[*ast.MemberNode]bool // those that are the start of a longer one
 	parts  []*ast.MemberNode
-	tested bool // whether the expression compares something with nil
+	chains map[*ast.ChainNode]bool // whether nothing may be missing there
+	tested bool                    // whether the expression compares something with nil
 }
 
 // Visit implements [ast.Visitor].
@@ -76,16 +79,51 @@ func (f *needFinder) Visit(node *ast.Node) {
 		_, left := n.Left.(*ast.NilNode)
 		_, right := n.Right.(*ast.NilNode)
 		f.tested = f.tested || left || right
-		if n.Operator == "??" {
+		switch n.Operator {
+		case "??":
 			f.spare(n.Left)
+			f.allow(n.Left)
+		case "==", "!=", "in":
+			f.allow(n.Left)
+			f.allow(n.Right)
 		}
 	case *ast.ChainNode:
 		f.spare(n.Node)
+		f.chains[n] = true
 	case *ast.MemberNode:
 		if inner, ok := n.Node.(*ast.MemberNode); ok {
 			f.inner[inner] = true
 		}
 		f.parts = append(f.parts, n)
+	}
+}
+
+func (f *needFinder) allow(n ast.Node) {
+	if chain, ok := n.(*ast.ChainNode); ok {
+		f.chains[chain] = false
+	}
+}
+
+// optionalStep returns the name of the step in steps.ID?.output, or in a longer chain
+// that begins so.
+func optionalStep(n ast.Node) *ast.StringNode {
+	for {
+		m, ok := n.(*ast.MemberNode)
+		if !ok {
+			return nil
+		}
+		step, ok := m.Node.(*ast.MemberNode)
+		if !ok {
+			return nil
+		}
+		if name, isText := step.Property.(*ast.StringNode); isText && rootOf(step.Node) == "steps" {
+			field, _ := m.Property.(*ast.StringNode)
+			if m.Optional && field != nil && (field.Value == "output" || field.Value == "json") {
+				return name
+			}
+			return nil
+		}
+		n = step
 	}
 }
 
@@ -106,7 +144,7 @@ func (f *needFinder) spare(n ast.Node) {
 // needs returns the needs of an expression. One that looks at the status of a step, at
 // loop.index or for nil knows what it does.
 func (c view) needs(e *expression, tree *ast.Node, at func(ast.Node) int) []need {
-	f := needFinder{spared: map[*ast.MemberNode]bool{}, inner: map[*ast.MemberNode]bool{}}
+	f := needFinder{spared: map[*ast.MemberNode]bool{}, inner: map[*ast.MemberNode]bool{}, chains: map[*ast.ChainNode]bool{}}
 	ast.Walk(tree, &f)
 	if f.tested {
 		return nil
@@ -117,6 +155,12 @@ func (c view) needs(e *expression, tree *ast.Node, at func(ast.Node) int) []need
 		}
 	}
 	var all []need
+	for n, needed := range f.chains {
+		if name := optionalStep(n.Node); name != nil && needed {
+			all = append(all, need{root: "steps", step: name.Value, at: at(name), optional: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b need) int { return a.at - b.at })
 	for _, n := range f.parts {
 		if f.inner[n] || f.spared[n] || n.Optional {
 			continue
@@ -160,6 +204,11 @@ type use struct {
 func (p *reader) missing() {
 	for _, u := range p.uses {
 		for _, need := range u.e.needs {
+			if need.optional {
+				p.failInside(u.n, u.offset+need.at, ErrExpression, fmt.Sprintf("step %s may fail or be skipped, and then there is no such value", quote(need.step)),
+					"give a default: steps."+need.step+"?.output ?? DEFAULT")
+				continue
+			}
 			if need.root == previous {
 				p.failInside(u.n, u.offset+need.at, ErrExpression, "in the first iteration, loop.previous."+need.step+" has no json",
 					"write .json?.NAME ?? DEFAULT, or look at loop.index first")
@@ -214,7 +263,12 @@ func (u use) absent(of *draft) string {
 		if of.skippable(map[*draft]bool{}) {
 			return "may be skipped"
 		}
-	case waiter.Join > 0 && len(waiter.Dependencies) > 1:
+	case of.Fallback == waiter.ID:
+		return "has failed when its fallback runs"
+	case waiter.waitsOn[of.ID].holds() != waitListed:
+	case waiter.Join == JoinSettled:
+		return "may have failed or been skipped (join: settled)"
+	case waiter.Hurries():
 		return "may not have ended (join)"
 	}
 	return ""
@@ -229,8 +283,12 @@ func (d *draft) skippable(seen map[*draft]bool) bool {
 	if d.When != nil && !d.When.constant() {
 		return true
 	}
-	for _, id := range d.Dependencies {
-		if d.Join == 0 && d.level.draft(id).skippable(seen) {
+	listed, read, _ := d.Waits()
+	if d.Join != 0 {
+		listed = nil
+	}
+	for _, id := range slices.Concat(listed, read) {
+		if d.level.draft(id).skippable(seen) {
 			return true
 		}
 	}

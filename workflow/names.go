@@ -11,14 +11,15 @@ import (
 // nameFinder collects the names in an expression. Nodes are visited children
 // first, so a parent marks the children it has handled.
 type nameFinder struct {
-	idents  []*ast.IdentifierNode
-	members []*ast.MemberNode // ROOT.name
-	fields  map[*ast.MemberNode]string
-	fieldOf []*ast.MemberNode // ROOT.name.field
-	calls   []*ast.CallNode
-	builtin []*ast.BuiltinNode
-	locals  []string
-	handled map[ast.Node]bool
+	idents   []*ast.IdentifierNode
+	members  []*ast.MemberNode // ROOT.name
+	fields   map[*ast.MemberNode]string
+	optional map[*ast.MemberNode]bool // ROOT.name?.field
+	fieldOf  []*ast.MemberNode        // ROOT.name.field
+	calls    []*ast.CallNode
+	builtin  []*ast.BuiltinNode
+	locals   []string
+	handled  map[ast.Node]bool
 }
 
 func (f *nameFinder) Visit(node *ast.Node) {
@@ -35,6 +36,7 @@ func (f *nameFinder) Visit(node *ast.Node) {
 		if parent, ok := n.Node.(*ast.MemberNode); ok {
 			if field, ok := n.Property.(*ast.StringNode); ok {
 				f.fields[parent] = field.Value
+				f.optional[parent] = n.Optional
 				f.fieldOf = append(f.fieldOf, n)
 			}
 		}
@@ -93,17 +95,18 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 		}
 		if (root == "steps" || root == previous) && !slices.Contains(stepFields, r.field) {
 			if r.field == "" {
-				e.fail(r.at, fmt.Sprintf("%s.%s is not a value", root, name), "use its .output, .json or .status")
+				e.fail(r.at, fmt.Sprintf("%s.%s is not a value", root, name), "use its .output, .json, .status or .error")
 				continue
 			}
 			hint := c.suggester.didYouMean(r.field, stepFields)
 			if hint == "" {
-				hint = "a step has output, json and status"
+				hint = "a step has output, json, status and error"
 			}
 			e.fail(at(fieldNode(f, n)), fmt.Sprintf("unknown field %s of step %s", quote(r.field), name), hint)
 			continue
 		}
 		r.foreign = root == "steps" && c.foreign(name)
+		r.optional = root == "steps" && (f.optional[n] || r.field == "error")
 		e.refs = append(e.refs, r)
 	}
 	for _, n := range f.idents {

@@ -100,9 +100,7 @@ func (p *reader) never(d *draft, n *yaml.Node, ids []string, sights map[string]s
 	can := s.statuses()
 	if len(can) == 1 {
 		hint := fmt.Sprintf("let %s run after a failure with on_failure: continue on step %s", s.waits.of(), quote(id))
-		if len(s.waits.Dependencies) > 1 {
-			hint += ", or with join: any"
-		}
+		hint += fmt.Sprintf(", or read it as steps.%s?.status", id)
 		p.fail(n, ErrExpression, hint,
 			"when of %s can never be true: %s only starts once step %s has %s", d.of(), s.waits.of(), quote(id), can[0])
 		return
@@ -121,13 +119,16 @@ func (d *draft) sees(id string) (sight, bool) {
 }
 
 // waitsForAll reports whether all of the step's dependencies must be met.
-func (d *draft) waitsForAll() bool { return d.Join == 0 || d.Join >= len(d.Dependencies) }
+func (d *draft) waitsForAll() bool { return d.Join != JoinSettled && !d.Hurries() }
 
 // statuses lists what the dependency's status can be when the step starts that
 // waits for it.
 func (s sight) statuses() []string {
+	how := s.waits.waitsOn[s.dep.ID].holds()
 	switch {
-	case !s.waits.waitsForAll():
+	case how == waitOptional, how == waitListed && s.waits.Join == JoinSettled:
+		return []string{seenCompleted, seenFailed, seenSkipped}
+	case how == waitListed && s.waits.Hurries():
 		return []string{seenCompleted, seenFailed, seenSkipped, seenPending}
 	case s.dep.OnFailure == OnFailureContinue:
 		return []string{seenCompleted, seenFailed}
@@ -138,6 +139,9 @@ func (s sight) statuses() []string {
 // met reports whether a status of the dependency lets the step start that waits for
 // it.
 func (s sight) met(status string) bool {
+	if s.waits.waitsOn[s.dep.ID].holds() == waitOptional || s.waits.Join == JoinSettled {
+		return true
+	}
 	return status == seenCompleted || status == seenFailed && s.dep.OnFailure == OnFailureContinue
 }
 
@@ -150,7 +154,7 @@ func canStart(seen statuses, sights map[string]sight) bool {
 		}
 	}
 	for d, n := range unmet {
-		if !d.waitsForAll() && len(d.Dependencies)-n < d.Join {
+		if listed, _, _ := d.Waits(); d.Hurries() && len(listed)-n < d.Join {
 			return false
 		}
 	}

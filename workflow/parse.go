@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -31,6 +32,7 @@ type reader struct {
 	height    int // levels of files below this one
 	src       source
 	errs      Errors
+	notes     []*Error
 	failures  int // errors found, of which errs holds the first maxErrors
 	suggester suggester
 	scope     *scope
@@ -67,6 +69,13 @@ func (p *reader) add(e *Error) {
 		e.Line, e.Column = p.src.position(end) // the YAML loader counts one line too many at the end of a file
 	}
 	p.errs = append(p.errs, e)
+}
+
+// note adds what is no mistake but may not be what the author meant.
+func (p *reader) note(n *yaml.Node, hint, format string, args ...any) {
+	if len(p.notes) < maxErrors {
+		p.notes = append(p.notes, &Error{File: p.file, Line: n.Line, Column: n.Column, Message: clean(fmt.Sprintf(format, args...)), Hint: clean(hint)})
+	}
 }
 
 func (p *reader) fail(n *yaml.Node, err error, hint, format string, args ...any) {
@@ -107,6 +116,14 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 		w.Output = p.template(nil, v, n, "output")
 	}
 	p.missing()
+	w.Notes = p.notes
+	for _, below := range p.below {
+		for _, n := range below.Notes {
+			if !slices.Contains(w.Notes, n) {
+				w.Notes = append(w.Notes, n)
+			}
+		}
+	}
 	w.env = p.envNames()
 	shareEnv(w.Steps, w.env)
 	return w

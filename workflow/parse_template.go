@@ -90,10 +90,23 @@ func (p *reader) expression(d *draft, v view, n *yaml.Node, source string, offse
 			refused = true
 		}
 		if waiter != nil {
-			waiter.wait(r.name)
+			waiter.wait(r.name, r.waits())
 		}
 	}
 	return e
+}
+
+// waits returns for what a step waits that uses the reference.
+func (r ref) waits() waitKind {
+	switch {
+	case r.field == "error":
+		return waitError
+	case r.optional:
+		return waitOptional
+	case r.field == "status":
+		return waitStatus
+	}
+	return waitRead
 }
 
 func (p *reader) unclosed(n *yaml.Node, at int) {

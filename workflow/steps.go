@@ -12,12 +12,12 @@ type draft struct {
 	*Step
 	node    *yaml.Node
 	fields  fields
-	twin    bool            // its id belongs to an earlier step
-	level   *level          // the list it stands in
-	body    *level          // steps of its own, or nil
-	waitsOn map[string]bool // the ids in Dependencies
-	instead *yaml.Node      // where its fallback is named
-	left    []string        // ids of the results of an iteration; set on first use
+	twin    bool                // its id belongs to an earlier step
+	level   *level              // the list it stands in
+	body    *level              // steps of its own, or nil
+	waitsOn map[string]waitKind // how it waits for the ids in Dependencies
+	instead *yaml.Node          // where its fallback is named
+	left    []string            // ids of the results of an iteration; set on first use
 }
 
 // drafts reads the ids of a list of steps and of the lists within them, since
@@ -98,6 +98,9 @@ func (p *reader) steps(w *Workflow, v view, defaults Defaults) {
 			w.index[d.ID] = d.Step
 		}
 		w.Steps = append(w.Steps, d.Step)
+	}
+	for _, d := range drafts {
+		d.sortWaits()
 	}
 	p.fallbacks(v.level)
 	for _, d := range drafts {
@@ -210,7 +213,7 @@ func (p *reader) dependencies(d *draft) {
 		case home != d.level:
 			p.elsewhere(d, c, id, home)
 		default:
-			d.wait(id)
+			d.wait(id, waitListed)
 		}
 		seen[id] = true
 	}
@@ -227,15 +230,54 @@ func (p *reader) elsewhere(d *draft, n *yaml.Node, id string, home *level) {
 		"dependency %s is outside of the steps of %s", quote(id), owner.of())
 }
 
-// wait adds a dependency.
-func (d *draft) wait(id string) {
-	if d.waitsOn == nil {
-		d.waitsOn = map[string]bool{}
+// waitKind says for what a step waits for another; a set of flags.
+type waitKind int
+
+const (
+	waitListed   waitKind = 1 << iota // it is under dependencies
+	waitRead                          // its output or json is read
+	waitStatus                        // its status is read
+	waitError                         // its error is read
+	waitOptional                      // its output or json is read where it may be missing
+)
+
+// holds returns the one flag that decides when the step starts.
+func (k waitKind) holds() waitKind {
+	switch {
+	case k&waitListed != 0:
+		return waitListed
+	case k&waitRead != 0, k == waitStatus:
+		return waitRead
+	case k != 0:
+		return waitOptional
 	}
-	if !d.waitsOn[id] {
-		d.waitsOn[id] = true
+	return 0
+}
+
+// wait adds a dependency.
+func (d *draft) wait(id string, how waitKind) {
+	if d.waitsOn == nil {
+		d.waitsOn = map[string]waitKind{}
+	}
+	if d.waitsOn[id] == 0 {
 		d.Dependencies = append(d.Dependencies, id)
 	}
+	d.waitsOn[id] |= how
+}
+
+// sortWaits orders the dependencies as [Step.Waits] says, and drops the step that d is
+// the fallback of: d runs when that has failed, and may read why.
+func (d *draft) sortWaits() {
+	byKind := map[waitKind][]string{}
+	for _, id := range d.Dependencies {
+		how := d.waitsOn[id].holds()
+		if of := d.level.find(id); how != waitListed && of != nil && of.Fallback == d.ID {
+			continue
+		}
+		byKind[how] = append(byKind[how], id)
+	}
+	d.Reads, d.Optional = len(byKind[waitRead]), len(byKind[waitOptional])
+	d.Dependencies = slices.Concat(byKind[waitListed], byKind[waitRead], byKind[waitOptional])
 }
 
 // fallbacks checks the fallback of each step. No step may depend on a fallback:

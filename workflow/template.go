@@ -80,7 +80,8 @@ type LoopEnv struct {
 type StepResult struct {
 	Output string
 	Status string
-	JSON   any // the output parsed, when it is JSON; else nil
+	JSON   any    // the output parsed, when it is JSON; else nil
+	Error  string // why it failed or was skipped; else empty
 }
 
 // Source returns the text as it stands in the file.
@@ -98,7 +99,7 @@ func (t *Template) Steps() []string { return stepIDs(t.refs) }
 // outputsOf adds the ids of the steps whose output or json the references read.
 func outputsOf(refs func(func(ref) bool), to map[string]bool) {
 	for r := range refs {
-		if r.root == "steps" && r.field != "status" && !r.foreign {
+		if r.root == "steps" && (r.field == "output" || r.field == "json") && !r.foreign {
 			to[r.name] = true
 		}
 	}

@@ -16,7 +16,8 @@
 // ${{ and }}, in the language of github.com/expr-lang/expr. They see
 //
 //	params.NAME                      a parameter, with the type of its default
-//	steps.ID.output|json|status      the result of a step that ran before
+//	steps.ID.output|json|status|error the result of a step that ran before
+//	steps.ID?.output|...             the same, which may be missing: see [Step.Waits]
 //	run.id                           the id of the run
 //	env.NAME                         an environment variable on the allow list
 //	item                             within a foreach: the item
@@ -55,6 +56,7 @@ type Workflow struct {
 	Steps       []*Step   // in file order, never empty
 	Output      *Template // the result of the run; nil: the outputs of its last steps
 	Source      []byte    // the file as it was read; nil for steps within a step
+	Notes       []*Error  // what is no mistake but may not be what the author meant; of the files that steps run too
 
 	file  string // the name given to Parse or to Options.Load
 	index map[string]*Step
@@ -92,7 +94,7 @@ type Step struct {
 	Model        string        // empty: the agent's own
 	Task         *Template     // nil unless the step has an agent
 	Files        []*Template   // patterns of files to give to the agent
-	Dependencies []string      // those listed, in order, then those that expressions use; no duplicates
+	Dependencies []string      // see [Step.Waits]; no duplicates
 	Timeout      time.Duration // of one attempt; 0: no limit was set
 	Retry        Retry
 	MaxTokens    int // 0: no limit was set
@@ -106,7 +108,9 @@ type Step struct {
 	Latency Latency // how soon its answer is needed
 
 	When      *Value          // whether it runs at all, a boolean; nil: always
-	Join      int             // how many dependencies must have completed before it starts; 0: all, 1: any
+	Join      int             // how many of the listed dependencies must have completed before it starts; 0: all, 1: any; or JoinSettled
+	Reads     int             // how many of Dependencies are not listed but read by expressions
+	Optional  int             // how many of Dependencies are only read where their result may be missing
 	OnFailure OnFailure       // what its failure means for others
 	Fallback  string          // the step that runs in its place when it fails, with OnFailureFallback
 	Foreach   *Foreach        // nil: once
@@ -124,6 +128,40 @@ type Step struct {
 	Output   *Template         // the result of the body; nil: the outputs of its last steps
 
 	Line, Column int // where the step begins in its file, from 1
+}
+
+// JoinSettled is the Join of a step that starts once all its listed dependencies have
+// ended, however.
+const JoinSettled = -1
+
+// Waits returns the dependencies of the step by how it waits for them. Of those listed
+// in the file, Join says how many must have completed; those read must have completed
+// whatever Join says; those that are optional must have ended, however.
+func (s *Step) Waits() (listed, read, optional []string) {
+	most := len(s.Dependencies)
+	last := max(most-s.Optional, 0)
+	first := max(last-s.Reads, 0)
+	return s.Dependencies[:first:first], s.Dependencies[first:last:last], s.Dependencies[last:]
+}
+
+// Needed returns how many of its listed dependencies must have completed before the
+// step starts.
+func (s *Step) Needed() int {
+	listed, _, _ := s.Waits()
+	switch {
+	case s.Join == JoinSettled:
+		return 0
+	case s.Join > 0:
+		return min(s.Join, len(listed))
+	}
+	return len(listed)
+}
+
+// Hurries reports whether the step may start before all its listed dependencies have
+// ended.
+func (s *Step) Hurries() bool {
+	listed, _, _ := s.Waits()
+	return s.Join > 0 && s.Join < len(listed)
 }
 
 // Retry says how often and how soon a failed attempt is repeated.

@@ -134,6 +134,7 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	if err != nil {
 		return nil, opts, err
 	}
+	a.sayNotes(wf)
 	params := map[string]string{}
 	for _, p := range f.params {
 		name, value, ok := strings.Cut(p, "=")
@@ -392,6 +393,9 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		if step.Degraded != "" {
 			a.say("step %s: %s", s.ID, step.Degraded)
 		}
+	}
+	for _, note := range res.Notes {
+		a.say("note: %s", note)
 	}
 	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
 	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))

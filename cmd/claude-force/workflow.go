@@ -78,6 +78,7 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 		if err != nil {
 			return err
 		}
+		a.sayNotes(wf)
 		if !asJSON {
 			critical, _ := wf.CriticalPath(func(*workflow.Step) time.Duration { return time.Second })
 			fmt.Fprintf(a.stdout, "%s: valid: %s, longest path %s\n", path, plural(len(wf.Steps), "step"), strings.Join(critical, " -> "))
@@ -142,6 +143,13 @@ func (a *app) workflowGraph() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, mermaid or svg")
 	return cmd
+}
+
+// sayNotes prints what is no mistake in a file but may not be meant.
+func (a *app) sayNotes(wf *workflow.Workflow) {
+	for _, n := range wf.Notes {
+		a.note(n.Error())
+	}
 }
 
 // loadWorkflow reads a workflow from a file, or from the standard input if the
