@@ -110,7 +110,7 @@ func (r *dryRun) observe(ev engine.Event) {
 // answer.
 func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 	t := stepTask(a.Step, r.opts)
-	t.Prompt = a.Task
+	t.Prompt, t.Sample = a.Task, a.Sample
 	t.SharedContext, t.Own = a.Shared, a.Own
 	req, _, err := r.o.tasks.Request(ctx, t)
 	if err != nil {

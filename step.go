@@ -39,7 +39,7 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 // attempt makes one attempt at a step.
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
 	t := stepTask(a.Step, opts)
-	t.Prompt, t.Base = a.Task, a.Base
+	t.Prompt, t.Base, t.Sample = a.Task, a.Base, a.Sample
 	t.SharedContext, t.Own, t.Turns = opts.shared(a), a.Own, a.Turns
 	ctx = withAsk(telemetry.Step(ctx, a.Path, a.Item), a.Ask)
 	if a.Siblings > 1 && len(t.SharedContext) > a.Own {

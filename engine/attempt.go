@@ -66,11 +66,13 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 		a.Ask = asking.ask
 	}
 	if r.opts.Log == nil {
+		a.Sample = r.samples.number(d.repeated, d.path, d.key(a))
 		rep.outcome, rep.err = r.execute(ctx, a, d)
 		return rep
 	}
 	d.resolveIdentity(a)
 	key := d.key(a)
+	a.Sample = r.samples.number(d.repeated, d.path, key)
 	switch {
 	case d.past == nil:
 	case d.past.Key == key:

@@ -77,6 +77,10 @@ type Attempt struct {
 	// as the file of an item.
 	Own int
 
+	// Sample is how many earlier iterations of the run asked the same, which each have
+	// an answer of their own.
+	Sample int
+
 	Siblings int // units of the same foreach, which will be given what is not their own; 0 outside of one
 
 	// Turns is where an agent with tools writes down its turns; nil without a journal.

@@ -25,7 +25,7 @@ func (r *run) keepFailure(u *unit) bool {
 
 // restoreFailure completes a unit with its failure in this run's journal.
 func (r *run) restoreFailure(u *unit, was *journal.UnitState) {
-	u.fill(was)
+	r.fill(u, was)
 	u.restored = true
 	u.res.DurationSeconds, u.res.Usage, u.res.CostUSD, u.res.Timing = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD, was.Failed.Timing
 	if u.node != nil && u.frame == r.root && !was.StartedAt.IsZero() {

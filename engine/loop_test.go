@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
 )
 
 func TestLoopUntil(t *testing.T) {
@@ -133,5 +134,63 @@ func TestLoopFails(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// An iteration that asks the same as one before is told apart from it, whether that ran in
+// this process or an earlier one; nothing else is.
+func TestIterationsThatAskTheSame(t *testing.T) {
+	const source = `
+steps:
+- {id: same, agent: x, task: t, loop: {max: 3}}
+- {id: cached, agent: x, task: t, loop: {max: 2, cache: true}}
+- {id: other, agent: x, task: "${{ loop.index }}", loop: {max: 2}}
+- id: outer
+  loop: {max: 2}
+  steps:
+  - {id: each, agent: x, foreach: [a, b], task: "${{ item }}"}
+  - {id: inner, agent: x, task: t, loop: {max: 2, cache: true}}
+  - {id: turns, agent: x, task: "${{ loop.index % 2 }}", loop: {max: 3}}
+`
+	want := map[string]int{
+		"same@1": 0, "same@2": 1, "same@3": 2, "cached@1": 0, "cached@2": 0, "other@1": 0, "other@2": 0,
+		"outer@1/each a": 0, "outer@1/each b": 0, "outer@2/each a": 1, "outer@2/each b": 1,
+		"outer@1/inner@1": 0, "outer@1/inner@2": 0, "outer@2/inner@1": 1, "outer@2/inner@2": 1,
+		"outer@1/turns@1": 0, "outer@1/turns@2": 0, "outer@1/turns@3": 1,
+		"outer@2/turns@1": 2, "outer@2/turns@2": 1, "outer@2/turns@3": 3,
+	}
+	var events []journal.Event
+	check := func(from []journal.Event) {
+		synctest.Test(t, func(t *testing.T) {
+			got := map[string]int{}
+			w := &world{meet: func(a engine.Attempt, _ []engine.Attempt) {
+				name := a.Path
+				if a.Item != "" {
+					name += " " + a.Task
+				}
+				got[name] = a.Sample
+			}}
+			b := newBook(t, from...)
+			opts := engine.Options{RunID: bookID, Execute: w.execute, Log: b.log, Identify: identityOf(nil)}
+			if from != nil {
+				opts.Past = past(t, from)
+			}
+			run(t.Context(), parse(t, source), opts)
+			if from == nil {
+				events = b.events(t)
+				if len(got) != len(want) {
+					t.Errorf("%d units, want %d", len(got), len(want))
+				}
+			}
+			for name, sample := range got {
+				if sample != want[name] {
+					t.Errorf("after %d events: %s is number %d, want %d", len(from), name, sample, want[name])
+				}
+			}
+		})
+	}
+	check(nil)
+	for n := 1; n < len(events); n++ {
+		check(events[:n])
 	}
 }

@@ -31,6 +31,7 @@ type draft struct {
 	patterns          []string // patterns of files of its own
 	results           []string // fenced outputs of dependencies the task does not mention
 	siblings          int
+	repeated          string // see [unit.repeated]
 	began             time.Time
 	usage             llm.Usage // of earlier attempts
 	timing            llm.Timing
@@ -50,7 +51,7 @@ type draft struct {
 func (r *run) draft(u *unit) (draft, error) {
 	s, env := u.step, u.env()
 	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
-		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
+		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, repeated: u.repeated(), decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
 	var err error
 	if d.task, d.fenced, err = task(s.Task, env); err != nil {
 		return draft{}, invalid("filling in the task of step "+u.path, err)

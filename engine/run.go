@@ -74,6 +74,8 @@ type run struct {
 	paths   map[*workflow.Workflow]map[string]time.Duration
 	known   map[*workflow.Step]Identity
 
+	samples samples
+
 	ready     heapOf // leaves that wait for a slot
 	slots     int
 	running   int       // attempts under way

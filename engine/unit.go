@@ -186,7 +186,7 @@ func (r *run) lookUp(u *unit) {
 
 // rebuild completes a leaf that has not finished with what its journal says.
 func (r *run) rebuild(u *unit, was *journal.UnitState) {
-	u.fill(was)
+	r.fill(u, was)
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
@@ -222,7 +222,7 @@ func uncertain(u *unit, was *journal.UnitState) error {
 
 // restore completes a unit with its result in this run's journal.
 func (r *run) restore(u *unit, was *journal.UnitState) {
-	u.fill(was)
+	r.fill(u, was)
 	u.restored = true
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
@@ -233,7 +233,7 @@ func (r *run) restore(u *unit, was *journal.UnitState) {
 // reuse completes a unit with its result in an earlier run's journal, at no cost
 // to this run.
 func (r *run) reuse(u *unit, was *journal.UnitState) {
-	u.fill(was)
+	r.fill(u, was)
 	u.restored = true
 	u.res.Source, u.res.CostUSD, u.res.Timing = llm.SourceJournal, new(float64), llm.Timing{} // this run was not served
 	if u.node != nil && u.frame == r.root {
@@ -250,7 +250,10 @@ func (r *run) reuse(u *unit, was *journal.UnitState) {
 }
 
 // fill sets the unit's result from a journal.
-func (u *unit) fill(was *journal.UnitState) {
+func (r *run) fill(u *unit, was *journal.UnitState) {
+	if was.Type == journal.StepFinished && u.leaf() {
+		r.samples.number(u.repeated(), u.path, was.Key)
+	}
 	u.res.Outcome = was.Finished.Outcome
 	u.res.StartedAt = new(was.StartedAt.UTC())
 	u.res.Attempts = was.Attempts

@@ -81,6 +81,7 @@ const (
 	groupStopSequences
 	groupOpaque
 	groupExtra
+	groupSample
 )
 
 // part identifies a part of a request. Its group, key and index are those of the

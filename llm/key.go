@@ -61,7 +61,7 @@ func Namespace(credential string) string {
 // a fixed order. In it: the key version, provider, namespace, API version,
 // sorted betas, model, system, messages, tools sorted by name, tool_choice,
 // max_tokens, stop_sequences, thinking, output_config and every field of
-// Extra. Not in it: whether the answer is streamed, metadata, cache_control,
+// Extra, and Sample. Not in it: whether the answer is streamed, metadata, cache_control,
 // the service tier, the agent's name. The top-level keys of an opaque JSON
 // block are sorted; nested order counts, since it reaches the model.
 //
@@ -125,6 +125,10 @@ func (h fieldHash) request(req *Request) error {
 		if err := h.object("extra."+name, req.Extra[name]); err != nil {
 			return err
 		}
+	}
+	if req.Sample > 0 {
+		h.begin(part{group: groupSample, name: "sample"})
+		h.number("sample", req.Sample)
 	}
 	h.begin(part{})
 	return nil

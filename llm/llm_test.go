@@ -78,6 +78,8 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 	add("api version", llm.Keyer{APIVersion: "2026-10-21"}, none)
 	add("namespace", llm.Keyer{Namespace: llm.Namespace("sk-1")}, none)
 	add("other namespace", llm.Keyer{Namespace: llm.Namespace("sk-2")}, none)
+	add("second sample", llm.Keyer{}, func(r *llm.Request) { r.Sample = 1 })
+	add("third sample", llm.Keyer{}, func(r *llm.Request) { r.Sample = 2 })
 	add("model", llm.Keyer{}, func(r *llm.Request) { r.Model = "claude-opus-5-5" })
 	add("system", llm.Keyer{}, func(r *llm.Request) { r.System[0].Text += "!" })
 	add("split system", llm.Keyer{}, func(r *llm.Request) {

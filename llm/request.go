@@ -30,6 +30,10 @@ type Request struct {
 	// Betas are the names for the anthropic-beta header, in any order.
 	Betas []string
 
+	// Sample tells apart requests that are the same otherwise, and each want an answer
+	// of their own, such as the iterations of a loop. In the key if above 0; not sent.
+	Sample int
+
 	// The fields below do not change the answer and are not in the key.
 
 	ServiceTier string

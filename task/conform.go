@@ -50,7 +50,7 @@ func (r *Runner) conform(ctx context.Context, t Task, first llm.Outcome) (llm.Ou
 func (r *Runner) repair(ctx context.Context, t Task, output string, problem error) (llm.Outcome, error) {
 	model, _ := r.Prices.Resolve(RepairModel)
 	req := &llm.Request{
-		Model: model, MaxTokens: r.Defaults.MaxTokens, Agent: t.Agent, Policy: t.Policy, Unseen: true,
+		Model: model, MaxTokens: r.Defaults.MaxTokens, Agent: t.Agent, Policy: t.Policy, Unseen: true, Sample: t.Sample,
 		System: []llm.Block{llm.TextBlock("You turn text into JSON that obeys a schema. You add nothing that the text does not say. You answer with the JSON alone.")},
 		Messages: []llm.Message{llm.UserText(fmt.Sprintf("Write this as JSON that obeys the schema below. It did not, since: %v\n\n%s\n\nThe schema:\n\n%s",
 			problem, llm.Fence("text", "from", t.Agent, output), t.Schema))},

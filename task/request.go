@@ -69,6 +69,7 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 		Policy:    r.policy(t, a),
 		Once:      t.NoRetry,
 		Batch:     t.Batch,
+		Sample:    t.Sample,
 	}
 	ownFrom := max(len(t.SharedContext)-t.Own, 0)
 	at := len(llm.UserTurn(shared[:before+ownFrom], "").Content)

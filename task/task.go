@@ -66,6 +66,10 @@ type Task struct {
 	// at half the price.
 	Batch bool
 
+	// Sample tells apart tasks that are the same otherwise, so that none is answered
+	// with what was remembered for another. 0 for the first of them.
+	Sample int
+
 	// Turns is where the turns of an agent with tools are written down, so that a
 	// task which was cut off goes on where it was. Nil keeps nothing.
 	Turns *journal.Turns

@@ -253,6 +253,12 @@ func (p *reader) loop(d *draft, v view) {
 			p.fail(m, nil, "", "max must be at most %d, not %d", maxIterations, d.Loop.Max)
 		}
 	}
+	if c := f.given("cache"); c != nil {
+		if c.Kind != yaml.ScalarNode || c.Value != "true" && c.Value != "false" {
+			p.fail(c, nil, "write cache: true", "cache must be true or false")
+		}
+		d.Loop.Cache = c.Value == "true"
+	}
 	if u := f.given("until"); u != nil {
 		v.result = d
 		if d.body != nil {

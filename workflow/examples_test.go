@@ -31,6 +31,8 @@ func instance(tb testing.TB, schema any) any {
 		return []any{instance(tb, s["items"]), instance(tb, s["items"])}
 	case "integer":
 		return 9.0
+	case "boolean":
+		return true
 	}
 	return "some text"
 }

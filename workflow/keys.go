@@ -14,7 +14,7 @@ var (
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
 	failureKeys  = []string{"fallback"}
 	foreachKeys  = []string{"items", "glob"}
-	loopKeys     = []string{"max", "until"}
+	loopKeys     = []string{"max", "until", "cache"}
 	approvalKeys = []string{"message", "timeout"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",

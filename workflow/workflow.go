@@ -220,6 +220,7 @@ type Foreach struct {
 type Loop struct {
 	Max   int    // most iterations, at least 1
 	Until *Value // a boolean, evaluated after each iteration; sees that iteration's results; nil: run Max times
+	Cache bool   // an iteration that asks the same as one before may be given the same answer
 }
 
 // Approval asks a person.
