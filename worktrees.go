@@ -19,7 +19,7 @@ import (
 // isolate returns the worktree of a task. That of a step of a run is the same when
 // the run is resumed.
 func (o *Orchestrator) isolate(ctx context.Context, t Task) (*task.Place, error) {
-	repo, err := worktree.Find(ctx, cmp.Or(o.opts.Dir, "."))
+	repo, err := worktree.Find(ctx, cmp.Or(t.From, o.opts.Dir, "."))
 	if err != nil {
 		return nil, err
 	}
@@ -29,6 +29,9 @@ func (o *Orchestrator) isolate(ctx context.Context, t Task) (*task.Place, error)
 	place := worktree.Place{
 		Root: pipeline.DataDir(o.config.DataDir).Worktrees(), Base: t.Base,
 		Run: tags.Run, Unit: worktree.Name(cmp.Or(step, t.ID, t.Agent), tags.Item),
+	}
+	if t.Apart != "" {
+		place.Unit += "+" + worktree.Name(t.Apart, "")
 	}
 	if place.Run == "" { // a task of no run is not resumed
 		place.Run = "task_" + strings.ToLower(rand.Text()[:12])

@@ -172,3 +172,52 @@ func TestNoRepository(t *testing.T) {
 		t.Errorf("got %v, %+v", err, res)
 	}
 }
+
+const apartScript = `
+strict: true
+rules:
+  - when: {task: Lead, turn: 1}
+    tools:
+      - {name: Agent, input: {description: d, prompt: One, subagent_type: editor, isolation: worktree}}
+      - {name: Agent, input: {description: d, prompt: Two, subagent_type: editor, isolation: worktree}}
+      - {name: Agent, input: {description: d, prompt: Look, subagent_type: editor, isolation: worktree}}
+  - {when: {task: Lead, turn: 2, result: {tool: Agent, text: "+TWO by one"}}, text: Both.}
+  - {when: {task: One, turn: 1}, tools: [{name: Edit, input: {file_path: a.txt, old_string: two, new_string: TWO by one}}]}
+  - {when: {task: Two, turn: 1}, tools: [{name: Edit, input: {file_path: a.txt, old_string: two, new_string: TWO by two}}]}
+  - {when: {task: Look, turn: 1}, tools: [{name: Write, input: {file_path: "MAIN/a.txt", content: x}}]}
+  - {when: {task: "/One|Two|Look/"}, text: Done.}
+`
+
+// Sub-agents that a call isolates work in worktrees of their own, also if the agent
+// that starts them does. What they changed is on branches; an empty worktree is gone.
+func TestSubagentsInWorktrees(t *testing.T) {
+	for name, isolation := range map[string]string{"from the project": "none", "from a worktree": "worktree"} {
+		t.Run(name, func(t *testing.T) {
+			dir, data := repository(t, map[string]string{"a.txt": "one\ntwo\n"}), filepath.Join(t.TempDir(), "data")
+			o := acting(t, dir, data, strings.ReplaceAll(apartScript, "MAIN", filepath.ToSlash(dir)))
+			wf, err := o.ParseWorkflow("w.yaml", []byte("steps: [{id: lead, agent: editor, isolation: "+isolation+", task: Lead}]"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := o.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out := res.Steps["lead"].Output; out != "Both." || res.Steps["lead"].Changes != nil {
+				t.Errorf("output %q, changes %+v", out, res.Steps["lead"].Changes)
+			}
+			if text, _ := os.ReadFile(filepath.Join(dir, "a.txt")); string(text) != "one\ntwo\n" {
+				t.Errorf("the project's folder was changed: %s", text)
+			}
+			left, err := filepath.Glob(filepath.Join(data+"-worktrees", "*", "*", "a.txt"))
+			if err != nil || len(left) != 2 {
+				t.Errorf("worktrees: %v", left)
+			}
+			cmd := exec.Command("git", "branch", "--list", "claude-force/*")
+			cmd.Dir = dir
+			if out, err := cmd.Output(); err != nil || strings.Count(string(out), "+editor-") != 2 {
+				t.Errorf("branches: %s, %v", out, err)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,6 +24,19 @@ type TurnAnswer struct {
 type Paid struct {
 	Usage   llm.Usage `json:"usage"`
 	CostUSD *float64  `json:"cost_usd"` // nil if unknown
+}
+
+// Plus returns the sum of two payments, which may be nil; nil if both are. The cost
+// is unknown if either is.
+func (p *Paid) Plus(other *Paid) *Paid {
+	if p == nil || other == nil {
+		return cmp.Or(p, other)
+	}
+	sum := &Paid{Usage: p.Usage.Add(other.Usage)}
+	if p.CostUSD != nil && other.CostUSD != nil {
+		sum.CostUSD = new(*p.CostUSD + *other.CostUSD)
+	}
+	return sum
 }
 
 // ToolCall is the detail of ToolStarted and ToolFinished.

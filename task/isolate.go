@@ -37,7 +37,7 @@ func Isolated(isolation string, a *agent.Agent) bool {
 }
 
 // placedKey marks the context of what a task's tools do: tasks of sub-agents work in
-// the folder of the task that started them.
+// the folder of the task that started them, unless they are [Task.Apart].
 type placedKey struct{}
 
 // isolate gives the task its worktree, if it is to have one. The function that it
@@ -46,7 +46,8 @@ func (r *Runner) isolate(ctx context.Context, t *Task) (func(context.Context, ll
 	as := func(_ context.Context, outcome llm.Outcome, err error) (llm.Outcome, error) { return outcome, err }
 	a, err := r.Agents(ctx, t.Agent)
 	replays := r.Replay != nil // and so runs no tool
-	if err != nil || ctx.Value(placedKey{}) != nil || t.Dir != "" || r.Tools == nil || replays || !Isolated(t.Isolation, a) {
+	shares := ctx.Value(placedKey{}) != nil && t.Apart == ""
+	if err != nil || shares || t.Dir != "" || r.Tools == nil || replays || !Isolated(t.Isolation, a) {
 		return as, nil //nolint:nilerr // the error is that of the task
 	}
 	if r.Isolate == nil {

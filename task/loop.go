@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/tool"
 )
@@ -29,10 +30,14 @@ type Tools struct {
 	// Env opens the environment. The task closes it when it ends.
 	Env func() (*tool.Env, error)
 
-	// Notes returns blocks for the next user turn that are the result of no call,
+	// Notes returns what goes into the next user turn and is the result of no call,
 	// such as the end of a command in the background. With wait it returns once
-	// there is one, or none is to come: the model is done otherwise. May be nil.
-	Notes func(ctx context.Context, wait bool) ([]llm.Block, error)
+	// there is one, or none is to come: the model is done otherwise. A result that is
+	// empty but not nil says that the journal must keep that there was none: what goes
+	// on in the background ends with the process, and the model should read that where
+	// the task goes on and not before. After Close it returns what is left, for what
+	// it took. May be nil.
+	Notes func(ctx context.Context, wait bool) ([]Note, error)
 
 	// Close releases what else the tools hold, after the last call and before the
 	// environment is closed. May be nil.
@@ -41,6 +46,14 @@ type Tools struct {
 	// MaxTurns is how many calls of the model the task may make, instead of what the
 	// task and the agent say; 0 for that.
 	MaxTurns int
+}
+
+// Note is what the model should know that is the result of no call.
+type Note struct {
+	Blocks  []llm.Block
+	Facts   []string      // that another process needs to know; see [tool.Env.Remember]
+	Spent   *llm.Outcome  // what it took of models; nil if nothing
+	InTurns *journal.Paid // the part of Spent that [journal.TurnAnswered] events have
 }
 
 // ToolsFunc returns the tools of an agent for a task, whose Model is the id of the
@@ -67,12 +80,17 @@ func (e *TurnsError) Error() string {
 // calls took. A tool that fails is a result that the model reads; the loop ends
 // early only if a call of the model fails, the context ends or there are no turns
 // left, which is a [*TurnsError].
-func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (_ llm.Outcome, err error) {
+func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (outcome llm.Outcome, err error) {
 	env, closeEnv, err := r.openEnv(tools)
 	if err != nil {
 		return llm.Outcome{CostUSD: new(0.0)}, err
 	}
-	defer func() { err = errors.Join(err, closeEnv()) }()
+	defer func() {
+		err = errors.Join(err, closeEnv())
+		if left := r.left(ctx, tools); left != nil {
+			outcome = *plus(&outcome, left)
+		}
+	}()
 	ev := LoopEvent{Agent: req.Agent, Model: req.Model, Start: time.Now()}
 	defer func() {
 		if r.OnLoop != nil && !errors.Is(ctx.Err(), context.Canceled) {
@@ -139,8 +157,13 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		}
 		var notes []llm.Block
 		if !ended || turn < turns { // the last turn's answer stands
-			if notes, err = r.notes(ctx, t.Turns, key, box, tools, ended); err != nil {
+			var spent *llm.Outcome
+			if notes, spent, err = r.notes(ctx, t.Turns, key, box, tools, ended); err != nil {
 				return total, err
+			}
+			if spent != nil {
+				within += spent.Turns
+				total = *plus(&total, spent)
 			}
 		}
 		input = append(input, notes...)

@@ -205,12 +205,12 @@ func TestNotesAndTextsOfARecordingAreReplayed(t *testing.T) {
 		tools, err := give(ctx, a, t)
 		if err == nil {
 			tools.Context = []string{"memory with " + secret}
-			tools.Notes = func(_ context.Context, wait bool) ([]llm.Block, error) {
+			tools.Notes = func(_ context.Context, wait bool) ([]task.Note, error) {
 				if !wait || noted > 0 {
 					return nil, nil
 				}
 				noted++
-				return []llm.Block{llm.TextBlock("a command ended")}, nil
+				return []task.Note{{Blocks: []llm.Block{llm.TextBlock("a command ended")}}}, nil
 			}
 		}
 		return tools, err

@@ -57,6 +57,12 @@ type Task struct {
 	Isolation string
 	Base      string
 
+	// Apart names the worktree of a sub-agent's own, among those of the task that
+	// started it; empty for one that works where its caller does. From is the folder
+	// whose commit the worktree starts from; empty for the project's.
+	Apart string
+	From  string
+
 	// Schema is the JSON Schema that the output must obey. An output that does
 	// not is repaired, with one more call if need be. If that fails too, the task
 	// fails with [llm.CodeOutput], and the result has the output as it came.

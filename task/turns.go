@@ -106,9 +106,7 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 		}
 	}
 	call.IsError, call.Denied, call.Seconds = result.blocks[0].Error, result.denied, result.took.Seconds()
-	if s := result.spent; s != nil {
-		call.Spent = &journal.Spent{Paid: journal.Paid{Usage: s.Usage, CostUSD: s.CostUSD}, Calls: s.Calls, Turns: s.Turns, ToolCalls: s.ToolCalls, InTurns: inner.Paid()}
-	}
+	call.Spent = spentOf(result.spent, inner.Paid())
 	return result, turns.End(key, call, result.blocks)
 }
 
@@ -117,34 +115,72 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 const notesID = "notes"
 
 // notes returns the notes that follow an answer, from the recording if there is one
-// to replay.
-func (r *Runner) notes(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, tools *Tools, wait bool) ([]llm.Block, error) {
+// to replay, and what they took of models; nil if nothing.
+func (r *Runner) notes(ctx context.Context, turns *journal.Turns, key llm.Key, b toolbox, tools *Tools, wait bool) ([]llm.Block, *llm.Outcome, error) {
 	if r.Replay != nil {
-		return r.Replay.Notes(b.tape), nil
+		return r.Replay.Notes(b.tape), nil, nil
 	}
-	notes, err := recordedNotes(ctx, turns, key, tools, wait)
+	notes, spent, err := recordedNotes(ctx, turns, key, b.env, tools, wait)
 	if r.Record != nil && err == nil && len(notes) > 0 {
 		r.Record.Notes(b.agent, b.tape, notes)
 	}
-	return notes, err
+	return notes, spent, err
 }
 
 // recordedNotes returns the notes that follow an answer. Those that the journal has
 // are the same again, so that the next request is.
-func recordedNotes(ctx context.Context, turns *journal.Turns, key llm.Key, tools *Tools, wait bool) ([]llm.Block, error) {
+func recordedNotes(ctx context.Context, turns *journal.Turns, key llm.Key, env *tool.Env, tools *Tools, wait bool) ([]llm.Block, *llm.Outcome, error) {
 	if tools.Notes == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	if turns != nil {
-		if state, _ := turns.Call(key, notesID); state.Blocks != nil {
-			return state.Blocks, nil
-		}
+	known, err := finishedCall(turns, key, env, notesID)
+	if err != nil || known.blocks != nil {
+		return known.blocks, known.spent, err
 	}
 	notes, err := tools.Notes(ctx, wait)
-	if err == nil && len(notes) > 0 && turns != nil {
-		err = turns.End(key, journal.ToolCall{ID: notesID}, notes)
+	if err != nil || notes == nil {
+		return nil, nil, err
 	}
-	return notes, err
+	blocks, call := []llm.Block{}, journal.ToolCall{ID: notesID}
+	var spent *llm.Outcome
+	var inTurns *journal.Paid
+	var facts []string
+	for _, n := range notes {
+		blocks, facts = append(blocks, n.Blocks...), append(facts, n.Facts...)
+		spent, inTurns = plus(spent, n.Spent), inTurns.Plus(n.InTurns)
+	}
+	if turns == nil {
+		return blocks, spent, nil
+	}
+	if len(facts) > 0 {
+		call.Changed = journal.Detail(tool.Change{Facts: facts})
+	}
+	call.Spent = spentOf(spent, inTurns)
+	return blocks, spent, turns.End(key, call, blocks)
+}
+
+// left returns what notes that no model reads any more took; nil if nothing.
+func (r *Runner) left(ctx context.Context, tools *Tools) *llm.Outcome {
+	if r.Replay != nil || tools.Notes == nil {
+		return nil
+	}
+	notes, err := tools.Notes(context.WithoutCancel(ctx), false)
+	if err != nil {
+		return nil
+	}
+	var spent *llm.Outcome
+	for _, n := range notes {
+		spent = plus(spent, n.Spent)
+	}
+	return spent
+}
+
+// spentOf returns what the journal keeps of what a call took.
+func spentOf(s *llm.Outcome, inTurns *journal.Paid) *journal.Spent {
+	if s == nil {
+		return nil
+	}
+	return &journal.Spent{Paid: journal.Paid{Usage: s.Usage, CostUSD: s.CostUSD}, Calls: s.Calls, Turns: s.Turns, ToolCalls: s.ToolCalls, InTurns: inTurns}
 }
 
 // blocksOf returns the blocks that answer a call: its result, then the notes.

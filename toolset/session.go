@@ -38,12 +38,37 @@ type Session struct {
 	closers []func() error
 	noters  []Noter
 	readers []func(path string) (text string, files []string)
+	facts   []func(fact string)
+	starter Starter
+	stops   []func(id string) (text string, ok bool)
+
+	unasked bool // see [WithoutAsking]
 }
 
-// Noter returns blocks for the next user turn, as the Notes of [task.Tools] does.
-type Noter func(ctx context.Context, wait bool) ([]llm.Block, error)
+// Noter returns what goes into the next user turn, as the Notes of [task.Tools] does.
+type Noter func(ctx context.Context, wait bool) ([]task.Note, error)
 
-type sessionKey struct{}
+// Starter starts an agent of a type for a call of a tool and returns its report.
+type Starter func(ctx context.Context, env *tool.Env, which, prompt string) (tool.Result, error)
+
+type (
+	sessionKey struct{}
+	unaskedKey struct{}
+)
+
+// WithoutAsking returns a context for tasks in which no one is asked about calls: what
+// no rule allows is refused, for sub-agents of theirs too.
+func WithoutAsking(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unaskedKey{}, true)
+}
+
+// asker returns what asks about calls; nil if no one is asked.
+func (s *Session) asker() permission.Asker {
+	if s.unasked {
+		return nil
+	}
+	return s.project.options.Asker
+}
 
 // WithSession returns a context for tasks of sub-agents of a session: they get no
 // more permission than it has, and the same folder.
@@ -95,6 +120,53 @@ func (s *Session) OnRead(note func(path string) (text string, files []string)) {
 	s.readers = append(s.readers, note)
 }
 
+// OnFact has a function called with each fact that another process remembered, or
+// that was in a note; see [tool.Env.Remember].
+func (s *Session) OnFact(restored func(fact string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.facts = append(s.facts, restored)
+}
+
+// OnStop has a function called with the id of what the agent wants to end in the
+// background. It reports whether the id is of something that it knows.
+func (s *Session) OnStop(stop func(id string) (text string, ok bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stops = append(s.stops, stop)
+}
+
+// stop ends what a contributor runs in the background.
+func (s *Session) stop(id string) (string, bool) {
+	s.mu.Lock()
+	stops := slices.Clone(s.stops)
+	s.mu.Unlock()
+	for _, stop := range stops {
+		if text, ok := stop(id); ok {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// SetStarter sets what starts agents for other tools than Agent.
+func (s *Session) SetStarter(start Starter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starter = start
+}
+
+// Start starts an agent of a type for a call of a tool and returns its report.
+func (s *Session) Start(ctx context.Context, env *tool.Env, which, prompt string) (tool.Result, error) {
+	s.mu.Lock()
+	start := s.starter
+	s.mu.Unlock()
+	if start == nil {
+		return tool.Failed("No agent may be started here."), nil
+	}
+	return start(ctx, env, which, prompt)
+}
+
 // beside returns what the model should know beside a file that it read.
 func (s *Session) beside(path string) (texts, files []string) {
 	s.mu.Lock()
@@ -110,7 +182,13 @@ func (s *Session) beside(path string) (texts, files []string) {
 
 // restored lets the session do again what facts of another process say.
 func (s *Session) restored(facts []string) {
+	s.mu.Lock()
+	others := slices.Clone(s.facts)
+	s.mu.Unlock()
 	for _, fact := range facts {
+		for _, f := range others {
+			f(fact)
+		}
 		if text, ok := strings.CutPrefix(fact, AllowFact); ok {
 			if rule, err := permission.ParseRule(text); err == nil {
 				s.Allow(rule)
@@ -125,17 +203,18 @@ const AllowFact = "allow "
 
 // Ask asks about a call that no rule decides. Without anyone to ask, the answer is no.
 func (s *Session) Ask(ctx context.Context, name string, input json.RawMessage, reason string) (bool, error) {
-	if s.project.options.Asker == nil {
+	ask := s.asker()
+	if ask == nil {
 		return false, nil
 	}
-	return s.project.options.Asker(ctx, permission.Question{Tool: name, Input: input, Cwd: s.Dir, Reason: reason})
+	return ask(ctx, permission.Question{Tool: name, Input: input, Cwd: s.Dir, Reason: reason})
 }
 
 // Call runs a tool for files or commands under the permissions of the session, for
 // what an agent loads: the agent need not be offered the tool, but it must not be
 // denied it.
 func (s *Session) Call(ctx context.Context, env *tool.Env, name string, input json.RawMessage) tool.Result {
-	if s.removed(name) {
+	if s.Removed(name) {
 		return tool.Failed(name + " is denied to this agent.")
 	}
 	set, err := tool.Collect(slices.Concat(tool.Files(), s.shell.Tools())...)
@@ -151,11 +230,11 @@ func (s *Session) Notice(ctx context.Context, text string) { s.project.notice(ct
 // Offers reports whether the agent gets a tool of this name, if there is one: its
 // file names it or may use all, and neither the file nor a rule takes it away.
 func (s *Session) Offers(name string) bool {
-	return (s.Agent.AllTools || slices.ContainsFunc(s.Agent.Tools, func(rule string) bool { return names(rule, name) })) && !s.removed(name)
+	return (s.Agent.AllTools || slices.ContainsFunc(s.Agent.Tools, func(rule string) bool { return names(rule, name) })) && !s.Removed(name)
 }
 
-// removed reports whether the agent's file or a rule takes a tool away.
-func (s *Session) removed(name string) bool {
+// Removed reports whether the agent's file or a rule takes a tool away.
+func (s *Session) Removed(name string) bool {
 	return s.Policy().Removed(name) || slices.ContainsFunc(s.Agent.DisallowedTools, func(rule string) bool { return names(rule, name) })
 }
 
@@ -178,7 +257,7 @@ func (s *Session) build(ctx context.Context) (*tool.Set, error) {
 	s.noteUnknown(ctx, slices.Concat(all, beyond))
 	chosen := s.choose(all)
 	for _, t := range beyond {
-		if name := t.Definition().Name; !s.removed(name) && !has(chosen, name) {
+		if name := t.Definition().Name; !s.Removed(name) && !has(chosen, name) {
 			chosen = append(chosen, t)
 		}
 	}
@@ -229,12 +308,12 @@ func (s *Session) addContext(c Contribution) {
 // or all.
 func (s *Session) choose(all []tool.Tool) []tool.Tool {
 	if s.Agent.AllTools {
-		return slices.DeleteFunc(slices.Clone(all), func(t tool.Tool) bool { return s.removed(t.Definition().Name) })
+		return slices.DeleteFunc(slices.Clone(all), func(t tool.Tool) bool { return s.Removed(t.Definition().Name) })
 	}
 	var chosen []tool.Tool
 	for _, rule := range s.Agent.Tools {
 		for _, t := range all {
-			if name := t.Definition().Name; names(rule, name) && !s.removed(name) && !has(chosen, name) {
+			if name := t.Definition().Name; names(rule, name) && !s.Removed(name) && !has(chosen, name) {
 				chosen = append(chosen, t)
 			}
 		}
@@ -280,9 +359,9 @@ func (s *Session) open() (*tool.Env, error) {
 	options := s.project.envOptions(s.Task.Model)
 	options.Beside = s.beside
 	options.Restored = s.restored
-	guarded := s.Policy().Guard(options, s.project.options.Asker)
+	guarded := s.Policy().Guard(options, s.asker())
 	guarded.Gate = func(ctx context.Context, env *tool.Env, name string, input json.RawMessage) error {
-		return s.Policy().Guard(options, s.project.options.Asker).Gate(ctx, env, name, input)
+		return s.Policy().Guard(options, s.asker()).Gate(ctx, env, name, input)
 	}
 	env, err := tool.NewEnv(s.Dir, guarded)
 	if err != nil {
@@ -308,15 +387,18 @@ func (s *Session) close() error {
 }
 
 // notes returns what the model should know besides results.
-func (s *Session) notes(ctx context.Context, wait bool) ([]llm.Block, error) {
+func (s *Session) notes(ctx context.Context, wait bool) ([]task.Note, error) {
 	s.mu.Lock()
 	noters := append(slices.Clip(s.noters), s.ended)
 	s.mu.Unlock()
-	var notes []llm.Block
+	var notes []task.Note
 	for _, n := range noters {
 		more, err := n(ctx, wait && len(notes) == 0)
 		if err != nil {
 			return nil, err
+		}
+		if more != nil && notes == nil {
+			notes = []task.Note{} // also if it is empty
 		}
 		notes = append(notes, more...)
 	}
@@ -324,32 +406,37 @@ func (s *Session) notes(ctx context.Context, wait bool) ([]llm.Block, error) {
 }
 
 // ended returns a note for each command in the background that has ended.
-func (s *Session) ended(ctx context.Context, wait bool) ([]llm.Block, error) {
+func (s *Session) ended(ctx context.Context, wait bool) ([]task.Note, error) {
 	if wait {
 		if err := s.waitForShell(ctx); err != nil {
 			return nil, err
 		}
 	}
-	var notes []llm.Block
+	var notes []task.Note
 	for _, n := range s.shell.Finished() {
 		text := fmt.Sprintf("<task-notification>\n<task-id>%s</task-id>\n<output-file>%s</output-file>\n<status>%s</status>\n"+
 			"<summary>The command in the background (%s) has ended, exit code %d.</summary>\n</task-notification>",
 			n.ID, n.File, n.Status, task.Brief(commandInput(n.Command)), n.ExitCode)
-		notes = append(notes, llm.TextBlock(text))
+		notes = append(notes, task.Note{Blocks: []llm.Block{llm.TextBlock(text)}})
 	}
 	return notes, nil
 }
 
-// waitForShell waits until a command in the background has ended, for at most half of
-// the time that is left: an agent may have started a server, and its answer must not
-// be lost to that. What still runs ends with the task.
-func (s *Session) waitForShell(ctx context.Context) error {
-	bounded := ctx
+// Bounded returns a context for waiting for what is in the background once the agent
+// is done. It ends after half of the time that is left: an agent may have started a
+// server, and its answer must not be lost to that.
+func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		bounded, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
+		return context.WithTimeout(ctx, time.Until(deadline)/2)
 	}
+	return context.WithCancel(ctx)
+}
+
+// waitForShell waits until a command in the background has ended, as long as it may.
+// What still runs ends with the task.
+func (s *Session) waitForShell(ctx context.Context) error {
+	bounded, cancel := Bounded(ctx)
+	defer cancel()
 	if _, err := s.shell.Wait(bounded); err == nil {
 		return nil
 	}

@@ -140,13 +140,15 @@ func actsNot(a *agent.Agent) bool { return !a.AllTools && len(a.Tools) == 0 }
 func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Session, error) {
 	s := &Session{Agent: a, Task: t, Dir: p.options.Dir, project: p}
 	policy := p.options.Policy
+	s.unasked, _ = ctx.Value(unaskedKey{}).(bool)
 	if parent := sessionOf(ctx); parent != nil {
 		s.Depth, s.Dir = parent.Depth+1, parent.Dir
+		s.unasked = s.unasked || parent.unasked
 		policy = *parent.Policy()
 	}
 	if t.Dir != "" {
+		policy.Deny = slices.Concat(policy.Deny, elsewhere(t.Dir, p.options.Dir), elsewhere(t.Dir, s.Dir))
 		s.Dir = t.Dir
-		policy.Deny = slices.Concat(policy.Deny, p.elsewhere(t.Dir))
 	}
 	policy.Dir = s.Dir
 	if policy.Mode == "" {
@@ -175,17 +177,18 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 		Warn:      func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,
+		Stop:     s.stop,
 	})
 	return s, nil
 }
 
-// elsewhere returns the rules of a task that works in another folder than the
-// project's: it does not change the project's.
-func (p *Project) elsewhere(dir string) []permission.Rule {
-	if rel, err := filepath.Rel(p.options.Dir, dir); err != nil || filepath.IsLocal(rel) {
-		return nil // the rule would be for the other folder too
+// elsewhere returns the rules of a task that works in dir instead of another folder:
+// it does not change the other.
+func elsewhere(dir, other string) []permission.Rule {
+	if rel, err := filepath.Rel(other, dir); err != nil || filepath.IsLocal(rel) {
+		return nil // the rule would be for dir too
 	}
-	return []permission.Rule{permission.FolderRule("Edit", p.options.Dir)}
+	return []permission.Rule{permission.FolderRule("Edit", other)}
 }
 
 // commandCache returns the folder that commands of the project share: of each project

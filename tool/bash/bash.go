@@ -52,6 +52,9 @@ type Options struct {
 	// Elsewhere says that commands see folders that change beside the working folder,
 	// so that what is in that does not say what they see.
 	Elsewhere bool
+	// Stop ends what other tools run in the background, for TaskStop. It returns what
+	// the model reads, and false if the id is of nothing that it knows. May be nil.
+	Stop func(id string) (text string, ok bool)
 	// Warn is called at most once, with what this system cannot prevent.
 	Warn func(text string)
 }

@@ -200,6 +200,11 @@ func (st stopTool) Call(_ context.Context, _ *tool.Env, input json.RawMessage) (
 		}
 	}
 	s.mu.Unlock()
+	if t == nil && s.options.Stop != nil {
+		if text, ok := s.options.Stop(id); ok {
+			return tool.Text(text), nil
+		}
+	}
 	if t == nil {
 		return tool.Failed("No command with ID " + id + " runs in the background."), nil
 	}

@@ -6,10 +6,14 @@
 // written down under the call, and a resumed task does not send them again. A call
 // waits for its agent and holds no slot meanwhile; several calls of one answer run at
 // once. How deep agents nest and how many a task starts is bounded.
+//
+// A call in the background returns at once, and the report comes as a note. Such an
+// agent ends with the process, and is not continued.
 package subagent
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,18 +51,23 @@ type Options struct {
 // Contribute returns the contributor of the tool Agent.
 func Contribute(o Options) toolset.Contributor {
 	return func(ctx context.Context, s *toolset.Session) (toolset.Contribution, error) {
-		if s.Depth >= maxDepth || !s.Offers(name) {
+		if s.Depth >= maxDepth || s.Removed(name) {
 			return toolset.Contribution{}, nil
 		}
 		agents, err := o.Agents(ctx)
 		if err != nil {
 			return toolset.Contribution{}, fmt.Errorf("listing the agents that may be started: %w", err)
 		}
-		t := &agentTool{options: o, session: s, types: types(s, agents), family: familyOf(ctx)}
-		if len(t.types) == 0 {
+		t := &agentTool{options: o, session: s, types: types(s, agents), family: familyOf(ctx), behind: background{session: s}}
+		s.SetStarter(t.start)
+		if len(t.types) == 0 || !s.Offers(name) {
 			return toolset.Contribution{}, nil
 		}
 		t.definition = definition(t.types)
+		s.OnNotes(t.behind.notes)
+		s.OnFact(t.behind.restored)
+		s.OnStop(t.behind.stop)
+		s.OnClose(t.behind.close)
 		return toolset.Contribution{Tools: []tool.Tool{t}}, nil
 	}
 }
@@ -139,6 +148,7 @@ type agentTool struct {
 	session    *toolset.Session
 	types      map[string]*agent.Agent
 	family     *family
+	behind     background
 	definition llm.Tool
 }
 
@@ -161,8 +171,8 @@ The types of agents:` + list.String(),
 		"subagent_type": {"type": "string", "description": "the type of the agent; general-purpose if you name none"},
 		"model": {"type": "string", "enum": ["sonnet", "opus", "haiku", "fable"], "description": "instead of the agent's model"},
 		"effort": {"type": "string", "enum": ["low", "medium", "high", "xhigh", "max"], "description": "instead of the agent's effort"},
-		"run_in_background": {"type": "boolean", "description": "has no effect: a call waits for its agent, and calls of one answer run at once"},
-		"isolation": {"type": "string", "enum": ["worktree", "remote"], "description": "is not available: sub-agents work in your folder"}
+		"run_in_background": {"type": "boolean", "description": "return at once; you get the report when the agent has ended. The user is not asked about what it does: calls that need that are refused. Calls of one answer run at once without this"},
+		"isolation": {"type": "string", "enum": ["worktree", "remote"], "description": "worktree: the agent works in a Git worktree of its own, made from the last commit, and what it changed is on a branch; remote is not available"}
 	}}`)}
 }
 
@@ -182,11 +192,13 @@ func brief(description string) string {
 func (t *agentTool) Concurrent(json.RawMessage) bool { return true }
 
 type input struct {
-	Prompt    string `json:"prompt"`
-	Type      string `json:"subagent_type"`
-	Model     string `json:"model"`
-	Effort    string `json:"effort"`
-	Isolation string `json:"isolation"`
+	Description string `json:"description"`
+	Prompt      string `json:"prompt"`
+	Type        string `json:"subagent_type"`
+	Model       string `json:"model"`
+	Effort      string `json:"effort"`
+	Background  bool   `json:"run_in_background"`
+	Isolation   string `json:"isolation"`
 }
 
 func (t *agentTool) Call(ctx context.Context, env *tool.Env, raw json.RawMessage) (tool.Result, error) {
@@ -194,22 +206,47 @@ func (t *agentTool) Call(ctx context.Context, env *tool.Env, raw json.RawMessage
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return tool.Result{}, fmt.Errorf("reading the input: %w", err)
 	}
+	a, err := t.check(in)
+	if err != nil {
+		return tool.Result{}, err
+	}
+	always, _ := a.Extra["background"].(bool)
+	if in.Background || always {
+		return t.behind.start(ctx, env, a.Name, in.Description, func(ctx context.Context) (tool.Result, *journal.Turns, error) {
+			ctx = toolset.WithoutAsking(ctx)
+			result, err := t.run(ctx, env, a, in)
+			return result, journal.TurnsOf(ctx), err
+		}), nil
+	}
+	return t.run(ctx, env, a, in)
+}
+
+// start runs an agent for a call of another tool. It is a [toolset.Starter].
+func (t *agentTool) start(ctx context.Context, env *tool.Env, which, prompt string) (tool.Result, error) {
+	in := input{Prompt: prompt, Type: which}
+	a, err := t.check(in)
+	if err != nil {
+		return tool.Result{}, err
+	}
+	return t.run(ctx, env, a, in)
+}
+
+// check returns the agent of a call, and counts it, unless none may be started.
+func (t *agentTool) check(in input) (*agent.Agent, error) {
 	a, err := t.find(in.Type)
 	switch {
 	case err != nil:
-		return tool.Result{}, err
-	case in.Isolation != "":
-		return tool.Result{}, fmt.Errorf("isolation %q is not available to sub-agents; leave it out, and the agent works in your folder", in.Isolation)
-	case task.Isolated("", a) && t.session.Dir == t.session.Project().Dir():
-		return tool.Result{}, fmt.Errorf("the agent %s is to work in a worktree of its own, which sub-agents do not get, so it is not started in this folder; do its work yourself, or start another agent", a.Name)
+		return nil, err
+	case in.Isolation == "remote":
+		return nil, fmt.Errorf("isolation %q is not available; use %q, or leave it out, and the agent works in your folder", in.Isolation, task.IsolationWorktree)
 	case strings.TrimSpace(in.Prompt) == "":
-		return tool.Result{}, errors.New("the prompt is empty; say what the agent should do")
+		return nil, errors.New("the prompt is empty; say what the agent should do")
 	case t.options.Runner == nil:
-		return tool.Result{}, errors.New("agents are started only within a task")
+		return nil, errors.New("agents are started only within a task")
 	case !t.family.start():
-		return tool.Result{}, fmt.Errorf("this task has started %d agents, which is the most it may; do the rest yourself", maxAgents)
+		return nil, fmt.Errorf("this task has started %d agents, which is the most it may; do the rest yourself", maxAgents)
 	}
-	return t.run(ctx, env, a, in)
+	return a, nil
 }
 
 // find returns the agent of a type. Upper and lower case are one, unless two types
@@ -245,6 +282,9 @@ func (t *agentTool) run(ctx context.Context, env *tool.Env, a *agent.Agent, in i
 	if job.Model == "" && (own.Model == "" || own.Model == "inherit") {
 		job.Model = parent.Model
 	}
+	if in.Isolation == task.IsolationWorktree || task.Isolated("", a) && t.session.Dir == t.session.Project().Dir() {
+		job.Isolation, job.Apart, job.From = task.IsolationWorktree, a.Name+"-"+callName(job.Turns, "worktree"), t.session.Dir
+	}
 	runner := *t.options.Runner()
 	runner.Agents = func(context.Context, string) (*agent.Agent, error) { return &own, nil }
 	var theirs *tool.Env
@@ -261,8 +301,46 @@ func (t *agentTool) run(ctx context.Context, env *tool.Env, a *agent.Agent, in i
 	} else if res.Err != nil {
 		return result, fmt.Errorf("the agent %s failed: %w", a.Name, res.Err)
 	}
-	result.Blocks = []llm.Block{llm.TextBlock(env.Bound(name, report(a.Name, text, res.ToolCalls), maxReport))}
+	text = report(a.Name, text, res.ToolCalls)
+	if res.Changes != nil {
+		text += "\n" + changes(res.Changes)
+		t.session.Notice(ctx, fmt.Sprintf("the agent %s changed %d files in a worktree of its own; git merge %s takes them over", a.Name, len(res.Changes.Files), res.Changes.Branch))
+	}
+	result.Blocks = []llm.Block{llm.TextBlock(env.Bound(name, text, maxReport))}
 	return result, nil
+}
+
+// callName returns a name for something of a call: the same when the task that the
+// turns are of is resumed.
+func callName(turns *journal.Turns, what string) string {
+	if turns == nil {
+		return strings.ToLower(rand.Text()[:12])
+	}
+	return turns.Name(what)
+}
+
+// maxPatch is how much of a patch is part of a report, in bytes. The rest is on the
+// branch.
+const maxPatch = 20_000
+
+// changes returns what a report says of the changes in a worktree.
+func changes(c *llm.Changes) string {
+	patch, cut := c.Diff, c.DiffCut
+	if len(patch) > maxPatch {
+		patch, cut = patch[:strings.LastIndexByte(patch[:maxPatch], '\n')+1], true
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "<worktree>\nIts changes are not in your folder. They are on the branch %s, made from commit %s, and in the worktree %s.\nFiles: %s\n", c.Branch, c.Base, c.Worktree, strings.Join(c.Files, ", "))
+	if len(c.Left) > 0 {
+		fmt.Fprintf(&b, "Repositories within the worktree, which are not on the branch: %s\n", strings.Join(c.Left, ", "))
+	}
+	if patch != "" {
+		b.WriteString(strings.TrimSuffix(patch, "\n") + "\n")
+	}
+	if cut {
+		fmt.Fprintf(&b, "(The patch is longer: git diff %s %s shows all of it.)\n", c.Base, c.Commit)
+	}
+	return b.String() + "</worktree>"
 }
 
 // watching returns a function that returns the same tools and, once their environment

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // cast is a model that plays agents: play returns the blocks of the n-th answer, from
-// 0, of an agent to a prompt. A test that calls it more often than most fails.
+// 0, of an agent to a prompt, or nil for a call that fails. A test that calls it more often than most fails.
 type cast struct {
 	play func(agent, prompt string, n int) []llm.Block
 	most int
@@ -54,6 +54,11 @@ func (c *cast) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event
 		}
 		first := req.Messages[0].Content
 		content := c.play(req.Agent, first[len(first)-1].Text, len(req.Messages)/2)
+		if content == nil {
+			llm.BillOf(ctx).Add(llm.Usage{}, 0, true)
+			yield(llm.Event{}, llm.NewError(llm.CodeInvalid, "the model refuses", nil))
+			return
+		}
 		answer := &llm.Response{Model: req.Model, Content: content, StopReason: llm.StopEndTurn, Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 10, OutputTokens: 1}}
 		if len(answer.ToolUses()) > 0 {
 			answer.StopReason = llm.StopToolUse
@@ -118,15 +123,20 @@ func runner(t *testing.T, model llm.Model, dir string, policy permission.Policy,
 		}
 		return nil, &agent.UnknownError{Name: name}
 	}
-	project, err := toolset.Open(toolset.Options{Dir: dir, Policy: policy, Contributors: []toolset.Contributor{subagent.Contribute(subagent.Options{
-		Runner: func() *task.Runner { return r },
-		Agents: func(context.Context) ([]*agent.Agent, error) { return agents, nil },
-	})}})
+	project, err := toolset.Open(toolset.Options{Dir: dir, Policy: policy, Contributors: []toolset.Contributor{contributor(r, agents...)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Tools = project.For
 	return r
+}
+
+// contributor returns the contributor of the tool Agent for the agents.
+func contributor(r *task.Runner, agents ...*agent.Agent) toolset.Contributor {
+	return subagent.Contribute(subagent.Options{
+		Runner: func() *task.Runner { return r },
+		Agents: func(context.Context) ([]*agent.Agent, error) { return agents, nil },
+	})
 }
 
 var (
@@ -262,8 +272,8 @@ func TestRefused(t *testing.T) {
 		"not in the agent's list":   {only, permission.Policy{}, start("1", "general-purpose", "p"), "Explore, helper"},
 		"unknown model":             {lead, permission.Policy{}, start("1", "helper", "p", "model", "gpt"), "model"},
 		"no description":            {lead, permission.Policy{}, use("1", "Agent", in{"prompt": "p"}), "description"},
-		"isolation":                 {lead, permission.Policy{}, start("1", "helper", "p", "isolation", "worktree"), "not available"},
-		"isolated by its file":      {lead, permission.Policy{}, start("1", "apart", "p"), "worktree of its own"},
+		"isolation":                 {lead, permission.Policy{}, start("1", "helper", "p", "isolation", "remote"), "not available"},
+		"isolated by its file":      {lead, permission.Policy{}, start("1", "apart", "p"), "no repository"},
 		"empty prompt":              {lead, permission.Policy{}, start("1", "helper", " "), "empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -354,6 +364,13 @@ func TestFailures(t *testing.T) {
 		want    string
 		isError bool
 	}{
+		// Its model refuses a call, which it has not paid for.
+		"a failing call": {func(n int) []llm.Block {
+			if n == 0 {
+				return []llm.Block{use("r", "Read", in{"file_path": "x"})}
+			}
+			return nil
+		}, "the agent helper failed", true},
 		"no text": {func(int) []llm.Block { return []llm.Block{llm.TextBlock(" "), {Type: llm.BlockThinking, Text: "hm"}} }, "without a report", false},
 		"no end": {func(n int) []llm.Block {
 			return []llm.Block{llm.TextBlock("so far"), use(fmt.Sprint(n), "Read", in{"file_path": "x"})}
@@ -376,7 +393,7 @@ func TestFailures(t *testing.T) {
 			if res.Err != nil {
 				t.Fatal(res.Err)
 			}
-			if got := model.results("lead"); len(got) != 1 || got[0].Error != c.isError || !strings.Contains(string(got[0].Raw), c.want) && !strings.Contains(string(got[0].Raw), "\\u003cpersisted") {
+			if got := model.results("lead"); len(got) != 1 || got[0].Error != c.isError || !strings.Contains(string(got[0].Raw)+got[0].Text, c.want) && !strings.Contains(string(got[0].Raw), "\\u003cpersisted") {
 				t.Errorf("result: %.300s", got[0].Raw)
 			}
 		})
