@@ -92,6 +92,11 @@ func (a *allower) statement(s *syntax.Stmt) string {
 			}
 		}
 		return ""
+	case *syntax.TimeClause:
+		if c.Stmt == nil {
+			return ""
+		}
+		return a.statement(c.Stmt)
 	case *syntax.WhileClause:
 		return a.statements(append(slices.Clone(c.Cond), c.Do...))
 	}
@@ -381,7 +386,7 @@ func unwrap(list []*syntax.Word) (inner []*syntax.Word, follows bool) {
 	case "nohup", "time":
 	case "xargs":
 		follows = true
-		for is("-n", "-P", "-L", "-0", "-r", "--null", "--no-run-if-empty") {
+		for is("-n", "-P", "-L", "-0", "-r", "--null", "--no-run-if-empty") || len(rest) > 0 && numbered().MatchString(rest[0].Lit()) {
 			if is("-n", "-P", "-L") {
 				skip(1)
 			}

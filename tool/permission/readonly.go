@@ -8,6 +8,9 @@ import (
 	"sync"
 )
 
+// numbered matches options of xargs with their number.
+var numbered = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^-[nPL][0-9]+$`) })
+
 var duration = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+(\.[0-9]+)?[smhd]?$`) })
 
 // reads decides whether a command only reads, and only in the project.
