@@ -43,6 +43,8 @@ func openTools(ctx context.Context, opts Options, cfg *config.Config, o *Orchest
 	options.Dir, options.Tools = opts.Dir, opts.Tools
 	if options.Asker == nil {
 		options.Asker = askCall
+	} else {
+		options.Asker = decidedFirst(options.Asker)
 	}
 	if o != nil {
 		options.OnNotice = o.notice

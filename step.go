@@ -41,7 +41,7 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	t := stepTask(a.Step, opts)
 	t.Prompt, t.Base, t.Sample = a.Task, a.Base, a.Sample
 	t.SharedContext, t.Own, t.Turns = opts.shared(a), a.Own, a.Turns
-	ctx = withAsk(telemetry.Step(ctx, a.Path, a.Item), a.Ask)
+	ctx = withAsk(telemetry.Step(ctx, a.Path, a.Item), a)
 	if a.Siblings > 1 && len(t.SharedContext) > a.Own {
 		ctx = o.group(a).Join(ctx)
 	}

@@ -34,11 +34,8 @@ type asker struct {
 // ask is [Attempt].Ask.
 func (a *asker) ask(name string, call journal.AskedCall) *journal.Decision {
 	id := a.unit.Call(name)
-	if d := a.decisions[id]; d != nil {
+	if d := a.decided(name); d != nil {
 		return d
-	}
-	if was := a.past.Unit(id.Step, id.Item); was != nil && was.Decision != nil {
-		return was.Decision
 	}
 	if a.never {
 		return &journal.Decision{}
@@ -48,6 +45,18 @@ func (a *asker) ask(name string, call journal.AskedCall) *journal.Decision {
 	if a.pending == nil {
 		a.pending = &askedCall{id, call}
 		a.cancel(errAsked)
+	}
+	return nil
+}
+
+// decided is [Attempt].Decided.
+func (a *asker) decided(name string) *journal.Decision {
+	id := a.unit.Call(name)
+	if d := a.decisions[id]; d != nil {
+		return d
+	}
+	if was := a.past.Unit(id.Step, id.Item); was != nil {
+		return was.Decision
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 				rep.asked = asking.first()
 			}
 		}()
-		a.Ask = asking.ask
+		a.Ask, a.Decided = asking.ask, asking.decided
 	}
 	if r.opts.Log == nil {
 		a.Sample = r.samples.number(d.repeated, d.path, d.key(a))

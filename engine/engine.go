@@ -92,6 +92,10 @@ type Attempt struct {
 	// has decided. Without [Options].AskCalls it says no instead. Nil without a
 	// journal.
 	Ask func(name string, call journal.AskedCall) *journal.Decision
+
+	// Decided returns the decision on a call, by the name that Ask has for it; nil if
+	// there is none. Nil without a journal.
+	Decided func(name string) *journal.Decision
 }
 
 // Prompt returns all of what is asked as one text.
