@@ -177,7 +177,10 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 		Warn:      func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,
-		Stop:     s.stop,
+		OnlyReads: func(command string) bool {
+			return permission.OnlyReads(command, s.Dir, p.options.Policy.Home)
+		},
+		Stop: s.stop,
 	})
 	return s, nil
 }

@@ -52,6 +52,9 @@ type Options struct {
 	// Elsewhere says that commands see folders that change beside the working folder,
 	// so that what is in that does not say what they see.
 	Elsewhere bool
+	// OnlyReads reports whether a command changes nothing, so that it may run beside
+	// other calls that only read. Nil means that none does.
+	OnlyReads func(command string) bool
 	// Stop ends what other tools run in the background, for TaskStop. It returns what
 	// the model reads, and false if the id is of nothing that it knows. May be nil.
 	Stop func(id string) (text string, ok bool)
@@ -156,8 +159,11 @@ func (b bashTool) Definition() llm.Tool {
 	}
 }
 
-// Concurrent reports false: a command may do anything.
-func (b bashTool) Concurrent(json.RawMessage) bool { return false }
+// Concurrent reports whether the command only reads, and is waited for.
+func (b bashTool) Concurrent(input json.RawMessage) bool {
+	var in bashInput
+	return b.shell.options.OnlyReads != nil && json.Unmarshal(input, &in) == nil && !in.Background && b.shell.options.OnlyReads(in.Command)
+}
 
 // Sight says that a command sees the working folder, if it sees nothing that changes
 // beside it, and ends with the call.

@@ -48,6 +48,18 @@ func (p *Policy) command(in input, cwd string) Decision {
 	return allowed
 }
 
+// OnlyReads reports whether a command for the shell is known to only read in the
+// project and to stay in its folder, whatever the rules are. So commands of which it is
+// true may run in any order.
+func OnlyReads(command, dir, home string) bool {
+	file, err := parse(strings.TrimSpace(command))
+	if err != nil {
+		return false
+	}
+	a := &allower{policy: &Policy{Mode: ModeDefault, Dir: dir, Home: home}, cwds: []string{dir}}
+	return a.statements(file.Stmts) == "" && !a.moved && !a.changed
+}
+
 // allower decides whether each part of a command is allowed. Its methods return why
 // not.
 type allower struct {

@@ -131,3 +131,16 @@ func TestToolRules(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyReads covers which commands may run in any order, whatever the rules allow.
+func TestOnlyReads(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string]bool{
+		"ls": true, "cat a | grep b": true, "git status; git log": true, "sleep 1; echo a": true, "if test -f a; then cat a; fi": true, "ls > /dev/null 2>&1": true, "time ls": true, "cat <<'E'\nx\nE": true, "timeout 5 ls": true,
+		"exit 1": false, "cd d": false, "cd d && ls": false, "ls > a": false, "touch a": false, "ls &": false, "make": false, "echo $(rm a)": false, "X=1": false, "(ls)": false, "cat /etc/passwd": false, "if then": false, "tee a": false, "git add a": false, "sed -i s/a/b/ f": false, "xargs rm": false,
+	} {
+		if got := permission.OnlyReads(command, t.TempDir(), "/home/u"); got != want {
+			t.Errorf("%q: %v, want %v", command, got, want)
+		}
+	}
+}
