@@ -16,6 +16,7 @@ import (
 	"github.com/claude-force/claude-force/llm/structured"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -123,7 +124,9 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	tainted := r.tainted(a.Path, a.Item)
 	r.mu.Unlock()
 	if !tainted {
-		if output, ok := r.o.remembered(ctx, t, req); ok {
+		output, halfway, ok := r.o.remembered(ctx, t, req)
+		unit.Halfway = halfway
+		if ok {
 			unit.Source = llm.SourceCache
 			r.mu.Lock()
 			r.started = true
@@ -280,7 +283,7 @@ func (t *taint) touches(item string) bool {
 
 // characters returns about the size of a prompt.
 func characters(req *llm.Request) int {
-	n := len(req.OutputConfig)
+	n := len(req.OutputConfig) + task.ToolCharacters(req.Tools)
 	for _, b := range req.System {
 		n += len(b.Text)
 	}
@@ -293,21 +296,26 @@ func characters(req *llm.Request) int {
 }
 
 // remembered returns the output that the response cache has for a call. It does
-// not count as a use. Output that would have to be repaired counts as missing.
-func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request) (output string, ok bool) {
+// not count as a use. Output that would have to be repaired counts as missing. So
+// does an answer that calls tools: the task is halfway only, and what follows
+// depends on what they give.
+func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request) (output string, halfway, ok bool) {
 	answer, ok := o.pipe.Peek(ctx, req)
 	if !ok || answer.StopReason == llm.StopRefusal {
-		return "", false
+		return "", false, false
+	}
+	if len(answer.ToolUses()) > 0 {
+		return "", true, false
 	}
 	if t.Schema == nil {
-		return answer.Text(), true
+		return answer.Text(), false, true
 	}
 	schema, err := structured.Compile(t.Schema)
 	if err != nil {
-		return "", false
+		return "", false, false
 	}
 	output, _, err = schema.Extract(answer.Text())
-	return output, err == nil
+	return output, false, err == nil
 }
 
 // madeUp returns JSON that a schema describes, with lists of a few items.

@@ -118,7 +118,7 @@ func (o *Orchestrator) asks(ctx context.Context, s *workflow.Step, opts *RunOpti
 	if err != nil {
 		return plan.Asks{} // the error is reported when the run is checked
 	}
-	return plan.Asks{Model: id.Model, MaxTokens: id.MaxTokens, Characters: id.Prompt, Batch: t.Batch}
+	return plan.Asks{Model: id.Model, MaxTokens: id.MaxTokens, Characters: id.Prompt, MaxTurns: id.MaxTurns, Batch: t.Batch}
 }
 
 // leftOut returns the steps of the top level that a run of a part leaves out.

@@ -60,15 +60,27 @@ func (e *estimator) estimate(n *node) {
 		return
 	}
 	var each *Range // the cost of one call
-	own, agent := kind{n.path, n.asks.Model, n.asks.Batch}, kind{n.step.Agent, n.asks.Model, n.asks.Batch}
-	if s := cmp.Or(e.alike[own], e.steps[own]); s != nil {
+	own, agent := n.kind(n.path), n.kind(n.step.Agent)
+	switch s := cmp.Or(e.alike[own], e.steps[own]); {
+	case s != nil:
 		each = e.fromRuns(n, s)
-	} else {
+	case n.asks.MaxTurns > 0:
+		each = e.fromTurns(n, e.agents[agent])
+	default:
 		each = e.fromTokens(n, e.agents[agent])
 	}
-	if each != nil {
-		n.plan.CostUSD = new(n.live.times(*each))
+	if each == nil {
+		return
 	}
+	if n.halfway {
+		each.Low = 0 // the cache may have all of it
+	}
+	n.plan.CostUSD = new(n.live.times(*each))
+}
+
+// kind returns what the calls of a node share with those of a name.
+func (n *node) kind(who string) kind {
+	return kind{who, n.asks.Model, n.asks.Batch, n.asks.MaxTurns > 0}
 }
 
 // fromRuns estimates from earlier calls of the same step. It returns the cost of
@@ -79,6 +91,9 @@ func (e *estimator) fromRuns(n *node, s *samples) *Range {
 	n.plan.Basis = counted(len(s.runs), "earlier run")
 	n.plan.InputTokens, n.plan.OutputTokens = mean(s.input), mean(s.output)
 	n.plan.Seconds = spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
+	if len(s.turns) > 0 {
+		n.plan.Turns, n.plan.TurnsBasis = s.seenTurns(), n.plan.Basis
+	}
 	if s.unpriced {
 		return nil
 	}
@@ -94,7 +109,7 @@ func (e *estimator) fromRuns(n *node, s *samples) *Range {
 // read if the prompt is the same; the part of another prompt that is the same is
 // not known, so that its writes count as writes.
 func (e *estimator) warm(n *node) (usd float64, ok bool) {
-	s := e.steps[kind{n.path, n.asks.Model, n.asks.Batch}]
+	s := e.steps[n.kind(n.path)]
 	if !e.in.Warm || len(s.latest) == 0 {
 		return 0, false
 	}

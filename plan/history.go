@@ -134,6 +134,7 @@ type samples struct {
 	runs                map[int]bool
 	cost, input, output []float64
 	seconds             []float64 // of the service
+	turns               []float64 // of agents with tools
 	unpriced            bool
 	latest              []llm.Usage // in the latest run
 }
@@ -142,6 +143,7 @@ type samples struct {
 type kind struct {
 	who, model string
 	batch      bool // half the price, and much slower
+	acts       bool // its agent has tools: it makes several calls
 }
 
 // collect groups the live calls of runs by the name that who returns.
@@ -153,7 +155,7 @@ func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples 
 			if u.Type != journal.StepFinished || done.Source != llm.SourceLive || u.Started.Model == "" {
 				continue
 			}
-			k := kind{who(u), u.Started.Model, done.Usage.Batch}
+			k := kind{who(u), u.Started.Model, done.Usage.Batch, done.Turns > 0}
 			s := found[k]
 			if s == nil {
 				s = &samples{runs: map[int]bool{}}
@@ -163,7 +165,12 @@ func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples 
 			if i == 0 {
 				s.latest = append(s.latest, done.Usage)
 			}
-			s.seconds = append(s.seconds, done.LatencySeconds(done.DurationSeconds)) // waiting says nothing of the next run
+			took := done.LatencySeconds(done.DurationSeconds) // waiting says nothing of the next run
+			if done.Turns > 0 {
+				s.turns = append(s.turns, float64(done.Turns))
+				took = max(took, done.DurationSeconds-done.WaitedSeconds) // tools take time too
+			}
+			s.seconds = append(s.seconds, took)
 			s.input = append(s.input, float64(done.Usage.PromptTokens()))
 			s.output = append(s.output, float64(done.Usage.OutputTokens))
 			if done.CostUSD == nil {

@@ -67,6 +67,12 @@ type Step struct {
 	Calls  Range  `json:"calls"`  // items and iterations counted singly
 	Cached int    `json:"cached"` // number of calls whose answers are cached
 
+	// Turns is how many calls of the model one live call makes, with a loop of tools:
+	// the 10th, 50th and 90th percentile of what was seen. It is nil if the agent has no
+	// tools. What else is of one live call is of all its turns.
+	Turns      *Range `json:"turns,omitempty"`
+	TurnsBasis string `json:"turns_basis,omitempty"` // source of Turns, such as "3 earlier runs" or "assumed"
+
 	InputTokens  float64 `json:"input_tokens"` // of one live call
 	OutputTokens float64 `json:"output_tokens"`
 	CostUSD      *Range  `json:"cost_usd"` // of all calls; nil if the model has no price
@@ -102,13 +108,15 @@ type Unit struct {
 	Source     llm.Source // live, coalesced with a live call, or the source of an existing answer
 	Characters int        // of the known part of the prompt
 	Again      bool       // the task is the same as in the latest run
+	Halfway    bool       // the first turn is in the cache: what follows may be too, if the tools give the same again
 }
 
 // Asks describes the calls of a step.
 type Asks struct {
 	Model      string // id
 	MaxTokens  int
-	Characters int  // of the agent's own prompt
+	Characters int  // of the agent's own prompt and its tools
+	MaxTurns   int  // of a task of an agent with tools; 0 without
 	Batch      bool // through a message batch
 }
 

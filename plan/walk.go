@@ -30,13 +30,14 @@ type node struct {
 	tainted bool // its prompt depends on unknown answers
 
 	// Of a step that calls a model.
-	asks  Asks
-	calls Range
-	live  Range     // the calls that must be paid
-	own   bool      // its durations come from its own earlier calls
-	took  []float64 // those durations, sorted
-	again bool      // the latest run made all its calls too
-	plan  Step
+	asks    Asks
+	calls   Range
+	live    Range     // the calls that must be paid
+	own     bool      // its durations come from its own earlier calls
+	took    []float64 // those durations, sorted
+	again   bool      // the latest run made all its calls too
+	halfway bool      // the first turn of each live call is in the cache
+	plan    Step
 }
 
 // outer is the context of a graph of steps.
@@ -193,9 +194,10 @@ func (w *walk) count(n *node, times outer) {
 	units := w.units[n.path]
 	n.calls = times.times
 	free := 0
-	n.again = len(units) > 0
+	n.again, n.halfway = len(units) > 0, len(units) > 0
 	for _, u := range units {
 		n.again = n.again && u.Again
+		n.halfway = n.halfway && (u.Halfway || u.Source != llm.SourceLive)
 		if u.Source != llm.SourceLive {
 			free++
 		}

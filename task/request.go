@@ -168,7 +168,8 @@ func (r *Runner) maxTokens(t Task, a *agent.Agent, model string) int {
 type Identity struct {
 	Model     string            // id
 	MaxTokens int               // of an answer
-	Prompt    int               // characters of the agent's system prompt
+	Prompt    int               // characters of the agent's system prompt and, from NamedIdentity, of its tools' definitions
+	MaxTurns  int               // calls that a task of an agent with tools may make; 0 without tools, and from Identity
 	Parts     map[string]string // names and values or digests, such as "agent" and "model"
 
 	// Varies reports that the model depends on the prompt and the shared context,
@@ -234,7 +235,26 @@ func (r *Runner) NamedIdentity(ctx context.Context, t Task) (Identity, error) {
 	}
 	name := r.modelName(t, a)
 	model, _ := r.Prices.Resolve(name)
-	return Identity{Model: model, MaxTokens: r.maxTokens(t, a, model), Prompt: len(a.Prompt), Varies: name == modelselect.Auto}, nil
+	id := Identity{Model: model, MaxTokens: r.maxTokens(t, a, model), Prompt: len(a.Prompt), Varies: name == modelselect.Auto}
+	tools, err := r.equip(ctx, t, a, model)
+	if err != nil {
+		return Identity{}, err
+	}
+	if tools != nil {
+		id.Prompt += ToolCharacters(tools.Set.Definitions())
+		id.MaxTurns = tools.MaxTurns
+	}
+	return id, nil
+}
+
+// ToolCharacters returns the length of definitions of tools, in characters.
+func ToolCharacters(tools []llm.Tool) (n int) {
+	for i := range tools {
+		if data, err := json.Marshal(tools[i]); err == nil {
+			n += len(data)
+		}
+	}
+	return n
 }
 
 // CachePolicy returns how the cache treats the calls of a task, with what its

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,10 @@ depends on answers that do not exist yet.
 "claude-force run FILE --plan" prints the plan and asks whether to run. The run
 then reports how far off the plan was, and so do later plans.
 
+For an agent with tools, a call is its whole loop: TURNS is how many calls of the model
+that was in half of the earlier loops, and in brackets in a tenth and in nine tenths.
+Without any, six turns are assumed, and FROM says so.
+
 Times are those of the service for as many calls at once as there are slots. Waiting
 for limits, in this run or earlier ones, is no part of them.
 
@@ -54,6 +59,7 @@ something will stop the run, 2 bad input or configuration.`,
 		},
 	}
 	f.register(cmd)
+	f.tools.register(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&asCSV, "csv", false, "print the steps as CSV")
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
@@ -136,6 +142,12 @@ func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
 	for _, s := range p.Steps {
 		rows = append(rows, planRow(s))
 	}
+	if slices.ContainsFunc(p.Steps, func(s plan.Step) bool { return s.Turns != nil }) {
+		rows[0] = slices.Insert(rows[0], 5, "TURNS")
+		for i, s := range p.Steps {
+			rows[i+1] = slices.Insert(rows[i+1], 5, turnRange(s.Turns))
+		}
+	}
 	if err := table(w, rows); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
@@ -201,6 +213,14 @@ func budgetLine(p *plan.Plan) string {
 		return "Within the budget of " + budget + " if it goes as expected; it may be more."
 	}
 	return "Within the budget of " + budget + "."
+}
+
+// turnRange writes the turns of one call; a dash if its agent has no tools.
+func turnRange(r *plan.Range) string {
+	if r == nil {
+		return "-"
+	}
+	return callRange(*r)
 }
 
 // callRange writes a number of calls, which is a fraction if some runs make fewer.
