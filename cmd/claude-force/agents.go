@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +14,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
-	"github.com/claude-force/claude-force/internal/openfile"
-	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/agent/lint"
 )
 
 func (a *app) agents() *cobra.Command {
@@ -109,8 +107,9 @@ func (a *app) agentsLint() *cobra.Command {
 		Use:   "lint [FILE|FOLDER]...",
 		Short: "Find what is wrong in agent files",
 		Long: `Check agent files (by default those of the project's .claude/agents): whether
-Claude Code would read them, and how, and whether their models exist. Findings of
-one kind are summed up; --json has all. --fix rewrites frontmatter that is not
+Claude Code would read them, and how, whether their models, tools and MCP servers
+exist, and whether a permission rule in them can match anything. Findings of one kind
+are summed up; --json has all. --fix rewrites frontmatter that is not
 valid YAML so that it is, and means the same. Exit code 2 if a file is not an
 agent, or needs --fix.`,
 		Example: `  claude-force agents lint
@@ -131,24 +130,24 @@ agent, or needs --fix.`,
 	return cmd
 }
 
-// finding is an entry of `agents lint --json`.
-type finding struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-	Fixed   bool   `json:"fixed"`
-}
-
 func (a *app) lint(paths []string, fix, json bool) error {
 	files, folders, err := agentFiles(paths)
 	if err != nil {
 		return inputError{err}
 	}
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	against, err := claudeforce.LintOptions("", cfg)
+	if err != nil {
+		return err
+	}
+	against.Fix, against.Advice = fix, lintAdvice
 	bad := 0
-	var inside []finding
+	var inside []lint.Finding
 	for _, file := range files {
-		found, open := lintFile(file, fix)
+		found, open := lint.File(file, against)
 		inside = append(inside, found...)
 		if open {
 			bad++
@@ -159,12 +158,7 @@ func (a *app) lint(paths []string, fix, json bool) error {
 			return inputError{err}
 		}
 	}
-	findings := []finding{}
-	for _, f := range append(folders, inside...) {
-		if !slices.Contains(findings, f) {
-			findings = append(findings, f)
-		}
-	}
+	findings := lint.Distinct(append(folders, inside...))
 	for _, f := range folders {
 		if strings.Contains(f.Message, "cannot be read") && !slices.Contains(files, f.File) {
 			bad++
@@ -176,7 +170,7 @@ func (a *app) lint(paths []string, fix, json bool) error {
 		}
 	} else {
 		for _, f := range summed(findings) {
-			fmt.Fprintln(a.stdout, agent.Warning{File: f.File, Line: f.Line, Message: f.Message, Hint: f.Hint})
+			fmt.Fprintln(a.stdout, f)
 		}
 		a.say("%s, %s, %d with problems that remain", plural(len(files), "file"), plural(len(findings), "finding"), bad)
 	}
@@ -186,6 +180,16 @@ func (a *app) lint(paths []string, fix, json bool) error {
 	return nil
 }
 
+// lintAdvice returns which command helps with a problem.
+func lintAdvice(k lint.Kind) string {
+	return map[lint.Kind]string{
+		lint.BadYAML:       "run agents lint --fix to write them",
+		lint.UnknownModel:  "the models are in `claude-force models list`",
+		lint.UnknownServer: "the servers are in `claude-force mcp list`",
+		lint.UnknownTool:   "the tools are in `claude-force tools list`",
+	}[k]
+}
+
 // shownAlike is how many findings of one kind are printed.
 const shownAlike = 5
 
@@ -193,13 +197,13 @@ const shownAlike = 5
 var quotedParts = regexp.MustCompile(`"[^"]*"|[0-9]+|\S*[/\\]\S*`)
 
 // summed returns the findings with those of one kind beyond the first few in one line.
-func summed(findings []finding) []finding {
-	kind := func(f finding) string { return quotedParts.ReplaceAllString(f.Message, "") }
+func summed(findings []lint.Finding) []lint.Finding {
+	kind := func(f lint.Finding) string { return quotedParts.ReplaceAllString(f.Message, "") }
 	count := map[string]int{}
 	for _, f := range findings {
 		count[kind(f)]++
 	}
-	var shown []finding
+	var shown []lint.Finding
 	seen := map[string]int{}
 	for _, f := range findings {
 		k := kind(f)
@@ -215,108 +219,14 @@ func summed(findings []finding) []finding {
 	return shown
 }
 
-// lintFile returns what is wrong in one file. open reports whether a problem
-// that matters remains.
-func lintFile(file string, fix bool) (found []finding, open bool) {
-	add := func(w agent.Warning) { found = append(found, finding{w.File, w.Line, w.Message, w.Hint, false}) }
-	data, err := readAgentFile(file)
-	if err != nil {
-		add(agent.Warning{File: file, Message: "cannot be read: " + err.Error(), Hint: "it is left out"})
-		return found, true
-	}
-	fixed, changed, err := agent.Fix(data)
-	switch {
-	case err == nil && changed && fix:
-		if err := rewrite(file, fixed); err != nil {
-			add(agent.Warning{File: file, Line: 1, Message: "the frontmatter is not valid YAML and could not be rewritten: " + err.Error()})
-			open = true
-			break
-		}
-		found = append(found, finding{file, 1, "frontmatter was not valid YAML; rewritten", "", true})
-		data = fixed
-	case err == nil && changed && !bytes.Equal(data, fixed):
-		found = append(found, finding{file, 1, "frontmatter is not valid YAML; it is read with quotes added", "run agents lint --fix to write them", false})
-		open = true
-	}
-	ag, warnings, err := agent.Parse(file, data)
-	for _, w := range warnings {
-		add(w)
-	}
-	if bad, ok := errors.AsType[*agent.NotAgentError](err); ok {
-		add(bad.Warning())
-		open = true
-	} else if err != nil {
-		add(agent.Warning{File: file, Message: err.Error()})
-		open = true
-	}
-	if ag != nil {
-		found = append(found, lintModels(ag)...)
-	}
-	return found, open
-}
-
-// lintModels returns what is wrong with the models that an agent names.
-func lintModels(ag *agent.Agent) []finding {
-	var found []finding
-	prices := llm.Prices()
-	for _, name := range []string{ag.Model, ag.ModelFloor, ag.ModelCeiling} {
-		if name == "" || name == "auto" {
-			continue
-		}
-		id, retired := prices.Resolve(name)
-		if retired != "" {
-			found = append(found, finding{File: ag.Source, Message: retired, Hint: "write " + id})
-		} else if _, known := prices.Info(id); !known {
-			found = append(found, finding{File: ag.Source, Message: fmt.Sprintf("unknown model %q", name), Hint: "the models are in `claude-force models list`"})
-		}
-	}
-	return found
-}
-
-// maxAgentFile bounds the size of an agent file.
-const maxAgentFile = 1 << 20
-
-func readAgentFile(file string) ([]byte, error) {
-	data, err := openfile.ReadTyped(file, maxAgentFile)
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err
-	}
-	return data, err
-}
-
-// rewrite replaces a file whole or not at all, and keeps its mode.
-func rewrite(file string, data []byte) error {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fmt.Errorf("rewriting %s: %w", file, err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".lint-*")
-	if err != nil {
-		return fmt.Errorf("rewriting %s: %w", file, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // of no effect once renamed
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("rewriting %s: %w", file, err)
-	}
-	return nil
-}
-
 // agentFiles returns the Markdown files that paths name, those in folders included,
 // and what is wrong with the folders. The project's own folder has the warnings of all
 // places where agents are looked for.
-func agentFiles(paths []string) (files []string, found []finding, err error) {
-	found = []finding{}
+func agentFiles(paths []string) (files []string, found []lint.Finding, err error) {
 	add := func(warnings []agent.Warning) {
 		for _, w := range warnings {
-			f := finding{shortPath(w.File), w.Line, w.Message, w.Hint, false}
-			if !slices.Contains(found, f) {
-				found = append(found, f)
-			}
+			w.File = shortPath(w.File)
+			found = append(found, lint.Of(w))
 		}
 	}
 	for _, path := range paths {
@@ -340,7 +250,7 @@ func agentFiles(paths []string) (files []string, found []finding, err error) {
 		add(warnings)
 	}
 	slices.Sort(files)
-	return slices.Compact(files), found, nil
+	return slices.Compact(files), lint.Distinct(found), nil
 }
 
 // shortPath returns a path relative to the working directory, or with ~, if that

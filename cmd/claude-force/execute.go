@@ -15,6 +15,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/agent/lint"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
@@ -146,7 +147,7 @@ func isAgentFile(name string) bool {
 
 // readAgentFile reads an agent from a file and shows the file's warnings.
 func (a *app) readAgentFile(path string) (*agent.Agent, error) {
-	data, err := openfile.ReadTyped(path, maxAgentFile)
+	data, err := openfile.ReadTyped(path, lint.MaxFile)
 	if err != nil {
 		return nil, inputError{fmt.Errorf("reading the agent file: %w", err)}
 	}

@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"llm":           nil,
 	"agent":         {"internal/claudedir", "internal/nearest", "internal/yamltext", "internal/openfile"},
 	"agent/builtin": nil,
+	"agent/lint":    {"agent", "internal/nearest", "internal/openfile", "llm", "tool/permission"},
 	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
 	"config":        {"fault", "internal/nearest", "internal/yamltext", "internal/openfile"},
 	"benchfile":     {"internal/openfile"},
