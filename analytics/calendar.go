@@ -35,5 +35,34 @@ func (d Dimension) Label(t time.Time) string {
 	return t.Format(time.DateOnly)
 }
 
+// Next returns when the day, week or month after the one that begins at t begins.
+func (d Dimension) Next(t time.Time) time.Time {
+	switch d {
+	case ByWeek:
+		return t.AddDate(0, 0, 7)
+	case ByMonth:
+		return t.AddDate(0, 1, 0)
+	}
+	return t.AddDate(0, 0, 1)
+}
+
+// ParseLabel returns which of day, week and month a label of [Dimension.Label] names, and
+// when that begins, in UTC.
+func ParseLabel(label string) (d Dimension, start time.Time, ok bool) {
+	if t, err := time.Parse(time.DateOnly, label); err == nil {
+		return ByDay, t, true
+	}
+	if t, err := time.Parse("2006-01", label); err == nil {
+		return ByMonth, t, true
+	}
+	var year, week int
+	if n, err := fmt.Sscanf(label, "%d-W%d", &year, &week); err != nil || n != 2 || week < 1 || week > 53 {
+		return "", time.Time{}, false
+	}
+	// January 4 is in the first week of its year.
+	start = ByWeek.StartOf(time.Date(year, time.January, 4, 0, 0, 0, 0, time.UTC)).AddDate(0, 0, 7*(week-1))
+	return ByWeek, start, ByWeek.Label(start) == label
+}
+
 // In returns the filter's time zone.
 func (f Filter) In() *time.Location { return cmp.Or(f.Zone, time.UTC) }

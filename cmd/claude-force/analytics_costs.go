@@ -96,7 +96,7 @@ func (t *costTable) report() *report {
 		for i := range t.groups {
 			line.labels, line.values = append(line.labels, t.groups[i].Name), append(line.values, t.groups[i].Cost.USD())
 		}
-		s.series = []series{line.withEmptyDays()}
+		s.series = []series{line.withEmpty()}
 	}
 	var sum analytics.Totals
 	for i := range t.groups {

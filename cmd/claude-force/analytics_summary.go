@@ -96,7 +96,7 @@ func summaryReport(s *analytics.Summary) *report {
 	}
 	r.sections = []section{
 		{columns: []column{{}, {number: true}, {}}, rows: figures},
-		{title: "By day (" + dayZone(s) + ")", series: []series{days.withEmptyDays(), costs.withEmptyDays()}},
+		{title: "By day (" + dayZone(s) + ")", series: []series{days.withEmpty(), costs.withEmpty()}},
 		{title: "Before and after", columns: append(words(""), numbers("BEFORE", "AFTER", "")...), rows: beforeAfter(s)},
 	}
 	return r

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/claude-force/claude-force/analytics"
 )
 
 // report is figures to look at: as text on a terminal, or as a page.
@@ -46,31 +48,30 @@ type series struct {
 	values []float64
 }
 
-// maxDays bounds the days that are filled in.
-const maxDays = 4000
+// maxFilled bounds the days, weeks or months that are filled in.
+const maxFilled = 4000
 
-// withEmptyDays returns the series with a value of 0 for each day that is missing
-// between its first and its last, so that its axis is one of time. A series whose
-// labels are no ascending days is returned as it is.
-func (l series) withEmptyDays() series {
+// withEmpty returns the series with a value of 0 for each day, week or month that is
+// missing between its first and its last, so that its axis is one of time. A series
+// whose labels are none of these, ascending, is returned as it is.
+func (l series) withEmpty() series {
 	full := series{name: l.name, unit: l.unit}
+	var next time.Time // when the one after the last begins
+	var kind analytics.Dimension
 	for i, label := range l.labels {
-		day, err := time.Parse(time.DateOnly, label)
-		if err != nil {
+		d, start, ok := analytics.ParseLabel(label)
+		if !ok || i > 0 && (d != kind || start.Before(next)) {
 			return l
 		}
-		for n := len(full.labels); i > 0; n++ {
-			last, _ := time.Parse(time.DateOnly, full.labels[n-1])
-			next := last.AddDate(0, 0, 1)
-			if !next.Before(day) {
-				break
-			}
-			if n > maxDays {
+		for i > 0 && next.Before(start) {
+			if len(full.labels) > maxFilled {
 				return l
 			}
-			full.labels, full.values = append(full.labels, next.Format(time.DateOnly)), append(full.values, 0)
+			full.labels, full.values = append(full.labels, d.Label(next)), append(full.values, 0)
+			next = d.Next(next)
 		}
 		full.labels, full.values = append(full.labels, label), append(full.values, l.values[i])
+		kind, next = d, d.Next(start)
 	}
 	return full
 }
