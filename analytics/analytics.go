@@ -74,6 +74,7 @@ type Call struct {
 	// it in if it is 0.
 	Alone      time.Duration
 	Attempts   int
+	Refused    int      // of the attempts, those that a rate limit refused and that were sent again; a store counts them in Tries
 	Code       llm.Code // 0 for a whole answer
 	StopReason string
 
@@ -127,6 +128,17 @@ func (c *Call) Worked() time.Duration {
 		sum += max(c.Tries[i].Duration, 0)
 	}
 	return sum
+}
+
+// CountRefused returns how many of the attempts a rate limit refused, the last one, which
+// has none after it, left out.
+func (c *Call) CountRefused() (n int) {
+	for i := range c.Tries[:max(len(c.Tries)-1, 0)] {
+		if c.Tries[i].Code == llm.CodeRateLimit {
+			n++
+		}
+	}
+	return n
 }
 
 // Live reports whether the service answered.

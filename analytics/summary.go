@@ -93,7 +93,8 @@ type Summary struct {
 	Cached       int64        `json:"cached"`
 	Coalesced    int64        `json:"coalesced"`
 	Failed       int64        `json:"failed"`
-	Retries      int64        `json:"retries"`
+	Retries      int64        `json:"retries"` // attempts beyond the first
+	Refused      int64        `json:"refused"` // of these, after a refusal for a rate limit
 	Unpriced     int64        `json:"unpriced"`
 	FailureRate  float64      `json:"failure_rate"`
 	InputTokens  int64        `json:"input_tokens"` // whole prompts, cached parts included
@@ -140,7 +141,7 @@ func Summarize(p Period, sources, days []Group) *Summary {
 	}
 	s := &Summary{
 		Period: p, Calls: t.Calls, Live: t.Live, Cached: t.Cached, Coalesced: t.Coalesced, Failed: t.Failed,
-		Retries: t.Retries, Unpriced: t.Unpriced, FailureRate: t.FailureRate(),
+		Retries: t.Retries, Refused: t.Refused, Unpriced: t.Unpriced, FailureRate: t.FailureRate(),
 		InputTokens: int64(t.Usage.PromptTokens()), OutputTokens: int64(t.Usage.OutputTokens),
 		CostUSD: t.Cost.USD(), SavedUSD: t.Saved.USD(), Latency: LatencyOf(&t.ServiceLatency), HitLatency: LatencyOf(&hits),
 		FirstToken: ratio(t.FirstToken.Seconds(), float64(t.FirstTokens)),

@@ -16,6 +16,7 @@ type Totals struct {
 	Coalesced int64 // answered by an identical call in flight
 	Unpriced  int64 // calls of unknown cost
 	Retries   int64 // attempts beyond the first
+	Refused   int64 // of these, attempts after a refusal for a rate limit, which waited for it: no failure of the service
 	Usage     llm.Usage
 	Cost      llm.Money
 	Saved     Savings
@@ -59,6 +60,7 @@ func (t *Totals) AddCall(c *Call) {
 		t.Unpriced++
 	}
 	t.Retries += int64(max(c.Attempts-1, 0))
+	t.Refused += int64(c.Refused)
 	t.Usage = t.Usage.Add(c.Usage)
 	t.Cost = t.Cost.Add(c.Cost)
 	t.Saved = t.Saved.Add(c.Saved)
@@ -92,6 +94,7 @@ func (t *Totals) Add(u *Totals) {
 	t.Coalesced += u.Coalesced
 	t.Unpriced += u.Unpriced
 	t.Retries += u.Retries
+	t.Refused += u.Refused
 	t.Usage = t.Usage.Add(u.Usage)
 	t.Cost = t.Cost.Add(u.Cost)
 	t.Saved = t.Saved.Add(u.Saved)

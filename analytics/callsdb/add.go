@@ -116,6 +116,7 @@ func (b *batch) insert(c analytics.Call) error {
 	for _, d := range [...]*time.Duration{&c.Duration, &c.Service, &c.Waited, &c.FirstToken} {
 		*d = max(*d, 0) // a clock was set back
 	}
+	c.Refused = max(c.Refused, c.CountRefused())
 	if err := b.estimate(&c); err != nil {
 		return err
 	}
@@ -125,12 +126,12 @@ func (b *batch) insert(c analytics.Call) error {
 	}
 	u := c.Usage
 	err = b.write.Run(`INSERT INTO call_rows (time, name, run, step, item, input, output, cache_read, cache_write_5m, cache_write_1h, searches,
-		unpriced, cost, saved_cache, saved_coalesced, saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop, service, waited, batch)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		unpriced, cost, saved_cache, saved_coalesced, saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop, service, waited, batch, refused)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Time.UnixNano(), id, c.Run, c.Step, c.Item, u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches,
 		c.Unpriced, int64(c.Cost), int64(c.Saved.Cache), int64(c.Saved.Coalesced), int64(c.Saved.Prompt), int64(c.Saved.Batch), int64(c.Saved.Model),
 		int64(c.Duration), int64(c.FirstToken), int64(c.Alone), c.Attempts, int(c.Code), c.StopReason,
-		int64(c.Service), int64(c.Waited), batched(u))
+		int64(c.Service), int64(c.Waited), batched(u), c.Refused)
 	if err != nil {
 		return err
 	}

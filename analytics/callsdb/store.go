@@ -35,7 +35,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 5
+const version = 6
 
 type stmt = sqlite3.Stmt
 

@@ -21,6 +21,7 @@ type groupJSON struct {
 	Coalesced    int64                `json:"coalesced"`
 	Failed       int64                `json:"failed"`
 	Retries      int64                `json:"retries"`
+	Refused      int64                `json:"refused"`
 	CacheHitRate float64              `json:"cache_hit_rate"`
 	InputTokens  int                  `json:"input_tokens"`
 	OutputTokens int                  `json:"output_tokens"`
@@ -40,7 +41,7 @@ func groupsJSON(groups []analytics.Group) []groupJSON {
 	for i := range groups {
 		g := &groups[i]
 		list[i] = groupJSON{
-			Name: groupName(g, ""), Calls: g.Calls, Live: g.Live, Cached: g.Cached, Coalesced: g.Coalesced, Failed: g.Failed, Retries: g.Retries,
+			Name: groupName(g, ""), Calls: g.Calls, Live: g.Live, Cached: g.Cached, Coalesced: g.Coalesced, Failed: g.Failed, Retries: g.Retries, Refused: g.Refused,
 			CacheHitRate: g.HitRate(), InputTokens: g.Usage.PromptTokens(), OutputTokens: g.Usage.OutputTokens,
 			CostUSD: g.Cost.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.ServiceLatency), Waited: perCall(g.Waited, g.Served), Longest: g.Longest.Seconds(),
 		}

@@ -63,11 +63,14 @@ func summaryReport(s *analytics.Summary) *report {
 	answers := fmt.Sprintf("%s live, %s cached, %s shared", thousands(int(s.Live)), thousands(int(s.Cached)), thousands(int(s.Coalesced)))
 	figures := [][]string{
 		{"calls", thousands(int(s.Calls)), answers},
-		{"failed", thousands(int(s.Failed)), percent(s.FailureRate) + ", " + plural(int(s.Retries), "retry")},
+		{"failed", thousands(int(s.Failed)), percent(s.FailureRate) + ", " + plural(int(s.Retries-s.Refused), "retry")},
 		{"cache hit rate", percent(s.CacheHitRate), ""},
 		{"cost", dollars(&s.CostUSD), ""},
 		{"saved", dollars(&s.SavedUSD.Total), ""},
 		{"tokens", thousands(int(s.InputTokens + s.OutputTokens)), fmt.Sprintf("%s in, %s out", thousands(int(s.InputTokens)), thousands(int(s.OutputTokens)))},
+	}
+	if s.Refused > 0 {
+		figures[1][2] += ", " + plural(int(s.Refused), "refusal") + " for a rate limit"
 	}
 	if s.Unpriced > 0 {
 		figures[3][2] = "without " + plural(int(s.Unpriced), "call") + " of unknown cost"
