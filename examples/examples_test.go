@@ -15,6 +15,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/citest"
 )
 
 func TestExamples(t *testing.T) {
@@ -96,6 +97,12 @@ func TestWorkflowFilesRun(t *testing.T) {
 	params := map[string][]string{ // of those that do not run without
 		"review-folder.yaml":     {"--param", "path=examples/limits"},
 		"sub-workflow-part.yaml": {"--param", "topic=caching"},
+		"read-only-review.yaml":  {"--script", "examples/simulated/acting.yaml", "--allow", "Edit"},
+		"fix-in-worktree.yaml":   {"--allow", "Edit"},
+	}
+	turns := map[string]map[string]int{ // of steps whose agents act
+		"read-only-review.yaml": {"review": 2},
+		"fix-in-worktree.yaml":  {"fix": 3, "review": 1},
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -108,6 +115,17 @@ func TestWorkflowFilesRun(t *testing.T) {
 			}
 			args := append([]string{"run", "examples/" + filepath.ToSlash(file), "--simulate=instant", "--json"}, params[filepath.Base(file)]...)
 			run := command(args...)
+			repository := ""
+			if filepath.Base(file) == "fix-in-worktree.yaml" {
+				repository = brokenProject(t)
+				here, err := filepath.Abs("..")
+				if err != nil {
+					t.Fatal(err)
+				}
+				run.Args[2] = filepath.Join(here, run.Args[2])
+				run.Args = append(run.Args, "--script", filepath.Join(here, "examples", "simulated", "acting.yaml"))
+				run.Dir = repository
+			}
 			var out, errs bytes.Buffer
 			run.Stdout, run.Stderr = &out, &errs
 			if err := run.Start(); err != nil {
@@ -138,6 +156,43 @@ func TestWorkflowFilesRun(t *testing.T) {
 			if err := json.Unmarshal(out.Bytes(), &res); err != nil || res.Status != engine.StatusCompleted {
 				t.Errorf("%v, status %q\n%s", err, res.Status, &errs)
 			}
+			for step, want := range turns[filepath.Base(file)] {
+				if r := res.Steps[step]; r == nil || r.Turns != want {
+					t.Errorf("step %s took other turns than %d:\n%s", step, want, &out)
+				}
+			}
+			if repository == "" {
+				return
+			}
+			data, err := os.ReadFile(filepath.Join(repository, "sum.go"))
+			if err != nil || !bytes.Contains(data, []byte("a - b")) {
+				t.Errorf("the project was changed: %v\n%s", err, data)
+			}
+			patch := command("runs", "diff", "latest", "fix")
+			patch.Dir = repository
+			if text, err := patch.CombinedOutput(); err != nil || !bytes.Contains(text, []byte("+func Sum(a, b int) int { return a + b }")) {
+				t.Errorf("%v\n%s", err, text)
+			}
 		})
 	}
+}
+
+// brokenProject returns a repository with a mistake in it.
+func brokenProject(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		citest.Missing(t, "git is missing: %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sum.go"), []byte("package sum\n\nfunc Sum(a, b int) int { return a - b }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=n", "-c", "user.email=n@example.com", "commit", "-q", "-m", "start"}} {
+		git := exec.CommandContext(t.Context(), "git", args...)
+		git.Dir = dir
+		if out, err := git.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	return dir
 }
