@@ -164,7 +164,7 @@ func (a *app) cacheClear() *cobra.Command {
 				if json {
 					return printJSON(a.stdout, map[string]int64{"entries": int64(n), "bytes": bytes})
 				}
-				a.say("removed %s answers, %s", thousands(n), units.BytesSize(float64(bytes)))
+				a.say("removed %s, %s", plural(n, "answer"), units.BytesSize(float64(bytes)))
 				return nil
 			})
 		},

@@ -159,8 +159,8 @@ func (a *app) sayCost(res *claudeforce.Result) {
 	if !known || res.CostUSD == nil {
 		return
 	}
-	a.say("  %d turns, %d calls of tools, %s; without prompt caching %s, so it saved %.0f %%.",
-		res.Turns, res.ToolCalls, dollars(res.CostUSD), dollars(&full), 100*(full-*res.CostUSD)/full)
+	a.say("  %s, %s of tools, %s; without prompt caching %s, so it saved %.0f %%.",
+		plural(res.Turns, "turn"), plural(res.ToolCalls, "call"), dollars(res.CostUSD), dollars(&full), 100*(full-*res.CostUSD)/full)
 }
 
 func indented(text string) string {

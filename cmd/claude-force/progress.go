@@ -87,8 +87,8 @@ func ended(ev engine.Event) string {
 		if from != "" {
 			from = " · " + from
 		}
-		return fmt.Sprintf("%s: completed in %s%s · %s tokens · %s", ev.Name(), tookOf(r),
-			from, thousands(r.Usage.TotalTokens()), dollars(r.CostUSD))
+		return fmt.Sprintf("%s: completed in %s%s · %s · %s", ev.Name(), tookOf(r),
+			from, plural(r.Usage.TotalTokens(), "token"), dollars(r.CostUSD))
 	case engine.StatusFailed:
 		return fmt.Sprintf("%s: failed after %s: %s", ev.Name(), tookOf(r), withHint(ev.Err))
 	case engine.StatusSkipped:
@@ -165,7 +165,7 @@ func newBar(bars *mpb.Progress, n int, things string, totals func() pipeline.Tot
 		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d "+things+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 			t := totals()
-			return fmt.Sprintf(" %s · %s tokens · %s", seconds(time.Since(start).Seconds()), thousands(t.Usage.TotalTokens()), dollars(&t.CostUSD))
+			return fmt.Sprintf(" %s · %s · %s", seconds(time.Since(start).Seconds()), plural(t.Usage.TotalTokens(), "token"), dollars(&t.CostUSD))
 		})))
 }
 

@@ -80,7 +80,7 @@ func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool
 			output = "differs"
 		}
 		if d.Tools != "" {
-			output += fmt.Sprintf("; tools: %d -> %d calls in %d -> %d turns", d.ToolCalls[0], d.ToolCalls[1], d.Turns[0], d.Turns[1])
+			output += fmt.Sprintf("; tools: %d -> %s in %d -> %s", d.ToolCalls[0], plural(d.ToolCalls[1], "call"), d.Turns[0], plural(d.Turns[1], "turn"))
 		}
 		if d.Status[0] != d.Status[1] {
 			output = d.Status[0] + " -> " + d.Status[1]

@@ -64,7 +64,7 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 		{"run", d.Run.ID}, {"workflow", orDash(d.Run.Workflow)}, {"file", orDash(d.Run.File)},
 		{"status", string(runs.StatusOf(d.Run))}, {"started", d.Run.StartedAt.Local().Format(time.DateTime)},
 		{"took", seconds(d.Result.TotalTimeSeconds)},
-		{"cost", dollars(&d.Run.CostUSD) + ", " + thousands(d.Run.Tokens) + " tokens"},
+		{"cost", dollars(&d.Run.CostUSD) + ", " + plural(d.Run.Tokens, "token")},
 	}
 	head = append(head, times(d)...)
 	for _, name := range sortedKeys(d.Spec.Params) {

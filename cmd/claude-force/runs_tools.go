@@ -35,7 +35,7 @@ func (a *app) printLoops(d *runs.Detail, calls bool) error {
 		fmt.Fprintf(a.stdout, "\n%s\n", unitName(d, l.Unit))
 		var rows [][]string
 		for i, t := range l.Turns {
-			rows = append(rows, []string{fmt.Sprintf("  turn %d", i+1), t.Model, thousands(t.Usage.TotalTokens()) + " tokens", dollars(t.CostUSD)})
+			rows = append(rows, []string{fmt.Sprintf("  turn %d", i+1), t.Model, plural(t.Usage.TotalTokens(), "token"), dollars(t.CostUSD)})
 			for _, c := range t.Calls {
 				rows = append(rows, []string{"    " + c.Tool, firstLine(c.Argument, 60), seconds(c.Seconds), outcomeText(c.Outcome)})
 			}
@@ -133,7 +133,7 @@ func toolEventLine(name string, ev journal.Event) (string, error) {
 	if ev.Type == journal.TurnAnswered {
 		var paid journal.Paid
 		err := ev.Decode(&paid)
-		return fmt.Sprintf("%s: turn answered · %s tokens · %s", name, thousands(paid.Usage.TotalTokens()), dollars(paid.CostUSD)), err
+		return fmt.Sprintf("%s: turn answered · %s · %s", name, plural(paid.Usage.TotalTokens(), "token"), dollars(paid.CostUSD)), err
 	}
 	var call journal.ToolCall
 	if err := ev.Decode(&call); err != nil || call.Tool == "" {

@@ -67,7 +67,7 @@ func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON 
 
 // watched reports how a run ended that was watched.
 func (a *app) watched(run journal.Run) error {
-	a.say("%s is %s · %s · %s tokens", run.ID, string(runs.StatusOf(run)), dollars(&run.CostUSD), thousands(run.Tokens))
+	a.say("%s is %s · %s · %s", run.ID, string(runs.StatusOf(run)), dollars(&run.CostUSD), plural(run.Tokens, "token"))
 	switch run.Status {
 	case journal.StatusCompleted:
 		return nil
@@ -208,7 +208,7 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		err := ev.Decode(&f)
 		text := fmt.Sprintf("%s: completed in %s", name, took(&f.Timing, f.DurationSeconds, false))
 		if f.Source != "" {
-			text += fmt.Sprintf(" · %s · %s tokens · %s", f.Source, thousands(f.Usage.TotalTokens()), dollars(f.CostUSD))
+			text += fmt.Sprintf(" · %s · %s · %s", f.Source, plural(f.Usage.TotalTokens(), "token"), dollars(f.CostUSD))
 		}
 		return text, err
 	case journal.TurnAnswered, journal.ToolStarted, journal.ToolFinished:

@@ -209,7 +209,7 @@ func barOf(name string, res *engine.StepResult, critical bool, now time.Time, to
 				done++
 			}
 		}
-		b.note += fmt.Sprintf(" · %d/%d items", done, n)
+		b.note += fmt.Sprintf(" · %d/%s", done, plural(n, "item"))
 	}
 	return b
 }
