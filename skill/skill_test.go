@@ -291,8 +291,14 @@ func TestSkillsOfAProject(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 	change := p.env.TakeChange()
-	again := start(t, dir, home, permission.Policy{}, nil, all)
+	again := start(t, dir, home, permission.Policy{Allow: rules(t, "Skill(twice)")}, nil, all)
 	again.env.Restore(change)
+	// A process in which the user no longer allows the skill does not allow its rules.
+	taken := start(t, dir, home, permission.Policy{}, nil, all)
+	taken.env.Restore(change)
+	if r := taken.call("Bash", `{"command": "touch made"}`); !r.IsError {
+		t.Error("what a skill asks for outlives the rule that allowed it")
+	}
 	for _, p := range []*play{p, again} {
 		for name, want := range map[string]bool{"twice/ref.txt": true, "other/ref.txt": false} {
 			if r := p.call("Read", fmt.Sprintf(`{"file_path": %q}`, filepath.Join(home, ".claude/skills", name))); r.IsError == want {

@@ -30,10 +30,14 @@ type Session interface {
 	// Call runs a tool that comes with the program, under the task's permissions,
 	// whether or not the agent is offered it.
 	Call(ctx context.Context, env *tool.Env, name string, input json.RawMessage) tool.Result
+	// Start starts an agent of a type and returns its report, or false if no agent may
+	// be started.
+	Start(ctx context.Context, env *tool.Env, which, prompt string) (result tool.Result, ok bool, err error)
 }
 
-// NewTool returns the tool with which an agent loads a skill of the set. Skills that want
-// an agent of their own are loaded as others are.
+// NewTool returns the tool with which an agent loads a skill of the set. A skill that
+// wants an agent of its own is done by one, whose report is the result, unless no agent
+// may be started: then it is loaded as others are.
 func NewTool(set *Set, session Session) tool.Tool { return &loadTool{set, session} }
 
 type loadTool struct {
@@ -82,8 +86,14 @@ func (t *loadTool) Call(ctx context.Context, env *tool.Env, input json.RawMessag
 	if err != nil {
 		return tool.Result{}, err
 	}
-	result := tool.Text("Launching skill: " + k.Name)
 	text := k.Instructions(x)
+	if k.Fork {
+		report, ok, err := t.session.Start(ctx, env, k.Agent, strings.Join(append([]string{text}, x.Files...), "\n\n"))
+		if ok || err != nil {
+			return report, err
+		}
+	}
+	result := tool.Text("Launching skill: " + k.Name)
 	if !env.Remember(fmt.Sprintf("skill %s %x", k.Name, sha256.Sum256([]byte(text)))) {
 		result.Notes = []llm.Block{llm.TextBlock(fmt.Sprintf("The skill %s is loaded already: follow the instructions above.", k.Name))}
 		return result, nil
@@ -117,7 +127,10 @@ func (t *loadTool) permit(ctx context.Context, env *tool.Env, k *Skill, input js
 	}
 	if policy.Names(ToolName, k.Name) {
 		if k.Origin != Project {
-			t.allow(env, rules...)
+			t.session.Allow(rules...)
+			for _, r := range rules {
+				env.Remember(toolset.AllowFact + r.String() + toolset.AllowedBySkill + k.Name)
+			}
 		}
 		return tool.Result{}, true, nil
 	}

@@ -156,15 +156,17 @@ func (s *Session) SetStarter(start Starter) {
 	s.starter = start
 }
 
-// Start starts an agent of a type for a call of a tool and returns its report.
-func (s *Session) Start(ctx context.Context, env *tool.Env, which, prompt string) (tool.Result, error) {
+// Start starts an agent of a type for a call of a tool and returns its report. It
+// reports false if no agent may be started.
+func (s *Session) Start(ctx context.Context, env *tool.Env, which, prompt string) (result tool.Result, ok bool, err error) {
 	s.mu.Lock()
 	start := s.starter
 	s.mu.Unlock()
 	if start == nil {
-		return tool.Failed("No agent may be started here."), nil
+		return tool.Result{}, false, nil
 	}
-	return start(ctx, env, which, prompt)
+	result, err = start(ctx, env, which, prompt)
+	return result, true, err
 }
 
 // beside returns what the model should know beside a file that it read.
@@ -190,6 +192,10 @@ func (s *Session) restored(facts []string) {
 			f(fact)
 		}
 		if text, ok := strings.CutPrefix(fact, AllowFact); ok {
+			text, skill, conditional := strings.Cut(text, AllowedBySkill)
+			if conditional && !s.Policy().Names("Skill", skill) {
+				continue // the user has taken it back
+			}
 			if rule, err := permission.ParseRule(text); err == nil {
 				s.Allow(rule)
 			}
@@ -200,6 +206,11 @@ func (s *Session) restored(facts []string) {
 // AllowFact starts the facts (see [tool.Env.Remember]) that hold a permission rule:
 // what [Session.Allow] granted, for a task that goes on in another process.
 const AllowFact = "allow "
+
+// AllowedBySkill comes in such a fact between the rule and the name of the skill that
+// asks for it, if the user's rules allowed the skill: the rule holds in another process
+// only if they still do.
+const AllowedBySkill = "\tby skill "
 
 // Ask asks about a call that no rule decides. Without anyone to ask, the answer is no.
 func (s *Session) Ask(ctx context.Context, name string, input json.RawMessage, reason string) (bool, error) {
