@@ -51,6 +51,15 @@ func breakdown(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([
 	for i, title := range []string{"Agents", "Models", "Workflows", "Savings"} {
 		list[i].title = title
 	}
+	use, err := store.Tools(ctx, f, "")
+	if err != nil {
+		return nil, err
+	}
+	if use.Tasks > 0 || use.Calls > 0 {
+		tools := toolsReport(use).sections
+		tools[0].title, tools[1].title = "Tools", "Agents with tools"
+		list = append(list, tools...)
+	}
 	return list, nil
 }
 

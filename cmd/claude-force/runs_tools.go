@@ -18,14 +18,18 @@ func (a *app) printLoops(d *runs.Detail, calls bool) error {
 	if len(d.Loops) == 0 {
 		return nil
 	}
-	rows := [][]string{{"STEP", "TURNS", "TOOL CALLS", "TOOL TIME", "COST", "CACHING SAVED"}}
+	rows := [][]string{{"STEP", "TURNS", "TOOL CALLS", "TOOL TIME", "MODEL TIME", "COST", "CACHING SAVED"}}
 	for _, l := range d.Loops {
 		took := 0.0
 		for _, c := range l.Calls() {
 			took += c.Seconds
 		}
+		model := "-" // not known before the step ends
+		if u := d.State.Units[l.Unit]; u != nil && u.Finished.ServiceSeconds > 0 {
+			model = seconds(u.Finished.ServiceSeconds)
+		}
 		cost, saved := loopCost(l)
-		rows = append(rows, []string{unitName(d, l.Unit), thousands(len(l.Turns)), callsText(l.Calls()), seconds(took), dollars(cost), dollars(&saved)})
+		rows = append(rows, []string{unitName(d, l.Unit), thousands(len(l.Turns)), callsText(l.Calls()), seconds(took), model, dollars(cost), dollars(&saved)})
 	}
 	fmt.Fprintln(a.stdout)
 	if err := table(a.stdout, rows); err != nil || !calls {
