@@ -1,6 +1,7 @@
 package claudeforce
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,7 +24,7 @@ type Explanation struct {
 
 // explaining returns an observer that also explains the run's calls, by what the
 // previous run was given, and by what this run had done before it was resumed.
-func (o *Orchestrator) explaining(opts RunOptions, before *runs.Previous, past *journal.State) func(context.Context, engine.Event) {
+func (o *Orchestrator) explaining(opts RunOptions, before *runs.Previous, past *journal.State, kept *reuse) func(context.Context, engine.Event) {
 	return func(ctx context.Context, ev engine.Event) {
 		if opts.OnEvent != nil {
 			opts.OnEvent(ctx, ev)
@@ -31,11 +32,11 @@ func (o *Orchestrator) explaining(opts RunOptions, before *runs.Previous, past *
 		if ev.Status != engine.StatusCompleted || ev.Result.Source == "" {
 			return
 		}
-		opts.OnExplain(ctx, o.explain(ctx, ev, opts, before, past))
+		opts.OnExplain(ctx, o.explain(ctx, ev, opts, before, past, kept))
 	}
 }
 
-func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOptions, before *runs.Previous, past *journal.State) Explanation {
+func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOptions, before *runs.Previous, past *journal.State, kept *reuse) Explanation {
 	x := Explanation{Step: ev.Path, Item: ev.Label, Source: ev.Result.Source, Reused: ev.Restored || ev.Result.Source != llm.SourceLive}
 	was := before.State.Unit(ev.Path, ev.Item)
 	known := was != nil && was.Type == journal.StepFinished && was.Started.Inputs != nil
@@ -50,6 +51,8 @@ func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOpt
 		}
 	}
 	switch {
+	case kept.took(journal.Unit{Step: ev.Path, Item: ev.Item}):
+		x.Reason = "nothing has changed, nor has anything that it saw"
 	case ev.Result.Source == llm.SourceJournal:
 		x.Reason = "taken from run " + before.Run.ID
 	case ev.Result.Source == llm.SourceCoalesced:
@@ -64,9 +67,11 @@ func (o *Orchestrator) explain(ctx context.Context, ev engine.Event, opts RunOpt
 		x.Reason = "the same request was answered before"
 	default:
 		x.Reason = o.whyLive(ctx, ev, opts, was, known)
-		if seen, ok := sawOtherwise(ev, was, known); ok {
-			x.Reason = seen
+		why, exact := kept.why(journal.Unit{Step: ev.Path, Item: ev.Item})
+		if seen, ok := sawOtherwise(ev, was, known); ok && !exact {
+			why = seen
 		}
+		x.Reason = cmp.Or(why, x.Reason)
 	}
 	return x
 }
@@ -81,17 +86,22 @@ func sawOtherwise(ev engine.Event, was *journal.UnitState, known bool) (string, 
 	if !ok {
 		return "", false
 	}
-	switch argument := task.Brief(use.Input); {
+	return sawChanged(use.Name, task.Brief(use.Input)), true
+}
+
+// sawChanged says that a call of a tool gives something else.
+func sawChanged(tool, argument string) string {
+	switch {
 	case argument == "":
-		return "what " + use.Name + " gave changed", true
-	case use.Name == "Read":
-		return "file " + argument + ", which it read, changed", true
-	case use.Name == "Glob":
-		return "the files that match " + argument + " changed", true
-	case use.Name == "Grep":
-		return "what a search for " + argument + " found changed", true
+		return "what " + tool + " gave changed"
+	case tool == "Read":
+		return "file " + argument + ", which it read, changed"
+	case tool == "Glob":
+		return "the files that match " + argument + " changed"
+	case tool == "Grep":
+		return "what a search for " + argument + " found changed"
 	default:
-		return "what " + use.Name + " (" + argument + ") gave changed", true
+		return "what " + tool + " (" + argument + ") gave changed"
 	}
 }
 

@@ -23,12 +23,14 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/tool"
 )
 
 func TestMain(m *testing.M) {
+	sandbox.Main()
 	os.Exit(processtest.Main(m, map[string]processtest.Job{"loop": loopJob}))
 }
 

@@ -3,17 +3,115 @@ package claudeforce_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/citest"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/sandbox"
+	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool/permission"
+	"github.com/claude-force/claude-force/toolset"
 )
 
-// A step with tools is run again if what it saw differs, and says what that was: it
-// read 30 of 200 files.
+// world is a project whose workflow is run again and again, each time by another
+// orchestrator.
+type world struct {
+	t         *testing.T
+	dir, data string
+	script    string
+	workflow  string
+	change    func(*claudeforce.Options)
+	run       func(*claudeforce.RunOptions)
+}
+
+// outcome is what came of a run of the step named last.
+type outcome struct {
+	claudeforce.Explanation
+	output          string
+	requests, calls int32 // of the service, and of tools
+}
+
+func (w *world) again() outcome {
+	w.t.Helper()
+	rules, err := sim.ParseScript("script.yaml", []byte(w.script))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg, err := config.Load(config.Sources{Dir: w.dir, Home: w.dir, Getenv: func(string) string { return "" }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.DataDir = w.data
+	var out outcome
+	var calls atomic.Int32
+	opts := claudeforce.Options{
+		Dir: w.dir, Config: cfg, Simulator: sim.New(sim.Options{Script: rules}),
+		Agents:  []*agent.Agent{{Name: "editor", Description: "edits", AllTools: true, Model: "haiku"}},
+		Toolset: &toolset.Options{Policy: permission.Policy{Mode: permission.ModeAcceptEdits}},
+		OnTool: func(_ context.Context, ev task.ToolEvent) {
+			if !ev.Done {
+				calls.Add(1)
+			}
+		},
+	}
+	if w.change != nil {
+		w.change(&opts)
+	}
+	o, err := claudeforce.New(w.t.Context(), opts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer o.Close()
+	wf, err := o.ParseWorkflow("review.yaml", []byte(w.workflow))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	run := claudeforce.RunOptions{OnExplain: func(_ context.Context, x claudeforce.Explanation) { out.Explanation = x }}
+	if w.run != nil {
+		w.run(&run)
+	}
+	res, err := o.RunWorkflow(w.t.Context(), wf, run)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out.output, out.calls = res.Steps["review"].Output, calls.Load()
+	if res.Steps["review"].Source == llm.SourceLive {
+		out.requests = int32(res.Steps["review"].Calls)
+	}
+	return out
+}
+
+// expect runs the workflow and compares what came of it. A step that is reused makes no
+// requests and calls no tool.
+func (w *world) expect(what, want string) outcome {
+	w.t.Helper()
+	got := w.again()
+	if text := fmt.Sprintf("%v: %s", got.Reused, got.Reason); !strings.Contains(text, want) {
+		w.t.Errorf("%s: %s, want %s", what, text, want)
+	}
+	if reused := strings.HasPrefix(want, "true"); reused && (got.requests != 0 || got.calls != 0) || !reused && got.calls == 0 {
+		w.t.Errorf("%s: %d requests and %d calls of tools", what, got.requests, got.calls)
+	}
+	return got
+}
+
+const (
+	reviewed = "name: review\nsteps:\n  - {id: review, agent: editor, task: Review}\n"
+	same     = "true: nothing has changed, nor has anything that it saw"
+)
+
+// A step with tools is reused while what it saw is unchanged, without a request and a
+// call of a tool, and otherwise says what differs: it read 30 of 200 files.
 func TestReviewIsReusedWhileWhatItReadIsUnchanged(t *testing.T) {
-	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	dir := t.TempDir()
 	var reads strings.Builder
 	for n := range 200 {
 		put(t, dir, fmt.Sprintf("src/f%03d.go", n), fmt.Sprintf("package f // %d\n", n))
@@ -21,36 +119,111 @@ func TestReviewIsReusedWhileWhatItReadIsUnchanged(t *testing.T) {
 			fmt.Fprintf(&reads, "      - {name: Read, input: {file_path: src/f%03d.go}}\n", n)
 		}
 	}
-	script := "strict: true\nrules:\n" +
-		"  - {when: {task: Review, turn: 1}, tools: [{name: Glob, input: {pattern: \"src/f00*.go\"}}, {name: Read, input: {file_path: missing.go}}]}\n" +
+	w := &world{t: t, dir: dir, data: filepath.Join(t.TempDir(), "data"), workflow: reviewed, script: "strict: true\nrules:\n" +
+		"  - {when: {task: Review, turn: 1}, tools: [{name: Glob, input: {pattern: \"src/f0*.go\", path: .}}, {name: Grep, input: {pattern: \"f // 1$\"}}, {name: Read, input: {file_path: missing.go}}]}\n" +
 		"  - when: {task: Review, turn: 2}\n    tools:\n" + reads.String() +
-		"  - {when: {task: Review}, text: Fine.}\n"
-	run := func(what, want string) {
-		t.Helper()
-		o := acting(t, dir, data, script)
-		wf, err := o.ParseWorkflow("review.yaml", []byte("name: review\nsteps:\n  - {id: review, agent: editor, task: Review}\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got claudeforce.Explanation
-		_, err = o.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{OnExplain: func(_ context.Context, x claudeforce.Explanation) { got = x }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text := fmt.Sprintf("%v: %s", got.Reused, got.Reason); !strings.Contains(text, want) {
-			t.Errorf("%s: %s, want %s", what, text, want)
-		}
-	}
-	run("the first run", "false: no earlier run")
-	run("nothing changed", "true: nothing has changed")
+		"  - {when: {task: Review}, text: Fine.}\n"}
+	w.expect("the first run", "false: no earlier run")
+	w.expect("nothing changed", same)
 	put(t, dir, "src/f150.go", "package other\n")
-	run("a file that was not read", "true: nothing has changed")
+	w.expect("a file that was not read", same)
+	put(t, dir, "src/f050.go", "package other\n")
+	w.expect("a file that was listed and not read", same)
 	put(t, dir, "src/f017.go", "package other\n")
-	run("a file that was read", "false: file src/f017.go, which it read, changed")
-	run("again", "true: nothing has changed")
-	put(t, dir, "src/f00new.go", "package f\n")
-	run("a new file that the glob lists", "false: the files that match src/f00*.go changed")
+	w.expect("a file that was read", "false: file src/f017.go, which it read, changed")
+	w.expect("again", same)
+	if err := os.Remove(filepath.Join(dir, "src/f180.go")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "src/f180.go", "package f // 180\n")
+	w.expect("a file that is new and the same", same)
+	put(t, dir, "src/f0new.go", "package f\n")
+	w.expect("a new file that the glob lists", "false: the files that match src/f0*.go changed")
 	put(t, dir, "missing.go", "package f\n")
-	run("a file that was missing", "false: file missing.go, which it read, changed")
-	run("again", "true: nothing has changed")
+	w.expect("a file that was missing", "false: file missing.go, which it read, changed")
+	put(t, dir, "src/f160.go", "package f // 1\n")
+	w.expect("a file that the search finds", "false: what a search for f // 1$ found changed")
+	w.expect("again", same)
+	w.workflow = strings.Replace(reviewed, "task: Review", "task: Review it", 1)
+	w.expect("another task", "false: task")
+	w.expect("again", same)
+	w.change = func(o *claudeforce.Options) { o.Toolset.Policy.Mode = permission.ModeDefault }
+	if got := w.again(); got.calls == 0 { // the answers are in the cache, the tools are called
+		t.Errorf("with other permissions no tool was called: %s", got.Reason)
+	}
+	w.expect("again", same)
+	w.run = func(o *claudeforce.RunOptions) { o.Policy = llm.PolicyRefresh }
+	w.expect("a re-run that was asked for", "false: re-run, as requested")
+}
+
+// Steps that may not be reused make their calls.
+func TestWhatIsNotReused(t *testing.T) {
+	for _, c := range []struct {
+		name, step, tools string
+		edit              func(dir string) error
+		calls             bool // made in the second run
+		reason            string
+	}{
+		{"a file that it wrote", "", `{name: Write, input: {file_path: out.txt, content: x}}`, nil, false, ""},
+		{"a file that it wrote and is gone", "", `{name: Write, input: {file_path: out.txt, content: x}}`,
+			func(dir string) error { return os.Remove(filepath.Join(dir, "out.txt")) }, true, ""},
+		{"a file that it wrote and another changed", "", `{name: Write, input: {file_path: out.txt, content: x}}`,
+			func(dir string) error { return os.WriteFile(filepath.Join(dir, "out.txt"), []byte("y"), 0o600) }, true, ""},
+		{"a file that it edited", "", `{name: Edit, input: {file_path: a.txt, old_string: one, new_string: two}}`, nil, true, "it changed file a.txt, which it had read"},
+		{"effects", "effects: idempotent, ", `{name: Read, input: {file_path: a.txt}}`, nil, true, "it has effects"},
+		{"the web", "", `{name: WebFetch, input: {url: "https://127.0.0.1:1/", prompt: x}}`, nil, true, ""},
+		{"a denied call", "", `{name: Read, input: {file_path: ../a.txt}}`, nil, true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			put(t, dir, "a.txt", "one\n")
+			w := &world{t: t, dir: dir, data: filepath.Join(t.TempDir(), "data"),
+				workflow: strings.Replace(reviewed, "agent:", c.step+"agent:", 1),
+				script:   "rules:\n  - {when: {task: Review, turn: 1}, tools: [" + c.tools + "]}\n  - {when: {task: Review}, text: Fine.}\n"}
+			w.expect("the first run", "false: ")
+			if c.edit != nil {
+				if err := c.edit(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := w.again()
+			if (got.calls > 0) != c.calls || !strings.Contains(got.Reason, c.reason) || got.output != "Fine." {
+				t.Errorf("%d calls of tools, %q, %q", got.calls, got.Reason, got.output)
+			}
+			if data, err := os.ReadFile(filepath.Join(dir, "out.txt")); strings.Contains(c.tools, "out.txt") && (err != nil || string(data) != "x") {
+				t.Errorf("the file has %q, %v", data, err)
+			}
+		})
+	}
+}
+
+// A command depends on all files, or those that the step names.
+func TestStepWithACommandIsReused(t *testing.T) {
+	if missing := sandbox.Probe().Missing(); len(missing) > 0 {
+		citest.Missing(t, "no isolation: %v", missing)
+	}
+	dir := t.TempDir()
+	put(t, dir, "src/a.go", "package a\n")
+	put(t, dir, "notes.md", "one\n")
+	rule, err := permission.ParseRule("Bash(wc *)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: dir, data: filepath.Join(t.TempDir(), "data"), workflow: reviewed,
+		change: func(o *claudeforce.Options) { o.Toolset.Policy.Allow = []permission.Rule{rule} },
+		script: "rules:\n  - {when: {task: Review, turn: 1}, tools: [{name: Bash, input: {command: wc -l src/a.go}}]}\n  - {when: {task: Review}, text: Fine.}\n"}
+	w.expect("the first run", "false: ")
+	w.expect("nothing changed", same)
+	put(t, dir, "notes.md", "two\n")
+	if got := w.again(); got.calls != 1 {
+		t.Errorf("a file changed, and the command ran %d times: %s", got.calls, got.Reason)
+	}
+	w.workflow = strings.Replace(reviewed, "agent:", "reads: src/**, agent:", 1)
+	if got := w.again(); got.calls != 1 {
+		t.Errorf("other files count, and the command ran %d times: %s", got.calls, got.Reason)
+	}
+	put(t, dir, "notes.md", "three\n")
+	w.expect("a file that does not count", same)
+	put(t, dir, "src/a.go", "package a\n\n")
+	w.expect("a file that counts", "false: file src/a.go, which a command that it ran may have read, changed")
 }

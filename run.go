@@ -313,9 +313,10 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	control, stop := o.listen(ctx, store, r.id, after)
 	defer stop()
 	opts := r.opts
+	kept := &reuse{o: o, opts: &opts, taken: map[journal.Unit]bool{}, differs: map[journal.Unit]difference{}}
 	observe := opts.OnEvent
 	if opts.OnExplain != nil {
-		observe = o.explaining(opts, previous, past)
+		observe = o.explaining(opts, previous, past, kept)
 	}
 	if observe, err = o.tasked(r, observe); err != nil {
 		return nil, err
@@ -350,6 +351,9 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		Again:       again,
 		Choose:      opts.part().Choose(r.wf),
 		Earlier:     previous.State,
+		Before:      previous.State,
+		Unchanged:   kept.unchanged,
+		Saw:         kept.saw,
 		Control:     control,
 		AskCalls:    opts.AskCalls,
 		AskTimeout:  opts.AskTimeout,

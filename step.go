@@ -31,7 +31,7 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 	}
 	return Task{
 		ID: s.ID, Agent: s.Agent, Model: model, Ceiling: ceiling, Policy: policy,
-		MaxTokens: s.MaxTokens, MaxTurns: s.MaxTurns, Allow: s.Allow, Timeout: s.Timeout, Schema: s.Schema, NoRetry: s.Effects == workflow.EffectsOnce,
+		MaxTokens: s.MaxTokens, MaxTurns: s.MaxTurns, Allow: s.Allow, Reads: s.CommandReads, Timeout: s.Timeout, Schema: s.Schema, NoRetry: s.Effects == workflow.EffectsOnce,
 		Batch: opts.Batch || s.Latency == workflow.LatencyBatch, Isolation: string(s.Isolation),
 	}
 }

@@ -75,11 +75,15 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 	a.Sample = r.samples.number(d.repeated, d.path, key)
 	switch {
 	case d.past == nil:
-	case d.past.Key == key:
+	case d.past.Key == key && r.unchanged(ctx, a, d.past):
 		rep.was = d.past
 		return rep
 	case d.step.Effects == workflow.EffectsOnce && !r.opts.Again[d.step.ID]:
 		rep.err = uncertain(u, d.past)
+		return rep
+	}
+	if d.before != nil && d.before.Key == key && r.unchanged(ctx, a, d.before) {
+		rep.before = d.before
 		return rep
 	}
 	began := journal.Event{Type: journal.StepStarted, Step: d.path, Item: d.item, Attempt: d.number}
@@ -100,12 +104,20 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 		return rep
 	}
 	done := d.finished(rep.outcome)
+	if r.opts.Saw != nil {
+		done.Saw = r.opts.Saw(ctx, a)
+	}
 	wait = r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: d.path, Item: d.item, Key: key,
 		Output: rep.outcome.Output, Detail: journal.Detail(done)})
 	if rep.fatal = wait(); rep.fatal != nil {
 		rep.err = rep.fatal
 	}
 	return rep
+}
+
+// unchanged reports whether what a finished unit saw is still so, as far as it says.
+func (r *run) unchanged(ctx context.Context, a Attempt, was *journal.UnitState) bool {
+	return was.Finished.Saw == nil || r.opts.Unchanged == nil || r.opts.Unchanged(ctx, a, was)
 }
 
 // execute makes the attempt. The times of its outcome are measured from the start
@@ -125,6 +137,10 @@ func (r *run) ended(ctx context.Context, rep report) {
 	u := rep.unit
 	if rep.was != nil {
 		r.restore(u, rep.was)
+		return
+	}
+	if rep.before != nil {
+		r.reuse(u, rep.before)
 		return
 	}
 	u.pay(rep)

@@ -32,6 +32,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -216,6 +217,17 @@ type Options struct {
 
 	// Choose says what to do with each step of the top level. Nil runs all.
 	Choose func(*workflow.Step) Choice
+
+	// Before is the state of the run before. A step that is asked what it was asked
+	// then, and whose end there says what it saw, is taken from it if Unchanged reports
+	// that this is still so: it may read files, and is called from several goroutines.
+	// Without Unchanged, no step is.
+	Before    *journal.State
+	Unchanged func(ctx context.Context, a Attempt, was *journal.UnitState) bool
+
+	// Saw returns what an attempt that has succeeded saw, for a later run's Unchanged;
+	// nil if that is not known. Nil keeps nothing.
+	Saw func(ctx context.Context, a Attempt) json.RawMessage
 
 	// Earlier is the state of an earlier run, for ChooseReuse.
 	Earlier *journal.State

@@ -42,6 +42,7 @@ type draft struct {
 	identity Identity
 	inputs   journal.Fingerprint
 	past     *journal.UnitState // a result it had, to be taken if nothing differs
+	before   *journal.UnitState // the same, of the run before
 	turns    *journal.Turns
 
 	decisions map[journal.Unit]*journal.Decision // of its calls
@@ -89,9 +90,17 @@ func (r *run) draft(u *unit) (draft, error) {
 				d.past = was
 			}
 		}
+		if r.opts.Unchanged != nil && u.res.Attempts == 1 && d.past == nil && !d.again && !started(r.opts.Past.Unit(u.path, u.item)) {
+			if was := r.opts.Before.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished && was.Finished.Saw != nil {
+				d.before = was
+			}
+		}
 	}
 	return d, nil
 }
+
+// started reports whether a step has turns in the journal, from which it goes on.
+func started(was *journal.UnitState) bool { return was != nil && was.Turns > 0 }
 
 // task returns the text of a task. Results of steps within it are fenced, like
 // those that are added to it; fenced reports whether there are any.

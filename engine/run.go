@@ -106,9 +106,10 @@ type report struct {
 	kind    reportKind
 	outcome llm.Outcome
 	err     error
-	fatal   error    // the journal failed
-	paths   []string // what a glob found
-	was     *journal.UnitState
+	fatal   error              // the journal failed
+	paths   []string           // what a glob found
+	was     *journal.UnitState // its end in this run's journal
+	before  *journal.UnitState // its end in the run before, which is taken
 
 	decision *journal.Decision // of an approval whose deadline has passed; nil for none
 	asked    *askedCall        // what ended the attempt; nil if nothing was asked

@@ -241,7 +241,7 @@ func (r *run) reuse(u *unit, was *journal.UnitState) {
 	}
 	if r.opts.Log != nil {
 		done := was.Finished
-		done.Source, done.CostUSD, done.Timing = u.res.Source, u.res.CostUSD, u.res.Timing
+		done.Source, done.CostUSD, done.Timing, done.PaidInTurns = u.res.Source, u.res.CostUSD, u.res.Timing, nil
 		r.opts.Log.Append(
 			journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)},
 			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})

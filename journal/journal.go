@@ -136,6 +136,10 @@ type Finished struct {
 	llm.Outcome
 	DurationSeconds float64 `json:"duration_seconds"`
 	PaidInTurns     *Paid   `json:"paid_in_turns,omitempty"` // the part that TurnAnswered events have; nil if there are none
+
+	// Saw is what the step's agent saw through its tools and did with them, as who ran
+	// it wrote it. Nil if it has none, or if that is not known.
+	Saw json.RawMessage `json:"saw,omitempty"`
 }
 
 // Failed is the detail of StepFailed and StepRetrying.

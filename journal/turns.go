@@ -56,6 +56,9 @@ type ToolCall struct {
 	// wrote it: ToolFinished.
 	Changed json.RawMessage `json:"changed,omitempty"`
 
+	// Noted is the version of what Changed says the call saw; 0 if that is not all.
+	Noted int `json:"noted,omitempty"`
+
 	// Spent is what calls of models within the call took, those of sub-agents
 	// included: ToolFinished. Nil if there were none.
 	Spent *Spent `json:"spent,omitempty"`
@@ -82,6 +85,7 @@ type turn struct {
 type CallState struct {
 	Blocks  []llm.Block     // that answer it; nil while it has not finished
 	Changed json.RawMessage // see [ToolCall]
+	Noted   int             // see [ToolCall]
 	Spent   *Spent          // see [ToolCall]; nil from the second time on, as it has been counted
 }
 
@@ -282,7 +286,7 @@ func (t *Turns) End(key llm.Key, call ToolCall, blocks []llm.Block) error {
 		return fmt.Errorf("encoding the result of tool %s in step %s: %w", call.Tool, t.unit.Step, err)
 	}
 	key = t.own(key)
-	t.set(key, call.ID, CallState{Blocks: blocks, Changed: call.Changed})
+	t.set(key, call.ID, CallState{Blocks: blocks, Changed: call.Changed, Noted: call.Noted})
 	t.log.Append(Event{Type: ToolFinished, Step: t.unit.Step, Item: t.unit.Item, Key: key, Output: string(output), Detail: Detail(call)})
 	return nil
 }
@@ -293,6 +297,35 @@ func (t *Turns) set(key llm.Key, id string, state CallState) {
 	if known := find(t.turns, key); known != nil {
 		known.calls[id] = &state
 	}
+}
+
+// Changes returns what each call of a tool changed, in the order of the calls, if the
+// version of what is noted there is at least noted. It returns false if a call has
+// not ended or noted less, if there was input that no call gave, or if there are no calls.
+func (t *Turns) Changes(noted int) (changes []json.RawMessage, ok bool) {
+	if t == nil {
+		return nil, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	calls := 0
+	for _, known := range t.turns {
+		uses := known.answer.Response.ToolUses()
+		calls += len(uses)
+		for _, use := range uses {
+			c := known.calls[use.ID]
+			if c == nil || c.Blocks == nil || c.Noted < noted {
+				return nil, false
+			}
+			if c.Changed != nil {
+				changes = append(changes, c.Changed)
+			}
+		}
+		if len(known.calls) > len(uses) {
+			return nil, false
+		}
+	}
+	return changes, calls > 0
 }
 
 // Forget makes the unit begin from its first turn, as after an output that is not
@@ -338,7 +371,7 @@ func (u *UnitState) addTurn(ev Event) error {
 		delete(known.calls, call.ID)
 		return nil
 	}
-	state := &CallState{Changed: call.Changed, Spent: call.Spent}
+	state := &CallState{Changed: call.Changed, Noted: call.Noted, Spent: call.Spent}
 	if ev.Type == ToolFinished {
 		if call.Tool != "" {
 			u.ToolCalls++

@@ -30,6 +30,13 @@ type Tools struct {
 	// Env opens the environment. The task closes it when it ends.
 	Env func() (*tool.Env, error)
 
+	// Look opens an environment in which no one is asked for permission, to look whether
+	// what an earlier task saw is still so. Nil if nothing can be looked at.
+	Look func() (*tool.Env, error)
+
+	// Grants is a digest of what the task may do: permissions, folders, isolation.
+	Grants string
+
 	// Notes returns what goes into the next user turn and is the result of no call,
 	// such as the end of a command in the background. With wait it returns once
 	// there is one, or none is to come: the model is done otherwise. A result that is
@@ -253,6 +260,20 @@ func replayed(content []llm.Block) []llm.Block {
 		blocks = append(blocks, b)
 	}
 	return blocks
+}
+
+// ToolsOf returns the tools of a task that works in the project's folder; nil if its
+// agent has none, or works in a worktree.
+func (r *Runner) ToolsOf(ctx context.Context, t Task) (*Tools, error) {
+	a, err := r.Agents(ctx, t.Agent)
+	if err != nil {
+		return nil, err
+	}
+	model, err := r.selectModel(ctx, t, a, t.SharedContext)
+	if err != nil || Isolated(t.Isolation, a) {
+		return nil, err
+	}
+	return r.equip(ctx, t, a, model.ID)
 }
 
 // equip returns the tools of a task that a model does; nil if its agent has none.

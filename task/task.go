@@ -52,6 +52,10 @@ type Task struct {
 	Dir   string
 	Allow []string
 
+	// Reads are patterns of the files that commands depend on; nil for all in the
+	// folder.
+	Reads []string
+
 	// Isolation is where the tools work: "worktree", "none", or empty for what the
 	// agent's file says. Base is what the worktree starts from; empty for HEAD.
 	Isolation string

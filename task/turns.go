@@ -101,6 +101,7 @@ func (r *Runner) recordedCall(ctx context.Context, turns *journal.Turns, key llm
 		return toolOutcome{spent: result.spent}, context.Cause(ctx) // it was stopped, and what it gave is no result
 	}
 	if b.env != nil {
+		call.Noted = tool.Noted
 		if changed := b.env.TakeChange(); !changed.Empty() {
 			call.Changed = journal.Detail(changed)
 		}

@@ -29,8 +29,12 @@ type Observation struct {
 	// The call, if it only read: what it saw can be looked at again.
 	Tool  string `json:"tool,omitempty"`
 	Input string `json:"input,omitempty"`
-	Cwd   string `json:"cwd,omitempty"` // the current folder
+	Cwd   string `json:"cwd,omitempty"` // the current folder; empty if it is the working folder
 }
+
+// Noted is the version of what tools note. What an earlier version noted is not all
+// that calls depended on.
+const Noted = 1
 
 // Sight says what the calls of a tool depend on.
 type Sight int
@@ -122,6 +126,9 @@ func (e *Env) noteWritten(named, path string, data []byte) {
 // noteCall records what a call that only reads saw.
 func (e *Env) noteCall(kind, name, seen, tool string, input json.RawMessage) {
 	o := Observation{Kind: kind, Name: name, Digest: digestOf(seen), Tool: tool, Input: string(input), Cwd: e.Cwd()}
+	if o.Cwd == e.dir {
+		o.Cwd = ""
+	}
 	if name == o.Input {
 		o.Input = ""
 	}

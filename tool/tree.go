@@ -28,8 +28,8 @@ const (
 // trees is what is known of the files that commands can see. It is used under the
 // lock of shared only to be taken and put back.
 type trees struct {
-	tooLarge bool
-	digests  map[string]treeFile // by path in the working folder
+	skip    bool                // nothing is known of them
+	digests map[string]treeFile // by path in the working folder
 }
 
 // treeFile is the digest of a file as it was when it was read.
@@ -52,6 +52,14 @@ type stamp struct {
 	changed int64 // ns
 }
 
+// SkipTrees says that commands see more than the working folder, so that what is in it
+// does not say what they see.
+func (e *Env) SkipTrees() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trees.skip = true
+}
+
 var errTooLarge = errors.New("the folder is too large to be compared")
 
 // tree returns what a command can see in the working folder: names, modes and contents
@@ -62,7 +70,7 @@ func (e *Env) tree(ctx context.Context) (Observation, bool) {
 	e.mu.Lock()
 	known := e.trees
 	e.mu.Unlock()
-	if known.tooLarge {
+	if known.skip {
 		return Observation{}, false
 	}
 	w := treeWalk{ctx: ctx, env: e, before: known.digests, now: map[string]treeFile{}, hash: sha256.New()}
@@ -70,11 +78,51 @@ func (e *Env) tree(ctx context.Context) (Observation, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
-		e.trees.tooLarge = e.trees.tooLarge || errors.Is(err, errTooLarge)
+		e.trees.skip = e.trees.skip || errors.Is(err, errTooLarge)
 		return Observation{}, false
 	}
 	e.trees.digests = w.now
 	return Observation{Kind: SawTree, Name: strings.Join(e.options.Reads, " "), Digest: hex.EncodeToString(w.hash.Sum(nil))}, true
+}
+
+// ChangedSince returns the path, in the working folder, of the first file that a
+// command depends on and that was written after a time; empty if none shows.
+func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
+	p, err := e.locate(e.dir, true)
+	if err != nil {
+		return ""
+	}
+	handle, err := p.root.open(false)
+	if err != nil {
+		return ""
+	}
+	g, err := newGlobs(e.options.Reads...)
+	if err != nil {
+		return ""
+	}
+	entries, first := 0, ""
+	// What cannot be read does not show.
+	_ = fs.WalkDir(handle.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		entries++
+		switch {
+		case ctx.Err() != nil, entries > maxTreeEntries:
+			return fs.SkipAll
+		case err != nil:
+			return nil
+		case d.Name() == ".git" && d.IsDir():
+			return fs.SkipDir
+		case !d.Type().IsRegular() || !g.match(name):
+			return nil
+		case e.options.Denied != nil && e.options.Denied(OpRead, filepath.Join(e.dir, filepath.FromSlash(name))):
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.ModTime().After(since) {
+			first = name
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return first
 }
 
 type treeWalk struct {
@@ -101,6 +149,9 @@ func (w *treeWalk) all() error {
 		return errors.New("the working folder is within another")
 	}
 	if w.env.options.Reads != nil {
+		if len(w.env.options.Reads) == 0 {
+			return nil
+		}
 		if w.globs, err = newGlobs(w.env.options.Reads...); err != nil {
 			return err
 		}

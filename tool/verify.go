@@ -53,7 +53,7 @@ type verifier struct {
 func (v *verifier) same(ctx context.Context, o Observation) bool {
 	if o.Tool != "" {
 		v.env.mu.Lock()
-		v.env.cwd = o.Cwd
+		v.env.cwd = cmp.Or(o.Cwd, v.env.dir)
 		v.env.mu.Unlock()
 		if v.env.gate(ctx, o.Tool, o.input()) != nil {
 			return false

@@ -366,13 +366,24 @@ func names(entry, name string) bool {
 }
 
 // open opens the environment.
-func (s *Session) open() (*tool.Env, error) {
+func (s *Session) open() (*tool.Env, error) { return s.openFor(s.asker()) }
+
+// look opens an environment that asks for no permission: what it would ask is denied.
+func (s *Session) look() (*tool.Env, error) { return s.openFor(nil) }
+
+// grants returns a digest of what the session may do.
+func (s *Session) grants() string {
+	o := &s.project.options
+	return task.Digest(fmt.Appendf(nil, "%+v %q %v", *s.Policy(), s.Dir, o.SandboxOff))
+}
+
+func (s *Session) openFor(asker permission.Asker) (*tool.Env, error) {
 	options := s.project.envOptions(s.Task.Model)
-	options.Beside = s.beside
+	options.Beside, options.Reads = s.beside, s.Task.Reads
 	options.Restored = s.restored
-	guarded := s.Policy().Guard(options, s.asker())
+	guarded := s.Policy().Guard(options, asker)
 	guarded.Gate = func(ctx context.Context, env *tool.Env, name string, input json.RawMessage) error {
-		return s.Policy().Guard(options, s.asker()).Gate(ctx, env, name, input)
+		return s.Policy().Guard(options, asker).Gate(ctx, env, name, input)
 	}
 	env, err := tool.NewEnv(s.Dir, guarded)
 	if err != nil {
@@ -380,6 +391,9 @@ func (s *Session) open() (*tool.Env, error) {
 	}
 	if err := s.Policy().GrantTo(env); err != nil {
 		return nil, errors.Join(err, env.Close())
+	}
+	if len(env.Granted())+len(env.GrantedToRead()) > 1 {
+		env.SkipTrees()
 	}
 	return env, nil
 }

@@ -127,6 +127,7 @@ func (p *Project) For(ctx context.Context, a *agent.Agent, t task.Task) (*task.T
 		return nil, err
 	}
 	tools := &task.Tools{Set: offered, Context: s.context, Sources: s.sources, Env: s.open, Notes: s.notes, Close: s.close}
+	tools.Look, tools.Grants = s.look, s.grants()
 	if s.Depth == 0 {
 		tools.MaxTurns = p.options.MaxTurns
 	}
@@ -172,9 +173,7 @@ func (p *Project) session(ctx context.Context, a *agent.Agent, t task.Task) (*Se
 		Hidden: func(ctx context.Context) ([]string, error) { return s.Policy().Hidden(ctx) },
 		Cache:  p.commandCache(),
 		Narrow: s.Dir != p.options.Dir, // also for a sub-agent of one in a worktree
-		// What a command sees outside of the working folder is not looked at.
-		Elsewhere: len(policy.Extra) > 0,
-		Warn:      func(text string) { p.notice(context.WithoutCancel(ctx), text) },
+		Warn:   func(text string) { p.notice(context.WithoutCancel(ctx), text) },
 		// A sub-agent starts each command where its caller expects it.
 		ResetDir: s.Depth > 0,
 		OnlyReads: func(command string) bool {

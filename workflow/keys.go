@@ -16,7 +16,7 @@ var (
 	foreachKeys  = []string{"items", "glob"}
 	loopKeys     = []string{"max", "until", "cache"}
 	approvalKeys = []string{"message", "timeout"}
-	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow",
+	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ var suits = map[string][]string{
 	"max_tokens": {kindAgent},
 	"max_turns":  {kindAgent},
 	"allow":      {kindAgent},
+	"reads":      {kindAgent},
 	"schema":     {kindAgent},
 	"approval":   {kindApproval},
 	"workflow":   {kindWorkflow},
@@ -95,6 +97,7 @@ func (p *reader) settingsOf(d *draft, defaults Defaults) {
 	own := p.settings(d.fields, defaults)
 	d.Model, d.Timeout, d.Retry, d.Latency = own.Model, own.Timeout, own.Retry, own.Latency
 	d.MaxTokens, d.MaxTurns, d.Allow = own.MaxTokens, own.MaxTurns, p.allow(d.fields.given("allow"))
+	d.CommandReads = p.reads(d.fields.given("reads"))
 	d.Budget = p.budget(d.fields.given("budget"))
 	if d.Effects == EffectsOnce && d.Retry.Max > 0 {
 		p.fail(d.fields.get("retries"), nil, "remove one of them", "a step with effects: once cannot have retries")
@@ -121,6 +124,33 @@ func (p *reader) allow(n *yaml.Node) []string {
 		rules = append(rules, rule)
 	}
 	return rules
+}
+
+// reads reads a list of patterns, or a text of one. It returns nil if there is none, and
+// an empty list for an empty one.
+func (p *reader) reads(n *yaml.Node) []string {
+	if n == nil {
+		return nil
+	}
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		nodes = n.Content
+	}
+	patterns := []string{}
+	for _, n := range nodes {
+		before := p.failures
+		pattern := p.plain(n, "reads")
+		if p.failures > before {
+			continue
+		}
+		_, err := path.Match(pattern, "")
+		if pattern == "" || err != nil || strings.Count(pattern, "{") != strings.Count(pattern, "}") {
+			p.fail(n, nil, "write for example src/** or *.go", "reads must name files by a pattern, and %s is none", quote(pattern))
+			continue
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns
 }
 
 // oneOf reads a text that must be one of the known words.

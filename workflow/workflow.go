@@ -104,6 +104,10 @@ type Step struct {
 	// what the user granted. They grant nothing.
 	Allow []string
 
+	// CommandReads are patterns of the files that commands of the agent depend on, for a later
+	// run to compare; nil: all in the folder.
+	CommandReads []string
+
 	Budget  *Budget // of all calls of the step in a run, its items together; nil: none
 	Latency Latency // how soon its answer is needed
 

@@ -49,9 +49,6 @@ type Options struct {
 	MaxOutput int
 	// ResetDir starts each command in the working folder, as for a sub-agent.
 	ResetDir bool
-	// Elsewhere says that commands see folders that change beside the working folder,
-	// so that what is in that does not say what they see.
-	Elsewhere bool
 	// OnlyReads reports whether a command changes nothing, so that it may run beside
 	// other calls that only read. Nil means that none does.
 	OnlyReads func(command string) bool
@@ -170,7 +167,7 @@ func (b bashTool) Concurrent(input json.RawMessage) bool {
 func (b bashTool) Sight(input json.RawMessage) tool.Sight {
 	var in bashInput
 	o := &b.shell.options
-	if json.Unmarshal(input, &in) != nil || in.Background || o.Elsewhere || o.Policy.Off || o.Policy.Network != sandbox.NoNetwork || len(o.Policy.Read)+len(o.Policy.Write) > 0 {
+	if json.Unmarshal(input, &in) != nil || in.Background || o.Policy.Off || o.Policy.Network != sandbox.NoNetwork || len(o.Policy.Read)+len(o.Policy.Write) > 0 {
 		return tool.SightAnything
 	}
 	return tool.SightTree
