@@ -4,11 +4,13 @@ import (
 	"slices"
 
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/tool/permission"
 )
 
 // MayEdit reports whether an agent may change files of the project without asking, by
-// the rules of a step unless they are nil, else by what the user granted. A rule for
+// the rules of a step unless they are nil, else by what the user granted, and by the
+// agent's own file. A rule for
 // certain commands is taken to allow such that change no files.
 func (p *Project) MayEdit(a *agent.Agent, limits []string) bool {
 	if p.options.OnlyOwn || actsNot(a) {
@@ -16,6 +18,9 @@ func (p *Project) MayEdit(a *agent.Agent, limits []string) bool {
 	}
 	s := &Session{Agent: a, Dir: p.options.Dir, project: p}
 	policy := p.options.Policy
+	if p.narrow(&policy, a, task.Task{}, p.usersOwn(a)) != nil {
+		return false // the agent does not start; the error is reported elsewhere
+	}
 	s.policy.Store(&policy)
 	mode, allow := policy.Mode, policy.Allow
 	if limits != nil {

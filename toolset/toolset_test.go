@@ -263,3 +263,28 @@ func TestBuiltinAgentsGetTheirTools(t *testing.T) {
 		t.Errorf("%d built-in agents act", acting)
 	}
 }
+
+// TestMayEdit covers the agent's own mode and rules beside what the user granted.
+func TestMayEdit(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mode  permission.Mode
+		agent agent.Agent
+		want  bool
+	}{
+		"accepted":              {permission.ModeAcceptEdits, agent.Agent{AllTools: true}, true},
+		"by default":            {permission.ModeDefault, agent.Agent{AllTools: true}, false},
+		"the agent plans":       {permission.ModeAcceptEdits, agent.Agent{AllTools: true, PermissionMode: "plan"}, false},
+		"the agent asks no one": {permission.ModeAcceptEdits, agent.Agent{AllTools: true, PermissionMode: "dontAsk"}, false},
+		"a project's agent":     {permission.ModeDefault, agent.Agent{AllTools: true, PermissionMode: "acceptEdits"}, false},
+		"only reading":          {permission.ModeAcceptEdits, agent.Agent{Tools: []string{"Read"}}, false},
+	} {
+		project, err := toolset.Open(toolset.Options{Dir: t.TempDir(), Policy: permission.Policy{Mode: c.mode}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := project.MayEdit(&c.agent, nil); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
