@@ -10,11 +10,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Isolations of [Task.Isolation].
-const (
-	IsolationNone     = "none"
-	IsolationWorktree = "worktree"
-)
+// IsolationWorktree is the [Task.Isolation] of a task whose tools work in a worktree.
+const IsolationWorktree = "worktree"
 
 // Place is a folder of a task's own.
 type Place struct {
