@@ -96,7 +96,7 @@ func (r *run) propagate(n *node, status Status) {
 			satisfied = true
 		case n.step.OnFailure == workflow.OnFailureSkip:
 		default:
-			if f.failed == nil {
+			if f.failed == nil || n.position < f.failed.position { // not the first in time, which a resumed run does not know
 				f.failed = n
 			}
 		}
