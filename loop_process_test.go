@@ -29,9 +29,12 @@ import (
 	"github.com/claude-force/claude-force/tool"
 )
 
+// processJobs are what processes of tests do; some are for some systems only.
+var processJobs = map[string]processtest.Job{"loop": loopJob}
+
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	os.Exit(processtest.Main(m, map[string]processtest.Job{"loop": loopJob}))
+	os.Exit(processtest.Main(m, processJobs))
 }
 
 const (

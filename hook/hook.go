@@ -43,7 +43,7 @@ func Find(dir, home string) (hooks []Hook, problems []string, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("looking for hooks: %w", err)
 	}
-	defer project.Close() //nolint:errcheck // it was only read
+	defer func() { err = errors.Join(err, project.Close()) }()
 	read := func(tree *claudedir.Tree, name, shown string) {
 		data, err := tree.Read(name, maxFile)
 		if errors.Is(err, fs.ErrNotExist) {

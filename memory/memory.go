@@ -73,12 +73,16 @@ type rule struct {
 
 // Load reads the memory of a folder. The error is for a folder that cannot be
 // opened; a file that cannot be read is a problem.
-func Load(options Options) (*Memory, error) {
+func Load(options Options) (_ *Memory, err error) {
 	project, err := claudedir.Open(options.Dir, options.Home)
 	if err != nil {
 		return nil, fmt.Errorf("reading the memory: %w", err)
 	}
-	defer project.Close() //nolint:errcheck // it was only read
+	defer func() {
+		if limited := project.Close(); limited != nil {
+			err = fmt.Errorf("reading the memory: %w", limited)
+		}
+	}()
 	l := loader{options: options, project: project, seen: map[string]bool{}}
 	if project.Home != nil {
 		l.origin, l.tree, l.bound = originUser, project.Home, ".claude"

@@ -272,12 +272,12 @@ func readManifest(tree *claudedir.Tree) (manifest, error) {
 }
 
 // read returns what a plugin has.
-func read(e Entry, dir string) (*Plugin, error) {
+func read(e Entry, dir string) (_ *Plugin, err error) {
 	tree, err := claudedir.OpenTree(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer tree.Close() //nolint:errcheck // it was only read
+	defer func() { err = errors.Join(err, tree.Close()) }()
 	m, err := readManifest(tree)
 	if err != nil {
 		return nil, err
@@ -364,12 +364,12 @@ type File struct {
 
 // Files returns the files at paths of the plugin whose names end with suffix; of a
 // folder those in it.
-func (p *Plugin) Files(paths []string, suffix string) ([]File, error) {
+func (p *Plugin) Files(paths []string, suffix string) (_ []File, err error) {
 	tree, err := claudedir.OpenTree(p.Dir)
 	if err != nil {
 		return nil, err
 	}
-	defer tree.Close() //nolint:errcheck // it was only read
+	defer func() { err = errors.Join(err, tree.Close()) }()
 	var files []File
 	for _, at := range paths {
 		names := []string{at}

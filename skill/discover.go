@@ -48,12 +48,16 @@ type Source struct {
 // and in a project those of the nearest folder. Those of a plugin are plugin:name.
 // The error is for a folder that cannot be opened; a file that cannot be read is a
 // problem.
-func Discover(options Options) (*Set, error) {
+func Discover(options Options) (_ *Set, err error) {
 	project, err := claudedir.Open(options.Dir, options.Home)
 	if err != nil {
 		return nil, fmt.Errorf("looking for skills: %w", err)
 	}
-	defer project.Close() //nolint:errcheck // it was only read
+	defer func() {
+		if limited := project.Close(); limited != nil {
+			err = fmt.Errorf("looking for skills: %w", limited)
+		}
+	}()
 	d := finder{denied: options.Denied, set: &Set{}, names: map[string]bool{}}
 	type folder struct {
 		tree   *claudedir.Tree
@@ -101,12 +105,12 @@ func (d *finder) problem(format string, args ...any) {
 }
 
 // plugin adds what a plugin has.
-func (d *finder) plugin(p Source) error {
+func (d *finder) plugin(p Source) (err error) {
 	tree, err := claudedir.OpenTree(p.Dir)
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", p.Name, err)
 	}
-	defer tree.Close() //nolint:errcheck // it was only read
+	defer func() { err = errors.Join(err, tree.Close()) }()
 	d.tree, d.origin, d.namespace, d.root = tree, Plugin, p.Name+":", p.Dir
 	for _, folder := range p.Skills {
 		if info, err := tree.Stat(path.Join(folder, "SKILL.md")); err == nil && info.Mode().IsRegular() {

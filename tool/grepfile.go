@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/claude-force/claude-force/internal/oslimit"
 )
 
 // fileMatches is what a search found in one file. Lines begin with the separator
@@ -20,7 +22,7 @@ type fileMatches struct {
 func (s *search) file(f found) fileMatches {
 	content, err := s.env.read(f.path, maxSearched)
 	if err != nil {
-		if s.single || errors.Is(err, errSwapped) {
+		if s.single || errors.Is(err, errSwapped) || oslimit.IsTooManyFiles(err) {
 			return fileMatches{err: s.env.readError(f.path, err)}
 		}
 		return fileMatches{} // it is gone, or may not be read

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-force/claude-force/internal/gitignore"
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/internal/oslimit"
 )
 
 // found is a regular file that a walk came by.
@@ -42,7 +43,9 @@ func (e *Env) walk(ctx context.Context, dir string, options walkOptions, visit f
 	w := walker{ctx: ctx, env: e, fsys: handle.FS(), base: p, visit: visit, options: options}
 	var ignores []ignoreFile
 	if options.ignoreFiles {
-		ignores = w.above(filepath.ToSlash(p.name))
+		if ignores, err = w.above(filepath.ToSlash(p.name)); err != nil {
+			return err
+		}
 	}
 	return w.folder(filepath.ToSlash(p.name), "", ignores)
 }
@@ -76,13 +79,15 @@ func (w *walker) folder(name, rel string, ignores []ignoreFile) error {
 	}
 	entries, err := fs.ReadDir(w.fsys, name)
 	if err != nil {
-		if rel == "" {
+		if rel == "" || oslimit.IsTooManyFiles(err) {
 			return err
 		}
 		return nil // a folder that cannot be read holds nothing to show
 	}
 	if w.options.ignoreFiles {
-		ignores = w.with(name, ignores)
+		if ignores, err = w.with(name, ignores); err != nil {
+			return err
+		}
 	}
 	for _, d := range entries {
 		child, childRel := path.Join(name, d.Name()), path.Join(rel, d.Name())
@@ -115,35 +120,48 @@ func (w *walker) folder(name, rel string, ignores []ignoreFile) error {
 
 // above returns the rules of the folders from the top of the root down to, and
 // without, the folder of the walk.
-func (w *walker) above(name string) []ignoreFile {
-	var ignores []ignoreFile
+func (w *walker) above(name string) (ignores []ignoreFile, err error) {
 	if name == "." {
-		return nil
+		return nil, nil
 	}
 	dir := "."
 	for part := range strings.SplitSeq(name, "/") {
-		ignores = w.with(dir, ignores)
+		if ignores, err = w.with(dir, ignores); err != nil {
+			return nil, err
+		}
 		dir = path.Join(dir, part)
 	}
-	return ignores
+	return ignores, nil
 }
 
-// with adds the rules of a folder.
-func (w *walker) with(dir string, ignores []ignoreFile) []ignoreFile {
+// with adds the rules of a folder. The error is for files that may not be opened now, since too many are.
+func (w *walker) with(dir string, ignores []ignoreFile) ([]ignoreFile, error) {
 	ignores = slices.Clip(ignores)
-	if _, err := fs.Stat(w.fsys, path.Join(dir, ".git")); err == nil {
+	_, err := fs.Stat(w.fsys, path.Join(dir, ".git"))
+	if oslimit.IsTooManyFiles(err) {
+		return nil, err
+	}
+	if err == nil {
 		f := ignoreFile{dir: dir, git: true, repo: true}
-		if data, err := openfile.ReadFS(w.fsys, path.Join(dir, ".git/info/exclude"), maxIgnoreFile); err == nil {
+		data, err := openfile.ReadFS(w.fsys, path.Join(dir, ".git/info/exclude"), maxIgnoreFile)
+		if oslimit.IsTooManyFiles(err) {
+			return nil, err
+		}
+		if err == nil {
 			f.rules = gitignore.ParseRules(string(data))
 		}
 		ignores = append(ignores, f)
 	}
 	for _, base := range []string{".gitignore", ".ignore", ".rgignore"} {
-		if data, err := openfile.ReadFS(w.fsys, path.Join(dir, base), maxIgnoreFile); err == nil {
+		data, err := openfile.ReadFS(w.fsys, path.Join(dir, base), maxIgnoreFile)
+		if oslimit.IsTooManyFiles(err) {
+			return nil, err
+		}
+		if err == nil {
 			ignores = append(ignores, ignoreFile{dir: dir, git: base == ".gitignore", rules: gitignore.ParseRules(string(data))})
 		}
 	}
-	return ignores
+	return ignores, nil
 }
 
 // ignored reports whether the rules ignore a file or folder. The deepest rule that

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/internal/oslimit"
 )
 
 // Bounds of a walk.
@@ -26,10 +27,12 @@ const (
 	maxEntries = 20_000
 )
 
-// Tree is a folder whose files are read by slash paths relative to it.
+// Tree is a folder whose files are read by slash paths relative to it. One goroutine
+// may use it.
 type Tree struct {
-	Dir  string // absolute
-	root *os.Root
+	Dir     string // absolute
+	root    *os.Root
+	limited error // see Close
 }
 
 // OpenTree opens a folder that may be hostile: no link in it leads out.
@@ -45,12 +48,21 @@ func OpenTree(dir string) (*Tree, error) {
 	return &Tree{Dir: abs, root: root}, nil
 }
 
-// Close closes the folder.
+// Close closes the folder. The error is the first one that came of a limit on open
+// files: what was read may then lack something that is there.
 func (t *Tree) Close() error {
 	if t.root == nil {
-		return nil
+		return t.limited
 	}
-	return t.root.Close()
+	return errors.Join(t.limited, t.root.Close())
+}
+
+// noted keeps an error that says nothing of the file, for Close.
+func (t *Tree) noted(err error) error {
+	if t.limited == nil && oslimit.IsTooManyFiles(err) {
+		t.limited = err
+	}
+	return err
 }
 
 // Own reports whether the folder is the user's, so that links in it may lead
@@ -80,9 +92,11 @@ func (t *Tree) Read(name string, limit int64) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	if t.root == nil {
-		return openfile.Read(t.Path(name), limit)
+		data, err := openfile.Read(t.Path(name), limit)
+		return data, t.noted(err)
 	}
-	return openfile.ReadIn(t.root, name, limit)
+	data, err := openfile.ReadIn(t.root, name, limit)
+	return data, t.noted(err)
 }
 
 // Stat returns what a name stands for, links followed.
@@ -91,9 +105,10 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrInvalid}
 	}
 	if t.root == nil {
-		return os.Stat(t.Path(name))
+		return os.Stat(t.Path(name)) // opens nothing
 	}
-	return t.root.Stat(filepath.FromSlash(name))
+	info, err := t.root.Stat(filepath.FromSlash(name))
+	return info, t.noted(err)
 }
 
 // List returns the names in a folder, sorted; nil if there is no such folder.
@@ -115,7 +130,7 @@ func (t *Tree) List(name string) ([]string, error) {
 	for i, e := range entries {
 		names[i] = e.Name()
 	}
-	return names, err
+	return names, t.noted(err)
 }
 
 // Files returns the files in a folder and those below it whose names end with
@@ -227,8 +242,14 @@ func Open(dir, home string) (*Project, error) {
 	return p, nil
 }
 
-// Close closes the folders.
-func (p *Project) Close() error { return p.Tree.Close() }
+// Close closes the folders. See [Tree.Close] for the error.
+func (p *Project) Close() error {
+	err := p.Tree.Close()
+	if p.Home != nil {
+		err = errors.Join(err, p.Home.Close())
+	}
+	return err
+}
 
 // Shown returns how a file of the project's tree is named: relative to the folder
 // that is worked in, so that it is the same in every copy of the project.

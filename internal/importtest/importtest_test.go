@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
 	"internal/citest":     nil,
-	"internal/claudedir":  {"internal/openfile"},
+	"internal/claudedir":  {"internal/openfile", "internal/oslimit"},
 	"internal/mdscan":     nil,
 	"internal/parquet":    nil,
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
@@ -97,7 +97,7 @@ var allowed = map[string][]string{
 	"mcpclient/mcptest": nil,
 	"tool/subagent":     {"agent", "journal", "llm", "task", "tool", "tool/permission", "toolset"},
 
-	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile"},
+	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile", "internal/oslimit"},
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {

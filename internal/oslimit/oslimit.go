@@ -15,6 +15,10 @@ import (
 // IsFull reports whether err says that a disk, or the user's share of it, is full.
 func IsFull(err error) bool { return isAny(err, full) }
 
+// IsTooManyFiles reports whether err says that this process, or the system, may open no
+// more files.
+func IsTooManyFiles(err error) bool { return isAny(err, openFiles) }
+
 func isAny(err error, targets []error) bool {
 	for _, target := range targets {
 		if errors.Is(err, target) {
@@ -60,7 +64,7 @@ func Free(path string) (uint64, error) {
 // of the system.
 func Explain(err error) string {
 	switch {
-	case isAny(err, openFiles):
+	case IsTooManyFiles(err):
 		return tooManyFiles
 	case isAny(err, fileSize):
 		return fileTooLarge
