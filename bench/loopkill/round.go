@@ -369,9 +369,8 @@ func (r *round) compareEnd(is *state) {
 			reported[id] = true
 		}
 		for _, id := range req.Failed {
-			if turn, _, _ := parseID(id); !slices.ContainsFunc(req.Interrupted, func(other string) bool {
-				t, _, _ := parseID(other)
-				return t == turn // an edit of what an interrupted write did not write
+			if !slices.ContainsFunc(req.Interrupted, func(other string) bool {
+				return turnOf(other) == turnOf(id) // an edit of what an interrupted write did not write
 			}) {
 				r.Wrong++
 				r.say("call %s failed", id)

@@ -53,9 +53,10 @@ func idOf(turn, call int, attempt string) string {
 	return fmt.Sprintf("toolu_%d_%d_%s", turn, call, attempt)
 }
 
-func parseID(id string) (turn, call, attempt int) {
-	_, _ = fmt.Sscanf(id, "toolu_%d_%d_%d", &turn, &call, &attempt) // 0 is no turn
-	return turn, call, attempt
+// turnOf returns the turn of a call; 0, which is none, for another id.
+func turnOf(id string) (turn int) {
+	_, _ = fmt.Sscanf(id, "toolu_%d_", &turn)
+	return turn
 }
 
 // exported is a run as `runs export` prints it.
@@ -165,7 +166,7 @@ func (s *state) writers(file string) (n int) {
 		return s.written[file]
 	}
 	for id, call := range s.calls {
-		if turn, _, _ := parseID(id); call.started && fileOf(call.tool, turn) == file {
+		if call.started && fileOf(call.tool, turnOf(id)) == file {
 			n++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,11 +45,7 @@ func (w *watch) counts() (map[string]int, error) {
 	for {
 		n, err := unix.Read(w.fd, buffer)
 		if errors.Is(err, unix.EAGAIN) {
-			counts := make(map[string]int, len(w.seen))
-			for name, n := range w.seen {
-				counts[name] = n
-			}
-			return counts, nil
+			return maps.Clone(w.seen), nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading what was written: %w", err)
