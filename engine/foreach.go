@@ -25,8 +25,9 @@ type fan struct {
 	active   int // started and not ended; those that wait for a retry do not count
 	done     int
 	failed   int
-	notSent  int // of those that failed
-	firstErr error
+	notSent  int     // of those that failed
+	firstErr error   // of those that failed: one that was sent before one that was not, then by order of items
+	firstAt  int     // the index of its item
 	back     []*unit // they waited for a retry, and need a place again
 	outcomes []itemOutcome
 	results  []*ItemResult
@@ -220,8 +221,8 @@ func (r *run) itemEnded(c *unit, o outcome) {
 		if llm.NotSent(o.err) {
 			f.notSent++
 		}
-		if f.firstErr == nil || llm.NotSent(f.firstErr) && !llm.NotSent(o.err) {
-			f.firstErr = fmt.Errorf("%s: %w", c.label, o.err)
+		if f.goesFirst(c.index, o.err) {
+			f.firstErr, f.firstAt = fmt.Errorf("%s: %w", c.label, o.err), c.index
 		}
 	}
 	if f.done++; f.done == len(f.items) {
@@ -229,6 +230,18 @@ func (r *run) itemEnded(c *unit, o outcome) {
 		return
 	}
 	r.feed(u)
+}
+
+// goesFirst reports whether the error of an item is said before the one that is known. It
+// does not depend on which item failed first in time, which a resumed run does not know.
+func (f *fan) goesFirst(index int, err error) bool {
+	if f.firstErr == nil {
+		return true
+	}
+	if sent, known := !llm.NotSent(err), !llm.NotSent(f.firstErr); sent != known {
+		return sent
+	}
+	return index < f.firstAt
 }
 
 // gather ends a foreach all of whose items have ended.
