@@ -259,7 +259,7 @@ func contentOf(handle *os.Root, name string) (digest [sha256.Size]byte, err erro
 	if err != nil {
 		return digest, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	h := sha256.New()
 	n, err := io.Copy(h, io.LimitReader(f, maxTreeBytes+1))
 	if err == nil && n > maxTreeBytes {

@@ -97,17 +97,17 @@ func (p *reader) join(d *draft) {
 		if d.Join = p.count(n, "join", 1); p.failures > before {
 			return
 		}
-		p.checkListed(d, n, d.Join)
+		p.checkListed(d, n)
 		if d.Join > len(listed) && len(listed) > 0 {
 			p.fail(n, nil, listThem(read), "join %d is more than the step lists dependencies (%d)", d.Join, len(listed))
 		}
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "all":
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "any":
 		d.Join = 1
-		p.checkListed(d, n, 1)
+		p.checkListed(d, n)
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == "settled":
 		d.Join = JoinSettled
-		p.checkListed(d, n, len(listed))
+		p.checkListed(d, n)
 	case n.Kind == yaml.ScalarNode:
 		p.fail(n, nil, hint, "unknown join %s", quote(n.Value))
 	default:
@@ -131,7 +131,7 @@ func (p *reader) unusedDefaults(d *draft, join *yaml.Node) {
 
 // checkListed reports a join without listed dependencies, and notes steps that it does
 // not count because only an expression reads them.
-func (p *reader) checkListed(d *draft, n *yaml.Node, join int) {
+func (p *reader) checkListed(d *draft, n *yaml.Node) {
 	listed, read, _ := d.Waits()
 	switch {
 	case len(listed) == 0:

@@ -118,9 +118,6 @@ func (d *draft) sees(id string) (sight, bool) {
 	return sight{}, false
 }
 
-// waitsForAll reports whether all of the step's dependencies must be met.
-func (d *draft) waitsForAll() bool { return d.Join != JoinSettled && !d.Hurries() }
-
 // statuses lists what the dependency's status can be when the step starts that
 // waits for it.
 func (s sight) statuses() []string {

@@ -65,7 +65,7 @@ func TestEveryViewNamesThePeriodThatItAnswers(t *testing.T) {
 		args := []string{"analytics", verb.Name(), "--since", "2026-03-05T07:20"}
 		want := sums
 		switch verb.Name() {
-		case "slowest", "failures", "export":
+		case "slowest", "failures", "tools", "export":
 			want = rows
 		}
 		out, errs := run(args...)
