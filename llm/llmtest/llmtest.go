@@ -56,6 +56,7 @@ func fullRequest(text string) *llm.Request {
 			{Name: "cat", Raw: json.RawMessage(`{"name":"cat","type":"custom"}`)},
 		},
 		ToolChoice:    json.RawMessage(`{"type":"auto"}`),
+		Sample:        2,
 		MaxTokens:     256,
 		StopSequences: []string{"END", "AND"},
 		Thinking:      json.RawMessage(`{"type":"adaptive"}`),
