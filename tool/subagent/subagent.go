@@ -54,16 +54,25 @@ func Contribute(o Options) toolset.Contributor {
 		if s.Depth >= maxDepth || s.Removed(name) {
 			return toolset.Contribution{}, nil
 		}
-		agents, err := o.Agents(ctx)
-		if err != nil {
-			return toolset.Contribution{}, fmt.Errorf("listing the agents that may be started: %w", err)
-		}
-		t := &agentTool{options: o, session: s, types: types(s, agents), family: familyOf(ctx), behind: background{session: s}}
+		t := &agentTool{options: o, session: s, family: familyOf(ctx), behind: background{session: s}}
+		// Reading all agents takes longer than answering from the cache, and most are
+		// not offered the tool.
+		t.types = sync.OnceValues(func() (map[string]*agent.Agent, error) {
+			agents, err := o.Agents(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("listing the agents that may be started: %w", err)
+			}
+			return types(s, agents), nil
+		})
 		s.SetStarter(t.start)
-		if len(t.types) == 0 || !s.Offers(name) {
+		if !s.Offers(name) {
 			return toolset.Contribution{}, nil
 		}
-		t.definition = definition(t.types)
+		known, err := t.types()
+		if err != nil || len(known) == 0 {
+			return toolset.Contribution{}, err
+		}
+		t.definition = definition(known)
 		s.OnNotes(t.behind.notes)
 		s.OnFact(t.behind.restored)
 		s.OnStop(t.behind.stop)
@@ -146,7 +155,7 @@ func (f *family) start() bool {
 type agentTool struct {
 	options    Options
 	session    *toolset.Session
-	types      map[string]*agent.Agent
+	types      func() (map[string]*agent.Agent, error) // those that may be started, by name
 	family     *family
 	behind     background
 	definition llm.Tool
@@ -255,13 +264,17 @@ func (t *agentTool) find(which string) (*agent.Agent, error) {
 	if which == "" {
 		which = general.Name
 	}
-	if a := t.types[which]; a != nil {
+	types, err := t.types()
+	if err != nil {
+		return nil, err
+	}
+	if a := types[which]; a != nil {
 		return a, nil
 	}
-	known := slices.Sorted(maps.Keys(t.types))
+	known := slices.Sorted(maps.Keys(types))
 	for _, k := range known {
 		if strings.EqualFold(k, which) {
-			return t.types[k], nil
+			return types[k], nil
 		}
 	}
 	return nil, fmt.Errorf("there is no agent of type %q that may be started here. The types are: %s", which, strings.Join(known, ", "))
