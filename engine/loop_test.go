@@ -137,7 +137,7 @@ func TestLoopFails(t *testing.T) {
 	}
 }
 
-// An iteration that asks the same as one before is told apart from it, whether that ran in
+// An iteration that asks the same as one before is distinguished from it, whether that ran in
 // this process or an earlier one; nothing else is.
 func TestIterationsThatAskTheSame(t *testing.T) {
 	const source = `

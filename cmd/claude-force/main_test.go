@@ -55,7 +55,7 @@ func TestInterruptsExitWith130(t *testing.T) {
 	for _, args := range [][]string{
 		{"execute", "linter", "one"},
 		{"execute", "linter", "two", "--json"},
-		{"execute", "--task", "linter=three", "--task", "linter=four", "--timeout", "100ms"},
+		{"execute", "--task", "linter=three", "--task", "linter=four", "--timeout", "3s"},
 	} {
 		server.Reset()
 		server.Inject(sim.Fault{Kind: sim.FaultSilence, After: 5})

@@ -128,7 +128,7 @@ func TestTwoQuestions(t *testing.T) {
 	t.Parallel()
 	a := startedByLead(t)
 	for range 2 {
-		if strings.Contains(a.question(), "one.txt") {
+		if strings.Contains(a.question(), `"file_path": "one.txt"`) {
 			fmt.Fprint(a.user, "y\n")
 		} else {
 			fmt.Fprint(a.user, "n\n")
