@@ -32,6 +32,19 @@ func wide(tb testing.TB, n int) *workflow.Workflow {
 	return wf
 }
 
+// chain returns a graph of n steps of which each waits for the one before, and the first
+// is skipped.
+func chain(tb testing.TB, n int) *workflow.Workflow {
+	steps := parse(tb, "steps:\n- {id: s0, agent: x, task: t, when: '${{ false }}'}\n- {id: s, agent: x, task: t, dependencies: [s0]}\n").Steps
+	wf := &workflow.Workflow{Steps: []*workflow.Step{steps[0]}}
+	for i := 1; i < n; i++ {
+		s := *steps[1]
+		s.ID, s.Dependencies = fmt.Sprint("s", i), []string{fmt.Sprint("s", i-1)}
+		wf.Steps = append(wf.Steps, &s)
+	}
+	return wf
+}
+
 // slots is how many attempts are under way at once in what is measured.
 const slots = 32
 
@@ -76,6 +89,21 @@ func BenchmarkSteps(b *testing.B) {
 			}
 			b.ReportMetric(perStep(ours, b.N, n), "us/step")
 			b.ReportMetric(float64(ours)/float64(bare), "x-goroutine")
+		})
+	}
+}
+
+// BenchmarkSkipped measures a chain of steps that all are skipped, since the first one's
+// condition is false: the time of a step does not grow with their number.
+func BenchmarkSkipped(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			wf := chain(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				run(b.Context(), wf, engine.Options{Execute: nothing, MaxParallel: slots})
+			}
+			b.ReportMetric(perStep(b.Elapsed(), b.N, n), "us/step")
 		})
 	}
 }

@@ -42,6 +42,7 @@ type node struct {
 	wanted       bool                 // it is fallbackOnly, and another has failed
 	counts       Status               // how it ended for others; empty before that
 	failure      *workflow.StepResult // what its fallback sees of it
+	cause        *node                // the step whose false condition is why it was skipped; nil if there is none
 	ended, lets  bool                 // it has ended for others; what needs it may start
 	fallbackFor  []*node              // failed steps that wait for it
 }

@@ -12,41 +12,49 @@ const maxNotes = 20
 // although n waits for a step of another branch too. What follows a branch that is not
 // taken is to be skipped with it; what brings branches together seldom is.
 func (r *run) noteSkip(n *node) {
-	if r.noted[n.step.ID] || len(r.notes) >= maxNotes {
-		return
-	}
 	missed := n.missed()
-	cause := missed
-	for cause != nil && cause.res.Status == StatusSkipped && (cause.res.Error == nil || *cause.res.Error != conditionFalse) {
-		cause = cause.missed()
-	}
-	if cause == nil || cause.res.Status != StatusSkipped {
+	n.cause = missed.notTaken()
+	if n.cause == nil || r.noted[n.step.ID] || len(r.notes) >= maxNotes {
 		return
 	}
-	before := missed.ancestors()
 	for _, d := range n.required() {
-		if d == cause || before[d] || d.ancestors()[cause] {
+		if d == n.cause || d.cause == n.cause || missed.follows(d) || d.follows(n.cause) {
 			continue
 		}
 		r.noted[n.step.ID] = true
 		r.notes = append(r.notes, fmt.Sprintf("step %s was skipped because the condition of step %s is false, though it also waits for step %s; if it should run all the same, let it read steps.%s?.output ?? DEFAULT and remove %[4]s from its dependencies, or give it join: settled",
-			n.path, cause.step.ID, d.step.ID, missed.step.ID))
+			n.path, n.cause.step.ID, d.step.ID, missed.step.ID))
 		return
 	}
 }
 
-// ancestors returns all steps of the frame that n waits for, directly or not.
-func (n *node) ancestors() map[*node]bool {
-	all := map[*node]bool{}
-	for next := []*node{n}; len(next) > 0; {
-		at := next[len(next)-1]
-		next = next[:len(next)-1]
-		for _, id := range at.step.Dependencies {
-			if d := at.frame.nodes[id]; d != nil && !all[d] {
-				all[d] = true
+// notTaken returns the step whose false condition is why n was skipped: n itself, or
+// one that it waits for. It returns nil if n ended otherwise, and for nil.
+func (n *node) notTaken() *node {
+	switch {
+	case n == nil || n.res.Status != StatusSkipped:
+		return nil
+	case n.why() == conditionFalse:
+		return n
+	}
+	return n.cause
+}
+
+// follows reports whether n waits for a step of its frame, directly or not. The nearest
+// are looked at first.
+func (n *node) follows(other *node) bool {
+	seen := map[*node]bool{n: true}
+	for next := []*node{n}; len(next) > 0; next = next[1:] {
+		for _, id := range next[0].step.Dependencies {
+			d := n.frame.nodes[id]
+			if d == other {
+				return true
+			}
+			if d != nil && !seen[d] {
+				seen[d] = true
 				next = append(next, d)
 			}
 		}
 	}
-	return all
+	return false
 }
