@@ -52,8 +52,8 @@ type stamp struct {
 	changed int64 // ns
 }
 
-// SkipTrees says that commands see more than the working folder, so that what is in it
-// does not say what they see.
+// SkipTrees leaves out what is in the working folder, because commands see more than it or
+// because the observations are of no use. A command may have seen anything then.
 func (e *Env) SkipTrees() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

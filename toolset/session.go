@@ -365,8 +365,16 @@ func names(entry, name string) bool {
 	return strings.HasPrefix(server, "mcp__") && len(server) > len("mcp__") && strings.HasPrefix(name, server+"__")
 }
 
-// open opens the environment.
-func (s *Session) open() (*tool.Env, error) { return s.openFor(s.asker()) }
+// open opens the environment. What commands depend on is looked at only for a step that
+// a later run may reuse.
+func (s *Session) open() (*tool.Env, error) {
+	env, err := s.openFor(s.asker())
+	reusable := s.Task.Turns != nil && !s.Task.NoRetry && s.Depth == 0 && s.Dir == s.project.Dir()
+	if err == nil && !reusable {
+		env.SkipTrees()
+	}
+	return env, err
+}
 
 // look opens an environment that asks for no permission: what it would ask is denied.
 func (s *Session) look() (*tool.Env, error) { return s.openFor(nil) }

@@ -3,6 +3,7 @@ package toolset_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/agent/builtin"
 	"github.com/claude-force/claude-force/internal/citest"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/task"
@@ -223,6 +225,45 @@ func TestSubAgentsStayInTheirWorktree(t *testing.T) {
 			t.Errorf("%s may not work in the worktree, or may change the project's repository: %s", who, r.Text)
 		}
 		ctx, place = toolset.WithSession(ctx, session), task.Task{}
+	}
+}
+
+// What a command depends on is looked at for steps that may be reused, and for no other
+// task: it is a walk over the whole project.
+func TestTreesAreComparedForStepsAlone(t *testing.T) {
+	if probe := sandbox.Probe(); len(probe.Missing()) > 0 || !probe.Namespaces() {
+		citest.Missing(t, "commands cannot be isolated")
+	}
+	rule, err := permission.ParseRule("Bash(true)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, toolset.Options{Dir: t.TempDir(), Policy: permission.Policy{Allow: []permission.Rule{rule}}})
+	turns := journal.NewTurns(nil, journal.Unit{Step: "s"}, nil)
+	for name, c := range map[string]struct {
+		place task.Task
+		want  string
+	}{
+		"a step":                {task.Task{Turns: turns}, tool.SawTree},
+		"a task of no run":      {task.Task{}, tool.SawAnything},
+		"a step that runs once": {task.Task{Turns: turns, NoRetry: true}, tool.SawAnything},
+		"a step elsewhere":      {task.Task{Turns: turns, Dir: t.TempDir()}, tool.SawAnything},
+	} {
+		tools, err := p.For(t.Context(), &agent.Agent{AllTools: true}, c.place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := tools.Env()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := tools.Set.Call(t.Context(), env, llm.Block{Type: llm.BlockToolUse, Name: "Bash", Input: json.RawMessage(`{"command":"true"}`)})
+		if seen := env.Observed(); r.IsError || len(seen) != 1 || seen[0].Kind != c.want {
+			t.Errorf("%s saw %+v (%s); want one observation of the kind %q", name, seen, r.Text, c.want)
+		}
+		if err := errors.Join(tools.Close(), env.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
