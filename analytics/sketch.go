@@ -66,7 +66,8 @@ func (s *Sketch) Quantile(q float64) time.Duration {
 	if s.n == 0 {
 		return 0
 	}
-	rank := uint64(min(max(q, 0), 1) * float64(s.n-1))
+	// The nearest rank; what is subtracted is more than the product's rounding error.
+	rank := uint64(max(math.Ceil(min(max(q, 0), 1)*float64(s.n)-1e-9), 1)) - 1
 	seen := uint64(0)
 	for i, n := range s.counts {
 		if seen += n; seen > rank {

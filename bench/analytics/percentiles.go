@@ -43,7 +43,7 @@ func percentiles() bool {
 		slices.Sort(all)
 		data, _ := sum.AppendBinary(nil) // never fails
 		off := func(q float64) float64 {
-			exact := float64(all[int(q*float64(len(all)-1))])
+			exact := float64(all[max(int(math.Ceil(q*float64(len(all))-1e-9)), 1)-1])
 			return math.Abs(float64(sum.Quantile(q))-exact) / exact
 		}
 		worst := 0.0
