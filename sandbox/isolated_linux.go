@@ -149,7 +149,8 @@ func (sys system) launch(s *spec, files []*os.File) (_ *isolated, err error) {
 	h.cmd = &exec.Cmd{
 		Path: "/proc/self/exe", Args: []string{helperName}, Dir: "/",
 		// The helper is small: few threads, and it exits before it collects.
-		Env:    []string{"GOMAXPROCS=1", "GOGC=off"},
+		// A build with the race detector would wait for 1 s as it exits.
+		Env:    []string{"GOMAXPROCS=1", "GOGC=off", "GORACE=atexit_sleep_ms=0"},
 		Stdout: output, Stderr: output,
 		ExtraFiles:  append([]*os.File{control, status}, files...),
 		SysProcAttr: sys.attributes(s.Network),
