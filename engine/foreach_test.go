@@ -282,3 +282,27 @@ steps:
 		}
 	})
 }
+
+func TestNamedItems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{answer: func(a engine.Attempt) (string, error) { return strings.ToUpper(a.Task), nil }}
+		res := run(t.Context(), parse(t, `
+steps:
+- {id: list, agent: x, task: '["q"]'}
+- id: outer
+  foreach: {item: kind, in: [{name: a}, {name: b}]}
+  output: ${{ kind.name }} ${{ steps.inner.output }}
+  steps:
+  - {id: inner, foreach: {item: part, in: '${{ steps.list.json }}'}, agent: x, task: "${{ kind.name + part }} ${{ item }} ${{ part }}"}
+`), engine.Options{Execute: w.execute})
+		var got []string
+		for _, c := range w.calls {
+			got = append(got, bare(c.prompt))
+		}
+		slices.Sort(got)
+		want := []string{`["q"]`, "aQ Q Q", "bQ Q Q"}
+		if !slices.Equal(got, want) || res.Status != engine.StatusCompleted {
+			t.Errorf("%s: asked %q, want %q", res.Status, got, want)
+		}
+	})
+}

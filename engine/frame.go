@@ -312,7 +312,7 @@ func (r *run) startBody(u *unit) {
 	env := workflow.Env{Run: around.Run, Env: around.Env}
 	var outer map[string]workflow.StepResult
 	if u.step.Workflow == "" { // steps of its own see what is around them
-		env.Params, env.Item, env.Loop, env.Origins = around.Params, around.Item, around.Loop, around.Origins
+		env.Params, env.Item, env.Items, env.Loop, env.Origins = around.Params, around.Item, around.Items, around.Loop, around.Origins
 		env.Steps = u.around(around)
 		outer = maps.Clone(env.Steps)
 	} else {

@@ -149,7 +149,9 @@ func fingerprint(f *frame, s *workflow.Step, env workflow.Env, id Identity) jour
 			case "env":
 				parts["env "+name] = digest(env.Env[name])
 			case "item":
-				parts["item"] = digestOf(env.Item)
+				if parts["item"] = digestOf(env.Item); name != "" {
+					parts["item"] = digestOf(env.Items)
+				}
 			case "loop":
 				parts["loop"] = digestOf(env.Loop)
 			case "steps":

@@ -86,12 +86,23 @@ func (u *unit) env() workflow.Env {
 	case u.parent == nil:
 	case u.step.Foreach != nil:
 		env.Item = u.value
+		name := u.step.Foreach.Name
+		if name != "" {
+			env.Items = maps.Clone(env.Items)
+			if env.Items == nil {
+				env.Items = map[string]any{}
+			}
+			env.Items[name] = u.value
+		}
 		if id := env.Origin(u.step.Foreach.Items); id != "" {
 			env.Origins = maps.Clone(env.Origins)
 			if env.Origins == nil {
 				env.Origins = map[string]string{}
 			}
 			env.Origins["item"] = id
+			if name != "" {
+				env.Origins["item."+name] = id
+			}
 		}
 	default:
 		env.Loop = u.loop

@@ -162,9 +162,18 @@ func (p *reader) foreach(d *draft, v view) {
 		f.MinSuccess = new(p.count(m, "min_success", 0))
 	}
 	d.Foreach = f
-	switch {
-	case n.Kind == yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		p.foreachFields(d, v, n)
+		return
+	}
+	p.itemsOrGlob(d, v, n)
+}
+
+// itemsOrGlob reads what an item is taken from: a list, an expression that gives one, or
+// a pattern of files.
+func (p *reader) itemsOrGlob(d *draft, v view, n *yaml.Node) {
+	f := d.Foreach
+	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str":
 		parts, unclosed := cut(n.Value)
 		if _, one := single(parts); one || unclosed >= 0 {
@@ -183,14 +192,21 @@ func (p *reader) foreachFields(d *draft, v view, n *yaml.Node) {
 	if !ok {
 		return
 	}
-	items, glob := fields.given("items"), fields.given("glob")
+	if name := fields.given("item"); name != nil {
+		p.itemName(d, v, name)
+	}
+	items, glob, in := fields.given("items"), fields.given("glob"), fields.given("in")
 	switch {
+	case in != nil && (items != nil || glob != nil):
+		p.fail(n, nil, "", "foreach has both in and %s", map[bool]string{true: "items", false: "glob"}[items != nil])
+	case in != nil:
+		p.itemsOrGlob(d, v, in)
 	case items != nil && glob != nil:
 		p.fail(n, nil, "", "foreach has both items and glob")
 	case items != nil:
 		p.items(d, v, items)
 	case glob == nil:
-		p.fail(n, nil, "write foreach: {items: [...]} or foreach: {glob: ...}", "foreach has neither items nor glob")
+		p.fail(n, nil, "write foreach: {items: [...]} or foreach: {glob: ...}", "foreach has neither items nor glob nor in")
 	case glob.Kind == yaml.SequenceNode && len(glob.Content) == 0:
 		p.fail(glob, nil, "", "glob is empty")
 	case glob.Kind == yaml.SequenceNode:
@@ -202,6 +218,26 @@ func (p *reader) foreachFields(d *draft, v view, n *yaml.Node) {
 		}
 	}
 }
+
+// itemName reads the name of an item.
+func (p *reader) itemName(d *draft, v view, n *yaml.Node) {
+	before := p.failures
+	name := p.plain(n, "item")
+	switch {
+	case p.failures > before:
+	case !validID(name) || strings.Contains(name, "-"):
+		p.fail(n, nil, "use letters, digits and _, and begin with a letter", "bad name of an item %s", quote(name))
+	case isRoot(name) || p.scope.sandbox.defines(name) || allowedBuiltins[name] || slices.Contains(reserved, name):
+		p.fail(n, nil, "choose another name", "an item cannot be called %s, which expressions have a meaning for", quote(name))
+	case v.named.has(name):
+		p.fail(n, nil, "choose another name", "the item of a step around %s is called %s already", d.of(), quote(name))
+	default:
+		d.Foreach.Name = name
+	}
+}
+
+// reserved are the words of the expression language, which name nothing.
+var reserved = []string{"true", "false", "nil", "not", "and", "or", "in", "let", "if", "else", "matches", "contains", "startsWith", "endsWith", "map", "filter", "all", "any", "one", "none", "count", "reduce", "now", "date", "get", "sum", "find", "groupBy", "sortBy"}
 
 // items reads a list, or an expression that evaluates to one.
 func (p *reader) items(d *draft, v view, n *yaml.Node) {

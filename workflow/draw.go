@@ -10,7 +10,7 @@ import (
 func (s *Step) label() string {
 	switch {
 	case s.Foreach != nil:
-		return s.ID + " × each"
+		return strings.TrimSpace(s.ID + " × each " + s.Foreach.Name)
 	case s.Loop != nil:
 		return fmt.Sprintf("%s ↻ %d", s.ID, s.Loop.Max)
 	}

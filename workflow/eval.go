@@ -41,8 +41,14 @@ func (e *expression) eval(env Env) (any, error) {
 	}
 	budget := evalBudget
 	loop["previous"] = before
-	v, err := vm.Run(e.program, map[string]any{"params": params, "steps": steps, "env": vars, "run": env.Run,
-		"item": env.Item, "loop": loop, budgetName: &budget})
+	names := map[string]any{"params": params, "steps": steps, "env": vars, "run": env.Run,
+		"item": env.Item, "loop": loop, budgetName: &budget}
+	for _, r := range e.refs {
+		if r.root == "item" && r.name != "" {
+			names[r.name] = env.Items[r.name]
+		}
+	}
+	v, err := vm.Run(e.program, names)
 	if err == nil {
 		return v, nil
 	}
@@ -89,6 +95,9 @@ func (r ref) value(env Env) (any, error) {
 	case "env":
 		return env.Env[r.name], nil
 	case "item":
+		if r.name != "" {
+			return env.Items[r.name], nil
+		}
 		return env.Item, nil
 	case "loop", previous:
 		if env.Loop == nil {

@@ -82,6 +82,8 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 				own := env
 				if s.Foreach != nil {
 					own.Item = item
+					own.Items = map[string]any{s.Foreach.Name: item}
+					maps.Copy(own.Items, env.Items)
 				}
 				rounds := 1
 				if s.Loop != nil {

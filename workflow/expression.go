@@ -82,6 +82,10 @@ func (c view) asPath(e *expression) bool {
 		e.refs, e.path = []ref{{root: "item", at: start}}, true
 		return true
 	}
+	if c.named.has(text) {
+		e.refs, e.path = []ref{{root: "item", name: text, at: start}}, true
+		return true
+	}
 	root, name, _ := strings.Cut(text, ".")
 	if rest, ok := strings.CutPrefix(text, previous+"."); ok {
 		root, name = previous, rest
@@ -180,8 +184,14 @@ func (c view) environment(e *expression) types.Map {
 			env[r.name] = types.String
 		}
 	}
-	return types.Map{"params": params, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
+	names := types.Map{"params": params, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
 		"loop": types.Map{"index": types.Int, "previous": before}, budgetName: types.Any}
+	for _, r := range e.refs {
+		if r.root == "item" && r.name != "" {
+			names[r.name] = types.Any
+		}
+	}
+	return names
 }
 
 var (

@@ -13,7 +13,7 @@ var (
 	paramKeys    = []string{"default", "description", "type"}
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
 	failureKeys  = []string{"fallback"}
-	foreachKeys  = []string{"items", "glob"}
+	foreachKeys  = []string{"items", "glob", "item", "in"}
 	loopKeys     = []string{"max", "until", "cache"}
 	approvalKeys = []string{"message", "timeout"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow", "reads",

@@ -112,6 +112,8 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 	for _, n := range f.idents {
 		switch {
 		case f.handled[n] || slices.Contains(f.locals, n.Value):
+		case c.named.has(n.Value):
+			e.refs = append(e.refs, ref{root: "item", name: n.Value, at: at(n)})
 		case n.Value == "item" && c.item:
 			e.refs = append(e.refs, ref{root: "item", at: at(n)})
 		case n.Value == "item":
@@ -135,7 +137,7 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 		}
 	}
 	for _, name := range f.locals {
-		if strings.HasPrefix(name, "$") || isRoot(name) { // $ is how the sandbox names its own
+		if strings.HasPrefix(name, "$") || isRoot(name) || c.named.has(name) { // $ is how the sandbox names its own
 			e.fail(0, "a variable cannot be called "+quote(name), "")
 		}
 	}

@@ -32,8 +32,25 @@ type view struct {
 	*scope
 	level  *level // its steps and those of the levels around
 	item   bool   // within a foreach
+	named  *named // the names of the items around it
 	loop   *draft // the nearest enclosing loop, or nil
 	result *draft // the step whose iteration has just ended, or nil
+}
+
+// named is the name of the item of a foreach, and of those around it.
+type named struct {
+	name  string
+	outer *named
+}
+
+// has reports whether an item has the name.
+func (n *named) has(name string) bool {
+	for ; n != nil; n = n.outer {
+		if n.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *reader) newScope(params []Param) *scope {

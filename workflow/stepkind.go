@@ -213,7 +213,7 @@ func (p *reader) workflowStep(d *draft, v view) {
 	p.with(d, v)
 	if n := d.fields.given("output"); n != nil && d.Body != nil {
 		// It replaces the output of that file, so it sees the names of that file.
-		v.scope, v.result = p.scopeOf(d.Body), d
+		v.scope, v.result, v.named = p.scopeOf(d.Body), d, nil
 		d.Output = p.template(d, v, n, "output")
 	}
 }

@@ -132,6 +132,9 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 	p.foreach(d, v)
 	inner := v
 	inner.item = v.item || d.Foreach != nil
+	if d.Foreach != nil && d.Foreach.Name != "" {
+		inner.named = &named{d.Foreach.Name, v.named}
+	}
 	if d.fields.given("loop") != nil {
 		inner.loop = d
 	}

@@ -38,9 +38,10 @@ type Env struct {
 	Run    map[string]any        // "id"
 	Env    map[string]string     // see [Workflow.EnvNames]; a name that is missing is empty
 	Item   any                   // the item of the nearest enclosing foreach; nil outside of one
+	Items  map[string]any        // the items of all enclosing foreach that have a name
 	Loop   *LoopEnv              // of the nearest enclosing loop; nil outside of one
 
-	// Origins names the steps whose results "item" and "params.NAME" hold, if they
+	// Origins names the steps whose results "item", "item.NAME" and "params.NAME" hold, if they
 	// hold any: see [Env.Origin]. [Template.RenderPrompt] marks such values too.
 	Origins map[string]string
 }
@@ -59,6 +60,8 @@ func (env Env) origin(r ref) string {
 	switch {
 	case (r.root == "steps" || r.root == previous) && r.field != "status":
 		return r.name
+	case r.root == "item" && r.name != "":
+		return env.Origins["item."+r.name]
 	case r.root == "item":
 		return env.Origins["item"]
 	case r.root == "params":

@@ -20,7 +20,7 @@
 //	steps.ID?.output|...             the same, which may be missing: see [Step.Waits]
 //	run.id                           the id of the run
 //	env.NAME                         an environment variable on the allow list
-//	item                             within a foreach: the item
+//	item                             within a foreach: the item, also by the name that it has
 //	loop.index                       within a loop: the iteration, from 1
 //	loop.previous.ID.output|...      within a loop: a result of the previous iteration
 //
@@ -214,6 +214,7 @@ const (
 
 // Foreach runs a step once per item. Exactly one of Items and Glob is set.
 type Foreach struct {
+	Name        string      // what expressions call the item, beside "item"; may be empty
 	Items       *Value      // a list, or a text that is a JSON array
 	Glob        []*Template // patterns of files; the items are their paths, sorted
 	MaxParallel int         // most items at once; 0: no limit of its own
