@@ -34,6 +34,13 @@ type ResumeOptions struct {
 	// RerunOnce names the steps with effects "once" that may run again.
 	RerunOnce []string
 
+	// Failed runs again all that failed, also what the run went on without: items
+	// and steps whose failure was tolerated, and what a fallback stood in for. The
+	// run may be completed. Steps that have finished keep their results, also those
+	// that worked without what failed. If nothing failed, the error is
+	// [ErrNothingFailed].
+	Failed bool
+
 	MaxParallel int             // instead of the run's; 0 for that
 	Budget      workflow.Budget // instead of the run's; the zero value for that
 
@@ -62,6 +69,10 @@ func (e *ChangedError) Error() string {
 // ErrRunCompleted reports that a run is completed, so it cannot be resumed.
 var ErrRunCompleted = errors.New("the run is completed")
 
+// ErrNothingFailed reports that nothing failed in a run, so there is nothing to run
+// again.
+var ErrNothingFailed = errors.New("nothing failed in the run")
+
 // ResumeRun resumes a run that was stopped, failed or crashed: steps that have
 // finished are taken from its journal, the rest runs. The id may be abbreviated,
 // or be "latest". The errors are those of [Orchestrator.RunWorkflow]; a run that
@@ -75,7 +86,11 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if err != nil {
 		return nil, err
 	}
-	if run.Status == journal.StatusCompleted {
+	if opts.Failed {
+		if err := hasFailures(ctx, store, run.ID); err != nil {
+			return nil, err
+		}
+	} else if run.Status == journal.StatusCompleted {
 		return nil, invalid(fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted))
 	}
 	if run.Owner != nil && run.Owner.Alive {
@@ -114,6 +129,18 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	return withRunError(o.drive(ctx, r, past))
 }
 
+// hasFailures returns an error if nothing failed in a run.
+func hasFailures(ctx context.Context, store journal.Store, id string) error {
+	d, err := runs.Load(ctx, store, id)
+	if err != nil {
+		return err
+	}
+	if len(d.Failures()) == 0 {
+		return invalid(fmt.Errorf("run %s: %w", id, ErrNothingFailed))
+	}
+	return nil
+}
+
 // uncounted returns what calls of a run cost that its journal does not count: those
 // whose process ended between the end of the call and its event. The run must not
 // be under way. Nothing is counted if the records of calls cannot be read.
@@ -150,7 +177,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &pendingRun{id: run.ID, started: run.StartedAt, spec: spec, again: opts.RerunOnce}
+	r := &pendingRun{id: run.ID, started: run.StartedAt, spec: spec, again: opts.RerunOnce, failed: opts.Failed}
 	if !opts.Budget.IsZero() {
 		spec.Budget = opts.Budget
 	}

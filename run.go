@@ -181,6 +181,7 @@ type pendingRun struct {
 	changed bool     // since steps of it finished
 	changes []string // since it was stopped
 	again   []string
+	failed  bool // what failed runs again, whatever the run made of that
 }
 
 // newRun checks a run and writes it down.
@@ -349,6 +350,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		Past:        past,
 		Changed:     r.changed,
 		Again:       again,
+		Failed:      r.failed,
 		Choose:      opts.part().Choose(r.wf),
 		Earlier:     previous.State,
 		Before:      previous.State,

@@ -211,6 +211,10 @@ type Options struct {
 	// although they started before and are not known to have finished.
 	Again map[string]bool
 
+	// Failed says that what failed in Past runs again, also where the run went on
+	// without it. What has finished since stays as it is.
+	Failed bool
+
 	// Rebuild runs nothing: the result is made from Past alone. What has not
 	// ended there is interrupted.
 	Rebuild bool

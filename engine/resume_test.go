@@ -26,7 +26,7 @@ func (p *plan) live(t *testing.T, events []journal.Event, whose map[string]strin
 	return l
 }
 
-func (p *plan) goOn(t *testing.T, events []journal.Event, whose map[string]string, changed bool) *lived {
+func (p *plan) goOn(t *testing.T, events []journal.Event, whose map[string]string, changed bool, set ...func(*engine.Options)) *lived {
 	b := newBook(t, events...)
 	w := newWatch(p, b)
 	w.world.answer = p.answer(whose)
@@ -39,6 +39,9 @@ func (p *plan) goOn(t *testing.T, events []journal.Event, whose map[string]strin
 	}
 	if events != nil {
 		opts.Past = past(t, events)
+	}
+	for _, f := range set {
+		f(&opts)
 	}
 	res := run(t.Context(), parseFiles(t, p.source, p.files), opts)
 	return &lived{watch: w, res: res, events: b.events(t)}
@@ -177,4 +180,34 @@ func (p *plan) stepOf(unit string) *planned {
 	}
 	(&watch{plan: p}).around(engine.Attempt{Path: path, Item: item}, func(s *planned, _, _ string, _ []string) { last = s })
 	return last
+}
+
+// TestWhatFailedRunsAgain runs again what failed, as often as it was acted on: nothing
+// that has finished is asked again, all else that failed is, and since it fails again
+// the outcome is the same.
+func TestWhatFailedRunsAgain(t *testing.T) {
+	asked := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		p := drawPlan(rt, 6)
+		whole := p.live(t, nil, nil, false)
+		var second *lived
+		synctest.Test(t, func(t *testing.T) {
+			second = p.goOn(t, whole.events, nil, false, func(o *engine.Options) { o.Failed = true })
+		})
+		second.compare(whole, whole.events)
+		got := map[string]bool{}
+		for _, name := range second.world.units() {
+			got[name] = true
+		}
+		for _, u := range past(t, whole.events).Order {
+			if u.Type == journal.StepFailed && whole.world.times(unitName(u.Step, u.Item)) > 0 && !got[unitName(u.Step, u.Item)] {
+				second.fault("%s failed, and was not asked again", u.Unit)
+			}
+		}
+		asked += len(got)
+		second.check(rt)
+	})
+	if asked == 0 {
+		t.Error("nothing failed in the plans")
+	}
 }

@@ -167,7 +167,7 @@ func (r *run) begin() {
 		if n == nil || u.Item != "" {
 			continue
 		}
-		if u.Type == journal.StepFinished || u.Type == journal.StepFailed && u.StartSeq > 0 && !r.opts.Changed && r.actedOn(n.unit) {
+		if u.Type == journal.StepFinished || u.Type == journal.StepFailed && u.StartSeq > 0 && !r.opts.Changed && !r.opts.Failed && r.actedOn(n.unit) {
 			r.recordStart(u.Step)
 		}
 	}

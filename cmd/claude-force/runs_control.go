@@ -17,6 +17,7 @@ import (
 type resumeFlags struct {
 	callFlags
 	accept   bool
+	failed   bool
 	again    []string
 	parallel int
 	all      bool
@@ -36,9 +37,15 @@ that it started with.
 
 If the workflow, an agent or a file that was read has changed since, the command
 lists the changes and asks you. --accept-changes accepts them without a question:
-steps with an unchanged request keep their results, the rest runs again.`,
+steps with an unchanged request keep their results, the rest runs again.
+
+--failed re-runs all that "claude-force runs failed" lists, also items and steps
+whose failure the run tolerated, and then what was left out because of them. The
+run may be completed. What has finished is not called again, also if it worked
+without what failed; "claude-force run --from STEP" re-runs such a step.`,
 		Example: `  claude-force runs resume latest
   claude-force runs resume run_3fa9 --accept-changes
+  claude-force runs resume latest --failed
   claude-force runs resume latest --again deploy    # a step with effects "once" that may have run`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
@@ -55,6 +62,7 @@ steps with an unchanged request keep their results, the rest runs again.`,
 		}
 	}
 	cmd.Flags().BoolVar(&f.accept, "accept-changes", false, "resume although the workflow, an agent or a file has changed")
+	cmd.Flags().BoolVar(&f.failed, "failed", false, "re-run all that failed, also what the run went on without")
 	cmd.Flags().StringArrayVar(&f.again, "again", nil, "step with effects \"once\" that may start again; may be repeated")
 	cmd.Flags().IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the run's own limit")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
@@ -133,7 +141,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	defer a.waitFor(running.String)()
 	opts := claudeforce.ResumeOptions{
 		AskCalls: ask, AskTimeout: timeout,
-		Budget: spending, AcceptChanges: f.accept, RerunOnce: f.again, MaxParallel: f.parallel, Drain: a.stopping,
+		Budget: spending, AcceptChanges: f.accept, Failed: f.failed, RerunOnce: f.again, MaxParallel: f.parallel, Drain: a.stopping,
 		OnStart: func(_ context.Context, id string) {
 			// The workflow may be another one, if its changes were accepted.
 			if now, err := readRun(ctx, orch, id); err == nil {
@@ -167,7 +175,7 @@ func (a *app) resumeTasks(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if err != nil {
 		return err
 	}
-	opts := claudeforce.ResumeOptions{Budget: spending, AcceptChanges: f.accept, MaxParallel: f.parallel, Drain: a.stopping}
+	opts := claudeforce.ResumeOptions{Budget: spending, AcceptChanges: f.accept, Failed: f.failed, MaxParallel: f.parallel, Drain: a.stopping}
 	return a.showTasks(ctx, orch, f.json, count, func(ctx context.Context, onTask func(context.Context, int, *claudeforce.Result)) (*engine.Result, error) {
 		opts.OnTask = onTask
 		return a.resumeAsking(ctx, orch, id, opts)
