@@ -156,7 +156,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 	o := outcome{unit: u, status: StatusCompleted, output: rep.outcome.Output}
 	switch {
 	case rep.err == nil:
-		o.json = parseJSON(o.output)
+		o.json = u.parse(o.output)
 	case rep.fatal != nil, rep.asked != nil, stopped && retry, llm.IsDrained(rep.err),
 		// Only what this run itself stopped is interrupted: the run's own end, or
 		// its own time that was up and not the step's.

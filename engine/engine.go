@@ -135,7 +135,7 @@ type Event struct {
 	Path     string
 	Item     string // key of the item
 	Index    int    // of the item in its list, from 0
-	Label    string // the item, for people
+	Label    string // the item, behind those of the foreach around it, for people
 	Inner    bool   // it is within another step
 	Status   Status
 	Attempt  int                      // number of the attempt; 0 before the first

@@ -198,6 +198,9 @@ func (r *run) feed(u *unit) {
 			f.active++
 			c := r.child(u, u.id().WithItem(f.keys[i]))
 			c.value, c.label, c.index = f.items[i], f.labels[i], i
+			if u.label != "" {
+				c.label = u.label + ", " + c.label
+			}
 			f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: c.res}
 			r.start(c)
 		default:
@@ -222,7 +225,7 @@ func (r *run) itemEnded(c *unit, o outcome) {
 			f.notSent++
 		}
 		if f.goesFirst(c.index, o.err) {
-			f.firstErr, f.firstAt = fmt.Errorf("%s: %w", c.label, o.err), c.index
+			f.firstErr, f.firstAt = fmt.Errorf("%s: %w", f.labels[c.index], o.err), c.index
 		}
 	}
 	if f.done++; f.done == len(f.items) {

@@ -3,9 +3,11 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -303,6 +305,39 @@ steps:
 		want := []string{`["q"]`, "aQ Q Q", "bQ Q Q"}
 		if !slices.Equal(got, want) || res.Status != engine.StatusCompleted {
 			t.Errorf("%s: asked %q, want %q", res.Status, got, want)
+		}
+	})
+}
+
+func TestNamesOfItemsWithinItems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{answer: func(engine.Attempt) (string, error) { return "x", nil }}
+		b := newBook(t)
+		var mu sync.Mutex
+		names := map[string]bool{}
+		run(t.Context(), parse(t, `
+steps:
+- id: outer
+  foreach: [a, b]
+  steps:
+  - {id: inner, foreach: [c, d], agent: x, task: "${{ item }}"}
+  - {id: last, loop: {max: 2}, agent: x, task: t}
+`), engine.Options{Execute: w.execute, Log: b.log, Observe: func(_ context.Context, ev engine.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			names[ev.Name()] = true
+		}})
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range []string{"outer[a]", "outer/inner[a]", "outer/inner[a, c]", "outer/inner[b, d]", "outer/last[b]", "outer/last@2[a]"} {
+			if !names[name] {
+				t.Errorf("%s is missing in %q", name, slices.Sorted(maps.Keys(names)))
+			}
+		}
+		for _, ev := range b.events(t) {
+			if ev.Type == journal.StepStarted && ev.Step == "outer/inner" && strings.Count(ev.Item, "/") > 0 && !strings.Contains(string(ev.Detail), ", ") {
+				t.Errorf("the journal says of %s only %s", ev.Item, ev.Detail)
+			}
 		}
 	})
 }

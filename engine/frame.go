@@ -83,6 +83,9 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 	for i, s := range wf.Steps {
 		n := &node{unit: r.newUnit(f, s, f.around.Inner(s.ID)), position: i}
 		n.node, n.reuse, n.remaining = n, reuse, tail+remaining[s.ID]
+		if owner != nil {
+			n.label = owner.label
+		}
 		f.nodes[s.ID], f.list[i] = n, n
 	}
 	for _, n := range f.list {

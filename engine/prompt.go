@@ -295,6 +295,12 @@ func invalid(what string, err error) error {
 	return llm.NewError(llm.CodeInvalid, what+": "+err.Error(), err)
 }
 
+// parse returns the value of an output that is JSON, with the integers that the step's
+// schema says.
+func (u *unit) parse(output string) any {
+	return workflow.WithIntegers(u.step.Schema, parseJSON(output))
+}
+
 // parseJSON returns the value of an output that is JSON, alone or in one fenced
 // code block, else nil.
 func parseJSON(output string) any {

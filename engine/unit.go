@@ -20,7 +20,7 @@ type unit struct {
 	parent *unit // the foreach or loop it belongs to; nil for a step itself
 	path   string
 	item   string // chain of item keys
-	label  string // the item, for people
+	label  string // the items that it is for, the outermost first, for people
 	value  any    // the item
 	loop   *workflow.LoopEnv
 	index  int // among the parent's items, or of the iteration
@@ -238,7 +238,7 @@ func (r *run) restore(u *unit, was *journal.UnitState) {
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
-	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: u.parse(was.Output)})
 }
 
 // reuse completes a unit with its result in an earlier run's journal, at no cost
@@ -257,7 +257,7 @@ func (r *run) reuse(u *unit, was *journal.UnitState) {
 			journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)},
 			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})
 	}
-	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: parseJSON(was.Output)})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: u.parse(was.Output)})
 }
 
 // fill sets the unit's result from a journal.

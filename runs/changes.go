@@ -21,7 +21,7 @@ func (d *Detail) Changes(step, item string) (*llm.Changes, bool, error) {
 			continue
 		}
 		label := ItemLabel(u)
-		if item != "" && item != label && item != u.Item {
+		if item != "" && item != label && item != u.Item && !strings.HasSuffix(label, ", "+item) {
 			continue
 		}
 		if found == nil || found.Item != u.Item {

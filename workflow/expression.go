@@ -118,7 +118,7 @@ func (c view) asPath(e *expression) bool {
 func rootOfPath(r ref) bool { return r.root == "loop" && r.name == "previous" }
 
 func (c view) compileProgram(e *expression) {
-	text, shifts := c.rewriteHyphens(e.source)
+	text, shifts := c.rewrite(e.source)
 	config := c.sandbox.config()
 	tree, err := parser.ParseWithConfig(text, config)
 	if err != nil {

@@ -45,7 +45,7 @@ func (p *reader) checkCondition(d *draft, v view, n *yaml.Node) {
 	if !strings.Contains(d.When.expr.source, "status") {
 		return
 	}
-	text, _ := v.rewriteHyphens(d.When.expr.source)
+	text, _ := v.rewrite(d.When.expr.source)
 	tree, err := parser.ParseWithConfig(text, v.sandbox.config())
 	if err != nil {
 		return // it is reported

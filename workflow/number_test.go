@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -144,6 +145,56 @@ func TestParamsAreWhatIsWritten(t *testing.T) {
 		}
 		if got != tt.want && (err == nil || !strings.Contains(got, tt.want)) {
 			t.Errorf("%s with %q: %s; want %s", tt.declared, tt.given, got, tt.want)
+		}
+	}
+}
+
+func TestIntegersOfASchema(t *testing.T) {
+	schema := `{"$defs": {"count": {"type": ["null", "integer"]}}, "type": "object", "properties": {
+		"n": {"type": "integer"}, "ratio": {"type": "number"}, "either": {"type": ["integer", "number"]}, "c": {"$ref": "#/$defs/count"},
+		"list": {"type": "array", "prefixItems": [{"type": "number"}], "items": {"type": "integer"}},
+		"one": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}, "additionalProperties": {"type": "integer"}}`
+	answer := `{"n": 4.0, "ratio": 4.0, "either": 4.0, "c": 3e2, "list": [1.0, 2.0, 3], "one": 5.0, "other": 6.0, "big": 1e30}`
+	for _, test := range []struct{ schema, want string }{
+		{schema, `{"n":4,"ratio":4.0,"either":4.0,"c":300,"list":[1.0,2,3],"one":5,"other":6,"big":1e30}`},
+		{"", `{"n":4.0,"ratio":4.0,"either":4.0,"c":3e2,"list":[1.0,2.0,3],"one":5.0,"other":6.0,"big":1e30}`},
+		{`{"$ref": "#"}`, `{"n":4.0,"ratio":4.0,"either":4.0,"c":3e2,"list":[1.0,2.0,3],"one":5.0,"other":6.0,"big":1e30}`},
+	} {
+		v, err := workflow.ParseJSON(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(workflow.WithIntegers(json.RawMessage(test.schema), v))
+		if err != nil || string(got) != test.want {
+			t.Errorf("by %s: %s, %v; want %s", test.schema, got, err, test.want)
+		}
+	}
+}
+
+func TestMapLiterals(t *testing.T) {
+	for expr, want := range map[string]string{
+		"{'k': 1}":              `{"k":1}`,
+		"map([1, 2], {'n': #})": `[{"n":1},{"n":2}]`,
+		"map(params.l, {\"name\": .a-1, x: {'y': #}})": `[{"name":1,"x":{"y":{"a":2}}}]`,
+		"map([1], {#})":                          "[1]",
+		"filter([1, 2], {# > 1 ? true : false})": "[2]",
+		"map(['a'], {{'k': #}})":                 `[{"k":"a"}]`,
+		"'{k: 1}' + string({'k': 2}.k)":          "{k: 1}2",
+		"{'a': '}', 'b': 1}['a']":                "}",
+		"len(map([1], {'k': [{'l': #}]})[0].k)":  "1",
+	} {
+		src := "params: {l: {default: [{a: 2}]}}\nsteps:\n- id: a\n  agent: x\n  task: |-\n    ${{ " + expr + " }}\n"
+		w, err := workflow.Parse("w.yaml", []byte(src), workflow.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", expr, err)
+			continue
+		}
+		params, err := w.BindParams(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.Step("a").Task.Render(workflow.Env{Params: params}); err != nil || got != want {
+			t.Errorf("%s = %s, %v; want %s", expr, got, err, want)
 		}
 	}
 }

@@ -123,11 +123,21 @@ func literal(args ...any) (any, error) {
 
 // opened returns n, whose member is taken, so that it may be an [Object].
 func opened(n ast.Node) ast.Node {
-	_, isMember := n.(*ast.MemberNode)
-	if t := n.Type(); (isMember || rootOf(n) != "") && t != nil && t.Kind() != reflect.Interface {
+	if t := n.Type(); belowRoot(n) && t != nil && t.Kind() != reflect.Interface {
 		return n // such as steps.a, of which the names are known
 	}
 	return call(membersName, n, n)
+}
+
+// belowRoot reports whether n is a root, or a part of one.
+func belowRoot(n ast.Node) bool {
+	for {
+		m, ok := n.(*ast.MemberNode)
+		if !ok {
+			return rootOf(n) != ""
+		}
+		n = m.Node
+	}
 }
 
 // member returns a part of a value as the language does. It panics if there is none.

@@ -29,15 +29,21 @@ func (s shifts) source(text string, char int) int {
 	return at
 }
 
-// rewriteHyphens rewrites names with hyphens into a form that the expression
-// language accepts: steps.a-b becomes steps["a-b"]. It does not change strings,
-// comments and subtractions.
-func (c view) rewriteHyphens(source string) (string, shifts) {
-	if !strings.Contains(source, "-") {
+// rewrite writes names with hyphens in a form that the expression language accepts:
+// steps.a-b becomes steps["a-b"]. It also puts parentheses around map literals, since the
+// language takes the brace in map(list, {'k': #}) for the start of a block. It does not
+// change strings, comments and subtractions.
+func (c view) rewrite(source string) (string, shifts) {
+	if !strings.ContainsAny(source, "-{") {
 		return source, nil
 	}
 	var b strings.Builder
 	var moved shifts
+	var literals []bool // for each open brace: it is that of a map literal
+	insert := func(text string, at int) {
+		b.WriteString(text)
+		moved = append(moved, struct{ from, to int }{b.Len(), at})
+	}
 	for i := 0; i < len(source); {
 		if n := skipQuoted(source[i:]); n != 0 {
 			if n < 0 {
@@ -50,8 +56,23 @@ func (c view) rewriteHyphens(source string) (string, shifts) {
 		n := identLen(source[i:])
 		if n == 0 {
 			_, n = utf8.DecodeRuneInString(source[i:])
+			ended := false
+			switch source[i] {
+			case '{':
+				literals = append(literals, isMapLiteral(source[i:]))
+				if literals[len(literals)-1] {
+					insert("(", i)
+				}
+			case '}':
+				if last := len(literals) - 1; last >= 0 {
+					ended, literals = literals[last], literals[:last]
+				}
+			}
 			b.WriteString(source[i : i+n])
 			i += n
+			if ended {
+				insert(")", i)
+			}
 			continue
 		}
 		root := source[i : i+n]
@@ -89,6 +110,24 @@ func (c view) rewriteHyphens(source string) (string, shifts) {
 		moved = append(moved, struct{ from, to int }{b.Len(), i})
 	}
 	return b.String(), moved
+}
+
+// isMapLiteral reports whether the brace at the start of s begins a map literal: behind it
+// is a key and a colon.
+func isMapLiteral(s string) bool {
+	i := skipBlanks(s, 1)
+	if i == len(s) {
+		return false
+	}
+	n := identLen(s[i:])
+	if s[i] == '"' || s[i] == '\'' {
+		n = skipQuoted(s[i:])
+	}
+	if n <= 0 {
+		return false
+	}
+	i = skipBlanks(s, i+n)
+	return i < len(s) && s[i] == ':' && !strings.HasPrefix(s[i:], "::")
 }
 
 // previousLen returns the length of the ".previous" at the start of s, or 0.
