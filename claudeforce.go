@@ -159,6 +159,8 @@ type Orchestrator struct {
 
 	mcp *servers // nil if agents get no tools
 
+	commands commands // of workflows
+
 	opening sync.Mutex    // guards the field below
 	runs    journal.Store // nil until it is needed
 
@@ -263,7 +265,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 // Close writes what is still to be written and frees what the orchestrator
 // holds. Calls must have ended.
 func (o *Orchestrator) Close() error {
-	err := errors.Join(o.mcp.close(), o.files.Close(), o.pipe.Close())
+	err := errors.Join(o.commands.close(), o.mcp.close(), o.files.Close(), o.pipe.Close())
 	o.opening.Lock()
 	defer o.opening.Unlock()
 	if o.runs != nil {

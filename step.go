@@ -38,6 +38,9 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 
 // attempt makes one attempt at a step.
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
+	if a.Command != nil {
+		return o.runCommand(ctx, a, *a.Command)
+	}
 	t := stepTask(a.Step, opts)
 	t.Prompt, t.Base, t.Sample = a.Task, a.Base, a.Sample
 	t.SharedContext, t.Own, t.Turns = opts.shared(a), a.Own, a.Turns
@@ -84,6 +87,9 @@ func (o *Orchestrator) forget(wf *workflow.Workflow) {
 // identify returns the model that a step calls, and what of its agent and
 // settings changes its answers.
 func (o *Orchestrator) identify(ctx context.Context, s *workflow.Step, opts *RunOptions) engine.Identity {
+	if s.Run != nil {
+		return engine.Identity{} // the command is all there is
+	}
 	t := stepTask(s, opts)
 	id, err := o.tasks.Identity(ctx, t)
 	if err != nil {

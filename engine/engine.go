@@ -68,6 +68,8 @@ type Attempt struct {
 
 	Base string // what its worktree starts from; empty for HEAD
 
+	Command *workflow.Command // of a step that runs one, with its values; Task is the same as JSON
+
 	// Shared is material to work on: files, then results of earlier steps. It
 	// comes before the task, that which most attempts of the step have in common
 	// first, since the service's prompt cache pays for what calls have in common

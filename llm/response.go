@@ -27,6 +27,7 @@ const (
 	SourceCoalesced Source = "coalesced" // an identical call already in flight
 	SourceReplay    Source = "replay"    // a recording
 	SourceJournal   Source = "journal"   // a previous run, from its journal
+	SourceCommand   Source = "command"   // a command, which no model was called for
 )
 
 // Response is a complete answer.

@@ -55,6 +55,10 @@ func (e *estimator) estimate(n *node) {
 		}
 		return
 	}
+	if n.step.Run != nil {
+		e.command(n)
+		return
+	}
 	if n.live.High == 0 {
 		n.plan.CostUSD, n.plan.InputTokens = &Range{}, 0
 		return
@@ -81,6 +85,20 @@ func (e *estimator) estimate(n *node) {
 // kind returns what the calls of a node share with those of a name.
 func (n *node) kind(who string) kind {
 	return kind{who, n.asks.Model, n.asks.Batch, n.asks.MaxTurns > 0}
+}
+
+// command estimates a step that runs a command: it costs nothing and takes as long as
+// it took.
+func (e *estimator) command(n *node) {
+	n.plan = Step{ID: n.path, Source: SourceCommand, CostUSD: &Range{}}
+	if n.calls.High == 0 {
+		n.plan.Source = SourceSkipped
+		return
+	}
+	of := kind{who: n.path}
+	if s := cmp.Or(e.alike[of], e.steps[of]); s != nil {
+		n.plan.Basis, n.plan.Seconds = counted(len(s.runs), "earlier run"), spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
+	}
 }
 
 // fromRuns estimates from earlier calls of the same step. It returns the cost of

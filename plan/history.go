@@ -152,7 +152,8 @@ func collect(runs []Run, who func(*journal.UnitState) string) map[kind]*samples 
 	for i, run := range runs {
 		for _, u := range run.State.Order {
 			done := u.Finished
-			if u.Type != journal.StepFinished || done.Source != llm.SourceLive || u.Started.Model == "" {
+			called := done.Source == llm.SourceLive && u.Started.Model != "" || done.Source == llm.SourceCommand
+			if u.Type != journal.StepFinished || !called {
 				continue
 			}
 			k := kind{who(u), u.Started.Model, done.Usage.Batch, done.Turns > 0}

@@ -56,6 +56,7 @@ const (
 	SourceUnknown Source = "unknown" // whether or how often it is called depends on unknown answers
 	SourceSkipped Source = "skipped" // it will not run
 	SourcePerson  Source = "person"  // it waits for a person
+	SourceCommand Source = "command" // it runs a command, which costs nothing
 )
 
 // Step is the estimate for one step that gives an agent a task or asks a person.

@@ -24,6 +24,8 @@ func (s *Step) does() string {
 		return clean(s.Agent)
 	case s.Approval != nil:
 		return "approval"
+	case s.Run != nil:
+		return "run " + brief(s.Run.Source())
 	case s.Workflow != "":
 		return "workflow " + clean(s.Workflow)
 	case s.Body != nil:
@@ -53,6 +55,9 @@ func (s *Step) notes() string {
 	}
 	if s.Loop != nil && s.Loop.Until != nil {
 		notes = append(notes, "until "+brief(s.Loop.Until.Source()))
+	}
+	if s.Run != nil && s.Run.Splice {
+		notes = append(notes, "values in shell text")
 	}
 	switch {
 	case s.Fallback != "":

@@ -113,6 +113,12 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 						for _, inner := range s.Body.Steps {
 							inside[inner.ID] = workflow.StepResult{Status: "completed", Output: "x", JSON: answer(t, inner)}
 						}
+					case s.Run != nil:
+						_, err := s.Run.Command(own)
+						check(s, err)
+						if last.JSON = nil; s.Run.Output != workflow.OutputText {
+							last.JSON = []any{"some", "text"}
+						}
 					case s.Approval != nil:
 						_, err := s.Approval.Message.Render(own)
 						check(s, err)

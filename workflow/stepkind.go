@@ -12,6 +12,7 @@ import (
 const (
 	kindAgent    = "agent"
 	kindApproval = "approval"
+	kindRun      = "run"
 	kindWorkflow = "workflow"
 	kindSteps    = "steps"
 )
@@ -25,29 +26,30 @@ var suits = map[string][]string{
 	"model":      {kindAgent},
 	"max_tokens": {kindAgent},
 	"max_turns":  {kindAgent},
-	"allow":      {kindAgent},
+	"allow":      {kindAgent, kindRun},
 	"reads":      {kindAgent},
 	"schema":     {kindAgent},
 	"approval":   {kindApproval},
+	"run":        {kindRun},
 	"workflow":   {kindWorkflow},
 	"with":       {kindWorkflow},
 	"steps":      {kindSteps},
 	"output":     {kindWorkflow, kindSteps},
-	"timeout":    {kindAgent},
-	"retries":    {kindAgent},
-	"effects":    {kindAgent},
+	"timeout":    {kindAgent, kindRun},
+	"retries":    {kindAgent, kindRun},
+	"effects":    {kindAgent, kindRun},
 	"budget":     {kindAgent},
 	"latency":    {kindAgent},
 	"isolation":  {kindAgent},
 	"base":       {kindAgent},
-	"foreach":    {kindAgent, kindWorkflow, kindSteps},
-	"loop":       {kindAgent, kindWorkflow, kindSteps},
+	"foreach":    {kindAgent, kindRun, kindWorkflow, kindSteps},
+	"loop":       {kindAgent, kindRun, kindWorkflow, kindSteps},
 }
 
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := kindAgent
-	for _, key := range []string{"agent", "task", kindApproval, kindWorkflow, kindSteps} {
+	for _, key := range []string{"agent", "task", kindApproval, kindRun, kindWorkflow, kindSteps} {
 		if d.fields.given(key) != nil {
 			if kind = key; key == "task" {
 				kind = kindAgent
@@ -64,8 +66,10 @@ func (p *reader) kind(d *draft) string {
 		switch {
 		case d.fields.given(key) == nil:
 			continue
-		case key == "agent" || key == "task" || key == kindApproval || key == kindWorkflow || key == kindSteps:
-			hint = "a step does one thing: agent and task, approval, workflow, or steps"
+		case key == "agent" || key == "task" || key == kindApproval || key == kindRun || key == kindWorkflow || key == kindSteps:
+			hint = "a step does one thing: agent and task, approval, run, workflow, or steps"
+		case kind == kindRun && runKeysHold(key):
+			hint = "write run: {command: ..., " + key + ": ...}"
 		case key == "timeout" && kind == kindApproval:
 			hint = "write approval: {message: ..., timeout: ...}"
 		case kind == kindApproval && (key == "foreach" || key == "loop"):
@@ -84,6 +88,8 @@ func (p *reader) kind(d *draft) string {
 	}
 	return kind
 }
+
+func runKeysHold(key string) bool { return slices.Contains(runKeys, key) }
 
 // settingsOf reads the settings of an agent's calls.
 func (p *reader) settingsOf(d *draft, defaults Defaults) {

@@ -143,6 +143,8 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		p.agentStep(d, inner, defaults)
 	case kindApproval:
 		p.approval(d, inner)
+	case kindRun:
+		p.command(d, inner)
 	case kindWorkflow:
 		p.workflowStep(d, inner)
 	case kindSteps:

@@ -5,9 +5,11 @@ import "iter"
 // Uses yields the names that the template's expressions use, each as its root
 // ("params", "steps", "item", "loop", "env", "run") and the name below it, which
 // is empty for a root without a name. A name may occur more than once.
-func (t *Template) Uses() iter.Seq2[string, string] {
+func (t *Template) Uses() iter.Seq2[string, string] { return uses(t.refs) }
+
+func uses(refs func(func(ref) bool)) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for r := range t.refs {
+		for r := range refs {
 			if r.root == previous {
 				r.root, r.name = "loop", "previous"
 			}

@@ -83,9 +83,10 @@ type Param struct {
 	Type        string // string, integer, number, boolean, array or object; never empty
 }
 
-// Step is one node of the graph. What it does is one of four things: it gives an
-// agent a task (Agent, Task), asks a person (Approval), runs another workflow
-// file (Workflow, With, Body), or runs steps of its own (Body without Workflow).
+// Step is one node of the graph. What it does is one of five things: it gives an
+// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), runs
+// another workflow file (Workflow, With, Body), or runs steps of its own (Body without
+// Workflow).
 // With Foreach it does that once per item, with Loop repeatedly; a step cannot
 // have both.
 type Step struct {
@@ -121,6 +122,7 @@ type Step struct {
 	Loop      *Loop           // nil: once
 	Schema    json.RawMessage // JSON Schema of its output; nil: free text
 	Approval  *Approval       // nil unless the step asks a person
+	Run       *Run            // nil unless the step runs a command
 	Effects   Effects
 
 	Isolation Isolation // where its agent's tools work
@@ -308,6 +310,7 @@ func (s *Step) Unmentioned() []string {
 func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Task.refs, to)
 	outputsOf(s.Output.refs, to)
+	outputsOf(s.Run.refs, to)
 	for _, t := range s.Files {
 		outputsOf(t.refs, to)
 	}

@@ -1,0 +1,156 @@
+package claudeforce
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cassette"
+	"github.com/claude-force/claude-force/tool/bash"
+	"github.com/claude-force/claude-force/toolset"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// commands opens what commands of workflows run in, on first use.
+type commands struct {
+	mu   sync.Mutex
+	open *toolset.Commands
+}
+
+func (c *commands) get(ctx context.Context, project *toolset.Project) (*toolset.Commands, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		var err error
+		if c.open, err = project.Commands(context.WithoutCancel(ctx)); err != nil {
+			return nil, err
+		}
+	}
+	return c.open, nil
+}
+
+func (c *commands) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		return nil
+	}
+	return c.open.Close()
+}
+
+// ended is how a command of a step ended, as a recording keeps it.
+type ended struct {
+	Stdout   string `json:"stdout"`
+	Stderr   string `json:"stderr,omitempty"`
+	ExitCode int    `json:"exit_code"`
+	Cause    string `json:"cause,omitempty"`
+}
+
+// runCommand makes one attempt at a step that runs a command. A replay runs none: it
+// takes the recorded result.
+func (o *Orchestrator) runCommand(ctx context.Context, a engine.Attempt, c workflow.Command) (llm.Outcome, error) {
+	out := llm.Outcome{Source: llm.SourceCommand, CostUSD: new(0.0)}
+	call := cassette.ToolCall{Request: sha256.Sum256([]byte(a.Task)), Use: llm.Block{Type: llm.BlockToolUse, ID: a.Path + " " + a.Item, Name: "Bash", Input: json.RawMessage(a.Task)}}
+	if o.opts.Replay != nil {
+		out.Source = llm.SourceReplay
+		recorded, err := o.opts.Replay.Tool(call)
+		if err != nil {
+			return out, err
+		}
+		var was ended
+		if len(recorded.Blocks) == 0 || json.Unmarshal([]byte(recorded.Blocks[0].Text), &was) != nil {
+			return out, llm.NewError(llm.CodeInvalid, "the recording has no result of the command of step "+a.Path, nil)
+		}
+		out.Output, err = outputOf(a.Step.Run, was)
+		return out, err
+	}
+	if o.tools == nil || o.opts.Toolset == nil {
+		return out, llm.NewError(llm.CodeInvalid, "step "+a.Path+" runs a command, and this run has no tools: allow them, or set Options.Toolset in the library", nil)
+	}
+	shell, err := o.commands.get(ctx, o.tools)
+	if err != nil {
+		return out, err
+	}
+	end := func(cassette.ToolResult) {}
+	if o.opts.Record != nil {
+		end = o.opts.Record.StartTool(call)
+	}
+	began := time.Now()
+	done, err := shell.Run(journal.WithTurns(withAsk(ctx, a), a.Turns), a.Step.Allow, bash.Command{
+		Args: c.Args, Script: c.Script, Stdin: c.Stdin, Env: c.Env, Dir: c.Cwd,
+	})
+	if errors.Is(err, context.DeadlineExceeded) && a.Step.Timeout > 0 {
+		return out, llm.NewError(llm.CodeTimeout, fmt.Sprintf("the command did not end within %v and was stopped", a.Step.Timeout), err)
+	}
+	if err != nil {
+		return out, err
+	}
+	now := ended{string(done.Stdout), string(done.Stderr), done.ExitCode, string(done.Cause)}
+	if data, err := json.Marshal(now); err == nil && utf8.Valid(done.Stdout) {
+		end(cassette.ToolResult{Blocks: []llm.Block{llm.ToolResult(call.Use.ID, string(data), !a.Step.Run.Succeeded(now.ExitCode))}, Duration: time.Since(began)})
+	}
+	out.Output, err = outputOf(a.Step.Run, now)
+	return out, err
+}
+
+// outputOf returns the output of a step whose command has ended. That it failed, or
+// did not write what the step promises, is an error of code [llm.CodeOutput], which
+// retries and fallbacks apply to.
+func outputOf(r *workflow.Run, e ended) (string, error) {
+	text := strings.TrimRight(e.Stdout, "\r\n")
+	failed := func(format string, args ...any) (string, error) {
+		return text, llm.NewError(llm.CodeOutput, fmt.Sprintf(format, args...), nil)
+	}
+	switch {
+	case !utf8.ValidString(e.Stdout):
+		text = ""
+		return failed("the command wrote something that is not UTF-8 text; write it to a file instead")
+	case e.Cause != "":
+		return failed("the command was ended: %s", e.Cause)
+	case !r.Succeeded(e.ExitCode):
+		why := lastLines(e.Stderr)
+		if why == "" {
+			why = lastLines(text)
+		}
+		return failed("the command ended with exit code %d: %s", e.ExitCode, why)
+	}
+	switch r.Output {
+	case workflow.OutputJSON:
+		if _, err := workflow.ParseJSON(text); err != nil {
+			return failed("the command did not write JSON: %v", err)
+		}
+	case workflow.OutputLines:
+		lines := []string{}
+		for line := range strings.Lines(text) {
+			lines = append(lines, strings.TrimRight(line, "\r\n"))
+		}
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(lines); err != nil {
+			return "", err
+		}
+		return strings.TrimSuffix(b.String(), "\n"), nil
+	}
+	return text, nil
+}
+
+// lastLines returns the end of what a command wrote, for an error.
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(text, "\uFFFD")), "\n")
+	text = strings.Join(lines[max(0, len(lines)-5):], "\n")
+	if runes := []rune(text); len(runes) > 1000 {
+		text = "…" + string(runes[len(runes)-1000:])
+	}
+	return text
+}

@@ -1,0 +1,91 @@
+package toolset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/task"
+	"github.com/claude-force/claude-force/tool"
+	"github.com/claude-force/claude-force/tool/bash"
+	"github.com/claude-force/claude-force/tool/permission"
+)
+
+// Commands runs commands that no model asked for, such as steps of a workflow: under
+// the permissions and in the sandbox that agents have. It is safe for concurrent use.
+type Commands struct {
+	session *Session
+	env     *tool.Env
+}
+
+// Commands opens what commands of workflows run in. Close releases it. ctx is only for
+// notices.
+func (p *Project) Commands(ctx context.Context) (*Commands, error) {
+	s, err := p.session(ctx, &agent.Agent{Name: "workflow", Tools: []string{"Bash"}}, task.Task{})
+	if err != nil {
+		return nil, err
+	}
+	env, err := s.open()
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return &Commands{s, env}, nil
+}
+
+// Close ends and removes what the commands left.
+func (c *Commands) Close() error { return errors.Join(c.session.close(), c.env.Close()) }
+
+// DeniedError is a command that may not run.
+type DeniedError struct{ Reason, Command string }
+
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("the command may not run: %s A rule such as Bash(%s) grants it.", e.Reason, e.Command)
+}
+
+// FaultKind returns [fault.KindInput].
+func (e *DeniedError) FaultKind() fault.Kind { return fault.KindInput }
+
+// Run runs a command once the user's rules, or the one who is asked, allow it. allow
+// are rules beyond which a step does not go; they grant nothing.
+func (c *Commands) Run(ctx context.Context, allow []string, command bash.Command) (*bash.Ended, error) {
+	p := c.session.project
+	dir := c.env.Dir()
+	if command.Dir != "" {
+		if !filepath.IsLocal(command.Dir) {
+			return nil, fault.Input(fmt.Errorf("cwd %q leaves the project's folder; name a folder in it", command.Dir))
+		}
+		dir = filepath.Join(dir, command.Dir)
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fault.Input(fmt.Errorf("cwd %q is no folder of the project", command.Dir))
+		}
+		command.Dir = dir
+	}
+	policy := *c.session.Policy()
+	if err := p.narrow(&policy, &agent.Agent{Name: "workflow"}, task.Task{Allow: allow}, false); err != nil {
+		return nil, err
+	}
+	input, err := json.Marshal(map[string]string{"command": command.Text()})
+	if err != nil {
+		return nil, err
+	}
+	if d := policy.Check("Bash", input, dir); d.Outcome != permission.Allow {
+		yes := false
+		if d.Outcome == permission.Ask && p.options.Asker != nil {
+			yes, err = p.options.Asker(ctx, permission.Question{Tool: "Bash", Input: input, Cwd: dir, Reason: d.Reason})
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			return nil, &DeniedError{err.Error(), command.Text()}
+		case !yes:
+			return nil, &DeniedError{d.Reason, command.Text()}
+		}
+	}
+	return c.session.shell.Run(ctx, c.env.ForCall(), command)
+}
