@@ -96,6 +96,11 @@ type Options struct {
 	// llm/anthropic/vertex, which weigh too much to be part of every program.
 	Cloud func(ctx context.Context, region, projectID string) ([]option.RequestOption, error)
 
+	// KeyOptional lets [New] succeed without a credential: calls then fail with
+	// [ErrNoCredentials]. Plans and workflows that call no model need none; see
+	// [workflow.Workflow.NeedsModel].
+	KeyOptional bool
+
 	// HTTPClient sends the requests. Nil means one made for many parallel
 	// streams.
 	HTTPClient *http.Client
@@ -192,8 +197,8 @@ func LoadConfig(dir string) (*config.Config, error) {
 
 // New makes an orchestrator. Nothing is sent and no connection is opened
 // before the first call; ctx is for the command that fetches the cache's
-// encryption key, if one is configured. Without a credential, and without a simulator, the
-// error is [ErrNoCredentials]. Close it when done.
+// encryption key, if one is configured. Without a credential, a simulator and
+// KeyOptional, the error is [ErrNoCredentials]. Close it when done.
 func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	cfg := opts.Config
 	if cfg == nil {
@@ -229,7 +234,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		o.agents[a.Name] = a
 	}
 	o.pipe, err = pipeline.New(ctx, cfg, pipeline.Options{
-		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, HTTPClient: opts.HTTPClient,
+		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, KeyOptional: opts.KeyOptional, HTTPClient: opts.HTTPClient,
 		Gate: opts.Gate, Project: pipeline.Project(opts.Dir), Record: opts.Record, Replay: opts.Replay,
 		AgentTTL: o.agentTTL, AskBudget: opts.AskBudget, Telemetry: tell,
 		OnNotice: o.notice, OnCall: opts.OnCall, OnRetry: opts.OnRetry, OnPause: opts.OnPause, OnAnswer: opts.OnAnswer,

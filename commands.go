@@ -56,6 +56,60 @@ type ended struct {
 	Cause    string `json:"cause,omitempty"`
 }
 
+// checkCommands returns the commands of a workflow that may not run, as far as they are
+// known before the run and no condition decides whether they run at all.
+func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow, env workflow.Env, opts *RunOptions) error {
+	if o.opts.Replay != nil || !opts.part().Whole() {
+		return nil // some or all do not run
+	}
+	var errs []error
+	var visit func(wf *workflow.Workflow, env workflow.Env)
+	visit = func(wf *workflow.Workflow, env workflow.Env) {
+		for _, s := range wf.Steps {
+			if s.When != nil {
+				continue
+			}
+			if s.Body != nil {
+				inner := env
+				if s.Workflow != "" {
+					inner.Params = nil
+				}
+				visit(s.Body, inner)
+				continue
+			}
+			if s.Run == nil {
+				continue
+			}
+			if o.tools == nil || o.opts.Toolset == nil {
+				errs = append(errs, noTools(s.ID))
+			} else if err := o.checkCommand(ctx, s, env, opts.AskCalls || o.opts.Toolset.Asker != nil); err != nil {
+				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
+			}
+		}
+	}
+	visit(wf, env)
+	return errors.Join(errs...)
+}
+
+// checkCommand reports a command of a step that may not run. One that is not known yet
+// may; with asks, a user can be asked about it.
+func (o *Orchestrator) checkCommand(ctx context.Context, s *workflow.Step, env workflow.Env, asks bool) error {
+	for root, name := range s.Run.Line() {
+		if _, known := env.Params[name]; root != "env" && (root != "params" || !known) {
+			return nil
+		}
+	}
+	c, err := s.Run.CommandLine(env)
+	if err != nil {
+		return nil // the step fails for it, if it runs
+	}
+	return o.tools.CheckCommand(ctx, s.Allow, bash.Command{Args: c.Args, Script: c.Script, Env: c.Env, Dir: c.Cwd}, asks)
+}
+
+func noTools(step string) error {
+	return llm.NewError(llm.CodeInvalid, "step "+step+" runs a command, and this run has no tools: allow them, or set Options.Toolset in the library", nil)
+}
+
 // runCommand makes one attempt at a step that runs a command. A replay runs none: it
 // takes the recorded result.
 func (o *Orchestrator) runCommand(ctx context.Context, a engine.Attempt, c workflow.Command) (llm.Outcome, error) {
@@ -75,7 +129,7 @@ func (o *Orchestrator) runCommand(ctx context.Context, a engine.Attempt, c workf
 		return out, err
 	}
 	if o.tools == nil || o.opts.Toolset == nil {
-		return out, llm.NewError(llm.CodeInvalid, "step "+a.Path+" runs a command, and this run has no tools: allow them, or set Options.Toolset in the library", nil)
+		return out, noTools(a.Path)
 	}
 	shell, err := o.commands.get(ctx, o.tools)
 	if err != nil {

@@ -197,6 +197,9 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err := o.check(ctx, wf, params, id, &opts); err != nil {
 		return nil, invalid(err)
 	}
+	if err := o.checkCommands(ctx, wf, workflow.Env{Params: params, Env: runs.Env(wf)}, &opts); err != nil {
+		return nil, invalid(err)
+	}
 	store, err := o.history(ctx)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,10 @@ type Options struct {
 	// API.
 	Cloud func(ctx context.Context, region, projectID string) ([]option.RequestOption, error)
 
+	// KeyOptional lets a pipeline open without a credential: then its calls fail with
+	// [ErrNoCredentials], not [New]. It is for what may need no call.
+	KeyOptional bool
+
 	// HTTPClient sends the requests. Nil means one that suits many parallel
 	// streams.
 	HTTPClient *http.Client

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"os"
 	"strings"
@@ -51,6 +52,13 @@ func (p *Pipeline) newService() (*service, error) {
 		return &service{model: p.opts.Model, keyer: llm.Keyer{Provider: customProvider}, refusals: refusal.New()}, nil
 	}
 	opts, err := ClientOptions(p.config, p.opts)
+	if p.opts.KeyOptional && errors.Is(err, ErrNoCredentials) {
+		missing := err
+		none := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] {
+			return func(yield func(llm.Event, error) bool) { yield(llm.Event{}, missing) }
+		})
+		return &service{model: none, keyer: anthropic.Keyer(opts), refusals: refusal.New()}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +104,7 @@ const apiKeyVariable = "ANTHROPIC_API_KEY"
 // ClientOptions returns the options of the client that cfg describes, with the
 // credential of the environment. Of opts it uses Simulator, Cloud and
 // HTTPClient. The error is [ErrNoCredentials] if no credential is found and one
-// is needed.
+// is needed; the options then still say which service it is.
 func ClientOptions(cfg *config.Config, opts Options) (anthropic.Options, error) {
 	if opts.Simulator != nil {
 		url := SimulatorURL
@@ -117,11 +125,11 @@ func ClientOptions(cfg *config.Config, opts Options) (anthropic.Options, error) 
 	if key, set := os.LookupEnv(apiKeyVariable); set && strings.TrimSpace(key) == "" && errors.Is(err, ErrNoCredentials) {
 		err = llm.NewError(llm.CodeAuth, "no API key: "+apiKeyVariable+" is set, but empty; set it to a key from https://platform.claude.com/settings/keys", ErrNoCredentials)
 	}
+	client.BaseURL = cmp.Or(cfg.BaseURL, client.BaseURL)
 	if err != nil {
-		return anthropic.Options{}, err
+		return client, err
 	}
 	client.HTTPClient = opts.HTTPClient
-	client.BaseURL = cmp.Or(cfg.BaseURL, client.BaseURL)
 	client.Region = cmp.Or(cfg.Region, client.Region)
 	client.ProjectID = cmp.Or(cfg.ProjectID, client.ProjectID)
 	if elsewhere {

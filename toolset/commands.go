@@ -50,30 +50,74 @@ func (e *DeniedError) Error() string {
 // FaultKind returns [fault.KindInput].
 func (e *DeniedError) FaultKind() fault.Kind { return fault.KindInput }
 
+// judge says what the policy makes of a call that no model asked for. allow are rules
+// beyond which a step does not go.
+func (s *Session) judge(allow []string, name string, input json.RawMessage, dir string) (permission.Decision, error) {
+	policy := *s.Policy()
+	if err := s.project.narrow(&policy, &agent.Agent{Name: "workflow"}, task.Task{Allow: allow}, false); err != nil {
+		return permission.Decision{}, err
+	}
+	return policy.Check(name, input, dir), nil
+}
+
+func folderBelow(dir, name string) (string, error) {
+	if !filepath.IsLocal(name) {
+		return "", fault.Input(fmt.Errorf("cwd %q leaves the project's folder; name a folder in it", name))
+	}
+	return filepath.Join(dir, name), nil
+}
+
+// CheckCommand reports, before anything runs, a command that may not run: a
+// [*DeniedError]. With asks, a user can be asked about it.
+func (p *Project) CheckCommand(ctx context.Context, allow []string, command bash.Command, asks bool) error {
+	s, err := p.session(ctx, &agent.Agent{Name: "workflow", Tools: []string{"Bash"}}, task.Task{})
+	if err != nil {
+		return err
+	}
+	dir := p.options.Dir
+	if command.Dir != "" {
+		if dir, err = folderBelow(dir, command.Dir); err != nil {
+			return errors.Join(err, s.close())
+		}
+	}
+	input, err := json.Marshal(map[string]string{"command": command.Text()})
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	d, err := s.judge(allow, "Bash", input, dir)
+	if err = errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	if d.Outcome == permission.Allow || d.Outcome == permission.Ask && asks {
+		return nil
+	}
+	return &DeniedError{d.Reason, command.Text()}
+}
+
 // Run runs a command once the user's rules, or the one who is asked, allow it. allow
 // are rules beyond which a step does not go; they grant nothing.
 func (c *Commands) Run(ctx context.Context, allow []string, command bash.Command) (*bash.Ended, error) {
 	p := c.session.project
 	dir := c.env.Dir()
 	if command.Dir != "" {
-		if !filepath.IsLocal(command.Dir) {
-			return nil, fault.Input(fmt.Errorf("cwd %q leaves the project's folder; name a folder in it", command.Dir))
+		var err error
+		if dir, err = folderBelow(dir, command.Dir); err != nil {
+			return nil, err
 		}
-		dir = filepath.Join(dir, command.Dir)
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			return nil, fault.Input(fmt.Errorf("cwd %q is no folder of the project", command.Dir))
 		}
 		command.Dir = dir
 	}
-	policy := *c.session.Policy()
-	if err := p.narrow(&policy, &agent.Agent{Name: "workflow"}, task.Task{Allow: allow}, false); err != nil {
-		return nil, err
-	}
 	input, err := json.Marshal(map[string]string{"command": command.Text()})
 	if err != nil {
 		return nil, err
 	}
-	if d := policy.Check("Bash", input, dir); d.Outcome != permission.Allow {
+	d, err := c.session.judge(allow, "Bash", input, dir)
+	if err != nil {
+		return nil, err
+	}
+	if d.Outcome != permission.Allow {
 		yes := false
 		if d.Outcome == permission.Ask && p.options.Asker != nil {
 			yes, err = p.options.Asker(ctx, permission.Question{Tool: "Bash", Input: input, Cwd: dir, Reason: d.Reason})

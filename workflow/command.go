@@ -75,6 +75,27 @@ func (r *Run) Command(env Env) (Command, error) {
 	return c, errors.Join(errs...)
 }
 
+// line returns the command without what is only data to it.
+func (r *Run) line() *Run {
+	line := &Run{Args: r.Args, Script: r.Script, Cwd: r.Cwd, Env: map[string]*Template{}}
+	for name, value := range r.Env {
+		if !strings.HasPrefix(name, dataPrefix) {
+			line.Env[name] = value
+		}
+	}
+	return line
+}
+
+// dataPrefix starts the names of variables that are data.
+const dataPrefix = "INPUT_"
+
+// CommandLine returns the part of the command that needs permission: without its input
+// and variables that are data.
+func (r *Run) CommandLine(env Env) (Command, error) { return r.line().Command(env) }
+
+// Line yields the names that the expressions of [Run.CommandLine] use.
+func (r *Run) Line() iter.Seq2[string, string] { return uses(r.line().refs) }
+
 // argument returns the arguments that a value stands for.
 func argument(v *Value, env Env) ([]string, error) {
 	got, err := v.Eval(env)
@@ -165,7 +186,11 @@ func (p *reader) command(d *draft, v view) {
 		return
 	}
 	t := p.template(d, v, what, "run")
-	if r.Script = t; t == nil || r.Splice || !hasExpression(t.parts) {
+	if r.Script = t; t == nil || !hasExpression(t.parts) {
+		return
+	}
+	if r.Splice {
+		p.note(what, `"$INPUT_X" in the text with env: {INPUT_X: "${{ ... }}"} passes a value as data`, "step %s puts values into the text of a shell command, where they can become commands", d.ID)
 		return
 	}
 	p.fail(what, nil, `give it as an argument (run: [program, "${{ ... }}"]) or a variable (env: {INPUT_X: "${{ ... }}"}, and "$INPUT_X" in the text); splice: true inserts it all the same`,
@@ -239,6 +264,7 @@ func (p *reader) arguments(d *draft, v view, n *yaml.Node) {
 	case len(n.Content) > maxArgs:
 		p.fail(n, ErrTooLarge, "", "the command has more than %d arguments", maxArgs)
 	}
+	words := make([]word, 0, len(n.Content))
 	for _, c := range n.Content {
 		if c = follow(c); c.Kind != yaml.ScalarNode || isNull(c) {
 			p.fail(c, nil, "put it in quotes", "an argument of a command must be a text, not %s", kindOf(c))
@@ -249,7 +275,15 @@ func (p *reader) arguments(d *draft, v view, n *yaml.Node) {
 		text.Tag = "!!str"
 		if val := p.valueOf(d, v, &text, "run"); val != nil {
 			d.Run.Args = append(d.Run.Args, val)
+			words = append(words, word{c.Value, val.constant()})
 		}
+	}
+	if len(words) < len(n.Content) {
+		return // it is reported
+	}
+	if i, program := interpreted(words); i >= 0 {
+		p.note(follow(n.Content[i]), `pass the value beside the code: [bash, -c, 'echo "$1"', bash, "${{ ... }}"], or as a variable`,
+			"step %s gives a value to %s as code, which runs whatever the value says", d.ID, program)
 	}
 }
 

@@ -41,6 +41,7 @@ package workflow
 import (
 	"encoding/json"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -284,6 +285,11 @@ func (w *Workflow) visitSteps(seen map[string]bool, yield func(string, *Workflow
 		}
 	}
 	return true
+}
+
+// NeedsModel reports whether any step of w, or of one within it, calls a model.
+func (w *Workflow) NeedsModel() bool {
+	return slices.ContainsFunc(w.Steps, func(s *Step) bool { return s.Agent != "" || s.Body != nil && s.Body.NeedsModel() })
 }
 
 // Unmentioned lists the dependencies whose output or json the step does not use,

@@ -37,7 +37,7 @@ func (a *app) runCassette(ctx context.Context, f *runFlags, wf *workflow.Workflo
 	if err := recorder.WriteFile(cassetteWorkflow, wf.Source); err != nil {
 		return err
 	}
-	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Record: recorder})
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Record: recorder, KeyOptional: !wf.NeedsModel()})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string, asCSV 
 	}
 	ctx, stop := a.soft(ctx)
 	defer stop()
-	orch, err := a.open(ctx, &f.callFlags)
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{KeyOptional: true})
 	if err != nil {
 		return err
 	}

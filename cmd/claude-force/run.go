@@ -101,7 +101,7 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 	if f.record != "" || f.replay != "" {
 		return a.runCassette(ctx, f, wf, opts)
 	}
-	orch, err := a.open(ctx, &f.callFlags)
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{KeyOptional: !wf.NeedsModel()})
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
 		return err
 	}
 	f.inherit(detail.Spec.Settings)
-	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Dir: detail.Spec.Dir})
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Dir: detail.Spec.Dir, KeyOptional: !f.accept && !detail.Workflow.NeedsModel()})
 	if err != nil {
 		return err
 	}
