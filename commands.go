@@ -77,11 +77,15 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 				visit(s.Body, inner)
 				continue
 			}
-			if s.Run == nil {
+			if s.Run == nil && s.Write == nil {
 				continue
 			}
 			if o.tools == nil || o.opts.Toolset == nil {
-				errs = append(errs, noTools(s.ID))
+				errs = append(errs, noTools(s.ID, deed(s)))
+			} else if s.Write != nil {
+				if err := o.checkWrite(ctx, s, env, opts.AskCalls || o.opts.Toolset.Asker != nil); err != nil {
+					errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
+				}
 			} else if err := o.checkCommand(ctx, s, env, opts.AskCalls || o.opts.Toolset.Asker != nil); err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 			}
@@ -106,55 +110,79 @@ func (o *Orchestrator) checkCommand(ctx context.Context, s *workflow.Step, env w
 	return o.tools.CheckCommand(ctx, s.Allow, bash.Command{Args: c.Args, Script: c.Script, Env: c.Env, Dir: c.Cwd}, asks)
 }
 
-func noTools(step string) error {
-	return llm.NewError(llm.CodeInvalid, "step "+step+" runs a command, and this run has no tools: allow them, or set Options.Toolset in the library", nil)
+// deed returns what a step without a model does, in words.
+func deed(s *workflow.Step) string {
+	if s.Write != nil {
+		return "writes a file"
+	}
+	return "runs a command"
+}
+
+func noTools(step, does string) error {
+	return llm.NewError(llm.CodeInvalid, "step "+step+" "+does+", and this run has no tools: allow them, or set Options.Toolset in the library", nil)
 }
 
 // runCommand makes one attempt at a step that runs a command. A replay runs none: it
 // takes the recorded result.
 func (o *Orchestrator) runCommand(ctx context.Context, a engine.Attempt, c workflow.Command) (llm.Outcome, error) {
-	out := llm.Outcome{Source: llm.SourceCommand, CostUSD: new(0.0)}
-	call := cassette.ToolCall{Request: sha256.Sum256([]byte(a.Task)), Use: llm.Block{Type: llm.BlockToolUse, ID: a.Path + " " + a.Item, Name: "Bash", Input: json.RawMessage(a.Task)}}
-	if o.opts.Replay != nil {
-		out.Source = llm.SourceReplay
-		recorded, err := o.opts.Replay.Tool(call)
+	var was ended
+	source, err := o.recorded(ctx, a, "Bash", &was, func() (bool, error) {
+		shell, err := o.acting(ctx, a)
 		if err != nil {
-			return out, err
+			return false, err
 		}
-		var was ended
-		if len(recorded.Blocks) == 0 || json.Unmarshal([]byte(recorded.Blocks[0].Text), &was) != nil {
-			return out, llm.NewError(llm.CodeInvalid, "the recording has no result of the command of step "+a.Path, nil)
+		done, err := shell.Run(journal.WithTurns(withAsk(ctx, a), a.Turns), a.Step.Allow, bash.Command{
+			Args: c.Args, Script: c.Script, Stdin: c.Stdin, Env: c.Env, Dir: c.Cwd,
+		})
+		if errors.Is(err, context.DeadlineExceeded) && a.Step.Timeout > 0 {
+			return false, llm.NewError(llm.CodeTimeout, fmt.Sprintf("the command did not end within %v and was stopped", a.Step.Timeout), err)
 		}
+		if err != nil {
+			return false, err
+		}
+		was = ended{string(done.Stdout), string(done.Stderr), done.ExitCode, string(done.Cause)}
+		return a.Step.Run.Succeeded(was.ExitCode), nil
+	})
+	out := llm.Outcome{Source: source, CostUSD: new(0.0)}
+	if err == nil {
 		out.Output, err = outputOf(a.Step.Run, was)
-		return out, err
 	}
+	return out, err
+}
+
+// acting returns what acts for a step without a model.
+func (o *Orchestrator) acting(ctx context.Context, a engine.Attempt) (*toolset.Commands, error) {
 	if o.tools == nil || o.opts.Toolset == nil {
-		return out, noTools(a.Path)
+		return nil, noTools(a.Path, deed(a.Step))
 	}
-	shell, err := o.commands.get(ctx, o.tools)
-	if err != nil {
-		return out, err
+	return o.commands.get(ctx, o.tools)
+}
+
+// recorded does what a step without a model does, and records its result. A replay does
+// nothing: it takes the recorded result. do sets result, and reports whether it is no
+// failure; result is a pointer.
+func (o *Orchestrator) recorded(_ context.Context, a engine.Attempt, name string, result any, do func() (bool, error)) (llm.Source, error) {
+	call := cassette.ToolCall{Request: sha256.Sum256([]byte(a.Task)), Use: llm.Block{Type: llm.BlockToolUse, ID: a.Path + " " + a.Item, Name: name, Input: json.RawMessage(a.Task)}}
+	if o.opts.Replay != nil {
+		was, err := o.opts.Replay.Tool(call)
+		if err == nil && (len(was.Blocks) == 0 || json.Unmarshal([]byte(was.Blocks[0].Text), result) != nil) {
+			err = llm.NewError(llm.CodeInvalid, "the recording has no result of step "+a.Path, nil)
+		}
+		return llm.SourceReplay, err
 	}
+	began := time.Now()
 	end := func(cassette.ToolResult) {}
 	if o.opts.Record != nil {
 		end = o.opts.Record.StartTool(call)
 	}
-	began := time.Now()
-	done, err := shell.Run(journal.WithTurns(withAsk(ctx, a), a.Turns), a.Step.Allow, bash.Command{
-		Args: c.Args, Script: c.Script, Stdin: c.Stdin, Env: c.Env, Dir: c.Cwd,
-	})
-	if errors.Is(err, context.DeadlineExceeded) && a.Step.Timeout > 0 {
-		return out, llm.NewError(llm.CodeTimeout, fmt.Sprintf("the command did not end within %v and was stopped", a.Step.Timeout), err)
-	}
+	good, err := do()
 	if err != nil {
-		return out, err
+		return llm.SourceCommand, err
 	}
-	now := ended{string(done.Stdout), string(done.Stderr), done.ExitCode, string(done.Cause)}
-	if data, err := json.Marshal(now); err == nil && utf8.Valid(done.Stdout) {
-		end(cassette.ToolResult{Blocks: []llm.Block{llm.ToolResult(call.Use.ID, string(data), !a.Step.Run.Succeeded(now.ExitCode))}, Duration: time.Since(began)})
+	if data, err := json.Marshal(result); err == nil {
+		end(cassette.ToolResult{Blocks: []llm.Block{llm.ToolResult(call.Use.ID, string(data), !good)}, Duration: time.Since(began)})
 	}
-	out.Output, err = outputOf(a.Step.Run, now)
-	return out, err
+	return llm.SourceCommand, nil
 }
 
 // outputOf returns the output of a step whose command has ended. That it failed, or

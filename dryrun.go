@@ -110,7 +110,7 @@ func (r *dryRun) observe(ev engine.Event) {
 // execute answers an attempt from the cache, else with what stands for the
 // answer.
 func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
-	if a.Command != nil {
+	if a.Act != nil {
 		// What it would write is not known before it runs.
 		r.mu.Lock()
 		r.started = true // it costs nothing
@@ -223,7 +223,7 @@ func (r *dryRun) standIn(a engine.Attempt) string {
 	if a.Step.Schema != nil {
 		return madeUp(a.Step.Schema)
 	}
-	if c := a.Step.Run; c != nil && c.Output != workflow.OutputText {
+	if c := a.Step.Action(); c != nil && c.Shape() != workflow.OutputText {
 		return `["not known yet (1)","not known yet (2)","not known yet (3)"]`
 	}
 	return strings.Repeat("(The answer is not known yet.) ", 80)

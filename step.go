@@ -38,8 +38,8 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 
 // attempt makes one attempt at a step.
 func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunOptions) (llm.Outcome, error) {
-	if a.Command != nil {
-		return o.runCommand(ctx, a, *a.Command)
+	if a.Act != nil {
+		return o.act(ctx, a)
 	}
 	t := stepTask(a.Step, opts)
 	t.Prompt, t.Base, t.Sample = a.Task, a.Base, a.Sample
@@ -87,7 +87,7 @@ func (o *Orchestrator) forget(wf *workflow.Workflow) {
 // identify returns the model that a step calls, and what of its agent and
 // settings changes its answers.
 func (o *Orchestrator) identify(ctx context.Context, s *workflow.Step, opts *RunOptions) engine.Identity {
-	if s.Run != nil {
+	if s.Action() != nil {
 		return engine.Identity{} // the command is all there is
 	}
 	t := stepTask(s, opts)

@@ -68,7 +68,9 @@ type Attempt struct {
 
 	Base string // what its worktree starts from; empty for HEAD
 
-	Command *workflow.Command // of a step that runs one, with its values; Task is the same as JSON
+	// Act is what a step without a model does, with its values: see [workflow.Action].
+	// Task is the same as JSON.
+	Act any
 
 	// Shared is material to work on: files, then results of earlier steps. It
 	// comes before the task, that which most attempts of the step have in common

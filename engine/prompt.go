@@ -27,7 +27,7 @@ type draft struct {
 	number            int // of the attempt
 	task              string
 	base              string
-	command           *workflow.Command
+	act               any      // see [Attempt]
 	fenced            bool     // the task has results of steps within it
 	common            []string // patterns of files that all items of a foreach have
 	patterns          []string // patterns of files of its own
@@ -56,9 +56,10 @@ func (r *run) draft(u *unit) (draft, error) {
 	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
 		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, repeated: u.repeated(), decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
 	var err error
-	if s.Run != nil {
-		if err = d.fillCommand(env); err != nil {
-			return draft{}, invalid("filling in the command of step "+u.path, err)
+	action := s.Action()
+	if action != nil {
+		if err = d.fill(action, env); err != nil {
+			return draft{}, invalid("filling in step "+u.path, err)
 		}
 	} else if d.task, d.fenced, err = task(s.Task, env); err != nil {
 		return draft{}, invalid("filling in the task of step "+u.path, err)
@@ -83,7 +84,7 @@ func (r *run) draft(u *unit) (draft, error) {
 		d.siblings = len(u.parent.fan.items)
 	}
 	for _, id := range u.frame.unmentioned(s) {
-		if s.Run != nil {
+		if action != nil {
 			break // it is given what it names
 		}
 		if res := env.Steps[id]; res.Output != "" || res.Status == string(StatusCompleted) {
@@ -111,19 +112,15 @@ func (r *run) draft(u *unit) (draft, error) {
 // started reports whether a step has turns in the journal, from which it goes on.
 func started(was *journal.UnitState) bool { return was != nil && was.Turns > 0 }
 
-// fillCommand sets the command of a step that runs one. Its JSON stands for the task:
-// it is what the step is recognised by.
-func (d *draft) fillCommand(env workflow.Env) error {
-	command, err := d.step.Run.Command(env)
-	if err != nil {
+// fill sets what a step without a model does. Its JSON stands for the task: it is what
+// the step is recognised by.
+func (d *draft) fill(action workflow.Action, env workflow.Env) (err error) {
+	if d.act, err = action.Fill(env); err != nil {
 		return err
 	}
-	data, err := json.Marshal(command)
-	if err != nil {
-		return err
-	}
-	d.command, d.task = &command, string(data)
-	return nil
+	data, err := json.Marshal(d.act)
+	d.task = string(data)
+	return err
 }
 
 // task returns the text of a task. Results of steps within it are fenced, like
@@ -169,10 +166,10 @@ func fingerprint(f *frame, s *workflow.Step, env workflow.Env, id Identity) jour
 	for _, t := range s.Files {
 		uses = append(uses, t.Uses())
 	}
-	if s.Run != nil {
-		parts["command"] = digest(s.Run.Source())
+	if action := s.Action(); action != nil {
+		parts["command"] = digest(action.Identity())
 		delete(parts, "task")
-		uses = append(uses, s.Run.Uses())
+		uses = append(uses, action.Uses())
 	}
 	for _, names := range uses {
 		for root, name := range names {
@@ -230,7 +227,7 @@ func varies(t *workflow.Template) bool {
 // Material from elsewhere is fenced and said to be data, since the output of
 // one model must not become the orders of another.
 func (d *draft) attempt(ctx context.Context, attach func(context.Context, []string) (Attached, error)) (Attempt, error) {
-	a := Attempt{Step: d.step, Path: d.path, Item: d.item, Number: d.number, Task: d.task, Base: d.base, Command: d.command, Siblings: d.siblings}
+	a := Attempt{Step: d.step, Path: d.path, Item: d.item, Number: d.number, Task: d.task, Base: d.base, Act: d.act, Siblings: d.siblings}
 	read := func(patterns []string) error {
 		if len(patterns) == 0 {
 			return nil

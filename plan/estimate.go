@@ -55,7 +55,7 @@ func (e *estimator) estimate(n *node) {
 		}
 		return
 	}
-	if n.step.Run != nil {
+	if n.step.Action() != nil {
 		e.command(n)
 		return
 	}

@@ -125,3 +125,20 @@ func (e *Env) writeError(path string, err error) error {
 	}
 	return fmt.Errorf("cannot write %s: %w", path, cause(err))
 }
+
+// Replace creates a file or replaces its content, for one who is no model and has
+// permission: what was read before does not matter.
+func (e *Env) Replace(path string, data []byte) error {
+	path = e.Abs(path)
+	_, link, err := e.lstat(path)
+	switch {
+	case link != "":
+		return fmt.Errorf("%s is a link. Write to the file that it leads to: %s. Or remove the link first", path, link)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return e.writeError(path, err)
+	}
+	if err := e.write(path, data); err != nil {
+		return e.writeError(path, err)
+	}
+	return nil
+}

@@ -40,11 +40,19 @@ func (p *Project) Commands(ctx context.Context) (*Commands, error) {
 // Close ends and removes what the commands left.
 func (c *Commands) Close() error { return errors.Join(c.session.close(), c.env.Close()) }
 
-// DeniedError is a command that may not run.
-type DeniedError struct{ Reason, Command string }
+// DeniedError is what may not be done.
+type DeniedError struct {
+	What   string // such as "the command may not run"
+	Reason string
+	Rule   string // that grants it; empty if none does
+}
 
 func (e *DeniedError) Error() string {
-	return fmt.Sprintf("the command may not run: %s A rule such as Bash(%s) grants it.", e.Reason, e.Command)
+	text := e.What + ": " + e.Reason
+	if e.Rule != "" {
+		text += " A rule such as " + e.Rule + " grants it."
+	}
+	return text
 }
 
 // FaultKind returns [fault.KindInput].
@@ -91,13 +99,16 @@ func (p *Project) CheckCommand(ctx context.Context, allow []string, command bash
 	if d.Outcome == permission.Allow || d.Outcome == permission.Ask && asks {
 		return nil
 	}
-	return &DeniedError{d.Reason, command.Text()}
+	return deniedCommand(d.Reason, command)
+}
+
+func deniedCommand(reason string, c bash.Command) error {
+	return &DeniedError{"the command may not run", reason, "Bash(" + c.Text() + ")"}
 }
 
 // Run runs a command once the user's rules, or the one who is asked, allow it. allow
 // are rules beyond which a step does not go; they grant nothing.
 func (c *Commands) Run(ctx context.Context, allow []string, command bash.Command) (*bash.Ended, error) {
-	p := c.session.project
 	dir := c.env.Dir()
 	if command.Dir != "" {
 		var err error
@@ -113,23 +124,32 @@ func (c *Commands) Run(ctx context.Context, allow []string, command bash.Command
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.session.judge(allow, "Bash", input, dir)
-	if err != nil {
+	if reason, err := c.permit(ctx, allow, "Bash", input, dir); err != nil {
 		return nil, err
-	}
-	if d.Outcome != permission.Allow {
-		yes := false
-		if d.Outcome == permission.Ask && p.options.Asker != nil {
-			yes, err = p.options.Asker(ctx, permission.Question{Tool: "Bash", Input: input, Cwd: dir, Reason: d.Reason})
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case err != nil:
-			return nil, &DeniedError{err.Error(), command.Text()}
-		case !yes:
-			return nil, &DeniedError{d.Reason, command.Text()}
-		}
+	} else if reason != "" {
+		return nil, deniedCommand(reason, command)
 	}
 	return c.session.shell.Run(ctx, c.env.ForCall(), command)
+}
+
+// permit returns why a call may not be made, or "" if the user's rules, or the one who
+// is asked, allow it.
+func (c *Commands) permit(ctx context.Context, allow []string, name string, input json.RawMessage, dir string) (reason string, err error) {
+	d, err := c.session.judge(allow, name, input, dir)
+	if err != nil || d.Outcome == permission.Allow {
+		return "", err
+	}
+	yes := false
+	if asker := c.session.project.options.Asker; d.Outcome == permission.Ask && asker != nil {
+		yes, err = asker(ctx, permission.Question{Tool: name, Input: input, Cwd: dir, Reason: d.Reason})
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return err.Error(), nil
+	case !yes:
+		return d.Reason, nil
+	}
+	return "", nil
 }

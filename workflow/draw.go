@@ -24,8 +24,8 @@ func (s *Step) does() string {
 		return clean(s.Agent)
 	case s.Approval != nil:
 		return "approval"
-	case s.Run != nil:
-		return "run " + brief(s.Run.Source())
+	case s.Action() != nil:
+		return s.Action().Verb() + " " + brief(s.Action().Source())
 	case s.Workflow != "":
 		return "workflow " + clean(s.Workflow)
 	case s.Body != nil:

@@ -113,11 +113,14 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 						for _, inner := range s.Body.Steps {
 							inside[inner.ID] = workflow.StepResult{Status: "completed", Output: "x", JSON: answer(t, inner)}
 						}
-					case s.Run != nil:
-						_, err := s.Run.Command(own)
+					case s.Action() != nil:
+						_, err := s.Action().Fill(own)
 						check(s, err)
-						if last.JSON = nil; s.Run.Output != workflow.OutputText {
+						if last.JSON = nil; s.Action().Shape() != workflow.OutputText {
 							last.JSON = []any{"some", "text"}
+						}
+						if s.Read != nil {
+							last.JSON = []any{map[string]any{"path": "a.md", "content": "some text", "name": "some"}}
 						}
 					case s.Approval != nil:
 						_, err := s.Approval.Message.Render(own)

@@ -113,7 +113,7 @@ func FuzzParse(f *testing.F) {
 func results(t *testing.T, w *workflow.Workflow, result workflow.StepResult, to map[string]workflow.StepResult) {
 	for _, s := range w.Steps {
 		kinds := 0
-		for _, is := range []bool{s.Agent != "" && s.Task != nil, s.Approval != nil, s.Run != nil, s.Body != nil} {
+		for _, is := range []bool{s.Agent != "" && s.Task != nil, s.Approval != nil, s.Action() != nil, s.Body != nil} {
 			if is {
 				kinds++
 			}

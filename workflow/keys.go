@@ -18,8 +18,10 @@ var (
 	approvalKeys = []string{"message", "timeout"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
-		"approval", "run", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
+		"approval", "run", "read", "write", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
+	readKeys   = []string{"files", "output"}
+	writeKeys  = []string{"path", "content"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}
 	synonyms   = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
 )

@@ -13,6 +13,8 @@ const (
 	kindAgent    = "agent"
 	kindApproval = "approval"
 	kindRun      = "run"
+	kindRead     = "read"
+	kindWrite    = "write"
 	kindWorkflow = "workflow"
 	kindSteps    = "steps"
 )
@@ -26,30 +28,35 @@ var suits = map[string][]string{
 	"model":      {kindAgent},
 	"max_tokens": {kindAgent},
 	"max_turns":  {kindAgent},
-	"allow":      {kindAgent, kindRun},
+	"allow":      {kindAgent, kindRun, kindWrite},
 	"reads":      {kindAgent},
 	"schema":     {kindAgent},
 	"approval":   {kindApproval},
 	"run":        {kindRun},
+	"read":       {kindRead},
+	"write":      {kindWrite},
 	"workflow":   {kindWorkflow},
 	"with":       {kindWorkflow},
 	"steps":      {kindSteps},
 	"output":     {kindWorkflow, kindSteps},
-	"timeout":    {kindAgent, kindRun},
-	"retries":    {kindAgent, kindRun},
-	"effects":    {kindAgent, kindRun},
+	"timeout":    {kindAgent, kindRun, kindRead, kindWrite},
+	"retries":    {kindAgent, kindRun, kindRead, kindWrite},
+	"effects":    {kindAgent, kindRun, kindWrite},
 	"budget":     {kindAgent},
 	"latency":    {kindAgent},
 	"isolation":  {kindAgent},
 	"base":       {kindAgent},
-	"foreach":    {kindAgent, kindRun, kindWorkflow, kindSteps},
-	"loop":       {kindAgent, kindRun, kindWorkflow, kindSteps},
+	"foreach":    {kindAgent, kindRun, kindRead, kindWrite, kindWorkflow, kindSteps},
+	"loop":       {kindAgent, kindRun, kindRead, kindWrite, kindWorkflow, kindSteps},
 }
+
+// kinds are the kinds that a key of the same name makes.
+var kinds = []string{kindApproval, kindRun, kindRead, kindWrite, kindWorkflow, kindSteps}
 
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := kindAgent
-	for _, key := range []string{"agent", "task", kindApproval, kindRun, kindWorkflow, kindSteps} {
+	for _, key := range append([]string{"agent", "task"}, kinds...) {
 		if d.fields.given(key) != nil {
 			if kind = key; key == "task" {
 				kind = kindAgent
@@ -66,9 +73,9 @@ func (p *reader) kind(d *draft) string {
 		switch {
 		case d.fields.given(key) == nil:
 			continue
-		case key == "agent" || key == "task" || key == kindApproval || key == kindRun || key == kindWorkflow || key == kindSteps:
-			hint = "a step does one thing: agent and task, approval, run, workflow, or steps"
-		case kind == kindRun && runKeysHold(key):
+		case key == "agent" || key == "task" || slices.Contains(kinds, key):
+			hint = "a step does one thing: agent and task, approval, run, read, write, workflow, or steps"
+		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"
 		case key == "timeout" && kind == kindApproval:
 			hint = "write approval: {message: ..., timeout: ...}"
@@ -88,8 +95,6 @@ func (p *reader) kind(d *draft) string {
 	}
 	return kind
 }
-
-func runKeysHold(key string) bool { return slices.Contains(runKeys, key) }
 
 // settingsOf reads the settings of an agent's calls.
 func (p *reader) settingsOf(d *draft, defaults Defaults) {

@@ -145,6 +145,10 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		p.approval(d, inner)
 	case kindRun:
 		p.command(d, inner)
+	case kindRead:
+		p.read(d, inner)
+	case kindWrite:
+		p.write(d, inner)
 	case kindWorkflow:
 		p.workflowStep(d, inner)
 	case kindSteps:

@@ -84,8 +84,8 @@ type Param struct {
 	Type        string // string, integer, number, boolean, array or object; never empty
 }
 
-// Step is one node of the graph. What it does is one of five things: it gives an
-// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), runs
+// Step is one node of the graph. What it does is one of seven things: it gives an
+// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), reads files (Read), writes one (Write), runs
 // another workflow file (Workflow, With, Body), or runs steps of its own (Body without
 // Workflow).
 // With Foreach it does that once per item, with Loop repeatedly; a step cannot
@@ -124,6 +124,8 @@ type Step struct {
 	Schema    json.RawMessage // JSON Schema of its output; nil: free text
 	Approval  *Approval       // nil unless the step asks a person
 	Run       *Run            // nil unless the step runs a command
+	Read      *Read           // nil unless the step reads files
+	Write     *Write          // nil unless the step writes a file
 	Effects   Effects
 
 	Isolation Isolation // where its agent's tools work
@@ -317,6 +319,8 @@ func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Task.refs, to)
 	outputsOf(s.Output.refs, to)
 	outputsOf(s.Run.refs, to)
+	outputsOf(s.Read.refs, to)
+	outputsOf(s.Write.refs, to)
 	for _, t := range s.Files {
 		outputsOf(t.refs, to)
 	}

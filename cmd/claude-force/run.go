@@ -373,8 +373,8 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 			row[1] = plural(len(step.Items), "item")
 		case step.Iterations > 0:
 			row[1] = plural(step.Iterations, "iteration")
-		case s.Run != nil:
-			row[1] = "run"
+		case s.Action() != nil:
+			row[1] = s.Action().Verb()
 		case s.Agent == "" && len(step.Steps) > 0:
 			row[1] = plural(len(step.Steps), "step")
 		}

@@ -1,0 +1,116 @@
+package claudeforce
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// act makes one attempt at a step without a model.
+func (o *Orchestrator) act(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
+	switch act := a.Act.(type) {
+	case workflow.Command:
+		return o.runCommand(ctx, a, act)
+	case workflow.ReadFiles:
+		return o.readFiles(ctx, a, act)
+	case workflow.WriteFile:
+		return o.writeFile(ctx, a, act)
+	}
+	return llm.Outcome{}, fmt.Errorf("step %s does something unknown: %T", a.Path, a.Act)
+}
+
+// readFiles reads the files of a step, as those that are attached to tasks are read, and
+// none that a permission rule denies.
+func (o *Orchestrator) readFiles(ctx context.Context, a engine.Attempt, r workflow.ReadFiles) (llm.Outcome, error) {
+	var files []attach.File
+	source, err := o.recorded(ctx, a, "Read", &files, func() (_ bool, err error) {
+		if o.tools != nil {
+			names, err := o.files.List(ctx, r.Files, attach.Limits{})
+			if err != nil {
+				return false, invalid(err)
+			}
+			if err := o.tools.CheckRead(ctx, names); err != nil {
+				return false, err
+			}
+		}
+		files, err = o.files.Read(ctx, r.Files, attach.Limits{OnNote: func(text string) { o.notice(ctx, text) }})
+		if err != nil {
+			return false, invalid(err)
+		}
+		return true, nil
+	})
+	out := llm.Outcome{Source: source, CostUSD: new(0.0)}
+	if err == nil {
+		out.Output, err = contentOf(a.Step.Read, files)
+	}
+	return out, err
+}
+
+// contentOf returns the output of a step that has read files.
+func contentOf(r *workflow.Read, files []attach.File) (string, error) {
+	type read struct {
+		Path    string `json:"path"`
+		Content any    `json:"content"`
+	}
+	list := make([]read, len(files))
+	for i, f := range files {
+		v, err := workflow.Decode(r.Output, f.Content)
+		if err != nil {
+			return "", llm.NewError(llm.CodeOutput, fmt.Sprintf("%s is not %s: %v", f.Path, r.Output, err), nil)
+		}
+		list[i] = read{f.Path, v}
+	}
+	var value any = list
+	switch {
+	case r.Many:
+	case len(list) != 1:
+		return "", invalid(fmt.Errorf("the path names %d files, and one is read; write a list for several: read: [...]", len(list)))
+	case r.Output == workflow.OutputText, r.Output == workflow.OutputJSON:
+		return files[0].Content, nil
+	default:
+		value = list[0].Content
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		return "", err
+	}
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// writeFile writes the file of a step.
+func (o *Orchestrator) writeFile(ctx context.Context, a engine.Attempt, w workflow.WriteFile) (llm.Outcome, error) {
+	var path string
+	source, err := o.recorded(ctx, a, "Write", &path, func() (bool, error) {
+		acting, err := o.acting(ctx, a)
+		if err != nil {
+			return false, err
+		}
+		path = w.Path
+		return true, acting.Write(journal.WithTurns(withAsk(ctx, a), a.Turns), a.Step.Allow, w.Path, w.Content)
+	})
+	return llm.Outcome{Source: source, CostUSD: new(0.0), Output: path}, err
+}
+
+// checkWrite reports a file of a step that may not be written. One whose path is not
+// known yet may; with asks, a user can be asked about it.
+func (o *Orchestrator) checkWrite(ctx context.Context, s *workflow.Step, env workflow.Env, asks bool) error {
+	for root, name := range s.Write.Path.Uses() {
+		if _, known := env.Params[name]; root != "env" && (root != "params" || !known) {
+			return nil
+		}
+	}
+	path, err := s.Write.Path.Render(env)
+	if err != nil {
+		return nil // the step fails for it, if it runs
+	}
+	return o.tools.CheckWrite(ctx, s.Allow, path, asks)
+}
