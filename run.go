@@ -267,7 +267,10 @@ func (o *Orchestrator) digests(ctx context.Context, wf *workflow.Workflow) map[s
 		sums[name] = task.Digest(w.Source)
 	}
 	for s := range allSteps(wf) {
-		if a, err := o.agent(ctx, s.Agent); s.Agent != "" && err == nil {
+		if s.Agent == "" {
+			continue // to look for it would be the slowest of all
+		}
+		if a, err := o.agent(ctx, s.Agent); err == nil {
 			text := fmt.Appendf(nil, "%q %q %q %d", a.Prompt, a.Model, a.Effort, a.MaxTokens)
 			if a.ModelFloor != "" || a.ModelCeiling != "" {
 				text = fmt.Appendf(text, " %q %q", a.ModelFloor, a.ModelCeiling)
