@@ -8,12 +8,14 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // plan is a random workflow, with all that happens in it: what an attempt or a
@@ -26,6 +28,7 @@ type plan struct {
 	slots  int
 	joins  bool // then what a step sees depends on time
 	source string
+	parsed *workflow.Workflow // of source
 }
 
 // planned is a step of a plan.
@@ -71,6 +74,14 @@ func drawPlan(t *rapid.T, most int) *plan {
 	}
 	p.source = string(data)
 	return p
+}
+
+// workflow returns the plan as the engine takes it. Runs share it: none writes to it.
+func (p *plan) workflow(tb testing.TB) *workflow.Workflow {
+	if p.parsed == nil {
+		p.parsed = parseFiles(tb, p.source, p.files)
+	}
+	return p.parsed
 }
 
 func (g *planner) num(most int) int        { return rapid.IntRange(0, most).Draw(g.T, "") }

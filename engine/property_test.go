@@ -43,7 +43,7 @@ func newWatch(p *plan, b *book) *watch {
 
 // options are to be made in the bubble, since a channel belongs to one.
 func (w *watch) options() engine.Options {
-	w.person.control = make(chan journal.Event, 10_000)
+	w.person.control = make(chan journal.Event, mostAnswers) // for each run, since a channel belongs to a bubble
 	return engine.Options{
 		RunID: bookID, MaxParallel: w.slots, Execute: w.world.execute, Control: w.person.control, Observe: w.observe,
 		Duration: func(s *workflow.Step) time.Duration {
@@ -167,12 +167,18 @@ func (w *watch) counts(prefix, id, item string) string {
 		return string(ended[0])
 	case s.fallback != "":
 		return w.counts(prefix, s.fallback, item)
-	case s.onFailure == "continue" && s.each() && (s.listOf == "" || w.counts(prefix, s.listOf, item) == "completed"):
+	case s.onFailure == "continue" && s.each() && (s.listOf == "" || w.gaveList(prefix, s.listOf, item)):
 		return "failed" // none of its items succeeded
 	case s.onFailure == "continue" && !s.spare:
 		return "continued"
 	}
 	return "failed"
+}
+
+// gaveList reports whether a step gave its list itself: that of a fallback is a text.
+func (w *watch) gaveList(prefix, id, item string) bool {
+	ended := w.ended[unitName(prefix+id, item)]
+	return len(ended) > 0 && ended[0] == engine.StatusCompleted
 }
 
 // startIfReady says what is wrong, in rapid's own goroutine.
@@ -193,7 +199,7 @@ func TestAnyWorkflow(t *testing.T) {
 		for range 2 {
 			w := newWatch(p, nil)
 			synctest.Test(t, func(t *testing.T) {
-				res := run(t.Context(), parseFiles(t, p.source, p.files), w.options())
+				res := run(t.Context(), p.workflow(t), w.options())
 				m := model{plan: p, want: map[string]string{}}
 				want := engine.StatusCompleted
 				if !m.level(p.steps, "", "") {
@@ -246,7 +252,7 @@ func TestAnyStop(t *testing.T) {
 			default:
 				time.AfterFunc(at, func() { w.person.control <- journal.Event{Type: journal.CancelAsked} })
 			}
-			res := run(ctx, parseFiles(t, p.source, p.files), opts)
+			res := run(ctx, p.workflow(t), opts)
 			if len(w.world.running) > 0 {
 				w.fault("%d attempts go on after the end", len(w.world.running))
 			}

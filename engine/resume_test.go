@@ -43,7 +43,7 @@ func (p *plan) goOn(t *testing.T, events []journal.Event, whose map[string]strin
 	for _, f := range set {
 		f(&opts)
 	}
-	res := run(t.Context(), parseFiles(t, p.source, p.files), opts)
+	res := run(t.Context(), p.workflow(t), opts)
 	return &lived{watch: w, res: res, events: b.events(t)}
 }
 

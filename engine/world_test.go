@@ -204,8 +204,11 @@ type person struct {
 	decide  func(path, item string) (after time.Duration, d journal.Decision, answers bool)
 }
 
+// mostAnswers is how many answers wait at once for a run to take them in.
+const mostAnswers = 256
+
 func newPerson(b *book, decide func(path, item string) (time.Duration, journal.Decision, bool)) *person {
-	return &person{book: b, control: make(chan journal.Event, 10_000), decide: decide}
+	return &person{book: b, control: make(chan journal.Event, mostAnswers), decide: decide}
 }
 
 // observe answers what is asked. The clock of the bubble ends no test before
