@@ -68,7 +68,7 @@ func (r *dryRun) run(ctx context.Context) error {
 			if ev.Asked == nil {
 				return
 			}
-			yes := journal.Event{Type: journal.ApprovalGiven, Step: ev.Path, Item: ev.Item, Detail: journal.Detail(journal.Decision{Approved: true})}
+			yes := journal.Event{Type: journal.ApprovalGiven, Step: ev.Path, Item: ev.Item, Detail: journal.Detail(r.answer(ev.Asked))}
 			select {
 			case control <- yes:
 			default: // no one would answer
@@ -77,6 +77,18 @@ func (r *dryRun) run(ctx context.Context) error {
 		},
 	})
 	return errors.Join(err, ctx.Err())
+}
+
+// answer returns a yes to a question, with a value that is made up if it wants one.
+func (r *dryRun) answer(q *journal.ApprovalRequest) journal.Decision {
+	d := journal.Decision{Approved: true}
+	switch {
+	case q.Choices != nil:
+		d.Value = journal.Detail(q.Choices[0])
+	case q.Schema != nil:
+		d.Value = json.RawMessage(madeUp(q.Schema))
+	}
+	return d
 }
 
 // maxQuestions bounds the approvals that wait at once in a dry run.

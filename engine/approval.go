@@ -40,9 +40,10 @@ func (r *run) ask(u *unit) {
 		r.fail(u, invalid("filling in the question of step "+u.path, err))
 		return
 	}
+	question := &journal.ApprovalRequest{Message: message, Choices: u.step.Approval.Choices, Schema: u.step.Approval.Schema}
 	switch {
 	case was == nil:
-	case r.opts.Changed && was.Started.Task != message:
+	case !answers(was, question):
 		was = nil // that was another question
 	case was.Type == journal.StepFinished:
 		r.restore(u, was)
@@ -66,7 +67,7 @@ func (r *run) ask(u *unit) {
 		}
 		r.show(u)
 	} else {
-		u.asked = &journal.ApprovalRequest{Message: message}
+		u.asked = question
 		if d := u.step.Approval.Timeout; d > 0 {
 			u.asked.Deadline = now.UTC().Add(d)
 			u.deadline = now.Add(d)
@@ -78,6 +79,14 @@ func (r *run) ask(u *unit) {
 		return
 	}
 	r.expire(now)
+}
+
+// answers reports whether what a journal says of an approval is about the question.
+func answers(was *journal.UnitState, question *journal.ApprovalRequest) bool {
+	if was.Asked == nil {
+		return was.Started.Task == question.Message && !question.WantsValue()
+	}
+	return was.Asked.Digest() == question.Digest() && (was.Decision == nil || question.CheckAnswer(was.Decision) == nil)
 }
 
 // put journals a new request. It is shown once that is durable, so that a
@@ -114,10 +123,13 @@ func (r *run) decide(ev journal.Event) {
 			return // not ours: a later version may say it otherwise
 		}
 		for _, u := range r.asking {
-			if u.question() == (journal.Unit{Step: ev.Step, Item: ev.Item}) {
-				r.answer(u, d)
-				return
+			if u.question() != (journal.Unit{Step: ev.Step, Item: ev.Item}) {
+				continue
 			}
+			if d.Question == "" || d.Question == u.asked.Digest() { // else it is of a question that was asked before
+				r.answer(u, d)
+			}
+			return
 		}
 	}
 }
@@ -137,20 +149,25 @@ func (r *run) answer(u *unit, d journal.Decision) {
 		if d.Comment != "" {
 			err = fmt.Errorf("%w: %s", err, d.Comment)
 		}
+		u.res.Reason = d.Comment
 		r.fail(u, err)
 		return
 	}
-	// All of it is there, so that steps can use a comment that is missing.
-	output, err := json.Marshal(map[string]any{"approved": d.Approved, "by": d.By, "comment": d.Comment})
-	if err != nil {
-		r.fail(u, err)
-		return
+	output := d.Text()
+	if !u.asked.WantsValue() {
+		// All of it is there, so that steps can use a comment that is missing.
+		data, err := json.Marshal(map[string]any{"approved": d.Approved, "by": d.By, "comment": d.Comment})
+		if err != nil {
+			r.fail(u, err)
+			return
+		}
+		output = string(data)
 	}
 	if r.opts.Log != nil {
-		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: string(output),
+		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: output,
 			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took()})})
 	}
-	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: string(output), json: parseJSON(string(output))})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: output, json: parseJSON(output)})
 }
 
 // expire ends the requests whose deadline has passed, and sets the alarm for the

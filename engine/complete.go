@@ -46,7 +46,7 @@ func (r *run) nodeEnded(n *node, o outcome) {
 	case o.status == StatusCompleted:
 		f.env.Steps[id] = workflow.StepResult{Output: o.output, Status: string(o.status), JSON: o.json}
 	case o.status == StatusFailed && n.step.OnFailure == workflow.OnFailureFallback:
-		n.failure = &workflow.StepResult{Status: string(o.status), Output: n.res.Output, Error: n.why()}
+		n.failure = &workflow.StepResult{Status: string(o.status), Output: n.res.Output, Error: n.why(), Reason: n.res.Reason}
 		if r.fallBack(n) {
 			return
 		}
@@ -100,7 +100,7 @@ func (r *run) propagate(n *node, status Status) {
 				f.failed = n
 			}
 		}
-		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed), Output: n.kept(), Error: n.why()}
+		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusFailed), Output: n.kept(), Error: n.why(), Reason: n.res.Reason}
 	case StatusSkipped:
 		f.env.Steps[n.step.ID] = workflow.StepResult{Status: string(StatusSkipped), Error: n.why()}
 	case StatusInterrupted:

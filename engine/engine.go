@@ -241,7 +241,8 @@ type Options struct {
 	Earlier *journal.State
 
 	// Control brings what people decide while the run goes on: events of the
-	// types ApprovalGiven and CancelAsked. Nil brings nothing.
+	// types ApprovalGiven and CancelAsked. Whoever sends one has checked it, see
+	// [journal.State.CheckDecision]. Nil brings nothing.
 	Control <-chan journal.Event
 
 	// AskCalls lets steps wait for approval of calls of tools. No answer within
@@ -310,6 +311,7 @@ type StepResult struct {
 	DurationSeconds float64    `json:"duration_seconds"`
 	Attempts        int        `json:"attempts"`
 	Error           *string    `json:"error"`
+	Reason          string     `json:"reason,omitempty"`   // what a person gave as the reason for a no
 	Fallback        string     `json:"fallback,omitempty"` // the step whose result it has
 
 	Items      []*ItemResult          `json:"items,omitempty"`      // of a foreach, in the order of its items

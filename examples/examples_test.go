@@ -18,6 +18,12 @@ import (
 	"github.com/claude-force/claude-force/internal/citest"
 )
 
+// answers are those to the questions of an example, by its file.
+var answers = map[string][][]string{
+	"approval.yaml": {nil},
+	"choices.yaml":  {{"where", "--choice", "staging"}, {"details", "--field", "version=1.2", "--field", "urgent=true"}},
+}
+
 func TestExamples(t *testing.T) {
 	// What each prints; time and text differ between machines and models.
 	want := map[string]string{
@@ -133,19 +139,19 @@ func TestWorkflowFilesRun(t *testing.T) {
 			}
 			done := make(chan struct{})
 			var answering sync.WaitGroup
-			if filepath.Base(file) == "approval.yaml" {
-				answering.Go(func() {
-					ticker := time.NewTicker(20 * time.Millisecond)
-					defer ticker.Stop()
-					for command("runs", "approve", "latest").Run() != nil { // it does not ask yet
+			answering.Go(func() {
+				ticker := time.NewTicker(20 * time.Millisecond)
+				defer ticker.Stop()
+				for _, answer := range answers[filepath.Base(file)] {
+					for command(append([]string{"runs", "approve", "latest"}, answer...)...).Run() != nil { // it does not ask yet
 						select {
 						case <-ticker.C:
 						case <-done:
 							return
 						}
 					}
-				})
-			}
+				}
+			})
 			err := run.Wait()
 			close(done)
 			answering.Wait()

@@ -42,10 +42,10 @@ func (e *DecisionError) Error() string {
 }
 
 // CheckDecision returns a [*DecisionError] unless id's approval takes a decision at
-// the given time. The state is that of the run's own events and the unit's.
+// the given time, and a [fault.InputError] unless d answers what is asked. The state is that of the run's own events and the unit's.
 // Implementations of [Store] call it in Signal, in the transaction that appends
 // the decision.
-func (s *State) CheckDecision(id Unit, at time.Time) error {
+func (s *State) CheckDecision(id Unit, at time.Time, d *Decision) error {
 	u := s.Units[id]
 	canceled := s.Cancelled || s.Ended != nil && s.Ended.Status == StatusCancelled
 	switch {
@@ -59,6 +59,9 @@ func (s *State) CheckDecision(id Unit, at time.Time) error {
 		return &DecisionError{Unit: id, ended: true}
 	case !u.Asked.Deadline.IsZero() && !at.Before(u.Asked.Deadline):
 		return &DecisionError{Unit: id, Deadline: u.Asked.Deadline}
+	}
+	if err := u.Asked.CheckAnswer(d); err != nil {
+		return fmt.Errorf("step %s: %w", id, err)
 	}
 	return nil
 }

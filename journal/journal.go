@@ -170,6 +170,10 @@ type ApprovalRequest struct {
 	Message  string     `json:"message"`
 	Deadline time.Time  `json:"deadline,omitzero"` // no answer by then means no; zero for never
 	Call     *AskedCall `json:"call,omitempty"`    // what the answer is for; nil if it is for a step
+
+	// A yes has a value if there is one of these.
+	Choices []string        `json:"choices,omitempty"` // it is one of them
+	Schema  json.RawMessage `json:"schema,omitempty"`  // it matches this JSON Schema
 }
 
 // AskedCall is a call of a tool that needs approval. The answer is for exactly this:
@@ -207,7 +211,10 @@ var unescaped = map[string]byte{`\u003c`: '<', `\u003e`: '>', `\u0026`: '&'}
 type Decision struct {
 	Approved bool   `json:"approved"`
 	By       string `json:"by,omitempty"`
-	Comment  string `json:"comment,omitempty"`
+	Comment  string `json:"comment,omitempty"` // of a no, the reason
+
+	Value    json.RawMessage `json:"value,omitempty"`    // of a yes to a question that wants one
+	Question string          `json:"question,omitempty"` // digest of the question that is answered; empty: whatever is asked
 }
 
 // Resumed is the detail of RunResumed.

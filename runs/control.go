@@ -38,9 +38,9 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 	}
 	switch {
 	case len(open) == 0 && decided != nil && step == "":
-		return "", fault.Input(fmt.Errorf("run %s waits for no approval: %w", run.ID, state.CheckDecision(decided.Unit, time.Now())))
+		return "", fault.Input(fmt.Errorf("run %s waits for no approval: %w", run.ID, state.CheckDecision(decided.Unit, time.Now(), &d)))
 	case len(open) == 0 && decided != nil:
-		return "", fmt.Errorf("answering run %s: %w", run.ID, state.CheckDecision(decided.Unit, time.Now()))
+		return "", fmt.Errorf("answering run %s: %w", run.ID, state.CheckDecision(decided.Unit, time.Now(), &d))
 	case len(open) == 0 && step != "":
 		return "", fault.Input(fmt.Errorf("step %s of run %s waits for no approval", step, run.ID))
 	case len(open) == 0:

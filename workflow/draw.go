@@ -23,7 +23,7 @@ func (s *Step) does() string {
 	case s.Agent != "":
 		return clean(s.Agent)
 	case s.Approval != nil:
-		return "approval"
+		return s.Approval.does()
 	case s.Action() != nil:
 		return s.Action().Verb() + " " + brief(s.Action().Source())
 	case s.Workflow != "":
@@ -32,6 +32,17 @@ func (s *Step) does() string {
 		return plural(len(s.Body.Steps), "step")
 	}
 	return ""
+}
+
+// does returns what a person is asked for.
+func (a *Approval) does() string {
+	switch {
+	case a.Choices != nil:
+		return brief("approval: " + strings.Join(a.Choices, ", "))
+	case a.Schema != nil:
+		return "approval with a value"
+	}
+	return "approval"
 }
 
 // notes returns the other conditions of a step in a few words.

@@ -60,7 +60,7 @@ func (e *expression) eval(env Env) (any, error) {
 }
 
 func (s StepResult) fields() map[string]any {
-	return map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON, "error": s.Error}
+	return map[string]any{"output": s.Output, "status": s.Status, "json": s.JSON, "error": s.Error, "reason": s.Reason}
 }
 
 // ifAny returns the fields like fields, but the output of a step that has none is nil,
@@ -120,6 +120,8 @@ func (r ref) value(env Env) (any, error) {
 		return s.Status, nil
 	case r.field == "error":
 		return s.Error, nil
+	case r.field == "reason":
+		return s.Reason, nil
 	}
 	return s.JSON, nil
 }

@@ -125,6 +125,7 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 					case s.Approval != nil:
 						_, err := s.Approval.Message.Render(own)
 						check(s, err)
+						last.JSON = answer(t, s)
 					default:
 						for _, text := range append(s.Files, s.Task) {
 							_, err := text.Render(own)
@@ -170,11 +171,15 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 }
 
 func answer(t *testing.T, s *workflow.Step) any {
-	if s.Schema == nil {
+	text := s.Schema
+	if s.Approval != nil {
+		text = s.Approval.Schema
+	}
+	if text == nil {
 		return nil
 	}
 	var schema any
-	if err := json.Unmarshal(s.Schema, &schema); err != nil {
+	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
 	return instance(t, schema)

@@ -48,7 +48,10 @@ type exprError struct {
 	message, hint string
 }
 
-var stepFields = []string{"output", "json", "status", "error"}
+var stepFields = []string{"output", "json", "status", "error", "reason"}
+
+// always reports whether a step has a field also if it did not complete.
+func always(field string) bool { return field == "error" || field == "reason" }
 
 func (c view) compile(source string) *expression {
 	key := compiled{c, source}
@@ -101,7 +104,7 @@ func (c view) asPath(e *expression) bool {
 		return false
 	}
 	r.foreign = root == "steps" && c.foreign(r.name)
-	r.optional = root == "steps" && r.field == "error" // there is one if the step did not complete
+	r.optional = root == "steps" && always(r.field) // there is one if the step did not complete
 	e.refs, e.path = []ref{r}, true
 	switch {
 	case root == "params":
@@ -195,8 +198,8 @@ func (c view) environment(e *expression) types.Map {
 }
 
 var (
-	resultType   = types.Map{"output": types.String, "status": types.String, "json": types.Any, "error": types.String}
-	optionalType = types.Map{"output": types.Any, "status": types.String, "json": types.Any, "error": types.String}
+	resultType   = types.Map{"output": types.String, "status": types.String, "json": types.Any, "error": types.String, "reason": types.String}
+	optionalType = types.Map{"output": types.Any, "status": types.String, "json": types.Any, "error": types.String, "reason": types.String}
 )
 
 // typeName returns the type of a parameter that holds values of type t, or an

@@ -15,7 +15,7 @@ var (
 	failureKeys  = []string{"fallback"}
 	foreachKeys  = []string{"items", "glob", "item", "in"}
 	loopKeys     = []string{"max", "until", "cache"}
-	approvalKeys = []string{"message", "timeout"}
+	approvalKeys = []string{"message", "timeout", "choices", "schema"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "run", "read", "write", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}

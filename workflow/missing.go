@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -227,7 +228,7 @@ func (p *reader) missing() {
 					"write .json?.NAME ?? DEFAULT, or look at its status first")
 				continue
 			}
-			if name, known := lacks(of.Schema, need.path); name != "" && of.Foreach == nil {
+			if name, known := lacks(of.resultSchema(), need.path); name != "" && of.Foreach == nil {
 				hint := p.suggester.didYouMean(name, known)
 				if hint == "" {
 					hint = "its schema has " + list(known)
@@ -236,6 +237,14 @@ func (p *reader) missing() {
 			}
 		}
 	}
+}
+
+// resultSchema returns the schema of what a step gives; nil if there is none.
+func (d *draft) resultSchema() json.RawMessage {
+	if d.Approval != nil {
+		return d.Approval.Schema
+	}
+	return d.Schema
 }
 
 func (l *level) draft(id string) *draft {

@@ -95,18 +95,18 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 		}
 		if (root == "steps" || root == previous) && !slices.Contains(stepFields, r.field) {
 			if r.field == "" {
-				e.fail(r.at, fmt.Sprintf("%s.%s is not a value", root, name), "use its .output, .json, .status or .error")
+				e.fail(r.at, fmt.Sprintf("%s.%s is not a value", root, name), "use its .output, .json, .status, .error or .reason")
 				continue
 			}
 			hint := c.suggester.didYouMean(r.field, stepFields)
 			if hint == "" {
-				hint = "a step has output, json, status and error"
+				hint = "a step has output, json, status, error and reason"
 			}
 			e.fail(at(fieldNode(f, n)), fmt.Sprintf("unknown field %s of step %s", quote(r.field), name), hint)
 			continue
 		}
 		r.foreign = root == "steps" && c.foreign(name)
-		r.optional = root == "steps" && (f.optional[n] || r.field == "error")
+		r.optional = root == "steps" && (f.optional[n] || always(r.field))
 		e.refs = append(e.refs, r)
 	}
 	for _, n := range f.idents {

@@ -99,7 +99,7 @@ func (p *reader) expression(d *draft, v view, n *yaml.Node, source string, offse
 // waits returns for what a step waits that uses the reference.
 func (r ref) waits() waitKind {
 	switch {
-	case r.field == "error":
+	case always(r.field):
 		return waitError
 	case r.optional:
 		return waitOptional

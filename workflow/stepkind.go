@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -198,8 +199,44 @@ func (p *reader) approval(d *draft, v view) {
 		if t := f.given("timeout"); t != nil {
 			d.Approval.Timeout = p.duration(t, "timeout")
 		}
+		if c := f.given("choices"); c != nil {
+			d.Approval.Choices = p.choices(c)
+		}
+		if s := f.given("schema"); s != nil {
+			d.Approval.Schema = p.outputSchema(s)
+			if f.given("choices") != nil {
+				p.fail(s, nil, "remove one of them", "an approval cannot have both choices and schema")
+			}
+		}
 	}
 	d.Approval.Message = p.template(d, v, message, "message")
+}
+
+// longestChoice is how many bytes a choice of an approval may have: it stands in one
+// line of a terminal.
+const longestChoice = 200
+
+// choices reads the answers that a person may give.
+func (p *reader) choices(n *yaml.Node) []string {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		p.fail(n, nil, "write choices: [staging, production]", "choices must be a list of texts with at least one")
+		return nil
+	}
+	var choices []string
+	for _, c := range n.Content {
+		before := p.failures
+		text := p.plain(c, "a choice")
+		switch {
+		case p.failures > before:
+		case strings.TrimSpace(text) != text || text == "" || len(text) > longestChoice || strings.ContainsFunc(text, unicode.IsControl):
+			p.fail(c, nil, "", "a choice must be one line of 1 to %d bytes without space around it", longestChoice)
+		case slices.Contains(choices, text):
+			p.fail(c, nil, "", "choice %s is given twice", quote(text))
+		default:
+			choices = append(choices, text)
+		}
+	}
+	return choices
 }
 
 // group reads a step with steps of its own.

@@ -85,6 +85,7 @@ type StepResult struct {
 	Status string
 	JSON   any    // the output parsed, when it is JSON; else nil
 	Error  string // why it failed or was skipped; else empty
+	Reason string // what a person gave as the reason for a no; else empty
 }
 
 // Source returns the text as it stands in the file.

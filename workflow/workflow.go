@@ -233,10 +233,13 @@ type Loop struct {
 	Cache bool   // an iteration that asks the same as one before may be given the same answer
 }
 
-// Approval asks a person.
+// Approval asks a person: yes or no, or for a value if it has Choices or a Schema. It
+// has at most one of the two.
 type Approval struct {
-	Message *Template     // never nil
-	Timeout time.Duration // without an answer in this time, the answer is no; 0: no limit
+	Message *Template       // never nil
+	Timeout time.Duration   // without an answer in this time, the answer is no; 0: no limit
+	Choices []string        // the answer is one of these
+	Schema  json.RawMessage // JSON Schema of the answer
 }
 
 // Step returns the step with the given id, or nil.

@@ -107,10 +107,10 @@ func (v *approver) observe(ev engine.Event) {
 	}
 	ctx, cancel := context.WithCancel(v.ctx)
 	v.open[key] = cancel
-	q := v.prompter().queue(ev.Name() + ": " + ev.Asked.Message + " [y/N] ")
+	q := v.prompter().queue(promptOf(ev.Name(), ev.Asked))
 	go func() { // ends with the answer, the step or the run
 		defer cancel()
-		line, err := v.answer(ctx, q)
+		d, err := v.askFor(ctx, ev.Name(), ev.Asked, q)
 		switch {
 		case errors.Is(err, errInterrupted):
 			return
@@ -118,7 +118,7 @@ func (v *approver) observe(ev engine.Event) {
 			v.sayHowToAnswer(ev)
 			return
 		}
-		if err := v.orch.Decide(v.ctx, v.id, ev.Question.Step, ev.Question.Item, journal.Decision{Approved: isYes(line), By: whoami()}); err != nil {
+		if err := v.orch.Decide(v.ctx, v.id, ev.Question.Step, ev.Question.Item, *d); err != nil {
 			v.say("claude-force: %v", err)
 		}
 	}()
@@ -129,7 +129,21 @@ func (v *approver) sayHowToAnswer(ev engine.Event) {
 	if ev.Asked.Call != nil {
 		v.say("%s waits for approval: %s", ev.Name(), ev.Asked.Message)
 	}
-	v.say("answer with: claude-force runs approve %s %s [--deny]", v.id, name)
+	v.say("answer with: claude-force runs approve %s %s %s", v.id, name, howToAnswer(ev.Asked))
+}
+
+// howToAnswer returns the flags that answer a question.
+func howToAnswer(q *journal.ApprovalRequest) string {
+	fields, _ := q.Fields()
+	switch {
+	case q.Choices != nil:
+		return "--choice CHOICE, or --deny; " + q.Wants()
+	case fields != nil:
+		return "--field NAME=VALUE, or --deny; " + q.Wants()
+	case q.Schema != nil:
+		return "--value VALUE, or --deny; " + q.Wants()
+	}
+	return "[--deny]"
 }
 
 // whoami returns the user's name; empty if it is unknown.

@@ -89,7 +89,11 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	for _, u := range d.State.Order {
 		switch {
 		case u.Type == journal.ApprovalAsked && u.Decision == nil:
-			fmt.Fprintf(a.stdout, "\n%s asks: %s\n  claude-force runs approve %s %[1]s\n", u.Step, u.Asked.Message, d.Run.ID)
+			how := ""
+			if u.Asked.WantsValue() {
+				how = " " + howToAnswer(u.Asked)
+			}
+			fmt.Fprintf(a.stdout, "\n%s asks: %s\n  claude-force runs approve %s %[1]s%[4]s\n", u.Step, u.Asked.Message, d.Run.ID, how)
 		case u.Type == journal.StepFailed && u.Item == "":
 			fmt.Fprintf(a.stdout, "\n%s failed: %s\n", u.Step, u.Failed.Message)
 		}

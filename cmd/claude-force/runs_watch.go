@@ -231,6 +231,9 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		verb := "denied"
 		if d.Approved {
 			verb = "approved"
+			if d.Value != nil {
+				verb += ": " + firstLine(d.Text(), 200)
+			}
 		}
 		if d.By != "" {
 			verb += " by " + d.By

@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
 	"config":        {"fault", "internal/nearest", "internal/yamltext", "internal/openfile"},
 	"benchfile":     {"internal/openfile"},
-	"journal":       {"fault", "llm"},
+	"journal":       {"fault", "internal/outschema", "llm"},
 	"modelselect":   {"llm", "internal/yamltext"},
 
 	// What parts share and nobody else needs to see.

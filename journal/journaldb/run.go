@@ -104,7 +104,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
 				return verdict, err
 			}
-			if verdict := b.checkDecision(h, journal.Unit{Step: ev.Step, Item: ev.Item}); verdict != nil {
+			if verdict := b.checkDecision(h, ev); verdict != nil {
 				return verdict, nil
 			}
 		}
@@ -113,7 +113,12 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 }
 
 // checkDecision returns why a unit takes no decision; nil if it takes one.
-func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
+func (b *batch) checkDecision(h *header, given journal.Event) (verdict error) {
+	id := journal.Unit{Step: given.Step, Item: given.Item}
+	var d journal.Decision
+	if err := given.Decode(&d); err != nil {
+		return err
+	}
 	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
 		failed := b.conn.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output
 			WHERE e.id > ? AND e.id <= ? AND (e.step = '' OR e.step = ? AND e.item = ?) ORDER BY e.id`, func(row *stmt) error {
@@ -130,7 +135,7 @@ func (b *batch) checkDecision(h *header, id journal.Unit) (verdict error) {
 	if err != nil {
 		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(b.store.path, err))
 	}
-	return state.CheckDecision(id, b.now)
+	return state.CheckDecision(id, b.now, &d)
 }
 
 // Remove forgets runs, each in a transaction of its own. One that is damaged can

@@ -185,7 +185,11 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 		if err != nil {
 			return err
 		}
-		if err := state.CheckDecision(id, time.Now()); err != nil {
+		var d journal.Decision
+		if err := ev.Decode(&d); err != nil {
+			return err
+		}
+		if err := state.CheckDecision(id, time.Now(), &d); err != nil {
 			return err
 		}
 	}
