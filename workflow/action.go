@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -96,10 +97,8 @@ func (r *Read) Fill(env Env) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, word := range words {
-			if word == "" {
-				return nil, errors.New("the path of a file to read is empty")
-			}
+		if slices.Contains(words, "") {
+			return nil, errors.New("the path of a file to read is empty")
 		}
 		files = append(files, words...)
 	}

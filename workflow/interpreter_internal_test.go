@@ -26,7 +26,7 @@ func TestInterpretedArguments(t *testing.T) {
 		{"git|-c|" + x, -1}, {"go|test|" + x, -1}, {x + "|-c|ls", -1}, {"echo|bash|-c|" + x, -1}, {"grep|-e|" + x, -1}, {"", -1},
 	} {
 		var words []word
-		for _, a := range strings.Split(c.args, "|") {
+		for a := range strings.SplitSeq(c.args, "|") {
 			words = append(words, word{a, !strings.Contains(a, "${{")})
 		}
 		if at, program := interpreted(words); at != c.at {
