@@ -414,6 +414,15 @@ func parallel(wf *workflow.Workflow, opts RunOptions) int {
 func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string, opts *RunOptions) error {
 	env := workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: runs.Env(wf)}
 	var errs []error
+	for _, p := range wf.Params {
+		name, ok := params[p.Name].(string)
+		if p.Format != workflow.FormatFile || !ok {
+			continue
+		}
+		if _, err := o.files.List(ctx, []string{name}, attach.Limits{}); err != nil {
+			errs = append(errs, fmt.Errorf("parameter %s: %w", p.Name, err))
+		}
+	}
 	for _, s := range wf.Steps {
 		if s.Agent != "" {
 			if err := o.tasks.CheckModel(ctx, stepTask(s, opts)); err != nil {

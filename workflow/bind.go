@@ -23,7 +23,7 @@ func (w *Workflow) BindValues(given map[string]any) (map[string]any, error) {
 		case !ok:
 			errs = append(errs, fmt.Errorf("%w: %s has no default and was not given", ErrParam, param.Name))
 		default:
-			fit, err := fitParam(param.Type, v)
+			fit, err := param.fit(v)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%w: %s must be %w", ErrParam, param.Name, err))
 			}
@@ -41,8 +41,13 @@ func (w *Workflow) BindValues(given map[string]any) (map[string]any, error) {
 	return bound, nil
 }
 
-func fitParam(typ string, v any) (any, error) {
+// fit returns a value as the parameter takes it, or what it must be.
+func (param Param) fit(v any) (any, error) {
+	typ := param.Type
 	v = asDeclared(typ, v)
+	if text, ok := v.(string); ok && typ == "array" && param.Format != "" {
+		return param.read(text)
+	}
 	if typ == "any" || typeOf(v) == typ && v != nil {
 		return clone(v), nil
 	}

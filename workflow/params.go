@@ -12,7 +12,8 @@ import (
 	yaml "go.yaml.in/yaml/v4"
 )
 
-var paramTypes = []string{"string", "integer", "number", "boolean", "array", "object"}
+var paramTypes = []string{"string", "integer", "number", "boolean", "array", "object",
+	FormatFile, FormatList, FormatJSON, FormatCSV, FormatLines}
 
 // params reads the declarations of parameters. A declaration with an error still
 // counts, so that uses of the parameter are not errors too.
@@ -53,7 +54,7 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 			if p.failures == before && !slices.Contains(paramTypes, param.Type) {
 				hint := p.suggester.didYouMean(param.Type, paramTypes)
 				if hint == "" {
-					hint = "known: " + list(paramTypes)
+					hint = "known: " + strings.Join(paramTypes, ", ")
 				}
 				p.fail(t, nil, hint, "unknown type %s of parameter %s", quote(param.Type), quote(name))
 			}
@@ -62,6 +63,10 @@ func (p *reader) param(name string, n *yaml.Node) Param {
 			}
 		}
 		given = f.get("default")
+		if typ, ok := formats[param.Type]; ok {
+			param.Type, param.Format = typ, param.Type
+			return p.formatDefault(param, given)
+		}
 	}
 	if param.Type == "string" && given != nil && given.Kind == yaml.ScalarNode && !isNull(given) {
 		p.whole(given, "the default of parameter "+quote(name))
@@ -163,7 +168,7 @@ func (p *reader) value(n *yaml.Node) (any, bool) {
 }
 
 // BindParams returns the value of every parameter for one run: the given one,
-// parsed as the parameter's type (arrays and objects as JSON), else the default.
+// parsed as the parameter's type (arrays and objects as JSON) or format, else the default.
 // The error reports unknown names, values of the wrong type and missing values
 // together; each matches [ErrParam]. The caller owns the result.
 func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
@@ -175,7 +180,7 @@ func (w *Workflow) BindParams(given map[string]string) (map[string]any, error) {
 		text, ok := given[param.Name]
 		switch {
 		case ok:
-			v, err := convert(param.Type, text)
+			v, err := param.read(text)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%w: %s must be %w", ErrParam, param.Name, err))
 			}

@@ -322,7 +322,7 @@ func (p *reader) checkParam(n *yaml.Node, param Param, v *Value) {
 	case v.constant() && v.fixed == nil:
 		p.fail(n, ErrParam, "", "parameter %s has no value", quote(param.Name))
 	case v.constant():
-		fit, err := fitParam(param.Type, v.fixed)
+		fit, err := param.fit(v.fixed)
 		if err != nil {
 			p.fail(n, ErrParam, "", "parameter %s must be of type %s, not %s", quote(param.Name), param.Type, typ)
 		} else if typ != param.Type {

@@ -81,7 +81,8 @@ type Param struct {
 	Default     any    // string, int, float64, json.Number, bool, []any or map[string]any; nil without a default
 	HasDefault  bool   // false: every run must give the parameter
 	Description string // may be empty
-	Type        string // string, integer, number, boolean, array or object; never empty
+	Type        string // string, integer, number, boolean, array, object or, with FormatJSON, any; never empty
+	Format      string // how a text that is given for it is read, such as FormatCSV; empty: as Type says
 }
 
 // Step is one node of the graph. What it does is one of seven things: it gives an

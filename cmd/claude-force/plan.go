@@ -63,7 +63,7 @@ something will stop the run, 2 bad input or configuration.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&asCSV, "csv", false, "print the steps as CSV")
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
-	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
+	f.params.register(flags)
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
 	flags.StringVar(&f.from, "from", "", "plan a run of this step and what depends on it")

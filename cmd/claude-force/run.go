@@ -18,7 +18,7 @@ import (
 
 type runFlags struct {
 	callFlags
-	params   []string
+	params   paramFlags
 	env      []string
 	parallel int
 	all      bool
@@ -62,6 +62,8 @@ Exit codes: 0 done, 1 a step failed, 2 bad input or configuration, 3 a budget
 left no room for a step, 130 interrupted.`,
 		Example: `  claude-force run workflow.yaml
   claude-force run review.yaml --param path=./src --max-parallel 4
+  claude-force run leads.yaml --param rows=@leads.csv
+  git diff | claude-force run review.yaml --param diff=@-
   claude-force run workflow.json --json | jq .total_time_seconds
   claude-force run workflow.yaml --simulate
   claude-force run workflow.yaml --explain
@@ -77,7 +79,7 @@ left no room for a step, 130 interrupted.`,
 	f.tools.register(cmd)
 	f.approvals.register(cmd)
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&f.params, "param", "p", nil, "value of a parameter as NAME=VALUE; may be repeated")
+	f.params.register(flags)
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
 	flags.BoolVar(&f.all, "all", false, "print the output of every step")
@@ -135,16 +137,9 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 		return nil, opts, err
 	}
 	a.sayNotes(wf)
-	params := map[string]string{}
-	for _, p := range f.params {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			return nil, opts, badInput("--param %q is not NAME=VALUE", p)
-		}
-		if before, twice := params[name]; twice && before != value {
-			return nil, opts, badInput("--param %s is given twice, as %q and %q", name, before, value)
-		}
-		params[name] = value
+	params, err := a.params(&f.params, path == "-")
+	if err != nil {
+		return nil, opts, err
 	}
 	spending, err := f.spending()
 	if err != nil {

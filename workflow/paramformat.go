@@ -1,0 +1,192 @@
+package workflow
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// Formats of parameters: how a text that is given for one is read.
+const (
+	FormatFile  = "file"  // the path of a file that must be there
+	FormatList  = "list"  // a JSON array, else an item per line
+	FormatJSON  = "json"  // any JSON value
+	FormatCSV   = "csv"   // rows below a header, each an object
+	FormatLines = "jsonl" // a JSON value per line
+)
+
+// formats are the formats, each with the type of its values.
+var formats = map[string]string{
+	FormatFile: "string", FormatList: "array", FormatJSON: "any", FormatCSV: "array", FormatLines: "array",
+}
+
+// read returns the value of a text that is given for the parameter, or what the text
+// must be.
+func (param Param) read(text string) (any, error) {
+	if param.Format == "" || param.Format == FormatFile {
+		return convert(param.Type, text)
+	}
+	if !utf8.ValidString(text) {
+		return nil, errors.New("UTF-8 text")
+	}
+	text = strings.TrimPrefix(text, "\ufeff")
+	switch param.Format {
+	case FormatList:
+		if strings.HasPrefix(strings.TrimSpace(text), "[") {
+			return convert("array", text)
+		}
+		list := []any{}
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				list = append(list, line)
+			}
+		}
+		return list, nil
+	case FormatJSON:
+		v, err := ParseJSON(text)
+		if err != nil {
+			return nil, fmt.Errorf("JSON: %w", err)
+		}
+		if v == nil {
+			return nil, errors.New("JSON with a value, not null")
+		}
+		return v, nil
+	case FormatCSV:
+		return readCSV(text)
+	}
+	list, number := []any{}, 0
+	for line := range strings.Lines(text) {
+		number++
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		v, err := ParseJSON(line)
+		if err != nil {
+			return nil, fmt.Errorf("a JSON value per line, and line %d is none: %w", number, err)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// readCSV returns the rows below a header, each an object with the header's names. A
+// cell that is written as a JSON number is one and keeps its digits, true and false are
+// truth values, and all else is text.
+func readCSV(text string) (any, error) {
+	r := csv.NewReader(strings.NewReader(text))
+	header, err := r.Read()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("CSV with a header, and it is empty")
+	case err != nil:
+		return nil, fmt.Errorf("CSV: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, name := range header {
+		if name == "" || seen[name] {
+			return nil, fmt.Errorf("CSV whose header names each column once, not %s", quote(strings.Join(header, ",")))
+		}
+		seen[name] = true
+	}
+	rows := []any{}
+	for {
+		cells, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("CSV: %w", err)
+		}
+		values := make(map[string]any, len(header))
+		for i, cell := range cells {
+			values[header[i]] = cellValue(cell)
+		}
+		rows = append(rows, Object{header, values})
+	}
+}
+
+func cellValue(cell string) any {
+	switch {
+	case cell == "true" || cell == "false":
+		return cell == "true"
+	case isNumber(cell):
+		return number(cell)
+	}
+	return cell
+}
+
+// formatDefault reads the default of a parameter that has a format.
+func (p *reader) formatDefault(param Param, n *yaml.Node) Param {
+	if n == nil || isNull(n) {
+		return param
+	}
+	what := "the default of parameter " + quote(param.Name)
+	var err error
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" || param.Format == FormatFile {
+		p.whole(n, what)
+		param.Default, err = param.read(p.text(n, what))
+	} else {
+		v, ok := p.value(n)
+		if !ok {
+			return param
+		}
+		param.Default, err = param.fit(v)
+	}
+	if err != nil {
+		p.fail(n, nil, "", "%s must be %s", what, err)
+		return param
+	}
+	param.HasDefault = true
+	return param
+}
+
+// ReadParams returns the values in a file of parameters, a mapping in YAML or JSON, as
+// the texts that [Workflow.BindParams] takes: texts and numbers as they are written, lists
+// and mappings as JSON. What is null is not given. The error is of type [Errors].
+func ReadParams(file string, data []byte) (map[string]string, error) {
+	l := newLoader(Options{})
+	p := &reader{file: file, loader: l, suggester: suggester{budget: 1000}, ids: map[string]*yaml.Node{}}
+	l.readers = append(l.readers, p)
+	given := map[string]string{}
+	if root := p.load(data); root != nil {
+		p.readParams(root, given)
+	}
+	if errs := l.errors(file); len(errs) > 0 {
+		return nil, errs
+	}
+	return given, nil
+}
+
+func (p *reader) readParams(root *yaml.Node, given map[string]string) {
+	root = follow(root)
+	if root.Kind != yaml.MappingNode {
+		p.fail(root, nil, "write one NAME: VALUE a line", "a file of parameters must be a mapping, not %s", kindOf(root))
+		return
+	}
+	p.entries(root, func(key, n *yaml.Node) {
+		what := "parameter " + quote(key.Value)
+		switch {
+		case isNull(n):
+		case n.Kind == yaml.ScalarNode:
+			p.whole(n, what)
+			given[key.Value] = n.Value
+		default:
+			v, ok := p.value(n)
+			if !ok {
+				return
+			}
+			text, err := json.Marshal(v)
+			if err != nil {
+				p.fail(n, nil, "", "%s cannot be used: %s", what, err)
+				return
+			}
+			given[key.Value] = string(text)
+		}
+	})
+}
