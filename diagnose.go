@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // CheckStatus says how a check of [Diagnose] ended.
@@ -45,7 +47,7 @@ func diagnose(ctx context.Context, opts Options, offline bool, limit time.Durati
 			return []Check{{"configuration", CheckFailed, err.Error(), "correct it"}, checkAgents(opts.Dir)}
 		}
 	}
-	first := Check{"configuration", CheckPassed, fmt.Sprintf("model %s, %d jobs", cfg.Model, cfg.Jobs), ""}
+	first := Check{"configuration", CheckPassed, fmt.Sprintf("model %s, %s", cfg.Model, english.Plural(cfg.Jobs, "job", "")), ""}
 	checks := []check{
 		{[]string{"service", "key", "clock"}, func(ctx context.Context) []Check { return checkService(ctx, opts, cfg, offline) }},
 	}
@@ -103,7 +105,7 @@ func checkAgents(dir string) Check {
 	case err != nil:
 		return Check{"agents", CheckFailed, err.Error(), ""}
 	case len(warnings) > 0:
-		return Check{"agents", CheckWarned, fmt.Sprintf("%d found; %d warnings, the first: %s", len(set.All()), len(warnings), warnings[0]), "correct the files"}
+		return Check{"agents", CheckWarned, fmt.Sprintf("%d found; %s, the first: %s", len(set.All()), english.Plural(len(warnings), "warning", ""), warnings[0]), "correct the files"}
 	}
 	return Check{"agents", CheckPassed, fmt.Sprintf("%d found", len(set.All())), ""}
 }

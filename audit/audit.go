@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/dustin/go-humanize/english"
 )
 
 // Problem is a pair of figures that must be equal and are not, or a figure that is
@@ -177,7 +178,7 @@ func ledger(balances func(string) (map[string]budget.Balance, error), costs map[
 	}
 	var notes []string
 	if less > 0 {
-		notes = append(notes, fmt.Sprintf("%d budgets were set after some of the calls, or their process was killed before it could settle", less))
+		notes = append(notes, fmt.Sprintf("not charged in full, since they were set after some of the calls or their process was killed before it could settle: %s", english.Plural(less, "budget", "")))
 	}
 	if uncertain > 0 {
 		notes = append(notes, fmt.Sprintf("%v are charged for attempts that broke off and may not have been billed", uncertain))

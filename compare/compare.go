@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/benchfile"
+	"github.com/dustin/go-humanize/english"
 )
 
 // DefaultAlpha is how probable a report may be that finds a change where there
@@ -256,7 +257,7 @@ func (r *Report) judge() {
 		}
 		row.few = leastP(row.Baseline.N, row.Current.N)*float64(len(tested)) > r.Alpha
 		if row.few && row.apart && row.Note == "" {
-			row.Note = fmt.Sprintf("too few samples to tell from noise: %d metrics need %d on each side", len(tested), enough(r.Alpha/float64(len(tested))))
+			row.Note = fmt.Sprintf("too few samples to tell from noise: %s compared need %d on each side", english.Plural(len(tested), "metric", ""), enough(r.Alpha/float64(len(tested))))
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // WriteText writes the report as an aligned table for a terminal.
@@ -91,7 +93,7 @@ func (r *Report) Sentence() string {
 		}
 	}
 	if better+worse == 0 {
-		return fmt.Sprintf("no significant change in %d metrics (level %g%% for all together).", len(r.Rows), 100*r.Alpha)
+		return fmt.Sprintf("no significant change in %s (level %g%% for all together).", english.Plural(len(r.Rows), "metric", ""), 100*r.Alpha)
 	}
 	return fmt.Sprintf("%d better, %d worse, %d without significant change (level %g%% for all together).", better, worse, len(r.Rows)-better-worse, 100*r.Alpha)
 }

@@ -261,7 +261,7 @@ func (r *run) gather(u *unit) {
 	o := outcome{unit: u, status: StatusCompleted}
 	switch said := f.failures(); {
 	case f.succeeded() < f.needed(u.step) && f.failed == 0:
-		o.status, o.err = StatusFailed, llm.NewError(llm.CodeInvalid, fmt.Sprintf("the list has %d items, and min_success is %d", len(f.items), f.needed(u.step)), nil)
+		o.status, o.err = StatusFailed, llm.NewError(llm.CodeInvalid, fmt.Sprintf("the list is too short for min_success: items %d, min_success %d", len(f.items), f.needed(u.step)), nil)
 	case f.succeeded() < f.needed(u.step):
 		o.status, o.err = StatusFailed, fmt.Errorf("%s, the first: %w", said, f.firstErr)
 	case f.failed > 0:

@@ -55,7 +55,7 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 		}
 		return
 	case !done && s.Loop.Until != nil:
-		u.res.Degraded = fmt.Sprintf("stopped after %d iterations without its condition coming true", c.index)
+		u.res.Degraded = fmt.Sprintf("stopped at iteration %d, its last, without its condition coming true", c.index)
 	}
 	r.outcomes = append(r.outcomes, end)
 }

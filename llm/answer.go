@@ -44,7 +44,7 @@ func CheckAnswer(req *Request, resp *Response) error {
 	case tools && len(resp.Content) > 0, strings.TrimSpace(resp.Text()) != "":
 		return nil
 	case resp.StopReason == StopMaxTokens:
-		return NewError(CodeOutput, fmt.Sprintf("the answer was cut at %d tokens, before any text; raise max_tokens", req.MaxTokens), nil)
+		return NewError(CodeOutput, fmt.Sprintf("the answer was cut at max_tokens (%d), before any text; raise it", req.MaxTokens), nil)
 	case resp.StopReason == StopSequence && len(req.StopSequences) > 0:
 		return nil // the sequence was all that the model wrote
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/batch"
+	"github.com/dustin/go-humanize/english"
 )
 
 // BatchTimeout is how long a call waits for its batch: the day in which the
@@ -76,11 +77,11 @@ func (p *Pipeline) batchChanged(ev batch.Event) {
 	text := ""
 	switch ev.Type {
 	case batch.BatchSubmitted:
-		text = fmt.Sprintf("batch %s with %d calls was submitted; most batches are answered within an hour, all within a day", ev.ID, ev.Calls)
+		text = fmt.Sprintf("batch %s with %s was submitted; most batches are answered within an hour, all within a day", ev.ID, english.Plural(ev.Calls, "call", ""))
 	case batch.BatchFound:
-		text = fmt.Sprintf("batch %s with %d calls was submitted before; waiting for its answers", ev.ID, ev.Calls)
+		text = fmt.Sprintf("batch %s with %s was submitted before; waiting for its answers", ev.ID, english.Plural(ev.Calls, "call", ""))
 	case batch.BatchInDoubt:
-		text = fmt.Sprintf("whether a batch of %d calls was submitted is not known; looking for it", ev.Calls)
+		text = fmt.Sprintf("whether a batch of %s was submitted is not known; looking for it", english.Plural(ev.Calls, "call", ""))
 	case batch.BatchEnded:
 		text = fmt.Sprintf("batch %s has ended", ev.ID)
 	}

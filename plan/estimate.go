@@ -2,12 +2,12 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/dustin/go-humanize/english"
 )
 
 // Assumptions for calls without any history: answers are usually far shorter
@@ -97,7 +97,7 @@ func (e *estimator) command(n *node) {
 	}
 	of := kind{who: n.path}
 	if s := cmp.Or(e.alike[of], e.steps[of]); s != nil {
-		n.plan.Basis, n.plan.Seconds = counted(len(s.runs), "earlier run"), spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
+		n.plan.Basis, n.plan.Seconds = english.Plural(len(s.runs), "earlier run", ""), spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
 	}
 }
 
@@ -106,7 +106,7 @@ func (e *estimator) command(n *node) {
 func (e *estimator) fromRuns(n *node, s *samples) *Range {
 	n.own, n.took = true, slices.Clone(s.seconds)
 	slices.Sort(n.took)
-	n.plan.Basis = counted(len(s.runs), "earlier run")
+	n.plan.Basis = english.Plural(len(s.runs), "earlier run", "")
 	n.plan.InputTokens, n.plan.OutputTokens = mean(s.input), mean(s.output)
 	n.plan.Seconds = spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
 	if len(s.turns) > 0 {
@@ -196,11 +196,4 @@ func (e *estimator) fromTokens(n *node, s *samples) *Range {
 		*c.to = usd
 	}
 	return &each
-}
-
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

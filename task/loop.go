@@ -12,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/tool"
+	"github.com/dustin/go-humanize/english"
 )
 
 // Tools is what an agent works with in one task: the tools that it is offered, and
@@ -78,7 +79,7 @@ const defaultMaxTurns = 100
 type TurnsError struct{ Turns int }
 
 func (e *TurnsError) Error() string {
-	return fmt.Sprintf("the agent was not done after %d turns; raise max_turns, or give it a smaller task", e.Turns)
+	return fmt.Sprintf("the agent was not done after %s; raise max_turns, or give it a smaller task", english.Plural(e.Turns, "turn", ""))
 }
 
 // loop answers a task of an agent with tools: it calls the model, runs the tools

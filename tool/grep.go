@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/claude-force/claude-force/llm"
@@ -241,7 +242,7 @@ func (s *search) names(results []fileMatches) string {
 	} else {
 		s.seen = strings.Join(slices.Sorted(slices.Values(shown)), "\n")
 	}
-	return fmt.Sprintf("Found %s%s\n%s", counted(len(shown), "file"), paging, strings.Join(shown, "\n"))
+	return fmt.Sprintf("Found %s%s\n%s", english.Plural(len(shown), "file", ""), paging, strings.Join(shown, "\n"))
 }
 
 func (s *search) content(results []fileMatches) string {
@@ -285,7 +286,7 @@ func (s *search) counts(results []fileMatches) string {
 	if len(shown) == 0 {
 		text = "No matches found"
 	}
-	text += fmt.Sprintf("\n\nFound %d total %s across %s.", total, noun(total, "occurrence"), counted(len(results), "file"))
+	text += fmt.Sprintf("\n\nFound %d total %s across %s.", total, english.PluralWord(total, "occurrence", ""), english.Plural(len(results), "file", ""))
 	if paging != "" {
 		text += " with pagination = " + paging
 	}
@@ -305,13 +306,4 @@ func (s *search) page(list []string) (shown []string, paging string) {
 		parts = append(parts, "offset: "+strconv.Itoa(s.offset))
 	}
 	return shown, strings.Join(parts, ", ")
-}
-
-func counted(n int, what string) string { return strconv.Itoa(n) + " " + noun(n, what) }
-
-func noun(n int, what string) string {
-	if n == 1 {
-		return what
-	}
-	return what + "s"
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/claude-force/claude-force/llm"
+	"github.com/dustin/go-humanize/english"
 )
 
 // Todo is one item of an agent's list of what it has to do.
@@ -55,7 +56,7 @@ func (todoTool) Call(_ context.Context, env *Env, input json.RawMessage) (Result
 			done++
 		}
 	}
-	return Text(fmt.Sprintf("The list has %d items, %d of them completed. Go on with the task.", len(in.Todos), done)), nil
+	return Text(fmt.Sprintf("The list has %s, %d of them completed. Go on with the task.", english.Plural(len(in.Todos), "item", ""), done)), nil
 }
 
 // Todos returns the list that the agent wrote last.

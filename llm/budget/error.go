@@ -6,6 +6,7 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/dustin/go-humanize/english"
 )
 
 // ExceededError is the failure of a call that a scope cannot cover, whatever the
@@ -34,7 +35,7 @@ func (e *ExceededError) Error() string {
 		return fmt.Sprintf("the budget of %s is exceeded: its %v have passed; give it more time, or less to do", e.Scope, time.Duration(e.Limit))
 	}
 	if e.Kind == Answer {
-		return fmt.Sprintf("the budget of %s left room for an answer of %d tokens, and it was cut there; raise the limit, or choose a cheaper model", e.Scope, e.Limit)
+		return fmt.Sprintf("the budget of %s left room for an answer of %s, and it was cut there; raise the limit, or choose a cheaper model", e.Scope, english.Plural(int(e.Limit), "token", ""))
 	}
 	reserved := ""
 	if e.Reserved > 0 {
@@ -50,12 +51,9 @@ func (e *ExceededError) amount(n int64) string {
 	case Dollars:
 		return llm.Money(n).String()
 	case Calls:
-		if n == 1 {
-			return "1 call"
-		}
-		return fmt.Sprintf("%d calls", n)
+		return english.Plural(int(n), "call", "")
 	}
-	return fmt.Sprintf("%d tokens", n)
+	return english.Plural(int(n), "token", "")
 }
 
 // advice returns what the user can do.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/claude-force/claude-force/llm"
+	"github.com/dustin/go-humanize/english"
 )
 
 // attemptsError is the last attempt's error with the number of attempts.
@@ -34,9 +35,9 @@ func gaveUp(n int, reason string, err error) error {
 	case reason == "":
 		out.Message = fmt.Sprintf("attempt %d: %s", n, out.Message)
 	case reason == noneLeft:
-		out.Message = fmt.Sprintf("%s; gave up after %s", out.Message, attempts(n))
+		out.Message = fmt.Sprintf("%s; gave up after %s", out.Message, english.Plural(n, "attempt", ""))
 	default:
-		out.Message = fmt.Sprintf("%s; not tried again after %s: %s", out.Message, attempts(n), reason)
+		out.Message = fmt.Sprintf("%s; not tried again after %s: %s", out.Message, english.Plural(n, "attempt", ""), reason)
 	}
 	out.Err = &attemptsError{attempts: n, err: err}
 	return out
@@ -49,7 +50,7 @@ func interrupted(ctx context.Context, n int, err error) error {
 	if ctx.Err() == nil {
 		out = llm.NewError(llm.CodeCanceled, "interrupted", nil)
 	}
-	out.Message = fmt.Sprintf("%s while it waited to be tried again after %s: %s", out.Message, attempts(n), describe(err).Message)
+	out.Message = fmt.Sprintf("%s while it waited to be tried again after %s: %s", out.Message, english.Plural(n, "attempt", ""), describe(err).Message)
 	out.Err = &attemptsError{attempts: n, err: errors.Join(out.Err, err)}
 	return out
 }
@@ -64,11 +65,4 @@ func describe(err error) *llm.Error {
 		}
 	}
 	return out
-}
-
-func attempts(n int) string {
-	if n == 1 {
-		return "1 attempt"
-	}
-	return fmt.Sprintf("%d attempts", n)
 }

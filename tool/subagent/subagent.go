@@ -30,6 +30,7 @@ import (
 	"github.com/claude-force/claude-force/tool"
 	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/toolset"
+	"github.com/dustin/go-humanize/english"
 )
 
 const (
@@ -310,7 +311,7 @@ func (t *agentTool) run(ctx context.Context, env *tool.Env, a *agent.Agent, in i
 	result := tool.Result{Spent: &res.Outcome}
 	text := res.Output
 	if stopped, ok := errors.AsType[*task.TurnsError](res.Err); ok {
-		text = strings.TrimSpace(text + fmt.Sprintf("\n\nNOTE: the agent was stopped after %d turns, before it was done.", stopped.Turns))
+		text = strings.TrimSpace(text + fmt.Sprintf("\n\nNOTE: the agent was stopped after %s, before it was done.", english.Plural(stopped.Turns, "turn", "")))
 	} else if res.Err != nil {
 		return result, fmt.Errorf("the agent %s failed: %w", a.Name, res.Err)
 	}
