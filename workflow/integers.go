@@ -82,7 +82,7 @@ func (c integers) find(ref string) any {
 		return nil
 	}
 	at := c.root
-	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		if pointer == "" {
 			break
 		}
