@@ -105,6 +105,7 @@ func TestWorkflowFilesRun(t *testing.T) {
 		"sub-workflow-part.yaml": {"--param", "topic=caching"},
 		"read-only-review.yaml":  {"--script", "examples/simulated/acting.yaml", "--allow", "Edit"},
 		"fix-in-worktree.yaml":   {"--allow", "Edit"},
+		"files.yaml":             {"--allow", "Edit(reports/**)"},
 	}
 	turns := map[string]map[string]int{ // of steps whose agents act
 		"read-only-review.yaml": {"review": 2},
@@ -124,13 +125,16 @@ func TestWorkflowFilesRun(t *testing.T) {
 			repository := ""
 			if filepath.Base(file) == "fix-in-worktree.yaml" {
 				repository = brokenProject(t)
-				here, err := filepath.Abs("..")
-				if err != nil {
+				run.Args[2] = filepath.Join(here(t), run.Args[2])
+				run.Args = append(run.Args, "--script", filepath.Join(here(t), "examples", "simulated", "acting.yaml"))
+				run.Dir = repository
+			}
+			if filepath.Base(file) == "files.yaml" { // it writes
+				run.Args[2] = filepath.Join(here(t), run.Args[2])
+				run.Dir = t.TempDir()
+				if err := os.CopyFS(filepath.Join(run.Dir, "docs"), os.DirFS(filepath.Join("testdata", "pages"))); err != nil {
 					t.Fatal(err)
 				}
-				run.Args[2] = filepath.Join(here, run.Args[2])
-				run.Args = append(run.Args, "--script", filepath.Join(here, "examples", "simulated", "acting.yaml"))
-				run.Dir = repository
 			}
 			var out, errs bytes.Buffer
 			run.Stdout, run.Stderr = &out, &errs
@@ -199,6 +203,16 @@ func brokenProject(t *testing.T) string {
 		if out, err := git.CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
+	}
+	return dir
+}
+
+// here returns the project's folder.
+func here(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

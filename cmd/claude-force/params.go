@@ -15,6 +15,9 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
+// fileMark begins a value of --param that names a file; twice, it begins a text.
+const fileMark = "@"
+
 // maxParam bounds a file of parameters, or one that gives the value of a parameter.
 const maxParam = 16 << 20
 
@@ -57,11 +60,11 @@ func (a *app) params(f *paramFlags, stdinUsed bool) (map[string]string, error) {
 	reader := ""
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		from, ok := strings.CutPrefix(value, "@")
+		from, ok := strings.CutPrefix(value, fileMark)
 		switch {
 		case !ok:
 			continue
-		case strings.HasPrefix(from, "@"):
+		case strings.HasPrefix(from, fileMark):
 			params[name] = from
 			continue
 		case from == "-" && (stdinUsed || reader != ""):
