@@ -39,13 +39,16 @@ func Decode(kind RunOutput, text string) (any, error) {
 	return text, nil
 }
 
+// Encode returns the text of a value: of a text itself, else its JSON. It is what
+// [Decode] reads, and what templates insert.
+func Encode(v any) (string, error) { return render(v) }
+
 // decodeCSV returns the rows below a header, each an object with the header's names.
-// Numbers, true and false are values as they are written; all else is text.
 func decodeCSV(text string) (any, error) {
 	r := csv.NewReader(strings.NewReader(text))
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("there is no header")
+		return nil, errors.New("there is no header, since it is empty")
 	}
 	if err != nil {
 		return nil, err
@@ -53,7 +56,7 @@ func decodeCSV(text string) (any, error) {
 	seen := map[string]bool{}
 	for _, name := range header {
 		if name == "" || seen[name] {
-			return nil, fmt.Errorf("the header must name each column once, not %s", quote(strings.Join(header, ",")))
+			return nil, fmt.Errorf("a header names each column once, and %s does not", quote(strings.Join(header, ",")))
 		}
 		seen[name] = true
 	}
@@ -68,15 +71,20 @@ func decodeCSV(text string) (any, error) {
 		}
 		values := make(map[string]any, len(header))
 		for i, cell := range cells {
-			switch {
-			case cell == "true" || cell == "false":
-				values[header[i]] = cell == "true"
-			case isNumber(cell):
-				values[header[i]] = number(cell)
-			default:
-				values[header[i]] = cell
-			}
+			values[header[i]] = cellValue(cell)
 		}
 		rows = append(rows, Object{header, values})
 	}
+}
+
+// cellValue returns the value of a cell: a number, which keeps its digits, if it is
+// written as a JSON number; true and false are truth values, and all else is text.
+func cellValue(cell string) any {
+	switch {
+	case cell == "true" || cell == "false":
+		return cell == "true"
+	case isNumber(cell):
+		return number(cell)
+	}
+	return cell
 }

@@ -1,11 +1,9 @@
 package workflow
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -58,67 +56,20 @@ func (param Param) read(text string) (any, error) {
 		}
 		return v, nil
 	case FormatCSV:
-		return readCSV(text)
+		return decoded(OutputCSV, text, "CSV")
+	case FormatLines:
+		return decoded(OutputJSONLines, text, "a JSON value per line")
 	}
-	list, number := []any{}, 0
-	for line := range strings.Lines(text) {
-		number++
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		v, err := ParseJSON(line)
-		if err != nil {
-			return nil, fmt.Errorf("a JSON value per line, and line %d is none: %w", number, err)
-		}
-		list = append(list, v)
-	}
-	return list, nil
+	return nil, fmt.Errorf("a text of the format %s, which is not known", param.Format)
 }
 
-// readCSV returns the rows below a header, each an object with the header's names. A
-// cell that is written as a JSON number is one and keeps its digits, true and false are
-// truth values, and all else is text.
-func readCSV(text string) (any, error) {
-	r := csv.NewReader(strings.NewReader(text))
-	header, err := r.Read()
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, errors.New("CSV with a header, and it is empty")
-	case err != nil:
-		return nil, fmt.Errorf("CSV: %w", err)
+// decoded returns the value of a text of a kind; want says what the text must be.
+func decoded(kind RunOutput, text, want string) (any, error) {
+	v, err := Decode(kind, text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", want, err)
 	}
-	seen := map[string]bool{}
-	for _, name := range header {
-		if name == "" || seen[name] {
-			return nil, fmt.Errorf("CSV whose header names each column once, not %s", quote(strings.Join(header, ",")))
-		}
-		seen[name] = true
-	}
-	rows := []any{}
-	for {
-		cells, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("CSV: %w", err)
-		}
-		values := make(map[string]any, len(header))
-		for i, cell := range cells {
-			values[header[i]] = cellValue(cell)
-		}
-		rows = append(rows, Object{header, values})
-	}
-}
-
-func cellValue(cell string) any {
-	switch {
-	case cell == "true" || cell == "false":
-		return cell == "true"
-	case isNumber(cell):
-		return number(cell)
-	}
-	return cell
+	return v, nil
 }
 
 // formatDefault reads the default of a parameter that has a format.

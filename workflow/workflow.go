@@ -86,9 +86,9 @@ type Param struct {
 }
 
 // Step is one node of the graph. What it does is one of seven things: it gives an
-// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), reads files (Read), writes one (Write), runs
-// another workflow file (Workflow, With, Body), or runs steps of its own (Body without
-// Workflow).
+// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), reads
+// files (Read), writes one (Write), runs another workflow file (Workflow, With, Body),
+// or runs steps of its own (Body without Workflow).
 // With Foreach it does that once per item, with Loop repeatedly; a step cannot
 // have both.
 type Step struct {
