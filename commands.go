@@ -1,7 +1,6 @@
 package claudeforce
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -126,7 +125,7 @@ func noTools(step, does string) error {
 // takes the recorded result.
 func (o *Orchestrator) runCommand(ctx context.Context, a engine.Attempt, c workflow.Command) (llm.Outcome, error) {
 	var was ended
-	source, err := o.recorded(ctx, a, "Bash", &was, func() (bool, error) {
+	source, err := o.recorded(a, "Bash", &was, func() (bool, error) {
 		shell, err := o.acting(ctx, a)
 		if err != nil {
 			return false, err
@@ -161,7 +160,7 @@ func (o *Orchestrator) acting(ctx context.Context, a engine.Attempt) (*toolset.C
 // recorded does what a step without a model does, and records its result. A replay does
 // nothing: it takes the recorded result. do sets result, and reports whether it is no
 // failure; result is a pointer.
-func (o *Orchestrator) recorded(_ context.Context, a engine.Attempt, name string, result any, do func() (bool, error)) (llm.Source, error) {
+func (o *Orchestrator) recorded(a engine.Attempt, name string, result any, do func() (bool, error)) (llm.Source, error) {
 	call := cassette.ToolCall{Request: sha256.Sum256([]byte(a.Task)), Use: llm.Block{Type: llm.BlockToolUse, ID: a.Path + " " + a.Item, Name: name, Input: json.RawMessage(a.Task)}}
 	if o.opts.Replay != nil {
 		was, err := o.opts.Replay.Tool(call)
@@ -206,25 +205,17 @@ func outputOf(r *workflow.Run, e ended) (string, error) {
 		}
 		return failed("the command ended with exit code %d: %s", e.ExitCode, why)
 	}
-	switch r.Output {
-	case workflow.OutputJSON:
-		if _, err := workflow.ParseJSON(text); err != nil {
-			return failed("the command did not write JSON: %v", err)
-		}
-	case workflow.OutputLines:
-		lines := []string{}
-		for line := range strings.Lines(text) {
-			lines = append(lines, strings.TrimRight(line, "\r\n"))
-		}
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(lines); err != nil {
-			return "", err
-		}
-		return strings.TrimSuffix(b.String(), "\n"), nil
+	if r.Output == workflow.OutputText {
+		return text, nil
 	}
-	return text, nil
+	v, err := workflow.Decode(r.Output, text)
+	if err != nil {
+		return failed("the command did not write %s: %v", r.Output, err)
+	}
+	if r.Output == workflow.OutputJSON {
+		return text, nil // as it was written
+	}
+	return workflow.Encode(v)
 }
 
 // lastLines returns the end of what a command wrote, for an error.

@@ -1,9 +1,7 @@
 package claudeforce
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/claude-force/claude-force/attach"
@@ -30,19 +28,19 @@ func (o *Orchestrator) act(ctx context.Context, a engine.Attempt) (llm.Outcome, 
 // none that a permission rule denies.
 func (o *Orchestrator) readFiles(ctx context.Context, a engine.Attempt, r workflow.ReadFiles) (llm.Outcome, error) {
 	var files []attach.File
-	source, err := o.recorded(ctx, a, "Read", &files, func() (_ bool, err error) {
+	source, err := o.recorded(a, "Read", &files, func() (_ bool, err error) {
+		files, err = o.files.Read(ctx, r.Files, attach.Limits{OnNote: func(text string) { o.notice(ctx, text) }})
+		if err != nil {
+			return false, invalid(err)
+		}
 		if o.tools != nil {
-			names, err := o.files.List(ctx, r.Files, attach.Limits{})
-			if err != nil {
-				return false, invalid(err)
+			names := make([]string, len(files))
+			for i, f := range files {
+				names[i] = f.Path
 			}
 			if err := o.tools.CheckRead(ctx, names); err != nil {
 				return false, err
 			}
-		}
-		files, err = o.files.Read(ctx, r.Files, attach.Limits{OnNote: func(text string) { o.notice(ctx, text) }})
-		if err != nil {
-			return false, invalid(err)
 		}
 		return true, nil
 	})
@@ -77,19 +75,13 @@ func contentOf(r *workflow.Read, files []attach.File) (string, error) {
 	default:
 		value = list[0].Content
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(value); err != nil {
-		return "", err
-	}
-	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+	return workflow.Encode(value)
 }
 
 // writeFile writes the file of a step.
 func (o *Orchestrator) writeFile(ctx context.Context, a engine.Attempt, w workflow.WriteFile) (llm.Outcome, error) {
 	var path string
-	source, err := o.recorded(ctx, a, "Write", &path, func() (bool, error) {
+	source, err := o.recorded(a, "Write", &path, func() (bool, error) {
 		acting, err := o.acting(ctx, a)
 		if err != nil {
 			return false, err

@@ -42,9 +42,9 @@ func (e *DecisionError) Error() string {
 }
 
 // CheckDecision returns a [*DecisionError] unless id's approval takes a decision at
-// the given time, and a [fault.InputError] unless d answers what is asked. The state is that of the run's own events and the unit's.
-// Implementations of [Store] call it in Signal, in the transaction that appends
-// the decision.
+// the given time, and a [fault.InputError] unless d answers what is asked. The state is
+// that of the run's own events and the unit's. Implementations of [Store] call it in
+// Signal, in the transaction that appends the decision.
 func (s *State) CheckDecision(id Unit, at time.Time, d *Decision) error {
 	u := s.Units[id]
 	canceled := s.Cancelled || s.Ended != nil && s.Ended.Status == StatusCancelled

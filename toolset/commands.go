@@ -78,28 +78,33 @@ func folderBelow(dir, name string) (string, error) {
 // CheckCommand reports, before anything runs, a command that may not run: a
 // [*DeniedError]. With asks, a user can be asked about it.
 func (p *Project) CheckCommand(ctx context.Context, allow []string, command bash.Command, asks bool) error {
-	s, err := p.session(ctx, &agent.Agent{Name: "workflow", Tools: []string{"Bash"}}, task.Task{})
-	if err != nil {
-		return err
-	}
 	dir := p.options.Dir
 	if command.Dir != "" {
+		var err error
 		if dir, err = folderBelow(dir, command.Dir); err != nil {
-			return errors.Join(err, s.close())
+			return err
 		}
 	}
 	input, err := json.Marshal(map[string]string{"command": command.Text()})
 	if err != nil {
-		return errors.Join(err, s.close())
-	}
-	d, err := s.judge(allow, "Bash", input, dir)
-	if err = errors.Join(err, s.close()); err != nil {
 		return err
 	}
-	if d.Outcome == permission.Allow || d.Outcome == permission.Ask && asks {
-		return nil
+	d, err := p.judge(ctx, allow, "Bash", input, dir)
+	if err != nil || d.Outcome == permission.Allow || d.Outcome == permission.Ask && asks {
+		return err
 	}
 	return deniedCommand(d.Reason, command)
+}
+
+// judge says, before anything runs, what the policy makes of a call that no model asked
+// for: see [Session.judge].
+func (p *Project) judge(ctx context.Context, allow []string, name string, input json.RawMessage, dir string) (permission.Decision, error) {
+	s, err := p.session(ctx, &agent.Agent{Name: "workflow", Tools: []string{name}}, task.Task{})
+	if err != nil {
+		return permission.Decision{}, err
+	}
+	d, err := s.judge(allow, name, input, dir)
+	return d, errors.Join(err, s.close())
 }
 
 func deniedCommand(reason string, c bash.Command) error {

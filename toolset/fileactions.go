@@ -37,20 +37,13 @@ func (p *Project) CheckRead(ctx context.Context, names []string) error {
 // CheckWrite reports, before anything runs, a file that may not be written. With asks,
 // a user can be asked about it.
 func (p *Project) CheckWrite(ctx context.Context, allow []string, path string, asks bool) error {
-	s, err := p.session(ctx, &agent.Agent{Name: "workflow", Tools: []string{"Write"}}, task.Task{})
+	input, err := writeInput(p.options.Dir, path, "")
 	if err != nil {
 		return err
 	}
-	input, err := writeInput(p.options.Dir, path, "")
-	var d permission.Decision
-	if err == nil {
-		d, err = s.judge(allow, "Write", input, p.options.Dir)
-	}
-	if err = errors.Join(err, s.close()); err != nil {
+	d, err := p.judge(ctx, allow, "Write", input, p.options.Dir)
+	if err != nil || d.Outcome == permission.Allow || d.Outcome == permission.Ask && asks {
 		return err
-	}
-	if d.Outcome == permission.Allow || d.Outcome == permission.Ask && asks {
-		return nil
 	}
 	return deniedWrite(d.Reason, path)
 }
