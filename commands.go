@@ -203,6 +203,9 @@ func outputOf(r *workflow.Run, e ended) (string, error) {
 		if why == "" {
 			why = lastLines(text)
 		}
+		if why == "" {
+			return failed("the command ended with exit code %d and wrote nothing", e.ExitCode)
+		}
 		return failed("the command ended with exit code %d: %s", e.ExitCode, why)
 	}
 	if r.Output == workflow.OutputText {

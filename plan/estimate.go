@@ -95,8 +95,9 @@ func (e *estimator) command(n *node) {
 		n.plan.Source = SourceSkipped
 		return
 	}
-	of := kind{who: n.path}
-	if s := cmp.Or(e.alike[of], e.steps[of]); s != nil {
+	n.own = true // it waits for no call
+	if s := e.steps[kind{who: n.path}]; s != nil {
+		n.took = slices.Sorted(slices.Values(s.seconds))
 		n.plan.Basis, n.plan.Seconds = english.Plural(len(s.runs), "earlier run", ""), spread(s.seconds, quantile(s.seconds, 0.5), timeDoubt)
 	}
 }

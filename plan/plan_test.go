@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -127,6 +128,29 @@ func TestWaitingIsNotExpectedAgain(t *testing.T) {
 	in.Runs = []plan.Run{earlier}
 	if got := plan.Make(in).Seconds; got.Expected < 0.29 || got.Expected > 0.31 || got.High > 1 {
 		t.Errorf("expected %+v; the service took 0.3 s", got)
+	}
+}
+
+func TestCommandsTakeTheTimeThatTheyTook(t *testing.T) {
+	t.Parallel()
+	in := input(parse(t, "- {id: a, run: make}\n- {id: b, run: [echo, \"${{ steps.a.output }}\", \"${{ item }}\"], foreach: [x, y], max_parallel: 1}\n"))
+	in.Jobs, in.Items = 1, map[string][]int{"b": {2}}
+	if got := plan.Make(in).Seconds; got != (plan.Range{}) {
+		t.Errorf("%+v are planned for commands that never ran", got)
+	}
+	for range 2 {
+		r := run(call{path: "a", secs: 3, source: llm.SourceCommand}, call{path: "b", item: "x", secs: 2, source: llm.SourceCommand}, call{path: "b", item: "y", secs: 2, source: llm.SourceCommand})
+		for _, u := range r.State.Order {
+			u.Started = journal.Started{}
+		}
+		in.Runs = append(in.Runs, r)
+	}
+	p := plan.Make(in)
+	if a := step(t, p, "a"); a.Seconds.Expected != 3 || a.Basis != "2 earlier runs" || *a.CostUSD != (plan.Range{}) || a.Calls != (plan.Range{}) {
+		t.Errorf("%+v", a)
+	}
+	if p.Seconds.Expected < 6.99 || p.Seconds.Expected > 7.01 || !slices.Equal(p.CriticalPath, []string{"a", "b"}) {
+		t.Errorf("%+v by %v are planned; a takes 3 s, and then two items of b 2 s each", p.Seconds, p.CriticalPath)
 	}
 }
 

@@ -131,8 +131,11 @@ func (w *walk) fill(n *node, o outer) {
 		inner.sure = inner.sure && (s.Loop.Until == nil || !n.tainted && !w.dirty[n.path])
 	}
 	switch {
-	case s.Approval != nil, s.Action() != nil:
+	case s.Approval != nil:
 		n.calls = inner.times
+	case s.Action() != nil:
+		n.calls = inner.times
+		n.live = n.calls
 	case s.Body != nil:
 		n.body = w.frame(s.Body, journal.Unit{Step: n.path}, inner)
 	default:

@@ -182,6 +182,12 @@ func planRow(s plan.Step) []string {
 	if s.Source == plan.SourceLive || s.Source == plan.SourceUnknown {
 		row[5], row[6] = costRange(s.CostUSD), secondsRange(s.Seconds)
 	}
+	if s.Source == plan.SourceCommand {
+		row[5] = "$0"
+		if s.Basis != "" {
+			row[6] = secondsRange(s.Seconds)
+		}
+	}
 	if s.Source == plan.SourceCached {
 		row[5], row[7] = "$0", "the cache"
 	}

@@ -316,7 +316,11 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 	for _, id := range ids {
 		heading := ""
 		if len(ids) > 1 {
-			heading = "--- " + id + " · " + res.Steps[id].Agent + "\n"
+			heading = "--- " + id
+			if agent := res.Steps[id].Agent; agent != "" {
+				heading += " · " + agent
+			}
+			heading += "\n"
 		}
 		if _, err := fmt.Fprintf(a.stdout, "%s%s\n", heading, strings.TrimRight(res.Steps[id].Output, "\n")); err != nil {
 			return fmt.Errorf("writing outputs: %w", err)
