@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
@@ -22,6 +24,18 @@ const (
 	previousWaiting   = "run_gfsra7snwflc" // interrupted at an approval, with step "one" finished
 	previousCrashed   = "run_dd25vi36izye" // killed at the same place
 )
+
+// whenWritten is an hour after the last file in testdata/previous was written.
+var whenWritten = time.Date(2026, 11, 28, 5, 0, 0, 0, time.UTC)
+
+// atThatTime runs test with a clock that says [whenWritten], since answers,
+// runs and calls are kept for a time and then no longer found.
+func atThatTime(t *testing.T, test func(t *testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(whenWritten))
+		test(t)
+	})
+}
 
 // openPrevious opens an orchestrator on a copy of what the previous version wrote.
 func openPrevious(t *testing.T, opts claudeforce.Options) *claudeforce.Orchestrator {
@@ -51,6 +65,10 @@ func openPrevious(t *testing.T, opts claudeforce.Options) *claudeforce.Orchestra
 
 func TestRunsOfThePreviousVersionAreRead(t *testing.T) {
 	t.Parallel()
+	atThatTime(t, testRunsOfThePreviousVersionAreRead)
+}
+
+func testRunsOfThePreviousVersionAreRead(t *testing.T) {
 	orch := openPrevious(t, claudeforce.Options{Simulator: sim.New(sim.Options{})})
 	store, err := orch.History(t.Context())
 	if err != nil {
@@ -82,6 +100,10 @@ func TestRunsOfThePreviousVersionAreRead(t *testing.T) {
 // that had finished is not sent again, only the one after the approval.
 func TestRunsOfThePreviousVersionResume(t *testing.T) {
 	t.Parallel()
+	atThatTime(t, testRunsOfThePreviousVersionResume)
+}
+
+func testRunsOfThePreviousVersionResume(t *testing.T) {
 	for _, id := range []string{previousWaiting, previousCrashed} {
 		server := sim.New(sim.Options{})
 		orch := openPrevious(t, claudeforce.Options{Simulator: server})
@@ -109,6 +131,10 @@ func TestRunsOfThePreviousVersionResume(t *testing.T) {
 
 func TestAnswersOfThePreviousVersionAreFound(t *testing.T) {
 	t.Parallel()
+	atThatTime(t, testAnswersOfThePreviousVersionAreFound)
+}
+
+func testAnswersOfThePreviousVersionAreFound(t *testing.T) {
 	server := sim.New(sim.Options{})
 	orch := openPrevious(t, claudeforce.Options{Simulator: server})
 	res, err := orch.ExecuteAgent(t.Context(), "linter", "Check the first part")
@@ -122,6 +148,10 @@ func TestAnswersOfThePreviousVersionAreFound(t *testing.T) {
 
 func TestCassettesOfThePreviousVersionReplay(t *testing.T) {
 	t.Parallel()
+	atThatTime(t, testCassettesOfThePreviousVersionReplay)
+}
+
+func testCassettesOfThePreviousVersionReplay(t *testing.T) {
 	player, err := cassette.Open(filepath.Join("testdata", "previous", "rec"))
 	if err != nil {
 		t.Fatal(err)
