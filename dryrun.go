@@ -58,11 +58,20 @@ func (r *dryRun) run(ctx context.Context) error {
 	defer cancel()
 	r.first = firstOf(r.past)
 	control := make(chan journal.Event, maxQuestions)
+	kept := newReuse(r.o, r.opts)
 	_, err := engine.Run(ctx, r.wf, engine.Options{
 		RunID: dryRunID, Params: r.params, Env: runs.Env(r.wf),
 		Execute: r.execute, Attach: r.attach, Glob: r.o.glob, Duration: takes,
 		Control: control,
 		Choose:  r.opts.part().Choose(r.wf), Earlier: r.past,
+		Identify: func(s *workflow.Step) engine.Identity { return r.o.identify(ctx, s, r.opts) },
+		Before:   r.past,
+		Unchanged: func(ctx context.Context, a engine.Attempt, was *journal.UnitState) bool {
+			r.mu.Lock()
+			tainted := r.tainted(a.Path, a.Item)
+			r.mu.Unlock()
+			return !tainted && kept.unchanged(ctx, a, was)
+		},
 		Observe: func(_ context.Context, ev engine.Event) {
 			r.observe(ev)
 			if ev.Asked == nil {
@@ -115,7 +124,8 @@ func (r *dryRun) observe(ev engine.Event) {
 			r.stain(ev.Path, ev.Item)
 		}
 	case ev.Status == engine.StatusCompleted && ev.Result.Source == llm.SourceJournal:
-		r.units = append(r.units, plan.Unit{Unit: journal.Unit{Step: ev.Path, Item: ev.Item}, Source: llm.SourceJournal})
+		r.started = true // it costs nothing
+		r.units = append(r.units, plan.Unit{Unit: journal.Unit{Step: ev.Path, Item: ev.Item}, Source: llm.SourceJournal, Again: true})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/task"
@@ -78,6 +79,10 @@ func (w *world) again() outcome {
 	if w.run != nil {
 		w.run(&run)
 	}
+	planned, err := o.Plan(w.t.Context(), wf, run)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	res, err := o.RunWorkflow(w.t.Context(), wf, run)
 	if err != nil {
 		w.t.Fatal(err)
@@ -85,6 +90,9 @@ func (w *world) again() outcome {
 	out.output, out.calls = res.Steps["review"].Output, calls.Load()
 	if res.Steps["review"].Source == llm.SourceLive {
 		out.requests = int32(res.Steps["review"].Calls)
+	}
+	if foreseen := planned.Steps[0].Source == plan.SourceCached; foreseen != (out.Reused && out.calls == 0) {
+		w.t.Errorf("the plan says %s, and the run: %v, %d calls of tools", planned.Steps[0].Source, out.Reason, out.calls)
 	}
 	return out
 }

@@ -36,6 +36,11 @@ type reuse struct {
 	differs map[journal.Unit]difference
 }
 
+// newReuse returns the reuse of a run.
+func newReuse(o *Orchestrator, opts *RunOptions) *reuse {
+	return &reuse{o: o, opts: opts, taken: map[journal.Unit]bool{}, differs: map[journal.Unit]difference{}}
+}
+
 // difference is why a step is not reused.
 type difference struct {
 	why   string // for people; empty if nothing is

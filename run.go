@@ -320,7 +320,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	control, stop := o.listen(ctx, store, r.id, after)
 	defer stop()
 	opts := r.opts
-	kept := &reuse{o: o, opts: &opts, taken: map[journal.Unit]bool{}, differs: map[journal.Unit]difference{}}
+	kept := newReuse(o, &opts)
 	observe := opts.OnEvent
 	if opts.OnExplain != nil {
 		observe = o.explaining(opts, previous, past, kept)

@@ -65,12 +65,9 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 		}()
 		a.Ask, a.Decided = asking.ask, asking.decided
 	}
-	if r.opts.Log == nil {
-		a.Sample = r.samples.number(d.repeated, d.path, d.key(a))
-		rep.outcome, rep.err = r.execute(ctx, a, d)
-		return rep
+	if r.compares() {
+		d.resolveIdentity(a)
 	}
-	d.resolveIdentity(a)
 	key := d.key(a)
 	a.Sample = r.samples.number(d.repeated, d.path, key)
 	switch {
@@ -84,6 +81,10 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 	}
 	if d.before != nil && d.before.Key == key && r.unchanged(ctx, a, d.before) {
 		rep.before = d.before
+		return rep
+	}
+	if r.opts.Log == nil {
+		rep.outcome, rep.err = r.execute(ctx, a, d)
 		return rep
 	}
 	began := journal.Event{Type: journal.StepStarted, Step: d.path, Item: d.item, Attempt: d.number}
@@ -114,6 +115,9 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 	}
 	return rep
 }
+
+// compares reports whether steps are compared with earlier ones, by what they are asked.
+func (r *run) compares() bool { return r.opts.Log != nil || r.opts.Unchanged != nil }
 
 // unchanged reports whether what a finished unit saw is still so, as far as it says.
 func (r *run) unchanged(ctx context.Context, a Attempt, was *journal.UnitState) bool {

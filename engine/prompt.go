@@ -91,7 +91,7 @@ func (r *run) draft(u *unit) (draft, error) {
 			d.results = append(d.results, llm.Fence("step", "id", id, res.Output))
 		}
 	}
-	if r.opts.Log != nil {
+	if r.compares() {
 		d.identity = r.identity(s)
 		d.inputs = fingerprint(u.frame, s, env, d.identity)
 		u.res.Inputs = d.inputs
