@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
@@ -200,6 +201,31 @@ func TestWhatIsNotReused(t *testing.T) {
 			}
 			if data, err := os.ReadFile(filepath.Join(dir, "out.txt")); strings.Contains(c.tools, "out.txt") && (err != nil || string(data) != "x") {
 				t.Errorf("the file has %q, %v", data, err)
+			}
+		})
+	}
+}
+
+// What the cache would not keep, or no longer has, is not reused.
+func TestReuseIsBoundedAsTheCacheIs(t *testing.T) {
+	for name, change := range map[string]func(o *claudeforce.Options){
+		"setting for all":       func(o *claudeforce.Options) { o.Config.Cache.TTL = 1 },
+		"setting for the agent": func(o *claudeforce.Options) { o.Config.Cache.AgentTTL = map[string]time.Duration{"editor": 1} },
+		"nothing of the agent":  func(o *claudeforce.Options) { o.Config.Cache.AgentTTL = map[string]time.Duration{"editor": 0} },
+		"the agent's file":      func(o *claudeforce.Options) { o.Agents[0].CacheTTL = 1 },
+		"excluded":              func(o *claudeforce.Options) { o.Config.Cache.ExcludeAgents = []string{"editor"} },
+		"off":                   func(o *claudeforce.Options) { o.Config.Cache.Enabled = false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			put(t, dir, "a.txt", "one\n")
+			w := &world{t: t, dir: dir, data: filepath.Join(t.TempDir(), "data"), workflow: reviewed,
+				script: "rules:\n  - {when: {task: Review, turn: 1}, tools: [{name: Read, input: {file_path: a.txt}}]}\n  - {when: {task: Review}, text: Fine.}\n"}
+			w.expect("the first run", "false: ")
+			w.expect("nothing changed", same)
+			w.change = change
+			if got := w.again(); got.calls != 1 {
+				t.Errorf("%d calls of tools; want 1: %s", got.calls, got.Reason)
 			}
 		})
 	}

@@ -111,8 +111,8 @@ func (u *reuse) task(a engine.Attempt) Task {
 func (u *reuse) unchanged(ctx context.Context, a engine.Attempt, was *journal.UnitState) bool {
 	var s stepSaw
 	t := u.task(a)
-	if !u.reusable(a.Step) || u.o.opts.Record != nil || !u.o.pipe.Caches() || u.o.tasks.CachePolicy(ctx, t) != llm.PolicyDefault ||
-		json.Unmarshal(was.Finished.Saw, &s) != nil || s.Noted != tool.Noted || u.old(s.At) {
+	if !u.reusable(a.Step) || u.o.opts.Record != nil || u.o.tasks.CachePolicy(ctx, t) != llm.PolicyDefault ||
+		json.Unmarshal(was.Finished.Saw, &s) != nil || s.Noted != tool.Noted || u.old(t.Agent, s.At) {
 		return false
 	}
 	d, err := u.difference(ctx, t, s) // what cannot be looked at is run
@@ -126,9 +126,10 @@ func (u *reuse) unchanged(ctx context.Context, a engine.Attempt, was *journal.Un
 	return false
 }
 
-// old reports whether an answer of that time would not be in the cache any more.
-func (u *reuse) old(at time.Time) bool {
-	return u.o.config.Cache.TTL > 0 && time.Since(at) > u.o.config.Cache.TTL
+// old reports whether an agent's answer of that time would not be in the cache any more.
+func (u *reuse) old(agent string, at time.Time) bool {
+	ttl := u.o.pipe.TTL(agent)
+	return ttl == 0 || ttl > 0 && time.Since(at) > ttl
 }
 
 // difference returns what is not as a step saw it; empty if all is.

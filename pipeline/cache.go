@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,18 @@ func (p *Pipeline) cacheOptions(keyer llm.Keyer) cache.Options {
 		opts.Store = p.cache
 	}
 	return opts
+}
+
+// TTL returns how long the answers of an agent are good for: 0 means that none is kept,
+// and less than 0 that they are good forever.
+func (p *Pipeline) TTL(agent string) time.Duration {
+	if p.cache == nil {
+		return 0
+	}
+	if ttl, ok := p.ttl(agent); ok {
+		return ttl
+	}
+	return cmp.Or(p.config.Cache.TTL, cache.DefaultTTL)
 }
 
 // ttl returns how long the answers of an agent are cached, if it is not as long
