@@ -260,4 +260,13 @@ func TestStepWithACommandIsReused(t *testing.T) {
 	w.expect("a file that does not count", same)
 	put(t, dir, "src/a.go", "package a\n\n")
 	w.expect("a file that counts", "false: file src/a.go, which a command that it ran may have read, changed")
+	w.workflow, w.script = reviewed, strings.Replace(w.script, "wc -l src/a.go", "wc -l notes.md src/*", 1)
+	put(t, dir, "src/b.go", "package a\n")
+	w.again()
+	for name, where := range map[string]string{"notes.md": "the working folder", "src/b.go": "src/"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		w.expect(name+" is gone", "false: files were added to "+where+" or removed from it, which a command that it ran may have read")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -178,7 +179,12 @@ func (o *Orchestrator) sawOther(ctx context.Context, env *tool.Env, d *tool.Diff
 	case d.Kind == tool.SawAnything:
 		return "what its call of " + d.Name + " saw cannot be compared"
 	case d.Kind == tool.SawTree:
-		if file := env.ChangedSince(ctx, since); file != "" {
+		switch file := env.ChangedSince(ctx, since); {
+		case file == "./":
+			return "files were added to the working folder or removed from it, which a command that it ran may have read"
+		case strings.HasSuffix(file, "/"):
+			return "files were added to " + file + " or removed from it, which a command that it ran may have read"
+		case file != "":
 			return "file " + file + ", which a command that it ran may have read, changed"
 		}
 		return "the files that a command which it ran may have read changed"

@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -86,7 +87,8 @@ func (e *Env) tree(ctx context.Context) (Observation, bool) {
 }
 
 // ChangedSince returns the path, in the working folder, of the first file that a
-// command depends on and that was written after a time; empty if none shows.
+// command depends on and that was written after a time, else of the first folder in which
+// files were added or removed since, with a slash at its end; empty if none shows.
 func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
 	p, err := e.locate(e.dir, true)
 	if err != nil {
@@ -100,7 +102,7 @@ func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
 	if err != nil {
 		return ""
 	}
-	entries, first := 0, ""
+	entries, first, folder := 0, "", ""
 	// What cannot be read does not show.
 	_ = fs.WalkDir(handle.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		entries++
@@ -111,6 +113,11 @@ func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
 			return nil
 		case d.Name() == ".git" && d.IsDir():
 			return fs.SkipDir
+		case d.IsDir() && folder == "" && len(e.options.Reads) == 0: // what patterns name in it is not known
+			if info, err := d.Info(); err == nil && info.ModTime().After(since) {
+				folder = name + "/"
+			}
+			return nil
 		case !d.Type().IsRegular() || !g.match(name):
 			return nil
 		case e.options.Denied != nil && e.options.Denied(OpRead, filepath.Join(e.dir, filepath.FromSlash(name))):
@@ -122,7 +129,7 @@ func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
 		}
 		return nil
 	})
-	return first
+	return cmp.Or(first, folder)
 }
 
 type treeWalk struct {
