@@ -20,6 +20,10 @@ const (
 	imageTokens = 6000
 )
 
+// maxControl is the length of the longest breakpoint of the prompt cache at the end of
+// a block: ,"cache_control":{"type":"ephemeral","ttl":"1h"}}
+const maxControl = 56
+
 // unbounded is the bound of a prompt that only the model's context limits.
 const unbounded = math.MaxInt32
 
@@ -44,12 +48,32 @@ func inputBound(req *llm.Request) int {
 		blocks(m.Content)
 	}
 	for _, t := range req.Tools {
-		n += toolTokens + len(t.Name) + len(t.Description) + len(t.InputSchema) + len(t.Raw)
+		n += toolTokens + toolBound(t)
 	}
 	if len(req.Tools) > 0 {
 		n += toolsTokens
 	}
 	return min(n, unbounded)
+}
+
+// toolBound returns the most tokens of a tool beside its frame. It is the same for a
+// tool and for the tool as JSON with a breakpoint of the prompt cache.
+func toolBound(t llm.Tool) int {
+	raw, err := json.Marshal(t)
+	if err != nil {
+		return len(t.Name) + len(t.Description) + len(t.InputSchema) + len(t.Raw)
+	}
+	return promptBytes(raw)
+}
+
+// promptBytes returns the length of raw JSON without a breakpoint of the prompt cache
+// at its end, which is no part of the prompt.
+func promptBytes(raw json.RawMessage) int {
+	i := bytes.LastIndex(raw, []byte(`,"cache_control":{`))
+	if i < 0 || len(raw)-i > maxControl {
+		return len(raw)
+	}
+	return i + len("}")
 }
 
 // rawBound returns the most tokens of a block that is raw JSON.
@@ -63,7 +87,7 @@ func rawBound(raw json.RawMessage) int {
 			return unbounded / 4
 		}
 	}
-	return len(raw) + imageTokens*bytes.Count(raw, []byte(`"image"`))
+	return promptBytes(raw) + imageTokens*bytes.Count(raw, []byte(`"image"`))
 }
 
 // serverTools returns what tools on the provider's side add: the most searches,

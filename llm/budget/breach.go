@@ -23,7 +23,7 @@ func (c *call) admit(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return c.interrupted(ctx, ctx.Err())
 		}
-		need, err := c.b.worst(c.scopes, c.req, c.input)
+		need, err := c.b.worst(c.scopes, c.req, c.input+c.added)
 		if err != nil {
 			return err
 		}

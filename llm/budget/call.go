@@ -20,9 +20,10 @@ type call struct {
 	scopes []Scope      // those of level Call included
 
 	input      int    // most tokens of the prompt
+	added      int    // most tokens that layers below add to the prompt
 	measured   bool   // Options.Count was called
 	downgraded bool   // Options.Downgrade was called
-	needed     Amount // the worst case as a layer below has changed it; zero if none has
+	needed     Amount // the worst case with the model that a layer below has chosen; zero if none has
 
 	mu        sync.Mutex    // guards the fields below, which attempts use
 	available []reservation // of no attempt yet
@@ -110,6 +111,7 @@ func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.E
 	for ev, err := range next.Stream(context.WithValue(timed, callKey{}, c), c.req) {
 		if e, ok := errors.AsType[*retryError](err); ok && e.call == c {
 			c.needed = e.needed
+			c.added = max(c.added, e.added)
 			c.release()
 			return true
 		}
@@ -191,6 +193,7 @@ func (c *call) release() {
 type retryError struct {
 	call   *call
 	needed Amount // what must be reserved in all; zero for the worst case of the call
+	added  int    // most tokens that layers below have added to the prompt
 }
 
 func (*retryError) Error() string { return "the budget has no room for another attempt at once" }
@@ -201,10 +204,11 @@ func (*retryError) Error() string { return "the budget has no room for another a
 func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	input := c.input
+	added := c.added
 	if req != c.req { // a layer below has changed it
-		input += max(inputBound(req)-inputBound(c.req), 0)
+		added = max(added, inputBound(req)-inputBound(c.req))
 	}
+	input := c.input + added
 	need, err := c.b.worst(c.scopes, req, input)
 	if err != nil {
 		return nil, err
@@ -223,8 +227,8 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 			}
 		}
 		if short != nil {
-			e := &retryError{call: c}
-			if have != (Amount{}) || req.Model != c.req.Model {
+			e := &retryError{call: c, added: added}
+			if req.Model != c.req.Model || req.MaxTokens > c.req.MaxTokens {
 				e.needed = need
 			}
 			return nil, llm.NewError(llm.CodeSpendLimit, e.Error(), e)

@@ -1,9 +1,13 @@
 package budget_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -66,18 +70,21 @@ func TestBudgetsAreUsable(t *testing.T) {
 		room := rapid.IntRange(25, 100).Draw(rt, "calls that the budget has room for")
 		limit := call * llm.Money(room)
 		jobs := rapid.SampledFrom([]int{1, 4, 10}).Draw(rt, "jobs")
+		added := rapid.IntRange(0, 40).Draw(rt, "bytes that a layer below adds")
+		tool := llm.Tool{Name: "read", Description: "Reads.\n\"All\" of it.", InputSchema: json.RawMessage(`{"type":"object"}`)}
 		var spent budget.Balance
 		synctest.Test(t, func(t *testing.T) {
 			count := func(context.Context, *llm.Request) (int, error) { return service.prompt, nil }
 			b := budget.New(&budget.Memory{}, budget.Options{Count: count})
 			scope := run(budget.Limits{Money: limit})
-			m := scoped(b, scope, admission.New(b.Attempts(service), admission.NewGate(jobs)))
+			m := scoped(b, scope, admission.New(marked(b.Attempts(service), added), admission.NewGate(jobs)))
 			var calls sync.WaitGroup
 			for range 2 * room {
 				calls.Go(func() {
 					req := llmtest.Request("?")
 					req.Model, req.MaxTokens, req.Agent = id, 16384, "a"
 					req.Messages = []llm.Message{llm.UserText(string(make([]byte, service.prompt*3)))}
+					req.Tools = []llm.Tool{tool}
 					_, _ = llm.Collect(m.Stream(t.Context(), req)) // many find no room
 				})
 			}
@@ -90,6 +97,23 @@ func TestBudgetsAreUsable(t *testing.T) {
 		if used := float64(service.billed) / float64(limit); used < 0.9 {
 			rt.Fatalf("%.0f %% of %v are used, %d calls of %d", 100*used, limit, service.calls, room)
 		}
+	})
+}
+
+// marked returns next behind a layer that changes what is sent, as the one of prompt
+// caching does: the last tool is JSON with a breakpoint. The system prompt gets some
+// bytes more.
+func marked(next llm.Model, added int) llm.Model {
+	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		out := *req
+		out.Tools = slices.Clone(req.Tools)
+		last := &out.Tools[len(out.Tools)-1]
+		raw, _ := json.Marshal(*last)
+		last.Raw = append(bytes.TrimSuffix(raw, []byte("}")), `,"cache_control":{"type":"ephemeral","ttl":"1h"}}`...)
+		if added > 0 {
+			out.System = append(slices.Clip(req.System), llm.TextBlock(strings.Repeat("x", added)))
+		}
+		return next.Stream(ctx, &out)
 	})
 }
 
