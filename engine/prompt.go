@@ -327,8 +327,12 @@ func invalid(what string, err error) error {
 
 // parse returns the value of an output that is JSON, with the integers that the step's
 // schema says.
-func (u *unit) parse(output string) any {
-	return workflow.WithIntegers(u.step.Schema, parseJSON(output))
+func (u *unit) parse(output string) any { return ParseOutput(u.step, output) }
+
+// ParseOutput returns the value of an output of a step if it is JSON, alone or in one
+// fenced code block, with the integers that the step's schema says. Else it returns nil.
+func ParseOutput(s *workflow.Step, output string) any {
+	return workflow.WithIntegers(s.Schema, parseJSON(output))
 }
 
 // parseJSON returns the value of an output that is JSON, alone or in one fenced

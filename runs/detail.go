@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -76,6 +80,35 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 	}
 	return d, nil
 }
+
+// Step returns the step with a path, such as OUTER/INNER, and its result. Of a loop it is
+// that of the last iteration. The error is a [fault.InputError] if there is none.
+func (d *Detail) Step(path string) (*workflow.Step, *engine.StepResult, error) {
+	wf, steps := d.Workflow, d.Result.Steps
+	var step *workflow.Step
+	var found *engine.StepResult
+	for part := range (journal.Unit{Step: path}).Parts() {
+		id := part.ID
+		if found != nil && len(steps) == 0 {
+			return nil, nil, inputf("step %q: the step around %q has no steps of its own", path, id)
+		}
+		step = nil
+		var ok bool
+		if found, ok = steps[id]; !ok {
+			return nil, nil, inputf("there is no step %q here; there are: %s", id, strings.Join(slices.Sorted(maps.Keys(steps)), ", "))
+		}
+		if wf != nil {
+			step = wf.Step(id)
+		}
+		if step == nil {
+			return nil, nil, inputf("the workflow has no step %q", path)
+		}
+		wf, steps = step.Body, found.Steps
+	}
+	return step, found, nil
+}
+
+func inputf(format string, args ...any) error { return fault.Input(fmt.Errorf(format, args...)) }
 
 // Loop returns what the agent of a unit did; nil if it has no tools.
 func (d *Detail) Loop(unit journal.Unit) *Loop { return d.loops[unit] }

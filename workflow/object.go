@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"iter"
 	"reflect"
 	"slices"
 
@@ -42,6 +43,27 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// Fields yields the fields of a value that is an [Object], in the order in which they
+// were written, and none of any other.
+func Fields(v any) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		o, _ := v.(Object)
+		for _, key := range o.keys {
+			if !yield(key, o.values[key]) {
+				return
+			}
+		}
+	}
+}
+
+// Field returns a field of a value. It reports false if the value is no [Object], or has
+// no such field.
+func Field(v any, name string) (any, bool) {
+	o, _ := v.(Object)
+	field, ok := o.values[name]
+	return field, ok
 }
 
 // Plain returns a value with each [Object] as a map[string]any. What holds none is

@@ -4,13 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
@@ -126,103 +123,6 @@ func (a *app) printModels(units []*journal.UnitState) error {
 	}
 	fmt.Fprintln(a.stdout)
 	return table(a.stdout, rows)
-}
-
-func (a *app) runsOutput() *cobra.Command {
-	var step, item string
-	var all, asJSON bool
-	cmd := &cobra.Command{
-		Use:   "output RUN",
-		Short: "Print the outputs of a run as `run` does",
-		Example: `  claude-force runs output latest
-  claude-force runs output latest --step linter
-  claude-force runs output latest --step review --item src/a.go
-  claude-force runs output latest --json | jq -r .output`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeRun,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if item != "" && step == "" {
-				return badInput("--item needs --step, the foreach that it is an item of")
-			}
-			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
-				if step == "" && asJSON {
-					return printJSON(a.stdout, d.Result)
-				}
-				if step == "" {
-					return a.printRun(d, all)
-				}
-				res, err := findStep(d.Result, step, item)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(a.stdout, res)
-				}
-				_, err = fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
-				return err
-			})
-		},
-	}
-	cmd.Flags().StringVar(&step, "step", "", "the output of this step; of one within a step as OUTER/INNER")
-	cmd.Flags().StringVar(&item, "item", "", "with --step: of this item of a foreach, by its name or key")
-	cmd.Flags().BoolVar(&all, "all", false, "the outputs of all steps")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, as \"run --json\" does; with --step that of the step")
-	completeFlag(cmd, "step", a.completeSteps)
-	return cmd
-}
-
-// printRun prints the outputs of a run: of a list of tasks as "execute" does.
-func (a *app) printRun(d *runs.Detail, all bool) error {
-	refs, err := d.Spec.TaskRefs()
-	if err != nil {
-		return err
-	}
-	if refs == nil {
-		return a.printOutputs(d.Workflow, d.Result, all)
-	}
-	out := taskPrinter{a: a}
-	for _, res := range claudeforce.TasksOf(d.Result, refs) {
-		out.print(res)
-	}
-	return out.err
-}
-
-// findStep returns the result of a step, or of one within it, or of an item.
-func findStep(res *engine.Result, path, item string) (*engine.StepResult, error) {
-	steps := res.Steps
-	var found *engine.StepResult
-	for part := range (journal.Unit{Step: path}).Parts() {
-		id := part.ID
-		if found != nil && len(steps) == 0 {
-			return nil, badInput("step %q: the step around %q has no steps of its own", path, id)
-		}
-		var ok bool
-		if found, ok = steps[id]; !ok {
-			return nil, badInput("there is no step %q here; there are: %s", id, strings.Join(sortedKeys(steps), ", "))
-		}
-		steps = found.Steps
-	}
-	if item == "" {
-		return found, nil
-	}
-	i := slices.IndexFunc(found.Items, func(it *engine.ItemResult) bool { return it.Item == item || strings.HasPrefix(it.Key, item) })
-	if i < 0 {
-		return nil, badInput("step %s has no item %q; `claude-force runs show --items` lists them", path, item)
-	}
-	return found.Items[i].StepResult, nil
-}
-
-// completeSteps completes to the steps of the run that was named.
-func (a *app) completeSteps(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	if len(args) > 0 {
-		// Without the run there is nothing to offer.
-		_ = a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
-			names = sortedKeys(d.Result.Steps)
-			return nil
-		})
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *app) runsExport() *cobra.Command {
