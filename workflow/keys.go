@@ -23,7 +23,11 @@ var (
 	readKeys   = []string{"files", "output"}
 	writeKeys  = []string{"path", "content"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}
-	synonyms   = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
+	// optionalKeys may have nothing after their colon, as where all entries are comments,
+	// or have an error of their own.
+	optionalKeys = []string{"name", "description", "params", "defaults", "default", "type", "dependencies", "with", "$schema",
+		"id", "agent", "task", "steps"}
+	synonyms = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
 )
 
 // fields are the entries of a mapping whose keys are known.
@@ -65,6 +69,10 @@ func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool
 	p.entries(n, func(key, value *yaml.Node) {
 		name := key.Value
 		if slices.Contains(known, name) {
+			if isNull(value) && value.Value == "" && !slices.Contains(optionalKeys, name) {
+				// A limit or a condition whose value was lost must not be taken for none.
+				p.fail(key, nil, "give it one, leave the key out, or write null", "%s in %s has no value", name, what)
+			}
 			f.names, f.values = append(f.names, name), append(f.values, value)
 			return
 		}
