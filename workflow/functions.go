@@ -271,7 +271,50 @@ func listOf(v any) ([]any, error) {
 	case []float64:
 		return anyList(v), nil
 	}
-	return nil, errors.New("sort takes a list")
+	return nil, errors.New("this function takes a list")
+}
+
+// flatten returns the elements of a list, and in the place of a list among them its
+// elements, at any depth.
+func flatten(args ...any) (any, error) {
+	list, err := listOf(args[0])
+	if err != nil {
+		return nil, err
+	}
+	flat := make([]any, 0, len(list))
+	for _, v := range list {
+		if inner, err := listOf(v); err == nil {
+			inner, err := flatten(inner)
+			if err != nil {
+				return nil, err
+			}
+			flat = append(flat, inner.([]any)...)
+			continue
+		}
+		flat = append(flat, v)
+	}
+	return flat, nil
+}
+
+// unique returns the elements of a list without those that are the same number, or have
+// the same JSON, as one before them.
+func unique(args ...any) (any, error) {
+	list, err := listOf(args[0])
+	if err != nil {
+		return nil, err
+	}
+	first, seen := make([]any, 0, len(list)), map[string]bool{}
+	for _, v := range list {
+		text, err := toJSON(operand(v))
+		if err != nil {
+			return nil, err
+		}
+		if !seen[text.(string)] {
+			seen[text.(string)] = true
+			first = append(first, v)
+		}
+	}
+	return first, nil
 }
 
 func largest(args ...any) (any, error) {

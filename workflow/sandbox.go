@@ -78,6 +78,8 @@ func newSandbox() *sandbox {
 			new(func([]int) []any), new(func([]int, string) []any)),
 		expr.Function("max", largest, new(func(any) any), new(func(...any) any)),
 		expr.Function("min", smallest, new(func(any) any), new(func(...any) any)),
+		expr.Function("flatten", flatten, new(func([]any) []any)),
+		expr.Function("uniq", unique, new(func([]any) []any), new(func([]string) []any), new(func([]int) []any)),
 		expr.Function(spendName, spend),
 		expr.Function(valueName, value),
 		expr.Function(figureName, figure),
