@@ -327,6 +327,14 @@ type StepResult struct {
 	Inputs journal.Fingerprint `json:"-"`
 }
 
+// Code returns the [llm.Code] of a failure as text; empty for a step that has not failed.
+func (r *StepResult) Code() string {
+	if r.Status != StatusFailed {
+		return ""
+	}
+	return r.code.String()
+}
+
 // Usable reports whether the output of s, whose result r is, is one for others: a
 // failed step has only what it kept, and that if its run continues.
 func (r *StepResult) Usable(s *workflow.Step) bool {

@@ -60,10 +60,13 @@ func (d *Detail) itemLabel(u *journal.UnitState) string {
 // within, counts as done.
 func (d *Detail) tolerated(u journal.Unit) bool {
 	s, res := d.Workflow.Step(u.Top()), d.Result.Steps[u.Top()]
-	switch {
-	case s == nil || res == nil:
-		return false
-	case res.Status == engine.StatusFailed && res.Fallback == "":
+	return s != nil && res != nil && Tolerated(s, res)
+}
+
+// Tolerated reports whether a step counts as done for the run although it, or something
+// within it, may have failed.
+func Tolerated(s *workflow.Step, res *engine.StepResult) bool {
+	if res.Status == engine.StatusFailed && res.Fallback == "" {
 		return s.OnFailure == workflow.OnFailureSkip || s.OnFailure == workflow.OnFailureContinue && s.Foreach == nil
 	}
 	return res.Status == engine.StatusFailed || res.Status == engine.StatusCompleted

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -77,7 +75,7 @@ func File(file string, opts Options) (found []Finding, open bool) {
 	fixed, changed, err := agent.Fix(data)
 	switch {
 	case err == nil && changed && opts.Fix:
-		if err := rewrite(file, fixed); err != nil {
+		if err := openfile.Replace(file, fixed); err != nil {
 			add(agent.Warning{File: file, Line: 1, Message: "the frontmatter is not valid YAML and could not be rewritten: " + err.Error()})
 			open = true
 			break
@@ -176,28 +174,6 @@ func readAgentFile(file string) ([]byte, error) {
 		err = e.Err
 	}
 	return data, err
-}
-
-// rewrite replaces a file whole or not at all, and keeps its mode.
-func rewrite(file string, data []byte) error {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fmt.Errorf("rewriting %s: %w", file, err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".lint-*")
-	if err != nil {
-		return fmt.Errorf("rewriting %s: %w", file, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // of no effect once renamed
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("rewriting %s: %w", file, err)
-	}
-	return nil
 }
 
 // Distinct returns findings, each once.

@@ -31,6 +31,7 @@ type runFlags struct {
 	replay   string
 	plan     bool
 	yes      bool
+	reports  reportFlags
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -58,6 +59,9 @@ whether to run; without a terminal nothing is run, unless --yes is given. See
 --record writes every call and answer into a folder; --replay runs the workflow
 from it without a network, and fails on any call that is not in it.
 
+--report writes what came of the run into files, as Markdown or JUnit XML, also
+if it failed or was interrupted.
+
 Exit codes: 0 done, 1 a step failed, 2 bad input or configuration, 3 a budget
 left no room for a step, 130 interrupted.`,
 		Example: `  claude-force run workflow.yaml
@@ -70,6 +74,7 @@ left no room for a step, 130 interrupted.`,
   claude-force run workflow.yaml --from review
   claude-force run workflow.yaml --plan
   claude-force run nightly.yaml --detach
+  claude-force run review.yaml --report md=summary.md,junit=junit.xml
   claude-force run workflow.yaml --record testdata/review
   claude-force run workflow.yaml --replay testdata/review`,
 		Args: cobra.ExactArgs(1),
@@ -80,6 +85,7 @@ left no room for a step, 130 interrupted.`,
 	f.approvals.register(cmd)
 	flags := cmd.Flags()
 	f.params.register(flags)
+	f.reports.register(flags)
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
 	flags.BoolVar(&f.all, "all", false, "print the output of every step")
@@ -128,6 +134,9 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	if err := f.check(); err != nil {
 		return nil, opts, err
 	}
+	if err := f.reports.check(); err != nil {
+		return nil, opts, err
+	}
 	ask, timeout, err := f.approvals.resolve(f.detach || a.canAsk())
 	if err != nil {
 		return nil, opts, err
@@ -165,6 +174,8 @@ func (f *runFlags) check() error {
 		return badInput("give --record or --replay, not both")
 	case f.detach && (f.record != "" || f.replay != "" || f.explain):
 		return badInput("--detach cannot be combined with --record, --replay or --explain")
+	case f.detach && len(f.reports.given) > 0:
+		return badInput("--detach cannot be combined with --report; once the run has ended, claude-force runs report writes one")
 	case f.yes && !f.plan:
 		return badInput("--yes goes with --plan")
 	case f.plan && (f.record != "" || f.replay != ""):
@@ -198,7 +209,7 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	if res == nil {
 		return err
 	}
-	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain, plan: opts.Plan})
+	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain, plan: opts.Plan, reports: f.reports})
 }
 
 // ending sets how the end of a run is printed.
@@ -207,10 +218,12 @@ type ending struct {
 	quiet              bool // no outputs
 	why                []claudeforce.Explanation
 	plan               *plan.Plan // nil if there was none
+	reports            reportFlags
 }
 
-// endRun prints the end of a run: its outputs on the standard output, the rest on
-// the standard error. It returns the error of the command.
+// endRun records a run that has ended, writes its reports, and prints its end: its outputs
+// on the standard output, the rest on the standard error. It returns the error of the
+// command.
 func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
 	if _, ok := errors.AsType[*claudeforce.RunError](failed); ok {
 		failed = nil // the status says it
@@ -220,6 +233,19 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 			return fmt.Errorf("recording the run: %w", err)
 		}
 	}
+	reportErr := how.reports.write(wf, res)
+	err := a.printEnd(wf, res, failed, how)
+	if err == nil {
+		return reportErr
+	}
+	if reportErr != nil {
+		a.say("claude-force: %v", reportErr)
+	}
+	return err
+}
+
+// printEnd prints the end of a run, and returns the error of the command.
+func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
 	var err error
 	switch {
 	case how.json && how.explain:

@@ -29,7 +29,7 @@ An id may be abbreviated to its first characters, with or without "run_";
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		a.runsList(), a.runsShow(), a.runsWatch(), a.runsLogs(), a.runsOutput(), a.runsFailed(), a.runsResume(),
+		a.runsList(), a.runsShow(), a.runsWatch(), a.runsLogs(), a.runsOutput(), a.runsReport(), a.runsFailed(), a.runsResume(),
 		a.runsCancel(), a.runsApprove(), a.runsReject(), a.runsDiff(), a.runsApply(), a.runsExport(), a.runsRemove(), a.runsPrune(),
 	)
 	return cmd

@@ -23,6 +23,7 @@ type resumeFlags struct {
 	all      bool
 	explain  bool
 	quiet    bool
+	reports  reportFlags
 	sealLog  bool // encrypt what is said, if stores are encrypted
 }
 
@@ -68,6 +69,7 @@ without what failed; "claude-force run --from STEP" re-runs such a step.`,
 	cmd.Flags().BoolVar(&f.all, "all", false, "print the output of every step")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "print no outputs; see them with \"claude-force runs output\"")
+	f.reports.register(cmd.Flags())
 	cmd.Flags().BoolVar(&f.sealLog, "seal-log", false, "keep what is printed for a log: encrypted, if stores are")
 	if err := cmd.Flags().MarkHidden("seal-log"); err != nil {
 		panic(err) // registered above
@@ -76,6 +78,9 @@ without what failed; "claude-force run --from STEP" re-runs such a step.`,
 }
 
 func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
+	if err := f.reports.check(); err != nil {
+		return err
+	}
 	if f.sealLog {
 		if err := a.sealMessages(ctx, id); err != nil {
 			return err
@@ -123,6 +128,9 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if err != nil {
 		return err
 	}
+	if refs != nil && len(f.reports.given) > 0 {
+		return badInput("--report is of the run of a workflow, and %s has a list of tasks; see claude-force runs output --format csv", detail.Run.ID)
+	}
 	if refs != nil && !f.quiet {
 		return a.resumeTasks(ctx, orch, f, detail.Run.ID, refs.Count())
 	}
@@ -165,7 +173,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if res == nil {
 		return err
 	}
-	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, quiet: f.quiet, why: why, explain: f.explain})
+	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, quiet: f.quiet, why: why, explain: f.explain, reports: f.reports})
 }
 
 // resumeTasks resumes a run of tasks and prints what came of all of them, as

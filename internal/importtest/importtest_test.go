@@ -105,9 +105,10 @@ var allowed = map[string][]string{
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
-	"audit": {"analytics", "analytics/callsdb", "journal", "llm", "llm/budget"},
-	"runs":  {"engine", "fault", "journal", "llm", "plan", "workflow"},
-	"task":  {"agent", "attach", "fault", "journal", "llm", "llm/cassette", "llm/structured", "modelselect", "telemetry", "tool"},
+	"audit":       {"analytics", "analytics/callsdb", "journal", "llm", "llm/budget"},
+	"runs/report": {"engine", "runs", "workflow"},
+	"runs":        {"engine", "fault", "journal", "llm", "plan", "workflow"},
+	"task":        {"agent", "attach", "fault", "journal", "llm", "llm/cassette", "llm/structured", "modelselect", "telemetry", "tool"},
 
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 

@@ -8,6 +8,7 @@
 package openfile
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,37 @@ func Write(path string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	return os.OpenFile(path, flag, 0o600)
+}
+
+// Replace writes a file that a user named whole or not at all. A file that was there keeps
+// its mode, and a link is followed.
+func Replace(path string, data []byte) (err error) {
+	mode := fs.FileMode(0o666) // of which the process's mask takes its part
+	switch info, statErr := os.Stat(path); {
+	case statErr == nil && !info.Mode().IsRegular():
+		return &fs.PathError{Op: "write", Path: path, Err: ErrNotRegular}
+	case statErr == nil:
+		mode = info.Mode().Perm()
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+	}
+	tmp := path + "." + strings.ToLower(rand.Text()) + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if mode != 0o666 {
+		err = errors.Join(err, f.Chmod(mode))
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // the first error says more
+	}
+	return err
 }
 
 // CheckRegular returns an error if there is something at path that is no regular file:

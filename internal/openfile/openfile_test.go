@@ -102,3 +102,38 @@ func TestNobodyElseOpensFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestReplaceKeepsTheModeAndFollowsLinks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, []byte("old and longer"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("file", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, file, filepath.Join(dir, "new")} {
+		if err := openfile.Replace(path, []byte("new")); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(path); string(data) != "new" || err != nil {
+			t.Errorf("%s: %q, %v", path, data, err)
+		}
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("the file is %v, %v", info, err)
+	}
+	if err := openfile.Replace(dir, nil); !errors.Is(err, openfile.ErrNotRegular) {
+		t.Errorf("replacing a folder: %v", err)
+	}
+	if err := openfile.Replace(filepath.Join(dir, "none", "file"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file in no folder: %v", err)
+	}
+	if names, err := os.ReadDir(dir); len(names) != 3 || err != nil {
+		t.Errorf("left are %v, %v", names, err)
+	}
+}
