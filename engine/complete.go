@@ -210,7 +210,8 @@ func (u *unit) failure(err error) journal.Failed {
 	return f
 }
 
-// leaf reports whether the unit calls a model itself.
+// leaf reports whether the unit has no others within it and asks no person: it makes
+// attempts, or computes a value.
 func (u *unit) leaf() bool {
 	return u.step.Body == nil && u.step.Approval == nil && u.fan == nil && (u.parent != nil || u.step.Foreach == nil && u.step.Loop == nil)
 }

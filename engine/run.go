@@ -35,7 +35,7 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, err
 	r.begin()
 	for {
 		r.checkStop(ctx)
-		r.work()
+		r.work(ctx)
 		if r.idle() {
 			return r.finish()
 		}
@@ -183,7 +183,7 @@ func (r *run) recordStart(id string) {
 }
 
 // work completes what has ended and starts what can start.
-func (r *run) work() {
+func (r *run) work(ctx context.Context) {
 	for {
 		for len(r.outcomes) > 0 {
 			// A queue and not a recursion: a chain may be as long as the file.
@@ -191,7 +191,9 @@ func (r *run) work() {
 			if r.outcomes = r.outcomes[1:]; len(r.outcomes) == 0 {
 				r.outcomes = nil // free the backing array
 			}
-			r.complete(o)
+			if r.complete(o); o.unit.computes() { // many may follow one another
+				r.checkStop(ctx)
+			}
 		}
 		if r.stopping || r.running >= r.slots || len(r.ready) == 0 {
 			return

@@ -166,7 +166,7 @@ func (r *run) markStarted(u *unit) {
 }
 
 // lookUp completes a leaf from a journal if that has its end. Any other leaf is
-// queued for a slot.
+// computed, or queued for a slot.
 func (r *run) lookUp(u *unit) {
 	if was := r.opts.Past.Unit(u.path, u.item); was != nil {
 		if was.Type == journal.StepFinished && !r.opts.Changed {
@@ -191,6 +191,10 @@ func (r *run) lookUp(u *unit) {
 	}
 	if r.opts.Rebuild {
 		return // it never started
+	}
+	if u.step.Value != nil {
+		r.compute(u, r.opts.Past.Unit(u.path, u.item))
+		return
 	}
 	r.admit(u)
 }

@@ -55,6 +55,13 @@ func (e *estimator) estimate(n *node) {
 		}
 		return
 	}
+	if n.step.Value != nil {
+		n.plan, n.own = Step{ID: n.path, Source: SourceValue, Calls: n.calls, CostUSD: &Range{}}, true // it takes no time
+		if n.calls.High == 0 {
+			n.plan.Source = SourceSkipped
+		}
+		return
+	}
 	if n.step.Action() != nil {
 		e.command(n)
 		return

@@ -57,6 +57,7 @@ const (
 	SourceSkipped Source = "skipped" // it will not run
 	SourcePerson  Source = "person"  // it waits for a person
 	SourceCommand Source = "command" // it runs a command, which costs nothing
+	SourceValue   Source = "value"   // it computes a value, which costs nothing
 )
 
 // Step is the estimate for one step that gives an agent a task or asks a person.

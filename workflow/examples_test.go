@@ -114,10 +114,16 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 							inside[inner.ID] = workflow.StepResult{Status: "completed", Output: "x", JSON: answer(t, inner)}
 						}
 					case s.Action() != nil:
-						_, err := s.Action().Fill(own)
+						did, err := s.Action().Fill(own)
 						check(s, err)
 						if last.JSON = nil; s.Action().Shape() != workflow.OutputText {
 							last.JSON = []any{"some", "text"}
+						}
+						if text, ok := did.(string); ok {
+							if last.Output, last.JSON = text, nil; json.Valid([]byte(text)) {
+								last.JSON, err = workflow.ParseJSON(text)
+								check(s, err)
+							}
 						}
 						if s.Read != nil {
 							last.JSON = []any{map[string]any{"path": "a.md", "content": "some text", "name": "some"}}

@@ -164,6 +164,9 @@ func use(t *testing.T, w *workflow.Workflow, env workflow.Env) {
 		if s.Schema != nil && !json.Valid(s.Schema) {
 			t.Fatalf("bad schema %s", s.Schema)
 		}
+		if s.Value != nil {
+			_, _ = s.Value.Text(env)
+		}
 		if s.Body != nil && s.Workflow == "" {
 			use(t, s.Body, env)
 		}

@@ -18,7 +18,7 @@ var (
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}
 	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
-		"approval", "run", "read", "write", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
+		"approval", "run", "read", "write", "value", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
 	readKeys   = []string{"files", "output"}
 	writeKeys  = []string{"path", "content"}

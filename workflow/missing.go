@@ -35,6 +35,10 @@ func lenient(n ast.Node) ast.Node {
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == membersName {
 			n.Arguments[0] = lenient(n.Arguments[0])
 		}
+	case *ast.BinaryNode: // a ?? b ?? DEFAULT is (a ?? b) ?? DEFAULT
+		if n.Operator == "??" {
+			n.Right = lenient(n.Right)
+		}
 	case *ast.MemberNode:
 		if !declared(n) {
 			return call(fetchName, n, lenient(n.Node), n.Property)
@@ -103,6 +107,9 @@ func (f *needFinder) allow(n ast.Node) {
 	if chain, ok := n.(*ast.ChainNode); ok {
 		f.chains[chain] = false
 	}
+	if inner, ok := n.(*ast.BinaryNode); ok && inner.Operator == "??" { // it has a default too
+		f.allow(inner.Right)
+	}
 }
 
 // optionalStep returns the name of the step in steps.ID?.output, or in a longer chain
@@ -136,6 +143,11 @@ func (f *needFinder) spare(n ast.Node) {
 		case *ast.MemberNode:
 			f.spared[at] = true
 			n = at.Node
+		case *ast.BinaryNode:
+			if at.Operator != "??" {
+				return
+			}
+			n = at.Right
 		default:
 			return
 		}
@@ -231,7 +243,7 @@ func (p *reader) missing() {
 			if name, known := lacks(of.resultSchema(), need.path); name != "" && of.Foreach == nil {
 				hint := p.suggester.didYouMean(name, known)
 				if hint == "" {
-					hint = "its schema has " + list(known)
+					hint = "it has " + list(known)
 				}
 				p.failInside(u.n, u.offset+need.at, ErrExpression, fmt.Sprintf("the json of step %s has no %s", quote(need.step), quote(name)), hint)
 			}
@@ -239,10 +251,13 @@ func (p *reader) missing() {
 	}
 }
 
-// resultSchema returns the schema of what a step gives; nil if there is none.
+// resultSchema returns the schema of what a step gives; nil if nothing is known of it.
 func (d *draft) resultSchema() json.RawMessage {
 	if d.Approval != nil {
 		return d.Approval.Schema
+	}
+	if d.Value != nil {
+		return d.Value.schema()
 	}
 	return d.Schema
 }

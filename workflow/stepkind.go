@@ -16,6 +16,7 @@ const (
 	kindRun      = "run"
 	kindRead     = "read"
 	kindWrite    = "write"
+	kindValue    = "value"
 	kindWorkflow = "workflow"
 	kindSteps    = "steps"
 )
@@ -36,6 +37,7 @@ var suits = map[string][]string{
 	"run":        {kindRun},
 	"read":       {kindRead},
 	"write":      {kindWrite},
+	"value":      {kindValue},
 	"workflow":   {kindWorkflow},
 	"with":       {kindWorkflow},
 	"steps":      {kindSteps},
@@ -47,18 +49,18 @@ var suits = map[string][]string{
 	"latency":    {kindAgent},
 	"isolation":  {kindAgent},
 	"base":       {kindAgent},
-	"foreach":    {kindAgent, kindRun, kindRead, kindWrite, kindWorkflow, kindSteps},
-	"loop":       {kindAgent, kindRun, kindRead, kindWrite, kindWorkflow, kindSteps},
+	"foreach":    {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"loop":       {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
 }
 
 // kinds are the kinds that a key of the same name makes.
-var kinds = []string{kindApproval, kindRun, kindRead, kindWrite, kindWorkflow, kindSteps}
+var kinds = []string{kindApproval, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps}
 
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := kindAgent
 	for _, key := range append([]string{"agent", "task"}, kinds...) {
-		if d.fields.given(key) != nil {
+		if d.fields.given(key) != nil || key == kindValue && d.fields.get(key) != nil {
 			if kind = key; key == "task" {
 				kind = kindAgent
 			}
@@ -75,7 +77,7 @@ func (p *reader) kind(d *draft) string {
 		case d.fields.given(key) == nil:
 			continue
 		case key == "agent" || key == "task" || slices.Contains(kinds, key):
-			hint = "a step does one thing: agent and task, approval, run, read, write, workflow, or steps"
+			hint = "a step does one thing: agent and task, approval, run, read, write, value, workflow, or steps"
 		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"
 		case key == "timeout" && kind == kindApproval:

@@ -149,6 +149,8 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		p.read(d, inner)
 	case kindWrite:
 		p.write(d, inner)
+	case kindValue:
+		p.computed(d, inner)
 	case kindWorkflow:
 		p.workflowStep(d, inner)
 	case kindSteps:

@@ -85,10 +85,10 @@ type Param struct {
 	Format      string // how a text that is given for it is read, such as FormatCSV; empty: as Type says
 }
 
-// Step is one node of the graph. What it does is one of seven things: it gives an
+// Step is one node of the graph. What it does is one of eight things: it gives an
 // agent a task (Agent, Task), asks a person (Approval), runs a command (Run), reads
-// files (Read), writes one (Write), runs another workflow file (Workflow, With, Body),
-// or runs steps of its own (Body without Workflow).
+// files (Read), writes one (Write), computes a value (Value), runs another workflow file
+// (Workflow, With, Body), or runs steps of its own (Body without Workflow).
 // With Foreach it does that once per item, with Loop repeatedly; a step cannot
 // have both.
 type Step struct {
@@ -127,6 +127,7 @@ type Step struct {
 	Run       *Run            // nil unless the step runs a command
 	Read      *Read           // nil unless the step reads files
 	Write     *Write          // nil unless the step writes a file
+	Value     *Computed       // nil unless the step computes a value
 	Effects   Effects
 
 	Isolation Isolation // where its agent's tools work
@@ -325,6 +326,7 @@ func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Run.refs, to)
 	outputsOf(s.Read.refs, to)
 	outputsOf(s.Write.refs, to)
+	outputsOf(s.Value.refs, to)
 	for _, t := range s.Files {
 		outputsOf(t.refs, to)
 	}

@@ -188,6 +188,9 @@ func planRow(s plan.Step) []string {
 			row[6] = secondsRange(s.Seconds)
 		}
 	}
+	if s.Source == plan.SourceValue {
+		row[5] = "$0"
+	}
 	if s.Source == plan.SourceCached {
 		row[5], row[7] = "$0", "the cache"
 	}
