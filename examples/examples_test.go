@@ -92,10 +92,7 @@ func TestWorkflowFiles(t *testing.T) {
 // and from the project's folder, as the files say. What asks a person is answered
 // from a second process.
 func TestWorkflowFilesRun(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "claude-force")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/claude-force").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
+	binary := claudeForce(t)
 	files, err := filepath.Glob("workflows/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("found %v, %v", files, err)

@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claude-force/claude-force/internal/docexample"
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// The files in the reference are read, so that it cannot go stale.
+// TestReference reads the files in the reference and looks for every key in it. Package
+// examples runs them.
 func TestReference(t *testing.T) {
 	data, err := os.ReadFile("../docs/workflows.md")
 	if err != nil {
@@ -26,23 +28,30 @@ func TestReference(t *testing.T) {
 			return err
 		},
 	}
-	blocks := strings.Split(text, "```yaml\n")
-	line := strings.Count(blocks[0], "\n") + 1
-	for _, block := range blocks[1:] {
-		src, _, closed := strings.Cut(block, "```\n")
-		if !closed {
-			t.Fatalf("the block in line %d has no end", line)
+	blocks, err := docexample.Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, block := range blocks {
+		if block.Kind != "yaml" || block.Error != "" || block.File != "" || block.NotRun != "" {
+			continue
 		}
-		if _, err := workflow.Parse(fmt.Sprintf("block in line %d", line), []byte(src), opts); err != nil {
+		count++
+		src, err := block.Workflow()
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if _, err := workflow.Parse(fmt.Sprintf("block in line %d", block.Line), []byte(src), opts); err != nil {
 			t.Error(err)
 		}
 		if err := matchSchema(t, src); err != nil {
-			t.Errorf("block in line %d: the schema refuses it: %v", line, err)
+			t.Errorf("block in line %d: the schema refuses it: %v", block.Line, err)
 		}
-		line += strings.Count(block, "\n") + 1
 	}
-	if len(blocks) < 15 {
-		t.Errorf("only %d blocks", len(blocks)-1)
+	if count < 20 {
+		t.Errorf("only %d blocks", count)
 	}
 	for _, key := range append(workflow.Keys["step"], workflow.Keys["file"]...) {
 		if !strings.Contains(text, "`"+key+"`") && !strings.Contains(text, "`"+key+",") {

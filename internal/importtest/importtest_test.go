@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"internal/citest":     nil,
 	"internal/claudedir":  {"internal/openfile", "internal/oslimit"},
 	"internal/mdscan":     nil,
+	"internal/docexample": nil,
 	"internal/parquet":    nil,
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
 

@@ -1,0 +1,5 @@
+package main
+
+func main() { println(sum(1, 2)) }
+
+func sum(a, b int) int { return a + b }
