@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
@@ -236,7 +235,7 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	o.pipe, err = pipeline.New(ctx, cfg, pipeline.Options{
 		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, KeyOptional: opts.KeyOptional, HTTPClient: opts.HTTPClient,
 		Gate: opts.Gate, Project: pipeline.Project(opts.Dir), Record: opts.Record, Replay: opts.Replay,
-		AgentTTL: o.agentTTL, AskBudget: opts.AskBudget, Telemetry: tell,
+		AskBudget: opts.AskBudget, Telemetry: tell,
 		OnNotice: o.notice, OnCall: opts.OnCall, OnRetry: opts.OnRetry, OnPause: opts.OnPause, OnAnswer: opts.OnAnswer,
 	})
 	if err != nil {
@@ -294,16 +293,6 @@ func (o *Orchestrator) ResetLimits(pool string) []string { return o.pipe.ResetLi
 // for earlier processes. It is zero if the cache is off.
 func (o *Orchestrator) CacheStats(ctx context.Context) (cachedb.Stats, error) {
 	return o.pipe.CacheStats(ctx)
-}
-
-// agentTTL returns how long the answers of an agent are cached, as its file says.
-func (o *Orchestrator) agentTTL(name string) (time.Duration, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if a := o.agents[name]; a != nil && a.CacheTTL > 0 {
-		return a.CacheTTL, true
-	}
-	return 0, false
 }
 
 // Agents returns all agents that apply in a folder, and what is wrong with files

@@ -113,7 +113,7 @@ func (u *reuse) unchanged(ctx context.Context, a engine.Attempt, was *journal.Un
 	var s stepSaw
 	t := u.task(a)
 	if !u.reusable(a.Step) || u.o.opts.Record != nil || u.o.tasks.CachePolicy(ctx, t) != llm.PolicyDefault ||
-		json.Unmarshal(was.Finished.Saw, &s) != nil || s.Noted != tool.Noted || u.old(t.Agent, s.At) {
+		json.Unmarshal(was.Finished.Saw, &s) != nil || s.Noted != tool.Noted || u.old(ctx, t, s.At) {
 		return false
 	}
 	d, err := u.difference(ctx, t, s) // what cannot be looked at is run
@@ -127,9 +127,9 @@ func (u *reuse) unchanged(ctx context.Context, a engine.Attempt, was *journal.Un
 	return false
 }
 
-// old reports whether an agent's answer of that time would not be in the cache any more.
-func (u *reuse) old(agent string, at time.Time) bool {
-	ttl := u.o.pipe.TTL(agent)
+// old reports whether an answer of that time would not be in the cache any more.
+func (u *reuse) old(ctx context.Context, t Task, at time.Time) bool {
+	ttl := u.o.pipe.TTL(t.Agent, u.o.tasks.CacheTTL(ctx, t))
 	return ttl == 0 || ttl > 0 && time.Since(at) > ttl
 }
 

@@ -267,8 +267,8 @@ func (o *Orchestrator) digests(ctx context.Context, wf *workflow.Workflow) map[s
 		sums[name] = task.Digest(w.Source)
 	}
 	for s := range allSteps(wf) {
-		if s.Agent == "" {
-			continue // to look for it would be the slowest of all
+		if s.Agent == "" || s.Inline != nil {
+			continue // to look for one without a name would be the slowest of all; the others are in the workflow's file
 		}
 		if a, err := o.agent(ctx, s.Agent); err == nil {
 			text := fmt.Appendf(nil, "%q %q %q %d", a.Prompt, a.Model, a.Effort, a.MaxTokens)
@@ -296,6 +296,26 @@ func allSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
 		return true
 	}
 	return func(yield func(*workflow.Step) bool) { visit(wf, yield) }
+}
+
+// ownSteps yields the steps of one file, also those within steps, but not those of other
+// files.
+func ownSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
+	return func(yield func(*workflow.Step) bool) {
+		for _, s := range wf.Steps {
+			if !yield(s) {
+				return
+			}
+			if s.Body == nil || s.Workflow != "" {
+				continue
+			}
+			for inner := range ownSteps(s.Body) {
+				if !yield(inner) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // drive runs a run to its end. past is what its journal says so far; nil for a
@@ -423,12 +443,15 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 			errs = append(errs, fmt.Errorf("parameter %s: %w", p.Name, err))
 		}
 	}
-	for _, s := range wf.Steps {
-		if s.Agent != "" {
-			if err := o.tasks.CheckModel(ctx, stepTask(s, opts)); err != nil {
-				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
-			}
+	for s := range allSteps(wf) {
+		if s.Agent == "" {
+			continue
 		}
+		if err := o.tasks.CheckModel(ctx, stepTask(s, opts)); err != nil {
+			errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
+		}
+	}
+	for _, s := range wf.Steps {
 		for _, f := range s.Files {
 			if !static(f) {
 				continue

@@ -3,11 +3,13 @@ package claudeforce
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
@@ -30,10 +32,31 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 		ceiling = s.Model
 	}
 	return Task{
-		ID: s.ID, Agent: s.Agent, Model: model, Ceiling: ceiling, Policy: policy,
+		ID: s.ID, Agent: s.Agent, Definition: inlineAgent(s), Model: model, Ceiling: ceiling, Policy: policy,
+		Effort: s.Effort, Thinking: thinking(s.Thinking), Temperature: s.Temperature,
 		MaxTokens: s.MaxTokens, MaxTurns: s.MaxTurns, Allow: s.Allow, Reads: s.CommandReads, Timeout: s.Timeout, Schema: s.Schema, NoRetry: s.Effects == workflow.EffectsOnce,
 		Batch: opts.Batch || s.Latency == workflow.LatencyBatch, Isolation: string(s.Isolation),
 	}
+}
+
+// inlineAgent returns the agent of a step if the workflow's file defines it; else nil.
+func inlineAgent(s *workflow.Step) *agent.Agent {
+	a := s.Inline
+	if a == nil {
+		return nil
+	}
+	return &agent.Agent{Name: s.Agent, Description: a.Description, Prompt: a.Prompt, Tools: a.Tools, AllTools: a.AllTools}
+}
+
+// thinking returns the thinking of a step as the service has it.
+func thinking(t *workflow.Thinking) json.RawMessage {
+	switch {
+	case t == nil:
+		return nil
+	case t.Type == workflow.ThinkingEnabled:
+		return fmt.Appendf(nil, `{"type":%q,"budget_tokens":%d}`, t.Type, t.Budget)
+	}
+	return fmt.Appendf(nil, `{"type":%q}`, t.Type)
 }
 
 // attempt makes one attempt at a step.

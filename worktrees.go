@@ -64,6 +64,9 @@ func CheckEdits(ctx context.Context, dir string, project *toolset.Project, wf *w
 // without worktrees of their own.
 func sharedEdits(ctx context.Context, project *toolset.Project, find func(context.Context, string) (*agent.Agent, error), wf *workflow.Workflow) error {
 	agentOf := func(s *workflow.Step) *agent.Agent {
+		if s.Inline != nil {
+			return inlineAgent(s)
+		}
 		a, err := find(ctx, s.Agent)
 		if err != nil {
 			return &agent.Agent{} // the error is reported elsewhere

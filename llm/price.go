@@ -39,6 +39,13 @@ type ModelInfo struct {
 	// of a character of text; 0 if it is that of the table.
 	TokensPerCharacter float64 `json:"tokens_per_character,omitempty"`
 
+	// Thinking are the kinds of thinking that the model takes, such as adaptive, and
+	// Efforts the levels of effort. Temperature is set if it takes one other than 1. If
+	// Thinking is nil, nothing of this is known.
+	Thinking    []string `json:"thinking,omitempty"`
+	Efforts     []string `json:"efforts,omitempty"`
+	Temperature bool     `json:"temperature,omitempty"`
+
 	// ReadBeforeEdit is set for models whose agents must have read a file before
 	// they may change it. Newer ones do so by themselves.
 	ReadBeforeEdit bool `json:"read_before_edit,omitempty"`

@@ -3,6 +3,7 @@ package llm
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Roles of a [Message].
@@ -42,6 +43,9 @@ type Request struct {
 	Policy      Policy // how the cache treats the call; not sent
 	Once        bool   // never retried, since it may have effects; not sent
 	Batch       bool   // may be answered within a day, at half the price; not sent
+
+	// TTL is how long the response cache keeps the answer; 0 for its own time. Not sent.
+	TTL time.Duration
 
 	// Continues says that another call will probably begin with all of this one, so
 	// that its prompt is worth keeping in the service's prompt cache. Not sent.

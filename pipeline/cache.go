@@ -90,27 +90,23 @@ func (p *Pipeline) cacheOptions(keyer llm.Keyer) cache.Options {
 }
 
 // TTL returns how long the answers of an agent are good for: 0 means that none is kept,
-// and less than 0 that they are good forever.
-func (p *Pipeline) TTL(agent string) time.Duration {
+// and less than 0 that they are good forever. own is what the agent's file says; 0 for
+// nothing.
+func (p *Pipeline) TTL(agent string, own time.Duration) time.Duration {
 	if p.cache == nil {
 		return 0
 	}
 	if ttl, ok := p.ttl(agent); ok {
 		return ttl
 	}
-	return cmp.Or(p.config.Cache.TTL, cache.DefaultTTL)
+	return cmp.Or(own, p.config.Cache.TTL, cache.DefaultTTL)
 }
 
-// ttl returns how long the answers of an agent are cached, if it is not as long
-// as those of all others.
+// ttl returns how long the settings say that the answers of an agent are cached, if they
+// name it.
 func (p *Pipeline) ttl(agent string) (time.Duration, bool) {
-	if ttl, ok := p.config.Cache.AgentTTL[agent]; ok {
-		return ttl, true
-	}
-	if p.opts.AgentTTL == nil {
-		return 0, false
-	}
-	return p.opts.AgentTTL(agent)
+	ttl, ok := p.config.Cache.AgentTTL[agent]
+	return ttl, ok
 }
 
 // Peek returns the answer that the response cache has for a call. It does not

@@ -68,10 +68,6 @@ type Options struct {
 	// it fails.
 	Replay *cassette.Player
 
-	// AgentTTL returns how long the answers of an agent are cached, where it is
-	// not as long as those of all others.
-	AgentTTL func(agent string) (ttl time.Duration, ok bool)
-
 	// AskBudget decides when a budget whose on_exceed is "ask" has no room for a
 	// call. It returns how many dollars more may be spent, or false to refuse.
 	AskBudget func(ctx context.Context, why string) (more float64, ok bool)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"image"
 	"image/png"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/claude-force/claude-force/llm"
 )
 
 // TestStreamedAndPlainAnswersAreEqual compares both answers to one request in
@@ -125,6 +128,7 @@ func TestCapabilitiesAgreeWithRefusals(t *testing.T) {
 		if m.MaxInputTokens == 0 || m.MaxTokens == 0 || !c.Batch.Supported || !c.StructuredOutputs.Supported || !c.Thinking.Supported || m.CreatedAt.Before(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)) {
 			t.Errorf("%+v", m)
 		}
+		known, _ := llm.Prices().Info(m.ID)
 		accepts := func(fields object) bool {
 			fields["model"], fields["max_tokens"] = m.ID, 4000
 			res, _ := post(t, server, encode(t, with(fields)))
@@ -134,6 +138,9 @@ func TestCapabilitiesAgreeWithRefusals(t *testing.T) {
 			if got := accepts(object{"output_config": object{"effort": level}}); got != supported {
 				t.Errorf("%s at effort %s: accepted %t, said to be %t", m.ID, level, got, supported)
 			}
+			if got := slices.Contains(known.Efforts, level); got != supported {
+				t.Errorf("%s at effort %s: %t in the price table, said to be %t", m.ID, level, got, supported)
+			}
 		}
 		for kind, supported := range map[string]bool{"adaptive": c.Thinking.Types.Adaptive.Supported, "between_tools": c.Thinking.Types.BetweenTools.Supported, "disabled": c.Thinking.Types.Disabled.Supported, "enabled": c.Thinking.Types.Enabled.Supported} {
 			thinking := object{"type": kind}
@@ -142,6 +149,9 @@ func TestCapabilitiesAgreeWithRefusals(t *testing.T) {
 			}
 			if got := accepts(object{"thinking": thinking}); got != supported {
 				t.Errorf("%s with %s thinking: accepted %t, said to be %t", m.ID, kind, got, supported)
+			}
+			if got := slices.Contains(known.Thinking, kind); got != supported {
+				t.Errorf("%s with %s thinking: %t in the price table, said to be %t", m.ID, kind, got, supported)
 			}
 		}
 	}

@@ -41,7 +41,7 @@ type placedKey struct{}
 // returns keeps what the task changed there; it is for the task's outcome and error.
 func (r *Runner) isolate(ctx context.Context, t *Task) (func(context.Context, llm.Outcome, error) (llm.Outcome, error), error) {
 	as := func(_ context.Context, outcome llm.Outcome, err error) (llm.Outcome, error) { return outcome, err }
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, *t)
 	replays := r.Replay != nil // and so runs no tool
 	shares := ctx.Value(placedKey{}) != nil && t.Apart == ""
 	if err != nil || shares || t.Dir != "" || r.Tools == nil || replays || !Isolated(t.Isolation, a) {

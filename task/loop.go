@@ -266,7 +266,7 @@ func replayed(content []llm.Block) []llm.Block {
 // ToolsOf returns the tools of a task that works in the project's folder; nil if its
 // agent has none, or works in a worktree.
 func (r *Runner) ToolsOf(ctx context.Context, t Task) (*Tools, error) {
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -283,6 +283,8 @@ func (r *Runner) equip(ctx context.Context, t Task, a *agent.Agent, model string
 	var tools *Tools
 	var err error
 	switch {
+	case t.Definition != nil && !a.AllTools && len(a.Tools) == 0:
+		// A recording knows agents by their names alone.
 	case r.Replay != nil:
 		tools, err = r.replayedTools(a.Name, t)
 	case r.Tools != nil:

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -33,15 +34,18 @@ func (r *Runner) modelName(t Task, a *agent.Agent) string {
 	return r.Defaults.Model
 }
 
-// CheckModel reports what is wrong with the model of a task, as far as it can be
-// known before its prompt is.
+// CheckModel reports what is wrong with the model of a task and its settings, as far as
+// it can be known before its prompt is.
 func (r *Runner) CheckModel(ctx context.Context, t Task) error {
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, t)
 	if err != nil {
 		return err
 	}
-	_, err = r.selectModel(ctx, t, a, nil)
-	return err
+	model, err := r.selectModel(ctx, t, a, nil)
+	if err != nil {
+		return err
+	}
+	return r.checkSettings(t, model.ID, r.maxTokens(t, a, model.ID))
 }
 
 // selectModel returns the model for a task that is given shared context. The same
@@ -59,7 +63,7 @@ func (r *Runner) selectModel(ctx context.Context, t Task, a *agent.Agent, shared
 		}
 	}
 	features := modelselect.Task{
-		Agent: a.Name, MaxTokens: t.MaxTokens, Effort: a.Effort, Schema: t.Schema != nil,
+		Agent: a.Name, MaxTokens: t.MaxTokens, Effort: cmp.Or(t.Effort, a.Effort), Schema: t.Schema != nil,
 		Tools:  r.Tools != nil && !a.AllTools && len(a.Tools) > 0,
 		Prompt: modelselect.Tokens(r.Prices, a.Prompt, t.Prompt, string(t.Schema)) + modelselect.Tokens(r.Prices, shared...),
 		Floor:  modelselect.Bound{Model: a.ModelFloor, Why: "the agent's floor"},

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/claude-force/claude-force/agent"
@@ -32,7 +34,7 @@ func (r *Runner) Request(ctx context.Context, t Task) (*llm.Request, Selection, 
 // prepare does what Request does, and returns the tools of the task too; nil if its
 // agent has none.
 func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, *Tools, error) {
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, t)
 	if err != nil {
 		return nil, Selection{}, nil, err
 	}
@@ -66,6 +68,7 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 		Messages:  []llm.Message{llm.UserTurn(shared, t.Prompt)},
 		MaxTokens: r.maxTokens(t, a, model.ID),
 		Agent:     a.Name,
+		TTL:       a.CacheTTL,
 		Policy:    r.policy(t, a),
 		Once:      t.NoRetry,
 		Batch:     t.Batch,
@@ -89,7 +92,10 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 			return nil, Selection{}, nil, fault.Input(fmt.Errorf("reading the schema of the task for %s: %w", t.Agent, err))
 		}
 	}
-	if err := configureOutput(req, a.Effort, t.Schema); err != nil {
+	if err := r.configureModel(req, t); err != nil {
+		return nil, Selection{}, nil, err
+	}
+	if err := configureOutput(req, cmp.Or(t.Effort, a.Effort), t.Schema); err != nil {
 		return nil, Selection{}, nil, fmt.Errorf("encoding the request of agent %s: %w", a.Name, err)
 	}
 	return req, model, tools, nil
@@ -179,7 +185,7 @@ type Identity struct {
 
 // Identity returns the identity of a task.
 func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, t)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -199,8 +205,14 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 		"model":      model.ID,
 		"max_tokens": strconv.Itoa(id.MaxTokens),
 	}
-	if a.Effort != "" {
-		id.Parts["effort"] = a.Effort
+	if effort := cmp.Or(t.Effort, a.Effort); effort != "" {
+		id.Parts["effort"] = effort
+	}
+	if t.Thinking != nil {
+		id.Parts["thinking"] = string(t.Thinking)
+	}
+	if t.Temperature != nil {
+		id.Parts["temperature"] = strconv.FormatFloat(*t.Temperature, 'g', -1, 64)
 	}
 	tools, err := r.equip(ctx, t, a, model.ID)
 	if err != nil {
@@ -229,7 +241,7 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 // NamedIdentity returns the identity of a task without a selection of its model:
 // the model is "auto" if that is what the task or its agent names. Parts is nil.
 func (r *Runner) NamedIdentity(ctx context.Context, t Task) (Identity, error) {
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, t)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -260,11 +272,21 @@ func ToolCharacters(tools []llm.Tool) (n int) {
 // CachePolicy returns how the cache treats the calls of a task, with what its
 // agent and the settings say.
 func (r *Runner) CachePolicy(ctx context.Context, t Task) llm.Policy {
-	a, err := r.Agents(ctx, t.Agent)
+	a, err := r.agent(ctx, t)
 	if err != nil {
 		return t.Policy
 	}
 	return r.policy(t, a)
+}
+
+// CacheTTL returns how long the file of a task's agent says that its answers are kept; 0
+// if it says nothing.
+func (r *Runner) CacheTTL(ctx context.Context, t Task) time.Duration {
+	a, err := r.agent(ctx, t)
+	if err != nil {
+		return 0
+	}
+	return a.CacheTTL
 }
 
 // Digest returns a short hash of contents, to tell people and journals whether

@@ -134,6 +134,14 @@ func (r *Runner) run(ctx context.Context, t Task, onText func(string)) (llm.Outc
 	return end(ctx, outcome, err)
 }
 
+// agent returns the agent of a task.
+func (r *Runner) agent(ctx context.Context, t Task) (*agent.Agent, error) {
+	if t.Definition != nil {
+		return t.Definition, nil
+	}
+	return r.Agents(ctx, t.Agent)
+}
+
 // runIn does what run does, in the folder that the tools of the task work in.
 func (r *Runner) runIn(ctx context.Context, t Task, onText func(string)) (llm.Outcome, error) {
 	req, model, tools, err := r.prepare(ctx, t)

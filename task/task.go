@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
@@ -24,6 +25,10 @@ type Task struct {
 	ID     string // names the result; empty means the task's number
 	Agent  string // the agent's name
 	Prompt string // what it is asked
+
+	// Definition is the agent, if it is not to be found by its name. Settings of the task
+	// win over its own.
+	Definition *agent.Agent
 
 	// SharedContext is material that comes before the prompt. Put what other
 	// tasks are given too first, so that the service's prompt cache serves it.
@@ -41,6 +46,10 @@ type Task struct {
 	// Ceiling is the strongest model that may be selected if the model is "auto".
 	// Empty means the agent's model_ceiling, else the model that the agent names.
 	Ceiling string
+
+	Effort      string          // instead of the agent's; empty for that
+	Thinking    json.RawMessage // of the model, as the service has it; nil for the model's default
+	Temperature *float64        // from 0 to 1; nil for the service's default
 
 	MaxTokens int           // instead of the agent's and the default; 0 for theirs
 	MaxTurns  int           // calls that may be made for it if its agent has tools, instead of the default; 0 for that

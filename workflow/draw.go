@@ -20,6 +20,8 @@ func (s *Step) label() string {
 // does returns a short description of what a step does; empty if unknown.
 func (s *Step) does() string {
 	switch {
+	case s.Inline != nil && s.Inline.Name == "":
+		return brief("prompt: " + s.Inline.Prompt)
 	case s.Agent != "":
 		return clean(s.Agent)
 	case s.Approval != nil:

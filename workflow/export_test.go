@@ -2,6 +2,6 @@ package workflow
 
 // Keys are those that each kind of mapping in a file may have.
 var Keys = map[string][]string{
-	"file": fileKeys, "defaults": defaultKeys, "param": paramKeys, "retries": retryKeys, "failure": failureKeys,
+	"file": fileKeys, "defaults": defaultKeys, "agent": agentKeys, "param": paramKeys, "retries": retryKeys, "failure": failureKeys,
 	"foreach": foreachKeys, "loop": loopKeys, "approval": approvalKeys, "step": stepKeys, "run": runKeys, "read": readKeys, "write": writeKeys,
 }

@@ -8,15 +8,16 @@ import (
 )
 
 var (
-	fileKeys     = []string{"name", "description", "params", "defaults", "max_parallel", "budget", "steps", "output", "$schema"}
-	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "latency"}
+	fileKeys     = []string{"name", "description", "params", "defaults", "agents", "max_parallel", "budget", "steps", "output", "$schema"}
+	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "effort", "thinking", "temperature", "latency"}
+	agentKeys    = []string{"description", "prompt", "model", "tools", "max_tokens", "max_turns", "effort", "thinking", "temperature"}
 	paramKeys    = []string{"default", "description", "type"}
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
 	failureKeys  = []string{"fallback"}
 	foreachKeys  = []string{"items", "glob", "item", "in"}
 	loopKeys     = []string{"max", "until", "cache"}
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}
-	stepKeys     = []string{"id", "agent", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "allow", "reads",
+	stepKeys     = []string{"id", "agent", "prompt", "tools", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "run", "read", "write", "value", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
@@ -27,7 +28,7 @@ var (
 	// or have an error of their own.
 	optionalKeys = []string{"name", "description", "params", "defaults", "default", "type", "dependencies", "with", "$schema",
 		"id", "agent", "task", "steps"}
-	synonyms = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "prompt": "task", "if": "when", "retry": "retries"}
+	synonyms = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "system_prompt": "prompt", "system": "prompt", "instructions": "prompt", "if": "when", "retry": "retries"}
 )
 
 // fields are the entries of a mapping whose keys are known.

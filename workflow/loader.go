@@ -35,6 +35,16 @@ func newLoader(opts Options) *loader {
 	return &loader{opts: opts, agents: map[string]error{}, done: map[string]loadedFile{}}
 }
 
+// checkAgent returns what Options.CheckAgent says of a name, which it is asked once.
+func (l *loader) checkAgent(name string) error {
+	err, ok := l.agents[name]
+	if !ok {
+		err = l.opts.CheckAgent(name)
+		l.agents[name] = err
+	}
+	return err
+}
+
 // read reads one file and those below it.
 func (l *loader) read(file string, data []byte, depth int) loadedFile {
 	p := &reader{file: file, loader: l, depth: depth, suggester: suggester{budget: 200_000}, ids: map[string]*yaml.Node{}}

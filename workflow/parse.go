@@ -41,6 +41,7 @@ type reader struct {
 	below     []*Workflow           // the files its steps run
 	aliased   map[*yaml.Node]bool   // the nodes that aliases refer to
 	uses      []use                 // the expressions of the file
+	inline    map[string]*Agent     // the agents that the file defines
 }
 
 // maxErrors bounds the memory that the errors of a hostile file can take. It is
@@ -103,6 +104,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 			w.Defaults = p.settings(d, Defaults{})
 		}
 	}
+	w.Agents = p.agents(f.given("agents"))
 	p.scope = p.newScope(w.Params)
 	p.scope.sandbox, p.scope.done = newSandbox(), map[compiled]*expression{}
 	top := p.drafts(nil, root, f.get("steps"))
@@ -116,6 +118,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 		w.Output = p.template(nil, v, n, "output")
 	}
 	p.missing()
+	p.unusedAgents(w)
 	w.Notes = p.notes
 	for _, below := range p.below {
 		for _, n := range below.Notes {
@@ -145,6 +148,15 @@ func (p *reader) settings(f fields, d Defaults) Defaults {
 	}
 	if n := f.given("max_turns"); n != nil {
 		d.MaxTurns = p.count(n, "max_turns", 1)
+	}
+	if n := f.given("effort"); n != nil {
+		d.Effort = p.oneOf(n, "effort", efforts)
+	}
+	if n := f.given("thinking"); n != nil {
+		d.Thinking = p.thinking(n)
+	}
+	if n := f.given("temperature"); n != nil {
+		d.Temperature = p.temperature(n)
 	}
 	if n := f.given("latency"); n != nil {
 		d.Latency = Latency(p.oneOf(n, "latency", []string{string(LatencyLive), string(LatencyBatch)}))

@@ -24,33 +24,38 @@ const (
 // suits lists the kinds of steps that a key applies to. A key that is missing
 // here applies to all.
 var suits = map[string][]string{
-	"agent":      {kindAgent},
-	"task":       {kindAgent},
-	"files":      {kindAgent},
-	"model":      {kindAgent},
-	"max_tokens": {kindAgent},
-	"max_turns":  {kindAgent},
-	"allow":      {kindAgent, kindRun, kindWrite},
-	"reads":      {kindAgent},
-	"schema":     {kindAgent},
-	"approval":   {kindApproval},
-	"run":        {kindRun},
-	"read":       {kindRead},
-	"write":      {kindWrite},
-	"value":      {kindValue},
-	"workflow":   {kindWorkflow},
-	"with":       {kindWorkflow},
-	"steps":      {kindSteps},
-	"output":     {kindWorkflow, kindSteps},
-	"timeout":    {kindAgent, kindRun, kindRead, kindWrite},
-	"retries":    {kindAgent, kindRun, kindRead, kindWrite},
-	"effects":    {kindAgent, kindRun, kindWrite},
-	"budget":     {kindAgent},
-	"latency":    {kindAgent},
-	"isolation":  {kindAgent},
-	"base":       {kindAgent},
-	"foreach":    {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
-	"loop":       {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"agent":       {kindAgent},
+	"prompt":      {kindAgent},
+	"tools":       {kindAgent},
+	"task":        {kindAgent},
+	"files":       {kindAgent},
+	"model":       {kindAgent},
+	"max_tokens":  {kindAgent},
+	"max_turns":   {kindAgent},
+	"effort":      {kindAgent},
+	"thinking":    {kindAgent},
+	"temperature": {kindAgent},
+	"allow":       {kindAgent, kindRun, kindWrite},
+	"reads":       {kindAgent},
+	"schema":      {kindAgent},
+	"approval":    {kindApproval},
+	"run":         {kindRun},
+	"read":        {kindRead},
+	"write":       {kindWrite},
+	"value":       {kindValue},
+	"workflow":    {kindWorkflow},
+	"with":        {kindWorkflow},
+	"steps":       {kindSteps},
+	"output":      {kindWorkflow, kindSteps},
+	"timeout":     {kindAgent, kindRun, kindRead, kindWrite},
+	"retries":     {kindAgent, kindRun, kindRead, kindWrite},
+	"effects":     {kindAgent, kindRun, kindWrite},
+	"budget":      {kindAgent},
+	"latency":     {kindAgent},
+	"isolation":   {kindAgent},
+	"base":        {kindAgent},
+	"foreach":     {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"loop":        {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
 }
 
 // kinds are the kinds that a key of the same name makes.
@@ -59,9 +64,9 @@ var kinds = []string{kindApproval, kindRun, kindRead, kindWrite, kindValue, kind
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := kindAgent
-	for _, key := range append([]string{"agent", "task"}, kinds...) {
+	for _, key := range append([]string{"agent", "prompt", "task"}, kinds...) {
 		if d.fields.given(key) != nil || key == kindValue && d.fields.get(key) != nil {
-			if kind = key; key == "task" {
+			if kind = key; key == "prompt" || key == "task" {
 				kind = kindAgent
 			}
 			break
@@ -76,7 +81,7 @@ func (p *reader) kind(d *draft) string {
 		switch {
 		case d.fields.given(key) == nil:
 			continue
-		case key == "agent" || key == "task" || slices.Contains(kinds, key):
+		case key == "agent" || key == "prompt" || key == "task" || slices.Contains(kinds, key):
 			hint = "a step does one thing: agent and task, approval, run, read, write, value, workflow, or steps"
 		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"
@@ -111,6 +116,7 @@ func (p *reader) settingsOf(d *draft, defaults Defaults) {
 	own := p.settings(d.fields, defaults)
 	d.Model, d.Timeout, d.Retry, d.Latency = own.Model, own.Timeout, own.Retry, own.Latency
 	d.MaxTokens, d.MaxTurns, d.Allow = own.MaxTokens, own.MaxTurns, p.allow(d.fields.given("allow"))
+	d.Effort, d.Thinking, d.Temperature = own.Effort, own.Thinking, own.Temperature
 	d.CommandReads = p.reads(d.fields.given("reads"))
 	d.Budget = p.budget(d.fields.given("budget"))
 	if d.Effects == EffectsOnce && d.Retry.Max > 0 {
@@ -131,7 +137,7 @@ func (p *reader) allow(n *yaml.Node) []string {
 	rules := []string{}
 	for _, n := range nodes {
 		rule := p.plain(n, "allow")
-		if open, last := strings.Count(rule, "("), strings.HasSuffix(rule, ")"); rule == "" || open > 0 != last || strings.HasPrefix(rule, "(") {
+		if !isRule(rule) {
 			p.fail(n, nil, "write for example Edit(src/**) or Bash(go test:*)", "allow must name a tool, or a tool and parentheses")
 			continue
 		}

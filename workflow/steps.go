@@ -160,14 +160,15 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 }
 
 func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
-	p.settingsOf(d, defaults)
-	if n := d.fields.given("agent"); n == nil {
-		p.fail(d.node, nil, "", "%s has no agent", d.of())
-	} else if d.Agent = p.plain(n, "agent"); d.Agent != "" {
-		p.checkAgent(n, d.Agent)
-	}
+	d.Agent, d.Inline = p.agentOf(d)
+	p.settingsOf(d, d.Inline.over(defaults))
+	p.checkThinking(d)
 	if n := d.fields.given("task"); n == nil {
-		p.fail(d.node, nil, "", "%s has no task", d.of())
+		hint := ""
+		if d.Inline != nil && d.Inline.Name == "" {
+			hint = "prompt is the system prompt, who the agent is; write what it is asked under task"
+		}
+		p.fail(d.node, nil, hint, "%s has no task", d.of())
 	} else {
 		d.Task = p.template(d, v, n, "task")
 	}
@@ -185,17 +186,12 @@ func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 }
 
 func (p *reader) checkAgent(n *yaml.Node, name string) {
-	l := p.loader
-	if l.opts.CheckAgent == nil {
+	if p.loader.opts.CheckAgent == nil {
 		return
 	}
-	err, ok := l.agents[name]
-	if !ok {
-		err = l.opts.CheckAgent(name)
-		l.agents[name] = err
-	}
-	if err != nil {
-		p.fail(n, fmt.Errorf("%w: %w", ErrUnknownAgent, err), "", "%s", err)
+	if err := p.loader.checkAgent(name); err != nil {
+		hint := p.suggester.didYouMean(name, sortedKeys(p.inline))
+		p.fail(n, fmt.Errorf("%w: %w", ErrUnknownAgent, err), hint, "%s", err)
 	}
 }
 

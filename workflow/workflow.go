@@ -52,6 +52,7 @@ type Workflow struct {
 	Description string    // may be empty
 	Params      []Param   // in file order
 	Defaults    Defaults  // already applied to Steps; kept for display
+	Agents      []*Agent  // that the file defines, in file order; other files do not see them
 	Budget      *Budget   // of a whole run; nil: none
 	MaxParallel int       // most steps running at once; 0 means the engine's own limit
 	Steps       []*Step   // in file order, never empty
@@ -73,6 +74,10 @@ type Defaults struct {
 	MaxTokens int
 	MaxTurns  int
 	Latency   Latency
+
+	Effort      string    // low, medium, high, xhigh or max
+	Thinking    *Thinking // nil: as the model does
+	Temperature *float64  // from 0 to 1
 }
 
 // Param is a value a run may be given.
@@ -93,7 +98,8 @@ type Param struct {
 // have both.
 type Step struct {
 	ID           string
-	Agent        string
+	Agent        string        // its name; the step's id if it has a prompt instead
+	Inline       *Agent        // the agent, if the file defines it; nil: it is found by its name
 	Model        string        // empty: the agent's own
 	Task         *Template     // nil unless the step has an agent
 	Files        []*Template   // patterns of files to give to the agent
@@ -102,6 +108,10 @@ type Step struct {
 	Retry        Retry
 	MaxTokens    int // 0: no limit was set
 	MaxTurns     int // calls of the model, if the agent has tools; 0: no limit was set
+
+	Effort      string    // low, medium, high, xhigh or max; empty: the agent's own
+	Thinking    *Thinking // nil: as the model does
+	Temperature *float64  // from 0 to 1; nil: that of the service
 
 	// Allow are permission rules beyond which the agent may do nothing but read; nil:
 	// what the user granted. They grant nothing.

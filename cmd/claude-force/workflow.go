@@ -61,10 +61,17 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 	if err != nil {
 		return err
 	}
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
 	for _, path := range paths {
 		wf, err := a.loadWorkflow(path, env)
 		if err == nil {
 			err = claudeforce.CheckEdits(ctx, "", project, wf)
+		}
+		if err == nil {
+			err = claudeforce.CheckModels(ctx, cfg, "", wf)
 		}
 		if list, ok := errors.AsType[workflow.Errors](err); ok {
 			for _, e := range list {

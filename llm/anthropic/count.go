@@ -3,6 +3,7 @@ package anthropic
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
@@ -39,11 +40,20 @@ func (c *Client) CountTokens(ctx context.Context, req *llm.Request) (int, error)
 	return count.InputTokens, nil
 }
 
+// samplingVersion is the anthropic-version of calls with one of the samplingFields, which
+// [APIVersion] refuses whatever the model is.
+const samplingVersion = "2023-06-01"
+
+var samplingFields = []string{"temperature", "top_p", "top_k"}
+
 // callOptions returns the SDK's options for one call.
 func (c *Client) callOptions(req *llm.Request, seen **http.Response) []option.RequestOption {
 	options := []option.RequestOption{capture(seen)}
 	if betas := c.betas(req); betas != "" {
 		options = append(options, option.WithHeader(betaHeader, betas))
+	}
+	if slices.ContainsFunc(samplingFields, func(name string) bool { return req.Extra[name] != nil }) {
+		options = append(options, option.WithHeader("anthropic-version", samplingVersion))
 	}
 	return options
 }

@@ -137,3 +137,19 @@ func readBody(tb testing.TB, r *http.Request) string {
 	}
 	return buf.String()
 }
+
+func TestTemperatureIsSentInTheOlderVersion(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"temperature": "2023-06-01", "other": APIVersion} {
+		var got string
+		client := testClient(t, transport(func(r *http.Request) (*http.Response, error) {
+			got = r.Header.Get("Anthropic-Version")
+			return response(r, 500, io.NopCloser(strings.NewReader("{}"))), nil
+		}))
+		req := testRequest()
+		req.Extra = map[string]json.RawMessage{name: json.RawMessage("0.5")}
+		if _, _, err := collect(client, t.Context(), req); err == nil || got != want {
+			t.Errorf("with %s: version %q, want %q (%v)", name, got, want, err)
+		}
+	}
+}

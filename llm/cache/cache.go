@@ -174,6 +174,9 @@ func (m *model) ttl(req *llm.Request) (ttl time.Duration, ok bool) {
 			return ttl, ttl != 0
 		}
 	}
+	if req.TTL > 0 {
+		return req.TTL, true
+	}
 	return m.opts.TTL, true
 }
 

@@ -17,6 +17,7 @@ package llmtest
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/claude-force/claude-force/llm"
 )
@@ -68,6 +69,7 @@ func fullRequest(text string) *llm.Request {
 		Once:          true,
 		Batch:         true,
 		Unseen:        true,
+		TTL:           time.Hour,
 		Continues:     true,
 		Agent:         "tester",
 	}
