@@ -150,6 +150,7 @@ func (a *attempt) settle(u llm.Usage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
+		u := l.plausible(a.req, u)
 		ps.refund(cost{0, a.cost[1] - float64(counted(u)), a.cost[2] - float64(u.OutputTokens)})
 		l.learn(ps, a.req, a.characters, u)
 		a.judge(ps, now)

@@ -29,6 +29,9 @@ const maxAgents = 4096
 // max_tokens is a ceiling, and most answers stay far below it.
 const firstOutput = 600
 
+// largestContext is the most tokens of a prompt for a model that is not known.
+const largestContext = 1 << 20
+
 // estimate returns what a call will take. What reads the prompt cache does not
 // count; that shows in the agent's ratio. learned are the model's means.
 func (l *Limiter) estimate(req *llm.Request, characters int, learned means) cost {
@@ -58,6 +61,20 @@ func (l *Limiter) learn(p *poolState, req *llm.Request, characters int, u llm.Us
 		return
 	}
 	l.agents[who] = l.agents[who].learn(characters, input, u.OutputTokens)
+}
+
+// plausible returns the usage of an answer to req, bounded by what the model takes and
+// may write. A gateway that reports more would close the pool for hours.
+func (l *Limiter) plausible(req *llm.Request, u llm.Usage) llm.Usage {
+	most := largestContext
+	if info, ok := l.opts.Prices.Info(req.Model); ok && info.Context > 0 {
+		most = info.Context
+	}
+	u.InputTokens, u.CacheWrite5m, u.CacheWrite1h = min(u.InputTokens, most), min(u.CacheWrite5m, most), min(u.CacheWrite1h, most)
+	if req.MaxTokens > 0 {
+		u.OutputTokens = min(u.OutputTokens, req.MaxTokens)
+	}
+	return u
 }
 
 // counted returns the input that counts against the limits.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -462,6 +463,30 @@ func TestLimitsThatChangeInMidRun(t *testing.T) {
 		}
 		if s := server.Stats(); s.RateLimited > 2 {
 			t.Errorf("%d of %d requests refused, want at most 2", s.RateLimited, s.Requests)
+		}
+	})
+}
+
+// TestAbsurdUsageDoesNotCloseThePool has a gateway report more tokens than any model
+// takes or was allowed to write: later calls wait for what an answer can have taken.
+func TestAbsurdUsageDoesNotCloseThePool(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		usage := llm.Usage{InputTokens: 10, OutputTokens: 1 << 60}
+		gateway := llm.ModelFunc(func(_ context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+			return func(yield func(llm.Event, error) bool) {
+				resp := llmtest.Response("answer")
+				resp.Model, resp.Usage = req.Model, usage
+				yield(llm.Event{Type: llm.EventDone, Response: resp}, nil)
+			}
+		})
+		m := admission.NewLimited(gateway, nil, steady(admission.Options{}))
+		begin := time.Now()
+		for i := range 3 {
+			llmtest.MustCollect(t, m, numbered(i))
+		}
+		if d := time.Since(begin); d > 10*time.Minute {
+			t.Errorf("3 calls took %v", d)
 		}
 	})
 }
