@@ -40,8 +40,11 @@ func CheckAnswer(req *Request, resp *Response) error {
 			}
 		}
 	}
+	goesOn := len(resp.ToolUses()) > 0 || resp.StopReason == StopPauseTurn || resp.StopReason == StopCompaction
 	switch {
-	case tools && len(resp.Content) > 0, strings.TrimSpace(resp.Text()) != "":
+	case strings.TrimSpace(resp.Text()) != "":
+		return nil
+	case tools && len(resp.Content) > 0 && (goesOn || calledTools(req)):
 		return nil
 	case resp.StopReason == StopMaxTokens:
 		return NewError(CodeOutput, fmt.Sprintf("the answer was cut at max_tokens (%d), before any text; raise it", req.MaxTokens), nil)
@@ -49,4 +52,17 @@ func CheckAnswer(req *Request, resp *Response) error {
 		return nil // the sequence was all that the model wrote
 	}
 	return NewError(CodeOutput, "the model ended its turn without writing any text", nil)
+}
+
+// calledTools reports whether the request has results of tools. An agent that has worked
+// with them may end without words.
+func calledTools(req *Request) bool {
+	for _, m := range req.Messages {
+		for _, b := range m.Content {
+			if b.Type == BlockToolResult {
+				return true
+			}
+		}
+	}
+	return false
 }

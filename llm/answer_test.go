@@ -42,6 +42,10 @@ func TestCheckAnswer(t *testing.T) {
 		"pause":                            {llm.StopPauseTurn, []llm.Block{text}, false, false, llm.CodeOutput},
 		"pause, tools":                     {llm.StopPauseTurn, []llm.Block{search}, true, false, 0},
 		"compaction":                       {llm.StopCompaction, []llm.Block{text}, false, false, llm.CodeOutput},
+		"blank, tools":                     {llm.StopEndTurn, []llm.Block{blank}, true, false, llm.CodeOutput},
+		"thinking alone, tools":            {llm.StopEndTurn, []llm.Block{thinking}, true, false, llm.CodeOutput},
+		"unknown block alone, tools":       {llm.StopEndTurn, []llm.Block{search}, true, false, llm.CodeOutput},
+		"cut before text, tools":           {llm.StopMaxTokens, []llm.Block{thinking}, true, false, llm.CodeOutput},
 		"stop sequence first":              {llm.StopSequence, nil, false, true, 0},
 		"a stop sequence that none set":    {llm.StopSequence, nil, false, false, llm.CodeOutput},
 	} {
@@ -55,5 +59,16 @@ func TestCheckAnswer(t *testing.T) {
 		if got := llm.CodeOf(llm.CheckAnswer(req, &llm.Response{StopReason: c.stop, Content: c.content})); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// TestCheckAnswerAfterTools takes an end without words from an agent that has worked
+// with tools.
+func TestCheckAnswerAfterTools(t *testing.T) {
+	t.Parallel()
+	result := llm.Block{Type: llm.BlockToolResult, ID: "t", Text: "done"}
+	req := &llm.Request{MaxTokens: 10, Tools: []llm.Tool{{Name: "cat"}}, Messages: []llm.Message{{Role: llm.RoleUser, Content: []llm.Block{result}}}}
+	if err := llm.CheckAnswer(req, &llm.Response{StopReason: llm.StopEndTurn, Content: []llm.Block{llm.TextBlock(" ")}}); err != nil {
+		t.Error(err)
 	}
 }
