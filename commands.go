@@ -71,7 +71,7 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 			if s.Body != nil {
 				inner := env
 				if s.Workflow != "" {
-					inner.Params = nil
+					inner.Params, inner.Vars = nil, nil
 				}
 				visit(s.Body, inner)
 				continue
@@ -98,7 +98,7 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 // may; with asks, a user can be asked about it.
 func (o *Orchestrator) checkCommand(ctx context.Context, s *workflow.Step, env workflow.Env, asks bool) error {
 	for root, name := range s.Run.Line() {
-		if _, known := env.Params[name]; root != "env" && (root != "params" || !known) {
+		if !env.Knows(root, name) {
 			return nil
 		}
 	}

@@ -96,7 +96,7 @@ func (o *Orchestrator) writeFile(ctx context.Context, a engine.Attempt, w workfl
 // known yet may; with asks, a user can be asked about it.
 func (o *Orchestrator) checkWrite(ctx context.Context, s *workflow.Step, env workflow.Env, asks bool) error {
 	for root, name := range s.Write.Path.Uses() {
-		if _, known := env.Params[name]; root != "env" && (root != "params" || !known) {
+		if !env.Knows(root, name) {
 			return nil
 		}
 	}

@@ -111,7 +111,7 @@ func filesKnown(s *workflow.Step) bool {
 	known := func(list []*workflow.Template) bool {
 		for _, t := range list {
 			for root := range t.Uses() {
-				if root != "params" && root != "env" && root != "run" && root != "item" && root != "index" {
+				if root != "params" && root != "vars" && root != "env" && root != "run" && root != "item" && root != "index" {
 					return false
 				}
 			}

@@ -197,7 +197,11 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err := o.check(ctx, wf, params, id, &opts); err != nil {
 		return nil, invalid(err)
 	}
-	if err := o.checkCommands(ctx, wf, workflow.Env{Params: params, Env: runs.Env(wf)}, &opts); err != nil {
+	env, err := wf.WithVars(workflow.Env{Params: params, Run: map[string]any{"id": id}, Env: runs.Env(wf)})
+	if err == nil {
+		err = o.checkCommands(ctx, wf, env, &opts)
+	}
+	if err != nil {
 		return nil, invalid(err)
 	}
 	store, err := o.history(ctx)
@@ -432,7 +436,10 @@ func parallel(wf *workflow.Workflow, opts RunOptions) int {
 // agents that are missing, bounds of models that are none, and files that no pattern finds. Patterns that use
 // what is only known during the run cannot be checked yet.
 func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string, opts *RunOptions) error {
-	env := workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: runs.Env(wf)}
+	env, err := wf.WithVars(workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: runs.Env(wf)})
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, p := range wf.Params {
 		name, ok := params[p.Name].(string)
@@ -474,7 +481,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 // static reports whether a text is the same throughout a run.
 func static(t *workflow.Template) bool {
 	for root := range t.Uses() {
-		if root != "params" && root != "env" && root != "run" {
+		if root != "params" && root != "vars" && root != "env" && root != "run" {
 			return false
 		}
 	}

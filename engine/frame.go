@@ -315,7 +315,7 @@ func (r *run) startBody(u *unit) {
 	env := workflow.Env{Run: around.Run, Env: around.Env}
 	var outer map[string]workflow.StepResult
 	if u.step.Workflow == "" { // steps of its own see what is around them
-		env.Params, env.Item, env.Items, env.Loop, env.Origins = around.Params, around.Item, around.Items, around.Loop, around.Origins
+		env.Params, env.Vars, env.Item, env.Items, env.Loop, env.Origins = around.Params, around.Vars, around.Item, around.Items, around.Loop, around.Origins
 		env.Steps = u.around(around)
 		outer = maps.Clone(env.Steps)
 	} else {
@@ -334,6 +334,10 @@ func (r *run) startBody(u *unit) {
 		env.Origins = origins
 		var err error
 		if env.Params, err = u.step.Body.BindValues(given); err != nil {
+			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: invalid("starting "+u.step.Workflow+" for step "+u.path, err)})
+			return
+		}
+		if env, err = u.step.Body.WithVars(env); err != nil && !r.opts.Rebuild {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: invalid("starting "+u.step.Workflow+" for step "+u.path, err)})
 			return
 		}

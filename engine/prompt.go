@@ -176,6 +176,8 @@ func fingerprint(f *frame, s *workflow.Step, env workflow.Env, id Identity) jour
 			switch root {
 			case "params":
 				parts["param "+name] = digestOf(env.Params[name])
+			case "vars":
+				parts["var "+name] = digestOf(env.Vars[name])
 			case "env":
 				parts["env "+name] = digest(env.Env[name])
 			case "item":

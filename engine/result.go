@@ -65,6 +65,8 @@ func (r *run) finish() (*Result, error) {
 	switch {
 	case r.cancelled:
 		res.Status = StatusCancelled
+	case r.refused != nil:
+		res.Status, res.Error = StatusFailed, new(r.refused.Error())
 	case res.Status != StatusCompleted:
 	case r.root.failed != nil:
 		res.Status = StatusFailed

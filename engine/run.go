@@ -88,6 +88,7 @@ type run struct {
 	notes []string        // of the result
 	noted map[string]bool // ids of the steps in notes
 
+	refused   error // why the run could not start
 	stopping  bool
 	cancelled bool
 	fatal     error // the journal failed
@@ -156,12 +157,17 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 
 // begin creates the frame of the workflow and starts it.
 func (r *run) begin() {
-	r.root = r.newFrame(nil, r.wf, workflow.Env{
+	env, err := r.wf.WithVars(workflow.Env{
 		Params: r.opts.Params,
 		Steps:  make(map[string]workflow.StepResult, len(r.wf.Steps)),
 		Run:    map[string]any{"id": r.opts.RunID},
 		Env:    r.opts.Env,
 	})
+	r.root = r.newFrame(nil, r.wf, env)
+	if err != nil && !r.opts.Rebuild {
+		r.refuse(err)
+		return
+	}
 	for _, u := range r.opts.Past.Order { // in the order in which an earlier process started them
 		n := r.root.nodes[u.Step]
 		if n == nil || u.Item != "" {
@@ -172,6 +178,13 @@ func (r *run) begin() {
 		}
 	}
 	r.startFrame(r.root)
+}
+
+// refuse starts nothing. What has finished in the journal is kept: the run may be resumed
+// once the cause is gone.
+func (r *run) refuse(err error) {
+	r.refused, r.outcomes = err, nil
+	r.stop()
 }
 
 // recordStart adds a step of the top level to the order.

@@ -15,7 +15,7 @@ func (e *expression) eval(env Env) (any, error) {
 	if e.path {
 		return e.refs[0].value(env)
 	}
-	params, steps, vars := map[string]any{}, map[string]any{}, map[string]any{}
+	params, vars, steps, environment := map[string]any{}, map[string]any{}, map[string]any{}, map[string]any{}
 	loop, before := map[string]any{}, map[string]any{}
 	for _, r := range e.refs {
 		v, err := r.value(env)
@@ -25,6 +25,8 @@ func (e *expression) eval(env Env) (any, error) {
 		switch r.root {
 		case "params":
 			params[r.name] = asDeclared(e.params[r.name], v)
+		case "vars":
+			vars[r.name] = v
 		case "steps":
 			if r.optional {
 				steps[r.name] = env.Steps[r.name].ifAny()
@@ -36,12 +38,12 @@ func (e *expression) eval(env Env) (any, error) {
 		case previous:
 			before[r.name] = env.Loop.Previous[r.name].fields()
 		case "env":
-			vars[r.name] = v
+			environment[r.name] = v
 		}
 	}
 	budget := evalBudget
 	loop["previous"] = before
-	names := map[string]any{"params": params, "steps": steps, "env": vars, "run": env.Run,
+	names := map[string]any{"params": params, "vars": vars, "steps": steps, "env": environment, "run": env.Run,
 		"item": env.Item, "loop": loop, budgetName: &budget}
 	for _, r := range e.refs {
 		if r.root == "item" && r.name != "" {
@@ -87,6 +89,11 @@ func (r ref) value(env Env) (any, error) {
 			return v, nil
 		}
 		return nil, fmt.Errorf("parameter %s was not given a value", quote(r.name))
+	case "vars":
+		if v, ok := env.Vars[r.name]; ok {
+			return v, nil
+		}
+		return nil, fmt.Errorf("vars.%s has no value", r.name)
 	case "run":
 		if v, ok := env.Run[r.name]; ok {
 			return v, nil

@@ -45,6 +45,12 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 			t.Errorf("%s: step %s: %v", file, s.ID, err)
 		}
 	}
+	if len(w.Vars) > 0 {
+		var err error
+		if env, err = w.WithVars(env); err != nil {
+			t.Error(err)
+		}
+	}
 	outer := env.Steps
 	env.Steps = map[string]workflow.StepResult{}
 	maps.Copy(env.Steps, outer)

@@ -109,6 +109,8 @@ func (c view) asPath(e *expression) bool {
 	switch {
 	case root == "params":
 		e.typ = c.params[r.name]
+	case root == "vars":
+		e.typ = c.vars[r.name].known()
 	case root == "loop":
 		e.typ = "integer"
 	case r.field != "json":
@@ -166,7 +168,7 @@ func (e *expression) failAt(err error, text string, shifts shifts) {
 // environment returns the types of the names that e uses, and of no others, so
 // that checking one expression costs the same in a file of any size.
 func (c view) environment(e *expression) types.Map {
-	params, steps, env, before := types.Map{}, types.Map{}, types.Map{}, types.Map{}
+	params, vars, steps, env, before := types.Map{}, types.Map{}, types.Map{}, types.Map{}, types.Map{}
 	for _, r := range e.refs {
 		switch r.root {
 		case "params":
@@ -175,6 +177,8 @@ func (c view) environment(e *expression) types.Map {
 			}
 			e.params[r.name] = c.params[r.name]
 			params[r.name] = exprType(c.params[r.name])
+		case "vars":
+			vars[r.name] = exprType(c.vars[r.name].known())
 		case "steps":
 			if r.optional || steps[r.name] != nil && !steps[r.name].Equal(resultType) {
 				steps[r.name] = optionalType
@@ -187,7 +191,7 @@ func (c view) environment(e *expression) types.Map {
 			env[r.name] = types.String
 		}
 	}
-	names := types.Map{"params": params, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
+	names := types.Map{"params": params, "vars": vars, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
 		"loop": types.Map{"index": types.Int, "previous": before}, budgetName: types.Any}
 	for _, r := range e.refs {
 		if r.root == "item" && r.name != "" {

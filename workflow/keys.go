@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	fileKeys     = []string{"name", "description", "params", "defaults", "agents", "max_parallel", "budget", "steps", "output", "$schema"}
+	fileKeys     = []string{"name", "description", "params", "vars", "defaults", "agents", "max_parallel", "budget", "steps", "output", "$schema"}
 	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "effort", "thinking", "temperature", "latency"}
 	agentKeys    = []string{"description", "prompt", "model", "tools", "max_tokens", "max_turns", "effort", "thinking", "temperature"}
 	paramKeys    = []string{"default", "description", "type"}

@@ -55,7 +55,7 @@ func (f *nameFinder) Visit(node *ast.Node) {
 // previous is the root of loop.previous.STEP, as if it were one name.
 const previous = "loop.previous"
 
-var roots = []string{"params", "steps", "run", "env", "item", "loop"}
+var roots = []string{"params", "vars", "steps", "run", "env", "item", "loop"}
 
 func isRoot(name string) bool { return slices.Contains(roots, name) }
 
@@ -87,6 +87,10 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 		}
 		if (root == "loop" || root == previous) && c.loop == nil {
 			e.fail(at(n), "loop is only known in a step with loop, and in the steps of it", "")
+			continue
+		}
+		if c.computing > 0 && root == "steps" {
+			e.fail(at(n), "vars are computed before the first step, and see no results of steps", "compute it in a step, with value")
 			continue
 		}
 		if !c.known(root, name) {
@@ -149,24 +153,34 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 }
 
 var (
-	nounOf    = map[string]string{"params": "parameter", "steps": "step", "env": "environment variable", "run": "field of run", "loop": "field of loop", previous: "step"}
-	exampleOf = map[string]string{"params": "params.path", "steps": "steps.lint.output", "env": "env.USER", "run": "run.id", "loop": "loop.index"}
+	nounOf    = map[string]string{"params": "parameter", "vars": "var", "steps": "step", "env": "environment variable", "run": "field of run", "loop": "field of loop", previous: "step"}
+	exampleOf = map[string]string{"params": "params.path", "vars": "vars.NAME", "steps": "steps.lint.output", "env": "env.USER", "run": "run.id", "loop": "loop.index"}
 )
 
 // visible returns the names that an expression sees, as text.
 func (c view) visible() string {
-	switch {
-	case c.item && c.loop != nil:
-		return "params, steps, run, env, item and loop"
-	case c.item:
-		return "params, steps, run, env and item"
-	case c.loop != nil:
-		return "params, steps, run, env and loop"
+	names := []string{"params"}
+	if len(c.vars) > 0 {
+		names = append(names, "vars")
 	}
-	return "params, steps, run and env"
+	if c.computing == 0 {
+		names = append(names, "steps")
+	}
+	names = append(names, "run", "env")
+	if c.item {
+		names = append(names, "item")
+	}
+	if c.loop != nil {
+		names = append(names, "loop")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 func (c view) suggest(root, name string) string {
+	if _, later := c.vars[name]; root == "vars" && later {
+		return "a var sees those before it"
+	}
 	if hint := c.suggester.didYouMean(name, c.namesOf(root)); hint != "" {
 		return hint
 	}
@@ -181,7 +195,9 @@ func (c view) suggest(root, name string) string {
 		return "allowed: " + list(c.names[root])
 	case root == "params" && len(c.names[root]) == 0:
 		return "declare it under params"
-	case root == "params":
+	case root == "vars" && len(c.names[root]) == 0:
+		return "compute it under vars"
+	case root == "params" || root == "vars":
 		return "known: " + list(c.names[root])
 	}
 	return ""

@@ -107,6 +107,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	w.Agents = p.agents(f.given("agents"))
 	p.scope = p.newScope(w.Params)
 	p.scope.sandbox, p.scope.done = newSandbox(), map[compiled]*expression{}
+	p.vars(w, f.get("vars"))
 	top := p.drafts(nil, root, f.get("steps"))
 	if top == nil {
 		return w

@@ -84,7 +84,7 @@ func (c view) rewrite(source string) (string, shifts) {
 			i += n
 			root = previous
 		}
-		if member || root != "steps" && root != "params" && root != previous {
+		if member || root != "steps" && root != "params" && root != "vars" && root != previous {
 			continue
 		}
 		dot := skipBlanks(source, i)
@@ -168,7 +168,7 @@ func (c view) hyphenatedName(root, s string) string {
 		}
 	}
 	rest := strings.TrimLeft(s[n:], " \t\r\n")
-	if root != "params" && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "?.")) ||
+	if root != "params" && root != "vars" && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "?.")) ||
 		c.suggester.nearest(word, c.names[root]) != "" {
 		return word
 	}

@@ -6,6 +6,7 @@ import "slices"
 // compiled once per view, since its meaning depends on the view.
 type scope struct {
 	params    map[string]string   // type by name
+	vars      map[string]varOf    // by name
 	env       map[string]struct{} // allowed variables
 	home      map[string]*level   // where each step is
 	names     map[string][]string // by root, for suggestions
@@ -35,6 +36,8 @@ type view struct {
 	named  *named // the names of the items around it
 	loop   *draft // the nearest enclosing loop, or nil
 	result *draft // the step whose iteration has just ended, or nil
+
+	computing int // the number of the var that is computed, from 1: it sees those before and no steps; else 0
 }
 
 // named is the name of the item of a foreach, and of those around it.
@@ -80,7 +83,11 @@ func (p *reader) scopeOf(w *Workflow) *scope {
 		return s
 	}
 	s := p.newScope(w.Params)
-	s.sandbox, s.done = p.scope.sandbox, p.scope.done
+	s.sandbox, s.done, s.vars = p.scope.sandbox, p.scope.done, make(map[string]varOf, len(w.Vars))
+	for i, v := range w.Vars {
+		s.vars[v.Name] = varOf{i, v.Value.typ()}
+		s.names["vars"] = append(s.names["vars"], v.Name)
+	}
 	s.names["steps"] = sortedKeys(w.index)
 	for _, names := range s.names {
 		slices.Sort(names)
@@ -116,8 +123,12 @@ func (c view) known(root, name string) bool {
 	switch root {
 	case "params":
 		_, ok = c.params[name]
+	case "vars":
+		var v varOf
+		v, ok = c.vars[name]
+		ok = ok && (c.computing == 0 || v.at < c.computing-1)
 	case "steps":
-		ok = c.home[name] != nil || c.foreign(name)
+		ok = c.computing == 0 && (c.home[name] != nil || c.foreign(name))
 	case "env":
 		_, ok = c.env[name]
 	case "run":

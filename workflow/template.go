@@ -35,13 +35,14 @@ func Literal(text string) *Template {
 type Env struct {
 	Params map[string]any        // as [Workflow.BindParams] returned them
 	Steps  map[string]StepResult // steps that have ended
+	Vars   map[string]any        // as [Workflow.WithVars] returned them
 	Run    map[string]any        // "id"
 	Env    map[string]string     // see [Workflow.EnvNames]; a name that is missing is empty
 	Item   any                   // the item of the nearest enclosing foreach; nil outside of one
 	Items  map[string]any        // the items of all enclosing foreach that have a name
 	Loop   *LoopEnv              // of the nearest enclosing loop; nil outside of one
 
-	// Origins names the steps whose results "item", "item.NAME" and "params.NAME" hold, if they
+	// Origins names the steps whose results "item", "item.NAME", "params.NAME" and "vars.NAME" hold, if they
 	// hold any: see [Env.Origin]. [Template.RenderPrompt] marks such values too.
 	Origins map[string]string
 }
@@ -64,8 +65,8 @@ func (env Env) origin(r ref) string {
 		return env.Origins["item."+r.name]
 	case r.root == "item":
 		return env.Origins["item"]
-	case r.root == "params":
-		return env.Origins["params."+r.name]
+	case r.root == "params" || r.root == "vars":
+		return env.Origins[r.root+"."+r.name]
 	}
 	return ""
 }

@@ -16,6 +16,7 @@
 // ${{ and }}, in the language of github.com/expr-lang/expr. They see
 //
 //	params.NAME                      a parameter, with the type of its default
+//	vars.NAME                        a value that the file computes once, see [Workflow.WithVars]
 //	steps.ID.output|json|status|error the result of a step that ran before
 //	steps.ID?.output|...             the same, which may be missing: see [Step.Waits]
 //	run.id                           the id of the run
@@ -51,6 +52,7 @@ type Workflow struct {
 	Name        string    // may be empty
 	Description string    // may be empty
 	Params      []Param   // in file order
+	Vars        []Var     // in file order; see [Workflow.WithVars]
 	Defaults    Defaults  // already applied to Steps; kept for display
 	Agents      []*Agent  // that the file defines, in file order; other files do not see them
 	Budget      *Budget   // of a whole run; nil: none
