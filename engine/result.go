@@ -17,9 +17,12 @@ func (u *unit) sum(parts iter.Seq[*StepResult]) {
 	}
 }
 
-// add adds the usage, the cost and the times of a part of the unit.
+// add adds the usage, the calls, the cost and the times of a part of the unit.
 func (u *unit) add(p *StepResult) {
 	u.res.Usage = u.res.Usage.Add(p.Usage)
+	u.res.Calls += p.Calls
+	u.res.Turns += p.Turns
+	u.res.ToolCalls += p.ToolCalls
 	u.res.Timing = u.res.AddApart(p.Timing)
 	u.res.CostUSD = plusCost(u.res.CostUSD, p)
 }
