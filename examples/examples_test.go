@@ -138,24 +138,9 @@ func TestWorkflowFilesRun(t *testing.T) {
 			if err := run.Start(); err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan struct{})
-			var answering sync.WaitGroup
-			answering.Go(func() {
-				ticker := time.NewTicker(20 * time.Millisecond)
-				defer ticker.Stop()
-				for _, answer := range answers[filepath.Base(file)] {
-					for command(append([]string{"runs", "approve", "latest"}, answer...)...).Run() != nil { // it does not ask yet
-						select {
-						case <-ticker.C:
-						case <-done:
-							return
-						}
-					}
-				}
-			})
+			stop := answering(command, answers[filepath.Base(file)])
 			err := run.Wait()
-			close(done)
-			answering.Wait()
+			stop()
 			if err != nil {
 				t.Fatalf("%v\n%s%s", err, &out, &errs)
 			}
@@ -181,6 +166,30 @@ func TestWorkflowFilesRun(t *testing.T) {
 				t.Errorf("%v\n%s", err, text)
 			}
 		})
+	}
+}
+
+// answering answers the questions of the latest run from a second process, one after the
+// other, until stop is called.
+func answering(command func(args ...string) *exec.Cmd, answers [][]string) (stop func()) {
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for _, answer := range answers {
+			for command(append([]string{"runs", "approve", "latest"}, answer...)...).Run() != nil { // it does not ask yet
+				select {
+				case <-ticker.C:
+				case <-done:
+					return
+				}
+			}
+		}
+	})
+	return func() {
+		close(done)
+		running.Wait()
 	}
 }
 
