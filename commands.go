@@ -16,14 +16,17 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/tool/bash"
+	"github.com/claude-force/claude-force/tool/web"
 	"github.com/claude-force/claude-force/toolset"
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// commands opens what commands of workflows run in, on first use.
+// commands opens what commands of workflows run in, and what their requests are sent
+// with, on first use.
 type commands struct {
-	mu   sync.Mutex
-	open *toolset.Commands
+	mu     sync.Mutex
+	open   *toolset.Commands
+	sender *web.Sender
 }
 
 func (c *commands) get(ctx context.Context, project *toolset.Project) (*toolset.Commands, error) {
@@ -41,6 +44,9 @@ func (c *commands) get(ctx context.Context, project *toolset.Project) (*toolset.
 func (c *commands) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.sender != nil {
+		c.sender.Close()
+	}
 	if c.open == nil {
 		return nil
 	}
@@ -76,22 +82,33 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 				visit(s.Body, inner)
 				continue
 			}
-			if s.Run == nil && s.Write == nil {
+			check := o.checkOf(s)
+			if check == nil {
 				continue
 			}
 			if o.tools == nil || o.opts.Toolset == nil {
 				errs = append(errs, noTools(s.ID, deed(s)))
-			} else if s.Write != nil {
-				if err := o.checkWrite(ctx, s, env, opts.AskCalls || o.opts.Toolset.Asker != nil); err != nil {
-					errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
-				}
-			} else if err := o.checkCommand(ctx, s, env, opts.AskCalls || o.opts.Toolset.Asker != nil); err != nil {
+			} else if err := check(ctx, s, env, opts.AskCalls || o.opts.Toolset.Asker != nil); err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 			}
 		}
 	}
 	visit(wf, env)
 	return errors.Join(errs...)
+}
+
+// checkOf returns what reports, before the run, that what a step does may not be done;
+// nil if it needs no permission.
+func (o *Orchestrator) checkOf(s *workflow.Step) func(context.Context, *workflow.Step, workflow.Env, bool) error {
+	switch {
+	case s.Run != nil:
+		return o.checkCommand
+	case s.Write != nil:
+		return o.checkWrite
+	case s.HTTP != nil:
+		return o.checkRequest
+	}
+	return nil
 }
 
 // checkCommand reports a command of a step that may not run. One that is not known yet
@@ -111,8 +128,11 @@ func (o *Orchestrator) checkCommand(ctx context.Context, s *workflow.Step, env w
 
 // deed returns what a step without a model does, in words.
 func deed(s *workflow.Step) string {
-	if s.Write != nil {
+	switch {
+	case s.Write != nil:
 		return "writes a file"
+	case s.HTTP != nil:
+		return "sends a request"
 	}
 	return "runs a command"
 }

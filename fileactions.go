@@ -16,6 +16,8 @@ func (o *Orchestrator) act(ctx context.Context, a engine.Attempt) (llm.Outcome, 
 	switch act := a.Act.(type) {
 	case workflow.Command:
 		return o.runCommand(ctx, a, act)
+	case workflow.HTTPRequest:
+		return o.request(ctx, a, act)
 	case workflow.ReadFiles:
 		return o.readFiles(ctx, a, act)
 	case workflow.WriteFile:

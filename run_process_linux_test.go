@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	claudeforce "github.com/claude-force/claude-force"
@@ -38,7 +42,7 @@ func commandsJob(args []string) error {
 	ctx := context.Background()
 	orch, err := claudeforce.New(ctx, claudeforce.Options{
 		Dir: dir, Config: cfg, KeyOptional: true,
-		Toolset: &toolset.Options{Policy: permission.Policy{Mode: permission.ModeBypass}},
+		Toolset: &toolset.Options{Policy: permission.Policy{Mode: permission.ModeBypass, Allow: []permission.Rule{{Tool: "WebFetch", Spec: "domain:127.0.0.1"}}}},
 	})
 	if err != nil {
 		return err
@@ -49,6 +53,9 @@ func commandsJob(args []string) error {
 		}
 	}
 	_, err = orch.ResumeRun(ctx, journal.Latest, claudeforce.ResumeOptions{OnEvent: observe})
+	if errors.Is(err, claudeforce.ErrRunCompleted) {
+		err = nil // it was killed after its end
+	}
 	if errors.Is(err, journal.ErrNotFound) {
 		wf, loadErr := orch.LoadWorkflow(filepath.Join(dir, commandsFile))
 		if loadErr != nil {
@@ -71,22 +78,52 @@ func TestCommandsThatAreKilledGoOn(t *testing.T) {
 	}
 	kills, repeated := 0, 0
 	for round := range rounds {
-		k, r := commandsRound(t, uint64(round))
+		dir := t.TempDir()
+		k, r := commandsRound(t, uint64(round), dir, "run: 'echo %s >> runs'", func() map[string]int { return countRuns(t, filepath.Join(dir, "runs")) })
 		kills, repeated = kills+k, repeated+r
 	}
 	t.Logf("%d runs, %d kills: 0 finished commands run again, 0 with effects: once run twice; %d commands run again that were cut off", rounds, kills, repeated)
 }
 
-func commandsRound(t *testing.T, seed uint64) (kills, repeated int) {
+// TestRequestsThatAreKilledGoOn does the same with requests, which the server counts.
+func TestRequestsThatAreKilledGoOn(t *testing.T) {
+	t.Parallel()
+	rounds := 6
+	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
+		rounds = n
+	}
+	kills, repeated := 0, 0
+	for round := range rounds {
+		var mu sync.Mutex
+		counts := map[string]int{}
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			counts[r.FormValue("step")]++
+		}))
+		k, r := commandsRound(t, uint64(round), t.TempDir(), "http: {url: '"+server.URL+"', form: {step: %s}}", func() map[string]int {
+			mu.Lock()
+			defer mu.Unlock()
+			return maps.Clone(counts)
+		})
+		server.Close()
+		kills, repeated = kills+k, repeated+r
+	}
+	t.Logf("%d runs, %d kills: 0 finished requests sent again, 0 with effects: once sent twice; %d requests sent again that were cut off", rounds, kills, repeated)
+}
+
+// commandsRound kills processes that run a workflow in a folder. does is what each step
+// does, with its name in it, and count returns how often each has done it.
+func commandsRound(t *testing.T, seed uint64, dir, does string, count func() map[string]int) (kills, repeated int) {
 	t.Helper()
 	const steps = 8
 	random := rand.New(rand.NewPCG(seed, 11))
-	dir := t.TempDir()
 	once := seed%2 == 1
 	var file strings.Builder
 	file.WriteString("name: commands\nsteps:\n")
 	for i := range steps {
-		fmt.Fprintf(&file, "  - {id: s%d, run: 'echo s%d >> runs'", i, i)
+		id := fmt.Sprintf("s%d", i)
+		fmt.Fprintf(&file, "  - {id: %s, "+does, id, id)
 		if once {
 			file.WriteString(", effects: once")
 		}
@@ -114,7 +151,7 @@ func commandsRound(t *testing.T, seed uint64) (kills, repeated int) {
 			}
 		}
 		err := p.Wait()
-		counts := countRuns(t, filepath.Join(dir, "runs"))
+		counts := count()
 		for step, n := range finished {
 			if counts[step] != n {
 				t.Errorf("round %d: %s ran again after it had finished: %d times, then %d", seed, step, n, counts[step])
@@ -135,7 +172,7 @@ func commandsRound(t *testing.T, seed uint64) (kills, repeated int) {
 			t.Errorf("round %d: the run has not ended: %v", seed, err)
 		}
 	}
-	counts := countRuns(t, filepath.Join(dir, "runs"))
+	counts := count()
 	for _, n := range counts {
 		repeated += n - 1
 	}

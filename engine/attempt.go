@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -219,7 +220,7 @@ func (u *unit) shouldRetry(rep report) bool {
 
 // retry makes the unit wait for its next attempt.
 func (r *run) retry(u *unit, err error) {
-	wait := u.pause()
+	wait := max(u.pause(), u.waitAsked(err))
 	u.attemptEnded = time.Now()
 	if u.turns != nil && llm.CodeOf(err) == llm.CodeOutput {
 		u.turns.Forget() // the same turns would end in the same output
@@ -252,6 +253,18 @@ func (u *unit) pause() time.Duration {
 	}
 	ceiling = min(ceiling, longest)
 	return ceiling/2 + rand.N(ceiling/2+1)
+}
+
+// longestAsked bounds the pause that a server asks for.
+const longestAsked = 10 * time.Minute
+
+// waitAsked returns the pause before its next attempt that the server asks for which
+// answered the request of a step. Calls of a model have waited for theirs already.
+func (u *unit) waitAsked(err error) time.Duration {
+	if e, ok := errors.AsType[*llm.Error](err); ok && u.step.HTTP != nil {
+		return min(e.RetryAfter, longestAsked)
+	}
+	return 0
 }
 
 // pause waits for a time, or until the run stops.

@@ -73,3 +73,22 @@ func TestTimesOfEarlierRuns(t *testing.T) {
 		}
 	})
 }
+
+// A step that sends a request waits for as long as its server asks, within bounds.
+func TestServersSayWhenToTryAgain(t *testing.T) {
+	for asks, want := range map[time.Duration]time.Duration{-1: time.Millisecond, time.Minute: time.Minute, time.Hour: 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			wf := parseFiles(t, `{name: w, steps: [{id: a, http: "https://example.com", retries: {max: 1, backoff: 1ms}}]}`, nil)
+			began, number := time.Now(), 0
+			res := run(t.Context(), wf, engine.Options{MaxParallel: 1, Execute: func(context.Context, engine.Attempt) (llm.Outcome, error) {
+				if number++; number == 1 {
+					return llm.Outcome{}, &llm.Error{Code: llm.CodeRateLimit, RetryAfter: asks}
+				}
+				return llm.Outcome{}, nil
+			}})
+			if took := time.Since(began); res.Status != engine.StatusCompleted || took > want || took < want/2 {
+				t.Errorf("asked to wait %v, it waited %v: %s", asks, took, res.Status)
+			}
+		})
+	}
+}

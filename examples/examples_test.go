@@ -5,11 +5,15 @@ package examples
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +107,7 @@ func TestWorkflowFilesRun(t *testing.T) {
 		"read-only-review.yaml":  {"--script", "examples/simulated/acting.yaml", "--allow", "Edit"},
 		"fix-in-worktree.yaml":   {"--allow", "Edit"},
 		"files.yaml":             {"--allow", "Edit(reports/**)"},
+		"requests.yaml":          {"--param", "api=" + issues(t), "--allow", "WebFetch(domain:127.0.0.1)"},
 	}
 	turns := map[string]map[string]int{ // of steps whose agents act
 		"read-only-review.yaml": {"review": 2},
@@ -191,6 +196,30 @@ func answering(command func(args ...string) *exec.Cmd, answers [][]string) (stop
 		close(done)
 		running.Wait()
 	}
+}
+
+// issues returns the URL of a server that has issues and takes one report.
+func issues(t *testing.T) string {
+	t.Helper()
+	var reports atomic.Int32
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /issues", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("state") == "open" {
+			_, _ = io.WriteString(w, `[{"title":"a"},{"title":"b"}]`)
+		}
+	})
+	mux.HandleFunc("POST /reports", func(w http.ResponseWriter, r *http.Request) {
+		var report struct{ Teams []string }
+		err := json.NewDecoder(r.Body).Decode(&report)
+		if reports.Add(1) > 1 || err != nil || len(report.Teams) != 2 || r.Header.Get("Idempotency-Key") == "" {
+			http.Error(w, "no report", http.StatusConflict)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // brokenProject returns a repository with a mistake in it.

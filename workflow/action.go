@@ -15,7 +15,7 @@ import (
 // Action is what a step does without a model.
 type Action interface {
 	// Fill returns what is to be done, with the values that its expressions have: a
-	// [Command], [ReadFiles] or [WriteFile], or of a step that computes it the text.
+	// [Command], [HTTPRequest], [ReadFiles] or [WriteFile], or of a step that computes it the text.
 	Fill(env Env) (any, error)
 
 	// Uses yields the names that its expressions use, like [Template.Uses].
@@ -39,6 +39,8 @@ func (s *Step) Action() Action {
 	switch {
 	case s.Run != nil:
 		return s.Run
+	case s.HTTP != nil:
+		return s.HTTP
 	case s.Read != nil:
 		return s.Read
 	case s.Write != nil:

@@ -98,6 +98,15 @@ func (r *Run) Line() iter.Seq2[string, string] { return uses(r.line().refs) }
 
 // argument returns the arguments that a value stands for.
 func argument(v *Value, env Env) ([]string, error) {
+	words, err := texts(v, env)
+	if slices.ContainsFunc(words, func(word string) bool { return strings.ContainsRune(word, 0) }) {
+		return nil, errors.New("a value holds a NUL character, which no command can be given")
+	}
+	return words, err
+}
+
+// texts returns the texts that a value stands for: of a list those of its elements.
+func texts(v *Value, env Env) ([]string, error) {
 	got, err := v.Eval(env)
 	if err != nil {
 		return nil, err
@@ -113,9 +122,6 @@ func argument(v *Value, env Env) ([]string, error) {
 		}
 		if words[i], err = render(e); err != nil {
 			return nil, err
-		}
-		if strings.ContainsRune(words[i], 0) {
-			return nil, errors.New("a value holds a NUL character, which no command can be given")
 		}
 	}
 	return words, nil

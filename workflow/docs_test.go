@@ -20,6 +20,7 @@ func TestReference(t *testing.T) {
 	}
 	text := string(data)
 	opts := workflow.Options{
+		AllowEnv: []string{"API_TOKEN"},
 		Load: func(path string) ([]byte, error) {
 			return os.ReadFile(filepath.Join("../examples/workflows", filepath.Base(path)))
 		},

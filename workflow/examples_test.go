@@ -131,6 +131,9 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 								check(s, err)
 							}
 						}
+						if s.HTTP != nil {
+							last.JSON = []any{map[string]any{"title": "some text"}}
+						}
 						if s.Read != nil {
 							last.JSON = []any{map[string]any{"path": "a.md", "content": "some text", "name": "some"}}
 						}

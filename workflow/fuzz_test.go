@@ -162,6 +162,11 @@ func use(t *testing.T, w *workflow.Workflow, env workflow.Env) {
 		if s.Approval != nil {
 			texts = append(texts, s.Approval.Message)
 		}
+		if action := s.Action(); action != nil {
+			_, _ = action.Fill(env)
+			action.Source()
+			action.Identity()
+		}
 		if s.Schema != nil && !json.Valid(s.Schema) {
 			t.Fatalf("bad schema %s", s.Schema)
 		}

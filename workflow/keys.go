@@ -19,7 +19,7 @@ var (
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}
 	stepKeys     = []string{"id", "agent", "prompt", "tools", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
-		"approval", "run", "read", "write", "value", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
+		"approval", "run", "http", "read", "write", "value", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
 	readKeys   = []string{"files", "output"}
 	writeKeys  = []string{"path", "content"}

@@ -14,6 +14,7 @@ const (
 	kindAgent    = "agent"
 	kindApproval = "approval"
 	kindRun      = "run"
+	kindHTTP     = "http"
 	kindRead     = "read"
 	kindWrite    = "write"
 	kindValue    = "value"
@@ -35,11 +36,12 @@ var suits = map[string][]string{
 	"effort":      {kindAgent},
 	"thinking":    {kindAgent},
 	"temperature": {kindAgent},
-	"allow":       {kindAgent, kindRun, kindWrite},
+	"allow":       {kindAgent, kindRun, kindHTTP, kindWrite},
 	"reads":       {kindAgent},
 	"schema":      {kindAgent},
 	"approval":    {kindApproval},
 	"run":         {kindRun},
+	"http":        {kindHTTP},
 	"read":        {kindRead},
 	"write":       {kindWrite},
 	"value":       {kindValue},
@@ -47,19 +49,19 @@ var suits = map[string][]string{
 	"with":        {kindWorkflow},
 	"steps":       {kindSteps},
 	"output":      {kindWorkflow, kindSteps},
-	"timeout":     {kindAgent, kindRun, kindRead, kindWrite},
-	"retries":     {kindAgent, kindRun, kindRead, kindWrite},
-	"effects":     {kindAgent, kindRun, kindWrite},
+	"timeout":     {kindAgent, kindRun, kindHTTP, kindRead, kindWrite},
+	"retries":     {kindAgent, kindRun, kindHTTP, kindRead, kindWrite},
+	"effects":     {kindAgent, kindRun, kindHTTP, kindWrite},
 	"budget":      {kindAgent},
 	"latency":     {kindAgent},
 	"isolation":   {kindAgent},
 	"base":        {kindAgent},
-	"foreach":     {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
-	"loop":        {kindAgent, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"foreach":     {kindAgent, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"loop":        {kindAgent, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
 }
 
 // kinds are the kinds that a key of the same name makes.
-var kinds = []string{kindApproval, kindRun, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps}
+var kinds = []string{kindApproval, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps}
 
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
@@ -82,9 +84,11 @@ func (p *reader) kind(d *draft) string {
 		case d.fields.given(key) == nil:
 			continue
 		case key == "agent" || key == "prompt" || key == "task" || slices.Contains(kinds, key):
-			hint = "a step does one thing: agent and task, approval, run, read, write, value, workflow, or steps"
+			hint = "a step does one thing: agent and task, approval, run, http, read, write, value, workflow, or steps"
 		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"
+		case kind == kindHTTP && slices.Contains(httpKeys, key):
+			hint = "write http: {url: ..., " + key + ": ...}"
 		case key == "timeout" && kind == kindApproval:
 			hint = "write approval: {message: ..., timeout: ...}"
 		case kind == kindApproval && (key == "foreach" || key == "loop"):

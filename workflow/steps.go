@@ -145,6 +145,8 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		p.approval(d, inner)
 	case kindRun:
 		p.command(d, inner)
+	case kindHTTP:
+		p.http(d, inner)
 	case kindRead:
 		p.read(d, inner)
 	case kindWrite:

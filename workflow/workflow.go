@@ -92,10 +92,11 @@ type Param struct {
 	Format      string // how a text that is given for it is read, such as FormatCSV; empty: as Type says
 }
 
-// Step is one node of the graph. What it does is one of eight things: it gives an
-// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), reads
-// files (Read), writes one (Write), computes a value (Value), runs another workflow file
-// (Workflow, With, Body), or runs steps of its own (Body without Workflow).
+// Step is one node of the graph. What it does is one of nine things: it gives an
+// agent a task (Agent, Task), asks a person (Approval), runs a command (Run), sends a
+// request (HTTP), reads files (Read), writes one (Write), computes a value (Value), runs
+// another workflow file (Workflow, With, Body), or runs steps of its own (Body without
+// Workflow).
 // With Foreach it does that once per item, with Loop repeatedly; a step cannot
 // have both.
 type Step struct {
@@ -137,6 +138,7 @@ type Step struct {
 	Schema    json.RawMessage // JSON Schema of its output; nil: free text
 	Approval  *Approval       // nil unless the step asks a person
 	Run       *Run            // nil unless the step runs a command
+	HTTP      *HTTP           // nil unless the step sends a request
 	Read      *Read           // nil unless the step reads files
 	Write     *Write          // nil unless the step writes a file
 	Value     *Computed       // nil unless the step computes a value
@@ -336,6 +338,7 @@ func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Task.refs, to)
 	outputsOf(s.Output.refs, to)
 	outputsOf(s.Run.refs, to)
+	outputsOf(s.HTTP.refs, to)
 	outputsOf(s.Read.refs, to)
 	outputsOf(s.Write.refs, to)
 	outputsOf(s.Value.refs, to)

@@ -53,6 +53,8 @@ func TestScripts(t *testing.T) {
 		"let":       let,
 		"until":     until,
 		"damage":    damage,
+		"listen":    listen,
+		"served":    served,
 		"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
 			n := 1000
 			if len(args) > 1 {

@@ -381,3 +381,21 @@ func (p *Policy) granted(tool string) []string {
 	}
 	return dirs
 }
+
+// NamesHost reports whether a rule allows WebFetch for exactly that host, and not for
+// all hosts or those of a domain.
+func (p *Policy) NamesHost(host string) bool {
+	return slices.ContainsFunc(p.Allow, func(r Rule) bool {
+		domain, ok := strings.CutPrefix(r.Spec, "domain:")
+		return ok && r.Tool == "WebFetch" && hostName(domain) == hostName(host)
+	})
+}
+
+// HostOf returns the host of a URL in the form that rules compare; empty if it has none.
+func HostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return hostName(u.Hostname())
+}

@@ -1,0 +1,35 @@
+package claudeforce
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"": -1, "x": -1, "-5": -1, "0": 0, "7": 7 * time.Second, "99999999999": 24 * time.Hour, "1000000": 24 * time.Hour,
+		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0,
+	} {
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("%q: %v; want %v", header, got, want)
+		}
+	}
+}
+
+// TestStatuses covers which statuses another attempt may change.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	for status, again := range map[int]bool{300: false, 304: false, 400: false, 401: false, 404: false, 408: true, 409: false, 425: false, 429: true, 500: true, 503: true, 599: true} {
+		_, err := bodyOf(&workflow.HTTP{}, workflow.HTTPRequest{}, answered{Status: status})
+		code := llm.CodeOf(err)
+		if got := code.Transient() || code == llm.CodeTimeout; err == nil || got != again {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
