@@ -18,7 +18,7 @@ func Decode(kind RunOutput, text string) (any, error) {
 	case OutputLines, OutputJSONLines:
 		list, number := []any{}, 0
 		for line := range strings.Lines(text) {
-			line = strings.TrimRight(line, "\r\n")
+			line = withoutBreak(line)
 			if number++; kind == OutputLines {
 				list = append(list, line)
 				continue
@@ -45,7 +45,7 @@ func Encode(v any) (string, error) { return render(v) }
 
 // decodeCSV returns the rows below a header, each an object with the header's names.
 func decodeCSV(text string) (any, error) {
-	r := csv.NewReader(strings.NewReader(text))
+	r := csv.NewReader(strings.NewReader(keepBreaks(text)))
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("there is no header, since it is empty")
@@ -75,6 +75,30 @@ func decodeCSV(text string) (any, error) {
 		}
 		rows = append(rows, Object{header, values})
 	}
+}
+
+// keepBreaks returns a CSV text of which [csv.Reader], which drops a carriage return
+// before a line break, reads cells with their own line breaks.
+func keepBreaks(text string) string {
+	if !strings.Contains(text, "\r\n") {
+		return text
+	}
+	var kept strings.Builder
+	for i, part := range strings.Split(text, `"`) {
+		if i > 0 {
+			kept.WriteByte('"')
+		}
+		if i%2 == 1 { // within quotes
+			part = strings.ReplaceAll(part, "\r\n", "\r\r\n")
+		}
+		kept.WriteString(part)
+	}
+	return kept.String()
+}
+
+// withoutBreak returns a line without the line break at its end.
+func withoutBreak(line string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 }
 
 // cellValue returns the value of a cell: a number, which keeps its digits, if it is

@@ -41,8 +41,8 @@ func (param Param) read(text string) (any, error) {
 		}
 		list := []any{}
 		for line := range strings.Lines(text) {
-			if line = strings.TrimSpace(line); line != "" {
-				list = append(list, line)
+			if strings.TrimSpace(line) != "" {
+				list = append(list, withoutBreak(line))
 			}
 		}
 		return list, nil

@@ -14,7 +14,7 @@ import (
 // it is a default, given for the run, or passed by another file.
 func TestFormatsOfParameters(t *testing.T) {
 	for _, c := range []struct{ typ, text, want, err string }{
-		{"list", "a\n\n b c \n", `["a","b c"]`, ""},
+		{"list", "a\n\n b c \n", `["a"," b c "]`, ""},
 		{"list", `["a", 1.10]`, `["a",1.10]`, ""},
 		{"list", "[1", "", "must be a JSON array"},
 		{"list", "", `[]`, ""},
