@@ -13,11 +13,15 @@ import (
 type RunError struct {
 	RunID   string
 	Status  engine.Status    // failed, interrupted or cancelled
+	Reason  string           // of the run itself, such as its fail_when; empty if steps failed
 	NotDone []engine.NotDone // the steps that did not complete, with the reasons
 }
 
 func (e *RunError) Error() string {
 	var reasons strings.Builder
+	if e.Reason != "" {
+		reasons.WriteString("; " + e.Reason)
+	}
 	for _, n := range e.NotDone {
 		if n.Reason != "" {
 			fmt.Fprintf(&reasons, "; step %s: %s", n.Step, n.Reason)
@@ -38,5 +42,9 @@ func withRunError(res *engine.Result, err error) (*engine.Result, error) {
 	if err != nil || res == nil || res.Status == engine.StatusCompleted || res.Status == engine.StatusPartial {
 		return res, err
 	}
-	return res, &RunError{RunID: res.RunID, Status: res.Status, NotDone: res.NotDone}
+	failed := &RunError{RunID: res.RunID, Status: res.Status, NotDone: res.NotDone}
+	if res.Error != nil {
+		failed.Reason = *res.Error
+	}
+	return res, failed
 }

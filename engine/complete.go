@@ -162,6 +162,13 @@ func (r *run) finishFrame(f *frame) {
 	default:
 		if o.output, err = f.output(); err != nil {
 			o.status, o.err = StatusFailed, invalid("filling in the output of step "+u.path, err)
+			break
+		}
+		switch _, reason, err := f.verdict(); {
+		case err != nil:
+			o.status, o.err = StatusFailed, invalid("step "+u.path, err)
+		case reason != "":
+			o.status, o.err = StatusFailed, llm.NewError(llm.CodeInvalid, reason, nil)
 		}
 	}
 	o.json = parseJSON(o.output)

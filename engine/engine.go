@@ -269,14 +269,16 @@ type Result struct {
 	Status           Status                 `json:"status"`
 	TotalTimeSeconds float64                `json:"total_time_seconds"` // of this process
 	ExecutionOrder   []string               `json:"execution_order"`    // ids in the order in which steps started
-	Output           string                 `json:"output"`             // what the workflow says it is, else the outputs of its last steps; empty unless completed
+	Output           string                 `json:"output"`             // what the workflow says it is, else the outputs of its last steps; empty if steps failed
 	Steps            map[string]*StepResult `json:"steps"`
 	NotDone          []NotDone              `json:"not_done,omitempty"` // steps of the top level that did not complete, and why
+	Findings         []workflow.Finding     `json:"findings,omitempty"` // what the workflow says that it found
 	Notes            []string               `json:"notes,omitempty"`    // what went as the file says, and probably not as it was meant
 	Usage            llm.Usage              `json:"usage"`
 	CostUSD          *float64               `json:"cost_usd"` // nil if the price of any step is unknown
 	llm.Timing                              // of all calls together
-	Error            *string                `json:"error,omitempty"` // of the run itself; those of steps are with them
+	Error            *string                `json:"error,omitempty"`     // of the run itself; those of steps are with them
+	FailWhen         bool                   `json:"fail_when,omitempty"` // the error is that of the workflow's fail_when
 }
 
 // NotDone is a step that did not complete.

@@ -81,6 +81,7 @@ func (r *run) finish() (*Result, error) {
 			res.Status, res.Error = StatusFailed, new(fmt.Sprintf("filling in the output of the workflow: %v", err))
 		}
 	}
+	r.judge(res)
 	res.TotalTimeSeconds = time.Since(r.started).Seconds()
 	return res, r.writeResult(res)
 }
@@ -106,6 +107,7 @@ func (r *run) writeResult(res *Result) error {
 	}
 	wait := r.opts.Log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{
 		Status: journal.Status(res.Status), TotalTimeSeconds: res.TotalTimeSeconds, UncountedUSD: new(max(r.uncounted, 0)),
+		Error: text(res.Error),
 	})})
 	return wait()
 }

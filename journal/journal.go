@@ -233,6 +233,7 @@ type RunEnd struct {
 	// UncountedUSD is what calls cost that no other event counts, such as those of
 	// a step that was stopped. Nil if that is not known.
 	UncountedUSD *float64 `json:"uncounted_usd,omitempty"`
+	Error        string   `json:"error,omitempty"` // of the run itself, if it failed; those of steps are theirs
 }
 
 // Detail encodes the detail of an event. It panics if v is not one of the types

@@ -8,12 +8,13 @@ import (
 )
 
 var (
-	fileKeys     = []string{"name", "description", "params", "vars", "defaults", "agents", "max_parallel", "budget", "steps", "output", "$schema"}
+	fileKeys     = []string{"name", "description", "params", "vars", "defaults", "agents", "max_parallel", "budget", "steps", "output", "findings", "fail_when", "$schema"}
 	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "effort", "thinking", "temperature", "latency"}
 	agentKeys    = []string{"description", "prompt", "model", "tools", "max_tokens", "max_turns", "effort", "thinking", "temperature"}
 	paramKeys    = []string{"default", "description", "type"}
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
 	failureKeys  = []string{"fallback"}
+	failWhenKeys = []string{"when", "severity", "message"}
 	foreachKeys  = []string{"items", "glob", "item", "in"}
 	loopKeys     = []string{"max", "until", "cache"}
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}

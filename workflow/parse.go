@@ -118,6 +118,12 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	if n := f.given("output"); n != nil {
 		w.Output = p.template(nil, v, n, "output")
 	}
+	if n := f.given("findings"); n != nil {
+		w.Findings = p.findings(v, n)
+	}
+	if n := f.given("fail_when"); n != nil {
+		w.FailWhen = p.failWhen(w, v, n)
+	}
 	p.missing()
 	p.unusedAgents(w)
 	w.Notes = p.notes

@@ -59,6 +59,8 @@ type Workflow struct {
 	MaxParallel int       // most steps running at once; 0 means the engine's own limit
 	Steps       []*Step   // in file order, never empty
 	Output      *Template // the result of the run; nil: the outputs of its last steps
+	Findings    *Value    // a list, see [Workflow.EvalFindings]; nil: none
+	FailWhen    *FailWhen // when the run fails although its steps have not; nil: never
 	Source      []byte    // the file as it was read; nil for steps within a step
 	Notes       []*Error  // what is no mistake but may not be what the author meant; of the files that steps run too
 

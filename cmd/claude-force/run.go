@@ -59,10 +59,10 @@ whether to run; without a terminal nothing is run, unless --yes is given. See
 --record writes every call and answer into a folder; --replay runs the workflow
 from it without a network, and fails on any call that is not in it.
 
---report writes what came of the run into files, as Markdown or JUnit XML, also
-if it failed or was interrupted.
+--report writes what came of the run into files, as Markdown, JUnit XML
+or SARIF, also if it failed or was interrupted.
 
-Exit codes: 0 done, 1 a step failed, 2 bad input or configuration, 3 a budget
+Exit codes: 0 done, 1 a step or the workflow's fail_when failed the run, 2 bad input or configuration, 3 a budget
 left no room for a step, 130 interrupted.`,
 		Example: `  claude-force run workflow.yaml
   claude-force run review.yaml --param path=./src --max-parallel 4
@@ -143,6 +143,9 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	}
 	wf, err := a.loadWorkflow(path, f.env)
 	if err != nil {
+		return nil, opts, err
+	}
+	if err := f.reports.checkWorkflow(wf); err != nil {
 		return nil, opts, err
 	}
 	a.sayNotes(wf)
@@ -283,13 +286,17 @@ func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, 
 	case res.Status == engine.StatusPartial:
 		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
 		return nil
-	case res.Status == engine.StatusFailed && res.OverBudget():
+	case res.Status == engine.StatusFailed && !res.FailWhen && res.OverBudget():
 		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
 		a.say("what has finished is kept; resume with: claude-force runs resume %s --budget USD", res.RunID)
 		return errOverBudget
 	case res.Status == engine.StatusFailed:
 		if res.Error != nil {
 			a.say("claude-force: %s", *res.Error)
+		}
+		if res.FailWhen && len(res.NotDone) == 0 {
+			a.say("every step has completed; resuming changes nothing until the workflow has changed")
+			return errReported
 		}
 		if tooLarge(res) {
 			a.say("resuming changes nothing until the prompt is smaller")
@@ -421,12 +428,30 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 			a.say("step %s: %s", s.ID, step.Degraded)
 		}
 	}
+	if len(res.Findings) > 0 {
+		a.say("%s", countFindings(res.Findings))
+	}
 	for _, note := range res.Notes {
 		a.say("note: %s", note)
 	}
 	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
 	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
+}
+
+// countFindings returns how many findings there are of each severity.
+func countFindings(findings []workflow.Finding) string {
+	count := map[workflow.Severity]int{}
+	for _, f := range findings {
+		count[f.Severity]++
+	}
+	var each []string
+	for _, s := range workflow.Severities() {
+		if n := count[s]; n > 0 {
+			each = append(each, thousands(n)+" "+string(s))
+		}
+	}
+	return plural(len(findings), "finding") + ": " + strings.Join(each, ", ")
 }
 
 // tooLarge reports whether every failure was of a prompt that its model cannot take.

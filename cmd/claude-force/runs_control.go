@@ -94,6 +94,9 @@ func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.reports.checkWorkflow(detail.Workflow); err != nil {
+		return err
+	}
 	f.inherit(detail.Spec.Settings)
 	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{Dir: detail.Spec.Dir, KeyOptional: !f.accept && !detail.Workflow.NeedsModel()})
 	if err != nil {

@@ -51,6 +51,17 @@ func (f *reportFlags) check() error {
 	return nil
 }
 
+// checkWorkflow reports a workflow that has not what a report is of.
+func (f *reportFlags) checkWorkflow(wf *workflow.Workflow) error {
+	for _, text := range f.given {
+		format, _, _ := strings.Cut(text, "=")
+		if err := runreport.Check(runreport.Format(format), wf); err != nil {
+			return badInput("--report %s: %w", text, err)
+		}
+	}
+	return nil
+}
+
 // write writes the reports of a run.
 func (f *reportFlags) write(wf *workflow.Workflow, res *engine.Result) error {
 	for _, text := range f.given {
@@ -70,16 +81,18 @@ func (a *app) runsReport() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
-		Short: "Print a report of a run as Markdown or JUnit XML",
+		Short: "Print a report of a run as Markdown, JUnit XML or SARIF",
 		Long: `Print a report of a run, which may have ended in any way, or be running. Markdown
 is a summary: steps with status, time and cost, and what failed and why. JUnit
 XML has a test case for each step and each item of a foreach; what failed
-without the run failing for it counts as skipped.
+without the run failing for it counts as skipped. SARIF has the findings that
+the workflow declares.
 
 "claude-force run --report" and "claude-force runs resume --report" write the
 same when the run ends.`,
 		Example: `  claude-force runs report latest
-  claude-force runs report latest --format junit > junit.xml`,
+  claude-force runs report latest --format junit > junit.xml
+  claude-force runs report latest --format sarif > findings.sarif`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,6 +100,9 @@ same when the run ends.`,
 				return badInput("--format %q is none of %s", format, strings.Join(runreport.Formats(), ", "))
 			}
 			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
+				if err := runreport.Check(runreport.Format(format), d.Workflow); err != nil {
+					return inputError{err}
+				}
 				return runreport.Write(a.stdout, runreport.Format(format), d.Workflow, d.Result)
 			})
 		},

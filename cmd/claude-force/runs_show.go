@@ -63,6 +63,12 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 		{"took", seconds(d.Result.TotalTimeSeconds)},
 		{"cost", dollars(&d.Run.CostUSD) + ", " + plural(d.Run.Tokens, "token")},
 	}
+	if d.Result.Error != nil {
+		head = append(head, []string{"why", firstLine(*d.Result.Error, 200)})
+	}
+	if len(d.Result.Findings) > 0 {
+		head = append(head, []string{"found", countFindings(d.Result.Findings)})
+	}
 	head = append(head, times(d)...)
 	for _, name := range sortedKeys(d.Spec.Params) {
 		head = append(head, []string{"param " + name, firstLine(d.Spec.Params[name], 80)})
@@ -99,6 +105,9 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 		if c := u.Finished.Changes; c != nil {
 			fmt.Fprintf(a.stdout, "\n%s changed %s on branch %s\n  claude-force runs diff %s %s\n", unitName(d, u.Unit), plural(len(c.Files), "file"), c.Branch, d.Run.ID, u.Step)
 		}
+	}
+	if d.Result.FailWhen && len(d.Result.NotDone) == 0 {
+		return nil // every step has completed
 	}
 	if s := runs.StatusOf(d.Run); s == runs.StatusCrashed || s == journal.StatusInterrupted || s == journal.StatusFailed {
 		fmt.Fprintf(a.stdout, "\ngo on with: claude-force runs resume %s\n", d.Run.ID)

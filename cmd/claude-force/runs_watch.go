@@ -170,7 +170,11 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 	case journal.RunFinished:
 		var e journal.RunEnd
 		err := ev.Decode(&e)
-		return fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds)), err
+		text := fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds))
+		if e.Error != "" {
+			text += ": " + e.Error
+		}
+		return text, err
 	case journal.CancelAsked:
 		return "cancel requested", nil
 	case journal.StepStarted:

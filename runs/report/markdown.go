@@ -18,7 +18,7 @@ import (
 
 // Bounds of what a summary shows.
 const (
-	maxShown  = 500 // failures
+	maxShown  = 500 // lines of a list
 	maxReason = 600 // characters of a reason
 )
 
@@ -57,6 +57,13 @@ func writeMarkdown(w io.Writer, wf *workflow.Workflow, res *engine.Result) error
 		}
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", code(s.ID, maxReason), agent, status, time, cost)
 	}
+	writeList(out, "Findings", res.Findings, func(f workflow.Finding) string {
+		line := string(f.Severity) + ": " + code(f.String(), maxReason)
+		if f.Rule != "" {
+			line += " (" + code(f.Rule, maxReason) + ")"
+		}
+		return line
+	})
 	writeList(out, "What failed", failures(wf, res), func(p part) string {
 		line := code(p.name(), maxReason)
 		if p.tolerated {

@@ -1,8 +1,9 @@
 // Package report writes what came of a run for people and other programs, as
-// Markdown or JUnit XML.
+// Markdown, JUnit XML or SARIF.
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -21,10 +22,19 @@ type Format string
 const (
 	Markdown Format = "md"
 	JUnit    Format = "junit"
+	SARIF    Format = "sarif"
 )
 
 // Formats lists all formats.
-func Formats() []string { return []string{string(Markdown), string(JUnit)} }
+func Formats() []string { return []string{string(Markdown), string(JUnit), string(SARIF)} }
+
+// Check returns an error if a workflow has not what a report in a format is of.
+func Check(format Format, wf *workflow.Workflow) error {
+	if format == SARIF && wf.Findings == nil {
+		return errors.New("the workflow declares no findings; add findings: ${{ steps.ID.json.findings }}")
+	}
+	return nil
+}
 
 // Write writes a report of a run, which need not have ended well, or at all.
 func Write(w io.Writer, format Format, wf *workflow.Workflow, res *engine.Result) error {
@@ -33,6 +43,8 @@ func Write(w io.Writer, format Format, wf *workflow.Workflow, res *engine.Result
 		return writeMarkdown(w, wf, res)
 	case JUnit:
 		return writeJUnit(w, wf, res)
+	case SARIF:
+		return writeSARIF(w, wf, res)
 	}
 	return fmt.Errorf("unknown format of a report %q; there are: %s", format, strings.Join(Formats(), ", "))
 }
