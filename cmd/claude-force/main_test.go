@@ -101,8 +101,8 @@ func TestNumbersForPeople(t *testing.T) {
 // and that those which print data can print it as JSON.
 func TestEveryCommandHasExamples(t *testing.T) {
 	t.Parallel()
-	// These print JSON anyway, a drawing, what Prometheus reads, or something to be read by people only.
-	noJSON := []string{"workflow schema", "workflow graph", "runs export", "analytics export", "metrics", "demo", "simulate"}
+	// These print JSON anyway, a drawing, a format of others, or something to be read by people only.
+	noJSON := []string{"workflow schema", "workflow graph", "runs export", "runs report", "analytics export", "metrics", "demo", "simulate"}
 	script, err := os.ReadFile(filepath.Join("testdata", "script", "json_everywhere.txtar"))
 	if err != nil {
 		t.Fatal(err)
