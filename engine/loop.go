@@ -8,16 +8,22 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// iterate starts the next iteration of a loop. previous is the results of the
-// last one; nil before the first.
-func (r *run) iterate(u *unit, previous map[string]workflow.StepResult) {
-	if u.res.StartedAt == nil {
-		r.markStarted(u)
+// startLoop starts the first iteration of a loop.
+func (r *run) startLoop(u *unit) {
+	r.markStarted(u)
+	first, err := u.step.Loop.StartState(u.env())
+	if err != nil {
+		r.fail(u, invalid("starting the loop of step "+u.path, err))
+		return
 	}
-	u.res.Iterations++
-	c := r.child(u, u.id().Iteration(u.res.Iterations))
-	c.index = u.res.Iterations
-	c.loop = &workflow.LoopEnv{Index: c.index, Previous: previous}
+	r.iterate(u, first)
+}
+
+// iterate starts an iteration of a loop, which sees what env says.
+func (r *run) iterate(u *unit, env *workflow.LoopEnv) {
+	u.res.Iterations = env.Index
+	c := r.child(u, u.id().Iteration(env.Index))
+	c.index, c.loop = env.Index, env
 	r.start(c)
 }
 
@@ -45,13 +51,13 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 			results[id] = c.body.env.Steps[id]
 		}
 	}
-	done, err := r.until(c, results)
+	next, done, err := r.afterIteration(c, results)
 	switch {
 	case err != nil:
 		end.status, end.err = StatusFailed, err
 	case !done && c.index < s.Loop.Max:
 		if !r.stopping {
-			r.iterate(u, results)
+			r.iterate(u, next)
 		}
 		return
 	case !done && s.Loop.Until != nil:
@@ -60,21 +66,27 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 	r.outcomes = append(r.outcomes, end)
 }
 
-// until reports whether a loop is done after an iteration.
-func (r *run) until(c *unit, results map[string]workflow.StepResult) (bool, error) {
-	if c.step.Loop.Until == nil {
-		return false, nil
-	}
+// afterIteration returns what the iteration after one sees, and reports whether the loop is
+// done. Its condition sees the new state.
+func (r *run) afterIteration(c *unit, results map[string]workflow.StepResult) (next *workflow.LoopEnv, done bool, err error) {
 	env := c.env()
 	env.Steps = maps.Clone(env.Steps)
 	maps.Copy(env.Steps, results)
+	if next, err = c.step.Loop.NextState(env); err != nil {
+		return nil, false, invalid("continuing the loop of step "+c.parent.path, err)
+	}
+	next.Previous = results
+	if c.step.Loop.Until == nil {
+		return next, false, nil
+	}
+	env.Loop = next.At(c.index, c.loop.Previous)
 	v, err := c.step.Loop.Until.Eval(env)
 	if err != nil {
-		return false, invalid("asking whether step "+c.parent.path+" is done", err)
+		return nil, false, invalid("asking whether step "+c.parent.path+" is done", err)
 	}
 	done, ok := v.(bool)
 	if !ok {
-		return false, llm.NewError(llm.CodeInvalid, "the condition that ends step "+c.parent.path+" is neither true nor false", nil)
+		return nil, false, llm.NewError(llm.CodeInvalid, "the condition that ends step "+c.parent.path+" is neither true nor false", nil)
 	}
-	return done, nil
+	return next, done, nil
 }

@@ -121,7 +121,7 @@ func (r *run) start(u *unit) {
 	case s.Foreach != nil && u.parent == nil:
 		r.expand(u)
 	case s.Loop != nil && u.parent == nil:
-		r.iterate(u, nil)
+		r.startLoop(u)
 	case s.Approval != nil:
 		r.ask(u)
 	case s.Body != nil:

@@ -268,7 +268,7 @@ func (p *reader) items(d *draft, v view, n *yaml.Node) {
 	}
 }
 
-func (p *reader) loop(d *draft, v view) {
+func (p *reader) loop(d *draft, outer, v view) {
 	n := d.fields.given("loop")
 	if n == nil {
 		return
@@ -295,11 +295,14 @@ func (p *reader) loop(d *draft, v view) {
 		}
 		d.Loop.Cache = c.Value == "true"
 	}
+	v.result = d
+	if d.body != nil {
+		v.level = d.body
+	}
+	if s := f.given("state"); s != nil {
+		p.loopState(d, outer, v, s)
+	}
 	if u := f.given("until"); u != nil {
-		v.result = d
-		if d.body != nil {
-			v.level = d.body
-		}
 		d.Loop.Until = p.condition(d, v, u, "until")
 	}
 }

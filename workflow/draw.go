@@ -66,6 +66,13 @@ func (s *Step) notes() string {
 	if s.When != nil {
 		notes = append(notes, "when "+brief(s.When.Source()))
 	}
+	if s.Loop != nil && len(s.Loop.State) > 0 {
+		names := make([]string, len(s.Loop.State))
+		for i, state := range s.Loop.State {
+			names[i] = state.Name
+		}
+		notes = append(notes, "keeps "+strings.Join(names, ", "))
+	}
 	if s.Loop != nil && s.Loop.Until != nil {
 		notes = append(notes, "until "+brief(s.Loop.Until.Source()))
 	}

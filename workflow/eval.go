@@ -16,7 +16,7 @@ func (e *expression) eval(env Env) (any, error) {
 		return e.refs[0].value(env)
 	}
 	params, vars, steps, environment := map[string]any{}, map[string]any{}, map[string]any{}, map[string]any{}
-	loop, before := map[string]any{}, map[string]any{}
+	loop, before, state := map[string]any{}, map[string]any{}, map[string]any{}
 	for _, r := range e.refs {
 		v, err := r.value(env)
 		if err != nil {
@@ -35,6 +35,8 @@ func (e *expression) eval(env Env) (any, error) {
 			}
 		case "loop":
 			loop[r.name] = v
+		case loopState:
+			state[r.name] = v
 		case previous:
 			before[r.name] = env.Loop.Previous[r.name].fields()
 		case "env":
@@ -42,7 +44,7 @@ func (e *expression) eval(env Env) (any, error) {
 		}
 	}
 	budget := evalBudget
-	loop["previous"] = before
+	loop["previous"], loop["state"] = before, state
 	names := map[string]any{"params": params, "vars": vars, "steps": steps, "env": environment, "run": env.Run,
 		"item": env.Item, "loop": loop, budgetName: &budget}
 	for _, r := range e.refs {
@@ -106,12 +108,18 @@ func (r ref) value(env Env) (any, error) {
 			return env.Items[r.name], nil
 		}
 		return env.Item, nil
-	case "loop", previous:
+	case "loop", previous, loopState:
 		if env.Loop == nil {
 			return nil, errors.New("this is not inside a loop")
 		}
 		if r.root == "loop" {
 			return env.Loop.Index, nil
+		}
+		if r.root == loopState {
+			if v, ok := env.Loop.State[r.name]; ok {
+				return v, nil
+			}
+			return nil, fmt.Errorf("loop.state.%s has no value", r.name)
 		}
 	}
 	s, ok := env.Steps[r.name]

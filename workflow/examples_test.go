@@ -94,12 +94,11 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 				rounds := 1
 				if s.Loop != nil {
 					rounds = 2
-					own.Loop = &workflow.LoopEnv{}
+					var err error
+					own.Loop, err = s.Loop.StartState(env)
+					check(s, err)
 				}
-				for i := range rounds {
-					if s.Loop != nil {
-						own.Loop = &workflow.LoopEnv{Index: i + 1, Previous: own.Loop.Previous}
-					}
+				for range rounds {
 					last = workflow.StepResult{Status: "completed", Output: "some text"}
 					inside := map[string]workflow.StepResult{}
 					switch {
@@ -155,16 +154,24 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 						maps.Copy(after.Steps, from)
 					}
 					if s.Output != nil && s.Workflow == "" {
-						_, err := s.Output.Render(after)
+						text, err := s.Output.Render(after)
 						check(s, err)
+						if json.Valid([]byte(text)) {
+							last.JSON, err = workflow.ParseJSON(text)
+							check(s, err)
+						}
 					}
 					if s.Loop != nil {
+						next, err := s.Loop.NextState(after)
+						check(s, err)
+						after.Loop = next.At(own.Loop.Index, own.Loop.Previous)
 						v, err := s.Loop.Until.Eval(after)
 						check(s, err)
 						if _, ok := v.(bool); !ok {
 							t.Errorf("%s: until of %s is %v", file, s.ID, v)
 						}
-						own.Loop.Previous = inside
+						next.Previous = inside
+						own.Loop = next
 					}
 				}
 				if outputs = append(outputs, last.JSON); last.JSON == nil {

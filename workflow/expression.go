@@ -93,6 +93,9 @@ func (c view) asPath(e *expression) bool {
 	if rest, ok := strings.CutPrefix(text, previous+"."); ok {
 		root, name = previous, rest
 	}
+	if rest, ok := strings.CutPrefix(text, loopState+"."); ok {
+		root, name = loopState, rest
+	}
 	r := ref{root: root, name: name, at: start + len(root) + 1}
 	if root == "steps" || root == previous {
 		r.name, r.field, _ = strings.Cut(name, ".")
@@ -113,14 +116,14 @@ func (c view) asPath(e *expression) bool {
 		e.typ = c.vars[r.name].known()
 	case root == "loop":
 		e.typ = "integer"
-	case r.field != "json":
+	case root != loopState && r.field != "json":
 		e.typ = "string"
 	}
 	return true
 }
 
 // rootOfPath reports whether r is the start of a longer path.
-func rootOfPath(r ref) bool { return r.root == "loop" && r.name == "previous" }
+func rootOfPath(r ref) bool { return r.root == "loop" && (r.name == "previous" || r.name == "state") }
 
 func (c view) compileProgram(e *expression) {
 	text, shifts := c.rewrite(e.source)
@@ -168,7 +171,7 @@ func (e *expression) failAt(err error, text string, shifts shifts) {
 // environment returns the types of the names that e uses, and of no others, so
 // that checking one expression costs the same in a file of any size.
 func (c view) environment(e *expression) types.Map {
-	params, vars, steps, env, before := types.Map{}, types.Map{}, types.Map{}, types.Map{}, types.Map{}
+	params, vars, steps, env, before, state := types.Map{}, types.Map{}, types.Map{}, types.Map{}, types.Map{}, types.Map{}
 	for _, r := range e.refs {
 		switch r.root {
 		case "params":
@@ -185,6 +188,8 @@ func (c view) environment(e *expression) types.Map {
 			} else {
 				steps[r.name] = resultType
 			}
+		case loopState:
+			state[r.name] = types.Any
 		case previous:
 			before[r.name] = resultType
 		case "env":
@@ -192,7 +197,7 @@ func (c view) environment(e *expression) types.Map {
 		}
 	}
 	names := types.Map{"params": params, "vars": vars, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
-		"loop": types.Map{"index": types.Int, "previous": before}, budgetName: types.Any}
+		"loop": types.Map{"index": types.Int, "previous": before, "state": state}, budgetName: types.Any}
 	for _, r := range e.refs {
 		if r.root == "item" && r.name != "" {
 			names[r.name] = types.Any

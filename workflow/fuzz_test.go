@@ -150,6 +150,11 @@ func use(t *testing.T, w *workflow.Workflow, env workflow.Env) {
 		if s.Loop != nil && s.Loop.Until != nil {
 			values = append(values, s.Loop.Until)
 		}
+		if s.Loop != nil {
+			for _, state := range s.Loop.State {
+				values = append(values, state.Initial, state.Next)
+			}
+		}
 		if s.Foreach != nil {
 			texts = append(texts, s.Foreach.Glob...)
 			if (s.Foreach.Items == nil) == (s.Foreach.Glob == nil) {

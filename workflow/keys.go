@@ -16,7 +16,8 @@ var (
 	failureKeys  = []string{"fallback"}
 	failWhenKeys = []string{"when", "severity", "message"}
 	foreachKeys  = []string{"items", "glob", "item", "in"}
-	loopKeys     = []string{"max", "until", "cache"}
+	loopKeys     = []string{"max", "until", "cache", "state"}
+	stateKeys    = []string{"initial", "next"}
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}
 	stepKeys     = []string{"id", "agent", "prompt", "tools", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",

@@ -55,6 +55,9 @@ func (f *nameFinder) Visit(node *ast.Node) {
 // previous is the root of loop.previous.STEP, as if it were one name.
 const previous = "loop.previous"
 
+// loopState is the root of loop.state.NAME, as if it were one name.
+const loopState = "loop.state"
+
 var roots = []string{"params", "vars", "steps", "run", "env", "item", "loop"}
 
 func isRoot(name string) bool { return slices.Contains(roots, name) }
@@ -67,8 +70,13 @@ func rootOf(n ast.Node) string {
 			return n.Value
 		}
 	case *ast.MemberNode:
-		if name, ok := n.Property.(*ast.StringNode); ok && rootOf(n.Node) == "loop" && name.Value == "previous" {
+		name, ok := n.Property.(*ast.StringNode)
+		switch {
+		case !ok || rootOf(n.Node) != "loop":
+		case name.Value == "previous":
 			return previous
+		case name.Value == "state":
+			return loopState
 		}
 	}
 	return ""
@@ -85,7 +93,13 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 			}
 			continue
 		}
-		if (root == "loop" || root == previous) && c.loop == nil {
+		if rootOf(n) == loopState {
+			if !f.handled[n] {
+				e.fail(r.at, "loop.state must be followed by a name", "such as loop.state.NAME")
+			}
+			continue
+		}
+		if (root == "loop" || root == previous || root == loopState) && c.loop == nil {
 			e.fail(at(n), "loop is only known in a step with loop, and in the steps of it", "")
 			continue
 		}
@@ -153,7 +167,7 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 }
 
 var (
-	nounOf    = map[string]string{"params": "parameter", "vars": "var", "steps": "step", "env": "environment variable", "run": "field of run", "loop": "field of loop", previous: "step"}
+	nounOf    = map[string]string{"params": "parameter", "vars": "var", "steps": "step", "env": "environment variable", "run": "field of run", "loop": "field of loop", previous: "step", loopState: "name in the state of the loop"}
 	exampleOf = map[string]string{"params": "params.path", "vars": "vars.NAME", "steps": "steps.lint.output", "env": "env.USER", "run": "run.id", "loop": "loop.index"}
 )
 
@@ -186,8 +200,10 @@ func (c view) suggest(root, name string) string {
 	}
 	switch {
 	case root == "loop":
-		return "loop has index and previous"
-	case root == previous:
+		return "loop has index, previous and state"
+	case root == loopState && len(c.loop.states) == 0:
+		return "give it a first and a next value under state of the loop"
+	case root == previous || root == loopState:
 		return "known: " + list(c.namesOf(root))
 	case root == "run":
 		return "run has only id"

@@ -80,7 +80,7 @@ func TestSchemaKnowsAllKeys(t *testing.T) {
 	for name, in := range map[string]*jsonschema.Schema{
 		"file": &s, "defaults": s.Properties["defaults"], "agent": s.Defs["agent"], "param": object(s.Defs["param"]), "retries": object(s.Defs["retries"]),
 		"step": step, "failure": object(step.Properties["on_failure"]), "foreach": object(step.Properties["foreach"]),
-		"loop": step.Properties["loop"], "approval": object(step.Properties["approval"]),
+		"loop": step.Properties["loop"], "state": step.Properties["loop"].Properties["state"].AdditionalProperties, "approval": object(step.Properties["approval"]),
 	} {
 		var keys []string
 		for key, value := range in.Properties {

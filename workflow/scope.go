@@ -73,7 +73,7 @@ func (p *reader) newScope(params []Param) *scope {
 		s.names["env"] = append(s.names["env"], name)
 	}
 	s.names["run"] = []string{"id"}
-	s.names["loop"] = []string{"index", "previous"}
+	s.names["loop"] = []string{"index", "previous", "state"}
 	return s
 }
 
@@ -135,6 +135,8 @@ func (c view) known(root, name string) bool {
 		ok = name == "id"
 	case "loop":
 		ok = c.loop != nil && (name == "index" || name == "previous")
+	case loopState:
+		ok = c.loop != nil && slices.Contains(c.loop.states, name)
 	case previous:
 		ok = c.loop != nil && c.loop.leaves(name, c.home)
 	}
@@ -155,6 +157,9 @@ func (d *draft) leaves(id string, home map[string]*level) bool {
 
 // namesOf returns the names that may follow a root, sorted.
 func (c view) namesOf(root string) []string {
+	if root == loopState && c.loop != nil {
+		return c.loop.states
+	}
 	if root != previous || c.loop == nil {
 		return c.names[root]
 	}

@@ -17,6 +17,7 @@ type draft struct {
 	body    *level              // steps of its own, or nil
 	waitsOn map[string]waitKind // how it waits for the ids in Dependencies
 	instead *yaml.Node          // where its fallback is named
+	states  []string            // names of what its loop keeps
 	left    []string            // ids of the results of an iteration; set on first use
 }
 
@@ -136,7 +137,7 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		inner.named = &named{d.Foreach.Name, v.named}
 	}
 	if d.fields.given("loop") != nil {
-		inner.loop = d
+		inner.loop, d.states = d, d.stateNames()
 	}
 	switch kind {
 	case kindAgent:
@@ -158,7 +159,7 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 	case kindSteps:
 		p.group(d, inner, defaults)
 	}
-	p.loop(d, inner)
+	p.loop(d, v, inner)
 }
 
 func (p *reader) agentStep(d *draft, v view, defaults Defaults) {

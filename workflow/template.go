@@ -61,6 +61,8 @@ func (env Env) origin(r ref) string {
 	switch {
 	case (r.root == "steps" || r.root == previous) && r.field != "status":
 		return r.name
+	case r.root == loopState && env.Loop != nil:
+		return env.Loop.origins[r.name]
 	case r.root == "item" && r.name != "":
 		return env.Origins["item."+r.name]
 	case r.root == "item":
@@ -71,13 +73,16 @@ func (env Env) origin(r ref) string {
 	return ""
 }
 
-// LoopEnv holds the values of loop.index and loop.previous.
+// LoopEnv holds the values of loop.index, loop.previous and loop.state.
 type LoopEnv struct {
 	Index int // of the iteration, from 1
 	// Previous holds the results of the last iteration by step id: that of the
 	// looped step itself and those of steps of its own. A step that has none,
 	// such as in the first iteration, has an empty output and no JSON.
 	Previous map[string]StepResult
+
+	State   map[string]any    `json:",omitempty"` // see [Loop.StartState] and [Loop.NextState]
+	origins map[string]string // the steps whose results State holds, by name
 }
 
 // StepResult is the result of a finished step.

@@ -27,6 +27,9 @@ func uses(refs func(func(ref) bool)) iter.Seq2[string, string] {
 			if r.root == previous {
 				r.root, r.name = "loop", "previous"
 			}
+			if r.root == loopState {
+				r.root, r.name = "loop", "state"
+			}
 			if !yield(r.root, r.name) {
 				return
 			}

@@ -24,6 +24,7 @@
 //	item                             within a foreach: the item, also by the name that it has
 //	loop.index                       within a loop: the iteration, from 1
 //	loop.previous.ID.output|...      within a loop: a result of the previous iteration
+//	loop.state.NAME                  within a loop: a value that it keeps, see [LoopState]
 //
 // A name may hold hyphens: steps.type-check.output means that step, while
 // params.a - params.b is a subtraction. Using a step's result makes it a
@@ -246,9 +247,10 @@ type Foreach struct {
 
 // Loop runs a step until its condition holds.
 type Loop struct {
-	Max   int    // most iterations, at least 1
-	Until *Value // a boolean, evaluated after each iteration; sees that iteration's results; nil: run Max times
-	Cache bool   // an iteration that asks the same as one before may be given the same answer
+	Max   int         // most iterations, at least 1
+	Until *Value      // a boolean, evaluated after each iteration; sees that iteration's results; nil: run Max times
+	State []LoopState // in file order
+	Cache bool        // an iteration that asks the same as one before may be given the same answer
 }
 
 // Approval asks a person: yes or no, or for a value if it has Choices or a Schema. It
@@ -358,6 +360,12 @@ func (s *Step) shows(to map[string]bool) {
 	}
 	for _, v := range s.With {
 		outputsOf(v.refs, to)
+	}
+	if s.Loop != nil {
+		for _, state := range s.Loop.State {
+			outputsOf(state.Initial.refs, to)
+			outputsOf(state.Next.refs, to)
+		}
 	}
 	if s.Body != nil && s.Workflow == "" {
 		for _, inner := range s.Body.Steps {
