@@ -121,7 +121,9 @@ func (d *Detail) setRunning(outer journal.Unit, steps map[string]*engine.StepRes
 		d.setStatus(d.State.Units[step], res)
 		d.setRunning(step, res.Steps)
 		for _, item := range res.Items {
-			d.setStatus(d.State.Units[step.WithItem(item.Key)], item.StepResult)
+			unit := step.WithItem(item.Key)
+			d.setStatus(d.State.Units[unit], item.StepResult)
+			d.setRunning(unit, item.Steps)
 		}
 	}
 }

@@ -1,12 +1,17 @@
 package runs_test
 
 import (
+	"context"
 	"encoding/json"
+	"sync"
 	"testing"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/memory"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 func TestTheJSONOfARunHasTheStatusThatTheTableShows(t *testing.T) {
@@ -24,5 +29,54 @@ func TestTheJSONOfARunHasTheStatusThatTheTableShows(t *testing.T) {
 	}
 	if want := runs.StatusOf(run); shown.Status != want || want != runs.StatusCrashed {
 		t.Errorf("status %q; want %q", shown.Status, want)
+	}
+}
+
+// TestStepsWithinARunningItemRun loads a run while a step within an item of it runs.
+func TestStepsWithinARunningItemRun(t *testing.T) {
+	t.Parallel()
+	const source = `
+steps:
+  - id: each
+    foreach: [api]
+    steps:
+      - {id: read, agent: a, task: "Read ${{ item }}."}
+      - {id: judge, agent: a, task: "Judge ${{ steps.read.output }}."}
+`
+	wf, err := workflow.Parse("w.yaml", []byte(source), workflow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := json.Marshal(&runs.Spec{Version: runs.SpecVersion, Source: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := memory.New()
+	log, err := store.Create(t.Context(), journal.Run{ID: "run_1", Spec: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	_, err = engine.Run(t.Context(), wf, engine.Options{RunID: "run_1", Log: log, Execute: func(context.Context, engine.Attempt) (llm.Outcome, error) {
+		once.Do(func() {
+			d, err := runs.Load(t.Context(), store, "run_1")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			item := d.Result.Steps["each"].Items[0]
+			got := []engine.Status{d.Result.Steps["each"].Status, item.Status, item.Steps["read"].Status, item.Steps["judge"].Status}
+			want := []engine.Status{engine.StatusRunning, engine.StatusRunning, engine.StatusRunning, engine.StatusPending}
+			for i := range want {
+				if got[i] != want[i] {
+					t.Errorf("statuses %v, want %v", got, want)
+					break
+				}
+			}
+		})
+		return llm.Outcome{Output: "fine", CostUSD: new(float64)}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
