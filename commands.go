@@ -62,16 +62,26 @@ type ended struct {
 }
 
 // checkCommands returns the commands of a workflow that may not run, as far as they are
-// known before the run and no condition decides whether they run at all.
-func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow, env workflow.Env, opts *RunOptions) error {
+// known before the run and no condition decides whether they run at all. Those that have
+// finished in past do not run again; nil is that of a new run.
+func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow, env workflow.Env, opts *RunOptions, past *journal.State) error {
 	if o.opts.Replay != nil || !opts.part().Whole() {
 		return nil // some or all do not run
 	}
+	finished := map[string]bool{}
+	if past != nil {
+		for _, u := range past.Order {
+			if u.Type == journal.StepFinished {
+				finished[u.Plain()] = true
+			}
+		}
+	}
 	var errs []error
-	var visit func(wf *workflow.Workflow, env workflow.Env)
-	visit = func(wf *workflow.Workflow, env workflow.Env) {
+	var visit func(wf *workflow.Workflow, outer journal.Unit, env workflow.Env)
+	visit = func(wf *workflow.Workflow, outer journal.Unit, env workflow.Env) {
 		for _, s := range wf.Steps {
-			if s.When != nil {
+			unit := outer.Inner(s.ID)
+			if s.When != nil || finished[unit.Step] {
 				continue
 			}
 			if s.Body != nil {
@@ -79,7 +89,7 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 				if s.Workflow != "" {
 					inner.Params, inner.Vars = nil, nil
 				}
-				visit(s.Body, inner)
+				visit(s.Body, unit, inner)
 				continue
 			}
 			check := o.checkOf(s)
@@ -93,7 +103,7 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 			}
 		}
 	}
-	visit(wf, env)
+	visit(wf, journal.Unit{}, env)
 	return errors.Join(errs...)
 }
 

@@ -215,6 +215,13 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		}
 		r.spec.Dir, r.spec.Earlier = spec.Dir, spec.Earlier
 	}
+	env, err := r.wf.WithVars(workflow.Env{Params: r.params, Run: map[string]any{"id": r.id}, Env: runs.Env(r.wf)})
+	if err == nil {
+		err = o.checkCommands(ctx, r.wf, env, &r.opts, past)
+	}
+	if err != nil {
+		return nil, nil, invalid(err)
+	}
 	// Steps that finished before changes were accepted may not fit them, also if
 	// nothing has changed since.
 	r.changed = len(r.changes) > 0 || past.Spec != nil

@@ -199,7 +199,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	}
 	env, err := wf.WithVars(workflow.Env{Params: params, Run: map[string]any{"id": id}, Env: runs.Env(wf)})
 	if err == nil {
-		err = o.checkCommands(ctx, wf, env, &opts)
+		err = o.checkCommands(ctx, wf, env, &opts, nil)
 	}
 	if err != nil {
 		return nil, invalid(err)
