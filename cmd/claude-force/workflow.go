@@ -42,7 +42,7 @@ line and column. Nothing is sent. Exit code 2 if there is any problem.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.validate(cmd.Context(), args, env, asJSON) },
 	}
 	cmd.Flags().StringArrayVar(&env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as a JSON array")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems and notes as a JSON array")
 	return cmd
 }
 
@@ -53,10 +53,14 @@ type problem struct {
 	Column  int    `json:"column"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
+
+	// Severity is "error", or "note" for what is no mistake but may not be what the
+	// author meant.
+	Severity string `json:"severity"`
 }
 
 func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) error {
-	problems := []problem{}
+	problems, bad := []problem{}, false
 	project, err := a.openTools(ctx, "", &permissionFlags{}, claudeforce.Options{})
 	if err != nil {
 		return err
@@ -75,7 +79,7 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 		}
 		if list, ok := errors.AsType[workflow.Errors](err); ok {
 			for _, e := range list {
-				problems = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint})
+				problems, bad = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint, "error"}), true
 				if !asJSON {
 					a.say("%v", e)
 				}
@@ -85,8 +89,12 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 		if err != nil {
 			return err
 		}
-		a.sayNotes(wf)
-		if !asJSON {
+		if asJSON {
+			for _, e := range wf.Notes {
+				problems = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint, "note"})
+			}
+		} else {
+			a.sayNotes(wf)
 			critical, _ := wf.CriticalPath(func(*workflow.Step) time.Duration { return time.Second })
 			fmt.Fprintf(a.stdout, "%s: valid: %s, longest path %s\n", path, plural(len(wf.Steps), "step"), strings.Join(critical, " -> "))
 		}
@@ -96,7 +104,7 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 			return err
 		}
 	}
-	if len(problems) > 0 {
+	if bad {
 		return inputError{errReported}
 	}
 	return nil
