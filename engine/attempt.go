@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
@@ -158,7 +159,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 		r.retry(u, rep.err)
 		return
 	}
-	o := outcome{unit: u, status: StatusCompleted, output: rep.outcome.Output}
+	o := outcome{unit: u, status: StatusCompleted, output: strings.Clone(rep.outcome.Output)} // without what its builder has to spare
 	switch {
 	case rep.err == nil:
 		o.json = u.parse(o.output)

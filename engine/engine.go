@@ -322,11 +322,21 @@ type StepResult struct {
 
 	code llm.Code // of a failure
 
-	// Loop is what its agent did with tools, in this run; nil if nothing is known.
+	// Loop is what its agent did with tools, in this run; nil if nothing is known, and
+	// once an item of a foreach has ended and was observed.
 	Loop *journal.Turns `json:"-"`
 
-	// Inputs is what it was asked, part by part.
+	// Inputs is what it was asked, part by part; nil as Loop is.
 	Inputs journal.Fingerprint `json:"-"`
+}
+
+// forget drops what only an observer of the end of the item needs, of an item and of the
+// steps within it: there may be very many.
+func (r *StepResult) forget() {
+	r.Loop, r.Inputs = nil, nil
+	for _, step := range r.Steps {
+		step.forget()
+	}
 }
 
 // Code returns the [llm.Code] of a failure as text; empty for a step that has not failed.

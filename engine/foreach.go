@@ -33,10 +33,10 @@ type fan struct {
 	results  []*ItemResult
 }
 
+// itemOutcome is what an item gives beside its result. Its output is in that.
 type itemOutcome struct {
-	output string
-	json   any
-	ok     bool
+	json any
+	ok   bool
 }
 
 // expand finds the items of a foreach.
@@ -214,11 +214,14 @@ func (r *run) itemEnded(c *unit, o outcome) {
 	u := c.parent
 	f := u.fan
 	f.active--
+	if o.status != StatusInterrupted {
+		c.res.forget()
+	}
 	switch o.status {
 	case StatusInterrupted:
 		return // the run is stopping
 	case StatusCompleted:
-		f.outcomes[c.index] = itemOutcome{output: o.output, json: o.json, ok: true}
+		f.outcomes[c.index] = itemOutcome{json: o.json, ok: true}
 	default:
 		f.failed++
 		if llm.NotSent(o.err) {
@@ -268,20 +271,55 @@ func (r *run) gather(u *unit) {
 		u.res.Degraded = said
 	}
 	// The outputs of those that did not fail are there either way.
-	list, parts := make([]any, len(f.items)), make([]string, 0, len(f.items))
-	for i, item := range f.outcomes {
-		switch {
-		case !item.ok:
-			continue
-		case item.json != nil:
-			list[i] = item.json
-		default:
-			list[i] = item.output
-		}
-		parts = append(parts, llm.Fence("item", "name", f.labels[i], item.output))
-	}
-	o.output, o.json = strings.Join(parts, "\n\n"), list
+	o.output, o.json = f.join()
 	r.outcomes = append(r.outcomes, o)
+}
+
+// join returns the outputs of the items that have succeeded, as a text and as a list.
+// The outputs of the results become parts of that text, so that it is there once.
+func (f *fan) join() (string, []any) {
+	var text strings.Builder
+	size := 0
+	for i, item := range f.outcomes {
+		if item.ok {
+			size += len(f.results[i].Output) + len(f.labels[i]) + len("<item name=\"\">\n\n</item>\n\n")
+		}
+	}
+	text.Grow(size)
+	list, ends := make([]any, len(f.items)), make([]int, len(f.items)) // ends of the outputs in text, 0 if it has them in other words
+	for i, item := range f.outcomes {
+		if !item.ok {
+			continue
+		}
+		if text.Len() > 0 {
+			text.WriteString("\n\n")
+		}
+		output := f.results[i].Output
+		fenced := llm.Fence("item", "name", f.labels[i], output)
+		text.WriteString(fenced)
+		inner := strings.TrimSuffix(fenced, "</item>")
+		if !strings.HasSuffix(output, "\n") {
+			inner = strings.TrimSuffix(inner, "\n")
+		}
+		if strings.HasSuffix(inner, output) {
+			ends[i] = text.Len() - len(fenced) + len(inner)
+		}
+	}
+	joined := text.String()
+	for i, item := range f.outcomes {
+		if !item.ok {
+			continue
+		}
+		res := f.results[i].StepResult
+		if end := ends[i]; end > 0 {
+			res.Output = joined[end-len(res.Output) : end]
+		}
+		if list[i] = item.json; item.json == nil {
+			list[i] = res.Output
+		}
+	}
+	f.outcomes = nil
+	return joined, list
 }
 
 // succeeded returns how many items have succeeded.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -355,8 +356,10 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 			}
 			heading += "\n"
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s%s\n", heading, strings.TrimRight(res.Steps[id].Output, "\n")); err != nil {
-			return fmt.Errorf("writing outputs: %w", err)
+		for _, text := range []string{heading, strings.TrimRight(res.Steps[id].Output, "\n"), "\n"} { // an output may be long: it is not copied
+			if _, err := io.WriteString(a.stdout, text); err != nil {
+				return fmt.Errorf("writing outputs: %w", err)
+			}
 		}
 	}
 	return nil
