@@ -147,7 +147,7 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	if err != nil {
 		return llm.Outcome{}, err
 	}
-	unit := plan.Unit{Unit: journal.Unit{Step: a.Path, Item: a.Item}, Source: llm.SourceLive, Characters: characters(req)}
+	unit := plan.Unit{Unit: journal.Unit{Step: a.Path, Item: a.Item}, Source: llm.SourceLive, Characters: characters(req), Variant: a.Step}
 	was := r.past.Unit(a.Path, a.Item)
 	unit.Again = was != nil && was.Started.Task == a.Task
 	r.mu.Lock()

@@ -112,7 +112,7 @@ func (o *Orchestrator) whyLive(ctx context.Context, ev engine.Event, opts RunOpt
 		return "it has effects, so the cache does not answer it"
 	}
 	policy := opts.cachePolicy()
-	policy = o.tasks.CachePolicy(ctx, Task{Agent: ev.Step.Agent, Policy: policy})
+	policy = o.tasks.CachePolicy(ctx, Task{Agent: ev.Step.Agent, Definition: inlineAgent(ev.Step), Policy: policy})
 	switch {
 	case policy == llm.PolicyRefresh:
 		return "re-run, as requested"

@@ -270,7 +270,7 @@ func (o *Orchestrator) digests(ctx context.Context, wf *workflow.Workflow) map[s
 		}
 		sums[name] = task.Digest(w.Source)
 	}
-	for s := range allSteps(wf) {
+	for s := range allVariants(wf) {
 		if s.Agent == "" || s.Inline != nil {
 			continue // to look for one without a name would be the slowest of all; the others are in the workflow's file
 		}
@@ -300,6 +300,19 @@ func allSteps(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
 		return true
 	}
 	return func(yield func(*workflow.Step) bool) { visit(wf, yield) }
+}
+
+// allVariants yields what every step may be, also those within steps.
+func allVariants(wf *workflow.Workflow) iter.Seq[*workflow.Step] {
+	return func(yield func(*workflow.Step) bool) {
+		for s := range allSteps(wf) {
+			for _, v := range s.Variants() {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // ownSteps yields the steps of one file, also those within steps, but not those of other
@@ -450,7 +463,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 			errs = append(errs, fmt.Errorf("parameter %s: %w", p.Name, err))
 		}
 	}
-	for s := range allSteps(wf) {
+	for s := range allVariants(wf) {
 		if s.Agent == "" {
 			continue
 		}

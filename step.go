@@ -102,7 +102,7 @@ func (o *Orchestrator) group(a engine.Attempt) *promptcache.Group {
 func (o *Orchestrator) forget(wf *workflow.Workflow) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for s := range allSteps(wf) {
+	for s := range allVariants(wf) {
 		delete(o.groups, s)
 	}
 }

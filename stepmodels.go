@@ -36,8 +36,10 @@ func CheckModels(ctx context.Context, cfg *config.Config, dir string, wf *workfl
 			if s.Agent == "" {
 				continue
 			}
-			if err := runner.CheckModel(ctx, stepTask(s, &RunOptions{})); err != nil {
-				errs = append(errs, &workflow.Error{File: file, Line: s.Line, Column: s.Column, Message: "step " + s.ID + ": " + err.Error(), Err: err})
+			for _, v := range s.Variants() {
+				if err := runner.CheckModel(ctx, stepTask(v, &RunOptions{})); err != nil {
+					errs = append(errs, &workflow.Error{File: file, Line: s.Line, Column: s.Column, Message: "step " + s.ID + ": " + err.Error(), Err: err})
+				}
 			}
 		}
 	}

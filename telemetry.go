@@ -26,7 +26,7 @@ func observing(run *telemetry.Run, observe func(context.Context, engine.Event)) 
 	}
 	return func(ctx context.Context, ev engine.Event) {
 		change := telemetry.Change{
-			Path: ev.Path, Item: ev.Item, Agent: ev.Step.Agent, Status: string(ev.Status),
+			Path: ev.Path, Item: ev.Item, Agent: ev.Agent(), Status: string(ev.Status),
 			Attempt: ev.Attempt, Wait: ev.Wait, Err: ev.Err, Restored: ev.Restored,
 		}
 		if ev.Result != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"slices"
 	"strings"
 
 	"github.com/claude-force/claude-force/agent"
@@ -74,8 +75,12 @@ func sharedEdits(ctx context.Context, project *toolset.Project, find func(contex
 		return a
 	}
 	errs := wf.SharedEdits(
-		func(s *workflow.Step) bool { return project.MayEdit(agentOf(s), s.Allow) },
-		func(s *workflow.Step) bool { return task.Isolated(string(s.Isolation), agentOf(s)) })
+		func(s *workflow.Step) bool {
+			return slices.ContainsFunc(s.Variants(), func(v *workflow.Step) bool { return project.MayEdit(agentOf(v), v.Allow) })
+		},
+		func(s *workflow.Step) bool {
+			return !slices.ContainsFunc(s.Variants(), func(v *workflow.Step) bool { return !task.Isolated(string(v.Isolation), agentOf(v)) })
+		})
 	if len(errs) > 0 {
 		return errs
 	}

@@ -24,8 +24,12 @@ func (r *run) attempt(u *unit) {
 	res.Attempts++
 	res.Status = StatusRunning
 	r.running++
+	err := u.choose()
 	r.observe(u, Event{Attempt: res.Attempts})
-	d, err := r.draft(u)
+	var d draft
+	if err == nil {
+		d, err = r.draft(u)
+	}
 	if err != nil {
 		r.running--
 		r.release(u)
@@ -40,6 +44,19 @@ func (r *run) attempt(u *unit) {
 	}
 	d.turns, u.res.Loop = u.turns, u.turns
 	r.spawn(func(ctx context.Context) report { return r.try(ctx, u, d) })
+}
+
+// choose finds the agent and the model of a step that may have several.
+func (u *unit) choose() error {
+	if u.chosen != nil {
+		return nil
+	}
+	s, err := u.step.Resolve(u.env())
+	if err != nil {
+		return invalid("choosing for step "+u.path, err)
+	}
+	u.chosen, u.res.Agent = s, s.Agent
+	return nil
 }
 
 // try makes an attempt. It runs in its own goroutine and does not touch the run's

@@ -160,6 +160,9 @@ func (ev Event) Name() string {
 	return ev.Path + "[" + ev.Label + "]"
 }
 
+// Agent returns the name of the step's agent; empty if it has none, or none is chosen yet.
+func (ev Event) Agent() string { return agentOf(ev.Step) }
+
 // Options configure a run.
 type Options struct {
 	RunID  string

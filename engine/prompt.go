@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -52,7 +53,7 @@ type draft struct {
 }
 
 func (r *run) draft(u *unit) (draft, error) {
-	s, env := u.step, u.env()
+	s, env := cmp.Or(u.chosen, u.step), u.env()
 	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
 		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, repeated: u.repeated(), decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
 	var err error

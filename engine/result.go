@@ -135,7 +135,7 @@ func (r *run) abandon(u *unit) bool {
 	if f := u.fan; f != nil {
 		for i, item := range f.results {
 			if item == nil { // never started
-				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: &StepResult{Status: StatusInterrupted, Agent: u.step.Agent, Outcome: llm.Outcome{CostUSD: new(float64)}}}
+				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: &StepResult{Status: StatusInterrupted, Agent: agentOf(u.step), Outcome: llm.Outcome{CostUSD: new(float64)}}}
 				continue
 			}
 			u.add(item.StepResult)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -299,7 +300,7 @@ func (r *run) observe(u *unit, ev Event) {
 	if r.notify == nil {
 		return
 	}
-	ev.Step, ev.Path, ev.Item, ev.Index, ev.Label, ev.Result = u.step, u.path, u.item, u.index, u.label, u.res
+	ev.Step, ev.Path, ev.Item, ev.Index, ev.Label, ev.Result = cmp.Or(u.chosen, u.step), u.path, u.item, u.index, u.label, u.res
 	ev.Inner = u.parent != nil || u.frame.owner != nil
 	if ev.Status == "" {
 		ev.Status = u.res.Status

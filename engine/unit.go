@@ -25,6 +25,7 @@ type unit struct {
 	loop   *workflow.LoopEnv
 	index  int // among the parent's items, or of the iteration
 
+	chosen       *workflow.Step // the step with its agent and model; nil until that is known
 	res          *StepResult
 	began        time.Time      // by this process, with its monotonic clock; zero if it did not begin it
 	attemptEnded time.Time      // the last that is to be followed by another
@@ -61,8 +62,16 @@ func (r *run) newUnit(f *frame, s *workflow.Step, id journal.Unit) *unit {
 	r.created++
 	return &unit{
 		frame: f, step: s, path: id.Step, item: id.Item, serial: r.created,
-		res: &StepResult{Status: StatusPending, Agent: s.Agent, Outcome: llm.Outcome{CostUSD: new(float64)}},
+		res: &StepResult{Status: StatusPending, Agent: agentOf(s), Outcome: llm.Outcome{CostUSD: new(float64)}},
 	}
+}
+
+// agentOf returns the agent of a step; empty if it is not known before the step runs.
+func agentOf(s *workflow.Step) string {
+	if s.AgentFrom != nil {
+		return ""
+	}
+	return s.Agent
 }
 
 // id returns the name that the journal knows the unit by.
@@ -161,7 +170,7 @@ func (r *run) markStarted(u *unit) {
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
-	r.write(u, journal.StepStarted, 1, journal.Started{Agent: u.step.Agent, Label: u.label})
+	r.write(u, journal.StepStarted, 1, journal.Started{Agent: agentOf(u.step), Label: u.label})
 	r.observe(u, Event{Attempt: 1})
 }
 
@@ -268,6 +277,9 @@ func (r *run) reuse(u *unit, was *journal.UnitState) {
 func (r *run) fill(u *unit, was *journal.UnitState) {
 	if was.Type == journal.StepFinished && u.leaf() {
 		r.samples.number(u.repeated(), u.path, was.Key)
+	}
+	if u.step.AgentFrom != nil && u.leaf() {
+		u.res.Agent = was.Started.Agent
 	}
 	u.res.Outcome = was.Finished.Outcome
 	u.res.StartedAt = new(was.StartedAt.UTC())

@@ -70,16 +70,7 @@ func (e *estimator) estimate(n *node) {
 		n.plan.CostUSD, n.plan.InputTokens = &Range{}, 0
 		return
 	}
-	var each *Range // the cost of one call
-	own, agent := n.kind(n.path), n.kind(n.step.Agent)
-	switch s := cmp.Or(e.alike[own], e.steps[own]); {
-	case s != nil:
-		each = e.fromRuns(n, s)
-	case n.asks.MaxTurns > 0:
-		each = e.fromTurns(n, e.agents[agent])
-	default:
-		each = e.fromTokens(n, e.agents[agent])
-	}
+	each := e.each(n)
 	if each == nil {
 		return
 	}
@@ -87,6 +78,20 @@ func (e *estimator) estimate(n *node) {
 		each.Low = 0 // the cache may have all of it
 	}
 	n.plan.CostUSD = new(n.live.times(*each))
+}
+
+// one returns the cost of one call of a step with the agent and the model that it has
+// now, nil if some have no price. It sets the figures of the plan.
+func (e *estimator) one(n *node) *Range {
+	own, agent := n.kind(n.path), n.kind(n.step.Agent)
+	switch s := cmp.Or(e.alike[own], e.steps[own]); {
+	case s != nil:
+		return e.fromRuns(n, s)
+	case n.asks.MaxTurns > 0:
+		return e.fromTurns(n, e.agents[agent])
+	default:
+		return e.fromTokens(n, e.agents[agent])
+	}
 }
 
 // kind returns what the calls of a node share with those of a name.

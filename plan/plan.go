@@ -107,10 +107,11 @@ func (p *Plan) Promise() *Promise {
 // Unit is one call of the dry run.
 type Unit struct {
 	journal.Unit
-	Source     llm.Source // live, coalesced with a live call, or the source of an existing answer
-	Characters int        // of the known part of the prompt
-	Again      bool       // the task is the same as in the latest run
-	Halfway    bool       // the first turn is in the cache: what follows may be too, if the tools give the same again
+	Source     llm.Source     // live, coalesced with a live call, or the source of an existing answer
+	Characters int            // of the known part of the prompt
+	Again      bool           // the task is the same as in the latest run
+	Variant    *workflow.Step // the step with its agent and model
+	Halfway    bool           // the first turn is in the cache: what follows may be too, if the tools give the same again
 }
 
 // Asks describes the calls of a step.
@@ -132,7 +133,7 @@ type Run struct {
 // Input is what a plan is made from.
 type Input struct {
 	Workflow *workflow.Workflow
-	Asks     func(*workflow.Step) Asks
+	Asks     func(*workflow.Step) Asks // of a step whose agent and model are known
 
 	// The dry run.
 	Units   []Unit           // the calls, in any order

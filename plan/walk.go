@@ -30,14 +30,15 @@ type node struct {
 	tainted bool // its prompt depends on unknown answers
 
 	// Of a step that calls a model.
-	asks    Asks
-	calls   Range
-	live    Range     // the calls that must be paid
-	own     bool      // its durations come from its own earlier calls
-	took    []float64 // those durations, sorted
-	again   bool      // the latest run made all its calls too
-	halfway bool      // the first turn of each live call is in the cache
-	plan    Step
+	asks     Asks
+	variants []variant // what it may be; asks is that of the first
+	calls    Range
+	live     Range     // the calls that must be paid
+	own      bool      // its durations come from its own earlier calls
+	took     []float64 // those durations, sorted
+	again    bool      // the latest run made all its calls too
+	halfway  bool      // the first turn of each live call is in the cache
+	plan     Step
 }
 
 // outer is the context of a graph of steps.
@@ -193,8 +194,9 @@ func (w *walk) roundsOf(n *node) Range {
 // count sets how often a step calls its agent, and how many of the calls must be
 // paid.
 func (w *walk) count(n *node, times outer) {
-	n.asks = w.in.Asks(n.step)
 	units := w.units[n.path]
+	n.variants = w.variantsOf(n, units, times.sure)
+	n.asks = n.variants[0].asks
 	n.calls = times.times
 	free := 0
 	n.again, n.halfway = len(units) > 0, len(units) > 0
@@ -218,7 +220,7 @@ func (w *walk) count(n *node, times outer) {
 		}
 		n.live = n.calls.times(Exactly(paid))
 	}
-	n.plan = Step{ID: n.path, Agent: n.step.Agent, Model: n.asks.Model, Calls: n.calls, Cached: free}
+	n.plan = Step{ID: n.path, Agent: n.names(func(v variant) string { return v.step.Agent }), Model: n.names(func(v variant) string { return v.asks.Model }), Calls: n.calls, Cached: free}
 	switch {
 	case n.calls.High == 0:
 		n.plan.Source = SourceSkipped

@@ -186,6 +186,8 @@ func (p *reader) agentOf(d *draft) (string, *Agent) {
 	case agent == nil:
 		p.fail(d.node, nil, "", "%s has no agent", d.of())
 		return "", nil
+	case isChoice(agent):
+		return "", nil // see chosen
 	}
 	name := p.plain(agent, "agent")
 	if a := p.inline[name]; a != nil {
@@ -215,8 +217,12 @@ func (p *reader) unusedAgents(w *Workflow) {
 func (w *Workflow) eachAgent(yield func(*Agent)) {
 	for _, s := range w.Steps {
 		switch {
-		case s.Inline != nil:
-			yield(s.Inline)
+		case s.Agent != "":
+			for _, v := range s.Variants() {
+				if v.Inline != nil {
+					yield(v.Inline)
+				}
+			}
 		case s.Body != nil && s.Workflow == "":
 			s.Body.eachAgent(yield)
 		}

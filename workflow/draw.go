@@ -22,6 +22,8 @@ func (s *Step) does() string {
 	switch {
 	case s.Inline != nil && s.Inline.Name == "":
 		return brief("prompt: " + s.Inline.Prompt)
+	case s.AgentFrom != nil:
+		return brief(strings.Join(s.AgentFrom.Among, " | "))
 	case s.Agent != "":
 		return clean(s.Agent)
 	case s.Approval != nil:
@@ -75,6 +77,9 @@ func (s *Step) notes() string {
 	}
 	if s.Loop != nil && s.Loop.Until != nil {
 		notes = append(notes, "until "+brief(s.Loop.Until.Source()))
+	}
+	if s.ModelFrom != nil {
+		notes = append(notes, "model "+strings.Join(s.ModelFrom.Among, " | "))
 	}
 	if s.Run != nil && s.Run.Splice {
 		notes = append(notes, "values in shell text")

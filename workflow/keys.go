@@ -10,6 +10,7 @@ import (
 var (
 	fileKeys     = []string{"name", "description", "params", "vars", "defaults", "agents", "max_parallel", "budget", "steps", "output", "findings", "fail_when", "$schema"}
 	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "effort", "thinking", "temperature", "latency"}
+	choiceKeys   = []string{"from", "among"}
 	agentKeys    = []string{"description", "prompt", "model", "tools", "max_tokens", "max_turns", "effort", "thinking", "temperature"}
 	paramKeys    = []string{"default", "description", "type"}
 	retryKeys    = []string{"max", "backoff", "max_backoff"}
@@ -53,6 +54,12 @@ func (f fields) given(name string) *yaml.Node {
 		return n
 	}
 	return nil
+}
+
+// without returns the entries without that of a name.
+func (f fields) without(name string) fields {
+	i := slices.Index(f.names, name)
+	return fields{slices.Delete(slices.Clone(f.names), i, i+1), slices.Delete(slices.Clone(f.values), i, i+1)}
 }
 
 // fields reads a mapping. It uses the value of a misspelt key as if the key were

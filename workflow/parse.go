@@ -42,6 +42,7 @@ type reader struct {
 	aliased   map[*yaml.Node]bool   // the nodes that aliases refer to
 	uses      []use                 // the expressions of the file
 	inline    map[string]*Agent     // the agents that the file defines
+	later     []func()              // what is to be done once all steps are read
 }
 
 // maxErrors bounds the memory that the errors of a hostile file can take. It is
@@ -123,6 +124,9 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	}
 	if n := f.given("fail_when"); n != nil {
 		w.FailWhen = p.failWhen(w, v, n)
+	}
+	for _, do := range p.later {
+		do()
 	}
 	p.missing()
 	p.unusedAgents(w)

@@ -78,7 +78,7 @@ func TestSchemaKnowsAllKeys(t *testing.T) {
 		return nil
 	}
 	for name, in := range map[string]*jsonschema.Schema{
-		"file": &s, "defaults": s.Properties["defaults"], "agent": s.Defs["agent"], "param": object(s.Defs["param"]), "retries": object(s.Defs["retries"]),
+		"file": &s, "defaults": s.Properties["defaults"], "agent": s.Defs["agent"], "choice": object(s.Defs["choice"]), "param": object(s.Defs["param"]), "retries": object(s.Defs["retries"]),
 		"step": step, "failure": object(step.Properties["on_failure"]), "foreach": object(step.Properties["foreach"]),
 		"loop": step.Properties["loop"], "state": step.Properties["loop"].Properties["state"].AdditionalProperties, "approval": object(step.Properties["approval"]),
 	} {

@@ -33,6 +33,7 @@ type view struct {
 	*scope
 	level  *level // its steps and those of the levels around
 	item   bool   // within a foreach
+	items  *Value // those of the nearest foreach, or nil
 	named  *named // the names of the items around it
 	loop   *draft // the nearest enclosing loop, or nil
 	result *draft // the step whose iteration has just ended, or nil
@@ -43,6 +44,7 @@ type view struct {
 // named is the name of the item of a foreach, and of those around it.
 type named struct {
 	name  string
+	items *Value // nil if they are files
 	outer *named
 }
 
@@ -54,6 +56,19 @@ func (n *named) has(name string) bool {
 		}
 	}
 	return false
+}
+
+// itemsOf returns the items that a name of an item stands for, or nil.
+func (c view) itemsOf(name string) *Value {
+	if name == "item" {
+		return c.items
+	}
+	for n := c.named; n != nil; n = n.outer {
+		if n.name == name {
+			return n.items
+		}
+	}
+	return nil
 }
 
 func (p *reader) newScope(params []Param) *scope {

@@ -117,7 +117,11 @@ func (p *reader) settingsOf(d *draft, defaults Defaults) {
 	if d.Effects == EffectsOnce {
 		defaults.Retry = Retry{} // default retries do not apply to it
 	}
-	own := p.settings(d.fields, defaults)
+	fields := d.fields
+	if isChoice(fields.given("model")) {
+		fields = fields.without("model") // see chosen
+	}
+	own := p.settings(fields, defaults)
 	d.Model, d.Timeout, d.Retry, d.Latency = own.Model, own.Timeout, own.Retry, own.Latency
 	d.MaxTokens, d.MaxTurns, d.Allow = own.MaxTokens, own.MaxTurns, p.allow(d.fields.given("allow"))
 	d.Effort, d.Thinking, d.Temperature = own.Effort, own.Thinking, own.Temperature

@@ -133,8 +133,11 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 	p.foreach(d, v)
 	inner := v
 	inner.item = v.item || d.Foreach != nil
-	if d.Foreach != nil && d.Foreach.Name != "" {
-		inner.named = &named{d.Foreach.Name, v.named}
+	if d.Foreach != nil {
+		inner.items = d.Foreach.Items
+		if d.Foreach.Name != "" {
+			inner.named = &named{d.Foreach.Name, d.Foreach.Items, v.named}
+		}
 	}
 	if d.fields.given("loop") != nil {
 		inner.loop, d.states = d, d.stateNames()
@@ -164,6 +167,7 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 
 func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 	d.Agent, d.Inline = p.agentOf(d)
+	p.chosen(d, v, defaults)
 	p.settingsOf(d, d.Inline.over(defaults))
 	p.checkThinking(d)
 	if n := d.fields.given("task"); n == nil {

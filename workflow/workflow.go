@@ -119,6 +119,11 @@ type Step struct {
 	Thinking    *Thinking // nil: as the model does
 	Temperature *float64  // from 0 to 1; nil: that of the service
 
+	// AgentFrom and ModelFrom are set if the agent or the model is only known when the
+	// step runs; Agent and Model are then the first of those it may be. See
+	// [Step.Resolve].
+	AgentFrom, ModelFrom *Choice
+
 	// Allow are permission rules beyond which the agent may do nothing but read; nil:
 	// what the user granted. They grant nothing.
 	Allow []string
@@ -154,6 +159,8 @@ type Step struct {
 	With     map[string]*Value // parameters of that file
 	Body     *Workflow         // what it runs: the parsed file, or steps of its own
 	Output   *Template         // the result of the body; nil: the outputs of its last steps
+
+	variants map[variant]*Step // by what AgentFrom and ModelFrom give; empty if both are nil
 
 	Line, Column int // where the step begins in its file, from 1
 }

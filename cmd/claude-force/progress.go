@@ -53,9 +53,9 @@ func (p plain) observe(ev engine.Event) {
 	case ev.Status == engine.StatusRunning && ev.Items > 0:
 		p.say("%s: %s", ev.Name(), plural(ev.Items, "item"))
 	case ev.Status == engine.StatusRunning && ev.Attempt > 1:
-		p.say("%s: attempt %d (%s)", ev.Name(), ev.Attempt, ev.Step.Agent)
+		p.say("%s: attempt %d (%s)", ev.Name(), ev.Attempt, ev.Agent())
 	case ev.Status == engine.StatusRunning:
-		p.say("%s: started%s", ev.Name(), by(ev.Step))
+		p.say("%s: started%s", ev.Name(), by(ev.Agent()))
 	case ev.Asked != nil:
 		p.say("%s: waits for approval: %s", ev.Name(), terminal.Clean(ev.Asked.Message))
 	case ev.Status == engine.StatusWaiting:
@@ -68,11 +68,11 @@ func (p plain) observe(ev engine.Event) {
 func (plain) close() {}
 
 // by names the agent of a step that has one.
-func by(s *workflow.Step) string {
-	if s.Agent == "" {
+func by(agent string) string {
+	if agent == "" {
 		return ""
 	}
-	return " (" + s.Agent + ")"
+	return " (" + agent + ")"
 }
 
 // ended returns one line on a step that has ended.
@@ -209,7 +209,7 @@ func (l *live) start(key string, ev engine.Event) {
 	ln, started := &line{}, time.Now()
 	ln.note.Store("")
 	l.lines.Store(key, ln)
-	name, agent := terminal.Line(ev.Name()), terminal.Line(ev.Step.Agent)
+	name, agent := terminal.Line(ev.Name()), terminal.Line(ev.Agent())
 	if agent != "" {
 		agent = " · " + agent
 	}
