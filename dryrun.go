@@ -142,7 +142,7 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	}
 	t := stepTask(a.Step, r.opts)
 	t.Prompt, t.Sample = a.Task, a.Sample
-	t.SharedContext, t.Own = a.Shared, a.Own
+	t.SharedContext, t.Own = r.opts.shared(a), a.Own
 	req, _, err := r.o.tasks.Request(ctx, t)
 	if err != nil {
 		return llm.Outcome{}, err

@@ -163,7 +163,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 		return nil, err
 	}
 	if opts.Simulator != nil {
-		a.say("note: the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
+		a.note("the answers are simulated; set ANTHROPIC_API_KEY and leave --simulate out for real ones")
 	}
 	if err := a.setTelemetry(ctx, cfg, f.metrics, &opts); err != nil {
 		return nil, err

@@ -75,6 +75,8 @@ type app struct {
 	dataDir        string          // --data-dir
 	telemetry      telemetryFlags
 
+	quiet bool // no progress, notes and summaries
+
 	// recording, if set, receives the result of a run before it is printed.
 	recording func(*engine.Result) error
 
@@ -253,7 +255,11 @@ func (a *app) settingsIn(dir string) (*config.Config, error) {
 }
 
 // note tells the user what happened to what was read.
-func (a *app) note(text string) { a.say("note: %s", text) }
+func (a *app) note(text string) {
+	if !a.quiet {
+		a.say("note: %s", text)
+	}
+}
 
 // say writes a line for the user, not for programs.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }

@@ -66,13 +66,14 @@ something will stop the run, 2 bad input or configuration.`,
 	f.params.register(flags)
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
+	f.registerAttach(flags)
 	flags.StringVar(&f.from, "from", "", "plan a run of this step and what depends on it")
 	flags.StringVar(&f.only, "only", "", "plan a run of only this step")
 	return cmd
 }
 
 func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string, asCSV bool) error {
-	wf, opts, err := a.runOptions(f, path)
+	wf, opts, err := a.runOptions(ctx, f, path)
 	if err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func secondsRange(r plan.Range) string {
 
 // sayAccuracy prints how far off the plan of a run was.
 func (a *app) sayAccuracy(p *plan.Plan, res *engine.Result) {
-	if p == nil || res.Status != engine.StatusCompleted {
+	if a.quiet || p == nil || res.Status != engine.StatusCompleted {
 		return
 	}
 	actual := plan.Actual{Seconds: res.TotalTimeSeconds}

@@ -28,6 +28,9 @@ type progress interface {
 // newProgress returns live progress on a terminal and plain lines elsewhere.
 // totals returns the tokens and the cost so far.
 func (a *app) newProgress(wf *workflow.Workflow, totals func() pipeline.Totals) progress {
+	if a.quiet {
+		return silent{}
+	}
 	if a.terminal {
 		l := newLive(a.draw(), len(wf.Steps), totals)
 		a.tooling.to(l.tool)
@@ -35,6 +38,12 @@ func (a *app) newProgress(wf *workflow.Workflow, totals func() pipeline.Totals) 
 	}
 	return plain{a}
 }
+
+// silent shows no progress.
+type silent struct{}
+
+func (silent) observe(engine.Event) {}
+func (silent) close()               {}
 
 // draw returns where progress is drawn: the standard error as it is, since drawing
 // moves the cursor. Text from elsewhere must be cleaned for it.

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/attach"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/plan"
@@ -32,6 +35,8 @@ type runFlags struct {
 	replay   string
 	plan     bool
 	yes      bool
+	quiet    bool
+	attach   []string
 	reports  reportFlags
 }
 
@@ -69,6 +74,7 @@ left no room for a step, 130 interrupted.`,
   claude-force run review.yaml --param path=./src --max-parallel 4
   claude-force run leads.yaml --param rows=@leads.csv
   git diff | claude-force run review.yaml --param diff=@-
+  git diff | claude-force run review.yaml --attach - --quiet > review.md
   claude-force run workflow.json --json | jq .total_time_seconds
   claude-force run workflow.yaml --simulate
   claude-force run workflow.yaml --explain
@@ -95,6 +101,8 @@ left no room for a step, 130 interrupted.`,
 	flags.BoolVar(&f.fresh, "fresh", false, "re-run everything and store the new answers (the same as --refresh)")
 	flags.BoolVar(&f.explain, "explain", false, "show for each step why it was or was not answered from the cache or a previous run")
 	flags.BoolVar(&f.detach, "detach", false, "print the run's id and run in the background; follow it with \"claude-force runs watch\"")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the output and what failed, without progress, notes and summary")
+	f.registerAttach(flags)
 	flags.StringVar(&f.record, "record", "", "write every call and answer into this folder")
 	flags.StringVar(&f.replay, "replay", "", "answer every call from this folder, without a network")
 	flags.BoolVar(&f.plan, "plan", false, "print the cost and time of the run, and ask whether to run")
@@ -102,8 +110,12 @@ left no room for a step, 130 interrupted.`,
 	return cmd
 }
 
+func (f *runFlags) registerAttach(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.attach, "attach", nil, "files to give to the agent of every step, as a path or glob; - for the standard input; may be repeated")
+}
+
 func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
-	wf, opts, err := a.runOptions(f, path)
+	wf, opts, err := a.runOptions(ctx, f, path)
 	if err != nil {
 		return err
 	}
@@ -129,7 +141,7 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 
 // runOptions returns the workflow of a file, and the options of its run from the
 // flags.
-func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudeforce.RunOptions, error) {
+func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workflow.Workflow, claudeforce.RunOptions, error) {
 	f.refresh = f.refresh || f.fresh
 	var opts claudeforce.RunOptions
 	if err := f.check(); err != nil {
@@ -142,6 +154,11 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	if err != nil {
 		return nil, opts, err
 	}
+	attached := slices.Contains(f.attach, "-")
+	if attached && path == "-" {
+		return nil, opts, badInput("the standard input cannot be both workflow and attachment")
+	}
+	a.quiet = f.quiet
 	wf, err := a.loadWorkflow(path, f.env)
 	if err != nil {
 		return nil, opts, err
@@ -150,7 +167,11 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 		return nil, opts, err
 	}
 	a.sayNotes(wf)
-	params, err := a.params(&f.params, path == "-")
+	params, err := a.params(&f.params, path == "-" || attached)
+	if err != nil {
+		return nil, opts, err
+	}
+	given, err := a.readAttachments(ctx, f.attach)
 	if err != nil {
 		return nil, opts, err
 	}
@@ -166,6 +187,9 @@ func (a *app) runOptions(f *runFlags, path string) (*workflow.Workflow, claudefo
 	if path != "-" {
 		opts.File = path
 	}
+	if len(given) > 0 {
+		opts.Attached = attach.Text(given)
+	}
 	return wf, opts, nil
 }
 
@@ -180,6 +204,8 @@ func (f *runFlags) check() error {
 		return badInput("--detach cannot be combined with --record, --replay or --explain")
 	case f.detach && len(f.reports.given) > 0:
 		return badInput("--detach cannot be combined with --report; once the run has ended, claude-force runs report writes one")
+	case f.quiet && f.explain:
+		return badInput("give --quiet or --explain, not both")
 	case f.yes && !f.plan:
 		return badInput("--yes goes with --plan")
 	case f.plan && (f.record != "" || f.replay != ""):
@@ -219,7 +245,7 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 // ending sets how the end of a run is printed.
 type ending struct {
 	json, all, explain bool
-	quiet              bool // no outputs
+	noOutputs          bool
 	why                []claudeforce.Explanation
 	plan               *plan.Plan // nil if there was none
 	reports            reportFlags
@@ -259,14 +285,16 @@ func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, 
 		}{res, how.why})
 	case how.json:
 		err = printJSON(a.stdout, res)
-	case how.quiet:
+	case how.noOutputs:
 	default:
 		err = a.printOutputs(wf, res, how.all)
 	}
 	if err != nil {
 		return err
 	}
-	if err := a.printSummary(wf, res); err != nil {
+	if a.quiet {
+		a.sayFailures(wf, res)
+	} else if err := a.printSummary(wf, res); err != nil {
 		return err
 	}
 	a.sayAccuracy(how.plan, res)
@@ -440,6 +468,13 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
 	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
+}
+
+// sayFailures names the steps that failed, and why.
+func (a *app) sayFailures(wf *workflow.Workflow, res *engine.Result) {
+	for _, id := range res.Failed(wf) {
+		a.say("step %s failed: %s", id, *res.Steps[id].Error)
+	}
 }
 
 // countFindings returns how many findings there are of each severity.

@@ -176,7 +176,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if res == nil {
 		return err
 	}
-	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, quiet: f.quiet, why: why, explain: f.explain, reports: f.reports})
+	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, noOutputs: f.quiet, why: why, explain: f.explain, reports: f.reports})
 }
 
 // resumeTasks resumes a run of tasks and prints what came of all of them, as
