@@ -39,9 +39,9 @@ func (o *Orchestrator) ParseWorkflow(name string, data []byte, env ...string) (*
 // LoadWorkflow reads a workflow file as the function [LoadWorkflow] does, in
 // Options.Dir. Steps may also name the agents of Options.Agents.
 func (o *Orchestrator) LoadWorkflow(path string, env ...string) (*workflow.Workflow, error) {
-	data, err := readWorkflow(path)
+	name, data, err := readWorkflow(o.opts.Dir, path)
 	if err != nil {
 		return nil, err
 	}
-	return o.ParseWorkflow(path, data, env...)
+	return o.ParseWorkflow(name, data, env...)
 }

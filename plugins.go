@@ -2,6 +2,7 @@ package claudeforce
 
 import (
 	"cmp"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/plugin"
 	"github.com/claude-force/claude-force/skill"
+	"github.com/claude-force/claude-force/workflow/workflowdir"
 )
 
 // OpenPlugins returns the plugins of a project's folder. Their content is beside the
@@ -27,6 +29,39 @@ func PluginSkills(cfg *config.Config, dir string) ([]skill.Source, error) {
 		sources = append(sources, skill.Source{Name: p.Name, Dir: p.Dir, Skills: p.Skills, Commands: p.Commands})
 	}
 	return sources, err
+}
+
+// Workflows returns the workflows that have names in a folder: those in .claude/workflows
+// of the project and of the user, and those of plugins. Empty means the working directory.
+func Workflows(dir string) (*workflowdir.Set, error) {
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	dir = cmp.Or(dir, ".")
+	plugins, err := loadPlugins(cfg, dir)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	home, _ := os.UserHomeDir() // empty without one, which Discover takes as none
+	options := workflowdir.Options{Dir: dir, Home: home}
+	for _, p := range plugins {
+		options.Plugins = append(options.Plugins, workflowdir.Source{Name: p.Name, Dir: p.Dir, Paths: p.Workflows})
+	}
+	return workflowdir.Discover(options)
+}
+
+// findWorkflow returns the path of the workflow with a name.
+func findWorkflow(dir, name string) (string, error) {
+	set, err := Workflows(dir)
+	if err != nil {
+		return "", err
+	}
+	f, err := set.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return f.Path, nil
 }
 
 // PluginAgents returns the agents of the plugins of a project, each under the name of

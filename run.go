@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -117,27 +118,44 @@ func parseWorkflow(dir, name string, data []byte, env []string, checkAgent func(
 			}
 			return openfile.Read(path, maxWorkflow)
 		},
+		Find: func(name string) (string, error) { return findWorkflow(dir, name) },
 	})
 }
 
 // maxWorkflow bounds a workflow's file, in bytes.
 const maxWorkflow = 16 << 20
 
-// LoadWorkflow returns [ParseWorkflow] of a file.
+// LoadWorkflow returns [ParseWorkflow] of a file. A path that is none of a file may be
+// the name of a workflow; see [Workflows].
 func LoadWorkflow(dir, path string, env ...string) (*workflow.Workflow, error) {
-	data, err := readWorkflow(path)
+	name, data, err := readWorkflow(dir, path)
 	if err != nil {
 		return nil, err
 	}
-	return ParseWorkflow(dir, path, data, env...)
+	return ParseWorkflow(dir, name, data, env...)
 }
 
-func readWorkflow(path string) ([]byte, error) {
+// readWorkflow returns the text of a workflow's file, and the path that it has for
+// [ParseWorkflow].
+func readWorkflow(dir, path string) (string, []byte, error) {
 	data, err := openfile.ReadTyped(path, maxWorkflow)
-	if err != nil {
-		return nil, invalid(fmt.Errorf("reading workflow: %w", err))
+	if err != nil && workflow.IsName(path) {
+		found, unknown := findWorkflow(dir, path)
+		switch {
+		case unknown == nil:
+			path = found
+			if !filepath.IsAbs(found) {
+				found = filepath.Join(dir, found)
+			}
+			data, err = openfile.Read(found, maxWorkflow)
+		case errors.Is(err, fs.ErrNotExist):
+			return "", nil, invalid(unknown)
+		}
 	}
-	return data, nil
+	if err != nil {
+		return "", nil, invalid(fmt.Errorf("reading workflow: %w", err))
+	}
+	return path, data, nil
 }
 
 // RunWorkflow runs a workflow to its end. Without a result, the run did not
@@ -246,7 +264,7 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 		Version: runs.SpecVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
 		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Settings: opts.Settings,
-		Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
+		Named: wf.Named(), Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
 	}
 	if opts.Plan != nil {
 		spec.Plan = opts.Plan.Promise()

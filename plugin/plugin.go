@@ -1,5 +1,5 @@
 // Package plugin installs plugins: folders with agents, skills, commands and MCP
-// servers, in the format of Claude Code.
+// servers, in the format of Claude Code, and with workflows.
 //
 // A plugin is pinned in the project's claude-force.lock by the commit that it was
 // taken from and by a hash of its content, which is kept in a folder of the user's.
@@ -163,7 +163,7 @@ type Plugin struct {
 	Description string
 	Version     string
 	// Slash paths in Dir of what it has.
-	Agents, Skills, Commands []string
+	Agents, Skills, Commands, Workflows []string
 	// MCPServers are the entries of its MCP configuration, by name.
 	MCPServers map[string]json.RawMessage
 	// Hooks are files with hooks, which are not run.
@@ -242,6 +242,7 @@ type manifest struct {
 	Commands    json.RawMessage `json:"commands"`
 	Agents      json.RawMessage `json:"agents"`
 	Skills      json.RawMessage `json:"skills"`
+	Workflows   json.RawMessage `json:"workflows"`
 	Hooks       json.RawMessage `json:"hooks"`
 	MCPServers  json.RawMessage `json:"mcpServers"`
 }
@@ -287,7 +288,7 @@ func read(e Entry, dir string) (_ *Plugin, err error) {
 		to       *[]string
 		raw      json.RawMessage
 		standard string
-	}{{&p.Agents, m.Agents, "agents"}, {&p.Skills, m.Skills, "skills"}, {&p.Commands, m.Commands, "commands"}, {&p.Hooks, m.Hooks, "hooks/hooks.json"}} {
+	}{{&p.Agents, m.Agents, "agents"}, {&p.Skills, m.Skills, "skills"}, {&p.Commands, m.Commands, "commands"}, {&p.Workflows, m.Workflows, "workflows"}, {&p.Hooks, m.Hooks, "hooks/hooks.json"}} {
 		for _, name := range append([]string{list.standard}, paths(list.raw)...) {
 			name = path.Clean(name)
 			if _, err := tree.Stat(name); err == nil && !slices.Contains(*list.to, name) {

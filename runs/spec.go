@@ -18,10 +18,11 @@ import (
 // Spec is what a run was started with, as its journal keeps it.
 type Spec struct {
 	Version     int               `json:"version"`
-	Dir         string            `json:"dir"`    // absolute
-	File        string            `json:"file"`   // as given; empty if the workflow came from elsewhere
-	Source      string            `json:"source"` // the workflow's text
-	Files       map[string]string `json:"files"`  // the texts of the workflows it runs, by path
+	Dir         string            `json:"dir"`             // absolute
+	File        string            `json:"file"`            // as given; empty if the workflow came from elsewhere
+	Source      string            `json:"source"`          // the workflow's text
+	Files       map[string]string `json:"files"`           // the texts of the workflows it runs, by path
+	Named       map[string]string `json:"named,omitempty"` // the paths of those that steps run by name
 	Params      map[string]string `json:"params"`
 	AllowEnv    []string          `json:"allow_env,omitempty"`
 	Model       string            `json:"model,omitempty"`
@@ -146,6 +147,12 @@ func (s *Spec) Recorded(checkAgent func(string) error) (*workflow.Workflow, erro
 				return []byte(text), nil
 			}
 			return nil, os.ErrNotExist
+		},
+		Find: func(name string) (string, error) {
+			if path, ok := s.Named[name]; ok {
+				return path, nil
+			}
+			return "", fmt.Errorf("there is no workflow %q", name)
 		},
 	})
 }

@@ -3,6 +3,7 @@ package workflow_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"testing"
@@ -476,5 +477,58 @@ func TestDepthThroughSharedFiles(t *testing.T) {
 	if all, _ := errors.AsType[workflow.Errors](err); len(all) == 0 || !errors.Is(err, workflow.ErrTooLarge) ||
 		!slices.ContainsFunc(all, func(e *workflow.Error) bool { return e.File == "h6.yaml" }) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWorkflowsByName(t *testing.T) {
+	step := func(does string) string { return "steps: [{id: s, " + does + "}]" }
+	f := files{
+		"a/main.yaml":  "steps:\n- {id: named, workflow: review}\n- {id: beside, workflow: old}\n- {id: inner, workflow: part.yaml}\n",
+		"a/old":        step("agent: x, task: t"),
+		"a/part.yaml":  step("workflow: review"),
+		"lib/rev.yaml": step("workflow: below.yaml"), "lib/below.yaml": step("agent: x, task: t"),
+	}
+	asked := map[string]int{}
+	opts := workflow.Options{
+		Load: func(path string) ([]byte, error) {
+			if data, err := f.load(path); err == nil {
+				return data, nil
+			}
+			return nil, fs.ErrNotExist
+		},
+		Find: func(name string) (string, error) {
+			asked[name]++
+			if name == "review" {
+				return "lib/rev.yaml", nil
+			}
+			return "", fmt.Errorf("there is no workflow %q", name)
+		},
+	}
+	w, err := workflow.Parse("a/main.yaml", []byte(f["a/main.yaml"]), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for path := range w.All() {
+		paths = append(paths, path)
+	}
+	if d := cmp.Diff([]string{"a/main.yaml", "lib/rev.yaml", "lib/below.yaml", "a/old", "a/part.yaml"}, paths); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[string]string{"review": "lib/rev.yaml"}, w.Named()); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[string]int{"review": 1}, asked); d != "" {
+		t.Error(d)
+	}
+	// A path is no name, and what is neither is an error where it stands.
+	for source, want := range map[string]string{
+		"steps: [{id: a, workflow: x.yaml}]": `main.yaml:1:27: cannot read workflow "x.yaml": file does not exist`,
+		"steps: [{id: a, workflow: revue}]":  `main.yaml:1:27: there is no workflow "revue" (for a file beside this one write its extension too: revue.yaml)`,
+	} {
+		_, err := workflow.Parse("main.yaml", []byte(source), opts)
+		if err == nil || err.Error() != want || !errors.Is(err, workflow.ErrUnknownWorkflow) {
+			t.Errorf("%s: %v", source, err)
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package workflow
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,8 +22,11 @@ type loader struct {
 	opts    Options
 	agents  map[string]error
 	done    map[string]loadedFile
-	open    []string  // paths of the files that are being read, outermost first
-	readers []*reader // in the order in which their files were opened
+	texts   map[string]loadedText
+	found   map[string]foundFile
+	named   map[string]string // the paths of found
+	open    []string          // paths of the files that are being read, outermost first
+	readers []*reader         // in the order in which their files were opened
 	bytes   int
 }
 
@@ -31,8 +36,20 @@ type loadedFile struct {
 	height int       // levels of files below it
 }
 
+// loadedText is what [Options.Load] returned.
+type loadedText struct {
+	data []byte
+	err  error
+}
+
+// foundFile is what [Options.Find] returned.
+type foundFile struct {
+	path string
+	err  error
+}
+
 func newLoader(opts Options) *loader {
-	return &loader{opts: opts, agents: map[string]error{}, done: map[string]loadedFile{}}
+	return &loader{opts: opts, agents: map[string]error{}, done: map[string]loadedFile{}, texts: map[string]loadedText{}, found: map[string]foundFile{}}
 }
 
 // checkAgent returns what Options.CheckAgent says of a name, which it is asked once.
@@ -83,9 +100,9 @@ func (l *loader) errors(file string) Errors {
 // read, subWorkflow reports why and returns nil.
 func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
 	l := p.loader
-	path := name
-	if !filepath.IsAbs(name) {
-		path = filepath.Join(filepath.Dir(p.file), filepath.FromSlash(name))
+	path := p.locate(n, name)
+	if path == "" {
+		return nil
 	}
 	if i := slices.Index(l.open, path); i >= 0 {
 		p.fail(n, ErrCycle, "a file cannot run itself", "workflow cycle: %s", strings.Join(append(slices.Clone(l.open[i:]), path), " -> "))
@@ -94,9 +111,6 @@ func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
 	loaded, ok := l.done[path]
 	switch {
 	case ok:
-	case l.opts.Load == nil:
-		p.fail(n, ErrNotSupported, "", "workflow: other files cannot be read here")
-		return nil
 	case p.depth >= maxNesting:
 		p.fail(n, ErrTooLarge, "", "workflows are nested more than %d levels deep", maxNesting)
 		return nil
@@ -104,7 +118,7 @@ func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
 		p.fail(n, ErrTooLarge, "", "the workflow has more than %d files", maxFiles)
 		return nil
 	default:
-		data, err := l.opts.Load(path)
+		data, err := l.load(path)
 		switch {
 		case err != nil:
 			p.fail(n, fmt.Errorf("%w: %w", ErrUnknownWorkflow, err), "", "cannot read workflow %s: %v", quote(name), err)
@@ -123,4 +137,61 @@ func (p *reader) subWorkflow(n *yaml.Node, name string) *Workflow {
 		p.below = append(p.below, loaded.w)
 	}
 	return loaded.w
+}
+
+// load returns the bytes of a file, which it reads once.
+func (l *loader) load(path string) ([]byte, error) {
+	text, ok := l.texts[path]
+	if !ok {
+		text.data, text.err = l.opts.Load(path)
+		l.texts[path] = text
+	}
+	return text.data, text.err
+}
+
+// IsName reports whether the workflow of a step may be meant as a name: it looks like no
+// path of a file. If there is a file of that path, it is a path all the same.
+func IsName(s string) bool {
+	if s == "" || strings.ContainsAny(s, `/\`) || strings.HasPrefix(s, ".") || strings.HasPrefix(s, "-") {
+		return false
+	}
+	return !slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(s)))
+}
+
+// locate returns the path of the file that a step runs, which it names by path or by name.
+// If there is none, locate reports why and returns an empty path.
+func (p *reader) locate(n *yaml.Node, name string) string {
+	l := p.loader
+	path := name
+	if !filepath.IsAbs(name) {
+		path = filepath.Join(filepath.Dir(p.file), filepath.FromSlash(name))
+	}
+	switch {
+	case l.opts.Load == nil:
+		p.fail(n, ErrNotSupported, "", "workflow: other files cannot be read here")
+		return ""
+	case l.opts.Find == nil || !IsName(name):
+		return path
+	}
+	_, missing := l.load(path)
+	if missing == nil {
+		return path
+	}
+	found, ok := l.found[name]
+	if !ok {
+		found.path, found.err = l.opts.Find(name)
+		l.found[name] = found
+	}
+	switch {
+	case found.err == nil:
+		if l.named == nil {
+			l.named = map[string]string{}
+		}
+		l.named[name] = found.path
+		return found.path
+	case errors.Is(missing, fs.ErrNotExist):
+		p.fail(n, fmt.Errorf("%w: %w", ErrUnknownWorkflow, found.err), "for a file beside this one write its extension too: "+name+".yaml", "%s", found.err)
+		return ""
+	}
+	return path // the error is that of the file
 }

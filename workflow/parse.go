@@ -22,6 +22,11 @@ type Options struct {
 	// one in the step, relative to the folder of the file that holds the step. It
 	// is called once per path. Nil: a step that runs another file is an error.
 	Load func(path string) ([]byte, error)
+
+	// Find returns the path of the workflow with a name, for a step whose workflow is a
+	// name and not the path of a file. The text of its error becomes the message. It is
+	// called once per name. Nil: only paths are known.
+	Find func(name string) (path string, err error)
 }
 
 // reader is the state of reading one file.
@@ -59,6 +64,7 @@ func Parse(file string, data []byte, opts Options) (*Workflow, error) {
 	if errs := l.errors(file); len(errs) > 0 {
 		return nil, errs
 	}
+	w.named = l.named
 	return w, nil
 }
 

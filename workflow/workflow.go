@@ -65,7 +65,8 @@ type Workflow struct {
 	Source      []byte    // the file as it was read; nil for steps within a step
 	Notes       []*Error  // what is no mistake but may not be what the author meant; of the files that steps run too
 
-	file  string // the name given to Parse or to Options.Load
+	file  string            // the name given to Parse or to Options.Load
+	named map[string]string // of the outermost file: the paths of workflows that steps name
 	index map[string]*Step
 	env   []string
 }
@@ -155,7 +156,7 @@ type Step struct {
 	Isolation Isolation // where its agent's tools work
 	Base      *Template // what its worktree starts from; nil: HEAD
 
-	Workflow string            // path of the file it runs, as written
+	Workflow string            // path or name of the file it runs, as written
 	With     map[string]*Value // parameters of that file
 	Body     *Workflow         // what it runs: the parsed file, or steps of its own
 	Output   *Template         // the result of the body; nil: the outputs of its last steps
@@ -281,6 +282,14 @@ func (w *Workflow) Step(id string) *Step {
 	}
 	return nil
 }
+
+// File returns the path of the workflow's file, as it was given to [Parse] or to
+// [Options.Load].
+func (w *Workflow) File() string { return w.file }
+
+// Named returns the paths of the workflows that steps of w, and of the files below it,
+// run by name, as [Options.Find] returned them.
+func (w *Workflow) Named() map[string]string { return w.named }
 
 // EnvNames lists the environment variables that the expressions of the workflow
 // and of the files below it read, sorted. Nothing else of the environment needs

@@ -119,7 +119,21 @@ func completeFolders(*cobra.Command, []string, string) ([]string, cobra.ShellCom
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-func completeWorkflowFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// completeWorkflowFiles completes to the names of workflows; to files once what is typed
+// is the beginning of no name.
+func completeWorkflowFiles(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	// Without the folders there is nothing to offer.
+	if set, err := claudeforce.Workflows(""); err == nil && typed != "" {
+		for _, f := range set.All() {
+			if f.ShadowedBy == "" && strings.HasPrefix(f.Name, typed) {
+				names = append(names, f.Name+"\t"+string(f.Origin)+" workflow")
+			}
+		}
+	}
+	if len(names) > 0 {
+		return names, cobra.ShellCompDirectiveDefault
+	}
 	return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
 }
 

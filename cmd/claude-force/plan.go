@@ -20,7 +20,7 @@ func (a *app) plan() *cobra.Command {
 	var f runFlags
 	var asCSV bool
 	cmd := &cobra.Command{
-		Use:   "plan FILE",
+		Use:   "plan FILE|NAME",
 		Short: "Estimate what a workflow will cost and how long it will take, without running it",
 		Long: `Show for each step of a workflow whether its answers are in the cache, how many
 calls it makes, their cost and their time, and the totals. Nothing is sent and

@@ -16,9 +16,9 @@ import (
 func (a *app) plugins() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plugins",
-		Short: "Install plugins: agents, skills, commands and MCP servers",
-		Long: `A plugin has agents, skills, commands and MCP servers, under its name: the agent
-reviewer of the plugin tools is tools:reviewer. A plugin is pinned in the project's
+		Short: "Install plugins: agents, skills, commands, workflows and MCP servers",
+		Long: `A plugin has agents, skills, commands, workflows and MCP servers, under its name: the
+agent reviewer of the plugin tools is tools:reviewer. A plugin is pinned in the project's
 claude-force.lock, by commit and by a hash of its content, and refused if the content
 changes. Nothing of it is run when it is installed, and hooks are not run at all.`,
 		Args: cobra.NoArgs,
@@ -76,7 +76,7 @@ branch, a tag or a commit. PLUGIN is a plugin of a marketplace, which is a sourc
 			for _, list := range []struct {
 				what  string
 				names []string
-			}{{"agents in", p.Agents}, {"skills in", p.Skills}, {"commands in", p.Commands}, {"MCP servers:", slices.Sorted(maps.Keys(p.MCPServers))}, {"hooks, which are not run, in", p.Hooks}} {
+			}{{"agents in", p.Agents}, {"skills in", p.Skills}, {"commands in", p.Commands}, {"workflows in", p.Workflows}, {"MCP servers:", slices.Sorted(maps.Keys(p.MCPServers))}, {"hooks, which are not run, in", p.Hooks}} {
 				if len(list.names) > 0 {
 					a.say("it has %s %s", list.what, strings.Join(list.names, ", "))
 				}

@@ -43,10 +43,11 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run FILE",
+		Use:   "run FILE|NAME",
 		Short: "Run a workflow",
 		Long: `Run a workflow, a YAML or JSON file of steps: each gives one agent one task,
-after the steps it depends on. Independent steps run in parallel.
+after the steps it depends on. Independent steps run in parallel. NAME is that of a
+workflow in .claude/workflows; see "claude-force workflow list".
 
 The outputs of the last steps are printed; --all prints every step's. The
 first interrupt starts no more steps and waits for those that run, the second
@@ -185,7 +186,7 @@ func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workfl
 		From: f.from, Only: f.only, Settings: f.runSettings(), AskCalls: ask, AskTimeout: timeout, Drain: a.stopping,
 	}
 	if path != "-" {
-		opts.File = path
+		opts.File = wf.File()
 	}
 	if len(given) > 0 {
 		opts.Attached = attach.Text(given)

@@ -19,11 +19,11 @@ import (
 func (a *app) workflow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workflow",
-		Short: "Check and draw workflow files",
+		Short: "Find, check and draw workflow files",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.workflowValidate(), a.workflowGraph(), a.workflowSchema())
+	cmd.AddCommand(a.workflowList(), a.workflowValidate(), a.workflowGraph(), a.workflowSchema())
 	return cmd
 }
 
@@ -31,7 +31,7 @@ func (a *app) workflowValidate() *cobra.Command {
 	var env []string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "validate FILE...",
+		Use:   "validate FILE|NAME...",
 		Short: "Find everything wrong in workflow files, without running them",
 		Long: `Check workflow files: cycles, unknown agents and dependencies, duplicate ids,
 expressions that cannot work. All problems are reported at once, each with
@@ -131,7 +131,7 @@ func (a *app) workflowGraph() *cobra.Command {
 	var format string
 	formats := []string{"text", "mermaid", "svg"}
 	cmd := &cobra.Command{
-		Use:   "graph FILE",
+		Use:   "graph FILE|NAME",
 		Short: "Draw a workflow",
 		Example: `  claude-force workflow graph workflow.yaml
   claude-force workflow graph workflow.yaml --format mermaid >> README.md
@@ -167,8 +167,8 @@ func (a *app) sayNotes(wf *workflow.Workflow) {
 	}
 }
 
-// loadWorkflow reads a workflow from a file, or from the standard input if the
-// path is -.
+// loadWorkflow reads a workflow from a file, which is given by its path or name, or from
+// the standard input if the path is -.
 func (a *app) loadWorkflow(path string, env []string) (*workflow.Workflow, error) {
 	if path != "-" {
 		return claudeforce.LoadWorkflow("", path, env...)

@@ -84,10 +84,11 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
-	"hook":   {"internal/claudedir"},
-	"plugin": {"internal/claudedir", "internal/openfile"},
-	"skill":  {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset"},
-	"memory": {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
+	"hook":                 {"internal/claudedir"},
+	"workflow/workflowdir": {"internal/claudedir", "internal/nearest"},
+	"plugin":               {"internal/claudedir", "internal/openfile"},
+	"skill":                {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset"},
+	"memory":               {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
 
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},
