@@ -302,8 +302,7 @@ func (h *HTTP) Target(env Env) (target string, known bool) {
 // unknown reports whether values are not known before the run.
 func unknown(refs []ref, env Env) bool {
 	return slices.ContainsFunc(refs, func(r ref) bool {
-		_, has := env.Params[r.name]
-		return r.root != "env" && (r.root != "params" || !has)
+		return !env.Knows(r.root, r.name)
 	})
 }
 
