@@ -1,8 +1,10 @@
 package llm
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 )
 
 // Rate is how calls are billed, beside the model. The zero value is the standard
@@ -11,16 +13,26 @@ type Rate struct {
 	Batch  bool // by way of Message Batches
 	USOnly bool // inference in the United States only
 	Fast   bool // fast mode
+	Hour   bool // entries of the prompt cache may be written for an hour; for worst cases only
 }
 
 // RateOf returns the rate that a request asks for with its fields inference_geo
-// and speed. It does not set Batch, which the request cannot ask for.
+// and speed, and with its breakpoints of the prompt cache. It does not set Batch, which the request cannot ask for.
 func RateOf(req *Request) Rate {
 	is := func(field, value string) bool {
 		var v string
 		return json.Unmarshal(req.Extra[field], &v) == nil && v == value
 	}
-	return Rate{USOnly: is("inference_geo", "us"), Fast: is("speed", "fast")}
+	return Rate{USOnly: is("inference_geo", "us"), Fast: is("speed", "fast"), Hour: cachesForHour(req)}
+}
+
+// cachesForHour reports whether a breakpoint of the request asks for an hour.
+func cachesForHour(req *Request) bool {
+	hour := func(control json.RawMessage) bool { return bytes.Contains(control, []byte(`"1h"`)) }
+	block := func(b Block) bool { return hour(b.CacheControl) || hour(b.Raw) }
+	return hour(req.Extra["cache_control"]) || slices.ContainsFunc(req.System, block) ||
+		slices.ContainsFunc(req.Tools, func(t Tool) bool { return hour(t.Raw) }) ||
+		slices.ContainsFunc(req.Messages, func(m Message) bool { return slices.ContainsFunc(m.Content, block) })
 }
 
 // Cost returns the price of usage on a model in US dollars, at the standard rate
@@ -51,7 +63,7 @@ func (t *PriceTable) CostOf(model string, u Usage, rate Rate) (cost Money, ok bo
 
 // WorstCase returns the most that one call can cost whose prompt has at most
 // input tokens and whose answer has at most output tokens: in the most expensive
-// tier, with the whole prompt written to the prompt cache at its highest price.
+// tier, with the whole prompt written to the prompt cache, for an hour if the rate says so.
 // It does not include tools on the provider's side. ok is false if the table has
 // no price for it.
 func (t *PriceTable) WorstCase(model string, input, output int, rate Rate) (cost Money, ok bool) {
@@ -68,7 +80,10 @@ func (t *PriceTable) WorstCase(model string, input, output int, rate Rate) (cost
 		if !ok {
 			return 0, false
 		}
-		highest := max(p.input, p.write5m, p.write1h, p.read)
+		highest := max(p.input, p.write5m, p.read)
+		if rate.Hour {
+			highest = max(highest, p.write1h)
+		}
 		cost = max(cost, nanos(times(highest, prompt)+times(p.output, output)))
 		if tier.PromptUpTo >= input {
 			break // the tiers above are for prompts that are longer

@@ -219,6 +219,30 @@ func TestRateOf(t *testing.T) {
 	}
 }
 
+// TestRateOfBreakpoints finds a breakpoint for an hour wherever one can stand.
+func TestRateOfBreakpoints(t *testing.T) {
+	t.Parallel()
+	hour := json.RawMessage(`{"type":"ephemeral","ttl":"1h"}`)
+	marked := llm.TextBlock("x")
+	marked.CacheControl = hour
+	raw := json.RawMessage(`{"name":"x","cache_control":{"type":"ephemeral", "ttl": "1h"}}`)
+	for name, req := range map[string]*llm.Request{
+		"request": {Extra: map[string]json.RawMessage{"cache_control": hour}},
+		"tool":    {Tools: []llm.Tool{{Name: "a"}, {Name: "x", Raw: raw}}},
+		"system":  {System: []llm.Block{marked}},
+		"block":   {Messages: []llm.Message{{Role: llm.RoleUser, Content: []llm.Block{marked}}}},
+		"raw":     {Messages: []llm.Message{{Role: llm.RoleUser, Content: []llm.Block{{Type: "document", Raw: raw}}}}},
+	} {
+		if !llm.RateOf(req).Hour {
+			t.Errorf("%s: not found", name)
+		}
+	}
+	marked.CacheControl = json.RawMessage(`{"type":"ephemeral"}`)
+	if llm.RateOf(&llm.Request{System: []llm.Block{marked}}).Hour {
+		t.Error("five minutes are taken for an hour")
+	}
+}
+
 // TestNothingCostsMoreThanItsWorstCase is what budgets rest on.
 func TestNothingCostsMoreThanItsWorstCase(t *testing.T) {
 	t.Parallel()
@@ -238,6 +262,7 @@ func TestNothingCostsMoreThanItsWorstCase(t *testing.T) {
 			InputTokens: part("uncached"), CacheWrite5m: part("5m"), CacheWrite1h: part("1h"), CacheReadTokens: part("read"),
 			OutputTokens: rapid.IntRange(0, output).Draw(t, "answered"),
 		}
+		rate.Hour = u.CacheWrite1h > 0 || rapid.Bool().Draw(t, "hour")
 		worst, ok := llm.Prices().WorstCase(m.ID, input, output, rate)
 		cost, priced := llm.Prices().CostOf(m.ID, u, rate)
 		if !ok || !priced || cost > worst {

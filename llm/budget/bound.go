@@ -125,9 +125,9 @@ func clientTool(typ string) bool {
 }
 
 // worst returns the most that one attempt of req can cost if its prompt has at
-// most input tokens. If that is unknown and a scope has a limit for it, worst
+// most input tokens, written to the prompt cache for an hour if req or hour says so. If that is unknown and a scope has a limit for it, worst
 // returns an error.
-func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, error) {
+func (b *Budget) worst(scopes []Scope, req *llm.Request, input int, hour bool) (Amount, error) {
 	info, known := b.prices().Info(req.Model)
 	output := max(req.MaxTokens, 0)
 	searches, rounds, endless := serverTools(req)
@@ -140,7 +140,9 @@ func (b *Budget) worst(scopes []Scope, req *llm.Request, input int) (Amount, err
 	case known:
 		input = min(input, info.Context)
 	}
-	once, priced := b.prices().WorstCase(req.Model, input, output, llm.RateOf(req))
+	rate := llm.RateOf(req)
+	rate.Hour = rate.Hour || hour
+	once, priced := b.prices().WorstCase(req.Model, input, output, rate)
 	dear := endless
 	if dear == "" && !priced {
 		dear = "the price table has no price for it; add one in prices.yaml"

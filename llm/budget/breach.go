@@ -23,7 +23,7 @@ func (c *call) admit(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return c.interrupted(ctx, ctx.Err())
 		}
-		need, err := c.b.worst(c.scopes, c.req, c.input+c.added)
+		need, err := c.b.worst(c.scopes, c.req, c.input+c.added, c.hour)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (c *call) downgrade(ctx context.Context) bool {
 		return &req
 	}
 	fits := func(model string) bool {
-		need, err := c.b.worst(c.scopes, with(model), c.input)
+		need, err := c.b.worst(c.scopes, with(model), c.input+c.added, c.hour)
 		return err == nil && c.fits(need)
 	}
 	if model := c.b.opts.Downgrade(ctx, c.req, fits); model != "" && model != c.req.Model {

@@ -15,8 +15,8 @@
 // A call is charged to all [Scope]s it belongs to: those of its context, and
 // those that [Options.Scopes] adds. It is made only if all have room for its
 // worst case: every byte of the prompt a token, all of it written to the prompt
-// cache at its highest price, in the most expensive tier, with the longest
-// answer.
+// cache (for an hour if a breakpoint says so), in the most expensive tier, with the
+// longest answer.
 //
 // A call whose worst case does not fit because of its max_tokens is sent with a
 // lower one, if that leaves room for the longest answer of the same agent and model

@@ -21,6 +21,7 @@ type call struct {
 
 	input      int    // most tokens of the prompt
 	added      int    // most tokens that layers below add to the prompt
+	hour       bool   // layers below have it written to the prompt cache for an hour
 	measured   bool   // Options.Count was called
 	downgraded bool   // Options.Downgrade was called
 	needed     Amount // the worst case with the model that a layer below has chosen; zero if none has
@@ -112,6 +113,7 @@ func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.E
 		if e, ok := errors.AsType[*retryError](err); ok && e.call == c {
 			c.needed = e.needed
 			c.added = max(c.added, e.added)
+			c.hour = c.hour || e.hour
 			c.release()
 			return true
 		}
@@ -194,6 +196,7 @@ type retryError struct {
 	call   *call
 	needed Amount // what must be reserved in all; zero for the worst case of the call
 	added  int    // most tokens that layers below have added to the prompt
+	hour   bool   // they have it written to the prompt cache for an hour
 }
 
 func (*retryError) Error() string { return "the budget has no room for another attempt at once" }
@@ -209,7 +212,7 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 		added = max(added, inputBound(req)-inputBound(c.req))
 	}
 	input := c.input + added
-	need, err := c.b.worst(c.scopes, req, input)
+	need, err := c.b.worst(c.scopes, req, input, c.hour)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +230,7 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 			}
 		}
 		if short != nil {
-			e := &retryError{call: c, added: added}
+			e := &retryError{call: c, added: added, hour: llm.RateOf(req).Hour}
 			if req.Model != c.req.Model || req.MaxTokens > c.req.MaxTokens {
 				e.needed = need
 			}

@@ -175,7 +175,7 @@ func (c *call) lower(n, least int) (Amount, bool) {
 func (c *call) need(n int) (Amount, error) {
 	try := *c.req
 	try.MaxTokens = n
-	need, err := c.b.worst(c.scopes, &try, c.input+c.added)
+	need, err := c.b.worst(c.scopes, &try, c.input+c.added, c.hour)
 	if c.charged() {
 		need.Calls = 0
 	}
