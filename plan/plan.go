@@ -18,6 +18,8 @@
 package plan
 
 import (
+	"strings"
+
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
@@ -68,6 +70,11 @@ type Step struct {
 	Source Source `json:"source"`
 	Calls  Range  `json:"calls"`  // items and iterations counted singly
 	Cached int    `json:"cached"` // number of calls whose answers are cached
+
+	// CallsBasis is the source of each bound of Calls, from the outermost: "3 items of
+	// each: a literal list; 1 to 5 iterations of refine: its max". It is empty for a step
+	// that is called once.
+	CallsBasis string `json:"calls_basis,omitempty"`
 
 	// Turns is how many calls of the model one live call makes, with a loop of tools:
 	// the 10th, 50th and 90th percentile of what was seen. It is nil if the agent has no
@@ -153,12 +160,13 @@ type Input struct {
 // Make returns the plan for a run.
 func Make(in Input) *Plan {
 	w := newWalk(&in)
-	nodes := w.frame(in.Workflow, journal.Unit{}, outer{times: Exactly(1), sure: true})
+	nodes := w.frame(in.Workflow, journal.Unit{}, outer{times: Exactly(1), sure: true, given: true, listed: true})
 	e := newEstimator(&in)
 	p := &Plan{Workflow: in.Workflow.Name, Steps: []Step{}, Unpriced: []string{}, Problems: []Problem{}}
 	slots := in.Slots
 	for n := range leaves(nodes) {
 		e.estimate(n)
+		n.plan.CallsBasis = strings.Join(n.bounds, "; ")
 		p.Steps = append(p.Steps, n.plan)
 		switch {
 		case n.plan.CostUSD == nil:

@@ -346,3 +346,76 @@ func TestErrorsOfPlansAreSummed(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestListsAreCounted(t *testing.T) {
+	t.Parallel()
+	wf, err := workflow.Parse("w.yaml", []byte(`
+params:
+  names: {default: [a, b, c]}
+steps:
+  - {id: first, agent: linter, task: t}
+  - {id: literal, agent: linter, foreach: [x, y, "${{ steps.first.output }}"], task: "t ${{ item }}"}
+  - {id: given, agent: linter, foreach: "${{ params.names }}", task: "t ${{ item }} ${{ steps.first.output }}"}
+  - {id: answered, agent: linter, foreach: "${{ steps.first.json }}", task: "t ${{ item }}"}
+  - id: outer
+    foreach: {item: language, in: [de, fr]}
+    dependencies: [first]
+    steps:
+      - {id: inner, agent: linter, foreach: "${{ map([1, 2, 3, 4], language) }}", task: "t ${{ item }}"}
+      - {id: looped, agent: linter, loop: {max: 2}, task: "t ${{ language }}"}
+  - id: gate
+    foreach: [p, q]
+    steps: [{id: ok, approval: "Go on with ${{ item }}?"}]
+`), workflow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(wf)
+	in.Units = live("first")
+	in.Items = map[string][]int{"literal": {3}, "given": {3}, "answered": {2}, "outer": {2}, "outer/inner": {4, 4}}
+	p := plan.Make(in)
+	for id, want := range map[string]struct {
+		calls  plan.Range
+		source plan.Source
+		basis  string
+	}{
+		"first":        {plan.Exactly(1), plan.SourceLive, ""},
+		"literal":      {plan.Exactly(3), plan.SourceLive, "3 items of literal: a literal list"},
+		"given":        {plan.Exactly(3), plan.SourceLive, "3 items of given: params.names"},
+		"answered":     {plan.Range{Low: 1, Expected: 2, High: 6}, plan.SourceUnknown, "1 to 6 items of answered: a guess from a simulated answer"},
+		"outer/inner":  {plan.Exactly(8), plan.SourceLive, "2 items of outer: a literal list; 4 items of outer/inner: the item around it"},
+		"outer/looped": {plan.Exactly(4), plan.SourceLive, "2 items of outer: a literal list; 2 iterations of outer/looped: its max"},
+		"gate/ok":      {plan.Exactly(2), plan.SourcePerson, "2 items of gate: a literal list"},
+	} {
+		got := step(t, p, id)
+		if got.Calls != want.calls || got.Source != want.source || got.CallsBasis != want.basis {
+			t.Errorf("%s: calls %v, %s, %q; want %v, %s, %q", id, got.Calls, got.Source, got.CallsBasis, want.calls, want.source, want.basis)
+		}
+	}
+}
+
+// TestParametersFromAnswersAreNotCounted is about a list that a step gives to another file.
+func TestParametersFromAnswersAreNotCounted(t *testing.T) {
+	t.Parallel()
+	wf, err := workflow.Parse("w.yaml", []byte(`
+steps:
+  - {id: first, agent: linter, task: t}
+  - {id: known, workflow: part.yaml, with: {names: [a, b]}, dependencies: [first]}
+  - {id: unknown, workflow: part.yaml, with: {names: "${{ steps.first.json }}"}}
+`), workflow.Options{Load: func(string) ([]byte, error) {
+		return []byte("params: {names: {type: array, default: []}}\nsteps:\n  - {id: each, agent: linter, foreach: \"${{ params.names }}\", task: t}\n"), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(wf)
+	in.Units = live("first")
+	in.Items = map[string][]int{"known/each": {2}, "unknown/each": {2}}
+	p := plan.Make(in)
+	if got := step(t, p, "known/each"); got.Calls != plan.Exactly(2) || got.CallsBasis != "2 items of known/each: params.names" {
+		t.Errorf("known: %v, %q", got.Calls, got.CallsBasis)
+	}
+	if got := step(t, p, "unknown/each"); got.Calls == plan.Exactly(2) || got.Source != plan.SourceUnknown {
+		t.Errorf("unknown: %v, %s, %q", got.Calls, got.Source, got.CallsBasis)
+	}
+}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
@@ -25,6 +26,8 @@ type node struct {
 	rounds Range // of its loop, each time; 1 without one
 	spare  bool  // it only runs in place of another
 
+	bounds []string // of how often it is called, with their sources
+
 	maybe   bool // whether it starts if its enclosing step does depends on unknown answers
 	sure    bool // how often it starts is known
 	tainted bool // its prompt depends on unknown answers
@@ -46,6 +49,9 @@ type outer struct {
 	times   Range // how often the graph starts
 	sure    bool
 	tainted bool
+	given   bool     // its parameters depend on no answer
+	listed  bool     // neither do the items around it
+	bounds  []string // of times, with their sources
 }
 
 // walk visits the steps and counts how often each is called.
@@ -121,16 +127,32 @@ func (w *walk) fill(n *node, o outer) {
 	default:
 		n.starts = o.times
 	}
-	inner := outer{times: n.starts, sure: n.sure, tainted: n.tainted}
+	inner := outer{times: n.starts, sure: n.sure, tainted: n.tainted, given: o.given, listed: o.listed, bounds: slices.Clone(o.bounds)}
+	switch {
+	case n.starts.High == 0:
+	case n.spare:
+		inner.bounds = append(inner.bounds, n.path+" runs in place of another that failed")
+	case n.maybe:
+		inner.bounds = append(inner.bounds, "whether "+n.path+" runs depends on answers")
+	}
 	if s.Foreach != nil {
-		n.items = w.itemsOf(n)
-		inner.times, inner.sure = inner.times.times(n.items), inner.sure && !n.tainted
+		items, from, known := w.listed(n, o)
+		if !known {
+			items, from = w.itemsOf(n)
+		}
+		n.items = items
+		inner.bounds = append(inner.bounds, bound(items, "item", n.path, from))
+		inner.times, inner.sure = inner.times.times(n.items), inner.sure && (known || !n.tainted)
+		inner.listed = o.listed && known && (s.Foreach.Items == nil || len(s.Foreach.Items.Steps()) == 0)
 	}
 	if s.Loop != nil {
-		n.rounds = w.roundsOf(n)
+		var from string
+		n.rounds, from = w.roundsOf(n)
+		inner.bounds = append(inner.bounds, bound(n.rounds, "iteration", n.path, from))
 		inner.times = inner.times.times(n.rounds)
 		inner.sure = inner.sure && (s.Loop.Until == nil || !n.tainted && !w.dirty[n.path])
 	}
+	n.bounds = inner.bounds
 	switch {
 	case s.Approval != nil:
 		n.calls = inner.times
@@ -138,6 +160,11 @@ func (w *walk) fill(n *node, o outer) {
 		n.calls = inner.times
 		n.live = n.calls
 	case s.Body != nil:
+		for _, v := range s.With {
+			if _, known := knownNames(v.Uses(), inner); !known {
+				inner.given = false
+			}
+		}
 		n.body = w.frame(s.Body, journal.Unit{Step: n.path}, inner)
 	default:
 		w.count(n, inner)
@@ -157,38 +184,36 @@ func (w *walk) began(path string) bool {
 	return false
 }
 
-// itemsOf returns how many items a foreach has each time it starts.
-func (w *walk) itemsOf(n *node) Range {
-	seen := w.in.Items[n.path]
-	counts := make([]float64, len(seen))
-	for i, c := range seen {
-		counts[i] = float64(c)
-	}
+// itemsOf returns how many items a foreach has each time it starts, and the source of
+// that.
+func (w *walk) itemsOf(n *node) (Range, string) {
+	counts := w.counted(n.path)
 	if len(counts) > 0 && !n.tainted {
-		return Exactly(mean(counts))
+		return Exactly(mean(counts)), fromAnswers
 	}
 	if r, ok := w.history.items[n.path]; ok {
-		return r
+		return r, w.history.earlier()
 	}
 	if m := mean(counts); m > 0 {
-		return Range{1, m, m * guessedMore}
+		return Range{1, m, m * guessedMore}, fromDryRun
 	}
-	return guessedItems
+	return guessedItems, fromNothing
 }
 
-// roundsOf returns how many iterations a loop makes each time it starts.
-func (w *walk) roundsOf(n *node) Range {
+// roundsOf returns how many iterations a loop makes each time it starts, and the source
+// of that.
+func (w *walk) roundsOf(n *node) (Range, string) {
 	most := float64(n.step.Loop.Max)
 	if n.step.Loop.Until == nil {
-		return Exactly(most)
+		return Exactly(most), fromMax
 	}
 	if r, ok := w.rounds[n.path]; ok && !n.tainted && !w.dirty[n.path] {
-		return r
+		return r, fromAnswers
 	}
 	if r, ok := w.history.rounds[n.path]; ok {
-		return Range{min(r.Low, most), min(r.Expected, most), min(r.High, most)}
+		return Range{min(r.Low, most), min(r.Expected, most), min(r.High, most)}, w.history.earlier()
 	}
-	return Range{1, (1 + most) / 2, most}
+	return Range{1, (1 + most) / 2, most}, fromMax
 }
 
 // count sets how often a step calls its agent, and how many of the calls must be
@@ -213,7 +238,10 @@ func (w *walk) count(n *node, times outer) {
 		}
 		n.live = n.calls.less(float64(free))
 	} else {
-		n.calls = w.history.callsOf(n.path, n.calls)
+		guess := n.calls
+		if n.calls = w.history.callsOf(n.path, guess); n.calls != guess {
+			n.bounds = append(n.bounds, counting(n.calls, "call")+": "+w.history.earlier())
+		}
 		paid := 1.0
 		if len(units) > 0 {
 			paid -= float64(free) / float64(len(units))

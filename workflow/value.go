@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -98,6 +99,19 @@ func (v *Value) raw() any {
 	}
 	return v.fixed
 }
+
+// Len returns how many elements the value has if it is written as a list, whatever its
+// expressions give. ok is false if it is not.
+func (v *Value) Len() (n int, ok bool) {
+	if v.list != nil {
+		return len(v.list), true
+	}
+	list, ok := v.fixed.([]any)
+	return len(list), ok
+}
+
+// Uses yields the names that the expressions of the value use, like [Template.Uses].
+func (v *Value) Uses() iter.Seq2[string, string] { return uses(v.refs) }
 
 // Steps lists the ids of the steps that v refers to, without duplicates.
 func (v *Value) Steps() []string { return stepIDs(v.refs) }

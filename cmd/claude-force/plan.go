@@ -152,7 +152,16 @@ func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
 	if err := table(w, rows); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
-	lines := []string{fmt.Sprintf("\nExpected: %s · %s · longest path: %s", costRange(&p.CostUSD), secondsRange(p.Seconds), strings.Join(p.CriticalPath, ", "))}
+	var lines []string
+	for _, s := range p.Steps {
+		if s.CallsBasis != "" {
+			lines = append(lines, "calls of "+s.ID+": "+s.CallsBasis)
+		}
+	}
+	if len(lines) > 0 {
+		lines[0] = "\n" + lines[0]
+	}
+	lines = append(lines, fmt.Sprintf("\nExpected: %s · %s · longest path: %s", costRange(&p.CostUSD), secondsRange(p.Seconds), strings.Join(p.CriticalPath, ", ")))
 	if len(p.Unpriced) > 0 {
 		lines = append(lines, "without a price, and not in the sum: "+strings.Join(p.Unpriced, ", "))
 	}
