@@ -17,6 +17,21 @@ type Task struct {
 	Prompt string   // what it is asked
 	Model  string   // instead of the agent's; empty for that
 	Files  []string // patterns of files to give to the agent
+
+	Settings TaskSettings
+}
+
+// TaskSettings are settings of a task that a step of a workflow has too, with the same
+// meaning. The zero value sets nothing.
+type TaskSettings struct {
+	Schema      json.RawMessage `json:"schema,omitempty"`
+	MaxTokens   int             `json:"max_tokens,omitempty"`
+	MaxTurns    int             `json:"max_turns,omitempty"`
+	Timeout     string          `json:"timeout,omitempty"` // such as 90s
+	Effort      string          `json:"effort,omitempty"`
+	Temperature *float64        `json:"temperature,omitempty"`
+	Allow       []string        `json:"allow,omitzero"` // empty: nothing
+	Reads       []string        `json:"reads,omitzero"`
 }
 
 // listedTask is an item of a step that runs tasks.
@@ -27,8 +42,8 @@ type listedTask struct {
 	Files  []string `json:"files,omitempty"`
 }
 
-// taskStep is a step that runs tasks: those of one agent and model with so many
-// patterns of files, which a workflow has to name beforehand.
+// taskStep is a step that runs tasks: those of one agent, model and settings with so
+// many patterns of files, which a workflow has to name beforehand.
 type taskStep struct {
 	ID      string   `json:"id"`
 	Agent   string   `json:"agent"`
@@ -36,6 +51,7 @@ type taskStep struct {
 	Foreach string   `json:"foreach"`
 	Task    string   `json:"task"`
 	Files   []string `json:"files,omitempty"`
+	TaskSettings
 }
 
 // TasksWorkflow returns the workflow that runs a list of tasks, and its
@@ -44,6 +60,7 @@ type taskStep struct {
 func TasksWorkflow(name string, tasks []Task) (source []byte, params map[string]string, err error) {
 	type group struct {
 		agent, model string
+		settings     string // as JSON
 		files        int
 	}
 	type document struct {
@@ -60,12 +77,16 @@ func TasksWorkflow(name string, tasks []Task) (source []byte, params map[string]
 	doc := document{Name: strings.Map(printable, name), Params: map[string]map[string]string{}}
 	steps, items := map[group]string{}, map[string][]listedTask{}
 	for i, t := range tasks {
-		of := group{t.Agent, t.Model, len(t.Files)}
+		settings, err := json.Marshal(t.Settings)
+		if err != nil {
+			return nil, nil, fmt.Errorf("writing the settings of task %s: %w", t.ID, err)
+		}
+		of := group{t.Agent, t.Model, string(settings), len(t.Files)}
 		id, ok := steps[of]
 		if !ok {
 			id = stepName(t.Agent, func(id string) bool { return items[id] != nil })
 			steps[of] = id
-			step := taskStep{ID: id, Agent: t.Agent, Model: t.Model, Foreach: "${{ params." + id + " }}", Task: "${{ item.task }}"}
+			step := taskStep{ID: id, Agent: t.Agent, Model: t.Model, Foreach: "${{ params." + id + " }}", Task: "${{ item.task }}", TaskSettings: t.Settings}
 			for n := range t.Files {
 				step.Files = append(step.Files, fmt.Sprintf("${{ item.files[%d] }}", n))
 			}

@@ -3,6 +3,7 @@ package runs_test
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -27,6 +28,9 @@ func TestTasksArriveAsWritten(t *testing.T) {
 				ID: text.Draw(t, "id"), Agent: rapid.SampledFrom([]string{"linter", "python-expert", "a:b", "é", "linter-2", "ßß", "9"}).Draw(t, "agent"),
 				Prompt: "x" + text.Draw(t, "prompt"), Model: rapid.SampledFrom([]string{"", "sonnet"}).Draw(t, "model"),
 				Files: rapid.SliceOfN(rapid.SampledFrom([]string{"a.txt", "b/*.go"}), 0, 2).Draw(t, "files"),
+				Settings: rapid.SampledFrom([]runs.TaskSettings{
+					{}, {MaxTokens: 7}, {MaxTokens: 8, Timeout: "1m30s", Allow: []string{}}, {Schema: json.RawMessage(`{"type":"object"}`), Temperature: new(0.0)},
+				}).Draw(t, "settings"),
 			}
 		}), 1, 12).Draw(t, "tasks")
 		source, params, err := runs.TasksWorkflow("execute "+text.Draw(t, "name"), tasks)
@@ -88,6 +92,14 @@ func TestTasksArriveAsWritten(t *testing.T) {
 				}
 				if seen[ref.Number] || ref.ID != want.ID || a.Task != want.Prompt || a.Step.Agent != want.Agent || a.Step.Model != want.Model || !same {
 					t.Errorf("task %d: got %q %q %q %s; want %+v", ref.Number, a.Step.Agent, a.Step.Model, a.Task, files, want)
+				}
+				timeout := ""
+				if a.Step.Timeout > 0 {
+					timeout = a.Step.Timeout.String()
+				}
+				set := runs.TaskSettings{MaxTokens: a.Step.MaxTokens, Timeout: timeout, Allow: a.Step.Allow, Schema: a.Step.Schema, Temperature: a.Step.Temperature}
+				if !reflect.DeepEqual(set, want.Settings) {
+					t.Errorf("task %d has %+v; want %+v", ref.Number, set, want.Settings)
 				}
 				seen[ref.Number] = true
 			},

@@ -49,8 +49,9 @@ A TASK of /NAME and arguments starts with the command or skill of that name (see
 "claude-force skills list"). A path such as /etc/hosts is no command.
 
 A task file has one JSON object per line, with the fields agent and task, and
-optionally id, model and files (a list of patterns). Several tasks are a run: what
-has finished is kept, also with --no-cache, and "claude-force runs resume" runs
+optionally id, model, files (a list of patterns), and what a step of a workflow
+takes: schema, max_tokens, max_turns, timeout, effort, temperature, allow and
+reads. Several tasks are a run: what has finished is kept, also with --no-cache, and "claude-force runs resume" runs
 what is left. - reads tasks from the standard input, with TASK as - the task's
 text. Tasks from there, from a pipe or from a file of more than 20,000 are read
 when they are needed, any number of them, and are no run.

@@ -66,7 +66,7 @@ func isInput(err error) bool { return exitCode(err) == exitInput }
 func (a *app) executeRun(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, given []attach.File, spending workflow.Budget, f *executeFlags) (started bool, _ error) {
 	var tasks []runs.Task
 	for t := range list.tasks() {
-		tasks = append(tasks, runs.Task{ID: cmp.Or(t.ID, fmt.Sprint(len(tasks)+1)), Agent: t.Agent, Prompt: t.Prompt, Model: t.Model, Files: t.Files})
+		tasks = append(tasks, runs.Task{ID: cmp.Or(t.ID, fmt.Sprint(len(tasks)+1)), Agent: t.Agent, Prompt: t.Prompt, Model: t.Model, Files: t.Files, Settings: settingsOf(t)})
 	}
 	if list.err != nil {
 		return false, list.err

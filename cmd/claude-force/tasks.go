@@ -14,6 +14,8 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // maxTaskLine bounds a line of a task file, in bytes: a task is at most what a
@@ -26,11 +28,12 @@ const maxTaskLine = 16 << 20
 // it ends the list, and tasks that were started finish.
 type taskList struct {
 	name   string
-	given  []claudeforce.Task // from flags
-	agent  string             // of lines that name none; empty if they must
-	reader io.ReadCloser      // what can be read once only; nil for a file
-	count  int                // as far as known before it is read
-	err    error              // why the list ended early
+	given  []claudeforce.Task        // from flags
+	agent  string                    // of lines that name none; empty if they must
+	reader io.ReadCloser             // what can be read once only; nil for a file
+	count  int                       // as far as known before it is read
+	err    error                     // why the list ended early
+	read   map[string]*workflow.Step // settings of lines that were read
 }
 
 // openTasks returns the list in a file. A pipe, such as a shell's <(command), can be
@@ -56,6 +59,81 @@ type taskLine struct {
 	Task  string   `json:"task"`
 	Model string   `json:"model"`
 	Files []string `json:"files"`
+
+	// Settings of a step of a workflow, which reads them.
+	Schema      json.RawMessage `json:"schema"`
+	MaxTokens   json.RawMessage `json:"max_tokens"`
+	MaxTurns    json.RawMessage `json:"max_turns"`
+	Timeout     json.RawMessage `json:"timeout"`
+	Effort      json.RawMessage `json:"effort"`
+	Temperature json.RawMessage `json:"temperature"`
+	Allow       json.RawMessage `json:"allow"`
+	Reads       json.RawMessage `json:"reads"`
+}
+
+// settings returns the settings of a line as a step of a workflow with them, and nil if
+// it has none.
+func (t *taskLine) settings() ([]byte, error) {
+	step := map[string]json.RawMessage{}
+	for key, value := range map[string]json.RawMessage{
+		"schema": t.Schema, "max_tokens": t.MaxTokens, "max_turns": t.MaxTurns, "timeout": t.Timeout, "effort": t.Effort,
+		"temperature": t.Temperature, "allow": t.Allow, "reads": t.Reads,
+	} {
+		if value != nil && string(value) != "null" {
+			step[key] = value
+		}
+	}
+	if len(step) == 0 {
+		return nil, nil
+	}
+	step["id"], step["agent"], step["task"] = json.RawMessage(`"task"`), json.RawMessage(`"agent"`), json.RawMessage(`"text"`)
+	return json.Marshal(map[string]any{"steps": []any{step}})
+}
+
+// maxSettings bounds how many settings of a list are remembered.
+const maxSettings = 1000
+
+// apply sets the settings of a line on a task. They are read as those of a step, so that
+// both mean the same.
+func (l *taskList) apply(line *taskLine, t *claudeforce.Task) error {
+	source, err := line.settings()
+	if err != nil || source == nil {
+		return err
+	}
+	s := l.read[string(source)]
+	if s == nil {
+		wf, err := workflow.Parse("", source, workflow.Options{})
+		if errs, ok := errors.AsType[workflow.Errors](err); ok {
+			text := errs[0].Message // its position is of a file that nobody wrote
+			if errs[0].Hint != "" {
+				text += " (" + errs[0].Hint + ")"
+			}
+			return errors.New(text)
+		}
+		if err != nil {
+			return err
+		}
+		if len(l.read) >= maxSettings || l.read == nil {
+			l.read = map[string]*workflow.Step{}
+		}
+		s = wf.Steps[0]
+		l.read[string(source)] = s
+	}
+	t.Schema, t.MaxTokens, t.MaxTurns, t.Timeout, t.Effort, t.Temperature = s.Schema, s.MaxTokens, s.MaxTurns, s.Timeout, s.Effort, s.Temperature
+	t.Allow, t.Reads = s.Allow, s.CommandReads
+	return nil
+}
+
+// settingsOf returns the settings of a task for a run of many.
+func settingsOf(t claudeforce.Task) runs.TaskSettings {
+	s := runs.TaskSettings{
+		Schema: t.Schema, MaxTokens: t.MaxTokens, MaxTurns: t.MaxTurns, Effort: t.Effort, Temperature: t.Temperature,
+		Allow: t.Allow, Reads: t.Reads,
+	}
+	if t.Timeout > 0 {
+		s.Timeout = t.Timeout.String()
+	}
+	return s
 }
 
 // id is a string, or a number as programs write them.
@@ -114,7 +192,7 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 		if len(line) == 0 {
 			continue
 		}
-		task, err := parseTask(line, l.agent)
+		task, err := l.parseTask(line)
 		if err != nil {
 			return badInput("%s:%d: %w", l.name, n, err)
 		}
@@ -136,7 +214,7 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 	return nil
 }
 
-func parseTask(line []byte, agent string) (claudeforce.Task, error) {
+func (l *taskList) parseTask(line []byte) (claudeforce.Task, error) {
 	const hint = ` (write {"agent": "python-expert", "task": "Explain lists"})`
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -151,7 +229,7 @@ func parseTask(line []byte, agent string) (claudeforce.Task, error) {
 		return claudeforce.Task{}, fmt.Errorf("not a task: %w%s", err, hint)
 	}
 	if t.Agent == "" {
-		t.Agent = agent
+		t.Agent = l.agent
 	}
 	switch {
 	case t.Agent == "":
@@ -159,7 +237,8 @@ func parseTask(line []byte, agent string) (claudeforce.Task, error) {
 	case t.Task == "":
 		return claudeforce.Task{}, errors.New("the task has no text" + hint)
 	}
-	return claudeforce.Task{ID: string(t.ID), Agent: t.Agent, Prompt: t.Task, Model: t.Model, Files: t.Files}, nil
+	task := claudeforce.Task{ID: string(t.ID), Agent: t.Agent, Prompt: t.Task, Model: t.Model, Files: t.Files}
+	return task, l.apply(&t, &task)
 }
 
 // check finds everything wrong with a list that can be read again, unknown
