@@ -532,3 +532,36 @@ func TestWorkflowsByName(t *testing.T) {
 		}
 	}
 }
+
+func TestParametersPassedDown(t *testing.T) {
+	f := files{
+		"main.yaml": "params: {path: ./src, n: 3, list: {default: [a]}, own: outer}\nsteps:\n- {id: a, workflow: mid.yaml}\n- {id: b, workflow: mid.yaml, with: {path: other}}\n",
+		"mid.yaml":  "params: {path: , n: {type: number}, own: inner}\nsteps: [{id: s, workflow: low.yaml}]",
+		"low.yaml":  "params: {path: {description: a folder}}\nsteps: [{id: s, agent: x, task: '${{ params.path }}'}]",
+	}
+	w, err := parseFiles(t, f, "main.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := w.Step("a"), w.Step("b")
+	env := workflow.Env{Params: map[string]any{"path": "given", "n": 3}}
+	for _, c := range []struct {
+		step *workflow.Step
+		name string
+		want any
+	}{{a, "path", "given"}, {a, "n", 3}, {b, "path", "other"}, {a.Body.Step("s"), "path", "given"}} {
+		v, err := c.step.With[c.name].Eval(env)
+		if err != nil || v != c.want {
+			t.Errorf("%s of %s is %v, %v", c.name, c.step.ID, v, err)
+		}
+	}
+	if a.With["own"] != nil {
+		t.Error("a parameter with a default was given another value")
+	}
+	// A parameter of another type is none.
+	f["main.yaml"] = "params: {path: 3, n: 3}\nsteps: [{id: a, workflow: mid.yaml}]"
+	_, err = parseFiles(t, f, "main.yaml")
+	if err == nil || err.Error() != `main.yaml:2:27: mid.yaml needs the parameter "path" (add with: {path: ...})` {
+		t.Errorf("got %v", err)
+	}
+}

@@ -323,10 +323,29 @@ func (p *reader) with(d *draft, v view) {
 		})
 	}
 	for _, param := range params {
-		if !param.HasDefault && !given[param.Name] {
+		if param.HasDefault || given[param.Name] {
+			continue
+		}
+		if passed := p.sameParam(d, v, param); passed != nil {
+			if d.With == nil {
+				d.With = map[string]*Value{}
+			}
+			d.With[param.Name] = passed
+		} else {
 			p.fail(d.fields.get("workflow"), ErrParam, "add with: {"+param.Name+": ...}", "%s needs the parameter %s", d.Workflow, quote(param.Name))
 		}
 	}
+}
+
+// sameParam returns the value of this file's parameter of the same name, for a parameter
+// of another file that must be given; nil if this file has none or one of another type.
+func (p *reader) sameParam(d *draft, v view, param Param) *Value {
+	typ, ok := p.scope.params[param.Name]
+	if !ok || typ != param.Type && (typ != "integer" || param.Type != "number") {
+		return nil
+	}
+	source := " params." + param.Name + " "
+	return &Value{source: "${{" + source + "}}", expr: p.expression(d, v, d.fields.get("workflow"), source, 0)}
 }
 
 // checkParam reports a value that cannot have the type of a parameter. A text or
