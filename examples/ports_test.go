@@ -64,6 +64,30 @@ var ports = map[string]port{
 		},
 		output: "^A small one.$", calls: map[string]int{"until": 2},
 	},
+	"dead-code.yaml": {
+		args:  []string{"--allow", "Edit"},
+		setup: func(t *testing.T, dir string) { put(t, dir, "a.go", "package a\n\nvar unused = 1\n") },
+		script: `  - {when: {task: "were kept: []"}, text: '{"items": [{"file": "a.go", "symbol": "unused", "kind": "variable"}]}'}
+  - {when: {task: 'were kept: ["unused"]'}, text: '{"items": []}'}
+  - when: {task: Remove the variable unused}
+    turns:
+      - tools: [{name: Read, input: {file_path: a.go}}]
+      - tools: [{name: Edit, input: {file_path: a.go, old_string: "\n\nvar unused = 1", new_string: ""}}]
+      - text: Removed.
+`,
+		output: `^{"rounds":2,"removed":1}$`, calls: map[string]int{"sweep": 5},
+		files: map[string]string{"a.go": "package a\n"},
+	},
+	"plan-and-execute.yaml": {
+		args: []string{"-p", "question=When?"},
+		script: `  - {when: {task: Which steps}, text: '{"steps": ["find the person", "find the year"]}'}
+  - {when: {task: "first step: [\"find the person\""}, text: Hopper}
+  - {when: {task: "first step: [\"find the year\""}, text: "1952"}
+  - {when: {task: "/done is \\[\\]/"}, text: '{"answer": "", "steps": ["find the year"]}'}
+  - {when: {task: "/done is .*Hopper/"}, text: '{"answer": "In 1952.", "steps": []}'}
+`,
+		output: "^In 1952.$", calls: map[string]int{"plan": 1, "act": 4},
+	},
 	"design.yaml": {
 		args: []string{"-p", "purpose=tokens", "--allow", "Edit(docs/**)"},
 		script: `  - when: {task: Write the design}
