@@ -88,6 +88,50 @@ var ports = map[string]port{
 `,
 		output: "^In 1952.$", calls: map[string]int{"plan": 1, "act": 4},
 	},
+	"lead-score.yaml": {
+		args: []string{"-p", "leads=@leads.csv", "--allow", "Edit(emails/**)"},
+		setup: func(t *testing.T, dir string) {
+			put(t, dir, "leads.csv", "id,name,bio\n07,Ann,wrote a shop\n08,Bob,wrote a book\n09,Cy,wrote a game\n10,Di,wrote an app\n")
+		},
+		script: `  - {when: {task: "/Ann.*\\n.*Games/"}, text: '{"score": 5, "reason": "r"}'}
+  - {when: {task: "/Cy.*\\n.*Games/"}, text: '{"score": 97, "reason": "r"}'}
+  - {when: {task: Score Ann}, text: '{"score": 88, "reason": "r"}'}
+  - {when: {task: Score Bob}, text: '{"score": 12, "reason": "r"}'}
+  - {when: {task: Score Cy}, text: '{"score": 43, "reason": "r"}'}
+  - {when: {task: Score Di}, text: '{"score": 64, "reason": "r"}'}
+  - {when: {task: thank them}, text: No.}
+  - {when: {task: ask for times}, text: When?}
+`,
+		answers: [][]string{
+			{"score@1/choose", "--field", "next=score again", "--field", "feedback=Games count twice."},
+			{"score@2/choose", "--field", "next=write"},
+		},
+		output: "emails/09.txt", calls: map[string]int{"emails": 4},
+		files: map[string]string{"emails/07.txt": "No.", "emails/08.txt": "When?", "emails/09.txt": "When?", "emails/10.txt": "When?"},
+	},
+	"refine-pr.yaml": {
+		args:  []string{"--allow", "Edit"},
+		setup: func(t *testing.T, dir string) { put(t, dir, "base", "one\n") },
+		script: `  - {when: {task: Review this}, text: A review.}
+  - {when: {task: Plan the correction}, text: A plan.}
+  - {when: {task: Compare both}, text: Both plans.}
+  - {when: {task: Merge these}, text: Plan 1}
+  - {when: {task: "/Does this plan.*Plan [12]/s"}, text: '{"approved": false, "issues": ["no test"]}'}
+  - {when: {task: Does this plan}, text: '{"approved": true, "issues": []}'}
+  - {when: {task: "/Correct the plan.*Plan 1/s"}, text: Plan 2}
+  - {when: {task: "/Correct the plan.*Plan 2/s"}, text: Plan 3}
+  - {when: {task: Must a person}, text: '{"ask": true, "questions": ["Which?"]}'}
+  - when: {task: Carry out}
+    turns:
+      - tools: [{name: Read, input: {file_path: base}}]
+      - tools: [{name: Edit, input: {file_path: base, old_string: changed, new_string: corrected}}]
+      - text: Corrected.
+  - {when: {task: Review again}, text: Good.}
+  - {when: {task: Is it good}, text: '{"approved": true, "issues": []}'}
+`,
+		answers: [][]string{{"recipe@1/answers", "--field", "answers=The first."}},
+		output:  `"approved": true`, files: map[string]string{"base": "corrected\n"},
+	},
 	"design.yaml": {
 		args: []string{"-p", "purpose=tokens", "--allow", "Edit(docs/**)"},
 		script: `  - when: {task: Write the design}
