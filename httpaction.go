@@ -26,7 +26,7 @@ import (
 const requestTimeout = 5 * time.Minute
 
 // shortestSecret is how many bytes a secret of a request has at least: a shorter one
-// could not be told from other text in the answer.
+// could not be distinguished from other text in the answer.
 const shortestSecret = 6
 
 // answered is what a server answered to a request of a step, as a recording keeps it.
