@@ -104,7 +104,7 @@ func (l *taskList) apply(line *taskLine, t *claudeforce.Task) error {
 	if s == nil {
 		wf, err := workflow.Parse("", source, workflow.Options{})
 		if errs, ok := errors.AsType[workflow.Errors](err); ok {
-			text := errs[0].Message // its position is of a file that nobody wrote
+			text := errs[0].Message // its position is of a file that no one wrote
 			if errs[0].Hint != "" {
 				text += " (" + errs[0].Hint + ")"
 			}
