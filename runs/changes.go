@@ -11,8 +11,8 @@ import (
 
 // Changes returns what a step changed in its worktree, and false if the run has no
 // changes of a step of this path. Of a loop it is what the last iteration has. An item
-// of a foreach is named by its text or its key; it must be given if several have
-// changes.
+// of a foreach is named by its text or its key, and one within another also by the text
+// of either alone; it must be given if several have changes.
 func (d *Detail) Changes(step, item string) (*llm.Changes, bool, error) {
 	var found *journal.UnitState
 	var items []string
@@ -21,7 +21,7 @@ func (d *Detail) Changes(step, item string) (*llm.Changes, bool, error) {
 			continue
 		}
 		label := ItemLabel(u)
-		if item != "" && item != label && item != u.Item && !strings.HasSuffix(label, ", "+item) {
+		if item != "" && item != label && item != u.Item && !strings.HasSuffix(label, ", "+item) && !strings.HasPrefix(label, item+", ") {
 			continue
 		}
 		if found == nil || found.Item != u.Item {

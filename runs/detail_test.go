@@ -3,6 +3,7 @@ package runs_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"testing"
 
@@ -78,5 +79,27 @@ steps:
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestItemsOfChangesAreNamedByEitherItem is about a foreach within another.
+func TestItemsOfChangesAreNamedByEitherItem(t *testing.T) {
+	t.Parallel()
+	d := &runs.Detail{State: &journal.State{}}
+	for _, label := range []string{"German, day", "German, night", "French, noon"} {
+		u := &journal.UnitState{Unit: journal.Unit{Step: "each/say", Item: label}, Started: journal.Started{Label: label}}
+		u.Finished.Changes = &llm.Changes{Branch: label}
+		d.State.Order = append(d.State.Order, u)
+	}
+	for item, want := range map[string]string{"German, day": "German, day", "night": "German, night", "French": "French, noon"} {
+		if c, ok, err := d.Changes("each/say", item); err != nil || !ok || c.Branch != want {
+			t.Errorf("item %q: %v, %v, %v; want %s", item, c, ok, err, want)
+		}
+	}
+	if _, _, err := d.Changes("each/say", "German"); err == nil || !strings.Contains(err.Error(), "name one of them: German, day, German, night") {
+		t.Errorf("two items of German: %v", err)
+	}
+	if _, ok, err := d.Changes("each/say", "Spanish"); ok || err != nil {
+		t.Errorf("no item: %v, %v", ok, err)
 	}
 }
