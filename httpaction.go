@@ -34,6 +34,7 @@ type answered struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
+	Binary  bool              `json:"binary,omitempty"` // the body was no text, and is not kept
 }
 
 // request makes one attempt at a step that sends a request. A replay sends none: it
@@ -52,8 +53,15 @@ func (o *Orchestrator) request(ctx context.Context, a engine.Attempt, r workflow
 		ctx, cancel := context.WithTimeout(journal.WithTurns(withAsk(ctx, a), a.Turns), cmp.Or(a.Step.Timeout, requestTimeout))
 		defer cancel()
 		send.Expects = a.Step.HTTP.Expects
+		sent := false
 		send.Permit = func(ctx context.Context, method, url, body string) error {
-			return acting.PermitRequest(ctx, a.Step.Allow, toolset.Request{Method: method, URL: url, Body: body})
+			ask := toolset.Request{Method: method, URL: url, Body: body}
+			if sent && r.Method != http.MethodGet && r.Method != http.MethodHead {
+				// After a question the whole request would be sent again.
+				return o.tools.CheckRequest(ctx, a.Step.Allow, ask, false)
+			}
+			sent = true
+			return acting.PermitRequest(ctx, a.Step.Allow, ask)
 		}
 		answer, err := o.commands.sending(o.tools).Send(ctx, send)
 		if err != nil {
@@ -62,7 +70,10 @@ func (o *Orchestrator) request(ctx context.Context, a engine.Attempt, r workflow
 		if answer.Cut && a.Step.HTTP.Expects(answer.Status) {
 			return false, llm.NewError(llm.CodeTooLarge, fmt.Sprintf("the answer is longer than %d MiB", web.MaxResponse>>20), nil)
 		}
-		was = answered{answer.Status, map[string]string{}, answer.Body}
+		was = answered{Status: answer.Status, Headers: map[string]string{}, Body: answer.Body}
+		if !utf8.ValidString(was.Body) {
+			was.Body, was.Binary = "", true
+		}
 		for name, values := range answer.Header {
 			if name != "Set-Cookie" { // it is a secret of who asked
 				was.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
@@ -127,7 +138,7 @@ func requestError(ctx context.Context, err error, limit time.Duration) error {
 		return denied
 	case errors.Is(ctx.Err(), context.Canceled):
 		return err
-	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil:
 		return llm.NewError(llm.CodeTimeout, fmt.Sprintf("the request was not answered within %v", limit), nil)
 	case fault.KindOf(err) == fault.KindInput:
 		return err
@@ -149,7 +160,7 @@ func bodyOf(h *workflow.HTTP, r workflow.HTTPRequest, was answered) (string, err
 		err.RetryAfter = retryAfter(was.Headers["retry-after"], time.Now())
 		return "", err
 	}
-	if !utf8.ValidString(was.Body) {
+	if was.Binary {
 		return "", llm.NewError(llm.CodeOutput, "the answer is no UTF-8 text ("+cmp.Or(was.Headers["content-type"], "of no type")+")", nil)
 	}
 	if h.Output == workflow.OutputResponse {
@@ -190,11 +201,14 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return -1
 }
 
+// startOfAnswer is how many characters of an answer an error quotes.
+const startOfAnswer = 500
+
 // firstLines returns the beginning of an answer, for an error.
 func firstLines(text string) string {
-	text = strings.TrimSpace(strings.ToValidUTF8(text, "�"))
-	if runes := []rune(text[:min(len(text), 4000)]); len(runes) > 500 {
-		return strings.ToValidUTF8(string(runes[:500]), "") + "…"
+	text = strings.TrimSpace(text)
+	if runes := []rune(text[:min(len(text), 4*startOfAnswer+4)]); len(runes) > startOfAnswer {
+		return string(runes[:startOfAnswer]) + "…"
 	}
 	return text
 }

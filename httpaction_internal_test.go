@@ -2,6 +2,7 @@ package claudeforce
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,29 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		if got := retryAfter(header, now); got != want {
 			t.Errorf("%q: %v; want %v", header, got, want)
+		}
+	}
+}
+
+func TestAnswersOfRequests(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		output    workflow.RunOutput
+		was       answered
+		want, err string
+	}{
+		{workflow.OutputText, answered{Status: 200, Body: "a\n"}, "a\n", ""},
+		{workflow.OutputText, answered{Status: 204}, "", ""},
+		{workflow.OutputLines, answered{Status: 200, Body: "a\r\nb\n"}, `["a","b"]`, ""},
+		{workflow.OutputJSON, answered{Status: 200, Body: "{\"a\": 1.0}"}, `{"a": 1.0}`, ""},
+		{workflow.OutputJSON, answered{Status: 204}, "", "the answer is not json"},
+		{workflow.OutputText, answered{Status: 200, Binary: true, Headers: map[string]string{"content-type": "image/png"}}, "", "the answer is no UTF-8 text (image/png)"},
+		{workflow.OutputResponse, answered{Status: 201, Headers: map[string]string{"a": "b"}, Body: "x"}, `{"status":201,"headers":{"a":"b"},"body":"x"}`, ""},
+		{workflow.OutputText, answered{Status: 404, Body: strings.Repeat("é", 10_000)}, "", "answered with 404 Not Found: " + strings.Repeat("é", 500) + "… "},
+	} {
+		got, err := bodyOf(&workflow.HTTP{Output: c.output}, workflow.HTTPRequest{}, c.was)
+		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s of %+v: %q, %v", c.output, c.was, got, err)
 		}
 	}
 }
