@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -108,20 +109,24 @@ func (r *dryRun) attach(ctx context.Context, patterns []string) (engine.Attached
 
 // filesKnown reports whether which files a step attaches depends on no answer.
 func filesKnown(s *workflow.Step) bool {
-	known := func(list []*workflow.Template) bool {
-		for _, t := range list {
-			for root := range t.Uses() {
-				if root != "params" && root != "vars" && root != "env" && root != "run" && root != "item" && root != "index" {
-					return false
-				}
-			}
-		}
-		return true
-	}
 	if !known(s.Files) {
 		return false
 	}
 	return s.Foreach == nil || len(s.Foreach.Glob) > 0 && known(s.Foreach.Glob)
+}
+
+// known reports whether values are known before the run, but for items.
+func known[V interface {
+	Uses() iter.Seq2[string, string]
+}](list []V) bool {
+	for _, v := range list {
+		for root := range v.Uses() {
+			if root != "params" && root != "vars" && root != "env" && root != "run" && root != "item" && root != "index" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // smallest records what the smallest call costs that a run can start with.

@@ -494,9 +494,9 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 			if !static(f) {
 				continue
 			}
-			pattern, err := f.Render(env)
-			if err == nil {
-				_, err = o.files.Read(ctx, []string{pattern}, attach.Limits{}) // what it cannot send is found before anything is spent
+			patterns, err := f.Texts(env)
+			if err == nil && len(patterns) > 0 {
+				_, err = o.files.Read(ctx, patterns, attach.Limits{}) // what it cannot send is found before anything is spent
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
@@ -510,8 +510,8 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 }
 
 // static reports whether a text is the same throughout a run.
-func static(t *workflow.Template) bool {
-	for root := range t.Uses() {
+func static(v *workflow.Value) bool {
+	for root := range v.Uses() {
 		if root != "params" && root != "vars" && root != "env" && root != "run" {
 			return false
 		}

@@ -176,6 +176,42 @@ func TestFilesAreReadByTheAttempt(t *testing.T) {
 	})
 }
 
+// Lists stand for their entries: those of all items come first, then those of one.
+func TestFilesFromLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wf := parse(t, `
+params: {all: {default: [a.md, b.md]}, none: {default: []}}
+steps:
+- {id: list, agent: x, task: list}
+- {id: a, agent: x, task: look, files: [x.md, '${{ params.all }}', '${{ params.none }}', '${{ steps.list.json }}']}
+- {id: b, agent: x, task: look, foreach: [[c.md, d.md]], files: ['${{ item }}', '${{ params.all }}']}
+- {id: c, agent: x, task: look, files: '${{ params.none }}'}
+- {id: d, agent: x, task: look, files: '${{ steps.list.json[0].path ?? nil }}'}
+`)
+		params, err := wf.BindParams(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string][]string{}
+		res := run(t.Context(), wf, engine.Options{Params: params, MaxParallel: 1, Execute: func(_ context.Context, a engine.Attempt) (llm.Outcome, error) {
+			seen[a.Path] = a.Shared
+			if a.Path == "list" {
+				return llm.Outcome{Output: `["s.md", "t.md"]`}, nil
+			}
+			return llm.Outcome{Output: "done"}, nil
+		}, Attach: func(_ context.Context, patterns []string) (engine.Attached, error) {
+			return engine.Attached{Text: strings.Join(patterns, ",")}, nil
+		}})
+		want := map[string][]string{"list": nil, "a": {"x.md,a.md,b.md,s.md,t.md"}, "b": {"a.md,b.md", "c.md,d.md"}, "c": nil}
+		if d := cmp.Diff(want, seen); d != "" {
+			t.Errorf("what was attached (-want +got):\n%s", d)
+		}
+		if r := res.Steps["d"]; r.Status != engine.StatusFailed || r.Error == nil || !strings.Contains(*r.Error, "filling in the files of step d") {
+			t.Errorf("a list that is not there: %s", r.Status)
+		}
+	})
+}
+
 func TestFailureSkipsDependentsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wf := parse(t, `

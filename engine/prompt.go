@@ -71,14 +71,14 @@ func (r *run) draft(u *unit) (draft, error) {
 		}
 	}
 	for _, f := range s.Files {
-		pattern, err := f.Render(env)
+		patterns, err := f.Texts(env)
 		if err != nil {
 			return draft{}, invalid("filling in the files of step "+u.path, err)
 		}
 		if u.parent == nil || varies(f) {
-			d.patterns = append(d.patterns, pattern)
+			d.patterns = append(d.patterns, patterns...)
 		} else {
-			d.common = append(d.common, pattern)
+			d.common = append(d.common, patterns...)
 		}
 	}
 	if u.parent != nil && u.parent.fan != nil {
@@ -213,9 +213,9 @@ func digestOf(v any) string {
 	return digest(string(data))
 }
 
-// varies reports whether a text is not the same for all items or iterations.
-func varies(t *workflow.Template) bool {
-	for root := range t.Uses() {
+// varies reports whether a value is not the same for all items or iterations.
+func varies(v *workflow.Value) bool {
+	for root := range v.Uses() {
 		if root == "item" || root == "loop" {
 			return true
 		}

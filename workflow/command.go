@@ -98,15 +98,16 @@ func (r *Run) Line() iter.Seq2[string, string] { return uses(r.line().refs) }
 
 // argument returns the arguments that a value stands for.
 func argument(v *Value, env Env) ([]string, error) {
-	words, err := texts(v, env)
+	words, err := v.Texts(env)
 	if slices.ContainsFunc(words, func(word string) bool { return strings.ContainsRune(word, 0) }) {
 		return nil, errors.New("a value holds a NUL character, which no command can be given")
 	}
 	return words, err
 }
 
-// texts returns the texts that a value stands for: of a list those of its elements.
-func texts(v *Value, env Env) ([]string, error) {
+// Texts returns the texts that the value stands for: of a list those of its elements. A
+// value that does not exist is an error, and so is an element.
+func (v *Value) Texts(env Env) ([]string, error) {
 	got, err := v.Eval(env)
 	if err != nil {
 		return nil, err
@@ -114,6 +115,9 @@ func texts(v *Value, env Env) ([]string, error) {
 	list, isList := got.([]any)
 	if !isList {
 		list = []any{got}
+	}
+	if got == nil && v.expr != nil {
+		return nil, fmt.Errorf("evaluating ${{ %s }}: %s", strings.TrimSpace(v.expr.source), v.expr.whyNil())
 	}
 	words := make([]string, len(list))
 	for i, e := range list {

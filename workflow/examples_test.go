@@ -141,8 +141,10 @@ func walk(t *testing.T, w *workflow.Workflow, env workflow.Env, file string) wor
 						check(s, err)
 						last.JSON = answer(t, s)
 					default:
-						for _, text := range append(s.Files, s.Task) {
-							_, err := text.Render(own)
+						_, err := s.Task.Render(own)
+						check(s, err)
+						for _, f := range s.Files {
+							_, err := f.Texts(own)
 							check(s, err)
 						}
 						last.JSON = answer(t, s)

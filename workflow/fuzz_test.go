@@ -142,7 +142,7 @@ func results(t *testing.T, w *workflow.Workflow, result workflow.StepResult, to 
 func use(t *testing.T, w *workflow.Workflow, env workflow.Env) {
 	texts, values := []*workflow.Template{w.Output}, []*workflow.Value{}
 	for _, s := range w.Steps {
-		texts = append(append(texts, s.Task, s.Output), s.Files...)
+		texts, values = append(texts, s.Task, s.Output), append(values, s.Files...)
 		values = append(values, slices.Collect(maps.Values(s.With))...)
 		if s.When != nil {
 			values = append(values, s.When)

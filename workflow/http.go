@@ -241,7 +241,7 @@ func cutText(text string) string {
 func encodeFields(fields []RequestField, env Env) (string, error) {
 	var b strings.Builder
 	for _, f := range fields {
-		values, err := texts(f.Value, env)
+		values, err := f.Value.Texts(env)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", f.Name, err)
 		}

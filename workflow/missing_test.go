@@ -40,7 +40,7 @@ func TestWhatCannotBeThere(t *testing.T) {
 		typed + "- {id: c, agent: x, task: t, when: steps.a.json.idd == 0}":                                                                       `did you mean "id"?`,
 		typed + "- {id: c, agent: x, task: \"${{ steps.a.json.sub.nam }}\"}":                                                                      `did you mean "name"?`,
 		typed + "- {id: c, agent: x, task: \"${{ steps.a.json?.other ?? 1 }}\"}":                                                                  "",
-		a + "- {id: c, agent: x, task: t, files: [\"${{ params.list }}\"]}":                                                                       "needs a text",
+		a + "- {id: c, agent: x, task: t, files: [\"a/${{ params.list }}\"]}":                                                                     "needs a text",
 		a + "- {id: c, agent: x, task: t, files: [\"${{ params.list[0] }}\"]}":                                                                    "",
 		a + "- {id: c, agent: x, task: t, files: [\"{${{ join(params.list, ',') }}}\"]}":                                                          "",
 		"- {id: c, agent: x, task: \"${{ item }}\", foreach: [a, ~]}":                                                                             "an item of foreach is empty",

@@ -3,6 +3,7 @@ package workflow
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -180,16 +181,49 @@ func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 		d.Task = p.template(d, v, n, "task")
 	}
 	if n := d.fields.given("files"); n != nil {
-		if n.Kind != yaml.SequenceNode {
-			p.fail(n, nil, "write files: [...]", "files must be a list of texts, not %s", kindOf(n))
-		} else {
-			d.Files = p.templates(d, v, n, "an entry of files")
-		}
+		d.Files = p.filesOf(d, v, n)
 	}
 	if n := d.fields.given("schema"); n != nil {
 		d.Schema = p.outputSchema(n)
 	}
 	p.place(d, v)
+}
+
+// filesOf reads the patterns of the files of a step: a text or a list of texts. A text
+// that is one expression may stand for several patterns.
+func (p *reader) filesOf(d *draft, v view, n *yaml.Node) []*Value {
+	nodes, what := n.Content, "an entry of files"
+	switch n.Kind {
+	case yaml.SequenceNode:
+	case yaml.ScalarNode:
+		nodes, what = []*yaml.Node{n}, "files"
+	default:
+		p.fail(n, nil, "write files: [...]", "files must be a list of texts, not %s", kindOf(n))
+		return nil
+	}
+	var files []*Value
+	for _, c := range nodes {
+		c = follow(c)
+		before := p.failures
+		if p.text(c, what); p.failures > before {
+			continue
+		}
+		if strings.TrimSpace(c.Value) == "" {
+			p.fail(c, nil, "", "%s is empty", what)
+			continue
+		}
+		f := p.valueOf(d, v, c, what)
+		switch {
+		case f == nil:
+			continue
+		case f.text != nil:
+			p.paths(c, f.text, what)
+		case f.expr != nil && f.expr.typ == "object":
+			p.fail(c, ErrExpression, "write ${{ keys(MAPPING) }} or ${{ values(MAPPING) }}", "%s needs a text or a list of texts, and the expression is of type object", what)
+		}
+		files = append(files, f)
+	}
+	return files
 }
 
 func (p *reader) checkAgent(n *yaml.Node, name string) {

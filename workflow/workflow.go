@@ -109,7 +109,7 @@ type Step struct {
 	Inline       *Agent        // the agent, if the file defines it; nil: it is found by its name
 	Model        string        // empty: the agent's own
 	Task         *Template     // nil unless the step has an agent
-	Files        []*Template   // patterns of files to give to the agent
+	Files        []*Value      // patterns of files to give to the agent; a value that is a list stands for several
 	Dependencies []string      // see [Step.Waits]; no duplicates
 	Timeout      time.Duration // of one attempt; 0: no limit was set
 	Retry        Retry
