@@ -88,7 +88,7 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 		d.resolveIdentity(a)
 	}
 	key := d.key(a)
-	a.Sample = r.samples.number(d.repeated, d.path, key)
+	a.Sample = r.samples.number(d.repeated, d.path, key)*d.samples + d.sample
 	switch {
 	case d.past == nil:
 	case d.past.Key == key && r.unchanged(ctx, a, d.past):

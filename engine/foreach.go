@@ -122,6 +122,9 @@ func (r *run) spread(u *unit, items []any, paths []string) {
 		outcomes: make([]itemOutcome, len(items)), results: make([]*ItemResult, len(items)),
 	}
 	f.keys, f.labels = identify(items)
+	if names := u.step.Foreach.Keys; len(names) == len(items) {
+		f.labels = names
+	}
 	if f.most == 0 {
 		f.most = len(items)
 		if u.step.Body == nil {
@@ -271,7 +274,15 @@ func (r *run) gather(u *unit) {
 		u.res.Degraded = said
 	}
 	// The outputs of those that did not fail are there either way.
-	o.output, o.json = f.join()
+	output, list := f.join()
+	o.output, o.json = output, list
+	if u.step.Foreach.Matrix {
+		byKey := make(map[string]any, len(list))
+		for i, key := range f.labels {
+			byKey[key] = list[i]
+		}
+		o.json = workflow.NewObject(f.labels, byKey)
+	}
 	r.outcomes = append(r.outcomes, o)
 }
 

@@ -35,6 +35,7 @@ type draft struct {
 	results           []string // fenced outputs of dependencies the task does not mention
 	siblings          int
 	repeated          string // see [unit.repeated]
+	sample, samples   int    // see [unit.sample]
 	began             time.Time
 	usage             llm.Usage // of earlier attempts
 	timing            llm.Timing
@@ -56,6 +57,7 @@ func (r *run) draft(u *unit) (draft, error) {
 	s, env := cmp.Or(u.chosen, u.step), u.env()
 	d := draft{step: s, path: u.path, item: u.item, label: u.label, number: u.res.Attempts, began: u.began,
 		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, repeated: u.repeated(), decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
+	d.sample, d.samples = u.sample()
 	var err error
 	action := s.Action()
 	if action != nil {

@@ -59,3 +59,17 @@ func (u *unit) repeated() string {
 	}
 	return name
 }
+
+// sample returns which one the unit is of those that are asked the same, from 0, and how
+// many there are: by the samples of the step and of those around it.
+func (u *unit) sample() (number, of int) {
+	of = 1
+	for u != nil {
+		if u.parent != nil && u.parent.fan != nil && u.step.Foreach.Samples > 1 {
+			number += of * (u.index % u.step.Foreach.Samples)
+			of *= u.step.Foreach.Samples
+		}
+		u = u.frame.owner
+	}
+	return number, of
+}

@@ -151,7 +151,8 @@ func listThem(read []string) string {
 
 func (p *reader) foreach(d *draft, v view) {
 	n := d.fields.given("foreach")
-	if n == nil {
+	product := d.fields.given("matrix") != nil || d.fields.given("samples") != nil
+	if n == nil && !product {
 		return
 	}
 	f := &Foreach{}
@@ -162,6 +163,10 @@ func (p *reader) foreach(d *draft, v view) {
 		f.MinSuccess = new(p.count(m, "min_success", 0))
 	}
 	d.Foreach = f
+	if product {
+		p.matrix(d, v)
+		return
+	}
 	if n.Kind == yaml.MappingNode {
 		p.foreachFields(d, v, n)
 		return
@@ -273,8 +278,10 @@ func (p *reader) loop(d *draft, outer, v view) {
 	if n == nil {
 		return
 	}
-	if d.fields.given("foreach") != nil {
-		p.fail(n, nil, "put one of them on a step around the other, with steps", "%s has both foreach and loop", d.of())
+	for _, key := range []string{"foreach", "matrix", "samples"} {
+		if d.fields.given(key) != nil {
+			p.fail(n, nil, "put one of them on a step around the other, with steps", "%s has both %s and loop", d.of(), key)
+		}
 	}
 	f, ok := p.fields(n, "loop", loopKeys)
 	if !ok {

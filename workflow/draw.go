@@ -9,6 +9,8 @@ import (
 // label returns the text for a step in a drawing: its id, and how often it runs.
 func (s *Step) label() string {
 	switch {
+	case s.Foreach != nil && s.Foreach.Keys != nil:
+		return fmt.Sprintf("%s × %d", s.ID, len(s.Foreach.Keys))
 	case s.Foreach != nil:
 		return strings.TrimSpace(s.ID + " × each " + s.Foreach.Name)
 	case s.Loop != nil:

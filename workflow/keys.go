@@ -21,7 +21,7 @@ var (
 	stateKeys    = []string{"initial", "next"}
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}
 	stepKeys     = []string{"id", "agent", "prompt", "tools", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
-		"when", "join", "on_failure", "foreach", "max_parallel", "min_success", "loop", "schema", "effects",
+		"when", "join", "on_failure", "foreach", "matrix", "samples", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "run", "http", "read", "write", "value", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
 	readKeys   = []string{"files", "output"}

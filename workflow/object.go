@@ -19,6 +19,9 @@ type Object struct {
 	values map[string]any
 }
 
+// NewObject returns an object with keys in an order.
+func NewObject(keys []string, values map[string]any) Object { return Object{keys, values} }
+
 func newObject(keys []string, values map[string]any) any { return Object{keys, values} }
 
 // MarshalJSON returns the object with its keys in the order in which they were written.

@@ -57,6 +57,8 @@ var suits = map[string][]string{
 	"isolation":   {kindAgent},
 	"base":        {kindAgent},
 	"foreach":     {kindAgent, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"matrix":      {kindAgent, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
+	"samples":     {kindAgent, kindWorkflow, kindSteps},
 	"loop":        {kindAgent, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},
 }
 
@@ -91,7 +93,7 @@ func (p *reader) kind(d *draft) string {
 			hint = "write http: {url: ..., " + key + ": ...}"
 		case key == "timeout" && kind == kindApproval:
 			hint = "write approval: {message: ..., timeout: ...}"
-		case kind == kindApproval && (key == "foreach" || key == "loop"):
+		case kind == kindApproval && (key == "foreach" || key == "matrix" || key == "samples" || key == "loop"):
 			hint = "put the approval under steps of a step with " + key
 		case kind == kindSteps && slices.Contains(suits[key], kindAgent):
 			hint = "set it on the steps inside"
@@ -101,8 +103,8 @@ func (p *reader) kind(d *draft) string {
 		p.fail(n, nil, hint, "%s cannot have both %s and %s", d.of(), key, what)
 	}
 	for _, key := range []string{"max_parallel", "min_success"} {
-		if n := d.fields.given(key); n != nil && d.fields.given("foreach") == nil {
-			p.fail(n, nil, "", "%s of a step needs foreach", key)
+		if n := d.fields.given(key); n != nil && d.fields.given("foreach") == nil && d.fields.given("matrix") == nil && d.fields.given("samples") == nil {
+			p.fail(n, nil, "", "%s of a step needs foreach, matrix or samples", key)
 		}
 	}
 	return kind

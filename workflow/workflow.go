@@ -250,7 +250,15 @@ type Foreach struct {
 	Items       *Value      // a list, or a text that is a JSON array
 	Glob        []*Template // patterns of files; the items are their paths, sorted
 	MaxParallel int         // most items at once; 0: no limit of its own
-	MinSuccess  *int        // items that must succeed; nil: one if the step continues after failures, else all
+
+	// Matrix says that the items are combinations, and Samples how often each is asked,
+	// with an answer of its own each time; 0: once. Keys are then the names of the items,
+	// by which the JSON of a matrix has their results.
+	Matrix  bool
+	Samples int
+	Keys    []string
+
+	MinSuccess *int // items that must succeed; nil: one if the step continues after failures, else all
 }
 
 // Loop runs a step until its condition holds.
