@@ -237,18 +237,14 @@ func describe(worst []Finding, threshold Severity) string {
 	if len(worst) > 1 {
 		noun = "findings reach"
 	}
-	text := fmt.Sprintf("%d %s severity %s", len(worst), noun, threshold)
-	for i, f := range worst[:min(len(worst), mostNamed)] {
-		before := "; "
-		if i == 0 {
-			before = ": "
-		}
-		text += before + f.String()
+	var named []string
+	for _, f := range worst[:min(len(worst), mostNamed)] {
+		named = append(named, f.String())
 	}
 	if len(worst) > mostNamed {
-		text += "; and more"
+		named = append(named, "and more")
 	}
-	return text
+	return fmt.Sprintf("%d %s severity %s: %s", len(worst), noun, threshold, strings.Join(named, "; "))
 }
 
 // longestShown is how many characters of a message [Finding.String] shows.

@@ -19,18 +19,18 @@ import (
 // Bounds of what a summary shows.
 const (
 	maxShown  = 500 // lines of a list
-	maxReason = 600 // characters of a reason
+	maxReason = 600 // characters of a text of others
 )
 
 // writeMarkdown writes a summary of a run: its steps, and what failed and why. Texts that
 // others wrote stand in code spans, so that nothing in them is markup, a link or a mention.
 func writeMarkdown(w io.Writer, wf *workflow.Workflow, res *engine.Result) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "# %s: %s\n\n", code(title(wf), maxReason), res.Status)
-	fmt.Fprintf(out, "%s · %s · %s · %s\n", code(res.RunID, maxReason), took(res.TotalTimeSeconds), dollars(res.CostUSD),
+	fmt.Fprintf(out, "# %s: %s\n\n", code(title(wf)), res.Status)
+	fmt.Fprintf(out, "%s · %s · %s · %s\n", code(res.RunID), took(res.TotalTimeSeconds), dollars(res.CostUSD),
 		english.Plural(res.Usage.TotalTokens(), "token", ""))
 	if res.Error != nil {
-		fmt.Fprintf(out, "\n%s\n", code(*res.Error, maxReason))
+		fmt.Fprintf(out, "\n%s\n", code(*res.Error))
 	}
 	fmt.Fprint(out, "\n| Step | Agent | Status | Time | Cost |\n| --- | --- | --- | ---: | ---: |\n")
 	for _, s := range wf.Steps {
@@ -46,30 +46,30 @@ func writeMarkdown(w io.Writer, wf *workflow.Workflow, res *engine.Result) error
 			}
 		}
 		if step.Fallback != "" {
-			status += ", has the result of " + code(step.Fallback, maxReason)
+			status += ", has the result of " + code(step.Fallback)
 		}
 		if step.StartedAt != nil {
 			time, cost = took(step.DurationSeconds), dollars(step.CostUSD)
 		}
 		agent := ""
 		if step.Agent != "" {
-			agent = code(step.Agent, maxReason)
+			agent = code(step.Agent)
 		}
-		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", code(s.ID, maxReason), agent, status, time, cost)
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", code(s.ID), agent, status, time, cost)
 	}
 	writeList(out, "Findings", res.Findings, func(f workflow.Finding) string {
-		line := string(f.Severity) + ": " + code(f.String(), maxReason)
+		line := string(f.Severity) + ": " + code(f.String())
 		if f.Rule != "" {
-			line += " (" + code(f.Rule, maxReason) + ")"
+			line += " (" + code(f.Rule) + ")"
 		}
 		return line
 	})
 	writeList(out, "What failed", failures(wf, res), func(p part) string {
-		line := code(p.name(), maxReason)
+		line := code(p.name())
 		if p.tolerated {
 			line += " (tolerated)"
 		}
-		return line + ": " + code(cmp.Or(why(p.res), "for no known reason"), maxReason)
+		return line + ": " + code(cmp.Or(why(p.res), "for no known reason"))
 	})
 	var skipped []engine.NotDone
 	for _, n := range res.NotDone {
@@ -78,13 +78,13 @@ func writeMarkdown(w io.Writer, wf *workflow.Workflow, res *engine.Result) error
 		}
 	}
 	writeList(out, "What was not done", skipped, func(n engine.NotDone) string {
-		line := code(n.Step, maxReason) + " (" + string(n.Status) + ")"
+		line := code(n.Step) + " (" + string(n.Status) + ")"
 		if n.Reason != "" {
-			line += ": " + code(n.Reason, maxReason)
+			line += ": " + code(n.Reason)
 		}
 		return line
 	})
-	writeList(out, "Notes", res.Notes, func(note string) string { return code(note, maxReason) })
+	writeList(out, "Notes", res.Notes, func(note string) string { return code(note) })
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("writing Markdown: %w", err)
 	}
@@ -115,12 +115,12 @@ func failedItems(step *engine.StepResult) int {
 	return n
 }
 
-// code returns a text as a code span of one line that may stand in a table, cut to a
-// number of characters.
-func code(text string, most int) string {
+// code returns a text as a code span of one line that may stand in a table, cut to
+// maxReason characters.
+func code(text string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most-1]) + "…"
+	if runes := []rune(text); len(runes) > maxReason {
+		text = string(runes[:maxReason-1]) + "…"
 	}
 	if text == "" {
 		return ""
