@@ -61,9 +61,10 @@ type ended struct {
 	Cause    string `json:"cause,omitempty"`
 }
 
-// checkCommands returns the commands of a workflow that may not run, as far as they are
-// known before the run and no condition decides whether they run at all. Those that have
-// finished in past do not run again; nil is that of a new run.
+// checkCommands returns the commands of a workflow that may not run, and the files that
+// may not be written, as far as they are known before the run and no condition decides
+// whether their steps run at all. Those that have finished in past do not run again; nil
+// is that of a new run.
 func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow, env workflow.Env, opts *RunOptions, past *journal.State) error {
 	if o.opts.Replay != nil || !opts.part().Whole() {
 		return nil // some or all do not run
@@ -83,6 +84,11 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 			unit := outer.Inner(s.ID)
 			if s.When != nil || finished[unit.Step] {
 				continue
+			}
+			if s.Save != nil {
+				if err := o.checkSave(ctx, s.Save, env); err != nil {
+					errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
+				}
 			}
 			if s.Body != nil {
 				inner := env
@@ -104,6 +110,11 @@ func (o *Orchestrator) checkCommands(ctx context.Context, wf *workflow.Workflow,
 		}
 	}
 	visit(wf, journal.Unit{}, env)
+	if wf.Save != nil && (past == nil || past.Saved == nil) {
+		if err := o.checkSave(ctx, wf.Save, env); err != nil {
+			errs = append(errs, fmt.Errorf("save of the workflow: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -97,10 +97,8 @@ func (o *Orchestrator) writeFile(ctx context.Context, a engine.Attempt, w workfl
 // checkWrite reports a file of a step that may not be written. One whose path is not
 // known yet may; with asks, a user can be asked about it.
 func (o *Orchestrator) checkWrite(ctx context.Context, s *workflow.Step, env workflow.Env, asks bool) error {
-	for root, name := range s.Write.Path.Uses() {
-		if !env.Knows(root, name) {
-			return nil
-		}
+	if !knownBefore(s.Write.Path, env) {
+		return nil
 	}
 	path, err := s.Write.Path.Render(env)
 	if err != nil {
@@ -108,3 +106,45 @@ func (o *Orchestrator) checkWrite(ctx context.Context, s *workflow.Step, env wor
 	}
 	return o.tools.CheckWrite(ctx, s.Allow, path, asks)
 }
+
+// knownBefore reports whether it is known before the run what a text is.
+func knownBefore(t *workflow.Template, env workflow.Env) bool {
+	for root, name := range t.Uses() {
+		if !env.Knows(root, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// save writes a file that an output of a run is saved in.
+func (o *Orchestrator) save(ctx context.Context, f engine.File) error {
+	if o.tools == nil || o.opts.Toolset == nil {
+		return errNoSave
+	}
+	acting, err := o.commands.get(ctx, o.tools)
+	if err != nil {
+		return err
+	}
+	return acting.Save(ctx, f.Path, f.Content)
+}
+
+// checkSave reports a file that an output may not be saved in. One whose path is not
+// known yet may. No one can be asked about a file in the way of [RunOptions.AskCalls],
+// since the work is done by then.
+func (o *Orchestrator) checkSave(ctx context.Context, s *workflow.Save, env workflow.Env) error {
+	if o.tools == nil || o.opts.Toolset == nil {
+		return errNoSave
+	}
+	if !knownBefore(s.Path, env) {
+		return nil
+	}
+	path, err := s.Name(env)
+	if err != nil {
+		return err
+	}
+	return o.tools.CheckWrite(ctx, nil, path, o.opts.Toolset.Asker != nil)
+}
+
+// errNoSave is a file to save in a run that cannot write.
+var errNoSave = llm.NewError(llm.CodeInvalid, "an output is saved in a file, and this run has no tools: allow them, or set Options.Toolset in the library", nil)

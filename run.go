@@ -392,6 +392,10 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	}
 	o.noteParallel(ctx, r.wf, opts)
 	missed := o.missed()
+	save := o.save
+	if o.opts.Replay != nil {
+		save = nil
+	}
 	res, err = engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
@@ -417,6 +421,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		Before:      previous.State,
 		Unchanged:   kept.unchanged,
 		Saw:         kept.saw,
+		Save:        save,
 		Control:     control,
 		AskCalls:    opts.AskCalls,
 		AskTimeout:  opts.AskTimeout,

@@ -19,7 +19,7 @@ var ErrDenied = errors.New("not approved")
 // request keeps its deadline however often the run is resumed.
 func (r *run) ask(u *unit) {
 	was := r.opts.Past.Unit(u.path, u.item)
-	if was != nil && was.Type == journal.StepFinished && !r.opts.Changed {
+	if was != nil && (was.Type == journal.StepFinished || was.Answered() && !r.opts.Rebuild) && !r.opts.Changed {
 		r.restore(u, was)
 		return
 	}
@@ -45,7 +45,7 @@ func (r *run) ask(u *unit) {
 	case was == nil:
 	case !answers(was, question):
 		was = nil // that was another question
-	case was.Type == journal.StepFinished:
+	case was.Answered():
 		r.restore(u, was)
 		return
 	}

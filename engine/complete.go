@@ -9,6 +9,9 @@ import (
 // complete records the end of a unit, then continues what waited for it.
 func (r *run) complete(o outcome) {
 	u := o.unit
+	if o.status == StatusCompleted && !o.saved && u.saves() && !r.save(&o) {
+		return // it is completed once its file is written
+	}
 	u.finish(o)
 	r.writeEnd(o)
 	r.observe(u, Event{Attempt: u.res.Attempts, Err: o.err, Restored: u.restored})
@@ -185,10 +188,15 @@ func (r *run) writeEnd(o outcome) {
 		}
 		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds})
 	case StatusFailed:
-		if u.restored {
+		if u.restored && !o.saved {
 			return // it is in the journal
 		}
-		r.append(u, journal.Event{Type: journal.StepFailed, Attempt: u.res.Attempts, Output: o.output, Detail: journal.Detail(u.failure(o.err))})
+		failed := u.failure(o.err)
+		failed.Unsaved = o.saved
+		if o.saved && u.answers() { // what it took was counted with its answer
+			failed.Usage, failed.CostUSD, failed.Timing, failed.PaidInTurns = llm.Usage{}, nil, llm.Timing{}, nil
+		}
+		r.append(u, journal.Event{Type: journal.StepFailed, Attempt: u.res.Attempts, Output: o.output, Detail: journal.Detail(failed)})
 	case StatusInterrupted:
 		r.leaveUncounted(u)
 	case StatusSkipped:

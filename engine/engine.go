@@ -240,6 +240,12 @@ type Options struct {
 	// nil if that is not known. Nil keeps nothing.
 	Saw func(ctx context.Context, a Attempt) json.RawMessage
 
+	// Save writes a file with the output of a step, or of the run, all of it or nothing.
+	// It is called from several goroutines, once for a file that Past does not have, and
+	// again with the same content if the process dies before that is in the journal. Nil
+	// saves nothing.
+	Save func(ctx context.Context, f File) error
+
 	// Earlier is the state of an earlier run, for ChooseReuse.
 	Earlier *journal.State
 
@@ -277,6 +283,7 @@ type Result struct {
 	NotDone          []NotDone              `json:"not_done,omitempty"` // steps of the top level that did not complete, and why
 	Findings         []workflow.Finding     `json:"findings,omitempty"` // what the workflow says that it found
 	Notes            []string               `json:"notes,omitempty"`    // what went as the file says, and probably not as it was meant
+	Files            []SavedFile            `json:"files,omitempty"`    // that hold outputs, by path
 	Usage            llm.Usage              `json:"usage"`
 	CostUSD          *float64               `json:"cost_usd"` // nil if the price of any step is unknown
 	llm.Timing                              // of all calls together
@@ -290,6 +297,13 @@ type NotDone struct {
 	Status Status `json:"status"`
 	Reason string `json:"reason"`
 	Code   string `json:"code,omitempty"` // an [llm.Code] as text, of a step that failed
+}
+
+// SavedFile is a file that holds an output of the run.
+type SavedFile struct {
+	Step string `json:"step,omitempty"` // path of its step; empty for the output of the run
+	Item string `json:"item,omitempty"` // of a foreach, for people
+	journal.Saved
 }
 
 // OverBudget reports whether every failure was for want of budget, and there is

@@ -28,7 +28,9 @@ func (r *run) restoreFailure(u *unit, was *journal.UnitState) {
 	r.fill(u, was)
 	u.restored = true
 	u.res.Reason = was.Decision.Reason()
-	u.res.DurationSeconds, u.res.Usage, u.res.CostUSD, u.res.Timing = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD, was.Failed.Timing
+	if !was.Answered() {
+		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD, u.res.Timing = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD, was.Failed.Timing
+	}
 	if u.node != nil && u.frame == r.root && !was.StartedAt.IsZero() {
 		r.recordStart(u.step.ID)
 	}

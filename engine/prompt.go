@@ -99,7 +99,7 @@ func (r *run) draft(u *unit) (draft, error) {
 		d.inputs = fingerprint(u.frame, s, env, d.identity)
 		u.res.Inputs = d.inputs
 		if r.opts.Changed {
-			if was := r.opts.Past.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished {
+			if was := r.opts.Past.Unit(u.path, u.item); was != nil && was.Answered() {
 				d.past = was
 			}
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"time"
@@ -40,7 +41,7 @@ func plusCost(sum *float64, p *StepResult) *float64 {
 }
 
 // finish returns the run's result and journals its end.
-func (r *run) finish() (*Result, error) {
+func (r *run) finish(ctx context.Context) (*Result, error) {
 	r.alarm.Stop()
 	res := &Result{
 		RunID: r.opts.RunID, Workflow: r.wf.Name, Status: StatusCompleted,
@@ -81,6 +82,7 @@ func (r *run) finish() (*Result, error) {
 			res.Status, res.Error = StatusFailed, new(fmt.Sprintf("filling in the output of the workflow: %v", err))
 		}
 	}
+	r.saveResult(ctx, res)
 	r.judge(res)
 	res.TotalTimeSeconds = time.Since(r.started).Seconds()
 	return res, r.writeResult(res)

@@ -38,7 +38,7 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, err
 		r.checkStop(ctx)
 		r.work(ctx)
 		if r.idle() {
-			return r.finish()
+			return r.finish(ctx)
 		}
 		select {
 		case rep := <-r.reports:
@@ -86,6 +86,9 @@ type run struct {
 	asking    []*unit   // approvals that wait for a person
 	alarm     *time.Timer
 
+	files   []SavedFile      // of the result
+	claimed map[string]claim // who saves a file, by its path as [workflow.SameFile] has it
+
 	notes []string        // of the result
 	noted map[string]bool // ids of the steps in notes
 
@@ -115,6 +118,7 @@ type report struct {
 
 	decision *journal.Decision // of an approval whose deadline has passed; nil for none
 	asked    *askedCall        // what ended the attempt; nil if nothing was asked
+	saved    *savedOutput      // with saveEnded
 }
 
 type reportKind int
@@ -125,6 +129,7 @@ const (
 	globEnded
 	questionKept
 	deadlinePassed
+	saveEnded
 )
 
 func newRun(wf *workflow.Workflow, opts Options) *run {
@@ -237,6 +242,9 @@ func (r *run) take(ctx context.Context, rep report) {
 	case questionKept:
 		r.waiting--
 		r.show(rep.unit)
+	case saveEnded:
+		r.waiting--
+		r.saveEnded(ctx, rep)
 	case deadlinePassed:
 		r.waiting--
 		r.expired(rep)

@@ -56,6 +56,7 @@ type outcome struct {
 	json   any
 	err    error
 	reason string // of a skip
+	saved  bool   // its output was saved, or could not be
 }
 
 func (r *run) newUnit(f *frame, s *workflow.Step, id journal.Unit) *unit {
@@ -178,15 +179,15 @@ func (r *run) markStarted(u *unit) {
 // computed, or queued for a slot.
 func (r *run) lookUp(u *unit) {
 	if was := r.opts.Past.Unit(u.path, u.item); was != nil {
-		if was.Type == journal.StepFinished && !r.opts.Changed {
-			r.restore(u, was)
-			return
-		}
-		if r.opts.Rebuild {
+		if r.opts.Rebuild && was.Type != journal.StepFinished {
 			r.rebuild(u, was)
 			return
 		}
-		started := was.Type != journal.StepFinished && !was.StartedAt.IsZero()
+		if was.Answered() && !r.opts.Changed {
+			r.restore(u, was)
+			return
+		}
+		started := !was.Answered() && !was.StartedAt.IsZero()
 		if started && u.step.Effects == workflow.EffectsOnce && !r.opts.Again[u.step.ID] && was.Uncertain() {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: uncertain(u, was)})
 			return
@@ -275,7 +276,7 @@ func (r *run) reuse(u *unit, was *journal.UnitState) {
 
 // fill sets the unit's result from a journal.
 func (r *run) fill(u *unit, was *journal.UnitState) {
-	if was.Type == journal.StepFinished && u.leaf() {
+	if was.Answered() && u.leaf() {
 		r.samples.number(u.repeated(), u.path, was.Key)
 	}
 	if u.step.AgentFrom != nil && u.leaf() {

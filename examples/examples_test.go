@@ -108,6 +108,7 @@ func TestWorkflowFilesRun(t *testing.T) {
 		"fix-in-worktree.yaml":   {"--allow", "Edit"},
 		"files.yaml":             {"--allow", "Edit(reports/**)"},
 		"requests.yaml":          {"--param", "api=" + issues(t), "--allow", "WebFetch(domain:127.0.0.1)"},
+		"save.yaml":              {"--allow", "Edit(reports/**)"},
 	}
 	turns := map[string]map[string]int{ // of steps whose agents act
 		"read-only-review.yaml": {"review": 2},
@@ -131,7 +132,7 @@ func TestWorkflowFilesRun(t *testing.T) {
 				run.Args = append(run.Args, "--script", filepath.Join(here(t), "examples", "simulated", "acting.yaml"))
 				run.Dir = repository
 			}
-			if filepath.Base(file) == "files.yaml" { // it writes
+			if name := filepath.Base(file); name == "files.yaml" || name == "save.yaml" { // they write
 				run.Args[2] = filepath.Join(here(t), run.Args[2])
 				run.Dir = t.TempDir()
 				if err := os.CopyFS(filepath.Join(run.Dir, "docs"), os.DirFS(filepath.Join("testdata", "pages"))); err != nil {

@@ -13,7 +13,7 @@ type UnitState struct {
 	Unit
 	Type      EventType // the last that says where it stands: StepStarted, StepFinished, StepFailed, StepSkipped, ApprovalAsked
 	Started   Started
-	Finished  Finished         // if Type is StepFinished
+	Finished  Finished         // if it is Answered
 	Failed    Failed           // if Type is StepFailed, and of the last attempt that is tried again
 	Skipped   Skipped          // if Type is StepSkipped
 	Asked     *ApprovalRequest // an approval's question; nil if none was asked
@@ -21,6 +21,7 @@ type UnitState struct {
 	Key       llm.Key
 	Output    string
 	Expanded  *Expanded // of a foreach, once it knows its items
+	Saved     *Saved    // the file that holds its output; nil if none was saved
 	Attempts  int
 	StartedAt time.Time // of the first attempt that counts
 	EndedAt   time.Time // zero while it has not ended
@@ -30,9 +31,15 @@ type UnitState struct {
 	Turns     int // answers within it, if its agent has tools
 	ToolCalls int // that have finished
 
+	answered bool // it has finished since it last started
+
 	turns []*turn // those that it goes on from
 	saw   []saw   // what the tools of a finished unit gave
 }
+
+// Answered reports whether the unit has a result: it has finished, also if its output
+// could not be saved and it failed for that.
+func (u *UnitState) Answered() bool { return u.answered }
 
 // Open reports whether the unit has started and not ended.
 func (u *UnitState) Open() bool { return u.Type == StepStarted || u.Type == ApprovalAsked }
@@ -59,6 +66,7 @@ type State struct {
 	Units     map[Unit]*UnitState
 	Order     []*UnitState // as they were first started
 	Cancelled bool         // a person asked for it, after the run was last taken on
+	Saved     *Saved       // the file that holds the output of the run; nil if none was saved
 	Ended     *RunEnd      // how the run last ended; nil while it is in progress
 	Resumes   int
 	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
@@ -111,6 +119,11 @@ func (s *State) Add(ev Event) error {
 	case CancelAsked:
 		s.Cancelled = true
 		return nil
+	case FileSaved:
+		if ev.Step == "" {
+			s.Saved = &Saved{}
+			return ev.Decode(s.Saved)
+		}
 	}
 	id := Unit{ev.Step, ev.Item}
 	u := s.Units[id]
@@ -126,14 +139,14 @@ func (u *UnitState) add(ev Event) error {
 	switch ev.Type {
 	case StepStarted:
 		// Started again, by a resumed run: what was before is void, except for
-		// the turns of its agent and what a glob found. A question that is still
+		// the turns of its agent, what a glob found and what is in a file. A question that is still
 		// open does not start again; one that is asked again must not have the
 		// answer of the first.
-		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded,
+		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded, Saved: u.Saved,
 			Turns: u.Turns, ToolCalls: u.ToolCalls, turns: u.turns}
 		return ev.Decode(&u.Started)
 	case StepAttempt:
-		u.Type, u.Attempts = StepStarted, ev.Attempt
+		u.Type, u.Attempts, u.answered = StepStarted, ev.Attempt, false
 		return nil
 	case TurnAnswered, ToolStarted, ToolFinished, ToolWaits:
 		return u.addTurn(ev)
@@ -144,7 +157,7 @@ func (u *UnitState) add(ev Event) error {
 		return err
 	case StepFinished:
 		u.Type, u.EndedAt, u.EndSeq, u.Key, u.Output = ev.Type, ev.Time, ev.Seq, ev.Key, ev.Output
-		u.Finished = Finished{}
+		u.Finished, u.answered = Finished{}, true
 		u.keepSaw()
 		if u.StartedAt.IsZero() {
 			u.StartedAt = ev.Time
@@ -153,6 +166,7 @@ func (u *UnitState) add(ev Event) error {
 	case StepFailed:
 		u.Type, u.EndedAt, u.EndSeq, u.Failed, u.Output = ev.Type, ev.Time, ev.Seq, Failed{}, ev.Output
 		err := ev.Decode(&u.Failed)
+		u.answered = u.answered && u.Failed.Unsaved
 		u.endTurns(true)
 		return err
 	case StepSkipped:
@@ -161,6 +175,9 @@ func (u *UnitState) add(ev Event) error {
 	case StepExpanded:
 		u.Expanded = &Expanded{}
 		return ev.Decode(u.Expanded)
+	case FileSaved:
+		u.Saved = &Saved{}
+		return ev.Decode(u.Saved)
 	case ApprovalAsked:
 		u.Type, u.Asked = ev.Type, &ApprovalRequest{}
 		return ev.Decode(u.Asked)

@@ -93,6 +93,7 @@ const (
 	StepFailed    EventType = "step_failed"    // Failed; Output is an answer that is not what was asked for
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
+	FileSaved     EventType = "file_saved"     // Saved: the file holds the output of the step, or of the run if Step is empty
 	TurnAnswered  EventType = "turn_answered"  // Paid; Key is that of the request, Output the answer as JSON
 	ToolStarted   EventType = "tool_started"   // ToolCall, of one that may have effects; Key is that of the answer
 	ToolFinished  EventType = "tool_finished"  // ToolCall; Key is that of the answer, Output the blocks that answer it as JSON
@@ -152,6 +153,7 @@ type Failed struct {
 	PaidInTurns     *Paid     `json:"paid_in_turns,omitempty"` // as in Finished
 	llm.Timing
 	WaitSeconds float64 `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
+	Unsaved     bool    `json:"unsaved,omitempty"`      // StepFailed: only its output could not be saved; StepFinished, if it is of a kind that calls or asks, came before
 }
 
 // Skipped is the detail of StepSkipped.
@@ -163,6 +165,13 @@ type Skipped struct {
 type Expanded struct {
 	Items int      `json:"items"`
 	Paths []string `json:"paths,omitempty"` // the items of a glob; others follow from what the run was given
+}
+
+// Saved is the detail of FileSaved.
+type Saved struct {
+	Path   string `json:"path"` // with slashes, from the project's folder
+	Bytes  int    `json:"bytes"`
+	SHA256 string `json:"sha256"` // of its content, in hexadecimal
 }
 
 // ApprovalRequest is the detail of ApprovalAsked.

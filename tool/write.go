@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -124,6 +125,12 @@ func (e *Env) writeError(path string, err error) error {
 		return fmt.Errorf("cannot create %s: %s is not a folder", path, filepath.Dir(path))
 	}
 	return fmt.Errorf("cannot write %s: %w", path, cause(err))
+}
+
+// Holds reports whether a file that can be read has exactly the content.
+func (e *Env) Holds(path string, data []byte) bool {
+	f, err := e.read(e.Abs(path), int64(len(data)))
+	return err == nil && bytes.Equal(f.data, data)
 }
 
 // Replace creates a file or replaces its content, for one who is no model and has

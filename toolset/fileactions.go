@@ -67,21 +67,40 @@ func writeInput(dir, path, content string) (json.RawMessage, error) {
 // it: a reader sees all of the old or all of the new. The path begins from the project's
 // folder. allow is as for [Commands.Run].
 func (c *Commands) Write(ctx context.Context, allow []string, path, content string) error {
-	dir := c.env.Dir()
-	input, err := writeInput(dir, path, content)
+	path, err := c.permitWrite(ctx, allow, path, content)
 	if err != nil {
 		return err
 	}
-	if reason, err := c.permit(ctx, allow, "Write", input, dir); err != nil {
+	return fault.Input(c.env.ForCall().Replace(path, []byte(content)))
+}
+
+// Save is Write without rules of a step, and leaves a file alone that has the content.
+func (c *Commands) Save(ctx context.Context, path, content string) error {
+	path, err := c.permitWrite(ctx, nil, path, content)
+	if err != nil {
 		return err
+	}
+	env := c.env.ForCall()
+	if env.Holds(path, []byte(content)) {
+		return nil
+	}
+	return fault.Input(env.Replace(path, []byte(content)))
+}
+
+// permitWrite returns the absolute path of a file that may be given a content.
+func (c *Commands) permitWrite(ctx context.Context, allow []string, path, content string) (string, error) {
+	dir := c.env.Dir()
+	input, err := writeInput(dir, path, content)
+	if err != nil {
+		return "", err
+	}
+	if reason, err := c.permit(ctx, allow, "Write", input, dir); err != nil {
+		return "", err
 	} else if reason != "" {
-		return deniedWrite(reason, path)
+		return "", deniedWrite(reason, path)
 	}
 	if path = filepath.FromSlash(path); !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	if err := c.env.ForCall().Replace(path, []byte(content)); err != nil {
-		return fault.Input(err)
-	}
-	return nil
+	return path, nil
 }

@@ -43,6 +43,104 @@ func Decode(kind RunOutput, text string) (any, error) {
 // [Decode] reads, and what templates insert.
 func Encode(v any) (string, error) { return render(v) }
 
+// encodeAs returns what a file of a format holds: of [OutputText] a text as it is, else
+// the value v that it is, which must not be nil.
+func encodeAs(format RunOutput, text string, v any) (string, error) {
+	switch {
+	case format == OutputText:
+		return text, nil
+	case v == nil:
+		return "", errors.New("the output is not JSON")
+	case format == OutputJSON:
+		return encodeLines([]any{v})
+	}
+	list, ok := v.([]any)
+	switch {
+	case !ok:
+		return "", fmt.Errorf("the output is not a list, which %s needs", format)
+	case format == OutputCSV:
+		return encodeCSV(list)
+	}
+	return encodeLines(list)
+}
+
+// encodeLines returns the values as JSON, each on a line.
+func encodeLines(list []any) (string, error) {
+	var b strings.Builder
+	for _, v := range list {
+		line, err := jsonText(v)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	return b.String(), nil
+}
+
+// jsonText returns the JSON of a value, also of a text.
+func jsonText(v any) (string, error) {
+	text, ok := v.(string)
+	if !ok && v != nil {
+		return Encode(v)
+	}
+	if v == nil {
+		return "null", nil
+	}
+	list, err := Encode([]any{text})
+	return strings.TrimSuffix(strings.TrimPrefix(list, "["), "]"), err
+}
+
+// encodeCSV returns objects as rows below a header of all their keys, in the order in
+// which they occur: texts as they are, null as nothing and anything else as JSON.
+func encodeCSV(list []any) (string, error) {
+	var header []string
+	column := map[string]int{}
+	rows := make([]map[string]any, len(list))
+	for i, v := range list {
+		var keys []string
+		switch v := v.(type) {
+		case Object:
+			keys, rows[i] = v.keys, v.values
+		case map[string]any:
+			keys, rows[i] = sortedKeys(v), v
+		default:
+			return "", fmt.Errorf("element %d of the output is not an object, which csv needs", i+1)
+		}
+		for _, key := range keys {
+			if _, known := column[key]; !known {
+				column[key] = len(header)
+				header = append(header, key)
+			}
+		}
+	}
+	if len(header) == 0 {
+		return "", nil
+	}
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	if err := w.Write(header); err != nil {
+		return "", err
+	}
+	for _, row := range rows {
+		cells := make([]string, len(header))
+		for key, v := range row {
+			if v == nil {
+				continue
+			}
+			var err error
+			if cells[column[key]], err = Encode(v); err != nil {
+				return "", err
+			}
+		}
+		if err := w.Write(cells); err != nil {
+			return "", err
+		}
+	}
+	w.Flush()
+	return b.String(), w.Error()
+}
+
 // decodeCSV returns the rows below a header, each an object with the header's names.
 func decodeCSV(text string) (any, error) {
 	r := csv.NewReader(strings.NewReader(keepBreaks(text)))

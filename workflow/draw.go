@@ -86,6 +86,9 @@ func (s *Step) notes() string {
 	if s.Run != nil && s.Run.Splice {
 		notes = append(notes, "values in shell text")
 	}
+	if s.Save != nil {
+		notes = append(notes, "saved in "+brief(s.Save.Path.Source()))
+	}
 	switch {
 	case s.Fallback != "":
 		notes = append(notes, "else "+s.Fallback)

@@ -143,6 +143,9 @@ func use(t *testing.T, w *workflow.Workflow, env workflow.Env) {
 	texts, values := []*workflow.Template{w.Output}, []*workflow.Value{}
 	for _, s := range w.Steps {
 		texts, values = append(texts, s.Task, s.Output), append(values, s.Files...)
+		if s.Save != nil {
+			_, _ = s.Save.Name(env)
+		}
 		values = append(values, slices.Collect(maps.Values(s.With))...)
 		if s.When != nil {
 			values = append(values, s.When)

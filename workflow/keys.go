@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	fileKeys     = []string{"name", "description", "params", "vars", "defaults", "agents", "max_parallel", "budget", "steps", "output", "findings", "fail_when", "$schema"}
+	fileKeys     = []string{"name", "description", "params", "vars", "defaults", "agents", "max_parallel", "budget", "steps", "output", "findings", "fail_when", "save", "$schema"}
 	defaultKeys  = []string{"model", "timeout", "retries", "max_tokens", "max_turns", "effort", "thinking", "temperature", "latency"}
 	choiceKeys   = []string{"from", "among"}
 	agentKeys    = []string{"description", "prompt", "model", "tools", "max_tokens", "max_turns", "effort", "thinking", "temperature"}
@@ -22,10 +22,11 @@ var (
 	approvalKeys = []string{"message", "timeout", "choices", "schema"}
 	stepKeys     = []string{"id", "agent", "prompt", "tools", "task", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "matrix", "samples", "max_parallel", "min_success", "loop", "schema", "effects",
-		"approval", "run", "http", "read", "write", "value", "steps", "workflow", "with", "output", "budget", "latency", "isolation", "base"}
+		"approval", "run", "http", "read", "write", "value", "steps", "workflow", "with", "output", "save", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
 	readKeys   = []string{"files", "output"}
 	writeKeys  = []string{"path", "content"}
+	saveKeys   = []string{"path", "format"}
 	budgetKeys = []string{"usd", "tokens", "calls", "time", "on_exceed"}
 	// optionalKeys may have nothing after their colon, as where all entries are comments,
 	// or have an error of their own.

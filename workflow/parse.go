@@ -48,6 +48,7 @@ type reader struct {
 	uses      []use                 // the expressions of the file
 	inline    map[string]*Agent     // the agents that the file defines
 	later     []func()              // what is to be done once all steps are read
+	saves     []saved               // the files that its steps save
 }
 
 // maxErrors bounds the memory that the errors of a hostile file can take. It is
@@ -134,6 +135,10 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	for _, do := range p.later {
 		do()
 	}
+	if n := f.given("save"); n != nil {
+		w.Save = p.save(nil, v, n)
+	}
+	p.savedTwice()
 	p.missing()
 	p.unusedAgents(w)
 	w.Notes = p.notes

@@ -53,15 +53,18 @@ func (p *reader) templates(d *draft, v view, n *yaml.Node, what string) []*Templ
 	return all
 }
 
-// paths reports an expression in a pattern of files that is no text: its JSON would be
+// paths reports an expression in the path or pattern of files that is no text: its JSON would be
 // taken for the name of a file.
 func (p *reader) paths(n *yaml.Node, t *Template, what string) {
+	hint := "write {${{ join(LIST, \",\") }}} for a pattern that takes any of them, or foreach for one call each"
+	if what == "save" {
+		hint = "name the file by a text or a number of it"
+	}
 	for _, part := range t.parts {
 		if part.expr == nil || part.expr.typ != "array" && part.expr.typ != "object" {
 			continue
 		}
-		p.failInside(n, part.at, ErrExpression, fmt.Sprintf("%s needs a text, and the expression is of type %s", what, part.expr.typ),
-			"write {${{ join(LIST, \",\") }}} for a pattern that takes any of them, or foreach for one call each")
+		p.failInside(n, part.at, ErrExpression, fmt.Sprintf("%s needs a text, and the expression is of type %s", what, part.expr.typ), hint)
 	}
 }
 

@@ -102,6 +102,9 @@ func (p *reader) kind(d *draft) string {
 		}
 		p.fail(n, nil, hint, "%s cannot have both %s and %s", d.of(), key, what)
 	}
+	if n := d.fields.given("save"); n != nil && kind == kindWrite {
+		p.fail(n, nil, "use the path of write", "%s cannot have both save and write", d.of())
+	}
 	for _, key := range []string{"max_parallel", "min_success"} {
 		if n := d.fields.given(key); n != nil && d.fields.given("foreach") == nil && d.fields.given("matrix") == nil && d.fields.given("samples") == nil {
 			p.fail(n, nil, "", "%s of a step needs foreach, matrix or samples", key)

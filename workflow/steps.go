@@ -164,6 +164,10 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		p.group(d, inner, defaults)
 	}
 	p.loop(d, v, inner)
+	if n := d.fields.given("save"); n != nil {
+		inner.loop = v.loop // it is the output of the last iteration
+		d.Save = p.save(d, inner, n)
+	}
 }
 
 func (p *reader) agentStep(d *draft, v view, defaults Defaults) {

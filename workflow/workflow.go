@@ -62,6 +62,7 @@ type Workflow struct {
 	Output      *Template // the result of the run; nil: the outputs of its last steps
 	Findings    *Value    // a list, see [Workflow.EvalFindings]; nil: none
 	FailWhen    *FailWhen // when the run fails although its steps have not; nil: never
+	Save        *Save     // where the result of the run is saved; nil: nowhere. Of no effect where a step runs the workflow
 	Source      []byte    // the file as it was read; nil for steps within a step
 	Notes       []*Error  // what is no mistake but may not be what the author meant; of the files that steps run too
 
@@ -160,6 +161,7 @@ type Step struct {
 	With     map[string]*Value // parameters of that file
 	Body     *Workflow         // what it runs: the parsed file, or steps of its own
 	Output   *Template         // the result of the body; nil: the outputs of its last steps
+	Save     *Save             // where its output is saved, with Foreach that of each item; nil: nowhere
 
 	variants map[variant]*Step // by what AgentFrom and ModelFrom give; empty if both are nil
 
@@ -370,6 +372,7 @@ func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Read.refs, to)
 	outputsOf(s.Write.refs, to)
 	outputsOf(s.Value.refs, to)
+	outputsOf(s.Save.refs, to)
 	for _, t := range s.Files {
 		outputsOf(t.refs, to)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -463,6 +464,9 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 	if len(res.Findings) > 0 {
 		a.say("%s", countFindings(res.Findings))
 	}
+	for _, f := range res.Files {
+		a.say("saved %s", savedLine(f))
+	}
 	for _, note := range res.Notes {
 		a.say("note: %s", note)
 	}
@@ -491,6 +495,20 @@ func countFindings(findings []workflow.Finding) string {
 		}
 	}
 	return plural(len(findings), "finding") + ": " + strings.Join(each, ", ")
+}
+
+// savedLine returns a file that the run saved, for people.
+func savedLine(f engine.SavedFile) string {
+	return fmt.Sprintf("%s (%s, %s)", firstLine(f.Path, 200), cmp.Or(unitLabel(f), "output of the run"), plural(f.Bytes, "byte"))
+}
+
+// unitLabel returns the step and the item whose output a file holds; empty for that of
+// the run.
+func unitLabel(f engine.SavedFile) string {
+	if f.Item == "" {
+		return f.Step
+	}
+	return f.Step + "[" + f.Item + "]"
 }
 
 // tooLarge reports whether every failure was of a prompt that its model cannot take.

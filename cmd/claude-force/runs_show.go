@@ -106,6 +106,16 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 			fmt.Fprintf(a.stdout, "\n%s changed %s on branch %s\n  claude-force runs diff %s %s\n", unitName(d, u.Unit), plural(len(c.Files), "file"), c.Branch, d.Run.ID, u.Step)
 		}
 	}
+	if len(d.Result.Files) > 0 {
+		rows := [][]string{{"FILE", "STEP", "BYTES", "SHA-256"}}
+		for _, f := range d.Result.Files {
+			rows = append(rows, []string{firstLine(f.Path, 100), orDash(unitLabel(f)), thousands(f.Bytes), f.SHA256[:min(12, len(f.SHA256))]})
+		}
+		fmt.Fprintln(a.stdout)
+		if err := table(a.stdout, rows); err != nil {
+			return err
+		}
+	}
 	if d.Result.FailWhen && len(d.Result.NotDone) == 0 {
 		return nil // every step has completed
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -221,6 +222,10 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		var s journal.Skipped
 		err := ev.Decode(&s)
 		return name + ": skipped: " + s.Reason, err
+	case journal.FileSaved:
+		var f journal.Saved
+		err := ev.Decode(&f)
+		return fmt.Sprintf("%s: saved %s", cmp.Or(name, "run"), f.Path), err
 	case journal.StepExpanded:
 		var e journal.Expanded
 		err := ev.Decode(&e)
