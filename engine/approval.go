@@ -235,6 +235,7 @@ func (r *run) expired(rep report) {
 		r.answer(u, journal.Decision{Comment: "there was no answer by " + u.asked.Deadline.Local().Format(time.DateTime)})
 	default:
 		r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
-		r.fail(u, fmt.Errorf("%w: there was no answer by %s", ErrDenied, u.asked.Deadline.Local().Format(time.DateTime)))
+		// Others may read it, and would ask something else after a resume if it named the hour.
+		r.fail(u, fmt.Errorf("%w: there was no answer within %s", ErrDenied, llm.ShortDuration(u.step.Approval.Timeout)))
 	}
 }

@@ -34,8 +34,8 @@ func TestApproval(t *testing.T) {
 	}{
 		"given":    {answers(time.Minute, journal.Decision{Approved: true, By: "kim", Comment: "go"}), engine.StatusCompleted, "", 62},
 		"denied":   {answers(time.Minute, journal.Decision{By: "kim", Comment: "not yet"}), engine.StatusFailed, "not approved by kim: not yet", 61},
-		"timeout":  {no, engine.StatusFailed, "not approved: there was no answer by ", 3601},
-		"too late": {answers(2*time.Hour, journal.Decision{Approved: true}), engine.StatusFailed, "not approved: there was no answer by ", 3601},
+		"timeout":  {no, engine.StatusFailed, "not approved: there was no answer within 1h", 3601},
+		"too late": {answers(2*time.Hour, journal.Decision{Approved: true}), engine.StatusFailed, "not approved: there was no answer within 1h", 3601},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
