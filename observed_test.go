@@ -263,7 +263,7 @@ func TestStepWithACommandIsReused(t *testing.T) {
 	w.workflow, w.script = reviewed, strings.Replace(w.script, "wc -l src/a.go", "wc -l notes.md src/*", 1)
 	put(t, dir, "src/b.go", "package a\n")
 	w.again()
-	for name, where := range map[string]string{"notes.md": "the working folder", "src/b.go": "src/"} {
+	for name, where := range map[string]string{"notes.md": "the working folder", "src/b.go": "folder src"} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -179,11 +178,11 @@ func (o *Orchestrator) sawOther(ctx context.Context, env *tool.Env, d *tool.Diff
 	case d.Kind == tool.SawAnything:
 		return "what its call of " + d.Name + " saw cannot be compared"
 	case d.Kind == tool.SawTree:
-		switch file := env.ChangedSince(ctx, since); {
-		case file == "./":
+		switch file, folder := env.ChangedSince(ctx, since); {
+		case folder == ".":
 			return "files were added to the working folder or removed from it, which a command that it ran may have read"
-		case strings.HasSuffix(file, "/"):
-			return "files were added to " + file + " or removed from it, which a command that it ran may have read"
+		case folder != "":
+			return "files were added to folder " + folder + " or removed from it, which a command that it ran may have read"
 		case file != "":
 			return "file " + file + ", which a command that it ran may have read, changed"
 		}

@@ -1,7 +1,6 @@
 package tool
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -88,21 +87,21 @@ func (e *Env) tree(ctx context.Context) (Observation, bool) {
 
 // ChangedSince returns the path, in the working folder, of the first file that a
 // command depends on and that was written after a time, else of the first folder in which
-// files were added or removed since, with a slash at its end; empty if none shows.
-func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
+// files were added or removed since; both are empty if none shows.
+func (e *Env) ChangedSince(ctx context.Context, since time.Time) (file, folder string) {
 	p, err := e.locate(e.dir, true)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	handle, err := p.root.open(false)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	g, err := newGlobs(e.options.Reads...)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	entries, first, folder := 0, "", ""
+	entries := 0
 	// What cannot be read does not show.
 	_ = fs.WalkDir(handle.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		entries++
@@ -115,7 +114,7 @@ func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
 			return fs.SkipDir
 		case d.IsDir() && folder == "" && len(e.options.Reads) == 0: // what patterns name in it is not known
 			if info, err := d.Info(); err == nil && info.ModTime().After(since) {
-				folder = name + "/"
+				folder = name
 			}
 			return nil
 		case !d.Type().IsRegular() || !g.match(name):
@@ -124,12 +123,15 @@ func (e *Env) ChangedSince(ctx context.Context, since time.Time) string {
 			return nil
 		}
 		if info, err := d.Info(); err == nil && info.ModTime().After(since) {
-			first = name
+			file = name
 			return fs.SkipAll
 		}
 		return nil
 	})
-	return cmp.Or(first, folder)
+	if file != "" {
+		folder = ""
+	}
+	return file, folder
 }
 
 type treeWalk struct {
