@@ -64,7 +64,7 @@ func TestDocs(t *testing.T) {
 
 // runBlock runs an example, or checks the file that it is.
 func runBlock(t *testing.T, block docexample.Block) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a question that no one answers
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a question that no one answers
 	defer cancel()
 	home, dir := t.TempDir(), t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "project"))); err != nil {

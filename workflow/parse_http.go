@@ -31,7 +31,7 @@ func (p *reader) http(d *draft, v view) {
 		if !ok {
 			return
 		}
-		p.requestFields(d, v, n, f)
+		p.requestFields(d, v, f)
 		if where = f.given("url"); where == nil {
 			p.fail(n, nil, "write http: {url: https://example.com/data, output: json}", "http has no url")
 			return
@@ -99,7 +99,7 @@ func usesEnv(refs []ref) bool {
 }
 
 // requestFields reads what stands beside the URL.
-func (p *reader) requestFields(d *draft, v view, n *yaml.Node, f fields) {
+func (p *reader) requestFields(d *draft, v view, f fields) {
 	h := d.HTTP
 	var bodies []string
 	for _, key := range []string{"body", "json", "form"} {
