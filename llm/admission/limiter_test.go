@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -472,7 +473,7 @@ func TestLimitsThatChangeInMidRun(t *testing.T) {
 func TestAbsurdUsageDoesNotCloseThePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		usage := llm.Usage{InputTokens: 10, OutputTokens: 1 << 60}
+		usage := llm.Usage{InputTokens: 10, OutputTokens: math.MaxInt >> 3}
 		gateway := llm.ModelFunc(func(_ context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 			return func(yield func(llm.Event, error) bool) {
 				resp := llmtest.Response("answer")
