@@ -371,7 +371,13 @@ func TestFailures(t *testing.T) {
 			}
 			return nil
 		}, "the agent helper failed", true},
-		"no text": {func(int) []llm.Block { return []llm.Block{llm.TextBlock(" "), {Type: llm.BlockThinking, Text: "hm"}} }, "without a report", false},
+		"no text": {func(int) []llm.Block { return []llm.Block{llm.TextBlock(" "), {Type: llm.BlockThinking, Text: "hm"}} }, "the agent helper failed", true},
+		"no text after its work": {func(n int) []llm.Block {
+			if n == 0 {
+				return []llm.Block{use("r", "Read", in{"file_path": "x"})}
+			}
+			return []llm.Block{llm.TextBlock(" "), {Type: llm.BlockThinking, Text: "hm"}}
+		}, "without a report", false},
 		"no end": {func(n int) []llm.Block {
 			return []llm.Block{llm.TextBlock("so far"), use(fmt.Sprint(n), "Read", in{"file_path": "x"})}
 		}, "stopped after 20 turns", false},
