@@ -1,0 +1,297 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/plan"
+	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// ending sets how the end of a run is printed.
+type ending struct {
+	json, all, explain bool
+	noOutputs          bool
+	why                []claudeforce.Explanation
+	plan               *plan.Plan // nil if there was none
+	reports            reportFlags
+}
+
+// endRun records a run that has ended, writes its reports, and prints its end: its outputs
+// on the standard output, the rest on the standard error. It returns the error of the
+// command.
+func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
+	if _, ok := errors.AsType[*claudeforce.RunError](failed); ok {
+		failed = nil // the status says it
+	}
+	if a.recording != nil {
+		if err := a.recording(res); err != nil {
+			return fmt.Errorf("recording the run: %w", err)
+		}
+	}
+	reportErr := how.reports.write(wf, res)
+	err := a.printEnd(wf, res, failed, how)
+	if err == nil {
+		return reportErr
+	}
+	if reportErr != nil {
+		a.say("claude-force: %v", reportErr)
+	}
+	return err
+}
+
+// printEnd prints the end of a run, and returns the error of the command.
+func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
+	var err error
+	switch {
+	case how.json && how.explain:
+		err = printJSON(a.stdout, struct {
+			*engine.Result
+			Explanations []claudeforce.Explanation `json:"explanations"`
+		}{res, how.why})
+	case how.json:
+		err = printJSON(a.stdout, res)
+	case how.noOutputs:
+	default:
+		err = a.printOutputs(wf, res, how.all)
+	}
+	if err != nil {
+		return err
+	}
+	if a.quiet {
+		a.sayFailures(wf, res)
+	} else if err := a.printSummary(wf, res); err != nil {
+		return err
+	}
+	a.sayAccuracy(how.plan, res)
+	if how.explain {
+		if err := a.printExplanations(how.why); err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed != nil:
+		return fmt.Errorf("the run was stopped: %w", failed)
+	case res.Status == engine.StatusInterrupted:
+		a.say("interrupted; resume with: claude-force runs resume %s", res.RunID)
+		return errInterrupted
+	case res.Status == engine.StatusCancelled:
+		a.say("cancelled")
+		return errReported
+	case res.Status == engine.StatusPartial:
+		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
+		return nil
+	case res.Status == engine.StatusFailed && !res.FailWhen && res.OverBudget():
+		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
+		a.say("what has finished is kept; resume with: claude-force runs resume %s --budget USD", res.RunID)
+		return errOverBudget
+	case res.Status == engine.StatusFailed:
+		if res.Error != nil {
+			a.say("claude-force: %s", *res.Error)
+		}
+		if res.FailWhen && len(res.NotDone) == 0 {
+			a.say("every step has completed; resuming changes nothing until the workflow has changed")
+			return errReported
+		}
+		if tooLarge(res) {
+			a.say("resuming changes nothing until the prompt is smaller")
+			return errReported
+		}
+		a.say("what has finished is kept; resume with: claude-force runs resume %s", res.RunID)
+		return errReported
+	}
+	return nil
+}
+
+// notDone names what a run did not do.
+func notDone(res *engine.Result) string {
+	names := make([]string, len(res.NotDone))
+	for i, n := range res.NotDone {
+		names[i] = n.Step
+	}
+	return firstLine(strings.Join(names, ", "), 200)
+}
+
+func (a *app) printExplanations(why []claudeforce.Explanation) error {
+	rows := [][]string{{"STEP", "SOURCE", "WHY"}}
+	for _, x := range why {
+		name := x.Step
+		if x.Item != "" {
+			name += "[" + x.Item + "]"
+		}
+		rows = append(rows, []string{name, string(x.Source), x.Reason})
+	}
+	fmt.Fprintln(a.stderr)
+	return table(a.stderr, rows)
+}
+
+// printOutputs writes what the run is for: the outputs of steps that no other
+// step uses, or of all.
+func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) error {
+	if wf.Output != nil && res.Output != "" && !all {
+		_, err := fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
+		return err
+	}
+	ids := runs.LastSteps(wf, res)
+	if all {
+		ids = nil
+		for _, s := range wf.Steps {
+			if res.Steps[s.ID].Output != "" {
+				ids = append(ids, s.ID)
+			}
+		}
+	}
+	for _, id := range ids {
+		heading := ""
+		if len(ids) > 1 {
+			heading = "--- " + id
+			if agent := res.Steps[id].Agent; agent != "" {
+				heading += " · " + agent
+			}
+			heading += "\n"
+		}
+		for _, text := range []string{heading, strings.TrimRight(res.Steps[id].Output, "\n"), "\n"} { // an output may be long: it is not copied
+			if _, err := io.WriteString(a.stdout, text); err != nil {
+				return fmt.Errorf("writing outputs: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// failures counts what failed in a run, also what the run tolerated; empty for
+// nothing.
+func failures(res *engine.Result) string {
+	steps, items := 0, 0
+	for _, s := range res.Steps {
+		if s.Status == engine.StatusFailed {
+			steps++
+		}
+		for _, item := range s.Items {
+			if item.Status == engine.StatusFailed {
+				items++
+			}
+		}
+	}
+	text := ""
+	if steps > 0 {
+		text += " · " + plural(steps, "step") + " failed"
+	}
+	if items > 0 {
+		text += " · " + plural(items, "item") + " failed"
+	}
+	return text
+}
+
+func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
+	rows := [][]string{{"STEP", "AGENT", "STATUS", "SOURCE", "TIME", "WAITED", "TOKENS", "COST"}}
+	for _, s := range wf.Steps {
+		step := res.Steps[s.ID]
+		row := []string{s.ID, s.Agent, string(step.Status), string(step.Source), "", "", "", ""}
+		if step.StartedAt != nil {
+			row[4] = seconds(step.DurationSeconds)
+		}
+		if step.Measured() {
+			row[5] = seconds(step.WaitedSeconds)
+		}
+		if step.Status == engine.StatusCompleted {
+			row[6], row[7] = thousands(step.Usage.TotalTokens()), dollars(step.CostUSD)
+		}
+		switch {
+		case len(step.Items) > 0:
+			row[1] = plural(len(step.Items), "item")
+		case step.Iterations > 0:
+			row[1] = plural(step.Iterations, "iteration")
+		case s.Action() != nil:
+			row[1] = s.Action().Verb()
+		case s.Agent == "" && len(step.Steps) > 0:
+			row[1] = plural(len(step.Steps), "step")
+		}
+		rows = append(rows, row)
+	}
+	fmt.Fprintln(a.stderr)
+	if err := table(a.stderr, rows); err != nil {
+		return fmt.Errorf("writing the summary: %w", err)
+	}
+	for _, s := range wf.Steps {
+		step := res.Steps[s.ID]
+		if step.Status == engine.StatusFailed {
+			a.say("step %s failed: %s", s.ID, *step.Error)
+		}
+		if step.ModelReason != "" {
+			a.say("step %s: %s was chosen: %s", s.ID, step.Model, step.ModelReason)
+		}
+		if step.Degraded != "" {
+			a.say("step %s: %s", s.ID, step.Degraded)
+		}
+	}
+	if len(res.Findings) > 0 {
+		a.say("%s", countFindings(res.Findings))
+	}
+	for _, f := range res.Files {
+		a.say("saved %s", savedLine(f))
+	}
+	for _, note := range res.Notes {
+		a.say("note: %s", note)
+	}
+	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
+	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
+	return nil
+}
+
+// sayFailures names the steps that failed, and why.
+func (a *app) sayFailures(wf *workflow.Workflow, res *engine.Result) {
+	for _, id := range res.Failed(wf) {
+		a.say("step %s failed: %s", id, *res.Steps[id].Error)
+	}
+}
+
+// countFindings returns how many findings there are of each severity.
+func countFindings(findings []workflow.Finding) string {
+	count := map[workflow.Severity]int{}
+	for _, f := range findings {
+		count[f.Severity]++
+	}
+	var each []string
+	for _, s := range workflow.Severities() {
+		if n := count[s]; n > 0 {
+			each = append(each, thousands(n)+" "+string(s))
+		}
+	}
+	return plural(len(findings), "finding") + ": " + strings.Join(each, ", ")
+}
+
+// savedLine returns a file that the run saved, for people.
+func savedLine(f engine.SavedFile) string {
+	return fmt.Sprintf("%s (%s, %s)", firstLine(f.Path, 200), cmp.Or(unitLabel(f), "output of the run"), plural(f.Bytes, "byte"))
+}
+
+// unitLabel returns the step and the item whose output a file holds; empty for that of
+// the run.
+func unitLabel(f engine.SavedFile) string {
+	if f.Item == "" {
+		return f.Step
+	}
+	return f.Step + "[" + f.Item + "]"
+}
+
+// tooLarge reports whether every failure was of a prompt that its model cannot take.
+func tooLarge(res *engine.Result) bool {
+	failed := 0
+	for _, n := range res.NotDone {
+		if n.Status != engine.StatusFailed {
+			continue
+		}
+		if failed++; n.Code != llm.CodeTooLarge.String() {
+			return false
+		}
+	}
+	return failed > 0
+}
