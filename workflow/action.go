@@ -201,19 +201,13 @@ func (p *reader) read(d *draft, v view) {
 	p.settingsOf(d, Defaults{})
 	n := d.fields.given("read")
 	d.Read = &Read{Output: OutputText}
-	what := n
-	if n.Kind == yaml.MappingNode {
-		f, ok := p.fields(n, "read", readKeys)
-		if !ok {
-			return
-		}
+	what := p.alone(n, "read", "files", "write read: {files: data.json, output: json}", readKeys, func(f fields) {
 		if o := f.given("output"); o != nil {
 			d.Read.Output = RunOutput(p.oneOf(o, "output", []string{string(OutputText), string(OutputLines), string(OutputJSON), string(OutputCSV), string(OutputJSONLines)}))
 		}
-		if what = f.given("files"); what == nil {
-			p.fail(n, nil, "write read: {files: data.json, output: json}", "read has no files")
-			return
-		}
+	})
+	if what == nil {
+		return
 	}
 	nodes := []*yaml.Node{what}
 	if d.Read.Many = what.Kind == yaml.SequenceNode; d.Read.Many {

@@ -179,17 +179,9 @@ func (p *reader) command(d *draft, v view) {
 	n := d.fields.given("run")
 	r := &Run{Output: OutputText, ExitCodes: []int{0}}
 	d.Run = r
-	what := n
-	if n.Kind == yaml.MappingNode {
-		f, ok := p.fields(n, "run", runKeys)
-		if !ok {
-			return
-		}
-		p.commandFields(d, v, f)
-		if what = f.given("command"); what == nil {
-			p.fail(n, nil, "write run: {command: [go, test, ./...]}", "run has no command")
-			return
-		}
+	what := p.alone(n, "run", "command", "write run: {command: [go, test, ./...]}", runKeys, func(f fields) { p.commandFields(d, v, f) })
+	if what == nil {
+		return
 	}
 	if what.Kind == yaml.SequenceNode {
 		p.arguments(d, v, what)

@@ -176,3 +176,22 @@ func kindOf(n *yaml.Node) string {
 	}
 	return "a value with the tag " + quote(n.Tag)
 }
+
+// alone returns the node of a value that may stand alone in n, or under the key main of a
+// mapping, whose other keys rest reads. It returns nil if that is missing or wrong, which
+// is reported with the hint.
+func (p *reader) alone(n *yaml.Node, what, main, hint string, known []string, rest func(fields)) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return n
+	}
+	f, ok := p.fields(n, what, known)
+	if !ok {
+		return nil
+	}
+	rest(f)
+	value := f.given(main)
+	if value == nil {
+		p.fail(n, nil, hint, "%s has no %s", what, main)
+	}
+	return value
+}

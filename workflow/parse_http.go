@@ -25,17 +25,9 @@ func (p *reader) http(d *draft, v view) {
 	p.settingsOf(d, Defaults{})
 	n := d.fields.given("http")
 	d.HTTP = &HTTP{Method: "GET", Output: OutputText}
-	where := n
-	if n.Kind == yaml.MappingNode {
-		f, ok := p.fields(n, "http", httpKeys)
-		if !ok {
-			return
-		}
-		p.requestFields(d, v, f)
-		if where = f.given("url"); where == nil {
-			p.fail(n, nil, "write http: {url: https://example.com/data, output: json}", "http has no url")
-			return
-		}
+	where := p.alone(n, "http", "url", "write http: {url: https://example.com/data, output: json}", httpKeys, func(f fields) { p.requestFields(d, v, f) })
+	if where == nil {
+		return
 	}
 	d.HTTP.URL = p.requestURL(d, v, where)
 }

@@ -147,19 +147,13 @@ func (s saved) of() string {
 func (p *reader) save(d *draft, v view, n *yaml.Node) *Save {
 	const hint = "write save: report.md, or save: {path: rows.csv, format: csv}"
 	out := &Save{}
-	where := n
-	if n.Kind == yaml.MappingNode {
-		f, ok := p.fields(n, "save", saveKeys)
-		if !ok {
-			return nil
-		}
+	where := p.alone(n, "save", "path", hint, saveKeys, func(f fields) {
 		if o := f.given("format"); o != nil {
 			out.Format = RunOutput(p.oneOf(o, "format", saveFormats))
 		}
-		if where = f.given("path"); where == nil {
-			p.fail(n, nil, hint, "save has no path")
-			return nil
-		}
+	})
+	if where == nil {
+		return nil
 	}
 	if where.Kind != yaml.ScalarNode {
 		p.fail(where, nil, hint, "save must name a file, not %s", kindOf(where))
