@@ -258,15 +258,37 @@ func TestStepWithACommandIsReused(t *testing.T) {
 	}
 	put(t, dir, "notes.md", "three\n")
 	w.expect("a file that does not count", same)
+	awaitFileClock(t)
 	put(t, dir, "src/a.go", "package a\n\n")
 	w.expect("a file that counts", "false: file src/a.go, which a command that it ran may have read, changed")
 	w.workflow, w.script = reviewed, strings.Replace(w.script, "wc -l src/a.go", "wc -l notes.md src/*", 1)
 	put(t, dir, "src/b.go", "package a\n")
 	w.again()
 	for name, where := range map[string]string{"notes.md": "the working folder", "src/b.go": "folder src"} {
+		awaitFileClock(t)
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 		w.expect(name+" is gone", "false: files were added to "+where+" or removed from it, which a command that it ran may have read")
 	}
+}
+
+// awaitFileClock returns once the clock by which the system dates files has passed the
+// present time. It advances in steps of some milliseconds, so that a file that is changed
+// now could be dated before now.
+func awaitFileClock(t *testing.T) {
+	t.Helper()
+	now, probe := time.Now(), filepath.Join(t.TempDir(), "probe")
+	for range 1_000_000 {
+		if err := os.WriteFile(probe, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(probe); err != nil || info.ModTime().After(now) {
+			return
+		}
+		if err := os.Remove(probe); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the clock of files stands still")
 }
