@@ -197,17 +197,23 @@ func (d *Detail) Table(path string) (*Table, error) {
 	if refs != nil {
 		return TaskTable(d.Workflow, d.Result, refs), nil
 	}
+	return ResultTable(d.Workflow, d.Result)
+}
+
+// ResultTable returns the result of a workflow as rows: the items of its foreach if it has
+// one, else its steps. Several are a [fault.InputError].
+func ResultTable(wf *workflow.Workflow, res *engine.Result) (*Table, error) {
 	var each []*workflow.Step
-	for _, s := range d.Workflow.Steps {
+	for _, s := range wf.Steps {
 		if s.Foreach != nil {
 			each = append(each, s)
 		}
 	}
 	switch len(each) {
 	case 0:
-		return StepsTable(d.Workflow, d.Result), nil
+		return StepsTable(wf, res), nil
 	case 1:
-		return ItemTable(each[0], d.Result.Steps[each[0].ID].Items), nil
+		return ItemTable(each[0], res.Steps[each[0].ID].Items), nil
 	}
 	ids := make([]string, len(each))
 	for i, s := range each {

@@ -107,6 +107,19 @@ func (s *Save) Content(name, output string, v any) (string, error) {
 	return text, err
 }
 
+// Extension returns the extension of the file, such as ".csv"; empty if there is none or
+// a value decides on it.
+func (s *Save) Extension() string {
+	if s == nil {
+		return ""
+	}
+	last := s.Path.parts[len(s.Path.parts)-1]
+	if last.expr != nil {
+		return ""
+	}
+	return path.Ext(filepath.ToSlash(last.text))
+}
+
 // formatOf returns the format that the extension of a name stands for.
 func formatOf(name string) RunOutput {
 	switch strings.ToLower(path.Ext(name)) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,7 @@ func (a *app) executeMany(ctx context.Context, orch *claudeforce.Orchestrator, l
 		}
 	}
 	done, end := a.counter(list.count, orch.Totals)
-	results := taskPrinter{a: a, json: f.json}
+	results := taskPrinter{a: a, w: a.stdout, json: f.json}
 	for res := range orch.ExecuteAll(ctx, tasks, claudeforce.AllOptions{Unordered: f.json || f.batch}) {
 		done()
 		if results.print(res); results.err != nil {
@@ -99,7 +100,7 @@ func (a *app) showTasks(ctx context.Context, orch *claudeforce.Orchestrator, asJ
 	done, end := a.counter(count, orch.Totals)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := taskPrinter{a: a, json: asJSON}
+	results := taskPrinter{a: a, w: a.stdout, json: asJSON}
 	early, next := map[int]*claudeforce.Result{}, 0 // results that wait for those before them
 	res, err := drive(ctx, func(_ context.Context, number int, r *claudeforce.Result) {
 		done()
@@ -149,6 +150,7 @@ func (a *app) showTasks(ctx context.Context, orch *claudeforce.Orchestrator, asJ
 // taskPrinter prints the results of tasks and counts how they ended.
 type taskPrinter struct {
 	a                     *app
+	w                     io.Writer
 	json                  bool
 	failed, input, broken int   // broken by a budget
 	err                   error // of writing
@@ -171,9 +173,9 @@ func (p *taskPrinter) print(res *claudeforce.Result) {
 	}
 	var err error
 	if p.json {
-		err = json.NewEncoder(p.a.stdout).Encode(res)
+		err = json.NewEncoder(p.w).Encode(res)
 	} else if res.Output != "" {
-		_, err = fmt.Fprintf(p.a.stdout, "--- %s · %s\n%s\n\n", res.ID, res.Agent, strings.TrimRight(res.Output, "\n"))
+		_, err = fmt.Fprintf(p.w, "--- %s · %s\n%s\n\n", res.ID, res.Agent, strings.TrimRight(res.Output, "\n"))
 	}
 	if err != nil {
 		p.err = fmt.Errorf("writing results: %w", err)

@@ -31,6 +31,7 @@ type runFlags struct {
 	quiet    bool
 	attach   []string
 	reports  reportFlags
+	output   outputFlag
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -62,6 +63,13 @@ from it without a network, and fails on any call that is not in it.
 --report writes what came of the run into files, as Markdown, JUnit XML
 or SARIF, also if it failed or was interrupted.
 
+--output writes the outputs into a file or a folder, once the run is done, in
+place of the standard output. The extension of a file says its form: .json, .csv
+and .jsonl are as in "save", and all else is text. A path that ends in a slash,
+or that is a folder, gets a file for each step and each item of a foreach, and
+run.json with their list. What was there is replaced whole, and stays if the run
+fails.
+
 Exit codes: 0 done, 1 a step or the workflow's fail_when failed the run, 2 bad input or configuration, 3 a budget
 left no room for a step, 130 interrupted.`,
 		Example: `  claude-force run workflow.yaml
@@ -76,6 +84,8 @@ left no room for a step, 130 interrupted.`,
   claude-force run workflow.yaml --plan
   claude-force run nightly.yaml --detach
   claude-force run review.yaml --report md=summary.md,junit=junit.xml
+  claude-force run review.yaml --output review.md
+  claude-force run review.yaml --output results/
   claude-force run workflow.yaml --record testdata/review
   claude-force run workflow.yaml --replay testdata/review`,
 		Args: cobra.ExactArgs(1),
@@ -87,6 +97,7 @@ left no room for a step, 130 interrupted.`,
 	flags := cmd.Flags()
 	f.params.register(flags)
 	f.reports.register(flags)
+	f.output.register(cmd)
 	flags.StringArrayVar(&f.env, "allow-env", nil, "environment variable that expressions may read; may be repeated")
 	flags.IntVar(&f.parallel, "max-parallel", 0, "most steps at once, instead of the workflow's own limit")
 	flags.BoolVar(&f.all, "all", false, "print the output of every step")
@@ -144,6 +155,9 @@ func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workfl
 	if err := f.reports.check(); err != nil {
 		return nil, opts, err
 	}
+	if err := f.output.check(); err != nil {
+		return nil, opts, err
+	}
 	ask, timeout, err := f.approvals.resolve(f.detach || a.canAsk())
 	if err != nil {
 		return nil, opts, err
@@ -198,6 +212,8 @@ func (f *runFlags) check() error {
 		return badInput("--detach cannot be combined with --record, --replay or --explain")
 	case f.detach && len(f.reports.given) > 0:
 		return badInput("--detach cannot be combined with --report; once the run has ended, claude-force runs report writes one")
+	case f.detach && f.output.given():
+		return badInput("--detach cannot be combined with --output; once the run has ended, claude-force runs output --output writes the same")
 	case f.quiet && f.explain:
 		return badInput("give --quiet or --explain, not both")
 	case f.yes && !f.plan:
@@ -233,5 +249,5 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	if res == nil {
 		return err
 	}
-	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain, plan: opts.Plan, reports: f.reports})
+	return a.endRun(wf, res, err, ending{json: f.json, all: f.all, why: why, explain: f.explain, plan: opts.Plan, reports: f.reports, output: f.output})
 }

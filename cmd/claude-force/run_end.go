@@ -22,9 +22,10 @@ type ending struct {
 	why                []claudeforce.Explanation
 	plan               *plan.Plan // nil if there was none
 	reports            reportFlags
+	output             outputFlag
 }
 
-// endRun records a run that has ended, writes its reports, and prints its end: its outputs
+// endRun records a run that has ended, writes its reports and outputs, and prints its end: its outputs
 // on the standard output, the rest on the standard error. It returns the error of the
 // command.
 func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, how ending) error {
@@ -36,13 +37,17 @@ func (a *app) endRun(wf *workflow.Workflow, res *engine.Result, failed error, ho
 			return fmt.Errorf("recording the run: %w", err)
 		}
 	}
-	reportErr := how.reports.write(wf, res)
+	writeErr := how.reports.write(wf, res)
+	how.noOutputs = how.noOutputs || how.output.given()
+	if err := a.writeOutput(how.output, wf, res, how.all); err != nil {
+		writeErr = errors.Join(writeErr, err)
+	}
 	err := a.printEnd(wf, res, failed, how)
 	if err == nil {
-		return reportErr
+		return writeErr
 	}
-	if reportErr != nil {
-		a.say("claude-force: %v", reportErr)
+	if writeErr != nil {
+		a.say("claude-force: %v", writeErr)
 	}
 	return err
 }
@@ -60,7 +65,7 @@ func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, 
 		err = printJSON(a.stdout, res)
 	case how.noOutputs:
 	default:
-		err = a.printOutputs(wf, res, how.all)
+		err = printOutputs(a.stdout, wf, res, how.all)
 	}
 	if err != nil {
 		return err
@@ -134,9 +139,9 @@ func (a *app) printExplanations(why []claudeforce.Explanation) error {
 
 // printOutputs writes what the run is for: the outputs of steps that no other
 // step uses, or of all.
-func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) error {
+func printOutputs(w io.Writer, wf *workflow.Workflow, res *engine.Result, all bool) error {
 	if wf.Output != nil && res.Output != "" && !all {
-		_, err := fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
+		_, err := fmt.Fprintln(w, strings.TrimRight(res.Output, "\n"))
 		return err
 	}
 	ids := runs.LastSteps(wf, res)
@@ -158,7 +163,7 @@ func (a *app) printOutputs(wf *workflow.Workflow, res *engine.Result, all bool) 
 			heading += "\n"
 		}
 		for _, text := range []string{heading, strings.TrimRight(res.Steps[id].Output, "\n"), "\n"} { // an output may be long: it is not copied
-			if _, err := io.WriteString(a.stdout, text); err != nil {
+			if _, err := io.WriteString(w, text); err != nil {
 				return fmt.Errorf("writing outputs: %w", err)
 			}
 		}

@@ -24,6 +24,7 @@ type resumeFlags struct {
 	explain  bool
 	quiet    bool
 	reports  reportFlags
+	output   outputFlag
 	sealLog  bool // encrypt what is said, if stores are encrypted
 }
 
@@ -70,6 +71,7 @@ without what failed; "claude-force run --from STEP" re-runs such a step.`,
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "say for each step why it was or was not answered from before")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "print no outputs; see them with \"claude-force runs output\"")
 	f.reports.register(cmd.Flags())
+	f.output.register(cmd)
 	cmd.Flags().BoolVar(&f.sealLog, "seal-log", false, "keep what is printed for a log: encrypted, if stores are")
 	if err := cmd.Flags().MarkHidden("seal-log"); err != nil {
 		panic(err) // registered above
@@ -79,6 +81,9 @@ without what failed; "claude-force run --from STEP" re-runs such a step.`,
 
 func (a *app) resumeRun(ctx context.Context, f *resumeFlags, id string) error {
 	if err := f.reports.check(); err != nil {
+		return err
+	}
+	if err := f.output.check(); err != nil {
 		return err
 	}
 	if f.sealLog {
@@ -134,6 +139,9 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if refs != nil && len(f.reports.given) > 0 {
 		return badInput("--report is of the run of a workflow, and %s has a list of tasks; see claude-force runs output --format csv", detail.Run.ID)
 	}
+	if refs != nil && f.output.given() {
+		return badInput("--output is of the run of a workflow, and %s has a list of tasks; once it has ended: claude-force runs output --output", detail.Run.ID)
+	}
 	if refs != nil && !f.quiet {
 		return a.resumeTasks(ctx, orch, f, detail.Run.ID, refs.Count())
 	}
@@ -176,7 +184,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 	if res == nil {
 		return err
 	}
-	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, noOutputs: f.quiet, why: why, explain: f.explain, reports: f.reports})
+	return a.endRun(detail.Workflow, res, err, ending{json: f.json, all: f.all, noOutputs: f.quiet, why: why, explain: f.explain, reports: f.reports, output: f.output})
 }
 
 // resumeTasks resumes a run of tasks and prints what came of all of them, as

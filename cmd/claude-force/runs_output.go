@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -25,9 +26,15 @@ const (
 
 var outputFormats = []string{formatText, formatJSON, formatCSV, formatJSONL}
 
+// runsOutputFlags are the flags of "runs output".
+type runsOutputFlags struct {
+	step, item, format string
+	all, json          bool
+	output             outputFlag
+}
+
 func (a *app) runsOutput() *cobra.Command {
-	var step, item, format string
-	var all, asJSON bool
+	var f runsOutputFlags
 	cmd := &cobra.Command{
 		Use:   "output RUN",
 		Short: "Print the outputs of a run as `run` does, or as rows",
@@ -40,72 +47,120 @@ of a workflow's only foreach, else for each step.
 
 Columns are those of the step's schema, in its order, then the others in the
 order in which they first appear. A text that a spreadsheet would take for a
-formula gets a leading apostrophe in CSV.`,
+formula gets a leading apostrophe in CSV.
+
+--output writes into a file or a folder as that of "run" does, and also what there
+is of a run that is not done. Without --format the extension of a file says its
+form.`,
 		Example: `  claude-force runs output latest
   claude-force runs output latest --step linter
   claude-force runs output latest --step review --item src/a.go
   claude-force runs output latest --json | jq -r .output
   claude-force runs output latest --step review --format csv > reviews.csv
-  claude-force runs output latest --format jsonl | jq -r 'select(.error) | .item'`,
+  claude-force runs output latest --format jsonl | jq -r 'select(.error) | .item'
+  claude-force runs output latest --output results/`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if item != "" && step == "" {
-				return badInput("--item needs --step, the foreach that it is an item of")
-			}
-			switch format {
-			case formatJSON:
-				asJSON = true
-			case formatText:
-			default:
-				if !slices.Contains(outputFormats, format) {
-					return badInput("--format %q is none of %s", format, strings.Join(outputFormats, ", "))
-				}
-				if asJSON || item != "" || all {
-					return badInput("--format %s cannot be combined with --json, --item or --all", format)
-				}
-				return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error { return a.printTable(d, step, format) })
-			}
-			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
-				if step == "" && asJSON {
-					return printJSON(a.stdout, d.Result)
-				}
-				if step == "" {
-					return a.printRun(d, all)
-				}
-				_, res, err := d.Step(step)
-				if err == nil && item != "" {
-					res, err = findItem(step, res, item)
-				}
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(a.stdout, res)
-				}
-				_, err = fmt.Fprintln(a.stdout, strings.TrimRight(res.Output, "\n"))
+			if err := f.check(cmd.Flags().Changed("format")); err != nil {
 				return err
-			})
+			}
+			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error { return a.showOutput(&f, d) })
 		},
 	}
-	cmd.Flags().StringVar(&step, "step", "", "the output of this step; of one within a step as OUTER/INNER")
-	cmd.Flags().StringVar(&item, "item", "", "with --step: of this item of a foreach, by its name or key")
-	cmd.Flags().BoolVar(&all, "all", false, "the outputs of all steps")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, as \"run --json\" does; with --step that of the step")
-	cmd.Flags().StringVar(&format, "format", formatText, "how outputs are printed: "+strings.Join(outputFormats, ", "))
+	cmd.Flags().StringVar(&f.step, "step", "", "the output of this step; of one within a step as OUTER/INNER")
+	cmd.Flags().StringVar(&f.item, "item", "", "with --step: of this item of a foreach, by its name or key")
+	cmd.Flags().BoolVar(&f.all, "all", false, "the outputs of all steps")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the result as JSON, as \"run --json\" does; with --step that of the step")
+	cmd.Flags().StringVar(&f.format, "format", formatText, "how outputs are printed: "+strings.Join(outputFormats, ", "))
+	f.output.register(cmd)
 	completeFlag(cmd, "step", a.completeSteps)
 	completeFlag(cmd, "format", cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// printTable prints the outputs of a run, or of one of its steps, as rows.
-func (a *app) printTable(d *runs.Detail, step, format string) error {
-	t, err := d.Table(step)
+// check finds flags that do not go together. Without a format that was given, that of a
+// file is what its extension says.
+func (f *runsOutputFlags) check(formatGiven bool) error {
+	if f.item != "" && f.step == "" {
+		return badInput("--item needs --step, the foreach that it is an item of")
+	}
+	if !slices.Contains(outputFormats, f.format) {
+		return badInput("--format %q is none of %s", f.format, strings.Join(outputFormats, ", "))
+	}
+	rows := f.format == formatCSV || f.format == formatJSONL
+	if rows && (f.json || f.item != "" || f.all) {
+		return badInput("--format %s cannot be combined with --json, --item or --all", f.format)
+	}
+	f.json = f.json || f.format == formatJSON
+	if err := f.output.check(); err != nil {
+		return err
+	}
+	if f.output.folder && (f.step != "" || f.all || formatGiven || f.json) {
+		return badInput("--output %s is a folder, which has the outputs of all steps in forms of their own; without --step, --all, --json and --format, or name a file", f.output.path)
+	}
+	if f.output.given() && !formatGiven && !f.json {
+		if f.format = formatFor(f.output.path); f.item != "" && f.format != formatJSON {
+			f.format = formatText
+		}
+	}
+	return nil
+}
+
+// showOutput prints the outputs of a run, or writes them into a file or a folder.
+func (a *app) showOutput(f *runsOutputFlags, d *runs.Detail) error {
+	if !f.output.given() {
+		return a.printOutput(a.stdout, f, d)
+	}
+	refs, err := d.Spec.TaskRefs()
 	if err != nil {
 		return err
 	}
+	return a.writeOutputs(f.output, d.Workflow, d.Result, refs, func() ([]byte, error) {
+		var b bytes.Buffer
+		err := a.printOutput(&b, f, d)
+		return b.Bytes(), err
+	})
+}
+
+// printOutput writes the outputs of a run.
+func (a *app) printOutput(w io.Writer, f *runsOutputFlags, d *runs.Detail) error {
+	switch {
+	case f.format == formatCSV || f.format == formatJSONL:
+		t, err := d.Table(f.step)
+		if err != nil {
+			return err
+		}
+		return printTable(w, t, f.format)
+	case f.step == "" && f.json:
+		return printJSON(w, d.Result)
+	case f.step == "" && f.format == formatJSON:
+		return printJSON(w, outputValue(d.Workflow, d.Result, f.all))
+	case f.step == "":
+		return a.printRun(w, d, f.all)
+	}
+	s, res, err := d.Step(f.step)
+	if err == nil && f.item != "" {
+		res, err = findItem(f.step, res, f.item)
+	}
+	switch {
+	case err != nil:
+		return err
+	case f.json:
+		return printJSON(w, res)
+	case f.format == formatJSON && f.item != "":
+		return printJSON(w, outputJSON(s, res.Output))
+	case f.format == formatJSON:
+		return printJSON(w, stepValue(s, res))
+	}
+	_, err = fmt.Fprintln(w, strings.TrimRight(res.Output, "\n"))
+	return err
+}
+
+// printTable writes rows.
+func printTable(w io.Writer, t *runs.Table, format string) error {
 	if format == formatCSV {
-		return a.printTableCSV(t)
+		return printTableCSV(w, t)
 	}
 	for _, row := range t.Rows {
 		var line bytes.Buffer
@@ -127,15 +182,15 @@ func (a *app) printTable(d *runs.Detail, step, format string) error {
 				line.Truncate(line.Len() - 1) // the end of the line
 			}
 		}
-		if _, err := fmt.Fprintf(a.stdout, "{%s}\n", bytes.TrimPrefix(line.Bytes(), []byte(","))); err != nil {
+		if _, err := fmt.Fprintf(w, "{%s}\n", bytes.TrimPrefix(line.Bytes(), []byte(","))); err != nil {
 			return fmt.Errorf("writing rows: %w", err)
 		}
 	}
 	return nil
 }
 
-func (a *app) printTableCSV(t *runs.Table) error {
-	out := newCSV(a.stdout)
+func printTableCSV(w io.Writer, t *runs.Table) error {
+	out := newCSV(w)
 	cells := make([]any, len(t.Columns))
 	for i, name := range t.Columns {
 		cells[i] = name
@@ -158,16 +213,16 @@ func (a *app) printTableCSV(t *runs.Table) error {
 	return out.flush()
 }
 
-// printRun prints the outputs of a run: of a list of tasks as "execute" does.
-func (a *app) printRun(d *runs.Detail, all bool) error {
+// printRun writes the outputs of a run: of a list of tasks as "execute" does.
+func (a *app) printRun(w io.Writer, d *runs.Detail, all bool) error {
 	refs, err := d.Spec.TaskRefs()
 	if err != nil {
 		return err
 	}
 	if refs == nil {
-		return a.printOutputs(d.Workflow, d.Result, all)
+		return printOutputs(w, d.Workflow, d.Result, all)
 	}
-	out := taskPrinter{a: a}
+	out := taskPrinter{a: a, w: w}
 	for _, res := range claudeforce.TasksOf(d.Result, refs) {
 		out.print(res)
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,52 @@ func Replace(path string, data []byte) (err error) {
 		_ = os.Remove(tmp) // the first error says more
 	}
 	return err
+}
+
+// ReplaceFolder makes a folder with files, by their path in it with slashes, or puts them
+// in place of a folder that is there. The folder is there with all of them or as it was
+// before: at most for the moment between two renames it is not there. A link is followed.
+func ReplaceFolder(path string, files iter.Seq2[string, []byte]) (err error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	suffix := "." + strings.ToLower(rand.Text())
+	made, old := path+suffix+".tmp", path+suffix+".old"
+	if err := os.Mkdir(made, 0o777); err != nil {
+		return err
+	}
+	defer os.RemoveAll(made) // nothing is there once it is renamed
+	if err := fillFolder(made, files); err != nil {
+		return err
+	}
+	switch err := os.Rename(path, old); {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.Rename(made, path)
+	case err != nil:
+		return err
+	}
+	if err := os.Rename(made, path); err != nil {
+		return errors.Join(err, os.Rename(old, path))
+	}
+	return os.RemoveAll(old)
+}
+
+func fillFolder(path string, files iter.Seq2[string, []byte]) error {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for name, data := range files {
+		name = filepath.FromSlash(name)
+		if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			return err
+		}
+		if err := root.WriteFile(name, data, 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CheckRegular returns an error if there is something at path that is no regular file:

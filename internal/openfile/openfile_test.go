@@ -137,3 +137,51 @@ func TestReplaceKeepsTheModeAndFollowsLinks(t *testing.T) {
 		t.Errorf("left are %v, %v", names, err)
 	}
 }
+
+// TestReplaceFolder puts a folder in place of another, and leaves it as it was if it
+// cannot be written.
+func TestReplaceFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out")
+	files := func(names ...string) func(func(string, []byte) bool) {
+		return func(yield func(string, []byte) bool) {
+			for _, name := range names {
+				if !yield(name, []byte(name)) {
+					return
+				}
+			}
+		}
+	}
+	list := func() string {
+		var all []string
+		err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+			if rel, _ := filepath.Rel(dir, name); !entry.IsDir() {
+				all = append(all, filepath.ToSlash(rel))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(all, " ")
+	}
+	for _, step := range []struct {
+		names []string
+		want  string
+		fails bool
+	}{
+		{[]string{"a", "b/c"}, "out/a out/b/c", false},
+		{[]string{"b/d"}, "out/b/d", false},
+		{[]string{"x", "../y"}, "out/b/d", true},
+		{[]string{"x", "x/y"}, "out/b/d", true},
+		{nil, "", false},
+	} {
+		if err := openfile.ReplaceFolder(path, files(step.names...)); (err != nil) != step.fails {
+			t.Errorf("%v: %v", step.names, err)
+		}
+		if got := list(); got != step.want {
+			t.Errorf("after %v there is %q, want %q", step.names, got, step.want)
+		}
+	}
+}
