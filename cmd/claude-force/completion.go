@@ -78,6 +78,7 @@ func (a *app) flagCompletions() map[string]cobra.CompletionFunc {
 		"log-format":                oneOf("text", "json"),
 		"by":                        oneOf("day", "agent", "model", "workflow", "source", "project"),
 		"workflow graph --format":   oneOf("text", "mermaid", "svg"),
+		"workflow import --from":    oneOf(formatNames()...),
 		"analytics export --format": oneOf("csv", "json", "parquet"),
 		"data-dir":                  completeFolders,
 		"record":                    completeFolders,

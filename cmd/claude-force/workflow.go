@@ -19,11 +19,11 @@ import (
 func (a *app) workflow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workflow",
-		Short: "Find, check and draw workflow files",
+		Short: "Find, check, draw and import workflow files",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.workflowList(), a.workflowValidate(), a.workflowGraph(), a.workflowSchema())
+	cmd.AddCommand(a.workflowList(), a.workflowValidate(), a.workflowGraph(), a.workflowImport(), a.workflowSchema())
 	return cmd
 }
 

@@ -85,6 +85,7 @@ var allowed = map[string][]string{
 	"engine": {"llm", "workflow", "journal"},
 
 	"hook":                 {"internal/claudedir"},
+	"workflow/importer":    {"internal/yamltext", "workflow"},
 	"workflow/workflowdir": {"internal/claudedir", "internal/nearest"},
 	"plugin":               {"internal/claudedir", "internal/openfile"},
 	"skill":                {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset"},

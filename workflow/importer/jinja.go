@@ -1,0 +1,399 @@
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// piece is a part of a template of Jinja.
+type piece struct {
+	kind     pieceKind
+	text     string // of text: itself; of output: the expression; of a loop: the list
+	variable string // of a loop
+	branches []branch
+	source   string // as it was written
+	line     int    // from 0
+}
+
+type pieceKind int
+
+const (
+	pieceText pieceKind = iota
+	pieceOutput
+	pieceIf
+	pieceFor
+)
+
+// branch is what stands under an if, an elif, an else or a for.
+type branch struct {
+	cond string // empty: else
+	body []piece
+}
+
+// hasTemplate reports whether a text is a template of Jinja.
+func hasTemplate(s string) bool {
+	return strings.Contains(s, "{{") || strings.Contains(s, "{%") || strings.Contains(s, "{#")
+}
+
+var (
+	jinjaTag = regexp.MustCompile(`(?s)\{\{-?.*?-?\}\}|\{%-?.*?-?%\}|\{#.*?#\}`)
+	forTag   = regexp.MustCompile(`^for\s+([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(.+)$`)
+	endRaw   = regexp.MustCompile(`\{%-?\s*endraw\s*-?%\}`)
+)
+
+// jinjaParser cuts a template into pieces.
+type jinjaParser struct {
+	source string
+	tags   [][]int // those that are left
+	at     int     // up to where the source was read
+	depth  int
+}
+
+func parseJinja(source string) ([]piece, error) {
+	p := &jinjaParser{source: source, tags: jinjaTag.FindAllStringIndex(source, -1)}
+	pieces, end, err := p.pieces()
+	if err == nil && end != "" {
+		err = fmt.Errorf("{%% %s %%} has no beginning", oneLine(end))
+	}
+	return pieces, err
+}
+
+// pieces reads up to the end, or to a tag that ends or divides a block, which it returns.
+func (p *jinjaParser) pieces() (pieces []piece, end string, err error) {
+	if p.depth++; p.depth > 20 {
+		return nil, "", errors.New("blocks are nested too deep")
+	}
+	defer func() { p.depth-- }()
+	text := func(s string) {
+		if s != "" {
+			pieces = append(pieces, piece{kind: pieceText, text: s})
+		}
+	}
+	for len(p.tags) > 0 {
+		tag := p.tags[0]
+		p.tags = p.tags[1:]
+		if tag[0] < p.at {
+			continue
+		}
+		whole := p.source[tag[0]:tag[1]]
+		before := p.source[p.at:tag[0]]
+		p.at = tag[1]
+		inner := strings.TrimSpace(strings.Trim(whole[2:len(whole)-2], "-"))
+		line := strings.Count(p.source[:tag[0]], "\n")
+		if strings.HasPrefix(whole, "{{") {
+			if strings.HasPrefix(whole, "{{-") {
+				before = strings.TrimRight(before, " \t\n")
+			}
+			text(before)
+			pieces = append(pieces, piece{kind: pieceOutput, text: inner, source: whole, line: line})
+			p.trim(whole)
+			continue
+		}
+		text(p.block(before, whole))
+		if strings.HasPrefix(whole, "{#") {
+			continue
+		}
+		word, rest, _ := strings.Cut(inner, " ")
+		switch word {
+		case "raw":
+			loc := endRaw.FindStringIndex(p.source[p.at:])
+			if loc == nil {
+				return nil, "", errors.New("{% raw %} has no end")
+			}
+			text(p.source[p.at : p.at+loc[0]])
+			p.at += loc[1]
+		case "if", "for":
+			b, err := p.branches(word, strings.TrimSpace(rest))
+			if err != nil {
+				return nil, "", err
+			}
+			b.source, b.line = p.source[tag[0]:p.at], line
+			pieces = append(pieces, b)
+		case "elif", "else", "endif", "endfor":
+			return pieces, inner, nil
+		default:
+			return nil, "", fmt.Errorf("{%% %s %%} has no counterpart", oneLine(word))
+		}
+	}
+	if p.at < len(p.source) {
+		text(p.source[p.at:])
+		p.at = len(p.source)
+	}
+	return pieces, "", nil
+}
+
+// block returns what is left of the text before a tag of a block. Of one that stands
+// alone in its line the line goes too.
+func (p *jinjaParser) block(before, whole string) string {
+	after := p.source[p.at:]
+	line := before[strings.LastIndexByte(before, '\n')+1:]
+	rest, _, more := strings.Cut(after, "\n")
+	if strings.TrimSpace(line) == "" && strings.TrimSpace(rest) == "" && (more || rest != after) {
+		before = before[:len(before)-len(line)]
+		p.at += len(rest) + 1
+	}
+	if strings.HasPrefix(whole, "{%-") {
+		before = strings.TrimRight(before, " \t\n")
+	}
+	p.trim(whole)
+	return before
+}
+
+// trim skips the blanks after a tag that says so.
+func (p *jinjaParser) trim(whole string) {
+	if strings.HasSuffix(whole, "-%}") || strings.HasSuffix(whole, "-}}") {
+		p.at = len(p.source) - len(strings.TrimLeft(p.source[p.at:], " \t\n"))
+	}
+}
+
+func (p *jinjaParser) branches(word, head string) (piece, error) {
+	b := piece{kind: pieceIf}
+	if word == "for" {
+		m := forTag.FindStringSubmatch(head)
+		if m == nil {
+			return b, fmt.Errorf("{%% for %s %%} has no counterpart", oneLine(head))
+		}
+		b.kind, b.variable, b.text = pieceFor, m[1], m[2]
+	}
+	cond := head
+	for {
+		body, end, err := p.pieces()
+		if err != nil {
+			return b, err
+		}
+		b.branches = append(b.branches, branch{cond, body})
+		switch next, rest, _ := strings.Cut(end, " "); {
+		case end == "end"+word:
+			return b, nil
+		case word == "if" && next == "elif" && cond != "":
+			cond = strings.TrimSpace(rest)
+		case word == "if" && next == "else" && cond != "":
+			cond = ""
+		default:
+			return b, fmt.Errorf("{%% %s %%} has no end", word)
+		}
+	}
+}
+
+// jinja translates the templates of one file.
+type jinja struct {
+	im    *importer
+	names names
+}
+
+// translate returns our expression for one of Jinja.
+func (j jinja) translate(source string) (term, error) {
+	if j.im.plain {
+		return term{}, errors.New("it has no counterpart")
+	}
+	return translate(source, j.names)
+}
+
+// template returns a template of Jinja as a text with our expressions. What it cannot
+// translate stays as it was, with a note at the node to.
+func (j jinja) template(to, n *yaml.Node) string {
+	if !hasTemplate(n.Value) {
+		return literal(n.Value)
+	}
+	pieces, err := parseJinja(n.Value)
+	if err != nil {
+		j.im.note(to, n, Changed, "the template is left as a text: %v", err)
+		return literal(n.Value)
+	}
+	var b strings.Builder
+	for i, p := range pieces {
+		if p.kind == pieceText {
+			s, dollar := strings.CutSuffix(literal(p.text), "$")
+			b.WriteString(s)
+			switch {
+			case dollar && i+1 < len(pieces): // $${{ would not be an expression
+				b.WriteString(expr(`"$"`))
+			case dollar:
+				b.WriteByte('$')
+			}
+			continue
+		}
+		text, err := j.outer(p)
+		if err != nil {
+			at := &yaml.Node{Line: n.Line + p.line}
+			if n.Style == yaml.LiteralStyle || n.Style == yaml.FoldedStyle {
+				at.Line++
+			}
+			j.im.note(to, at, Changed, "%s is left as a text: %v", firstLine(p.source), err)
+			text = literal(p.source)
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
+func firstLine(s string) string {
+	first, _, more := strings.Cut(s, "\n")
+	if more {
+		first += " ..."
+	}
+	return first
+}
+
+// longestExpr is how many bytes of text one expression is given; the language takes 4096.
+const longestExpr = 2000
+
+// outer returns a piece that stands in a text as expressions.
+func (j jinja) outer(p piece) (string, error) {
+	switch p.kind {
+	case pieceOutput:
+		t, err := j.translate(p.text)
+		if err != nil {
+			return "", err
+		}
+		return checkedExpr(t.or(`""`).source)
+	case pieceFor:
+		s, err := j.inner(p)
+		if err != nil {
+			return "", err
+		}
+		return checkedExpr(s)
+	}
+	var b strings.Builder
+	var before []string // conditions of the branches above
+	for _, br := range p.branches {
+		conds := before
+		if br.cond != "" {
+			t, err := j.translate(br.cond)
+			if err != nil {
+				return "", err
+			}
+			conds = append(before[:len(before):len(before)], enclosed(t.truth()))
+			before = append(before, "not "+enclosed(t.truth()))
+		}
+		chunks, err := j.chunks(br.body)
+		if err != nil {
+			return "", err
+		}
+		for _, chunk := range chunks {
+			s, err := checkedExpr(strings.Join(conds, " and ") + " ? " + chunk + " : \"\"")
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(s)
+		}
+	}
+	return b.String(), nil
+}
+
+func checkedExpr(s string) (string, error) {
+	if len(s) > 4000 {
+		return "", errors.New("it is too long for an expression")
+	}
+	return expr(s), nil
+}
+
+// chunks returns pieces as expressions for their text, none of which is too long.
+func (j jinja) chunks(pieces []piece) ([]string, error) {
+	var chunks []string
+	var parts []string
+	size := 0
+	flush := func() {
+		if len(parts) > 0 {
+			chunks = append(chunks, concatenated(parts))
+		}
+		parts, size = nil, 0
+	}
+	for _, p := range pieces {
+		var next []string
+		if p.kind == pieceText {
+			for line := range strings.Lines(p.text) {
+				next = append(next, quoted(line))
+			}
+		} else {
+			s, err := j.inner(p)
+			if err != nil {
+				return nil, err
+			}
+			next = []string{s}
+		}
+		for _, s := range next {
+			if size += len(s) + 12; size > longestExpr || len(parts) > 40 {
+				flush()
+				size = len(s) + 12
+			}
+			parts = append(parts, s)
+		}
+	}
+	flush()
+	return chunks, nil
+}
+
+// concatenated returns the parts as one text, with a line for each.
+func concatenated(parts []string) string {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return "(" + strings.Join(parts, " +\n    ") + ")"
+}
+
+// inner returns a piece as an expression for its text.
+func (j jinja) inner(p piece) (string, error) {
+	switch p.kind {
+	case pieceText:
+		return quoted(p.text), nil
+	case pieceOutput:
+		t, err := j.translate(p.text)
+		if err != nil {
+			return "", err
+		}
+		return t.text(), nil
+	case pieceFor:
+		t, err := j.translate(p.text)
+		if err != nil {
+			return "", err
+		}
+		name := "each_" + p.variable
+		within := j
+		within.names = func(path []string) (term, int, error) {
+			switch path[0] {
+			case p.variable:
+				return term{source: name, atom: true}, 1, nil
+			case "loop":
+				return term{}, 0, errors.New("loop has no counterpart")
+			}
+			return j.names(path)
+		}
+		chunks, err := within.chunks(p.branches[0].body)
+		if err != nil {
+			return "", err
+		}
+		body := `""`
+		if len(chunks) > 0 {
+			body = strings.Join(chunks, " + ")
+		}
+		return fmt.Sprintf(`join(map(%s, let %s = #; %s), "")`, t.or("[]").source, name, body), nil
+	}
+	var b strings.Builder
+	ends := 0
+	for _, br := range p.branches {
+		chunks, err := j.chunks(br.body)
+		if err != nil {
+			return "", err
+		}
+		body := `""`
+		if len(chunks) > 0 {
+			body = strings.Join(chunks, " + ")
+		}
+		if br.cond == "" {
+			b.WriteString(body)
+			return "(" + b.String() + strings.Repeat(")", ends) + ")", nil
+		}
+		t, err := j.translate(br.cond)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(enclosed(t.truth()) + " ? " + body + " : (")
+		ends++
+	}
+	return "(" + b.String() + `""` + strings.Repeat(")", ends) + ")", nil
+}
