@@ -83,6 +83,7 @@ func (r *run) fallBack(n *node) bool {
 func (r *run) replace(n, substitute *node) {
 	n.res.Fallback, n.res.Output = substitute.step.ID, substitute.res.Output
 	result := n.frame.env.Steps[substitute.step.ID]
+	result.Reason = n.res.Reason // a person gave it to this step
 	n.frame.env.Steps[n.step.ID] = result
 	r.propagate(n, StatusCompleted)
 }

@@ -60,3 +60,22 @@ func TestAnswersOfGatesAreKept(t *testing.T) {
 		check(events[:n])
 	}
 }
+
+// The reason of a no can be read whoever stands in for the gate.
+func TestReasonIsKeptWithAFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		p := newPerson(nil, func(string, string) (time.Duration, journal.Decision, bool) {
+			return time.Second, journal.Decision{Comment: "too late"}, true
+		})
+		run(t.Context(), parse(t, `
+steps:
+- {id: ask, approval: {message: may it?}, on_failure: {fallback: instead}}
+- {id: instead, agent: x, task: t}
+- {id: why, agent: x, task: "${{ steps.ask.output }}: ${{ steps.ask.reason }}"}
+`), engine.Options{RunID: bookID, Execute: w.execute, Control: p.control, Observe: p.observe})
+		if got := w.prompt("why"); got != "result of instead: too late" {
+			t.Errorf("why was asked %q", got)
+		}
+	})
+}

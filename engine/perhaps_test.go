@@ -73,3 +73,17 @@ func TestReadsOfWhatMayBeMissing(t *testing.T) {
 		check(events[:n])
 	}
 }
+
+// An answer that could not be saved is kept for who goes on without the file.
+func TestReadsOfWhatCouldNotBeSaved(t *testing.T) {
+	d := newDisk(nil)
+	d.fails["a.txt"] = errBad
+	s := saveRun(t, `
+steps:
+- {id: a, agent: x, task: t, save: a.txt, on_failure: continue}
+- {id: reads, agent: x, task: "${{ steps.a?.output ?? 'nothing' }}; ${{ steps.a?.status }}"}
+`, nil, d)
+	if got := s.world.prompt("reads"); got != "result of a; failed" {
+		t.Errorf("it was asked %q", got)
+	}
+}

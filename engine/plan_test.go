@@ -21,41 +21,61 @@ import (
 // plan is a random workflow, with all that happens in it: what an attempt or a
 // person does is drawn from the seed and the name of the unit.
 type plan struct {
-	steps  []*planned
-	byID   map[string]*planned
-	files  map[string]string
-	seed   int
-	slots  int
-	joins  bool // then what a step sees depends on time
-	source string
-	parsed *workflow.Workflow // of source
+	steps   []*planned
+	byID    map[string]*planned
+	standIn map[string][]string // by the id of a step in reserve, the steps it is for
+	files   map[string]string
+	seed    int
+	slots   int
+	joins   bool // then what a step sees depends on time
+	plain   bool // what an agent answers does not depend on what it was asked
+	source  string
+	parsed  *workflow.Workflow // of source
 }
 
 // planned is a step of a plan.
 type planned struct {
-	id, kind    string // agent, approval, group or file
+	id, kind    string // agent, run, http, read, write, value, approval, group or file
+	form        string // of an approval "", choices, form or text; of a value text, mapping, list or broken
 	deps        []string
 	reads       []string // read by its text, and not among deps
 	perhaps     []string // read where they may be missing
+	outer       []string // within a group: steps beside that, read where they may be missing
+	shows       []string // the other names in its text, such as item and loop.index
 	join        int      // -1: settled
 	when        string   // "", "true", "false", or the step that must have completed
+	whenNot     string   // the step, read where it may be missing, that must not have completed
 	onFailure   string
 	fallback    string
 	spare       bool
 	items       []string // of a foreach; nil without
+	itemName    string   // may be empty
 	listOf      string   // the step whose list is the items
+	matrix      bool
+	samples     int
+	minSuccess  int // -1: not said
 	maxParallel int
 	loop, until int // until 0: none
+	state       bool
 	retries     int
 	once        bool
+	saved       bool
 	body        []*planned
 	bodyMax     int // at once within a file
 }
 
-func (s *planned) each() bool { return s.items != nil || s.listOf != "" }
+func (s *planned) each() bool { return s.items != nil || s.listOf != "" || s.matrix || s.samples > 0 }
 
 // lists reports whether the step's output is a list.
 func (s *planned) lists() bool { return strings.HasPrefix(s.id, "list") }
+
+// asks reports whether the step makes attempts.
+func (s *planned) asks() bool {
+	return slices.Contains([]string{"agent", "run", "http", "read", "write"}, s.kind)
+}
+
+// hurries reports whether the step may begin before all it depends on has ended.
+func (s *planned) hurries() bool { return s.join > 0 && s.join < len(s.deps) }
 
 type planner struct {
 	*rapid.T
@@ -63,16 +83,18 @@ type planner struct {
 	next int
 }
 
+// longestText is how long the texts of a plan may get, in bytes.
+const longestText = 4000
+
 func drawPlan(t *rapid.T, most int) *plan {
-	p := &plan{byID: map[string]*planned{}, files: map[string]string{}}
+	p := &plan{byID: map[string]*planned{}, files: map[string]string{}, standIn: map[string][]string{}}
 	g := planner{T: t, plan: p}
 	p.seed, p.slots = g.num(1_000_000), 1+g.num(31)
-	p.steps = g.level(0, 1+g.num(most-1))
-	data, err := json.MarshalIndent(map[string]any{"steps": yamlOf(p, p.steps)}, "", " ")
-	if err != nil {
-		t.Fatal(err)
+	p.steps = g.level(1+g.num(most-1), scope{names: []string{"vars.made"}})
+	p.source = p.file(p.steps, 0, "at the top")
+	if m := newModel(p); m.run() != "" && m.size > longestText {
+		t.SkipNow() // results within results grow beyond what a text may hold
 	}
-	p.source = string(data)
 	return p
 }
 
@@ -88,21 +110,68 @@ func (g *planner) num(most int) int        { return rapid.IntRange(0, most).Draw
 func (g *planner) oneIn(n int) bool        { return g.num(n-1) == n-1 }
 func (g *planner) pick(of []string) string { return of[g.num(len(of)-1)] }
 
-func (g *planner) level(depth, n int) []*planned {
+// scope is where steps are drawn.
+type scope struct {
+	depth int
+	names []string // that their texts can show
+	outer []string // steps beside the group that they are in
+	owner *planned // that group
+}
+
+// within returns what is seen within a step that is repeated.
+func (s *planned) within(names []string) []string {
+	names = slices.Clone(names)
+	hide := func(prefix string) {
+		names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	}
+	if s.each() {
+		hide("item")
+		switch {
+		case s.matrix:
+			hide("matrix.")
+			names = append(names, "matrix.m", "matrix.k")
+		case s.samples == 0:
+			names = append(names, "item")
+		}
+		if s.samples > 0 {
+			names = append(names, "item.sample")
+		}
+		if s.itemName != "" {
+			names = append(names, s.itemName)
+		}
+	}
+	if s.loop > 0 {
+		hide("loop.")
+		names = append(names, "loop.index", "loop.previous."+s.id+".output")
+		if s.state {
+			names = append(names, "loop.state.n", "loop.state.last")
+		}
+	}
+	return names
+}
+
+func (g *planner) level(n int, at scope) []*planned {
 	var steps []*planned
 	var names, spares []string
 	for range n {
 		g.next++
-		s := &planned{id: fmt.Sprint("s", g.next), kind: "agent"}
+		s := &planned{id: fmt.Sprint("s", g.next), kind: "agent", minSuccess: -1}
 		for _, name := range names {
 			if len(s.deps) < 3 && g.oneIn(3) {
 				s.deps = append(s.deps, name)
 			}
 		}
-		if depth < 2 {
-			s.kind = g.pick([]string{"agent", "agent", "agent", "agent", "approval", "group", "file"})
+		kinds := []string{"agent", "agent", "run", "value", "agent", "http", "read", "write", "approval", "group", "file"}
+		if at.depth >= 2 {
+			kinds = kinds[:len(kinds)-2]
 		}
-		if s.kind == "agent" || s.kind == "approval" {
+		switch s.kind = g.pick(kinds); s.kind {
+		case "approval":
+			s.form = g.pick([]string{"", "choices", "form", "text"})
+		case "value":
+			s.form = g.pick([]string{"text", "text", "mapping", "list", "broken"})
+		}
+		if s.kind != "group" && s.form != "list" && s.form != "broken" {
 			for _, name := range names {
 				switch {
 				case slices.Contains(s.deps, name) || !g.oneIn(6):
@@ -112,30 +181,46 @@ func (g *planner) level(depth, n int) []*planned {
 					s.perhaps = append(s.perhaps, name)
 				}
 			}
+			for _, name := range at.outer {
+				if g.oneIn(6) {
+					s.outer = append(s.outer, name)
+					at.owner.perhapsToo(name)
+				}
+			}
 		}
 		g.settle(s)
 		g.repeat(s)
-		if s.kind == "group" || s.kind == "file" {
-			if g.oneIn(2) && s.kind == "file" {
-				s.bodyMax = 1 + g.num(2)
+		if s.kind == "value" && s.form == "list" {
+			if s.each() || s.loop > 0 {
+				s.form = "text"
+			} else {
+				s.id = "list" + s.id
 			}
-			s.body = g.level(depth+1, 1+g.num(2))
 		}
+		for _, name := range s.within(at.names) {
+			if s.kind != "group" && g.oneIn(2) {
+				s.shows = append(s.shows, name)
+			}
+		}
+		s.saved = at.depth == 0 && !s.each() && s.kind != "write" && g.oneIn(5)
+		g.inside(s, at, names)
 		if s.onFailure == "fallback" {
 			if len(spares) == 0 || g.oneIn(2) {
 				g.next++
-				spare := &planned{id: fmt.Sprint("s", g.next), kind: "agent", spare: true}
+				spare := &planned{id: fmt.Sprint("s", g.next), kind: g.pick([]string{"agent", "run"}), spare: true, minSuccess: -1}
 				if len(names) > 0 && g.oneIn(3) {
 					spare.deps = []string{g.pick(names)}
 				}
 				if len(spares) > 0 && g.oneIn(3) {
 					spare.onFailure, spare.fallback = "fallback", g.pick(spares)
+					g.standIn[spare.fallback] = append(g.standIn[spare.fallback], spare.id)
 				}
 				spares, steps = append(spares, spare.id), append(steps, spare)
 				g.byID[spare.id], s.fallback = spare, spare.id
 			} else {
 				s.fallback = g.pick(spares)
 			}
+			g.standIn[s.fallback] = append(g.standIn[s.fallback], s.id)
 		}
 		names, steps = append(names, s.id), append(steps, s)
 		g.byID[s.id] = s
@@ -143,21 +228,53 @@ func (g *planner) level(depth, n int) []*planned {
 	return steps
 }
 
-// complete draws when a step runs and what its failure means.
+// perhapsToo makes the step wait for another that is read within it.
+func (s *planned) perhapsToo(id string) {
+	if !slices.Contains(s.deps, id) && !slices.Contains(s.perhaps, id) {
+		s.perhaps = append(s.perhaps, id)
+	}
+}
+
+// inside draws the steps within a step. beside are those before it.
+func (g *planner) inside(s *planned, at scope, beside []string) {
+	inner := scope{depth: at.depth + 1}
+	switch s.kind {
+	case "group":
+		inner.names, inner.owner = s.within(at.names), s
+		for _, name := range beside {
+			if !s.hurries() || !slices.Contains(s.deps, name) {
+				inner.outer = append(inner.outer, name)
+			}
+		}
+	case "file":
+		inner.names = []string{"params.given", "vars.made"}
+		if g.oneIn(2) {
+			s.bodyMax = 1 + g.num(2)
+		}
+	default:
+		return
+	}
+	s.body = g.level(1+g.num(2), inner)
+}
+
+// settle draws when a step runs and what its failure means.
 func (g *planner) settle(s *planned) {
 	s.onFailure = g.pick([]string{"", "", "", "continue", "skip_dependents", "fallback"})
-	if s.kind == "agent" && g.oneIn(8) {
+	if s.asks() && s.kind != "read" && g.oneIn(8) {
 		s.once = true
-	} else if s.kind == "agent" {
+	} else if s.asks() {
 		s.retries = g.num(2)
 	}
 	switch {
 	case len(s.deps) > 1 && g.oneIn(4):
-		s.join, g.joins = 1+g.num(len(s.deps)-1), true
+		s.join = 1 + g.num(len(s.deps)-1)
+		g.joins = g.joins || s.hurries()
 	case len(s.deps) > 0 && g.oneIn(6):
 		s.join = -1
 	case len(s.deps) > 0 && g.oneIn(5):
 		s.when = s.deps[0]
+	case len(s.perhaps) > 0 && g.oneIn(4):
+		s.whenNot = s.perhaps[0]
 	case g.oneIn(8):
 		s.when = g.pick([]string{"true", "false"})
 	}
@@ -168,10 +285,17 @@ func (g *planner) repeat(s *planned) {
 	if s.kind == "approval" {
 		return
 	}
-	switch g.num(6) {
+	switch g.num(7) {
+	case 7:
+		if s.kind == "agent" || s.kind == "group" || s.kind == "file" {
+			s.samples = g.num(3)
+		}
+		s.matrix = s.samples == 0 || g.oneIn(2)
+		g.bounds(s)
 	case 6:
+		g.bounds(s)
 		if g.oneIn(2) {
-			s.maxParallel = 1 + g.num(2)
+			s.itemName = "of_" + s.id
 		}
 		if i := slices.IndexFunc(s.deps, func(id string) bool { return g.byID[id].lists() }); i >= 0 && s.join == 0 {
 			s.listOf = s.deps[i]
@@ -181,6 +305,7 @@ func (g *planner) repeat(s *planned) {
 	case 5:
 		s.loop = 1 + g.num(2)
 		s.until = g.num(3)
+		s.state = g.oneIn(2)
 	case 4:
 		if s.kind == "agent" {
 			s.id = "list" + s.id
@@ -188,77 +313,69 @@ func (g *planner) repeat(s *planned) {
 	}
 }
 
-// readings are the expressions that read results, as text.
-func (s *planned) readings() string {
-	var b strings.Builder
-	for _, id := range s.reads {
-		fmt.Fprintf(&b, " ${{ steps.%s.output }}", id)
+// bounds draws how many items run at once, and how many must succeed.
+func (g *planner) bounds(s *planned) {
+	if g.oneIn(2) {
+		s.maxParallel = 1 + g.num(2)
 	}
-	for _, id := range s.perhaps {
-		fmt.Fprintf(&b, " ${{ steps.%s?.output ?? 'none' }} ${{ steps.%[1]s.error }}", id)
+	if g.oneIn(3) {
+		s.minSuccess = g.num(2)
 	}
-	return b.String()
 }
 
-// yamlOf is the steps as they stand in a file.
-func yamlOf(p *plan, steps []*planned) []map[string]any {
-	var out []map[string]any
-	for _, s := range steps {
-		m := map[string]any{"id": s.id}
-		set := func(key string, v any, if_ bool) {
-			if if_ {
-				m[key] = v
-			}
-		}
-		switch s.kind {
-		case "agent":
-			m["agent"], m["task"] = "x", "do "+s.id
-			if s.each() {
-				m["task"] = "do ${{ item }}"
-			} else if len(s.deps) > 0 && s.join == 0 {
-				m["task"] = "do ${{ steps." + s.deps[len(s.deps)-1] + ".output }}"
-			}
-			m["task"] = m["task"].(string) + s.readings()
-		case "approval":
-			m["approval"] = map[string]any{"message": "may " + s.id + " be?" + s.readings(), "timeout": "1h"}
-		case "group":
-			m["steps"] = yamlOf(p, s.body)
-		case "file":
-			file := map[string]any{"steps": yamlOf(p, s.body)}
-			if s.bodyMax > 0 {
-				file["max_parallel"] = s.bodyMax
-			}
-			data, _ := json.Marshal(file) // nothing in it can fail
-			m["workflow"], p.files[s.id+".yaml"] = s.id+".yaml", string(data)
-		}
-		set("dependencies", s.deps, len(s.deps) > 0)
-		set("join", s.join, s.join > 0)
-		set("join", "settled", s.join < 0)
-		switch s.when {
-		case "":
-		case "true", "false":
-			m["when"] = s.when == "true"
-		default:
-			m["when"] = "${{ steps." + s.when + ".status == 'completed' }}"
-		}
-		set("on_failure", s.onFailure, s.onFailure != "" && s.fallback == "")
-		set("on_failure", map[string]string{"fallback": s.fallback}, s.fallback != "")
-		set("foreach", s.items, s.items != nil)
-		set("foreach", "${{ steps."+s.listOf+".json }}", s.listOf != "")
-		set("max_parallel", s.maxParallel, s.maxParallel > 0)
-		if s.loop > 0 {
-			loop := map[string]any{"max": s.loop}
-			if s.until > 0 {
-				loop["until"] = fmt.Sprintf("${{ loop.index >= %d }}", s.until)
-			}
-			m["loop"] = loop
-		}
-		set("retries", map[string]any{"max": s.retries, "backoff": "1ns", "max_backoff": "1ns"}, s.retries > 0)
-		set("effects", "once", s.once)
-		out = append(out, m)
-	}
-	return out
+// member is an item of a foreach.
+type member struct {
+	json string            // by which it is known
+	name string            // of a matrix: its key among the results
+	sees map[string]string // the names that have a value for it
 }
+
+// members returns the items of a step. listed is the list that another step gave.
+func (s *planned) members(listed []string) []member {
+	var all []member
+	if !s.matrix && s.samples == 0 {
+		if s.listOf == "" {
+			listed = s.items
+		}
+		for _, item := range listed {
+			m := member{json: quoted(item), sees: map[string]string{"item": item}}
+			if s.itemName != "" {
+				m.sees[s.itemName] = item
+			}
+			all = append(all, m)
+		}
+		return all
+	}
+	combinations := []member{{sees: map[string]string{}}}
+	if s.matrix {
+		combinations = nil
+		for _, pair := range matrixPairs {
+			combinations = append(combinations, member{name: pair[1] + "/" + pair[0], json: fmt.Sprintf(`"k":%s,"m":"%s"`, pair[1], pair[0]),
+				sees: map[string]string{"matrix.m": pair[0], "matrix.k": pair[1]}})
+		}
+	}
+	for _, c := range combinations {
+		if s.samples == 0 {
+			all = append(all, member{"{" + c.json + "}", c.name, c.sees})
+		}
+		for i := 1; i <= s.samples; i++ {
+			m := member{json: fmt.Sprintf(`"sample":%d`, i), name: fmt.Sprint(i), sees: map[string]string{"item.sample": fmt.Sprint(i)}}
+			if s.matrix {
+				m.json, m.name = c.json+","+m.json, c.name+"/"+m.name
+			}
+			for name, text := range c.sees {
+				m.sees[name] = text
+			}
+			m.json = "{" + m.json + "}"
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// matrixPairs are the values of m and k of each matrix of a plan, in the order of its
+// results: k is the outer list, and 2/x is excluded.
+var matrixPairs = [][2]string{{"x", "1"}, {"y", "1"}, {"y", "2"}}
 
 // chance is a number below n that belongs to the seed and the words.
 func (p *plan) chance(n uint64, words ...any) uint64 {
@@ -297,14 +414,55 @@ func (p *plan) answer(whose map[string]string) func(engine.Attempt) (string, err
 		s := p.byID[a.Step.ID]
 		switch {
 		case s.lists():
-			data, _ := json.Marshal(p.listed(s.id)) // strings
-			return string(data), nil
-		case p.joins:
-			return "out " + a.Path, nil
+			return p.listText(s.id), nil
+		case s.kind != "agent":
+			return "did " + given(a), nil
+		case p.joins || p.plain:
+			return "out " + unitName(a.Path, a.Item), nil
 		}
 		sum := sha256.Sum256([]byte(a.Prompt() + "\x00" + whose[a.Step.ID]))
 		return "out " + hex.EncodeToString(sum[:8]), nil
 	}
+}
+
+// given is the text that a step without a model was to work with.
+func given(a engine.Attempt) string {
+	switch act := a.Act.(type) {
+	case workflow.Command:
+		return act.Args[1]
+	case workflow.HTTPRequest:
+		return act.Body
+	case workflow.ReadFiles:
+		return act.Files[0]
+	case workflow.WriteFile:
+		return act.Content
+	}
+	return ""
+}
+
+// saves is what becomes of a file that is to be written.
+func (p *plan) saves(id string) error {
+	if p.chance(100, "disk", id) < 15 {
+		return errBad
+	}
+	return nil
+}
+
+func (p *plan) listText(id string) string {
+	texts := p.listed(id)
+	for i, text := range texts {
+		texts[i] = quoted(text)
+	}
+	return "[" + strings.Join(texts, ",") + "]"
+}
+
+// quoted returns a text as JSON.
+func quoted(text string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func (p *plan) listed(id string) []string {
@@ -315,18 +473,39 @@ func (p *plan) listed(id string) []string {
 func (p *plan) decide(path, item string) (time.Duration, journal.Decision, bool) {
 	c := p.chance(100, "person", path, item)
 	after := time.Duration(p.chance(1e12, "thinks", path, item))
-	return after, journal.Decision{Approved: c < 70}, c < 85
+	d := journal.Decision{Approved: c < 70}
+	switch value := p.valueOf(path); {
+	case d.Approved && value != "":
+		d.Value = []byte(value)
+	case !d.Approved && c%2 == 0:
+		d.Comment = "no to " + path
+	}
+	return after, d, c < 85
+}
+
+// valueOf is the value that a person gives with a yes, as JSON; empty for none.
+func (p *plan) valueOf(path string) string {
+	_, id, _ := cutLast(path, "/")
+	return map[string]string{"choices": `"y"`, "form": `{"n":7}`, "text": `"some words"`}[p.byID[id].form]
+}
+
+// cutLast is strings.Cut at the last separator; without one, all is behind it.
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+len(sep):], true
 }
 
 // keysOf are the keys of items, as the journal knows them.
-func keysOf(items []string) []string {
+func keysOf(items []member) []string {
 	keys, seen := make([]string, len(items)), map[string]int{}
 	for i, item := range items {
-		data, _ := json.Marshal(item) // a string
-		sum := sha256.Sum256(data)
+		sum := sha256.Sum256([]byte(item.json))
 		keys[i] = hex.EncodeToString(sum[:8])
-		if seen[item]++; seen[item] > 1 {
-			keys[i] += fmt.Sprint("~", seen[item])
+		if seen[item.json]++; seen[item.json] > 1 {
+			keys[i] += fmt.Sprint("~", seen[item.json])
 		}
 	}
 	return keys

@@ -3,8 +3,10 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,7 @@ type watch struct {
 
 	mu     sync.Mutex // guards the fields below
 	ended  map[string][]engine.Status
+	wrote  map[string]int // how often each step's output was to be saved
 	faults []string
 }
 
@@ -36,7 +39,7 @@ func (w *watch) fault(format string, args ...any) {
 }
 
 func newWatch(p *plan, b *book) *watch {
-	w := &watch{plan: p, person: newPerson(b, p.decide), ended: map[string][]engine.Status{}}
+	w := &watch{plan: p, person: newPerson(b, p.decide), ended: map[string][]engine.Status{}, wrote: map[string]int{}}
 	w.world = &world{takes: p.takes, answer: p.answer(nil), meet: w.meet}
 	return w
 }
@@ -45,11 +48,24 @@ func newWatch(p *plan, b *book) *watch {
 func (w *watch) options() engine.Options {
 	w.person.control = make(chan journal.Event, mostAnswers) // for each run, since a channel belongs to a bubble
 	return engine.Options{
-		RunID: bookID, MaxParallel: w.slots, Execute: w.world.execute, Control: w.person.control, Observe: w.observe,
+		RunID: bookID, MaxParallel: w.slots, Execute: w.world.execute, Control: w.person.control, Observe: w.observe, Save: w.save,
 		Duration: func(s *workflow.Step) time.Duration {
 			return w.takes(engine.Attempt{Path: s.ID, Number: 1})
 		},
 	}
+}
+
+// save writes a file of a step, or does not.
+func (w *watch) save(ctx context.Context, f engine.File) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Millisecond + time.Duration(w.chance(1e6, "saves", f.Unit.Step))):
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrote[f.Unit.Step]++
+	return w.saves(f.Unit.Step)
 }
 
 func (w *watch) observe(ctx context.Context, ev engine.Event) {
@@ -168,7 +184,7 @@ func (w *watch) counts(prefix, id, item string) string {
 	case s.fallback != "":
 		return w.counts(prefix, s.fallback, item)
 	case s.onFailure == "continue" && s.each() && (s.listOf == "" || w.gaveList(prefix, s.listOf, item)):
-		return "failed" // none of its items succeeded
+		return "failed" // too few of its items succeeded
 	case s.onFailure == "continue" && !s.spare:
 		return "continued"
 	}
@@ -188,29 +204,37 @@ func (w *watch) check(t *rapid.T) {
 	}
 }
 
+// checks makes a test try so many examples, unless -rapid.checks says how many.
+func checks(t *testing.T, n int) {
+	const name, usual = "rapid.checks", "100"
+	set := func(value string) {
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f := flag.Lookup(name); f.Value.String() == usual {
+		set(strconv.Itoa(n))
+		t.Cleanup(func() { set(usual) })
+	}
+}
+
 // TestAnyWorkflow runs random workflows to their end: each step and item ends
-// once, in the state that a model without time says, whatever the slots and
-// durations; never does a step begin too early, or more be under way than may;
+// once, as a model without time says, whatever the slots and durations, and is asked
+// what the model says; never does a step begin too early, or more be under way than may;
 // and the same run again is the same to the byte.
+//
+//	go test ./engine -run TestAnyWorkflow -rapid.checks 100000
 func TestAnyWorkflow(t *testing.T) {
+	checks(t, 2000)
 	rapid.Check(t, func(rt *rapid.T) {
 		p := drawPlan(rt, 8)
+		p.plain = true
 		var before []byte
 		for range 2 {
 			w := newWatch(p, nil)
 			synctest.Test(t, func(t *testing.T) {
 				res := run(t.Context(), p.workflow(t), w.options())
-				m := model{plan: p, want: map[string]string{}}
-				want := engine.StatusCompleted
-				if !m.level(p.steps, "", "") {
-					want = engine.StatusFailed
-				}
-				if res.Status != want {
-					w.fault("the run is %s; want %s", res.Status, want)
-				}
-				if diff := cmp.Diff(m.want, ends(res, statusOf)); diff != "" {
-					w.fault("%s", diff)
-				}
+				w.compare(res, nil)
 				data, err := json.Marshal(res)
 				if err != nil {
 					w.fault("%v", err)
@@ -223,6 +247,27 @@ func TestAnyWorkflow(t *testing.T) {
 			w.check(rt)
 		}
 	})
+}
+
+// compare checks a result, and what was asked in this process, against the model. dead are
+// the units with effects: once that began in a process that died.
+func (w *watch) compare(res *engine.Result, dead map[string]bool) (m *model) {
+	m = newModel(w.plan)
+	m.dead = dead
+	if want := m.run(); string(res.Status) != want {
+		w.fault("the run is %s; want %s", res.Status, want)
+	}
+	if diff := cmp.Diff(m.want, ends(res, endOf), cmp.AllowUnexported(ending{})); diff != "" {
+		w.fault("%s", diff)
+	}
+	for _, c := range w.world.calls {
+		if want, ok := m.asked[c.unit]; !ok {
+			w.fault("%s was asked", c.unit)
+		} else if c.given != want {
+			w.fault("%s was asked %q; want %q", c.unit, c.given, want)
+		}
+	}
+	return m
 }
 
 // TestAnyStop stops random workflows at a random time, in each of the ways
@@ -264,16 +309,16 @@ func TestAnyStop(t *testing.T) {
 					w.fault("%s began %v after the stop", c.unit, c.from.Sub(stop))
 				}
 			}
-			m := model{plan: p, want: map[string]string{}}
-			m.level(p.steps, "", "")
+			m := newModel(p)
+			m.run()
 			left := 0
 			for unit, status := range ends(res, statusOf) {
 				switch status {
 				case "interrupted":
 					left++
 				case "completed", "failed", "skipped":
-					if want, ok := m.want[unit]; ok && want != status && w.inReserve(unit, status) {
-						w.fault("%s is %s; undisturbed it would be %s", unit, status, want)
+					if want, ok := m.want[unit]; ok && want.status != status && w.inReserve(unit, status) {
+						w.fault("%s is %s; undisturbed it would be %s", unit, status, want.status)
 					}
 				default:
 					w.fault("%s ended as %s", unit, status)

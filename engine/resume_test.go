@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -21,8 +22,8 @@ type lived struct {
 
 // live runs a plan behind events that are in its journal already, in a bubble of
 // its own: it is then when the run began, so that no question is too old.
-func (p *plan) live(t *testing.T, events []journal.Event, whose map[string]string, changed bool) (l *lived) {
-	synctest.Test(t, func(t *testing.T) { l = p.goOn(t, events, whose, changed) })
+func (p *plan) live(t *testing.T, events []journal.Event, whose map[string]string, changed bool, set ...func(*engine.Options)) (l *lived) {
+	synctest.Test(t, func(t *testing.T) { l = p.goOn(t, events, whose, changed, set...) })
 	return l
 }
 
@@ -87,29 +88,100 @@ func (l *lived) compare(whole *lived, prefix []journal.Event) {
 	}
 }
 
-// TestResumeAfterAnyEvent lets runs die after every event of their journals,
-// go on, and die and go on again: what comes out is what the undisturbed run
-// gave, and nothing that had finished is asked again.
+// dead are the units with effects: once that have begun in a journal and are not known to
+// have finished: they may have had their effects, and must not run again.
+func (p *plan) dead(events []journal.Event) map[string]bool {
+	dead, done := map[string]bool{}, finished(events)
+	for _, ev := range events {
+		unit := unitName(ev.Step, ev.Item)
+		if ev.Step != "" && ev.Type == journal.StepStarted && p.stepOf(unit).once && !done[unit] && !p.holds(unit) {
+			dead[unit] = true
+		}
+	}
+	return dead
+}
+
+// holds reports whether a unit has others within it, its items or iterations.
+func (p *plan) holds(unit string) bool {
+	s, path, item := p.stepOf(unit), unit, ""
+	if i := strings.IndexByte(unit, ' '); i >= 0 {
+		path, item = unit[:i], unit[i+1:]
+	}
+	_, last, _ := cutLast(path, "/")
+	lists, keys := 0, 0
+	if item != "" {
+		keys = 1 + strings.Count(item, "/")
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if id, _, _ := strings.Cut(segment, "@"); p.byID[id].each() {
+			lists++
+		}
+	}
+	return s.loop > 0 && !strings.Contains(last, "@") || keys < lists
+}
+
+// agree checks a run that was resumed behind a part of a journal: each unit ends as the
+// model says and is asked what it says, nothing that has finished is asked or saved again,
+// and what must not happen twice has not begun again.
+func (l *lived) agree(whole *lived, prefix []journal.Event) {
+	dead := l.dead(prefix)
+	if len(dead) == 0 {
+		l.compare(whole, prefix)
+	}
+	l.watch.compare(l.res, dead)
+	done := finished(prefix)
+	for _, c := range l.world.calls {
+		switch {
+		case done[c.unit]:
+			l.fault("after %d events: %s was finished, and was asked again", len(prefix), c.unit)
+		case dead[c.unit]:
+			l.fault("after %d events: %s has effects that must not happen twice, and was asked again", len(prefix), c.unit)
+		case len(dead) == 0 && !l.joins && c.prompt != whole.world.whole(c.unit):
+			l.fault("after %d events: %s was asked %q; undisturbed it was %q", len(prefix), c.unit, c.prompt, whole.world.whole(c.unit))
+		}
+	}
+	for _, ev := range prefix {
+		if ev.Type == journal.FileSaved && l.wrote[ev.Step] > 0 {
+			l.fault("after %d events: the file of %s was saved, and was saved again", len(prefix), ev.Step)
+		}
+	}
+	for id, n := range l.wrote {
+		if n > 1 {
+			l.fault("after %d events: the file of %s was saved %d times", len(prefix), id, n)
+		}
+	}
+}
+
+// TestResumeAfterAnyEvent lets runs die after every event of their journals, go on, and
+// die and go on again: each step ends as a model says that knows no journal, and nothing
+// that has finished is repeated.
+//
+//	go test ./engine -run TestResumeAfterAnyEvent -rapid.checks 100000 -timeout 3h
 func TestResumeAfterAnyEvent(t *testing.T) {
+	checks(t, 600)
 	prefixes := 0
+	never := func(o *engine.Options) { o.Again = nil } // what may have had its effects does not run again
 	rapid.Check(t, func(rt *rapid.T) {
 		p := drawPlan(rt, 5)
+		p.plain = true
 		cut := rapid.IntRange(0, 1<<20)
 		again, third := cut.Draw(rt, "again"), cut.Draw(rt, "third")
-		whole := p.live(t, nil, nil, false)
+		whole := p.live(t, nil, nil, false, never)
+		whole.watch.compare(whole.res, nil)
+		whole.check(rt)
 		for n := 1; n <= len(whole.events); n++ {
 			prefix := whole.events[:n]
-			second := p.live(t, prefix, nil, false)
-			second.compare(whole, prefix)
+			second := p.live(t, prefix, nil, false, never)
+			second.agree(whole, prefix)
 			second.check(rt)
 			prefixes++
-			if n%4 != again%4 {
+			if n%8 != again%8 {
 				continue
 			}
 			for _, at := range []int{again, third} { // resumes of resumes
 				prefix = second.events[:1+at%len(second.events)]
-				second = p.live(t, prefix, nil, false)
-				second.compare(whole, prefix)
+				second = p.live(t, prefix, nil, false, never)
+				second.agree(whole, prefix)
 				second.check(rt)
 			}
 		}
@@ -170,16 +242,10 @@ func TestResumeWithAChange(t *testing.T) {
 
 // stepOf is the step that a unit is of.
 func (p *plan) stepOf(unit string) *planned {
-	var last *planned
-	path, item := unit, ""
-	for i, r := range unit {
-		if r == ' ' {
-			path, item = unit[:i], unit[i+1:]
-			break
-		}
-	}
-	(&watch{plan: p}).around(engine.Attempt{Path: path, Item: item}, func(s *planned, _, _ string, _ []string) { last = s })
-	return last
+	path, _, _ := strings.Cut(unit, " ")
+	_, last, _ := cutLast(path, "/")
+	id, _, _ := strings.Cut(last, "@")
+	return p.byID[id]
 }
 
 // TestWhatFailedRunsAgain runs again what failed, as often as it was acted on: nothing
@@ -200,7 +266,13 @@ func TestWhatFailedRunsAgain(t *testing.T) {
 			got[name] = true
 		}
 		for _, u := range past(t, whole.events).Order {
-			if u.Type == journal.StepFailed && whole.world.times(unitName(u.Step, u.Item)) > 0 && !got[unitName(u.Step, u.Item)] {
+			switch {
+			case u.Type != journal.StepFailed:
+			case u.Answered():
+				if second.wrote[u.Step] == 0 {
+					second.fault("%s was not saved, and that was not tried again", u.Unit)
+				}
+			case whole.world.times(unitName(u.Step, u.Item)) > 0 && !got[unitName(u.Step, u.Item)]:
 				second.fault("%s failed, and was not asked again", u.Unit)
 			}
 		}

@@ -34,6 +34,7 @@ type call struct {
 	unit     string
 	number   int
 	prompt   string
+	given    string // to a step without a model
 	from, to time.Time
 }
 
@@ -55,7 +56,7 @@ func (w *world) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, err
 	w.running = append(w.running, a)
 	w.most = max(w.most, len(w.running))
 	i := len(w.calls)
-	w.calls = append(w.calls, call{unit: name, number: a.Number, prompt: a.Prompt(), from: time.Now()})
+	w.calls = append(w.calls, call{unit: name, number: a.Number, prompt: a.Prompt(), given: given(a), from: time.Now()})
 	if w.meet != nil {
 		w.meet(a, w.running)
 	}
@@ -110,10 +111,13 @@ func (w *world) times(unit string) int {
 }
 
 // prompt is what the last attempt at a unit was asked.
-func (w *world) prompt(unit string) string {
+func (w *world) prompt(unit string) string { return bare(w.whole(unit)) }
+
+// whole is the prompt with the fences of results.
+func (w *world) whole(unit string) string {
 	for _, c := range slices.Backward(w.calls) {
 		if c.unit == unit {
-			return bare(c.prompt)
+			return c.prompt
 		}
 	}
 	return "(never asked)"
