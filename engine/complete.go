@@ -33,7 +33,7 @@ func (u *unit) finish(o outcome) {
 	u.res.Status, u.res.Output = o.status, o.output
 	switch {
 	case o.err != nil:
-		u.res.Error, u.res.code = new(o.err.Error()), llm.CodeOf(o.err)
+		u.res.Error, u.res.code, u.res.ceiling = new(o.err.Error()), llm.CodeOf(o.err), llm.CeilingOf(o.err)
 	case o.reason != "":
 		u.res.Error = new(o.reason)
 	}
@@ -219,7 +219,7 @@ func (r *run) leaveUncounted(u *unit) {
 }
 
 func (u *unit) failure(err error) journal.Failed {
-	f := journal.Failed{Code: llm.CodeOf(err).String(), Message: err.Error(), DurationSeconds: u.res.DurationSeconds}
+	f := journal.Failed{Code: llm.CodeOf(err).String(), Ceiling: llm.CeilingOf(err), Message: err.Error(), DurationSeconds: u.res.DurationSeconds}
 	if u.leaf() {
 		f.Usage, f.CostUSD, f.Timing, f.PaidInTurns = u.res.Usage, u.res.CostUSD, u.res.Timing, paidIn(u.turns)
 	}

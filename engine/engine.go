@@ -33,6 +33,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -297,6 +298,8 @@ type NotDone struct {
 	Status Status `json:"status"`
 	Reason string `json:"reason"`
 	Code   string `json:"code,omitempty"` // an [llm.Code] as text, of a step that failed
+
+	Ceiling *llm.Ceiling `json:"ceiling,omitempty"` // of the budget that had no room, of a step that failed for want of one
 }
 
 // SavedFile is a file that holds an output of the run.
@@ -337,7 +340,8 @@ type StepResult struct {
 	Iterations int                    `json:"iterations,omitempty"` // of a loop
 	Steps      map[string]*StepResult `json:"steps,omitempty"`      // within it; of a loop those of the last iteration
 
-	code llm.Code // of a failure
+	code    llm.Code     // of a failure
+	ceiling *llm.Ceiling // of a budget, if that is why it failed
 
 	// Loop is what its agent did with tools, in this run; nil if nothing is known, and
 	// once an item of a foreach has ended and was observed.
@@ -362,6 +366,25 @@ func (r *StepResult) Code() string {
 		return ""
 	}
 	return r.code.String()
+}
+
+// Ceiling returns the limit of a budget for which the step failed, or the first of its
+// items or of the steps within it did; nil if there is none.
+func (r *StepResult) Ceiling() *llm.Ceiling {
+	if r.ceiling != nil || r.Status != StatusFailed {
+		return r.ceiling
+	}
+	for _, item := range r.Items {
+		if c := item.Ceiling(); c != nil {
+			return c
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.Steps)) {
+		if c := r.Steps[id].Ceiling(); c != nil {
+			return c
+		}
+	}
+	return nil
 }
 
 // Usable reports whether the output of s, whose result r is, is one for others: a

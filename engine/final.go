@@ -47,7 +47,11 @@ func (e *pastError) Error() string { return e.message }
 func (e *pastError) Unwrap() error { return e.cause }
 
 func failureOf(was *journal.UnitState) error {
-	return &pastError{was.Failed.Message, llm.NewError(llm.ParseCode(was.Failed.Code), was.Failed.Message, nil)}
+	var cause error
+	if was.Failed.Ceiling != nil {
+		cause = was.Failed.Ceiling
+	}
+	return &pastError{was.Failed.Message, llm.NewError(llm.ParseCode(was.Failed.Code), was.Failed.Message, cause)}
 }
 
 // actedOn reports whether an earlier process of the run started something because

@@ -61,7 +61,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 				missing.Reason = *n.res.Error
 			}
 			if n.res.Status == StatusFailed {
-				missing.Code = n.res.code.String()
+				missing.Code, missing.Ceiling = n.res.code.String(), n.res.Ceiling()
 			}
 			res.NotDone = append(res.NotDone, missing)
 		}

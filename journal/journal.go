@@ -152,8 +152,9 @@ type Failed struct {
 	DurationSeconds float64   `json:"duration_seconds,omitempty"`
 	PaidInTurns     *Paid     `json:"paid_in_turns,omitempty"` // as in Finished
 	llm.Timing
-	WaitSeconds float64 `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
-	Unsaved     bool    `json:"unsaved,omitempty"`      // StepFailed: only its output could not be saved; StepFinished, if it is of a kind that calls or asks, came before
+	Ceiling     *llm.Ceiling `json:"ceiling,omitempty"`      // of the budget that had no room
+	WaitSeconds float64      `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
+	Unsaved     bool         `json:"unsaved,omitempty"`      // StepFailed: only its output could not be saved; StepFinished, if it is of a kind that calls or asks, came before
 }
 
 // Skipped is the detail of StepSkipped.

@@ -101,7 +101,7 @@ func (a *app) replay(ctx context.Context, f *runFlags, wf *workflow.Workflow, op
 	for _, call := range player.Unused() {
 		a.say("note: not asked for: %s", call)
 	}
-	return closing(a.endRun(wf, res, err, ending{json: f.json, all: f.all, reports: f.reports, output: f.output}), orch)
+	return closing(a.endRun(wf, res, err, ending{json: f.json, all: f.all, reports: f.reports, output: f.output, replayed: true}), orch)
 }
 
 // timeAs gives a replayed result the times, and the id, of the recorded one.

@@ -139,7 +139,7 @@ func (a *app) showTasks(ctx context.Context, orch *claudeforce.Orchestrator, asJ
 		return errReported
 	}
 	if res.Status != engine.StatusCompleted {
-		a.say("what has finished is kept; resume with: claude-force runs resume %s", res.RunID)
+		a.say("%s", resumeAdvice(res))
 	}
 	if res.Status == engine.StatusInterrupted {
 		return errInterrupted

@@ -9,7 +9,6 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
-	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -19,6 +18,7 @@ import (
 type ending struct {
 	json, all, explain bool
 	noOutputs          bool
+	replayed           bool // from a cassette
 	why                []claudeforce.Explanation
 	plan               *plan.Plan // nil if there was none
 	reports            reportFlags
@@ -95,24 +95,26 @@ func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, 
 		return nil
 	case res.Status == engine.StatusFailed && !res.FailWhen && res.OverBudget():
 		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
-		a.say("what has finished is kept; resume with: claude-force runs resume %s --budget USD", res.RunID)
+		a.sayAdvice(res, how.replayed)
 		return errOverBudget
 	case res.Status == engine.StatusFailed:
 		if res.Error != nil {
 			a.say("claude-force: %s", *res.Error)
 		}
-		if res.FailWhen && len(res.NotDone) == 0 {
-			a.say("every step has completed; resuming changes nothing until the workflow has changed")
-			return errReported
-		}
-		if tooLarge(res) {
-			a.say("resuming changes nothing until the prompt is smaller")
-			return errReported
-		}
-		a.say("what has finished is kept; resume with: claude-force runs resume %s", res.RunID)
+		a.sayAdvice(res, how.replayed)
 		return errReported
 	}
 	return nil
+}
+
+// sayAdvice says how a run that has failed can be completed. A replay is not kept as a
+// run, and does the same again.
+func (a *app) sayAdvice(res *engine.Result, replayed bool) {
+	if replayed {
+		a.say("a replay cannot be resumed; undo what differs from the recording, or record again with: claude-force run WORKFLOW --record FOLDER")
+		return
+	}
+	a.say("%s", resumeAdvice(res))
 }
 
 // notDone names what a run did not do.
@@ -285,18 +287,4 @@ func unitLabel(f engine.SavedFile) string {
 		return f.Step
 	}
 	return f.Step + "[" + f.Item + "]"
-}
-
-// tooLarge reports whether every failure was of a prompt that its model cannot take.
-func tooLarge(res *engine.Result) bool {
-	failed := 0
-	for _, n := range res.NotDone {
-		if n.Status != engine.StatusFailed {
-			continue
-		}
-		if failed++; n.Code != llm.CodeTooLarge.String() {
-			return false
-		}
-	}
-	return failed > 0
 }

@@ -116,11 +116,11 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 			return err
 		}
 	}
-	if d.Result.FailWhen && len(d.Result.NotDone) == 0 {
-		return nil // every step has completed
-	}
-	if s := runs.StatusOf(d.Run); s == runs.StatusCrashed || s == journal.StatusInterrupted || s == journal.StatusFailed {
-		fmt.Fprintf(a.stdout, "\ngo on with: claude-force runs resume %s\n", d.Run.ID)
+	switch runs.StatusOf(d.Run) {
+	case runs.StatusCrashed, journal.StatusInterrupted:
+		fmt.Fprintf(a.stdout, "\nresume with: claude-force runs resume %s\n", d.Run.ID)
+	case journal.StatusFailed:
+		fmt.Fprintf(a.stdout, "\n%s\n", resumeAdvice(d.Result))
 	}
 	return nil
 }

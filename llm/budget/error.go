@@ -30,6 +30,18 @@ type ExceededError struct {
 // FaultKind returns [fault.KindBudget].
 func (e *ExceededError) FaultKind() fault.Kind { return fault.KindBudget }
 
+// Unwrap returns the [llm.Ceiling] of the limit that has no room.
+func (e *ExceededError) Unwrap() error {
+	unit := map[Kind]string{Dollars: "usd", Tokens: "tokens", Calls: "calls", Time: "time"}[e.Kind]
+	switch {
+	case unit == "" && e.Scope.Limits.Money != 0: // of an answer that was cut
+		unit = "usd"
+	case unit == "":
+		unit = "tokens"
+	}
+	return &llm.Ceiling{Of: string(e.Scope.Level), Unit: unit}
+}
+
 func (e *ExceededError) Error() string {
 	if e.Kind == Time {
 		return fmt.Sprintf("the budget of %s is exceeded: its %v have passed; give it more time, or less to do", e.Scope, time.Duration(e.Limit))
