@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill agents money planned savings figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill agents money planned savings figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -50,6 +50,9 @@ chaos: ## Kill runs at random moments, ROUNDS times, and count what is paid twic
 
 loopkill: ## Kill loops of agents with tools at random moments, and count what is done twice
 	go run ./bench/loopkill
+
+stepkill: ## Kill runs with every kind of step at random moments, and count what is done twice
+	go run ./bench/stepkill
 
 agents: ## Measure many agents with tools at once
 	go run ./bench/agents -gate

@@ -174,7 +174,7 @@ func (r *round) process(ctx context.Context, kill bool) (killed bool, err error)
 
 // look compares the journal with what the service and the tools counted.
 func (r *round) look(ctx context.Context) (status string, err error) {
-	left, err := awaitEnd(ctx, r.dir)
+	left, err := child.AwaitEnd(ctx, r.dir)
 	if err != nil {
 		return "", err
 	}
