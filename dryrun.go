@@ -134,6 +134,7 @@ func (r *dryRun) observe(ev engine.Event) {
 func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 	if a.Act != nil {
 		// What it would write is not known before it runs.
+		r.checkAct(ctx, a)
 		r.mu.Lock()
 		r.started = true // it costs nothing
 		r.stain(a.Path, a.Item)

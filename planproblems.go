@@ -71,6 +71,7 @@ func thousands(n int) string {
 // problem records what will stop a unit. The caller holds mu.
 func (r *dryRun) problem(s *workflow.Step, path, item, message string) {
 	p := plan.Problem{Step: path, Item: item, Message: message}
+	p.File, p.Line = r.place(path)
 	p.Tolerated = s != nil && s.OnFailure != "" && s.OnFailure != workflow.OnFailureFail
 	if len(r.problems) < maxProblems && !slices.Contains(r.problems, p) {
 		r.problems = append(r.problems, p)

@@ -35,9 +35,28 @@ func TestPlansNameWhatWillStopARun(t *testing.T) {
 		"an item that only an answer names": {
 			steps: `{id: b, agent: linter, task: t, schema: {type: array, items: {type: string}}}, {id: a, agent: linter, foreach: "${{ steps.b.json }}", files: ["${{ item }}"], task: t}`,
 		},
-		"a budget without room": {steps: `{id: a, agent: linter, task: t}`, usd: new(0.000001), want: []string{"no room for the first call"}},
-		"a budget of nothing":   {steps: `{id: a, agent: linter, task: t}`, usd: new(0.0), want: []string{"no room for the first call"}},
-		"a budget with room":    {steps: `{id: a, agent: linter, task: t}`, usd: new(1.0)},
+		"a file to read":                   {steps: `{id: a, read: text.txt}`},
+		"a file to read that is not there": {steps: `{id: a, read: missing.txt}`, want: []string{"missing.txt in"}},
+		"no match":                         {steps: `{id: a, read: ["*.none"]}`, want: []string{"*.none"}},
+		"several for one":                  {steps: `{id: a, read: "${{ ['h1.txt', 'text.txt'] }}"}`, want: []string{"names 2 files"}},
+		"not what it is read as":           {steps: `{id: a, read: {files: text.txt, output: json}}`, want: []string{"text.txt is not json"}},
+		"a missing file, tolerated":        {steps: `{id: a, read: missing.txt, on_failure: continue}`, want: []string{"missing.txt"}, tolerated: true},
+		"a missing file that an answer names": {
+			steps: `{id: b, agent: linter, task: t}, {id: a, read: "${{ steps.b.output }}"}`,
+		},
+		"a missing file after an answer": {
+			steps: `{id: b, agent: linter, task: t}, {id: a, read: missing.txt, dependencies: [b]}`,
+			want:  []string{"missing.txt"},
+		},
+		"a missing file of an item of an answer": {
+			steps: `{id: b, agent: linter, task: t, schema: {type: array, items: {type: string}}}, {id: a, foreach: "${{ steps.b.json }}", read: "${{ item }}"}`,
+		},
+		"a missing file of a known item":             {steps: `{id: a, foreach: [text.txt, missing.txt], read: "${{ item }}"}`, want: []string{"missing.txt"}},
+		"a missing file within a step":               {steps: `{id: o, steps: [{id: a, read: missing.txt}]}`, want: []string{"missing.txt"}},
+		"a missing file of a step that does not run": {steps: `{id: a, when: false, read: missing.txt}`},
+		"a budget without room":                      {steps: `{id: a, agent: linter, task: t}`, usd: new(0.000001), want: []string{"no room for the first call"}},
+		"a budget of nothing":                        {steps: `{id: a, agent: linter, task: t}`, usd: new(0.0), want: []string{"no room for the first call"}},
+		"a budget with room":                         {steps: `{id: a, agent: linter, task: t}`, usd: new(1.0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := sim.New(sim.Options{})
@@ -62,6 +81,11 @@ func TestPlansNameWhatWillStopARun(t *testing.T) {
 			}
 			if len(p.Problems) != len(tt.want) || p.Blocked() != (len(tt.want) > 0 && !tt.tolerated) {
 				t.Fatalf("problems: %+v", p.Problems)
+			}
+			for _, problem := range p.Problems {
+				if problem.Step != "" && (problem.File != file || problem.Line != 2) {
+					t.Errorf("the problem is at %s:%d", problem.File, problem.Line)
+				}
 			}
 			for i, want := range tt.want {
 				if !strings.Contains(p.Problems[i].Message, want) {

@@ -1,12 +1,25 @@
 package sandbox
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 )
+
+// Missing reports whether the program of a command is not there, so that the command
+// cannot start.
+func Missing(c Command) bool {
+	path := lookPath(c)
+	if !filepath.IsAbs(path) {
+		return filepath.Base(path) == path
+	}
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
 
 // lookPath returns the file of a command, looked up in the PATH of the
 // command's environment. A name that is not found is returned as it is.

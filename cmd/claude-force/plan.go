@@ -220,6 +220,9 @@ func problemLine(p plan.Problem) string {
 	if p.Tolerated {
 		text += " (the run goes on without it)"
 	}
+	if p.File != "" {
+		text = fmt.Sprintf("%s:%d: %s", p.File, p.Line, text)
+	}
 	return text
 }
 
