@@ -22,6 +22,23 @@ var imports = map[string]port{
 `,
 		output: `"notes": "Two changes."`, calls: map[string]int{"changes": 1, "retry": 1},
 	},
+	"conductor": {
+		args: []string{"-p", "topic=tea", "--allow", "Bash"},
+		script: `  - {when: {task: Plan an article about tea of 500 words}, text: '{"points": ["hot", "cold"], "hard": false}'}
+  - {when: {task: Your last draft had 4 of 10}, text: '{"text": "Second."}'}
+  - {when: {task: Write about tea}, text: '{"text": "First."}'}
+  - {when: {task: "/(?s)Judge:.*First/"}, text: '{"score": 4, "notes": ["dull", "short"]}'}
+  - {when: {task: "/(?s)Judge:.*Second/"}, text: '{"score": 9, "notes": []}'}
+  - {when: {task: "/(?s)Are the facts of .*Second/"}, text: They are.}
+  - {when: {task: "/(?s)Is the style of .*Second/"}, text: '{"verdict": "good"}'}
+  - {when: {task: "/(?s)Expand .*hot.*They are/"}, text: '{"text": "Hot tea."}'}
+  - {when: {task: "/(?s)Expand .*cold.*They are/"}, text: '{"text": "Cold tea."}'}
+  - {when: {task: "/(?s)What is to be done about .*more/"}, text: More.}
+`,
+		answers: [][]string{{"decide", "--field", "selected=again", "--field", "why=more"}},
+		output:  `^{"title":"TEA","score":9,"texts":"2 points, Hot tea.; Cold tea.","rounds":2,"why":"more"}$`,
+		calls:   map[string]int{"loop-draft": 4, "reviews": 2, "points": 2, "outline2": 1},
+	},
 	"claude-json": {
 		args: []string{"-p", "task=the release"},
 		setup: func(t *testing.T, dir string) {

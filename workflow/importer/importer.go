@@ -29,12 +29,13 @@ type Format string
 
 // Formats that [Import] reads.
 const (
+	Conductor  Format = "conductor"   // a workflow of microsoft/conductor
 	Goose      Format = "goose"       // a recipe of block/goose
 	ClaudeJSON Format = "claude-json" // a claude.json of the first claude-force
 )
 
 // Formats lists the formats in the order in which they are documented.
-var Formats = []Format{Goose, ClaudeJSON}
+var Formats = []Format{Conductor, Goose, ClaudeJSON}
 
 // ErrUnknown is wrapped by the error for a file that is of none of the formats.
 var ErrUnknown = errors.New("the file is of no format that can be imported")
@@ -107,6 +108,8 @@ func convert(docs []*yaml.Node, format Format, opts Options, plain bool) (*Resul
 	out := newMapping()
 	var err error
 	switch format {
+	case Conductor:
+		err = im.conductor(docs[0], out)
 	case Goose:
 		err = im.goose(docs[0], out)
 	case ClaudeJSON:
@@ -146,7 +149,7 @@ func count(wf *workflow.Workflow) int {
 }
 
 // lookedFor says by which keys the formats are recognised.
-const lookedFor = "a goose recipe has title with prompt or instructions; a claude.json has agents and workflows as mappings. Say which it is if it is one of them"
+const lookedFor = "a conductor workflow has workflow with entry_point, and agents; a goose recipe has title with prompt or instructions; a claude.json has agents and workflows as mappings. Say which it is if it is one of them"
 
 // detect returns the format of a file by its keys; empty if it is none that is known.
 func detect(doc *yaml.Node) Format {
@@ -155,6 +158,8 @@ func detect(doc *yaml.Node) Format {
 		return n != nil && n.Kind == kind
 	}
 	switch {
+	case get(get(doc, "workflow"), "entry_point") != nil:
+		return Conductor
 	case has("workflows", yaml.MappingNode) && has("agents", yaml.MappingNode):
 		return ClaudeJSON
 	case get(doc, "title") != nil && (has("prompt", yaml.ScalarNode) || has("instructions", yaml.ScalarNode)):
@@ -183,15 +188,11 @@ func (im *importer) encode(out *mapping, format Format) ([]byte, error) {
 		fmt.Fprintf(&b, " %d comments say what is not as it was.", n)
 	}
 	b.WriteString("\n")
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(out.node); err != nil {
+	text, err := yaml.Dump(out.node, yaml.WithIndent(2), yaml.WithLineWidth(-1), yaml.WithCompactSeqIndent(false))
+	if err != nil {
 		return nil, fmt.Errorf(" writing the workflow: %w", err)
 	}
-	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf(" writing the workflow: %w", err)
-	}
-	return b.Bytes(), nil
+	return append(b.Bytes(), text...), nil
 }
 
 // note records what became of the source node at, and says it in a comment above the
@@ -201,7 +202,9 @@ func (im *importer) note(to, at *yaml.Node, kind Kind, format string, args ...an
 	if at != nil {
 		n.Line = at.Line
 	}
-	im.notes = append(im.notes, n)
+	if !slices.Contains(im.notes, n) {
+		im.notes = append(im.notes, n)
+	}
 	comment := "import: " + n.Message
 	if n.Line > 0 {
 		comment = fmt.Sprintf("import, line %d: %s", n.Line, n.Message)

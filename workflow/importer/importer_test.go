@@ -92,6 +92,14 @@ func checkResult(t *testing.T, r *importer.Result) {
 	}
 }
 
+func manyAgents(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "{name: c%d}, ", i)
+	}
+	return b.String()
+}
+
 // TestErrors checks that what cannot be imported gives one error that says why.
 func TestErrors(t *testing.T) {
 	var bomb strings.Builder
@@ -112,6 +120,10 @@ func TestErrors(t *testing.T) {
 		{"deep", "title: x\nprompt: y\nz: " + strings.Repeat("[", 500) + strings.Repeat("]", 500), "in:"},
 		{"huge", "title: x\nprompt: " + strings.Repeat("y", importer.MaxBytes), "more than 1048576 bytes"},
 		{"several workflows", `{"agents": {"a": {}}, "workflows": {"x": ["a"], "y": ["a"]}}`, "say which one: x, y"},
+		{"entry", "workflow: {name: a, entry_point: b}\nagents: [{name: c, prompt: d}]\n", "entry_point names"},
+		{"route", "workflow: {name: a, entry_point: c}\nagents: [{name: c, prompt: d, routes: [{to: e}]}]\n", "leads to"},
+		{"name twice", "workflow: {name: a, entry_point: c}\nagents: [{name: c}, {name: c}]\n", "given twice"},
+		{"too many agents", "workflow: {name: a, entry_point: c}\nagents: [" + manyAgents(501) + "]\n", "more than 500"},
 		{"no agents", `{"agents": {"a": {}}, "workflows": {"x": []}}`, "not a list of agents"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

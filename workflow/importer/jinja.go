@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -41,7 +42,7 @@ func hasTemplate(s string) bool {
 
 var (
 	jinjaTag = regexp.MustCompile(`(?s)\{\{-?.*?-?\}\}|\{%-?.*?-?%\}|\{#.*?#\}`)
-	forTag   = regexp.MustCompile(`^for\s+([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(.+)$`)
+	forTag   = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(.+)$`)
 	endRaw   = regexp.MustCompile(`\{%-?\s*endraw\s*-?%\}`)
 )
 
@@ -132,7 +133,7 @@ func (p *jinjaParser) block(before, whole string) string {
 	after := p.source[p.at:]
 	line := before[strings.LastIndexByte(before, '\n')+1:]
 	rest, _, more := strings.Cut(after, "\n")
-	if strings.TrimSpace(line) == "" && strings.TrimSpace(rest) == "" && (more || rest != after) {
+	if !strings.HasPrefix(whole, "{%-") && strings.TrimSpace(line) == "" && strings.TrimSpace(rest) == "" && (more || rest != after) {
 		before = before[:len(before)-len(line)]
 		p.at += len(rest) + 1
 	}
@@ -270,12 +271,17 @@ func (j jinja) outer(p piece) (string, error) {
 			conds = append(before[:len(before):len(before)], enclosed(t.truth()))
 			before = append(before, "not "+enclosed(t.truth()))
 		}
-		chunks, err := j.chunks(br.body)
+		cond := strings.Join(conds, " and ")
+		parts, err := j.parts(br.body, strings.Contains(cond, "steps.") || strings.Contains(cond, "loop."))
 		if err != nil {
 			return "", err
 		}
-		for _, chunk := range chunks {
-			s, err := checkedExpr(strings.Join(conds, " and ") + " ? " + chunk + " : \"\"")
+		for _, part := range parts {
+			if part == "\n" {
+				b.WriteString(part)
+				continue
+			}
+			s, err := checkedExpr(cond + " ? " + part + " : \"\"")
 			if err != nil {
 				return "", err
 			}
@@ -283,6 +289,45 @@ func (j jinja) outer(p piece) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// longestLine is how long a text may be that an expression makes of results without being
+// marked as data.
+const longestLine = 180
+
+// parts returns what stands under a condition as expressions, and line breaks. If the
+// condition depends on results, lines of text are expressions of their own: what such an
+// expression gives is data to the agent, and no instruction, if it has several lines.
+func (j jinja) parts(pieces []piece, results bool) ([]string, error) {
+	if !results {
+		return j.chunks(pieces)
+	}
+	var parts []string
+	for _, p := range pieces {
+		if p.kind != pieceText {
+			s, err := j.inner(p)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, s)
+			continue
+		}
+		for line := range strings.Lines(p.text) {
+			line, end := strings.CutSuffix(line, "\n")
+			for line != "" {
+				n := min(len(line), longestLine)
+				for n < len(line) && !utf8.RuneStart(line[n]) {
+					n--
+				}
+				parts = append(parts, quoted(line[:n]))
+				line = line[n:]
+			}
+			if end {
+				parts = append(parts, "\n")
+			}
+		}
+	}
+	return parts, nil
 }
 
 func checkedExpr(s string) (string, error) {
@@ -336,6 +381,23 @@ func concatenated(parts []string) string {
 	return "(" + strings.Join(parts, " +\n    ") + ")"
 }
 
+// loopPart returns what a part of Jinja's loop stands for.
+func loopPart(name, position, list string) (term, int, error) {
+	switch name {
+	case "index":
+		return term{source: position + " + 1", kind: kindNumber}, 2, nil
+	case "index0":
+		return term{source: position, kind: kindNumber, atom: true}, 2, nil
+	case "first":
+		return term{source: position + " == 0", kind: kindBool}, 2, nil
+	case "last":
+		return term{source: position + " == len(" + list + ") - 1", kind: kindBool}, 2, nil
+	case "length":
+		return term{source: "len(" + list + ")", kind: kindNumber, atom: true}, 2, nil
+	}
+	return term{}, 0, fmt.Errorf("loop.%s has no counterpart", name)
+}
+
 // inner returns a piece as an expression for its text.
 func (j jinja) inner(p piece) (string, error) {
 	switch p.kind {
@@ -352,14 +414,16 @@ func (j jinja) inner(p piece) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		name := "each_" + p.variable
+		list := t.or("[]").operand()
+		name, position := "each_"+p.variable, "at_"+p.variable
+		counted := strings.Contains(p.source, "loop.")
 		within := j
 		within.names = func(path []string) (term, int, error) {
-			switch path[0] {
-			case p.variable:
+			switch {
+			case path[0] == p.variable:
 				return term{source: name, atom: true}, 1, nil
-			case "loop":
-				return term{}, 0, errors.New("loop has no counterpart")
+			case path[0] == "loop" && len(path) > 1:
+				return loopPart(path[1], position, list)
 			}
 			return j.names(path)
 		}
@@ -371,7 +435,10 @@ func (j jinja) inner(p piece) (string, error) {
 		if len(chunks) > 0 {
 			body = strings.Join(chunks, " + ")
 		}
-		return fmt.Sprintf(`join(map(%s, let %s = #; %s), "")`, t.or("[]").source, name, body), nil
+		if counted {
+			return fmt.Sprintf(`join(map(0..(len(%s) - 1), let %s = #; let %s = %s[%s]; %s), "")`, list, position, name, list, position, body), nil
+		}
+		return fmt.Sprintf(`join(map(%s, let %s = #; %s), "")`, list, name, body), nil
 	}
 	var b strings.Builder
 	ends := 0
@@ -396,4 +463,43 @@ func (j jinja) inner(p piece) (string, error) {
 		ends++
 	}
 	return "(" + b.String() + `""` + strings.Repeat(")", ends) + ")", nil
+}
+
+// expression returns a template as one expression, with its type if it consists of one.
+// One that has no counterpart becomes a text, with a note at the node to.
+func (j jinja) expression(to, n *yaml.Node) string {
+	if n.Kind != yaml.ScalarNode {
+		return quoted(show(n))
+	}
+	source := strings.TrimSpace(n.Value)
+	pieces, err := parseJinja(source)
+	if err == nil && len(pieces) == 1 && pieces[0].kind == pieceOutput {
+		var t term
+		if t, err = j.translate(pieces[0].text); err == nil {
+			return t.or("nil").source
+		}
+	}
+	if err == nil {
+		var chunks []string
+		if chunks, err = j.chunks(pieces); err == nil {
+			if len(chunks) == 0 {
+				return `""`
+			}
+			return strings.Join(chunks, " + ")
+		}
+	}
+	j.im.note(to, n, Missing, "%s is left as a text: %v", show(n), err)
+	return quoted(n.Value)
+}
+
+// value returns a template as a text in which, if it consists of one expression, that
+// keeps its type.
+func (j jinja) value(to, n *yaml.Node) string {
+	if n.Kind == yaml.ScalarNode && hasTemplate(n.Value) {
+		return expr(j.expression(to, n))
+	}
+	if n.Kind != yaml.ScalarNode {
+		return show(n)
+	}
+	return literal(n.Value)
 }

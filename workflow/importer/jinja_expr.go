@@ -10,10 +10,11 @@ import (
 
 // term is an expression of ours that was made of one of Jinja.
 type term struct {
-	source string
-	kind   termKind
-	atom   bool // it needs no parentheses
-	maybe  bool // it may be missing
+	source  string
+	kind    termKind
+	atom    bool   // it needs no parentheses
+	maybe   bool   // it may be missing
+	defined string // the condition that it is not; empty: by its value
 }
 
 // termKind is the type of a term, as far as it is known.
@@ -46,26 +47,31 @@ func enclosed(source string) string {
 	if simple.MatchString(source) {
 		return source
 	}
-	if strings.HasPrefix(source, "(") {
-		depth := 0
-		for i, r := range source {
-			switch r {
-			case '"':
-				return "(" + source + ")"
-			case '(':
-				depth++
-			case ')':
-				depth--
-			}
-			if depth == 0 {
-				if i == len(source)-1 {
-					return source
-				}
-				break
+	if source[0] == '(' && closing(source) == len(source)-1 {
+		return source
+	}
+	return "(" + source + ")"
+}
+
+// closing returns where the parenthesis that an expression begins with is closed.
+func closing(source string) int {
+	depth, inText := 0, false
+	for i := 0; i < len(source); i++ {
+		switch c := source[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth == 0 {
+				return i
 			}
 		}
 	}
-	return "(" + source + ")"
+	return -1
 }
 
 // or returns t with a default, if it may be missing.
@@ -296,6 +302,8 @@ func (p *jinjaExpr) test(t term) (term, error) {
 	switch name := p.next(); name {
 	case "defined", "undefined":
 		switch {
+		case t.defined != "":
+			source = t.defined
 		case t.maybe:
 			source = t.operand() + " ?? nil"
 			source = "(" + source + ") != nil"
@@ -497,6 +505,9 @@ func (p *jinjaExpr) name(first string) (term, error) {
 func (p *jinjaExpr) sequence(end string) ([]string, error) {
 	var parts []string
 	for !p.accept(end) {
+		if end == ")" && len(p.tokens) > 1 && p.tokens[1] == "=" {
+			p.tokens = p.tokens[2:] // the name of an argument
+		}
 		t, err := p.ternary()
 		if err != nil {
 			return nil, err
@@ -608,6 +619,10 @@ func (p *jinjaExpr) filter(t term) (term, error) {
 		return call(kindAny, "%s[0]", t.or("[]").operand())
 	case "last":
 		return call(kindAny, "%s[-1]", t.or("[]").operand())
+	case "map":
+		if name := strings.Trim(arg(""), `"`); plainName.MatchString(name) && len(args) == 1 {
+			return call(kindList, "map(%s, #.%s)", t.or("[]").source, name)
+		}
 	case "list":
 		return t, nil
 	case "sort":

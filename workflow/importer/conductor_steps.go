@@ -1,0 +1,536 @@
+package importer
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// steps returns the steps of a level.
+func (c *conductor) steps(l *flowLevel) ([]*mapping, error) {
+	var steps []*mapping
+	for _, u := range l.units {
+		step := newMapping()
+		step.text("id", u.id())
+		c.waits(step, l, u)
+		if u.inner != nil {
+			if err := c.loop(step, u); err != nil {
+				return nil, err
+			}
+		} else if err := c.step(step, l, u); err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
+	}
+	return steps, nil
+}
+
+// waits says after which steps, and on what condition, a unit runs.
+func (c *conductor) waits(step *mapping, l *flowLevel, u *flowUnit) {
+	if len(u.in) == 0 || u.node == l.entry || u.inner != nil && u.inner.contains(l.entry) {
+		return
+	}
+	var ids []string
+	var units []*flowUnit
+	always := false
+	var conds []string
+	for _, e := range u.in {
+		before := l.around(e.from)
+		if !slices.Contains(units, before) {
+			units = append(units, before)
+			ids = append(ids, before.id())
+		}
+		cond := c.taken(step.node, viewpoint{level: l, unit: u}, e)
+		if cond == "" {
+			always = true
+		}
+		conds = append(conds, cond)
+		if u.inner != nil && c.nodes[e.from.routes[e.index].to] != u.inner.entry {
+			c.note(step.node, e.from.routes[e.index].at, Changed, "the route leads into the middle of a loop, which begins with %s here", u.inner.entry.name)
+		}
+	}
+	if len(ids) > 1 {
+		step.text("join", "settled")
+	}
+	step.texts("dependencies", ids...)
+	if !always {
+		step.text("when", bare(anyOf(conds)))
+	}
+}
+
+// anyOf returns the condition that one of several holds.
+func anyOf(conds []string) string {
+	if len(conds) == 1 {
+		return conds[0]
+	}
+	var parts []string
+	for _, cond := range conds {
+		if part := enclosed(cond); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, " or ")
+}
+
+// allOf returns the condition that all of several hold; empty ones always do.
+func allOf(conds ...string) string {
+	var parts []string
+	for _, cond := range conds {
+		if cond != "" {
+			parts = append(parts, cond)
+		}
+	}
+	if len(parts) < 2 {
+		return strings.Join(parts, "")
+	}
+	for i := range parts {
+		parts[i] = enclosed(parts[i])
+	}
+	return strings.Join(parts, " and ")
+}
+
+// taken returns the condition under which a route is taken, as seen from a viewpoint;
+// empty if it always is.
+func (c *conductor) taken(to *yaml.Node, v viewpoint, e flowEdge) string {
+	conds := []string{c.ran(v, e.from)}
+	if e.from.kind == nodeGate {
+		return allOf(append(conds, c.answered(to, v, e))...)
+	}
+	v.own, v.flat = e.from, true
+	for i, r := range e.from.routes[:e.index+1] {
+		if r.when == nil {
+			continue
+		}
+		cond := c.condition(to, v, r.when)
+		if i < e.index {
+			cond = "not " + enclosed(cond)
+		}
+		conds = append(conds, cond)
+	}
+	return allOf(conds...)
+}
+
+// answered returns the condition that a person gave the answer of a route.
+func (c *conductor) answered(to *yaml.Node, v viewpoint, e flowEdge) string {
+	r := e.from.routes[e.index]
+	t, _, err := c.result(v, e.from, []string{"selected"})
+	if err != nil {
+		c.note(to, r.at, Missing, "the condition that %s was answered: %v", r.answer, err)
+		return "false"
+	}
+	return t.or(`""`).operand() + " == " + quoted(r.answer)
+}
+
+// condition returns our condition for one of conductor: "false", with a note, if it has
+// no counterpart.
+func (c *conductor) condition(to *yaml.Node, v viewpoint, n *yaml.Node) string {
+	source := strings.TrimSpace(n.Value)
+	if inner, ok := strings.CutPrefix(source, "{{"); ok && strings.HasSuffix(inner, "}}") {
+		source = strings.Trim(strings.TrimSuffix(inner, "}}"), "- ")
+		v.flat = false
+	}
+	t, err := (jinja{c.importer, c.names(v)}).translate(source)
+	if err == nil {
+		if cond := t.truth(); len(cond) < 3000 {
+			return bare(cond)
+		}
+		err = fmt.Errorf("it is too long")
+	}
+	c.note(to, n, Missing, "the condition %s, which is false until it is replaced: %v", show(n), err)
+	return "false"
+}
+
+// bare returns an expression without parentheses around all of it.
+func bare(source string) string {
+	for source != "" && source[0] == '(' && closing(source) == len(source)-1 {
+		source = source[1 : len(source)-1]
+	}
+	return source
+}
+
+// ran returns the condition that a node has run, as seen from a viewpoint; empty if it
+// surely has.
+func (c *conductor) ran(v viewpoint, f *flowNode) string {
+	r, err := c.reach(v, f)
+	switch {
+	case err != nil || r.never:
+		return "false"
+	case r.inside:
+		source := r.prefix + ".json"
+		if r.maybe {
+			source = r.prefix + "?.json"
+		}
+		return "(" + source + "?." + f.key + " ?? nil) != nil"
+	case !r.maybe:
+		return ""
+	case f.kind == nodeScript:
+		return r.prefix + `?.status in ["completed", "failed"]`
+	}
+	return r.prefix + `?.status == "completed"`
+}
+
+// loop makes a step of a part of the routes that leads back to itself.
+func (c *conductor) loop(step *mapping, u *flowUnit) error {
+	l := u.inner
+	loop := newMapping()
+	limit := 10
+	w := get(c.doc, "workflow")
+	if n := get(get(w, "limits"), "max_iterations"); n != nil && positive.MatchString(n.Value) {
+		fmt.Sscan(n.Value, &limit)
+	}
+	size := len(l.nodes)
+	limit = min(max((limit+size-1)/size, 1), 1000)
+	var back []string
+	until := newMapping() // takes notes
+	for _, from := range c.order {
+		if !l.nodes[from] {
+			continue
+		}
+		for i, r := range from.routes {
+			if c.nodes[r.to] == l.entry {
+				cond := c.taken(until.node, viewpoint{level: l}, flowEdge{from, i})
+				back = append(back, cond)
+			}
+		}
+	}
+	c.note(loop.number("max", limit), get(w, "limits"), Changed, "conductor counts the calls of all agents, a loop its own iterations: those of %d steps", size)
+	loop.text("until", "not "+enclosed(anyOf(back)))
+	step.set("loop", loop.node).HeadComment = until.node.HeadComment
+	step.text("output", expr(c.exports(l)))
+	steps, err := c.steps(l)
+	if err != nil {
+		return err
+	}
+	step.items("steps", steps)
+	return nil
+}
+
+// step makes a step of a node.
+func (c *conductor) step(step *mapping, l *flowLevel, u *flowUnit) error {
+	f := u.node
+	v := viewpoint{level: l, unit: u}
+	switch f.kind {
+	case nodeParallel:
+		if len(f.members.units) == 0 {
+			c.byHand(step, f.at, "the parallel group "+f.name+" without agents of its own")
+			return nil
+		}
+		step.text("output", expr(c.exports(f.members)))
+		steps, err := c.steps(f.members)
+		if err != nil {
+			return err
+		}
+		if str(f.at, "failure_mode") == "continue_on_error" {
+			for _, s := range steps {
+				if !s.has("approval") {
+					s.text("on_failure", "continue")
+				}
+			}
+		}
+		step.items("steps", steps)
+		c.dropped(step.node, f.at, "the group", "name", "description", "agents", "routes", "failure_mode")
+		return nil
+	case nodeForEach:
+		return c.forEach(step, f, v)
+	}
+	c.action(step, f, v)
+	return nil
+}
+
+// itemNames are names that an item cannot have, or need not be given.
+var itemNames = []string{"item", "params", "steps", "loop", "vars", "env", "run", "matrix", "let", "in", "not", "and", "or", "nil", "true", "false"}
+
+func (c *conductor) forEach(step *mapping, f *flowNode, v viewpoint) error {
+	foreach := newMapping()
+	v.item = orWord(str(f.at, "as"), "item")
+	v.named = "item"
+	if plainName.MatchString(v.item) && !slices.Contains(itemNames, v.item) {
+		v.named = "item_" + v.item
+		foreach.text("item", v.named)
+	}
+	source := "[]"
+	outside := v
+	outside.item = ""
+	t, err := (jinja{c.importer, c.names(outside)}).translate(strings.TrimSpace(str(f.at, "source")))
+	if err != nil {
+		c.note(step.node, f.at, Missing, "the source %s, which is an empty list until it is replaced: %v", str(f.at, "source"), err)
+	} else {
+		source = t.or("[]").source
+	}
+	foreach.text("in", expr(source))
+	step.set("foreach", foreach.node)
+	if n := get(f.at, "max_concurrent"); n != nil && positive.MatchString(n.Value) {
+		step.set("max_parallel", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: n.Value})
+	} else {
+		step.number("max_parallel", 10)
+	}
+	inner := *f
+	inner.kind = orWord(str(f.agent, "type"), nodeAgent)
+	if inner.kind == nodeAgent || inner.kind == nodeScript || inner.kind == nodeSet {
+		c.action(step, &inner, v)
+	} else {
+		body := newMapping()
+		body.text("id", c.newID(str(f.agent, "name")))
+		c.byHand(body, f.agent, "a for_each of "+inner.kind)
+		step.items("steps", []*mapping{body})
+	}
+	if str(f.at, "failure_mode") == "continue_on_error" {
+		step.text("on_failure", "continue")
+	}
+	c.dropped(step.node, f.at, "the group", "name", "type", "description", "source", "as", "max_concurrent", "failure_mode", "agent", "routes")
+	return nil
+}
+
+// action makes a step do what an agent of conductor does.
+func (c *conductor) action(step *mapping, f *flowNode, v viewpoint) {
+	n := f.agent
+	j := jinja{c.importer, c.names(v)}
+	common := []string{"name", "type", "description", "input", "routes"}
+	switch f.kind {
+	case nodeAgent:
+		c.agentStep(step, n, j)
+		common = append(common, "system_prompt", "prompt", "model", "provider", "output", "tools", "retry", "timeout_seconds", "max_session_seconds", "max_agent_iterations", "reasoning")
+	case nodeGate:
+		c.gate(step, f, j)
+		common = append(common, "prompt", "options")
+	case nodeScript:
+		c.script(step, n, j)
+		common = append(common, "command", "args", "env", "working_dir", "timeout", "output", "stdin")
+	case nodeSet:
+		switch values := get(n, "values"); {
+		case values != nil:
+			m := newMapping()
+			for key, value := range entries(values) {
+				m.text(key.Value, orEmptyText(j.value(step.node, value)))
+			}
+			step.set("value", m.node)
+		case get(n, "value") != nil:
+			step.text("value", orEmptyText(j.value(step.node, get(n, "value"))))
+		default:
+			step.text("value", "none")
+		}
+		common = append(common, "value", "values", "output_type")
+	case nodeWait:
+		seconds := get(n, "duration")
+		if seconds == nil {
+			seconds = text("1")
+		}
+		seconds = text(inSeconds(j.template(step.node, seconds)))
+		run := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle}
+		run.Content = append(run.Content, text("sleep"), text(seconds.Value))
+		step.set("run", run)
+		common = append(common, "duration", "reason")
+	case nodeTerminate:
+		if reason := get(n, "reason", "message"); reason != nil && reason.Value != "" {
+			at := step.text("value", "")
+			step.text("value", j.template(at, reason))
+		} else {
+			step.text("value", "ended by "+literal(f.name))
+		}
+		if s := str(n, "status"); s != "" && s != "success" && s != "completed" {
+			if cond := c.ran(viewpoint{level: c.top(v.level)}, f); cond != "" {
+				c.failed = append(c.failed, cond)
+			}
+		}
+		common = append(common, "reason", "message", "status")
+	default:
+		c.byHand(step, n, "the step "+f.name+" of type "+f.kind)
+		return
+	}
+	c.dropped(step.node, n, "the agent", common...)
+}
+
+// inSeconds returns a duration of conductor as what sleep takes.
+func inSeconds(s string) string {
+	if hasTemplate(s) {
+		return s
+	}
+	d, err := time.ParseDuration(duration(s))
+	if err != nil {
+		return "1"
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
+}
+
+func orEmptyText(s string) string {
+	if s == "" {
+		return expr(`""`)
+	}
+	return s
+}
+
+func (c *conductor) top(l *flowLevel) *flowLevel {
+	for l.parent != nil {
+		l = l.parent
+	}
+	return l
+}
+
+func (c *conductor) agentStep(step *mapping, n *yaml.Node, j jinja) {
+	system, prompt := get(n, "system_prompt"), get(n, "prompt")
+	task := ""
+	who := orWord(oneLine(str(n, "description")), "You carry out the task that you are given.")
+	if system != nil && !hasTemplate(system.Value) && strings.TrimSpace(system.Value) != "" {
+		who, system = system.Value, nil
+	}
+	step.text("prompt", who)
+	c.model(step, get(n, "model"))
+	switch tools := get(n, "tools"); {
+	case tools == nil && c.tools:
+		step.texts("tools", "Read", "Glob", "Grep")
+	case tools != nil && len(tools.Content) > 0:
+		c.note(step.texts("tools", "Read", "Glob", "Grep"), tools, Changed, "the tools were %s", show(tools))
+	}
+	if turns := get(n, "max_agent_iterations"); turns != nil && positive.MatchString(turns.Value) {
+		step.set("max_turns", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: turns.Value})
+	}
+	if effort := str(get(n, "reasoning"), "effort"); effort != "" {
+		if m := str(step.node, "model"); (m == "opus" || m == "sonnet") && slices.Contains([]string{"low", "medium", "high", "xhigh", "max"}, effort) {
+			step.text("effort", effort)
+		} else {
+			c.note(step.node, get(n, "reasoning"), Missing, "the effort %s: set it for a model that takes it", effort)
+		}
+	}
+	if t := get(n, "timeout_seconds", "max_session_seconds"); t != nil {
+		step.text("timeout", duration(t.Value))
+	}
+	if retry := get(n, "retry"); retry != nil {
+		attempts := 1
+		if most := str(retry, "max_attempts"); positive.MatchString(most) {
+			fmt.Sscan(most, &attempts)
+		}
+		if attempts > 1 {
+			retries := newMapping()
+			retries.number("max", min(attempts-1, 10))
+			if delay := get(retry, "delay_seconds"); delay != nil {
+				retries.text("backoff", duration(delay.Value))
+			}
+			step.set("retries", retries.node)
+		}
+	}
+	at := step.text("task", "")
+	for _, part := range []*yaml.Node{system, prompt} {
+		if part == nil {
+			continue
+		}
+		if task != "" {
+			task += "\n"
+		}
+		task += j.template(at, part)
+	}
+	if strings.TrimSpace(task) == "" {
+		task = "Carry out your task."
+	}
+	step.text("task", task)
+	if fields := get(n, "output"); fields != nil && len(fields.Content) > 0 {
+		c.schema(step, conductorSchema(fields))
+	}
+}
+
+func (c *conductor) gate(step *mapping, f *flowNode, j jinja) {
+	approval := newMapping()
+	at := approval.text("message", "")
+	message := "Go on?"
+	if prompt := get(f.at, "prompt"); prompt != nil && strings.TrimSpace(prompt.Value) != "" {
+		message = j.template(at, prompt)
+	}
+	var choices []string
+	fields := newMapping()
+	selected := newMapping()
+	for _, n := range list(get(f.at, "options")) {
+		answer := answerOf(n)
+		if answer == "" || slices.Contains(choices, answer) {
+			continue
+		}
+		choices = append(choices, answer)
+		if label := str(n, "label"); label != "" && oneLine(label) != answer {
+			message = strings.TrimRight(message, "\n") + "\n" + literal(answer) + ": " + literal(oneLine(label))
+		}
+		if name := str(n, "prompt_for"); name != "" {
+			field := newMapping()
+			field.text("type", "string")
+			fields.set(nameOf(name), field.node)
+		}
+	}
+	approval.text("message", message)
+	switch {
+	case f.asksFields():
+		selected.text("type", "string")
+		selected.texts("enum", choices...)
+		properties := newMapping()
+		properties.set("selected", selected.node)
+		properties.node.Content = append(properties.node.Content, fields.node.Content...)
+		schema := newMapping()
+		schema.text("type", "object")
+		schema.texts("required", "selected")
+		schema.set("properties", properties.node)
+		approval.set("schema", schema.node)
+	case len(choices) > 0:
+		approval.texts("choices", choices...)
+	}
+	step.set("approval", approval.node)
+}
+
+func (c *conductor) script(step *mapping, n *yaml.Node, j jinja) {
+	at := step.set("run", nil)
+	command := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle}
+	first := get(n, "command")
+	if first == nil || strings.TrimSpace(first.Value) == "" {
+		first = text("true")
+	}
+	args := list(get(n, "args"))
+	if len(args) == 0 && !hasTemplate(first.Value) && strings.ContainsAny(first.Value, " \n|&;<>") {
+		command = text(literal(first.Value))
+	} else {
+		command.Content = append(command.Content, text(j.template(at, first)))
+		for _, arg := range args {
+			command.Content = append(command.Content, text(j.template(at, arg)))
+		}
+	}
+	run := newMapping()
+	run.set("command", command)
+	if stdin := get(n, "stdin"); stdin != nil {
+		run.text("stdin", j.template(at, stdin))
+	}
+	env := newMapping()
+	for key, value := range entries(get(n, "env")) {
+		env.text(key.Value, j.template(at, value))
+	}
+	if len(env.node.Content) > 0 {
+		run.set("env", env.node)
+	}
+	if dir := get(n, "working_dir"); dir != nil {
+		run.text("cwd", j.template(at, dir))
+	}
+	if fields := get(n, "output"); fields != nil && len(fields.Content) > 0 {
+		run.text("output", "json")
+	}
+	if len(run.node.Content) == 2 {
+		step.set("run", command)
+	} else {
+		step.set("run", run.node)
+	}
+	if t := get(n, "timeout"); t != nil {
+		step.text("timeout", duration(t.Value))
+	}
+	step.text("on_failure", "continue") // routes say what a failure means
+}
+
+// output says what the workflow amounts to.
+func (c *conductor) output(out *mapping, root *flowLevel) {
+	fields := get(c.doc, "output")
+	if fields == nil || len(fields.Content) == 0 {
+		return
+	}
+	at := out.text("output", "")
+	var parts []string
+	j := jinja{c.importer, c.names(viewpoint{level: root})}
+	for key, n := range entries(fields) {
+		parts = append(parts, quoted(key.Value)+": "+j.expression(at, n))
+	}
+	out.text("output", expr("{"+strings.Join(parts, ",\n  ")+"}"))
+}
