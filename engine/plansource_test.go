@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
 )
 
-// file returns a workflow file with the steps. word is what its vars show.
+// file returns a workflow file with the steps, every other one in blocks of YAML. word is what its vars show.
 func (p *plan) file(steps []*planned, most int, word string) string {
 	m := map[string]any{"steps": p.stepsAsData(steps), "vars": map[string]any{"word": "no number", "made": "made " + word}}
 	if most > 0 {
@@ -18,7 +20,13 @@ func (p *plan) file(steps []*planned, most int, word string) string {
 	} else {
 		m["params"] = map[string]any{"given": map[string]any{"type": "string"}}
 	}
-	data, _ := json.MarshalIndent(m, "", " ") // nothing in it can fail
+	data, err := json.MarshalIndent(m, "", " ")
+	if p.seed%2 == 1 {
+		data, err = yaml.Marshal(m)
+	}
+	if err != nil {
+		panic(err) // texts, numbers, lists and mappings
+	}
 	return string(data)
 }
 
