@@ -120,6 +120,35 @@ func (p *plan) holds(unit string) bool {
 	return s.loop > 0 && !strings.Contains(last, "@") || keys < lists
 }
 
+// actedOn are the units that failed in a journal, and whose fallback or dependents began
+// for that: what they did would be contradicted if the unit ran again.
+func (p *plan) actedOn(events []journal.Event) map[string]bool {
+	failed, acted := map[string]bool{}, map[string]bool{}
+	for _, ev := range events {
+		if ev.Step == "" {
+			continue
+		}
+		unit := unitName(ev.Step, ev.Item)
+		s, prefix := p.stepOf(unit), strings.TrimSuffix(ev.Step, p.stepOf(unit).id)
+		if ev.Type == journal.StepFailed && !s.each() && s.loop == 0 {
+			failed[unit] = true
+		}
+		if ev.Type != journal.StepStarted {
+			continue
+		}
+		waits := slices.Concat(s.reads, s.perhaps, p.standIn[s.id])
+		if !s.hurries() {
+			waits = append(waits, s.deps...)
+		}
+		for _, id := range waits {
+			if before := unitName(prefix+id, ev.Item); failed[before] {
+				acted[before] = true
+			}
+		}
+	}
+	return acted
+}
+
 // agree checks a run that was resumed behind a part of a journal: each unit ends as the
 // model says and is asked what it says, nothing that has finished is asked or saved again,
 // and what must not happen twice has not begun again.
@@ -129,9 +158,11 @@ func (l *lived) agree(whole *lived, prefix []journal.Event) {
 		l.compare(whole, prefix)
 	}
 	l.watch.compare(l.res, dead)
-	done := finished(prefix)
+	done, acted := finished(prefix), l.actedOn(prefix)
 	for _, c := range l.world.calls {
 		switch {
+		case acted[c.unit]:
+			l.fault("after %d events: %s had failed, the run went on for that, and it was asked again", len(prefix), c.unit)
 		case done[c.unit]:
 			l.fault("after %d events: %s was finished, and was asked again", len(prefix), c.unit)
 		case dead[c.unit]:
