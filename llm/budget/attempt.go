@@ -7,6 +7,7 @@ type attempt struct {
 	call     *call
 	meter    *llm.Meter
 	input    int // most tokens of the prompt
+	size     int // its bytes
 	reserved []reservation
 	settled  bool
 }
@@ -51,10 +52,11 @@ func (a *attempt) finish() {
 	}
 	if a.meter.Answered() {
 		c.b.lengths.add(c.req, a.meter.Length(charge))
+		c.b.prefixes.add(c.req, charge.Usage)
 	}
 	c.b.excess.add(charge.Cost, most.Money)
 	spent := Amount{Money: charge.Cost, Tokens: int64(charge.Usage.TotalTokens())}
-	tokens, money := a.meter.Doubt(charge, prices, min(a.input, prices.EstimateTokens(charge.Model, a.input)))
+	tokens, money := a.meter.Doubt(charge, prices, min(a.input, prices.EstimateTokens(charge.Model, a.size)))
 	// What is doubted was reserved: no attempt is charged more than that, unless
 	// the service itself reported more.
 	uncertain := Amount{Money: min(money, max(most.Money-spent.Money, 0)), Tokens: min(int64(tokens), max(most.Tokens-spent.Tokens, 0))}

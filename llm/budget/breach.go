@@ -48,7 +48,7 @@ func (c *call) admit(ctx context.Context) error {
 			}
 		}
 		e := c.exceeded(short)
-		if c.countTokens(ctx) {
+		if c.learnTokens() || c.countTokens(ctx) {
 			continue
 		}
 		if !c.act(ctx, e) {
@@ -186,6 +186,7 @@ func (c *call) downgrade(ctx context.Context) bool {
 	}
 	if model := c.b.opts.Downgrade(ctx, c.req, fits); model != "" && model != c.req.Model {
 		c.req = with(model)
+		c.learned = true // of another model: the bound stays
 		return true
 	}
 	return false

@@ -18,6 +18,9 @@
 // cache (for an hour if a breakpoint says so), in the most expensive tier, with the
 // longest answer.
 //
+// Where that does not fit, the part of the prompt that an earlier call had too is bounded by
+// what the service reported for that call.
+//
 // A call whose worst case does not fit because of its max_tokens is sent with a
 // lower one, if that leaves room for the longest answer of the same agent and model
 // so far and a quarter more (1,024 tokens if there was none), and for four times
@@ -105,12 +108,13 @@ type Settlement struct {
 // Budget is a ledger and the calls of this process that wait for room in it.
 // It is safe for concurrent use.
 type Budget struct {
-	ledger  Ledger
-	opts    Options
-	line    line
-	metered atomic.Bool // whether Attempts stands below
-	lengths lengths
-	excess  excess
+	ledger   Ledger
+	opts     Options
+	line     line
+	metered  atomic.Bool // whether Attempts stands below
+	lengths  lengths
+	prefixes prefixes
+	excess   excess
 
 	asking chan struct{} // holds one value while Options.Ask runs
 

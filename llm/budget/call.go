@@ -23,6 +23,7 @@ type call struct {
 	added      int    // most tokens that layers below add to the prompt
 	hour       bool   // layers below have it written to the prompt cache for an hour
 	measured   bool   // Options.Count was called
+	learned    bool   // the bound by earlier calls was taken
 	downgraded bool   // Options.Downgrade was called
 	needed     Amount // the worst case with the model that a layer below has chosen; zero if none has
 
@@ -241,7 +242,7 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 	if over := c.overbilled(); over != nil {
 		return nil, over.call()
 	}
-	a := &attempt{call: c, meter: llm.NewMeter(req), input: input, reserved: c.available}
+	a := &attempt{call: c, meter: llm.NewMeter(req), input: input, size: max(input, inputBound(req)), reserved: c.available}
 	c.available, c.sent = nil, true
 	c.inFlight = c.inFlight.Plus(total(a.reserved))
 	return a, nil
