@@ -39,6 +39,12 @@ var imports = map[string]port{
 		output:  `^{"title":"TEA","score":9,"texts":"2 points, Hot tea.; Cold tea.","rounds":2,"why":"more"}$`,
 		calls:   map[string]int{"loop-draft": 4, "reviews": 2, "points": 2, "outline2": 1},
 	},
+	"dagu": {
+		args:    []string{"--allow", "Bash"},
+		script:  "  - {when: {task: Explain queues}, text: They wait.}\n",
+		answers: [][]string{{"review", "--field", "grade=A"}, {"image"}},
+		output:  `queues it is`, calls: map[string]int{"research": 1},
+	},
 	"claude-json": {
 		args: []string{"-p", "task=the release"},
 		setup: func(t *testing.T, dir string) {

@@ -61,7 +61,7 @@ its comments before you run it. See docs/import.md.`,
 
 // importFormats describes the formats that can be imported.
 func importFormats() string {
-	return "one of conductor, a recipe of goose or a claude.json of the first claude-force"
+	return "one of conductor, a DAG of dagu, a recipe of goose or a claude.json of the first claude-force"
 }
 
 func formatNames() []string {

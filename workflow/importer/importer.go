@@ -30,12 +30,13 @@ type Format string
 // Formats that [Import] reads.
 const (
 	Conductor  Format = "conductor"   // a workflow of microsoft/conductor
+	Dagu       Format = "dagu"        // a DAG of dagucloud/dagu
 	Goose      Format = "goose"       // a recipe of block/goose
 	ClaudeJSON Format = "claude-json" // a claude.json of the first claude-force
 )
 
 // Formats lists the formats in the order in which they are documented.
-var Formats = []Format{Conductor, Goose, ClaudeJSON}
+var Formats = []Format{Conductor, Dagu, Goose, ClaudeJSON}
 
 // ErrUnknown is wrapped by the error for a file that is of none of the formats.
 var ErrUnknown = errors.New("the file is of no format that can be imported")
@@ -110,6 +111,8 @@ func convert(docs []*yaml.Node, format Format, opts Options, plain bool) (*Resul
 	switch format {
 	case Conductor:
 		err = im.conductor(docs[0], out)
+	case Dagu:
+		err = im.dagu(docs, out)
 	case Goose:
 		err = im.goose(docs[0], out)
 	case ClaudeJSON:
@@ -149,7 +152,7 @@ func count(wf *workflow.Workflow) int {
 }
 
 // lookedFor says by which keys the formats are recognised.
-const lookedFor = "a conductor workflow has workflow with entry_point, and agents; a goose recipe has title with prompt or instructions; a claude.json has agents and workflows as mappings. Say which it is if it is one of them"
+const lookedFor = "a conductor workflow has workflow with entry_point, and agents; a dagu DAG has steps with run, command, script or action; a goose recipe has title with prompt or instructions; a claude.json has agents and workflows as mappings. Say which it is if it is one of them"
 
 // detect returns the format of a file by its keys; empty if it is none that is known.
 func detect(doc *yaml.Node) Format {
@@ -164,6 +167,11 @@ func detect(doc *yaml.Node) Format {
 		return ClaudeJSON
 	case get(doc, "title") != nil && (has("prompt", yaml.ScalarNode) || has("instructions", yaml.ScalarNode)):
 		return Goose
+	}
+	if slices.ContainsFunc(list(get(doc, "steps")), func(s *yaml.Node) bool {
+		return s.Kind == yaml.MappingNode && get(s, "task", "prompt", "agent") == nil && (get(s, "command", "script", "action", "depends") != nil || get(s, "run") != nil && get(s, "dependencies") == nil && get(doc, "params", "env", "type", "schedule") != nil)
+	}) {
+		return Dagu
 	}
 	return ""
 }

@@ -124,6 +124,8 @@ func TestErrors(t *testing.T) {
 		{"route", "workflow: {name: a, entry_point: c}\nagents: [{name: c, prompt: d, routes: [{to: e}]}]\n", "leads to"},
 		{"name twice", "workflow: {name: a, entry_point: c}\nagents: [{name: c}, {name: c}]\n", "given twice"},
 		{"too many agents", "workflow: {name: a, entry_point: c}\nagents: [" + manyAgents(501) + "]\n", "more than 500"},
+		{"depends on itself", "steps:\n  - {id: a, run: x, depends: b}\n  - {id: b, run: x, depends: a}\n", "depends on itself"},
+		{"depends on nothing", "steps:\n  - {id: a, run: x, depends: b}\n", "does not have"},
 		{"no agents", `{"agents": {"a": {}}, "workflows": {"x": []}}`, "not a list of agents"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
