@@ -62,8 +62,8 @@ func (r *dryRun) run(ctx context.Context) error {
 	_, err := engine.Run(ctx, r.wf, engine.Options{
 		RunID: dryRunID, Params: r.params, Env: runs.Env(r.wf),
 		Execute: r.execute, Attach: r.attach, Glob: r.o.glob, Duration: takes,
-		Control: control,
-		Choose:  r.opts.part().Choose(r.wf), Earlier: r.past,
+		Control: control, Stay: true,
+		Choose: r.opts.part().Choose(r.wf), Earlier: r.past,
 		Identify: func(s *workflow.Step) engine.Identity { return r.o.identify(ctx, s, r.opts) },
 		Before:   r.past,
 		Unchanged: func(ctx context.Context, a engine.Attempt, was *journal.UnitState) bool {

@@ -69,6 +69,10 @@ func (e *ChangedError) Error() string {
 // ErrRunCompleted reports that a run is completed, so it cannot be resumed.
 var ErrRunCompleted = errors.New("the run is completed")
 
+// ErrRunExited reports that a step ended a run, so it cannot be resumed unless its
+// workflow or what it depends on has changed.
+var ErrRunExited = errors.New("the run has ended")
+
 // ErrNothingFailed reports that nothing failed in a run, so there is nothing to run
 // again.
 var ErrNothingFailed = errors.New("nothing failed in the run")
@@ -208,6 +212,9 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	r.changes = o.changes(ctx, r, past)
 	if len(r.changes) > 0 && !opts.AcceptChanges {
 		return nil, nil, invalid(&ChangedError{Run: run.ID, Changes: r.changes})
+	}
+	if end := past.Exited; end != nil && past.Ended != nil && len(r.changes) == 0 {
+		return nil, nil, invalid(fmt.Errorf("run %s: %w: it exited at %s, %s: %s", run.ID, ErrRunExited, end.Step, end.Status, end.Message))
 	}
 	if len(r.changes) > 0 {
 		if r.spec, err = o.spec(ctx, r.wf, r.opts); err != nil {

@@ -319,7 +319,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 			return runs.Decision(ctx, store, r.id, unit)
 		},
 	})
-	if res != nil && res.Status == engine.StatusFailed && !res.FailWhen && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
+	if res != nil && res.Status == engine.StatusFailed && !res.FailWhen && res.Exited == nil && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
 		res.Status = engine.StatusPartial
 	}
 	if n := o.missed() - missed; n > 0 && res != nil && (res.Status == engine.StatusCompleted || res.Status == engine.StatusPartial) {

@@ -9,12 +9,12 @@ import (
 
 // RunError reports a run that started and did not complete: a step failed, a
 // budget had no room, or the run was stopped. The result beside it is complete;
-// the run can be resumed unless it was cancelled.
+// the run can be resumed unless it was cancelled or a step ended it.
 type RunError struct {
 	RunID   string
 	Status  engine.Status    // failed, interrupted or cancelled
 	Reason  string           // of the run itself, such as its fail_when; empty if steps failed
-	NotDone []engine.NotDone // the steps that did not complete, with the reasons
+	NotDone []engine.NotDone // the steps that did not complete, with the reasons; none if a step ended the run
 }
 
 func (e *RunError) Error() string {
@@ -45,6 +45,9 @@ func withRunError(res *engine.Result, err error) (*engine.Result, error) {
 	failed := &RunError{RunID: res.RunID, Status: res.Status, NotDone: res.NotDone}
 	if res.Error != nil {
 		failed.Reason = *res.Error
+	}
+	if res.Exited != nil {
+		failed.NotDone = nil
 	}
 	return res, failed
 }

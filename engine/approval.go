@@ -19,17 +19,17 @@ var ErrDenied = errors.New("not approved")
 // request keeps its deadline however often the run is resumed.
 func (r *run) ask(u *unit) {
 	was := r.opts.Past.Unit(u.path, u.item)
-	if was != nil && (was.Type == journal.StepFinished || was.Answered() && !r.opts.Rebuild) && !r.opts.Changed {
+	if was != nil && (was.Type == journal.StepFinished || was.Answered() && !r.rebuilt) && !r.opts.Changed {
 		r.restore(u, was)
 		return
 	}
 	if u.reuse {
-		if earlier := r.opts.Earlier.Unit(u.path, u.item); earlier != nil && earlier.Type == journal.StepFinished {
+		if earlier := r.opts.Earlier.Unit(u.path, u.item); earlier != nil && earlier.Type == journal.StepFinished && earlier.Finished.Exit == nil {
 			r.reuse(u, earlier)
 			return
 		}
 	}
-	if r.opts.Rebuild {
+	if r.rebuilt {
 		if was != nil {
 			r.rebuild(u, was)
 		}
@@ -43,7 +43,7 @@ func (r *run) ask(u *unit) {
 	question := &journal.ApprovalRequest{Message: message, Choices: u.step.Approval.Choices, Schema: u.step.Approval.Schema}
 	switch {
 	case was == nil:
-	case !answers(was, question):
+	case !answers(was, question), was.Finished.Exit != nil && !u.step.Approval.Exits:
 		was = nil // that was another question
 	case was.Answered():
 		r.restore(u, was)
@@ -141,6 +141,7 @@ func (r *run) answer(u *unit, d journal.Decision) {
 		r.callDecided(u, d)
 		return
 	}
+	var end *journal.Exit
 	if !d.Approved {
 		err := ErrDenied
 		if d.By != "" {
@@ -150,11 +151,14 @@ func (r *run) answer(u *unit, d journal.Decision) {
 			err = fmt.Errorf("%w: %s", err, d.Comment)
 		}
 		u.res.Reason = d.Comment
-		r.fail(u, err)
-		return
+		if !u.step.Approval.Exits {
+			r.fail(u, err)
+			return
+		}
+		end = &journal.Exit{Status: journal.StatusCompleted, Message: err.Error()}
 	}
 	output := d.Text()
-	if !u.asked.WantsValue() {
+	if !u.asked.WantsValue() || end != nil {
 		// All of it is there, so that steps can use a comment that is missing.
 		data, err := json.Marshal(map[string]any{"approved": d.Approved, "by": d.By, "comment": d.Comment})
 		if err != nil {
@@ -165,9 +169,12 @@ func (r *run) answer(u *unit, d journal.Decision) {
 	}
 	if r.opts.Log != nil {
 		r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Output: output,
-			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took()})})
+			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took(), Exit: end})})
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: output, json: parseJSON(output)})
+	if end != nil {
+		r.exit(u, *end)
+	}
 }
 
 // expire ends the requests whose deadline has passed, and sets the alarm for the

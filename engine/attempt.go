@@ -43,7 +43,8 @@ func (r *run) attempt(u *unit) {
 		}
 	}
 	d.turns, u.res.Loop = u.turns, u.turns
-	r.spawn(func(ctx context.Context) report { return r.try(ctx, u, d) })
+	attempts := r.attempts
+	r.spawn(func(context.Context) report { return r.try(attempts, u, d) })
 }
 
 // choose finds the agent and the model of a step that may have several.

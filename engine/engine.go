@@ -227,6 +227,9 @@ type Options struct {
 	// ended there is interrupted.
 	Rebuild bool
 
+	// Stay lets a run go on behind a step that would end it, for estimates.
+	Stay bool
+
 	// Choose says what to do with each step of the top level. Nil runs all.
 	Choose func(*workflow.Step) Choice
 
@@ -290,6 +293,7 @@ type Result struct {
 	llm.Timing                              // of all calls together
 	Error            *string                `json:"error,omitempty"`     // of the run itself; those of steps are with them
 	FailWhen         bool                   `json:"fail_when,omitempty"` // the error is that of the workflow's fail_when
+	Exited           *journal.Exited        `json:"exited,omitempty"`    // the step that ended the run, whose message is the output; nil if none did
 }
 
 // NotDone is a step that did not complete.

@@ -11,7 +11,7 @@ import (
 // whether it has completed the unit.
 func (r *run) keepFailure(u *unit) bool {
 	was := r.opts.Past.Unit(u.path, u.item)
-	if was == nil || was.Type != journal.StepFailed || r.opts.Changed || r.opts.Failed || r.opts.Rebuild {
+	if was == nil || was.Type != journal.StepFailed || r.opts.Changed || r.opts.Failed || r.rebuilt {
 		return false
 	}
 	// Of other units the parts are restored one by one.

@@ -59,7 +59,7 @@ func (r *run) expand(u *unit) {
 		r.spread(u, anys(was.Expanded.Paths), was.Expanded.Paths)
 		return
 	}
-	if r.opts.Rebuild {
+	if r.rebuilt {
 		return
 	}
 	patterns := make([]string, len(each.Glob))

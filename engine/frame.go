@@ -88,7 +88,7 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 		}
 		f.nodes[s.ID], f.list[i] = n, n
 	}
-	for _, n := range f.list {
+	for _, n := range f.exitsFirst() {
 		listed, read, optional := n.step.Waits()
 		f.connect(n, listed, &n.listed, n.step.Join > 0)
 		f.connect(n, read, &n.read, false)
@@ -112,6 +112,25 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 	return f
 }
 
+// exitsFirst returns the steps of f in file order, those that end the run before all
+// others: of steps that become ready at the same time they come first.
+func (f *frame) exitsFirst() []*node {
+	if !slices.ContainsFunc(f.list, func(n *node) bool { return n.step.Exit != nil }) {
+		return f.list
+	}
+	list := slices.Clone(f.list)
+	slices.SortStableFunc(list, func(a, b *node) int {
+		switch {
+		case (a.step.Exit != nil) == (b.step.Exit != nil):
+			return 0
+		case a.step.Exit != nil:
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
 // connect makes n wait for the steps with the ids.
 func (f *frame) connect(n *node, ids []string, count *tally, before bool) {
 	for _, id := range ids {
@@ -125,7 +144,7 @@ func (f *frame) connect(n *node, ids []string, count *tally, before bool) {
 
 // startFrame starts the steps of f that have no dependencies.
 func (r *run) startFrame(f *frame) {
-	for _, n := range f.list {
+	for _, n := range f.exitsFirst() {
 		r.startIfReady(n)
 	}
 	if f.left == 0 {
@@ -212,7 +231,7 @@ func (r *run) evalWhen(n *node) {
 			return
 		}
 	}
-	if r.stopping {
+	if r.stopping || r.leavesOut(n.id()) {
 		return // stays pending
 	}
 	r.start(n.unit)
@@ -337,7 +356,7 @@ func (r *run) startBody(u *unit) {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: invalid("starting "+u.step.Workflow+" for step "+u.path, err)})
 			return
 		}
-		if env, err = u.step.Body.WithVars(env); err != nil && !r.opts.Rebuild {
+		if env, err = u.step.Body.WithVars(env); err != nil && !r.rebuilt {
 			r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusFailed, err: invalid("starting "+u.step.Workflow+" for step "+u.path, err)})
 			return
 		}

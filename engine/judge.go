@@ -8,12 +8,13 @@ import (
 
 // judge sets the findings of the run, and fails it if its workflow's fail_when says so.
 // Of a run that has not completed, or has only a part of its workflow, what cannot be
-// evaluated is left out.
+// evaluated is left out. What a run is that a step has ended, that step says.
 func (r *run) judge(res *Result) {
 	findings, reason, err := r.root.verdict()
 	whole := res.Status == StatusCompleted
 	res.Findings = findings
 	switch {
+	case res.Exited != nil:
 	case reason != "" && (whole || res.Status == StatusFailed && res.Error == nil):
 		res.Status, res.Error, res.FailWhen = StatusFailed, &reason, true
 	case err != nil && whole && r.opts.Choose == nil:

@@ -67,6 +67,11 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	switch {
+	case r.exited != nil:
+		res.Exited, res.Status, res.Output = r.exited, Status(r.exited.Status), r.exited.Message
+		if res.Status == StatusFailed {
+			res.Error = &r.exited.Message
+		}
 	case r.cancelled:
 		res.Status = StatusCancelled
 	case r.refused != nil:
@@ -109,20 +114,20 @@ func (r *run) writeResult(res *Result) error {
 	}
 	wait := r.opts.Log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{
 		Status: journal.Status(res.Status), TotalTimeSeconds: res.TotalTimeSeconds, UncountedUSD: new(max(r.uncounted, 0)),
-		Error: text(res.Error),
+		Error: text(res.Error), Exited: res.Exited,
 	})})
 	return wait()
 }
 
 // abandon marks what a stopped run left undone, in u and within it, as
-// interrupted. It reports whether there is any.
+// interrupted, or as skipped if a step has ended the run. It reports whether there is any.
 func (r *run) abandon(u *unit) bool {
 	switch u.res.Status {
 	case StatusPending, StatusRunning, StatusWaiting, StatusInterrupted:
 	default:
 		return false
 	}
-	u.res.Status = StatusInterrupted
+	r.leaveUndone(u.res)
 	r.leaveUncounted(u)
 	if u.res.StartedAt != nil && u.res.DurationSeconds == 0 {
 		u.res.DurationSeconds = u.took()
@@ -137,7 +142,9 @@ func (r *run) abandon(u *unit) bool {
 	if f := u.fan; f != nil {
 		for i, item := range f.results {
 			if item == nil { // never started
-				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: &StepResult{Status: StatusInterrupted, Agent: agentOf(u.step), Outcome: llm.Outcome{CostUSD: new(float64)}}}
+				never := &StepResult{Agent: agentOf(u.step), Outcome: llm.Outcome{CostUSD: new(float64)}}
+				r.leaveUndone(never)
+				f.results[i] = &ItemResult{Key: f.keys[i], Item: f.labels[i], StepResult: never}
 				continue
 			}
 			u.add(item.StepResult)

@@ -28,6 +28,8 @@ func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, err
 	if opts.Observe != nil {
 		r.notify = func(ev Event) { opts.Observe(caller, ev) }
 	}
+	r.attempts, r.stopAttempts = context.WithCancelCause(ctx)
+	defer r.stopAttempts(nil)
 	r.spawn = func(do func(context.Context) report) {
 		r.tasks.Go(func() { r.reports <- do(ctx) })
 	}
@@ -92,6 +94,11 @@ type run struct {
 	notes []string        // of the result
 	noted map[string]bool // ids of the steps in notes
 
+	exited       *journal.Exited         // the step that has ended the run
+	rebuilt      bool                    // nothing runs: the result is made from the journal
+	attempts     context.Context         // of attempts: it ends once a step has ended the run
+	stopAttempts context.CancelCauseFunc // ends attempts
+
 	refused   error // why the run could not start
 	stopping  bool
 	cancelled bool
@@ -152,6 +159,10 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 		reports: make(chan report, 64),
 		alarm:   time.NewTimer(time.Hour),
 	}
+	if past := opts.Past; past.Exited != nil && !opts.Changed {
+		r.exited = past.Exited // by an earlier process, which may have died before the run had ended
+	}
+	r.rebuilt = opts.Rebuild || r.exited != nil
 	r.alarm.Stop()
 	if opts.MaxParallel > 0 {
 		r.slots = opts.MaxParallel
@@ -170,7 +181,7 @@ func (r *run) begin() {
 		Env:    r.opts.Env,
 	})
 	r.root = r.newFrame(nil, r.wf, env)
-	if err != nil && !r.opts.Rebuild {
+	if err != nil && !r.rebuilt {
 		r.refuse(err)
 		return
 	}
@@ -251,7 +262,7 @@ func (r *run) take(ctx context.Context, rep report) {
 	default:
 		r.running--
 		r.release(rep.unit)
-		r.ended(ctx, rep)
+		r.ended(r.attempts, rep)
 	}
 }
 

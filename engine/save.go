@@ -165,7 +165,7 @@ func (f SavedFile) name() string {
 
 // saveResult saves the output of a run that has completed, and sets the list of files.
 func (r *run) saveResult(ctx context.Context, res *Result) {
-	if past := r.opts.Past; res.Status == StatusCompleted && r.wf.Save != nil {
+	if past := r.opts.Past; res.Status == StatusCompleted && res.Exited == nil && r.wf.Save != nil {
 		switch {
 		case r.opts.Rebuild:
 			if past.Saved != nil {

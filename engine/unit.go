@@ -163,7 +163,7 @@ func (u *unit) took() float64 {
 // markStarted records the start of a unit that has others within it.
 func (r *run) markStarted(u *unit) {
 	u.begin()
-	if was := r.opts.Past.Unit(u.path, u.item); r.opts.Rebuild && was != nil {
+	if was := r.opts.Past.Unit(u.path, u.item); r.rebuilt && was != nil {
 		u.res.StartedAt, u.began = new(was.StartedAt.UTC()), time.Time{}
 		u.res.DurationSeconds = cmp.Or(was.Finished.DurationSeconds, was.Failed.DurationSeconds)
 	}
@@ -179,7 +179,7 @@ func (r *run) markStarted(u *unit) {
 // computed, or queued for a slot.
 func (r *run) lookUp(u *unit) {
 	if was := r.opts.Past.Unit(u.path, u.item); was != nil {
-		if r.opts.Rebuild && was.Type != journal.StepFinished {
+		if r.rebuilt && was.Type != journal.StepFinished {
 			r.rebuild(u, was)
 			return
 		}
@@ -193,17 +193,21 @@ func (r *run) lookUp(u *unit) {
 			return
 		}
 	}
-	if u.reuse {
+	if u.reuse && u.step.Exit == nil { // an exit is decided again
 		if was := r.opts.Earlier.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished {
 			r.reuse(u, was)
 			return
 		}
 	}
-	if r.opts.Rebuild {
+	if r.rebuilt {
 		return // it never started
 	}
-	if u.step.Value != nil {
+	switch {
+	case u.step.Value != nil:
 		r.compute(u, r.opts.Past.Unit(u.path, u.item))
+		return
+	case u.step.Exit != nil:
+		r.leave(u)
 		return
 	}
 	r.admit(u)
@@ -253,6 +257,9 @@ func (r *run) restore(u *unit, was *journal.UnitState) {
 		r.recordStart(u.step.ID)
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: u.parse(was.Output)})
+	if end := was.Finished.Exit; end != nil && r.exited == nil {
+		r.exit(u, *end)
+	}
 }
 
 // reuse completes a unit with its result in an earlier run's journal, at no cost

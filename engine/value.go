@@ -41,4 +41,4 @@ func (r *run) compute(u *unit, was *journal.UnitState) {
 }
 
 // computes reports whether a unit ends without an attempt.
-func (u *unit) computes() bool { return u.step.Value != nil && u.leaf() }
+func (u *unit) computes() bool { return (u.step.Value != nil || u.step.Exit != nil) && u.leaf() }

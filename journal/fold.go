@@ -68,6 +68,7 @@ type State struct {
 	Cancelled bool         // a person asked for it, after the run was last taken on
 	Saved     *Saved       // the file that holds the output of the run; nil if none was saved
 	Ended     *RunEnd      // how the run last ended; nil while it is in progress
+	Exited    *Exited      // the first step that ended the run; nil if none did
 	Resumes   int
 	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
 	LastSeq   int64
@@ -110,7 +111,7 @@ func (s *State) Add(ev Event) error {
 			return err
 		}
 		if r.Spec != nil {
-			s.Spec = r.Spec
+			s.Spec, s.Exited = r.Spec, nil // steps are compared with the changes
 		}
 		return nil
 	case RunFinished:
@@ -132,7 +133,11 @@ func (s *State) Add(ev Event) error {
 		s.Units[id] = u
 		s.Order = append(s.Order, u)
 	}
-	return u.add(ev)
+	err := u.add(ev)
+	if end := u.Finished.Exit; end != nil && ev.Type == StepFinished && s.Exited == nil {
+		s.Exited = &Exited{ev.Step, ev.Item, *end}
+	}
+	return err
 }
 
 func (u *UnitState) add(ev Event) error {

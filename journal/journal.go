@@ -141,6 +141,15 @@ type Finished struct {
 	// Saw is what the step's agent saw through its tools and did with them, as who ran
 	// it wrote it. Nil if it has none, or if that is not known.
 	Saw json.RawMessage `json:"saw,omitempty"`
+
+	Exit *Exit `json:"exit,omitempty"` // how the run ends, of a step that ends it
+}
+
+// Exit is how a run ends that a step has ended.
+type Exit struct {
+	Status  Status `json:"status"` // completed or failed
+	Message string `json:"message"`
+	Code    int    `json:"code"` // of the process that has the run
 }
 
 // Failed is the detail of StepFailed and StepRetrying.
@@ -236,6 +245,13 @@ type Resumed struct {
 	UncountedUSD float64 `json:"uncounted_usd,omitempty"`
 }
 
+// Exited is the end of a run by one of its steps.
+type Exited struct {
+	Step string `json:"step"` // its path
+	Item string `json:"item,omitempty"`
+	Exit
+}
+
 // RunEnd is the detail of RunFinished.
 type RunEnd struct {
 	Status           Status  `json:"status"`
@@ -243,7 +259,8 @@ type RunEnd struct {
 	// UncountedUSD is what calls cost that no other event counts, such as those of
 	// a step that was stopped. Nil if that is not known.
 	UncountedUSD *float64 `json:"uncounted_usd,omitempty"`
-	Error        string   `json:"error,omitempty"` // of the run itself, if it failed; those of steps are theirs
+	Error        string   `json:"error,omitempty"`  // of the run itself, if it failed; those of steps are theirs
+	Exited       *Exited  `json:"exited,omitempty"` // the step that ended it; nil if none did
 }
 
 // Detail encodes the detail of an event. It panics if v is not one of the types

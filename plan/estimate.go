@@ -55,7 +55,7 @@ func (e *estimator) estimate(n *node) {
 		}
 		return
 	}
-	if n.step.Value != nil {
+	if n.step.Value != nil || n.step.Exit != nil {
 		n.plan, n.own = Step{ID: n.path, Source: SourceValue, Calls: n.calls, CostUSD: &Range{}}, true // it takes no time
 		if n.calls.High == 0 {
 			n.plan.Source = SourceSkipped

@@ -164,6 +164,12 @@ func Env(wf *workflow.Workflow) map[string]string {
 	return env
 }
 
+// OutputAlone reports whether the output of a run is that of the run itself, not those of its
+// last steps: what its workflow says, or the message with which a step ended it.
+func OutputAlone(wf *workflow.Workflow, res *engine.Result) bool {
+	return (wf.Output != nil || res.Exited != nil) && res.Output != ""
+}
+
 // LastSteps returns the ids of the steps that have an output which no other step
 // uses, in file order.
 func LastSteps(wf *workflow.Workflow, res *engine.Result) []string {

@@ -34,7 +34,7 @@ func OutputFiles(wf *workflow.Workflow, res *engine.Result, refs TaskRefs) []Out
 	for _, f := range res.Files {
 		w.saved[[2]string{f.Step, f.Item}] = f.Path
 	}
-	if wf.Output != nil && res.Output != "" {
+	if OutputAlone(wf, res) {
 		w.add(&workflow.Step{Agent: "output", Save: wf.Save}, OutputFile{Path: "output"}, res.Output, "")
 	}
 	for _, s := range wf.Steps {

@@ -15,7 +15,8 @@ import (
 // Action is what a step does without a model.
 type Action interface {
 	// Fill returns what is to be done, with the values that its expressions have: a
-	// [Command], [HTTPRequest], [ReadFiles] or [WriteFile], or of a step that computes it the text.
+	// [Command], [HTTPRequest], [ReadFiles] or [WriteFile], or of a step that computes it or
+	// exits with it the text.
 	Fill(env Env) (any, error)
 
 	// Uses yields the names that its expressions use, like [Template.Uses].
@@ -47,6 +48,8 @@ func (s *Step) Action() Action {
 		return s.Write
 	case s.Value != nil:
 		return s.Value
+	case s.Exit != nil:
+		return s.Exit
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ const (
 	kindRead     = "read"
 	kindWrite    = "write"
 	kindValue    = "value"
+	kindExit     = "exit"
 	kindWorkflow = "workflow"
 	kindSteps    = "steps"
 )
@@ -45,6 +46,7 @@ var suits = map[string][]string{
 	"read":        {kindRead},
 	"write":       {kindWrite},
 	"value":       {kindValue},
+	"exit":        {kindExit},
 	"workflow":    {kindWorkflow},
 	"with":        {kindWorkflow},
 	"steps":       {kindSteps},
@@ -63,7 +65,7 @@ var suits = map[string][]string{
 }
 
 // kinds are the kinds that a key of the same name makes.
-var kinds = []string{kindApproval, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps}
+var kinds = []string{kindApproval, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindExit, kindWorkflow, kindSteps}
 
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
@@ -86,15 +88,15 @@ func (p *reader) kind(d *draft) string {
 		case d.fields.given(key) == nil:
 			continue
 		case key == "agent" || key == "prompt" || key == "task" || slices.Contains(kinds, key):
-			hint = "a step does one thing: agent and task, approval, run, http, read, write, value, workflow, or steps"
+			hint = "a step does one thing: agent and task, approval, run, http, read, write, value, exit, workflow, or steps"
 		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"
 		case kind == kindHTTP && slices.Contains(httpKeys, key):
 			hint = "write http: {url: ..., " + key + ": ...}"
 		case key == "timeout" && kind == kindApproval:
 			hint = "write approval: {message: ..., timeout: ...}"
-		case kind == kindApproval && (key == "foreach" || key == "matrix" || key == "samples" || key == "loop"):
-			hint = "put the approval under steps of a step with " + key
+		case (kind == kindApproval || kind == kindExit) && (key == "foreach" || key == "matrix" || key == "samples" || key == "loop"):
+			hint = "put the " + kind + " under steps of a step with " + key
 		case kind == kindSteps && slices.Contains(suits[key], kindAgent):
 			hint = "set it on the steps inside"
 		case kind == kindWorkflow && slices.Contains(suits[key], kindAgent):
@@ -104,6 +106,9 @@ func (p *reader) kind(d *draft) string {
 	}
 	if n := d.fields.given("save"); n != nil && kind == kindWrite {
 		p.fail(n, nil, "use the path of write", "%s cannot have both save and write", d.of())
+	}
+	if n := d.fields.given("save"); n != nil && kind == kindExit {
+		p.fail(n, nil, "write the file in a step that the exit depends on", "%s cannot have both save and exit", d.of())
 	}
 	for _, key := range []string{"max_parallel", "min_success"} {
 		if n := d.fields.given(key); n != nil && d.fields.given("foreach") == nil && d.fields.given("matrix") == nil && d.fields.given("samples") == nil {
@@ -219,6 +224,9 @@ func (p *reader) approval(d *draft, v view) {
 		}
 		if t := f.given("timeout"); t != nil {
 			d.Approval.Timeout = p.duration(t, "timeout")
+		}
+		if no := f.given("on_no"); no != nil {
+			d.Approval.Exits = p.oneOf(no, "on_no", []string{"fail", "exit"}) == "exit"
 		}
 		if c := f.given("choices"); c != nil {
 			d.Approval.Choices = p.choices(c)

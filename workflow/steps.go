@@ -105,6 +105,7 @@ func (p *reader) steps(w *Workflow, v view, defaults Defaults) {
 		d.sortWaits()
 	}
 	p.fallbacks(v.level)
+	p.exits(v.level)
 	for _, d := range drafts {
 		p.join(d)
 	}
@@ -158,6 +159,8 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 		p.write(d, inner)
 	case kindValue:
 		p.computed(d, inner)
+	case kindExit:
+		p.exit(d, inner)
 	case kindWorkflow:
 		p.workflowStep(d, inner)
 	case kindSteps:

@@ -152,6 +152,7 @@ type Step struct {
 	Read      *Read           // nil unless the step reads files
 	Write     *Write          // nil unless the step writes a file
 	Value     *Computed       // nil unless the step computes a value
+	Exit      *Exit           // nil unless the step ends the run
 	Effects   Effects
 
 	Isolation Isolation // where its agent's tools work
@@ -276,6 +277,7 @@ type Loop struct {
 type Approval struct {
 	Message *Template       // never nil
 	Timeout time.Duration   // without an answer in this time, the answer is no; 0: no limit
+	Exits   bool            // a no ends the run, which is completed
 	Choices []string        // the answer is one of these
 	Schema  json.RawMessage // JSON Schema of the answer
 }
@@ -372,6 +374,7 @@ func (s *Step) shows(to map[string]bool) {
 	outputsOf(s.Read.refs, to)
 	outputsOf(s.Write.refs, to)
 	outputsOf(s.Value.refs, to)
+	outputsOf(s.Exit.refs, to)
 	outputsOf(s.Save.refs, to)
 	for _, t := range s.Files {
 		outputsOf(t.refs, to)

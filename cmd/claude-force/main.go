@@ -155,6 +155,9 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[conflictError](err); ok {
 		return exitConflict
 	}
+	if e, ok := errors.AsType[exitError](err); ok {
+		return e.code
+	}
 	for _, e := range exits {
 		if fault.Has(err, e.kind) {
 			return e.code
@@ -178,7 +181,7 @@ are made once, failed ones are retried.
 
 Exit codes: 0 done, 1 a task or step failed, 2 bad input or configuration, 3 a
 budget left no room for what was to be done, 4 changes could not be joined (runs
-apply), 130 interrupted.`,
+apply), 130 interrupted. A workflow that exits may give another one.`,
 		Example: `  claude-force demo                                   # see it work, without a key
   claude-force init                                   # write a first agent and workflow
   claude-force execute python-expert "Explain decorators"

@@ -215,7 +215,7 @@ func outputsAs(name string, wf *workflow.Workflow, res *engine.Result, all bool)
 // outputValue returns what a run is for: the value of its only output, or of each step
 // that no other uses, by id.
 func outputValue(wf *workflow.Workflow, res *engine.Result, all bool) any {
-	if wf.Output != nil && res.Output != "" && !all {
+	if runs.OutputAlone(wf, res) && !all {
 		return outputJSON(&workflow.Step{}, res.Output)
 	}
 	ids := runs.LastSteps(wf, res)

@@ -9,6 +9,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -90,6 +91,8 @@ func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, 
 	case res.Status == engine.StatusCancelled:
 		a.say("cancelled")
 		return errReported
+	case exitedAs(res):
+		return a.sayExited(res.Exited)
 	case res.Status == engine.StatusPartial:
 		a.say("the budget left no room for %s: %s", plural(len(res.NotDone), "step"), notDone(res))
 		return nil
@@ -117,6 +120,31 @@ func (a *app) sayAdvice(res *engine.Result, replayed bool) {
 	a.say("%s", resumeAdvice(res))
 }
 
+// exitedAs reports whether the run is what the step says that ended it.
+func exitedAs(res *engine.Result) bool {
+	return res.Exited != nil && res.Status == engine.Status(res.Exited.Status)
+}
+
+// sayExited says which step ended a run, and returns the error of the command, with the
+// exit code that the step gives.
+func (a *app) sayExited(end *journal.Exited) error {
+	if !a.quiet || end.Status == journal.StatusFailed {
+		a.say("the run exited at %s: %s", end.Step, firstLine(end.Message, 200))
+	}
+	if end.Code == exitDone {
+		return nil
+	}
+	return exitError{errReported, end.Code}
+}
+
+// exitError is the error of a command with an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
+
+func (e exitError) Unwrap() error { return e.error }
+
 // notDone names what a run did not do.
 func notDone(res *engine.Result) string {
 	names := make([]string, len(res.NotDone))
@@ -142,7 +170,7 @@ func (a *app) printExplanations(why []claudeforce.Explanation) error {
 // printOutputs writes what the run is for: the outputs of steps that no other
 // step uses, or of all.
 func printOutputs(w io.Writer, wf *workflow.Workflow, res *engine.Result, all bool) error {
-	if wf.Output != nil && res.Output != "" && !all {
+	if runs.OutputAlone(wf, res) && !all {
 		_, err := fmt.Fprintln(w, strings.TrimRight(res.Output, "\n"))
 		return err
 	}

@@ -66,6 +66,9 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	if d.Result.Error != nil {
 		head = append(head, []string{"why", firstLine(*d.Result.Error, 200)})
 	}
+	if end := d.Result.Exited; end != nil {
+		head = append(head, []string{"exited", fmt.Sprintf("at %s with code %d: %s", end.Step, end.Code, firstLine(end.Message, 200))})
+	}
 	if len(d.Result.Findings) > 0 {
 		head = append(head, []string{"found", countFindings(d.Result.Findings)})
 	}
@@ -91,7 +94,7 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	}
 	for _, u := range d.State.Order {
 		switch {
-		case u.Type == journal.ApprovalAsked && u.Decision == nil:
+		case u.Type == journal.ApprovalAsked && u.Decision == nil && d.Result.Exited == nil:
 			how := ""
 			if u.Asked.WantsValue() {
 				how = " " + howToAnswer(u.Asked)
@@ -115,6 +118,9 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 		if err := table(a.stdout, rows); err != nil {
 			return err
 		}
+	}
+	if d.Result.Exited != nil && d.State.Ended != nil {
+		return nil // nothing is left to do
 	}
 	switch runs.StatusOf(d.Run) {
 	case runs.StatusCrashed, journal.StatusInterrupted:

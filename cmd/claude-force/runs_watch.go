@@ -43,6 +43,7 @@ Exit codes: those of "claude-force run".`,
 func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON bool) error {
 	lines := &eventLines{labels: map[journal.Unit]string{}}
 	var last journal.Run
+	var end journal.RunEnd // of the last event of an end
 	waits := false
 	for change, err := range runs.Watch(ctx, store, id) {
 		switch {
@@ -51,6 +52,12 @@ func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON 
 		case change.Event != nil:
 			if err := a.printEvent(lines, *change.Event, asJSON); err != nil {
 				return err
+			}
+			if change.Event.Type == journal.RunFinished {
+				end = journal.RunEnd{}
+				if err := change.Event.Decode(&end); err != nil {
+					return err
+				}
 			}
 			continue
 		}
@@ -62,6 +69,9 @@ func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON 
 	}
 	if ctx.Err() != nil {
 		return errInterrupted
+	}
+	if end.Exited != nil && last.Status == end.Status {
+		return a.sayExited(end.Exited)
 	}
 	return a.watched(last)
 }
@@ -172,7 +182,10 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		var e journal.RunEnd
 		err := ev.Decode(&e)
 		text := fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds))
-		if e.Error != "" {
+		switch {
+		case e.Exited != nil:
+			text += fmt.Sprintf(": it exited at %s: %s", e.Exited.Step, e.Exited.Message)
+		case e.Error != "":
 			text += ": " + e.Error
 		}
 		return text, err

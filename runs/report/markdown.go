@@ -29,7 +29,10 @@ func writeMarkdown(w io.Writer, wf *workflow.Workflow, res *engine.Result) error
 	fmt.Fprintf(out, "# %s: %s\n\n", code(title(wf)), res.Status)
 	fmt.Fprintf(out, "%s · %s · %s · %s\n", code(res.RunID), took(res.TotalTimeSeconds), dollars(res.CostUSD),
 		english.Plural(res.Usage.TotalTokens(), "token", ""))
-	if res.Error != nil {
+	switch {
+	case res.Exited != nil:
+		fmt.Fprintf(out, "\nThe run exited at %s: %s\n", code(res.Exited.Step), code(res.Exited.Message))
+	case res.Error != nil:
 		fmt.Fprintf(out, "\n%s\n", code(*res.Error))
 	}
 	fmt.Fprint(out, "\n| Step | Agent | Status | Time | Cost |\n| --- | --- | --- | ---: | ---: |\n")

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
+)
+
+// errExited is why attempts end once a step has ended the run.
+var errExited = errors.New("the run exited")
+
+// leave ends the run by a step that does so. Like a value it needs no slot.
+func (r *run) leave(u *unit) {
+	if r.stopping {
+		return // stays pending
+	}
+	env := u.env()
+	message, err := u.step.Exit.Message.Render(env)
+	u.begin()
+	if u.node != nil && u.frame == r.root {
+		r.recordStart(u.step.ID)
+	}
+	u.res.Attempts, u.res.Status = 1, StatusRunning
+	r.observe(u, Event{Attempt: 1})
+	if r.opts.Log != nil {
+		u.res.Inputs = fingerprint(u.frame, u.step, env, Identity{})
+		r.append(u, journal.Event{Type: journal.StepStarted, Attempt: 1, Detail: journal.Detail(journal.Started{Label: u.label, Inputs: u.res.Inputs})})
+	}
+	if err != nil {
+		r.fail(u, invalid("filling in the message of step "+u.path, err))
+		return
+	}
+	status := journal.StatusCompleted
+	if u.step.Exit.Status == workflow.ExitFailed {
+		status = journal.StatusFailed
+	}
+	end := journal.Exit{Status: status, Message: message, Code: u.step.Exit.Code}
+	if r.opts.Log != nil {
+		r.append(u, journal.Event{Type: journal.StepFinished, Output: message,
+			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took(), Exit: &end})})
+	}
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: message, json: u.parse(message)})
+	r.exit(u, end)
+}
+
+// exit stops the run as a whole: attempts under way are stopped, and nothing more
+// starts. Outputs of steps that have finished are still saved.
+func (r *run) exit(u *unit, end journal.Exit) {
+	if r.opts.Stay {
+		return
+	}
+	r.exited = &journal.Exited{Step: u.path, Item: u.item, Exit: end}
+	r.stop()
+	r.stopAttempts(errExited)
+}
+
+// leavesOut reports whether a unit does not start because a step had ended the run before
+// it would have, in an earlier process.
+func (r *run) leavesOut(id journal.Unit) bool { return r.exited != nil && !r.wasStarted(id) }
+
+// leaveUndone gives the result of what the run left undone its status.
+func (r *run) leaveUndone(res *StepResult) {
+	res.Status = StatusInterrupted
+	if r.exited != nil {
+		res.Status, res.Error = StatusSkipped, new(fmt.Sprintf("the run exited at %s", r.exited.Step))
+	}
+}
