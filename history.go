@@ -27,6 +27,15 @@ func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error)
 	return openHistory(ctx, cfg)
 }
 
+// CreateHistory opens the store of runs as [OpenHistory] does, and makes it if there is
+// none: for a process that outlasts the first run.
+func CreateHistory(ctx context.Context, cfg *config.Config) (journal.Store, error) {
+	if cfg.DataDir == "" {
+		return OpenHistory(ctx, cfg) // which says what to do
+	}
+	return openHistory(ctx, cfg)
+}
+
 // openHistory opens the store of runs, and makes it if there is none.
 func openHistory(ctx context.Context, cfg *config.Config) (*journaldb.Store, error) {
 	key, err := pipeline.EncryptionKey(ctx, cfg)

@@ -1,14 +1,13 @@
 package claudeforce
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/attach"
@@ -24,6 +23,10 @@ import (
 
 // RunOptions configure one run of a workflow. The zero value is ready.
 type RunOptions struct {
+	// ID is the run's id, as [runs.NewID] and [runs.IDFor] make it. Empty means a random one. The
+	// error of an id that a run has is [journal.ErrExists].
+	ID string
+
 	Params      map[string]string // values of the workflow's parameters
 	MaxParallel int               // instead of the workflow's; 0 for that
 	Model       string            // instead of every step's
@@ -148,7 +151,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err := opts.part().Check(wf); err != nil {
 		return nil, invalid(err)
 	}
-	id := "run_" + strings.ToLower(rand.Text()[:12])
+	id := cmp.Or(opts.ID, runs.NewID())
 	if err := o.check(ctx, wf, params, id, &opts); err != nil {
 		return nil, invalid(err)
 	}

@@ -1,6 +1,7 @@
 package claudeforce
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/workflow"
+	"github.com/claude-force/claude-force/workflow/workflowdir"
 )
 
 // ParseWorkflow reads a workflow and checks it against the agents that apply
@@ -33,6 +35,45 @@ func parseWorkflow(dir, name string, data []byte, env []string, checkAgent func(
 		},
 		Find: func(name string) (string, error) { return findWorkflow(dir, name) },
 	})
+}
+
+// WorkflowInfo is what is shown of a workflow that has a name.
+type WorkflowInfo struct {
+	*workflowdir.File
+	Title       string          `json:"title,omitempty"`
+	Description string          `json:"description,omitempty"`
+	Params      []WorkflowParam `json:"params"`
+	Problem     string          `json:"problem,omitempty"` // why it cannot be run
+}
+
+// WorkflowParam is a parameter of a workflow.
+type WorkflowParam struct {
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	Description string `json:"description,omitempty"`
+	Required    bool   `json:"required"`
+	Default     any    `json:"default,omitempty"`
+}
+
+// DescribeWorkflow returns what is shown of a workflow of [Workflows], which it reads.
+func DescribeWorkflow(dir string, f *workflowdir.File) WorkflowInfo {
+	info := WorkflowInfo{File: f, Params: []WorkflowParam{}}
+	path := f.Path
+	if dir != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	wf, err := LoadWorkflow(dir, path)
+	if err != nil {
+		info.Problem = err.Error()
+		return info
+	}
+	info.Title, info.Description = wf.Name, wf.Description
+	for _, p := range wf.Params {
+		info.Params = append(info.Params, WorkflowParam{
+			Name: p.Name, Type: cmp.Or(p.Format, p.Type), Description: p.Description, Required: !p.HasDefault, Default: p.Default,
+		})
+	}
+	return info
 }
 
 // maxWorkflow bounds a workflow's file, in bytes.

@@ -289,6 +289,9 @@ func (ev *Event) Decode(v any) error {
 var (
 	// ErrNotFound says that there is no such run.
 	ErrNotFound = fault.New(fault.KindNotFound, "there is no such run")
+
+	// ErrExists says that a run has this id already.
+	ErrExists = fault.New(fault.KindConflict, "a run has this id already")
 	// ErrLost says that another process has taken the run over: whoever gets it
 	// must stop working on the run.
 	ErrLost = fault.New(fault.KindConflict, "another process has taken the run over")
@@ -328,6 +331,10 @@ type Filter struct {
 	Before   time.Time // started before; zero for any time
 	After    time.Time // started at or after; zero for any time
 	Limit    int       // at most so many; 0 for all
+
+	// Older is the id of a run; only those that were created before it are given. The error of
+	// one that there is not is [ErrNotFound].
+	Older string
 }
 
 // Latest is what [Store].Find takes for the run that was started last.
@@ -337,7 +344,7 @@ const Latest = "latest"
 // processes if they say so.
 type Store interface {
 	// Create adds a run, which must have an ID that no other has, and makes
-	// the caller its owner. It appends RunStarted. Status, StartedAt and Owner
+	// the caller its owner; the error of an ID that another has is [ErrExists]. It appends RunStarted. Status, StartedAt and Owner
 	// are set by the store. It returns once the run is durable.
 	Create(ctx context.Context, run Run) (Log, error)
 	// Acquire makes the caller the owner of a run without one; the

@@ -33,6 +33,9 @@ func (d DataDir) MCPTrust() string { return filepath.Join(string(d), "mcp-trust.
 // Logs returns the folder of what detached runs say.
 func (d DataDir) Logs() string { return filepath.Join(string(d), "logs") }
 
+// ServerKey returns the path of the file with the key of the server's owner.
+func (d DataDir) ServerKey() string { return filepath.Join(string(d), "server-key") }
+
 // Worktrees returns the folder of the worktrees that steps work in. It is beside the
 // others: agents may not see what is in those.
 func (d DataDir) Worktrees() string {

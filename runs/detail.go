@@ -27,18 +27,28 @@ type Detail struct {
 	loops map[journal.Unit]*Loop // the same
 }
 
-// MarshalJSON writes the run for programs: the row of the run with its
-// parameters, its folder and its result as far as it has come.
-func (d *Detail) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		journal.Run
-		Params  map[string]string `json:"params"`
-		Dir     string            `json:"dir"`
-		Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
-		Result  *engine.Result    `json:"result"`
-		Turns   []*Loop           `json:"turns,omitempty"`
-	}{WithStatus(d.Run), d.Spec.Params, d.Spec.Dir, d.Speedup(), d.Result, d.Loops})
+// View is a run as it is shown to programs.
+type View struct {
+	journal.Run
+	Params  map[string]string `json:"params"`
+	Dir     string            `json:"dir"`
+	Speedup float64           `json:"speedup,omitzero"` // of the service's answers one after the other
+	Result  *engine.Result    `json:"result"`
+	Turns   []LoopView        `json:"turns,omitempty"`
 }
+
+// View returns the row of the run with its parameters, its folder and its result as
+// far as it has come.
+func (d *Detail) View() *View {
+	v := &View{Run: WithStatus(d.Run), Params: d.Spec.Params, Dir: d.Spec.Dir, Speedup: d.Speedup(), Result: d.Result}
+	for _, l := range d.Loops {
+		v.Turns = append(v.Turns, LoopView{l.Step, l.Item, l.Turns})
+	}
+	return v
+}
+
+// MarshalJSON writes the [View] of the run.
+func (d *Detail) MarshalJSON() ([]byte, error) { return json.Marshal(d.View()) }
 
 // Load reads a run from a store. The id is one that [Find] takes. The run may be
 // running.

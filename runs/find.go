@@ -2,6 +2,9 @@ package runs
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"strings"
 
@@ -11,6 +14,19 @@ import (
 
 // idPrefix starts the id of every run.
 const idPrefix = "run_"
+
+// idDigits is how many characters follow it: 60 random bits.
+const idDigits = 12
+
+// NewID returns a random id for a run.
+func NewID() string { return idPrefix + strings.ToLower(rand.Text()[:idDigits]) }
+
+// IDFor returns the id of the run that a request starts: the same for the same
+// request, so that it starts no second one when it is sent again.
+func IDFor(request string) string {
+	sum := sha256.Sum256([]byte(request))
+	return idPrefix + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:idDigits])
+}
 
 // Find returns the run with the given id. The id may be a unique prefix, with or
 // without "run_", or "latest". If no run or several runs match, the error is a

@@ -47,13 +47,11 @@ const (
 	ToolRunning     = "running"     // it has no result yet
 )
 
-// MarshalJSON writes the loop for programs.
-func (l *Loop) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Step  string  `json:"step"`
-		Item  string  `json:"item,omitempty"`
-		Turns []*Turn `json:"turns"`
-	}{l.Step, l.Item, l.Turns})
+// LoopView is a loop as it is shown to programs.
+type LoopView struct {
+	Step  string  `json:"step"`
+	Item  string  `json:"item,omitempty"`
+	Turns []*Turn `json:"turns"`
 }
 
 // Calls returns the calls of all turns, in order.

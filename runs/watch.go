@@ -28,6 +28,11 @@ const (
 // then. The id is one that [Find] takes. The sequence ends with ctx, without an
 // error.
 func Watch(ctx context.Context, store journal.Store, id string) iter.Seq2[Change, error] {
+	return WatchAfter(ctx, store, id, 0)
+}
+
+// WatchAfter yields as [Watch] does, without the events up to a sequence number.
+func WatchAfter(ctx context.Context, store journal.Store, id string, after int64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		run, err := Find(ctx, store, id)
 		if err != nil {
@@ -38,7 +43,7 @@ func Watch(ctx context.Context, store journal.Store, id string) iter.Seq2[Change
 		defer ticker.Stop()
 		unowned := 0
 		status := journal.Status("")
-		for after := int64(0); ; {
+		for {
 			for ev, err := range store.Events(ctx, run.ID, after) {
 				if err != nil {
 					yield(Change{}, err)

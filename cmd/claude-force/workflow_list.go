@@ -6,26 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/workflow/workflowdir"
 )
-
-// listedWorkflow is an entry of `workflow list --json`.
-type listedWorkflow struct {
-	*workflowdir.File
-	Title       string        `json:"title,omitempty"`
-	Description string        `json:"description,omitempty"`
-	Params      []listedParam `json:"params"`
-	Problem     string        `json:"problem,omitempty"` // why it cannot be run
-}
-
-// listedParam is a parameter of a workflow.
-type listedParam struct {
-	Name        string `json:"name"`
-	Type        string `json:"type"`
-	Description string `json:"description,omitempty"`
-	Required    bool   `json:"required"`
-	Default     any    `json:"default,omitempty"`
-}
 
 func (a *app) workflowList() *cobra.Command {
 	var asJSON bool
@@ -47,9 +28,11 @@ file that is used instead.`,
 			for _, problem := range set.Problems {
 				a.say("warning: %s", problem)
 			}
-			list := []listedWorkflow{}
+			list := []claudeforce.WorkflowInfo{}
 			for _, f := range set.All() {
-				list = append(list, listed(f))
+				info := claudeforce.DescribeWorkflow("", f)
+				info.Problem = firstLine(info.Problem, 300)
+				list = append(list, info)
 			}
 			switch {
 			case asJSON:
@@ -65,28 +48,9 @@ file that is used instead.`,
 	return cmd
 }
 
-// listed returns what is shown of a workflow.
-func listed(f *workflowdir.File) listedWorkflow {
-	l := listedWorkflow{File: f, Params: []listedParam{}}
-	wf, err := claudeforce.LoadWorkflow("", f.Path)
-	if err != nil {
-		l.Problem = firstLine(err.Error(), 300)
-		return l
-	}
-	l.Title, l.Description = wf.Name, wf.Description
-	for _, p := range wf.Params {
-		typ := p.Type
-		if p.Format != "" {
-			typ = p.Format
-		}
-		l.Params = append(l.Params, listedParam{Name: p.Name, Type: typ, Description: p.Description, Required: !p.HasDefault, Default: p.Default})
-	}
-	return l
-}
-
 // workflowRows returns a table of workflows. A parameter that must be given ends with an
 // asterisk.
-func workflowRows(list []listedWorkflow) [][]string {
+func workflowRows(list []claudeforce.WorkflowInfo) [][]string {
 	rows := [][]string{{"NAME", "FROM", "FILE", "PARAMETERS", "DESCRIPTION"}}
 	for _, l := range list {
 		var params []string

@@ -115,6 +115,12 @@ var allowed = map[string][]string{
 
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
+	// The server stands on the root package, as the command does, and makes no calls of its own.
+	"keys": {"fault", "internal/openfile"},
+	"server": {
+		rootPackage, "agent", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+	},
+
 	"plan": {"llm", "workflow", "journal"},
 
 	// What stores have in common.
@@ -126,6 +132,9 @@ var allowed = map[string][]string{
 	"internal/wordtest":    nil,
 	"internal/processtest": nil,
 }
+
+// rootPackage is the root package among those that a package may import.
+const rootPackage = "."
 
 // external says which modules from elsewhere the nouns may import; other
 // packages may import what they need.
@@ -195,7 +204,7 @@ func checkImport(t *testing.T, name, imp string, own []string) {
 		}
 		return
 	}
-	if imp == module {
+	if imp == module && !slices.Contains(own, rootPackage) {
 		t.Errorf("%s imports the root package, which stands above it", name)
 		return
 	}

@@ -81,11 +81,15 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Run, error] {
 	return func(yield func(journal.Run, error) bool) {
 		given := 0
-		n := int64(math.MaxInt64)
+		n, err := s.createdAt(ctx, f.Older)
+		if err != nil {
+			yield(journal.Run{}, err)
+			return
+		}
 		for {
 			rows := 0
 			var page []journal.Run
-			err := s.reading(ctx, func() error {
+			err = s.reading(ctx, func() error {
 				sql, args := listing(f, n)
 				return s.read.Query(sql, func(row *stmt) error {
 					rows++
@@ -114,6 +118,26 @@ func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Ru
 			}
 		}
 	}
+}
+
+// createdAt returns the number of a run in the order of creation, or the highest there
+// is if the id is empty.
+func (s *Store) createdAt(ctx context.Context, id string) (n int64, err error) {
+	n = math.MaxInt64
+	if id == "" {
+		return n, nil
+	}
+	found := false
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT n FROM runs WHERE id = ?`, func(row *stmt) error {
+			n, found = row.ColumnInt64(0), true
+			return nil
+		}, id)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("listing runs older than %s: %w", id, journal.ErrNotFound)
+	}
+	return n, err
 }
 
 // listing returns the statement for runs that were created before one. Their order is

@@ -29,7 +29,7 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 			return verdict, err
 		}
 		if old != nil {
-			return fmt.Errorf("creating a run: there is a run %s already", run.ID), nil
+			return fmt.Errorf("creating run %s: %w", run.ID, journal.ErrExists), nil
 		}
 		h := &header{id: run.ID, workflow: workflow, file: file, started: b.now.UnixNano()}
 		h.own(l.token, s.set.self, b.now)

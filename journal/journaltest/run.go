@@ -138,6 +138,9 @@ func runs(t *testing.T, h Harness) {
 		"before":   {journal.Filter{Before: started}, []string{"b", "a"}},
 		"after":    {journal.Filter{After: started}, []string{"d", "c"}},
 		"limit":    {journal.Filter{Limit: 2}, []string{"d", "c"}},
+		"older":    {journal.Filter{Older: "c"}, []string{"b", "a"}},
+		"oldest":   {journal.Filter{Older: "a"}, nil},
+		"page":     {journal.Filter{Older: "d", File: "/f", Limit: 1}, []string{"c"}},
 		"limited":  {journal.Filter{Workflow: "w", Limit: 1}, []string{"b"}},
 		"none":     {journal.Filter{Workflow: "x"}, nil},
 	} {
@@ -152,6 +155,11 @@ func runs(t *testing.T, h Harness) {
 		// The store can be used while it is read.
 		if _, err := s.Find(t.Context(), run.ID); err != nil {
 			t.Error(err)
+		}
+	}
+	for _, err := range s.Runs(t.Context(), journal.Filter{Older: "e"}) {
+		if !errors.Is(err, journal.ErrNotFound) {
+			t.Errorf("older than a run that there is not: %v", err)
 		}
 	}
 	many := h.Open(t)

@@ -93,7 +93,7 @@ func (s *Store) Create(ctx context.Context, header journal.Run) (journal.Log, er
 	}
 	err := header.CheckNew()
 	if err == nil && s.runs[header.ID] != nil {
-		err = fmt.Errorf("there is a run %s already", header.ID)
+		err = fmt.Errorf("creating run %s: %w", header.ID, journal.ErrExists)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
@@ -274,7 +274,15 @@ func (s *Store) fitting(ctx context.Context, f journal.Filter) (fit []journal.Ru
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	for _, r := range s.sorted() {
+	all := s.sorted()
+	if f.Older != "" {
+		i := slices.IndexFunc(all, func(r *run) bool { return r.ID == f.Older })
+		if i < 0 {
+			return nil, fmt.Errorf("listing runs older than %s: %w", f.Older, journal.ErrNotFound)
+		}
+		all = all[i+1:]
+	}
+	for _, r := range all {
 		if f.Fits(&r.Run) && (f.Limit == 0 || len(fit) < f.Limit) {
 			h := r.header()
 			h.Spec = nil

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/server"
+)
+
+// defaultListen is where the server listens if nothing else is said.
+const defaultListen = "127.0.0.1:8484"
+
+// Limits of the server's connections: a client that sends or takes nothing must not
+// hold one for ever. Streams of events set deadlines of their own.
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 60 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10 // bytes
+)
+
+// drainTime is how long the steps in flight may take when the server is stopped.
+const drainTime = 30 * time.Second
+
+type serveFlags struct {
+	callFlags
+	listen      string
+	hosts       []string
+	behindProxy bool
+	cert, key   string // of TLS
+	logFormat   string
+}
+
+func (a *app) serve() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the runs of this project over HTTP",
+		Long: `Serve an API to start, follow, answer, stop and resume the runs of the project in
+this folder. GET /openapi.json describes it. Every request needs the key that
+"claude-force keys token" prints, also on this machine.
+
+The server drives the runs that it starts. When it is stopped, or crashes, its next
+process resumes them; what has finished is not called again.
+
+Addresses that other machines can reach are refused without --tls-cert and --tls-key,
+unless a proxy in front of the server encrypts the connections (--behind-proxy).`,
+		Example: `  claude-force serve
+  claude-force serve --listen 127.0.0.1:9000 --simulate
+  curl -H "Authorization: Bearer $(claude-force keys token)" http://127.0.0.1:8484/api/v1/runs
+  claude-force serve --listen 0.0.0.0:8484 --allowed-host ci.example.com --tls-cert cert.pem --tls-key key.pem`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), &f) },
+	}
+	f.register(cmd)
+	f.tools.register(cmd)
+	f.approvals.register(cmd)
+	for _, name := range []string{"model", "auto-select-model", "refresh", "budget", "on-exceed", "batch", "json"} {
+		if err := cmd.Flags().MarkHidden(name); err != nil {
+			panic(err) // registered above
+		}
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", defaultListen, "address to listen at")
+	flags.StringArrayVar(&f.hosts, "allowed-host", nil, "name that the server answers to, beside localhost and its address; may be repeated")
+	flags.BoolVar(&f.behindProxy, "behind-proxy", false, "allow an address that other machines can reach without TLS: a proxy in front encrypts")
+	flags.StringVar(&f.cert, "tls-cert", "", "file of the certificate, for TLS")
+	flags.StringVar(&f.key, "tls-key", "", "file of the certificate's key, for TLS")
+	flags.StringVar(&f.logFormat, "log-format", "text", "form of the log on the standard error: text or json")
+	completeFlag(cmd, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// check finds flags that do not go together.
+func (f *serveFlags) check(cmd func(flag string) bool) error {
+	for _, name := range []string{"model", "auto-select-model", "refresh", "budget", "on-exceed", "batch", "json"} {
+		if cmd(name) {
+			return badInput("--%s is of a run; give it in the request that starts one", name)
+		}
+	}
+	if f.logFormat != "text" && f.logFormat != "json" {
+		return badInput("--log-format %q is neither text nor json", f.logFormat)
+	}
+	if (f.cert == "") != (f.key == "") {
+		return badInput("--tls-cert and --tls-key go together")
+	}
+	return nil
+}
+
+// checkExposed refuses an address that other machines can reach without encryption: the
+// key would be readable on its way.
+func (f *serveFlags) checkExposed(addr net.Addr) error {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsLoopback() || f.cert != "" || f.behindProxy {
+		return nil
+	}
+	return badInput("other machines can reach %s, and keys would be sent to it in the clear: give --tls-cert and --tls-key, or --behind-proxy if a proxy encrypts, or listen at %s", addr, defaultListen)
+}
+
+func (a *app) runServer(ctx context.Context, f *serveFlags) error {
+	if err := f.check(f.given); err != nil {
+		return err
+	}
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	key, err := localKey(cfg)
+	if err != nil {
+		return err
+	}
+	if f.approvals.mode == "" {
+		f.approvals.mode = approvalsDurable
+	}
+	if _, _, err := f.approvals.resolve(true); err != nil {
+		return err
+	}
+	// What is wrong with flags and settings is said now, not at the first run.
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{KeyOptional: true})
+	if err != nil {
+		return err
+	}
+	if err := orch.Close(); err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return inputError{fmt.Errorf("listening at %s: %w", f.listen, err)}
+	}
+	if err := f.checkExposed(listener.Addr()); err != nil {
+		return closing(err, listener)
+	}
+	handler := slog.Handler(slog.NewTextHandler(a.stderr, nil))
+	if f.logFormat == "json" {
+		handler = slog.NewJSONHandler(a.stderr, nil)
+	}
+	logger := slog.New(handler)
+	srv, err := server.New(ctx, server.Options{
+		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger,
+		Open: func(ctx context.Context, dir string, s runs.Settings) (*claudeforce.Orchestrator, error) {
+			calls := callFlags{given: func(string) bool { return false }}
+			calls.inherit(s)
+			return a.openIn(ctx, &calls, claudeforce.Options{Dir: dir, KeyOptional: true, Logger: logger})
+		},
+	})
+	if err != nil {
+		return closing(err, listener)
+	}
+	return a.serveUntilStopped(ctx, f, srv, listener, logger)
+}
+
+// serveUntilStopped serves until the user interrupts, then lets what is in flight end.
+func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.Server, listener net.Listener, logger *slog.Logger) error {
+	requests, endStreams := context.WithCancel(ctx)
+	defer endStreams()
+	web := &http.Server{
+		Handler: srv, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return requests },
+	}
+	defer a.waitFor(func() string { return "the requests and steps in flight" })()
+	failed := make(chan error, 1)
+	go func() {
+		if f.cert != "" {
+			failed <- web.ServeTLS(listener, f.cert, f.key)
+			return
+		}
+		failed <- web.Serve(listener)
+	}()
+	if err := srv.Resume(ctx); err != nil {
+		logger.Error("runs not resumed", "err", err)
+	}
+	scheme := "http"
+	if f.cert != "" {
+		scheme = "https"
+	}
+	a.say("serving at %s://%s; the key is that of `claude-force keys token`", scheme, listener.Addr())
+	var err error
+	select {
+	case err = <-failed:
+	case <-a.stopping:
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() { // while requests end
+		srv.Drain(stop)
+		close(drained)
+	}()
+	endStreams()
+	if shutdown := web.Shutdown(stop); shutdown != nil && !errors.Is(shutdown, context.DeadlineExceeded) {
+		err = errors.Join(err, shutdown)
+	}
+	<-drained
+	err = errors.Join(err, srv.Close())
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// localKey returns the key of this data folder's server.
+func localKey(cfg *config.Config) (string, error) {
+	return keys.Local(pipeline.DataDir(cfg.DataDir).ServerKey())
+}
+
+func (a *app) keys() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "Show the key of the server",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.keysToken())
+	return cmd
+}
+
+func (a *app) keysToken() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Print the key that requests to this data folder's server need",
+		Long: `Print the key that requests to "claude-force serve" need. It is made when it is
+first needed, in a file of the data folder that only you can read. Delete the file and
+start the server again for another key.`,
+		Example: `  claude-force keys token
+  curl -H "Authorization: Bearer $(claude-force keys token)" http://127.0.0.1:8484/api/v1/runs`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.settings()
+			if err != nil {
+				return err
+			}
+			key, err := localKey(cfg)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(a.stdout, map[string]string{"key": key})
+			}
+			_, err = fmt.Fprintln(a.stdout, key)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}

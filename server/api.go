@@ -1,0 +1,102 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// addAPI adds the routes of the API and of its description.
+func (s *Server) addAPI() {
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "claude-force", Version: "1",
+				Description: "Runs of workflows: start, follow, answer, stop and resume them. Errors are problems as in RFC 9457.",
+				License:     &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
+			},
+			Servers: []*huma.Server{{URL: "/"}},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "The key of the server's owner. The header x-api-key takes it as well."},
+				},
+			},
+			Security: []map[string][]string{{"key": {}}},
+		},
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{asProblem},
+	}
+	api := humago.New(s.table, config)
+	s.addRuns(api)
+	s.addSteering(api)
+	s.addEvents(api)
+	s.addProject(api)
+	document := describe(api.OpenAPI())
+	s.table.handlePublic("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // the client may be gone
+	})
+}
+
+// describe returns the description of the API, with problems in the place of huma's own
+// form of errors.
+func describe(api *huma.OpenAPI) []byte {
+	schemas := api.Components.Schemas
+	problem := schemas.Schema(reflect.TypeFor[Problem](), true, "").Ref
+	model := schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "").Ref
+	for name := range schemas.Map() {
+		if name == model[strings.LastIndexByte(model, '/')+1:] || strings.HasSuffix(name, "ErrorDetail") {
+			delete(schemas.Map(), name)
+		}
+	}
+	document, err := json.MarshalIndent(api, "", "  ")
+	if err != nil {
+		panic(err) // of types of this program
+	}
+	return bytes.ReplaceAll(document, []byte(`"`+model+`"`), []byte(`"`+problem+`"`))
+}
+
+// schemaName names the schema of a type after its package and itself: several packages
+// have a Result.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Name() == "" {
+		return huma.DefaultSchemaNamer(t, hint)
+	}
+	pkg := t.PkgPath()[strings.LastIndexByte(t.PkgPath(), '/')+1:]
+	if pkg == "server" {
+		pkg = ""
+	}
+	if pkg == "" || pkg == "claude-force" {
+		return strings.ToUpper(t.Name()[:1]) + t.Name()[1:]
+	}
+	return strings.ToUpper(pkg[:1]) + pkg[1:] + t.Name()
+}
+
+// add adds an operation. Its errors become problems; those that are the server's own
+// fault go to its log.
+func add[I, O any](s *Server, api huma.API, op *huma.Operation, do func(context.Context, *I) (*O, error)) {
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusInternalServerError)
+	huma.Register(api, *op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := do(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		problem := problemOf(err)
+		if p, ok := problem.(*Problem); ok && p.Status >= http.StatusInternalServerError { //nolint:errorlint // it is one
+			s.log.Error("operation failed", "operation", op.OperationID, "err", err)
+		}
+		return nil, problem
+	})
+}

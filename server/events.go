@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
+)
+
+const (
+	// heartbeat is how often a stream of events without events says that it lives.
+	heartbeat = 15 * time.Second
+
+	// maxWrite is how long a client may take to accept an event.
+	maxWrite = 30 * time.Second
+
+	// maxEvents bounds the events of one answer.
+	maxEvents = 1000
+)
+
+// addEvents adds the operations that give the events of runs.
+func (s *Server) addEvents(api huma.API) {
+	add(s, api, &huma.Operation{
+		OperationID: "list-events", Method: http.MethodGet, Path: "/api/v1/runs/{run}/events", Tags: []string{"runs"},
+		Summary: "List the events of a run, from the journal", Errors: []int{http.StatusNotFound},
+	}, s.listEvents)
+	add(s, api, &huma.Operation{
+		OperationID: "follow-run", Method: http.MethodGet, Path: "/api/v1/runs/{run}/stream", Tags: []string{"runs"},
+		Summary: "Follow a run as server-sent events",
+		Description: "Each event of the journal is a message whose id is its sequence number: a client that was cut off goes on with Last-Event-ID, " +
+			"also after a restart of the server, and misses and repeats nothing. A message with the event `run` has the run as it is; " +
+			"the last message has the event `end` and the run, which then makes no more events until it is resumed.",
+		Errors: []int{http.StatusNotFound},
+		Responses: map[string]*huma.Response{"200": {
+			Description: "A stream of events.",
+			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}},
+	}, s.follow)
+}
+
+type listEventsInput struct {
+	RunID
+	After int64 `query:"after" minimum:"0" doc:"only events with a higher sequence number"`
+	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"200"`
+}
+
+// EventList is a page of events.
+type EventList struct {
+	Events []journal.Event `json:"events"`
+	Next   int64           `json:"next,omitempty" doc:"the value of after for the next page; absent on the last one"`
+}
+
+func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*struct{ Body EventList }, error) {
+	run, err := runs.Find(ctx, s.store, in.Run)
+	if err != nil {
+		return nil, err
+	}
+	list := EventList{Events: []journal.Event{}}
+	for ev, err := range s.store.Events(ctx, run.ID, in.After) {
+		if err != nil {
+			return nil, err
+		}
+		if len(list.Events) == min(in.Limit, maxEvents) {
+			list.Next = list.Events[len(list.Events)-1].Seq
+			break
+		}
+		list.Events = append(list.Events, ev)
+	}
+	return &struct{ Body EventList }{list}, nil
+}
+
+type followInput struct {
+	RunID
+	LastEventID string `header:"Last-Event-ID" doc:"the id of the last message that the client has"`
+	After       int64  `query:"after" minimum:"0" doc:"the same, for the first request"`
+}
+
+func (s *Server) follow(ctx context.Context, in *followInput) (*huma.StreamResponse, error) {
+	run, err := runs.Find(ctx, s.store, in.Run)
+	if err != nil {
+		return nil, err
+	}
+	after := in.After
+	if in.LastEventID != "" {
+		if after, err = strconv.ParseInt(in.LastEventID, 10, 64); err != nil || after < 0 {
+			return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "Last-Event-ID is not the id of an event"}
+		}
+	}
+	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		_, w := humago.Unwrap(hctx)
+		h := w.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("X-Accel-Buffering", "no") // proxies would hold events back
+		w.WriteHeader(http.StatusOK)
+		st := &stream{w: w, control: http.NewResponseController(w)}
+		if err := st.follow(hctx.Context(), s.store, run.ID, after); err != nil && hctx.Context().Err() == nil {
+			s.log.Info("stream ended", "run", run.ID, "err", err)
+		}
+	}}, nil
+}
+
+// stream writes server-sent events.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// follow writes the changes of a run, and a comment when nothing happens for long.
+func (st *stream) follow(ctx context.Context, store journal.Store, id string, after int64) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	type change struct {
+		runs.Change
+		err error
+	}
+	changes := make(chan change)
+	go func() {
+		defer close(changes)
+		for c, err := range runs.WatchAfter(ctx, store, id, after) {
+			select {
+			case changes <- change{c, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	if err := st.write([]byte("retry: 2000\n\n")); err != nil {
+		return err
+	}
+	quiet := time.NewTicker(heartbeat)
+	defer quiet.Stop()
+	var last journal.Run
+	for {
+		select {
+		case c, ok := <-changes:
+			switch {
+			case !ok && ctx.Err() == nil:
+				return st.send("end", 0, runs.WithStatus(last))
+			case !ok:
+				return ctx.Err()
+			case c.err != nil:
+				return c.err
+			case c.Event != nil:
+				if err := st.send("", c.Event.Seq, c.Event); err != nil {
+					return err
+				}
+			default:
+				last = c.Run
+				if err := st.send("run", 0, runs.WithStatus(last)); err != nil {
+					return err
+				}
+			}
+			quiet.Reset(heartbeat)
+		case <-quiet.C:
+			if err := st.write([]byte(": \n\n")); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// send writes a message. JSON has no line breaks.
+func (st *stream) send(event string, id int64, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var text []byte
+	if id > 0 {
+		text = fmt.Appendf(text, "id: %d\n", id)
+	}
+	if event != "" {
+		text = fmt.Appendf(text, "event: %s\n", event)
+	}
+	return st.write(fmt.Appendf(text, "data: %s\n\n", data))
+}
+
+// write writes at once what the client must accept within [maxWrite].
+func (st *stream) write(text []byte) error {
+	if err := st.control.SetWriteDeadline(time.Now().Add(maxWrite)); err != nil {
+		return err
+	}
+	if _, err := st.w.Write(text); err != nil {
+		return err
+	}
+	return st.control.Flush()
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/keys"
+)
+
+// maxBody bounds the body of a request to the API, in bytes.
+const maxBody = 1 << 20
+
+// guard is what every request passes before its handler. The order matters: who is
+// asked for (a name that an attacker's DNS server can point at a loopback address is
+// none of ours), then from where (a page of another site), then who asks.
+type guard struct {
+	hosts []string // names that the server answers to beside localhost
+	key   keys.Hash
+	cross *http.CrossOriginProtection
+	table *table
+}
+
+// wrap returns the handler behind the guard.
+func (g *guard) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setHeaders(w.Header())
+		switch {
+		case !g.answersTo(r):
+			writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})
+		case g.foreign(r):
+			writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "pages of other sites may not use this server"})
+		case !g.table.isPublic(r) && !g.knows(r):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="claude-force"`)
+			writeProblem(w, r, &Problem{Status: http.StatusUnauthorized, Code: "key", Detail: "the request needs a key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"})
+		default:
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// setHeaders sets what holds for every answer: no page of another site can frame it
+// or read it, no browser guesses its type, no cache keeps it.
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// answersTo reports whether the request is for a host of this server: a name that it
+// was given, localhost, or the address that the connection came in at.
+func (g *guard) answersTo(r *http.Request) bool {
+	host := hostOf(r.Host)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(g.hosts, host) {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if err != nil {
+		return false
+	}
+	local, ok := localAddr(r.Context())
+	if !ok {
+		return false
+	}
+	return addr.Unmap() == local || addr.Unmap().IsLoopback() && local.IsLoopback()
+}
+
+// hostOf returns the host of a Host header in small letters, without port and the dot
+// at its end.
+func hostOf(header string) string {
+	host := header
+	if name, _, err := net.SplitHostPort(header); err == nil {
+		host = name
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// localAddr returns the address that a request's connection came in at.
+func localAddr(ctx context.Context) (netip.Addr, bool) {
+	addr, ok := ctx.Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	ip, ok := netip.AddrFromSlice(addr.IP)
+	return ip.Unmap(), ok
+}
+
+// foreign reports whether a browser sends the request for a page of another site.
+// [http.CrossOriginProtection] lets every GET through, and events and outputs are
+// read with GET. Another port of this machine is another site as well, whatever
+// browsers call it.
+func (g *guard) foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return true
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		_, host, ok := strings.Cut(origin, "://")
+		if !ok || !strings.EqualFold(host, r.Host) {
+			return true
+		}
+	}
+	return g.cross.Check(r) != nil
+}
+
+// knows reports whether the request has the server's key. One that has several must
+// have the same in all.
+func (g *guard) knows(r *http.Request) bool {
+	given := slices.DeleteFunc(slices.Clone(r.Header.Values("X-Api-Key")), func(key string) bool { return key == "" })
+	for _, auth := range r.Header.Values("Authorization") {
+		scheme, key, _ := strings.Cut(auth, " ")
+		if auth == "" {
+			continue
+		}
+		if !strings.EqualFold(scheme, "Bearer") {
+			return false
+		}
+		given = append(given, strings.TrimSpace(key))
+	}
+	for _, key := range given {
+		if !g.key.Matches(key) {
+			return false
+		}
+	}
+	return len(given) > 0
+}

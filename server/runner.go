@@ -1,0 +1,130 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/runs"
+)
+
+// serverTag is the tag of the runs that a server started, which the next process of
+// the server resumes.
+const serverTag = "claude-force.server"
+
+// approvalsDurable is how runs of the server ask about calls of tools: any process may
+// answer.
+const approvalsDurable = "durable"
+
+type opener func(ctx context.Context, dir string, settings runs.Settings) (*claudeforce.Orchestrator, error)
+
+// runner drives runs until they end or the server stops.
+type runner struct {
+	open   opener
+	log    *slog.Logger
+	ctx    context.Context // of the calls in flight
+	cancel context.CancelFunc
+	drain  chan struct{} // closed: start nothing more
+	active sync.WaitGroup
+
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	shared map[string]*orchestrator // by folder and settings
+}
+
+// orchestrator is one that several runs use.
+type orchestrator struct {
+	*claudeforce.Orchestrator
+	users int
+}
+
+func newRunner(ctx context.Context, open opener, log *slog.Logger) *runner {
+	ctx, cancel := context.WithCancel(ctx)
+	return &runner{open: open, log: log, ctx: ctx, cancel: cancel, drain: make(chan struct{}), shared: map[string]*orchestrator{}}
+}
+
+// use calls do with the orchestrator for a folder and settings. Runs at the same time
+// share it, with its slots and its identical calls.
+func (r *runner) use(ctx context.Context, dir string, settings runs.Settings, do func(*claudeforce.Orchestrator) error) error {
+	key, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	id := dir + "\n" + string(key)
+	r.mu.Lock()
+	o := r.shared[id]
+	if o == nil {
+		opened, err := r.open(ctx, dir, settings)
+		if err != nil {
+			r.mu.Unlock()
+			return err
+		}
+		o = &orchestrator{Orchestrator: opened}
+		r.shared[id] = o
+	}
+	o.users++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if o.users--; o.users > 0 {
+			return
+		}
+		delete(r.shared, id)
+		if err := o.Close(); err != nil {
+			r.log.Error("closing an orchestrator", "err", err)
+		}
+	}()
+	return do(o.Orchestrator)
+}
+
+// start drives a run in a goroutine. It reports whether it does: not if the server is
+// stopping.
+func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOptions) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	opts.Drain = r.drain
+	opts.AskCalls, opts.AskTimeout = spec.Settings.Approvals == approvalsDurable, spec.Settings.AskFor
+	r.active.Go(func() {
+		err := r.use(r.ctx, spec.Dir, spec.Settings, func(o *claudeforce.Orchestrator) error {
+			_, err := o.ResumeRun(r.ctx, id, opts)
+			return err
+		})
+		switch _, ended := errors.AsType[*claudeforce.RunError](err); {
+		case err == nil || ended: // the run says how
+		case fault.Has(err, fault.KindConflict): // another process drives it
+			r.log.Info("run not driven", "run", id, "err", err)
+		default:
+			r.log.Error("run not driven", "run", id, "err", err)
+		}
+	})
+	return true
+}
+
+// close stops the runs after what is in flight, at the latest when ctx ends.
+func (r *runner) close(ctx context.Context) {
+	r.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		close(r.drain)
+	}
+	r.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		r.active.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	r.cancel()
+	<-done
+}

@@ -1,0 +1,186 @@
+// Package server serves the runs of one project over HTTP: an API for programs, whose
+// events can be followed and taken up again after an outage. The server drives the
+// runs that it starts; every run of the store can be looked at, answered, stopped and
+// resumed, whoever started it.
+//
+// A server that adds an API key to requests is worth as much as the key to whoever
+// reaches it, so that every request passes [guard] first, and every route that is not
+// marked as public needs a key, also on the loopback interface.
+package server
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/runs"
+)
+
+// Options configure a [Server]. Dir, Config, Key and Open must be set.
+type Options struct {
+	Dir    string         // folder of the project
+	Config *config.Config // of the project
+	Key    string         // that requests must have, as [keys.Local] gives it
+
+	// Hosts are names that the server answers to beside localhost and the
+	// address that it listens at.
+	Hosts []string
+
+	// Open makes the orchestrator that drives runs in a folder with the settings that
+	// they were started with. The server closes it.
+	Open func(ctx context.Context, dir string, settings runs.Settings) (*claudeforce.Orchestrator, error)
+
+	// Settings are those of the runs that the server starts.
+	Settings runs.Settings
+
+	Version string       // of the program
+	Logger  *slog.Logger // gets requests and what goes wrong; nil for none
+}
+
+// Server is an [http.Handler]. Close it when no request is served any more.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	store   journal.Store
+	runner  *runner
+	table   *table
+	handler http.Handler
+}
+
+// New opens the store of runs and returns a server for it. Call Resume to take up the
+// runs that an earlier process left behind. The runs that it drives are canceled when ctx
+// ends.
+func New(ctx context.Context, opts Options) (*Server, error) {
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the project's folder: %w", err)
+	}
+	opts.Dir = dir
+	store, err := claudeforce.CreateHistory(ctx, opts.Config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, table: newTable()}
+	s.runner = newRunner(ctx, opts.Open, s.log)
+	s.table.handlePublic("GET /healthz", s.healthz)
+	s.table.handlePublic("GET /readyz", s.readyz)
+	s.addAPI()
+	g := &guard{hosts: opts.Hosts, key: keys.HashOf(opts.Key), cross: http.NewCrossOriginProtection(), table: s.table}
+	s.handler = s.observed(g.wrap(s.table))
+	return s, nil
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Routes returns the table of routes.
+func (s *Server) Routes() []Route { return s.table.list() }
+
+// Resume takes up the runs that an earlier process of the server drove and did not
+// end. It returns when all are under way.
+func (s *Server) Resume(ctx context.Context) error {
+	statuses := []journal.Status{journal.StatusRunning, journal.StatusWaiting, journal.StatusInterrupted}
+	for run, err := range s.store.Runs(ctx, journal.Filter{Statuses: statuses}) {
+		if err != nil {
+			return fmt.Errorf("looking for runs to resume: %w", err)
+		}
+		if run.Owner != nil && run.Owner.Alive {
+			continue
+		}
+		whole, err := s.store.Find(ctx, run.ID)
+		if err != nil {
+			return fmt.Errorf("looking for runs to resume: %w", err)
+		}
+		spec, err := runs.ReadSpec(whole)
+		if err != nil {
+			s.log.Error("run not resumed", "run", run.ID, "err", err)
+			continue
+		}
+		if spec.Tags[serverTag] != "" && spec.Dir == s.opts.Dir {
+			s.runner.start(run.ID, spec, claudeforce.ResumeOptions{})
+		}
+	}
+	return nil
+}
+
+// Drain lets the runs that the server drives stop after what is in flight, and cancels
+// that when ctx ends. The next process of the server resumes them.
+func (s *Server) Drain(ctx context.Context) { s.runner.close(ctx) }
+
+// Close drains the server at once and closes the store. Requests must have ended.
+func (s *Server) Close() error {
+	s.runner.cancel()
+	s.runner.close(s.runner.ctx)
+	return s.store.Close()
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, "ok")
+}
+
+// readyz answers whether the store can be read.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	for _, err := range s.store.Runs(r.Context(), journal.Filter{Limit: 1}) {
+		if err != nil {
+			s.log.Error("not ready", "err", err)
+			writeProblem(w, r, &Problem{Status: http.StatusServiceUnavailable, Code: "store", Detail: "the store of runs cannot be read; the server's log says why"})
+			return
+		}
+	}
+	s.healthz(w, r)
+}
+
+// observed writes a line to the log for each request, and one for each handler that
+// panics. Neither has a query or a header: those may hold secrets.
+func (s *Server) observed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start, seen := time.Now(), &statusWriter{ResponseWriter: w}
+		defer func() {
+			if cause := recover(); cause != nil {
+				if cause == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+					panic(cause)
+				}
+				s.log.Error("request failed", "method", r.Method, "route", r.Pattern, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+				if seen.status == 0 {
+					writeProblem(seen, r, &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server failed; its log says why"})
+				}
+			}
+			s.log.Info("request", "method", r.Method, "path", r.URL.Path, "status", cmp.Or(seen.status, http.StatusOK), "bytes", seen.bytes, "took", time.Since(start))
+		}()
+		next.ServeHTTP(seen, r)
+	})
+}
+
+// statusWriter notes what was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	w.status = cmp.Or(w.status, http.StatusOK)
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
