@@ -143,12 +143,12 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	}
 	t := stepTask(a.Step, r.opts)
 	t.Prompt, t.Sample = a.Task, a.Sample
-	t.SharedContext, t.Own = r.opts.shared(a), a.Own
+	r.opts.give(&t, a)
 	req, _, err := r.o.tasks.Request(ctx, t)
 	if err != nil {
 		return llm.Outcome{}, err
 	}
-	unit := plan.Unit{Unit: journal.Unit{Step: a.Path, Item: a.Item}, Source: llm.SourceLive, Characters: characters(req), Variant: a.Step}
+	unit := plan.Unit{Unit: journal.Unit{Step: a.Path, Item: a.Item}, Source: llm.SourceLive, Characters: r.o.characters(req), Variant: a.Step}
 	was := r.past.Unit(a.Path, a.Item)
 	unit.Again = was != nil && was.Started.Task == a.Task
 	r.mu.Lock()
@@ -316,7 +316,8 @@ func (t *taint) touches(item string) bool {
 }
 
 // characters returns about the size of a prompt.
-func characters(req *llm.Request) int {
+func (o *Orchestrator) characters(req *llm.Request) int {
+	prices, media := o.pipe.Prices(), 0
 	n := len(req.OutputConfig) + task.ToolCharacters(req.Tools)
 	for _, b := range req.System {
 		n += len(b.Text)
@@ -324,9 +325,10 @@ func characters(req *llm.Request) int {
 	for _, m := range req.Messages {
 		for _, b := range m.Content {
 			n += len(b.Text)
+			media += prices.MediaTokens(req.Model, b.Media)
 		}
 	}
-	return n
+	return n + int(float64(media)/prices.TokenRatio(req.Model))
 }
 
 // remembered returns the output that the response cache has for a call. It does

@@ -32,6 +32,9 @@ func (o *Orchestrator) checkSize(ctx context.Context, t Task) error {
 	for _, s := range t.SharedContext {
 		size += len(s)
 	}
+	if len(t.Media) > 0 {
+		size = largePrompt // it says little
+	}
 	if size < largePrompt {
 		return nil
 	}
@@ -50,7 +53,7 @@ func (o *Orchestrator) tooLargeFor(req *llm.Request, factor float64) error {
 	if !ok || info.Context == 0 {
 		return nil
 	}
-	tokens := prices.EstimateTokens(req.Model, characters(req))
+	tokens := prices.EstimateTokens(req.Model, o.characters(req))
 	if float64(tokens) <= factor*float64(info.Context) {
 		return nil
 	}
@@ -134,7 +137,7 @@ func known[V interface {
 func (r *dryRun) smallest(req *llm.Request, path string) {
 	prices := r.o.pipe.Prices()
 	usd, ok := prices.Cost(req.Model, llm.Usage{
-		InputTokens: prices.EstimateTokens(req.Model, characters(req)), OutputTokens: budget.LeastAnswer(req.MaxTokens), Batch: req.Batch,
+		InputTokens: prices.EstimateTokens(req.Model, r.o.characters(req)), OutputTokens: budget.LeastAnswer(req.MaxTokens), Batch: req.Batch,
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -102,7 +102,8 @@ func (u *reuse) reusable(s *workflow.Step) bool {
 // task returns the task of an attempt.
 func (u *reuse) task(a engine.Attempt) Task {
 	t := stepTask(a.Step, u.opts)
-	t.Prompt, t.SharedContext = a.Task, u.opts.shared(a)
+	t.Prompt = a.Task
+	u.opts.give(&t, a)
 	return t
 }
 

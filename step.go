@@ -66,9 +66,10 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	}
 	t := stepTask(a.Step, opts)
 	t.Prompt, t.Base, t.Sample = a.Task, a.Base, a.Sample
-	t.SharedContext, t.Own, t.Turns = opts.shared(a), a.Own, a.Turns
+	t.Turns = a.Turns
+	opts.give(&t, a)
 	ctx = withAsk(telemetry.Step(ctx, a.Path, a.Item), a)
-	if a.Siblings > 1 && len(t.SharedContext) > a.Own {
+	if a.Siblings > 1 && (len(t.SharedContext) > a.Own || len(t.Media) > a.OwnMedia) {
 		ctx = o.group(a).Join(ctx)
 	}
 	if err := o.checkSize(ctx, t); err != nil {
@@ -84,6 +85,11 @@ func (o *RunOptions) shared(a engine.Attempt) []string {
 		return a.Shared
 	}
 	return append([]string{o.Attached}, a.Shared...)
+}
+
+// give gives a task the material of an attempt.
+func (o *RunOptions) give(t *Task, a engine.Attempt) {
+	t.SharedContext, t.Own, t.Media, t.OwnMedia = o.shared(a), a.Own, a.Media, a.OwnMedia
 }
 
 // group returns the items of a foreach, which are given the same material.
@@ -123,7 +129,7 @@ func (o *Orchestrator) identify(ctx context.Context, s *workflow.Step, opts *Run
 		found.Of = func(a engine.Attempt) engine.Identity {
 			t := t
 			t.Prompt = a.Task
-			t.SharedContext = opts.shared(a)
+			opts.give(&t, a)
 			id, err := o.tasks.Identity(ctx, t)
 			if err != nil {
 				return engine.Identity{}
@@ -144,15 +150,15 @@ func (o *RunOptions) parts(id task.Identity) map[string]string {
 
 // attach reads the files of a step.
 func (o *Orchestrator) attach(ctx context.Context, patterns []string) (engine.Attached, error) {
-	files, err := o.files.Read(ctx, patterns, attach.Limits{OnNote: func(text string) { o.notice(ctx, text) }})
+	files, err := o.files.Read(ctx, patterns, attach.Limits{Media: true, OnNote: func(text string) { o.notice(ctx, text) }})
 	if err != nil {
 		return engine.Attached{}, invalid(err)
 	}
 	digests := make(map[string]string, len(files))
 	for _, f := range files {
-		digests[f.Path] = task.Digest([]byte(f.Content))
+		digests[f.Path] = task.Digest(f.Bytes())
 	}
-	return engine.Attached{Text: attach.Text(files), Digests: digests}, nil
+	return engine.Attached{Text: attach.Text(files), Media: attach.Blocks(files), Digests: digests}, nil
 }
 
 // maxItems bounds how many files a foreach takes.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/claude-force/claude-force/internal/media"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 )
@@ -35,13 +36,33 @@ import (
 // File is one file's contents.
 type File struct {
 	Path    string // relative to the folder, with forward slashes
-	Content string
+	Content string // its text; empty for an image or a document
+
+	// Type is the media type of an image or a PDF file, which is read only with
+	// [Limits.Media]; empty for text.
+	Type string
+
+	data  []byte // of an image or a document, as the file has it
+	block llm.Block
+	size  string // of an image, for its label
+}
+
+// Bytes returns what the file holds.
+func (f File) Bytes() []byte {
+	if f.Type != "" {
+		return f.data
+	}
+	return []byte(f.Content)
 }
 
 // Limits bound the files attached to one task. Zero fields have defaults.
 type Limits struct {
 	Files int   // most files; 0 means 2,000
 	Bytes int64 // most bytes of all files together; 0 means 8 MiB, about two million tokens
+
+	// Media lets images and PDF files be read too, as [Blocks] of a prompt: those whose
+	// path a pattern is, and those that a glob finds which ends in their extension.
+	Media bool
 
 	// OnNote receives what the user should know of the files that were read: those
 	// that a pattern found and that are left out, and those that were converted to
@@ -94,31 +115,42 @@ func (d *Dir) Close() error { return d.root.Close() }
 // pattern has no glob characters, and left out if a glob found it, as are files in
 // .git and node_modules unless the pattern names these folders.
 func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]File, error) {
-	most := int64(defaultBytes)
+	limit := int64(defaultBytes)
 	if limits.Bytes > 0 {
-		most = limits.Bytes
+		limit = limits.Bytes
 	}
 	names, err := d.find(ctx, patterns, limits)
 	if err != nil {
 		return nil, err
 	}
 	files := make([]File, 0, len(names))
-	left := most
+	left, mediaLeft := limit, int64(maxReadMedia)
 	var binary, encoded []string
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if err := ctx.Err(); err != nil {
 			return nil, llm.ContextError(ctx)
 		}
-		content, err := d.readFile(name, left)
+		how, most := names[name], left
+		if limits.Media && how.media {
+			most = max(left, mediaLeft)
+		}
+		content, err := d.readFile(name, most)
 		if err != nil {
 			return nil, err
 		}
+		if kind := media.TypeOf(content); kind != "" && limits.Media && how.media {
+			if mediaLeft -= int64(len(content)); mediaLeft < 0 {
+				return nil, fmt.Errorf("reading %s: the images and documents are larger than %d MiB together; name fewer", name, maxReadMedia>>20)
+			}
+			files = append(files, File{Path: name, Type: kind, data: content})
+			continue
+		}
 		if int64(len(content)) > left {
-			return nil, fmt.Errorf("reading %s: the files are larger than %d MiB together; name fewer", name, most>>20)
+			return nil, fmt.Errorf("reading %s: the files are larger than %d MiB together; name fewer", name, limit>>20)
 		}
 		text, converted, err := decode(content)
 		switch {
-		case err != nil && names[name]:
+		case err != nil && how.named:
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		case errors.Is(err, errEncoding):
 			encoded = append(encoded, name)
@@ -132,7 +164,14 @@ func (d *Dir) Read(ctx context.Context, patterns []string, limits Limits) ([]Fil
 		left -= int64(len(content))
 		files = append(files, File{Path: name, Content: text})
 	}
-	if len(binary) > 0 {
+	if err := mediaBlocks(files); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(binary) == 0:
+	case limits.Media && slices.ContainsFunc(binary, wantsMedia):
+		limits.note("left out, not text files: %s (images and PDF files are given by their path, or by a pattern with their extension, such as *.png)", few(binary))
+	default:
 		limits.note("left out, not text files: %s", few(binary))
 	}
 	if len(encoded) > 0 {
@@ -185,20 +224,25 @@ func (d *Dir) List(ctx context.Context, patterns []string, limits Limits) ([]str
 	return slices.Sorted(maps.Keys(names)), nil
 }
 
-// find returns the files that match the patterns. The value is true if a pattern
-// is the path of the file itself.
-func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[string]bool, error) {
+// found is how the patterns found a file.
+type found struct {
+	named bool // a pattern is the path of the file itself
+	media bool // that, or it ends in an extension of images and documents
+}
+
+// find returns the files that match the patterns.
+func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[string]found, error) {
 	most := defaultFiles
 	if limits.Files > 0 {
 		most = limits.Files
 	}
-	names := map[string]bool{}
+	names := map[string]found{}
 	for _, given := range patterns {
 		pattern, err := d.relative(given)
 		if err != nil {
 			return nil, err
 		}
-		found := 0
+		count, wanted := 0, wantsMedia(pattern)
 		visit := func(name string, entry fs.DirEntry) error {
 			if err := ctx.Err(); err != nil {
 				return llm.ContextError(ctx)
@@ -214,8 +258,10 @@ func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[s
 					return nil
 				}
 			}
-			found++
-			names[name] = names[name] || name == pattern
+			count++
+			was := names[name]
+			named := was.named || name == pattern
+			names[name] = found{named, was.media || named || wanted}
 			if len(names) > most {
 				return fmt.Errorf("reading %s: more than %d files; name fewer", given, most)
 			}
@@ -224,7 +270,7 @@ func (d *Dir) find(ctx context.Context, patterns []string, limits Limits) (map[s
 		if err := d.glob(pattern, visit); err != nil {
 			return nil, err
 		}
-		if found == 0 {
+		if count == 0 {
 			return nil, fmt.Errorf("reading %s in %s: %w", given, d.path, ErrNoMatch)
 		}
 	}
@@ -322,11 +368,13 @@ func ReadAll(r io.Reader, name string, limits Limits) (File, error) {
 }
 
 // Text returns the files formatted for a prompt: each fenced and labelled with
-// its path.
+// its path. Images and documents are in [Blocks] instead.
 func Text(files []File) string {
-	parts := make([]string, len(files))
-	for i, f := range files {
-		parts[i] = llm.Fence("file", "path", f.Path, f.Content)
+	var parts []string
+	for _, f := range files {
+		if f.Type == "" {
+			parts = append(parts, llm.Fence("file", "path", f.Path, f.Content))
+		}
 	}
 	return strings.Join(parts, "\n\n")
 }

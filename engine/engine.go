@@ -83,6 +83,11 @@ type Attempt struct {
 	// as the file of an item.
 	Own int
 
+	// Media are the images and documents among the files, those that most attempts of
+	// the step have in common first; the last OwnMedia blocks are of this attempt alone.
+	Media    []llm.Block
+	OwnMedia int
+
 	// Sample is how many earlier iterations of the run asked the same, which each have
 	// an answer of their own.
 	Sample int
@@ -109,7 +114,8 @@ func (a Attempt) Prompt() string { return strings.Join(append(slices.Clip(a.Shar
 
 // Attached is the contents of files as they stand in a prompt.
 type Attached struct {
-	Text    string
+	Text    string            // of those that are text; empty if there are none
+	Media   []llm.Block       // of those that are images and documents
 	Digests map[string]string // of each file's contents by path
 }
 

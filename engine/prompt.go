@@ -244,7 +244,10 @@ func (d *draft) attempt(ctx context.Context, attach func(context.Context, []stri
 		if err != nil {
 			return fmt.Errorf("reading the files of step %s: %w", d.path, err)
 		}
-		a.Shared = append(a.Shared, files.Text)
+		if files.Text != "" || len(files.Media) == 0 {
+			a.Shared = append(a.Shared, files.Text)
+		}
+		a.Media = append(a.Media, files.Media...)
 		for path, sum := range files.Digests {
 			if d.inputs != nil {
 				d.inputs["file "+path] = sum
@@ -261,9 +264,9 @@ func (d *draft) attempt(ctx context.Context, attach func(context.Context, []stri
 	if d.fenced {
 		a.Shared = append(a.Shared, fencedNote)
 	}
-	shared := len(a.Shared)
+	shared, media := len(a.Shared), len(a.Media)
 	err := read(d.patterns)
-	a.Own = len(a.Shared) - shared
+	a.Own, a.OwnMedia = len(a.Shared)-shared, len(a.Media)-media
 	return a, err
 }
 
@@ -293,6 +296,12 @@ func (d *draft) key(a Attempt) llm.Key {
 	}
 	for _, text := range a.Shared {
 		field(text)
+	}
+	for _, b := range a.Media {
+		sum := sha256.Sum256(b.Raw)
+		field("media")
+		field(b.Text)
+		field(string(sum[:]))
 	}
 	field("task")
 	field(a.Task)

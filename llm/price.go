@@ -46,6 +46,9 @@ type ModelInfo struct {
 	Efforts     []string `json:"efforts,omitempty"`
 	Temperature bool     `json:"temperature,omitempty"`
 
+	// TextOnly is set for models that take no images and documents.
+	TextOnly bool `json:"text_only,omitempty"`
+
 	// ReadBeforeEdit is set for models whose agents must have read a file before
 	// they may change it. Newer ones do so by themselves.
 	ReadBeforeEdit bool `json:"read_before_edit,omitempty"`

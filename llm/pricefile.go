@@ -100,6 +100,7 @@ func (m *ModelInfo) lay(over ModelInfo) {
 	set(&m.Ends, over.Ends)
 	set(&m.Note, over.Note)
 	set(&m.Fast, over.Fast)
+	set(&m.TextOnly, over.TextOnly)
 	if over.CacheMinimum != 0 {
 		m.CacheMinimum, m.CacheMinimumAssumed = over.CacheMinimum, over.CacheMinimumAssumed
 	}

@@ -154,6 +154,9 @@ type Block struct {
 	// Shared is set if other calls begin with the same blocks up to this one. It
 	// is not sent and not in the key.
 	Shared bool
+	// Media is how large an image or a document is, if that is known. It is not sent
+	// and not in the key.
+	Media *Media
 	// Raw, when set, is the whole block as JSON.
 	Raw json.RawMessage
 }

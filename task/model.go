@@ -45,6 +45,11 @@ func (r *Runner) CheckModel(ctx context.Context, t Task) error {
 	if err != nil {
 		return err
 	}
+	if len(t.Media) > 0 {
+		if err := r.checkMedia(model.ID); err != nil {
+			return err
+		}
+	}
 	return r.checkSettings(t, model.ID, r.maxTokens(t, a, model.ID))
 }
 

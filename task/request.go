@@ -38,7 +38,7 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	if err != nil {
 		return nil, Selection{}, nil, err
 	}
-	shared, err := r.sharedContext(ctx, t)
+	shared, media, err := r.sharedContext(ctx, t)
 	if err != nil {
 		return nil, Selection{}, nil, err
 	}
@@ -76,9 +76,14 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	}
 	ownFrom := max(len(t.SharedContext)-t.Own, 0)
 	at := len(llm.UserTurn(shared[:before+ownFrom], "").Content)
-	for range len(llm.UserTurn(t.SharedContext[ownFrom:], "").Content) {
-		req.Messages[0].Content[at].Shared = false
-		at++
+	for i := range len(llm.UserTurn(t.SharedContext[ownFrom:], "").Content) {
+		req.Messages[0].Content[at+i].Shared = false
+	}
+	if len(media) > 0 {
+		if err := r.checkMedia(model.ID); err != nil {
+			return nil, Selection{}, nil, err
+		}
+		insertMedia(&req.Messages[0], at, media, t.OwnMedia)
 	}
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
@@ -101,24 +106,49 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	return req, model, tools, nil
 }
 
+// insertMedia puts images and documents into a user turn: those that other tasks are
+// given too at a place behind the texts that they are given, the last own ones before the
+// task.
+func insertMedia(turn *llm.Message, at int, media []llm.Block, own int) {
+	common := slices.Clone(media[:max(len(media)-own, 0)])
+	for i := range common {
+		common[i].Shared = true
+	}
+	task := len(turn.Content) - 1
+	turn.Content = slices.Insert(turn.Content, task, media[len(common):]...)
+	turn.Content = slices.Insert(turn.Content, at, common...)
+}
+
+// checkMedia returns an error if a model takes no images and documents.
+func (r *Runner) checkMedia(model string) error {
+	if info, ok := r.Prices.Info(model); ok && info.TextOnly {
+		return fault.Input(fmt.Errorf("%s takes text only, and the files have an image or a document; choose another model", model))
+	}
+	return nil
+}
+
 // sharedContext returns the material that comes before a task's prompt: its own,
-// then its files.
-func (r *Runner) sharedContext(ctx context.Context, t Task) ([]string, error) {
+// then its files, of which images and documents are blocks.
+func (r *Runner) sharedContext(ctx context.Context, t Task) ([]string, []llm.Block, error) {
 	attached := t.Attachments
 	if len(t.Files) > 0 {
 		if r.Files == nil {
-			return nil, fault.Input(errors.New("this runner has no folder to read files from"))
+			return nil, nil, fault.Input(errors.New("this runner has no folder to read files from"))
 		}
-		files, err := r.Files.Read(ctx, t.Files, attach.Limits{OnNote: func(text string) { r.notice(ctx, text) }})
+		files, err := r.Files.Read(ctx, t.Files, attach.Limits{Media: true, OnNote: func(text string) { r.notice(ctx, text) }})
 		if err != nil {
-			return nil, fault.Input(err)
+			return nil, nil, fault.Input(err)
 		}
 		attached = slices.Concat(attached, files)
 	}
-	if len(attached) == 0 {
-		return t.SharedContext, nil
+	shared, media := t.SharedContext, t.Media
+	if text := attach.Text(attached); text != "" {
+		shared = append(slices.Clip(shared), text)
 	}
-	return append(slices.Clip(t.SharedContext), attach.Text(attached)), nil
+	if blocks := attach.Blocks(attached); len(blocks) > 0 {
+		media = slices.Concat(blocks, media)
+	}
+	return shared, media, nil
 }
 
 // configureOutput adds the effort and the output's schema to a request. A schema

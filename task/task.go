@@ -38,6 +38,11 @@ type Task struct {
 	// unless the text is read again.
 	Own int
 
+	// Media are content blocks of images and documents that come before the prompt, and
+	// OwnMedia is how many of the last of them no other task is given.
+	Media    []llm.Block
+	OwnMedia int
+
 	Files       []string      // patterns of files to give to the agent, relative to the runner's folder
 	Attachments []attach.File // files that were read already
 	Model       string        // instead of the agent's: an alias, an id, or "auto" to have one selected

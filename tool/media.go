@@ -5,29 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"image"
-	_ "image/gif" // decoders
-	"image/jpeg"
-	"image/png"
-	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp" // a decoder
-
+	"github.com/claude-force/claude-force/internal/media"
 	"github.com/claude-force/claude-force/llm"
-)
-
-// Bounds of images, as the API takes them without scaling them itself.
-const (
-	maxEdge       = 2576     // pixels
-	patch         = 28       // pixels of a side that one token covers
-	maxPatches    = 4784     // of an image
-	maxImageBytes = 15 << 18 // 3.75 MB, which are 5 MB in base64
-	maxPixels     = 100_000_000
-	maxPDF        = 20 << 20
 )
 
 // Image returns data as an image block, scaled if it is too large for the API. What
@@ -36,86 +19,16 @@ func Image(name string, data []byte) (Result, error) { return readImage(name, da
 
 // readImage returns a file as an image block. One that is too large is scaled.
 func readImage(path string, data []byte) (Result, error) {
-	kind := http.DetectContentType(data)
-	switch kind {
-	case "image/png", "image/jpeg", "image/gif", "image/webp":
-	default:
-		return Failed(fmt.Sprintf("Cannot read %s: its content is no image of a known format (PNG, JPEG, GIF, WebP).", path)), nil
-	}
-	config, _, err := image.DecodeConfig(bytes.NewReader(data))
+	p, err := media.Image(data, media.MaxEdge)
 	if err != nil {
-		return Failed(fmt.Sprintf("Cannot read %s as an image: %v.", path, err)), nil
+		return Failed(fmt.Sprintf("Cannot read %s: %v.", path, err)), nil
 	}
-	width, height := fit(config.Width, config.Height)
-	if width == config.Width && height == config.Height && len(data) <= maxImageBytes {
-		block, err := dataBlock("image", kind, data)
-		return Result{Blocks: []llm.Block{block}}, err
+	result := Result{Blocks: []llm.Block{p.Block}}
+	if p.Scaled() {
+		result.Notes = []llm.Block{llm.TextBlock(fmt.Sprintf("%s has %d×%d pixels and is shown with %d×%d. Multiply positions in it by %.2f to get those in the file.",
+			path, p.Width, p.Height, p.ShownWidth, p.ShownHeight, float64(p.Width)/float64(p.ShownWidth)))}
 	}
-	if config.Width*config.Height > maxPixels {
-		return Failed(fmt.Sprintf("Cannot read %s: %d×%d pixels are too many.", path, config.Width, config.Height)), nil
-	}
-	decoded, _, err := image.Decode(bytes.NewReader(data))
-	if err != nil {
-		return Failed(fmt.Sprintf("Cannot read %s as an image: %v.", path, err)), nil
-	}
-	scaled := image.NewRGBA(image.Rect(0, 0, width, height))
-	draw.CatmullRom.Scale(scaled, scaled.Bounds(), decoded, decoded.Bounds(), draw.Src, nil)
-	var out bytes.Buffer
-	kind = "image/png"
-	if err := png.Encode(&out, scaled); err != nil {
-		return Result{}, fmt.Errorf("encoding the scaled image: %w", err)
-	}
-	if out.Len() > maxImageBytes {
-		out.Reset()
-		kind = "image/jpeg"
-		if err := jpeg.Encode(&out, scaled, &jpeg.Options{Quality: 80}); err != nil {
-			return Result{}, fmt.Errorf("encoding the scaled image: %w", err)
-		}
-	}
-	block, err := dataBlock("image", kind, out.Bytes())
-	if err != nil {
-		return Result{}, err
-	}
-	note := fmt.Sprintf("%s has %d×%d pixels and is shown with %d×%d. Multiply positions in it by %.2f to get those in the file.",
-		path, config.Width, config.Height, width, height, float64(config.Width)/float64(width))
-	return Result{Blocks: []llm.Block{block}, Notes: []llm.Block{llm.TextBlock(note)}}, nil
-}
-
-// fit returns the size that an image is scaled to.
-func fit(width, height int) (int, int) {
-	fits := func(w, h int) bool {
-		return max(w, h) <= maxEdge && ((w+patch-1)/patch)*((h+patch-1)/patch) <= maxPatches
-	}
-	if fits(width, height) {
-		return width, height
-	}
-	for longest := min(maxEdge, max(width, height)); longest > 1; longest-- {
-		w, h := longest, max(1, longest*height/max(1, width))
-		if height > width {
-			w, h = max(1, longest*width/height), longest
-		}
-		if fits(w, h) {
-			return w, h
-		}
-	}
-	return 1, 1
-}
-
-// dataBlock returns a block that holds data in base64.
-func dataBlock(kind, media string, data []byte) (llm.Block, error) {
-	type source struct {
-		Type      string `json:"type"`
-		MediaType string `json:"media_type"`
-		Data      string `json:"data"`
-	}
-	raw, err := json.Marshal(struct {
-		Type   string `json:"type"`
-		Source source `json:"source"`
-	}{kind, source{"base64", media, base64.StdEncoding.EncodeToString(data)}})
-	if err != nil {
-		return llm.Block{}, err
-	}
-	return llm.Block{Type: kind, Raw: raw}, nil
+	return result, nil
 }
 
 var pageRange = regexp.MustCompile(`^\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*$`)
@@ -131,12 +44,9 @@ func readPDF(path string, data []byte, pages string) (Result, error) {
 		}
 		return Failed("Pages of a PDF file cannot be read alone here. Read the file without pages."), nil
 	}
-	if len(data) > maxPDF {
-		return Failed(fmt.Sprintf("%s has %d MB; at most %d MB are read.", path, len(data)>>20, maxPDF>>20)), nil
-	}
-	block, err := dataBlock("document", "application/pdf", data)
+	block, err := media.Document(data)
 	if err != nil {
-		return Result{}, err
+		return Failed(fmt.Sprintf("Cannot read %s: %v.", path, err)), nil
 	}
 	return Result{Blocks: []llm.Block{llm.TextBlock(fmt.Sprintf("PDF file read: %s (%d bytes)", path, len(data))), block}}, nil
 }
@@ -240,7 +150,7 @@ func readNotebook(path string, data []byte) (Result, error) {
 					if err != nil {
 						continue // it is no image that could be shown
 					}
-					block, err := dataBlock("image", kind, raw)
+					block, err := media.Block("image", kind, raw)
 					if err != nil {
 						return Result{}, err
 					}

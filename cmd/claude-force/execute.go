@@ -94,7 +94,7 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	if err != nil {
 		return err
 	}
-	given, err := a.readAttachments(ctx, f.attach)
+	given, err := a.readAttachments(ctx, f.attach, single != nil || !source.keeps())
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,8 @@ func (a *app) taskSource(f *executeFlags, args []string) (*taskList, *claudeforc
 	return nil, nil, badInput("no task: give AGENT and TASK, or --task, or --file; see claude-force execute --help")
 }
 
-func (a *app) readAttachments(ctx context.Context, patterns []string) ([]attach.File, error) {
+// readAttachments reads the files of --attach; with media also images and PDF files.
+func (a *app) readAttachments(ctx context.Context, patterns []string, media bool) ([]attach.File, error) {
 	var files []attach.File
 	for _, pattern := range patterns {
 		if pattern == "-" {
@@ -227,7 +228,7 @@ func (a *app) readAttachments(ctx context.Context, patterns []string) ([]attach.
 			files = append(files, file)
 			continue
 		}
-		found, err := attach.Glob(ctx, pattern, attach.Limits{OnNote: a.note})
+		found, err := attach.Glob(ctx, pattern, attach.Limits{OnNote: a.note, Media: media})
 		if err != nil {
 			return nil, inputError{fmt.Errorf("--attach %s: %w", pattern, err)}
 		}

@@ -179,7 +179,7 @@ func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workfl
 	if err != nil {
 		return nil, opts, err
 	}
-	given, err := a.readAttachments(ctx, f.attach)
+	given, err := a.readAttachments(ctx, f.attach, false)
 	if err != nil {
 		return nil, opts, err
 	}

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +60,7 @@ func TestScripts(t *testing.T) {
 		"until":     until,
 		"damage":    damage,
 		"listen":    listen,
+		"picture":   picture,
 		"served":    served,
 		"manytasks": func(ts *testscript.TestScript, _ bool, args []string) {
 			n := 1000
@@ -147,6 +154,30 @@ func terminate(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Fatalf("%v", err)
 		}
 	}
+}
+
+// picture writes a picture of one colour, as its extension says: picture FILE WIDTH HEIGHT RED.
+func picture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: picture FILE WIDTH HEIGHT RED")
+	}
+	var numbers [3]int
+	for i := range numbers {
+		var err error
+		numbers[i], err = strconv.Atoi(args[i+1])
+		ts.Check(err)
+	}
+	img := image.NewPaletted(image.Rect(0, 0, numbers[0], numbers[1]), color.Palette{color.RGBA{uint8(numbers[2]), 0, 0, 255}})
+	var b bytes.Buffer
+	switch filepath.Ext(args[0]) {
+	case ".jpg":
+		ts.Check(jpeg.Encode(&b, img, nil))
+	case ".gif":
+		ts.Check(gif.Encode(&b, img, nil))
+	default:
+		ts.Check(png.Encode(&b, img))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
 }
 
 // let sets a variable to what a pattern finds in the last output, or to its

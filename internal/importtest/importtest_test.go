@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"internal/filelock":   {"internal/openfile"},
 	"internal/openfile":   nil,
 	"internal/oslimit":    nil,
+	"internal/media":      {"llm"},
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
@@ -46,7 +47,7 @@ var allowed = map[string][]string{
 	"internal/outschema":  {"internal/jsontext", "internal/nearest"},
 
 	// Parts import nouns, and never each other.
-	"attach":                {"llm", "internal/openfile"},
+	"attach":                {"llm", "internal/media", "internal/openfile"},
 	"compare":               {"benchfile"},
 	"worktree":              {"fault", "llm", "sandbox", "internal/openfile"},
 	"llm/record":            {"llm"},
@@ -100,7 +101,7 @@ var allowed = map[string][]string{
 	"mcpclient/mcptest": nil,
 	"tool/subagent":     {"agent", "journal", "llm", "task", "tool", "tool/permission", "toolset"},
 
-	"tool": {"llm", "internal/gitignore", "internal/nearest", "internal/openfile", "internal/oslimit"},
+	"tool": {"llm", "internal/gitignore", "internal/media", "internal/nearest", "internal/openfile", "internal/oslimit"},
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {

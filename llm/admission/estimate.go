@@ -80,9 +80,12 @@ func (l *Limiter) plausible(req *llm.Request, u llm.Usage) llm.Usage {
 // counted returns the input that counts against the limits.
 func counted(u llm.Usage) int { return u.InputTokens + u.CacheWrite5m + u.CacheWrite1h }
 
-// pictureCharacters is what an image counts for; its data says nothing about
-// its tokens.
-const pictureCharacters = 6000
+// What an image and a page of a document count for, in characters: their data says
+// nothing about their tokens.
+const (
+	pictureCharacters = 6000
+	pageCharacters    = 8000
+)
 
 // size returns the characters of a prompt, roughly.
 func size(req *llm.Request) int {
@@ -103,6 +106,8 @@ func size(req *llm.Request) int {
 
 func blockSize(b *llm.Block) int {
 	switch {
+	case b.Media != nil && b.Media.Pages > 0:
+		return b.Media.Pages * pageCharacters
 	case b.Type == "image":
 		return pictureCharacters
 	case b.Raw != nil:

@@ -39,7 +39,7 @@ func inputBound(req *llm.Request) int {
 	n := frameTokens + len(req.OutputConfig) + len(req.ToolChoice) + len(req.Thinking)
 	blocks := func(list []llm.Block) {
 		for _, b := range list {
-			n += turnTokens + len(b.Text) + len(b.Name) + len(b.Input) + len(b.ID) + len(b.Signature) + rawBound(b.Raw)
+			n += turnTokens + len(b.Text) + len(b.Name) + len(b.Input) + len(b.ID) + len(b.Signature) + blockBound(b)
 		}
 	}
 	blocks(req.System)
@@ -74,6 +74,15 @@ func promptBytes(raw json.RawMessage) int {
 		return len(raw)
 	}
 	return i + len("}")
+}
+
+// blockBound returns the most tokens of a block beside its fields: of an image they do
+// not depend on how many bytes it has.
+func blockBound(b llm.Block) int {
+	if b.Media != nil && b.Media.Pages == 0 {
+		return imageTokens
+	}
+	return rawBound(b.Raw)
 }
 
 // rawBound returns the most tokens of a block that is raw JSON.

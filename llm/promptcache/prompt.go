@@ -195,7 +195,11 @@ func (s *scan) block(b llm.Block) {
 	if b.Error {
 		failed = "error"
 	}
+	before := s.tokens
 	s.text(b.Type, b.Text, b.ID, b.Name, string(b.Input), failed, b.Signature, string(b.Raw))
+	if b.Media != nil {
+		s.tokens = before + s.prices.MediaTokens(s.model, b.Media)
+	}
 }
 
 // text hashes texts, each behind its length, and counts them.
