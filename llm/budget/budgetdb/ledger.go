@@ -230,8 +230,9 @@ func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budge
 		if short, err = l.check(accounts, amount); err != nil {
 			return err
 		}
-		if short != nil && !short.Final() {
-			// Some reservations may be of crashed processes.
+		if short != nil {
+			// Some reservations may be of crashed processes. Also a shortage that is final says how
+			// much is reserved: a smaller amount would wait for those.
 			if err := l.reap(); err != nil {
 				return err
 			}

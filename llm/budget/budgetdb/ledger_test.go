@@ -62,6 +62,30 @@ func TestReservationsOfOthers(t *testing.T) {
 	}
 }
 
+// TestFinalShortageCountsTheDead has a process leave a reservation when it ends. A call
+// whose amount can never fit learns what was spent, so that it does not wait for the
+// dead with a smaller amount.
+func TestFinalShortageCountsTheDead(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "budget.db")
+	day := []budget.Account{{Key: "day/today", Limits: budget.Amount{Money: 100}}, {Key: "run/r", Limits: budget.Amount{Money: 1000}}}
+	here := open(t, path)
+	if _, err := here.Balance("day/today"); err != nil { // opens it: what is there then is counted
+		t.Fatal(err)
+	}
+	dead := budgetdb.NewDead(path)
+	if _, short, err := dead.Reserve(day, budget.Amount{Money: 60}); err != nil || short != nil {
+		t.Fatal(short, err)
+	}
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, short, err := here.Reserve(day, budget.Amount{Money: 150})
+	if err != nil || short == nil || short.Spent != 60 || short.Reserved != 0 {
+		t.Errorf("%+v, %v; want what the dead reserved to count as spent", short, err)
+	}
+}
+
 func TestClosed(t *testing.T) {
 	t.Parallel()
 	l := budgetdb.New(filepath.Join(t.TempDir(), "budget.db"))
