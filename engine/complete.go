@@ -187,13 +187,13 @@ func (r *run) writeEnd(o outcome) {
 		if u.leaf() || u.step.Approval != nil {
 			return
 		}
-		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds})
+		r.write(u, journal.StepFinished, 0, journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64), Degraded: u.res.Degraded}, DurationSeconds: u.res.DurationSeconds, Within: r.within(u)})
 	case StatusFailed:
 		if u.restored && !o.saved {
 			return // it is in the journal
 		}
 		failed := u.failure(o.err)
-		failed.Unsaved = o.saved
+		failed.Unsaved, failed.Within = o.saved, r.within(u)
 		if o.saved && u.answers() { // what it took was counted with its answer
 			failed.Usage, failed.CostUSD, failed.Timing, failed.PaidInTurns = llm.Usage{}, nil, llm.Timing{}, nil
 		}

@@ -143,6 +143,8 @@ type Finished struct {
 	Saw json.RawMessage `json:"saw,omitempty"`
 
 	Exit *Exit `json:"exit,omitempty"` // how the run ends, of a step that ends it
+
+	Within *Within `json:"within,omitempty"` // of a step of the workflow's own that has others within it; nil in journals of earlier versions
 }
 
 // Exit is how a run ends that a step has ended.
@@ -150,6 +152,28 @@ type Exit struct {
 	Status  Status `json:"status"` // completed or failed
 	Message string `json:"message"`
 	Code    int    `json:"code"` // of the process that has the run
+}
+
+// Within is what the items, the iterations and the steps within a step came to. With it a
+// run can be shown without the events of its items.
+type Within struct {
+	Items     int            `json:"items,omitempty"`     // of a foreach
+	Completed int            `json:"completed,omitempty"` // of these
+	Usage     llm.Usage      `json:"usage,omitzero"`      // this and what follows: of everything within the step
+	CostUSD   *float64       `json:"cost_usd"`            // nil if unknown
+	Calls     int            `json:"calls,omitempty"`
+	Turns     int            `json:"turns,omitempty"`
+	ToolCalls int            `json:"tool_calls,omitempty"`
+	Chosen    map[string]int `json:"chosen,omitempty"`  // how many items have an answer of a model that was selected for them, by its name
+	Changed   int            `json:"changed,omitempty"` // how many items changed files in a worktree of their own
+	llm.Timing
+	Busy []Busy `json:"busy,omitempty"` // in equal stretches of the time of the step
+}
+
+// Busy is how much was done at once in a stretch of time, as the sum over all that ran then.
+type Busy struct {
+	RanSeconds      float64 `json:"ran_seconds"`
+	InFlightSeconds float64 `json:"in_flight_seconds"` // of these, with a request in flight
 }
 
 // Failed is the detail of StepFailed and StepRetrying.
@@ -164,6 +188,7 @@ type Failed struct {
 	Ceiling     *llm.Ceiling `json:"ceiling,omitempty"`      // of the budget that had no room
 	WaitSeconds float64      `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
 	Unsaved     bool         `json:"unsaved,omitempty"`      // StepFailed: only its output could not be saved; StepFinished, if it is of a kind that calls or asks, came before
+	Within      *Within      `json:"within,omitempty"`       // StepFailed: as in Finished
 }
 
 // Skipped is the detail of StepSkipped.
@@ -364,6 +389,9 @@ type Store interface {
 	Runs(ctx context.Context, f Filter) iter.Seq2[Run, error]
 	// Events gives the events of a run with a Seq above after, in order.
 	Events(ctx context.Context, id string, after int64) iter.Seq2[Event, error]
+	// Outline is Events without those of the items of a foreach, of which there may be
+	// very many.
+	Outline(ctx context.Context, id string) iter.Seq2[Event, error]
 	// Signals is Events of the types that people send from outside, ApprovalGiven
 	// and CancelAsked; looking for new ones costs little.
 	Signals(ctx context.Context, id string, after int64) ([]Event, error)

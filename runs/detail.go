@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -21,8 +22,9 @@ type Detail struct {
 	Spec     *Spec
 	Workflow *workflow.Workflow // as it was when the run was started, or changes were accepted
 	State    *journal.State
-	Result   *engine.Result // as far as the run has come
-	Loops    []*Loop        // of the steps whose agents have tools, in the order in which they began
+	Result   *engine.Result             // as far as the run has come
+	Within   map[string]*journal.Within // with [LoadSummary], by step; nil if Result has all items
+	Loops    []*Loop                    // of the steps whose agents have tools, in the order in which they began
 
 	loops map[journal.Unit]*Loop // the same
 }
@@ -58,16 +60,8 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 		return nil, err
 	}
 	d := &Detail{Run: run}
-	found := loops{byUnit: map[journal.Unit]*Loop{}}
-	if d.State, err = journal.Fold(found.collect(store.Events(ctx, run.ID, 0))); err != nil {
-		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
-	}
-	d.Loops, d.loops = found.list, found.byUnit
-	if d.Spec, err = SpecOf(run, d.State); err != nil {
+	if err := d.read(store.Events(ctx, run.ID, 0)); err != nil {
 		return nil, err
-	}
-	if d.Workflow, err = d.Spec.Recorded(nil); err != nil {
-		return nil, fmt.Errorf("reading the workflow of run %s: %w", run.ID, err)
 	}
 	params, err := d.Workflow.BindParams(d.Spec.Params)
 	if err != nil {
@@ -89,6 +83,22 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 		d.setRunning(journal.Unit{}, d.Result.Steps)
 	}
 	return d, nil
+}
+
+// read takes in the events of the run, and what it was to do.
+func (d *Detail) read(events iter.Seq2[journal.Event, error]) (err error) {
+	found := loops{byUnit: map[journal.Unit]*Loop{}}
+	if d.State, err = journal.Fold(found.collect(events)); err != nil {
+		return fmt.Errorf("reading run %s: %w", d.Run.ID, err)
+	}
+	d.Loops, d.loops = found.list, found.byUnit
+	if d.Spec, err = SpecOf(d.Run, d.State); err != nil {
+		return err
+	}
+	if d.Workflow, err = d.Spec.Recorded(nil); err != nil {
+		return fmt.Errorf("reading the workflow of run %s: %w", d.Run.ID, err)
+	}
+	return nil
 }
 
 // Step returns the step with a path, such as OUTER/INNER, and its result. Of a loop it is

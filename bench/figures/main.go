@@ -42,6 +42,7 @@ var sections = []section{
 	{"query", "go run ./cmd/claude-force bench query --samples 20"},
 	{"coldstart", "go run ./bench/coldstart -runs 40"},
 	{"steps", "go test ./engine -run ^$ -bench Steps -benchtime 1x"},
+	{"summary", "go test ./runs -run ^$ -bench Summary -benchtime 3x"},
 	{"hit", "go test ./llm/cache/cachedb -run ^$ -bench Hit -benchtime 2000x"},
 	{"append", "go test ./journal/journaldb -run ^$ -bench Append -benchtime 3x"},
 	{"ratelimit", "go run ./bench/ratelimit -gate"},

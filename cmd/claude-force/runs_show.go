@@ -34,7 +34,9 @@ marked with a star are the critical path: no schedule could have been shorter.
 A thick stroke is when the service worked on the requests of a step, a thin one
 when the step waited: for a slot, a limit, a budget, another attempt or a person,
 and a shaded one when tools ran. Of agents with tools it shows the turns and the
-calls of tools; --calls lists each of them.`,
+calls of tools; --calls lists each of them. A completed run of 1,000 units of
+work or more is shown without reading its items, unless it has findings or saved
+files, was ended by an exit, or --items, --calls or --json is given.`,
 		Example: `  claude-force runs show latest
   claude-force runs show run_3fa9 --items
   claude-force runs show latest --calls
@@ -42,7 +44,15 @@ calls of tools; --calls lists each of them.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withRun(cmd.Context(), args[0], func(d *runs.Detail) error {
+			return a.withHistory(cmd.Context(), func(store journal.Store) error {
+				load := runs.LoadSummary
+				if asJSON || items || calls {
+					load = runs.Load
+				}
+				d, err := load(cmd.Context(), store, args[0])
+				if err != nil {
+					return err
+				}
 				if asJSON {
 					return printJSON(a.stdout, d)
 				}
@@ -109,6 +119,7 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 			fmt.Fprintf(a.stdout, "\n%s changed %s on branch %s\n  claude-force runs diff %s %s\n", unitName(d, u.Unit), plural(len(c.Files), "file"), c.Branch, d.Run.ID, u.Step)
 		}
 	}
+	a.showWithin(d)
 	if len(d.Result.Files) > 0 {
 		rows := [][]string{{"FILE", "STEP", "BYTES", "SHA-256"}}
 		for _, f := range d.Result.Files {
@@ -129,6 +140,26 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 		fmt.Fprintf(a.stdout, "\n%s\n", resumeAdvice(d.Result))
 	}
 	return nil
+}
+
+// showWithin says what there is of the items of a run that is summed up beside their
+// number, their time and their cost.
+func (a *app) showWithin(d *runs.Detail) {
+	for _, s := range d.Workflow.Steps {
+		w := d.Within[s.ID]
+		if w == nil {
+			continue
+		}
+		if w.Turns > 0 {
+			fmt.Fprintf(a.stdout, "\n%s: %s and %s of tools; `claude-force runs show %s --calls` lists them\n", s.ID, plural(w.Turns, "turn"), plural(w.ToolCalls, "call"), d.Run.ID)
+		}
+		for _, model := range sortedKeys(w.Chosen) {
+			fmt.Fprintf(a.stdout, "\n%s: %s was selected for %s\n", s.ID, model, plural(w.Chosen[model], "item"))
+		}
+		if w.Changed > 0 {
+			fmt.Fprintf(a.stdout, "\n%s: %s changed files on branches of their own; `claude-force runs show %s --items` lists them\n", s.ID, plural(w.Changed, "item"), d.Run.ID)
+		}
+	}
 }
 
 // printModels says which models were chosen for steps, and why.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -161,7 +162,11 @@ func bars(d *runs.Detail, items bool) []bar {
 	var rows []bar
 	for _, s := range d.Workflow.Steps {
 		res := d.Result.Steps[s.ID]
-		rows = append(rows, barOf(s.ID, res, critical[s.ID], now, tools))
+		b := barOf(s.ID, res, critical[s.ID], now, tools)
+		if w := d.Within[s.ID]; w != nil {
+			b.sumUp(w)
+		}
+		rows = append(rows, b)
 		if items {
 			rows = append(rows, inner(res, "  ", now, tools)...)
 		}
@@ -214,6 +219,25 @@ func barOf(name string, res *engine.StepResult, critical bool, now time.Time, to
 	return b
 }
 
+// sumUp adds what is known of the items of a step without them.
+func (b *bar) sumUp(w *journal.Within) {
+	if w.Items > 0 {
+		b.note += fmt.Sprintf(" · %d/%s", w.Completed, plural(w.Items, "item"))
+	}
+	b.work = nil
+	stretchLen := b.end.Sub(b.start) / time.Duration(max(len(w.Busy), 1))
+	for i, busy := range w.Busy {
+		if busy.RanSeconds <= 0 {
+			continue
+		}
+		// Of all that ran in the stretch, as much waited as of this one.
+		s := stretch{start: b.start.Add(time.Duration(i) * stretchLen)}
+		s.end = s.start.Add(stretchLen)
+		s.inFlight = [][2]time.Time{{s.start, s.start.Add(time.Duration(float64(stretchLen) * min(busy.InFlightSeconds/busy.RanSeconds, 1)))}}
+		b.work = append(b.work, s)
+	}
+}
+
 // work returns what is known of the time of a step's calls and of those within it.
 func work(res *engine.StepResult, tools whenTools) []stretch {
 	var known []stretch
@@ -254,7 +278,7 @@ func took(t *llm.Timing, duration float64, several bool) string {
 
 // tookOf returns how long a step took and what of it was waiting.
 func tookOf(r *engine.StepResult) string {
-	return took(&r.Timing, r.DurationSeconds, len(r.Items)+len(r.Steps)+r.Iterations > 0)
+	return took(&r.Timing, r.DurationSeconds, len(r.Items)+len(r.Steps)+r.Iterations > 0 || r.Calls > 1)
 }
 
 // times returns rows on the times of a run's calls.

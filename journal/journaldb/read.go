@@ -164,9 +164,22 @@ func listing(f journal.Filter, n int64) (sql string, args []any) {
 
 // Events gives the events of a run, page by page. See [journal.Store].
 func (s *Store) Events(ctx context.Context, id string, after int64) iter.Seq2[journal.Event, error] {
+	return s.paged(ctx, id, after, false)
+}
+
+// Outline gives the events of a run that are of no item, page by page. See
+// [journal.Store].
+func (s *Store) Outline(ctx context.Context, id string) iter.Seq2[journal.Event, error] {
+	return s.paged(ctx, id, 0, true)
+}
+
+// paged yields the events of a run above a number: all of them, or the outline.
+func (s *Store) paged(ctx context.Context, id string, after int64, outline bool) iter.Seq2[journal.Event, error] {
 	return func(yield func(journal.Event, error) bool) {
-		for {
-			page, err := s.page(ctx, id, after)
+		for more := true; more; {
+			var page []journal.Event
+			var err error
+			page, more, err = s.page(ctx, id, after, outline)
 			if err != nil {
 				yield(journal.Event{}, err)
 				return
@@ -179,13 +192,19 @@ func (s *Store) Events(ctx context.Context, id string, after int64) iter.Seq2[jo
 			if len(page) == 0 {
 				return
 			}
-			after = page[len(page)-1].Seq
+			// A run that is under way may have more events by now.
+			after, more = page[len(page)-1].Seq, more || !outline
 		}
 	}
 }
 
-// page returns the next events of a run; none if there are no more.
-func (s *Store) page(ctx context.Context, id string, after int64) (page []journal.Event, err error) {
+// page returns the next events of a run, none if there are no more, and reports whether
+// there were more when it read them. An outline has gaps where the events of items are.
+func (s *Store) page(ctx context.Context, id string, after int64, outline bool) (page []journal.Event, more bool, err error) {
+	only := ""
+	if outline {
+		only = ` AND e.item = ''`
+	}
 	after = max(after, 0)
 	err = s.reading(ctx, func() error {
 		return s.read.Read(func() error {
@@ -203,9 +222,9 @@ func (s *Store) page(ctx context.Context, id string, after int64) (page []journa
 				return nil
 			}
 			size := 0
-			err := s.read.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output WHERE e.id > ? AND e.id <= ? ORDER BY e.id`, func(row *stmt) error {
+			err := s.read.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output WHERE e.id > ? AND e.id <= ?`+only+` ORDER BY e.id`, func(row *stmt) error {
 				ev, err := s.readEvent(id, row)
-				if want := after + int64(len(page)) + 1; err != nil || ev.Seq != want {
+				if want := after + int64(len(page)) + 1; err != nil || ev.Seq != want && !outline {
 					return fmt.Errorf("event %d of run %s: %w", want, id, errDamaged)
 				}
 				page = append(page, ev)
@@ -214,14 +233,14 @@ func (s *Store) page(ctx context.Context, id string, after int64) (page []journa
 				}
 				return nil
 			}, h.event(after), h.event(h.seq))
-			if err == nil && after+int64(len(page)) != h.seq {
+			if err == nil && after+int64(len(page)) != h.seq && !outline {
 				err = fmt.Errorf("event %d of run %s: %w", after+int64(len(page))+1, id, errDamaged)
 			}
 			if errors.Is(err, errFull) {
-				err = nil
+				more, err = true, nil
 			}
 			return err
 		})
 	})
-	return page, err
+	return page, more, err
 }

@@ -3,6 +3,8 @@ package journaltest
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -207,5 +209,37 @@ func send(t *testing.T, h Harness) {
 	}
 	if err := s.Signal(t.Context(), journal.Event{Run: "unknown", Type: journal.CancelAsked}); !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("sending to an unknown run: %v", err)
+	}
+}
+
+// outline checks that the events of items are left out, also where the others are many.
+func outline(t *testing.T, h Harness) {
+	s := h.Open(t)
+	log := mustCreate(t, s, journal.Run{ID: "a"})
+	const steps = 200
+	var want []int64
+	var events []journal.Event
+	for i := range steps {
+		events = append(events,
+			journal.Event{Type: journal.StepFinished, Step: fmt.Sprint("s", i), Output: strings.Repeat("x", 20_000)},
+			journal.Event{Type: journal.StepFinished, Step: "each", Item: fmt.Sprint(i)})
+		want = append(want, int64(2*i+2))
+	}
+	mustAppend(t, log, events...)
+	mustRelease(t, log)
+	got := []int64{}
+	for ev, err := range s.Outline(t.Context(), "a") {
+		if err != nil || ev.Item != "" {
+			t.Fatalf("event %d of item %q: %v", ev.Seq, ev.Item, err)
+		}
+		got = append(got, ev.Seq)
+	}
+	if want = append([]int64{1}, want...); !slices.Equal(got, want) {
+		t.Errorf("the outline has the events %v; want %v", got, want)
+	}
+	for _, err := range s.Outline(t.Context(), "none") {
+		if !errors.Is(err, journal.ErrNotFound) {
+			t.Errorf("of no run: %v", err)
+		}
 	}
 }

@@ -33,6 +33,7 @@ func Suite(t *testing.T, h Harness) {
 		"Find":                 find,
 		"Events":               events,
 		"EventsWhileWriting":   eventsWhileWriting,
+		"Outline":              outline,
 		"BadDetail":            badDetail,
 		"AppendFromMany":       appendFromMany,
 		"AppendIsInOrder":      appendIsInOrder,

@@ -310,6 +310,17 @@ func (s *Store) Events(ctx context.Context, id string, after int64) iter.Seq2[jo
 	}
 }
 
+// Outline gives the events of a run that are of no item. See [journal.Store].
+func (s *Store) Outline(ctx context.Context, id string) iter.Seq2[journal.Event, error] {
+	return func(yield func(journal.Event, error) bool) {
+		for ev, err := range s.Events(ctx, id, 0) {
+			if ev.Item == "" && !yield(ev, err) {
+				return
+			}
+		}
+	}
+}
+
 func (s *Store) events(ctx context.Context, id string) ([]journal.Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
