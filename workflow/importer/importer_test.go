@@ -140,6 +140,19 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestBrokenExpressions checks that expressions which end too early are left as texts.
+func TestBrokenExpressions(t *testing.T) {
+	for _, s := range []string{"-", "- x -", "(", "", "not", "x |", "x.", "x[", "a if", "~ x", "x is", "x | join("} {
+		in := "title: a\nparameters: [{key: x, requirement: required}]\nprompt: \"Say {{" + s + "}} {% if " + s + " %}a{% endif %}\"\n"
+		r, err := importer.Import("in", []byte(in), importer.Options{})
+		if err != nil {
+			t.Errorf("%q: %v", s, err)
+			continue
+		}
+		checkResult(t, r)
+	}
+}
+
 // FuzzImport checks that any file is imported as a valid workflow or gives one error.
 func FuzzImport(f *testing.F) {
 	for _, ar := range fixtures(f) {

@@ -47,7 +47,7 @@ func enclosed(source string) string {
 	if simple.MatchString(source) {
 		return source
 	}
-	if source[0] == '(' && closing(source) == len(source)-1 {
+	if strings.HasPrefix(source, "(") && closing(source) == len(source)-1 {
 		return source
 	}
 	return "(" + source + ")"
@@ -383,6 +383,9 @@ func (p *jinjaExpr) unary() (term, error) {
 	}
 	defer func() { p.depth-- }()
 	t, err := p.unary()
+	if err != nil {
+		return term{}, err
+	}
 	return term{source: "-" + t.or("0").operand(), kind: kindNumber}, err
 }
 
