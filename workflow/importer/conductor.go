@@ -167,6 +167,11 @@ func (c *conductor) runtime(out *mapping, w *yaml.Node) {
 	for name, server := range entries(get(runtime, "mcp_servers")) {
 		c.note(out.node, server, Missing, "the MCP server %s: configure it in .mcp.json, and name its tools under tools", name.Value)
 	}
+	for _, key := range []string{"max_tokens", "timeout"} {
+		if n := get(runtime, key); n != nil && !isNull(n) {
+			c.note(out.node, n, Missing, "%s of runtime is left out: %s; what comes closest is %s under defaults", key, show(n), key)
+		}
+	}
 	c.dropped(out.node, runtime, "runtime", "provider", "default_model", "mcp_servers", "timeout", "max_tokens")
 }
 

@@ -142,14 +142,20 @@ func TestErrors(t *testing.T) {
 
 // TestBrokenExpressions checks that expressions which end too early are left as texts.
 func TestBrokenExpressions(t *testing.T) {
-	for _, s := range []string{"-", "- x -", "(", "", "not", "x |", "x.", "x[", "a if", "~ x", "x is", "x | join("} {
-		in := "title: a\nparameters: [{key: x, requirement: required}]\nprompt: \"Say {{" + s + "}} {% if " + s + " %}a{% endif %}\"\n"
-		r, err := importer.Import("in", []byte(in), importer.Options{})
-		if err != nil {
-			t.Errorf("%q: %v", s, err)
-			continue
+	for _, s := range []string{"-", "- x - -", "(", "", "not", "x |", "x.", "x[", "a if", "~ x", "x is", "x | join("} {
+		for _, format := range []string{"{{%s}}", "{%% if %s %%}a{%% endif %%}", "{%% if x %%}a{%% elif %s %%}b{%% endif %%}"} {
+			template := fmt.Sprintf(format, s)
+			in := "title: a\nparameters: [{key: x, requirement: required}]\nprompt: \"Say " + template + "\"\n"
+			r, err := importer.Import("in", []byte(in), importer.Options{})
+			if err != nil {
+				t.Errorf("%s: %v", template, err)
+				continue
+			}
+			checkResult(t, r)
+			if len(r.Notes) == 0 {
+				t.Errorf("%s: no note", template)
+			}
 		}
-		checkResult(t, r)
 	}
 }
 

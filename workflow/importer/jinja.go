@@ -160,6 +160,9 @@ func (p *jinjaParser) branches(word, head string) (piece, error) {
 		}
 		b.kind, b.variable, b.text = pieceFor, m[1], m[2]
 	}
+	if head == "" {
+		return b, errors.New("{% if %} has no condition")
+	}
 	cond := head
 	for {
 		body, end, err := p.pieces()
@@ -171,7 +174,9 @@ func (p *jinjaParser) branches(word, head string) (piece, error) {
 		case end == "end"+word:
 			return b, nil
 		case word == "if" && next == "elif" && cond != "":
-			cond = strings.TrimSpace(rest)
+			if cond = strings.TrimSpace(rest); cond == "" {
+				return b, errors.New("{% elif %} has no condition")
+			}
 		case word == "if" && next == "else" && cond != "":
 			cond = ""
 		default:
