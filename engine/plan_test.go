@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -363,9 +364,7 @@ func (s *planned) members(listed []string) []member {
 			if s.matrix {
 				m.json, m.name = c.json+","+m.json, c.name+"/"+m.name
 			}
-			for name, text := range c.sees {
-				m.sees[name] = text
-			}
+			maps.Copy(m.sees, c.sees)
 			m.json = "{" + m.json + "}"
 			all = append(all, m)
 		}

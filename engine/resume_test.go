@@ -104,8 +104,8 @@ func (p *plan) dead(events []journal.Event) map[string]bool {
 // holds reports whether a unit has others within it, its items or iterations.
 func (p *plan) holds(unit string) bool {
 	s, path, item := p.stepOf(unit), unit, ""
-	if i := strings.IndexByte(unit, ' '); i >= 0 {
-		path, item = unit[:i], unit[i+1:]
+	if before, after, ok := strings.Cut(unit, " "); ok {
+		path, item = before, after
 	}
 	_, last, _ := cutLast(path, "/")
 	lists, keys := 0, 0

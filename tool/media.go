@@ -34,21 +34,21 @@ func readImage(path string, data []byte) (Result, error) {
 var pageRange = regexp.MustCompile(`^\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*$`)
 
 // readPDF returns a file as a document block.
-func readPDF(path string, data []byte, pages string) (Result, error) {
+func readPDF(path string, data []byte, pages string) Result {
 	if !bytes.HasPrefix(data, []byte("%PDF-")) {
-		return Failed(fmt.Sprintf("Cannot read %s: its content is no PDF.", path)), nil
+		return Failed(fmt.Sprintf("Cannot read %s: its content is no PDF.", path))
 	}
 	if pages != "" {
 		if problem := pagesProblem(pages); problem != "" {
-			return Failed(fmt.Sprintf("pages %q: %s", pages, problem)), nil
+			return Failed(fmt.Sprintf("pages %q: %s", pages, problem))
 		}
-		return Failed("Pages of a PDF file cannot be read alone here. Read the file without pages."), nil
+		return Failed("Pages of a PDF file cannot be read alone here. Read the file without pages.")
 	}
 	block, err := media.Document(data)
 	if err != nil {
-		return Failed(fmt.Sprintf("Cannot read %s: %v.", path, err)), nil
+		return Failed(fmt.Sprintf("Cannot read %s: %v.", path, err))
 	}
-	return Result{Blocks: []llm.Block{llm.TextBlock(fmt.Sprintf("PDF file read: %s (%d bytes)", path, len(data))), block}}, nil
+	return Result{Blocks: []llm.Block{llm.TextBlock(fmt.Sprintf("PDF file read: %s (%d bytes)", path, len(data))), block}}
 }
 
 // pagesProblem returns what is wrong with the pages that were asked for.

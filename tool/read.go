@@ -96,7 +96,7 @@ func (readTool) read(ctx context.Context, env *Env, input json.RawMessage) (resu
 		return result, f, err
 	case extension == ".pdf":
 		env.noteKnown(f, true)
-		result, err = readPDF(path, f.data, in.Pages)
+		result = readPDF(path, f.data, in.Pages)
 		return result, f, err
 	case extension == ".ipynb":
 		env.noteKnown(f, true)

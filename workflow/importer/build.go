@@ -40,13 +40,13 @@ func (m *mapping) texts(key string, values ...string) *yaml.Node {
 	return m.set(key, seq)
 }
 
-// items adds a list of mappings.
-func (m *mapping) items(key string, values []*mapping) *yaml.Node {
+// steps adds a list of steps.
+func (m *mapping) steps(values []*mapping) *yaml.Node {
 	seq := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for _, v := range values {
 		seq.Content = append(seq.Content, v.node)
 	}
-	return m.set(key, seq)
+	return m.set("steps", seq)
 }
 
 func (m *mapping) has(key string) bool { return get(m.node, key) != nil }
@@ -96,30 +96,4 @@ func quoted(s string) string {
 	}
 	b.WriteByte('"')
 	return b.String()
-}
-
-// copyValue returns a copy of a value of the source as YAML of the result, in which texts
-// with expressions stand for themselves.
-func copyValue(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.ScalarNode {
-		if n.Tag == "!!str" || n.Tag == "!!timestamp" || n.Tag == "!!binary" || n.Tag == "!!merge" {
-			return text(literal(n.Value))
-		}
-		if strings.HasPrefix(n.Tag, "!!") {
-			return &yaml.Node{Kind: yaml.ScalarNode, Tag: n.Tag, Value: n.Value}
-		}
-		return text(literal(n.Value))
-	}
-	c := &yaml.Node{Kind: n.Kind, Style: n.Style & yaml.FlowStyle, Tag: "!!map"}
-	if n.Kind == yaml.SequenceNode {
-		c.Tag = "!!seq"
-	}
-	for i, child := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 0 {
-			c.Content = append(c.Content, text(child.Value))
-			continue
-		}
-		c.Content = append(c.Content, copyValue(child))
-	}
-	return c
 }

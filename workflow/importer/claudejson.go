@@ -68,7 +68,7 @@ func (im *importer) claudeJSON(doc *yaml.Node, out *mapping) error {
 		steps = append(steps, step)
 		last = id
 	}
-	out.items("steps", steps)
+	out.steps(steps)
 	for _, key := range []string{"governance", "rules"} {
 		if n := get(doc, key); n != nil {
 			im.note(out.node, n, Missing, "%s has no counterpart in a workflow: use hooks, permissions, schema and fail_when", key)

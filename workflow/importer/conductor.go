@@ -82,7 +82,7 @@ func (im *importer) conductor(doc *yaml.Node, out *mapping) error {
 	if err != nil {
 		return err
 	}
-	out.items("steps", steps)
+	out.steps(steps)
 	c.output(out, root)
 	if len(c.failed) > 0 {
 		out.text("fail_when", strings.Join(c.failed, " or "))

@@ -205,7 +205,7 @@ func (c *conductor) loop(step *mapping, u *flowUnit) error {
 	if err != nil {
 		return err
 	}
-	step.items("steps", steps)
+	step.steps(steps)
 	return nil
 }
 
@@ -231,7 +231,7 @@ func (c *conductor) step(step *mapping, l *flowLevel, u *flowUnit) error {
 				}
 			}
 		}
-		step.items("steps", steps)
+		step.steps(steps)
 		c.dropped(step.node, f.at, "the group", "name", "description", "agents", "routes", "failure_mode")
 		return nil
 	case nodeForEach:
@@ -276,7 +276,7 @@ func (c *conductor) forEach(step *mapping, f *flowNode, v viewpoint) error {
 		body := newMapping()
 		body.text("id", c.newID(str(f.agent, "name")))
 		c.byHand(body, f.agent, "a for_each of "+inner.kind)
-		step.items("steps", []*mapping{body})
+		step.steps([]*mapping{body})
 	}
 	if str(f.at, "failure_mode") == "continue_on_error" {
 		step.text("on_failure", "continue")

@@ -68,7 +68,7 @@ func (im *importer) dagu(docs []*yaml.Node, out *mapping) error {
 	for _, s := range d.steps {
 		steps = append(steps, d.step(s, gate))
 	}
-	out.items("steps", steps)
+	out.steps(steps)
 	im.dropped(out.node, d.doc, "the DAG", "name", "description", "params", "env", "consts", "steps", "type", "max_active_steps", "maxActiveSteps",
 		"timeout_sec", "timeoutSec", "preconditions", "precondition", "harness", "working_dir", "workingDir")
 	return nil

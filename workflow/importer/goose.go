@@ -2,6 +2,8 @@ package importer
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -32,7 +34,7 @@ func (im *importer) goose(doc *yaml.Node, out *mapping) error {
 		main = r.retry(main, retry)
 	}
 	steps = append(steps, main)
-	out.items("steps", steps)
+	out.steps(steps)
 	im.dropped(out.node, doc, "the recipe", "version", "title", "description", "author", "instructions", "prompt", "parameters",
 		"sub_recipes", "settings", "extensions", "response", "retry", "activities")
 	return nil
@@ -143,16 +145,17 @@ func (r *recipe) subRecipes() (steps []*mapping, ids []string) {
 		path := str(n, "path")
 		r.note(step.node, n, Changed, "the sub-recipe is the file %s, which the agent chose when to run: import it too, and put workflow: FILE and with: {...} in the place of prompt and task", path)
 		step.text("prompt", "You carry out one part of a task.")
-		task := "Part: " + literal(oneLine(str(n, "name"))) + "\n"
+		var task strings.Builder
+		task.WriteString("Part: " + literal(oneLine(str(n, "name"))) + "\n")
 		if d := str(n, "description"); d != "" {
-			task += literal(d) + "\n"
+			task.WriteString(literal(d) + "\n")
 		}
 		for key, value := range entries(get(n, "values")) {
 			if value.Kind == yaml.ScalarNode {
-				task += literal(oneLine(key.Value)) + ": " + r.jinja.template(step.node, value) + "\n"
+				task.WriteString(literal(oneLine(key.Value)) + ": " + r.jinja.template(step.node, value) + "\n")
 			}
 		}
-		step.text("task", task)
+		step.text("task", task.String())
 		if str(n, "sequential_when_repeated") != "" {
 			r.note(step.node, n, Missing, "sequential_when_repeated has no counterpart: the parts run side by side")
 		}
@@ -238,7 +241,9 @@ func (r *recipe) retry(main *mapping, retry *yaml.Node) *mapping {
 	}
 	most, limited := 1, get(retry, "max_retries")
 	if limited != nil && positive.MatchString(limited.Value) {
-		fmt.Sscan(limited.Value, &most)
+		if n, err := strconv.Atoi(limited.Value); err == nil {
+			most = n
+		}
 	}
 	steps := []*mapping{main}
 	until := ""
@@ -269,7 +274,7 @@ func (r *recipe) retry(main *mapping, retry *yaml.Node) *mapping {
 	}
 	group.set("loop", loop.node)
 	group.text("output", expr("steps."+str(main.node, "id")+".output"))
-	group.items("steps", steps)
+	group.steps(steps)
 	r.dropped(group.node, retry, "retry", "max_retries", "checks")
 	return group
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -273,7 +274,7 @@ func (j jinja) outer(p piece) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			conds = append(before[:len(before):len(before)], enclosed(t.truth()))
+			conds = append(slices.Clip(before), enclosed(t.truth()))
 			before = append(before, "not "+enclosed(t.truth()))
 		}
 		cond := strings.Join(conds, " and ")

@@ -23,7 +23,7 @@ func (im *importer) schema(step *mapping, n *yaml.Node) {
 	probe.text("prompt", "p")
 	probe.text("task", "t")
 	probe.set("schema", schema)
-	wf.items("steps", []*mapping{probe})
+	wf.steps([]*mapping{probe})
 	text, err := yaml.Marshal(wf.node)
 	if err == nil {
 		_, err = workflow.Parse("", text, workflow.Options{})

@@ -14,9 +14,14 @@ import (
 // returns those that do then.
 func AwaitEnd(ctx context.Context, dir string) (left []string, err error) {
 	deadline := time.Now().Add(10 * time.Second)
-	for {
-		if left, err = processesIn(dir); err != nil || len(left) == 0 || time.Now().After(deadline) {
+	for quiet := time.Now(); ; {
+		if left, err = processesIn(dir); err != nil || time.Now().After(deadline) {
 			return left, err
+		}
+		if len(left) > 0 {
+			quiet = time.Now()
+		} else if time.Since(quiet) > unseen {
+			return nil, nil
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
@@ -25,6 +30,10 @@ func AwaitEnd(ctx context.Context, dir string) (left []string, err error) {
 		}
 	}
 }
+
+// unseen is how long a process that begins may be elsewhere before it changes to its
+// folder: a command whose parent was killed while it entered its sandbox.
+const unseen = 200 * time.Millisecond
 
 // processesIn returns the processes whose working folder is in a folder.
 func processesIn(dir string) (found []string, err error) {
