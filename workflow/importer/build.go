@@ -40,13 +40,25 @@ func (m *mapping) texts(key string, values ...string) *yaml.Node {
 	return m.set(key, seq)
 }
 
+// maxCount bounds what is taken over of counts: iterations and attempts.
+const maxCount = 100_000
+
+// countOf returns a number that is written in digits, at most [maxCount].
+func countOf(digits string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return maxCount // more digits than a number has
+	}
+	return min(n, maxCount)
+}
+
 // steps adds a list of steps.
-func (m *mapping) steps(values []*mapping) *yaml.Node {
+func (m *mapping) steps(values []*mapping) {
 	seq := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for _, v := range values {
 		seq.Content = append(seq.Content, v.node)
 	}
-	return m.set("steps", seq)
+	m.set("steps", seq)
 }
 
 func (m *mapping) has(key string) bool { return get(m.node, key) != nil }

@@ -180,7 +180,7 @@ func (c *conductor) loop(step *mapping, u *flowUnit) error {
 	limit := 10
 	w := get(c.doc, "workflow")
 	if n := get(get(w, "limits"), "max_iterations"); n != nil && positive.MatchString(n.Value) {
-		fmt.Sscan(n.Value, &limit)
+		limit = countOf(n.Value)
 	}
 	size := len(l.nodes)
 	limit = min(max((limit+size-1)/size, 1), 1000)
@@ -401,7 +401,7 @@ func (c *conductor) agentStep(step *mapping, n *yaml.Node, j jinja) {
 	if retry := get(n, "retry"); retry != nil {
 		attempts := 1
 		if most := str(retry, "max_attempts"); positive.MatchString(most) {
-			fmt.Sscan(most, &attempts)
+			attempts = countOf(most)
 		}
 		if attempts > 1 {
 			retries := newMapping()

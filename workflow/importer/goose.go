@@ -2,7 +2,6 @@ package importer
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -241,9 +240,7 @@ func (r *recipe) retry(main *mapping, retry *yaml.Node) *mapping {
 	}
 	most, limited := 1, get(retry, "max_retries")
 	if limited != nil && positive.MatchString(limited.Value) {
-		if n, err := strconv.Atoi(limited.Value); err == nil {
-			most = n
-		}
+		most = countOf(limited.Value)
 	}
 	steps := []*mapping{main}
 	until := ""
