@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/internal/citest"
 )
 
 func TestMediaIsGivenWherePatternsMeanIt(t *testing.T) {
@@ -24,7 +25,7 @@ func TestMediaIsGivenWherePatternsMeanIt(t *testing.T) {
 		"a\"><.png": picture.String(), "note.md": "text",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Skip("this file system does not take the name " + name)
+			citest.Missing(t, "a file system that takes the name %s", name)
 		}
 	}
 	d, err := attach.Open(dir)

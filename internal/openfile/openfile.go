@@ -94,7 +94,7 @@ func ReplaceFolder(path string, files iter.Seq2[string, []byte]) (err error) {
 	if err := os.Mkdir(made, 0o777); err != nil {
 		return err
 	}
-	defer os.RemoveAll(made) // nothing is there once it is renamed
+	defer func() { _ = os.RemoveAll(made) }() // nothing is there once it is renamed
 	if err := fillFolder(made, files); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func fillFolder(path string, files iter.Seq2[string, []byte]) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // it is only left
 	for name, data := range files {
 		name = filepath.FromSlash(name)
 		if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
