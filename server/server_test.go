@@ -191,8 +191,8 @@ func TestRun(t *testing.T) {
 		Status string
 	}
 	res := s.want(http.StatusAccepted, &run, "POST", "/api/v1/runs", start, "Idempotency-Key", "one")
-	if res.Header.Get("Location") != "/api/v1/runs/"+run.ID {
-		t.Errorf("location %q", res.Header.Get("Location"))
+	if res.Header.Get("Location") != "/api/v1/runs/"+run.ID || run.Status != "running" {
+		t.Errorf("started %+v at %q", run, res.Header.Get("Location"))
 	}
 	res = s.want(http.StatusAccepted, &same, "POST", "/api/v1/runs", start, "Idempotency-Key", "one")
 	if same.ID != run.ID || res.Header.Get("Idempotent-Replayed") != "true" {

@@ -171,6 +171,7 @@ func (s *Server) drive(ctx context.Context, id string, opts claudeforce.ResumeOp
 	if !s.runner.start(id, spec, opts) {
 		return nil, &Problem{Status: http.StatusServiceUnavailable, Code: "stopping", Detail: "the server is stopping; it resumes the run when it starts again"}
 	}
+	run.Status, run.FinishedAt = journal.StatusRunning, time.Time{} // it was stored as one to be resumed
 	return &acceptedOutput{Location: location(id), Body: run}, nil
 }
 
