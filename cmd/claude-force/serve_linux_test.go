@@ -128,12 +128,26 @@ func TestKilledServerGoesOn(t *testing.T) {
 	id := start(first.url)
 	stream := do("GET", first.url+"/api/v1/runs/"+id+"/stream", "")
 	<-kill
+	export := func() []byte {
+		cmd := exec.CommandContext(t.Context(), "claude-force", "runs", "export", id)
+		cmd.Dir, cmd.Env = dir, env
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("exporting the run: %v", err)
+		}
+		return out
+	}
+	for tries := 0; len(answeredItems(t, export())) == 0; tries++ { // until an answer is written down
+		if tries == 400 {
+			t.Fatal("no answer is in the journal")
+		}
+	}
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = first.cmd.Wait() // killed
 	seen := streamed(stream.Body)
-	finished := finishedItems(seen)
+	answered := answeredItems(t, export())
 	mu.Lock()
 	dead = true
 	mu.Unlock()
@@ -160,8 +174,8 @@ func TestKilledServerGoesOn(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for _, i := range list {
-		if n := asked["Item "+i]; n == 0 || n > 2 || n == 2 && finished[i] {
-			t.Errorf("item %s was asked %d times; finished before: %t", i, n, finished[i])
+		if n := asked["Item "+i]; n == 0 || n > 2 || n == 2 && answered[i] {
+			t.Errorf("item %s was asked %d times; its answer was written down: %t", i, n, answered[i])
 		}
 	}
 	if err := second.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -199,14 +213,29 @@ func streamed(body io.ReadCloser) (list []streamedEvent) {
 	}
 }
 
-// finishedItems returns the items whose end is among events.
-func finishedItems(events []streamedEvent) map[string]bool {
-	finished := map[string]bool{}
-	for _, ev := range events {
-		var e struct{ Type, Item string }
-		if json.Unmarshal([]byte(ev.data), &e) == nil && e.Type == "step_finished" {
-			finished[e.Item] = true
+// answeredItems returns the items whose answers are in an exported run.
+func answeredItems(t *testing.T, export []byte) map[string]bool {
+	t.Helper()
+	var run struct {
+		Events []struct {
+			Type, Item string
+			Detail     struct{ Label string }
 		}
 	}
-	return finished
+	if err := json.Unmarshal(export, &run); err != nil {
+		t.Fatal(err)
+	}
+	labels, answered := map[string]string{}, map[string]bool{}
+	for _, ev := range run.Events {
+		switch {
+		case ev.Type == "step_started" && ev.Item != "":
+			labels[ev.Item] = ev.Detail.Label
+		case ev.Type == "turn_answered":
+			if labels[ev.Item] == "" {
+				t.Fatalf("an answer to %q, which was not started", ev.Item)
+			}
+			answered[labels[ev.Item]] = true
+		}
+	}
+	return answered
 }
