@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -36,6 +39,30 @@ func (s *Server) addProject(api huma.API) {
 		OperationID: "get-cache", Method: http.MethodGet, Path: "/api/v1/cache", Tags: []string{"service"},
 		Summary: "Say what the response cache holds and what it has saved",
 	}, s.getCache)
+	add(s, api, &huma.Operation{
+		OperationID: "get-summary", Method: http.MethodGet, Path: "/api/v1/analytics/summary", Tags: []string{"service"},
+		Summary: "Give the figures of the last days: cost, savings, hit rate, latency, speed-up", Errors: []int{http.StatusUnprocessableEntity},
+	}, s.getSummary)
+}
+
+type summaryInput struct {
+	Days int `query:"days" minimum:"0" maximum:"3650" default:"7" doc:"the last days, which start at a whole hour; 0 for all there is"`
+}
+
+func (s *Server) getSummary(ctx context.Context, in *summaryInput) (*struct{ Body *analytics.Summary }, error) {
+	store, err := pipeline.OpenCalls(ctx, s.opts.Config)
+	if err != nil {
+		return nil, err
+	}
+	filter := analytics.Filter{Zone: s.opts.Config.TimeZone}
+	if in.Days > 0 {
+		filter.Since = time.Now().Add(-time.Duration(in.Days) * 24 * time.Hour).Truncate(time.Hour)
+	}
+	summary, err := store.Summary(ctx, filter)
+	if err := errors.Join(err, store.Close()); err != nil {
+		return nil, err
+	}
+	return &struct{ Body *analytics.Summary }{summary}, nil
 }
 
 type listAgentsOutput struct {
@@ -110,14 +137,14 @@ func (s *Server) listLimits(ctx context.Context, _ *struct{}) (*listLimitsOutput
 	return out, err
 }
 
-func (s *Server) getCache(ctx context.Context, _ *struct{}) (_ *struct{ Body cachedb.Stats }, err error) {
+func (s *Server) getCache(ctx context.Context, _ *struct{}) (*struct{ Body cachedb.Stats }, error) {
 	store, err := pipeline.OpenCache(ctx, s.opts.Config)
 	if err != nil {
 		return nil, fault.Input(err)
 	}
 	stats, err := store.Stats(ctx)
-	if closeErr := store.Close(); err == nil {
-		err = closeErr
+	if err := errors.Join(err, store.Close()); err != nil {
+		return nil, err
 	}
-	return &struct{ Body cachedb.Stats }{stats}, err
+	return &struct{ Body cachedb.Stats }{stats}, nil
 }

@@ -334,6 +334,7 @@ func TestProblems(t *testing.T) {
 		"broken workflow":   {422, "POST", "/api/v1/runs", map[string]any{"workflow": "bad.yaml"}},
 		"unknown param":     {422, "POST", "/api/v1/runs", map[string]any{"workflow": "two.yaml", "params": map[string]string{"topci": "x"}}},
 		"negative budget":   {422, "POST", "/api/v1/runs", map[string]any{"workflow": "two.yaml", "budget_usd": -1}},
+		"too many days":     {422, "GET", "/api/v1/analytics/summary?days=-1", nil},
 		"no such agent":     {404, "GET", "/api/v1/agents/nobody", nil},
 	} {
 		res, data := s.send(test.method, test.path, test.body)
@@ -348,7 +349,7 @@ func TestProblems(t *testing.T) {
 	if len(page.Runs) > 0 {
 		t.Errorf("%d runs were started", len(page.Runs))
 	}
-	for _, path := range []string{"/api/v1/agents", "/api/v1/agents/python-expert", "/api/v1/workflows", "/api/v1/limits", "/api/v1/cache"} {
+	for _, path := range []string{"/api/v1/agents", "/api/v1/agents/python-expert", "/api/v1/workflows", "/api/v1/limits", "/api/v1/cache", "/api/v1/analytics/summary?days=0"} {
 		s.want(http.StatusOK, nil, "GET", path, nil)
 	}
 }

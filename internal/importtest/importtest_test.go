@@ -119,7 +119,7 @@ var allowed = map[string][]string{
 	// The server stands on the root package, as the command does, and makes no calls of its own.
 	"keys": {"fault", "internal/openfile"},
 	"server": {
-		rootPackage, "agent", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+		rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 
 	"plan": {"llm", "workflow", "journal"},
