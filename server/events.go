@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -94,6 +95,9 @@ func (s *Server) follow(ctx context.Context, in *followInput) (*huma.StreamRespo
 			return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "Last-Event-ID is not the id of an event"}
 		}
 	}
+	if known, err := s.hasEvent(ctx, run.ID, after); err != nil || !known {
+		return nil, cmp.Or(err, error(&Problem{Status: http.StatusUnprocessableEntity, Code: "event", Detail: "the run has no event of this id; leave it out to begin with the first"}))
+	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		_, w := humago.Unwrap(hctx)
 		h := w.Header()
@@ -101,10 +105,22 @@ func (s *Server) follow(ctx context.Context, in *followInput) (*huma.StreamRespo
 		h.Set("X-Accel-Buffering", "no") // proxies would hold events back
 		w.WriteHeader(http.StatusOK)
 		st := &stream{w: w, control: http.NewResponseController(w)}
-		if err := st.follow(hctx.Context(), s.store, run.ID, after); err != nil && hctx.Context().Err() == nil {
+		if err := st.follow(hctx.Context(), s.hub, run.ID, after); err != nil && hctx.Context().Err() == nil {
 			s.log.Info("stream ended", "run", run.ID, "err", err)
 		}
 	}}, nil
+}
+
+// hasEvent reports whether a run has an event of a sequence number; 0 is before the
+// first.
+func (s *Server) hasEvent(ctx context.Context, id string, seq int64) (bool, error) {
+	if seq == 0 {
+		return true, nil
+	}
+	for ev, err := range s.store.Events(ctx, id, seq-1) {
+		return err == nil && ev.Seq == seq, err
+	}
+	return false, nil
 }
 
 // stream writes server-sent events.
@@ -114,57 +130,71 @@ type stream struct {
 }
 
 // follow writes the changes of a run, and a comment when nothing happens for long.
-func (st *stream) follow(ctx context.Context, store journal.Store, id string, after int64) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	type change struct {
-		runs.Change
-		err error
-	}
-	changes := make(chan change)
-	go func() {
-		defer close(changes)
-		for c, err := range runs.WatchAfter(ctx, store, id, after) {
-			select {
-			case changes <- change{c, err}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+func (st *stream) follow(ctx context.Context, h *hub, id string, after int64) error {
+	t := h.join(ctx, id, after)
+	defer h.leave(t)
 	if err := st.write([]byte("retry: 2000\n\n")); err != nil {
 		return err
 	}
 	quiet := time.NewTicker(heartbeat)
 	defer quiet.Stop()
-	var last journal.Run
+	changes := 0
 	for {
-		select {
-		case c, ok := <-changes:
-			switch {
-			case !ok && ctx.Err() == nil:
-				return st.send("end", 0, runs.WithStatus(last))
-			case !ok:
-				return ctx.Err()
-			case c.err != nil:
-				return c.err
-			case c.Event != nil:
-				if err := st.send("", c.Event.Seq, c.Event); err != nil {
-					return err
-				}
-			default:
-				last = c.Run
-				if err := st.send("run", 0, runs.WithStatus(last)); err != nil {
-					return err
-				}
+		n := t.after(after)
+		if n.behind {
+			if err := st.sendStored(ctx, h.store, id, &after, n.low); err != nil {
+				return err
 			}
+			continue
+		}
+		for i := range n.events {
+			if err := st.send("", n.events[i].Seq, &n.events[i]); err != nil {
+				return err
+			}
+			after = n.events[i].Seq
+		}
+		switch {
+		case n.err != nil:
+			return n.err
+		case n.ended:
+			return st.send("end", 0, runs.WithStatus(n.run))
+		case n.changes != changes:
+			if err := st.send("run", 0, runs.WithStatus(n.run)); err != nil {
+				return err
+			}
+		}
+		if n.changes != changes || len(n.events) > 0 {
+			changes = n.changes
 			quiet.Reset(heartbeat)
+		}
+		select {
+		case <-n.changed:
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-quiet.C:
 			if err := st.write([]byte(": \n\n")); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// sendStored sends events from the store, up to a sequence number.
+func (st *stream) sendStored(ctx context.Context, store journal.Store, id string, after *int64, low int64) error {
+	for ev, err := range store.Events(ctx, id, *after) {
+		if err != nil {
+			return err
+		}
+		if ev.Seq > low {
+			break
+		}
+		if err := st.send("", ev.Seq, &ev); err != nil {
+			return err
+		}
+		*after = ev.Seq
+	}
+	*after = max(*after, low) // what was removed is not there
+	return nil
 }
 
 // send writes a message. JSON has no line breaks.

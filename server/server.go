@@ -52,6 +52,7 @@ type Server struct {
 	log     *slog.Logger
 	store   journal.Store
 	runner  *runner
+	hub     *hub
 	table   *table
 	handler http.Handler
 }
@@ -69,7 +70,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, table: newTable()}
+	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, hub: newHub(store), table: newTable()}
 	s.runner = newRunner(ctx, opts.Open, s.log)
 	s.table.handlePublic("GET /healthz", s.healthz)
 	s.table.handlePublic("GET /readyz", s.readyz)

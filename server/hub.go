@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"sync"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
+)
+
+// kept is how many of the latest events of a run that is followed are kept for its
+// followers. Who is further behind reads the store.
+const kept = 1024
+
+// hub follows each run once, however many clients do: looking at the store costs the
+// same for one and for a thousand.
+type hub struct {
+	store journal.Store
+
+	mu     sync.Mutex // guards the field below, and the followers of topics
+	topics map[string]*topic
+}
+
+// topic is a run that is followed.
+type topic struct {
+	id        string
+	start     int64 // the sequence number that it was followed from
+	cancel    context.CancelFunc
+	followers int
+
+	mu      sync.Mutex      // guards the fields below
+	low     int64           // the sequence number before the first of events
+	events  []journal.Event // in order, without a gap
+	run     journal.Run     // as it is; the zero Run at first
+	changes int             // of the run
+	ended   bool            // the run makes no more events
+	err     error           // of the store
+	changed chan struct{}   // closed when anything above changes
+}
+
+func newHub(store journal.Store) *hub { return &hub{store: store, topics: map[string]*topic{}} }
+
+// join returns the topic of a run for one more follower, who has the events up to a
+// sequence number that the run has, or none (0). Call leave when it has gone.
+func (h *hub) join(ctx context.Context, id string, after int64) *topic {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.topics[id]
+	if t == nil {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlasts this follower
+		t = &topic{id: id, cancel: cancel, start: after, low: after, changed: make(chan struct{})}
+		h.topics[id] = t
+		go h.follow(ctx, t) // until the last follower leaves
+	}
+	t.followers++
+	return t
+}
+
+// leave ends the topic with its last follower.
+func (h *hub) leave(t *topic) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t.followers--; t.followers == 0 {
+		h.remove(t)
+		t.cancel()
+	}
+}
+
+// remove lets the next follower of the run begin a topic of its own. The caller holds
+// h.mu.
+func (h *hub) remove(t *topic) {
+	if h.topics[t.id] == t {
+		delete(h.topics, t.id)
+	}
+}
+
+// follow collects what happens in a run.
+func (h *hub) follow(ctx context.Context, t *topic) {
+	for c, err := range runs.WatchAfter(ctx, h.store, t.id, t.start) {
+		t.add(c, err)
+	}
+	h.mu.Lock()
+	h.remove(t) // who comes now may find that the run was resumed
+	h.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// add takes in a change.
+func (t *topic) add(c runs.Change, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err != nil:
+		t.err = err
+	case c.Event != nil:
+		if len(t.events) == 2*kept { // half are dropped at once: to move all for each would be slow
+			t.low = t.events[kept-1].Seq
+			t.events = append(make([]journal.Event, 0, 2*kept), t.events[kept:]...)
+		}
+		t.events = append(t.events, *c.Event)
+	default:
+		t.run = c.Run
+		t.changes++
+	}
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// news is what a follower has not seen yet.
+type news struct {
+	events  []journal.Event
+	behind  bool // events are missing before these: they are in the store up to low
+	low     int64
+	run     journal.Run
+	changes int
+	ended   bool
+	err     error
+	changed <-chan struct{} // closed when there is more
+}
+
+// after returns what follows an event.
+func (t *topic) after(seq int64) news {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := news{low: t.low, behind: seq < t.low, run: t.run, changes: t.changes, ended: t.ended, err: t.err, changed: t.changed}
+	if n.behind {
+		return n
+	}
+	for i := len(t.events); ; i-- {
+		if i == 0 || t.events[i-1].Seq <= seq {
+			n.events = t.events[i:len(t.events):len(t.events)]
+			return n
+		}
+	}
+}
