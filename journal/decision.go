@@ -15,6 +15,7 @@ type DecisionError struct {
 	Deadline time.Time // if it has passed without a decision
 	ended    bool      // it was decided in some other way
 	canceled bool      // the run is cancelled, or is being so
+	exited   bool      // a step has ended the run
 }
 
 // FaultKind returns [fault.KindConflict].
@@ -33,6 +34,8 @@ func (e *DecisionError) Error() string {
 		return fmt.Sprintf("step %s was already %s; that decision holds", e.Unit, what)
 	case e.canceled:
 		return fmt.Sprintf("the run was cancelled; step %s takes no decision", e.Unit)
+	case e.exited:
+		return fmt.Sprintf("the run has exited; step %s takes no decision", e.Unit)
 	case !e.Deadline.IsZero():
 		return fmt.Sprintf("the time to approve step %s was up at %s; no answer by then means no", e.Unit, e.Deadline.Local().Format(time.DateTime))
 	case e.ended:
@@ -55,6 +58,8 @@ func (s *State) CheckDecision(id Unit, at time.Time, d *Decision) error {
 		return &DecisionError{Unit: id, Decision: u.Decision}
 	case canceled:
 		return &DecisionError{Unit: id, canceled: true}
+	case s.Exited != nil || s.Ended != nil && s.Ended.Exited != nil:
+		return &DecisionError{Unit: id, exited: true}
 	case u.Type != ApprovalAsked:
 		return &DecisionError{Unit: id, ended: true}
 	case !u.Asked.Deadline.IsZero() && !at.Before(u.Asked.Deadline):

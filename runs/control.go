@@ -80,9 +80,12 @@ func Questions(ctx context.Context, store journal.Store, id string) ([]*journal.
 	if err != nil {
 		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
 	}
+	if state.Exited != nil || run.Status == journal.StatusCancelled {
+		return nil, nil
+	}
 	var open []*journal.UnitState
 	for _, u := range state.Order {
-		if u.Type == journal.ApprovalAsked && u.Decision == nil && !stale(state, u) && run.Status != journal.StatusCancelled {
+		if u.Type == journal.ApprovalAsked && u.Decision == nil && !stale(state, u) {
 			open = append(open, u)
 		}
 	}
