@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -187,13 +188,13 @@ func duration(s string) string {
 	if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e6 {
 		return strconv.FormatFloat(f, 'f', -1, 64) + "s"
 	}
-	if conductorDuration.MatchString(s) {
+	if conductorDuration().MatchString(s) {
 		return s
 	}
 	return "10m"
 }
 
-var conductorDuration = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)$`)
+var conductorDuration = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)$`) })
 
 // read reads the agents and groups.
 func (c *conductor) read() error {

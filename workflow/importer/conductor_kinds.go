@@ -22,7 +22,7 @@ func (c *conductor) agentStep(step *mapping, n *yaml.Node, j jinja) {
 	case tools != nil && len(tools.Content) > 0:
 		c.note(step.texts("tools", "Read", "Glob", "Grep"), tools, Changed, "the tools were %s", show(tools))
 	}
-	if turns := get(n, "max_agent_iterations"); turns != nil && positive.MatchString(turns.Value) {
+	if turns := get(n, "max_agent_iterations"); turns != nil && positive().MatchString(turns.Value) {
 		step.set("max_turns", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: turns.Value})
 	}
 	if effort := str(get(n, "reasoning"), "effort"); effort != "" {
@@ -37,7 +37,7 @@ func (c *conductor) agentStep(step *mapping, n *yaml.Node, j jinja) {
 	}
 	if retry := get(n, "retry"); retry != nil {
 		attempts := 1
-		if most := str(retry, "max_attempts"); positive.MatchString(most) {
+		if most := str(retry, "max_attempts"); positive().MatchString(most) {
 			attempts = countOf(most)
 		}
 		if attempts > 1 {

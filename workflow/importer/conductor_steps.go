@@ -179,7 +179,7 @@ func (c *conductor) loop(step *mapping, u *flowUnit) error {
 	loop := newMapping()
 	limit := 10
 	w := get(c.doc, "workflow")
-	if n := get(get(w, "limits"), "max_iterations"); n != nil && positive.MatchString(n.Value) {
+	if n := get(get(w, "limits"), "max_iterations"); n != nil && positive().MatchString(n.Value) {
 		limit = countOf(n.Value)
 	}
 	size := len(l.nodes)
@@ -248,7 +248,7 @@ func (c *conductor) forEach(step *mapping, f *flowNode, v viewpoint) error {
 	foreach := newMapping()
 	v.item = orWord(str(f.at, "as"), "item")
 	v.named = "item"
-	if plainName.MatchString(v.item) && !slices.Contains(itemNames, v.item) {
+	if plainName().MatchString(v.item) && !slices.Contains(itemNames, v.item) {
 		v.named = "item_" + v.item
 		foreach.text("item", v.named)
 	}
@@ -263,7 +263,7 @@ func (c *conductor) forEach(step *mapping, f *flowNode, v viewpoint) error {
 	}
 	foreach.text("in", expr(source))
 	step.set("foreach", foreach.node)
-	if n := get(f.at, "max_concurrent"); n != nil && positive.MatchString(n.Value) {
+	if n := get(f.at, "max_concurrent"); n != nil && positive().MatchString(n.Value) {
 		step.set("max_parallel", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: n.Value})
 	} else {
 		step.number("max_parallel", 10)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -41,10 +42,10 @@ func (im *importer) dagu(docs []*yaml.Node, out *mapping) error {
 	}
 	d.parameters(out)
 	d.variables(out)
-	if most := get(d.doc, "max_active_steps", "maxActiveSteps"); most != nil && positive.MatchString(most.Value) {
+	if most := get(d.doc, "max_active_steps", "maxActiveSteps"); most != nil && positive().MatchString(most.Value) {
 		out.set("max_parallel", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: most.Value})
 	}
-	if t := get(d.doc, "timeout_sec", "timeoutSec"); t != nil && positive.MatchString(t.Value) {
+	if t := get(d.doc, "timeout_sec", "timeoutSec"); t != nil && positive().MatchString(t.Value) {
 		budget := newMapping()
 		budget.text("time", t.Value+"s")
 		out.set("budget", budget.node)
@@ -75,7 +76,7 @@ func (im *importer) dagu(docs []*yaml.Node, out *mapping) error {
 }
 
 // assignment is a text such as NAME=value or NAME="a value".
-var assignment = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|\S*)`)
+var assignment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|\S*)`) })
 
 // pairs yields the names and values of parameters or variables, in each of the forms of dagu.
 func pairs(n *yaml.Node) (names []*yaml.Node, values []*yaml.Node) {
@@ -91,7 +92,7 @@ func pairs(n *yaml.Node) (names []*yaml.Node, values []*yaml.Node) {
 			names, values = append(names, k...), append(values, v...)
 		}
 	default:
-		for _, m := range assignment.FindAllStringSubmatch(n.Value, -1) {
+		for _, m := range assignment().FindAllStringSubmatch(n.Value, -1) {
 			k, v := text(m[1]), text(strings.Trim(m[2], `"'`))
 			k.Line, v.Line = n.Line, n.Line
 			names, values = append(names, k), append(values, v)
@@ -144,7 +145,7 @@ func (d *dag) variables(out *mapping) {
 			at := vars.text(name, "")
 			vars.text(name, orEmptyText(d.text(at, nil, values[i])))
 			d.env[k.Value] = "vars." + name
-			if key == "env" && shellName.MatchString(k.Value) {
+			if key == "env" && shellName().MatchString(k.Value) {
 				d.envs = append(d.envs, k.Value)
 			}
 		}
@@ -154,7 +155,7 @@ func (d *dag) variables(out *mapping) {
 	}
 }
 
-var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var shellName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
 // read reads the steps and what they wait for.
 func (d *dag) read(chain bool) error {
@@ -249,7 +250,9 @@ func (s *dagStep) order(above map[*dagStep]bool) error {
 	return nil
 }
 
-var daguReference = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_.-]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)`)
+var daguReference = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_.-]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)`)
+})
 
 // resolve returns the expression for a reference in step s, which is nil outside of
 // steps.
@@ -265,7 +268,7 @@ func (d *dag) resolve(s *dagStep, name string) (string, bool) {
 	case scope == "steps":
 		id, field, _ := strings.Cut(rest, ".outputs.")
 		for _, other := range d.steps {
-			if other.name == id && other.human && s != nil && s.before[other] && plainName.MatchString(field) {
+			if other.name == id && other.human && s != nil && s.before[other] && plainName().MatchString(field) {
 				return "steps." + other.id + ".json?." + field + ` ?? ""`, true
 			}
 		}
@@ -286,7 +289,7 @@ func (d *dag) text(to *yaml.Node, s *dagStep, n *yaml.Node) string {
 	var b strings.Builder
 	rest := n.Value
 	for {
-		m := daguReference.FindStringSubmatchIndex(rest)
+		m := daguReference().FindStringSubmatchIndex(rest)
 		if m == nil {
 			b.WriteString(literal(rest))
 			return b.String()

@@ -12,12 +12,12 @@ func (d *dag) script(s *dagStep, source string, env *mapping) string {
 	var b strings.Builder
 	single := false
 	for i := 0; i < len(source); {
-		if m := daguReference.FindStringSubmatchIndex(source[i:]); m != nil && m[0] == 0 {
+		if m := daguReference().FindStringSubmatchIndex(source[i:]); m != nil && m[0] == 0 {
 			whole, name := source[i:i+m[1]], strings.Trim(source[i+1:i+m[1]], "{}")
 			_, isEnv := d.env[strings.TrimPrefix(name, "env.")]
 			e, ok := d.resolve(s, name)
 			i += m[1]
-			if !ok || d.plain || isEnv && shellName.MatchString(name) || single && !strings.HasPrefix(whole, "${") {
+			if !ok || d.plain || isEnv && shellName().MatchString(name) || single && !strings.HasPrefix(whole, "${") {
 				b.WriteString(whole)
 				continue
 			}
@@ -89,10 +89,10 @@ func (d *dag) step(s *dagStep, gate string) *mapping {
 func (d *dag) attempts(step *mapping, n *yaml.Node) {
 	if retry := get(n, "retry_policy", "retryPolicy"); retry != nil {
 		limit := str(retry, "limit")
-		if positive.MatchString(limit) && len(limit) < 3 {
+		if positive().MatchString(limit) && len(limit) < 3 {
 			retries := newMapping()
 			retries.set("max", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: limit})
-			if wait := str(retry, "interval_sec", "intervalSec"); positive.MatchString(wait) {
+			if wait := str(retry, "interval_sec", "intervalSec"); positive().MatchString(wait) {
 				retries.text("backoff", wait+"s")
 			}
 			step.set("retries", retries.node)
@@ -100,7 +100,7 @@ func (d *dag) attempts(step *mapping, n *yaml.Node) {
 			d.note(step.node, retry, Missing, "the retries %s", show(retry))
 		}
 	}
-	if t := str(n, "timeout_sec", "timeoutSec"); positive.MatchString(t) {
+	if t := str(n, "timeout_sec", "timeoutSec"); positive().MatchString(t) {
 		step.text("timeout", t+"s")
 	}
 }
@@ -114,7 +114,7 @@ func (d *dag) when(step *mapping, s *dagStep) {
 	var conds []string
 	for _, c := range list(n) {
 		source, expected := str(c, "condition"), get(c, "expected")
-		m := daguReference.FindStringSubmatch(source)
+		m := daguReference().FindStringSubmatch(source)
 		if m != nil && m[0] == source && expected != nil && !strings.HasPrefix(expected.Value, "re:") && !d.plain {
 			if e, ok := d.resolve(s, m[1]+m[2]); ok {
 				conds = append(conds, "("+e+") == "+quoted(expected.Value))
@@ -176,7 +176,7 @@ func (d *dag) command(step *mapping, s *dagStep, n *yaml.Node) {
 	}
 	names, values := pairs(get(s.at, "env"))
 	for i, k := range names {
-		if shellName.MatchString(k.Value) && values[i].Kind == yaml.ScalarNode {
+		if shellName().MatchString(k.Value) && values[i].Kind == yaml.ScalarNode {
 			at := env.text(k.Value, "")
 			env.text(k.Value, d.text(at, s, values[i]))
 		}

@@ -120,7 +120,7 @@ func typed(p *mapping, typ string, def *yaml.Node) bool {
 	n := text(def.Value)
 	switch typ {
 	case "number":
-		if !jsonNumber.MatchString(def.Value) {
+		if !jsonNumber().MatchString(def.Value) {
 			return false
 		}
 		n = &yaml.Node{Kind: yaml.ScalarNode, Value: def.Value}
@@ -210,7 +210,7 @@ func (r *recipe) agent(after []string) *mapping {
 func (r *recipe) settings(step *mapping) {
 	s := get(r.doc, "settings")
 	r.model(step, get(s, "goose_model"))
-	if turns := get(s, "max_turns"); turns != nil && positive.MatchString(turns.Value) {
+	if turns := get(s, "max_turns"); turns != nil && positive().MatchString(turns.Value) {
 		step.set("max_turns", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: turns.Value})
 	}
 	r.dropped(step.node, s, "settings", "goose_model", "goose_provider", "max_turns")
@@ -239,7 +239,7 @@ func (r *recipe) retry(main *mapping, retry *yaml.Node) *mapping {
 		group.set("dependencies", after)
 	}
 	most, limited := 1, get(retry, "max_retries")
-	if limited != nil && positive.MatchString(limited.Value) {
+	if limited != nil && positive().MatchString(limited.Value) {
 		most = countOf(limited.Value)
 	}
 	steps := []*mapping{main}

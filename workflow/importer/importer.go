@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -233,11 +234,11 @@ func (im *importer) dropped(to, from *yaml.Node, what string, known ...string) {
 	}
 }
 
-var idText = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+var idText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_-]+`) })
 
 // newID returns an id for a step that is not used yet, as much like name as an id can be.
 func (im *importer) newID(name string) string {
-	id := strings.Trim(idText.ReplaceAllString(name, "-"), "-")
+	id := strings.Trim(idText().ReplaceAllString(name, "-"), "-")
 	if len(id) > 60 {
 		id = strings.TrimRight(id[:60], "-")
 	}
@@ -253,11 +254,11 @@ func (im *importer) newID(name string) string {
 
 func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
 
-var nameText = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+var nameText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_]+`) })
 
 // nameOf returns a name for a parameter or a value that expressions can hold.
 func nameOf(s string) string {
-	s = strings.Trim(nameText.ReplaceAllString(s, "_"), "_")
+	s = strings.Trim(nameText().ReplaceAllString(s, "_"), "_")
 	if s == "" || !isLetter(rune(s[0])) {
 		s = "p_" + s
 	}

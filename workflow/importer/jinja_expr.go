@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
-var jinjaToken = regexp.MustCompile(`^(?:\s+|[A-Za-z_][A-Za-z0-9_]*|[0-9]+(?:\.[0-9]+)?|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|==|!=|<=|>=|//|\*\*|[-+*/%~<>().\[\]{}:,|=])`)
+var jinjaToken = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:\s+|[A-Za-z_][A-Za-z0-9_]*|[0-9]+(?:\.[0-9]+)?|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|==|!=|<=|>=|//|\*\*|[-+*/%~<>().\[\]{}:,|=])`)
+})
 
 // jinjaExpr translates one expression of Jinja.
 type jinjaExpr struct {
@@ -20,7 +23,7 @@ type jinjaExpr struct {
 func translate(source string, n names) (term, error) {
 	p := jinjaExpr{names: n}
 	for rest := source; rest != ""; {
-		token := jinjaToken.FindString(rest)
+		token := jinjaToken().FindString(rest)
 		if token == "" {
 			return term{}, fmt.Errorf("%q is not understood", []rune(rest)[0])
 		}

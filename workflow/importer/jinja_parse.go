@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // piece is a part of a template of Jinja.
@@ -38,9 +39,9 @@ func hasTemplate(s string) bool {
 }
 
 var (
-	jinjaTag = regexp.MustCompile(`(?s)\{\{-?.*?-?\}\}|\{%-?.*?-?%\}|\{#.*?#\}`)
-	forTag   = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(.+)$`)
-	endRaw   = regexp.MustCompile(`\{%-?\s*endraw\s*-?%\}`)
+	jinjaTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)\{\{-?.*?-?\}\}|\{%-?.*?-?%\}|\{#.*?#\}`) })
+	forTag   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)\s+in\s+(.+)$`) })
+	endRaw   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{%-?\s*endraw\s*-?%\}`) })
 )
 
 // jinjaParser cuts a template into pieces.
@@ -52,7 +53,7 @@ type jinjaParser struct {
 }
 
 func parseJinja(source string) ([]piece, error) {
-	p := &jinjaParser{source: source, tags: jinjaTag.FindAllStringIndex(source, -1)}
+	p := &jinjaParser{source: source, tags: jinjaTag().FindAllStringIndex(source, -1)}
 	pieces, end, err := p.pieces()
 	if err == nil && end != "" {
 		err = fmt.Errorf("{%% %s %%} has no beginning", oneLine(end))
@@ -98,7 +99,7 @@ func (p *jinjaParser) pieces() (pieces []piece, end string, err error) {
 		word, rest, _ := strings.Cut(inner, " ")
 		switch word {
 		case "raw":
-			loc := endRaw.FindStringIndex(p.source[p.at:])
+			loc := endRaw().FindStringIndex(p.source[p.at:])
 			if loc == nil {
 				return nil, "", errors.New("{% raw %} has no end")
 			}
@@ -151,7 +152,7 @@ func (p *jinjaParser) trim(whole string) {
 func (p *jinjaParser) branches(word, head string) (piece, error) {
 	b := piece{kind: pieceIf}
 	if word == "for" {
-		m := forTag.FindStringSubmatch(head)
+		m := forTag().FindStringSubmatch(head)
 		if m == nil {
 			return b, fmt.Errorf("{%% for %s %%} has no counterpart", oneLine(head))
 		}

@@ -3,6 +3,7 @@ package importer
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // term is an expression of ours that was made of one of Jinja.
@@ -37,11 +38,11 @@ func (t term) operand() string {
 	return enclosed(t.source)
 }
 
-var simple = regexp.MustCompile(`^[A-Za-z0-9_.?]+$`)
+var simple = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.?]+$`) })
 
 // enclosed returns an expression in parentheses, if it needs any.
 func enclosed(source string) string {
-	if simple.MatchString(source) {
+	if simple().MatchString(source) {
 		return source
 	}
 	if strings.HasPrefix(source, "(") && closing(source) == len(source)-1 {

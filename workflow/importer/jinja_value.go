@@ -6,14 +6,15 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
 
 // part returns the part of t with a name.
 func (t term) part(name string) (term, error) {
 	switch {
-	case !plainName.MatchString(name) && !isNumber(name):
+	case !plainName().MatchString(name) && !isNumber(name):
 		return term{}, fmt.Errorf("%q is not understood there", name)
 	case isNumber(name):
 		return term{source: t.operand() + dotIf(t.maybe) + "[" + name + "]", atom: true, maybe: t.maybe}, nil
@@ -68,7 +69,7 @@ func (p *jinjaExpr) value() (term, error) {
 		return term{source: "false", kind: kindBool, atom: true}, nil
 	case token == "none" || token == "None":
 		return term{source: "nil", atom: true}, nil
-	case plainName.MatchString(token):
+	case plainName().MatchString(token):
 		return p.name(token)
 	default:
 		return term{}, fmt.Errorf("%q is not understood there", token)
@@ -80,7 +81,7 @@ func (p *jinjaExpr) name(first string) (term, error) {
 	path, rest := []string{first}, p.tokens
 	for len(rest) >= 2 {
 		switch {
-		case rest[0] == "." && plainName.MatchString(rest[1]):
+		case rest[0] == "." && plainName().MatchString(rest[1]):
 			path, rest = append(path, rest[1]), rest[2:]
 			continue
 		case rest[0] == "[" && len(rest) >= 3 && rest[2] == "]" && (rest[1][0] == '"' || rest[1][0] == '\''):
@@ -220,7 +221,7 @@ func (p *jinjaExpr) filter(t term) (term, error) {
 	case "last":
 		return call(kindAny, "%s[-1]", t.or("[]").operand())
 	case "map":
-		if name := strings.Trim(arg(""), `"`); plainName.MatchString(name) && len(args) == 1 {
+		if name := strings.Trim(arg(""), `"`); plainName().MatchString(name) && len(args) == 1 {
 			return call(kindList, "map(%s, #.%s)", t.or("[]").source, name)
 		}
 	case "list":

@@ -3,6 +3,7 @@ package importer
 import (
 	"regexp"
 	"slices"
+	"sync"
 
 	yaml "go.yaml.in/yaml/v4"
 
@@ -10,8 +11,8 @@ import (
 )
 
 var (
-	jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?$`)
-	positive   = regexp.MustCompile(`^[1-9][0-9]{0,5}$`)
+	jsonNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?$`) })
+	positive   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[1-9][0-9]{0,5}$`) })
 )
 
 // schema carries over the JSON Schema of a step's output, if it is one that this
