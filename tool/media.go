@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/internal/media"
 	"github.com/claude-force/claude-force/llm"
@@ -31,7 +32,7 @@ func readImage(path string, data []byte) (Result, error) {
 	return result, nil
 }
 
-var pageRange = regexp.MustCompile(`^\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*$`)
+var pageRange = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*$`) })
 
 // readPDF returns a file as a document block.
 func readPDF(path string, data []byte, pages string) Result {
@@ -53,7 +54,7 @@ func readPDF(path string, data []byte, pages string) Result {
 
 // pagesProblem returns what is wrong with the pages that were asked for.
 func pagesProblem(pages string) string {
-	m := pageRange.FindStringSubmatch(pages)
+	m := pageRange().FindStringSubmatch(pages)
 	if m == nil {
 		return "it must be a page, such as 3, or a range, such as 1-5"
 	}

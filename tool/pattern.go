@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync"
 )
 
 // pattern is a regular expression of Grep in the two engines.
@@ -129,7 +130,7 @@ func translate(text string, multiline bool) (goText, rustText string, err error)
 			class--
 			both("]")
 		case c == '{' && class == 0:
-			end := repetition.FindString(text[i:])
+			end := repetition().FindString(text[i:])
 			if end == "" {
 				return "", "", errBrace
 			}
@@ -151,4 +152,4 @@ func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-var repetition = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
+var repetition = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`) })

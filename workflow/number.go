@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/internal/jsontext"
 )
@@ -30,9 +31,9 @@ func number(text string) any {
 	return json.Number(text)
 }
 
-var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+var jsonNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`) })
 
-func isNumber(text string) bool { return jsonNumber.MatchString(text) }
+func isNumber(text string) bool { return jsonNumber().MatchString(text) }
 
 // isWhole reports whether a number is written without a fraction and an exponent.
 func isWhole(text string) bool { return !strings.ContainsAny(text, ".eE") }

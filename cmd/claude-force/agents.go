@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -194,11 +195,11 @@ func lintAdvice(k lint.Kind) string {
 const shownAlike = 5
 
 // quotedParts are the parts of a message that differ between findings of one kind.
-var quotedParts = regexp.MustCompile(`"[^"]*"|[0-9]+|\S*[/\\]\S*`)
+var quotedParts = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"[^"]*"|[0-9]+|\S*[/\\]\S*`) })
 
 // summed returns the findings with those of one kind beyond the first few in one line.
 func summed(findings []lint.Finding) []lint.Finding {
-	kind := func(f lint.Finding) string { return quotedParts.ReplaceAllString(f.Message, "") }
+	kind := func(f lint.Finding) string { return quotedParts().ReplaceAllString(f.Message, "") }
 	count := map[string]int{}
 	for _, f := range findings {
 		count[kind(f)]++

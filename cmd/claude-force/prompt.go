@@ -35,7 +35,7 @@ type prompter struct {
 }
 
 // blankLines are those that would move the start of a question off the screen.
-var blankLines = regexp.MustCompile(`\n[ \t]*\n\s*\n`)
+var blankLines = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\n[ \t]*\n\s*\n`) })
 
 type typedLine struct {
 	text string
@@ -65,7 +65,7 @@ func (p *prompter) queue(text string) *question {
 	defer p.mu.Unlock()
 	// A question is shown as it is, wherever it is shown: the answer may allow
 	// something that cannot be undone.
-	q := &question{p: p, text: blankLines.ReplaceAllString(terminal.Clean(text), "\n\n"), before: p.last, done: make(chan struct{})}
+	q := &question{p: p, text: blankLines().ReplaceAllString(terminal.Clean(text), "\n\n"), before: p.last, done: make(chan struct{})}
 	if q.before == nil {
 		q.before = make(chan struct{})
 		close(q.before)

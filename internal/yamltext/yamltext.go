@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -29,7 +30,7 @@ func Explain(text string, err error) Problem {
 	if !ok {
 		message := strings.TrimPrefix(err.Error(), "yaml: ")
 		p := Problem{Message: message, Hint: Quote}
-		if found := lineNumber.FindStringSubmatch(message); found != nil {
+		if found := lineNumber().FindStringSubmatch(message); found != nil {
 			p.Line, _ = strconv.Atoi(found[1])
 			p.Message = strings.TrimSpace(strings.Replace(message, found[0], "", 1))
 		}
@@ -80,7 +81,7 @@ func Explain(text string, err error) Problem {
 	return p
 }
 
-var lineNumber = regexp.MustCompile(`^line ([0-9]+): `)
+var lineNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^line ([0-9]+): `) })
 
 func lineAt(text string, line int) string {
 	for l := range strings.Lines(text) {

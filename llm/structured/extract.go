@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Extract returns the JSON in an output that obeys the schema: the whole of it, else
@@ -44,7 +45,9 @@ func compact(document string) string {
 }
 
 // fence is a code block. It may hold a document that is no object or array.
-var fence = regexp.MustCompile("(?ms)^[ \t]*(?:```|~~~)[^`\n]*\n(.*?)^[ \t]*(?:```|~~~)")
+var fence = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("(?ms)^[ \t]*(?:```|~~~)[^`\n]*\n(.*?)^[ \t]*(?:```|~~~)")
+})
 
 // maxScan bounds the bytes that the search for documents reads in all, since text with
 // many brackets that are none makes it read the rest again and again.
@@ -57,7 +60,7 @@ func candidates(text string) []string {
 	if json.Valid([]byte(text)) {
 		return []string{text}
 	}
-	blocks := fence.FindAllStringSubmatchIndex(text, -1)
+	blocks := fence().FindAllStringSubmatchIndex(text, -1)
 	var list []string
 	left := maxScan
 	for at := 0; at < len(text) && left > 0; {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/workflow"
@@ -126,7 +127,7 @@ func sarifLevel(s workflow.Severity) string {
 }
 
 // drive matches the beginning of an absolute path on Windows.
-var drive = regexp.MustCompile(`^[A-Za-z]:/`)
+var drive = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z]:/`) })
 
 func sarifLocations(f workflow.Finding) []sarifLocation {
 	if f.File == "" {
@@ -136,7 +137,7 @@ func sarifLocations(f workflow.Finding) []sarifLocation {
 	switch {
 	case path.IsAbs(f.File):
 		artifact = sarifArtifact{URI: (&url.URL{Scheme: "file", Path: f.File}).String()}
-	case drive.MatchString(f.File):
+	case drive().MatchString(f.File):
 		artifact = sarifArtifact{URI: (&url.URL{Scheme: "file", Path: "/" + f.File}).String()}
 	}
 	place := sarifPhysical{Artifact: artifact}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/tool"
@@ -47,11 +48,11 @@ func (c Command) Text() string {
 // a setting, so they need no permission.
 const DataPrefix = "INPUT_"
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+:,./-]+$`)
+var plainWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_@%+:,./-]+$`) })
 
 // word quotes an argument where the shell needs it.
 func word(arg string) string {
-	if plainWord.MatchString(arg) {
+	if plainWord().MatchString(arg) {
 		return arg
 	}
 	return quote(arg)
