@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -19,16 +18,7 @@ func (r *run) leave(u *unit) {
 	}
 	env := u.env()
 	message, err := u.step.Exit.Message.Render(env)
-	u.begin()
-	if u.node != nil && u.frame == r.root {
-		r.recordStart(u.step.ID)
-	}
-	u.res.Attempts, u.res.Status = 1, StatusRunning
-	r.observe(u, Event{Attempt: 1})
-	if r.opts.Log != nil {
-		u.res.Inputs = fingerprint(u.frame, u.step, env, Identity{})
-		r.append(u, journal.Event{Type: journal.StepStarted, Attempt: 1, Detail: journal.Detail(journal.Started{Label: u.label, Inputs: u.res.Inputs})})
-	}
+	r.startComputed(u, env)
 	if err != nil {
 		r.fail(u, invalid("filling in the message of step "+u.path, err))
 		return
@@ -38,11 +28,7 @@ func (r *run) leave(u *unit) {
 		status = journal.StatusFailed
 	}
 	end := journal.Exit{Status: status, Message: message, Code: u.step.Exit.Code}
-	if r.opts.Log != nil {
-		r.append(u, journal.Event{Type: journal.StepFinished, Output: message,
-			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took(), Exit: &end})})
-	}
-	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: message, json: u.parse(message)})
+	r.finishComputed(u, message, &end)
 	r.exit(u, end)
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // compute ends a leaf that computes a value. It needs no slot and no goroutine, since an
@@ -18,6 +19,16 @@ func (r *run) compute(u *unit, was *journal.UnitState) {
 		r.restore(u, was)
 		return
 	}
+	r.startComputed(u, env)
+	if err != nil {
+		r.fail(u, invalid("computing the value of step "+u.path, err))
+		return
+	}
+	r.finishComputed(u, output, nil)
+}
+
+// startComputed records the only attempt of a unit that ends without one.
+func (r *run) startComputed(u *unit, env workflow.Env) {
 	u.begin()
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
@@ -28,14 +39,14 @@ func (r *run) compute(u *unit, was *journal.UnitState) {
 		u.res.Inputs = fingerprint(u.frame, u.step, env, Identity{})
 		r.append(u, journal.Event{Type: journal.StepStarted, Attempt: 1, Detail: journal.Detail(journal.Started{Label: u.label, Inputs: u.res.Inputs})})
 	}
-	if err != nil {
-		r.fail(u, invalid("computing the value of step "+u.path, err))
-		return
-	}
+}
+
+// finishComputed records the end of such a unit. What follows is in the journal behind
+// it: no one waits until it is durable.
+func (r *run) finishComputed(u *unit, output string, exit *journal.Exit) {
 	if r.opts.Log != nil {
-		// What follows is in the journal behind it: no one waits until it is durable.
 		r.append(u, journal.Event{Type: journal.StepFinished, Output: output,
-			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took()})})
+			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took(), Exit: exit})})
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: output, json: u.parse(output)})
 }

@@ -36,7 +36,7 @@ func (s *Server) addEvents(api huma.API) {
 	add(s, api, &huma.Operation{
 		OperationID: "follow-run", Method: http.MethodGet, Path: "/api/v1/runs/{run}/stream", Tags: []string{"runs"},
 		Summary: "Follow a run as server-sent events",
-		Description: "Each event of the journal is a message whose id is its sequence number: a client that was cut off goes on with Last-Event-ID, " +
+		Description: "Each event of the journal is a message whose id is its sequence number: a client that was cut off continues with Last-Event-ID, " +
 			"also after a restart of the server, and misses and repeats nothing. A message with the event `run` has the run as it is; " +
 			"the last message has the event `end` and the run, which then makes no more events until it is resumed.",
 		Errors: []int{http.StatusNotFound},

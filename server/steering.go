@@ -53,7 +53,7 @@ func (s *Server) addSteering(api huma.API) {
 // StartRun is what is run, and how.
 type StartRun struct {
 	Workflow    string            `json:"workflow" minLength:"1" doc:"path of a file of the project, or a name" example:"review.yaml"`
-	Params      map[string]string `json:"params,omitempty" doc:"values of parameters, as the command line takes them"`
+	Params      map[string]string `json:"params,omitempty" doc:"values of parameters, as text; lists and objects as JSON"`
 	Model       string            `json:"model,omitempty" doc:"instead of every step's"`
 	MaxParallel int               `json:"max_parallel,omitempty" minimum:"1" doc:"most steps at once, instead of the workflow's"`
 	BudgetUSD   *float64          `json:"budget_usd,omitempty" minimum:"0" doc:"most US dollars, instead of the workflow's; 0 allows nothing that costs"`
