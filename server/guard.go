@@ -28,19 +28,33 @@ type guard struct {
 func (g *guard) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header())
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		switch {
 		case !g.answersTo(r):
 			writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})
 		case g.foreign(r):
 			writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "pages of other sites may not use this server"})
-		case !g.table.isPublic(r) && !g.knows(r):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="claude-force"`)
-			writeProblem(w, r, &Problem{Status: http.StatusUnauthorized, Code: "key", Detail: "the request needs a key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"})
-		default:
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		case g.table.isPublic(r):
 			next.ServeHTTP(w, r)
+		default:
+			g.admit(w, r, next)
 		}
 	})
+}
+
+// admit hands a request to next if its key is for the route.
+func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	id := g.identify(r)
+	if id == nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="claude-force"`)
+		writeProblem(w, r, &Problem{Status: http.StatusUnauthorized, Code: "key", Detail: "the request needs a key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"})
+		return
+	}
+	if need := g.table.needs(r); !id.Role.Allows(need) {
+		writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "role", Detail: "the key has the role " + string(id.Role) + ", and this needs " + string(need)})
+		return
+	}
+	next.ServeHTTP(w, r.WithContext(keys.WithIdentity(r.Context(), id)))
 }
 
 // setHeaders sets what holds for every answer: no page of another site can frame it
@@ -111,24 +125,31 @@ func (g *guard) foreign(r *http.Request) bool {
 	return g.cross.Check(r) != nil
 }
 
-// knows reports whether the request has the server's key. One that has several must
-// have the same in all.
-func (g *guard) knows(r *http.Request) bool {
-	given := slices.DeleteFunc(slices.Clone(r.Header.Values("X-Api-Key")), func(key string) bool { return key == "" })
-	for _, auth := range r.Header.Values("Authorization") {
+// identify returns who sends a request, by its key; nil if it has none that is known. One
+// that has several must have the same in all.
+func (g *guard) identify(r *http.Request) *keys.Identity {
+	key, ok := keyOf(r.Header)
+	if !ok || !g.key.Matches(key) {
+		return nil
+	}
+	return keys.Owner()
+}
+
+// keyOf returns the key that a request has; ok is false if it has none, or several.
+func keyOf(h http.Header) (key string, ok bool) {
+	given := slices.DeleteFunc(slices.Clone(h.Values("X-Api-Key")), func(key string) bool { return key == "" })
+	for _, auth := range h.Values("Authorization") {
 		scheme, key, _ := strings.Cut(auth, " ")
 		if auth == "" {
 			continue
 		}
 		if !strings.EqualFold(scheme, "Bearer") {
-			return false
+			return "", false
 		}
 		given = append(given, strings.TrimSpace(key))
 	}
-	for _, key := range given {
-		if !g.key.Matches(key) {
-			return false
-		}
+	if len(given) == 0 || slices.ContainsFunc(given, func(key string) bool { return key != given[0] }) {
+		return "", false
 	}
-	return len(given) > 0
+	return given[0], true
 }

@@ -3,12 +3,35 @@ package server
 import (
 	"net/http"
 	"slices"
+	"strings"
+
+	"github.com/claude-force/claude-force/keys"
 )
 
 // Route is an entry of the table of routes.
 type Route struct {
-	Pattern string // as [http.ServeMux] takes it
-	Public  bool   // needs no key
+	Pattern string    // as [http.ServeMux] takes it
+	Public  bool      // needs no key
+	Needs   keys.Role // of the key
+}
+
+// managed are the paths whose routes need [keys.RoleAdmin]: those of the first also to
+// look at, those of the second only to change.
+var managed = [2]string{"/api/v1/keys", "/api/v1/cache"}
+
+// roleFor returns the role that a route needs: what changes nothing can be read, the
+// rest is for those who run workflows, unless it manages the server.
+func roleFor(pattern string) keys.Role {
+	method, path, _ := strings.Cut(pattern, " ")
+	within := func(top string) bool { return path == top || strings.HasPrefix(path, top+"/") }
+	switch {
+	case within(managed[0]), within(managed[1]) && method != http.MethodGet:
+		return keys.RoleAdmin
+	case method == http.MethodGet:
+		return keys.RoleRead
+	default:
+		return keys.RoleRun
+	}
 }
 
 // table is the one table of routes: whatever the server answers is in it, and needs
@@ -23,7 +46,7 @@ func newTable() *table { return &table{mux: http.NewServeMux(), public: map[stri
 
 // HandleFunc adds a route that needs a key.
 func (t *table) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
-	t.routes = append(t.routes, Route{Pattern: pattern})
+	t.routes = append(t.routes, Route{Pattern: pattern, Needs: roleFor(pattern)})
 	t.mux.HandleFunc(pattern, handle)
 }
 
@@ -61,6 +84,12 @@ func (t *table) refuse(w http.ResponseWriter, r *http.Request) {
 func (t *table) isPublic(r *http.Request) bool {
 	_, pattern := t.mux.Handler(r)
 	return t.public[pattern]
+}
+
+// needs returns the role that the route of a request needs.
+func (t *table) needs(r *http.Request) keys.Role {
+	_, pattern := t.mux.Handler(r)
+	return roleFor(pattern)
 }
 
 // list returns the routes, by pattern.

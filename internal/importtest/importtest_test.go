@@ -117,7 +117,7 @@ var allowed = map[string][]string{
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
 	// The server stands on the root package, as the command does, and makes no calls of its own.
-	"keys": {"fault", "internal/openfile"},
+	"keys": {"fault", "internal/openfile", "llm", "llm/budget"},
 	"server": {
 		rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
