@@ -28,10 +28,14 @@ const statusOverloaded = 529
 //   - Everything else (a broken connection, a timeout, a canceled call, a stream
 //     that ended early) may have been billed.
 //
-// An error that [MayBeBilled] marked is never unbilled.
+// An error that [MayBeBilled] marked is never unbilled, and one that [NotBilled]
+// marked always is.
 func Unbilled(err error) bool {
 	if _, marked := errors.AsType[*billedError](err); marked {
 		return false
+	}
+	if _, marked := errors.AsType[*unbilledError](err); marked {
+		return true
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return true
@@ -68,3 +72,18 @@ type billedError struct{ err error }
 
 func (e *billedError) Error() string { return e.err.Error() }
 func (e *billedError) Unwrap() error { return e.err }
+
+// NotBilled returns err so that [Unbilled] reports true for it. It is for failures
+// that the service documents as free, whatever their kind, such as a call that
+// expired in a message batch. It returns nil for a nil error.
+func NotBilled(err error) error {
+	if err == nil || Unbilled(err) {
+		return err
+	}
+	return &unbilledError{err}
+}
+
+type unbilledError struct{ err error }
+
+func (e *unbilledError) Error() string { return e.err.Error() }
+func (e *unbilledError) Unwrap() error { return e.err }

@@ -16,7 +16,8 @@ import (
 // service answers it or lets it expire, and some time to find out.
 const BatchTimeout = 26 * time.Hour
 
-// batched returns next with the calls that may wait sent in message batches.
+// batched returns next with the calls that may wait sent in message batches, each
+// charged and recorded as an attempt.
 func (p *Pipeline) batched(next llm.Model, s *service) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 		if !req.Batch {
@@ -26,7 +27,7 @@ func (p *Pipeline) batched(next llm.Model, s *service) llm.Model {
 		if err != nil {
 			return llm.Fail(llm.NewError(llm.CodeInvalid, err.Error(), err))
 		}
-		return batcher.Model().Stream(ctx, req)
+		return s.budget.Attempts(p.recordedAttempts(batcher.Model())).Stream(ctx, req)
 	})
 }
 

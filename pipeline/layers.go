@@ -52,9 +52,7 @@ var layers = []struct {
 	{"hedge start", func(_ *Pipeline, _ *service, next llm.Model) llm.Model { return hedge.MarkStart(next) }},
 	{"refusals of attempts", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.refusals.Watch(next) }},
 	{"budget of attempts", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.budget.Attempts(next) }},
-	{"record of attempts", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
-		return record.Attempts(next, p.prices, p.outlasted)
-	}},
+	{"record of attempts", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.recordedAttempts(next) }},
 }
 
 // build returns the service with all layers around it.
@@ -79,6 +77,11 @@ func Layers() []string {
 // recorded returns next with every call measured.
 func (p *Pipeline) recorded(next llm.Model) llm.Model {
 	return record.New(next, record.Options{Prices: p.prices, Metered: p.opts.Replay == nil}, p.ended)
+}
+
+// recordedAttempts returns next with each request to the service measured.
+func (p *Pipeline) recordedAttempts(next llm.Model) llm.Model {
+	return record.Attempts(next, p.prices, p.outlasted)
 }
 
 // wrapped returns next with the caller's own layer around it.

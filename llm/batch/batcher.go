@@ -177,7 +177,7 @@ func (b *Batcher) Cancel(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-var errCanceled = llm.NewError(llm.CodeCanceled, "the batch was canceled before it reached the call", nil)
+var errCanceled = llm.NotBilled(llm.NewError(llm.CodeCanceled, "the batch was canceled before it reached the call", nil))
 
 // cancelBatch cancels a submission's batch if that is still pending.
 func (b *Batcher) cancelBatch(ctx context.Context, s *submission) error {

@@ -111,7 +111,8 @@ func (r *reading) finish(i int, res llm.BatchResult) {
 		retry = llm.CodeOf(err).Transient() && !c.once && !s.canceling && c.tries < b.opts.Resubmits
 	}
 	if !retry {
-		b.finish(c, res.Response, err)
+		// The service bills only the calls of a batch that it answered.
+		b.finish(c, res.Response, llm.NotBilled(err))
 		return
 	}
 	delete(s.calls, i)

@@ -13,8 +13,8 @@ import (
 type Attempt struct {
 	Charge     llm.Charge    // what it reported, and what it costs
 	Start      time.Time     // when it was sent
-	Duration   time.Duration // of the service: until the stream ended
-	FirstToken time.Duration // of the service: until the first piece of the answer; 0 if none came
+	Duration   time.Duration // of the service: until the stream ended; 0 in a message batch
+	FirstToken time.Duration // of the service: until the first piece of the answer; 0 if none came, and in a message batch
 	Code       llm.Code      // 0 for a whole answer
 }
 
@@ -46,6 +46,12 @@ func Attempts(next llm.Model, prices *llm.PriceTable, late func(context.Context,
 					table = llm.Prices()
 				}
 				a.Charge = meter.Charge(table)
+				if req.Batch {
+					a.Duration, a.FirstToken = 0, 0
+				}
+				if meter.Answered() && a.Charge.Basis == llm.BasisFree {
+					return // by the answer to another call of the batch: nothing was sent
+				}
 				if !listOf(ctx).add(a) && !meter.Answered() && late != nil {
 					late(ctx, a)
 				}

@@ -170,3 +170,26 @@ func TestAttemptOutlastsItsCall(t *testing.T) {
 		}
 	}
 }
+
+// TestAttemptInABatch: the time of a batch is not the service's, and an answer that
+// another call of the batch has paid for is no attempt.
+func TestAttemptInABatch(t *testing.T) {
+	t.Parallel()
+	coalesced := llmtest.Response("x")
+	coalesced.Source = llm.SourceCoalesced
+	next := llmtest.NewScript([]llmtest.Step{llmtest.Done(llmtest.Response("x"))}, []llmtest.Step{llmtest.Done(coalesced)})
+	var calls []record.Call
+	m := record.New(record.Attempts(next, nil, nil), record.Options{Metered: true}, func(_ context.Context, c record.Call) { calls = append(calls, c) })
+	req := llmtest.Request("Hi.")
+	req.Batch = true
+	for range 2 {
+		llmtest.MustCollect(t, m, req)
+	}
+	want := cost(t, llmtest.Response("x").Usage)
+	if c := calls[0]; len(c.Tries) != 1 || c.Tries[0].Charge.Cost != want || c.Tries[0].Duration != 0 || c.Service != 0 || c.Waited != 0 {
+		t.Errorf("the call that pays: %+v", c)
+	}
+	if c := calls[1]; len(c.Tries) != 0 || c.CostUSD == nil || *c.CostUSD != 0 {
+		t.Errorf("the call that shares: %+v", c)
+	}
+}

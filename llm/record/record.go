@@ -69,7 +69,7 @@ type Options struct {
 	Prices *llm.PriceTable
 
 	// Metered reports that [Attempts] stands below, so that a call without an
-	// attempt was not sent. Requests for a message batch do not pass it.
+	// attempt was not sent.
 	Metered bool
 }
 
@@ -100,7 +100,7 @@ type model struct {
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		r := recording{call: Call{Tags: llm.TagsOf(ctx), Agent: req.Agent, Model: req.Model, Start: time.Now()}}
-		r.metered = m.metered && !req.Batch
+		r.metered, r.batch = m.metered, req.Batch
 		tries := &list{}
 		// Deferred, so that a consumer's panic on its way up is recorded.
 		defer func() {
@@ -137,6 +137,7 @@ const (
 type recording struct {
 	call    Call
 	metered bool // the cost is that of the attempts
+	batch   bool // in a message batch, of whose time nothing is known
 	started bool // an event other than a ping came
 	resp    *llm.Response
 	err     error
@@ -259,7 +260,9 @@ func (r *recording) sum(c *Call) {
 		}
 	}
 	c.Usage = answer
-	c.Waited = max(c.Duration-working, 0)
+	if !r.batch {
+		c.Waited = max(c.Duration-working, 0)
+	}
 	if known {
 		c.CostUSD = new(c.AtLeast.USD())
 	}
@@ -289,6 +292,9 @@ func (c *Call) timing(bill *llm.Bill) llm.Timing {
 		t.FirstTokenSeconds = c.FirstToken.Seconds()
 	}
 	for _, a := range c.Tries {
+		if a.Duration == 0 { // in a message batch
+			continue
+		}
 		t = t.AddLater(llm.Timing{InFlight: []llm.Span{bill.Span(a.Start, a.Duration)}})
 	}
 	return t
