@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -202,7 +201,7 @@ func outputsAs(name string, wf *workflow.Workflow, res *engine.Result, all bool)
 		err := printOutputs(&b, wf, res, all)
 		return b.Bytes(), err
 	case formatJSON:
-		err := printJSON(&b, outputValue(wf, res, all))
+		err := printJSON(&b, runs.OutputValue(wf, res, all))
 		return b.Bytes(), err
 	}
 	t, err := runs.ResultTable(wf, res)
@@ -210,52 +209,4 @@ func outputsAs(name string, wf *workflow.Workflow, res *engine.Result, all bool)
 		err = printTable(&b, t, format)
 	}
 	return b.Bytes(), err
-}
-
-// outputValue returns what a run is for: the value of its only output, or of each step
-// that no other uses, by id.
-func outputValue(wf *workflow.Workflow, res *engine.Result, all bool) any {
-	if runs.OutputAlone(wf, res) && !all {
-		return outputJSON(&workflow.Step{}, res.Output)
-	}
-	ids := runs.LastSteps(wf, res)
-	if len(ids) == 1 && !all {
-		return stepValue(wf.Step(ids[0]), res.Steps[ids[0]])
-	}
-	values := map[string]any{}
-	for _, s := range wf.Steps {
-		if step := res.Steps[s.ID]; step.Output != "" && (all || slices.Contains(ids, s.ID)) {
-			values[s.ID] = stepValue(s, step)
-		}
-	}
-	return values
-}
-
-// stepValue returns the output of a step as JSON: of a foreach the list of its items, of a
-// matrix an object of them.
-func stepValue(s *workflow.Step, res *engine.StepResult) any {
-	if s.Foreach == nil || len(res.Items) == 0 {
-		return outputJSON(s, res.Output)
-	}
-	list, named := make([]any, len(res.Items)), map[string]any{}
-	for i, item := range res.Items {
-		if item.Status == engine.StatusCompleted {
-			list[i] = outputJSON(s, item.Output)
-		}
-		if i < len(s.Foreach.Keys) {
-			named[s.Foreach.Keys[i]] = list[i]
-		}
-	}
-	if s.Foreach.Matrix && len(named) == len(list) {
-		return named
-	}
-	return list
-}
-
-// outputJSON returns an output of a step as JSON: its value, or a text.
-func outputJSON(s *workflow.Step, output string) any {
-	if v := engine.ParseOutput(s, output); v != nil {
-		return v
-	}
-	return output
 }

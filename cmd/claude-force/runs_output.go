@@ -135,7 +135,7 @@ func (a *app) printOutput(w io.Writer, f *runsOutputFlags, d *runs.Detail) error
 	case f.step == "" && f.json:
 		return printJSON(w, d.Result)
 	case f.step == "" && f.format == formatJSON:
-		return printJSON(w, outputValue(d.Workflow, d.Result, f.all))
+		return printJSON(w, runs.OutputValue(d.Workflow, d.Result, f.all))
 	case f.step == "":
 		return a.printRun(w, d, f.all)
 	}
@@ -149,9 +149,9 @@ func (a *app) printOutput(w io.Writer, f *runsOutputFlags, d *runs.Detail) error
 	case f.json:
 		return printJSON(w, res)
 	case f.format == formatJSON && f.item != "":
-		return printJSON(w, outputJSON(s, res.Output))
+		return printJSON(w, runs.ParsedOutput(s, res.Output))
 	case f.format == formatJSON:
-		return printJSON(w, stepValue(s, res))
+		return printJSON(w, runs.StepValue(s, res))
 	}
 	_, err = fmt.Fprintln(w, strings.TrimRight(res.Output, "\n"))
 	return err
