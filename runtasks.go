@@ -6,6 +6,7 @@ import (
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // RunTasks runs a list of tasks as one run: it is journaled, and
@@ -16,11 +17,27 @@ import (
 // The run holds all tasks and results in memory; for a list without an end use
 // [Orchestrator.ExecuteAll].
 func (o *Orchestrator) RunTasks(ctx context.Context, name string, tasks []runs.Task, opts RunOptions) (*engine.Result, error) {
-	source, params, err := runs.TasksWorkflow(name, tasks)
+	wf, err := o.tasksWorkflow(name, tasks, &opts)
 	if err != nil {
 		return nil, err
 	}
-	wf, err := o.ParseWorkflow("tasks", source)
+	return o.RunWorkflow(ctx, wf, opts)
+}
+
+// SubmitTasks checks a list of tasks and writes it down without starting it, as
+// [Orchestrator.SubmitRun] does with a workflow. Name, tasks and opts are those of
+// [Orchestrator.RunTasks].
+func (o *Orchestrator) SubmitTasks(ctx context.Context, name string, tasks []runs.Task, opts RunOptions) (string, error) {
+	wf, err := o.tasksWorkflow(name, tasks, &opts)
+	if err != nil {
+		return "", err
+	}
+	return o.SubmitRun(ctx, wf, opts)
+}
+
+// tasksWorkflow returns the workflow of a list of tasks, and sets its run's options.
+func (o *Orchestrator) tasksWorkflow(name string, tasks []runs.Task, opts *RunOptions) (*workflow.Workflow, error) {
+	source, params, err := runs.TasksWorkflow(name, tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +45,7 @@ func (o *Orchestrator) RunTasks(ctx context.Context, name string, tasks []runs.T
 	if opts.MaxParallel == 0 && !opts.Batch {
 		opts.MaxParallel = o.config.Jobs
 	}
-	return o.RunWorkflow(ctx, wf, opts)
+	return o.ParseWorkflow("tasks", source)
 }
 
 // tasked returns an observer that passes what came of each task to its caller,

@@ -90,13 +90,9 @@ func add[I, O any](s *Server, api huma.API, op *huma.Operation, do func(context.
 	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusInternalServerError)
 	huma.Register(api, *op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := do(ctx, in)
-		if err == nil {
-			return out, nil
+		if err != nil {
+			return nil, s.Problem(op.OperationID, err)
 		}
-		problem := problemOf(err)
-		if p, ok := problem.(*Problem); ok && p.Status >= http.StatusInternalServerError { //nolint:errorlint // it is one
-			s.log.Error("operation failed", "operation", op.OperationID, "err", err)
-		}
-		return nil, problem
+		return out, nil
 	})
 }

@@ -60,9 +60,19 @@ var statuses = []struct {
 	{fault.KindInterrupted, http.StatusServiceUnavailable, "interrupted"},
 }
 
+// Problem returns the error of an operation as it is shown to the caller. One that is
+// the server's own fault goes to its log.
+func (s *Server) Problem(operation string, err error) *Problem {
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		s.log.Error("operation failed", "operation", operation, "err", err)
+	}
+	return p
+}
+
 // problemOf returns an error as a problem. Only errors that say what the caller did
 // wrong are shown in full: others may name what is the server's own.
-func problemOf(err error) error {
+func problemOf(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p.complete()
 	}

@@ -42,6 +42,11 @@ type Options struct {
 	// Settings are those of the runs that the server starts.
 	Settings runs.Settings
 
+	// Drive starts another process for a run, with the settings that are in its spec.
+	// Nil means that the server drives runs itself, and that its next process resumes
+	// them.
+	Drive func(ctx context.Context, id string, opts claudeforce.ResumeOptions) error
+
 	Version string       // of the program
 	Logger  *slog.Logger // gets requests and what goes wrong; nil for none
 }
@@ -57,7 +62,7 @@ type Server struct {
 	handler http.Handler
 }
 
-// New opens the store of runs and returns a server for it. Call Resume to take up the
+// New opens the store of runs and returns a server for it. Call ResumeRuns to take up the
 // runs that an earlier process left behind. The runs that it drives are canceled when ctx
 // ends.
 func New(ctx context.Context, opts Options) (*Server, error) {
@@ -83,12 +88,18 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
+// Handle adds a route that needs a key, for what is served beside the API. Call it
+// before the first request.
+func (s *Server) Handle(pattern string, handler http.Handler) {
+	s.table.HandleFunc(pattern, handler.ServeHTTP)
+}
+
 // Routes returns the table of routes.
 func (s *Server) Routes() []Route { return s.table.list() }
 
-// Resume takes up the runs that an earlier process of the server drove and did not
+// ResumeRuns takes up the runs that an earlier process of the server drove and did not
 // end. It returns when all are under way.
-func (s *Server) Resume(ctx context.Context) error {
+func (s *Server) ResumeRuns(ctx context.Context) error {
 	statuses := []journal.Status{journal.StatusRunning, journal.StatusWaiting, journal.StatusInterrupted}
 	for run, err := range s.store.Runs(ctx, journal.Filter{Statuses: statuses}) {
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -101,14 +102,11 @@ type acceptedOutput struct {
 const requestTag = "claude-force.request"
 
 func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutput, error) {
-	body, err := json.Marshal(in.Body)
+	id, digest, err := identify(in.IdempotencyKey, in.Body)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(body)
-	digest, id := hex.EncodeToString(sum[:]), runs.NewID()
 	if in.IdempotencyKey != "" {
-		id = runs.IDFor(in.IdempotencyKey)
 		if out, err := s.startedBefore(ctx, id, digest); out != nil || err != nil {
 			return out, err
 		}
@@ -118,16 +116,30 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutp
 		if err != nil {
 			return err
 		}
-		if opts.Tags == nil {
-			opts.Tags = map[string]string{}
-		}
-		opts.ID, opts.Settings = id, s.opts.Settings
-		opts.AskCalls, opts.AskTimeout = s.opts.Settings.Approvals == approvalsDurable, s.opts.Settings.AskFor
-		opts.Tags[serverTag], opts.Tags[requestTag] = s.opts.Version, digest
+		s.mark(&opts, id, digest)
 		_, err = o.SubmitRun(ctx, wf, opts)
 		return err
 	})
-	if errors.Is(err, journal.ErrExists) { // by a request at the same time
+	return s.started(ctx, id, digest, err)
+}
+
+// mark sets the options of a run that a request with a digest starts.
+func (s *Server) mark(opts *claudeforce.RunOptions, id, digest string) {
+	if opts.Tags == nil {
+		opts.Tags = map[string]string{}
+	}
+	opts.ID, opts.Settings = id, s.opts.Settings
+	opts.AskCalls, opts.AskTimeout = s.opts.Settings.Approvals == approvalsDurable, s.opts.Settings.AskFor
+	opts.Tags[requestTag] = digest
+	if s.opts.Drive == nil {
+		opts.Tags[serverTag] = s.opts.Version
+	}
+}
+
+// started drives a run that was submitted with an error or nil. If a request at the
+// same time was first, it returns that one's run.
+func (s *Server) started(ctx context.Context, id, digest string, err error) (*acceptedOutput, error) {
+	if errors.Is(err, journal.ErrExists) {
 		if out, err := s.startedBefore(ctx, id, digest); out != nil || err != nil {
 			return out, err
 		}
@@ -136,6 +148,21 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutp
 		return nil, err
 	}
 	return s.drive(ctx, id, claudeforce.ResumeOptions{})
+}
+
+// identify returns the id of the run that a request starts, and the request's digest.
+// The id follows from the Idempotency-Key if there is one.
+func identify(key string, body any) (id, digest string, err error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return "", "", err
+	}
+	sum := sha256.Sum256(data)
+	id = runs.NewID()
+	if key != "" {
+		id = runs.IDFor(key)
+	}
+	return id, hex.EncodeToString(sum[:]), nil
 }
 
 // startedBefore returns the run of a request that was sent before; nil if there is
@@ -158,7 +185,7 @@ func (s *Server) startedBefore(ctx context.Context, id, digest string) (*accepte
 	return &acceptedOutput{Location: location(id), Replayed: "true", Body: runs.WithStatus(run)}, nil
 }
 
-// drive has the runner drive a run.
+// drive has a run driven, by another process if there is to be one.
 func (s *Server) drive(ctx context.Context, id string, opts claudeforce.ResumeOptions) (*acceptedOutput, error) {
 	run, err := s.store.Find(ctx, id)
 	if err != nil {
@@ -168,7 +195,11 @@ func (s *Server) drive(ctx context.Context, id string, opts claudeforce.ResumeOp
 	if err != nil {
 		return nil, err
 	}
-	if !s.runner.start(id, spec, opts) {
+	if s.opts.Drive != nil {
+		if err := s.opts.Drive(ctx, id, opts); err != nil {
+			return nil, fmt.Errorf("starting a process for run %s: %w", id, err)
+		}
+	} else if !s.runner.start(id, spec, opts) {
 		return nil, &Problem{Status: http.StatusServiceUnavailable, Code: "stopping", Detail: "the server is stopping; it resumes the run when it starts again"}
 	}
 	run.Status, run.FinishedAt = journal.StatusRunning, time.Time{} // it was stored as one to be resumed

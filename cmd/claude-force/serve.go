@@ -180,7 +180,7 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 		}
 		failed <- web.Serve(listener)
 	}()
-	if err := srv.Resume(ctx); err != nil {
+	if err := srv.ResumeRuns(ctx); err != nil {
 		logger.Error("runs not resumed", "err", err)
 	}
 	scheme := "http"
