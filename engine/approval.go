@@ -141,7 +141,6 @@ func (r *run) answer(u *unit, d journal.Decision) {
 		r.callDecided(u, d)
 		return
 	}
-	var end *journal.Exit
 	if !d.Approved {
 		err := ErrDenied
 		if d.By != "" {
@@ -151,12 +150,23 @@ func (r *run) answer(u *unit, d journal.Decision) {
 			err = fmt.Errorf("%w: %s", err, d.Comment)
 		}
 		u.res.Reason = d.Comment
-		if !u.step.Approval.Exits {
-			r.fail(u, err)
-			return
-		}
-		end = &journal.Exit{Status: journal.StatusCompleted, Message: err.Error()}
+		r.deny(u, d, err)
+		return
 	}
+	r.endQuestion(u, d, nil)
+}
+
+// deny ends an approval that was not given, for the reason err: it fails, or the run exits.
+func (r *run) deny(u *unit, d journal.Decision, err error) {
+	if !u.step.Approval.Exits {
+		r.fail(u, err)
+		return
+	}
+	r.endQuestion(u, d, &journal.Exit{Status: journal.StatusCompleted, Message: err.Error()})
+}
+
+// endQuestion completes an approval with the decision d. The run exits if end is not nil.
+func (r *run) endQuestion(u *unit, d journal.Decision, end *journal.Exit) {
 	output := d.Text()
 	if !u.asked.WantsValue() || end != nil {
 		// All of it is there, so that steps can use a comment that is missing.
@@ -243,6 +253,6 @@ func (r *run) expired(rep report) {
 	default:
 		r.asking = slices.DeleteFunc(r.asking, func(v *unit) bool { return v == u })
 		// Others may read it, and would ask something else after a resume if it named the hour.
-		r.fail(u, fmt.Errorf("%w: there was no answer within %s", ErrDenied, llm.ShortDuration(u.step.Approval.Timeout)))
+		r.deny(u, journal.Decision{}, fmt.Errorf("%w: there was no answer within %s", ErrDenied, llm.ShortDuration(u.step.Approval.Timeout)))
 	}
 }

@@ -198,8 +198,12 @@ func (r *run) feed(u *unit) {
 		case f.next < len(f.items):
 			i := f.next
 			f.next++
+			id := u.id().WithItem(f.keys[i])
+			if r.leavesOut(id) {
+				continue
+			}
 			f.active++
-			c := r.child(u, u.id().WithItem(f.keys[i]))
+			c := r.child(u, id)
 			c.value, c.label, c.index = f.items[i], f.labels[i], i
 			if u.label != "" {
 				c.label = u.label + ", " + c.label

@@ -6,16 +6,19 @@ import (
 	"strings"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
 )
 
 // model says how every unit of a plan must end, without a thought of time. It states the
 // rules of docs/workflows.md in its own words and shares no code with the engine.
 type model struct {
 	*plan
-	want  map[string]ending // by unit
-	asked map[string]string // the texts of all units that make attempts
-	dead  map[string]bool   // units with effects: once that began in a process that died
-	size  int               // of the longest text, in bytes
+	want  map[string]ending       // by unit
+	asked map[string]string       // the texts of all units that make attempts
+	dead  map[string]bool         // units with effects: once that began in a process that died
+	exits map[string]journal.Exit // the units that would end the run. The first to end does, and the model goes on behind it
+	past  map[string]ending       // units of iterations that others followed
+	size  int                     // of the longest text, in bytes
 }
 
 // ending is how a unit ends.
@@ -43,7 +46,7 @@ type outcome struct {
 }
 
 func newModel(p *plan) *model {
-	return &model{plan: p, want: map[string]ending{}, asked: map[string]string{}}
+	return &model{plan: p, want: map[string]ending{}, asked: map[string]string{}, exits: map[string]journal.Exit{}, past: map[string]ending{}}
 }
 
 // frame is steps beside each other.
@@ -236,6 +239,7 @@ func (f *frame) iterations(s *planned, path string) (o outcome) {
 		for name := range f.want { // the result has the last iteration's
 			_, of, _ := strings.Cut(name, " ")
 			if strings.HasPrefix(name, fmt.Sprintf("%s@%d/", path, i-1)) && (f.item == "" || of == f.item || strings.HasPrefix(of, f.item+"/")) {
+				f.past[name] = f.want[name]
 				delete(f.want, name)
 			}
 		}
@@ -269,6 +273,8 @@ func (f *frame) once(s *planned, path, item string, sees map[string]string) outc
 		return f.approval(s, path, item)
 	case "value":
 		return f.value(s, sees)
+	case "exit":
+		return f.exit(s, unitName(path, item), f.text(s, sees))
 	}
 	unit, text := unitName(path, item), ""
 	if s.kind != "agent" {
@@ -304,8 +310,19 @@ func (f *frame) succeeds(s *planned, path, item string) bool {
 func (f *frame) approval(s *planned, path, item string) outcome {
 	_, d, answers := f.decide(path, item)
 	switch {
-	case !answers:
+	case !answers && !s.onNo:
 		return outcome{}
+	case (!answers || !d.Approved) && s.onNo:
+		message := "not approved"
+		if !answers {
+			d.Comment = ""
+			message += ": there was no answer within 1h"
+		} else if d.Comment != "" {
+			message += ": " + d.Comment
+		}
+		f.exits[unitName(path, item)] = journal.Exit{Status: journal.StatusCompleted, Message: message}
+		no := `{"approved":false,"by":"","comment":` + quoted(d.Comment) + "}"
+		return outcome{ok: true, result: result{output: no, json: no, reason: d.Comment}}
 	case !d.Approved:
 		return outcome{result: result{reason: d.Comment}}
 	}
@@ -319,6 +336,16 @@ func (f *frame) approval(s *planned, path, item string) outcome {
 	}
 	yes := `{"approved":true,"by":"","comment":""}`
 	return outcome{ok: true, result: result{output: yes, json: yes}}
+}
+
+// exit is what comes of a step that ends the run.
+func (f *frame) exit(s *planned, unit, message string) outcome {
+	f.exits[unit] = map[string]journal.Exit{
+		"":       {Status: journal.StatusCompleted, Message: message},
+		"failed": {Status: journal.StatusFailed, Message: message, Code: 1},
+		"code":   {Status: journal.StatusCompleted, Message: message, Code: 7},
+	}[s.form]
+	return outcome{ok: true, result: result{output: message}}
 }
 
 // value is what comes of computing one.

@@ -36,8 +36,9 @@ type plan struct {
 
 // planned is a step of a plan.
 type planned struct {
-	id, kind    string // agent, run, http, read, write, value, approval, group or file
-	form        string // of an approval "", choices, form or text; of a value text, mapping, list or broken
+	id, kind    string // agent, run, http, read, write, value, approval, group, file or exit
+	form        string // of an approval "", choices, form or text; of a value text, mapping, list or broken; of an exit "", failed or code
+	onNo        bool   // a no at an approval ends the run
 	deps        []string
 	reads       []string // read by its text, and not among deps
 	perhaps     []string // read where they may be missing
@@ -81,14 +82,17 @@ func (s *planned) hurries() bool { return s.join > 0 && s.join < len(s.deps) }
 type planner struct {
 	*rapid.T
 	*plan
-	next int
+	next  int
+	extra []string // kinds of steps beside the usual
 }
 
 // longestText is how long the texts of a plan may get, in bytes.
 const longestText = 4000
 
-func drawPlan(t *rapid.T, most int) *plan {
-	plans := rapid.Custom(func(t *rapid.T) *plan { return planOf(t, most) })
+// drawPlan draws a plan with at most so many steps at its top. extra are kinds of steps
+// that one plan in three has beside the usual.
+func drawPlan(t *rapid.T, most int, extra ...string) *plan {
+	plans := rapid.Custom(func(t *rapid.T) *plan { return planOf(t, most, extra) })
 	return plans.Filter(func(p *plan) bool { // results within results grow beyond what a text may hold
 		m := newModel(p)
 		return m.run() == "" || m.size <= longestText
@@ -96,10 +100,13 @@ func drawPlan(t *rapid.T, most int) *plan {
 }
 
 // planOf draws a plan whatever its size.
-func planOf(t *rapid.T, most int) *plan {
+func planOf(t *rapid.T, most int, extra []string) *plan {
 	p := &plan{byID: map[string]*planned{}, files: map[string]string{}, standIn: map[string][]string{}}
 	g := planner{T: t, plan: p}
 	p.seed, p.slots = g.num(1_000_000), 1+g.num(31)
+	if len(extra) > 0 && g.oneIn(3) {
+		g.extra = extra
+	}
 	p.steps = g.level(1+g.num(most-1), scope{names: []string{"vars.made"}})
 	p.source = p.file(p.steps, 0, "at the top")
 	return p
@@ -172,9 +179,13 @@ func (g *planner) level(n int, at scope) []*planned {
 		if at.depth >= 2 {
 			kinds = kinds[:len(kinds)-2]
 		}
+		kinds = append(kinds, g.extra...)
 		switch s.kind = g.pick(kinds); s.kind {
 		case "approval":
 			s.form = g.pick([]string{"", "choices", "form", "text"})
+			s.onNo = len(g.extra) > 0 && g.oneIn(2)
+		case "exit":
+			s.form = g.pick([]string{"", "failed", "code"})
 		case "value":
 			s.form = g.pick([]string{"text", "text", "mapping", "list", "broken"})
 		}
@@ -209,16 +220,16 @@ func (g *planner) level(n int, at scope) []*planned {
 				s.shows = append(s.shows, name)
 			}
 		}
-		s.saved = at.depth == 0 && !s.each() && s.kind != "write" && g.oneIn(5)
+		s.saved = at.depth == 0 && !s.each() && s.kind != "write" && s.kind != "exit" && g.oneIn(5)
 		g.inside(s, at, names)
 		if s.onFailure == "fallback" {
 			if len(spares) == 0 || g.oneIn(2) {
 				g.next++
-				spare := &planned{id: fmt.Sprint("s", g.next), kind: g.pick([]string{"agent", "run"}), spare: true, minSuccess: -1}
+				spare := &planned{id: fmt.Sprint("s", g.next), kind: g.pick(append([]string{"agent", "run"}, g.extra...)), spare: true, minSuccess: -1}
 				if len(names) > 0 && g.oneIn(3) {
 					spare.deps = []string{g.pick(names)}
 				}
-				if len(spares) > 0 && g.oneIn(3) {
+				if len(spares) > 0 && spare.kind != "exit" && g.oneIn(3) {
 					spare.onFailure, spare.fallback = "fallback", g.pick(spares)
 					g.standIn[spare.fallback] = append(g.standIn[spare.fallback], spare.id)
 				}
@@ -229,7 +240,9 @@ func (g *planner) level(n int, at scope) []*planned {
 			}
 			g.standIn[s.fallback] = append(g.standIn[s.fallback], s.id)
 		}
-		names, steps = append(names, s.id), append(steps, s)
+		if steps = append(steps, s); s.kind != "exit" { // nothing runs after that
+			names = append(names, s.id)
+		}
 		g.byID[s.id] = s
 	}
 	return steps
@@ -266,7 +279,9 @@ func (g *planner) inside(s *planned, at scope, beside []string) {
 
 // settle draws when a step runs and what its failure means.
 func (g *planner) settle(s *planned) {
-	s.onFailure = g.pick([]string{"", "", "", "continue", "skip_dependents", "fallback"})
+	if s.kind != "exit" {
+		s.onFailure = g.pick([]string{"", "", "", "continue", "skip_dependents", "fallback"})
+	}
 	if s.asks() && s.kind != "read" && g.oneIn(8) {
 		s.once = true
 	} else if s.asks() {
@@ -289,7 +304,7 @@ func (g *planner) settle(s *planned) {
 
 // repeat draws whether a step runs once, once per item, or again and again.
 func (g *planner) repeat(s *planned) {
-	if s.kind == "approval" {
+	if s.kind == "approval" || s.kind == "exit" {
 		return
 	}
 	switch g.num(7) {

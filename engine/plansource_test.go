@@ -116,7 +116,12 @@ func (p *plan) stepsAsData(steps []*planned) []map[string]any {
 			case "text":
 				ask["schema"] = map[string]any{"type": "string"}
 			}
+			if s.onNo {
+				ask["on_no"] = "exit"
+			}
 			m["approval"] = ask
+		case "exit":
+			m["exit"] = map[string]any{"": text, "failed": map[string]any{"status": "failed", "message": text}, "code": map[string]any{"message": text, "code": 7}}[s.form]
 		case "group":
 			m["steps"], m["output"] = p.stepsAsData(s.body), p.outputSource(s.id, s.body)
 		case "file":

@@ -30,7 +30,9 @@ type watch struct {
 
 	mu     sync.Mutex // guards the fields below
 	ended  map[string][]engine.Status
-	wrote  map[string]int // how often each step's output was to be saved
+	order  map[string]int       // when each unit was the first to end, among all that ended
+	at     map[string]time.Time // and at what time
+	wrote  map[string]int       // how often each step's output was to be saved
 	faults []string
 }
 
@@ -39,7 +41,7 @@ func (w *watch) fault(format string, args ...any) {
 }
 
 func newWatch(p *plan, b *book) *watch {
-	w := &watch{plan: p, person: newPerson(b, p.decide), ended: map[string][]engine.Status{}, wrote: map[string]int{}}
+	w := &watch{plan: p, person: newPerson(b, p.decide), ended: map[string][]engine.Status{}, order: map[string]int{}, at: map[string]time.Time{}, wrote: map[string]int{}}
 	w.world = &world{takes: p.takes, answer: p.answer(nil), meet: w.meet}
 	return w
 }
@@ -78,6 +80,7 @@ func (w *watch) observe(ctx context.Context, ev engine.Event) {
 		if w.ended[unit] = append(w.ended[unit], ev.Status); len(w.ended[unit]) > 1 {
 			w.fault("%s ended more than once: %v", unit, w.ended[unit])
 		}
+		w.order[unit], w.at[unit] = len(w.order), time.Now()
 	}
 }
 
@@ -227,7 +230,7 @@ func checks(t *testing.T, n int) {
 func TestAnyWorkflow(t *testing.T) {
 	checks(t, 2000)
 	rapid.Check(t, func(rt *rapid.T) {
-		p := drawPlan(rt, 8)
+		p := drawPlan(rt, 8, "exit")
 		p.plain = true
 		var before []byte
 		for range 2 {
@@ -254,11 +257,15 @@ func TestAnyWorkflow(t *testing.T) {
 func (w *watch) compare(res *engine.Result, dead map[string]bool) (m *model) {
 	m = newModel(w.plan)
 	m.dead = dead
-	if want := m.run(); string(res.Status) != want {
-		w.fault("the run is %s; want %s", res.Status, want)
-	}
-	if diff := cmp.Diff(m.want, ends(res, endOf), cmp.AllowUnexported(ending{})); diff != "" {
-		w.fault("%s", diff)
+	if want := m.run(); len(m.exits) > 0 {
+		w.compareExited(res, m)
+	} else {
+		if string(res.Status) != want || res.Exited != nil {
+			w.fault("the run is %s, exited by %v; want %s", res.Status, res.Exited, want)
+		}
+		if diff := cmp.Diff(m.want, ends(res, endOf), cmp.AllowUnexported(ending{})); diff != "" {
+			w.fault("%s", diff)
+		}
 	}
 	for _, c := range w.world.calls {
 		if want, ok := m.asked[c.unit]; !ok {
@@ -268,6 +275,46 @@ func (w *watch) compare(res *engine.Result, dead map[string]bool) (m *model) {
 		}
 	}
 	return m
+}
+
+// compareExited checks the result of a run that a step must end: one of those that the
+// model says does. What has ended before is as in the model, and all else is skipped. Once
+// the run has exited nothing begins, and nothing completes or fails but the saving of files.
+func (w *watch) compareExited(res *engine.Result, m *model) {
+	if res.Exited == nil {
+		w.fault("the run did not exit; it could by %v", m.exits)
+		return
+	}
+	by := unitName(res.Exited.Step, res.Exited.Item)
+	if want, ok := m.exits[by]; !ok || res.Exited.Exit != want || string(res.Status) != string(want.Status) || res.Output != want.Message {
+		w.fault("the run is %s with the output %q, exited by %s as %v; it could by %v", res.Status, res.Output, by, res.Exited.Exit, m.exits)
+	}
+	last, ended := w.order[by]
+	if !ended {
+		w.fault("%s ended the run, and has not ended", by)
+	}
+	at := w.at[by]
+	for unit, got := range ends(res, endOf) {
+		want, known := m.want[unit]
+		if !known {
+			want = m.past[unit]
+		}
+		n, ended := w.order[unit]
+		switch {
+		case ended && n <= last && got != want:
+			w.fault("%s is %v, and ended before the run exited; want %v", unit, got, want)
+		case got != want && got != (ending{status: "skipped"}):
+			w.fault("%s is %v where the run exited; want %v, or that it was skipped", unit, got, want)
+		}
+		if ended && w.at[unit].After(at) && !w.stepOf(unit).saved && got.status != "skipped" {
+			w.fault("%s ended %v after the run exited", unit, w.at[unit].Sub(at))
+		}
+	}
+	for _, c := range w.world.calls {
+		if c.from.After(at) {
+			w.fault("%s was asked %v after the run exited", c.unit, c.from.Sub(at))
+		}
+	}
 }
 
 // TestAnyStop stops random workflows at a random time, in each of the ways

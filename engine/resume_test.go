@@ -149,15 +149,37 @@ func (p *plan) actedOn(events []journal.Event) map[string]bool {
 	return acted
 }
 
-// agree checks a run that was resumed behind a part of a journal: each unit ends as the
-// model says and is asked what it says, nothing that has finished is asked or saved again,
-// and what must not happen twice has not begun again.
-func (l *lived) agree(whole *lived, prefix []journal.Event) {
+// exitedIn returns the step that has ended the run in a journal; nil if none has.
+func exitedIn(events []journal.Event) *journal.Exited {
+	for _, ev := range events {
+		var end journal.Finished
+		if ev.Type == journal.StepFinished && ev.Decode(&end) == nil && end.Exit != nil {
+			return &journal.Exited{Step: ev.Step, Item: ev.Item, Exit: *end.Exit}
+		}
+	}
+	return nil
+}
+
+// agree checks a run that was resumed behind a part of the journal of the run cut: each
+// unit ends as the model says and is asked what it says, nothing that has finished is asked
+// or saved again, and what must not happen twice has not begun again. whole is the
+// undisturbed run.
+func (l *lived) agree(whole, cut *lived, prefix []journal.Event) {
 	dead := l.dead(prefix)
-	if len(dead) == 0 {
+	m := l.watch.compare(l.res, dead)
+	exits := len(m.exits) > 0 // by which depends on time
+	switch was := exitedIn(prefix); {
+	case was != nil:
+		if len(l.world.calls) > 0 {
+			l.fault("after %d events, of which one ended the run: %d attempts were made", len(prefix), len(l.world.calls))
+		}
+		if diff := cmp.Diff(was, l.res.Exited); diff != "" {
+			l.fault("after %d events: %s", len(prefix), diff)
+		}
+		l.compare(cut, prefix)
+	case len(dead) == 0 && !exits:
 		l.compare(whole, prefix)
 	}
-	l.watch.compare(l.res, dead)
 	done, acted := finished(prefix), l.actedOn(prefix)
 	for _, c := range l.world.calls {
 		switch {
@@ -167,7 +189,7 @@ func (l *lived) agree(whole *lived, prefix []journal.Event) {
 			l.fault("after %d events: %s was finished, and was asked again", len(prefix), c.unit)
 		case dead[c.unit]:
 			l.fault("after %d events: %s has effects that must not happen twice, and was asked again", len(prefix), c.unit)
-		case len(dead) == 0 && !l.joins && c.prompt != whole.world.whole(c.unit):
+		case len(dead) == 0 && !l.joins && !exits && c.prompt != whole.world.whole(c.unit):
 			l.fault("after %d events: %s was asked %q; undisturbed it was %q", len(prefix), c.unit, c.prompt, whole.world.whole(c.unit))
 		}
 	}
@@ -193,27 +215,28 @@ func TestResumeAfterAnyEvent(t *testing.T) {
 	prefixes := 0
 	never := func(o *engine.Options) { o.Again = nil } // what may have had its effects does not run again
 	rapid.Check(t, func(rt *rapid.T) {
-		p := drawPlan(rt, 5)
+		p := drawPlan(rt, 5, "exit")
 		p.plain = true
 		cut := rapid.IntRange(0, 1<<20)
-		again, third := cut.Draw(rt, "again"), cut.Draw(rt, "third")
+		again, later := cut.Draw(rt, "again"), cut.Draw(rt, "later")
 		whole := p.live(t, nil, nil, false, never)
 		whole.watch.compare(whole.res, nil)
 		whole.check(rt)
 		for n := 1; n <= len(whole.events); n++ {
 			prefix := whole.events[:n]
 			second := p.live(t, prefix, nil, false, never)
-			second.agree(whole, prefix)
+			second.agree(whole, whole, prefix)
 			second.check(rt)
 			prefixes++
 			if n%8 != again%8 {
 				continue
 			}
-			for _, at := range []int{again, third} { // resumes of resumes
+			for _, at := range []int{again, later} { // resumes of resumes
 				prefix = second.events[:1+at%len(second.events)]
-				second = p.live(t, prefix, nil, false, never)
-				second.agree(whole, prefix)
-				second.check(rt)
+				third := p.live(t, prefix, nil, false, never)
+				third.agree(whole, second, prefix)
+				third.check(rt)
+				second = third
 			}
 		}
 	})

@@ -253,6 +253,7 @@ func uncertain(u *unit, was *journal.UnitState) error {
 func (r *run) restore(u *unit, was *journal.UnitState) {
 	r.fill(u, was)
 	u.restored = true
+	u.res.Reason = was.Decision.Reason()
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
