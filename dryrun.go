@@ -29,6 +29,7 @@ type dryRun struct {
 	opts   *RunOptions
 	wf     *workflow.Workflow
 	params map[string]any
+	files  *changedFiles
 	past   *journal.State // the latest run; nil if there is none
 	first  map[string]*journal.UnitState
 
@@ -61,7 +62,7 @@ func (r *dryRun) run(ctx context.Context) error {
 	kept := newReuse(r.o, r.opts)
 	_, err := engine.Run(ctx, r.wf, engine.Options{
 		RunID: dryRunID, Params: r.params, Env: runs.Env(r.wf),
-		Execute: r.execute, Attach: r.attach, Glob: r.o.glob, Duration: takes,
+		Execute: r.execute, Attach: r.attach, Glob: r.o.glob, ChangedFiles: r.files.list, Duration: takes,
 		Control: control, Stay: true,
 		Choose: r.opts.part().Choose(r.wf), Earlier: r.past,
 		Identify: func(s *workflow.Step) engine.Identity { return r.o.identify(ctx, s, r.opts) },

@@ -37,7 +37,8 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if err := opts.part().Check(wf); err != nil {
 		return nil, err
 	}
-	if err := o.check(ctx, wf, params, dryRunID, &opts); err != nil {
+	files := newChangedFiles(o, nil)
+	if _, err := o.check(ctx, wf, workflow.Env{Params: params, Run: map[string]any{"id": dryRunID}, Env: runs.Env(wf), ChangedFiles: files.in(ctx)}, &opts); err != nil {
 		return nil, invalid(err)
 	}
 	spec, err := o.spec(ctx, wf, opts)
@@ -57,7 +58,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 	if past.latest == nil && !opts.part().Whole() {
 		return nil, invalid(errNoPrevious)
 	}
-	dry := &dryRun{o: o, opts: &opts, wf: wf, params: params, past: past.latest, models: map[string]string{}, dirty: map[string]*taint{}, asked: map[string]bool{},
+	dry := &dryRun{o: o, opts: &opts, wf: wf, params: params, files: files, past: past.latest, models: map[string]string{}, dirty: map[string]*taint{}, asked: map[string]bool{},
 		items: map[string][]int{}, skipped: map[string]bool{}}
 	if err := dry.run(ctx); err != nil {
 		return nil, err

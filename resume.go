@@ -222,7 +222,8 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		}
 		r.spec.Dir, r.spec.Earlier = spec.Dir, spec.Earlier
 	}
-	env, err := r.wf.WithVars(workflow.Env{Params: r.params, Run: map[string]any{"id": r.id}, Env: runs.Env(r.wf)})
+	r.files = newChangedFiles(o, past)
+	env, err := r.wf.WithVars(workflow.Env{Params: r.params, Run: map[string]any{"id": r.id}, Env: runs.Env(r.wf), ChangedFiles: r.files.in(ctx)})
 	if err == nil {
 		err = o.checkCommands(ctx, r.wf, env, &r.opts, past)
 	}

@@ -140,6 +140,7 @@ type pendingRun struct {
 	changes []string // since it was stopped
 	again   []string
 	failed  bool // what failed runs again, whatever the run made of that
+	files   *changedFiles
 }
 
 // newRun checks a run and writes it down.
@@ -152,10 +153,8 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 		return nil, invalid(err)
 	}
 	id := cmp.Or(opts.ID, runs.NewID())
-	if err := o.check(ctx, wf, params, id, &opts); err != nil {
-		return nil, invalid(err)
-	}
-	env, err := wf.WithVars(workflow.Env{Params: params, Run: map[string]any{"id": id}, Env: runs.Env(wf)})
+	files := newChangedFiles(o, nil)
+	env, err := o.check(ctx, wf, workflow.Env{Params: params, Run: map[string]any{"id": id}, Env: runs.Env(wf), ChangedFiles: files.in(ctx)}, &opts)
 	if err == nil {
 		err = o.checkCommands(ctx, wf, env, &opts, nil)
 	}
@@ -166,7 +165,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, err
 	}
-	r := &pendingRun{id: id, started: time.Now(), wf: wf, params: params, opts: opts}
+	r := &pendingRun{id: id, started: time.Now(), wf: wf, params: params, opts: opts, files: files}
 	if r.spec, err = o.spec(ctx, wf, opts); err != nil {
 		return nil, err
 	}
@@ -297,27 +296,28 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)
 			return o.attempt(ctx, a, &opts)
 		},
-		Identify:    func(s *workflow.Step) engine.Identity { return o.identify(ctx, s, &opts) },
-		Attach:      o.attach,
-		Glob:        o.glob,
-		MaxParallel: parallel(r.wf, opts),
-		Duration:    previous.Duration(),
-		Drain:       opts.Drain,
-		Observe:     observing(span, observe),
-		Log:         r.log,
-		Past:        past,
-		Changed:     r.changed,
-		Again:       again,
-		Failed:      r.failed,
-		Choose:      opts.part().Choose(r.wf),
-		Earlier:     previous.State,
-		Before:      previous.State,
-		Unchanged:   kept.unchanged,
-		Saw:         kept.saw,
-		Save:        save,
-		Control:     control,
-		AskCalls:    opts.AskCalls,
-		AskTimeout:  opts.AskTimeout,
+		Identify:     func(s *workflow.Step) engine.Identity { return o.identify(ctx, s, &opts) },
+		Attach:       o.attach,
+		Glob:         o.glob,
+		ChangedFiles: r.files.list,
+		MaxParallel:  parallel(r.wf, opts),
+		Duration:     previous.Duration(),
+		Drain:        opts.Drain,
+		Observe:      observing(span, observe),
+		Log:          r.log,
+		Past:         past,
+		Changed:      r.changed,
+		Again:        again,
+		Failed:       r.failed,
+		Choose:       opts.part().Choose(r.wf),
+		Earlier:      previous.State,
+		Before:       previous.State,
+		Unchanged:    kept.unchanged,
+		Saw:          kept.saw,
+		Save:         save,
+		Control:      control,
+		AskCalls:     opts.AskCalls,
+		AskTimeout:   opts.AskTimeout,
 		Decided: func(ctx context.Context, unit journal.Unit) (*journal.Decision, error) {
 			return runs.Decision(ctx, store, r.id, unit)
 		},
@@ -363,15 +363,19 @@ func parallel(wf *workflow.Workflow, opts RunOptions) int {
 
 // check finds what would stop a step before anything is spent on the others:
 // agents that are missing, bounds of models that are none, and files that no pattern finds. Patterns that use
-// what is only known during the run cannot be checked yet.
-func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params map[string]any, runID string, opts *RunOptions) error {
-	env, err := wf.WithVars(workflow.Env{Params: params, Run: map[string]any{"id": runID}, Env: runs.Env(wf)})
+// what is only known during the run cannot be checked yet. It returns env with the
+// workflow's vars.
+func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, env workflow.Env, opts *RunOptions) (workflow.Env, error) {
+	env, err := wf.WithVars(env)
 	if err != nil {
-		return err
+		return env, err
+	}
+	if errs := wf.CheckChanges(env); len(errs) > 0 {
+		return env, errs
 	}
 	var errs []error
 	for _, p := range wf.Params {
-		name, ok := params[p.Name].(string)
+		name, ok := env.Params[p.Name].(string)
 		if p.Format != workflow.FormatFile || !ok {
 			continue
 		}
@@ -412,7 +416,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, params 
 	if o.tools != nil {
 		errs = append(errs, sharedEdits(ctx, o.tools, o.agent, wf))
 	}
-	return errors.Join(errs...)
+	return env, errors.Join(errs...)
 }
 
 // static reports whether a text is the same throughout a run.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,7 +23,7 @@ import (
 func (o *Orchestrator) isolate(ctx context.Context, t Task) (*task.Place, error) {
 	repo, err := worktree.Find(ctx, cmp.Or(t.From, o.opts.Dir, "."))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the step needs a worktree: %w", err)
 	}
 	tags := llm.TagsOf(ctx)
 	// All iterations of a loop share one, so that each goes on from the one before.

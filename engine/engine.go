@@ -189,6 +189,11 @@ type Options struct {
 	// if a foreach has a glob.
 	Glob func(ctx context.Context, patterns []string) ([]string, error)
 
+	// ChangedFiles lists the files that have changed since a base, for the expressions that
+	// ask for them. It is called once in a run for each base; the journal keeps what it
+	// returns. Nil: such expressions fail.
+	ChangedFiles func(ctx context.Context, base string, uncommitted bool) ([]string, error)
+
 	// Identify resolves the agent and model of a step. It is called once per step. Nil adds
 	// nothing to what a step is recognised by.
 	Identify func(*workflow.Step) Identity

@@ -331,7 +331,7 @@ func (u *unit) around(env workflow.Env) map[string]workflow.StepResult {
 func (r *run) startBody(u *unit) {
 	r.markStarted(u)
 	around := u.env()
-	env := workflow.Env{Run: around.Run, Env: around.Env}
+	env := workflow.Env{Run: around.Run, Env: around.Env, ChangedFiles: around.ChangedFiles}
 	var outer map[string]workflow.StepResult
 	if u.step.Workflow == "" { // steps of its own see what is around them
 		env.Params, env.Vars, env.Item, env.Items, env.Loop, env.Origins = around.Params, around.Vars, around.Item, around.Items, around.Loop, around.Origins

@@ -76,6 +76,7 @@ type run struct {
 	created int             // units so far, which orders equals
 	paths   map[*workflow.Workflow]map[string]time.Duration
 	known   map[*workflow.Step]Identity
+	changes map[journal.ChangesSince][]string // changed files that the run knows of
 
 	samples samples
 
@@ -152,6 +153,7 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 		noted:   map[string]bool{},
 		paths:   map[*workflow.Workflow]map[string]time.Duration{},
 		known:   map[*workflow.Step]Identity{},
+		changes: map[journal.ChangesSince][]string{},
 		slots:   DefaultParallel,
 		drain:   opts.Drain,
 		control: opts.Control,
@@ -174,11 +176,16 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 
 // begin creates the frame of the workflow and starts it.
 func (r *run) begin() {
+	for _, c := range r.opts.Past.Changes {
+		r.changes[c.ChangesSince] = c.Files
+	}
 	env, err := r.wf.WithVars(workflow.Env{
 		Params: r.opts.Params,
 		Steps:  make(map[string]workflow.StepResult, len(r.wf.Steps)),
 		Run:    map[string]any{"id": r.opts.RunID},
 		Env:    r.opts.Env,
+
+		ChangedFiles: r.changedFiles,
 	})
 	r.root = r.newFrame(nil, r.wf, env)
 	if err != nil && !r.rebuilt {

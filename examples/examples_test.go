@@ -132,6 +132,12 @@ func TestWorkflowFilesRun(t *testing.T) {
 				run.Args = append(run.Args, "--script", filepath.Join(here(t), "examples", "simulated", "acting.yaml"))
 				run.Dir = repository
 			}
+			if filepath.Base(file) == "changed-files.yaml" {
+				run.Args[2], run.Dir = filepath.Join(here(t), run.Args[2]), brokenProject(t)
+				if err := os.WriteFile(filepath.Join(run.Dir, "new.go"), []byte("package sum\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if name := filepath.Base(file); name == "files.yaml" || name == "save.yaml" { // they write
 				run.Args[2] = filepath.Join(here(t), run.Args[2])
 				run.Dir = t.TempDir()

@@ -68,6 +68,7 @@ type State struct {
 	Cancelled bool         // a person asked for it, after the run was last taken on
 	Saved     *Saved       // the file that holds the output of the run; nil if none was saved
 	Ended     *RunEnd      // how the run last ended; nil while it is in progress
+	Changes   []Changes    // that expressions of the run have asked for, each once
 	Exited    *Exited      // the first step that ended the run; nil if none did
 	Resumes   int
 	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
@@ -120,6 +121,11 @@ func (s *State) Add(ev Event) error {
 	case CancelAsked:
 		s.Cancelled = true
 		return nil
+	case ChangesListed:
+		var c Changes
+		err := ev.Decode(&c)
+		s.Changes = append(s.Changes, c)
+		return err
 	case FileSaved:
 		if ev.Step == "" {
 			s.Saved = &Saved{}

@@ -100,6 +100,7 @@ const (
 	ToolWaits     EventType = "tool_waits"     // ToolCall: it started and did nothing yet, and starts again once a person has decided
 	ApprovalAsked EventType = "approval_asked" // ApprovalRequest
 	ApprovalGiven EventType = "approval_given" // Decision
+	ChangesListed EventType = "changes_listed" // Changes: an expression asked for them
 	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop for good
 )
 
@@ -200,6 +201,18 @@ type Skipped struct {
 type Expanded struct {
 	Items int      `json:"items"`
 	Paths []string `json:"paths,omitempty"` // the items of a glob; others follow from what the run was given
+}
+
+// Changes is the detail of ChangesListed: the files that had changed since a base.
+type Changes struct {
+	ChangesSince
+	Files []string `json:"files"` // with slashes, from the project's folder, sorted
+}
+
+// ChangesSince says which changes are asked for.
+type ChangesSince struct {
+	Base        string `json:"base"`
+	Uncommitted bool   `json:"uncommitted,omitempty"` // those too that are not committed
 }
 
 // Saved is the detail of FileSaved.

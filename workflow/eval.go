@@ -46,7 +46,7 @@ func (e *expression) eval(env Env) (any, error) {
 	budget := evalBudget
 	loop["previous"], loop["state"] = before, state
 	names := map[string]any{"params": params, "vars": vars, "steps": steps, "env": environment, "run": env.Run,
-		"item": env.Item, "loop": loop, budgetName: &budget}
+		"item": env.Item, "loop": loop, budgetName: &budget, changesName: env.ChangedFiles}
 	for _, r := range e.refs {
 		if r.root == "item" && r.name != "" {
 			names[r.name] = env.Items[r.name]

@@ -232,7 +232,7 @@ func TestExampleFiles(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s needs parameters: %v", path, err)
 		}
-		walk(t, w, workflow.Env{Params: params, Run: map[string]any{"id": "r"}}, path)
+		walk(t, w, workflow.Env{Params: params, Run: map[string]any{"id": "r"}, ChangedFiles: func(string, bool) ([]string, error) { return []string{"a.go"}, nil }}, path)
 		if name := filepath.Base(path); name != "code-quality.json" && name != "review-folder.yaml" {
 			if text := string(data); !strings.HasPrefix(text, "# ") || !strings.Contains(text, "#   claude-force run examples/workflows/"+name+" --simulate") {
 				t.Errorf("%s does not say what it shows and how to run it", path)

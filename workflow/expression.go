@@ -32,6 +32,7 @@ type expression struct {
 	params  map[string]string // type by name, of the params in refs
 	errs    []exprError
 	needs   []need
+	changes bool // it lists changed files
 }
 
 // ref is a name an expression uses: params.name, steps.name.field, and so on.
@@ -197,7 +198,7 @@ func (c view) environment(e *expression) types.Map {
 		}
 	}
 	names := types.Map{"params": params, "vars": vars, "steps": steps, "env": env, "run": types.Map{"id": types.String}, "item": types.Any,
-		"loop": types.Map{"index": types.Int, "previous": before, "state": state}, budgetName: types.Any}
+		"loop": types.Map{"index": types.Int, "previous": before, "state": state}, budgetName: types.Any, changesName: types.Any}
 	for _, r := range e.refs {
 		if r.root == "item" && r.name != "" {
 			names[r.name] = types.Any

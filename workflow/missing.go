@@ -307,16 +307,22 @@ func (d *draft) skippable(seen map[*draft]bool) bool {
 	if d.When != nil && !d.When.constant() {
 		return true
 	}
+	return slices.ContainsFunc(d.required(), func(of *draft) bool { return of.skippable(seen) })
+}
+
+// required returns the steps without each of which d does not start.
+func (d *draft) required() []*draft {
 	listed, read, _ := d.Waits()
 	if d.Join != 0 {
 		listed = nil
 	}
+	var all []*draft
 	for _, id := range slices.Concat(listed, read) {
-		if d.level.draft(id).skippable(seen) {
-			return true
+		if of := d.level.draft(id); of != nil {
+			all = append(all, of)
 		}
 	}
-	return false
+	return all
 }
 
 // lacks returns the first key of a path that a schema rules out, and the keys that

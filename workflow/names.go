@@ -152,6 +152,8 @@ func (c view) checkNames(e *expression, f *nameFinder, at func(ast.Node) int) {
 			e.fail(at(n), "values have no methods", "functions are called by their name, such as trim(x)")
 		} else if !c.sandbox.defines(callee.Value) {
 			e.fail(at(callee), "unknown function "+quote(callee.Value), c.suggester.didYouMean(callee.Value, c.sandbox.names()))
+		} else if callee.Value == changedFiles {
+			e.checkChangesCall(at(callee), len(n.Arguments))
 		}
 	}
 	for _, name := range f.locals {

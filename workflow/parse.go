@@ -45,6 +45,7 @@ type reader struct {
 	ids       map[string]*yaml.Node // where each step id of the file was given
 	below     []*Workflow           // the files its steps run
 	aliased   map[*yaml.Node]bool   // the nodes that aliases refer to
+	changes   []changesUse          // of the file
 	uses      []use                 // the expressions of the file
 	inline    map[string]*Agent     // the agents that the file defines
 	later     []func()              // what is to be done once all steps are read
@@ -149,7 +150,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 			}
 		}
 	}
-	w.env = p.envNames()
+	w.env, w.changes = p.envNames(), p.certainChanges()
 	shareEnv(w.Steps, w.env)
 	return w
 }

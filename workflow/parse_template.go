@@ -82,6 +82,10 @@ func (p *reader) expression(d *draft, v view, n *yaml.Node, source string, offse
 	if len(e.needs) > 0 {
 		p.uses = append(p.uses, use{d, v, e, n, offset})
 	}
+	if e.changes {
+		line, column := p.src.inside(n, offset+skipBlanks(source, 0))
+		p.changes = append(p.changes, changesUse{e, line, column, d, d != nil && d.fields.get("when") == n})
+	}
 	refused := false
 	for _, r := range e.refs {
 		if r.root != "steps" || r.foreign || r.name == "" {

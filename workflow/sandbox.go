@@ -80,6 +80,8 @@ func newSandbox() *sandbox {
 		expr.Function("min", smallest, new(func(any) any), new(func(...any) any)),
 		expr.Function("flatten", flatten, new(func([]any) []any)),
 		expr.Function("uniq", unique, new(func([]any) []any), new(func([]string) []any), new(func([]int) []any)),
+		expr.Function(changedFiles, notCalled, new(func(string) []any), new(func(string, string) []any)), // see metering
+		expr.Function(changedName, changed),
 		expr.Function(spendName, spend),
 		expr.Function(valueName, value),
 		expr.Function(figureName, figure),
@@ -188,6 +190,12 @@ func (metering) Visit(node *ast.Node) {
 	case *ast.CallNode:
 		for i, arg := range n.Arguments {
 			n.Arguments[i] = scanned(arg)
+		}
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == changedFiles {
+			list := &ast.IdentifierNode{Value: changesName}
+			list.SetLocation(n.Location())
+			*node = metered(spendName, call(changedName, n, append([]ast.Node{list}, n.Arguments...)...))
+			return
 		}
 		*node = metered(spendName, n)
 	}

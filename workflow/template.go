@@ -42,6 +42,10 @@ type Env struct {
 	Items  map[string]any        // the items of all enclosing foreach that have a name
 	Loop   *LoopEnv              // of the nearest enclosing loop; nil outside of one
 
+	// ChangedFiles lists the files that have changed since a base, which is what changed_files
+	// gives. Nil: where that is used, evaluating fails.
+	ChangedFiles func(base string, uncommitted bool) ([]string, error)
+
 	// Origins names the steps whose results "item", "item.NAME", "params.NAME" and "vars.NAME" hold, if they
 	// hold any: see [Env.Origin]. [Template.RenderPrompt] marks such values too.
 	Origins map[string]string

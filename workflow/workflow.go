@@ -30,7 +30,7 @@
 // params.a - params.b is a subtraction. Using a step's result makes it a
 // dependency. $${{ stands for the characters ${{.
 //
-// Expressions can neither read the clock nor do I/O, and the memory and the
+// Expressions can neither read the clock nor do I/O, but for [Env].ChangedFiles, and the memory and the
 // iterations one evaluation may use are bounded.
 //
 // # Invariants
@@ -70,6 +70,8 @@ type Workflow struct {
 	named map[string]string // of the outermost file: the paths of workflows that steps name
 	index map[string]*Step
 	env   []string
+
+	changes []changesUse // of the file, with those of steps within its steps
 }
 
 // Defaults are the settings a step takes when it does not say otherwise. A zero

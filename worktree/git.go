@@ -50,7 +50,7 @@ type Repository struct {
 func Find(ctx context.Context, dir string) (*Repository, error) {
 	git, err := exec.LookPath("git")
 	if err != nil {
-		return nil, fault.Input(errors.New("a worktree needs git, and there is none on the PATH; install it, or leave isolation out"))
+		return nil, fault.Input(errors.New("there is no git on the PATH; install it"))
 	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -75,7 +75,7 @@ func Find(ctx context.Context, dir string) (*Repository, error) {
 			}
 			return r, ctx.Err()
 		case top == filepath.Dir(top):
-			return nil, fault.Input(fmt.Errorf("a worktree needs a git repository, and %s is in none; run git init and commit, or leave isolation out", dir))
+			return nil, fault.Input(fmt.Errorf("%s is in no git repository; run git init and commit", dir))
 		}
 	}
 }

@@ -239,6 +239,10 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		var f journal.Saved
 		err := ev.Decode(&f)
 		return fmt.Sprintf("%s: saved %s", cmp.Or(name, "run"), f.Path), err
+	case journal.ChangesListed:
+		var c journal.Changes
+		err := ev.Decode(&c)
+		return fmt.Sprintf("run: %s changed since %s", plural(len(c.Files), "file"), c.Base), err
 	case journal.StepExpanded:
 		var e journal.Expanded
 		err := ev.Decode(&e)
