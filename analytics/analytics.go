@@ -55,7 +55,10 @@ type Call struct {
 
 	Cost     llm.Money // what was paid for all attempts; with Unpriced the part that is known
 	Unpriced bool      // what was paid, or what was saved, is not known
-	Saved    Savings
+	// Uncertain is what attempts that broke off, or whose process was killed, may have
+	// been billed beyond Cost. It is 0 in calls that earlier versions recorded.
+	Uncertain llm.Money
+	Saved     Savings
 
 	// Duration is how long the caller waited for the answer, for whatever reason.
 	Duration time.Duration
@@ -85,6 +88,7 @@ type Call struct {
 
 // Attempt is one request that was sent to the service for a call.
 type Attempt struct {
+	ID         int64 // unique among the attempts of all processes; 0 in those that earlier versions recorded
 	Start      time.Time
 	Duration   time.Duration
 	FirstToken time.Duration // 0 if none came
@@ -93,6 +97,7 @@ type Attempt struct {
 	Usage      llm.Usage     // what the service reported
 	Cost       llm.Money     // of Usage; with [llm.BasisPart] the least that may be billed
 	Basis      llm.Basis     // how Cost is known
+	Uncertain  llm.Money     // what may have been billed beyond Cost
 	// WriteExtra is the part of Cost by which writing to the prompt cache exceeded
 	// the plain price of the same tokens. It is 0 in attempts that earlier versions
 	// recorded.

@@ -100,6 +100,7 @@ type Summary struct {
 	InputTokens  int64        `json:"input_tokens"` // whole prompts, cached parts included
 	OutputTokens int64        `json:"output_tokens"`
 	CostUSD      float64      `json:"cost_usd"`
+	UncertainUSD float64      `json:"uncertain_usd"` // what may have been billed beyond it, by attempts that broke off or whose process was killed
 	SavedUSD     SavingsUSD   `json:"saved_usd"`
 	Latency      Latency      `json:"latency_seconds"` // of answers of the service: its own time, without waiting
 	HitLatency   Latency      `json:"hit_latency_seconds"`
@@ -143,7 +144,7 @@ func Summarize(p Period, sources, days []Group) *Summary {
 		Period: p, Calls: t.Calls, Live: t.Live, Cached: t.Cached, Coalesced: t.Coalesced, Failed: t.Failed,
 		Retries: t.Retries, Refused: t.Refused, Unpriced: t.Unpriced, FailureRate: t.FailureRate(),
 		InputTokens: int64(t.Usage.PromptTokens()), OutputTokens: int64(t.Usage.OutputTokens),
-		CostUSD: t.Cost.USD(), SavedUSD: t.Saved.USD(), Latency: LatencyOf(&t.ServiceLatency), HitLatency: LatencyOf(&hits),
+		CostUSD: t.Cost.USD(), UncertainUSD: t.Uncertain.USD(), SavedUSD: t.Saved.USD(), Latency: LatencyOf(&t.ServiceLatency), HitLatency: LatencyOf(&hits),
 		FirstToken: ratio(t.FirstToken.Seconds(), float64(t.FirstTokens)),
 		Waited:     ratio(t.Waited.Seconds(), float64(t.Served)),
 		Runs:       t.Runs, CacheHitRate: t.HitRate(),

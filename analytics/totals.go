@@ -19,6 +19,7 @@ type Totals struct {
 	Refused   int64 // of these, attempts after a refusal for a rate limit, which waited for it: no failure of the service
 	Usage     llm.Usage
 	Cost      llm.Money
+	Uncertain llm.Money // what may have been billed beyond Cost
 	Saved     Savings
 
 	Duration    time.Duration // of all calls, one after the other
@@ -63,6 +64,7 @@ func (t *Totals) AddCall(c *Call) {
 	t.Refused += int64(c.Refused)
 	t.Usage = t.Usage.Add(c.Usage)
 	t.Cost = t.Cost.Add(c.Cost)
+	t.Uncertain = t.Uncertain.Add(c.Uncertain)
 	t.Saved = t.Saved.Add(c.Saved)
 	t.Duration += c.Duration
 	t.Alone += c.Alone
@@ -97,6 +99,7 @@ func (t *Totals) Add(u *Totals) {
 	t.Refused += u.Refused
 	t.Usage = t.Usage.Add(u.Usage)
 	t.Cost = t.Cost.Add(u.Cost)
+	t.Uncertain = t.Uncertain.Add(u.Uncertain)
 	t.Saved = t.Saved.Add(u.Saved)
 	t.Duration += u.Duration
 	t.Alone += u.Alone

@@ -6,6 +6,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ type Problem struct {
 	Other float64 `json:"other_usd"`
 }
 
+// runPrefix is what the keys of the budgets of runs start with.
+const runPrefix = string(budget.Run) + "/"
+
 // Check is one comparison over everything it applies to.
 type Check struct {
 	Name     string    `json:"name"`
@@ -39,7 +43,10 @@ type Report struct {
 	Calls    int     `json:"calls"`    // compared with their attempts
 	Attempts int     `json:"attempts"` // requests that were sent
 	CostUSD  float64 `json:"cost_usd"` // of all calls that are kept
-	Checks   []Check `json:"checks"`
+	// UncertainUSD is what may have been billed beyond CostUSD, by attempts that broke
+	// off or whose process was killed.
+	UncertainUSD float64 `json:"uncertain_usd"`
+	Checks       []Check `json:"checks"`
 }
 
 // OK reports whether everything agrees.
@@ -49,57 +56,78 @@ func (r *Report) OK() bool {
 
 // Stores are what is compared. Runs and Ledger may be nil.
 type Stores struct {
-	Calls *callsdb.Store
+	// Calls opens the store of calls, with all that processes which have ended by now
+	// have recorded.
+	Calls func(context.Context) (*callsdb.Store, error)
 	Runs  journal.Store
 	// Ledger returns the balances of the budgets whose keys start with prefix.
 	Ledger func(prefix string) (map[string]budget.Balance, error)
 }
 
 // Verify compares the stores. Runs that a process is working on are left out, since
-// they change meanwhile.
+// they change meanwhile. So the journals are read first, and the calls last: what was
+// written when a run was looked at is in what is read later.
 func Verify(ctx context.Context, s Stores) (*Report, error) {
-	v, err := s.Calls.Verify(ctx)
+	var ended []journal.Run
+	working := map[string]bool{}
+	if s.Runs != nil {
+		for run, err := range s.Runs.Runs(ctx, journal.Filter{}) {
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("reading runs: %w", err)
+			case !run.Status.Ended() && run.Owner != nil && run.Owner.Alive:
+				working[run.ID] = true
+			default:
+				ended = append(ended, run)
+			}
+		}
+	}
+	var budgets map[string]budget.Balance
+	if s.Ledger != nil {
+		var err error
+		if budgets, err = s.Ledger(runPrefix); err != nil {
+			return nil, fmt.Errorf("reading budgets: %w", err)
+		}
+	}
+	v, err := verifyCalls(ctx, s.Calls)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Calls: v.Calls, Attempts: v.Attempts, CostUSD: v.Cost.USD(), Checks: []Check{
+	r := &Report{Calls: v.Calls, Attempts: v.Attempts, CostUSD: v.Cost.USD(), UncertainUSD: v.Uncertain.USD(), Checks: []Check{
 		{Name: "each call costs what its attempts cost", Compared: v.Calls, Problems: problems(v.CallsDiffer)},
 		{Name: "the sum of each day is that of its calls", Compared: v.Days, Problems: problems(v.DaysDiffer)},
 		{Name: "the sum of each run is that of its calls", Compared: v.Runs, Problems: problems(v.RunsDiffer)},
 	}}
-	working := map[string]bool{}
 	if s.Runs != nil {
-		check, err := runs(ctx, s.Runs, v.RunCosts, working)
+		check, err := journals(ctx, s.Runs, ended, v.RunCosts)
 		if err != nil {
 			return nil, err
 		}
 		r.Checks = append(r.Checks, check)
 	}
 	if s.Ledger != nil {
-		check, err := ledger(s.Ledger, v.RunCosts, working)
-		if err != nil {
-			return nil, err
-		}
-		r.Checks = append(r.Checks, check)
+		r.Checks = append(r.Checks, ledger(budgets, &v, working)...)
 	}
 	return r, nil
 }
 
-// runs compares the journals of runs with their calls. A process that is killed
+func verifyCalls(ctx context.Context, open func(context.Context) (*callsdb.Store, error)) (v callsdb.Verified, err error) {
+	store, err := open(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return store.Verify(ctx)
+}
+
+// journals compares the journals of runs with their calls. A process that is killed
 // between the end of a call and its event in the journal leaves a call that the
 // journal lacks until the run is resumed, which counts it. A run that has ended by
 // itself counts all.
-func runs(ctx context.Context, store journal.Store, costs map[string]llm.Money, working map[string]bool) (Check, error) {
+func journals(ctx context.Context, store journal.Store, runs []journal.Run, costs map[string]llm.Money) (Check, error) {
 	c := Check{Name: "the journal of each run names what its calls cost", Problems: []Problem{}}
 	older, extra := 0, llm.Money(0)
-	for run, err := range store.Runs(ctx, journal.Filter{}) {
-		if err != nil {
-			return c, fmt.Errorf("reading runs: %w", err)
-		}
-		if !run.Status.Ended() && run.Owner != nil && run.Owner.Alive {
-			working[run.ID] = true
-			continue
-		}
+	for _, run := range runs {
 		paid, recorded := costs[run.ID]
 		if !recorded {
 			continue // simulated, replayed, or older than what is kept
@@ -151,40 +179,38 @@ func endOf(ctx context.Context, store journal.Store, id string) (ended, counts b
 	return ended, counts, nil
 }
 
-// ledger compares the budgets of runs with their calls. A budget that was set when
-// a run was resumed has not seen the calls before.
-func ledger(balances func(string) (map[string]budget.Balance, error), costs map[string]llm.Money, working map[string]bool) (Check, error) {
-	c := Check{Name: "the budget of each run was charged what its calls cost", Problems: []Problem{}}
-	prefix := string(budget.Run) + "/"
-	found, err := balances(prefix)
-	if err != nil {
-		return c, fmt.Errorf("reading budgets: %w", err)
-	}
-	less, uncertain := 0, llm.Money(0)
+// ledger compares the budgets of runs with their calls: what was charged for certain,
+// and what may not have been billed. A budget that was set when a run was resumed has
+// not seen the calls before, and one of an earlier version not those that were cut off.
+func ledger(found map[string]budget.Balance, v *callsdb.Verified, working map[string]bool) []Check {
+	certain := Check{Name: "the budget of each run was charged what its calls cost", Problems: []Problem{}}
+	doubted := Check{Name: "the budget of each run doubts what its attempts do", Problems: []Problem{}}
+	less := 0
 	for key, b := range found {
-		id := strings.TrimPrefix(key, prefix)
-		paid, recorded := costs[id]
+		id := strings.TrimPrefix(key, runPrefix)
+		paid, recorded := v.RunCosts[id]
 		if !recorded || working[id] {
 			continue
 		}
-		c.Compared++
-		uncertain += b.Uncertain.Money
-		switch charged := b.Spent.Money - b.Uncertain.Money; {
-		case charged > paid:
-			c.Problems = append(c.Problems, Problem{"run " + id, charged.USD(), paid.USD()})
-		case charged < paid:
+		lower := certain.compare(id, b.Spent.Money-b.Uncertain.Money, paid)
+		if doubted.compare(id, b.Uncertain.Money, v.RunUncertain[id]) || lower {
 			less++
 		}
 	}
-	var notes []string
 	if less > 0 {
-		notes = append(notes, fmt.Sprintf("not charged in full, since they were set after some of the calls or their process was killed before it could settle: %s", english.Plural(less, "budget", "")))
+		certain.Note = "not charged in full, since they were set after some of the calls or are of an earlier version: " + english.Plural(less, "budget", "")
 	}
-	if uncertain > 0 {
-		notes = append(notes, fmt.Sprintf("%v are charged for attempts that broke off and may not have been billed", uncertain))
+	return []Check{certain, doubted}
+}
+
+// compare notes a problem if the budget of a run says more than its calls. It reports
+// whether it says less.
+func (c *Check) compare(run string, charged, recorded llm.Money) (less bool) {
+	c.Compared++
+	if charged > recorded {
+		c.Problems = append(c.Problems, Problem{"run " + run, charged.USD(), recorded.USD()})
 	}
-	c.Note = strings.Join(notes, "; ")
-	return c, nil
+	return charged < recorded
 }
 
 func problems(list []callsdb.Difference) []Problem {

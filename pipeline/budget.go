@@ -30,6 +30,9 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 	if p.config.DataDir != "" && p.opts.Simulator == nil {
 		p.ledger = budgetdb.New(DataDir(p.config.DataDir).Budget())
 		ledger = p.ledger
+		if p.calls != nil {
+			opts.Note = p.attemptNote
+		}
 	}
 	return budget.New(ledger, opts)
 }

@@ -3,20 +3,24 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/record"
 )
 
 // OpenCalls opens the store of recorded calls that cfg names, which is in the file
 // of the history of runs, and imports the calls that other processes have left
-// beside it. It needs no credential of the API. The error is a
+// beside it, and what crashed processes had sent and not recorded. It needs no credential of the API. The error is a
 // [fault.InputError] if there is no data folder or the file cannot be used. Close
 // the store when done.
 func OpenCalls(ctx context.Context, cfg *config.Config) (*callsdb.Store, error) {
@@ -27,10 +31,65 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (*callsdb.Store, error) 
 	if err != nil {
 		return nil, fault.Input(err)
 	}
-	if err := store.Take(ctx); err != nil {
+	if err := errors.Join(store.Take(ctx), store.AddLost(ctx)); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	// A ledger in trouble is its own check's affair: what it has left comes later.
+	_ = budgetdb.Unrecorded(DataDir(cfg.DataDir).Budget(), func(list []budget.Attempt) error {
+		var calls []analytics.Call
+		for _, a := range list {
+			var c analytics.Call
+			if json.Unmarshal([]byte(a.Note), &c) == nil {
+				calls = append(calls, c)
+			}
+		}
+		return store.AddOnce(ctx, calls...)
+	})
 	return store, nil
+}
+
+// attemptNote returns the call that an attempt is recorded as if this process is
+// killed, in the form in which the ledger keeps it.
+func (p *Pipeline) attemptNote(ctx context.Context, req *llm.Request, s budget.Sending) string {
+	text, err := json.Marshal(p.attemptCall(ctx, req, s))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// recordSent records that an attempt is being sent that no budget has reserved for.
+func (p *Pipeline) recordSent(ctx context.Context, req *llm.Request, s llm.Sent) {
+	if p.calls != nil {
+		p.calls.RecordSent(p.attemptCall(ctx, req, budget.Sending{Sent: s, Start: time.Now(), Uncertain: s.Reserved}))
+	}
+}
+
+// attemptCall returns the call that an attempt is recorded as if this process is
+// killed: while it is in flight, one of unknown cost.
+func (p *Pipeline) attemptCall(ctx context.Context, req *llm.Request, s budget.Sending) analytics.Call {
+	tags := llm.TagsOf(ctx)
+	c := analytics.Call{
+		Time: s.Start, Project: p.opts.Project, Workflow: tags.Workflow, Run: tags.Run, Step: tags.Step, Item: tags.Item,
+		Agent: req.Agent, Asked: req.Model, Model: cmp.Or(s.Charge.Model, req.Model), Usage: s.Charge.Usage,
+		Cost: s.Charge.Cost, Unpriced: !s.Charge.Priced, Uncertain: s.Uncertain, Attempts: 1, Code: s.Code,
+	}
+	a := analytics.Attempt{ID: s.ID, Start: s.Start, Model: c.Model, Usage: c.Usage, Cost: c.Cost, Basis: s.Charge.Basis, Uncertain: c.Uncertain}
+	if inFlight := a.Basis == ""; inFlight {
+		a.Basis, c.Code = llm.BasisUnknown, llm.CodeIncomplete
+	} else if !req.Batch {
+		a.Duration = time.Since(s.Start)
+		c.Duration = a.Duration
+	}
+	if a.Basis == llm.BasisAnswer {
+		prices := p.Prices()
+		c.Source, c.Service, c.Saved = llm.SourceLive, a.Duration, analytics.SavedLive(prices, c.Model, "", c.Usage)
+		a.WriteExtra = analytics.WriteExtra(prices, c.Model, c.Usage)
+	}
+	a.Code = c.Code
+	c.Unpriced = c.Unpriced || a.Basis == llm.BasisUnknown
+	c.Tries = []analytics.Attempt{a}
+	return c
 }
 
 // Retention returns how long recorded calls are kept.
@@ -83,10 +142,13 @@ func recordedCall(call *record.Call, project string, prices *llm.PriceTable) ana
 	}
 	for _, a := range call.Tries {
 		kept.Tries = append(kept.Tries, analytics.Attempt{
-			Start: a.Start, Duration: a.Duration, FirstToken: a.FirstToken, Code: a.Code,
+			ID: a.ID, Uncertain: a.Uncertain, Start: a.Start, Duration: a.Duration, FirstToken: a.FirstToken, Code: a.Code,
 			Model: a.Charge.Model, Usage: a.Charge.Usage, Cost: a.Charge.Cost, Basis: a.Charge.Basis,
 			WriteExtra: analytics.WriteExtra(prices, a.Charge.Model, a.Charge.Usage),
 		})
+	}
+	for i := range kept.Tries {
+		kept.Uncertain = kept.Uncertain.Add(kept.Tries[i].Uncertain)
 	}
 	saved := llm.Money(0)
 	if call.SavedUSD != nil {

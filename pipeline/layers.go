@@ -81,7 +81,7 @@ func (p *Pipeline) recorded(next llm.Model) llm.Model {
 
 // recordedAttempts returns next with each request to the service measured.
 func (p *Pipeline) recordedAttempts(next llm.Model) llm.Model {
-	return record.Attempts(next, p.prices, p.outlasted)
+	return record.Attempts(next, record.AttemptOptions{Prices: p.prices, Late: p.outlasted, OnSend: p.recordSent})
 }
 
 // wrapped returns next with the caller's own layer around it.

@@ -304,9 +304,14 @@ func (p *Pipeline) count(call record.Call) {
 	p.mu.Lock()
 	p.totals.add(call)
 	p.mu.Unlock()
-	if p.calls != nil {
-		p.calls.Record(recordedCall(&call, p.opts.Project, cmp.Or(p.prices, llm.Prices())))
+	if p.calls == nil || !p.calls.Record(recordedCall(&call, p.opts.Project, cmp.Or(p.prices, llm.Prices()))) || p.ledger == nil {
+		return
 	}
+	ids := make([]int64, len(call.Tries))
+	for i, a := range call.Tries {
+		ids[i] = a.ID
+	}
+	p.ledger.Recorded(ids...)
 }
 
 // outlasted counts an attempt that outlasted the call which made it as a call of

@@ -36,7 +36,7 @@ func TestTimesAreSplit(t *testing.T) {
 			return []llmtest.Step{llmtest.Wait(500 * time.Millisecond), llmtest.Text(text), llmtest.Wait(250 * time.Millisecond), llmtest.Done(resp)}
 		}
 		script := llmtest.NewScript(answer("no"), answer(`{"note":"x"}`))
-		model := record.New(delayed(record.Attempts(script, nil, nil), 2*time.Second), record.Options{Metered: true}, func(context.Context, record.Call) {})
+		model := record.New(delayed(record.Attempts(script, record.AttemptOptions{}), 2*time.Second), record.Options{Metered: true}, func(context.Context, record.Call) {})
 		r := newRunner(model, &agent.Agent{Name: "a"})
 		res := r.Run(t.Context(), task.Task{Agent: "a", Prompt: "p", Schema: json.RawMessage(noteSchema)}, nil)
 		if res.Err != nil {

@@ -2,7 +2,10 @@ package callsdb
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/llm"
@@ -104,6 +107,8 @@ func (b *batch) insertEntry(e *entry) error {
 		return b.insertTool(e.tool)
 	case e.task != nil:
 		return b.insertTask(e.task)
+	case e.sent != nil:
+		return b.insertSent(e.sent)
 	}
 	return b.insert(e.call)
 }
@@ -117,6 +122,12 @@ func (b *batch) insert(c analytics.Call) error {
 		*d = max(*d, 0) // a clock was set back
 	}
 	c.Refused = max(c.Refused, c.CountRefused())
+	if len(c.Tries) > 0 {
+		c.Uncertain = 0
+		for i := range c.Tries {
+			c.Uncertain = c.Uncertain.Add(c.Tries[i].Uncertain)
+		}
+	}
 	if err := b.estimate(&c); err != nil {
 		return err
 	}
@@ -126,12 +137,12 @@ func (b *batch) insert(c analytics.Call) error {
 	}
 	u := c.Usage
 	err = b.write.Run(`INSERT INTO call_rows (time, name, run, step, item, input, output, cache_read, cache_write_5m, cache_write_1h, searches,
-		unpriced, cost, saved_cache, saved_coalesced, saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop, service, waited, batch, refused)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		unpriced, cost, saved_cache, saved_coalesced, saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop, service, waited, batch, refused, uncertain)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Time.UnixNano(), id, c.Run, c.Step, c.Item, u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches,
 		c.Unpriced, int64(c.Cost), int64(c.Saved.Cache), int64(c.Saved.Coalesced), int64(c.Saved.Prompt), int64(c.Saved.Batch), int64(c.Saved.Model),
 		int64(c.Duration), int64(c.FirstToken), int64(c.Alone), c.Attempts, int(c.Code), c.StopReason,
-		int64(c.Service), int64(c.Waited), batched(u), c.Refused)
+		int64(c.Service), int64(c.Waited), batched(u), c.Refused, int64(c.Uncertain))
 	if err != nil {
 		return err
 	}
@@ -149,9 +160,22 @@ func (b *batch) insert(c analytics.Call) error {
 func (b *batch) attempts(call int64, tries []analytics.Attempt) error {
 	for i, a := range tries {
 		u := a.Usage
-		if err := b.write.Run(`INSERT INTO call_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			call, i+1, a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), a.Model, int(a.Code), string(a.Basis), int64(a.Cost),
-			u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches, int64(a.WriteExtra)); err != nil {
+		insert := func(id int64) error {
+			return b.write.Run(`INSERT INTO call_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				call, i+1, a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), a.Model, int(a.Code), string(a.Basis), int64(a.Cost),
+				u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches, int64(a.WriteExtra), id, int64(a.Uncertain))
+		}
+		err := insert(a.ID)
+		if errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) {
+			err = insert(0) // its process was taken for dead, and was not
+		}
+		if err != nil {
+			return err
+		}
+		if a.ID == 0 {
+			continue
+		}
+		if err := b.write.Run(`DELETE FROM call_sent WHERE id = ?`, a.ID); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // callVersion is the form of a call in the spool file. What a newer program
 // wrote in another form is left to it.
-const callVersion = 3
+const callVersion = 4
 
 // maxTries bounds the attempts of a call that are kept, so that it does not outgrow
 // its frame.
@@ -60,7 +60,7 @@ func appendAttempt(b []byte, a *analytics.Attempt) []byte {
 	for _, n := range [...]int64{
 		a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), int64(a.Code), int64(a.Cost),
 		int64(u.InputTokens), int64(u.OutputTokens), int64(u.CacheReadTokens), int64(u.CacheWrite5m), int64(u.CacheWrite1h), int64(u.WebSearches),
-		int64(a.WriteExtra),
+		int64(a.WriteExtra), a.ID, int64(a.Uncertain),
 	} {
 		b = binary.AppendVarint(b, n)
 	}
@@ -103,6 +103,10 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 		if version >= 3 {
 			a.WriteExtra = llm.Money(number())
 		}
+		if version >= 4 {
+			a.ID, a.Uncertain = number(), llm.Money(number())
+			c.Uncertain = c.Uncertain.Add(a.Uncertain)
+		}
 		c.Tries = append(c.Tries, a)
 	}
 	return c, f.ok
@@ -112,6 +116,7 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 const (
 	toolForm = 0x81
 	taskForm = 0x82
+	sentForm = 0x83
 )
 
 func appendEntry(b []byte, e *entry) []byte {
@@ -128,6 +133,10 @@ func appendEntry(b []byte, e *entry) []byte {
 			failed = 1
 		}
 		return appendNumbers(b, t.Time.UnixNano(), int64(t.Turns), int64(t.ToolCalls), failed, int64(t.Duration))
+	case e.sent != nil:
+		p := e.sent.by
+		b = appendTexts(append(b, sentForm), p.Host, p.Boot)
+		return appendCall(appendNumbers(b, int64(p.PID), p.Born), &e.sent.call)
 	}
 	return appendCall(b, &e.call)
 }
@@ -148,6 +157,12 @@ func readEntry(b []byte) (e entry, ok bool) {
 		f.texts(&t.Project, &t.Workflow, &t.Run, &t.Step, &t.Item, &t.Agent, &t.Model)
 		t.Time, t.Turns, t.ToolCalls, t.Failed, t.Duration = time.Unix(0, f.number()), int(f.number()), int(f.number()), f.number() == 1, time.Duration(f.number())
 		return entry{task: t}, f.ok
+	case sentForm:
+		s := &sent{}
+		f.texts(&s.by.Host, &s.by.Boot)
+		s.by.PID, s.by.Born = int(f.number()), f.number()
+		s.call, ok = readCall(f.b)
+		return entry{sent: s}, ok && f.ok
 	}
 	e.call, ok = readCall(b)
 	return e, ok

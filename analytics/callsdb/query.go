@@ -295,7 +295,7 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 
 const callColumns = `r.time, n.project, n.workflow, r.run, r.step, r.item, n.agent, n.asked, n.model, n.source,
 	r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h, r.searches, r.unpriced, r.cost,
-	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.service, r.waited, r.batch, r.refused, r.id`
+	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.service, r.waited, r.batch, r.refused, r.uncertain, r.id`
 
 func readRow(row *stmt) analytics.Call {
 	i := -1
@@ -316,7 +316,7 @@ func readRow(row *stmt) analytics.Call {
 	c.Attempts, c.Code = int(number()), llm.Code(number())
 	c.StopReason = text()
 	c.Service, c.Waited, c.Usage.Batch = time.Duration(number()), time.Duration(number()), number() != 0
-	c.Refused = int(number())
+	c.Refused, c.Uncertain = int(number()), llm.Money(number())
 	return c
 }
 

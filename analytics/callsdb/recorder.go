@@ -63,9 +63,10 @@ func NewRecorder(path string, keep Retention, onLost func(error)) *Recorder {
 }
 
 // Record takes a call. It waits only if so many calls were made that writing
-// them has fallen behind. Calls recorded after Close are ignored.
-func (r *Recorder) Record(c analytics.Call) {
-	r.record(entry{call: c}, c.Cost > 0 || c.Live() || len(c.Tries) > 0, c.Live())
+// them has fallen behind. Calls recorded after Close are ignored. Record reports whether
+// the call is in the spool, so that it stays if this process is killed.
+func (r *Recorder) Record(c analytics.Call) (kept bool) {
+	return r.record(entry{call: c}, c.Cost > 0 || c.Live() || len(c.Tries) > 0, c.Live())
 }
 
 // RecordTool takes a call of a tool, which is in the spool before it returns.
@@ -77,9 +78,10 @@ func (r *Recorder) RecordTask(t analytics.ToolTask) { r.record(entry{task: &t}, 
 // record takes what is to be recorded. What cannot happen again for nothing, such as
 // a call that was paid for, is kept at once; what took the process a while starts the
 // writer.
-func (r *Recorder) record(e entry, keep, long bool) {
+func (r *Recorder) record(e entry, keep, long bool) (kept bool) {
 	var size int64
-	if keep && !r.isClosed() {
+	keep = keep && !r.isClosed()
+	if keep {
 		var err error
 		size, err = appendSpool(r.path, []entry{e})
 		keep = err == nil // else it is written with the others
@@ -93,7 +95,7 @@ func (r *Recorder) record(e entry, keep, long bool) {
 		r.room.Wait()
 	}
 	if r.closed {
-		return
+		return keep
 	}
 	if keep {
 		r.spooled = true
@@ -108,12 +110,13 @@ func (r *Recorder) record(e entry, keep, long bool) {
 		go r.write(r.ended) // Close waits for it
 	}
 	if r.ended == nil {
-		return
+		return keep
 	}
 	if len(r.waiting) == fullBatch {
 		poke(r.full)
 	}
 	poke(r.some)
+	return keep
 }
 
 func (r *Recorder) isClosed() bool {

@@ -89,7 +89,7 @@ var sums = [...]string{
 	"input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "searches",
 	"cost", "saved_cache", "saved_coalesced", "saved_prompt", "saved_batch", "saved_model",
 	"duration", "alone", "first_token", "first_tokens", "runs", "run_wall", "run_alone", "outside_run",
-	"served", "service", "waited", "refused",
+	"served", "service", "waited", "refused", "uncertain",
 }
 
 // sumColumns are they in a statement. Like upsert, it is made when it is first
@@ -131,7 +131,7 @@ func (b *batch) flushRollups() error {
 			u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches,
 			int64(t.Cost), int64(t.Saved.Cache), int64(t.Saved.Coalesced), int64(t.Saved.Prompt), int64(t.Saved.Batch), int64(t.Saved.Model),
 			int64(t.Duration), int64(t.Alone), int64(t.FirstToken), t.FirstTokens, t.Runs, int64(t.RunWall), int64(t.RunAlone), int64(t.OutsideRun),
-			t.Served, int64(t.Service), int64(t.Waited), t.Refused)...)
+			t.Served, int64(t.Service), int64(t.Waited), t.Refused, int64(t.Uncertain))...)
 		if err != nil {
 			return err
 		}
@@ -160,5 +160,6 @@ func readTotals(row *stmt, i int) analytics.Totals {
 	t.FirstTokens, t.Runs = next(), next()
 	t.RunWall, t.RunAlone, t.OutsideRun = time.Duration(next()), time.Duration(next()), time.Duration(next())
 	t.Served, t.Service, t.Waited, t.Refused = next(), time.Duration(next()), time.Duration(next()), next()
+	t.Uncertain = llm.Money(next())
 	return t
 }

@@ -173,7 +173,7 @@ func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page 
 	defer s.mu.Unlock()
 	err = s.reading(ctx, func() error {
 		return s.selectRows(`(r.time, r.id) > (?1, ?3) AND r.time < ?2`, `ORDER BY r.time, r.id LIMIT ?4`, since, until, "", func(row *stmt) error {
-			page = append(page, numbered{readRow(row), row.ColumnInt64(33)})
+			page = append(page, numbered{readRow(row), row.ColumnInt64(34)})
 			return nil
 		}, after, pageRows)
 	})

@@ -35,7 +35,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 6
+const version = 7
 
 type stmt = sqlite3.Stmt
 

@@ -9,12 +9,13 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 )
 
-// entry is what is recorded: one of a call, a call of a tool and a task of an agent
-// with tools.
+// entry is what is recorded: one of a call, a call of a tool, a task of an agent
+// with tools and an attempt that is being sent.
 type entry struct {
 	call analytics.Call
 	tool *analytics.ToolCall // instead of call
 	task *analytics.ToolTask // instead of call
+	sent *sent               // instead of call
 }
 
 // entries returns calls as what is recorded.

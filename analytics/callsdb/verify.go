@@ -22,13 +22,16 @@ type Verified struct {
 	Runs     int       // compared with their rows
 	Cost     llm.Money // of all rows
 
+	// Uncertain is what may have been billed beyond Cost.
+	Uncertain llm.Money
+
 	CallsDiffer []Difference // a call and its attempts
 	DaysDiffer  []Difference // a day's sum and its rows
 	RunsDiffer  []Difference // a run's sum and its rows
 
 	// RunCosts is what the calls of each run cost that is still there with all
-	// its rows.
-	RunCosts map[string]llm.Money
+	// its rows, and RunUncertain what they may have been billed beyond that.
+	RunCosts, RunUncertain map[string]llm.Money
 }
 
 // Verify adds up the rows and compares them with everything that is kept beside
@@ -39,7 +42,7 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.RunCosts = map[string]llm.Money{}
+	v.RunCosts, v.RunUncertain = map[string]llm.Money{}, map[string]llm.Money{}
 	err = s.reading(ctx, func() error {
 		var since int64 // seconds; rows before it were dropped
 		if err := s.read.Query(`SELECT rows_since FROM call_state`, func(row *stmt) error {
@@ -90,8 +93,8 @@ func (s *Store) verifyCalls(_ int64, v *Verified) error {
 // verifyDays compares the sums of days with their rows.
 func (s *Store) verifyDays(since int64, v *Verified) error {
 	rows := map[int64]llm.Money{}
-	err := s.read.Query(`SELECT time, cost FROM call_rows`, func(row *stmt) error {
-		v.Cost = v.Cost.Add(llm.Money(row.ColumnInt64(1)))
+	err := s.read.Query(`SELECT time, cost, uncertain FROM call_rows`, func(row *stmt) error {
+		v.Cost, v.Uncertain = v.Cost.Add(llm.Money(row.ColumnInt64(1))), v.Uncertain.Add(llm.Money(row.ColumnInt64(2)))
 		at := floor(row.ColumnInt64(0), day)
 		rows[at] = rows[at].Add(llm.Money(row.ColumnInt64(1)))
 		return nil
@@ -124,10 +127,10 @@ func (s *Store) verifyDays(since int64, v *Verified) error {
 
 // verifyRuns compares the sums of runs with their rows.
 func (s *Store) verifyRuns(since int64, v *Verified) error {
-	return s.read.Query(`SELECT r.id, r.cost, (SELECT coalesce(sum(c.cost), 0) FROM call_rows c WHERE c.run = r.id) FROM call_runs r WHERE r.began >= ?`, func(row *stmt) error {
+	return s.read.Query(`SELECT r.id, r.cost, (SELECT coalesce(sum(c.cost), 0) FROM call_rows c WHERE c.run = r.id), (SELECT coalesce(sum(c.uncertain), 0) FROM call_rows c WHERE c.run = r.id) FROM call_runs r WHERE r.began >= ?`, func(row *stmt) error {
 		id, a, b := row.ColumnText(0), llm.Money(row.ColumnInt64(1)), llm.Money(row.ColumnInt64(2))
 		v.Runs++
-		v.RunCosts[id] = b
+		v.RunCosts[id], v.RunUncertain[id] = b, llm.Money(row.ColumnInt64(3))
 		if a != b {
 			v.RunsDiffer = append(v.RunsDiffer, Difference{"run " + id, a, b})
 		}

@@ -111,6 +111,9 @@ func (t *costTable) report() *report {
 	if sum.Unpriced > 0 {
 		r.notes = append(r.notes, fmt.Sprintf("The cost of %s is unknown and not in the sums.", plural(int(sum.Unpriced), "call")))
 	}
+	if sum.Uncertain > 0 {
+		r.notes = append(r.notes, fmt.Sprintf("Up to %s more may have been billed, for attempts that broke off or whose process was killed.", money(sum.Uncertain)))
+	}
 	return r
 }
 

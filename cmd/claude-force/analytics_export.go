@@ -43,13 +43,14 @@ type callRow struct {
 	Service      *float64  `json:"service_seconds" parquet:"service_seconds"`
 	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds"`
 	ProjectPath  string    `json:"project_path" parquet:"project_path"` // empty if only the name is known
+	UncertainUSD float64   `json:"uncertain_usd" parquet:"uncertain_usd"`
 }
 
 func rowOf(c *analytics.Call, known projects) callRow {
 	r := callRow{
 		Time: c.Time.UTC(), Project: known[c.Project].Name, ProjectPath: known[c.Project].Path, Workflow: c.Workflow, Run: c.Run, Step: c.Step, Item: c.Item, Agent: c.Agent, Asked: c.Asked, Model: c.Model, Source: string(c.Source),
 		InputTokens: c.Usage.InputTokens, OutputTokens: c.Usage.OutputTokens, CacheRead: c.Usage.CacheReadTokens, CacheWrite: c.Usage.CacheWrite5m + c.Usage.CacheWrite1h,
-		SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason,
+		UncertainUSD: c.Uncertain.USD(), SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason,
 	}
 	if c.Code != 0 {
 		r.Outcome = c.Code.String()

@@ -26,6 +26,7 @@ type groupJSON struct {
 	InputTokens  int                  `json:"input_tokens"`
 	OutputTokens int                  `json:"output_tokens"`
 	CostUSD      float64              `json:"cost_usd"`
+	UncertainUSD float64              `json:"uncertain_usd"` // may have been billed beyond it
 	SavedUSD     analytics.SavingsUSD `json:"saved_usd"`
 	Latency      analytics.Latency    `json:"latency_seconds"`
 	Waited       *float64             `json:"waited_seconds"`
@@ -43,7 +44,7 @@ func groupsJSON(groups []analytics.Group) []groupJSON {
 		list[i] = groupJSON{
 			Name: groupName(g, ""), Calls: g.Calls, Live: g.Live, Cached: g.Cached, Coalesced: g.Coalesced, Failed: g.Failed, Retries: g.Retries, Refused: g.Refused,
 			CacheHitRate: g.HitRate(), InputTokens: g.Usage.PromptTokens(), OutputTokens: g.Usage.OutputTokens,
-			CostUSD: g.Cost.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.ServiceLatency), Waited: perCall(g.Waited, g.Served), Longest: g.Longest.Seconds(),
+			CostUSD: g.Cost.USD(), UncertainUSD: g.Uncertain.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.ServiceLatency), Waited: perCall(g.Waited, g.Served), Longest: g.Longest.Seconds(),
 		}
 		if g.Runs > 0 {
 			list[i].Runs = g.Runs

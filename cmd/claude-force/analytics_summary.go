@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,8 +85,11 @@ func summaryReport(s *analytics.Summary) *report {
 	if s.Unpriced > 0 {
 		figures[3][2] = "without " + plural(int(s.Unpriced), "call") + " of unknown cost"
 	}
+	if s.UncertainUSD > 0 {
+		figures = slices.Insert(figures, 4, []string{"uncertain", dollars(&s.UncertainUSD), "may have been billed beyond the cost, for attempts that broke off or were killed"})
+	}
 	if s.CostSavings != nil {
-		figures[4][2] = percent(*s.CostSavings) + " of what it would have cost"
+		figures[len(figures)-2][2] = percent(*s.CostSavings) + " of what it would have cost"
 	}
 	if l := s.Latency; l.Count > 0 {
 		figures = append(figures, []string{"latency of the service", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s (±%s)", seconds(l.P95), seconds(l.P99), percent(l.Error))})

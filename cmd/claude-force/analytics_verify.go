@@ -69,11 +69,12 @@ func (a *app) verify(cmd *cobra.Command) (report *audit.Report, err error) {
 		defer func() { err = errors.Join(err, ledger.Close()) }()
 		stores.Ledger = ledger.Balances
 	}
-	err = a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) (err error) {
-		stores.Calls = store
-		report, err = audit.Verify(ctx, stores)
-		return err
-	})
+	stores.Calls = func(ctx context.Context) (*callsdb.Store, error) { return pipeline.OpenCalls(ctx, cfg) }
+	ctx, cancel := a.soft(cmd.Context())
+	defer cancel()
+	if report, err = audit.Verify(ctx, stores); err != nil && a.interrupted() {
+		return nil, errInterrupted
+	}
 	return report, err
 }
 
@@ -104,6 +105,10 @@ func (a *app) printReport(r *audit.Report) error {
 			fmt.Fprintf(a.stdout, "  note: %s\n", c.Note)
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s with %s; all calls that are kept cost %v\n", plural(r.Calls, "call"), plural(r.Attempts, "attempt"), llm.Dollars(r.CostUSD))
+	uncertain := ""
+	if r.UncertainUSD > 0 {
+		uncertain = fmt.Sprintf("; up to %v more may have been billed for attempts that broke off or whose process was killed", llm.Dollars(r.UncertainUSD))
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s with %s; all calls that are kept cost %v%s\n", plural(r.Calls, "call"), plural(r.Attempts, "attempt"), llm.Dollars(r.CostUSD), uncertain)
 	return err
 }

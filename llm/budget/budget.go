@@ -90,6 +90,10 @@ type Options struct {
 	// at once call it at once.
 	OnLower func(req *llm.Request, asked int)
 
+	// Note, when set, returns what the ledger keeps of an attempt that is sent or has
+	// ended, until it is recorded elsewhere. See [Attempt].
+	Note func(ctx context.Context, req *llm.Request, s Sending) string
+
 	// OnSettle, when set, is called with each settled reservation, from
 	// concurrent calls concurrently.
 	OnSettle func(Settlement)
@@ -174,7 +178,7 @@ func (b *Budget) attempts(next llm.Model) llm.Model {
 				return
 			}
 			defer a.finish()
-			for ev, err := range next.Stream(ctx, req) {
+			for ev, err := range next.Stream(llm.WithSent(ctx, a.sent), req) {
 				if a.see(ev, err); !yield(ev, err) {
 					return
 				}

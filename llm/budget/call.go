@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/claude-force/claude-force/llm"
 )
@@ -187,7 +188,7 @@ func (c *call) keep(r reservation) {
 func (c *call) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.settle(c.available, c.req.Model, Amount{}, Amount{})
+	c.settle(nil, c.available, c.req.Model, Amount{}, Amount{})
 	c.available = nil
 	c.unit = c.counted
 }
@@ -242,7 +243,12 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 	if over := c.overbilled(); over != nil {
 		return nil, over.call()
 	}
-	a := &attempt{call: c, meter: llm.NewMeter(req), input: input, size: max(input, inputBound(req)), reserved: c.available}
+	most := total(c.available)
+	estimate := c.b.prices().EstimateTokens(req.Model, max(input, inputBound(req)))
+	a := &attempt{call: c, ctx: ctx, req: req, start: time.Now(), meter: llm.NewMeter(req), sent: llm.NewSent(min(input, estimate), most.Money), reserved: c.available}
+	if err := c.b.ledger.Send(a.note(llm.Charge{}), ids(a.reserved)); err != nil {
+		return nil, c.interrupted(ctx, err)
+	}
 	c.available, c.sent = nil, true
 	c.inFlight = c.inFlight.Plus(total(a.reserved))
 	return a, nil
@@ -256,20 +262,23 @@ func total(list []reservation) (sum Amount) {
 	return sum
 }
 
-// settle settles reservations: the first with what was spent, of which uncertain
-// is a part, the others with nothing. The caller holds c.mu.
-func (c *call) settle(reserved []reservation, model string, spent, uncertain Amount) {
+// ids returns the ids of reservations.
+func ids(list []reservation) []Reservation {
+	out := make([]Reservation, len(list))
+	for i, r := range list {
+		out[i] = r.id
+	}
+	return out
+}
+
+// settle settles the reservations of an attempt, or of none, with what was spent, of
+// which uncertain is a part. The caller holds c.mu.
+func (c *call) settle(a *Attempt, reserved []reservation, model string, spent, uncertain Amount) {
 	if len(reserved) == 0 {
 		return
 	}
 	s := Settlement{Model: model, Scopes: c.scopes, Reserved: total(reserved), Spent: spent, Uncertain: uncertain}
-	for i, r := range reserved {
-		if i == 0 {
-			s.Err = errors.Join(s.Err, c.b.ledger.Settle(r.id, spent, uncertain))
-		} else {
-			s.Err = errors.Join(s.Err, c.b.ledger.Settle(r.id, Amount{}, Amount{}))
-		}
-	}
+	s.Err = c.b.ledger.Settle(a, ids(reserved), spent, uncertain)
 	c.counted = c.counted || spent.Calls > 0
 	c.lost = c.lost.Plus(spent)
 	keys := make([]string, len(c.scopes))
@@ -290,6 +299,6 @@ func (c *call) close() {
 	if c.sent && !c.counted {
 		spent.Calls = 1
 	}
-	c.settle(c.available, c.req.Model, spent, Amount{})
+	c.settle(nil, c.available, c.req.Model, spent, Amount{})
 	c.available = nil
 }

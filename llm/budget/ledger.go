@@ -41,6 +41,12 @@ type Account struct {
 // Reservation identifies a reservation in one ledger.
 type Reservation int64
 
+// Attempt is a request to the service that reservations are for.
+type Attempt struct {
+	ID   int64  // unique among the attempts of all processes
+	Note string // what its call is to be recorded as if this process is killed; empty for nothing
+}
+
 // Balance is the state of an account.
 type Balance struct {
 	Spent     Amount
@@ -70,11 +76,16 @@ type Ledger interface {
 	// that cannot cover it. The keys of accounts differ; a new account has spent
 	// nothing.
 	Reserve(accounts []Account, amount Amount) (Reservation, *Insufficient, error)
-	// Settle replaces a reservation with what was spent, whether that is less or
+	// Send assigns reservations to an attempt, before it is sent. What a killed process
+	// has reserved and not assigned was not sent, and is not charged.
+	Send(a Attempt, rs []Reservation) error
+	// Return takes reservations from an attempt that cost nothing, for the next one.
+	Return(a Attempt, rs []Reservation) error
+	// Settle replaces reservations with what was spent, whether that is less or
 	// more. uncertain is the part of spent that may not have been billed. An
 	// unknown reservation was abandoned and has been charged in full: Settle does
-	// nothing.
-	Settle(r Reservation, spent, uncertain Amount) error
+	// nothing if the first is one. The attempt is nil if nothing was sent.
+	Settle(a *Attempt, rs []Reservation, spent, uncertain Amount) error
 	// Balance returns the state of an account; the zero Balance if it is new.
 	Balance(key string) (Balance, error)
 }

@@ -46,19 +46,28 @@ func (m *Memory) Reserve(accounts []Account, amount Amount) (Reservation, *Insuf
 	return m.last, nil, nil
 }
 
-// Settle replaces a reservation with what was spent.
-func (m *Memory) Settle(id Reservation, spent, uncertain Amount) error {
+// Send does nothing: what a process leaves that is killed ends with its memory.
+func (m *Memory) Send(Attempt, []Reservation) error { return nil }
+
+// Return does nothing, as Send.
+func (m *Memory) Return(Attempt, []Reservation) error { return nil }
+
+// Settle replaces reservations with what was spent.
+func (m *Memory) Settle(_ *Attempt, rs []Reservation, spent, uncertain Amount) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.open[id]
-	if !ok {
-		return nil
-	}
-	delete(m.open, id)
-	for _, b := range r.accounts {
-		b.Reserved = b.Reserved.Minus(r.amount)
-		b.Spent = b.Spent.Plus(spent)
-		b.Uncertain = b.Uncertain.Plus(uncertain)
+	for _, id := range rs {
+		r, ok := m.open[id]
+		if !ok {
+			return nil
+		}
+		delete(m.open, id)
+		for _, b := range r.accounts {
+			b.Reserved = b.Reserved.Minus(r.amount)
+			b.Spent = b.Spent.Plus(spent)
+			b.Uncertain = b.Uncertain.Plus(uncertain)
+		}
+		spent, uncertain = Amount{}, Amount{} // charged once
 	}
 	return nil
 }

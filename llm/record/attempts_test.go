@@ -20,7 +20,7 @@ import (
 func TestAttemptsSuite(t *testing.T) {
 	t.Parallel()
 	llmtest.Suite(t, func(_ *testing.T, next llm.Model) llm.Model {
-		return record.Attempts(next, nil, nil)
+		return record.Attempts(next, record.AttemptOptions{})
 	})
 }
 
@@ -50,7 +50,7 @@ func TestEveryAttemptIsPaid(t *testing.T) {
 	)
 	var got record.Call
 	synctest.Test(t, func(t *testing.T) {
-		inner := retry.New(record.Attempts(next, nil, nil), retry.Options{Rand: func() float64 { return 0.5 }})
+		inner := retry.New(record.Attempts(next, record.AttemptOptions{}), retry.Options{Rand: func() float64 { return 0.5 }})
 		m := record.New(inner, record.Options{Metered: true}, func(_ context.Context, c record.Call) { got = c })
 		ctx, bill := llm.WithBill(t.Context())
 		if _, err := llm.Collect(m.Stream(ctx, llmtest.Request("Hi."))); err != nil {
@@ -83,7 +83,7 @@ func TestWaitingIsNotService(t *testing.T) {
 	var waited []time.Duration
 	synctest.Test(t, func(t *testing.T) {
 		next := llmtest.NewScript([]llmtest.Step{llmtest.Wait(time.Second), llmtest.Text("x"), llmtest.Done(llmtest.Response("x"))})
-		m := record.New(admission.New(record.Attempts(next, nil, nil), admission.NewGate(1)), record.Options{Metered: true}, func(_ context.Context, c record.Call) {
+		m := record.New(admission.New(record.Attempts(next, record.AttemptOptions{}), admission.NewGate(1)), record.Options{Metered: true}, func(_ context.Context, c record.Call) {
 			mu.Lock()
 			defer mu.Unlock()
 			if c.Service != time.Second || c.FirstToken != time.Second || c.Duration != c.Waited+c.Service {
@@ -112,7 +112,7 @@ func TestCallThatWasNotSent(t *testing.T) {
 	var calls []record.Call
 	synctest.Test(t, func(t *testing.T) {
 		next := llmtest.NewScript([]llmtest.Step{llmtest.Hang()})
-		m := record.New(admission.New(record.Attempts(next, nil, nil), admission.NewGate(1)), record.Options{Metered: true}, func(_ context.Context, c record.Call) { calls = append(calls, c) })
+		m := record.New(admission.New(record.Attempts(next, record.AttemptOptions{}), admission.NewGate(1)), record.Options{Metered: true}, func(_ context.Context, c record.Call) { calls = append(calls, c) })
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _, _ = llm.Collect(m.Stream(ctx, llmtest.Request("Hi."))) })
@@ -148,7 +148,7 @@ func TestAttemptOutlastsItsCall(t *testing.T) {
 				defer mu.Unlock()
 				paid += a.Charge.Cost
 			}
-			m := record.New(coalesce.New(record.Attempts(next, nil, late), llm.Keyer{}, coalesce.Options{}), record.Options{Metered: true}, func(_ context.Context, c record.Call) {
+			m := record.New(coalesce.New(record.Attempts(next, record.AttemptOptions{Late: late}), llm.Keyer{}, coalesce.Options{}), record.Options{Metered: true}, func(_ context.Context, c record.Call) {
 				mu.Lock()
 				defer mu.Unlock()
 				paid += c.AtLeast
@@ -179,7 +179,7 @@ func TestAttemptInABatch(t *testing.T) {
 	coalesced.Source = llm.SourceCoalesced
 	next := llmtest.NewScript([]llmtest.Step{llmtest.Done(llmtest.Response("x"))}, []llmtest.Step{llmtest.Done(coalesced)})
 	var calls []record.Call
-	m := record.New(record.Attempts(next, nil, nil), record.Options{Metered: true}, func(_ context.Context, c record.Call) { calls = append(calls, c) })
+	m := record.New(record.Attempts(next, record.AttemptOptions{}), record.Options{Metered: true}, func(_ context.Context, c record.Call) { calls = append(calls, c) })
 	req := llmtest.Request("Hi.")
 	req.Batch = true
 	for range 2 {

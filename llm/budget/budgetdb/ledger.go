@@ -9,10 +9,13 @@
 // The file is made and opened when the first call reserves, so that a process
 // that is answered from the cache does not pay for it.
 //
-// A reservation of a crashed process counts as spent in full, marked uncertain:
-// its call may have been answered and billed. Only the process's own machine can
-// tell that it crashed; on other machines a reservation counts as spent once it is
-// an hour old.
+// A reservation of a crashed process counts as spent in full, marked uncertain, if it
+// was for an attempt that was sent: its call may have been answered and billed. Others
+// are dropped. Only the process's own machine can tell that it crashed; on other
+// machines a reservation counts as spent once it is an hour old.
+//
+// The ledger keeps a note of each attempt until [Ledger.Recorded] says that it is
+// recorded elsewhere. What a crashed process has not recorded, [Unrecorded] returns.
 //
 // What is written survives the end of the process at once. It is flushed to the
 // disk right after each transaction and not within it, since a call takes longer
@@ -42,7 +45,7 @@ import (
 var migrations embed.FS
 
 // schema is the schema of this version.
-var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
+var schema = sqlitefile.Schema{Version: 2, Migrations: migrations}
 
 var advice = sqlitefile.Advice{
 	Damaged:     "put a backup in its place, or move it away to start with nothing spent; analytics has what calls have cost",
@@ -73,6 +76,8 @@ type Ledger struct {
 	closed bool
 	lost   error // a flush failed
 
+	recorded []int64 // attempts to forget with the next transaction
+
 	dirty   chan struct{} // requests a flush; nil until opened
 	flushed chan struct{} // closed when the flushing goroutine ends
 }
@@ -86,6 +91,13 @@ func newAs(path string, self process.ID) *Ledger { return &Ledger{path: path, se
 // Close closes the file. Reservations that are not settled stay, and count as
 // spent once the process has ended.
 func (l *Ledger) Close() error {
+	l.mu.Lock()
+	forget := l.conn != nil && len(l.recorded) > 0
+	l.mu.Unlock()
+	if forget {
+		// What cannot be written is recorded twice at worst, by its id once.
+		_ = l.write(func() error { return nil })
+	}
 	l.mu.Lock()
 	l.closed = true
 	conn := l.conn
@@ -130,7 +142,28 @@ func (l *Ledger) try(do func() error) error {
 	if err := l.open(); err != nil {
 		return err
 	}
-	return l.conn.Write(do)
+	err := l.conn.Write(func() error {
+		for _, id := range l.recorded {
+			if err := l.conn.Run(`DELETE FROM attempts WHERE id = ?`, id); err != nil {
+				return err
+			}
+		}
+		return do()
+	})
+	if err == nil {
+		l.recorded = l.recorded[:0]
+	}
+	return err
+}
+
+// Recorded says that attempts are recorded elsewhere. The ledger forgets them with its
+// next transaction.
+func (l *Ledger) Recorded(ids ...int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn != nil {
+		l.recorded = append(l.recorded, ids...)
+	}
 }
 
 // open opens the file unless it is open. The caller holds l.mu.
@@ -143,20 +176,29 @@ func (l *Ledger) open() error {
 	case l.conn != nil:
 		return nil
 	}
-	conn, err := sqlitefile.Open(l.path, sqlitefile.Options{})
-	if err != nil {
+	if err := l.connect(); err != nil {
 		return err
 	}
-	l.conn = conn
-	if err = conn.Migrate(&schema); err == nil {
-		err = conn.Write(l.register)
-	}
-	if err != nil {
+	if err := l.conn.Write(l.register); err != nil {
+		conn := l.conn
 		l.conn = nil
 		return errors.Join(err, conn.Close())
 	}
 	l.dirty, l.flushed = make(chan struct{}, 1), make(chan struct{})
 	go l.flush() // waited for by Close
+	return nil
+}
+
+// connect opens the file. The caller holds l.mu.
+func (l *Ledger) connect() error {
+	conn, err := sqlitefile.Open(l.path, sqlitefile.Options{})
+	if err != nil {
+		return err
+	}
+	if err := conn.Migrate(&schema); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	l.conn = conn
 	return nil
 }
 
@@ -190,6 +232,9 @@ func (l *Ledger) register() error {
 	if err := l.reap(); err != nil {
 		return err
 	}
+	if err := l.conn.Run(`DELETE FROM attempts WHERE made < ?`, time.Now().Add(-remembered).Unix()); err != nil {
+		return err
+	}
 	if err := l.removeOwners(); err != nil {
 		return err
 	}
@@ -202,10 +247,10 @@ func (l *Ledger) register() error {
 	return err
 }
 
-// removeOwners removes the crashed processes without reservations.
+// removeOwners removes the crashed processes without reservations and attempts.
 func (l *Ledger) removeOwners() error {
 	var gone []int64
-	err := l.conn.Query(`SELECT id, host, boot, pid, born FROM owners WHERE id NOT IN (SELECT owner FROM holds)`, func(row *sqlite3.Stmt) error {
+	err := l.conn.Query(`SELECT id, host, boot, pid, born FROM owners WHERE id NOT IN (SELECT owner FROM holds UNION SELECT owner FROM attempts)`, func(row *sqlite3.Stmt) error {
 		if owner(row).Dead(l.self) {
 			gone = append(gone, row.ColumnInt64(0))
 		}
@@ -256,7 +301,7 @@ func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budge
 		if err != nil {
 			return err
 		}
-		err = l.conn.Run(`INSERT INTO holds (owner, accounts, money, tokens, calls, made) VALUES (?, ?, ?, ?, ?, ?)`,
+		err = l.conn.Run(`INSERT INTO holds (owner, accounts, money, tokens, calls, made, attempt) VALUES (?, ?, ?, ?, ?, ?, 0)`,
 			l.owner, string(text), int64(amount.Money), amount.Tokens, amount.Calls, time.Now().Unix())
 		id = budget.Reservation(l.conn.LastInsertRowID())
 		return err
@@ -279,19 +324,55 @@ func (l *Ledger) check(accounts []budget.Account, amount budget.Amount) (*budget
 	return budget.Check(accounts, balances, amount), nil
 }
 
-// Settle replaces a reservation with what was spent.
-func (l *Ledger) Settle(id budget.Reservation, spent, uncertain budget.Amount) error {
+// Send assigns reservations to an attempt, before it is sent.
+func (l *Ledger) Send(a budget.Attempt, rs []budget.Reservation) error {
+	return l.write(func() error { return errors.Join(l.note(&a), l.assign(a.ID, rs)) })
+}
+
+// Return takes reservations from an attempt that cost nothing.
+func (l *Ledger) Return(a budget.Attempt, rs []budget.Reservation) error {
+	return l.write(func() error { return errors.Join(l.note(&a), l.assign(0, rs)) })
+}
+
+// assign sets what attempt reservations are for.
+func (l *Ledger) assign(attempt int64, rs []budget.Reservation) (err error) {
+	for _, r := range rs {
+		err = errors.Join(err, l.conn.Run(`UPDATE holds SET attempt = ? WHERE id = ? AND owner = ?`, attempt, int64(r), l.owner))
+	}
+	return err
+}
+
+// note keeps the note of an attempt, or forgets the attempt if it is empty.
+func (l *Ledger) note(a *budget.Attempt) error {
+	switch {
+	case a == nil:
+		return nil
+	case a.Note == "":
+		return l.conn.Run(`DELETE FROM attempts WHERE id = ?`, a.ID)
+	}
+	return l.conn.Run(`INSERT INTO attempts (id, owner, note, made) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET note = ?3`, a.ID, l.owner, a.Note, time.Now().Unix())
+}
+
+// Settle replaces reservations with what was spent.
+func (l *Ledger) Settle(a *budget.Attempt, rs []budget.Reservation, spent, uncertain budget.Amount) error {
 	return l.write(func() error {
-		found, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE id = ? AND owner = ?`, int64(id), l.owner)
-		if err != nil || len(found) == 0 {
-			return err
+		spent, uncertain := spent, uncertain
+		for _, id := range rs {
+			found, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE id = ? AND owner = ?`, int64(id), l.owner)
+			if err != nil || len(found) == 0 {
+				return err
+			}
+			if err := l.end(found[0], spent, uncertain); err != nil {
+				return err
+			}
+			spent, uncertain = budget.Amount{}, budget.Amount{} // charged once
 		}
-		return l.end(found[0], spent, uncertain)
+		return l.note(a)
 	})
 }
 
-// reap charges the reservations of crashed processes, and of those on other
-// machines that are too old.
+// reap charges the reservations of crashed processes, but for what they have not
+// sent, and those on other machines that are too old.
 func (l *Ledger) reap() error {
 	dead := map[int64]bool{}
 	elsewhere := map[int64]bool{}
@@ -311,6 +392,17 @@ func (l *Ledger) reap() error {
 			before = time.Now().Add(abandoned).Unix() // all
 		case !elsewhere[id] || id == l.owner:
 			continue
+		}
+		if dead[id] {
+			unsent, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE owner = ? AND attempt = 0`, id)
+			if err != nil {
+				return err
+			}
+			for _, r := range unsent {
+				if err := l.end(r, budget.Amount{}, budget.Amount{}); err != nil {
+					return err
+				}
+			}
 		}
 		found, err := l.reservations(`SELECT id, accounts, money, tokens, calls FROM holds WHERE owner = ? AND made < ?`, id, before)
 		if err != nil {

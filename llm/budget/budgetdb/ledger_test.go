@@ -3,7 +3,10 @@ package budgetdb_test
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/llm/budget"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
@@ -54,7 +57,7 @@ func TestReservationsOfOthers(t *testing.T) {
 		t.Errorf("balance %+v, %v; want %+v", got, err, want)
 	}
 	// What the other says later changes nothing.
-	if err := errors.Join(other.Settle(hold, budget.Amount{}, budget.Amount{}), other.Close()); err != nil {
+	if err := errors.Join(other.Settle(nil, []budget.Reservation{hold}, budget.Amount{}, budget.Amount{}), other.Close()); err != nil {
 		t.Error(err)
 	}
 	if got, _ := here.Balance("run/r"); got != want {
@@ -74,15 +77,19 @@ func TestFinalShortageCountsTheDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := budgetdb.NewDead(path)
-	if _, short, err := dead.Reserve(day, budget.Amount{Money: 60}); err != nil || short != nil {
+	hold, short, err := dead.Reserve(day, budget.Amount{Money: 60})
+	if err != nil || short != nil {
 		t.Fatal(short, err)
 	}
-	if err := dead.Close(); err != nil {
+	if _, short, err := dead.Reserve(day, budget.Amount{Money: 30}); err != nil || short != nil {
+		t.Fatal(short, err)
+	}
+	if err := errors.Join(dead.Send(budget.Attempt{ID: 1}, []budget.Reservation{hold}), dead.Close()); err != nil {
 		t.Fatal(err)
 	}
-	_, short, err := here.Reserve(day, budget.Amount{Money: 150})
+	_, short, err = here.Reserve(day, budget.Amount{Money: 150})
 	if err != nil || short == nil || short.Spent != 60 || short.Reserved != 0 {
-		t.Errorf("%+v, %v; want what the dead reserved to count as spent", short, err)
+		t.Errorf("%+v, %v; want what the dead sent to count as spent, and nothing else", short, err)
 	}
 }
 
@@ -102,13 +109,88 @@ func BenchmarkReserveSettle(b *testing.B) {
 	accounts := []budget.Account{
 		{Key: "day/2026-11-25", Limits: budget.Amount{Money: 1 << 60}}, {Key: "run/r"}, {Key: "step/r/s"}, {Key: "agent/linter"},
 	}
+	id := int64(0)
+	note := strings.Repeat("x", 400)
 	for b.Loop() {
 		hold, _, err := l.Reserve(accounts, budget.Amount{Money: 10, Tokens: 10, Calls: 1})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := l.Settle(hold, budget.Amount{Money: 5, Tokens: 5, Calls: 1}, budget.Amount{}); err != nil {
+		id++
+		a := budget.Attempt{ID: id, Note: note}
+		if err := l.Send(a, []budget.Reservation{hold}); err != nil {
 			b.Fatal(err)
 		}
+		if err := l.Settle(&a, []budget.Reservation{hold}, budget.Amount{Money: 5, Tokens: 5, Calls: 1}, budget.Amount{}); err != nil {
+			b.Fatal(err)
+		}
+		l.Recorded(id)
+	}
+}
+
+// TestUnrecordedAttempts: what a process that was killed has sent and not recorded is
+// given to whoever records it, with its last note, and once.
+func TestUnrecordedAttempts(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "budget.db")
+	run := []budget.Account{{Key: "run/r"}}
+	dead := budgetdb.NewDead(path)
+	for id, note := range []string{"sent", "settled", "free", "recorded", ""} {
+		hold, _, err := dead.Reserve(run, budget.Amount{Money: 10, Calls: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs, a := []budget.Reservation{hold}, budget.Attempt{ID: int64(id + 1), Note: "sent"}
+		if err := dead.Send(a, rs); err != nil {
+			t.Fatal(err)
+		}
+		switch a.Note = note; note {
+		case "sent":
+		case "free":
+			err = dead.Return(a, rs)
+		default:
+			err = dead.Settle(&a, rs, budget.Amount{Money: 3, Calls: 1}, budget.Amount{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if note == "recorded" {
+			dead.Recorded(a.ID)
+		}
+	}
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("no room")
+	if err := budgetdb.Unrecorded(path, func([]budget.Attempt) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("got %v, want the error of the record", err)
+	}
+	var got []budget.Attempt
+	take := func(list []budget.Attempt) error { got = append(got, list...); return nil }
+	for range 2 { // the second time there is nothing left
+		if err := budgetdb.Unrecorded(path, take); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]budget.Attempt{{ID: 1, Note: "sent"}, {ID: 2, Note: "settled"}, {ID: 3, Note: "free"}}, got); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+	want := budget.Balance{Spent: budget.Amount{Money: 3*3 + 10, Calls: 4}, Uncertain: budget.Amount{Money: 10, Calls: 1}}
+	if b, err := open(t, path).Balance("run/r"); err != nil || b != want {
+		t.Errorf("balance %+v, %v; want %+v", b, err, want)
+	}
+}
+
+// TestEarlierVersionOpens: what a process of version 1 had reserved when it was killed
+// may have been sent.
+func TestEarlierVersionOpens(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "budget.db")
+	if err := budgetdb.NewVersion1(path, "run/r", 10); err != nil {
+		t.Fatal(err)
+	}
+	want := budget.Balance{Spent: budget.Amount{Money: 10}, Uncertain: budget.Amount{Money: 10}}
+	if b, err := open(t, path).Balance("run/r"); err != nil || b != want {
+		t.Errorf("balance %+v, %v; want %+v", b, err, want)
 	}
 }

@@ -68,7 +68,7 @@ func allOrNone(t *testing.T, l budget.Ledger) {
 		balance(t, l, a.Key, budget.Balance{Reserved: ten})
 	}
 	spent, uncertain := budget.Amount{Money: 9, Tokens: 2, Calls: 1}, budget.Amount{Money: 4, Tokens: 1}
-	if err := l.Settle(hold, spent, uncertain); err != nil {
+	if err := l.Settle(nil, []budget.Reservation{hold}, spent, uncertain); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range all {
@@ -88,7 +88,7 @@ func settleOnce(t *testing.T, l budget.Ledger) {
 	hold, _ := reserve(t, l, account, budget.Amount{Money: 10, Calls: 1})
 	spent := budget.Amount{Money: 12, Calls: 1} // more than was reserved, which is what was billed
 	for range 2 {
-		if err := l.Settle(hold, spent, budget.Amount{}); err != nil {
+		if err := l.Settle(nil, []budget.Reservation{hold}, spent, budget.Amount{}); err != nil {
 			t.Fatalf("Settle: %v", err)
 		}
 	}
@@ -116,7 +116,7 @@ func atOnce(t *testing.T, l budget.Ledger) {
 				if n%3 == 0 {
 					need.Money = 1
 				}
-				if err := l.Settle(hold, need, budget.Amount{Money: llm.Money(n % 2)}); err != nil {
+				if err := l.Settle(nil, []budget.Reservation{hold}, need, budget.Amount{Money: llm.Money(n % 2)}); err != nil {
 					t.Errorf("Settle: %v", err)
 				}
 				mu.Lock()
@@ -191,7 +191,7 @@ func model(t *testing.T, l budget.Ledger) {
 				spent := budget.Amount{Money: h.a.Money * llm.Money(part) / 4, Tokens: h.a.Tokens * part / 4, Calls: h.a.Calls}
 				doubt := rapid.Int64Range(0, 2).Draw(t, "halves")
 				uncertain := budget.Amount{Money: spent.Money * llm.Money(doubt) / 2, Tokens: spent.Tokens * doubt / 2}
-				if err := l.Settle(h.hold, spent, uncertain); err != nil {
+				if err := l.Settle(nil, []budget.Reservation{h.hold}, spent, uncertain); err != nil {
 					t.Fatal(err)
 				}
 				for _, i := range h.in {
