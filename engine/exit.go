@@ -39,13 +39,19 @@ func (r *run) exit(u *unit, end journal.Exit) {
 		return
 	}
 	r.exited = &journal.Exited{Step: u.path, Item: u.item, Exit: end}
+	r.rebuilt = true // what has finished in an earlier process is kept, and nothing runs
 	r.stop()
 	r.stopAttempts(errExited)
 }
 
-// leavesOut reports whether a unit does not start because a step had ended the run before
-// it would have, in an earlier process.
-func (r *run) leavesOut(id journal.Unit) bool { return r.exited != nil && !r.wasStarted(id) }
+// leavesOut reports whether a unit does not start because the run is stopping. If a step
+// has ended the run, what an earlier process started does, to restore what has finished.
+func (r *run) leavesOut(id journal.Unit) bool {
+	if r.exited != nil {
+		return !r.wasStarted(id)
+	}
+	return r.stopping
+}
 
 // leaveUndone gives the result of what the run left undone its status.
 func (r *run) leaveUndone(res *StepResult) {

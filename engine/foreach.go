@@ -188,7 +188,7 @@ func firstRunes(s string, n int) string {
 // feed starts as many items as have a place.
 func (r *run) feed(u *unit) {
 	f := u.fan
-	for f.active < f.most && !r.stopping {
+	for f.active < f.most || r.rebuilt { // what is not done keeps its place in a run that is rebuilt
 		switch {
 		case len(f.back) > 0:
 			c := f.back[0]

@@ -231,7 +231,7 @@ func (r *run) evalWhen(n *node) {
 			return
 		}
 	}
-	if r.stopping || r.leavesOut(n.id()) {
+	if r.leavesOut(n.id()) {
 		return // stays pending
 	}
 	r.start(n.unit)

@@ -56,7 +56,7 @@ func (r *run) iterationEnded(c *unit, o outcome) {
 	case err != nil:
 		end.status, end.err = StatusFailed, err
 	case !done && c.index < s.Loop.Max:
-		if !r.stopping && !r.leavesOut(u.id().Iteration(next.Index)) {
+		if !r.leavesOut(u.id().Iteration(next.Index)) {
 			r.iterate(u, next)
 		}
 		return

@@ -96,7 +96,7 @@ type run struct {
 	noted map[string]bool // ids of the steps in notes
 
 	exited       *journal.Exited         // the step that has ended the run
-	rebuilt      bool                    // nothing runs: the result is made from the journal
+	rebuilt      bool                    // nothing runs any more: the result is made from the journal
 	attempts     context.Context         // of attempts: it ends once a step has ended the run
 	stopAttempts context.CancelCauseFunc // ends attempts
 
