@@ -18,9 +18,9 @@ func (r *run) leave(u *unit) {
 	}
 	env := u.env()
 	message, err := u.step.Exit.Message.Render(env)
-	r.startComputed(u, env)
+	started := r.startComputed(u, env)
 	if err != nil {
-		r.fail(u, invalid("filling in the message of step "+u.path, err))
+		r.failComputed(u, started, invalid("filling in the message of step "+u.path, err))
 		return
 	}
 	status := journal.StatusCompleted
@@ -28,7 +28,7 @@ func (r *run) leave(u *unit) {
 		status = journal.StatusFailed
 	}
 	end := journal.Exit{Status: status, Message: message, Code: u.step.Exit.Code}
-	r.finishComputed(u, message, &end)
+	r.finishComputed(u, started, message, &end)
 	r.exit(u, end)
 }
 

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -19,16 +18,17 @@ func (r *run) compute(u *unit, was *journal.UnitState) {
 		r.restore(u, was)
 		return
 	}
-	r.startComputed(u, env)
+	started := r.startComputed(u, env)
 	if err != nil {
-		r.fail(u, invalid("computing the value of step "+u.path, err))
+		r.failComputed(u, started, invalid("computing the value of step "+u.path, err))
 		return
 	}
-	r.finishComputed(u, output, nil)
+	r.finishComputed(u, started, output, nil)
 }
 
-// startComputed records the only attempt of a unit that ends without one.
-func (r *run) startComputed(u *unit, env workflow.Env) {
+// startComputed starts the only attempt of a unit that ends without one, and returns what
+// the journal keeps of that with its end.
+func (r *run) startComputed(u *unit, env workflow.Env) *journal.Started {
 	u.begin()
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
@@ -37,16 +37,22 @@ func (r *run) startComputed(u *unit, env workflow.Env) {
 	r.observe(u, Event{Attempt: 1})
 	if r.opts.Log != nil {
 		u.res.Inputs = fingerprint(u.frame, u.step, env, Identity{})
-		r.append(u, journal.Event{Type: journal.StepStarted, Attempt: 1, Detail: journal.Detail(journal.Started{Label: u.label, Inputs: u.res.Inputs})})
 	}
+	return &journal.Started{Label: u.label, Inputs: u.res.Inputs}
 }
 
-// finishComputed records the end of such a unit. What follows is in the journal behind
-// it: no one waits until it is durable.
-func (r *run) finishComputed(u *unit, output string, exit *journal.Exit) {
+// failComputed records the start of such a unit, which could not be computed, and ends it.
+func (r *run) failComputed(u *unit, started *journal.Started, err error) {
+	r.write(u, journal.StepStarted, 1, started)
+	r.fail(u, err)
+}
+
+// finishComputed records the start and the end of such a unit. What follows is in the
+// journal behind it: no one waits until it is durable.
+func (r *run) finishComputed(u *unit, started *journal.Started, output string, exit *journal.Exit) {
 	if r.opts.Log != nil {
-		r.append(u, journal.Event{Type: journal.StepFinished, Output: output,
-			Detail: journal.Detail(journal.Finished{Outcome: llm.Outcome{CostUSD: new(float64)}, DurationSeconds: u.took(), Exit: exit})})
+		r.append(u, journal.Event{Type: journal.StepFinished, Attempt: 1, Output: output,
+			Detail: journal.Detail(journal.Computed{DurationSeconds: u.took(), Exit: exit, Started: started})})
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: output, json: u.parse(output)})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journaldb"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -125,7 +126,7 @@ func TestChangedValue(t *testing.T) {
 		}
 		started := []string{}
 		for _, ev := range again.events[len(whole.events):] {
-			if ev.Type == journal.StepStarted {
+			if ev.Type == journal.StepStarted || ev.Type == journal.StepFinished && ev.Step == "a" {
 				started = append(started, ev.Step)
 			}
 		}
@@ -153,8 +154,9 @@ func TestValuesStop(t *testing.T) {
 	}
 }
 
-// BenchmarkValues measures 10,000 steps that compute a value from that of another,
-// beside the evaluation of the same expressions in a loop.
+// BenchmarkValues measures 10,000 steps that compute a value from that of another, beside
+// the evaluation of the same expressions in a loop and the same events that are written
+// with no engine around them.
 func BenchmarkValues(b *testing.B) {
 	const n = 10_000
 	first := parse(b, "steps:\n- {id: s0, value: 1}\n- {id: s, value: '${{ steps.s0.json + 1 }}'}\n").Steps
@@ -167,14 +169,18 @@ func BenchmarkValues(b *testing.B) {
 	env := workflow.Env{Steps: map[string]workflow.StepResult{"s0": {Output: "1", Status: "completed", JSON: 1}}}
 	for _, durable := range []bool{false, true} {
 		b.Run(map[bool]string{false: "memory", true: "durable"}[durable], func(b *testing.B) {
-			var ours, bare time.Duration
+			var ours, bare, written time.Duration
 			b.ReportAllocs()
 			for b.Loop() {
 				opts := engine.Options{Execute: nothing, RunID: bookID}
 				finish := func() {}
 				if durable {
 					store, log := openStore(b)
-					opts.Log, finish = log, func() { closeStore(b, store, log) }
+					opts.Log, finish = log, func() {
+						events := storedEvents(b, store)
+						closeStore(b, store, log)
+						written += timeToWrite(b, events)
+					}
 				}
 				start := time.Now()
 				res := run(b.Context(), wf, opts)
@@ -193,6 +199,37 @@ func BenchmarkValues(b *testing.B) {
 			}
 			b.ReportMetric(perStep(ours, b.N, n), "us/step")
 			b.ReportMetric(perStep(bare, b.N, n), "us/evaluation")
+			if durable {
+				b.ReportMetric(perStep(written, b.N, n), "us/event")
+			}
 		})
 	}
+}
+
+// storedEvents returns the events of a run but the first.
+func storedEvents(b *testing.B, store *journaldb.Store) []journal.Event {
+	b.Helper()
+	var events []journal.Event
+	for ev, err := range store.Events(b.Context(), bookID, 1) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		events = append(events, ev)
+	}
+	return events
+}
+
+// timeToWrite returns how long it takes to write events until all are durable.
+func timeToWrite(b *testing.B, events []journal.Event) time.Duration {
+	b.Helper()
+	store, log := openStore(b)
+	defer closeStore(b, store, log)
+	start := time.Now()
+	for _, ev := range events {
+		log.Append(ev)
+	}
+	if err := log.Append()(); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
 }

@@ -146,15 +146,19 @@ func (s *State) Add(ev Event) error {
 	return err
 }
 
+// start notes that the unit starts. If it starts again, by a resumed run, what was before
+// is void, except for the turns of its agent, what a glob found and what is in a file. A
+// question that is still open does not start again; one that is asked again must not have
+// the answer of the first.
+func (u *UnitState) start(ev Event) {
+	*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded, Saved: u.Saved,
+		Turns: u.Turns, ToolCalls: u.ToolCalls, turns: u.turns}
+}
+
 func (u *UnitState) add(ev Event) error {
 	switch ev.Type {
 	case StepStarted:
-		// Started again, by a resumed run: what was before is void, except for
-		// the turns of its agent, what a glob found and what is in a file. A question that is still
-		// open does not start again; one that is asked again must not have the
-		// answer of the first.
-		*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded, Saved: u.Saved,
-			Turns: u.Turns, ToolCalls: u.ToolCalls, turns: u.turns}
+		u.start(ev)
 		return ev.Decode(&u.Started)
 	case StepAttempt:
 		u.Type, u.Attempts, u.answered = StepStarted, ev.Attempt, false
@@ -167,13 +171,20 @@ func (u *UnitState) add(ev Event) error {
 		u.endTurns(false)
 		return err
 	case StepFinished:
+		var done Finished
+		err := ev.Decode(&done)
+		if done.Started != nil {
+			u.start(ev)
+			u.Started, done.Started = *done.Started, nil
+		}
 		u.Type, u.EndedAt, u.EndSeq, u.Key, u.Output = ev.Type, ev.Time, ev.Seq, ev.Key, ev.Output
 		u.Finished, u.answered = Finished{}, true
 		u.keepSaw()
 		if u.StartedAt.IsZero() {
 			u.StartedAt = ev.Time
 		}
-		return ev.Decode(&u.Finished)
+		u.Finished = done
+		return err
 	case StepFailed:
 		u.Type, u.EndedAt, u.EndSeq, u.Failed, u.Output = ev.Type, ev.Time, ev.Seq, Failed{}, ev.Output
 		err := ev.Decode(&u.Failed)

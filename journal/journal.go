@@ -89,7 +89,7 @@ const (
 	StepStarted   EventType = "step_started"   // Started; with Attempt 1, the first attempt
 	StepAttempt   EventType = "step_attempt"   // a further attempt begins
 	StepRetrying  EventType = "step_retrying"  // Failed; Attempt is the one that failed
-	StepFinished  EventType = "step_finished"  // Finished; Key and Output are set
+	StepFinished  EventType = "step_finished"  // Finished or Computed; Key and Output are set
 	StepFailed    EventType = "step_failed"    // Failed; Output is an answer that is not what was asked for
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
@@ -145,7 +145,18 @@ type Finished struct {
 
 	Exit *Exit `json:"exit,omitempty"` // how the run ends, of a step that ends it
 
+	Started *Started `json:"started,omitempty"` // of a step that makes no call, as in Computed; nil for all others, and in [UnitState]
+
 	Within *Within `json:"within,omitempty"` // of a step of the workflow's own that has others within it; nil in journals of earlier versions
+}
+
+// Computed is the detail of StepFinished of a step that makes no call: what such a step has
+// of Finished, as which it is read. The start and the end of the step are this one event.
+type Computed struct {
+	CostUSD         float64  `json:"cost_usd"` // 0
+	DurationSeconds float64  `json:"duration_seconds"`
+	Exit            *Exit    `json:"exit,omitempty"`
+	Started         *Started `json:"started"`
 }
 
 // Exit is how a run ends that a step has ended.

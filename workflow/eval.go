@@ -10,13 +10,24 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
+// noNames is a mapping of an expression's names that has none. It is not written to.
+var noNames = map[string]any{}
+
+// add adds a name to a mapping that may be noNames.
+func add(m *map[string]any, name string, v any) {
+	if len(*m) == 0 {
+		*m = map[string]any{}
+	}
+	(*m)[name] = v
+}
+
 // eval returns the value of e. Its errors do not quote values.
 func (e *expression) eval(env Env) (any, error) {
 	if e.path {
 		return e.refs[0].value(env)
 	}
-	params, vars, steps, environment := map[string]any{}, map[string]any{}, map[string]any{}, map[string]any{}
-	loop, before, state := map[string]any{}, map[string]any{}, map[string]any{}
+	params, vars, steps, environment := noNames, noNames, noNames, noNames
+	loop, before, state := noNames, noNames, noNames
 	for _, r := range e.refs {
 		v, err := r.value(env)
 		if err != nil {
@@ -24,27 +35,32 @@ func (e *expression) eval(env Env) (any, error) {
 		}
 		switch r.root {
 		case "params":
-			params[r.name] = asDeclared(e.params[r.name], v)
+			add(&params, r.name, asDeclared(e.params[r.name], v))
 		case "vars":
-			vars[r.name] = v
+			add(&vars, r.name, v)
 		case "steps":
 			if r.optional {
-				steps[r.name] = env.Steps[r.name].ifAny()
+				add(&steps, r.name, env.Steps[r.name].ifAny())
 			} else if steps[r.name] == nil {
-				steps[r.name] = env.Steps[r.name].fields()
+				add(&steps, r.name, env.Steps[r.name].fields())
 			}
 		case "loop":
-			loop[r.name] = v
+			add(&loop, r.name, v)
 		case loopState:
-			state[r.name] = v
+			add(&state, r.name, v)
 		case previous:
-			before[r.name] = env.Loop.Previous[r.name].fields()
+			add(&before, r.name, env.Loop.Previous[r.name].fields())
 		case "env":
-			environment[r.name] = v
+			add(&environment, r.name, v)
 		}
 	}
 	budget := evalBudget
-	loop["previous"], loop["state"] = before, state
+	if len(before) > 0 {
+		add(&loop, "previous", before)
+	}
+	if len(state) > 0 {
+		add(&loop, "state", state)
+	}
 	names := map[string]any{"params": params, "vars": vars, "steps": steps, "env": environment, "run": env.Run,
 		"item": env.Item, "loop": loop, budgetName: &budget, changesName: env.ChangedFiles}
 	for _, r := range e.refs {

@@ -224,6 +224,9 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 	case journal.StepFinished:
 		var f journal.Finished
 		err := ev.Decode(&f)
+		if s := f.Started; s != nil && s.Label != "" && ev.Item != "" {
+			name = ev.Step + "[" + s.Label + "]"
+		}
 		text := fmt.Sprintf("%s: completed in %s", name, took(&f.Timing, f.DurationSeconds, false))
 		if f.Source != "" {
 			text += fmt.Sprintf(" · %s · %s · %s", f.Source, plural(f.Usage.TotalTokens(), "token"), dollars(f.CostUSD))
