@@ -19,6 +19,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/sim"
@@ -57,6 +58,7 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mcpserver.Mount(srv, "test")
 	web := httptest.NewServer(srv)
 	t.Cleanup(func() {
 		web.Close()

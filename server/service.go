@@ -169,8 +169,8 @@ func (s *Server) Cache(ctx context.Context) (*cachedb.Stats, error) {
 	return &out.Body, nil
 }
 
-// Schema returns the JSON Schema of a type as the description of the API has it. What
-// it refers to is in its $defs.
+// Schema returns the JSON Schema of a struct type, which does not contain itself, as the
+// description of the API has it. What it refers to is in its $defs.
 func Schema(t reflect.Type) ([]byte, error) {
 	const prefix = "#/$defs/"
 	registry := huma.NewMapRegistry(prefix, schemaName)
@@ -183,7 +183,9 @@ func Schema(t reflect.Type) ([]byte, error) {
 	if err := json.Unmarshal(data, &whole); err != nil {
 		return nil, fmt.Errorf("writing the schema of %s: %w", t, err)
 	}
-	if defs := registry.Map(); len(defs) > 0 {
+	defs := registry.Map()
+	delete(defs, schemaName(t, "")) // it is the whole
+	if len(defs) > 0 {
 		whole["$defs"] = defs
 	}
 	return json.Marshal(whole)

@@ -41,8 +41,9 @@ func (a *app) detach(ctx context.Context, orch *claudeforce.Orchestrator, wf *wo
 	return err
 }
 
-// startAlone starts a process that continues a run after this one has ended.
-func (a *app) startAlone(id string) error {
+// startAlone starts a process that continues a run after this one has ended. The flags
+// are those of the command that resumes it.
+func (a *app) startAlone(id string, flags ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (a *app) startAlone(id string) error {
 	if a.dataDir != "" {
 		args = append(args, "--data-dir", a.dataDir)
 	}
-	args = append(args, a.telemetry.args()...)
+	args = append(append(args, a.telemetry.args()...), flags...)
 	// Not bound to a context: it is to outlive this process.
 	cmd := exec.Command(self, args...) //nolint:noctx // see above
 	cmd.Stdout, cmd.Stderr = log, log
@@ -72,7 +73,8 @@ func (a *app) startAlone(id string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return cmd.Process.Release()
+	go func() { _ = cmd.Wait() }() // a process that goes on for long must not keep those that have ended
+	return nil
 }
 
 // runLog returns where a process of its own writes what it has to say.

@@ -19,10 +19,14 @@ import (
 )
 
 func (a *app) mcp() *cobra.Command {
+	var f callFlags
 	cmd := &cobra.Command{
 		Use:   "mcp",
-		Short: "Show, trust and try the MCP servers that agents use",
-		Long: `MCP servers give agents more tools: mcp__SERVER__TOOL. They are configured in
+		Short: "Serve this project over MCP, and trust the MCP servers that agents use",
+		Long: `Without a command, when a client starts it, mcp is "mcp serve": an MCP server for
+the agents and workflows of this project.
+
+MCP servers give agents more tools: mcp__SERVER__TOOL. They are configured in
 .mcp.json of the project, in ~/.claude.json, and in mcp.json of your configuration
 folder, as for Claude Code.
 
@@ -31,9 +35,15 @@ you trusted them, for this project, with this command and these tools; what chan
 later is refused until you trust it again. Your own servers are trusted, and what they
 offer is kept at their first use.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.typed {
+				return cmd.Help()
+			}
+			return a.serveMCP(cmd.Context(), &f)
+		},
 	}
-	cmd.AddCommand(a.mcpList(), a.mcpTrust(), a.mcpUntrust(), a.mcpTest())
+	registerServing(cmd, &f)
+	cmd.AddCommand(a.mcpServe(), a.mcpList(), a.mcpTrust(), a.mcpUntrust(), a.mcpTest())
 	return cmd
 }
 

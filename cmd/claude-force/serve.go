@@ -15,6 +15,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
@@ -65,14 +66,7 @@ unless a proxy in front of the server encrypts the connections (--behind-proxy).
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), &f) },
 	}
-	f.register(cmd)
-	f.tools.register(cmd)
-	f.approvals.register(cmd)
-	for _, name := range []string{"model", "auto-select-model", "refresh", "budget", "on-exceed", "batch", "json"} {
-		if err := cmd.Flags().MarkHidden(name); err != nil {
-			panic(err) // registered above
-		}
-	}
+	registerServing(cmd, &f.callFlags)
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultListen, "address to listen at")
 	flags.StringArrayVar(&f.hosts, "allowed-host", nil, "name that the server answers to, beside localhost and its address; may be repeated")
@@ -85,11 +79,9 @@ unless a proxy in front of the server encrypts the connections (--behind-proxy).
 }
 
 // check finds flags that do not go together.
-func (f *serveFlags) check(cmd func(flag string) bool) error {
-	for _, name := range []string{"model", "auto-select-model", "refresh", "budget", "on-exceed", "batch", "json"} {
-		if cmd(name) {
-			return badInput("--%s is of a run; give it in the request that starts one", name)
-		}
+func (f *serveFlags) check() error {
+	if err := f.checkServing(); err != nil {
+		return err
 	}
 	if f.logFormat != "text" && f.logFormat != "json" {
 		return badInput("--log-format %q is neither text nor json", f.logFormat)
@@ -111,7 +103,7 @@ func (f *serveFlags) checkExposed(addr net.Addr) error {
 }
 
 func (a *app) runServer(ctx context.Context, f *serveFlags) error {
-	if err := f.check(f.given); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	cfg, err := a.settings()
@@ -120,12 +112,6 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) error {
 	}
 	key, err := localKey(cfg)
 	if err != nil {
-		return err
-	}
-	if f.approvals.mode == "" {
-		f.approvals.mode = approvalsDurable
-	}
-	if _, _, err := f.approvals.resolve(true); err != nil {
 		return err
 	}
 	// What is wrong with flags and settings is said now, not at the first run.
@@ -149,17 +135,22 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) error {
 	}
 	logger := slog.New(handler)
 	srv, err := server.New(ctx, server.Options{
-		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger,
-		Open: func(ctx context.Context, dir string, s runs.Settings) (*claudeforce.Orchestrator, error) {
-			calls := callFlags{given: func(string) bool { return false }}
-			calls.inherit(s)
-			return a.openIn(ctx, &calls, claudeforce.Options{Dir: dir, KeyOptional: true, Logger: logger})
-		},
+		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger, Open: a.opener(logger),
 	})
 	if err != nil {
 		return closing(err, listener)
 	}
+	mcpserver.Mount(srv, version())
 	return a.serveUntilStopped(ctx, f, srv, listener, logger)
+}
+
+// opener returns how a server opens orchestrators.
+func (a *app) opener(logger *slog.Logger) func(context.Context, string, runs.Settings) (*claudeforce.Orchestrator, error) {
+	return func(ctx context.Context, dir string, s runs.Settings) (*claudeforce.Orchestrator, error) {
+		calls := callFlags{given: func(string) bool { return false }}
+		calls.inherit(s)
+		return a.openIn(ctx, &calls, claudeforce.Options{Dir: dir, KeyOptional: true, Logger: logger})
+	}
 }
 
 // serveUntilStopped serves until the user interrupts, then lets what is in flight end.

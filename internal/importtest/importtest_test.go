@@ -122,6 +122,8 @@ var allowed = map[string][]string{
 		rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 
+	"mcpserver": {rootPackage, "agent", "analytics", "journal", "llm/cache/cachedb", "plan", "runs", "server"},
+
 	"plan": {"llm", "workflow", "journal"},
 
 	// What stores have in common.
