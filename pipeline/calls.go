@@ -120,6 +120,9 @@ func (p *Pipeline) RecordTool(ctx context.Context, c analytics.ToolCall) {
 
 // RecordTask records a task of an agent with tools, as RecordTool a call of a tool.
 func (p *Pipeline) RecordTask(ctx context.Context, t analytics.ToolTask) {
+	if !t.Failed {
+		p.turns.add(t.Agent, t.Model, t.Turns, p.calls != nil)
+	}
 	if p.calls != nil {
 		tags := llm.TagsOf(ctx)
 		t.Project, t.Workflow, t.Run, t.Step, t.Item = p.opts.Project, tags.Workflow, tags.Run, tags.Step, tags.Item

@@ -43,7 +43,7 @@ var layers = []struct {
 		return retry.New(next, retry.Options{Budget: retryBudget(p.config.Jobs), OnRetry: p.retrying})
 	}},
 	{"prompt cache", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
-		return promptcache.New(next, promptcache.Options{Prices: p.prices})
+		return promptcache.New(next, promptcache.Options{Prices: p.prices, Continues: p.continues})
 	}},
 	{"hedge", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
 		return hedge.New(next, hedge.Options{Quantile: p.config.Hedge, OnHedge: p.hedged})

@@ -117,6 +117,7 @@ type Pipeline struct {
 	limits *admission.Limiter // nil if the service's limits are not learned
 	idle   func()             // frees the connections that are kept; may be nil
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
+	turns  turns              // of tasks of agents with tools
 
 	background context.Context // of New without its end, for what belongs to no call
 

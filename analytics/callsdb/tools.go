@@ -134,6 +134,21 @@ func (s *Store) Tools(ctx context.Context, f analytics.Filter, workflow string) 
 	})
 }
 
+// TaskTurns returns how many turns the latest tasks of an agent of a project had with a
+// model, up to n, the latest first. Failed tasks do not count.
+func (s *Store) TaskTurns(ctx context.Context, project, agent, model string, n int) (turns []int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		return s.read.Query(`SELECT r.turns FROM (SELECT time, name, turns, failed FROM call_tool_tasks ORDER BY time DESC LIMIT ?) r
+			JOIN call_tool_names n ON n.id = r.name WHERE r.failed = 0 AND n.project = ? AND n.agent = ? AND n.tool = ? ORDER BY r.time DESC LIMIT ?`, func(row *stmt) error {
+			turns = append(turns, row.ColumnInt(0))
+			return nil
+		}, recentRows, project, agent, model, n)
+	})
+	return turns, err
+}
+
 // toolsWhere returns the condition for rows of a period, and its values.
 func toolsWhere(f analytics.Filter, workflow string) (where string, args []any) {
 	where, args = `WHERE r.time >= ? AND r.time < ?`, []any{never, always}

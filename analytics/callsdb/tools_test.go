@@ -187,3 +187,24 @@ func TestPruneDropsTools(t *testing.T) {
 		t.Errorf("%d calls, %d tasks, %d turns; want 2, 2, 4", use.Calls, use.Tasks, use.Turns)
 	}
 }
+
+func TestTaskTurns(t *testing.T) {
+	t.Parallel()
+	s, err := callsdb.Open(filepath.Join(t.TempDir(), "history.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var tasks []analytics.ToolTask
+	for i, turns := range []int{1, 2, 3, 4} {
+		tasks = append(tasks, analytics.ToolTask{Time: time.Unix(int64(i), 0), Project: "/app", Agent: "a", Model: "m", Turns: turns, Failed: turns == 3})
+	}
+	tasks = append(tasks, analytics.ToolTask{Project: "/other", Agent: "a", Model: "m", Turns: 9}, analytics.ToolTask{Project: "/app", Agent: "a", Model: "n", Turns: 9})
+	if err := s.AddTasks(t.Context(), tasks...); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.TaskTurns(t.Context(), "/app", "a", "m", 2)
+	if err != nil || !slices.Equal(got, []int{4, 2}) {
+		t.Errorf("got %v, %v; want the latest two that did not fail, 4 and 2", got, err)
+	}
+}

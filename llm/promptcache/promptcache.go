@@ -18,7 +18,8 @@
 //   - where a prefix is in the cache already;
 //   - where a call with the same prefix began less than five minutes ago, or is
 //     on its way;
-//   - at the end of a conversation that continues ([llm.Request.Continues]);
+//   - at the end of a conversation that continues ([llm.Request.Continues]), unless
+//     [Options.Continues] says that it seldom does;
 //   - where [Announce] said that more calls will come: after the tools, the
 //     system prompt and the blocks that are [llm.Block.Shared].
 //
@@ -68,6 +69,12 @@ type Options struct {
 	// tokens a text is. Nil means [llm.Prices].
 	Prices *llm.PriceTable
 
+	// Continues, when set, reports whether another turn of a conversation is likely
+	// enough to write its turn so far, which counts from 1, for it. It is called only
+	// for requests whose [llm.Request.Continues] is set and that are long enough. Nil
+	// means always.
+	Continues func(req *llm.Request, turn int) bool
+
 	// OnWait, when set, is called when a call has waited for another with the
 	// same prefix. Calls that run at once call it at once.
 	OnWait func(waited time.Duration)
@@ -103,6 +110,9 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			m.next.Stream(ctx, req)(yield)
 			return
 		}
+		if last := &prompt.points[len(prompt.points)-1]; last.next && m.opts.Continues != nil {
+			last.next = m.opts.Continues(req, turnOf(req))
+		}
 		c := m.memory.call(ctx, prompt)
 		defer c.end()
 		if err := m.await(ctx, c); err != nil {
@@ -123,6 +133,17 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 			}
 		}
 	}
+}
+
+// turnOf returns which turn of its conversation a request asks for, from 1.
+func turnOf(req *llm.Request) int {
+	n := 1
+	for _, m := range req.Messages {
+		if m.Role == llm.RoleAssistant {
+			n++
+		}
+	}
+	return n
 }
 
 // await waits until the call may start, and decides on its breakpoints.
