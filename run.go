@@ -391,28 +391,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, env wor
 			errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 		}
 	}
-	for _, s := range wf.Steps {
-		for _, f := range s.Files {
-			if !static(f) {
-				continue
-			}
-			patterns, err := f.Texts(env)
-			var files []attach.File
-			if err == nil && len(patterns) > 0 {
-				files, err = o.files.Read(ctx, patterns, attach.Limits{Media: true}) // what it cannot send is found before anything is spent
-			}
-			if media := attach.Blocks(files); err == nil && len(media) > 0 {
-				for _, v := range s.Variants() {
-					t := stepTask(v, opts)
-					t.Media = media
-					err = errors.Join(err, o.tasks.CheckModel(ctx, t))
-				}
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
-			}
-		}
-	}
+	errs = append(errs, o.checkFiles(ctx, wf, env, opts)...)
 	if o.tools != nil {
 		errs = append(errs, sharedEdits(ctx, o.tools, o.agent, wf))
 	}

@@ -288,8 +288,9 @@ func (p *reader) temperature(n *yaml.Node) *float64 {
 	return &v
 }
 
-// checkThinking reports settings of a step that no model takes together.
-func (p *reader) checkThinking(d *draft) {
+// checkThinking reports settings of a step, which is named who, that no model takes
+// together.
+func (p *reader) checkThinking(d *draft, who string) {
 	t := d.Thinking
 	at := d.node
 	for _, key := range []string{"thinking", "temperature", "max_tokens"} {
@@ -303,6 +304,6 @@ func (p *reader) checkThinking(d *draft) {
 	case t.Budget > 0 && d.MaxTokens > 0 && t.Budget >= d.MaxTokens:
 		p.fail(at, nil, "raise max_tokens", "thinking of %d tokens leaves no room for an answer within max_tokens %d", t.Budget, d.MaxTokens)
 	case d.Temperature != nil && *d.Temperature != 1 && (t.Type == ThinkingAdaptive || t.Type == ThinkingEnabled):
-		p.fail(at, nil, "remove one of them", "a model that thinks takes no temperature but 1, and %s has both", d.of())
+		p.fail(at, nil, "remove one of them", "a model that thinks takes no temperature but 1, and %s has both", who)
 	}
 }

@@ -112,7 +112,7 @@ func checkChangesBelow(steps []*Step, env Env) Errors {
 		case s.Workflow == "":
 			errs = append(errs, checkChangesBelow(s.Body.Steps, env)...)
 		default:
-			if inner, ok := s.bodyEnv(env); ok {
+			if inner, ok := s.BodyEnv(env); ok {
 				errs = append(errs, s.Body.CheckChanges(inner)...)
 			}
 		}
@@ -120,9 +120,9 @@ func checkChangesBelow(steps []*Step, env Env) Errors {
 	return errs
 }
 
-// bodyEnv returns what the file that a step runs sees before its first step, and whether
-// that is known before the run.
-func (s *Step) bodyEnv(env Env) (Env, bool) {
+// BodyEnv returns what the file that the step runs sees before its first step, where the
+// step sees env. It reports false if that is not known before the run.
+func (s *Step) BodyEnv(env Env) (Env, bool) {
 	given := make(map[string]any, len(s.With))
 	for name, v := range s.With {
 		for root, of := range v.Uses() {

@@ -1,7 +1,9 @@
 package workflow
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,6 +46,10 @@ func firstWords(s string) string {
 
 // variant is what a step's choices amount to.
 type variant struct{ agent, model string }
+
+func (v variant) compare(other variant) int {
+	return cmp.Or(strings.Compare(v.agent, other.agent), strings.Compare(v.model, other.model))
+}
 
 // Variants returns what the step may be: itself if its agent and model are known, else
 // one step for each agent and model that it may have.
@@ -233,7 +239,8 @@ func (p *reader) chosen(d *draft, v view, defaults Defaults) {
 		}
 	}
 	p.later = append(p.later, func() {
-		for key := range d.variants {
+		before := p.failures
+		for _, key := range slices.SortedFunc(maps.Keys(d.variants), variant.compare) {
 			s := *d.Step
 			s.AgentFrom, s.ModelFrom, s.variants = nil, nil, nil
 			s.Agent, s.Inline = key.agent, inline[key.agent]
@@ -244,6 +251,9 @@ func (p *reader) chosen(d *draft, v view, defaults Defaults) {
 				s.Model = key.model
 			}
 			d.variants[key] = &s
+			if s.Inline != nil && key.agent != d.Agent && p.failures == before { // the first is checked already
+				p.checkThinking(&draft{Step: &s, node: d.node, fields: d.fields}, d.of()+" with agent "+quote(key.agent))
+			}
 		}
 		if d.ModelFrom != nil {
 			d.Model = models[0]

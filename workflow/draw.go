@@ -98,6 +98,29 @@ func (s *Step) notes() string {
 	return strings.Join(notes, "; ")
 }
 
+// frameLines returns what belongs to no step, in a line each: the vars, the findings and
+// when the run fails for them.
+func (w *Workflow) frameLines() []string {
+	var lines []string
+	for _, v := range w.Vars {
+		lines = append(lines, "var "+clean(v.Name)+": "+brief(v.Value.Source()))
+	}
+	if w.Findings != nil {
+		lines = append(lines, "findings: "+brief(w.Findings.Source()))
+	}
+	if f := w.FailWhen; f != nil {
+		var when []string
+		if f.Severity != "" {
+			when = append(when, "a finding is "+string(f.Severity)+" or worse")
+		}
+		if f.When != nil {
+			when = append(when, brief(f.When.Source()))
+		}
+		lines = append(lines, "fails when "+strings.Join(when, ", or "))
+	}
+	return lines
+}
+
 // brief returns an expression for one line of a drawing, without ${{ }}.
 func brief(source string) string {
 	source = clean(source)

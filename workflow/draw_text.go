@@ -32,6 +32,9 @@ func (w *Workflow) Text() string {
 		fmt.Fprintf(&b, ", max_parallel %d", w.MaxParallel)
 	}
 	b.WriteString("\n")
+	for _, line := range w.frameLines() {
+		b.WriteString(line + "\n")
+	}
 	return b.String()
 }
 

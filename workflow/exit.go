@@ -3,6 +3,7 @@ package workflow
 import (
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // Exit ends the run: what is under way is stopped, and nothing more starts.
@@ -80,14 +81,48 @@ func (p *reader) exit(d *draft, v view) {
 	d.Exit.Message = p.template(d, v, message, "message")
 }
 
-// exits reports steps that wait for one that ends the run: they would never run.
+// exits reports steps that wait for one that ends the run: they would never run. It
+// notes steps that an exit stops in every run.
 func (p *reader) exits(l *level) {
 	for _, d := range l.drafts {
+		if d.Exit != nil {
+			p.exitAlways(d)
+		}
 		for _, id := range d.Dependencies {
 			if of := l.draft(id); of != nil && of.Exit != nil {
 				p.fail(p.dependencyNode(d, id), nil, "depend on what it depends on; an exit whose condition holds comes first",
 					"%s waits for %s, after which nothing runs", d.of(), of.of())
 			}
 		}
+	}
+}
+
+// exitAlways notes the steps beside an exit that has no condition and does not wait for
+// them.
+func (p *reader) exitAlways(d *draft) {
+	isFallback := slices.ContainsFunc(d.level.drafts, func(other *draft) bool { return other.Fallback == d.ID })
+	if isFallback || d.skippable(map[*draft]bool{}) {
+		return
+	}
+	before := map[string]bool{d.ID: true}
+	for waiting := []*draft{d}; len(waiting) > 0; {
+		at := waiting[0]
+		waiting = waiting[1:]
+		for _, id := range append([]string{at.Fallback}, at.Dependencies...) {
+			if of := d.level.draft(id); of != nil && !before[id] {
+				before[id] = true
+				waiting = append(waiting, of)
+			}
+		}
+	}
+	var stopped []string
+	for _, other := range d.level.drafts {
+		if !before[other.ID] && other.Exit == nil {
+			stopped = append(stopped, other.ID)
+		}
+	}
+	if len(stopped) > 0 {
+		p.note(d.fields.get("exit"), "give it a when, or let it depend on them",
+			"%s ends every run, and does not wait for %s", d.of(), list(stopped))
 	}
 }

@@ -140,6 +140,9 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 		w.Save = p.save(nil, v, n)
 	}
 	p.savedTwice()
+	if p.failures == 0 {
+		p.sharedWrites(w)
+	}
 	p.missing()
 	p.unusedAgents(w)
 	w.Notes = p.notes

@@ -287,6 +287,9 @@ func (p *reader) workflowStep(d *draft, v view) {
 	if d.Workflow = strings.TrimSpace(p.plain(n, "workflow")); d.Workflow != "" {
 		d.Body = p.subWorkflow(n, d.Workflow)
 	}
+	if d.Body != nil && d.Body.Save != nil && d.fields.given("save") == nil {
+		p.note(n, "write save for "+d.of()+" to save its output", "the save of %s has no effect where a step runs the file", quote(d.Workflow))
+	}
 	p.with(d, v)
 	if n := d.fields.given("output"); n != nil && d.Body != nil {
 		// It replaces the output of that file, so it sees the names of that file.

@@ -177,7 +177,7 @@ func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 	d.Agent, d.Inline = p.agentOf(d)
 	p.chosen(d, v, defaults)
 	p.settingsOf(d, d.Inline.over(defaults))
-	p.checkThinking(d)
+	p.checkThinking(d, d.of())
 	if n := d.fields.given("task"); n == nil {
 		hint := ""
 		if d.Inline != nil && d.Inline.Name == "" {

@@ -161,7 +161,7 @@ func (a *app) printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
 	if len(lines) > 0 {
 		lines[0] = "\n" + lines[0]
 	}
-	lines = append(lines, fmt.Sprintf("\nExpected: %s · %s · longest path: %s", costRange(&p.CostUSD), secondsRange(p.Seconds), strings.Join(p.CriticalPath, ", ")))
+	lines = append(lines, fmt.Sprintf("\nExpected: %s · %s · longest path: %s", costRange(&p.CostUSD), secondsRange(p.Seconds), stepNames(p.CriticalPath)))
 	if len(p.Unpriced) > 0 {
 		lines = append(lines, "without a price, and not in the sum: "+strings.Join(p.Unpriced, ", "))
 	}
@@ -297,4 +297,12 @@ func offBy(e float64) string {
 	default:
 		return fmt.Sprintf("%.0f %% more", percent)
 	}
+}
+
+// stepNames returns ids of steps as text that no id makes look like another word.
+func stepNames(ids []string) string {
+	if len(ids) == 1 {
+		return "step " + ids[0]
+	}
+	return "steps " + strings.Join(ids, ", ")
 }
