@@ -22,6 +22,8 @@ type guard struct {
 	key   keys.Hash
 	cross *http.CrossOriginProtection
 	table *table
+
+	sessions *sessions
 }
 
 // wrap returns the handler behind the guard.
@@ -34,7 +36,7 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 			writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})
 		case g.foreign(r):
 			writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "pages of other sites may not use this server"})
-		case g.table.isPublic(r):
+		case g.table.route(r).Public:
 			next.ServeHTTP(w, r)
 		default:
 			g.admit(w, r, next)
@@ -44,13 +46,20 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 
 // admit hands a request to next if its key is for the route.
 func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	id := g.identify(r)
+	id, page := g.identify(r), g.table.route(r).Page
+	if id == nil && page && g.sessions.has(r) {
+		id = keys.Owner()
+	}
+	if id == nil && page {
+		toLogin(w, r)
+		return
+	}
 	if id == nil {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="claude-force"`)
 		writeProblem(w, r, &Problem{Status: http.StatusUnauthorized, Code: "key", Detail: "the request needs a key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"})
 		return
 	}
-	if need := g.table.needs(r); !id.Role.Allows(need) {
+	if need := g.table.route(r).Needs; !id.Role.Allows(need) {
 		writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "role", Detail: "the key has the role " + string(id.Role) + ", and this needs " + string(need)})
 		return
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/server/web"
 )
 
 // Options configure a [Server]. Dir, Config, Key and Open must be set.
@@ -47,6 +48,7 @@ type Options struct {
 	// them.
 	Drive func(ctx context.Context, id string, opts claudeforce.ResumeOptions) error
 
+	Secure  bool         // browsers reach the server over encrypted connections only
 	Version string       // of the program
 	Logger  *slog.Logger // gets requests and what goes wrong; nil for none
 }
@@ -60,6 +62,10 @@ type Server struct {
 	hub     *hub
 	table   *table
 	handler http.Handler
+
+	sessions *sessions
+	pages    *web.Pages
+	live     *live
 }
 
 // New opens the store of runs and returns a server for it. Call ResumeRuns to take up the
@@ -80,7 +86,9 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	s.table.handlePublic("GET /healthz", s.healthz)
 	s.table.handlePublic("GET /readyz", s.readyz)
 	s.addAPI()
-	g := &guard{hosts: opts.Hosts, key: keys.HashOf(opts.Key), cross: http.NewCrossOriginProtection(), table: s.table}
+	s.sessions = newSessions(keys.HashOf(opts.Key), opts.Secure)
+	s.addPages()
+	g := &guard{hosts: opts.Hosts, key: keys.HashOf(opts.Key), cross: http.NewCrossOriginProtection(), table: s.table, sessions: s.sessions}
 	s.handler = s.observed(g.wrap(s.table))
 	return s, nil
 }

@@ -94,7 +94,7 @@ func (s *service) send(method, path string, body any, headers ...string) (*http.
 		}
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultTransport.RoundTrip(req) // redirects are answers
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -133,9 +133,10 @@ steps:
 // foreign name, or from another site's page.
 func TestGuard(t *testing.T) {
 	s := serve(t, t.TempDir(), nil)
-	public := []string{"GET /healthz", "GET /readyz", "GET /openapi.json"}
+	public := []string{"GET /healthz", "GET /readyz", "GET /openapi.json", "GET /login", "POST /login", "GET /static/{file}"}
 	for _, route := range s.srv.Routes() {
 		method, path, _ := strings.Cut(route.Pattern, " ")
+		path = strings.TrimSuffix(path, "{$}")
 		if route.Public != slices.Contains(public, route.Pattern) {
 			t.Errorf("%s: public is %t", route.Pattern, route.Public)
 		}
@@ -163,6 +164,12 @@ func TestGuard(t *testing.T) {
 				continue
 			}
 			res, data := s.send(method, path, nil, test.headers...)
+			if route.Page && test.status == 401 {
+				if target := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || !strings.HasPrefix(target, "/login") || len(data) > 0 {
+					t.Errorf("%s %s: %s to %q: %s", route.Pattern, name, res.Status, target, data)
+				}
+				continue
+			}
 			var p server.Problem
 			if res.StatusCode != test.status || res.Header.Get("Content-Type") != "application/problem+json" || json.Unmarshal(data, &p) != nil || p.Status != test.status {
 				t.Errorf("%s %s: %s, want %d: %s", route.Pattern, name, res.Status, test.status, data)

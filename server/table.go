@@ -12,6 +12,7 @@ import (
 type Route struct {
 	Pattern string    // as [http.ServeMux] takes it
 	Public  bool      // needs no key
+	Page    bool      // for browsers, which may have a session in the place of a key
 	Needs   keys.Role // of the key
 }
 
@@ -39,22 +40,31 @@ func roleFor(pattern string) keys.Role {
 type table struct {
 	mux    *http.ServeMux
 	routes []Route
-	public map[string]bool // by pattern
+	known  map[string]Route // by pattern
 }
 
-func newTable() *table { return &table{mux: http.NewServeMux(), public: map[string]bool{}} }
+func newTable() *table { return &table{mux: http.NewServeMux(), known: map[string]Route{}} }
 
 // HandleFunc adds a route that needs a key.
 func (t *table) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
-	t.routes = append(t.routes, Route{Pattern: pattern, Needs: roleFor(pattern)})
-	t.mux.HandleFunc(pattern, handle)
+	t.add(Route{Pattern: pattern, Needs: roleFor(pattern)}, handle)
 }
 
 // handlePublic adds a route that needs no key.
 func (t *table) handlePublic(pattern string, handle http.HandlerFunc) {
-	t.routes = append(t.routes, Route{Pattern: pattern, Public: true})
-	t.public[pattern] = true
-	t.mux.HandleFunc(pattern, handle)
+	t.add(Route{Pattern: pattern, Public: true}, handle)
+}
+
+// handlePage adds a route that needs a session, or the key of the owner: pages show what
+// the teams of all keys do.
+func (t *table) handlePage(pattern string, handle http.HandlerFunc) {
+	t.add(Route{Pattern: pattern, Page: true, Needs: keys.RoleOwner}, handle)
+}
+
+func (t *table) add(route Route, handle http.HandlerFunc) {
+	t.routes = append(t.routes, route)
+	t.known[route.Pattern] = route
+	t.mux.HandleFunc(route.Pattern, handle)
 }
 
 // ServeHTTP hands a request to its route.
@@ -79,17 +89,14 @@ func (t *table) refuse(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, r, &Problem{Status: http.StatusNotFound, Code: "no_route", Detail: "there is nothing at this address"})
 }
 
-// isPublic reports whether the route of a request needs no key. What has no route
-// needs one, so that no caller without one learns what there is.
-func (t *table) isPublic(r *http.Request) bool {
+// route returns the route of a request. What has none needs a key, so that no caller
+// without one learns what there is.
+func (t *table) route(r *http.Request) Route {
 	_, pattern := t.mux.Handler(r)
-	return t.public[pattern]
-}
-
-// needs returns the role that the route of a request needs.
-func (t *table) needs(r *http.Request) keys.Role {
-	_, pattern := t.mux.Handler(r)
-	return roleFor(pattern)
+	if route, ok := t.known[pattern]; ok {
+		return route
+	}
+	return Route{Needs: roleFor(pattern)}
 }
 
 // list returns the routes, by pattern.

@@ -6,6 +6,10 @@ import (
 	"unicode/utf8"
 )
 
+// Summary returns what a step does in a few words, such as the name of its agent; empty
+// if that is unknown. It is for people.
+func (s *Step) Summary() string { return s.does() }
+
 // label returns the text for a step in a drawing: its id, and how often it runs.
 func (s *Step) label() string {
 	switch {

@@ -43,6 +43,7 @@ type serveFlags struct {
 	behindProxy bool
 	cert, key   string // of TLS
 	logFormat   string
+	open        bool
 }
 
 func (a *app) serve() *cobra.Command {
@@ -51,8 +52,9 @@ func (a *app) serve() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the runs of this project over HTTP",
 		Long: `Serve an API to start, follow, answer, stop and resume the runs of the project in
-this folder. GET /openapi.json describes it. Every request needs the key that
-"claude-force keys token" prints, also on this machine.
+this folder, and pages for a browser that show them. GET /openapi.json describes the
+API. Every request needs the key that "claude-force keys token" prints, also on this
+machine; a browser logs in once, at the address that is printed, or with the key.
 
 The server drives the runs that it starts. When it is stopped, or crashes, its next
 process resumes them; what has finished is not called again.
@@ -60,6 +62,7 @@ process resumes them; what has finished is not called again.
 Addresses that other machines can reach are refused without --tls-cert and --tls-key,
 unless a proxy in front of the server encrypts the connections (--behind-proxy).`,
 		Example: `  claude-force serve
+  claude-force serve --open
   claude-force serve --listen 127.0.0.1:9000 --simulate
   curl -H "Authorization: Bearer $(claude-force keys token)" http://127.0.0.1:8484/api/v1/runs
   claude-force serve --listen 0.0.0.0:8484 --allowed-host ci.example.com --tls-cert cert.pem --tls-key key.pem`,
@@ -73,6 +76,7 @@ unless a proxy in front of the server encrypts the connections (--behind-proxy).
 	flags.BoolVar(&f.behindProxy, "behind-proxy", false, "allow an address that other machines can reach without TLS: a proxy in front encrypts")
 	flags.StringVar(&f.cert, "tls-cert", "", "file of the certificate, for TLS")
 	flags.StringVar(&f.key, "tls-key", "", "file of the certificate's key, for TLS")
+	flags.BoolVar(&f.open, "open", false, "open the pages of the server in the browser")
 	flags.StringVar(&f.logFormat, "log-format", "text", "form of the log on the standard error: text or json")
 	completeFlag(cmd, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -136,6 +140,7 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) error {
 	logger := slog.New(handler)
 	srv, err := server.New(ctx, server.Options{
 		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger, Open: a.opener(logger),
+		Secure: f.cert != "" || f.behindProxy,
 	})
 	if err != nil {
 		return closing(err, listener)
@@ -179,6 +184,13 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 		scheme = "https"
 	}
 	a.say("serving at %s://%s; the key is that of `claude-force keys token`", scheme, listener.Addr())
+	page := pageAddress(scheme, listener.Addr()) + "/login#" + srv.LoginCode()
+	a.say("pages: %s (once, within 10 minutes)", page)
+	if f.open {
+		if err := openPage(ctx, page); err != nil {
+			a.say("the browser does not open: %v", err)
+		}
+	}
 	var err error
 	select {
 	case err = <-failed:

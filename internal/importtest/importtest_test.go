@@ -117,9 +117,11 @@ var allowed = map[string][]string{
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
 	// The server stands on the root package, as the command does, and makes no calls of its own.
-	"keys": {"fault", "internal/openfile", "llm", "llm/budget"},
+	"keys":           {"fault", "internal/openfile", "llm", "llm/budget"},
+	"server/webtest": nil,
+	"server/web":     {"analytics", "config", "engine", "fault", "journal", "llm", "pipeline", "runs", "workflow"},
 	"server": {
-		rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+		"server/web", rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 
 	"mcpserver": {rootPackage, "agent", "analytics", "journal", "llm/cache/cachedb", "plan", "runs", "server"},

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"cmp"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/server/web"
+)
+
+const (
+	// codeTime is how long a login code can be used, once.
+	codeTime = 10 * time.Minute
+
+	// sessionTime is how long a browser stays logged in.
+	sessionTime = 24 * time.Hour
+
+	// maxSessions bounds the sessions that are kept; the one that ends first gives way.
+	maxSessions = 100
+
+	// maxFailures is how many wrong keys and codes are looked at within failureTime.
+	maxFailures = 10
+	failureTime = time.Minute
+)
+
+// sessions are the browsers that have logged in to this process of the server, and the
+// codes with which they can. A cookie holds a random text that no other server knows,
+// and has the port in its name: browsers send cookies to every port of a host.
+type sessions struct {
+	key    keys.Hash
+	secure bool // cookies are for encrypted connections only
+
+	mu       sync.Mutex              // guards the fields below
+	open     map[keys.Hash]time.Time // when each ends, by the hash of its cookie
+	codes    map[keys.Hash]time.Time
+	failures []time.Time // of the last attempts that were wrong
+}
+
+func newSessions(key keys.Hash, secure bool) *sessions {
+	return &sessions{key: key, secure: secure, open: map[keys.Hash]time.Time{}, codes: map[keys.Hash]time.Time{}}
+}
+
+// newCode returns a code with which a browser can log in once.
+func (s *sessions) newCode() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return put(s.codes, codeTime)
+}
+
+// put adds a random text to a set of hashes, where it stays for some time.
+func put(set map[keys.Hash]time.Time, valid time.Duration) string {
+	now := time.Now()
+	first := keys.Hash{}
+	for hash, end := range set {
+		if !now.Before(end) {
+			delete(set, hash)
+		} else if first == (keys.Hash{}) || end.Before(set[first]) {
+			first = hash
+		}
+	}
+	if len(set) >= maxSessions {
+		delete(set, first)
+	}
+	text := rand.Text()
+	set[keys.HashOf(text)] = now.Add(valid)
+	return text
+}
+
+// login checks a key or a code and returns the value of a cookie; empty if it is neither.
+// It reports whether the attempt was looked at: too many wrong ones are not.
+func (s *sessions) login(secret string) (cookie string, looked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for len(s.failures) > 0 && now.Sub(s.failures[0]) > failureTime {
+		s.failures = s.failures[1:]
+	}
+	if len(s.failures) >= maxFailures {
+		return "", false
+	}
+	hash := keys.HashOf(secret)
+	end, isCode := s.codes[hash]
+	delete(s.codes, hash)
+	if !s.key.Matches(secret) && (!isCode || !now.Before(end)) {
+		s.failures = append(s.failures, now)
+		return "", true
+	}
+	return put(s.open, sessionTime), true
+}
+
+// logout ends the session of a request.
+func (s *sessions) logout(r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range r.CookiesNamed(cookieName(r)) {
+		delete(s.open, keys.HashOf(c.Value))
+	}
+}
+
+// has reports whether a request has the cookie of a session.
+func (s *sessions) has(r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range r.CookiesNamed(cookieName(r)) {
+		if end, ok := s.open[keys.HashOf(c.Value)]; ok && time.Now().Before(end) {
+			return true
+		}
+	}
+	return false
+}
+
+// cookieName returns the name of the session's cookie, with the port of the connection.
+func cookieName(r *http.Request) string {
+	name := "claude-force"
+	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		name += "-" + strconv.Itoa(addr.Port)
+	}
+	return name
+}
+
+// LoginCode returns a code for the page /login, in the fragment of its address. It can
+// be used once within ten minutes.
+func (s *Server) LoginCode() string { return s.sessions.newCode() }
+
+// addLogin adds the routes by which browsers log in and out.
+func (s *Server) addLogin() {
+	s.table.handlePublic("GET /login", func(w http.ResponseWriter, r *http.Request) {
+		s.pages.Login(w, r, http.StatusOK, "")
+	})
+	s.table.handlePublic("POST /login", s.login)
+	s.table.handlePage("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		s.sessions.logout(r)
+		http.SetCookie(w, &http.Cookie{Name: cookieName(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.sessions.secure, SameSite: http.SameSiteStrictMode})
+		http.Redirect(w, r, loginPath, http.StatusSeeOther)
+	})
+}
+
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	cookie, looked := s.sessions.login(strings.TrimSpace(r.PostFormValue("key")))
+	switch {
+	case !looked:
+		w.Header().Set("Retry-After", strconv.Itoa(int(failureTime.Seconds())))
+		s.pages.Login(w, r, http.StatusTooManyRequests, "Too many wrong keys. Try again in a minute.")
+	case cookie == "":
+		s.pages.Login(w, r, http.StatusForbidden, "That is neither the key nor a login code that can still be used.")
+	default:
+		http.SetCookie(w, &http.Cookie{
+			Name: cookieName(r), Value: cookie, Path: "/", MaxAge: int(sessionTime.Seconds()), HttpOnly: true, Secure: s.sessions.secure, SameSite: http.SameSiteStrictMode,
+		})
+		http.Redirect(w, r, cmp.Or(web.LocalTarget(r.PostFormValue("next")), "/"), http.StatusSeeOther)
+	}
+}
+
+const loginPath = "/login"
+
+// toLogin sends a browser that is not logged in to the page where it can.
+func toLogin(w http.ResponseWriter, r *http.Request) {
+	target := loginPath
+	if next := web.LocalTarget(r.URL.RequestURI()); r.Method == http.MethodGet && next != "" && next != "/" {
+		target += "?" + url.Values{"next": {next}}.Encode()
+	}
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusSeeOther)
+}
