@@ -196,6 +196,7 @@ func (r *run) writeEnd(o outcome) {
 		failed.Unsaved, failed.Within = o.saved, r.within(u)
 		if o.saved && u.answers() { // what it took was counted with its answer
 			failed.Usage, failed.CostUSD, failed.Timing, failed.PaidInTurns = llm.Usage{}, nil, llm.Timing{}, nil
+			failed.Calls = 0
 		}
 		r.append(u, journal.Event{Type: journal.StepFailed, Attempt: u.res.Attempts, Output: o.output, Detail: journal.Detail(failed)})
 	case StatusInterrupted:
@@ -222,6 +223,7 @@ func (u *unit) failure(err error) journal.Failed {
 	f := journal.Failed{Code: llm.CodeOf(err).String(), Ceiling: llm.CeilingOf(err), Message: err.Error(), DurationSeconds: u.res.DurationSeconds}
 	if u.leaf() {
 		f.Usage, f.CostUSD, f.Timing, f.PaidInTurns = u.res.Usage, u.res.CostUSD, u.res.Timing, paidIn(u.turns)
+		f.Calls = u.res.Calls
 	}
 	return f
 }

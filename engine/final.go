@@ -30,6 +30,7 @@ func (r *run) restoreFailure(u *unit, was *journal.UnitState) {
 	u.res.Reason = was.Decision.Reason()
 	if !was.Answered() {
 		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD, u.res.Timing = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD, was.Failed.Timing
+		u.res.Calls = was.Failed.Calls
 	}
 	if u.node != nil && u.frame == r.root && !was.StartedAt.IsZero() {
 		r.recordStart(u.step.ID)

@@ -195,6 +195,7 @@ type Failed struct {
 	Usage           llm.Usage `json:"usage,omitzero"`
 	CostUSD         *float64  `json:"cost_usd,omitempty"`
 	DurationSeconds float64   `json:"duration_seconds,omitempty"`
+	Calls           int       `json:"calls,omitempty"`         // of models; 0 in journals of earlier versions
 	PaidInTurns     *Paid     `json:"paid_in_turns,omitempty"` // as in Finished
 	llm.Timing
 	Ceiling     *llm.Ceiling `json:"ceiling,omitempty"`      // of the budget that had no room

@@ -17,14 +17,14 @@ var summaryFrom = 1000
 // there are very many: Within of the result says what they came to. Then Result has the
 // steps of the workflow alone, without their outputs, findings and notes.
 //
-// It reads the whole run if it is small or has not completed, if its journal is of an earlier
+// It reads the whole run if it is small or has neither completed nor failed, if its journal is of an earlier
 // version, and if what is shown of it is with its items: files, or findings.
 func LoadSummary(ctx context.Context, store journal.Store, id string) (*Detail, error) {
 	run, err := Find(ctx, store, id)
 	if err != nil {
 		return nil, err
 	}
-	if run.Steps < summaryFrom || run.Status != journal.StatusCompleted {
+	if run.Steps < summaryFrom || run.Status != journal.StatusCompleted && run.Status != journal.StatusFailed {
 		return Load(ctx, store, run.ID)
 	}
 	d := &Detail{Run: run}
@@ -100,9 +100,13 @@ func (d *Detail) sumUp() *engine.Result {
 	for _, s := range d.Workflow.Steps {
 		u := d.State.Unit(s.ID, "")
 		step := stepSummary(s, u)
-		if u != nil {
+		switch {
+		case u != nil:
 			d.Within[s.ID] = withinOf(u)
-		} else if substitutes[s.ID] {
+			if step.Status != engine.StatusCompleted {
+				res.NotDone = append(res.NotDone, notDone(u, step))
+			}
+		case substitutes[s.ID]:
 			step.Status, step.Error = engine.StatusSkipped, new("the step it stands in for did not fail")
 		}
 		if s.Loop != nil && s.Body == nil {
@@ -119,6 +123,18 @@ func (d *Detail) sumUp() *engine.Result {
 		}
 	}
 	return res
+}
+
+// notDone returns what is said of a step that did not complete.
+func notDone(u *journal.UnitState, step *engine.StepResult) engine.NotDone {
+	missing := engine.NotDone{Step: u.Step, Status: step.Status}
+	if step.Error != nil {
+		missing.Reason = *step.Error
+	}
+	if step.Status == engine.StatusFailed {
+		missing.Code, missing.Ceiling = u.Failed.Code, u.Failed.Ceiling
+	}
+	return missing
 }
 
 // lastIteration gives the outcome of a loop the origin of its answer.
@@ -159,6 +175,7 @@ func stepSummary(s *workflow.Step, u *journal.UnitState) *engine.StepResult {
 		res.Status, res.Error = engine.StatusFailed, new(u.Failed.Message)
 		if !u.Answered() {
 			res.Usage, res.CostUSD, res.Timing, res.DurationSeconds = u.Failed.Usage, u.Failed.CostUSD, u.Failed.Timing, u.Failed.DurationSeconds
+			res.Calls = u.Failed.Calls
 		}
 	case journal.StepSkipped:
 		res.Status, res.Error = engine.StatusSkipped, new(u.Skipped.Reason)
