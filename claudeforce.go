@@ -278,6 +278,9 @@ func (o *Orchestrator) Close() error {
 	return err
 }
 
+// Calls returns the way that all calls take, for who makes calls of their own.
+func (o *Orchestrator) Calls() *pipeline.Pipeline { return o.pipe }
+
 // Totals returns the sum of all calls so far.
 func (o *Orchestrator) Totals() pipeline.Totals { return o.pipe.Totals() }
 

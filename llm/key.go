@@ -65,6 +65,9 @@ func Namespace(credential string) string {
 // the service tier, the agent's name. The top-level keys of an opaque JSON
 // block are sorted; nested order counts, since it reaches the model.
 //
+// Of a request with a Wire its digest takes the place of the betas and all that
+// follows: such a request shares no answers with others, which have no bytes to repeat.
+//
 // It fails only if the request holds something that is not JSON.
 func (k Keyer) Key(req *Request) (Key, error) {
 	h := fieldHash{Hash: sha256.New()}
@@ -72,6 +75,10 @@ func (k Keyer) Key(req *Request) (Key, error) {
 	h.text("provider", k.Provider)
 	h.text("namespace", k.Namespace)
 	h.text("api_version", k.APIVersion)
+	if req.Wire != nil {
+		h.text("wire", string(req.Wire.Digest[:]))
+		return Key(h.Sum(nil)), nil
+	}
 	if err := h.request(req); err != nil {
 		return Key{}, err
 	}

@@ -123,7 +123,7 @@ func (m *Meter) Doubt(c Charge, prices *PriceTable, input int) (tokens int, mone
 	rate := RateOf(m.req)
 	if m.reported == nil {
 		output := 0
-		if m.began {
+		if m.began || m.req.Wire != nil && !m.req.Wire.Stream {
 			output = m.unseen(0)
 		}
 		money, _ = prices.CostOf(m.req.Model, Usage{CacheWrite5m: input, OutputTokens: output}, rate)
@@ -138,6 +138,9 @@ func (m *Meter) Doubt(c Charge, prices *PriceTable, input int) (tokens int, mone
 // unseen returns the most tokens of the answer that were written when the
 // attempt broke off, of which some were reported.
 func (m *Meter) unseen(reported int) int {
+	if m.req.Wire != nil && !m.req.Wire.Stream {
+		return m.req.MaxTokens // all of it comes at once
+	}
 	if thinks(m.req.Thinking) || len(m.req.Tools) > 0 && hasServerTools(m.req) {
 		return m.req.MaxTokens
 	}

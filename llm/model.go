@@ -70,6 +70,8 @@ const (
 	EventToolInput EventType = "tool_input"
 	// EventPing shows that the call is alive; it carries nothing.
 	EventPing EventType = "ping"
+	// EventWire carries a part of the answer in Wire that is no piece of a block.
+	EventWire EventType = "wire"
 	// EventDone ends a complete answer and carries all of it.
 	EventDone EventType = "done"
 )
@@ -87,6 +89,9 @@ type Event struct {
 	// Response is the whole answer; set on EventDone only. It may be shared
 	// between readers and must not be modified: see [Response.Clone].
 	Response *Response
+
+	// Wire is what the service sent for the event; nil unless the request has a Wire.
+	Wire *WireEvent
 }
 
 // Collect runs a call to its end and returns the whole answer, discarding the
@@ -113,6 +118,10 @@ func Collect(seq iter.Seq2[Event, error]) (*Response, error) {
 func Replay(resp *Response) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if !yield(Event{Type: EventStart}, nil) {
+			return
+		}
+		if resp.Wire != nil { // whoever reads that needs no pieces
+			yield(Event{Type: EventDone, Response: resp}, nil)
 			return
 		}
 		for i, b := range resp.Content {

@@ -35,6 +35,10 @@ type Request struct {
 	// of their own, such as the iterations of a loop. In the key if above 0; not sent.
 	Sample int
 
+	// Wire, when set, is the request as a client of the API wrote it. It is sent instead
+	// of the fields above and below, and its digest stands for them in the key.
+	Wire *Wire
+
 	// The fields below do not change the answer and are not in the key.
 
 	ServiceTier string

@@ -3,6 +3,7 @@ package llm
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Reasons why an answer stopped. The list is open.
@@ -39,6 +40,9 @@ type Response struct {
 	StopSequence string  `json:"stop_sequence,omitempty"`
 	Usage        Usage   `json:"usage"`
 
+	// Wire is the answer as the service sent it; nil unless the request has a Wire.
+	Wire *WireAnswer `json:"wire,omitempty"`
+
 	// The fields below describe this delivery and are not part of what is
 	// stored.
 
@@ -48,6 +52,9 @@ type Response struct {
 	// Altered is set if a layer changed the request so that the answer differs:
 	// another model, or fewer tokens. It does not answer the caller's request.
 	Altered bool `json:"-"`
+
+	// StoredAt is when an answer of the response cache was stored.
+	StoredAt time.Time `json:"-"`
 }
 
 // Text returns the answer's text blocks joined, without thinking and tool calls.

@@ -16,6 +16,7 @@ import (
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -116,6 +117,8 @@ type Pipeline struct {
 	calls  *callsdb.Recorder  // nil if calls are not recorded
 	limits *admission.Limiter // nil if the service's limits are not learned
 	idle   func()             // frees the connections that are kept; may be nil
+	client *anthropic.Client  // nil if the model was injected, calls are replayed or there is no credential
+	none   error              // why there is no client; may be nil
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
 	turns  turns              // of tasks of agents with tools
 
@@ -162,7 +165,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 	p.calls = p.newRecorder()
 	p.keyer = &s.keyer
 	s.budget = p.newBudget(s)
-	p.idle = s.idle
+	p.idle, p.client, p.none = s.idle, s.client, s.missing
 	p.model = p.build(s)
 	return p, nil
 }

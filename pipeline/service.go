@@ -40,9 +40,11 @@ type service struct {
 	count   func(ctx context.Context, req *llm.Request) (int, error) // nil if tokens cannot be counted
 	batches batch.Client                                             // nil if there are no message batches
 	budget  *budget.Budget
-	idle    func() // frees the connections that are kept; may be nil
+	idle    func()            // frees the connections that are kept; may be nil
+	client  *anthropic.Client // nil if the model was injected, or there is no credential
 
 	refusals *refusal.Breaker
+	missing  error // why there is no client; may be nil
 }
 
 // newService returns the injected model or a client of the configured service,
@@ -57,7 +59,7 @@ func (p *Pipeline) newService() (*service, error) {
 		none := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] {
 			return func(yield func(llm.Event, error) bool) { yield(llm.Event{}, missing) }
 		})
-		return &service{model: none, keyer: anthropic.Keyer(opts), refusals: refusal.New()}, nil
+		return &service{model: none, keyer: anthropic.Keyer(opts), refusals: refusal.New(), missing: missing}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func (p *Pipeline) newService() (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{model: client, keyer: client.Keyer(), batches: client.Batches(), idle: client.CloseIdleConnections, refusals: refusal.New()}
+	s := &service{model: client, keyer: client.Keyer(), batches: client.Batches(), idle: client.CloseIdleConnections, client: client, refusals: refusal.New()}
 	if p.opts.Simulator == nil {
 		p.limits = p.newLimiter(s.keyer)
 		s.count = client.CountTokens

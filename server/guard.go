@@ -11,7 +11,7 @@ import (
 	"github.com/claude-force/claude-force/keys"
 )
 
-// maxBody bounds the body of a request to the API, in bytes.
+// maxBody bounds the body of a request, in bytes, where its route says nothing else.
 const maxBody = 1 << 20
 
 // guard is what every request passes before its handler. The order matters: who is
@@ -30,7 +30,7 @@ type guard struct {
 func (g *guard) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header())
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, g.table.maxBody(r))
 		switch {
 		case !g.answersTo(r):
 			writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -110,8 +111,13 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 	return p.complete(), nil
 }
 
-// writeProblem answers a request that does not reach its handler.
-func writeProblem(w http.ResponseWriter, _ *http.Request, p *Problem) {
+// writeProblem answers a request that does not reach its handler. Clients of the
+// Messages API know errors in its form alone.
+func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		proxy.WriteError(w, p.Status, p.Detail)
+		return
+	}
 	data, err := json.Marshal(p.complete())
 	if err != nil {
 		panic(err) // texts and numbers

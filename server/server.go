@@ -23,6 +23,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/server/web"
 )
 
@@ -39,6 +40,9 @@ type Options struct {
 	// Open makes the orchestrator that drives runs in a folder with the settings that
 	// they were started with. The server closes it.
 	Open func(ctx context.Context, dir string, settings runs.Settings) (*claudeforce.Orchestrator, error)
+
+	// Proxy, if set, answers the routes of the Messages API. The server closes it.
+	Proxy *proxy.Proxy
 
 	// Settings are those of the runs that the server starts.
 	Settings runs.Settings
@@ -86,6 +90,11 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	s.table.handlePublic("GET /healthz", s.healthz)
 	s.table.handlePublic("GET /readyz", s.readyz)
 	s.addAPI()
+	if opts.Proxy != nil {
+		for _, r := range opts.Proxy.Routes() {
+			s.table.handleLarge(r.Pattern, r.MaxBody, r.Handle)
+		}
+	}
 	s.sessions = newSessions(keys.HashOf(opts.Key), opts.Secure)
 	s.addPages()
 	g := &guard{hosts: opts.Hosts, key: keys.HashOf(opts.Key), cross: http.NewCrossOriginProtection(), table: s.table, sessions: s.sessions}
@@ -138,6 +147,9 @@ func (s *Server) Drain(ctx context.Context) { s.runner.close(ctx) }
 
 // Close drains the server at once and closes the store. Requests must have ended.
 func (s *Server) Close() error {
+	if s.opts.Proxy != nil {
+		s.opts.Proxy.Close()
+	}
 	s.runner.cancel()
 	s.runner.close(s.runner.ctx)
 	return s.store.Close()

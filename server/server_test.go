@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"net/http"
@@ -20,8 +21,10 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/mcpserver"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
+	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -49,8 +52,13 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	}
 	cfg.DataDir = filepath.Join(dir, "data")
 	key := keys.New()
+	calls, err := pipeline.New(t.Context(), cfg, pipeline.Options{Simulator: sim.New(sim.Options{})})
+	if err != nil {
+		t.Fatal(err)
+	}
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: dir, Config: cfg, Key: key, Hosts: []string{"force.example.com"}, Version: "test", Settings: runs.Settings{Approvals: "durable"},
+		Proxy: proxy.New(t.Context(), proxy.Options{Upstream: calls}),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(sim.Options{})})
 		},
@@ -62,7 +70,7 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	web := httptest.NewServer(srv)
 	t.Cleanup(func() {
 		web.Close()
-		if err := srv.Close(); err != nil {
+		if err := errors.Join(srv.Close(), calls.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -170,8 +178,15 @@ func TestGuard(t *testing.T) {
 				}
 				continue
 			}
-			var p server.Problem
-			if res.StatusCode != test.status || res.Header.Get("Content-Type") != "application/problem+json" || json.Unmarshal(data, &p) != nil || p.Status != test.status {
+			var p struct {
+				server.Problem
+				Error struct{ Type string }
+			}
+			form := "application/problem+json"
+			if strings.HasPrefix(path, "/v1/") { // as the Messages API writes them
+				form, p.Status = "application/json", test.status
+			}
+			if res.StatusCode != test.status || res.Header.Get("Content-Type") != form || json.Unmarshal(data, &p) != nil || p.Status != test.status || p.Code == "" && p.Error.Type == "" {
 				t.Errorf("%s %s: %s, want %d: %s", route.Pattern, name, res.Status, test.status, data)
 			}
 			for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Access-Control-Allow-Origin": ""} {

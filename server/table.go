@@ -28,6 +28,8 @@ func roleFor(pattern string) keys.Role {
 	switch {
 	case within(managed[0]), within(managed[1]) && method != http.MethodGet:
 		return keys.RoleAdmin
+	case within("/v1"): // acts with the operator's credential
+		return keys.RoleRun
 	case method == http.MethodGet:
 		return keys.RoleRead
 	default:
@@ -41,13 +43,22 @@ type table struct {
 	mux    *http.ServeMux
 	routes []Route
 	known  map[string]Route // by pattern
+	bodies map[string]int64 // by pattern, where a body may be larger than maxBody
 }
 
-func newTable() *table { return &table{mux: http.NewServeMux(), known: map[string]Route{}} }
+func newTable() *table {
+	return &table{mux: http.NewServeMux(), known: map[string]Route{}, bodies: map[string]int64{}}
+}
 
 // HandleFunc adds a route that needs a key.
 func (t *table) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
 	t.add(Route{Pattern: pattern, Needs: roleFor(pattern)}, handle)
+}
+
+// handleLarge adds a route that needs a key and takes bodies of so many bytes.
+func (t *table) handleLarge(pattern string, body int64, handle http.HandlerFunc) {
+	t.HandleFunc(pattern, handle)
+	t.bodies[pattern] = body
 }
 
 // handlePublic adds a route that needs no key.
@@ -97,6 +108,12 @@ func (t *table) route(r *http.Request) Route {
 		return route
 	}
 	return Route{Needs: roleFor(pattern)}
+}
+
+// maxBody returns the most bytes of a request's body.
+func (t *table) maxBody(r *http.Request) int64 {
+	_, pattern := t.mux.Handler(r)
+	return max(t.bodies[pattern], maxBody)
 }
 
 // list returns the routes, by pattern.

@@ -15,10 +15,12 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
+	"github.com/claude-force/claude-force/server/proxy"
 )
 
 // defaultListen is where the server listens if nothing else is said.
@@ -33,6 +35,10 @@ const (
 	maxHeader     = 64 << 10 // bytes
 )
 
+// proxiedCalls is how many calls of clients of the Messages API are in flight at once, if
+// the service's limits let them: their clients have bounds of their own.
+const proxiedCalls = 256
+
 // drainTime is how long the steps in flight may take when the server is stopped.
 const drainTime = 30 * time.Second
 
@@ -44,6 +50,7 @@ type serveFlags struct {
 	cert, key   string // of TLS
 	logFormat   string
 	open        bool
+	proxyCache  string
 }
 
 func (a *app) serve() *cobra.Command {
@@ -59,12 +66,18 @@ machine; a browser logs in once, at the address that is printed, or with the key
 The server drives the runs that it starts. When it is stopped, or crashes, its next
 process resumes them; what has finished is not called again.
 
+It is also a proxy for clients of the Messages API, such as SDKs and Claude Code: with
+ANTHROPIC_BASE_URL=http://127.0.0.1:8484 and the server's key as ANTHROPIC_API_KEY they
+get the response cache, the budgets and the limits of this project. The service is
+asked with the server's own credential.
+
 Addresses that other machines can reach are refused without --tls-cert and --tls-key,
 unless a proxy in front of the server encrypts the connections (--behind-proxy).`,
 		Example: `  claude-force serve
   claude-force serve --open
   claude-force serve --listen 127.0.0.1:9000 --simulate
   curl -H "Authorization: Bearer $(claude-force keys token)" http://127.0.0.1:8484/api/v1/runs
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8484 ANTHROPIC_API_KEY=$(claude-force keys token) claude
   claude-force serve --listen 0.0.0.0:8484 --allowed-host ci.example.com --tls-cert cert.pem --tls-key key.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), &f) },
@@ -77,7 +90,9 @@ unless a proxy in front of the server encrypts the connections (--behind-proxy).
 	flags.StringVar(&f.cert, "tls-cert", "", "file of the certificate, for TLS")
 	flags.StringVar(&f.key, "tls-key", "", "file of the certificate's key, for TLS")
 	flags.BoolVar(&f.open, "open", false, "open the pages of the server in the browser")
+	flags.StringVar(&f.proxyCache, "proxy-cache", string(proxy.ModeDeterministic), "answers that clients of the Messages API share: deterministic (at temperature 0, and repeats of one session), always or off")
 	flags.StringVar(&f.logFormat, "log-format", "text", "form of the log on the standard error: text or json")
+	completeFlag(cmd, "proxy-cache", cobra.FixedCompletions([]string{"always", "deterministic", "off"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -106,7 +121,7 @@ func (f *serveFlags) checkExposed(addr net.Addr) error {
 	return badInput("other machines can reach %s, and keys would be sent to it in the clear: give --tls-cert and --tls-key, or --behind-proxy if a proxy encrypts, or listen at %s", addr, defaultListen)
 }
 
-func (a *app) runServer(ctx context.Context, f *serveFlags) error {
+func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -118,14 +133,16 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	mode, err := proxy.ParseMode(f.proxyCache)
+	if err != nil {
+		return badInput("--proxy-cache %w", err)
+	}
 	// What is wrong with flags and settings is said now, not at the first run.
-	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{KeyOptional: true})
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{KeyOptional: true, Gate: admission.NewGate(max(cfg.Jobs, proxiedCalls))})
 	if err != nil {
 		return err
 	}
-	if err := orch.Close(); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, orch.Close()) }()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return inputError{fmt.Errorf("listening at %s: %w", f.listen, err)}
@@ -141,6 +158,7 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) error {
 	srv, err := server.New(ctx, server.Options{
 		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger, Open: a.opener(logger),
 		Secure: f.cert != "" || f.behindProxy,
+		Proxy:  proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
 	})
 	if err != nil {
 		return closing(err, listener)
@@ -160,8 +178,8 @@ func (a *app) opener(logger *slog.Logger) func(context.Context, string, runs.Set
 
 // serveUntilStopped serves until the user interrupts, then lets what is in flight end.
 func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.Server, listener net.Listener, logger *slog.Logger) error {
-	requests, endStreams := context.WithCancel(ctx)
-	defer endStreams()
+	requests, endStreams := context.WithCancelCause(ctx)
+	defer endStreams(nil)
 	web := &http.Server{
 		Handler: srv, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -204,7 +222,7 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 		srv.Drain(stop)
 		close(drained)
 	}()
-	endStreams()
+	endStreams(proxy.ErrStopping)
 	if shutdown := web.Shutdown(stop); shutdown != nil && !errors.Is(shutdown, context.DeadlineExceeded) {
 		err = errors.Join(err, shutdown)
 	}

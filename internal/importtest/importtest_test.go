@@ -121,8 +121,9 @@ var allowed = map[string][]string{
 	"server/webtest": nil,
 	"server/web":     {"analytics", "config", "engine", "fault", "journal", "llm", "pipeline", "runs", "workflow"},
 	"server": {
-		"server/web", rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+		"server/web", rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "workflow",
 	},
+	"server/proxy": {"llm", "llm/anthropic"},
 
 	"mcpserver": {rootPackage, "agent", "analytics", "journal", "llm/cache/cachedb", "plan", "runs", "server"},
 

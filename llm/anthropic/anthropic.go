@@ -269,6 +269,17 @@ func (o Options) keyer() llm.Keyer {
 // its services, twenty megabytes, in every program that links this package.
 type sender func(ctx context.Context, method, path string, body, res any, opts ...option.RequestOption) error
 
+// httpClient returns the client that sends requests. The caller holds c.mu.
+func (c *Client) httpClient() *http.Client {
+	if c.opts.HTTPClient != nil {
+		return c.opts.HTTPClient
+	}
+	if c.own == nil {
+		c.own = newHTTPClient()
+	}
+	return c.own
+}
+
 // sender returns the SDK's send function, which the first call creates.
 func (c *Client) sender(ctx context.Context) (sender, error) {
 	c.mu.Lock()
@@ -276,13 +287,7 @@ func (c *Client) sender(ctx context.Context) (sender, error) {
 	if c.send != nil {
 		return c.send, nil
 	}
-	httpClient := c.opts.HTTPClient
-	if httpClient == nil {
-		if c.own == nil {
-			c.own = newHTTPClient()
-		}
-		httpClient = c.own
-	}
+	httpClient := c.httpClient()
 	options := []option.RequestOption{
 		option.WithEnvironmentProduction(),
 		option.WithoutOpenTelemetry(),

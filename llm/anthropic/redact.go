@@ -22,7 +22,7 @@ const (
 func (c *Client) clean(text string, req *llm.Request) string {
 	text = strings.ToValidUTF8(text, "")
 	for _, s := range c.secrets {
-		if len(s) >= 6 {
+		if len(s) >= minSecret {
 			text = strings.ReplaceAll(text, s, "[credential]")
 		}
 	}

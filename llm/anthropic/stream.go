@@ -43,6 +43,9 @@ func (c *Client) stream(ctx context.Context, req *llm.Request, yield func(llm.Ev
 	if ctx.Err() != nil {
 		return llm.ContextError(ctx)
 	}
+	if req.Wire != nil {
+		return c.streamWire(ctx, req, yield)
+	}
 	body, err := encode(req)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
@@ -18,6 +19,7 @@ const maxErrorBody = 1 << 20
 // newHTTPClient returns a client for hundreds of parallel streams to one host.
 func newHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	dialer.Control = func(_, address string, _ syscall.RawConn) error { return refuseLinkLocal(address) }
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:             http.ProxyFromEnvironment,

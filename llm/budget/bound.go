@@ -59,6 +59,9 @@ func inputBound(req *llm.Request) int {
 // toolBound returns the most tokens of a tool beside its frame. It is the same for a
 // tool and for the tool as JSON with a breakpoint of the prompt cache.
 func toolBound(t llm.Tool) int {
+	if t.Raw != nil {
+		return promptBytes(t.Raw)
+	}
 	raw, err := json.Marshal(t)
 	if err != nil {
 		return len(t.Name) + len(t.Description) + len(t.InputSchema) + len(t.Raw)

@@ -168,7 +168,7 @@ func (b *Budget) raised(scopes []Scope) {
 // downgrade changes the request to a cheaper model, once, and reports whether it
 // did.
 func (c *call) downgrade(ctx context.Context) bool {
-	if c.b.opts.Downgrade == nil || c.downgraded {
+	if c.b.opts.Downgrade == nil || c.downgraded || c.req.Wire != nil {
 		return false
 	}
 	c.downgraded = true

@@ -155,6 +155,9 @@ func (c *call) lowerAlone() bool {
 // lower sets the answer's limit to n, unless that is less than least or nothing
 // changes.
 func (c *call) lower(n, least int) (Amount, bool) {
+	if c.req.Wire != nil {
+		return Amount{}, false // it is sent as it is
+	}
 	if n < least || n >= c.req.MaxTokens || c.needed != (Amount{}) {
 		return Amount{}, false
 	}

@@ -202,7 +202,7 @@ func (m *model) find(ctx context.Context, key llm.Key, ttl time.Duration) *llm.R
 	if e.Key != key || e.Response == nil || e.Expired(now) {
 		return nil
 	}
-	e.Response.Source, e.Response.Attempts = llm.SourceCache, 0
+	e.Response.Source, e.Response.Attempts, e.Response.StoredAt = llm.SourceCache, 0, e.CreatedAt
 	return e.Response
 }
 
@@ -262,15 +262,16 @@ func (m *model) held(key llm.Key, ttl time.Duration) *llm.Response {
 	m.mu.Lock()
 	a := m.asking[key]
 	var resp *llm.Response
+	var came time.Time
 	if a != nil && (ttl < 0 || time.Since(a.came) < ttl) {
-		resp = a.answer
+		resp, came = a.answer, a.came
 	}
 	m.mu.Unlock()
 	if resp == nil {
 		return nil
 	}
 	resp = resp.Clone()
-	resp.Source, resp.Attempts = llm.SourceCache, 0
+	resp.Source, resp.Attempts, resp.StoredAt = llm.SourceCache, 0, came
 	return resp
 }
 

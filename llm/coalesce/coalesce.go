@@ -238,6 +238,9 @@ func (m *model) read(ctx context.Context, f *flight, leads bool, yield func(llm.
 					m.opts.OnShared(ctx, f.leader)
 				}
 			}
+			if w := ev.Wire; w != nil && w.Head != nil && !leads {
+				ev.Wire = &llm.WireEvent{Head: w.Head, Bytes: w.Bytes, Shared: true}
+			}
 			shown = true
 			if !yield(ev, nil) {
 				return nil, true

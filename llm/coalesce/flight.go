@@ -165,6 +165,9 @@ func (f *flight) handOver() {
 // to.
 func clone(req *llm.Request) *llm.Request {
 	c := *req
+	if req.Wire != nil {
+		return &c // whoever read it from the wire does not change it
+	}
 	c.System = cloneBlocks(req.System)
 	c.Messages = slices.Clone(req.Messages)
 	for i := range c.Messages {

@@ -113,7 +113,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 // models returns those to ask in turn, each once.
 func (m *model) models(req *llm.Request) []string {
 	models := []string{req.Model}
-	if m.opts.Models == nil || req.Once {
+	if m.opts.Models == nil || req.Once || req.Wire != nil {
 		return models
 	}
 	for _, name := range m.opts.Models(req) {

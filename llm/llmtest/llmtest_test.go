@@ -102,7 +102,7 @@ func TestRequestFieldsAreAllSet(t *testing.T) {
 	req.Policy = llm.PolicyOff
 	v := reflect.ValueOf(*req)
 	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
+		if v.Field(i).IsZero() && v.Type().Field(i).Name != "Wire" { // such a request no layer changes
 			t.Errorf("field %s of the full request is not set; the suite would not see a layer change it", v.Type().Field(i).Name)
 		}
 	}

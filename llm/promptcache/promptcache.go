@@ -105,6 +105,10 @@ type model struct {
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
+		if req.Wire != nil { // its breakpoints are its client's
+			m.next.Stream(ctx, req)(yield)
+			return
+		}
 		prompt := read(req, m.opts.Prices)
 		if len(prompt.points) == 0 {
 			m.next.Stream(ctx, req)(yield)

@@ -13,7 +13,8 @@
 //	model := r.Check(admission.New(r.Watch(provider), gate))
 //
 // After [Retest] one call is let through, to find out whether the refusal still
-// stands.
+// stands. Requests with an [llm.Wire] pass: what one client of a proxy is refused says
+// nothing of the others.
 package refusal
 
 import (
@@ -50,6 +51,9 @@ func New() *Breaker { return &Breaker{refusals: map[string]*refusal{}} }
 // Check returns next without the calls that are known to be refused.
 func (b *Breaker) Check(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		if req.Wire != nil {
+			return next.Stream(ctx, req)
+		}
 		return func(yield func(llm.Event, error) bool) {
 			if err := b.refused(req.Model, false); err != nil {
 				yield(llm.Event{}, err)
@@ -64,6 +68,9 @@ func (b *Breaker) Check(next llm.Model) llm.Model {
 // from how the others end.
 func (b *Breaker) Watch(next llm.Model) llm.Model {
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		if req.Wire != nil {
+			return next.Stream(ctx, req)
+		}
 		return func(yield func(llm.Event, error) bool) {
 			if err := b.refused(req.Model, true); err != nil {
 				yield(llm.Event{}, err)
