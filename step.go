@@ -48,6 +48,9 @@ func inlineAgent(s *workflow.Step) *agent.Agent {
 	return &agent.Agent{Name: s.Agent, Description: a.Description, Prompt: a.Prompt, Tools: a.Tools, AllTools: a.AllTools}
 }
 
+// ThinkingOf returns the thinking of a step as [Task] has it; nil if it says nothing of it.
+func ThinkingOf(s *workflow.Step) json.RawMessage { return thinking(s.Thinking) }
+
 // thinking returns the thinking of a step as the service has it.
 func thinking(t *workflow.Thinking) json.RawMessage {
 	switch {

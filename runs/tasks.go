@@ -32,6 +32,14 @@ type TaskSettings struct {
 	Temperature *float64        `json:"temperature,omitempty"`
 	Allow       []string        `json:"allow,omitzero"` // empty: nothing
 	Reads       []string        `json:"reads,omitzero"`
+	Isolation   string          `json:"isolation,omitempty"`
+
+	// As they are written in a step.
+	Thinking json.RawMessage `json:"thinking,omitempty"`
+	Latency  json.RawMessage `json:"latency,omitempty"`
+	Effects  json.RawMessage `json:"effects,omitempty"`
+	Retries  json.RawMessage `json:"retries,omitempty"`
+	Budget   json.RawMessage `json:"budget,omitempty"` // of this task
 }
 
 // listedTask is an item of a step that runs tasks.
@@ -62,6 +70,7 @@ func TasksWorkflow(name string, tasks []Task) (source []byte, params map[string]
 		agent, model string
 		settings     string // as JSON
 		files        int
+		number       int // of a task with a budget, from 1: that of a step is for all its items
 	}
 	type document struct {
 		Name   string                       `json:"name"`
@@ -81,7 +90,10 @@ func TasksWorkflow(name string, tasks []Task) (source []byte, params map[string]
 		if err != nil {
 			return nil, nil, fmt.Errorf("writing the settings of task %s: %w", t.ID, err)
 		}
-		of := group{t.Agent, t.Model, string(settings), len(t.Files)}
+		of := group{agent: t.Agent, model: t.Model, settings: string(settings), files: len(t.Files)}
+		if t.Settings.Budget != nil {
+			of.number = i + 1
+		}
 		id, ok := steps[of]
 		if !ok {
 			id = stepName(t.Agent, func(id string) bool { return items[id] != nil })

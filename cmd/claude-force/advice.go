@@ -28,6 +28,17 @@ func resumeAdvice(res *engine.Result) string {
 	return "what has finished is kept; resume with: " + resume + flags
 }
 
+// tasksAdvice returns the advice for a run of tasks. The budget of a task is in the file
+// of the tasks, which a resumed run does not read again.
+func tasksAdvice(res *engine.Result) string {
+	for _, c := range ceilings(res) {
+		if c.Of == "step" {
+			return fmt.Sprintf("raise %s of the task's budget and run the tasks again: what was answered comes from the cache", c.Unit)
+		}
+	}
+	return resumeAdvice(res)
+}
+
 // ceilings returns the limits of budgets that had no room, each once.
 func ceilings(res *engine.Result) (list []llm.Ceiling) {
 	seen := map[llm.Ceiling]bool{}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -50,8 +51,9 @@ A TASK of /NAME and arguments starts with the command or skill of that name (see
 
 A task file has one JSON object per line, with the fields agent and task, and
 optionally id, model, files (a list of patterns), and what a step of a workflow
-takes: schema, max_tokens, max_turns, timeout, effort, temperature, allow and
-reads. Several tasks are a run: what has finished is kept, also with --no-cache, and "claude-force runs resume" runs
+takes: schema, max_tokens, max_turns, timeout, effort, thinking, temperature,
+latency, effects, isolation, allow, reads, and in a run retries and budget (of
+the task). Several tasks are a run: what has finished is kept, also with --no-cache, and "claude-force runs resume" runs
 what is left. - reads tasks from the standard input, with TASK as - the task's
 text. Tasks from there, from a pipe or from a file of more than 20,000 are read
 when they are needed, any number of them, and are no run.
@@ -116,7 +118,7 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 		return err
 	}
 	complete := func(t claudeforce.Task) claudeforce.Task {
-		t.Attachments, t.Policy, t.Batch = given, f.policy(), f.batch
+		t.Attachments, t.Policy, t.Batch = given, cmp.Or(t.Policy, f.policy()), t.Batch || f.batch
 		if model := f.modelName(); model != "" {
 			if model == modelselect.Auto && t.Model != modelselect.Auto {
 				t.Ceiling = t.Model

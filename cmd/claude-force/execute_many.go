@@ -66,11 +66,12 @@ func isInput(err error) bool { return exitCode(err) == exitInput }
 // written down, and so was started.
 func (a *app) executeRun(ctx context.Context, orch *claudeforce.Orchestrator, list *taskList, given []attach.File, spending workflow.Budget, f *executeFlags) (started bool, _ error) {
 	var tasks []runs.Task
-	for t := range list.tasks() {
-		tasks = append(tasks, runs.Task{ID: cmp.Or(t.ID, fmt.Sprint(len(tasks)+1)), Agent: t.Agent, Prompt: t.Prompt, Model: t.Model, Files: t.Files, Settings: settingsOf(t)})
-	}
-	if list.err != nil {
-		return false, list.err
+	err := list.each(func(_ int, t claudeforce.Task, line *taskLine) bool {
+		tasks = append(tasks, runs.Task{ID: cmp.Or(t.ID, fmt.Sprint(len(tasks)+1)), Agent: t.Agent, Prompt: t.Prompt, Model: t.Model, Files: t.Files, Settings: settingsOf(t, line)})
+		return true
+	})
+	if err != nil {
+		return false, err
 	}
 	opts := claudeforce.RunOptions{
 		Budget: spending, Batch: f.batch, Model: f.modelName(), Policy: f.policy(), Settings: f.runSettings(), Drain: a.stopping,
@@ -83,7 +84,7 @@ func (a *app) executeRun(ctx context.Context, orch *claudeforce.Orchestrator, li
 	if list.given == nil {
 		name += " " + filepath.Base(list.name)
 	}
-	err := a.showTasks(ctx, orch, f.json, len(tasks), func(ctx context.Context, onTask func(context.Context, int, *claudeforce.Result)) (*engine.Result, error) {
+	err = a.showTasks(ctx, orch, f.json, len(tasks), func(ctx context.Context, onTask func(context.Context, int, *claudeforce.Result)) (*engine.Result, error) {
 		opts.OnTask = onTask
 		return orch.RunTasks(ctx, name, tasks, opts)
 	})
@@ -139,7 +140,7 @@ func (a *app) showTasks(ctx context.Context, orch *claudeforce.Orchestrator, asJ
 		return errReported
 	}
 	if res.Status != engine.StatusCompleted {
-		a.say("%s", resumeAdvice(res))
+		a.say("%s", tasksAdvice(res))
 	}
 	if res.Status == engine.StatusInterrupted {
 		return errInterrupted

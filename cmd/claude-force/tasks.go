@@ -14,6 +14,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -33,6 +34,7 @@ type taskList struct {
 	reader io.ReadCloser             // what can be read once only; nil for a file
 	count  int                       // as far as known before it is read
 	err    error                     // why the list ended early
+	failed error                     // a task that cannot be done
 	read   map[string]*workflow.Step // settings of lines that were read
 }
 
@@ -69,6 +71,12 @@ type taskLine struct {
 	Temperature json.RawMessage `json:"temperature"`
 	Allow       json.RawMessage `json:"allow"`
 	Reads       json.RawMessage `json:"reads"`
+	Thinking    json.RawMessage `json:"thinking"`
+	Latency     json.RawMessage `json:"latency"`
+	Effects     json.RawMessage `json:"effects"`
+	Isolation   json.RawMessage `json:"isolation"`
+	Retries     json.RawMessage `json:"retries"`
+	Budget      json.RawMessage `json:"budget"`
 }
 
 // settings returns the settings of a line as a step of a workflow with them, and nil if
@@ -77,7 +85,8 @@ func (t *taskLine) settings() ([]byte, error) {
 	step := map[string]json.RawMessage{}
 	for key, value := range map[string]json.RawMessage{
 		"schema": t.Schema, "max_tokens": t.MaxTokens, "max_turns": t.MaxTurns, "timeout": t.Timeout, "effort": t.Effort,
-		"temperature": t.Temperature, "allow": t.Allow, "reads": t.Reads,
+		"temperature": t.Temperature, "allow": t.Allow, "reads": t.Reads, "thinking": t.Thinking, "latency": t.Latency,
+		"effects": t.Effects, "isolation": t.Isolation, "retries": t.Retries, "budget": t.Budget,
 	} {
 		if value != nil && string(value) != "null" {
 			step[key] = value
@@ -120,15 +129,34 @@ func (l *taskList) apply(line *taskLine, t *claudeforce.Task) error {
 		l.read[string(source)] = s
 	}
 	t.Schema, t.MaxTokens, t.MaxTurns, t.Timeout, t.Effort, t.Temperature = s.Schema, s.MaxTokens, s.MaxTurns, s.Timeout, s.Effort, s.Temperature
-	t.Allow, t.Reads = s.Allow, s.CommandReads
+	t.Allow, t.Reads, t.Isolation = s.Allow, s.CommandReads, string(s.Isolation)
+	t.Thinking, t.Batch = claudeforce.ThinkingOf(s), s.Latency == workflow.LatencyBatch
+	if s.Effects == workflow.EffectsIdempotent || s.Effects == workflow.EffectsOnce {
+		t.Policy = llm.PolicyOff // a remembered answer would have no effects
+	}
+	t.NoRetry = s.Effects == workflow.EffectsOnce
 	return nil
 }
 
-// settingsOf returns the settings of a task for a run of many.
-func settingsOf(t claudeforce.Task) runs.TaskSettings {
+// ofRuns names the settings of a line that only a run can follow; empty if it has none.
+func (t *taskLine) ofRuns() string {
+	for _, s := range []struct {
+		name  string
+		value json.RawMessage
+	}{{"retries", t.Retries}, {"budget", t.Budget}} {
+		if s.value != nil && string(s.value) != "null" {
+			return s.name
+		}
+	}
+	return ""
+}
+
+// settingsOf returns the settings of a task for a run of many, with those of its line.
+func settingsOf(t claudeforce.Task, line *taskLine) runs.TaskSettings {
 	s := runs.TaskSettings{
 		Schema: t.Schema, MaxTokens: t.MaxTokens, MaxTurns: t.MaxTurns, Effort: t.Effort, Temperature: t.Temperature,
-		Allow: t.Allow, Reads: t.Reads,
+		Allow: t.Allow, Reads: t.Reads, Isolation: t.Isolation,
+		Thinking: line.Thinking, Latency: line.Latency, Effects: line.Effects, Retries: line.Retries, Budget: line.Budget,
 	}
 	if t.Timeout > 0 {
 		s.Timeout = t.Timeout.String()
@@ -161,13 +189,23 @@ func (l *taskList) closer() io.Closer {
 // tasks yields the tasks. What ends the list early is in l.err afterwards.
 func (l *taskList) tasks() iter.Seq[claudeforce.Task] {
 	return func(yield func(claudeforce.Task) bool) {
-		l.err = l.each(func(_ int, t claudeforce.Task) bool { return yield(t) })
+		l.err = l.each(func(_ int, t claudeforce.Task, line *taskLine) bool {
+			if name := line.ofRuns(); name != "" {
+				l.failed = fmt.Errorf("task %s has %s, which needs a run: put at most %d tasks into a file, and run that", t.ID, name, maxKept)
+				return false
+			}
+			return yield(t)
+		})
+		if l.failed != nil {
+			l.err = inputError{fmt.Errorf("%s: %w", l.name, l.failed)}
+		}
 	}
 }
 
-func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
+// each yields the tasks with their lines, whose numbers count from 1. The line of a task from a flag is empty.
+func (l *taskList) each(yield func(number int, t claudeforce.Task, line *taskLine) bool) error {
 	for i, t := range l.given {
-		if !yield(i+1, t) {
+		if !yield(i+1, t, &taskLine{}) {
 			return nil
 		}
 	}
@@ -192,14 +230,14 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 		if len(line) == 0 {
 			continue
 		}
-		task, err := l.parseTask(line)
+		task, read, err := l.parseTask(line)
 		if err != nil {
 			return badInput("%s:%d: %w", l.name, n, err)
 		}
 		if task.ID == "" {
 			task.ID = strconv.Itoa(n)
 		}
-		if !yield(n, task) {
+		if !yield(n, task, read) {
 			return nil
 		}
 	}
@@ -214,31 +252,31 @@ func (l *taskList) each(yield func(line int, t claudeforce.Task) bool) error {
 	return nil
 }
 
-func (l *taskList) parseTask(line []byte) (claudeforce.Task, error) {
+func (l *taskList) parseTask(line []byte) (claudeforce.Task, *taskLine, error) {
 	const hint = ` (write {"agent": "python-expert", "task": "Explain lists"})`
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	var t taskLine
 	if err := dec.Decode(&t); err != nil {
-		return claudeforce.Task{}, fmt.Errorf("not a task: %w%s", err, hint)
+		return claudeforce.Task{}, nil, fmt.Errorf("not a task: %w%s", err, hint)
 	}
 	if dec.More() {
-		return claudeforce.Task{}, errors.New("more than one JSON value on the line" + hint)
+		return claudeforce.Task{}, nil, errors.New("more than one JSON value on the line" + hint)
 	}
 	if _, err := jsontext.Parse(string(line), nil); err != nil { // what Go would read as something else
-		return claudeforce.Task{}, fmt.Errorf("not a task: %w%s", err, hint)
+		return claudeforce.Task{}, nil, fmt.Errorf("not a task: %w%s", err, hint)
 	}
 	if t.Agent == "" {
 		t.Agent = l.agent
 	}
 	switch {
 	case t.Agent == "":
-		return claudeforce.Task{}, errors.New("the task names no agent" + hint)
+		return claudeforce.Task{}, nil, errors.New("the task names no agent" + hint)
 	case t.Task == "":
-		return claudeforce.Task{}, errors.New("the task has no text" + hint)
+		return claudeforce.Task{}, nil, errors.New("the task has no text" + hint)
 	}
 	task := claudeforce.Task{ID: string(t.ID), Agent: t.Agent, Prompt: t.Task, Model: t.Model, Files: t.Files}
-	return task, l.apply(&t, &task)
+	return task, &t, l.apply(&t, &task)
 }
 
 // check finds everything wrong with a list that can be read again, unknown
@@ -250,7 +288,7 @@ func (l *taskList) check() error {
 	var errs []error
 	const most = 20 // more than anyone reads
 	agents := map[string]bool{}
-	err := l.each(func(line int, t claudeforce.Task) bool {
+	err := l.each(func(line int, t claudeforce.Task, _ *taskLine) bool {
 		l.count++
 		if agents[t.Agent] {
 			return true
