@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,8 +62,14 @@ func (a *asking) start(args ...string) {
 // question returns what the terminal shows until it has asked the next question.
 func (a *asking) question() string {
 	a.t.Helper()
+	return a.until("anything else: no [no] ")
+}
+
+// until returns what the terminal shows until it has shown one of the texts.
+func (a *asking) until(texts ...string) string {
+	a.t.Helper()
 	start, one := a.screen.Len(), make([]byte, 1)
-	for !strings.HasSuffix(a.screen.String()[start:], "anything else: no [no] ") {
+	for !slices.ContainsFunc(texts, func(text string) bool { return strings.HasSuffix(a.screen.String()[start:], text) }) {
 		if _, err := a.user.Read(one); err != nil {
 			a.t.Fatalf("no question: %v\n%s", err, a.screen.String())
 		}
