@@ -49,6 +49,9 @@ type Response struct {
 	Source   Source `json:"-"`
 	Attempts int    `json:"-"` // attempts sent to the provider; 0 when not live
 
+	// AttemptID is the [Sent.ID] of the attempt that was answered; 0 if it was not recorded.
+	AttemptID int64 `json:"-"`
+
 	// Altered is set if a layer changed the request so that the answer differs:
 	// another model, or fewer tokens. It does not answer the caller's request.
 	Altered bool `json:"-"`

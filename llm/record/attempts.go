@@ -120,6 +120,11 @@ func Attempts(next llm.Model, opts AttemptOptions) llm.Model {
 			defer func() { end(context.Canceled) }()
 			for ev, err := range next.Stream(ctx, req) {
 				meter.See(ev, err)
+				if err == nil && ev.Type == llm.EventDone && ev.Response != nil {
+					resp := *ev.Response // which others may read
+					resp.AttemptID = sent.ID
+					ev.Response = &resp
+				}
 				switch {
 				case err != nil || ev.Type == llm.EventDone:
 					end(err)

@@ -141,19 +141,24 @@ func TestAttemptOutlastsItsCall(t *testing.T) {
 	} {
 		var mu sync.Mutex
 		var paid llm.Money
+		ids := map[int64]int{}
 		synctest.Test(t, func(t *testing.T) {
 			next := llmtest.NewScript(append([]llmtest.Step{reports(1000), llmtest.Text("x"), llmtest.Wait(time.Minute)}, c.end...))
 			late := func(_ context.Context, a record.Attempt) {
 				mu.Lock()
 				defer mu.Unlock()
 				paid += a.Charge.Cost
+				ids[a.ID]++
 			}
 			m := record.New(coalesce.New(record.Attempts(next, record.AttemptOptions{Late: late}), llm.Keyer{}, coalesce.Options{}), record.Options{Metered: true}, func(_ context.Context, c record.Call) {
 				mu.Lock()
 				defer mu.Unlock()
-				paid += c.AtLeast
-				if c.AtLeast == 0 && c.CostUSD != nil { // of an answer that was taken over
-					paid += llm.Dollars(*c.CostUSD)
+				for _, a := range c.Tries {
+					paid += a.Charge.Cost
+					ids[a.ID]++
+				}
+				if c.CostUSD != nil && llm.Dollars(*c.CostUSD) != c.AtLeast {
+					t.Errorf("%s: the call costs %v, its attempts %v", name, *c.CostUSD, c.AtLeast)
 				}
 			})
 			ctx, leave := context.WithCancel(t.Context())
@@ -167,6 +172,9 @@ func TestAttemptOutlastsItsCall(t *testing.T) {
 		})
 		if want := cost(t, c.want); paid != want {
 			t.Errorf("%s: %v, want %v", name, paid, want)
+		}
+		if len(ids) != 1 || ids[0] != 0 {
+			t.Errorf("%s: attempts %v; want one, which is recorded once", name, ids)
 		}
 	}
 }

@@ -100,7 +100,7 @@ type model struct {
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
 		r := recording{call: Call{Tags: llm.TagsOf(ctx), Agent: req.Agent, Model: req.Model, Start: time.Now()}}
-		r.metered, r.batch = m.metered, req.Batch
+		r.metered, r.req = m.metered, req
 		tries := &list{}
 		// Deferred, so that a consumer's panic on its way up is recorded.
 		defer func() {
@@ -137,7 +137,7 @@ const (
 type recording struct {
 	call    Call
 	metered bool // the cost is that of the attempts
-	batch   bool // in a message batch, of whose time nothing is known
+	req     *llm.Request
 	started bool // an event other than a ping came
 	resp    *llm.Response
 	err     error
@@ -180,6 +180,10 @@ func (r *recording) finish(prices *llm.PriceTable) Call {
 		}
 	case r.metered && !r.takenOver(&c):
 		r.sum(&c)
+	case r.metered && r.resp.AttemptID != 0:
+		c.Tries = append(c.Tries, r.attemptOfOther(prices))
+		r.sum(&c)
+		c.Waited = 0 // when it was in flight is not known
 	case r.resp != nil:
 		if usd, priced := prices.Cost(cmp.Or(c.ResponseModel, c.Model), c.Usage); priced {
 			c.CostUSD = &usd
@@ -204,6 +208,14 @@ func (r *recording) takenOver(c *Call) bool {
 		}
 	}
 	return true
+}
+
+// attemptOfOther returns the attempt that the answer was made with, of whose time nothing
+// is known: it began with a call that has left.
+func (r *recording) attemptOfOther(prices *llm.PriceTable) Attempt {
+	meter := llm.NewMeter(r.req)
+	meter.See(llm.Event{Type: llm.EventDone, Response: r.resp}, nil)
+	return Attempt{ID: r.resp.AttemptID, Start: r.call.Start, Charge: meter.Charge(prices)}
 }
 
 // end fills in how the call ended.
@@ -260,7 +272,7 @@ func (r *recording) sum(c *Call) {
 		}
 	}
 	c.Usage = answer
-	if !r.batch {
+	if !r.req.Batch { // of whose time nothing is known
 		c.Waited = max(c.Duration-working, 0)
 	}
 	if known {
