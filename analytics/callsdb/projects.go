@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/claude-force/claude-force/analytics"
 )
 
 // Project is a project of which calls are kept.
@@ -129,4 +131,36 @@ func lastFolders(path string, n int) string {
 		return path
 	}
 	return strings.Join(folders[len(folders)-n:], "/")
+}
+
+// CostGroups returns what [Store.Groups] returns of groups with calls. Projects have the
+// names that people know them by; paths are theirs, nil if by does not have projects.
+func (s *Store) CostGroups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) (groups []analytics.Group, paths []string, err error) {
+	all, err := s.Groups(ctx, f, by...)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := s.Projects(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	known := map[string]Project{}
+	for _, p := range list {
+		known[p.ID] = p
+	}
+	project := slices.Index(by, analytics.ByProject)
+	for _, g := range all {
+		if g.Calls == 0 { // a run without calls of its own in the group
+			continue
+		}
+		if project >= 0 {
+			p := known[g.Names[project]]
+			g.Names = slices.Clone(g.Names)
+			g.Names[project] = p.Name
+			paths = append(paths, p.Path)
+		}
+		g.Name = strings.Join(g.Names, " · ")
+		groups = append(groups, g)
+	}
+	return groups, paths, nil
 }

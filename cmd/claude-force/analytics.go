@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -275,7 +276,7 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 					return t.writeCSV(a.stdout)
 				}
 				if asCSV {
-					return writeTableCSV(a.stdout, data)
+					return csvtext.WriteTable(a.stdout, data)
 				}
 				if page == "" {
 					r.text(a.stdout, a.width())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
+	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -145,7 +146,7 @@ func (a *app) printChanges(f *changeFlags, c *changes) error {
 	case f.json:
 		return printJSON(a.stdout, c)
 	case f.csv:
-		return writeTableCSV(a.stdout, c.Rows)
+		return csvtext.WriteTable(a.stdout, c.Rows)
 	case f.markdown == "-" || f.markdown == "" && f.failIf != "":
 		return c.WriteMarkdown(a.stdout, c.Gate)
 	}

@@ -13,9 +13,8 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/csvtext"
 )
-
-var costDimensions = []analytics.Dimension{analytics.ByDay, analytics.ByWeek, analytics.ByMonth, analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject}
 
 func (a *app) analyticsCosts() *cobra.Command {
 	var by []string
@@ -33,23 +32,14 @@ each project on each day.`,
 		rows: func() bool { return callsdb.FromRows(dimensionsOf(by)...) },
 		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
 			dims := dimensionsOf(by)
-			for i, d := range dims {
-				if !slices.Contains(costDimensions, d) {
-					return nil, nil, badInput("--by %q is none of day, week, month, agent, model, workflow, source and project", d)
-				}
-				if slices.Contains(dims[:i], d) {
-					return nil, nil, badInput("--by names %s twice", d)
-				}
+			if err := analytics.CheckCostDimensions(dims); err != nil {
+				return nil, nil, badInput("--by %w", err)
 			}
-			groups, err := store.Groups(ctx, f, dims...)
+			groups, paths, err := store.CostGroups(ctx, f, dims...)
 			if err != nil {
 				return nil, nil, err
 			}
-			known, err := knownProjects(ctx, store)
-			if err != nil {
-				return nil, nil, err
-			}
-			t := newCostTable(dims, groups, known)
+			t := &costTable{by: dims, groups: groups, paths: paths}
 			return t.report(), t, nil
 		},
 	})
@@ -68,25 +58,6 @@ type costTable struct {
 	by     []analytics.Dimension
 	groups []analytics.Group // with the names that are shown
 	paths  []string          // of their projects; nil if not by project
-}
-
-func newCostTable(by []analytics.Dimension, groups []analytics.Group, known projects) *costTable {
-	t := &costTable{by: by}
-	project := slices.Index(by, analytics.ByProject)
-	for _, g := range groups {
-		if g.Calls == 0 { // a run without calls of its own in the group
-			continue
-		}
-		if project >= 0 {
-			p := known[g.Names[project]]
-			g.Names = slices.Clone(g.Names)
-			g.Names[project] = p.Name
-			t.paths = append(t.paths, p.Path)
-		}
-		g.Name = strings.Join(g.Names, " · ")
-		t.groups = append(t.groups, g)
-	}
-	return t
 }
 
 func (t *costTable) report() *report {
@@ -117,48 +88,16 @@ func (t *costTable) report() *report {
 	return r
 }
 
-// rows returns the figures by the names of their fields. By several dimensions
-// there is a field for each.
-func (t *costTable) rows() []any {
-	list := make([]any, len(t.groups))
-	for i, g := range groupsJSON(t.groups) {
-		row := struct {
-			groupJSON
-			Day      *string `json:"day,omitempty"`
-			Week     *string `json:"week,omitempty"`
-			Month    *string `json:"month,omitempty"`
-			Agent    *string `json:"agent,omitempty"`
-			Model    *string `json:"model,omitempty"`
-			Workflow *string `json:"workflow,omitempty"`
-			Source   *string `json:"source,omitempty"`
-			Project  *string `json:"project,omitempty"`
-			Path     *string `json:"project_path,omitempty"`
-		}{groupJSON: g}
-		if t.paths != nil {
-			row.Path = &t.paths[i]
-		}
-		if len(t.by) > 1 {
-			to := map[analytics.Dimension]**string{
-				analytics.ByDay: &row.Day, analytics.ByWeek: &row.Week, analytics.ByMonth: &row.Month, analytics.ByAgent: &row.Agent,
-				analytics.ByModel: &row.Model, analytics.ByWorkflow: &row.Workflow, analytics.BySource: &row.Source, analytics.ByProject: &row.Project,
-			}
-			for n, d := range t.by {
-				*to[d] = &t.groups[i].Names[n]
-			}
-		}
-		list[i] = row
-	}
-	return list
-}
-
 // MarshalJSON implements [json.Marshaler].
-func (t *costTable) MarshalJSON() ([]byte, error) { return json.Marshal(t.rows()) }
+func (t *costTable) MarshalJSON() ([]byte, error) {
+	return json.Marshal(analytics.CostRows(t.by, t.groups, t.paths))
+}
 
 // writeCSV writes a column for each dimension, then the figures.
 func (t *costTable) writeCSV(w io.Writer) error {
-	out := newCSV(w)
-	kind := reflect.TypeFor[groupJSON]()
-	head := csvHead(kind)
+	out := csvtext.New(w)
+	kind := reflect.TypeFor[analytics.Figures]()
+	head := csvtext.Head(kind)
 	if len(t.by) > 1 {
 		names := make([]any, len(t.by))
 		for i, d := range t.by {
@@ -169,19 +108,19 @@ func (t *costTable) writeCSV(w io.Writer) error {
 	if t.paths != nil {
 		head = append(head, "project_path")
 	}
-	out.row(head...)
-	for i, g := range groupsJSON(t.groups) {
+	out.Row(head...)
+	for i, g := range analytics.FiguresOf(t.groups) {
 		var row []any
 		for _, name := range t.groups[i].Names {
 			row = append(row, name)
 		}
-		row = append(row, csvValues(reflect.ValueOf(g), kind)[1:]...)
+		row = append(row, csvtext.Values(reflect.ValueOf(g), kind)[1:]...)
 		if t.paths != nil {
 			row = append(row, t.paths[i])
 		}
-		out.row(row...)
+		out.Row(row...)
 	}
-	return out.flush()
+	return out.Flush()
 }
 
 func costSection(by []analytics.Dimension, groups []analytics.Group) section {

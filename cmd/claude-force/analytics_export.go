@@ -15,53 +15,12 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
-// callRow is a call as it is exported, and as `slowest --json` prints it.
-type callRow struct {
-	Time         time.Time `json:"time" parquet:"time"`
-	Project      string    `json:"project" parquet:"project"`
-	Workflow     string    `json:"workflow" parquet:"workflow"`
-	Run          string    `json:"run" parquet:"run"`
-	Step         string    `json:"step" parquet:"step"`
-	Item         string    `json:"item" parquet:"item"`
-	Agent        string    `json:"agent" parquet:"agent"`
-	Asked        string    `json:"model_asked" parquet:"model_asked"`
-	Model        string    `json:"model" parquet:"model"`
-	Source       string    `json:"source" parquet:"source"`
-	InputTokens  int       `json:"input_tokens" parquet:"input_tokens"`
-	OutputTokens int       `json:"output_tokens" parquet:"output_tokens"`
-	CacheRead    int       `json:"cache_read_tokens" parquet:"cache_read_tokens"`
-	CacheWrite   int       `json:"cache_write_tokens" parquet:"cache_write_tokens"`
-	CostUSD      *float64  `json:"cost_usd" parquet:"cost_usd"`
-	SavedUSD     float64   `json:"saved_usd" parquet:"saved_usd"`
-	Seconds      float64   `json:"seconds" parquet:"seconds"`
-	FirstToken   float64   `json:"first_token_seconds" parquet:"first_token_seconds"`
-	Attempts     int       `json:"attempts" parquet:"attempts"`
-	Outcome      string    `json:"outcome" parquet:"outcome"`
-	StopReason   string    `json:"stop_reason" parquet:"stop_reason"`
-	Service      *float64  `json:"service_seconds" parquet:"service_seconds"`
-	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds"`
-	ProjectPath  string    `json:"project_path" parquet:"project_path"` // empty if only the name is known
-	UncertainUSD float64   `json:"uncertain_usd" parquet:"uncertain_usd"`
-}
-
-func rowOf(c *analytics.Call, known projects) callRow {
-	r := callRow{
-		Time: c.Time.UTC(), Project: known[c.Project].Name, ProjectPath: known[c.Project].Path, Workflow: c.Workflow, Run: c.Run, Step: c.Step, Item: c.Item, Agent: c.Agent, Asked: c.Asked, Model: c.Model, Source: string(c.Source),
-		InputTokens: c.Usage.InputTokens, OutputTokens: c.Usage.OutputTokens, CacheRead: c.Usage.CacheReadTokens, CacheWrite: c.Usage.CacheWrite5m + c.Usage.CacheWrite1h,
-		UncertainUSD: c.Uncertain.USD(), SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason,
-	}
-	if c.Code != 0 {
-		r.Outcome = c.Code.String()
-	}
-	if c.Service > 0 {
-		r.Service, r.Waited = new(c.Service.Seconds()), new(c.Waited.Seconds())
-	}
-	if !c.Unpriced {
-		r.CostUSD = new(c.Cost.USD())
-	}
-	return r
+// rowOf returns a call as it is exported, and as `slowest --json` prints it.
+func rowOf(c *analytics.Call, known projects) analytics.CallRow {
+	return c.Row(known[c.Project].Name, known[c.Project].Path)
 }
 
 // toolRow is a call of a tool as it is exported.
@@ -225,17 +184,17 @@ func writeLines[R any](w io.Writer, rows iter.Seq2[R, error]) error {
 }
 
 func writeCSV[R any](w io.Writer, rows iter.Seq2[R, error]) error {
-	out := newCSV(w)
+	out := csvtext.New(w)
 	kind := reflect.TypeFor[R]()
-	out.row(csvHead(kind)...)
+	out.Row(csvtext.Head(kind)...)
 	for r, err := range rows {
 		if err != nil {
 			return err
 		}
-		out.row(csvValues(reflect.ValueOf(r), kind)...)
-		if out.err != nil {
+		out.Row(csvtext.Values(reflect.ValueOf(r), kind)...)
+		if out.Err() != nil {
 			break
 		}
 	}
-	return out.flush()
+	return out.Flush()
 }

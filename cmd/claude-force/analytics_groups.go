@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,65 +11,11 @@ import (
 	"github.com/claude-force/claude-force/analytics/callsdb"
 )
 
-// groupJSON is the figures of a group as `--json` prints them.
-type groupJSON struct {
-	Name         string               `json:"name"`
-	Calls        int64                `json:"calls"`
-	Live         int64                `json:"live"`
-	Cached       int64                `json:"cached"`
-	Coalesced    int64                `json:"coalesced"`
-	Failed       int64                `json:"failed"`
-	Retries      int64                `json:"retries"`
-	Refused      int64                `json:"refused"`
-	CacheHitRate float64              `json:"cache_hit_rate"`
-	InputTokens  int                  `json:"input_tokens"`
-	OutputTokens int                  `json:"output_tokens"`
-	CostUSD      float64              `json:"cost_usd"`
-	UncertainUSD float64              `json:"uncertain_usd"` // may have been billed beyond it
-	SavedUSD     analytics.SavingsUSD `json:"saved_usd"`
-	Latency      analytics.Latency    `json:"latency_seconds"`
-	Waited       *float64             `json:"waited_seconds"`
-	Longest      float64              `json:"longest_seconds"` // waiting included
-	Runs         int64                `json:"runs,omitempty"`
-	TimeBefore   float64              `json:"workflow_time_before,omitempty"`
-	TimeAfter    float64              `json:"workflow_time_after,omitempty"`
-	Speedup      float64              `json:"speedup,omitempty"`
-}
-
-func groupsJSON(groups []analytics.Group) []groupJSON {
-	list := make([]groupJSON, len(groups))
-	for i := range groups {
-		g := &groups[i]
-		list[i] = groupJSON{
-			Name: groupName(g, ""), Calls: g.Calls, Live: g.Live, Cached: g.Cached, Coalesced: g.Coalesced, Failed: g.Failed, Retries: g.Retries, Refused: g.Refused,
-			CacheHitRate: g.HitRate(), InputTokens: g.Usage.PromptTokens(), OutputTokens: g.Usage.OutputTokens,
-			CostUSD: g.Cost.USD(), UncertainUSD: g.Uncertain.USD(), SavedUSD: g.Saved.USD(), Latency: analytics.LatencyOf(&g.ServiceLatency), Waited: perCall(g.Waited, g.Served), Longest: g.Longest.Seconds(),
-		}
-		if g.Runs > 0 {
-			list[i].Runs = g.Runs
-			list[i].TimeBefore = g.RunAlone.Seconds() / float64(g.Runs)
-			list[i].TimeAfter = g.RunWall.Seconds() / float64(g.Runs)
-			if g.RunWall > 0 {
-				list[i].Speedup = g.RunAlone.Seconds() / g.RunWall.Seconds()
-			}
-		}
-	}
-	return list
-}
-
-// perCall returns the mean of a time in seconds; nil for no calls.
-func perCall(sum time.Duration, calls int64) *float64 {
-	if calls == 0 {
-		return nil
-	}
-	return new(sum.Seconds() / float64(calls))
-}
-
 func waited(t *analytics.Totals) string {
 	if t.Served == 0 {
 		return "-"
 	}
-	return seconds(*perCall(t.Waited, t.Served))
+	return seconds(*analytics.PerCall(t.Waited, t.Served))
 }
 
 func groupName(g *analytics.Group, none string) string {
@@ -87,7 +32,7 @@ func (a *app) analyticsAgents() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			return &report{title: "Agents", sections: []section{agentsSection(groups)}, notes: []string{latencyNote}}, groupsJSON(groups), nil
+			return &report{title: "Agents", sections: []section{agentsSection(groups)}, notes: []string{latencyNote}}, analytics.FiguresOf(groups), nil
 		},
 	})
 }
@@ -128,7 +73,7 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 			}
 			groups = slices.DeleteFunc(slices.Clone(groups), func(g analytics.Group) bool { return g.Name == "" && g.Runs == 0 })
 			s := section{columns: append(words("WORKFLOW"), numbers("RUNS", "CALLS", "TIME", "BEFORE", "SPEEDUP", "FAILED", "COST", "SAVED")...), bars: []float64{}, empty: "No calls of workflows in this period."}
-			list := groupsJSON(groups)
+			list := analytics.FiguresOf(groups)
 			for i := range groups {
 				g, j := &groups[i], &list[i]
 				after, before, speedup := "-", "-", "-"

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
 func (a *app) analyticsQuery() *cobra.Command {
@@ -35,7 +36,7 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
 				rows := [][]string{}
 				objects := []map[string]any{}
-				out := newCSV(a.stdout)
+				out := csvtext.New(a.stdout)
 				err := store.Query(ctx, args[0], limits, func(columns []string, values []any) error {
 					switch {
 					case asCSV && values == nil:
@@ -43,11 +44,11 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 						for i, name := range columns {
 							head[i] = name
 						}
-						out.row(head...)
-						return out.err
+						out.Row(head...)
+						return out.Err()
 					case asCSV:
-						out.row(values...)
-						return out.err
+						out.Row(values...)
+						return out.Err()
 					case values == nil:
 						rows = append(rows, columns)
 						return nil
@@ -73,7 +74,7 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 				case err != nil:
 					return err
 				case asCSV:
-					return out.flush()
+					return out.Flush()
 				case asJSON:
 					return printJSON(a.stdout, objects)
 				}

@@ -35,7 +35,7 @@ func (a *app) analyticsSlowest() *cobra.Command {
 				return nil, nil, err
 			}
 			s := section{columns: append(words("WHEN", "AGENT", "MODEL", "RUN", "STEP"), numbers("TOKENS OUT", "COST", "SERVICE", "WAITED")...), bars: []float64{}, empty: noCalls}
-			rows := make([]callRow, len(calls))
+			rows := make([]analytics.CallRow, len(calls))
 			for i := range calls {
 				c := &calls[i]
 				rows[i] = rowOf(c, known)
@@ -60,11 +60,11 @@ func serviceTime(c *analytics.Call) time.Duration {
 
 func (a *app) analyticsFailures() *cobra.Command {
 	type failureJSON struct {
-		Agent   string  `json:"agent"`
-		Model   string  `json:"model"`
-		Outcome string  `json:"outcome"`
-		Count   int64   `json:"count"`
-		Last    callRow `json:"last"`
+		Agent   string            `json:"agent"`
+		Model   string            `json:"model"`
+		Outcome string            `json:"outcome"`
+		Count   int64             `json:"count"`
+		Last    analytics.CallRow `json:"last"`
 	}
 	return a.reportVerb(reportVerb{
 		use: "failures", rows: singleCalls, short: "The calls that failed, by agent, model and reason",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
 func (a *app) analyticsTools() *cobra.Command {
@@ -35,7 +36,7 @@ model. --csv has a row for each tool of each agent.`,
 // toolsTable is figures of tools, with a row for each tool of each agent as CSV.
 type toolsTable struct{ *analytics.ToolUse }
 
-func (t toolsTable) writeCSV(w io.Writer) error { return writeTableCSV(w, t.Pairs()) }
+func (t toolsTable) writeCSV(w io.Writer) error { return csvtext.WriteTable(w, t.Pairs()) }
 
 const noTools = "No agent with tools ran in this period."
 

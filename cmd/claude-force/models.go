@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,32 +38,6 @@ func (a *app) priceTable() (*llm.PriceTable, error) {
 	return pipeline.LoadPrices(cfg)
 }
 
-// modelJSON is an entry of `models list --json`: the price table's, with its
-// aliases and the prices in batches.
-type modelJSON struct {
-	llm.ModelInfo
-	Aliases []string    `json:"aliases,omitempty"`
-	Batch   []batchJSON `json:"batch"` // one per tier
-}
-
-type batchJSON struct {
-	Input  float64 `json:"input"`
-	Output float64 `json:"output"`
-}
-
-func modelAsJSON(t *llm.PriceTable, m llm.ModelInfo) modelJSON {
-	j := modelJSON{ModelInfo: m}
-	for _, alias := range slices.Sorted(maps.Keys(t.Aliases)) {
-		if t.Aliases[alias] == m.ID {
-			j.Aliases = append(j.Aliases, alias)
-		}
-	}
-	for _, tier := range m.Tiers {
-		j.Batch = append(j.Batch, batchJSON{tier.Input * t.Batch, tier.Output * t.Batch})
-	}
-	return j
-}
-
 func (a *app) modelsList() *cobra.Command {
 	var json bool
 	cmd := &cobra.Command{
@@ -79,7 +52,7 @@ func (a *app) modelsList() *cobra.Command {
 				return err
 			}
 			if json {
-				return printJSON(a.stdout, tableJSON(t))
+				return printJSON(a.stdout, t.List())
 			}
 			rows := [][]string{{"MODEL", "ALIAS", "PROMPT", "INPUT", "OUTPUT", "WRITE 5M", "WRITE 1H", "READ", "BATCH IN/OUT", "CONTEXT", "MAX OUTPUT", "CACHE MIN", "RETIREMENT"}}
 			for _, m := range t.Models {
@@ -97,27 +70,9 @@ func (a *app) modelsList() *cobra.Command {
 	return cmd
 }
 
-// tableJSON returns the value of `models list --json`.
-func tableJSON(t *llm.PriceTable) any {
-	models := []modelJSON{}
-	for _, m := range t.Models {
-		models = append(models, modelAsJSON(t, m))
-	}
-	return struct {
-		Date      string        `json:"date"`
-		Source    string        `json:"source"`
-		Unit      string        `json:"unit"`
-		Batch     float64       `json:"batch"`
-		USOnly    float64       `json:"us_only"`
-		WebSearch float64       `json:"web_search"`
-		Models    []modelJSON   `json:"models"`
-		Retired   []llm.Retired `json:"retired"`
-	}{t.Date, t.Source, "USD per million tokens", t.Batch, t.USOnly, t.WebSearch, models, t.Retirees}
-}
-
 // modelRows returns the rows of a model in the list: one per tier.
 func modelRows(t *llm.PriceTable, m llm.ModelInfo) [][]string {
-	j := modelAsJSON(t, m)
+	j := t.Listed(m)
 	var rows [][]string
 	for i, tier := range m.Tiers {
 		name, alias, rest := m.ID, strings.Join(j.Aliases, ","), []string{size(m.Context), size(m.MaxOutput), cacheMinimum(m), retirement(m)}
@@ -204,7 +159,7 @@ func (a *app) modelsShow() *cobra.Command {
 				return badInput("no model %q has a price; `claude-force models list` shows those that have", args[0])
 			}
 			if json {
-				return printJSON(a.stdout, modelAsJSON(t, m))
+				return printJSON(a.stdout, t.Listed(m))
 			}
 			return table(a.stdout, modelDetails(t, m))
 		},
@@ -214,7 +169,7 @@ func (a *app) modelsShow() *cobra.Command {
 }
 
 func modelDetails(t *llm.PriceTable, m llm.ModelInfo) [][]string {
-	j := modelAsJSON(t, m)
+	j := t.Listed(m)
 	rows := [][]string{{"id", m.ID}}
 	add := func(name, value string) {
 		if value != "" {

@@ -198,7 +198,7 @@ func outputsAs(name string, wf *workflow.Workflow, res *engine.Result, all bool)
 	format := formatFor(name)
 	switch format {
 	case formatText:
-		err := printOutputs(&b, wf, res, all)
+		err := runs.WriteOutputs(&b, wf, res, all)
 		return b.Bytes(), err
 	case formatJSON:
 		err := printJSON(&b, runs.OutputValue(wf, res, all))

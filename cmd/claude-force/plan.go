@@ -12,6 +12,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -88,7 +89,7 @@ func (a *app) planWorkflow(ctx context.Context, f *runFlags, path string, asCSV 
 		return err
 	}
 	if asCSV {
-		err = writeTableCSV(a.stdout, p.Steps)
+		err = csvtext.WriteTable(a.stdout, p.Steps)
 		if p.BudgetUSD != nil {
 			a.say("%s", budgetLine(p))
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	claudeforce "github.com/claude-force/claude-force"
@@ -66,7 +65,7 @@ func (a *app) printEnd(wf *workflow.Workflow, res *engine.Result, failed error, 
 		err = printJSON(a.stdout, res)
 	case how.noOutputs:
 	default:
-		err = printOutputs(a.stdout, wf, res, how.all)
+		err = runs.WriteOutputs(a.stdout, wf, res, how.all)
 	}
 	if err != nil {
 		return err
@@ -165,40 +164,6 @@ func (a *app) printExplanations(why []claudeforce.Explanation) error {
 	}
 	fmt.Fprintln(a.stderr)
 	return table(a.stderr, rows)
-}
-
-// printOutputs writes what the run is for: the outputs of steps that no other
-// step uses, or of all.
-func printOutputs(w io.Writer, wf *workflow.Workflow, res *engine.Result, all bool) error {
-	if runs.OutputAlone(wf, res) && !all {
-		_, err := fmt.Fprintln(w, strings.TrimRight(res.Output, "\n"))
-		return err
-	}
-	ids := runs.LastSteps(wf, res)
-	if all {
-		ids = nil
-		for _, s := range wf.Steps {
-			if res.Steps[s.ID].Output != "" {
-				ids = append(ids, s.ID)
-			}
-		}
-	}
-	for _, id := range ids {
-		heading := ""
-		if len(ids) > 1 {
-			heading = "--- " + id
-			if agent := res.Steps[id].Agent; agent != "" {
-				heading += " · " + agent
-			}
-			heading += "\n"
-		}
-		for _, text := range []string{heading, strings.TrimRight(res.Steps[id].Output, "\n"), "\n"} { // an output may be long: it is not copied
-			if _, err := io.WriteString(w, text); err != nil {
-				return fmt.Errorf("writing outputs: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // failures counts what failed in a run, also what the run tolerated; empty for

@@ -11,6 +11,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -123,7 +124,7 @@ func (a *app) runsList() *cobra.Command {
 				case asJSON:
 					return printJSON(a.stdout, list)
 				case asCSV:
-					return writeTableCSV(a.stdout, list)
+					return csvtext.WriteTable(a.stdout, list)
 				}
 				return a.printRuns(list)
 			})

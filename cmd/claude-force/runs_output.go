@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,9 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/runs"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 // Formats of the outputs of a run.
@@ -141,7 +138,7 @@ func (a *app) printOutput(w io.Writer, f *runsOutputFlags, d *runs.Detail) error
 	}
 	s, res, err := d.Step(f.step)
 	if err == nil && f.item != "" {
-		res, err = findItem(f.step, res, f.item)
+		res, err = runs.FindItem(f.step, res, f.item)
 	}
 	switch {
 	case err != nil:
@@ -160,57 +157,9 @@ func (a *app) printOutput(w io.Writer, f *runsOutputFlags, d *runs.Detail) error
 // printTable writes rows.
 func printTable(w io.Writer, t *runs.Table, format string) error {
 	if format == formatCSV {
-		return printTableCSV(w, t)
+		return t.WriteCSV(w)
 	}
-	for _, row := range t.Rows {
-		var line bytes.Buffer
-		enc := json.NewEncoder(&line)
-		enc.SetEscapeHTML(false)
-		for _, name := range t.Columns {
-			value, ok := row[name]
-			if !ok {
-				continue
-			}
-			for _, part := range []struct {
-				before string
-				v      any
-			}{{",", name}, {":", value}} {
-				line.WriteString(part.before)
-				if err := enc.Encode(part.v); err != nil {
-					return fmt.Errorf("writing a row: %w", err)
-				}
-				line.Truncate(line.Len() - 1) // the end of the line
-			}
-		}
-		if _, err := fmt.Fprintf(w, "{%s}\n", bytes.TrimPrefix(line.Bytes(), []byte(","))); err != nil {
-			return fmt.Errorf("writing rows: %w", err)
-		}
-	}
-	return nil
-}
-
-func printTableCSV(w io.Writer, t *runs.Table) error {
-	out := newCSV(w)
-	cells := make([]any, len(t.Columns))
-	for i, name := range t.Columns {
-		cells[i] = name
-	}
-	out.row(cells...)
-	for _, row := range t.Rows {
-		for i, name := range t.Columns {
-			cells[i] = row[name]
-			switch v := cells[i].(type) {
-			case workflow.Object, []any, map[string]any:
-				text, err := workflow.Encode(v)
-				if err != nil {
-					return fmt.Errorf("writing a row: %w", err)
-				}
-				cells[i] = text
-			}
-		}
-		out.row(cells...)
-	}
-	return out.flush()
+	return t.WriteLines(w)
 }
 
 // printRun writes the outputs of a run: of a list of tasks as "execute" does.
@@ -220,22 +169,13 @@ func (a *app) printRun(w io.Writer, d *runs.Detail, all bool) error {
 		return err
 	}
 	if refs == nil {
-		return printOutputs(w, d.Workflow, d.Result, all)
+		return runs.WriteOutputs(w, d.Workflow, d.Result, all)
 	}
 	out := taskPrinter{a: a, w: w}
 	for _, res := range claudeforce.TasksOf(d.Result, refs) {
 		out.print(res)
 	}
 	return out.err
-}
-
-// findItem returns the result of an item of a foreach, by its name or key.
-func findItem(path string, res *engine.StepResult, item string) (*engine.StepResult, error) {
-	i := slices.IndexFunc(res.Items, func(it *engine.ItemResult) bool { return it.Item == item || strings.HasPrefix(it.Key, item) })
-	if i < 0 {
-		return nil, badInput("step %s has no item %q; `claude-force runs show --items` lists them", path, item)
-	}
-	return res.Items[i].StepResult, nil
 }
 
 // completeSteps completes to the steps of the run that was named.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -46,21 +45,8 @@ line and column. Nothing is sent. Exit code 2 if there is any problem.`,
 	return cmd
 }
 
-// problem is one entry of `workflow validate --json`.
-type problem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-
-	// Severity is "error", or "note" for what is no mistake but may not be what the
-	// author meant.
-	Severity string `json:"severity"`
-}
-
 func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) error {
-	problems, bad := []problem{}, false
+	problems, bad := []claudeforce.FileProblem{}, false
 	project, err := a.openTools(ctx, "", &permissionFlags{}, claudeforce.Options{})
 	if err != nil {
 		return err
@@ -71,30 +57,27 @@ func (a *app) validate(ctx context.Context, paths, env []string, asJSON bool) er
 	}
 	for _, path := range paths {
 		wf, err := a.loadWorkflow(path, env)
-		if err == nil {
-			err = claudeforce.CheckEdits(ctx, "", project, wf)
-		}
-		if err == nil {
-			err = claudeforce.CheckModels(ctx, cfg, "", wf)
-		}
-		if list, ok := errors.AsType[workflow.Errors](err); ok {
-			for _, e := range list {
-				problems, bad = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint, "error"}), true
-				if !asJSON {
-					a.say("%v", e)
-				}
-			}
-			continue
+		found, err := claudeforce.FileProblems(err)
+		if wf != nil && err == nil {
+			found, err = claudeforce.CheckWorkflow(ctx, cfg, "", project, wf)
 		}
 		if err != nil {
 			return err
 		}
+		problems = append(problems, found...)
+		wrong := slices.ContainsFunc(found, func(p claudeforce.FileProblem) bool { return p.Severity == claudeforce.SeverityError })
+		bad = bad || wrong
 		if asJSON {
-			for _, e := range wf.Notes {
-				problems = append(problems, problem{e.File, e.Line, e.Column, e.Message, e.Hint, "note"})
+			continue
+		}
+		for _, p := range found {
+			if p.Severity == claudeforce.SeverityError {
+				a.say("%v", p)
+			} else {
+				a.note(p.String())
 			}
-		} else {
-			a.sayNotes(wf)
+		}
+		if !wrong {
 			critical, _ := wf.CriticalPath(func(*workflow.Step) time.Duration { return time.Second })
 			fmt.Fprintf(a.stdout, "%s: valid: %s, longest path %s\n", path, plural(len(wf.Steps), "step"), strings.Join(critical, " -> "))
 		}

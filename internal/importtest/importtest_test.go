@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
+	"internal/csvtext":    nil,
 	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
 	"internal/citest":     nil,
@@ -111,7 +112,7 @@ var allowed = map[string][]string{
 	},
 	"audit":       {"analytics", "analytics/callsdb", "journal", "llm", "llm/budget"},
 	"runs/report": {"engine", "runs", "workflow"},
-	"runs":        {"engine", "fault", "journal", "llm", "plan", "workflow"},
+	"runs":        {"engine", "fault", "internal/csvtext", "journal", "llm", "plan", "workflow"},
 	"task":        {"agent", "attach", "fault", "journal", "llm", "llm/cassette", "llm/structured", "modelselect", "telemetry", "tool"},
 
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
@@ -121,7 +122,7 @@ var allowed = map[string][]string{
 	"server/webtest": nil,
 	"server/web":     {"analytics", "config", "engine", "fault", "journal", "llm", "pipeline", "runs", "workflow"},
 	"server": {
-		"server/web", rootPackage, "agent", "analytics", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "workflow",
+		"server/web", rootPackage, "agent", "analytics", "analytics/callsdb", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 

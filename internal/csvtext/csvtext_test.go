@@ -1,4 +1,4 @@
-package main
+package csvtext
 
 import (
 	"encoding/csv"
@@ -15,13 +15,13 @@ func TestCSVHoldsNoFormulas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		texts := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[ \t\n]?[-=+@＝]?[a-z";,\n ]*`)), 2, 5).Draw(t, "texts")
 		var sb strings.Builder
-		out := newCSV(&sb)
+		out := New(&sb)
 		row := make([]any, len(texts))
 		for i, s := range texts {
 			row[i] = s
 		}
-		out.row(row...)
-		if err := out.flush(); err != nil {
+		out.Row(row...)
+		if err := out.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		read, err := csv.NewReader(strings.NewReader(sb.String())).Read()

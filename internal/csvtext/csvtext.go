@@ -1,4 +1,5 @@
-package main
+// Package csvtext writes tables as CSV that spreadsheets can open safely.
+package csvtext
 
 import (
 	"bufio"
@@ -11,35 +12,38 @@ import (
 	"time"
 )
 
-// csvWriter writes tables as CSV (RFC 4180) that spreadsheets can open safely:
-// a text that a spreadsheet would take for a formula gets a leading apostrophe.
+// Writer writes tables as CSV (RFC 4180). A text that a spreadsheet would take for a formula gets a leading apostrophe.
 // Numbers are written as they are.
-type csvWriter struct {
+type Writer struct {
 	w   *bufio.Writer
 	err error
 }
 
-func newCSV(w io.Writer) *csvWriter { return &csvWriter{w: bufio.NewWriter(w)} }
+// New returns a writer of CSV to w. Flush it when done.
+func New(w io.Writer) *Writer { return &Writer{w: bufio.NewWriter(w)} }
 
-// row writes a row. See [csvCell] for the values it takes.
-func (c *csvWriter) row(values ...any) {
+// Row writes a row. See [cell] for the values it takes.
+func (c *Writer) Row(values ...any) {
 	for i, v := range values {
 		if i > 0 {
 			c.write(",")
 		}
-		c.write(csvCell(v))
+		c.write(cell(v))
 	}
 	c.write("\n")
 }
 
-func (c *csvWriter) write(s string) {
+// Err returns the first error of all writes.
+func (c *Writer) Err() error { return c.err }
+
+func (c *Writer) write(s string) {
 	if c.err == nil {
 		_, c.err = c.w.WriteString(s)
 	}
 }
 
-// flush writes what is buffered and returns the first error of all writes.
-func (c *csvWriter) flush() error {
+// Flush writes what is buffered and returns the first error of all writes.
+func (c *Writer) Flush() error {
 	if c.err == nil {
 		c.err = c.w.Flush()
 	}
@@ -49,15 +53,15 @@ func (c *csvWriter) flush() error {
 	return nil
 }
 
-// csvCell returns a value as a cell of CSV; nil is an empty one.
-func csvCell(v any) string {
+// cell returns a value as a cell of CSV; nil is an empty one.
+func cell(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
 	case string:
-		return csvText(v)
+		return text(v)
 	case []byte:
-		return csvText(fmt.Sprintf("%x", v))
+		return text(fmt.Sprintf("%x", v))
 	case int:
 		return strconv.Itoa(v)
 	case int64:
@@ -72,14 +76,14 @@ func csvCell(v any) string {
 		if v.IsZero() {
 			return ""
 		}
-		return csvText(v.Format(time.RFC3339Nano))
+		return text(v.Format(time.RFC3339Nano))
 	}
-	return csvText(fmt.Sprint(v))
+	return text(fmt.Sprint(v))
 }
 
-// csvText guards and quotes a text. Semicolons and tabs are quoted too, since
+// text guards and quotes a text. Semicolons and tabs are quoted too, since
 // spreadsheets take them for separators in some languages.
-func csvText(s string) string {
+func text(s string) string {
 	if strings.ContainsRune("=+-@＝＋－＠", first(strings.TrimLeft(s, " \t\r\n\v\f\u00a0\u0000\ufeff"))) || strings.ContainsAny(s[:min(len(s), 1)], "\t\r\n") {
 		s = "'" + s
 	}
@@ -97,11 +101,11 @@ func first(s string) rune {
 	return 'a'
 }
 
-// writeTableCSV writes the value that --json prints as CSV: a list of objects, or one
+// WriteTable writes the value that --json prints as CSV: a list of objects, or one
 // object, with a column for each field. Fields of nested objects have names joined
 // by underscores; nested lists are left out.
-func writeTableCSV(w io.Writer, data any) error {
-	out := newCSV(w)
+func WriteTable(w io.Writer, data any) error {
+	out := New(w)
 	v := reflect.ValueOf(data)
 	var rows []reflect.Value
 	kind := v.Type()
@@ -113,16 +117,16 @@ func writeTableCSV(w io.Writer, data any) error {
 	} else {
 		rows = []reflect.Value{v}
 	}
-	out.row(csvHead(kind)...)
+	out.Row(Head(kind)...)
 	for _, row := range rows {
-		out.row(csvValues(row, kind)...)
+		out.Row(Values(row, kind)...)
 	}
-	return out.flush()
+	return out.Flush()
 }
 
-// csvHead returns the names of the columns for values of type t as a row.
-func csvHead(t reflect.Type) (head []any) {
-	for _, name := range csvColumns(t, "") {
+// Head returns the names of the columns for values of type t as a row.
+func Head(t reflect.Type) (head []any) {
+	for _, name := range columns(t, "") {
 		head = append(head, name)
 	}
 	return head
@@ -130,8 +134,8 @@ func csvHead(t reflect.Type) (head []any) {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// csvFields yields the fields of a struct that become columns.
-func csvFields(t reflect.Type, do func(f reflect.StructField, name string)) {
+// fields yields the fields of a struct that become columns.
+func fields(t reflect.Type, do func(f reflect.StructField, name string)) {
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if !f.IsExported() || name == "-" || base(f.Type).Kind() == reflect.Slice || base(f.Type).Kind() == reflect.Map {
@@ -148,34 +152,34 @@ func base(t reflect.Type) reflect.Type {
 	return t
 }
 
-// csvColumns returns the names of the columns for values of type t.
-func csvColumns(t reflect.Type, prefix string) (names []string) {
+// columns returns the names of the columns for values of type t.
+func columns(t reflect.Type, prefix string) (names []string) {
 	t = base(t)
 	if t.Kind() != reflect.Struct || t == timeType {
 		return []string{strings.TrimSuffix(prefix, "_")}
 	}
-	csvFields(t, func(f reflect.StructField, name string) {
+	fields(t, func(f reflect.StructField, name string) {
 		if name != "" {
 			name += "_"
 		}
-		names = append(names, csvColumns(f.Type, prefix+name)...)
+		names = append(names, columns(f.Type, prefix+name)...)
 	})
 	return names
 }
 
-// csvValues returns the cells of a value of type t.
-func csvValues(v reflect.Value, t reflect.Type) (cells []any) {
+// Values returns the cells of a value of type t.
+func Values(v reflect.Value, t reflect.Type) (cells []any) {
 	if v.IsValid() && v.Kind() == reflect.Pointer {
 		v = v.Elem() // the zero Value if it is nil
 	}
 	t = base(t)
 	if t.Kind() == reflect.Struct && t != timeType {
-		csvFields(t, func(f reflect.StructField, _ string) {
+		fields(t, func(f reflect.StructField, _ string) {
 			field := reflect.Value{}
 			if v.IsValid() {
 				field = v.FieldByIndex(f.Index)
 			}
-			cells = append(cells, csvValues(field, f.Type)...)
+			cells = append(cells, Values(field, f.Type)...)
 		})
 		return cells
 	}
