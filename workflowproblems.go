@@ -51,10 +51,13 @@ func fileProblems(list []*workflow.Error, s Severity) (problems []FileProblem) {
 }
 
 // CheckWorkflow returns what is wrong with a workflow beyond what reading it finds, in a
-// folder in which agents act as project says, which [OpenTools] opens. If nothing is, it
-// returns the notes of its file.
+// folder in which agents act as project says, which [OpenTools] opens; nil if they have no
+// tools. If nothing is, it returns the notes of its file.
 func CheckWorkflow(ctx context.Context, cfg *config.Config, dir string, project *toolset.Project, wf *workflow.Workflow) ([]FileProblem, error) {
-	err := CheckEdits(ctx, dir, project, wf)
+	var err error
+	if project != nil {
+		err = CheckEdits(ctx, dir, project, wf)
+	}
 	if err == nil {
 		err = CheckModels(ctx, cfg, dir, wf)
 	}
@@ -62,4 +65,10 @@ func CheckWorkflow(ctx context.Context, cfg *config.Config, dir string, project 
 		return FileProblems(err)
 	}
 	return fileProblems(wf.Notes, SeverityNote), nil
+}
+
+// CheckWorkflow returns what is wrong with a workflow, as the function of this name does
+// for the orchestrator's folder.
+func (o *Orchestrator) CheckWorkflow(ctx context.Context, wf *workflow.Workflow) ([]FileProblem, error) {
+	return CheckWorkflow(ctx, o.config, o.opts.Dir, o.tools, wf)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
@@ -120,4 +121,39 @@ func (p *Pipeline) downgrade(ctx context.Context, req *llm.Request, fits func(st
 		}
 	}
 	return ""
+}
+
+// BudgetStatus is a budget of the settings.
+type BudgetStatus struct {
+	Level    budget.Level `json:"level"`
+	USD      float64      `json:"usd"`           // 0 allows nothing that costs
+	OnExceed string       `json:"on_exceed"`     // what happens to calls that it has no room for
+	Day      string       `json:"day,omitempty"` // of the budget of today; the fields below are of it
+	Spent    *float64     `json:"spent_usd"`     // nil where each agent, run or call has a budget of its own
+	Reserved *float64     `json:"reserved_usd"`  // by calls in flight
+}
+
+// Budgets returns the budgets that the settings have, with what was spent of that of the
+// day of now.
+func Budgets(cfg *config.Config, now time.Time) ([]BudgetStatus, error) {
+	b, list := cfg.Budget, []BudgetStatus{}
+	for _, l := range []struct {
+		level budget.Level
+		usd   *float64
+	}{{budget.Day, b.Day}, {budget.Agent, b.Agent}, {budget.Run, b.Run}, {budget.Call, b.Call}} {
+		if l.usd != nil {
+			list = append(list, BudgetStatus{Level: l.level, USD: *l.usd, OnExceed: cmp.Or(string(b.OnExceed), string(budget.ActionStop))})
+		}
+	}
+	if b.Day == nil || cfg.DataDir == "" {
+		return list, nil
+	}
+	ledger := budgetdb.New(DataDir(cfg.DataDir).Budget())
+	today := budget.Today(now.In(cfg.TimeZone), budget.Limits{}, "")
+	balance, err := budget.New(ledger, budget.Options{}).Balance(today)
+	if err := errors.Join(err, ledger.Close()); err != nil {
+		return nil, fmt.Errorf("reading what was spent today: %w", err)
+	}
+	list[0].Day, list[0].Spent, list[0].Reserved = today.Name, new(balance.Spent.Money.USD()), new(balance.Reserved.Money.USD())
+	return list, nil
 }

@@ -40,6 +40,9 @@ func (s *Server) addAPI() {
 	s.addSteering(api)
 	s.addEvents(api)
 	s.addProject(api)
+	s.addSteps(api)
+	s.addCosts(api)
+	s.addWorkflows(api)
 	document := describe(api.OpenAPI())
 	s.table.handlePublic("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

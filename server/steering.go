@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -66,14 +65,7 @@ type StartRun struct {
 
 // load returns the workflow that a request names, and the options of its run.
 func (r *StartRun) load(o *claudeforce.Orchestrator, dir string) (*workflow.Workflow, claudeforce.RunOptions, error) {
-	path := r.Workflow
-	if !workflow.IsName(path) {
-		if !filepath.IsLocal(path) {
-			return nil, claudeforce.RunOptions{}, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "workflow is neither a path within the project nor a name"}
-		}
-		path = filepath.Join(dir, path)
-	}
-	wf, err := o.LoadWorkflow(path)
+	wf, err := loadWorkflow(o, dir, r.Workflow)
 	if err != nil {
 		return nil, claudeforce.RunOptions{}, fault.Input(err)
 	}

@@ -3,11 +3,15 @@ package callsdb
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -124,6 +128,9 @@ func (s *Store) RowsSince(ctx context.Context) (since time.Time, err error) {
 	return since, err
 }
 
+// callID is the column of callColumns that has the id of a call.
+const callID = 34
+
 // pageRows is how many rows are held while calls are read.
 const pageRows = 1000
 
@@ -173,7 +180,7 @@ func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page 
 	defer s.mu.Unlock()
 	err = s.reading(ctx, func() error {
 		return s.selectRows(`(r.time, r.id) > (?1, ?3) AND r.time < ?2`, `ORDER BY r.time, r.id LIMIT ?4`, since, until, "", func(row *stmt) error {
-			page = append(page, numbered{readRow(row), row.ColumnInt64(34)})
+			page = append(page, numbered{readRow(row), row.ColumnInt64(callID)})
 			return nil
 		}, after, pageRows)
 	})
@@ -196,4 +203,61 @@ func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, e
 		}, recentRows, agent, model, model)
 	})
 	return tokens, err
+}
+
+// Only says which calls [Store.Newest] returns. Empty fields allow all.
+type Only struct {
+	Run, Step, Agent, Model, Workflow string
+	Source                            llm.Source
+	Failed                            bool
+}
+
+// Newest returns at most limit calls of a period, the latest first, that began before the
+// one that cursor names; empty for the latest. The cursor of the next page is empty on
+// the last one. The error of a cursor that is none is a [fault.InputError].
+func (s *Store) Newest(ctx context.Context, f analytics.Filter, only Only, cursor string, limit int) (calls []analytics.Call, next string, err error) {
+	since, until, before := never, always, int64(math.MaxInt64)
+	if !f.Since.IsZero() {
+		since = f.Since.UnixNano()
+	}
+	if !f.Until.IsZero() {
+		until = f.Until.UnixNano()
+	}
+	where := `r.time >= ? AND r.time < ?`
+	args := []any{}
+	for _, c := range []struct{ column, value string }{
+		{"r.run", only.Run}, {"r.step", only.Step}, {"n.agent", only.Agent}, {"n.model", only.Model}, {"n.workflow", only.Workflow}, {"n.source", string(only.Source)},
+	} {
+		if c.value != "" {
+			where, args = where+` AND `+c.column+` = ?`, append(args, c.value)
+		}
+	}
+	if only.Failed {
+		where += ` AND r.code != 0`
+	}
+	if f.Project != "" {
+		where, args = where+` AND n.project = ?`, append(args, f.Project)
+	}
+	if cursor != "" {
+		var at int64
+		if _, err := fmt.Sscanf(cursor, "%d-%d", &at, &before); err != nil || cursor != fmt.Sprintf("%d-%d", at, before) {
+			return nil, "", fault.Input(errors.New("the cursor is not that of a page of calls"))
+		}
+		where, args = where+` AND (r.time, r.id) < (?, ?)`, append(args, at, before)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.reading(ctx, func() error {
+		var last numbered
+		return s.selectRows(where, `ORDER BY r.time DESC, r.id DESC LIMIT ?`, since, until, "", func(row *stmt) error {
+			if len(calls) == limit {
+				next = fmt.Sprintf("%d-%d", last.call.Time.UnixNano(), last.id)
+				return nil
+			}
+			last = numbered{readRow(row), row.ColumnInt64(callID)}
+			calls = append(calls, last.call)
+			return nil
+		}, append(args, limit+1)...)
+	})
+	return calls, next, err
 }

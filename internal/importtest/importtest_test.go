@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"llm/anthropic/vertex":  {"llm"},
 	"llm/llmtest":           {"llm"},
 	"analytics":             {"llm"},
-	"analytics/callsdb":     {"analytics", "llm", "internal/sqlitefile", "internal/openfile", "internal/process"},
+	"analytics/callsdb":     {"analytics", "fault", "llm", "internal/sqlitefile", "internal/openfile", "internal/process"},
 	"journal/memory":        {"journal"},
 	"journal/journaldb":     {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
 	"journal/journaltest":   {"journal", "llm"},
