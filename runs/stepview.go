@@ -119,7 +119,7 @@ func LoadStep(ctx context.Context, store journal.Store, id, step, item string) (
 		return nil, inputf("step %s has no item %q", step, item)
 	}
 	if i < 0 {
-		return nil, inputf("run %s has no step %q that has begun", d.Run.ID, step)
+		return nil, inputf("run %s has started no step %q", d.Run.ID, step)
 	}
 	u := d.State.Order[i]
 	v := &StepView{

@@ -126,6 +126,9 @@ var allowed = map[string][]string{
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 
+	// It knows the server by its description, and links none of it.
+	"client": {"fault", "journal", "runs"},
+
 	"mcpserver": {rootPackage, "agent", "analytics", "journal", "llm/cache/cachedb", "plan", "runs", "server"},
 
 	"plan": {"llm", "workflow", "journal"},
