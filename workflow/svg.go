@@ -39,14 +39,30 @@ const svgStyle = `
 // follows the reader's light or dark setting. Each step is a group with the
 // attribute data-step set to its id, for pages that want to colour it.
 func (w *Workflow) SVG() []byte {
+	return w.draw("img", "<style>"+svgStyle+"</style>\n", func(*Step) Mark { return Mark{} })
+}
+
+// Mark is what a drawing of a workflow says of a step beside what its file says.
+type Mark struct {
+	Class   string  // of the step's group, for a style sheet
+	Note    string  // in the place of what the step does; may be empty
+	Address string  // of what a click on the step opens; empty for nothing
+	Done    float64 // the share that is done of a step with many parts; 0 draws none
+}
+
+// Drawing draws the workflow as SVG does, for a page whose style sheet has the classes of
+// the drawing: it has no style of its own. Each step is drawn with its mark.
+func (w *Workflow) Drawing(mark func(*Step) Mark) []byte { return w.draw("group", "", mark) }
+
+func (w *Workflow) draw(role, style string, mark func(*Step) Mark) []byte {
 	g := newDrawing(w.Steps)
 	l := newLayout(g)
 	title := cmp.Or(clean(w.Name), "Workflow")
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-labelledby="cfw-title cfw-desc">`,
-		l.width, l.height, l.width, l.height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="%s" aria-labelledby="cfw-title cfw-desc">`,
+		l.width, l.height, l.width, l.height, role)
 	fmt.Fprintf(&b, "\n<title id=\"cfw-title\">%s</title>\n<desc id=\"cfw-desc\">%s</desc>\n", xmlEscape(title), xmlEscape(w.inWords(g)))
-	b.WriteString("<style>" + svgStyle + "</style>\n")
+	b.WriteString(style)
 	b.WriteString(`<defs><marker id="cfw-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path class="cfw-head" d="M0 0 8 4 0 8z"/></marker></defs>` + "\n")
 	for _, e := range l.edges {
 		dashes := ""
@@ -57,15 +73,25 @@ func (w *Workflow) SVG() []byte {
 	}
 	for i, s := range w.Steps {
 		n := l.nodes[i]
-		full, does := s.label(), s.does()
+		full, does, mark := s.label(), s.does(), mark(s)
 		if does != "" {
 			full += " (" + does + ")"
 		}
 		if notes := s.notes(); notes != "" {
 			full += ": " + notes
 		}
-		fmt.Fprintf(&b, `<g data-step="%s"><title>%s</title><rect class="cfw-box" x="%d" y="%d" width="%d" height="%d" rx="8"/>`,
-			xmlEscape(s.ID), xmlEscape(full), n.x, n.y, boxWidth, boxHeight)
+		if mark.Note != "" {
+			full, does = full+", "+mark.Note, mark.Note
+		}
+		if mark.Address != "" {
+			fmt.Fprintf(&b, `<a href="%s">`, xmlEscape(mark.Address))
+		}
+		class := ""
+		if mark.Class != "" {
+			class = ` class="` + xmlEscape(mark.Class) + `"`
+		}
+		fmt.Fprintf(&b, `<g%s data-step="%s"><title>%s</title><rect class="cfw-box" x="%d" y="%d" width="%d" height="%d" rx="8"/>`,
+			class, xmlEscape(s.ID), xmlEscape(full), n.x, n.y, boxWidth, boxHeight)
 		idLine := n.y + 20
 		if does == "" {
 			idLine += 8
@@ -74,7 +100,14 @@ func (w *Workflow) SVG() []byte {
 		if does != "" {
 			fmt.Fprintf(&b, `<text class="cfw-agent" x="%d" y="%d" text-anchor="middle">%s</text>`, n.x+boxWidth/2, n.y+37, xmlEscape(shorten(does)))
 		}
-		b.WriteString("</g>\n")
+		if mark.Done > 0 {
+			fmt.Fprintf(&b, `<rect class="cfw-done" x="%d" y="%d" width="%.1f" height="3"/>`, n.x+8, n.y+boxHeight-4, mark.Done*(boxWidth-16))
+		}
+		b.WriteString("</g>")
+		if mark.Address != "" {
+			b.WriteString("</a>")
+		}
+		b.WriteString("\n")
 	}
 	b.WriteString("</svg>\n")
 	return []byte(b.String())

@@ -42,6 +42,10 @@ var functions = template.FuncMap{
 	"status":    runs.StatusOf,
 	"join":      strings.Join,
 	"withParam": withParam,
+	"pageOf":    func(target string, n int) string { return withParam(target, "page", strconv.Itoa(n)) },
+	"add":       func(a, b int) int { return a + b },
+	"written":   func(u llm.Usage) int { return u.CacheWrite5m + u.CacheWrite1h },
+	"stepAt":    func(run, step, item string) string { return stepAddress(run, journal.Unit{Step: step, Item: item}) },
 }
 
 // maxDetail is how many characters of the details of an event are shown.
@@ -211,7 +215,7 @@ func withParam(target, name, value string) string {
 	if q.Del(name); value != "" {
 		q.Set(name, value)
 	}
-	if name != "cursor" {
+	if name != "cursor" && name != "page" {
 		q.Del("cursor")
 		q.Del("page")
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -24,7 +25,7 @@ const eventsShown = 100
 type tab struct{ Name, Label string }
 
 // runTabs are the parts of the page of a run, in order.
-var runTabs = []tab{{"steps", "Steps"}, {"output", "Output"}, {"events", "Events"}}
+var runTabs = []tab{{"steps", "Steps"}, {"graph", "Graph"}, {"output", "Output"}, {"events", "Events"}}
 
 // runData is a run.
 type runData struct {
@@ -44,7 +45,10 @@ type runData struct {
 
 	CanStop, CanResume bool
 
+	Questions []*question
+
 	Steps   []stepRow
+	Graph   template.HTML
 	Outputs []output
 	Events  *eventPage
 }
@@ -83,15 +87,25 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 	}
 	q := r.URL.Query()
 	data := p.runData(d)
+	if asks(d) {
+		if data.Questions, err = p.questions(r.Context(), d.Run, runAddress(d.Run.ID)); err != nil {
+			return nil, err
+		}
+	}
 	data.Tabs, data.Tab = runTabs, q.Get("tab")
 	if !slices.ContainsFunc(runTabs, func(t tab) bool { return t.Name == data.Tab }) {
 		data.Tab = runTabs[0].Name
 	}
 	v := &view{
 		Page: "run", Title: runs.Name(d.Run) + " " + d.Run.ID, Nav: "runs", Run: d.Run.ID, Seq: d.State.LastSeq,
-		Fragments: []string{"run-head", "run-failures"}, Data: data,
+		Fragments: []string{"run-head", "run-questions", "run-failures"}, Data: data,
 	}
 	switch data.Tab {
+	case "graph":
+		if len(d.Workflow.Steps) <= maxBoxes || q.Get("draw") != "" {
+			data.Graph = graph(d)
+		}
+		v.Fragments = append(v.Fragments, "run-graph")
 	case "output":
 		data.Outputs = outputs(d)
 		v.Fragments = append(v.Fragments, "run-output")
@@ -139,6 +153,16 @@ func (p *Pages) runData(d *runs.Detail) *runData {
 	data.CanStop = !status.Ended() || status == runs.StatusCrashed || status == journal.StatusInterrupted
 	data.CanResume = !owned && status != journal.StatusCompleted && (d.Result.Exited == nil || d.State.Ended == nil)
 	return data
+}
+
+// asks reports whether a run may have a question that no one has answered.
+func asks(d *runs.Detail) bool {
+	if d.Run.Status == journal.StatusCompleted || d.Run.Status == journal.StatusCancelled {
+		return false
+	}
+	return slices.ContainsFunc(d.State.Order, func(u *journal.UnitState) bool {
+		return u.Type == journal.ApprovalAsked && u.Decision == nil
+	})
 }
 
 // countUnits counts what steps and the items and steps within them came to, and how many

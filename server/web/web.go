@@ -60,6 +60,9 @@ func New(opts Options) *Pages {
 	p.page("GET /{$}", p.now)
 	p.page("GET /runs", p.runs)
 	p.page("GET /runs/{run}", p.run)
+	p.page("GET /runs/{run}/steps/{step...}", p.step)
+	p.page("GET /approvals", p.approvals)
+	p.action("POST /runs/{run}/answer", p.answer)
 	p.action("POST /runs/{run}/cancel", p.cancel)
 	p.action("POST /runs/{run}/resume", p.resume)
 	return p
@@ -82,6 +85,7 @@ type view struct {
 	Target  string // the page's own address
 	Version string
 	Project string
+	Waiting int    // runs that wait for a person
 	Alert   string // what went wrong with what the reader asked for
 }
 
@@ -134,6 +138,9 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
 	if r.Method == http.MethodGet {
 		v.Target = r.URL.RequestURI()
 	}
+	if v.Page != "login" { // whose readers may be anyone
+		v.Waiting = p.waiting(r.Context())
+	}
 	text, err := render(v.Page, "layout", v)
 	if err != nil {
 		_, _ = p.opts.Problem(err) // for the log
@@ -148,6 +155,21 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
 		w.WriteHeader(v.Status)
 	}
 	_, _ = w.Write(text) // the client may be gone
+}
+
+// maxWaiting is up to how many runs that wait are counted.
+const maxWaiting = 99
+
+// waiting returns how many runs wait for a person; 0 if that cannot be read, which the
+// pages of runs say.
+func (p *Pages) waiting(ctx context.Context) (n int) {
+	for _, err := range p.opts.Store.Runs(ctx, journal.Filter{Statuses: []journal.Status{journal.StatusWaiting}, Limit: maxWaiting}) {
+		if err != nil {
+			return 0
+		}
+		n++
+	}
+	return n
 }
 
 // Login answers with the page on which people log in.

@@ -30,7 +30,7 @@ import (
 )
 
 // limit bounds each test: a page that does not come must not hang it.
-const limit = 4 * time.Minute
+const limit = 3 * time.Minute
 
 // site is a server with its pages.
 type site struct {
@@ -231,12 +231,18 @@ func evaluate[T any](b *browser, expression string) T {
 	return v
 }
 
-// until waits for an expression to be true in the page.
+// until waits for an expression to be true in the page, or in the one that it leads to.
 func (b *browser) until(expression string) {
 	b.site.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(limit))); err != nil {
-		page, _ := chromedp.Run(b.ctx, chromedp.OuterHTML("body")) // as far as it goes
-		b.site.t.Fatalf("%s: %v\n%s", expression, err, page[:min(len(page), 4000)])
+	for deadline := time.Now().Add(limit); ; {
+		_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(limit)))
+		if err == nil {
+			return
+		}
+		if b.ctx.Err() != nil || time.Now().After(deadline) { // else the page has changed
+			page, _ := chromedp.Run(b.ctx, chromedp.OuterHTML("body")) // as far as it goes
+			b.site.t.Fatalf("%s: %v\n%s", expression, err, page[:min(len(page), 4000)])
+		}
 	}
 }
 

@@ -1,0 +1,198 @@
+package webtest_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/claude-force/claude-force/sim"
+)
+
+// pick is a workflow that asks for values.
+const pick = `name: pick
+steps:
+  - {id: which, approval: {message: "Which of them?", choices: [red, green]}}
+  - {id: form, approval: {message: "How many?", schema: {type: object, required: [count], properties: {count: {type: integer, description: at least one}, note: {type: string}, sure: {type: boolean}, size: {enum: [small, large]}}}}, dependencies: [which]}
+  - {id: go, value: "${{ steps.which.output }} ${{ steps.form.output }}", dependencies: [form]}
+output: ${{ steps.go.output }}
+`
+
+// tabTo presses the tabulator until the focus is on an element that a selector matches.
+func (b *browser) tabTo(selector string) {
+	b.site.t.Helper()
+	for range 60 {
+		if evaluate[bool](b, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
+			return
+		}
+		b.do(chromedp.KeyEvent(kb.Tab))
+	}
+	b.site.t.Fatalf("the tabulator does not lead to %s", selector)
+}
+
+// TestKeyboard answers and stops runs without a mouse.
+func TestKeyboard(t *testing.T) {
+	s := serve(t, map[string]string{"pick.yaml": pick, "review.yaml": project["review.yaml"]}, sim.Options{})
+	id := s.start("pick.yaml", "waiting", nil)
+	b := s.open()
+	b.visit("/approvals")
+	b.tabTo("input[name=choice]")
+	b.do(chromedp.KeyEvent(kb.ArrowDown))
+	b.tabTo("button[value=yes]")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until(`location.pathname === "/approvals" && !!document.querySelector("input[type=number]")`)
+	b.tabTo("input[type=number]")
+	b.do(chromedp.KeyEvent("7"))
+	b.tabTo("select")
+	b.do(chromedp.KeyEvent("l"))
+	b.tabTo("button[value=yes]")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until(`document.querySelector("#approvals .empty") !== null`)
+	b.visit("/runs/" + id + "?tab=output")
+	b.until(`document.querySelector("#run-output pre")?.textContent.startsWith("green {") && /"count":\s*7/.test(document.querySelector("#run-output pre").textContent) && /"size":\s*"large"/.test(document.querySelector("#run-output pre").textContent)`)
+
+	stopped := s.start("review.yaml", "waiting", nil)
+	b.visit("/runs/" + stopped)
+	b.do(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter)) // the link to the content
+	b.tabTo("#stop summary")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.tabTo("#stop button")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until(`document.querySelector("#run-head .state")?.textContent === "cancelled"`)
+	if said := b.complaints(); len(said) > 0 {
+		t.Error(said)
+	}
+}
+
+// TestWithoutJavaScript logs in with the key, filters, answers and reads the output in a
+// browser that runs no scripts.
+func TestWithoutJavaScript(t *testing.T) {
+	s := serve(t, project, sim.Options{})
+	id := s.start("review.yaml", "waiting", nil)
+	b := s.open()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.visit("/")
+	b.do(chromedp.Click("form[action='/logout'] button"), chromedp.WaitVisible("#login"))
+	b.do(chromedp.SendKeys("#key", s.key), chromedp.Click("#login button"), chromedp.WaitVisible("#now-runs"))
+	b.visit("/runs")
+	b.do(chromedp.SetValue("select[name=status]", "waiting"), chromedp.Click(".filters button"), chromedp.WaitVisible(`a[href="/runs/`+id+`"]`))
+	b.do(chromedp.Click(`a[href="/runs/`+id+`"]`), chromedp.WaitVisible("button[value=yes]"))
+	b.do(chromedp.Click("button[value=yes]"), chromedp.WaitNotPresent("button[value=yes]"))
+	for deadline := time.Now().Add(limit); ; {
+		b.visit("/runs/" + id + "?tab=output")
+		if text, err := chromedp.Run(b.ctx, chromedp.TextContent("#run-head .head-title")); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%v: %s", err, text)
+		} else if strings.Contains(text, "completed") {
+			break
+		}
+	}
+	text, err := chromedp.Run(b.ctx, chromedp.TextContent("#run-output pre"))
+	if err != nil || text == "" {
+		t.Errorf("the output is %q, %v", text, err)
+	}
+}
+
+// attacks are texts that would do something if they were taken for markup.
+var attacks = []string{
+	`<script>pwned=1</script>`,
+	`"><img src=x onerror=pwned=1>`,
+	`'><svg onload=pwned=1>`,
+	`</pre></textarea></title><script>pwned=1</script>`,
+	`<iframe srcdoc="<script>parent.pwned=1</script>">`,
+	`javascript:pwned=1`,
+	`{{.}}${pwned=1}`,
+	`<a href="javascript:pwned=1" id=main>click</a>`,
+	`<img src="https://evil.example.com/?leak">`,
+	`<!--><style>body{display:none}</style>`,
+	"\u202e\u2066<b>\x1b[31m",
+}
+
+// TestAttacks shows hostile texts wherever a page shows a text of others: nothing runs,
+// nothing is loaded from elsewhere, nothing becomes an element.
+func TestAttacks(t *testing.T) {
+	all := strings.Join(attacks, "\n")
+	items := make([]string, len(attacks))
+	for i, attack := range attacks {
+		items[i] = fmt.Sprintf("%q", attack)
+	}
+	name := strings.ReplaceAll(attacks[1], `"`, `\"`)
+	files := map[string]string{
+		"attack.yaml": `name: "` + name + `"
+params: {topic: {default: none}}
+steps:
+  - {id: each, agent: linter, foreach: [` + strings.Join(items, ", ") + `], task: "${{ item }} ${{ params.topic }}"}
+  - {id: ask, approval: {message: "${{ params.topic }} ${{ steps.each.output }}", choices: ["` + name + `", other]}, dependencies: [each]}
+`,
+		"fail.yaml": `name: fail
+params: {topic: {default: none}}
+steps:
+  - {id: bad, agent: linter, task: "FAIL ${{ params.topic }}"}
+`,
+		".claude/agents/attack.md": "---\nname: attack\ndescription: '" + strings.ReplaceAll(attacks[0], "'", "''") + "'\n---\n" + all,
+	}
+	answers, err := sim.ParseScript("script.yaml", []byte(`rules:
+  - when: {task: "/^FAIL/"}
+    error: {status: 400, message: "<img src=x onerror=pwned=1>"}
+  - when: {task: "/./"}
+    text: "<script>pwned=1</script><img src=https://evil.example.com/leak onerror=pwned=1>"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, files, sim.Options{Script: answers})
+	params := map[string]string{"topic": all}
+	asks, failed := s.start("attack.yaml", "waiting", params), s.start("fail.yaml", "failed", params)
+	b := s.open()
+	own := evaluate[int64](b, "document.scripts.length")
+	for _, path := range []string{
+		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events",
+		"/runs/" + asks + "/steps/each", "/runs/" + failed, "/runs/" + failed + "/steps/bad", "/runs/%3Cscript%3Epwned=1%3C%2Fscript%3E",
+		"/runs?workflow=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs?status=%3Cscript%3Epwned=1%3C/script%3E", "/login?next=javascript:pwned=1",
+	} {
+		b.visit(path)
+		if live := evaluate[string](b, `document.body.dataset.live || ""`); live != "" {
+			b.until(`document.querySelector("#connection").textContent === "live"`)
+		}
+		if evaluate[bool](b, `"pwned" in window`) {
+			t.Errorf("%s: a text of others ran", path)
+		}
+		foreign := evaluate[string](b, `[...document.querySelectorAll("img, iframe, object, embed, style, base, b, [onload], [onerror], main a[href^='javascript'], [src^=http]")].map((e) => e.outerHTML).join()`)
+		if foreign != "" || evaluate[int64](b, "document.scripts.length") != own {
+			t.Errorf("%s: a text of others became an element: %s", path, foreign)
+		}
+		for _, said := range b.complaints() {
+			if !strings.Contains(said, "the server responded with a status of 4") {
+				t.Errorf("%s: %s", path, said)
+			}
+		}
+	}
+}
+
+// TestWideRun shows a step with 10,000 items: its pages stay small.
+func TestWideRun(t *testing.T) {
+	s := serve(t, map[string]string{"wide.yaml": "name: wide\nsteps:\n  - {id: each, foreach: \"${{ 0..9999 }}\", value: \"${{ item }}\"}\n"}, sim.Options{})
+	id := s.start("wide.yaml", "completed", nil)
+	for _, path := range []string{"/runs/" + id, "/runs/" + id + "?tab=graph", "/runs/" + id + "?tab=events", "/runs/" + id + "/steps/each", "/runs/" + id + "/steps/each?page=100"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Api-Key", s.key)
+		start := time.Now()
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || len(text) > 200<<10 {
+			t.Errorf("%s: %s, %d bytes, %v", path, res.Status, len(text), err)
+		}
+		t.Logf("%s: %d bytes in %s", path, len(text), time.Since(start))
+	}
+}
