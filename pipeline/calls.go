@@ -32,7 +32,7 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (*callsdb.Store, error) 
 		return nil, fault.Input(err)
 	}
 	if err := errors.Join(store.Take(ctx), store.AddLost(ctx)); err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(fault.Input(err), store.Close())
 	}
 	// A ledger in trouble is its own check's affair: what it has left comes later.
 	_ = budgetdb.Unrecorded(DataDir(cfg.DataDir).Budget(), func(list []budget.Attempt) error {
