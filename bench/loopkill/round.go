@@ -3,17 +3,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/internal/child"
@@ -63,27 +59,9 @@ func (r *round) say(format string, args ...any) {
 
 func (r *round) project() string { return filepath.Join(r.dir, "project") }
 
-// command returns a run of the program.
-func (r *round) command(ctx context.Context, args ...string) *exec.Cmd {
-	return child.Command(ctx, r.project(), []string{
-		"HOME=" + r.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "CLAUDE_FORCE_HOME=" + filepath.Join(r.dir, "data"),
-		"ANTHROPIC_BASE_URL=" + r.service.URL, "ANTHROPIC_API_KEY=key", "ANTHROPIC_AUTH_TOKEN=",
-	}, filepath.Join(r.programs, "claude-force"), args...)
-}
-
-// read runs a command and decodes the JSON that it prints into v, unless that is nil.
-func (r *round) read(ctx context.Context, v any, args ...string) error {
-	cmd := r.command(ctx, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err == nil && v != nil {
-		err = json.Unmarshal(out, v)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
-	}
-	return nil
+// program returns the program that the round runs.
+func (r *round) program() *child.Program {
+	return &child.Program{Binary: filepath.Join(r.programs, "claude-force"), Home: r.dir, Dir: r.project(), URL: r.service.URL}
 }
 
 // run plays the round. What was found is in the counts.
@@ -145,31 +123,15 @@ func (r *round) process(ctx context.Context, kill bool) (killed bool, err error)
 		args = []string{"runs", "resume", r.id}
 		r.Resumes++
 	}
-	cmd := r.command(ctx, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		return false, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // waited for below
+	after := time.Duration(-1)
 	if kill {
 		left := float64(r.took) * (0.1 + 0.9*(1-float64(len(r.was.turns))/(loopTurns+2)))
-		select {
-		case err = <-ended:
-			ended <- err
-		case <-time.After(time.Duration(r.random.Float64() * left)):
-			_ = child.Kill(cmd) // it may just have ended
-		}
+		after = time.Duration(r.random.Float64() * left)
 	}
-	if err = <-ended; kill && err != nil && child.Killed(cmd) {
+	if killed, err = r.program().RunAndKill(ctx, after, args...); killed {
 		r.Kills++
-		return true, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
-	}
-	return false, nil
+	return killed, err
 }
 
 // look compares the journal with what the service and the tools counted.
@@ -199,7 +161,7 @@ func (r *round) look(ctx context.Context) (status string, err error) {
 		return "", err
 	}
 	var run exported
-	if err := r.read(ctx, &run, "runs", "export", r.id); err != nil {
+	if err := r.program().Read(ctx, &run, "runs", "export", r.id); err != nil {
 		r.Lost++
 		return "", err
 	}
@@ -216,38 +178,19 @@ func (r *round) look(ctx context.Context) (status string, err error) {
 
 // find looks for the run in the list of runs and returns its status.
 func (r *round) find(ctx context.Context, sent int) (status string, err error) {
-	var list []struct {
-		ID     string `json:"run_id"`
-		Status string `json:"status"`
-	}
-	if err := r.read(ctx, &list, "runs", "list", "--json"); err != nil {
-		return "", err
-	}
-	if r.id == "" && len(list) == 0 && sent == 0 {
-		r.Unbegun++
-		return "", nil
-	}
-	// A process that dies while its run is made durable may leave one that is seen
-	// only later. Nothing was sent for it.
-	if len(list) == 0 || len(list) > 1+r.Unbegun {
+	r.id, status, err = r.program().FindRun(ctx, r.id, r.Unbegun, sent > 0)
+	switch {
+	case errors.Is(err, child.ErrLost):
 		r.Lost++
-		return "", fmt.Errorf("there are %d runs after %d requests", len(list), sent)
+	case err == nil && r.id == "":
+		r.Unbegun++
 	}
-	if r.id == "" {
-		r.id = list[0].ID
-	}
-	for _, run := range list {
-		if run.ID == r.id {
-			return run.Status, nil
-		}
-	}
-	r.Lost++
-	return "", fmt.Errorf("run %s is not listed", r.id)
+	return status, err
 }
 
 // verify has the program compare its own accounts.
 func (r *round) verify(ctx context.Context) error {
-	if err := r.read(ctx, nil, "analytics", "verify"); err != nil {
+	if err := r.program().Read(ctx, nil, "analytics", "verify"); err != nil {
 		r.Wrong++
 		r.say("%v", err)
 	}
@@ -260,7 +203,7 @@ func (r *round) verify(ctx context.Context) error {
 			} `json:"steps"`
 		} `json:"result"`
 	}
-	if err := r.read(ctx, &shown, "runs", "show", r.id, "--json"); err != nil {
+	if err := r.program().Read(ctx, &shown, "runs", "show", r.id, "--json"); err != nil {
 		return err
 	}
 	if work := shown.Result.Steps["work"]; work.Output != "All done." || work.Turns != loopTurns+1 || work.ToolCalls != loopTurns*loopCalls {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -13,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,27 +74,9 @@ func (r *round) say(format string, args ...any) {
 
 func (r *round) project() string { return filepath.Join(r.dir, "project") }
 
-// command returns a run of the program.
-func (r *round) command(ctx context.Context, args ...string) *exec.Cmd {
-	return child.Command(ctx, r.project(), []string{
-		"HOME=" + r.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "CLAUDE_FORCE_HOME=" + filepath.Join(r.dir, "data"),
-		"ANTHROPIC_BASE_URL=" + r.web.URL, "ANTHROPIC_API_KEY=key", "ANTHROPIC_AUTH_TOKEN=",
-	}, filepath.Join(r.programs, "claude-force"), args...)
-}
-
-// read runs a command and decodes the JSON that it prints into v.
-func (r *round) read(ctx context.Context, v any, args ...string) error {
-	cmd := r.command(ctx, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err == nil {
-		err = json.Unmarshal(out, v)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
-	}
-	return nil
+// program returns the program that the round runs.
+func (r *round) program() *child.Program {
+	return &child.Program{Binary: filepath.Join(r.programs, "claude-force"), Home: r.dir, Dir: r.project(), URL: r.web.URL}
 }
 
 // run plays the round. What was found is in the counts.
@@ -146,37 +126,21 @@ func (r *round) process(ctx context.Context, kill bool) (killed bool, err error)
 		args = append([]string{"runs", "resume", r.id}, grants...)
 		r.resumes++
 	}
-	cmd := r.command(ctx, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		return false, err
+	after := time.Duration(-1)
+	if kill {
+		left := float64(r.whole.took) * (0.1 + 0.9*(1-float64(len(r.finished))/float64(len(r.whole.done))))
+		after = time.Duration(r.random.Float64() * left)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // waited for below
 	answering, stop := context.WithCancel(ctx)
 	answered := make(chan struct{})
 	go func() { r.answer(answering); close(answered) }()
-	if kill {
-		left := float64(r.whole.took) * (0.1 + 0.9*(1-float64(len(r.finished))/float64(len(r.whole.done))))
-		select {
-		case err = <-ended:
-			ended <- err
-		case <-time.After(time.Duration(r.random.Float64() * left)):
-			_ = child.Kill(cmd) // it may just have ended
-		}
-	}
-	err = <-ended
+	killed, err = r.program().RunAndKill(ctx, after, args...)
 	stop()
 	<-answered
-	if kill && err != nil && child.Killed(cmd) {
+	if killed {
 		r.kills++
-		return true, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.Bytes())
-	}
-	return false, nil
+	return killed, err
 }
 
 // answer answers the questions of the run, again and again until its context ends: one
@@ -184,7 +148,7 @@ func (r *round) process(ctx context.Context, kill bool) (killed bool, err error)
 func (r *round) answer(ctx context.Context) {
 	for {
 		for _, args := range [][]string{{"approve", "latest", "where", "--choice", "left"}, {"reject", "latest", "no", "--reason", "not today"}} {
-			_ = r.command(ctx, append([]string{"runs"}, args...)...).Run()
+			_ = r.program().Command(ctx, append([]string{"runs"}, args...)...).Run()
 		}
 		select {
 		case <-ctx.Done():
@@ -271,7 +235,7 @@ func (r *round) look(ctx context.Context) (status string, err error) {
 		return "", err
 	}
 	var run exported
-	if err := r.read(ctx, &run, "runs", "export", r.id); err != nil {
+	if err := r.program().Read(ctx, &run, "runs", "export", r.id); err != nil {
 		r.lost++
 		return "", err
 	}
@@ -282,33 +246,14 @@ func (r *round) look(ctx context.Context) (status string, err error) {
 
 // find looks for the run in the list of runs and returns its status.
 func (r *round) find(ctx context.Context, started bool) (status string, err error) {
-	var list []struct {
-		ID     string `json:"run_id"`
-		Status string `json:"status"`
-	}
-	if err := r.read(ctx, &list, "runs", "list", "--json"); err != nil {
-		return "", err
-	}
-	if r.id == "" && len(list) == 0 && !started {
-		r.unbegun++
-		return "", nil
-	}
-	// A process that dies while its run is made durable may leave one that is seen
-	// only later. Nothing was done for it.
-	if len(list) == 0 || len(list) > 1+r.unbegun {
+	r.id, status, err = r.program().FindRun(ctx, r.id, r.unbegun, started)
+	switch {
+	case errors.Is(err, child.ErrLost):
 		r.lost++
-		return "", fmt.Errorf("there are %d runs", len(list))
+	case err == nil && r.id == "":
+		r.unbegun++
 	}
-	if r.id == "" {
-		r.id = list[0].ID
-	}
-	for _, run := range list {
-		if run.ID == r.id {
-			return run.Status, nil
-		}
-	}
-	r.lost++
-	return "", fmt.Errorf("run %s is not listed", r.id)
+	return status, err
 }
 
 // compare finds what must not have happened since the last look.
