@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -43,10 +42,5 @@ func serveHTTP(protocol http.Handler, w http.ResponseWriter, r *http.Request) {
 	// The guard has compared the host with those that the server answers to. The
 	// protocol's own check of it, which stays on, knows loopback names alone.
 	r.Host = "localhost"
-	// A tool may take longer than a request may take to arrive.
-	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		http.Error(w, "the connection fails", http.StatusInternalServerError)
-		return
-	}
 	protocol.ServeHTTP(w, r)
 }

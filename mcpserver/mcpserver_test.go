@@ -256,7 +256,7 @@ func TestApproval(t *testing.T) {
 	if c.call("run_result", map[string]any{"run": run.ID}, &end); end.Status != "completed" || end.Output != "deployed" {
 		t.Errorf("the run ended as %+v", end)
 	}
-	if text := c.call("approve", map[string]any{"run": run.ID, "approved": true}, &answered); !strings.Contains(text, "run_status") {
+	if text := c.call("approve", map[string]any{"run": run.ID, "approved": true}, &answered); !strings.Contains(text, "run_status") || !strings.Contains(text, "by owner by MCP client tester") {
 		t.Errorf("answered again: %s", text)
 	}
 	c.call("start_run", map[string]any{"workflow": "asks.yaml"}, &run)

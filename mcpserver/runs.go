@@ -11,6 +11,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
 )
@@ -169,7 +170,7 @@ func (t *tools) addRuns(s *mcp.Server) {
 		}})
 	add(t, s, "approve", "Answer an approval", "Answer an approval that a run waits for, with the decision of the user. Never decide for them: ask first.",
 		tool[approveInput, Approved]{steers, func(ctx context.Context, req *mcp.CallToolRequest, in approveInput) (*Approved, error) {
-			in.By = cmp.Or(in.By, clientOf(req))
+			in.By = cmp.Or(in.By, callerOf(ctx, req))
 			step, err := t.srv.Answer(ctx, in.Run, in.Answer)
 			return &Approved{step, in.Approved}, err
 		}})
@@ -193,12 +194,17 @@ func (t *tools) cancel(ctx context.Context, run string) (*Cancelled, error) {
 	return out, nil
 }
 
-// clientOf returns who calls a tool, as the client says.
-func clientOf(req *mcp.CallToolRequest) string {
+// callerOf returns who calls a tool: the name of the key, if the request has one, and what
+// the client calls itself.
+func callerOf(ctx context.Context, req *mcp.CallToolRequest) string {
+	caller := "MCP client"
 	if p := req.Session.InitializeParams(); p != nil && p.ClientInfo != nil && p.ClientInfo.Name != "" {
-		return "MCP client " + p.ClientInfo.Name
+		caller += " " + p.ClientInfo.Name
 	}
-	return "MCP client"
+	if id := keys.FromContext(ctx); id != nil {
+		caller = id.Name + " by " + caller
+	}
+	return caller
 }
 
 // status returns how a run stands.

@@ -43,6 +43,9 @@ type View struct {
 // far as it has come.
 func (d *Detail) View() *View {
 	v := &View{Run: WithStatus(d.Run), Params: d.Spec.Params, Dir: d.Spec.Dir, Speedup: d.Speedup(), Result: d.Result}
+	if v.Params == nil {
+		v.Params = map[string]string{}
+	}
 	for _, l := range d.Loops {
 		v.Turns = append(v.Turns, LoopView{l.Step, l.Item, l.Turns})
 	}

@@ -18,6 +18,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
@@ -52,6 +54,9 @@ type Options struct {
 	// them.
 	Drive func(ctx context.Context, id string, opts claudeforce.ResumeOptions) error
 
+	// Metrics, if set, is shown at /metrics, with those of the server.
+	Metrics *prometheus.Registry
+
 	Secure  bool         // browsers reach the server over encrypted connections only
 	Version string       // of the program
 	Logger  *slog.Logger // gets requests and what goes wrong; nil for none
@@ -65,6 +70,7 @@ type Server struct {
 	runner  *runner
 	hub     *hub
 	table   *table
+	metrics *metrics // nil for none
 	handler http.Handler
 
 	sessions *sessions
@@ -90,6 +96,9 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	s.table.handlePublic("GET /healthz", s.healthz)
 	s.table.handlePublic("GET /readyz", s.readyz)
 	s.addAPI()
+	if opts.Metrics != nil {
+		s.addMetrics(opts.Metrics)
+	}
 	if opts.Proxy != nil {
 		for _, r := range opts.Proxy.Routes() {
 			s.table.handleLarge(r.Pattern, r.MaxBody, r.Handle)
@@ -187,7 +196,11 @@ func (s *Server) observed(next http.Handler) http.Handler {
 					writeProblem(seen, r, &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server failed; its log says why"})
 				}
 			}
-			s.log.Info("request", "method", r.Method, "path", r.URL.Path, "status", cmp.Or(seen.status, http.StatusOK), "bytes", seen.bytes, "took", time.Since(start))
+			seen.status = cmp.Or(seen.status, http.StatusOK)
+			took := time.Since(start)
+			_, route := s.table.mux.Handler(r)
+			s.metrics.count(route, seen, took)
+			s.log.Info("request", "method", r.Method, "path", r.URL.Path, "status", seen.status, "bytes", seen.bytes, "took", took)
 		}()
 		next.ServeHTTP(seen, r)
 	})

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/keys"
@@ -57,7 +58,7 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 		t.Fatal(err)
 	}
 	srv, err := server.New(t.Context(), server.Options{
-		Dir: dir, Config: cfg, Key: key, Hosts: []string{"force.example.com"}, Version: "test", Settings: runs.Settings{Approvals: "durable"},
+		Dir: dir, Config: cfg, Key: key, Hosts: []string{"force.example.com"}, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Metrics: prometheus.NewRegistry(),
 		Proxy: proxy.New(t.Context(), proxy.Options{Upstream: calls}),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(sim.Options{})})

@@ -85,7 +85,7 @@ func (a *app) serveMCP(ctx context.Context, f *callFlags) error {
 		return err
 	}
 	srv, err := server.New(ctx, server.Options{
-		Config: cfg, Key: keys.New(), Version: version(), Settings: f.runSettings(), Logger: logger, Open: a.opener(logger),
+		Config: cfg, Key: keys.New(), Version: version(), Settings: f.runSettings(), Logger: logger, Open: a.opener(logger, nil),
 		Drive: func(_ context.Context, id string, opts claudeforce.ResumeOptions) error {
 			return a.startAlone(id, resumeArgs(opts)...)
 		},

@@ -8,8 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
@@ -21,6 +25,7 @@ import (
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
+	"github.com/claude-force/claude-force/telemetry"
 )
 
 // defaultListen is where the server listens if nothing else is said.
@@ -51,6 +56,7 @@ type serveFlags struct {
 	logFormat   string
 	open        bool
 	proxyCache  string
+	pprof       string
 }
 
 func (a *app) serve() *cobra.Command {
@@ -91,6 +97,7 @@ unless a proxy in front of the server encrypts the connections (--behind-proxy).
 	flags.StringVar(&f.key, "tls-key", "", "file of the certificate's key, for TLS")
 	flags.BoolVar(&f.open, "open", false, "open the pages of the server in the browser")
 	flags.StringVar(&f.proxyCache, "proxy-cache", string(proxy.ModeDeterministic), "answers that clients of the Messages API share: deterministic (at temperature 0, and repeats of one session), always or off")
+	flags.StringVar(&f.pprof, "pprof", "", "serve profiles of the process on this loopback address too, such as 127.0.0.1:6060")
 	flags.StringVar(&f.logFormat, "log-format", "text", "form of the log on the standard error: text or json")
 	completeFlag(cmd, "proxy-cache", cobra.FixedCompletions([]string{"always", "deterministic", "off"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -111,11 +118,35 @@ func (f *serveFlags) check() error {
 	return nil
 }
 
+// listener returns the socket that the service manager gives, or listens at the address.
+func (f *serveFlags) listener(ctx context.Context) (net.Listener, error) {
+	given, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("taking the socket of the service manager: %w", err)
+	}
+	given = slices.DeleteFunc(given, func(l net.Listener) bool { return l == nil }) // is no socket of streams
+	switch len(given) {
+	case 0:
+	case 1:
+		return given[0], nil
+	default:
+		for _, l := range given {
+			err = errors.Join(err, l.Close())
+		}
+		return nil, errors.Join(badInput("the service manager gives %d sockets; the server takes one", len(given)), err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return nil, inputError{fmt.Errorf("listening at %s: %w", f.listen, err)}
+	}
+	return listener, nil
+}
+
 // checkExposed refuses an address that other machines can reach without encryption: the
 // key would be readable on its way.
 func (f *serveFlags) checkExposed(addr net.Addr) error {
 	tcp, ok := addr.(*net.TCPAddr)
-	if ok && tcp.IP.IsLoopback() || f.cert != "" || f.behindProxy {
+	if addr.Network() == "unix" || ok && tcp.IP.IsLoopback() || f.cert != "" || f.behindProxy {
 		return nil
 	}
 	return badInput("other machines can reach %s, and keys would be sent to it in the clear: give --tls-cert and --tls-key, or --behind-proxy if a proxy encrypts, or listen at %s", addr, defaultListen)
@@ -137,15 +168,20 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 	if err != nil {
 		return badInput("--proxy-cache %w", err)
 	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	counters := telemetry.NewCounters(reg)
 	// What is wrong with flags and settings is said now, not at the first run.
-	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{KeyOptional: true, Gate: admission.NewGate(max(cfg.Jobs, proxiedCalls))})
+	orch, err := a.openIn(ctx, &f.callFlags, claudeforce.Options{
+		KeyOptional: true, Gate: admission.NewGate(max(cfg.Jobs, proxiedCalls)), Telemetry: telemetry.Options{Counters: counters},
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, orch.Close()) }()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	listener, err := f.listener(ctx)
 	if err != nil {
-		return inputError{fmt.Errorf("listening at %s: %w", f.listen, err)}
+		return err
 	}
 	if err := f.checkExposed(listener.Addr()); err != nil {
 		return closing(err, listener)
@@ -155,10 +191,13 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 		handler = slog.NewJSONHandler(a.stderr, nil)
 	}
 	logger := slog.New(handler)
+	if err := a.serveProfiles(ctx, f.pprof); err != nil {
+		return closing(err, listener)
+	}
 	srv, err := server.New(ctx, server.Options{
-		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger, Open: a.opener(logger),
-		Secure: f.cert != "" || f.behindProxy,
-		Proxy:  proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
+		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger,
+		Open: a.opener(logger, counters), Metrics: reg, Secure: f.cert != "" || f.behindProxy,
+		Proxy: proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
 	})
 	if err != nil {
 		return closing(err, listener)
@@ -167,12 +206,12 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 	return a.serveUntilStopped(ctx, f, srv, listener, logger)
 }
 
-// opener returns how a server opens orchestrators.
-func (a *app) opener(logger *slog.Logger) func(context.Context, string, runs.Settings) (*claudeforce.Orchestrator, error) {
+// opener returns how a server opens orchestrators. Counters may be nil.
+func (a *app) opener(logger *slog.Logger, counters *telemetry.Counters) func(context.Context, string, runs.Settings) (*claudeforce.Orchestrator, error) {
 	return func(ctx context.Context, dir string, s runs.Settings) (*claudeforce.Orchestrator, error) {
 		calls := callFlags{given: func(string) bool { return false }}
 		calls.inherit(s)
-		return a.openIn(ctx, &calls, claudeforce.Options{Dir: dir, KeyOptional: true, Logger: logger})
+		return a.openIn(ctx, &calls, claudeforce.Options{Dir: dir, KeyOptional: true, Logger: logger, Telemetry: telemetry.Options{Counters: counters}})
 	}
 }
 
@@ -201,12 +240,16 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 	if f.cert != "" {
 		scheme = "https"
 	}
-	a.say("serving at %s://%s; the key is that of `claude-force keys token`", scheme, listener.Addr())
-	page := pageAddress(scheme, listener.Addr()) + "/login#" + srv.LoginCode()
-	a.say("pages: %s (once, within 10 minutes)", page)
-	if f.open {
-		if err := openPage(ctx, page); err != nil {
-			a.say("the browser does not open: %v", err)
+	if listener.Addr().Network() == "unix" {
+		a.say("serving at %s; the key is that of `claude-force keys token`", listener.Addr())
+	} else {
+		a.say("serving at %s://%s; the key is that of `claude-force keys token`", scheme, listener.Addr())
+		page := pageAddress(scheme, listener.Addr()) + "/login#" + srv.LoginCode()
+		a.say("pages: %s (once, within 10 minutes)", page)
+		if f.open {
+			if err := openPage(ctx, page); err != nil {
+				a.say("the browser does not open: %v", err)
+			}
 		}
 	}
 	var err error

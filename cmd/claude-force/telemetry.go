@@ -107,19 +107,41 @@ func (a *app) endTelemetry(ctx context.Context) {
 
 // serveMetrics serves counters on a loopback address while the verb lasts.
 func (a *app) serveMetrics(ctx context.Context, addr string) (*telemetry.Counters, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, badInput("--metrics-listen %q is not a loopback address such as 127.0.0.1:9464", addr)
-	}
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", addr)
+	listener, err := listenLoopback(ctx, "--metrics-listen", addr)
 	if err != nil {
-		return nil, badInput("--metrics-listen: %w", err)
+		return nil, err
 	}
 	reg := prometheus.NewRegistry()
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	a.serveAside(listener, mux)
+	a.say("metrics on http://%s/metrics", listener.Addr())
+	return telemetry.NewCounters(reg), nil
+}
+
+// listenLoopback listens at the address that a flag gives, which no other machine may
+// reach.
+func listenLoopback(ctx context.Context, flag, addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || !isLoopback(host) {
+		return nil, badInput("%s %q is not a loopback address such as 127.0.0.1:9464", flag, addr)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, badInput("%s: %w", flag, err)
+	}
+	return listener, nil
+}
+
+// isLoopback reports whether a host, without its port, is this machine alone.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// serveAside serves something beside what the verb does, until that has ended.
+func (a *app) serveAside(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }() // waited for when the verb has ended
 	a.telemetry.ending = append(a.telemetry.ending, func(ctx context.Context) error {
@@ -129,6 +151,4 @@ func (a *app) serveMetrics(ctx context.Context, addr string) (*telemetry.Counter
 		}
 		return err
 	})
-	a.say("metrics on http://%s/metrics", listener.Addr())
-	return telemetry.NewCounters(reg), nil
 }

@@ -129,7 +129,7 @@ var allowed = map[string][]string{
 	// It knows the server by its description, and links none of it.
 	"client": {"fault", "journal", "runs"},
 
-	"mcpserver": {rootPackage, "agent", "analytics", "journal", "llm/cache/cachedb", "plan", "runs", "server"},
+	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache/cachedb", "plan", "runs", "server"},
 
 	"plan": {"llm", "workflow", "journal"},
 
