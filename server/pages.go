@@ -17,6 +17,7 @@ import (
 func (s *Server) addPages() {
 	s.pages = web.New(web.Options{
 		Store: s.store, Dir: s.opts.Dir, Config: s.opts.Config, Version: s.opts.Version,
+		Operations: s.pageOperations(),
 		Problem: func(err error) (int, string) {
 			p, _ := errors.AsType[*Problem](problemOf(err))
 			if p.Status >= http.StatusInternalServerError {

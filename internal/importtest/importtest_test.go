@@ -120,9 +120,11 @@ var allowed = map[string][]string{
 	// The server stands on the root package, as the command does, and makes no calls of its own.
 	"keys":           {"fault", "internal/openfile", "llm", "llm/budget"},
 	"server/webtest": nil,
-	"server/web":     {"analytics", "config", "engine", "fault", "journal", "llm", "pipeline", "runs", "workflow"},
+	"server/web": {
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "config", "engine", "fault", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+	},
 	"server": {
-		"server/web", rootPackage, "agent", "analytics", "analytics/callsdb", "config", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 

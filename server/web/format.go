@@ -21,31 +21,39 @@ import (
 
 // functions are what templates can call.
 var functions = template.FuncMap{
-	"static":    static,
-	"icon":      icon,
-	"state":     state,
-	"dollars":   dollars,
-	"usd":       func(v float64) string { return dollars(&v) },
-	"seconds":   seconds,
-	"number":    thousands[int],
-	"count":     thousands[int64],
-	"plural":    english.Plural,
-	"percent":   percent,
-	"ago":       ago,
-	"clock":     clock,
-	"iso":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"short":     short,
-	"segments":  segments,
-	"tokens":    func(u llm.Usage) int { return u.PromptTokens() + u.OutputTokens },
-	"detail":    func(ev journal.Event) string { return short(maxDetail, string(ev.Detail)) },
-	"name":      runs.Name,
-	"status":    runs.StatusOf,
-	"join":      strings.Join,
-	"withParam": withParam,
-	"pageOf":    func(target string, n int) string { return withParam(target, "page", strconv.Itoa(n)) },
-	"add":       func(a, b int) int { return a + b },
-	"written":   func(u llm.Usage) int { return u.CacheWrite5m + u.CacheWrite1h },
-	"stepAt":    func(run, step, item string) string { return stepAddress(run, journal.Unit{Step: step, Item: item}) },
+	"static":       static,
+	"icon":         icon,
+	"state":        state,
+	"dollars":      dollars,
+	"usd":          func(v float64) string { return dollars(&v) },
+	"seconds":      seconds,
+	"number":       thousands[int],
+	"count":        thousands[int64],
+	"plural":       english.Plural,
+	"percent":      percent,
+	"ago":          ago,
+	"clock":        clock,
+	"iso":          func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"short":        short,
+	"segments":     segments,
+	"tokens":       func(u llm.Usage) int { return u.PromptTokens() + u.OutputTokens },
+	"detail":       func(ev journal.Event) string { return short(maxDetail, string(ev.Detail)) },
+	"name":         runs.Name,
+	"status":       runs.StatusOf,
+	"join":         strings.Join,
+	"withParam":    withParam,
+	"pageOf":       func(target string, n int) string { return withParam(target, "page", strconv.Itoa(n)) },
+	"add":          func(a, b int) int { return a + b },
+	"written":      func(u llm.Usage) int { return u.CacheWrite5m + u.CacheWrite1h },
+	"stepAt":       func(run, step, item string) string { return stepAddress(run, journal.Unit{Step: step, Item: item}) },
+	"title":        func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
+	"tokenCount":   tokenCount,
+	"isNil":        func(list []string) bool { return list == nil },
+	"begin":        func(n int, text string) string { return cutText(text, n) },
+	"agentPath":    func(name string) string { return "/agents/" + url.PathEscape(name) },
+	"workflowPath": func(name string) string { return "/workflows/" + url.PathEscape(name) },
+	"bytes":        sizeOf,
+	"times100":     func(v float64) float64 { return 100 * v },
 }
 
 // maxDetail is how many characters of the details of an event are shown.
@@ -87,6 +95,14 @@ func thousands[N int | int64](n N) string {
 	}
 	return s
 }
+
+// tokenCount returns a number of tokens to three digits.
+func tokenCount(n int64) string {
+	return units.CustomSize("%.3g%s", float64(n), 1000, []string{"", "k", "M", "G", "T"})
+}
+
+// sizeOf returns a number of bytes in the largest unit.
+func sizeOf(n int64) string { return units.BytesSize(float64(n)) }
 
 func percent(v float64) string { return fmt.Sprintf("%.0f%%", 100*v) }
 

@@ -19,7 +19,7 @@ var files embed.FS
 
 // pages returns the templates of the pages, each with the layout, by name.
 var pages = sync.OnceValue(func() map[string]*template.Template {
-	base := template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	base := template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts*.html"))
 	set := map[string]*template.Template{}
 	names, err := fs.Glob(files, "templates/page-*.html")
 	if err != nil {

@@ -26,6 +26,8 @@ type Options struct {
 	Config  *config.Config
 	Version string // of the program
 
+	Operations // of the API
+
 	// Problem returns the HTTP status of an error and what to say about it.
 	Problem func(error) (status int, detail string)
 
@@ -65,6 +67,9 @@ func New(opts Options) *Pages {
 	p.action("POST /runs/{run}/answer", p.answer)
 	p.action("POST /runs/{run}/cancel", p.cancel)
 	p.action("POST /runs/{run}/resume", p.resume)
+	p.addFigures()
+	p.addProject()
+	p.addService()
 	return p
 }
 

@@ -84,6 +84,14 @@ func TestPages(t *testing.T) {
 		{"run-output", "/runs/" + done + "?tab=output"},
 		{"run-events", "/runs/" + done + "?tab=events"},
 		{"problem", "/runs/run_none"},
+		{"costs", "/costs"},
+		{"costs-agent", "/costs?by=agent&days=7"},
+		{"cache", "/cache"},
+		{"limits", "/limits"},
+		{"workflows", "/workflows"},
+		{"workflow", "/workflows/review.yaml?plan=1&p.topic=bees"},
+		{"agents", "/agents"},
+		{"agent", "/agents/code-reviewer"},
 	} {
 		for screen, size := range screens {
 			for _, colours := range []string{"light", "dark"} {

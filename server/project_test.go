@@ -1,0 +1,230 @@
+package server_test
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
+	"github.com/claude-force/claude-force/pipeline"
+)
+
+// writeFiles writes files of a project.
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestPagesOfAgents compares the list of agents with that of the API, and shows what is
+// wrong with one.
+func TestPagesOfAgents(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		".claude/agents/odd.md":  "---\nname: odd\ndescription: '" + strings.ReplaceAll(odd[0]+odd[1], "'", "''") + "'\nmodel: no-such\ntools: Read, Grepp\n---\n" + strings.Join(odd, "\n") + "\n",
+		".claude/agents/free.md": "---\nname: free\ndescription: may use all\n---\nhelp\n",
+	})
+	s := serve(t, dir, nil)
+	var list struct{ Agents []agent.Info }
+	s.want(http.StatusOK, &list, "GET", "/api/v1/agents", nil)
+	rows := cells(t, s.page(http.StatusOK, "/agents"), "agents-table")
+	if len(rows) != len(list.Agents) || len(rows) < 3 {
+		t.Fatalf("%d rows for %d agents", len(rows), len(list.Agents))
+	}
+	for i, a := range list.Agents {
+		tools := fmt.Sprint(len(a.Tools))
+		switch {
+		case a.Tools == nil:
+			tools = "all"
+		case len(a.Tools) == 0:
+			tools = "none"
+		}
+		if rows[i][0] != a.Name+a.Source || rows[i][3] != tools {
+			t.Errorf("row %d is %q; want %+v", i, rows[i], a)
+		}
+	}
+	text := html.UnescapeString(s.page(http.StatusOK, "/agents/odd"))
+	for _, want := range append([]string{`unknown model "no-such"`, "did you mean Grep?", "2 problems"}, odd...) {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page of an agent lacks %s", want)
+		}
+	}
+	s.page(http.StatusNotFound, "/agents/nobody")
+	s.page(http.StatusNotFound, "/agents/"+url.PathEscape(odd[0]))
+}
+
+// TestPagesOfWorkflows goes from the list to a workflow, plans a run of it and starts
+// that, twice by mistake.
+func TestPagesOfWorkflows(t *testing.T) {
+	dir := t.TempDir()
+	title := strings.ReplaceAll(strings.Join(odd[:5], " "), "'", "''")
+	writeFiles(t, dir, map[string]string{
+		".claude/workflows/typed.yaml": "name: '" + title + "'\ndescription: '" + title + `'
+params:
+  topic: {type: string, description: '` + title + `'}
+  count: {default: 3, type: integer}
+  fast: {default: true, type: boolean}
+  list: {default: [a, b], type: array}
+  text: {default: "one\ntwo"}
+steps:
+  - {id: ask, agent: python-expert, task: "${{ params.topic }} ${{ params.count }} ${{ params.fast }}"}
+  - {id: again, agent: python-expert, task: "again ${{ steps.ask.output }}"}
+`,
+		".claude/workflows/broken.yaml": "name: broken\nsteps:\n  - {id: a, agent: pythn-expert, task: x, dependencies: [none]}\n",
+	})
+	s := serve(t, dir, nil)
+	rows := cells(t, s.page(http.StatusOK, "/workflows"), "workflows-table")
+	var list struct{ Workflows []claudeforce.WorkflowInfo }
+	s.want(http.StatusOK, &list, "GET", "/api/v1/workflows", nil)
+	if len(rows) != len(list.Workflows) || len(rows) != 2 {
+		t.Fatalf("rows: %q", rows)
+	}
+	if !strings.HasPrefix(rows[0][1], "has problems") || rows[1][2] != "topic* count fast list text" || !strings.HasPrefix(rows[1][0], odd[0]) {
+		t.Errorf("rows: %q", rows)
+	}
+	broken := html.UnescapeString(s.page(http.StatusOK, "/workflows/broken"))
+	for _, want := range []string{"cannot run", "broken.yaml:3:", "python-expert", `"none"`} {
+		if !strings.Contains(broken, want) {
+			t.Errorf("the page of a broken workflow lacks %s", want)
+		}
+	}
+	if strings.Contains(broken, "<form class=\"start\"") {
+		t.Error("a broken workflow can be started")
+	}
+	text := s.page(http.StatusOK, "/workflows/typed")
+	for _, want := range []string{
+		`data-step="ask"`, `name="p.topic" value="" aria-describedby="param-topic-hint" required`, `name="p.count" type="number" step="1" value="3"`,
+		`<option selected>true</option>`, `[&#34;a&#34;,&#34;b&#34;]</textarea>`, "one\ntwo</textarea>",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the form lacks %s", want)
+		}
+	}
+	if strings.Contains(text, "<style") || strings.Contains(text, `action="/start"`) {
+		t.Error("there is a style in the page, or a run can be started without a plan")
+	}
+	fields := url.Values{"plan": {"1"}, "p.topic": {odd[1]}, "p.count": {"7"}, "p.fast": {"false"}, "p.list": {""}, "budget": {"1.5"}}
+	planned := s.page(http.StatusOK, "/workflows/typed?"+fields.Encode())
+	steps := cells(t, planned, "plan-table")
+	if len(steps) != 2 || !strings.HasPrefix(steps[0][0], "ask") || steps[0][2] != "1" || !strings.Contains(planned, "budget $1.50") {
+		t.Errorf("the plan is %q", steps)
+	}
+	hidden := url.Values{}
+	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`).FindAllStringSubmatch(planned[strings.Index(planned, `action="/start"`):], -1) {
+		hidden.Set(m[1], html.UnescapeString(m[2]))
+	}
+	var locations []string
+	for range 2 {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/start", strings.NewReader(hidden.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+s.key)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("the start is answered with %s", res.Status)
+		}
+		locations = append(locations, res.Header.Get("Location"))
+	}
+	if locations[0] != locations[1] {
+		t.Errorf("two runs were started: %s", locations)
+	}
+	var runs struct{ Runs []journal.Run }
+	s.want(http.StatusOK, &runs, "GET", "/api/v1/runs", nil)
+	if len(runs.Runs) != 1 || locations[0] != "/runs/"+runs.Runs[0].ID {
+		t.Errorf("runs: %+v", runs)
+	}
+	s.page(http.StatusOK, locations[0])
+	for _, wrong := range []url.Values{{"plan": {"1"}, "p.count": {"many"}}, {"plan": {"1"}, "p.topic": {"x"}, "budget": {"much"}}, {"plan": {"1"}, "p.topic": {"x"}, "p.other": {"y"}}} {
+		if text := s.page(http.StatusOK, "/workflows/typed?"+wrong.Encode()); !strings.Contains(text, `role="alert"`) || strings.Contains(text, `action="/start"`) {
+			t.Errorf("%s: there is no error", wrong)
+		}
+	}
+	for _, path := range []string{"/workflows/none", "/workflows/..%2F..%2Fetc%2Fpasswd"} {
+		s.page(http.StatusUnprocessableEntity, path)
+	}
+}
+
+// TestPagesOfService compares the pages of the cache and of limits and budgets with the
+// answers of the API.
+func TestPagesOfService(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CLAUDE_FORCE_BUDGET_DAY", "20")
+	t.Setenv("CLAUDE_FORCE_BUDGET_CALL", "0.5")
+	s := serve(t, dir, map[string]string{"two.yaml": twoSteps})
+	if text := s.page(http.StatusOK, "/cache"); !strings.Contains(text, "There is no answer") {
+		t.Error("an empty cache has answers")
+	}
+	var run journal.Run
+	s.want(http.StatusAccepted, &run, "POST", "/api/v1/runs", map[string]any{"workflow": "two.yaml", "params": map[string]string{"topic": odd[0]}})
+	s.follow(run.ID, "")
+	var stats struct {
+		Entries, Hits, Misses int64
+	}
+	s.want(http.StatusOK, &stats, "GET", "/api/v1/cache", nil)
+	text := s.page(http.StatusOK, "/cache")
+	rows := cells(t, text, "answers-table")
+	if int64(len(rows)) != stats.Entries || len(rows) == 0 || !strings.Contains(text, fmt.Sprintf("%d hits, %d misses", stats.Hits, stats.Misses)) {
+		t.Errorf("the cache has %+v, its page %q", stats, rows)
+	}
+	if text := s.page(http.StatusOK, "/cache?agent=nobody"); !strings.Contains(text, "There is no answer of this agent") {
+		t.Error("the filter of agents does nothing")
+	}
+	var limits struct{ Pools []struct{ Pool string } }
+	s.want(http.StatusOK, &limits, "GET", "/api/v1/limits", nil)
+	text = s.page(http.StatusOK, "/limits")
+	for _, p := range limits.Pools {
+		if !strings.Contains(text, "<h3>"+html.EscapeString(p.Pool)+"</h3>") {
+			t.Errorf("the page of limits lacks %s", p.Pool)
+		}
+	}
+	var budgets struct{ Budgets []pipeline.BudgetStatus }
+	ledger := budgetdb.New(filepath.Join(dir, "data", "budget.db"))
+	defer ledger.Close()
+	s.want(http.StatusOK, &budgets, "GET", "/api/v1/budgets", nil)
+	today := []budget.Account{{Key: "day/" + budgets.Budgets[0].Day}}
+	for _, usd := range []float64{3.25, 1.5} {
+		id, _, err := ledger.Reserve(today, budget.Amount{Money: llm.Dollars(usd)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if usd > 2 {
+			if err := ledger.Settle(nil, []budget.Reservation{id}, budget.Amount{Money: llm.Dollars(usd)}, budget.Amount{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.want(http.StatusOK, &budgets, "GET", "/api/v1/budgets", nil)
+	want := [][]string{
+		{"daytoday, " + budgets.Budgets[0].Day, "$20.00", "$3.25", "$1.50", "$15.25", "", "stop"},
+		{"call", "$0.5000", "–", "–", "–", "", "stop"},
+	}
+	if diff := cmp.Diff(want, cells(t, s.page(http.StatusOK, "/limits"), "budgets-table")); diff != "" {
+		t.Error(diff)
+	}
+}
