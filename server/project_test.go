@@ -10,16 +10,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/runs"
 )
 
 // writeFiles writes files of a project.
@@ -154,10 +158,10 @@ steps:
 	if locations[0] != locations[1] {
 		t.Errorf("two runs were started: %s", locations)
 	}
-	var runs struct{ Runs []journal.Run }
-	s.want(http.StatusOK, &runs, "GET", "/api/v1/runs", nil)
-	if len(runs.Runs) != 1 || locations[0] != "/runs/"+runs.Runs[0].ID {
-		t.Errorf("runs: %+v", runs)
+	var started struct{ Runs []journal.Run }
+	s.want(http.StatusOK, &started, "GET", "/api/v1/runs", nil)
+	if len(started.Runs) != 1 || locations[0] != "/runs/"+started.Runs[0].ID {
+		t.Errorf("runs: %+v", started)
 	}
 	s.page(http.StatusOK, locations[0])
 	for _, wrong := range []url.Values{{"plan": {"1"}, "p.count": {"many"}}, {"plan": {"1"}, "p.topic": {"x"}, "budget": {"much"}}, {"plan": {"1"}, "p.topic": {"x"}, "p.other": {"y"}}} {
@@ -227,4 +231,62 @@ func TestPagesOfService(t *testing.T) {
 	if diff := cmp.Diff(want, cells(t, s.page(http.StatusOK, "/limits"), "budgets-table")); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestCompare compares two runs and two periods, in the two directions.
+func TestCompare(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir, map[string]string{"two.yaml": twoSteps})
+	var ids [2]string
+	for i, topic := range []string{"bees", odd[1]} {
+		var run journal.Run
+		s.want(http.StatusAccepted, &run, "POST", "/api/v1/runs", map[string]any{"workflow": "two.yaml", "params": map[string]string{"topic": topic}})
+		s.follow(run.ID, "")
+		ids[i] = run.ID
+	}
+	var diff struct{ Steps []runs.StepDiff }
+	s.want(http.StatusOK, &diff, "GET", "/api/v1/runs/"+ids[0]+"/diff/"+ids[1], nil)
+	text := s.page(http.StatusOK, "/compare?a="+ids[0]+"&b="+ids[1])
+	rows := cells(t, text, "compared-steps")
+	if len(rows) != len(diff.Steps) || len(rows) != 2 || !strings.HasPrefix(rows[0][1], "differs") {
+		t.Errorf("%d steps differ, the page has %q", len(diff.Steps), rows)
+	}
+	figures := cells(t, text, "compare-table")
+	back := cells(t, s.page(http.StatusOK, "/compare?a="+ids[1]+"&b="+ids[0]), "compare-table")
+	for i := range figures {
+		if figures[i][1] != back[i][2] || figures[i][2] != back[i][1] {
+			t.Errorf("%q the other way is %q", figures[i], back[i])
+		}
+	}
+	if same := cells(t, s.page(http.StatusOK, "/compare?a=latest&b=latest"), "compare-table"); same[0][3] != "the same" || same[2][3] != "the same" {
+		t.Errorf("a run and itself: %q", same)
+	}
+	store, err := callsdb.Open(filepath.Join(dir, "data", "history.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for i, usd := range []float64{2, 1, 1} {
+		c := analytics.Call{Time: time.Date(2026, 11, 2+7*min(i, 1), 12, 0, 0, 0, time.UTC), Agent: odd[0], Source: llm.SourceLive, Cost: llm.Dollars(usd), Duration: time.Second, Service: time.Second}
+		if err := store.Add(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	periods := cells(t, s.page(http.StatusOK, "/compare?a=2026-11-01..07&b=2026-11-08..14"), "compare-table")
+	want := map[string][]string{"Paid": {"$2.00", "$2.00", "the same"}, "Paid per call": {"$2.00", "$1.00", "-50%"}, "Calls": {"1", "2", "+100%"}}
+	for _, row := range periods {
+		if w := want[row[0]]; w != nil {
+			if d := cmp.Diff(w, row[1:]); d != "" {
+				t.Errorf("%s: %s", row[0], d)
+			}
+			delete(want, row[0])
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("periods lack %v", want)
+	}
+	s.page(http.StatusOK, "/compare")
+	s.page(http.StatusUnprocessableEntity, "/compare?a=2026-11-01&b=latest")
+	s.page(http.StatusUnprocessableEntity, "/compare?a=2026-11-41&b=2026-11-02")
+	s.page(http.StatusNotFound, "/compare?a=run_none&b=latest")
 }

@@ -70,6 +70,7 @@ func New(opts Options) *Pages {
 	p.addFigures()
 	p.addProject()
 	p.addService()
+	p.page("GET /compare", p.compare)
 	return p
 }
 

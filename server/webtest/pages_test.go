@@ -88,6 +88,8 @@ func TestPages(t *testing.T) {
 		{"costs-agent", "/costs?by=agent&days=7"},
 		{"cache", "/cache"},
 		{"limits", "/limits"},
+		{"compare", "/compare"},
+		{"compare-runs", "/compare?a=" + done + "&b=" + failed},
 		{"workflows", "/workflows"},
 		{"workflow", "/workflows/review.yaml?plan=1&p.topic=bees"},
 		{"agents", "/agents"},
