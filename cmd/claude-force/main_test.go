@@ -102,7 +102,7 @@ func TestNumbersForPeople(t *testing.T) {
 func TestEveryCommandHasExamples(t *testing.T) {
 	t.Parallel()
 	// These print JSON anyway, a drawing, a format of others, or something to be read by people only.
-	noJSON := []string{"workflow schema", "workflow graph", "runs export", "runs report", "analytics export", "metrics", "demo", "simulate", "serve"}
+	noJSON := []string{"workflow schema", "workflow graph", "runs export", "runs report", "analytics export", "metrics", "demo", "simulate", "serve", "mcp serve"}
 	script, err := os.ReadFile(filepath.Join("testdata", "script", "json_everywhere.txtar"))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/server/web"
@@ -22,6 +23,7 @@ func TestPools(t *testing.T) {
 	}
 	pages := web.New(web.Options{
 		Config: &config.Config{TimeZone: time.UTC},
+		Store:  memory.New(),
 		Operations: web.Operations{
 			Limits:  func(context.Context) ([]admission.PoolStatus, error) { return pools, nil },
 			Budgets: func(context.Context) ([]pipeline.BudgetStatus, error) { return nil, nil },

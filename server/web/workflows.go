@@ -48,9 +48,6 @@ func (p *Pages) workflows(r *http.Request) (*view, error) {
 }
 
 const (
-	// maxBoxes is how many steps are drawn unless the reader asks for all.
-	maxBoxes = 300
-
 	// maxSource is how many characters of a workflow's file are shown.
 	maxSource = 60_000
 
@@ -68,7 +65,7 @@ type workflowData struct {
 	Drawing  template.HTML
 	Steps    int
 	Text     string // the drawing in words, if there are too many steps for boxes
-	Fields   []field
+	Fields   []paramField
 	Budget   string
 	Refresh  bool
 	Source   string
@@ -81,8 +78,8 @@ type workflowData struct {
 	Once    string // names the run that is started, however often it is sent
 }
 
-// field is a parameter in a form.
-type field struct {
+// paramField is a parameter in a form.
+type paramField struct {
 	Name, ID, Type, About string
 	Value                 string
 	Required              bool
@@ -148,7 +145,7 @@ func (p *Pages) plan(r *http.Request, data *workflowData) {
 	data.Once = rand.Text()
 }
 
-func fieldNames(fields []field) (names []string) {
+func fieldNames(fields []paramField) (names []string) {
 	for _, f := range fields {
 		names = append(names, fieldPrefix+f.Name)
 	}
@@ -157,8 +154,8 @@ func fieldNames(fields []field) (names []string) {
 
 // fieldOf returns the field of a parameter, with what the reader has filled in or its
 // default.
-func fieldOf(param *workflow.Param, q url.Values) field {
-	f := field{Name: param.Name, ID: "param-" + param.Name, About: param.Description, Required: !param.HasDefault, Type: param.Type, Kind: "text"}
+func fieldOf(param *workflow.Param, q url.Values) paramField {
+	f := paramField{Name: param.Name, ID: "param-" + param.Name, About: param.Description, Required: !param.HasDefault, Type: param.Type, Kind: "text"}
 	if param.Format != "" {
 		f.Type = param.Format
 	}
