@@ -179,6 +179,8 @@ func (l *lived) keeps(cut *lived, prefix []journal.Event) {
 	last := map[string]journal.EventType{}
 	for _, ev := range prefix {
 		switch ev.Type {
+		case journal.StepStarted: // again, if it had ended
+			delete(last, unitName(ev.Step, ev.Item))
 		case journal.StepFinished, journal.StepFailed, journal.StepSkipped:
 			last[unitName(ev.Step, ev.Item)] = ev.Type
 		}
