@@ -251,6 +251,14 @@ func TestCompare(t *testing.T) {
 	if len(rows) != len(diff.Steps) || len(rows) != 2 || !strings.HasPrefix(rows[0][1], "differs") {
 		t.Errorf("%d steps differ, the page has %q", len(diff.Steps), rows)
 	}
+	tab := "/runs/" + ids[0] + "?tab=diff"
+	if d := cmp.Diff(rows, cells(t, s.page(http.StatusOK, tab+"&with="+ids[1]), "compared-steps")); d != "" {
+		t.Errorf("in the part of a run: %s", d)
+	}
+	if text := s.page(http.StatusOK, tab); !strings.Contains(text, "with="+ids[1]+`"`) || strings.Contains(text, "with="+ids[0]) {
+		t.Errorf("the run to compare with cannot be chosen:\n%s", text)
+	}
+	s.page(http.StatusNotFound, tab+"&with=run_none")
 	figures := cells(t, text, "compare-table")
 	back := cells(t, s.page(http.StatusOK, "/compare?a="+ids[1]+"&b="+ids[0]), "compare-table")
 	for i := range figures {

@@ -19,14 +19,28 @@ const maxCompared = 200
 
 // compareData are two runs, or two periods, side by side.
 type compareData struct {
-	A, B    string // as they were given
-	Names   [2]string
-	Rows    []comparedRow
-	Steps   []runs.StepDiff
-	More    int // steps that are not listed
-	Runs    bool
+	A, B  string // as they were given
+	Names [2]string
+	Rows  []comparedRow
+	Runs  bool
+	comparedSteps
 	Recent  []journal.Run // to choose from
 	Periods [2]string     // last week and the one before, to choose
+}
+
+// comparedSteps are the steps of two runs that asked a model or a person.
+type comparedSteps struct {
+	Steps []runs.StepDiff
+	More  int // that are not listed
+}
+
+// compareSteps compares two runs step by step.
+func compareSteps(one, two *runs.Detail) (c comparedSteps) {
+	c.Steps = runs.Diff(one, two, "")
+	if n := len(c.Steps) - maxCompared; n > 0 {
+		c.Steps, c.More = c.Steps[:maxCompared], n
+	}
+	return c
 }
 
 // comparedRow is one figure of both sides.
@@ -117,10 +131,7 @@ func (p *Pages) compareRuns(r *http.Request, data *compareData) error {
 	data.add("Tokens", float64(d[0].Run.Tokens), float64(d[1].Run.Tokens), whole, lower)
 	data.add("Took", d[0].Result.TotalTimeSeconds, d[1].Result.TotalTimeSeconds, seconds, lower)
 	data.add("Failures", float64(len(d[0].Failures())), float64(len(d[1].Failures())), whole, lower)
-	data.Steps = runs.Diff(d[0], d[1], "")
-	if n := len(data.Steps) - maxCompared; n > 0 {
-		data.Steps, data.More = data.Steps[:maxCompared], n
-	}
+	data.comparedSteps = compareSteps(d[0], d[1])
 	return nil
 }
 

@@ -25,7 +25,7 @@ const eventsShown = 100
 type tab struct{ Name, Label string }
 
 // runTabs are the parts of the page of a run, in order.
-var runTabs = []tab{{"steps", "Steps"}, {"graph", "Graph"}, {"output", "Output"}, {"events", "Events"}}
+var runTabs = []tab{{"steps", "Steps"}, {"graph", "Graph"}, {"output", "Output"}, {"events", "Events"}, {"diff", "Diff"}}
 
 // runData is a run.
 type runData struct {
@@ -51,6 +51,7 @@ type runData struct {
 	Graph   template.HTML
 	Outputs []output
 	Events  *eventPage
+	Diff    *runDiff
 }
 
 // param is a parameter of a run with its value.
@@ -118,6 +119,10 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 			return nil, err
 		}
 		v.Fragments = append(v.Fragments, "run-events")
+	case "diff":
+		if data.Diff, err = p.diff(r, d); err != nil {
+			return nil, err
+		}
 	default:
 		data.Steps = stepRows(d.Workflow, journal.Unit{}, d.Result.Steps, 0)
 		v.Fragments = append(v.Fragments, "run-steps")

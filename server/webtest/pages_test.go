@@ -66,6 +66,7 @@ func TestPages(t *testing.T) {
 	s := serve(t, project, sim.Options{Script: answers})
 	axe := axeSource(t)
 	done := s.start("draft.yaml", "completed", nil)
+	again := s.start("draft.yaml", "completed", nil)
 	failed := s.start("nightly.yaml", "failed", nil)
 	waiting := s.start("review.yaml", "waiting", nil)
 	b := s.open()
@@ -83,6 +84,8 @@ func TestPages(t *testing.T) {
 		{"approvals", "/approvals"},
 		{"run-output", "/runs/" + done + "?tab=output"},
 		{"run-events", "/runs/" + done + "?tab=events"},
+		{"run-diff", "/runs/" + done + "?tab=diff"},
+		{"run-diff-with", "/runs/" + done + "?tab=diff&with=" + again},
 		{"problem", "/runs/run_none"},
 		{"costs", "/costs"},
 		{"costs-agent", "/costs?by=agent&days=7"},
