@@ -259,6 +259,10 @@ func TestCompare(t *testing.T) {
 		t.Errorf("the run to compare with cannot be chosen:\n%s", text)
 	}
 	s.page(http.StatusNotFound, tab+"&with=run_none")
+	times := cells(t, s.page(http.StatusOK, "/runs/"+ids[0]+"?tab=timeline"), "timeline-table")
+	if len(times) != 2 || !strings.HasPrefix(times[0][0], "draft") || times[0][1] != "completed" || times[0][3] != "0 s" || times[1][3] == "0 s" {
+		t.Errorf("the steps over time: %q", times)
+	}
 	figures := cells(t, text, "compare-table")
 	back := cells(t, s.page(http.StatusOK, "/compare?a="+ids[1]+"&b="+ids[0]), "compare-table")
 	for i := range figures {

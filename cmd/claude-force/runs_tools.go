@@ -3,10 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
@@ -103,33 +101,6 @@ func unitName(d *runs.Detail, unit journal.Unit) string {
 		label = runs.ItemLabel(u)
 	}
 	return unit.Step + "[" + firstLine(label, 40) + "]"
-}
-
-// toolTimes returns when tools ran, by the result of the step or item whose agent
-// called them.
-func toolTimes(d *runs.Detail) map[*engine.StepResult][][2]time.Time {
-	times := map[*engine.StepResult][][2]time.Time{}
-	add := func(unit journal.Unit, res *engine.StepResult) {
-		for _, c := range d.Loop(unit).Calls() {
-			times[res] = append(times[res], [2]time.Time{c.At, c.At.Add(duration(c.Seconds))})
-		}
-	}
-	var walk func(outer journal.Unit, steps map[string]*engine.StepResult)
-	walk = func(outer journal.Unit, steps map[string]*engine.StepResult) {
-		for id, res := range steps {
-			step := outer.Inner(id)
-			add(step, res)
-			walk(step, res.Steps)
-			for _, item := range res.Items {
-				add(step.WithItem(item.Key), item.StepResult)
-				walk(step.WithItem(item.Key), item.Steps)
-			}
-		}
-	}
-	if len(d.Loops) > 0 {
-		walk(journal.Unit{}, d.Result.Steps)
-	}
-	return times
 }
 
 // toolEventLine returns a line on an event of a loop.

@@ -25,7 +25,7 @@ const eventsShown = 100
 type tab struct{ Name, Label string }
 
 // runTabs are the parts of the page of a run, in order.
-var runTabs = []tab{{"steps", "Steps"}, {"graph", "Graph"}, {"output", "Output"}, {"events", "Events"}, {"diff", "Diff"}}
+var runTabs = []tab{{"steps", "Steps"}, {"graph", "Graph"}, {"timeline", "Timeline"}, {"output", "Output"}, {"events", "Events"}, {"diff", "Diff"}}
 
 // runData is a run.
 type runData struct {
@@ -47,11 +47,12 @@ type runData struct {
 
 	Questions []*question
 
-	Steps   []stepRow
-	Graph   template.HTML
-	Outputs []output
-	Events  *eventPage
-	Diff    *runDiff
+	Steps    []stepRow
+	Graph    template.HTML
+	Timeline *timeline
+	Outputs  []output
+	Events   *eventPage
+	Diff     *runDiff
 }
 
 // param is a parameter of a run with its value.
@@ -107,6 +108,9 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 			data.Graph = graph(d)
 		}
 		v.Fragments = append(v.Fragments, "run-graph")
+	case "timeline":
+		data.Timeline = drawTimeline(d)
+		v.Fragments = append(v.Fragments, "run-timeline")
 	case "output":
 		data.Outputs = outputs(d)
 		v.Fragments = append(v.Fragments, "run-output")

@@ -151,7 +151,7 @@ steps:
 	b := s.open()
 	own := evaluate[int64](b, "document.scripts.length")
 	for _, path := range []string{
-		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events",
+		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events", "/runs/" + asks + "?tab=timeline", "/runs/" + failed + "?tab=diff&with=" + asks,
 		"/runs/" + asks + "/steps/each", "/runs/" + failed, "/runs/" + failed + "/steps/bad", "/runs/%3Cscript%3Epwned=1%3C%2Fscript%3E",
 		"/runs?workflow=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs?status=%3Cscript%3Epwned=1%3C/script%3E", "/login?next=javascript:pwned=1",
 	} {
@@ -178,7 +178,7 @@ steps:
 func TestWideRun(t *testing.T) {
 	s := serve(t, map[string]string{"wide.yaml": "name: wide\nsteps:\n  - {id: each, foreach: \"${{ 0..9999 }}\", value: \"${{ item }}\"}\n"}, sim.Options{})
 	id := s.start("wide.yaml", "completed", nil)
-	for _, path := range []string{"/runs/" + id, "/runs/" + id + "?tab=graph", "/runs/" + id + "?tab=events", "/runs/" + id + "/steps/each", "/runs/" + id + "/steps/each?page=100"} {
+	for _, path := range []string{"/runs/" + id, "/runs/" + id + "?tab=graph", "/runs/" + id + "?tab=timeline", "/runs/" + id + "?tab=events", "/runs/" + id + "/steps/each", "/runs/" + id + "/steps/each?page=100"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -78,6 +78,8 @@ func TestPages(t *testing.T) {
 		{"run", "/runs/" + waiting},
 		{"run-failed", "/runs/" + failed},
 		{"run-graph", "/runs/" + waiting + "?tab=graph"},
+		{"run-timeline", "/runs/" + waiting + "?tab=timeline"},
+		{"run-timeline-failed", "/runs/" + failed + "?tab=timeline"},
 		{"step", "/runs/" + waiting + "/steps/outline"},
 		{"step-items", "/runs/" + waiting + "/steps/sections"},
 		{"step-failed", "/runs/" + failed + "/steps/unit-tests"},
