@@ -20,6 +20,8 @@ func dollars(usd *float64) string {
 		return "cost unknown"
 	case *usd == 0:
 		return "$0"
+	case *usd < 0: // a saving that was a loss
+		return "-" + dollars(new(-*usd))
 	case *usd < 0.01:
 		return fmt.Sprintf("$%.5f", *usd)
 	case *usd < 1:

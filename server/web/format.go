@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"html/template"
-	"math"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -66,9 +65,11 @@ func dollars(usd *float64) string {
 		return "unknown"
 	case *usd == 0:
 		return "$0"
-	case math.Abs(*usd) < 0.01:
+	case *usd < 0: // a saving that was a loss
+		return "-" + dollars(new(-*usd))
+	case *usd < 0.01:
 		return fmt.Sprintf("$%.5f", *usd)
-	case math.Abs(*usd) < 1:
+	case *usd < 1:
 		return fmt.Sprintf("$%.4f", *usd)
 	}
 	return fmt.Sprintf("$%.2f", *usd)

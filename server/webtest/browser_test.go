@@ -40,7 +40,8 @@ type site struct {
 	srv *server.Server
 }
 
-// serve serves a project with files, answered by the simulator.
+// serve serves a project with files, whose calls the simulator answers over the wire, so
+// that they are recorded as those of the service are.
 func serve(t *testing.T, files map[string]string, options sim.Options) *site {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "shop")
@@ -53,16 +54,20 @@ func serve(t *testing.T, files map[string]string, options sim.Options) *site {
 			t.Fatal(err)
 		}
 	}
+	service := httptest.NewServer(sim.New(options))
+	t.Cleanup(service.Close)
+	t.Setenv("ANTHROPIC_API_KEY", "of-the-simulator")
 	cfg, err := claudeforce.LoadConfig(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.BaseURL = service.URL
 	cfg.DataDir = filepath.Join(dir, ".data")
 	key := keys.New()
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: dir, Config: cfg, Key: key, Version: "test", Settings: runs.Settings{Approvals: "durable"},
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
-			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(options)})
+			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg})
 		},
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package webtest_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -122,15 +123,32 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// picked keeps a picture of the screen if WEB_PICTURES names a folder for them.
+var update = flag.Bool("update", false, "make the pictures of the documentation again")
+
+// documented are the pictures of the documentation, and the screens that they show.
+var documented = map[string]string{"run-graph-desktop-light": "run.png"}
+
+// picked keeps a picture of the screen if WEB_PICTURES names a folder for them, or if the
+// documentation shows it and is updated.
 func (b *browser) picked(t *testing.T, name string) {
 	t.Helper()
-	dir := os.Getenv("WEB_PICTURES")
-	if dir == "" {
-		return
+	var files []string
+	if dir := os.Getenv("WEB_PICTURES"); dir != "" {
+		files = append(files, filepath.Join(dir, name+".png"))
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), b.picture(), 0o600); err != nil {
-		t.Fatal(err)
+	if file := documented[name]; file != "" {
+		file = filepath.Join("..", "..", "docs", "images", file)
+		if _, err := os.Stat(file); err != nil && !*update {
+			t.Errorf("%v; make it with -update", err)
+		}
+		if *update {
+			files = append(files, file)
+		}
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, b.picture(), 0o644); err != nil { //nolint:gosec // a picture for everyone
+			t.Fatal(err)
+		}
 	}
 }
 
