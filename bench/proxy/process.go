@@ -1,0 +1,132 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answer is what the service says to every request. It says too that its limits are
+// far away: claude-force would keep to those of a new account otherwise, and wait.
+const answer = `{"id":"msg_01","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[{"type":"text","text":"The error has no context."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":40,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":8}}`
+
+// serve serves the service, or the bare proxy to the address of one, until its input
+// ends. It prints its address.
+func serve(ctx context.Context, part string) error {
+	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // a client that is gone needs no answer
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		for _, limit := range []string{"Requests", "Input-Tokens", "Output-Tokens"} {
+			h.Set("Anthropic-Ratelimit-"+limit+"-Limit", "1000000000")
+			h.Set("Anthropic-Ratelimit-"+limit+"-Remaining", "1000000000")
+			h.Set("Anthropic-Ratelimit-"+limit+"-Reset", time.Now().Add(time.Minute).UTC().Format(time.RFC3339))
+		}
+		_, _ = io.WriteString(w, answer)
+	})
+	if part != "service" {
+		to, err := url.Parse(part)
+		if err != nil {
+			return err
+		}
+		handler = &httputil.ReverseProxy{
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
+			Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true},
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println("http://" + listener.Addr().String())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = server.Close()
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ourServer is a process of claude-force.
+type ourServer struct {
+	target *target
+	pid    int
+	stop   func()
+}
+
+// startServer starts claude-force in front of the service, with a home of its own.
+func (b *bench) startServer(ctx context.Context, name string) (*ourServer, error) {
+	home := filepath.Join(b.dir, name)
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return nil, fmt.Errorf("making a folder: %w", err)
+	}
+	command := func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, b.binary(), args...)
+		cmd.Dir = home
+		cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home, "ANTHROPIC_API_KEY=test", "ANTHROPIC_BASE_URL=" + b.service}
+		return cmd
+	}
+	key, err := command("keys", "token").Output()
+	if err != nil {
+		return nil, fmt.Errorf("reading the server's key: %w", err)
+	}
+	cmd := command("serve", "--listen", "127.0.0.1:0")
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting claude-force: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting claude-force: %w", err)
+	}
+	stop := func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	}
+	lines := bufio.NewReader(log)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("starting claude-force: it says no address: %w", err)
+		}
+		_, after, ok := strings.Cut(line, "serving at ")
+		if !ok {
+			continue
+		}
+		address, _, _ := strings.Cut(after, ";")
+		go func() { _, _ = io.Copy(io.Discard, lines) }() // until it has ended
+		return &ourServer{newTarget(address, strings.TrimSpace(string(key))), cmd.Process.Pid, stop}, nil
+	}
+}
+
+// memory returns the resident memory of the process in megabytes.
+func (s *ourServer) memory() (float64, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "status"))
+	if err != nil {
+		return 0, fmt.Errorf("reading the memory of claude-force: %w", err)
+	}
+	_, after, _ := strings.Cut(string(text), "VmRSS:")
+	kilobytes, _, _ := strings.Cut(strings.TrimSpace(after), " ")
+	n, err := strconv.Atoi(kilobytes)
+	if err != nil {
+		return 0, fmt.Errorf("reading the memory of claude-force: %w", err)
+	}
+	return float64(n) / 1024, nil
+}
