@@ -115,6 +115,9 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 // Messages API know errors in its form alone.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		if p.Status < http.StatusInternalServerError {
+			w.Header().Set("X-Should-Retry", "false") // Claude Code would ask again for minutes after a 401
+		}
 		proxy.WriteError(w, p.Status, p.Detail)
 		return
 	}

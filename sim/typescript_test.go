@@ -2,7 +2,6 @@ package sim_test
 
 import (
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,26 +15,7 @@ import (
 // shares no code with this project.
 func TestTypeScriptSDK(t *testing.T) {
 	t.Parallel()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			citest.Missing(t, "%s is not installed", program)
-		}
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "wire.mjs"} {
-		data, err := os.ReadFile(filepath.Join("testdata", "ts", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		citest.Missing(t, "the TypeScript SDK cannot be installed: %v\n%s", err, out)
-	}
+	dir := citest.NPM(t, filepath.Join("testdata", "ts"), "wire.mjs")
 	server := httptest.NewServer(sim.New(sim.Options{}))
 	defer server.Close()
 	cmd := exec.CommandContext(t.Context(), "node", "wire.mjs", server.URL)

@@ -63,7 +63,7 @@ func TestGoSDK(t *testing.T) {
 	}
 	wrong := anthropic.NewClient(option.WithBaseURL(s.url), option.WithAPIKey("sk-other"), option.WithMaxRetries(0))
 	_, err = wrong.Messages.New(t.Context(), ask)
-	if e, ok := errors.AsType[*anthropic.Error](err); !ok || e.StatusCode != 401 {
+	if e, ok := errors.AsType[*anthropic.Error](err); !ok || e.StatusCode != 401 || e.Response.Header.Get("X-Should-Retry") != "false" {
 		t.Errorf("with another key: %v", err)
 	}
 }

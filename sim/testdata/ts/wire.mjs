@@ -1,12 +1,14 @@
 // Tests the simulator with the official TypeScript SDK. The first argument is the
-// simulator's URL. Prints each failed check and exits with 1 if any failed.
+// simulator's URL. Two more, if they are there, are the URL and the key of a proxy in
+// front of it, which is asked in its place. Prints each failed check and exits with 1 if
+// any failed.
 import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
 import assert from "node:assert/strict";
 
-const baseURL = process.argv[2];
-const client = new Anthropic({ baseURL, apiKey: "sk-test", maxRetries: 2 });
+const [simulator, baseURL = simulator, apiKey = "sk-test"] = process.argv.slice(2);
+const client = new Anthropic({ baseURL, apiKey, maxRetries: 2 });
 const model = "claude-haiku-5-5";
 const ask = (text, more = {}) => ({ model, max_tokens: 1000, messages: [{ role: "user", content: text }], ...more });
 const weather = {
@@ -18,10 +20,10 @@ const weather = {
 const textOf = (message) => message.content.map((b) => b.text ?? "").join("");
 
 const inject = async (...faults) => {
-  const res = await fetch(`${baseURL}/_sim/faults`, { method: "POST", body: JSON.stringify(faults) });
+  const res = await fetch(`${simulator}/_sim/faults`, { method: "POST", body: JSON.stringify(faults) });
   assert.equal(res.status, 200, await res.text());
 };
-const stats = async () => (await fetch(`${baseURL}/_sim/stats`)).json();
+const stats = async () => (await fetch(`${simulator}/_sim/stats`)).json();
 
 const checks = {
   async "non-streaming"() {
@@ -165,6 +167,7 @@ const checks = {
     const ended = await client.messages.batches.retrieve(created.id);
     assert.equal(ended.processing_status, "ended");
     assert.deepEqual(ended.request_counts, { processing: 0, succeeded: 2, errored: 1, canceled: 0, expired: 0 });
+    assert.ok(ended.results_url.startsWith(`${baseURL}/v1/`), ended.results_url);
     const results = {};
     for await (const r of await client.messages.batches.results(created.id)) results[r.custom_id] = r.result;
     assert.match(textOf(results.a.message), /Explain a/);
@@ -176,6 +179,24 @@ const checks = {
     assert.equal((await client.messages.batches.delete(created.id)).type, "message_batch_deleted");
     await assert.rejects(client.messages.batches.retrieve(created.id), (e) => e instanceof Anthropic.NotFoundError);
     await assert.rejects(client.messages.batches.create({ requests: [one("not ok!")] }), (e) => e instanceof Anthropic.BadRequestError);
+  },
+  async "a canceled batch"() {
+    const { id } = await client.messages.batches.create({ requests: [{ custom_id: "a", params: ask("Explain queues") }] });
+    const canceled = await client.messages.batches.cancel(id);
+    assert.equal(canceled.id, id);
+    assert.match(canceled.processing_status, /^(canceling|ended)$/); // the simulator may be done by then
+    await assert.rejects(client.messages.batches.cancel("msgbatch_none"), (e) => e instanceof Anthropic.NotFoundError);
+  },
+  async "an aborted stream"() {
+    await inject({ kind: "silence", after: 6, times: 1 });
+    const stream = client.messages.stream(ask("Explain stacks"));
+    stream.once("streamEvent", () => stream.abort());
+    await assert.rejects(stream.finalMessage(), (e) => e instanceof Anthropic.APIUserAbortError);
+    for (let i = 0; (await stats()).in_flight > 0; i++) { // the call ends too
+      assert.ok(i < 1000, "the call goes on");
+      await new Promise((done) => setTimeout(done, 5));
+    }
+    assert.equal((await client.messages.create(ask("Explain stacks"))).stop_reason, "end_turn");
   },
   async "token counting and models"() {
     const count = await client.messages.countTokens({ model, messages: [{ role: "user", content: "How many?" }] });
