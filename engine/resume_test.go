@@ -200,7 +200,9 @@ func (l *lived) keeps(cut *lived, prefix []journal.Event) {
 		switch {
 		case got[unit] == want[unit]:
 		case skipped(got[unit]) && (last[unit] == "" || began[unit]):
-		case skipped(want[unit]) && slices.ContainsFunc(slices.Collect(maps.Keys(kept)), func(s string) bool { return s == step || strings.HasPrefix(s, step+"/") || strings.HasPrefix(s, step+"@") }): // or what is within it
+		case skipped(want[unit]) && slices.ContainsFunc(slices.Collect(maps.Keys(kept)), func(s string) bool {
+			return s == step || strings.HasPrefix(s, step+"/") || strings.HasPrefix(s, step+"@")
+		}): // or what is within it
 		default:
 			l.fault("after %d events, of which one ended the run: %s is %q; it was %q", len(prefix), unit, got[unit], want[unit])
 		}
