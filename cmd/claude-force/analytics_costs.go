@@ -13,6 +13,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
@@ -135,7 +136,7 @@ func costSection(by []analytics.Dimension, groups []analytics.Group) section {
 		for _, name := range g.Names {
 			cells = append(cells, named(name, "(none)"))
 		}
-		s.rows = append(s.rows, append(cells, thousands(int(g.Calls)), thousands(g.Usage.PromptTokens()), thousands(g.Usage.OutputTokens), money(g.Cost), money(g.Saved.Total())))
+		s.rows = append(s.rows, append(cells, amount.Thousands(int(g.Calls)), amount.Thousands(g.Usage.PromptTokens()), amount.Thousands(g.Usage.OutputTokens), money(g.Cost), money(g.Saved.Total())))
 		s.bars = append(s.bars, g.Cost.USD())
 	}
 	return s

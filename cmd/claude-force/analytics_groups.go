@@ -9,13 +9,14 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/amount"
 )
 
 func waited(t *analytics.Totals) string {
 	if t.Served == 0 {
 		return "-"
 	}
-	return seconds(*analytics.PerCall(t.Waited, t.Served))
+	return amount.Seconds(*analytics.PerCall(t.Waited, t.Served))
 }
 
 func groupName(g *analytics.Group, none string) string {
@@ -43,7 +44,7 @@ func agentsSection(groups []analytics.Group) section {
 	for i := range groups {
 		g := &groups[i]
 		s.rows = append(s.rows, []string{
-			groupName(g, "(none)"), thousands(int(g.Calls)), percent(g.HitRate()), percent(g.FailureRate()),
+			groupName(g, "(none)"), amount.Thousands(int(g.Calls)), percent(g.HitRate()), percent(g.FailureRate()),
 			latency(&g.ServiceLatency, 0.5), latency(&g.ServiceLatency, 0.95), waited(&g.Totals), money(g.Cost), money(g.Saved.Total()),
 		})
 		s.bars = append(s.bars, g.Cost.USD())
@@ -59,7 +60,7 @@ func latency(s *analytics.Sketch, q float64) string {
 	if s.Count() == 0 {
 		return "-"
 	}
-	return seconds(s.Quantile(q).Seconds())
+	return amount.Seconds(s.Quantile(q).Seconds())
 }
 
 func (a *app) analyticsWorkflows() *cobra.Command {
@@ -78,13 +79,13 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 				g, j := &groups[i], &list[i]
 				after, before, speedup := "-", "-", "-"
 				if g.Runs > 0 {
-					after, before, speedup = seconds(j.TimeAfter), seconds(j.TimeBefore), "-"
+					after, before, speedup = amount.Seconds(j.TimeAfter), amount.Seconds(j.TimeBefore), "-"
 				}
 				if j.Speedup > 0 {
 					speedup = fmt.Sprintf("%.2fx", j.Speedup)
 				}
 				s.rows = append(s.rows, []string{
-					groupName(g, "(unnamed)"), thousands(int(g.Runs)), thousands(int(g.Calls)), after, before, speedup,
+					groupName(g, "(unnamed)"), amount.Thousands(int(g.Runs)), amount.Thousands(int(g.Calls)), after, before, speedup,
 					percent(g.FailureRate()), money(g.Cost), money(g.Saved.Total()),
 				})
 				s.bars = append(s.bars, g.Cost.USD())
@@ -118,7 +119,7 @@ func (a *app) analyticsSavings() *cobra.Command {
 				r.notes = append(r.notes, notes...)
 			}
 			before := s.CostUSD + v.Total
-			r.notes = append(r.notes, fmt.Sprintf("Paid %s of %s: %s saved.", dollars(&s.CostUSD), dollars(&before), signed(v.Total)))
+			r.notes = append(r.notes, fmt.Sprintf("Paid %s of %s: %s saved.", dollars(&s.CostUSD), dollars(&before), amount.Dollars(v.Total)))
 			return r, savingsJSON{s.Period, s.CostUSD, v, before, unreadJSON{unread.Writes, unread.Unread, unread.Tokens, unread.Cost.USD(), unread.Written.USD()}}, nil
 		},
 	})
@@ -147,7 +148,7 @@ type unreadJSON struct {
 func unreadSection(u analytics.UnreadWrites) section {
 	return section{
 		title: "Written to the prompt cache", columns: numbers("WRITES", "EXTRA COST", "NOT READ", "TOKENS NOT READ", "LOSS"),
-		rows: [][]string{{thousands(u.Writes), money(u.Written), thousands(u.Unread), thousands(u.Tokens), signed(-u.Cost.USD())}},
+		rows: [][]string{{amount.Thousands(u.Writes), money(u.Written), amount.Thousands(u.Unread), amount.Thousands(u.Tokens), amount.Dollars(-u.Cost.USD())}},
 	}
 }
 
@@ -165,16 +166,8 @@ func savingsSection(v analytics.SavingsUSD) section {
 		if v.Total > 0 {
 			part = row.usd / v.Total
 		}
-		sec.rows = append(sec.rows, []string{row.name, signed(row.usd), percent(part)})
+		sec.rows = append(sec.rows, []string{row.name, amount.Dollars(row.usd), percent(part)})
 		sec.bars = append(sec.bars, row.usd)
 	}
 	return sec
-}
-
-// signed writes an amount that may be below 0.
-func signed(usd float64) string {
-	if usd < 0 {
-		return "-" + dollars(new(-usd))
-	}
-	return dollars(&usd)
 }

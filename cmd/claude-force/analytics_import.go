@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -69,7 +70,7 @@ and skipped.`,
 			if asJSON {
 				return printJSON(a.stdout, sum)
 			}
-			a.say("added %s; %s were there already; lines skipped: %s", plural(sum.Added, "call"), thousands(sum.Known), thousands(sum.Skipped))
+			a.say("added %s; %s were there already; lines skipped: %s", plural(sum.Added, "call"), amount.Thousands(sum.Known), amount.Thousands(sum.Skipped))
 			return nil
 		},
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/amount"
 )
 
 // shortTime leaves the year to the heading.
@@ -40,7 +41,7 @@ func (a *app) analyticsSlowest() *cobra.Command {
 				c := &calls[i]
 				rows[i] = rowOf(c, known)
 				s.rows = append(s.rows, []string{
-					c.Time.In(f.In()).Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), seconds(serviceTime(c).Seconds()), seconds(c.Waited.Seconds()),
+					c.Time.In(f.In()).Format(shortTime), c.Agent, c.Model, named(c.Run, "-"), named(c.Step, "-"), amount.Thousands(c.Usage.OutputTokens), dollars(rows[i].CostUSD), amount.Seconds(serviceTime(c).Seconds()), amount.Seconds(c.Waited.Seconds()),
 				})
 				s.bars = append(s.bars, serviceTime(c).Seconds())
 			}
@@ -83,7 +84,7 @@ func (a *app) analyticsFailures() *cobra.Command {
 			for i := range failures {
 				x := &failures[i]
 				list[i] = failureJSON{x.Agent, x.Model, x.Code.String(), x.Count, rowOf(&x.Last, known)}
-				s.rows = append(s.rows, []string{x.Agent, x.Model, x.Code.String(), x.Last.Time.In(f.In()).Format(shortTime), named(x.Last.Run, "-"), thousands(int(x.Count))})
+				s.rows = append(s.rows, []string{x.Agent, x.Model, x.Code.String(), x.Last.Time.In(f.In()).Format(shortTime), named(x.Last.Run, "-"), amount.Thousands(int(x.Count))})
 				s.bars = append(s.bars, float64(x.Count))
 			}
 			return &report{title: "Failures", sections: []section{s}}, list, nil

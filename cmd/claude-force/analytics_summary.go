@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/amount"
 )
 
 func (a *app) analyticsSummary() *cobra.Command {
@@ -70,14 +71,14 @@ func summaryReport(s *analytics.Summary) *report {
 		r.sections = []section{{empty: "No calls in this period. Calls to the simulator are not kept."}}
 		return r
 	}
-	answers := fmt.Sprintf("%s live, %s cached, %s shared", thousands(int(s.Live)), thousands(int(s.Cached)), thousands(int(s.Coalesced)))
+	answers := fmt.Sprintf("%s live, %s cached, %s shared", amount.Thousands(int(s.Live)), amount.Thousands(int(s.Cached)), amount.Thousands(int(s.Coalesced)))
 	figures := [][]string{
-		{"calls", thousands(int(s.Calls)), answers},
-		{"failed", thousands(int(s.Failed)), percent(s.FailureRate) + ", " + plural(int(s.Retries-s.Refused), "retry")},
+		{"calls", amount.Thousands(int(s.Calls)), answers},
+		{"failed", amount.Thousands(int(s.Failed)), percent(s.FailureRate) + ", " + plural(int(s.Retries-s.Refused), "retry")},
 		{"cache hit rate", percent(s.CacheHitRate), ""},
 		{"cost", dollars(&s.CostUSD), ""},
 		{"saved", dollars(&s.SavedUSD.Total), ""},
-		{"tokens", thousands(int(s.InputTokens + s.OutputTokens)), fmt.Sprintf("%s in, %s out", thousands(int(s.InputTokens)), thousands(int(s.OutputTokens)))},
+		{"tokens", amount.Thousands(int(s.InputTokens + s.OutputTokens)), fmt.Sprintf("%s in, %s out", amount.Thousands(int(s.InputTokens)), amount.Thousands(int(s.OutputTokens)))},
 	}
 	if s.Refused > 0 {
 		figures[1][2] += ", " + plural(int(s.Refused), "refusal") + " for a rate limit"
@@ -92,17 +93,17 @@ func summaryReport(s *analytics.Summary) *report {
 		figures[len(figures)-2][2] = percent(*s.CostSavings) + " of what it would have cost"
 	}
 	if l := s.Latency; l.Count > 0 {
-		figures = append(figures, []string{"latency of the service", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s (±%s)", seconds(l.P95), seconds(l.P99), percent(l.Error))})
+		figures = append(figures, []string{"latency of the service", amount.Seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s (±%s)", amount.Seconds(l.P95), amount.Seconds(l.P99), percent(l.Error))})
 	}
 	if s.Waited != nil {
-		figures = append(figures, []string{"waited before it", seconds(*s.Waited), "a call, for a slot, a limit or a budget"})
+		figures = append(figures, []string{"waited before it", amount.Seconds(*s.Waited), "a call, for a slot, a limit or a budget"})
 	}
 	if l := s.HitLatency; l.Count > 0 {
-		figures = append(figures, []string{"latency, free", seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s", seconds(l.P95), seconds(l.P99))})
+		figures = append(figures, []string{"latency, free", amount.Seconds(l.P50), fmt.Sprintf("p95 %s, p99 %s", amount.Seconds(l.P95), amount.Seconds(l.P99))})
 	}
 	if t := s.Tools; t != nil {
-		figures = append(figures, []string{"turns with tools", thousands(int(t.Turns)), "of " + plural(int(t.Tasks), "task")},
-			[]string{"tool calls", thousands(int(t.ToolCalls)), fmt.Sprintf("%s failed, %s denied", thousands(int(t.Failed+t.Unknown)), thousands(int(t.Denied)))})
+		figures = append(figures, []string{"turns with tools", amount.Thousands(int(t.Turns)), "of " + plural(int(t.Tasks), "task")},
+			[]string{"tool calls", amount.Thousands(int(t.ToolCalls)), fmt.Sprintf("%s failed, %s denied", amount.Thousands(int(t.Failed+t.Unknown)), amount.Thousands(int(t.Denied)))})
 	}
 	days := series{name: "calls"}
 	costs := series{name: "cost", unit: "$"}
@@ -138,12 +139,12 @@ func beforeAfter(s *analytics.Summary) [][]string {
 	if s.Speedup != nil {
 		gain = fmt.Sprintf("%.2fx faster", *s.Speedup)
 	}
-	add("time of a workflow", s.TimeBefore, s.TimeAfter, seconds, gain)
+	add("time of a workflow", s.TimeBefore, s.TimeAfter, amount.Seconds, gain)
 	gain = ""
 	if s.CostSavings != nil {
 		gain = percent(*s.CostSavings) + " saved"
 	}
 	add("cost of a call", s.CostBefore, s.CostAfter, func(usd float64) string { return dollars(&usd) }, gain)
-	add("calls an hour", s.RateBefore, s.RateAfter, func(n float64) string { return thousands(int(n)) }, "")
+	add("calls an hour", s.RateBefore, s.RateAfter, func(n float64) string { return amount.Thousands(int(n)) }, "")
 	return rows
 }

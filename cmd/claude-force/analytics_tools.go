@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
@@ -53,7 +54,7 @@ func toolsReport(use *analytics.ToolUse) *report {
 	}
 	agents := section{title: "By agent", columns: append(words("AGENT"), numbers("TASKS", "TURNS", "P50", "P90", "CALLS", "FAILED", "DENIED", "P50", "P95", "TIME")...), bars: []float64{}}
 	for _, g := range use.Agents {
-		agents.rows = append(agents.rows, append([]string{named(g.Agent, "(none)"), thousands(int(g.Tasks)), thousands(int(g.Turns)), turns(g.TurnsP50, g.Tasks), turns(g.TurnsP90, g.Tasks)}, toolCells(&g.ToolFigures)...))
+		agents.rows = append(agents.rows, append([]string{named(g.Agent, "(none)"), amount.Thousands(int(g.Tasks)), amount.Thousands(int(g.Turns)), turns(g.TurnsP50, g.Tasks), turns(g.TurnsP90, g.Tasks)}, toolCells(&g.ToolFigures)...))
 		agents.bars = append(agents.bars, float64(g.Turns))
 	}
 	r.sections = []section{tools, agents}
@@ -72,7 +73,7 @@ func turns(n float64, tasks int64) string {
 func toolCells(f *analytics.ToolFigures) []string {
 	p50, p95 := "-", "-"
 	if f.Seconds.Count > 0 {
-		p50, p95 = seconds(f.Seconds.P50), seconds(f.Seconds.P95)
+		p50, p95 = amount.Seconds(f.Seconds.P50), amount.Seconds(f.Seconds.P95)
 	}
-	return []string{thousands(int(f.Calls)), thousands(int(f.Failed + f.Unknown)), thousands(int(f.Denied)), p50, p95, seconds(f.Total)}
+	return []string{amount.Thousands(int(f.Calls)), amount.Thousands(int(f.Failed + f.Unknown)), amount.Thousands(int(f.Denied)), p50, p95, amount.Seconds(f.Total)}
 }

@@ -11,6 +11,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/audit"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/pipeline"
@@ -84,7 +85,7 @@ func (a *app) printReport(r *audit.Report) error {
 		if len(c.Problems) > 0 {
 			verdict = fmt.Sprintf("%d differ", len(c.Problems))
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%-55s %s compared, %s\n", c.Name, thousands(c.Compared), verdict); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "%-55s %s compared, %s\n", c.Name, amount.Thousands(c.Compared), verdict); err != nil {
 			return err
 		}
 		for i, p := range c.Problems {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/pipeline"
@@ -57,12 +58,12 @@ func (a *app) cacheStats() *cobra.Command {
 					return printJSON(a.stdout, s)
 				}
 				return table(a.stdout, [][]string{
-					{"entries", thousands(int(s.Entries))},
+					{"entries", amount.Thousands(int(s.Entries))},
 					{"size", units.BytesSize(float64(s.Bytes))},
-					{"hits", thousands(int(s.Hits))},
-					{"misses", thousands(int(s.Misses))},
+					{"hits", amount.Thousands(int(s.Hits))},
+					{"misses", amount.Thousands(int(s.Misses))},
 					{"hit rate", fmt.Sprintf("%.1f %%", 100*s.HitRate)},
-					{"tokens saved", thousands(int(s.TokensSaved))},
+					{"tokens saved", amount.Thousands(int(s.TokensSaved))},
 					{"money saved", dollars(s.USDSaved)},
 				})
 			})

@@ -16,6 +16,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -157,7 +158,7 @@ func (d *demo) run(ctx context.Context, name string, jobs int, cache bool) (p ph
 		if res.Err != nil {
 			return p, res.Err
 		}
-		d.say("  %s: %s in %s: %s", res.Agent, res.Source, seconds(res.DurationSeconds), firstLine(lastLine(res.Output), 60))
+		d.say("  %s: %s in %s: %s", res.Agent, res.Source, amount.Seconds(res.DurationSeconds), firstLine(lastLine(res.Output), 60))
 	}
 	res, err := orch.RunWorkflow(ctx, d.wf, claudeforce.RunOptions{MaxParallel: jobs, OnEvent: func(_ context.Context, ev engine.Event) {
 		if ev.Status != engine.StatusRunning {
@@ -185,8 +186,8 @@ func (a *app) printPhases(phases []phase) error {
 	rows := [][]string{{""}, {"time"}, {"speed-up"}, {"calls to the API"}, {"answers from the cache"}, {"tokens paid for"}, {"cost"}, {"saved"}}
 	for _, p := range phases {
 		for i, cell := range []string{
-			p.Name, seconds(p.DurationSeconds), fmt.Sprintf("%.1fx", p.Speedup), fmt.Sprint(p.APICalls),
-			fmt.Sprint(p.CacheHits), thousands(p.Tokens), dollars(&p.CostUSD), dollars(&p.SavedUSD),
+			p.Name, amount.Seconds(p.DurationSeconds), fmt.Sprintf("%.1fx", p.Speedup), fmt.Sprint(p.APICalls),
+			fmt.Sprint(p.CacheHits), amount.Thousands(p.Tokens), dollars(&p.CostUSD), dollars(&p.SavedUSD),
 		} {
 			rows[i] = append(rows[i], cell)
 		}

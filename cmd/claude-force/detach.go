@@ -73,7 +73,7 @@ func (a *app) startAlone(id string, flags ...string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	go func() { _ = cmd.Wait() }() // a process that goes on for long must not keep those that have ended
+	go func() { _ = cmd.Wait() }() // a process that runs long must not keep those that have ended
 	return nil
 }
 

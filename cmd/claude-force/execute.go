@@ -18,6 +18,7 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/agent/lint"
 	"github.com/claude-force/claude-force/attach"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/modelselect"
@@ -332,5 +333,5 @@ func describeTotals(t pipeline.Totals, failed int, took time.Duration) string {
 	if t.SavedUSD > 0 {
 		line += fmt.Sprintf(" (%s saved)", dollars(&t.SavedUSD))
 	}
-	return line + " · " + seconds(took.Seconds())
+	return line + " · " + amount.Seconds(took.Seconds())
 }

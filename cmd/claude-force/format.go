@@ -6,48 +6,19 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode/utf8"
+
+	"github.com/claude-force/claude-force/internal/amount"
 )
 
-// dollars writes an amount of US dollars with as many digits as matter.
+// dollars returns an amount of US dollars; nil is one that is not known.
 func dollars(usd *float64) string {
-	switch {
-	case usd == nil:
+	if usd == nil {
 		return "cost unknown"
-	case *usd == 0:
-		return "$0"
-	case *usd < 0: // a saving that was a loss
-		return "-" + dollars(new(-*usd))
-	case *usd < 0.01:
-		return fmt.Sprintf("$%.5f", *usd)
-	case *usd < 1:
-		return fmt.Sprintf("$%.4f", *usd)
 	}
-	return fmt.Sprintf("$%.2f", *usd)
-}
-
-// seconds writes a duration to three digits.
-func seconds(s float64) string {
-	switch {
-	case s < 1:
-		return fmt.Sprintf("%.0f ms", s*1000)
-	case s < 60:
-		return fmt.Sprintf("%.2f s", s)
-	}
-	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-}
-
-// thousands writes a whole number with separators.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return amount.Dollars(*usd)
 }
 
 // sortedKeys returns the keys of a map in order.
@@ -67,9 +38,9 @@ func plural(n int, thing string) string {
 		return "1 " + thing
 	}
 	if stem, ok := strings.CutSuffix(thing, "y"); ok {
-		return thousands(n) + " " + stem + "ies"
+		return amount.Thousands(n) + " " + stem + "ies"
 	}
-	return thousands(n) + " " + thing + "s"
+	return amount.Thousands(n) + " " + thing + "s"
 }
 
 // firstLine returns the first line of a text, cut to width characters.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm/admission"
 )
 
@@ -103,5 +104,5 @@ func quota(q admission.QuotaStatus) string {
 	if q.Limit == 0 {
 		return "none known"
 	}
-	return fmt.Sprintf("%s, %.0f %% used (%s)", thousands(q.Limit), 100*q.Used(), q.Source)
+	return fmt.Sprintf("%s, %.0f %% used (%s)", amount.Thousands(q.Limit), 100*q.Used(), q.Source)
 }

@@ -25,7 +25,7 @@ func (a *app) mcpServe() *cobra.Command {
 the standard input and output, for a client such as Claude Code that starts it.
 "claude-force serve" serves the same at /mcp over HTTP.
 
-Every run is a process of its own, which goes on when the client ends the server.
+Every run is a process of its own, which continues when the client ends the server.
 Only workflows of the project run, with the permissions that are given here.`,
 		Example: `  claude mcp add force -- claude-force mcp serve
   claude-force mcp serve --simulate

@@ -54,7 +54,7 @@ func (p *mcpProcess) call(t *testing.T, tool string, arguments map[string]any) (
 }
 
 // TestKilledMCPServerLeavesRuns kills an MCP server while a run that it started waits for
-// the service. The run goes on, and the next server finds it and its output.
+// the service. The run continues, and the next server finds it and its output.
 func TestKilledMCPServerLeavesRuns(t *testing.T) {
 	t.Parallel()
 	asked, answer := make(chan struct{}, 10), make(chan struct{})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -181,11 +182,11 @@ func modelDetails(t *llm.PriceTable, m llm.ModelInfo) [][]string {
 	add("released", m.Released)
 	add("retirement", retirement(m))
 	add("note", m.Note)
-	add("context", thousands(m.Context)+" tokens")
-	add("max output", thousands(m.MaxOutput)+" tokens")
+	add("context", amount.Thousands(m.Context)+" tokens")
+	add("max output", amount.Thousands(m.MaxOutput)+" tokens")
 	minimum := "unknown"
 	if m.CacheMinimum > 0 {
-		minimum = thousands(m.CacheMinimum) + " tokens"
+		minimum = amount.Thousands(m.CacheMinimum) + " tokens"
 		if m.CacheMinimumAssumed {
 			minimum += ", assumed from its line"
 		}

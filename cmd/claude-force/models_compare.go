@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -192,8 +193,8 @@ func (a *app) printComparison(c *claudeforce.ModelComparison, lines int) error {
 	rows := [][]string{head}
 	for _, m := range c.Models {
 		row := []string{
-			m.Model, thousands(m.Tasks), thousands(m.Failed), thousands(m.Cached), dollars(m.CostUSD), orUnknown(m.PerThousandUSD, func(v float64) string { return dollars(&v) }),
-			orUnknown(m.P50Seconds, seconds), orUnknown(m.P95Seconds, seconds), thousands(m.Usage.PromptTokens()), thousands(m.Usage.OutputTokens),
+			m.Model, amount.Thousands(m.Tasks), amount.Thousands(m.Failed), amount.Thousands(m.Cached), dollars(m.CostUSD), orUnknown(m.PerThousandUSD, func(v float64) string { return dollars(&v) }),
+			orUnknown(m.P50Seconds, amount.Seconds), orUnknown(m.P95Seconds, amount.Seconds), amount.Thousands(m.Usage.PromptTokens()), amount.Thousands(m.Usage.OutputTokens),
 		}
 		if c.Judge != nil {
 			row = append(row, orUnknown(m.Score, func(v float64) string { return fmt.Sprintf("%.1f", v) }))
@@ -265,7 +266,7 @@ func heading(model string, res *claudeforce.ComparedResult) string {
 	if res.Source != "" && res.Source != llm.SourceLive {
 		return text + " · " + string(res.Source)
 	}
-	return text + " · " + dollars(res.CostUSD) + " · " + seconds(res.DurationSeconds)
+	return text + " · " + dollars(res.CostUSD) + " · " + amount.Seconds(res.DurationSeconds)
 }
 
 // outputLines returns an output's lines, broken at spaces to fit a width, at most so

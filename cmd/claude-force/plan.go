@@ -12,6 +12,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/workflow"
@@ -267,9 +268,9 @@ func costRange(r *plan.Range) string {
 
 func secondsRange(r plan.Range) string {
 	if r.Low == r.High {
-		return seconds(r.Expected)
+		return amount.Seconds(r.Expected)
 	}
-	return fmt.Sprintf("%s (%s-%s)", seconds(r.Expected), seconds(r.Low), seconds(r.High))
+	return fmt.Sprintf("%s (%s-%s)", amount.Seconds(r.Expected), amount.Seconds(r.Low), amount.Seconds(r.High))
 }
 
 // sayAccuracy prints how far off the plan of a run was.
@@ -283,7 +284,7 @@ func (a *app) sayAccuracy(p *plan.Plan, res *engine.Result) {
 		actual.CostUSD = *res.CostUSD
 		cost = offBy(p.Promise().Against(actual).Cost)
 	}
-	a.say("planned %s and %s: the cost was %s, the time %s", dollars(&p.CostUSD.Expected), seconds(p.Seconds.Expected),
+	a.say("planned %s and %s: the cost was %s, the time %s", dollars(&p.CostUSD.Expected), amount.Seconds(p.Seconds.Expected),
 		cost, offBy(p.Promise().Against(actual).Seconds))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/terminal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
@@ -174,7 +175,7 @@ func newBar(bars *mpb.Progress, n int, things string, totals func() pipeline.Tot
 		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d "+things+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 			t := totals()
-			return fmt.Sprintf(" %s · %s · %s", seconds(time.Since(start).Seconds()), plural(t.Usage.TotalTokens(), "token"), dollars(&t.CostUSD))
+			return fmt.Sprintf(" %s · %s · %s", amount.Seconds(time.Since(start).Seconds()), plural(t.Usage.TotalTokens(), "token"), dollars(&t.CostUSD))
 		})))
 }
 
@@ -227,7 +228,7 @@ func (l *live) start(key string, ev engine.Event) {
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 			elapsed := time.Since(started)
 			return fmt.Sprintf("  %c %s%s · %s%s", spinner[int(elapsed/(120*time.Millisecond))%len(spinner)],
-				name, agent, seconds(elapsed.Seconds()), ln.note.Load())
+				name, agent, amount.Seconds(elapsed.Seconds()), ln.note.Load())
 		})))
 }
 

@@ -8,6 +8,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
@@ -196,13 +197,13 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		step := res.Steps[s.ID]
 		row := []string{s.ID, s.Agent, string(step.Status), string(step.Source), "", "", "", ""}
 		if step.StartedAt != nil {
-			row[4] = seconds(step.DurationSeconds)
+			row[4] = amount.Seconds(step.DurationSeconds)
 		}
 		if step.Measured() {
-			row[5] = seconds(step.WaitedSeconds)
+			row[5] = amount.Seconds(step.WaitedSeconds)
 		}
 		if step.Status == engine.StatusCompleted {
-			row[6], row[7] = thousands(step.Usage.TotalTokens()), dollars(step.CostUSD)
+			row[6], row[7] = amount.Thousands(step.Usage.TotalTokens()), dollars(step.CostUSD)
 		}
 		switch {
 		case len(step.Items) > 0:
@@ -242,7 +243,7 @@ func (a *app) printSummary(wf *workflow.Workflow, res *engine.Result) error {
 		a.say("note: %s", note)
 	}
 	verb := map[engine.Status]string{engine.StatusCompleted: "Completed in", engine.StatusFailed: "Failed after", engine.StatusInterrupted: "Stopped after", engine.StatusCancelled: "Cancelled after", engine.StatusPartial: "Ended, not whole, after"}[res.Status]
-	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
+	a.say("%s · %s %s%s · %s · order: %s", res.RunID, verb, amount.Seconds(res.TotalTimeSeconds), failures(res), dollars(res.CostUSD), strings.Join(res.ExecutionOrder, ", "))
 	return nil
 }
 
@@ -262,7 +263,7 @@ func countFindings(findings []workflow.Finding) string {
 	var each []string
 	for _, s := range workflow.Severities() {
 		if n := count[s]; n > 0 {
-			each = append(each, thousands(n)+" "+string(s))
+			each = append(each, amount.Thousands(n)+" "+string(s))
 		}
 	}
 	return plural(len(findings), "finding") + ": " + strings.Join(each, ", ")

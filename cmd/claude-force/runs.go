@@ -11,6 +11,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
@@ -161,9 +162,9 @@ func (a *app) printRuns(list []journal.Run) error {
 	for _, run := range list {
 		took := ""
 		if !run.FinishedAt.IsZero() {
-			took = seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
+			took = amount.Seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
 		}
-		rows = append(rows, []string{run.ID, firstLine(runs.Name(run), 40), string(runs.StatusOf(run)), thousands(run.Steps), thousands(run.Tokens),
+		rows = append(rows, []string{run.ID, firstLine(runs.Name(run), 40), string(runs.StatusOf(run)), amount.Thousands(run.Steps), amount.Thousands(run.Tokens),
 			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took})
 	}
 	return table(a.stdout, rows)

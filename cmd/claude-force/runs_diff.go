@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -90,12 +91,12 @@ func (a *app) printDiffs(one, two *runs.Detail, diffs []runs.StepDiff, full bool
 			model = d.Model[0] + " -> " + d.Model[1]
 		}
 		rows = append(rows, []string{name, asked, output, model, dollars(d.Cost[0]) + " -> " + dollars(d.Cost[1]),
-			seconds(d.Time[0]) + " -> " + seconds(d.Time[1]), measured(d.Service[0]) + " -> " + measured(d.Service[1]),
+			amount.Seconds(d.Time[0]) + " -> " + amount.Seconds(d.Time[1]), measured(d.Service[0]) + " -> " + measured(d.Service[1]),
 			measured(d.Waited[0]) + " -> " + measured(d.Waited[1])})
 	}
 	was, now := one.Result, two.Result
 	rows = append(rows, []string{"total", "", "", "", dollars(&one.Run.CostUSD) + " -> " + dollars(&two.Run.CostUSD),
-		seconds(was.TotalTimeSeconds) + " -> " + seconds(now.TotalTimeSeconds), measured(was.ServiceSeconds) + " -> " + measured(now.ServiceSeconds),
+		amount.Seconds(was.TotalTimeSeconds) + " -> " + amount.Seconds(now.TotalTimeSeconds), measured(was.ServiceSeconds) + " -> " + measured(now.ServiceSeconds),
 		measured(was.WaitedSeconds) + " -> " + measured(now.WaitedSeconds)})
 	if err := table(a.stdout, rows); err != nil {
 		return err
@@ -118,5 +119,5 @@ func measured(s float64) string {
 	if s == 0 {
 		return "-"
 	}
-	return seconds(s)
+	return amount.Seconds(s)
 }

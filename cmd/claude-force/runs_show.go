@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -70,7 +71,7 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	head := [][]string{
 		{"run", d.Run.ID}, {"workflow", orDash(d.Run.Workflow)}, {"file", orDash(d.Run.File)},
 		{"status", string(runs.StatusOf(d.Run))}, {"started", d.Run.StartedAt.Local().Format(time.DateTime)},
-		{"took", seconds(d.Result.TotalTimeSeconds)},
+		{"took", amount.Seconds(d.Result.TotalTimeSeconds)},
 		{"cost", dollars(&d.Run.CostUSD) + ", " + plural(d.Run.Tokens, "token")},
 	}
 	if d.Result.Error != nil {
@@ -123,7 +124,7 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	if len(d.Result.Files) > 0 {
 		rows := [][]string{{"FILE", "STEP", "BYTES", "SHA-256"}}
 		for _, f := range d.Result.Files {
-			rows = append(rows, []string{firstLine(f.Path, 100), orDash(unitLabel(f)), thousands(f.Bytes), f.SHA256[:min(12, len(f.SHA256))]})
+			rows = append(rows, []string{firstLine(f.Path, 100), orDash(unitLabel(f)), amount.Thousands(f.Bytes), f.SHA256[:min(12, len(f.SHA256))]})
 		}
 		fmt.Fprintln(a.stdout)
 		if err := table(a.stdout, rows); err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
@@ -24,10 +25,10 @@ func (a *app) printLoops(d *runs.Detail, calls bool) error {
 		}
 		model := "-" // not known before the step ends
 		if u := d.State.Units[l.Unit]; u != nil && u.Finished.ServiceSeconds > 0 {
-			model = seconds(u.Finished.ServiceSeconds)
+			model = amount.Seconds(u.Finished.ServiceSeconds)
 		}
 		cost, saved := loopCost(l)
-		rows = append(rows, []string{unitName(d, l.Unit), thousands(len(l.Turns)), callsText(l.Calls()), seconds(took), model, dollars(cost), dollars(&saved)})
+		rows = append(rows, []string{unitName(d, l.Unit), amount.Thousands(len(l.Turns)), callsText(l.Calls()), amount.Seconds(took), model, dollars(cost), dollars(&saved)})
 	}
 	fmt.Fprintln(a.stdout)
 	if err := table(a.stdout, rows); err != nil || !calls {
@@ -39,7 +40,7 @@ func (a *app) printLoops(d *runs.Detail, calls bool) error {
 		for i, t := range l.Turns {
 			rows = append(rows, []string{fmt.Sprintf("  turn %d", i+1), t.Model, plural(t.Usage.TotalTokens(), "token"), dollars(t.CostUSD)})
 			for _, c := range t.Calls {
-				rows = append(rows, []string{"    " + c.Tool, firstLine(c.Argument, 60), seconds(c.Seconds), outcomeText(c.Outcome)})
+				rows = append(rows, []string{"    " + c.Tool, firstLine(c.Argument, 60), amount.Seconds(c.Seconds), outcomeText(c.Outcome)})
 			}
 		}
 		if err := table(a.stdout, rows); err != nil {
@@ -71,7 +72,7 @@ func callsText(calls []runs.ToolCall) string {
 	for _, c := range calls {
 		counts[c.Outcome]++
 	}
-	text := thousands(len(calls))
+	text := amount.Thousands(len(calls))
 	var bad []string
 	for _, outcome := range []string{runs.ToolFailed, runs.ToolDenied, runs.ToolInterrupted, runs.ToolRunning} {
 		if n := counts[outcome]; n > 0 {
@@ -123,9 +124,9 @@ func toolEventLine(name string, ev journal.Event) (string, error) {
 	}
 	switch outcome := runs.OutcomeOf(call); outcome {
 	case runs.ToolOK:
-		return text + ": " + seconds(call.Seconds), nil
+		return text + ": " + amount.Seconds(call.Seconds), nil
 	case runs.ToolFailed:
-		return text + ": failed after " + seconds(call.Seconds), nil
+		return text + ": failed after " + amount.Seconds(call.Seconds), nil
 	default:
 		return text + ": " + outcome, nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
@@ -181,7 +182,7 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 	case journal.RunFinished:
 		var e journal.RunEnd
 		err := ev.Decode(&e)
-		text := fmt.Sprintf("run %s after %s", e.Status, seconds(e.TotalTimeSeconds))
+		text := fmt.Sprintf("run %s after %s", e.Status, amount.Seconds(e.TotalTimeSeconds))
 		switch {
 		case e.Exited != nil:
 			text += fmt.Sprintf(": it exited at %s: %s", e.Exited.Step, e.Exited.Message)
@@ -215,7 +216,7 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		var f journal.Failed
 		err := ev.Decode(&f)
 		if ev.Type == journal.StepRetrying {
-			return fmt.Sprintf("%s: attempt %d failed: %s; next in %s", name, ev.Attempt, f.Message, seconds(f.WaitSeconds)), err
+			return fmt.Sprintf("%s: attempt %d failed: %s; next in %s", name, ev.Attempt, f.Message, amount.Seconds(f.WaitSeconds)), err
 		}
 		if f.WaitedSeconds >= noticeable {
 			name += ": after " + took(&f.Timing, f.DurationSeconds, false)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -34,7 +35,7 @@ func timeline(d *runs.Detail, items bool, width int) string {
 	name = min(name, 40)
 	space := max(width-name-note-5, 10)
 	var sb strings.Builder
-	fmt.Fprintf(&sb, "%-*s  0%*s\n", name+2, "", space-1, seconds(t.Span().Seconds()))
+	fmt.Fprintf(&sb, "%-*s  0%*s\n", name+2, "", space-1, amount.Seconds(t.Span().Seconds()))
 	waits, tools := false, false
 	for i, b := range t.Bars {
 		mark := " "
@@ -116,11 +117,11 @@ const noticeable = 0.05 // seconds
 func took(t *llm.Timing, duration float64, several bool) string {
 	switch {
 	case t.WaitedSeconds < noticeable:
-		return seconds(duration)
+		return amount.Seconds(duration)
 	case several:
-		return seconds(duration) + ", its calls waited " + seconds(t.WaitedSeconds)
+		return amount.Seconds(duration) + ", its calls waited " + amount.Seconds(t.WaitedSeconds)
 	}
-	return seconds(duration) + ", " + seconds(t.WaitedSeconds) + " of it waiting"
+	return amount.Seconds(duration) + ", " + amount.Seconds(t.WaitedSeconds) + " of it waiting"
 }
 
 // tookOf returns how long a step took and what of it was waiting.
@@ -134,9 +135,9 @@ func times(d *runs.Detail) [][]string {
 	if t.ServiceSeconds == 0 {
 		return nil
 	}
-	rows := [][]string{{"service", seconds(t.ServiceSeconds) + " for its answers, one after the other"}}
+	rows := [][]string{{"service", amount.Seconds(t.ServiceSeconds) + " for its answers, one after the other"}}
 	if speedup := d.Speedup(); speedup >= 1 {
 		rows[0][1] += fmt.Sprintf("; %.2fx as fast", speedup)
 	}
-	return append(rows, []string{"waited", seconds(t.WaitedSeconds) + " in all calls: for a slot, a limit, a budget or another attempt"})
+	return append(rows, []string{"waited", amount.Seconds(t.WaitedSeconds) + " in all calls: for a slot, a limit, a budget or another attempt"})
 }

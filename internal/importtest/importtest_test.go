@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
+	"internal/amount":     nil,
 	"internal/csvtext":    nil,
 	"internal/gitignore":  nil,
 	"internal/nearest":    nil,
@@ -121,7 +122,7 @@ var allowed = map[string][]string{
 	"keys":           {"fault", "internal/openfile", "llm", "llm/budget"},
 	"server/webtest": nil,
 	"server/web": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",

@@ -43,8 +43,8 @@ type chartLabel struct {
 	Text   string
 }
 
-// amount is what a column stands for.
-type amount struct {
+// bar is what a column stands for.
+type bar struct {
 	Name         string
 	Lower, Upper float64
 	Title        string
@@ -57,7 +57,7 @@ const (
 )
 
 // newColumnChart draws amounts. Of many, it draws the last.
-func newColumnChart(id, title, desc string, parts []string, write func(float64) string, list []amount) *columnChart {
+func newColumnChart(id, title, desc string, parts []string, write func(float64) string, list []bar) *columnChart {
 	if n := len(list) - maxColumns; n > 0 {
 		list = list[n:]
 		desc += fmt.Sprintf(" The last %d are drawn.", maxColumns)
@@ -138,7 +138,7 @@ const (
 )
 
 // newBarChart draws amounts, of many the first.
-func newBarChart(id, title, desc string, write func(amount) string, list []amount) *barChart {
+func newBarChart(id, title, desc string, write func(bar) string, list []bar) *barChart {
 	c := &barChart{ID: id, Title: title, Desc: desc}
 	if len(list) > maxBars {
 		list = list[:maxBars]

@@ -10,6 +10,7 @@ import (
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -97,7 +98,7 @@ func (p *Pages) comparePeriods(r *http.Request, data *compareData) error {
 		return err
 	}
 	usd := func(v float64) string { return dollars(&v) }
-	whole := func(v float64) string { return thousands(int64(v)) }
+	whole := func(v float64) string { return amount.Thousands(int64(v)) }
 	data.add("Paid", s[0].CostUSD, s[1].CostUSD, usd, lower)
 	data.add("Saved", s[0].SavedUSD.Total, s[1].SavedUSD.Total, usd, higher)
 	data.add("Paid per call", or(s[0].CostAfter), or(s[1].CostAfter), usd, lower)
@@ -125,7 +126,7 @@ func (p *Pages) compareRuns(r *http.Request, data *compareData) error {
 		data.Names[i] = d[i].Run.ID
 	}
 	usd := func(v float64) string { return dollars(&v) }
-	whole := func(v float64) string { return thousands(int64(v)) }
+	whole := func(v float64) string { return amount.Thousands(int64(v)) }
 	data.Runs = true
 	data.add("Paid", d[0].Run.CostUSD, d[1].Run.CostUSD, usd, lower)
 	data.add("Tokens", float64(d[0].Run.Tokens), float64(d[1].Run.Tokens), whole, lower)

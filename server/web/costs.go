@@ -13,6 +13,7 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -149,10 +150,10 @@ func (d *costsData) fill(by []analytics.Dimension, groups []analytics.Group, pat
 	}
 	d.Sum = analytics.FiguresOf([]analytics.Group{{Totals: sum}})[0]
 	d.Before = d.Summary.CostUSD + d.Summary.SavedUSD.Total
-	list := make([]amount, len(groups))
+	list := make([]bar, len(groups))
 	for i := range groups {
 		paid, saved := groups[i].Cost.USD(), groups[i].Saved.Total().USD()
-		list[i] = amount{Name: axisName(by[0], groups[i].Start, cmp.Or(groups[i].Name, "(none)")), Lower: paid, Upper: saved, Title: costTitle(groups[i].Name, paid, saved, groups[i].Calls)}
+		list[i] = bar{Name: axisName(by[0], groups[i].Start, cmp.Or(groups[i].Name, "(none)")), Lower: paid, Upper: saved, Title: costTitle(groups[i].Name, paid, saved, groups[i].Calls)}
 	}
 	if by[0].Calendar() {
 		list = withEmpty(by[0], groups, list)
@@ -160,13 +161,13 @@ func (d *costsData) fill(by []analytics.Dimension, groups []analytics.Group, pat
 			[]string{"paid", "saved"}, axisDollars, list)
 	} else {
 		d.Bars = newBarChart("costs-chart", "Paid by "+d.By, fmt.Sprintf("%s paid, by %s; the table below has all figures.", dollars(&d.Sum.CostUSD), d.By),
-			func(a amount) string { return dollars(&a.Lower) }, withoutUpper(list))
+			func(a bar) string { return dollars(&a.Lower) }, withoutUpper(list))
 	}
 	d.fillSavings()
 }
 
 // withoutUpper returns amounts with their lower parts alone.
-func withoutUpper(list []amount) []amount {
+func withoutUpper(list []bar) []bar {
 	list = slices.Clone(list)
 	for i := range list {
 		list[i].Upper = 0
@@ -176,17 +177,17 @@ func withoutUpper(list []amount) []amount {
 
 // costTitle returns what is said of a column or bar that is pointed at.
 func costTitle(name string, paid, saved float64, calls int64) string {
-	return fmt.Sprintf("%s: %s paid, %s saved, %s calls", cmp.Or(name, "(none)"), dollars(&paid), dollars(&saved), thousands(calls))
+	return fmt.Sprintf("%s: %s paid, %s saved, %s calls", cmp.Or(name, "(none)"), dollars(&paid), dollars(&saved), amount.Thousands(calls))
 }
 
 // withEmpty returns amounts of days, weeks or months with those in between that have no
 // calls.
-func withEmpty(by analytics.Dimension, groups []analytics.Group, list []amount) []amount {
-	var filled []amount
+func withEmpty(by analytics.Dimension, groups []analytics.Group, list []bar) []bar {
+	var filled []bar
 	for i := range groups {
 		if i > 0 {
 			for t := by.Next(groups[i-1].Start); t.Before(groups[i].Start) && len(filled) < 10*maxColumns; t = by.Next(t) {
-				filled = append(filled, amount{Name: axisName(by, t, by.Label(t)), Title: by.Label(t) + ": no calls"})
+				filled = append(filled, bar{Name: axisName(by, t, by.Label(t)), Title: by.Label(t) + ": no calls"})
 			}
 		}
 		filled = append(filled, list[i])
@@ -216,15 +217,15 @@ func axisDollars(v float64) string {
 // fillSavings fills in what was saved, by the reason.
 func (d *costsData) fillSavings() {
 	s := d.Summary.SavedUSD
-	var list []amount
+	var list []bar
 	for _, reason := range []savedBy{{Name: "Response cache", USD: s.Cache}, {Name: "Identical calls in flight", USD: s.Coalesced}, {Name: "Prompt cache", USD: s.Prompt}, {Name: "Batches", USD: s.Batch}, {Name: "Choice of model", USD: s.Model}} {
 		if s.Total > 0 {
 			reason.Share = reason.USD / s.Total
 		}
 		d.SavedBy = append(d.SavedBy, reason)
-		list = append(list, amount{Name: reason.Name, Upper: max(reason.USD, 0), Lower: min(reason.USD, 0), Title: fmt.Sprintf("%s: %s, %s of what was saved", reason.Name, dollars(&reason.USD), percent(reason.Share))})
+		list = append(list, bar{Name: reason.Name, Upper: max(reason.USD, 0), Lower: min(reason.USD, 0), Title: fmt.Sprintf("%s: %s, %s of what was saved", reason.Name, dollars(&reason.USD), percent(reason.Share))})
 	}
-	d.Savings = newBarChart("savings-chart", "Saved by", dollars(&s.Total)+" saved in all, by the reason.", func(a amount) string {
+	d.Savings = newBarChart("savings-chart", "Saved by", dollars(&s.Total)+" saved in all, by the reason.", func(a bar) string {
 		usd := a.Upper + a.Lower
 		return dollars(&usd)
 	}, list)

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/runs"
@@ -24,10 +25,10 @@ var functions = template.FuncMap{
 	"icon":         icon,
 	"state":        state,
 	"dollars":      dollars,
-	"usd":          func(v float64) string { return dollars(&v) },
+	"usd":          amount.Dollars,
 	"seconds":      seconds,
-	"number":       thousands[int],
-	"count":        thousands[int64],
+	"number":       amount.Thousands[int],
+	"count":        amount.Thousands[int64],
 	"plural":       english.Plural,
 	"percent":      percent,
 	"ago":          ago,
@@ -58,43 +59,20 @@ var functions = template.FuncMap{
 // maxDetail is how many characters of the details of an event are shown.
 const maxDetail = 300
 
-// dollars returns an amount of US dollars with as many digits as matter.
+// dollars returns an amount of US dollars; nil is one that is not known.
 func dollars(usd *float64) string {
-	switch {
-	case usd == nil:
+	if usd == nil {
 		return "unknown"
-	case *usd == 0:
-		return "$0"
-	case *usd < 0: // a saving that was a loss
-		return "-" + dollars(new(-*usd))
-	case *usd < 0.01:
-		return fmt.Sprintf("$%.5f", *usd)
-	case *usd < 1:
-		return fmt.Sprintf("$%.4f", *usd)
 	}
-	return fmt.Sprintf("$%.2f", *usd)
+	return amount.Dollars(*usd)
 }
 
-// seconds returns a duration to three digits.
+// seconds returns a duration, of which clocks may have made less than nothing.
 func seconds(s float64) string {
-	switch {
-	case s <= 0:
+	if s <= 0 {
 		return "0 s"
-	case s < 1:
-		return fmt.Sprintf("%.0f ms", s*1000)
-	case s < 60:
-		return fmt.Sprintf("%.1f s", s)
 	}
-	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-}
-
-// thousands returns a whole number with separators.
-func thousands[N int | int64](n N) string {
-	s := strconv.FormatInt(int64(n), 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return amount.Seconds(s)
 }
 
 // tokenCount returns a number of tokens to three digits.
@@ -189,13 +167,13 @@ func (c counts) Ended() int { return c.Completed + c.Failed + c.Skipped }
 
 // String returns the counts in words.
 func (c counts) String() string {
-	parts := []string{fmt.Sprintf("%s of %s completed", thousands(c.Completed), thousands(c.Total))}
+	parts := []string{fmt.Sprintf("%s of %s completed", amount.Thousands(c.Completed), amount.Thousands(c.Total))}
 	for _, part := range []struct {
 		n    int
 		word string
 	}{{c.Failed, "failed"}, {c.Running, "running"}, {c.Waiting, "waiting"}, {c.Skipped, "skipped"}} {
 		if part.n > 0 {
-			parts = append(parts, thousands(part.n)+" "+part.word)
+			parts = append(parts, amount.Thousands(part.n)+" "+part.word)
 		}
 	}
 	return strings.Join(parts, ", ")

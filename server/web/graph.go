@@ -5,6 +5,7 @@ import (
 	"html/template"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -28,7 +29,7 @@ func graph(d *runs.Detail) template.HTML {
 					done++
 				}
 			}
-			mark.Note += fmt.Sprintf(" %s/%s", thousands(done), thousands(n))
+			mark.Note += fmt.Sprintf(" %s/%s", amount.Thousands(done), amount.Thousands(n))
 			mark.Done = float64(done) / float64(n)
 		} else if res.CostUSD != nil && *res.CostUSD > 0 {
 			mark.Note += " · " + dollars(res.CostUSD)

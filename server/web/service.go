@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -61,7 +62,7 @@ func (p *Pages) cache(r *http.Request) (*view, error) {
 	}
 	s := &data.Stats
 	data.Full = newMeter(fmt.Sprintf("%s of at most %s", sizeOf(s.Bytes), sizeOf(data.Max)), float64(s.Bytes), 0, float64(data.Max))
-	data.Hits = newMeter(fmt.Sprintf("%s hits, %s misses", thousands(s.Hits), thousands(s.Misses)), float64(s.Hits), 0, float64(s.Hits+s.Misses))
+	data.Hits = newMeter(fmt.Sprintf("%s hits, %s misses", amount.Thousands(s.Hits), amount.Thousands(s.Misses)), float64(s.Hits), 0, float64(s.Hits+s.Misses))
 	return &view{Page: "cache", Title: "Cache", Nav: "cache", Fragments: []string{"cache-figures"}, Data: data}, nil
 }
 
@@ -137,7 +138,7 @@ func poolOf(status *admission.PoolStatus) poolRow {
 		name string
 		admission.QuotaStatus
 	}{{"Requests", status.Requests}, {"Input tokens", status.Input}, {"Output tokens", status.Output}} {
-		label := fmt.Sprintf("%s: %s of %s left in a minute", q.name, thousands(max(q.Remaining, 0)), thousands(q.Limit))
+		label := fmt.Sprintf("%s: %s of %s left in a minute", q.name, amount.Thousands(max(q.Remaining, 0)), amount.Thousands(q.Limit))
 		row.Quotas = append(row.Quotas, quotaRow{q.name, q.QuotaStatus, newMeter(label, q.Used(), 0, 1)})
 	}
 	return row

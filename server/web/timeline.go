@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -87,7 +88,7 @@ func drawTimeline(d *runs.Detail) *timeline {
 	}
 	drawn.Height = len(drawn.Rows) * timelineRow
 	drawn.Desc = fmt.Sprintf("%s of %s steps have started; from the first start to the last end are %s. The table below has the times of each.",
-		thousands(started), thousands(len(drawn.Rows)), seconds(span))
+		amount.Thousands(started), amount.Thousands(len(drawn.Rows)), seconds(span))
 	return drawn
 }
 
