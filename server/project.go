@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -50,19 +50,16 @@ type summaryInput struct {
 }
 
 func (s *Server) getSummary(ctx context.Context, in *summaryInput) (*struct{ Body *analytics.Summary }, error) {
-	store, err := pipeline.OpenCalls(ctx, s.opts.Config)
+	out := &struct{ Body *analytics.Summary }{}
+	period := Period{Days: in.Days}
+	err := s.withCalls(ctx, func(store *callsdb.Store) (err error) {
+		out.Body, err = store.Summary(ctx, period.filter(s.opts.Config.TimeZone))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	filter := analytics.Filter{Zone: s.opts.Config.TimeZone}
-	if in.Days > 0 {
-		filter.Since = time.Now().Add(-time.Duration(in.Days) * 24 * time.Hour).Truncate(time.Hour)
-	}
-	summary, err := store.Summary(ctx, filter)
-	if err := errors.Join(err, store.Close()); err != nil {
-		return nil, err
-	}
-	return &struct{ Body *analytics.Summary }{summary}, nil
+	return out, nil
 }
 
 type listAgentsOutput struct {

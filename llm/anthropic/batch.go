@@ -262,24 +262,14 @@ func (b *Batches) result(w wireResult, req *llm.Request) llm.BatchResult {
 
 // decodeMessage parses a complete answer from a batch.
 func decodeMessage(data json.RawMessage) (*llm.Response, error) {
-	var w struct {
-		ID           string      `json:"id"`
-		Model        string      `json:"model"`
-		Content      []llm.Block `json:"content"`
-		StopReason   string      `json:"stop_reason"`
-		StopSequence string      `json:"stop_sequence"`
-		Usage        wireUsage   `json:"usage"`
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
+	var m message
+	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, malformedBatch("an answer that is not as documented")
 	}
-	if strings.TrimSpace(w.StopReason) == "" {
+	if strings.TrimSpace(m.StopReason) == "" {
 		return nil, llm.NewError(llm.CodeIncomplete, "the answer ended without a stop reason", nil)
 	}
-	usage := w.Usage.total()
-	usage.Batch = true
-	return &llm.Response{
-		ID: w.ID, Model: w.Model, Content: w.Content, StopReason: w.StopReason, StopSequence: w.StopSequence,
-		Usage: usage, Source: llm.SourceLive, Attempts: 1,
-	}, nil
+	resp := m.response()
+	resp.Usage.Batch = true
+	return resp, nil
 }

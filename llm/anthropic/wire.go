@@ -78,18 +78,28 @@ func (c *Client) readDocument(ctx context.Context, req *llm.Request, head *llm.W
 // decodeDocument returns the answer that a JSON document holds. It is marked as altered,
 // so that no one keeps it, if it is none.
 func decodeDocument(body []byte) *llm.Response {
-	var m struct {
-		ID           string      `json:"id"`
-		Model        string      `json:"model"`
-		Content      []llm.Block `json:"content"`
-		StopReason   string      `json:"stop_reason"`
-		StopSequence string      `json:"stop_sequence"`
-		Usage        wireUsage   `json:"usage"`
-	}
+	var m message
 	err := json.Unmarshal(body, &m)
+	resp := m.response()
+	resp.Altered = err != nil || m.StopReason == ""
+	return resp
+}
+
+// message is an answer as one JSON document.
+type message struct {
+	ID           string      `json:"id"`
+	Model        string      `json:"model"`
+	Content      []llm.Block `json:"content"`
+	StopReason   string      `json:"stop_reason"`
+	StopSequence string      `json:"stop_sequence"`
+	Usage        wireUsage   `json:"usage"`
+}
+
+// response returns the answer of one live attempt.
+func (m *message) response() *llm.Response {
 	return &llm.Response{
-		ID: m.ID, Model: m.Model, Content: m.Content, StopReason: m.StopReason, StopSequence: m.StopSequence, Usage: m.Usage.total(),
-		Source: llm.SourceLive, Attempts: 1, Altered: err != nil || m.StopReason == "",
+		ID: m.ID, Model: m.Model, Content: m.Content, StopReason: m.StopReason, StopSequence: m.StopSequence,
+		Usage: m.Usage.total(), Source: llm.SourceLive, Attempts: 1,
 	}
 }
 
