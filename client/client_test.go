@@ -180,7 +180,7 @@ func TestErrors(t *testing.T) {
 	for name, test := range map[string]struct{ address, key, want string }{
 		"no such run":    {address, key, "run_none"},
 		"a wrong key":    {address, keys.New(), "does not accept the key"},
-		"nobody there":   {gone.URL, key, "no server answers at"},
+		"no server":      {gone.URL, key, "no server answers at"},
 		"no address":     {"force", key, "no address"},
 		"with user":      {"https://a:b@force", key, "no user"},
 		"in the clear":   {"http://force.example.com", key, "in the clear"},

@@ -338,7 +338,7 @@ func (f *frame) approval(s *planned, path, item string) outcome {
 	return outcome{ok: true, result: result{output: yes, json: yes}}
 }
 
-// exit is what comes of a step that ends the run.
+// exit returns what comes of a step that ends the run.
 func (f *frame) exit(s *planned, unit, message string) outcome {
 	f.exits[unit] = map[string]journal.Exit{
 		"":       {Status: journal.StatusCompleted, Message: message},

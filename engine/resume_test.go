@@ -68,7 +68,7 @@ func finished(events []journal.Event) map[string]bool {
 	return done
 }
 
-// begun are the units that have started in a journal.
+// begun returns the units that have started in a journal.
 func begun(events []journal.Event) map[string]bool {
 	started := map[string]bool{}
 	for _, ev := range events {

@@ -13,7 +13,7 @@ import (
 
 // Mount adds the protocol's streamable HTTP to a server, at /mcp, behind its guard.
 //
-// It keeps no sessions: what a client needs to go on is the id of a run, which is good
+// It keeps no sessions: what a client needs to continue is the id of a run, which is good
 // after a restart of the server too.
 func Mount(srv *server.Server, version string) {
 	s := New(srv, version)

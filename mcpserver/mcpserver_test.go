@@ -92,16 +92,16 @@ func (k withKey) RoundTrip(req *http.Request) (*http.Response, error) {
 // client is a session of the official client.
 type client struct {
 	*mcp.ClientSession
-	t    *testing.T
-	told chan string // by notifications of progress
+	t        *testing.T
+	progress chan string // messages of notifications
 }
 
 func (s service) connect(t *testing.T, host string) *client {
 	t.Helper()
-	c := &client{t: t, told: make(chan string, 100)}
+	c := &client{t: t, progress: make(chan string, 100)}
 	m := mcp.NewClient(&mcp.Implementation{Name: "tester", Version: "1"}, &mcp.ClientOptions{
 		ProgressNotificationHandler: func(_ context.Context, n *mcp.ProgressNotificationClientRequest) {
-			c.told <- n.Params.Message
+			c.progress <- n.Params.Message
 		},
 	})
 	session, err := m.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: s.url + "/mcp", HTTPClient: &http.Client{Transport: withKey{s.key, host}}}, nil)
@@ -203,7 +203,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("the run is %+v: %s", run, text)
 	}
 	for last := ""; last != "step review finished; 2 done"; {
-		last = <-c.told
+		last = <-c.progress
 	}
 	if c.call("start_run", start, &same); same.ID != run.ID {
 		t.Errorf("the request again started %s beside %s", same.ID, run.ID)
@@ -276,7 +276,7 @@ func TestErrors(t *testing.T) {
 	}{
 		"no such run":       {"run_status", map[string]any{"run": "run_none"}, "not_found: "},
 		"no run":            {"run_status", map[string]any{}, "run"},
-		"no such agent":     {"execute", map[string]any{"agent": "nobody", "task": "hi"}, "list_agents lists"},
+		"no such agent":     {"execute", map[string]any{"agent": "missing", "task": "hi"}, "list_agents lists"},
 		"no such file":      {"start_run", map[string]any{"workflow": "three.yaml"}, "list_workflows lists"},
 		"outside":           {"start_run", map[string]any{"workflow": "../two.yaml"}, "within the project"},
 		"absolute":          {"start_run", map[string]any{"workflow": "/etc/passwd"}, "within the project"},

@@ -47,7 +47,7 @@ const (
 
 // Wait is how long a tool waits for a run.
 type Wait struct {
-	WaitSeconds *int `json:"wait_seconds,omitempty" minimum:"0" maximum:"600" doc:"how long to wait for the end of the run; it goes on in any case. 45 if left out, 0 to get its id at once"`
+	WaitSeconds *int `json:"wait_seconds,omitempty" minimum:"0" maximum:"600" doc:"how long to wait for the end of the run; it continues in any case. 45 if left out, 0 to get its id at once"`
 }
 
 func (w Wait) duration() time.Duration {
@@ -89,7 +89,7 @@ type resultInput struct {
 type resumeInput struct {
 	RunID
 	AcceptChanges bool `json:"accept_changes,omitempty" doc:"resume although the workflow, an agent or a file has changed"`
-	Failed        bool `json:"failed,omitempty" doc:"run again all that failed, also what the run went on without"`
+	Failed        bool `json:"failed,omitempty" doc:"run again all that failed, also what the run continued without"`
 	Wait
 }
 
@@ -136,7 +136,7 @@ func (t *tools) addRuns(s *mcp.Server) {
 			}
 			return t.wait(ctx, req, run.ID, in.duration(), "", false)
 		}})
-	add(t, s, "start_run", "Start a workflow", "Start a run of a workflow of the project. It goes on by itself until it ends; if that takes longer than wait_seconds, the answer is a run_id for run_status and run_result.",
+	add(t, s, "start_run", "Start a workflow", "Start a run of a workflow of the project. It runs by itself until it ends; if that takes longer than wait_seconds, the answer is a run_id for run_status and run_result.",
 		tool[startInput, Result]{works, func(ctx context.Context, req *mcp.CallToolRequest, in startInput) (*Result, error) {
 			run, err := t.srv.Start(ctx, in.StartRun, in.RequestID)
 			if err != nil {
@@ -224,9 +224,9 @@ func (t *tools) status(ctx context.Context, d *runs.Detail) (*Status, error) {
 	case journal.StatusWaiting:
 		st.Next = "show the user what is asked, and answer with approve"
 	case journal.StatusRunning:
-		st.Next = "call run_result with wait_seconds; the run goes on by itself"
+		st.Next = "call run_result with wait_seconds; the run continues by itself"
 	case journal.StatusFailed, journal.StatusInterrupted, runs.StatusCrashed:
-		st.Next = "resume_run goes on where it stopped, and pays nothing again that has finished"
+		st.Next = "resume_run continues where it stopped, and pays nothing again that has finished"
 	default: // it has ended
 	}
 	return st, nil

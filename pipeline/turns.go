@@ -39,7 +39,7 @@ func (t *turns) put(k turnsKey, list ...int) {
 	t.tasks[k] = all[max(len(all)-recentTasks, 0):]
 }
 
-// after returns how many tasks had a turn, and how many of these went on after it. What
+// after returns how many tasks had a turn, and how many of these had a further turn. What
 // earlier processes have recorded is read once, with read.
 func (t *turns) after(k turnsKey, turn int, read func() []int) (had, went int) {
 	t.mu.Lock()
@@ -61,7 +61,7 @@ func (t *turns) after(k turnsKey, turn int, read func() []int) (had, went int) {
 
 // continues reports whether the conversation of an agent with tools is worth writing to
 // the service's prompt cache at the end of a turn, which its next turn would read. It is
-// if the share of the agent's tasks that went on after that turn is so high that the
+// if the share of the agent's tasks that had a turn after that is so high that the
 // reads save more than the writes cost. Before it is known, one task counts
 // as having continued, so that an agent which never does costs four writes in vain.
 func (p *Pipeline) continues(req *llm.Request, turn int) bool {

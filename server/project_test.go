@@ -73,7 +73,7 @@ func TestPagesOfAgents(t *testing.T) {
 			t.Errorf("the page of an agent lacks %s", want)
 		}
 	}
-	s.page(http.StatusNotFound, "/agents/nobody")
+	s.page(http.StatusNotFound, "/agents/missing")
 	s.page(http.StatusNotFound, "/agents/"+url.PathEscape(odd[0]))
 }
 
@@ -196,7 +196,7 @@ func TestPagesOfService(t *testing.T) {
 	if int64(len(rows)) != stats.Entries || len(rows) == 0 || !strings.Contains(text, fmt.Sprintf("%d hits, %d misses", stats.Hits, stats.Misses)) {
 		t.Errorf("the cache has %+v, its page %q", stats, rows)
 	}
-	if text := s.page(http.StatusOK, "/cache?agent=nobody"); !strings.Contains(text, "There is no answer of this agent") {
+	if text := s.page(http.StatusOK, "/cache?agent=missing"); !strings.Contains(text, "There is no answer of this agent") {
 		t.Error("the filter of agents does nothing")
 	}
 	var limits struct{ Pools []struct{ Pool string } }

@@ -78,7 +78,7 @@ type Server struct {
 	live     *live
 }
 
-// New opens the store of runs and returns a server for it. Call ResumeRuns to take up the
+// New opens the store of runs and returns a server for it. Call ResumeRuns to resume the
 // runs that an earlier process left behind. The runs that it drives are canceled when ctx
 // ends.
 func New(ctx context.Context, opts Options) (*Server, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/claude-force/claude-force/keys"
 )
 
-// browser is a client of pages that keeps cookies and follows redirects.
+// browser returns a client of pages that keeps cookies and follows redirects.
 func (s *service) browser() *http.Client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -80,9 +80,9 @@ steps:
 }
 
 // TestService reads what there is of calls, models, budgets and workflows, and clears
-// the cache only as far as it was told to.
+// of the cache only what the request names.
 func TestService(t *testing.T) {
-	s := serve(t, t.TempDir(), map[string]string{"two.yaml": twoSteps, "bad.yaml": "name: bad\nsteps:\n  - {id: x, agent: nobody-we-know, task: hi}\n"})
+	s := serve(t, t.TempDir(), map[string]string{"two.yaml": twoSteps, "bad.yaml": "name: bad\nsteps:\n  - {id: x, agent: missing-agent, task: hi}\n"})
 	for _, path := range []string{
 		"/api/v1/calls", "/api/v1/calls?agent=x&failed=true&source=live&days=0", "/api/v1/models", "/api/v1/budgets",
 		"/api/v1/analytics/costs", "/api/v1/analytics/costs?by=project,agent,day&days=0", "/api/v1/analytics/costs?since=2026-11-01T00:00:00Z&until=2026-11-02T00:00:00Z",

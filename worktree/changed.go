@@ -35,7 +35,7 @@ func (r *Repository) ChangedFiles(ctx context.Context, base string, uncommitted 
 		return nil, context.Cause(ctx)
 	}
 	if failed, ok := errors.AsType[*Error](err); ok && failed.Code == 1 {
-		return nil, fault.Input(fmt.Errorf("%q and HEAD have no commit in common in the repository %s; a shallow clone must be deepened, as by git fetch --unshallow", base, r.top))
+		return nil, fault.Input(fmt.Errorf("%q and HEAD have no commit in common in the repository %s; if it is a shallow clone, fetch all of its history", base, r.top))
 	}
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func TestLostAttempts(t *testing.T) {
 	if err := s.Take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// It was in the spool before the process ended, and nobody has read it yet.
+	// It was in the spool before the process ended, and no process has read it yet.
 	spool(entry{sent: &sent{dead, sending(4)}}, entry{call: answered(4)})
 	for range 2 {
 		if err := s.AddLost(t.Context()); err != nil {

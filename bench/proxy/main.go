@@ -232,5 +232,5 @@ func marksBelow(n int) (marks []int) {
 	return marks
 }
 
-// binary is the path of a program that was built.
+// binary returns the path of a program that was built.
 func (b *bench) binary() string { return filepath.Join(b.dir, "claude-force") }

@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // ErrStopping is the cause with which the contexts of requests end when the server
-// stops: calls in flight go on until [Proxy.Close].
+// stops: calls in flight continue until [Proxy.Close].
 var ErrStopping = errors.New("the server is stopping")
 
 // Proxy answers requests to the Messages API.
