@@ -119,7 +119,9 @@ var allowed = map[string][]string{
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
 	// The server stands on the root package, as the command does, and makes no calls of its own.
-	"keys":           {"fault", "internal/openfile", "llm", "llm/budget"},
+	"keys":           {"config", "fault", "internal/openfile", "llm", "llm/budget"},
+	"keys/keysdb":    {"internal/sqlitefile", "keys", "llm/budget"},
+	"keys/keystest":  {"keys"},
 	"server/webtest": nil,
 	"server/web": {
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
