@@ -16,37 +16,49 @@ import (
 type shape struct {
 	kind   string // completes "what looks like …"
 	prefix string
+	anchor int // where in the prefix the byte is by which it is searched for
 	min    int
 	chars  func(c byte) bool
 }
 
-var shapes = []shape{
-	{"an Anthropic API key", "sk-ant-", 20, isToken},
-	{"an OpenAI API key", "sk-proj-", 20, isToken},
-	{"an API key", "sk-", 40, isAlnum},
-	{"a GitHub token", "ghp_", 36, isAlnum},
-	{"a GitHub token", "gho_", 36, isAlnum},
-	{"a GitHub token", "ghu_", 36, isAlnum},
-	{"a GitHub token", "ghs_", 36, isAlnum},
-	{"a GitHub token", "ghr_", 36, isAlnum},
-	{"a GitHub token", "github_pat_", 22, isToken},
-	{"a GitLab token", "glpat-", 20, isToken},
-	{"a Slack token", "xoxb-", 10, isToken},
-	{"a Slack token", "xoxp-", 10, isToken},
-	{"a Slack token", "xoxa-", 10, isToken},
-	{"a Slack token", "xoxr-", 10, isToken},
-	{"a Slack token", "xoxs-", 10, isToken},
-	{"an AWS access key", "AKIA", 16, isUpperAlnum},
-	{"an AWS access key", "ASIA", 16, isUpperAlnum},
-	{"a Google API key", "AIza", 35, isToken},
-	{"a Stripe key", "sk_live_", 16, isAlnum},
-	{"a Stripe key", "rk_live_", 16, isAlnum},
-	{"an npm token", "npm_", 36, isAlnum},
-	{"a PyPI token", "pypi-AgEIcHlwaS", 20, isToken},
-	{"a Hugging Face token", "hf_", 30, isAlnum},
-	{"a SendGrid key", "SG.", 40, isTokenOrDot},
-	{"a DigitalOcean token", "dop_v1_", 64, isAlnum},
-	{"an Azure storage key", "AccountKey=", 80, isBase64},
+// shapes are searched for by a byte of their prefixes that is rare in texts, so that one
+// pass over a text finds all prefixes that share the byte.
+var shapes = []struct {
+	anchor byte
+	shapes []shape
+}{
+	{'-', []shape{
+		{"an Anthropic API key", "sk-ant-", 2, 20, isToken},
+		{"an OpenAI API key", "sk-proj-", 2, 20, isToken},
+		{"an API key", "sk-", 2, 40, isAlnum},
+		{"a GitLab token", "glpat-", 5, 20, isToken},
+		{"a Slack token", "xoxb-", 4, 10, isToken},
+		{"a Slack token", "xoxp-", 4, 10, isToken},
+		{"a Slack token", "xoxa-", 4, 10, isToken},
+		{"a Slack token", "xoxr-", 4, 10, isToken},
+		{"a Slack token", "xoxs-", 4, 10, isToken},
+		{"a PyPI token", "pypi-AgEIcHlwaS", 4, 20, isToken},
+	}},
+	{'_', []shape{
+		{"a GitHub token", "ghp_", 3, 36, isAlnum},
+		{"a GitHub token", "gho_", 3, 36, isAlnum},
+		{"a GitHub token", "ghu_", 3, 36, isAlnum},
+		{"a GitHub token", "ghs_", 3, 36, isAlnum},
+		{"a GitHub token", "ghr_", 3, 36, isAlnum},
+		{"a GitHub token", "github_pat_", 6, 22, isToken},
+		{"a Stripe key", "sk_live_", 2, 16, isAlnum},
+		{"a Stripe key", "rk_live_", 2, 16, isAlnum},
+		{"an npm token", "npm_", 3, 36, isAlnum},
+		{"a Hugging Face token", "hf_", 2, 30, isAlnum},
+		{"a DigitalOcean token", "dop_v1_", 3, 64, isAlnum},
+	}},
+	{'A', []shape{
+		{"an AWS access key", "AKIA", 0, 16, isUpperAlnum},
+		{"an AWS access key", "ASIA", 0, 16, isUpperAlnum},
+		{"a Google API key", "AIza", 0, 35, isToken},
+		{"an Azure storage key", "AccountKey=", 0, 80, isBase64},
+	}},
+	{'G', []shape{{"a SendGrid key", "SG.", 1, 40, isTokenOrDot}}},
 }
 
 // The kinds that are more than a prefix.
@@ -105,10 +117,14 @@ func without(text string, found []place) string {
 // places yields the credentials of text, kind after kind.
 func places(text string) func(yield func(place) bool) {
 	return func(yield func(place) bool) {
-		for _, s := range shapes {
-			for i := range occurrences(text, s.prefix) {
-				if s.at(text, i) && !yield(place{i, s.end(text, i), s.kind}) {
-					return
+		for g := range shapes {
+			for i := range indexes(text, shapes[g].anchor) {
+				for k := range shapes[g].shapes {
+					s := &shapes[g].shapes[k]
+					begin := i - s.anchor
+					if begin >= 0 && text[begin] == s.prefix[0] && s.at(text, begin) && !yield(place{begin, s.end(text, begin), s.kind}) {
+						return
+					}
 				}
 			}
 		}
@@ -117,8 +133,9 @@ func places(text string) func(yield func(place) bool) {
 				return
 			}
 		}
-		for i := range occurrences(text, "eyJ") {
-			if begins(text, i) && isJWT(text[i:]) && !yield(place{i, i + endOfJWT(text[i:]), kindJWT}) {
+		for j := range indexes(text, 'J') {
+			i := j - len("ey")
+			if i >= 0 && text[i] == 'e' && text[i+1] == 'y' && begins(text, i) && isJWT(text[i:]) && !yield(place{i, i + endOfJWT(text[i:]), kindJWT}) {
 				return
 			}
 		}
@@ -135,8 +152,11 @@ func places(text string) func(yield func(place) bool) {
 	}
 }
 
-// at reports whether a credential of the shape, whose prefix is at i, is there.
-func (s shape) at(text string, i int) bool {
+// at reports whether a credential of the shape is at i.
+func (s *shape) at(text string, i int) bool {
+	if !strings.HasPrefix(text[i:], s.prefix) {
+		return false
+	}
 	rest := text[i+len(s.prefix):]
 	n := 0
 	for n < len(rest) && n < s.min && s.chars(rest[n]) {
@@ -147,7 +167,7 @@ func (s shape) at(text string, i int) bool {
 
 // end returns where the credential at i ends: with the last character that it, or
 // any token, could have.
-func (s shape) end(text string, i int) int {
+func (s *shape) end(text string, i int) int {
 	end := i + len(s.prefix)
 	for end < len(text) && (s.chars(text[end]) || isToken(text[end])) {
 		end++
@@ -164,6 +184,19 @@ func occurrences(text, part string) func(yield func(int) bool) {
 				return
 			}
 			at += i + len(part)
+		}
+	}
+}
+
+// indexes returns the places of a byte in text.
+func indexes(text string, c byte) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for at := 0; ; at++ {
+			i := strings.IndexByte(text[at:], c)
+			if i < 0 || !yield(at+i) {
+				return
+			}
+			at += i
 		}
 	}
 }

@@ -90,3 +90,15 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFindInCode searches the source of a program, which has more separators than
+// prose.
+func BenchmarkFindInCode(b *testing.B) {
+	text := strings.Repeat("\tif err := do_it(ctx, \"path\", 42); err != nil { // one more line of a file\\n", 1500)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if credential.Find(text) != "" {
+			b.Fatal("found something")
+		}
+	}
+}

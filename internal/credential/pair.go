@@ -41,6 +41,9 @@ func FindPair(name, value string) string {
 // kindOfName returns the kind of what a name like DB_PASSWORD or x-api-key stands
 // before, or an empty string.
 func kindOfName(name string) string {
+	if !endsAsSecret(name) {
+		return ""
+	}
 	plain := make([]byte, 0, maxName)
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -67,6 +70,20 @@ func kindOfName(name string) string {
 		}
 	}
 	return ""
+}
+
+// endsAsSecret reports whether the last two letters of a name are those of one of
+// passwordNames or secretNames, which those of most names are not.
+func endsAsSecret(name string) bool {
+	name = strings.TrimRight(name, "_-.")
+	if len(name) < 2 {
+		return false
+	}
+	switch [2]byte{name[len(name)-2] | 0x20, name[len(name)-1] | 0x20} {
+	case [2]byte{'r', 'd'}, [2]byte{'w', 'd'}, [2]byte{'s', 'e'}, [2]byte{'r', 't'}, [2]byte{'e', 'y'}, [2]byte{'e', 't'}, [2]byte{'e', 'n'}, [2]byte{'a', 'l'}, [2]byte{'l', 's'}, [2]byte{'o', 'n'}:
+		return true
+	}
+	return strings.IndexByte("_-.", name[len(name)-2]) >= 0
 }
 
 // isSecret reports whether a value looks like the secret that its name promises, and
@@ -142,12 +159,13 @@ func entropy(text string) float64 {
 // pairs yields the values of name=value, name: value, "name": "value" and so on.
 func pairs(text string) func(yield func(place) bool) {
 	return func(yield func(place) bool) {
+		equals, colon := -1, -1 // the next of each, from at on
 		for at := 0; ; {
-			i := strings.IndexAny(text[at:], "=:")
-			if i < 0 {
+			equals, colon = next(text, '=', equals, at), next(text, ':', colon, at)
+			i := min(equals, colon)
+			if i == len(text) {
 				return
 			}
-			i += at
 			at = i + 1
 			kind := kindOfName(nameBefore(text, i))
 			if kind == "" {
@@ -159,6 +177,18 @@ func pairs(text string) func(yield func(place) bool) {
 			}
 		}
 	}
+}
+
+// next returns where c is in text, from at on, or the length of text if it is not. was is
+// what it was from an earlier place on.
+func next(text string, c byte, was, at int) int {
+	if was >= at {
+		return was
+	}
+	if i := strings.IndexByte(text[at:], c); i >= 0 {
+		return at + i
+	}
+	return len(text)
 }
 
 // nameBefore returns the name that ends before i, without quotes and blanks.
