@@ -6,6 +6,7 @@
 //	go run ./bench/proxy                    # latency, hits, and memory over 10,000 requests
 //	go run ./bench/proxy -requests 100000   # memory over more requests
 //	go run ./bench/proxy -gate              # fails if a figure exceeds its budget
+//	go run ./bench/proxy -profiles DIR      # writes CPU profiles of the process under each load
 //
 // The service that answers at once, the bare proxy and claude-force are processes of
 // their own. Requests go to them in turn, in short blocks, so that a busy moment hits
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&b.clients, "clients", 8, "clients at once, beside the figures of one client")
 	flag.IntVar(&b.rounds, "rounds", 20, "blocks of requests to each process for a figure of latency or hits")
 	flag.IntVar(&b.requests, "requests", 10_000, "requests after which memory is measured last, 1,000,000 at most")
+	flag.StringVar(&b.profiles, "profiles", "", "folder for CPU profiles of claude-force under each load")
 	gate := flag.Bool("gate", false, "exit with 1 if a figure exceeds its budget")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -75,13 +77,15 @@ type bench struct {
 	clients  int
 	rounds   int
 	requests int
+	profiles string // folder to write CPU profiles to; empty for none
 
 	dir     string
-	service string   // address of the service
-	sent    int      // requests so far, each of which differs
-	direct  *target  // the service itself
-	bare    *target  // through the bare proxy
-	ours    *target  // through claude-force
+	service string  // address of the service
+	sent    int     // requests so far, each of which differs
+	direct  *target // the service itself
+	bare    *target // through the bare proxy
+	ours    *target // through claude-force
+	process *ourServer
 	results []result // held to their budgets
 }
 
@@ -120,7 +124,7 @@ func (b *bench) run(ctx context.Context) (ok bool, err error) {
 		return false, err
 	}
 	defer ours.stop()
-	b.ours = ours.target
+	b.ours, b.process = ours.target, ours
 	if err := errors.Join(b.latency(ctx), b.hits(ctx)); err != nil {
 		return false, err
 	}
@@ -146,6 +150,12 @@ func (b *bench) latency(ctx context.Context) error {
 						times[i] = append(times[i], took...)
 					}
 				}
+			}
+			if err := b.profile(ctx, fmt.Sprintf("miss-%d-%d", size.bytes, clients), func() error {
+				_, err := b.ours.send(ctx, clients, b.differing(size.bytes, 25*clients), "miss")
+				return err
+			}); err != nil {
+				return err
 			}
 			direct, bare, ours := median(times[0]), median(times[1]), median(times[2])
 			ratio := float64(ours) / float64(bare)
@@ -180,6 +190,12 @@ func (b *bench) hits(ctx context.Context) error {
 					rates[i] = append(rates[i], float64(len(bodies))/time.Since(start).Seconds())
 				}
 			}
+		}
+		if err := b.profile(ctx, fmt.Sprintf("hit-%d", size.bytes), func() error {
+			_, err := b.ours.send(ctx, b.clients, bodies, "hit")
+			return err
+		}); err != nil {
+			return err
 		}
 		bare, ours := median(rates[0]), median(rates[1])
 		fmt.Printf("%-8s %7d %12.0f %12.0f %7.2fx\n", size.name, b.clients, bare, ours, ours/bare)

@@ -66,9 +66,10 @@ func serve(ctx context.Context, part string) error {
 
 // ourServer is a process of claude-force.
 type ourServer struct {
-	target *target
-	pid    int
-	stop   func()
+	target   *target
+	profiles string // address of its profiles; empty for none
+	pid      int
+	stop     func()
 }
 
 // startServer starts claude-force in front of the service, with a home of its own.
@@ -87,7 +88,11 @@ func (b *bench) startServer(ctx context.Context, name string) (*ourServer, error
 	if err != nil {
 		return nil, fmt.Errorf("reading the server's key: %w", err)
 	}
-	cmd := command("serve", "--listen", "127.0.0.1:0")
+	args := []string{"serve", "--listen", "127.0.0.1:0"}
+	if b.profiles != "" {
+		args = append(args, "--pprof", "127.0.0.1:0")
+	}
+	cmd := command(args...)
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting claude-force: %w", err)
@@ -100,11 +105,15 @@ func (b *bench) startServer(ctx context.Context, name string) (*ourServer, error
 		_ = cmd.Wait()
 	}
 	lines := bufio.NewReader(log)
+	var profiles string
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			stop()
 			return nil, fmt.Errorf("starting claude-force: it says no address: %w", err)
+		}
+		if _, at, ok := strings.Cut(line, "profiles at "); ok {
+			profiles = strings.TrimSpace(at)
 		}
 		_, after, ok := strings.Cut(line, "serving at ")
 		if !ok {
@@ -112,7 +121,7 @@ func (b *bench) startServer(ctx context.Context, name string) (*ourServer, error
 		}
 		address, _, _ := strings.Cut(after, ";")
 		go func() { _, _ = io.Copy(io.Discard, lines) }() // until it has ended
-		return &ourServer{newTarget(address, strings.TrimSpace(string(key))), cmd.Process.Pid, stop}, nil
+		return &ourServer{newTarget(address, strings.TrimSpace(string(key))), profiles, cmd.Process.Pid, stop}, nil
 	}
 }
 
