@@ -20,7 +20,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -48,6 +47,9 @@ type Client struct {
 	retry time.Duration
 }
 
+// ErrNoKey says that a client was given no key.
+var ErrNoKey = fault.New(fault.KindInput, "the server needs a key")
+
 // New returns a client. It sends nothing. The error of a URL that would send the key in the
 // clear to another machine is a [fault.InputError].
 func New(opts Options) (*Client, error) {
@@ -60,7 +62,7 @@ func New(opts Options) (*Client, error) {
 	case base.Scheme == "http" && !loopback(base.Hostname()):
 		return nil, fault.Input(fmt.Errorf("the key would be sent to %s in the clear; use https", base.Host))
 	case opts.Key == "":
-		return nil, fault.Input(errors.New("the server needs a key"))
+		return nil, ErrNoKey
 	}
 	c := &Client{base: base, key: opts.Key, http: opts.HTTP, retry: opts.Retry}
 	if c.http == nil {
@@ -114,6 +116,9 @@ func (e *Error) FaultKind() fault.Kind {
 		return fault.KindConflict
 	case http.StatusPaymentRequired:
 		return fault.KindBudget
+	}
+	if e.Status >= http.StatusInternalServerError {
+		return 0
 	}
 	return fault.KindInput
 }
@@ -207,41 +212,14 @@ type ListRuns struct {
 
 // Runs yields runs, the latest first, page by page.
 func (c *Client) Runs(ctx context.Context, list ListRuns) iter.Seq2[journal.Run, error] {
-	return func(yield func(journal.Run, error) bool) {
-		query := url.Values{"limit": {"200"}}
-		if list.Workflow != "" {
-			query.Set("workflow", list.Workflow)
-		}
-		if list.Since > 0 {
-			query.Set("since", list.Since.String())
-		}
-		var statuses []string
-		for _, s := range list.Statuses {
-			statuses = append(statuses, string(s))
-		}
-		if len(statuses) > 0 {
-			query.Set("status", strings.Join(statuses, ","))
-		}
-		for {
-			var page struct {
-				Runs []journal.Run `json:"runs"`
-				Next string        `json:"next"`
-			}
-			if err := c.read(ctx, &page, http.MethodGet, "/runs", query, nil); err != nil {
-				yield(journal.Run{}, err)
-				return
-			}
-			for _, run := range page.Runs {
-				if !yield(run, nil) {
-					return
-				}
-			}
-			if page.Next == "" {
-				return
-			}
-			query.Set("cursor", page.Next)
-		}
+	query := url.Values{}
+	if list.Workflow != "" {
+		query.Set("workflow", list.Workflow)
 	}
+	if list.Since > 0 {
+		query.Set("since", list.Since.String())
+	}
+	return c.runs(ctx, query, list.Statuses, 0)
 }
 
 // Run returns a run with its steps. The id may be abbreviated, or be "latest".
@@ -319,6 +297,7 @@ type Answer struct {
 	Value    json.RawMessage `json:"value,omitempty"`
 	Comment  string          `json:"comment,omitempty"`
 	By       string          `json:"by,omitempty"`
+	Question string          `json:"question,omitempty"` // digest of the question that is meant; empty for whatever is asked
 }
 
 // Approve answers an approval, with yes or no, and returns its step.
@@ -381,26 +360,5 @@ func (c *Client) Output(ctx context.Context, id string, o GetOutput) (io.ReadClo
 
 // Events yields the events of a run with a higher sequence number, page by page.
 func (c *Client) Events(ctx context.Context, id string, after int64) iter.Seq2[journal.Event, error] {
-	return func(yield func(journal.Event, error) bool) {
-		for {
-			var page struct {
-				Events []journal.Event `json:"events"`
-				Next   int64           `json:"next"`
-			}
-			query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {"1000"}}
-			if err := c.read(ctx, &page, http.MethodGet, runPath(id)+"/events", query, nil); err != nil {
-				yield(journal.Event{}, err)
-				return
-			}
-			for _, ev := range page.Events {
-				if !yield(ev, nil) {
-					return
-				}
-			}
-			if page.Next == 0 {
-				return
-			}
-			after = page.Next
-		}
-	}
+	return c.events(ctx, id, after, url.Values{})
 }

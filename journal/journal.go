@@ -113,7 +113,7 @@ type Event struct {
 	Step    string          `json:"step,omitempty"`    // path, such as "review" or "refine@2/critic"; empty for the run's own events
 	Item    string          `json:"item,omitempty"`    // key of the foreach item it belongs to; nested ones joined by "/"
 	Attempt int             `json:"attempt,omitempty"` // from 1
-	Key     llm.Key         `json:"-"`                 // StepFinished: of the step's inputs; of turns: of the request; zero otherwise
+	Key     llm.Key         `json:"key,omitzero"`      // StepFinished: of the step's inputs; of turns: of the request; zero otherwise
 	Output  string          `json:"output,omitempty"`  // the answer of a step or a turn, or a tool's result; stored once however many runs have it
 	Detail  json.RawMessage `json:"detail,omitempty"`  // what else belongs to the type
 }

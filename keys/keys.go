@@ -82,14 +82,14 @@ func (h Hash) Matches(key string) bool {
 // file. The error of a file that others can read, or that holds no key, is a
 // [fault.InputError].
 func Local(path string) (string, error) {
-	key, err := readLocal(path)
+	key, err := ReadLocal(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
 	if err := create(path, New()); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("making the server's key: %w", err)
 	}
-	return readLocal(path) // another process may have been first
+	return ReadLocal(path) // another process may have been first
 }
 
 // create writes a file whole, unless there is one.
@@ -110,7 +110,8 @@ func create(path, key string) (err error) {
 	return os.Link(tmp, path)
 }
 
-func readLocal(path string) (string, error) {
+// ReadLocal returns the key that [Local] has made. The error of none is [fs.ErrNotExist].
+func ReadLocal(path string) (string, error) {
 	data, err := openfile.Read(path, 1<<10)
 	if err != nil {
 		return "", fmt.Errorf("reading the server's key: %w", err)

@@ -34,6 +34,15 @@ func ParseKey(s string) (Key, error) {
 	return Key(raw), nil
 }
 
+// MarshalText returns the key as [Key.String] writes it.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what [Key.MarshalText] returned.
+func (k *Key) UnmarshalText(text []byte) (err error) {
+	*k, err = ParseKey(string(text))
+	return err
+}
+
 // Keyer computes keys for the calls of one pipeline. It is safe for
 // concurrent use.
 type Keyer struct {

@@ -51,6 +51,8 @@ type listEventsInput struct {
 	RunID
 	After int64 `query:"after" minimum:"0" doc:"only events with a higher sequence number"`
 	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"200"`
+
+	Outline bool `query:"outline" doc:"without the events of the items of a foreach"`
 }
 
 // EventList is a page of events.
@@ -65,9 +67,16 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*struct{ 
 		return nil, err
 	}
 	list := EventList{Events: []journal.Event{}}
-	for ev, err := range s.store.Events(ctx, run.ID, in.After) {
+	events := s.store.Events(ctx, run.ID, in.After)
+	if in.Outline {
+		events = s.store.Outline(ctx, run.ID)
+	}
+	for ev, err := range events {
 		if err != nil {
 			return nil, err
+		}
+		if ev.Seq <= in.After {
+			continue // of an outline
 		}
 		if len(list.Events) == min(in.Limit, maxEvents) {
 			list.Next = list.Events[len(list.Events)-1].Seq

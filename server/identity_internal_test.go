@@ -19,7 +19,8 @@ func TestRoleFor(t *testing.T) {
 		"DELETE /api/v1/cache":          keys.RoleAdmin,
 		"GET /api/v1/keys":              keys.RoleAdmin,
 		"POST /api/v1/keys/{key}/x":     keys.RoleAdmin,
-		"DELETE /api/v1/keysets":        keys.RoleRun,
+		"POST /api/v1/keysets":          keys.RoleRun,
+		"DELETE /api/v1/runs/{run}":     keys.RoleAdmin,
 		"":                              keys.RoleRun,
 	} {
 		if got := roleFor(pattern); got != want {

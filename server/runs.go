@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -23,6 +24,14 @@ func (s *Server) addRuns(api huma.API) {
 		OperationID: "get-run", Method: http.MethodGet, Path: "/api/v1/runs/{run}", Tags: []string{"runs"},
 		Summary: "Show a run with its steps", Errors: []int{http.StatusNotFound},
 	}, s.getRun)
+	add(s, api, &huma.Operation{
+		OperationID: "get-record", Method: http.MethodGet, Path: "/api/v1/runs/{run}/record", Tags: []string{"runs"},
+		Summary: "Show the row of a run and what it was started with, as its journal has them", Errors: []int{http.StatusNotFound},
+	}, s.getRecord)
+	add(s, api, &huma.Operation{
+		OperationID: "remove-run", Method: http.MethodDelete, Path: "/api/v1/runs/{run}", Tags: []string{"runs"},
+		Summary: "Forget a run that nothing drives, with its events and the outputs that no other run has", Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, s.removeRun)
 	add(s, api, &huma.Operation{
 		OperationID: "list-approvals", Method: http.MethodGet, Path: "/api/v1/runs/{run}/approvals", Tags: []string{"runs"},
 		Summary: "List the approvals that a run waits for, in the order in which they were asked", Errors: []int{http.StatusNotFound},
@@ -52,14 +61,19 @@ type listRunsInput struct {
 	Workflow string   `query:"workflow" doc:"only runs of the workflow with this name"`
 	Status   []string `query:"status" enum:"running,waiting,completed,failed,interrupted,cancelled" doc:"only runs of these statuses; a run that crashed counts as what it did then"`
 	Since    string   `query:"since" doc:"only runs started within this time" example:"7d"`
-	Limit    int      `query:"limit" minimum:"1" maximum:"200" default:"50"`
-	Cursor   string   `query:"cursor" doc:"next of the page before"`
+
+	File   string    `query:"file" doc:"only runs of the workflow in this file, an absolute path on the server"`
+	After  time.Time `query:"after" doc:"only runs started at this time or later"`
+	Before time.Time `query:"before" doc:"only runs started before this time"`
+
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor string `query:"cursor" doc:"next of the page before"`
 }
 
 type listRunsOutput struct{ Body RunList }
 
 func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*listRunsOutput, error) {
-	filter := journal.Filter{Workflow: in.Workflow, Limit: in.Limit + 1, Older: in.Cursor}
+	filter := journal.Filter{Workflow: in.Workflow, File: in.File, After: in.After, Before: in.Before, Limit: in.Limit + 1, Older: in.Cursor}
 	for _, status := range in.Status {
 		filter.Statuses = append(filter.Statuses, journal.Status(status))
 	}
@@ -68,7 +82,9 @@ func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*listRunsOutp
 		if err != nil || d <= 0 {
 			return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "since is not a duration such as 12h or 7d"}
 		}
-		filter.After = time.Now().Add(-d)
+		if at := time.Now().Add(-d); at.After(filter.After) {
+			filter.After = at
+		}
 	}
 	out := &listRunsOutput{Body: RunList{Runs: []journal.Run{}}}
 	for run, err := range s.store.Runs(ctx, filter) {
@@ -112,6 +128,39 @@ func (s *Server) getRun(ctx context.Context, in *getRunInput) (*getRunOutput, er
 	}
 	out.Body = d.View()
 	return out, nil
+}
+
+type recordOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         Record
+}
+
+// Record is a run as its journal begins it.
+type Record struct {
+	journal.Run
+	Spec json.RawMessage `json:"spec" doc:"the workflow with its agents, the parameters and the settings of the run"`
+}
+
+func (s *Server) getRecord(ctx context.Context, in *RunID) (*recordOutput, error) {
+	run, err := runs.Find(ctx, s.store, in.Run)
+	if err != nil {
+		return nil, err
+	}
+	return &recordOutput{CacheControl: "no-store", Body: Record{run, run.Spec}}, nil
+}
+
+func (s *Server) removeRun(ctx context.Context, in *RunID) (*struct{}, error) {
+	run, err := runs.Find(ctx, s.store, in.Run)
+	if err != nil {
+		return nil, err
+	}
+	switch n, err := s.store.Remove(ctx, run.ID); {
+	case err != nil:
+		return nil, err
+	case n == 0 && run.Owner != nil:
+		return nil, &journal.OwnedError{Run: run.ID, Owner: *run.Owner}
+	}
+	return nil, nil
 }
 
 // etag returns the entity tag of a run that has ended: it changes when the run is

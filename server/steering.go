@@ -268,6 +268,7 @@ type Answer struct {
 	Value    json.RawMessage `json:"value,omitempty" doc:"the choice, text or form that the approval asks for"`
 	Comment  string          `json:"comment,omitempty" maxLength:"10000" doc:"of a no: the reason, which later steps can read"`
 	By       string          `json:"by,omitempty" maxLength:"200" doc:"who answers"`
+	Question string          `json:"question,omitempty" doc:"digest of the question that the answer is for; another question is then not answered"`
 }
 
 type answerOutput struct {
@@ -283,7 +284,7 @@ func (s *Server) answer(ctx context.Context, in *struct {
 	Body Answer
 }) (*answerOutput, error) {
 	b := in.Body
-	step, err := runs.Decide(ctx, s.store, in.Run, b.Step, journal.Decision{Approved: b.Approved, Value: b.Value, Comment: b.Comment, By: b.By})
+	step, err := runs.Decide(ctx, s.store, in.Run, b.Step, journal.Decision{Approved: b.Approved, Value: b.Value, Comment: b.Comment, By: b.By, Question: b.Question})
 	if err != nil {
 		return nil, err
 	}

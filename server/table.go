@@ -26,7 +26,7 @@ func roleFor(pattern string) keys.Role {
 	method, path, _ := strings.Cut(pattern, " ")
 	within := func(top string) bool { return path == top || strings.HasPrefix(path, top+"/") }
 	switch {
-	case within(managed[0]), within(managed[1]) && method != http.MethodGet:
+	case within(managed[0]), within(managed[1]) && method != http.MethodGet, method == http.MethodDelete:
 		return keys.RoleAdmin
 	case within("/v1"): // acts with the operator's credential
 		return keys.RoleRun

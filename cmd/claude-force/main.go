@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,7 @@ type app struct {
 	stopping       <-chan struct{} // closed by the first interrupt
 	interrupts     *interrupts     // nil if nothing interrupts
 	dataDir        string          // --data-dir
+	server         string          // --server: the URL of one; empty for this machine
 	telemetry      telemetryFlags
 
 	quiet bool // no progress, notes and summaries
@@ -186,17 +188,20 @@ apply), 130 interrupted. A workflow that exits may give another one.`,
   claude-force init                                   # write a first agent and workflow
   claude-force execute python-expert "Explain decorators"
   claude-force run workflow.yaml`,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		Args:              cobra.NoArgs,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Version:           version(),
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       version(),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return cmp.Or(checkFlags(cmd), a.checkServer(cmd))
+		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badInput("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
+	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a claude-force server whose runs are meant, for run and runs (default: "+serverVar+")")
 	a.telemetry.register(root)
 	verbs := []struct {
 		name string

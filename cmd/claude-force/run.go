@@ -63,6 +63,9 @@ from it without a network, and fails on any call that is not in it.
 --report writes what came of the run into files, as Markdown, JUnit XML
 or SARIF, also if it failed or was interrupted.
 
+With --server the workflow of that name or path in the server's project is run
+there, with the server's settings; an interrupt leaves the run as it is.
+
 --output writes the outputs into a file or a folder, once the run is done, in
 place of the standard output. The extension of a file says its form: .json, .csv
 and .jsonl are as in "save", and all else is text. A path that ends in a slash,
@@ -83,14 +86,21 @@ left no room for a step, 130 interrupted.`,
   claude-force run workflow.yaml --from review
   claude-force run workflow.yaml --plan
   claude-force run nightly.yaml --detach
+  claude-force --server https://force.example.com run nightly --param day=mon
   claude-force run review.yaml --report md=summary.md,junit=junit.xml
   claude-force run review.yaml --output review.md
   claude-force run review.yaml --output results/
   claude-force run workflow.yaml --record testdata/review
   claude-force run workflow.yaml --replay testdata/review`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runWorkflow(cmd.Context(), &f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.server != "" {
+				return a.runRemote(cmd.Context(), cmd, &f, args[0])
+			}
+			return a.runWorkflow(cmd.Context(), &f, args[0])
+		},
 	}
+	withServer(cmd)
 	f.register(cmd)
 	f.tools.register(cmd)
 	f.approvals.register(cmd)

@@ -26,7 +26,13 @@ answer their questions, stop them and resume those that were stopped,
 failed or crashed.
 
 An id may be abbreviated to its first characters, with or without "run_";
-"latest" is the run that was started last.`,
+"latest" is the run that was started last.
+
+With --server they are about the runs of a server ("claude-force serve"), whose
+key is in the environment variable CLAUDE_FORCE_SERVER_KEY; a server of this
+machine and data folder needs none.`,
+		Example: `  claude-force runs list
+  claude-force --server https://force.example.com runs show latest`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -34,11 +40,23 @@ An id may be abbreviated to its first characters, with or without "run_";
 		a.runsList(), a.runsShow(), a.runsWatch(), a.runsLogs(), a.runsOutput(), a.runsReport(), a.runsFailed(), a.runsResume(),
 		a.runsCancel(), a.runsApprove(), a.runsReject(), a.runsDiff(), a.runsApply(), a.runsExport(), a.runsRemove(), a.runsPrune(),
 	)
+	for _, sub := range cmd.Commands() {
+		if sub.Name() != "apply" { // the folder is on this machine
+			withServer(sub)
+		}
+	}
 	return cmd
 }
 
-// withHistory runs do with the store of runs that is configured.
+// withHistory runs do with the store of runs that is configured, or with that of a server.
 func (a *app) withHistory(ctx context.Context, do func(journal.Store) error) error {
+	if a.server != "" {
+		c, err := a.connect()
+		if err != nil {
+			return err
+		}
+		return do(c.History())
+	}
 	cfg, err := a.settings()
 	if err != nil {
 		return err

@@ -36,6 +36,9 @@ func (a *app) printPatch(ctx context.Context, d *runs.Detail, c *llm.Changes, as
 	if asJSON {
 		return printJSON(a.stdout, c)
 	}
+	if a.server != "" {
+		return errNotHere
+	}
 	repo, err := repositoryOf(ctx, d)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/client"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
@@ -52,6 +53,9 @@ without what failed; "claude-force run --from STEP" re-runs such a step.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.server != "" {
+				return a.resumeRemote(cmd.Context(), &f, args[0])
+			}
 			return a.resumeRun(cmd.Context(), &f, args[0])
 		},
 	}
@@ -226,6 +230,14 @@ func readRun(ctx context.Context, orch *claudeforce.Orchestrator, id string) (*r
 	return runs.Load(ctx, store, id)
 }
 
+// cancelRun stops a run for good, or has its server do so.
+func cancelRun(ctx context.Context, store journal.Store, id string) (signaled bool, err error) {
+	if h, ok := store.(*client.History); ok {
+		return h.Cancel(ctx, id)
+	}
+	return runs.Cancel(ctx, store, id)
+}
+
 func (a *app) runsCancel() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -237,7 +249,7 @@ func (a *app) runsCancel() *cobra.Command {
 		ValidArgsFunction: a.completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withHistory(cmd.Context(), func(store journal.Store) error {
-				signaled, err := runs.Cancel(cmd.Context(), store, args[0])
+				signaled, err := cancelRun(cmd.Context(), store, args[0])
 				if err != nil {
 					return err
 				}

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/client"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/journal"
@@ -41,12 +43,20 @@ Exit codes: those of "claude-force run".`,
 	return cmd
 }
 
+// watchRun follows a run. Events of a server's come as they happen there.
+func watchRun(ctx context.Context, store journal.Store, id string) iter.Seq2[runs.Change, error] {
+	if h, ok := store.(*client.History); ok {
+		return h.Watch(ctx, id)
+	}
+	return runs.Watch(ctx, store, id)
+}
+
 func (a *app) watch(ctx context.Context, store journal.Store, id string, asJSON bool) error {
 	lines := &eventLines{labels: map[journal.Unit]string{}}
 	var last journal.Run
 	var end journal.RunEnd // of the last event of an end
 	waits := false
-	for change, err := range runs.Watch(ctx, store, id) {
+	for change, err := range watchRun(ctx, store, id) {
 		switch {
 		case err != nil:
 			return err
@@ -114,7 +124,7 @@ func (a *app) runsLogs() *cobra.Command {
 						return err
 					}
 				}
-				if asJSON {
+				if asJSON || a.server != "" {
 					return nil
 				}
 				return a.printRunLog(cmd.Context(), run.ID)

@@ -25,9 +25,9 @@ type serverProcess struct {
 }
 
 // startServer starts a server and waits until it serves.
-func startServer(t *testing.T, dir string, env []string) *serverProcess {
+func startServer(t *testing.T, dir string, env []string, flags ...string) *serverProcess {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "claude-force", "serve", "--listen", "127.0.0.1:0", "--no-cache")
+	cmd := exec.CommandContext(t.Context(), "claude-force", append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...)
 	cmd.Dir, cmd.Env = dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	messages, err := cmd.StderrPipe()
@@ -124,7 +124,7 @@ func TestKilledServerGoesOn(t *testing.T) {
 		}
 		return run.ID
 	}
-	first := startServer(t, dir, env)
+	first := startServer(t, dir, env, "--no-cache")
 	id := start(first.url)
 	stream := do("GET", first.url+"/api/v1/runs/"+id+"/stream", "")
 	<-kill
@@ -152,7 +152,7 @@ func TestKilledServerGoesOn(t *testing.T) {
 	dead = true
 	mu.Unlock()
 
-	second := startServer(t, dir, env)
+	second := startServer(t, dir, env, "--no-cache")
 	if again := start(second.url); again != id {
 		t.Errorf("the request that was sent again started %s beside %s", again, id)
 	}

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -68,32 +67,9 @@ type Record struct {
 // Entry is a call in a record. The request itself is not stored: a repeated
 // call brings it.
 type Entry struct {
-	Key   llm.Key
-	Copy  int // distinguishes calls with the same key
-	Ended bool
-}
-
-// storedEntry is the JSON form of an Entry.
-type storedEntry struct {
-	Key   string `json:"key"`
-	Copy  int    `json:"copy,omitempty"`
-	Ended bool   `json:"ended,omitempty"`
-}
-
-// MarshalJSON encodes the entry with its key in hexadecimal.
-func (e Entry) MarshalJSON() ([]byte, error) {
-	return json.Marshal(storedEntry{e.Key.String(), e.Copy, e.Ended})
-}
-
-// UnmarshalJSON decodes the result of MarshalJSON.
-func (e *Entry) UnmarshalJSON(data []byte) error {
-	var s storedEntry
-	if err := json.Unmarshal(data, &s); err != nil {
-		return err
-	}
-	key, err := llm.ParseKey(s.Key)
-	*e = Entry{key, s.Copy, s.Ended}
-	return err
+	Key   llm.Key `json:"key"`
+	Copy  int     `json:"copy,omitempty"` // distinguishes calls with the same key
+	Ended bool    `json:"ended,omitempty"`
 }
 
 // The parts of a custom_id have fixed lengths: a nonce of 80 bits, and the
