@@ -34,7 +34,7 @@ func (p *Proxy) messages(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, http.StatusUnsupportedMediaType, "the request's body is encoded with "+strconv.Quote(encoding)+"; send it as it is")
 		return
 	}
-	body, err := readBody(r)
+	body, err := p.readBody(r)
 	if err != nil {
 		if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			writeTooLarge(w, over.Limit)
@@ -50,8 +50,12 @@ func (p *Proxy) messages(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	req, err := readRequest(body, r.Header, r.URL.RawQuery, mode)
-	if err != nil {
+	asked := askedOf(r.Header, r.URL.RawQuery, mode)
+	req := p.repeats.find(body, asked)
+	repeated := req != nil
+	if repeated {
+		p.bodies.put(body)
+	} else if req, err = readRequest(body, r.Header, r.URL.RawQuery, mode); err != nil {
 		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -68,14 +72,17 @@ func (p *Proxy) messages(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if a.hit && !repeated {
+		p.repeats.add(req, asked)
+	}
 }
 
 // readBody reads the whole body of a request.
-func readBody(r *http.Request) ([]byte, error) {
+func (p *Proxy) readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength < 0 || r.ContentLength > maxMessage {
 		return io.ReadAll(r.Body)
 	}
-	body := make([]byte, r.ContentLength)
+	body := p.bodies.get(int(r.ContentLength))
 	_, err := io.ReadFull(r.Body, body)
 	return body, err
 }
@@ -91,6 +98,7 @@ type answer struct {
 	started bool // the head was written
 	passing bool // the bytes are written as they come
 	shared  bool // they are those of another call
+	hit     bool // the answer was in the response cache
 }
 
 // take writes what an event brings. It reports whether more is wanted.
@@ -204,6 +212,7 @@ func (a *answer) replay(resp *llm.Response) {
 	h.Set("Request-Id", newRequestID())
 	switch resp.Source {
 	case llm.SourceCache:
+		a.hit = true
 		a.setSource(cacheHit)
 		a.setSaved(resp)
 		h.Set("Age", strconv.Itoa(max(0, int(time.Since(resp.StoredAt).Seconds()))))

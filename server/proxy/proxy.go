@@ -50,13 +50,16 @@ type Proxy struct {
 	via   string // how this proxy names itself to others
 	calls context.Context
 	stop  context.CancelFunc
+
+	repeats *repeats
+	bodies  bodies
 }
 
 // New returns a proxy. Calls in flight are canceled when ctx ends, or when the proxy is
 // closed, which it must be.
 func New(ctx context.Context, opts Options) *Proxy {
 	opts.Cache = cmp.Or(opts.Cache, ModeDeterministic)
-	p := &Proxy{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), via: "claude-force-" + strings.ToLower(rand.Text()[:12])}
+	p := &Proxy{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), via: "claude-force-" + strings.ToLower(rand.Text()[:12]), repeats: newRepeats()}
 	p.calls, p.stop = context.WithCancel(ctx)
 	return p
 }

@@ -39,10 +39,11 @@ var sessionHeaders = []string{"X-Claude-Force-Session", "X-Claude-Code-Session-I
 // readRequest returns the request in a body, and how the layers see it. The request's
 // parts share the body's memory.
 func readRequest(body []byte, header http.Header, query string, mode Mode) (*llm.Request, error) {
-	r := reading{req: &llm.Request{Agent: agentName, Extra: map[string]json.RawMessage{}}}
+	marks := &marks{text: body}
+	r := reading{req: &llm.Request{Agent: agentName, Extra: map[string]json.RawMessage{}}, marks: marks}
 	var fields []field
 	var twice error
-	whole := members(body, func(name string, value json.RawMessage) {
+	whole := marks.record(func(name string, value json.RawMessage) {
 		if slices.ContainsFunc(fields, func(f field) bool { return f.name == name }) {
 			twice = errors.New(name + ": it is there twice")
 		}
@@ -55,7 +56,7 @@ func readRequest(body []byte, header http.Header, query string, mode Mode) (*llm
 		return nil, twice
 	}
 	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
-	h := digest{sha256.New()}
+	h := digest{sha256.New(), marks}
 	r.headers(h, header, query)
 	for _, f := range fields {
 		if err := r.field(h, f); err != nil {
@@ -75,6 +76,7 @@ type field struct {
 // reading is a request as it is read.
 type reading struct {
 	req    *llm.Request
+	marks  *marks
 	stream bool
 	fixed  bool   // the answer is sampled at temperature 0
 	user   string // metadata.user_id
@@ -131,7 +133,7 @@ func (r *reading) field(h digest, f field) error {
 	case "stream":
 		r.stream = string(f.value) == "true"
 	case "metadata":
-		members(f.value, func(name string, value json.RawMessage) {
+		r.marks.members(f.value, func(name string, value json.RawMessage) {
 			if name == "user_id" {
 				r.user, _ = unquote(value)
 			}
@@ -154,7 +156,7 @@ func (r *reading) field(h digest, f field) error {
 		req.OutputConfig = f.value
 		h.text(f.name, f.value)
 	case "stop_sequences":
-		elements(f.value, func(value json.RawMessage) {
+		r.marks.elements(f.value, func(value json.RawMessage) {
 			if text, ok := unquote(value); ok {
 				req.StopSequences = append(req.StopSequences, text)
 			}
@@ -187,7 +189,7 @@ func (r *reading) other(h digest, f field) {
 // messages reads the turns of the conversation.
 func (r *reading) messages(h digest, value json.RawMessage) bool {
 	var turns []json.RawMessage
-	if !elements(value, func(turn json.RawMessage) { turns = append(turns, turn) }) {
+	if !r.marks.elements(value, func(turn json.RawMessage) { turns = append(turns, turn) }) {
 		return false
 	}
 	h.begin("messages", len(turns))
@@ -195,7 +197,7 @@ func (r *reading) messages(h digest, value json.RawMessage) bool {
 		var m llm.Message
 		ok := true
 		n := 0
-		whole := members(turn, func(name string, value json.RawMessage) {
+		whole := r.marks.members(turn, func(name string, value json.RawMessage) {
 			n++
 			switch name {
 			case "content":
@@ -227,7 +229,7 @@ func (r *reading) blocks(h digest, name string, value json.RawMessage, listed bo
 	var blocks []llm.Block
 	ok := true
 	h.begin(name, -1)
-	whole := elements(value, func(raw json.RawMessage) {
+	whole := r.marks.elements(value, func(raw json.RawMessage) {
 		if isBilling(raw) {
 			return
 		}
@@ -274,9 +276,9 @@ func isBilling(raw json.RawMessage) bool {
 // tools reads the definitions of tools, whose order does not change the answer.
 func (r *reading) tools(h digest, value json.RawMessage) bool {
 	ok := true
-	whole := elements(value, func(raw json.RawMessage) {
+	whole := r.marks.elements(value, func(raw json.RawMessage) {
 		t := llm.Tool{Raw: raw}
-		ok = members(raw, func(name string, value json.RawMessage) {
+		ok = r.marks.members(raw, func(name string, value json.RawMessage) {
 			if name == "name" {
 				t.Name, _ = unquote(value)
 			}
@@ -314,7 +316,10 @@ func (r *reading) session(header http.Header) string {
 
 // digest hashes names and values, each behind its length, and marks where lists of them
 // end, so that no two requests have the same bytes.
-type digest struct{ hash.Hash }
+type digest struct {
+	hash.Hash
+	marks *marks
+}
 
 // Kinds of what is hashed.
 var (
@@ -354,7 +359,7 @@ func (h digest) begin(name string, n int) {
 // text, as JSON; ok is false if it is no object.
 func (h digest) block(raw json.RawMessage, b *llm.Block) (text json.RawMessage, ok bool) {
 	n := 0
-	ok = members(raw, func(name string, value json.RawMessage) {
+	ok = h.marks.members(raw, func(name string, value json.RawMessage) {
 		switch name {
 		case "cache_control":
 			b.CacheControl = value
@@ -365,7 +370,7 @@ func (h digest) block(raw json.RawMessage, b *llm.Block) (text json.RawMessage, 
 			text = value
 		case "content":
 			var nested []json.RawMessage
-			if b.Type == llm.BlockToolResult && elements(value, func(v json.RawMessage) { nested = append(nested, v) }) {
+			if b.Type == llm.BlockToolResult && h.marks.elements(value, func(v json.RawMessage) { nested = append(nested, v) }) {
 				h.begin(name, len(nested))
 				for _, v := range nested {
 					if _, ok := h.block(v, &llm.Block{}); !ok {

@@ -12,8 +12,10 @@ import (
 
 // scanner is a position in a JSON text.
 type scanner struct {
-	text []byte
-	at   int
+	text  []byte
+	at    int
+	marks *marks // of a text that this one is part of; may be nil
+	from  int    // where in that text this one begins
 }
 
 // space skips white space.
@@ -60,13 +62,20 @@ func (s *scanner) skipString() bool {
 func (s *scanner) value() (json.RawMessage, bool) {
 	s.space()
 	start := s.at
+	if end := s.marks.end(s.from + s.at); end > 0 && end-s.from <= len(s.text) {
+		s.at = end - s.from
+		return s.text[start:s.at], true
+	}
 	for depth := 0; s.at < len(s.text); {
 		switch s.text[s.at] {
 		case '"':
+			begin := s.at
 			if !s.skipString() {
 				return nil, false
 			}
+			s.marks.sawString(begin, s.at)
 		case '{', '[':
+			s.marks.opens(depth, s.at)
 			depth++
 			s.at++
 		case '}', ']':
@@ -75,6 +84,7 @@ func (s *scanner) value() (json.RawMessage, bool) {
 			}
 			depth--
 			s.at++
+			s.marks.closes(depth, s.at)
 		case ',', ' ', '\t', '\r', '\n', ':':
 			if depth == 0 {
 				return s.text[start:s.at], s.at > start
@@ -95,7 +105,10 @@ func (s *scanner) value() (json.RawMessage, bool) {
 // members calls f with the names and values of an object, in order, and reports whether
 // the text is one object.
 func members(text []byte, f func(name string, value json.RawMessage)) bool {
-	s := scanner{text: text}
+	return (&scanner{text: text}).members(f)
+}
+
+func (s *scanner) members(f func(name string, value json.RawMessage)) bool {
 	if !s.take('{') {
 		return false
 	}
@@ -125,8 +138,7 @@ func members(text []byte, f func(name string, value json.RawMessage)) bool {
 
 // elements calls f with the values of an array, in order, and reports whether the text
 // is one array.
-func elements(text []byte, f func(value json.RawMessage)) bool {
-	s := scanner{text: text}
+func (s *scanner) elements(f func(value json.RawMessage)) bool {
 	if !s.take('[') {
 		return false
 	}
