@@ -24,6 +24,10 @@ func (s *Server) addCosts(api huma.API) {
 		Summary: "Give what was paid, by day, agent, model, project and the like", Errors: []int{http.StatusUnprocessableEntity},
 	}, s.getCosts)
 	add(s, api, &huma.Operation{
+		OperationID: "compare", Method: http.MethodGet, Path: "/api/v1/analytics/compare", Tags: []string{"service"},
+		Summary: "Say whether b is better or worse than a, two runs or two periods, or not significantly different", Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
+	}, s.compareSets)
+	add(s, api, &huma.Operation{
 		OperationID: "list-calls", Method: http.MethodGet, Path: "/api/v1/calls", Tags: []string{"service"},
 		Summary: "List calls of models, the latest first, without prompts and answers", Errors: []int{http.StatusUnprocessableEntity},
 	}, s.listCalls)

@@ -126,6 +126,20 @@ func TestCosts(t *testing.T) {
 			}
 		}
 	}
+	days := func(from, to int) string {
+		return now.UTC().AddDate(0, 0, -from).Format(time.DateOnly) + ".." + now.UTC().AddDate(0, 0, -to).Format(time.DateOnly)
+	}
+	var report struct {
+		Rows []struct{ Metric, Verdict string } `json:"metrics"`
+	}
+	s.want(http.StatusOK, &report, "GET", "/api/v1/analytics/compare?a="+days(20, 12)+"&b="+days(10, 2), nil)
+	if len(report.Rows) == 0 || report.Rows[0].Verdict == "" {
+		t.Errorf("two periods are compared as %+v", report)
+	}
+	for _, query := range []string{"a=2026-11-41&b=2026-11-02", "a=2020-01-01&b=2020-01-02", "a=x", "a=" + days(20, 12) + "&b=" + days(10, 2) + "&alpha=1"} {
+		s.want(http.StatusUnprocessableEntity, nil, "GET", "/api/v1/analytics/compare?"+query, nil)
+	}
+	s.want(http.StatusNotFound, nil, "GET", "/api/v1/analytics/compare?a=run_none&b=latest", nil)
 	for _, path := range []string{"/costs?by=colour", "/costs?days=many", "/costs?days=-1", "/costs.csv?by=colour"} {
 		s.page(http.StatusUnprocessableEntity, path)
 	}

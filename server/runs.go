@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -239,5 +238,3 @@ func (s *Server) diffRuns(ctx context.Context, in *diffInput) (*diffOutput, erro
 	out.Body.Steps = append([]runs.StepDiff{}, runs.Diff(one, two, in.Step)...)
 	return out, nil
 }
-
-var compare = cmp.Compare[string]

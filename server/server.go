@@ -191,7 +191,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 				if cause == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 					panic(cause)
 				}
-				s.log.Error("request failed", "method", r.Method, "route", r.Pattern, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+				s.log.Error("request failed", "method", r.Method, "route", s.table.route(r).Pattern, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 				if seen.status == 0 {
 					writeProblem(seen, r, &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server failed; its log says why"})
 				}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -118,5 +119,5 @@ func (t *table) maxBody(r *http.Request) int64 {
 
 // list returns the routes, by pattern.
 func (t *table) list() []Route {
-	return slices.SortedFunc(slices.Values(t.routes), func(a, b Route) int { return compare(a.Pattern, b.Pattern) })
+	return slices.SortedFunc(slices.Values(t.routes), func(a, b Route) int { return cmp.Compare(a.Pattern, b.Pattern) })
 }

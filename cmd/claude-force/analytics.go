@@ -174,7 +174,12 @@ func sinceRows(ctx context.Context, store *callsdb.Store, f analytics.Filter) (a
 		return f, nil, err
 	}
 	f.Since = since
-	return f, []string{"Calls are kept one by one since " + since.In(f.In()).Format("2006-01-02 15:04") + "; those before are only in sums, and not shown here."}, nil
+	return f, []string{rowsNote(since.In(f.In()))}, nil
+}
+
+// rowsNote says that calls before a time are kept only in sums.
+func rowsNote(since time.Time) string {
+	return "Calls are kept one by one since " + since.Format("2006-01-02 15:04") + "; those before are only in sums, and not shown here."
 }
 
 // withCalls runs do with the store that is configured, and a context that the

@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/compare"
+	"github.com/claude-force/claude-force/compare/sets"
 	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
@@ -176,7 +177,7 @@ func (a *app) compareSet(ctx context.Context, name string, noise float64) (compa
 	if err == nil || strings.HasSuffix(name, ".json") || strings.ContainsAny(name, `/\`) {
 		if err == nil && info.Mode().IsRegular() { // a pipe can be read only once
 			if data, err := openfile.ReadTyped(name, maxExport); err == nil {
-				set, exported, err := exportedSet(name, data)
+				set, exported, err := sets.OfExport(name, data)
 				if err != nil {
 					return set, inputError{err}
 				}

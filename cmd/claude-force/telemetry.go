@@ -64,10 +64,13 @@ func (a *app) logger() (*slog.Logger, error) {
 	return nil, badInput("--log-format %q is neither text nor json", a.telemetry.format)
 }
 
-// setTelemetry sets where the orchestrator sends log lines, traces and metrics.
+// setTelemetry sets where the orchestrator sends traces and metrics, and log lines if it
+// has no logger yet.
 func (a *app) setTelemetry(ctx context.Context, cfg *config.Config, listen string, opts *claudeforce.Options) (err error) {
-	if opts.Logger, err = a.logger(); err != nil {
-		return err
+	if opts.Logger == nil {
+		if opts.Logger, err = a.logger(); err != nil {
+			return err
+		}
 	}
 	if listen != "" {
 		if opts.Telemetry.Counters, err = a.serveMetrics(ctx, listen); err != nil {

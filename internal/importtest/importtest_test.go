@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	// Parts import nouns, and never each other.
 	"attach":                {"llm", "internal/media", "internal/openfile"},
 	"compare":               {"benchfile"},
+	"compare/sets":          {"analytics", "analytics/callsdb", "benchfile", "compare", "engine", "fault", "journal", "llm", "runs"},
 	"worktree":              {"fault", "llm", "sandbox", "internal/openfile"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
@@ -127,7 +128,7 @@ var allowed = map[string][]string{
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 
