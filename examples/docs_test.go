@@ -23,11 +23,16 @@ import (
 var pages = map[string]int{
 	"docs/workflows.md": 20,
 	"docs/agents.md":    0,
+	"docs/import.md":    0,
 	"docs/models.md":    3,
 	"docs/spending.md":  0,
 	"docs/tools.md":     1,
 	"README.md":         2,
 }
+
+// mostNotRun is how many examples in YAML a page may have that cannot be run, each with
+// its reason.
+const mostNotRun = 1
 
 // TestDocs runs the examples of the documentation on the simulator, each as it
 // stands there, in a project of its own, a copy of testdata/project. CONTRIBUTING.md
@@ -43,8 +48,11 @@ func TestDocs(t *testing.T) {
 			t.Fatalf("%s: %v", page, err)
 		}
 		count := 0
+		var notRun []string
 		for _, block := range blocks {
 			switch {
+			case block.NotRun != "" && block.Kind == "yaml":
+				notRun = append(notRun, fmt.Sprintf("%s:%d: %s", page, block.Line, block.NotRun))
 			case block.NotRun != "" || block.Kind == docexample.Indented:
 			case block.Kind == "yaml":
 				count++
@@ -55,6 +63,9 @@ func TestDocs(t *testing.T) {
 			case page == "docs/workflows.md":
 				t.Errorf("%s:%d: no one knows how to run %q: write yaml, commands that are indented, or <!-- not run: REASON --> above it", page, block.Line, block.Kind)
 			}
+		}
+		if len(notRun) > mostNotRun {
+			t.Errorf("these are not run:\n%s\nwant %d or fewer", strings.Join(notRun, "\n"), mostNotRun)
 		}
 		if count < least {
 			t.Errorf("%s has %d examples, want %d or more", page, count, least)
