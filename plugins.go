@@ -2,6 +2,7 @@ package claudeforce
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/plugin"
 	"github.com/claude-force/claude-force/skill"
+	"github.com/claude-force/claude-force/workflow"
 	"github.com/claude-force/claude-force/workflow/workflowdir"
 )
 
@@ -62,6 +64,46 @@ func findWorkflow(dir, name string) (string, error) {
 		return "", err
 	}
 	return f.Path, nil
+}
+
+// findCommand returns the command with a name, or that of a file if the name is a path
+// that ends in .md.
+func findCommand(dir, name string) (_ *workflow.SlashCommand, err error) {
+	dir = cmp.Or(dir, ".")
+	k, err := lookUpCommand(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return k.StepCommand(func(path string) bool {
+		info, err := root.Stat(filepath.FromSlash(path))
+		return err == nil && info.Mode().IsRegular()
+	})
+}
+
+// lookUpCommand returns the file of a command.
+func lookUpCommand(dir, name string) (*skill.Skill, error) {
+	if strings.HasSuffix(name, ".md") {
+		return skill.ReadCommand(dir, name)
+	}
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	plugins, err := PluginSkills(cfg, dir)
+	if err != nil {
+		return nil, err
+	}
+	home, _ := os.UserHomeDir() // empty without one, which Discover takes as none
+	set, err := skill.Discover(skill.Options{Dir: dir, Home: home, Plugins: plugins})
+	if err != nil {
+		return nil, err
+	}
+	return set.Lookup(name)
 }
 
 // PluginAgents returns the agents of the plugins of a project, each under the name of

@@ -203,7 +203,7 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 		Version: runs.SpecVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
 		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Settings: opts.Settings,
-		Named: wf.Named(), Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
+		Named: wf.Named(), Commands: wf.SlashCommands(), Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
 	}
 	if opts.Plan != nil {
 		spec.Plan = opts.Plan.Promise()
@@ -237,6 +237,12 @@ func (o *Orchestrator) digests(ctx context.Context, wf *workflow.Workflow) map[s
 				text = fmt.Appendf(text, " %q %q", a.ModelFloor, a.ModelCeiling)
 			}
 			sums["agent "+s.Agent] = task.Digest(text)
+		}
+	}
+	for name, c := range wf.SlashCommands() {
+		data, err := json.Marshal(c)
+		if err == nil {
+			sums["command "+name] = task.Digest(data)
 		}
 	}
 	for _, name := range wf.EnvNames() {

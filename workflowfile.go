@@ -33,7 +33,8 @@ func parseWorkflow(dir, name string, data []byte, env []string, checkAgent func(
 			}
 			return openfile.Read(path, maxWorkflow)
 		},
-		Find: func(name string) (string, error) { return findWorkflow(dir, name) },
+		Find:         func(name string) (string, error) { return findWorkflow(dir, name) },
+		SlashCommand: func(name string) (*workflow.SlashCommand, error) { return findCommand(dir, name) },
 	})
 }
 

@@ -17,29 +17,30 @@ import (
 
 // Spec is what a run was started with, as its journal keeps it.
 type Spec struct {
-	Version     int               `json:"version"`
-	Dir         string            `json:"dir"`             // absolute
-	File        string            `json:"file"`            // as given; empty if the workflow came from elsewhere
-	Source      string            `json:"source"`          // the workflow's text
-	Files       map[string]string `json:"files"`           // the texts of the workflows it runs, by path
-	Named       map[string]string `json:"named,omitempty"` // the paths of those that steps run by name
-	Params      map[string]string `json:"params"`
-	AllowEnv    []string          `json:"allow_env,omitempty"`
-	Model       string            `json:"model,omitempty"`
-	Policy      llm.Policy        `json:"policy,omitempty"`
-	MaxParallel int               `json:"max_parallel,omitempty"`
-	Budget      workflow.Budget   `json:"budget,omitzero"`
-	Batch       bool              `json:"batch,omitempty"`
-	From        string            `json:"from,omitempty"`
-	Only        string            `json:"only,omitempty"`
-	Earlier     string            `json:"earlier,omitempty"` // the run that From and Only take results from
-	Digests     map[string]string `json:"digests"`           // of what the run depends on, by name
-	Tags        map[string]string `json:"tags,omitempty"`    // the caller's own
-	Settings    Settings          `json:"settings,omitzero"`
-	Plan        *plan.Promise     `json:"plan,omitempty"` // what it was expected to take; nil if no plan was made
-	Simulated   bool              `json:"simulated,omitempty"`
-	Tasks       bool              `json:"tasks,omitempty"`    // it is a list of tasks; see [TasksWorkflow]
-	Attached    string            `json:"attached,omitempty"` // material that every step is given first
+	Version     int                               `json:"version"`
+	Dir         string                            `json:"dir"`                // absolute
+	File        string                            `json:"file"`               // as given; empty if the workflow came from elsewhere
+	Source      string                            `json:"source"`             // the workflow's text
+	Files       map[string]string                 `json:"files"`              // the texts of the workflows it runs, by path
+	Named       map[string]string                 `json:"named,omitempty"`    // the paths of those that steps run by name
+	Commands    map[string]*workflow.SlashCommand `json:"commands,omitempty"` // that steps have as their tasks, by name or path
+	Params      map[string]string                 `json:"params"`
+	AllowEnv    []string                          `json:"allow_env,omitempty"`
+	Model       string                            `json:"model,omitempty"`
+	Policy      llm.Policy                        `json:"policy,omitempty"`
+	MaxParallel int                               `json:"max_parallel,omitempty"`
+	Budget      workflow.Budget                   `json:"budget,omitzero"`
+	Batch       bool                              `json:"batch,omitempty"`
+	From        string                            `json:"from,omitempty"`
+	Only        string                            `json:"only,omitempty"`
+	Earlier     string                            `json:"earlier,omitempty"` // the run that From and Only take results from
+	Digests     map[string]string                 `json:"digests"`           // of what the run depends on, by name
+	Tags        map[string]string                 `json:"tags,omitempty"`    // the caller's own
+	Settings    Settings                          `json:"settings,omitzero"`
+	Plan        *plan.Promise                     `json:"plan,omitempty"` // what it was expected to take; nil if no plan was made
+	Simulated   bool                              `json:"simulated,omitempty"`
+	Tasks       bool                              `json:"tasks,omitempty"`    // it is a list of tasks; see [TasksWorkflow]
+	Attached    string                            `json:"attached,omitempty"` // material that every step is given first
 }
 
 // Settings are the settings of the process that started a run, where they were
@@ -153,6 +154,12 @@ func (s *Spec) Recorded(checkAgent func(string) error) (*workflow.Workflow, erro
 				return path, nil
 			}
 			return "", fmt.Errorf("there is no workflow %q", name)
+		},
+		SlashCommand: func(name string) (*workflow.SlashCommand, error) {
+			if c := s.Commands[name]; c != nil {
+				return c, nil
+			}
+			return nil, fmt.Errorf("there is no command %q", name)
 		},
 	})
 }

@@ -137,52 +137,121 @@ func nextCommand(body string, from int, fenced *[][2]int) (command string, start
 // has no value stays.
 func (e *expansion) fill(text string) string {
 	var out strings.Builder
-	for {
-		i := strings.IndexByte(text, '$')
-		if i < 0 || out.Len() > maxExpanded {
-			out.WriteString(text)
-			return out.String()
+	for _, p := range pieces(text) {
+		if out.Len() > maxExpanded {
+			break
 		}
-		before := e.replaced
-		value, length, ok := e.placeholder(text[i:])
+		value, ok := e.value(p)
+		if !ok {
+			value = p.text
+		}
+		out.WriteString(value)
+	}
+	return out.String()
+}
+
+// value returns what stands for a placeholder; not ok for a text, and for one without a
+// value.
+func (e *expansion) value(p piece) (value string, ok bool) {
+	switch {
+	case p.variable != "":
+		value = e.skill.variable(p.variable)
+		if p.variable == sessionVariable {
+			value = e.host.Session
+		}
+		return value, value != ""
+	case p.all:
+		e.replaced = true
+		return e.args, true
+	case p.position > 0 && p.position <= len(e.list):
+		e.replaced = true
+		return e.list[p.position-1], true
+	}
+	return "", false
+}
+
+// Placeholders that stand for no arguments.
+const (
+	dirVariable     = "${CLAUDE_SKILL_DIR}"
+	rootVariable    = "${CLAUDE_PLUGIN_ROOT}"
+	sessionVariable = "${CLAUDE_SESSION_ID}"
+)
+
+// variable returns the folder that a placeholder stands for; empty without one.
+func (s *Skill) variable(name string) string {
+	switch name {
+	case dirVariable:
+		return filepath.ToSlash(s.Dir)
+	case rootVariable:
+		return filepath.ToSlash(s.Root)
+	}
+	return ""
+}
+
+// piece is a part of a body: a text or a placeholder.
+type piece struct {
+	text     string // as it is written; of one behind a backslash without that
+	all      bool   // it stands for all arguments
+	position int    // of the argument that it stands for, from 1; -1 for one that no list has
+	variable string // another placeholder
+}
+
+// pieces splits a text at its placeholders.
+func pieces(text string) []piece {
+	var list []piece
+	for from, at := 0, 0; ; {
+		i := strings.IndexByte(text[at:], '$')
+		if i < 0 {
+			if from < len(text) {
+				list = append(list, piece{text: text[from:]})
+			}
+			return list
+		}
+		i += at
+		p := placeholder(text[i:])
+		at = i + max(len(p.text), 1)
 		switch {
-		case length > 0 && i > 0 && text[i-1] == '\\':
-			e.replaced = before
-			out.WriteString(text[:i-1] + text[i:i+length])
-		case ok:
-			out.WriteString(text[:i] + value)
+		case p.text == "":
+		case i > from && text[i-1] == '\\':
+			list = append(list, piece{text: text[from : i-1]}, piece{text: p.text})
+			from = at
 		default:
-			length = max(length, 1)
-			out.WriteString(text[:i+length])
+			if i > from {
+				list = append(list, piece{text: text[from:i]})
+			}
+			list = append(list, p)
+			from = at
 		}
-		text = text[i+length:]
 	}
 }
 
-// placeholder returns the value and the length of the placeholder that a text starts
-// with. The length is 0 if it starts with none; not ok is one without a value.
-func (e *expansion) placeholder(text string) (value string, length int, ok bool) {
-	for _, v := range []struct{ name, value string }{
-		{"${CLAUDE_SKILL_DIR}", e.skill.Dir}, {"${CLAUDE_PLUGIN_ROOT}", e.skill.Root}, {"${CLAUDE_SESSION_ID}", e.host.Session},
-	} {
-		if strings.HasPrefix(text, v.name) {
-			return filepath.ToSlash(v.value), len(v.name), v.value != ""
+// placeholder returns the placeholder that a text starts with; the zero value if it
+// starts with none.
+func placeholder(text string) piece {
+	for _, name := range []string{dirVariable, rootVariable, sessionVariable} {
+		if strings.HasPrefix(text, name) {
+			return piece{text: name, variable: name}
 		}
 	}
 	if rest, found := strings.CutPrefix(text, "$ARGUMENTS"); found {
 		if index, n := number(strings.TrimPrefix(rest, "[")); n > 0 && rest[0] == '[' && strings.HasPrefix(rest[1+n:], "]") {
-			value, ok = e.argument(index)
-			return value, len("$ARGUMENTS") + n + 2, ok
+			return piece{text: text[:len("$ARGUMENTS")+n+2], position: position(index)}
 		}
-		e.replaced = true
-		return e.args, len("$ARGUMENTS"), true
+		return piece{text: "$ARGUMENTS", all: true}
 	}
 	index, n := number(text[1:])
 	if n == 0 || strings.IndexFunc(text[1+n:], func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }) == 0 {
-		return "", 0, false
+		return piece{}
 	}
-	value, ok = e.argument(index)
-	return value, 1 + n, ok
+	return piece{text: text[:1+n], position: position(index)}
+}
+
+// position returns the position of an argument, from 1, whose index counts from 0.
+func position(index int) int {
+	if index < 0 {
+		return -1
+	}
+	return index + 1
 }
 
 // number returns the number that a text starts with and its length.
@@ -195,14 +264,6 @@ func number(text string) (value, length int) {
 		return -1, length
 	}
 	return value, length
-}
-
-func (e *expansion) argument(index int) (string, bool) {
-	if index < 0 || index >= len(e.list) {
-		return "", false
-	}
-	e.replaced = true
-	return e.list[index], true
 }
 
 // SplitArgs splits arguments at white space, as a shell does: quotes and backslashes

@@ -200,7 +200,7 @@ func (v *Value) texts(at view) []string {
 
 // chosen reads the agent and the model of a step where they are only known when it runs,
 // and makes its variants.
-func (p *reader) chosen(d *draft, v view, defaults Defaults) {
+func (p *reader) chosen(d *draft, v view, command *SlashCommand, defaults Defaults) {
 	agent, model := d.fields.given("agent"), d.fields.given("model")
 	inline := map[string]*Agent{}
 	if isChoice(agent) {
@@ -245,7 +245,7 @@ func (p *reader) chosen(d *draft, v view, defaults Defaults) {
 			s.AgentFrom, s.ModelFrom, s.variants = nil, nil, nil
 			s.Agent, s.Inline = key.agent, inline[key.agent]
 			if s.Inline != nil || d.AgentFrom != nil {
-				p.inherit(&s, d.fields, s.Inline.over(defaults))
+				p.inherit(&s, d.fields, command.over(s.Inline.over(defaults)))
 			}
 			if key.model != "" {
 				s.Model = key.model

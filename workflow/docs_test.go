@@ -24,6 +24,9 @@ func TestReference(t *testing.T) {
 		Load: func(path string) ([]byte, error) {
 			return os.ReadFile(filepath.Join("../examples/workflows", filepath.Base(path)))
 		},
+		SlashCommand: func(name string) (*workflow.SlashCommand, error) {
+			return &workflow.SlashCommand{Name: name, Body: []workflow.SlashCommandPart{{Text: "Review "}, {Text: "$0", Position: 1}}}, nil
+		},
 		CheckAgent: func(name string) error {
 			_, err := os.Stat("../agent/builtin/" + name + ".md")
 			return err

@@ -26,12 +26,10 @@ func (s *Step) label() string {
 // does returns a short description of what a step does; empty if unknown.
 func (s *Step) does() string {
 	switch {
-	case s.Inline != nil && s.Inline.Name == "":
-		return brief("prompt: " + s.Inline.Prompt)
-	case s.AgentFrom != nil:
-		return brief(strings.Join(s.AgentFrom.Among, " | "))
+	case s.Agent != "" && s.Command != "":
+		return s.who() + " /" + clean(s.Command)
 	case s.Agent != "":
-		return clean(s.Agent)
+		return s.who()
 	case s.Approval != nil:
 		return s.Approval.does()
 	case s.Action() != nil:
@@ -42,6 +40,17 @@ func (s *Step) does() string {
 		return plural(len(s.Body.Steps), "step")
 	}
 	return ""
+}
+
+// who returns the agent of a step, or those that it may be.
+func (s *Step) who() string {
+	switch {
+	case s.Inline != nil && s.Inline.Name == "":
+		return brief("prompt: " + s.Inline.Prompt)
+	case s.AgentFrom != nil:
+		return brief(strings.Join(s.AgentFrom.Among, " | "))
+	}
+	return clean(s.Agent)
 }
 
 // does returns what a person is asked for.

@@ -219,7 +219,9 @@ func TestExampleFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opts := workflow.Options{Load: os.ReadFile, CheckAgent: func(name string) error {
+		opts := workflow.Options{Load: os.ReadFile, SlashCommand: func(name string) (*workflow.SlashCommand, error) {
+			return &workflow.SlashCommand{Name: name, Body: []workflow.SlashCommandPart{{Text: "Review "}, {Text: "$0", Position: 1}}}, nil
+		}, CheckAgent: func(name string) error {
 			_, err := os.Stat("../agent/builtin/" + name + ".md")
 			return err
 		}}

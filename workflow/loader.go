@@ -19,15 +19,16 @@ const (
 
 // loader reads the files of one call of Parse, each once.
 type loader struct {
-	opts    Options
-	agents  map[string]error
-	done    map[string]loadedFile
-	texts   map[string]loadedText
-	found   map[string]foundFile
-	named   map[string]string // the paths of found
-	open    []string          // paths of the files that are being read, outermost first
-	readers []*reader         // in the order in which their files were opened
-	bytes   int
+	opts     Options
+	agents   map[string]error
+	done     map[string]loadedFile
+	texts    map[string]loadedText
+	found    map[string]foundFile
+	named    map[string]string // the paths of found
+	commands map[string]foundSlashCommand
+	open     []string  // paths of the files that are being read, outermost first
+	readers  []*reader // in the order in which their files were opened
+	bytes    int
 }
 
 // loadedFile is a file that has been read.

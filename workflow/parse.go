@@ -27,6 +27,11 @@ type Options struct {
 	// name and not the path of a file. The text of its error becomes the message. It is
 	// called once per name. Nil: only paths are known.
 	Find func(name string) (path string, err error)
+
+	// SlashCommand returns the command with a name, for a step that has it as its task; a name
+	// that ends in .md is the path of its file, like that of Load. The text of its error
+	// becomes the message. It is called once per name. Nil: such a step is an error.
+	SlashCommand func(name string) (*SlashCommand, error)
 }
 
 // reader is the state of reading one file.
@@ -66,7 +71,7 @@ func Parse(file string, data []byte, opts Options) (*Workflow, error) {
 	if errs := l.errors(file); len(errs) > 0 {
 		return nil, errs
 	}
-	w.named = l.named
+	w.named, w.commands = l.named, l.usedCommands()
 	return w, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +22,17 @@ func checkAgent(name string) error {
 	return nil
 }
 
-var testOptions = workflow.Options{CheckAgent: checkAgent, AllowEnv: []string{"GITHUB_SHA"}}
+var testOptions = workflow.Options{CheckAgent: checkAgent, AllowEnv: []string{"GITHUB_SHA"}, SlashCommand: slashCommand}
+
+// slashCommand knows review.md, in which two arguments and a file are replaced.
+func slashCommand(name string) (*workflow.SlashCommand, error) {
+	if path.Base(name) != "review" && path.Base(name) != "review.md" {
+		return nil, fmt.Errorf("there is no command %q; did you mean %q?", name, "review")
+	}
+	return &workflow.SlashCommand{Name: "review", Model: "opus", Notes: []string{"it asks for Bash"}, Body: []workflow.SlashCommandPart{
+		{Text: "Review "}, {Text: "$0", Position: 1}, {Text: " for "}, {Text: "$1", Position: 2}, {Text: ", ${{ no.expression }}, see @"}, {Text: "$2", Position: 3}, {Text: "."},
+	}, Files: [][]workflow.SlashCommandPart{{{Text: "docs/rules.md"}}, {{Text: "src/"}, {Text: "$0", Position: 1}}, {{Text: "$2", Position: 3}}}}, nil
+}
 
 func mustParse(tb testing.TB, src string) *workflow.Workflow {
 	tb.Helper()

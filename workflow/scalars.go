@@ -41,7 +41,7 @@ func (p *reader) whole(n *yaml.Node, what string) {
 	}
 	rest := p.src.text[p.src.offset(n.Line, n.Column):]
 	comment, cut := yamltext.CutComment(n, rest)
-	prompt := what == "task" || what == "message" || what == "prompt"
+	prompt := what == "task" || what == "message" || what == "prompt" || what == "arguments"
 	if cut && (prompt || !yamltext.IsAside(comment)) {
 		p.fail(n, nil, "put the value in quotes if it goes on, or two blanks before the # if it is a comment",
 			"%s ends before %s, where YAML begins a comment", what, quote(comment))

@@ -30,6 +30,8 @@ var suits = map[string][]string{
 	"prompt":      {kindAgent},
 	"tools":       {kindAgent},
 	"task":        {kindAgent},
+	"command":     {kindAgent},
+	"arguments":   {kindAgent},
 	"files":       {kindAgent},
 	"model":       {kindAgent},
 	"max_tokens":  {kindAgent},
@@ -70,9 +72,9 @@ var kinds = []string{kindApproval, kindRun, kindHTTP, kindRead, kindWrite, kindV
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := kindAgent
-	for _, key := range append([]string{"agent", "prompt", "task"}, kinds...) {
+	for _, key := range slices.Concat([]string{"agent", "prompt", "task"}, kinds, []string{"command"}) {
 		if d.fields.given(key) != nil || key == kindValue && d.fields.get(key) != nil {
-			if kind = key; key == "prompt" || key == "task" {
+			if kind = key; key == "prompt" || key == "task" || key == "command" {
 				kind = kindAgent
 			}
 			break
@@ -87,7 +89,7 @@ func (p *reader) kind(d *draft) string {
 		switch {
 		case d.fields.given(key) == nil:
 			continue
-		case key == "agent" || key == "prompt" || key == "task" || slices.Contains(kinds, key):
+		case key == "agent" || key == "prompt" || key == "task" || key == "command" || slices.Contains(kinds, key):
 			hint = "a step does one thing: agent and task, approval, run, http, read, write, value, exit, workflow, or steps"
 		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"

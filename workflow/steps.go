@@ -175,20 +175,24 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 
 func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
 	d.Agent, d.Inline = p.agentOf(d)
-	p.chosen(d, v, defaults)
-	p.settingsOf(d, d.Inline.over(defaults))
+	command := p.slashCommand(d)
+	p.chosen(d, v, command, defaults)
+	p.settingsOf(d, command.over(d.Inline.over(defaults)))
 	p.checkThinking(d, d.of())
-	if n := d.fields.given("task"); n == nil {
+	if n := d.fields.given("task"); n == nil && d.fields.given("command") == nil {
 		hint := ""
 		if d.Inline != nil && d.Inline.Name == "" {
 			hint = "prompt is the system prompt, who the agent is; write what it is asked under task"
 		}
 		p.fail(d.node, nil, hint, "%s has no task", d.of())
-	} else {
+	} else if n != nil {
 		d.Task = p.template(d, v, n, "task")
 	}
 	if n := d.fields.given("files"); n != nil {
 		d.Files = p.filesOf(d, v, n)
+	}
+	if command != nil {
+		p.fillCommand(d, v, command)
 	}
 	if n := d.fields.given("schema"); n != nil {
 		d.Schema = p.outputSchema(n)

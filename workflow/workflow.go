@@ -66,10 +66,11 @@ type Workflow struct {
 	Source      []byte    // the file as it was read; nil for steps within a step
 	Notes       []*Error  // what is no mistake but may not be what the author meant; of the files that steps run too
 
-	file  string            // the name given to Parse or to Options.Load
-	named map[string]string // of the outermost file: the paths of workflows that steps name
-	index map[string]*Step
-	env   []string
+	file     string                   // the name given to Parse or to Options.Load
+	named    map[string]string        // of the outermost file: the paths of workflows that steps name
+	commands map[string]*SlashCommand // of the outermost file: the commands that steps name
+	index    map[string]*Step
+	env      []string
 
 	changes []changesUse // of the file, with those of steps within its steps
 }
@@ -112,6 +113,7 @@ type Step struct {
 	Inline       *Agent        // the agent, if the file defines it; nil: it is found by its name
 	Model        string        // empty: the agent's own
 	Task         *Template     // nil unless the step has an agent
+	Command      string        // the name of the command that Task is made of; empty if the file has the task itself
 	Files        []*Value      // patterns of files to give to the agent; a value that is a list stands for several
 	Dependencies []string      // see [Step.Waits]; no duplicates
 	Timeout      time.Duration // of one attempt; 0: no limit was set

@@ -92,7 +92,7 @@ var allowed = map[string][]string{
 	"workflow/importer":    {"internal/yamltext", "workflow"},
 	"workflow/workflowdir": {"internal/claudedir", "internal/nearest"},
 	"plugin":               {"internal/claudedir", "internal/openfile"},
-	"skill":                {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset"},
+	"skill":                {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset", "workflow"},
 	"memory":               {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
 
 	"sandbox":         nil,
