@@ -2,6 +2,8 @@ package engine
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/claude-force/claude-force/journal"
 )
@@ -25,4 +27,18 @@ func (r *run) changedFiles(base string, uncommitted bool) ([]string, error) {
 		r.append(nil, journal.Event{Type: journal.ChangesListed, Detail: journal.Detail(journal.Changes{ChangesSince: since, Files: files})})
 	}
 	return files, nil
+}
+
+// isChangedFile reports whether a pattern that could match several files is the path of
+// one that has changed. If that file is gone, the pattern must match no other.
+func (r *run) isChangedFile(pattern string) bool {
+	if !strings.ContainsAny(pattern, `*?[{\\`) {
+		return false
+	}
+	for _, files := range r.changes {
+		if slices.Contains(files, pattern) {
+			return true
+		}
+	}
+	return false
 }

@@ -32,6 +32,7 @@ type draft struct {
 	fenced            bool     // the task has results of steps within it
 	common            []string // patterns of files that all items of a foreach have
 	patterns          []string // patterns of files of its own
+	exact             []string // patterns of both that are paths, whatever they look like
 	results           []string // fenced outputs of dependencies the task does not mention
 	siblings          int
 	repeated          string // see [unit.repeated]
@@ -76,6 +77,11 @@ func (r *run) draft(u *unit) (draft, error) {
 		patterns, err := f.Texts(env)
 		if err != nil {
 			return draft{}, invalid("filling in the files of step "+u.path, err)
+		}
+		for _, p := range patterns {
+			if r.isChangedFile(p) {
+				d.exact = append(d.exact, p)
+			}
 		}
 		if u.parent == nil || varies(f) {
 			d.patterns = append(d.patterns, patterns...)
@@ -243,6 +249,11 @@ func (d *draft) attempt(ctx context.Context, attach func(context.Context, []stri
 		files, err := attach(ctx, patterns)
 		if err != nil {
 			return fmt.Errorf("reading the files of step %s: %w", d.path, err)
+		}
+		for _, p := range d.exact {
+			if _, found := files.Digests[p]; !found && slices.Contains(patterns, p) {
+				return llm.NewError(llm.CodeInvalid, fmt.Sprintf("reading the files of step %s: there is no file %s any more", d.path, p), nil)
+			}
 		}
 		if files.Text != "" || len(files.Media) == 0 {
 			a.Shared = append(a.Shared, files.Text)

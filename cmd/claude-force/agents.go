@@ -24,7 +24,8 @@ func (a *app) agents() *cobra.Command {
 		Short: "List, show and check agents",
 		Long: `Agents are Markdown files: the project's .claude/agents (nearest folder first),
 then ~/.claude/agents, then those that come with the program. The format is
-that of Claude Code's subagents.`,
+that of Claude Code's subagents. Agents that a workflow's file defines are its own
+and not listed; workflow graph shows them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
