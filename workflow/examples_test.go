@@ -210,7 +210,8 @@ func answer(t *testing.T, s *workflow.Step) any {
 }
 
 func TestExampleFiles(t *testing.T) {
-	paths, err := filepath.Glob("../examples/workflows/*")
+	t.Chdir("..") // the examples are run from there
+	paths, err := filepath.Glob("examples/workflows/*")
 	if err != nil || len(paths) < 19 {
 		t.Fatalf("found %d examples, %v", len(paths), err)
 	}
@@ -222,7 +223,7 @@ func TestExampleFiles(t *testing.T) {
 		opts := workflow.Options{Load: os.ReadFile, SlashCommand: func(name string) (*workflow.SlashCommand, error) {
 			return &workflow.SlashCommand{Name: name, Body: []workflow.SlashCommandPart{{Text: "Review "}, {Text: "$0", Position: 1}}}, nil
 		}, CheckAgent: func(name string) error {
-			_, err := os.Stat("../agent/builtin/" + name + ".md")
+			_, err := os.Stat("agent/builtin/" + name + ".md")
 			return err
 		}}
 		w, err := workflow.Parse(path, data, opts)
