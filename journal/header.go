@@ -15,7 +15,10 @@ func (r *Run) Count(ev *Event) error {
 		if err := ev.Decode(&e); err != nil {
 			return err
 		}
-		r.Status = e.Status
+		r.Status, r.Exit = e.Status, nil
+		if e.Exited != nil {
+			r.Exit = &e.Exited.Exit
+		}
 		if e.Status.Ended() {
 			r.FinishedAt = ev.Time
 		}

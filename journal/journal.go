@@ -61,6 +61,7 @@ type Run struct {
 	Steps      int             `json:"steps"`                // units of work that have finished, items of foreach counted singly
 	CostUSD    float64         `json:"cost_usd"`             // paid so far, as far as prices are known
 	Tokens     int             `json:"tokens"`               // of all finished steps
+	Exit       *Exit           `json:"exit,omitempty"`       // how a step ended it; nil if none did, or a version ended it that did not note this here
 	Owner      *Owner          `json:"owner,omitempty"`      // the process that owns it; nil if none does
 	Spec       json.RawMessage `json:"-"`                    // what was asked, as the creator wrote it; kept encrypted where the store is
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/pipeline"
@@ -296,6 +298,26 @@ func (s *service) follow(run, after string) (list []message) {
 		}
 	}
 	return list
+}
+
+// TestExitIsListed shows how a step ended a run in the list of the API and in that of the pages,
+// as text whatever it says.
+func TestExitIsListed(t *testing.T) {
+	s := serve(t, t.TempDir(), map[string]string{"v.yaml": "params: {why: {}}\nsteps:\n  - {id: x, exit: {status: failed, message: \"${{ params.why }}\", code: 7}}\n"})
+	var run struct {
+		ID string `json:"run_id"`
+	}
+	s.want(http.StatusAccepted, &run, "POST", "/api/v1/runs", map[string]any{"workflow": "v.yaml", "params": map[string]string{"why": odd[0]}})
+	s.follow(run.ID, "")
+	var list server.RunList
+	s.want(http.StatusOK, &list, "GET", "/api/v1/runs", nil)
+	want := &journal.Exit{Status: journal.StatusFailed, Message: odd[0], Code: 7}
+	if diff := cmp.Diff(want, list.Runs[0].Exit); diff != "" {
+		t.Error(diff)
+	}
+	if page := s.page(http.StatusOK, "/runs"); !strings.Contains(page, "exit 7: "+html.EscapeString(odd[0])) {
+		t.Errorf("the page does not show the exit:\n%s", page)
+	}
 }
 
 // TestPages lists many runs by pages: each run once, the latest first.

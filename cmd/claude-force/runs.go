@@ -110,6 +110,8 @@ func (a *app) runsList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List runs, the latest first",
+		Long: `List runs, the latest first. The column EXIT has the exit code and the message of
+runs that a step ended by an exit; their status is what that step said.`,
 		Example: `  claude-force runs list
   claude-force runs list --status failed --status interrupted --since 7d
   claude-force runs list --json | jq -r '.[].run_id'`,
@@ -177,15 +179,31 @@ func completeFlag(cmd *cobra.Command, name string, complete cobra.CompletionFunc
 
 func (a *app) printRuns(list []journal.Run) error {
 	rows := [][]string{{"RUN", "WORKFLOW", "STATUS", "STEPS", "TOKENS", "COST", "STARTED", "TOOK"}}
+	exits := slices.ContainsFunc(list, func(run journal.Run) bool { return run.Exit != nil })
+	if exits {
+		rows[0] = append(rows[0], "EXIT")
+	}
 	for _, run := range list {
 		took := ""
 		if !run.FinishedAt.IsZero() {
 			took = amount.Seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
 		}
-		rows = append(rows, []string{run.ID, firstLine(runs.Name(run), 40), string(runs.StatusOf(run)), amount.Thousands(run.Steps), amount.Thousands(run.Tokens),
-			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took})
+		row := []string{run.ID, firstLine(runs.Name(run), 40), string(runs.StatusOf(run)), amount.Thousands(run.Steps), amount.Thousands(run.Tokens),
+			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took}
+		if exits {
+			row = append(row, exitText(run.Exit))
+		}
+		rows = append(rows, row)
 	}
 	return table(a.stdout, rows)
+}
+
+// exitText returns how a step ended a run as a cell of a table; empty if none did.
+func exitText(exit *journal.Exit) string {
+	if exit == nil {
+		return ""
+	}
+	return fmt.Sprintf("code %d: %s", exit.Code, strings.ReplaceAll(firstLine(exit.Message, 60), "\t", " "))
 }
 
 func (a *app) runsRemove() *cobra.Command {

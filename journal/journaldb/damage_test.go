@@ -68,6 +68,11 @@ func fill(t *testing.T, s journal.Store, id, output string) {
 	)(); err != nil {
 		t.Fatal(err)
 	}
+	if err := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{
+		Status: journal.StatusCompleted, Exited: &journal.Exited{Step: "x", Exit: journal.Exit{Status: journal.StatusCompleted, Message: "e-secret"}},
+	})})(); err != nil {
+		t.Fatal(err)
+	}
 	if err := log.Release(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +104,7 @@ func TestDamagedRowsAreNotBelieved(t *testing.T) {
 		`UPDATE events SET key = NULL`,
 		`UPDATE events SET output = NULL`,
 		`UPDATE events SET output = (SELECT min(n) FROM outputs)`,
-		`UPDATE events SET id = id + 1 WHERE type = 'step_finished'`,
+		`UPDATE events SET id = id + 9 WHERE type = 'step_finished'`,
 		`DELETE FROM events WHERE type = 'step_finished'`,
 		`DELETE FROM events WHERE type = 'step_started'`,
 		`DELETE FROM outputs`,
@@ -108,7 +113,7 @@ func TestDamagedRowsAreNotBelieved(t *testing.T) {
 		`UPDATE runs SET workflow = x'00'`,
 		`UPDATE runs SET file = x'00'`,
 		`UPDATE runs SET spec = x'00'`,
-		`UPDATE runs SET status = 'completed'`,
+		`UPDATE runs SET status = 'failed'`,
 		`UPDATE runs SET usd = 9`,
 		`UPDATE runs SET tokens = 9`,
 		`UPDATE runs SET steps = 9`,
@@ -116,6 +121,8 @@ func TestDamagedRowsAreNotBelieved(t *testing.T) {
 		`UPDATE runs SET finished = 9`,
 		`UPDATE runs SET seq = seq - 1`,
 		`UPDATE runs SET token = x'00'`,
+		`UPDATE runs SET exit = NULL`,
+		`UPDATE runs SET exit = x'7b7d'`,
 	} {
 		for name, opts := range map[string]journaldb.Options{"clear": {}, "encrypted": {Key: key}} {
 			path := file(t)
@@ -211,7 +218,7 @@ func TestAnEncryptedFileTellsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{"w-secret", "/f-secret", "s-secret", "t-secret", "o-secret", string(hash[:])} {
+		for _, secret := range []string{"w-secret", "/f-secret", "s-secret", "t-secret", "o-secret", "e-secret", string(hash[:])} {
 			if bytes.Contains(content, []byte(secret)) {
 				t.Errorf("%s shows %q", filepath.Base(name), secret)
 			}
@@ -391,5 +398,38 @@ func TestAnswerToADamagedRun(t *testing.T) {
 	}
 	if err := log.Release(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEarlierFiles: a file of the first schema is read, and its runs can be taken on.
+func TestEarlierFiles(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]journaldb.Options{"clear": {}, "encrypted": {Key: key}} {
+		path := file(t)
+		s := openStore(t, path, opts)
+		log, err := s.Create(t.Context(), journal.Run{ID: "a", Workflow: "w"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(log.Release(), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		change(t, path, `ALTER TABLE runs DROP COLUMN exit; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
+		s = openStore(t, path, opts)
+		run, err := s.Find(t.Context(), "a")
+		if err != nil || run.Workflow != "w" || run.Exit != nil {
+			t.Errorf("%s: %+v, %v", name, run, err)
+		}
+		if log, err = s.Acquire(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		exit := journal.Exit{Status: journal.StatusCompleted, Message: "m"}
+		wait := log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: exit.Status, Exited: &journal.Exited{Exit: exit}})})
+		if err := errors.Join(wait(), log.Release()); err != nil {
+			t.Error(err)
+		}
+		if run, err = s.Find(t.Context(), "a"); err != nil || run.Exit == nil || *run.Exit != exit {
+			t.Errorf("%s: %+v, %v", name, run, err)
+		}
 	}
 }

@@ -24,6 +24,7 @@ type eventRow struct {
 	detail []byte
 	sum    []byte      // of all but the number
 	adds   journal.Run // what it adds to the header
+	exit   []byte      // adds.Exit as it is stored; nil for none
 }
 
 // encode prepares events, so that the transaction that writes them is short. It
@@ -40,6 +41,9 @@ func (s *Store) encode(id string, events []journal.Event) (rows []eventRow, size
 		row := eventRow{ev: &ev, time: ev.Time.UnixNano()}
 		if err := row.adds.Count(&ev); err != nil {
 			return nil, 0, err
+		}
+		if row.adds.Exit != nil {
+			row.exit = s.box.Seal(journal.Detail(row.adds.Exit), bound("exit", id))
 		}
 		if max(len(ev.Output), len(ev.Detail), len(ev.Step), len(ev.Item)) > maxText {
 			return nil, 0, fmt.Errorf("writing run %s: an event of more than a gigabyte cannot be kept", id)
@@ -107,7 +111,7 @@ func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err er
 			h.event(seq), r.time, string(r.ev.Type), r.ev.Step, r.ev.Item, r.ev.Attempt, r.key, output, r.detail, numbered(r.sum, seq)); err != nil {
 			return nil, err
 		}
-		h.add(&r.adds)
+		h.add(r)
 	}
 	h.seq, h.dirty = seq, true
 	return nil, nil

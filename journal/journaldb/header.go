@@ -21,6 +21,7 @@ type header struct {
 	n              int64
 	id             string
 	workflow, file []byte // as stored
+	exit           []byte // the same
 	status         journal.Status
 	started        int64
 	finished       int64
@@ -35,7 +36,7 @@ type header struct {
 	dirty bool // it differs from the row
 }
 
-const headerColumns = `n, id, workflow, file, status, started, finished, steps, usd, tokens, seq, token, host, boot, pid, born, since, heartbeat, sum`
+const headerColumns = `n, id, workflow, file, status, started, finished, steps, usd, tokens, seq, token, host, boot, pid, born, since, heartbeat, sum, exit`
 
 // readHeader reads headerColumns.
 func readHeader(row *stmt) (*header, error) {
@@ -45,7 +46,7 @@ func readHeader(row *stmt) (*header, error) {
 		steps: row.ColumnInt64(7), usd: row.ColumnFloat(8), tokens: row.ColumnInt64(9), seq: row.ColumnInt64(10),
 		token:   row.ColumnText(11),
 		process: process.ID{Host: row.ColumnText(12), Boot: row.ColumnText(13), PID: row.ColumnInt(14), Born: row.ColumnInt64(15)},
-		since:   row.ColumnInt64(16), heartbeat: row.ColumnInt64(17),
+		since:   row.ColumnInt64(16), heartbeat: row.ColumnInt64(17), exit: row.ColumnBlob(19, nil),
 	}
 	if !bytes.Equal(h.sum(), row.ColumnRawBlob(18)) {
 		return nil, errDamaged
@@ -59,6 +60,9 @@ func (h *header) sum() []byte {
 	d.texts(h.id, string(h.status), h.token, h.process.Host, h.process.Boot)
 	d.blobs(h.workflow, h.file)
 	d.numbers(h.started, h.finished, h.steps, h.tokens, int64(math.Float64bits(h.usd)), h.seq, int64(h.process.PID), h.process.Born, h.since, h.heartbeat)
+	if len(h.exit) > 0 { // without it the sum is that of rows from before there was one
+		d.blobs(h.exit)
+	}
 	return d.sum()
 }
 
@@ -89,22 +93,27 @@ func (h *header) update(conn *sqlitefile.Conn) error {
 	if h.token != "" {
 		token, host, boot, pid, born, since, heartbeat = []byte(h.token), h.process.Host, h.process.Boot, h.process.PID, h.process.Born, h.since, h.heartbeat
 	}
+	var exit any
+	if len(h.exit) > 0 {
+		exit = h.exit
+	}
 	h.dirty = false
 	return conn.Run(`UPDATE runs SET status = ?, finished = ?, steps = ?, usd = ?, tokens = ?, seq = ?,
-		token = ?, host = ?, boot = ?, pid = ?, born = ?, since = ?, heartbeat = ?, sum = ? WHERE n = ?`,
-		string(h.status), finished, h.steps, h.usd, h.tokens, h.seq, token, host, boot, pid, born, since, heartbeat, h.sum(), h.n)
+		token = ?, host = ?, boot = ?, pid = ?, born = ?, since = ?, heartbeat = ?, sum = ?, exit = ? WHERE n = ?`,
+		string(h.status), finished, h.steps, h.usd, h.tokens, h.seq, token, host, boot, pid, born, since, heartbeat, h.sum(), exit, h.n)
 }
 
 // event returns the id of one of the run's events.
 func (h *header) event(seq int64) int64 { return h.n<<32 | seq }
 
 // add takes in what an event adds.
-func (h *header) add(r *journal.Run) {
+func (h *header) add(row *eventRow) {
+	r := &row.adds
 	h.steps += int64(r.Steps)
 	h.usd += r.CostUSD
 	h.tokens += int64(r.Tokens)
 	if r.Status != "" {
-		h.status = r.Status
+		h.status, h.exit = r.Status, row.exit
 	}
 	if !r.FinishedAt.IsZero() {
 		h.finished = r.FinishedAt.UnixNano()
@@ -115,7 +124,7 @@ func (h *header) add(r *journal.Run) {
 // own gives the run to a log.
 func (h *header) own(token string, self process.ID, now time.Time) {
 	h.token, h.process, h.since, h.heartbeat = token, self, now.UnixNano(), now.UnixNano()
-	h.status, h.finished, h.dirty = journal.StatusRunning, 0, true
+	h.status, h.finished, h.exit, h.dirty = journal.StatusRunning, 0, nil, true
 }
 
 // free takes the run from whoever owns it.

@@ -2,6 +2,7 @@ package journaldb
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -64,12 +65,18 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 		ID: h.id, Workflow: string(workflow), File: string(file), Status: h.status, StartedAt: instant(h.started), FinishedAt: instant(h.finished),
 		Steps: int(h.steps), CostUSD: h.usd, Tokens: int(h.tokens), Owner: h.owner(s.set.self, time.Now()),
 	}
-	if sealed := row.ColumnRawBlob(19); spec && sealed != nil {
+	if len(h.exit) > 0 {
+		plain, err := s.box.Open(h.exit, bound("exit", h.id))
+		if err != nil || json.Unmarshal(plain, &run.Exit) != nil {
+			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
+		}
+	}
+	if sealed := row.ColumnRawBlob(20); spec && sealed != nil {
 		var d digest
 		d.texts(h.id)
 		d.blobs(sealed)
 		run.Spec, err = s.box.Open(append([]byte(nil), sealed...), bound("spec", h.id))
-		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(20)) {
+		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(21)) {
 			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
 		}
 	}

@@ -30,6 +30,7 @@ func Suite(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Harness){
 		"Create":               create,
 		"CreateTwice":          createTwice,
+		"Exit":                 exit,
 		"Find":                 find,
 		"Events":               events,
 		"EventsWhileWriting":   eventsWhileWriting,

@@ -114,6 +114,42 @@ func header(t *testing.T, h Harness) {
 	}
 }
 
+// exit: the header has how a step ended the run, until it is taken on again or has another end.
+func exit(t *testing.T, h Harness) {
+	s := h.Open(t)
+	log := mustCreate(t, s, journal.Run{ID: "a"})
+	want := &journal.Exit{Status: journal.StatusFailed, Message: "too\x1b[1m many\n\u2028", Code: 7}
+	end := journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: want.Status, Exited: &journal.Exited{Step: "stop", Exit: *want}})}
+	expect := func(when string, want *journal.Exit) {
+		t.Helper()
+		if diff := cmp.Diff(want, mustFind(t, s, "a").Exit); diff != "" {
+			t.Errorf("%s:\n%s", when, diff)
+		}
+		for run, err := range h.Other(t, s).Runs(t.Context(), journal.Filter{}) {
+			if diff := cmp.Diff(want, run.Exit); diff != "" || err != nil {
+				t.Errorf("listed %s: %v\n%s", when, err, diff)
+			}
+		}
+	}
+	expect("under way", nil)
+	mustAppend(t, log, finished("x", "x"), end)
+	expect("ended", want)
+	mustRelease(t, log)
+	expect("given back", want)
+	mustFind(t, s, "a").Exit.Message = "changed by who read it"
+	expect("read", want)
+	log, err := s.Acquire(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect("taken on", nil)
+	mustAppend(t, log, end)
+	expect("ended again", want)
+	mustAppend(t, log, ended(journal.StatusCompleted))
+	expect("ended otherwise", nil)
+	mustRelease(t, log)
+}
+
 func runs(t *testing.T, h Harness) {
 	s := h.Open(t)
 	for _, run := range []journal.Run{

@@ -128,7 +128,7 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 func (s *Store) own(r *run) *log {
 	r.log = &log{store: s, run: r}
 	r.Owner = &journal.Owner{Host: s.host, PID: os.Getpid(), Since: time.Now().UTC(), Alive: true}
-	r.Status, r.FinishedAt = journal.StatusRunning, time.Time{}
+	r.Status, r.FinishedAt, r.Exit = journal.StatusRunning, time.Time{}, nil
 	return r.log
 }
 
@@ -141,6 +141,9 @@ func (r *run) header() journal.Run {
 	h.Spec = bytes.Clone(h.Spec)
 	if h.Owner != nil {
 		h.Owner = new(*h.Owner)
+	}
+	if h.Exit != nil {
+		h.Exit = new(*h.Exit)
 	}
 	return h
 }
