@@ -55,8 +55,7 @@ type conductor struct {
 	nodes  map[string]*flowNode
 	order  []*flowNode // in file order
 	params map[string]term
-	failed []string // conditions under which the run fails
-	tools  bool     // agents may read files unless they say otherwise
+	tools  bool // agents may read files unless they say otherwise
 }
 
 func (im *importer) conductor(doc *yaml.Node, out *mapping) error {
@@ -85,9 +84,6 @@ func (im *importer) conductor(doc *yaml.Node, out *mapping) error {
 	}
 	out.steps(steps)
 	c.output(out, root)
-	if len(c.failed) > 0 {
-		out.text("fail_when", strings.Join(c.failed, " or "))
-	}
 	im.dropped(out.node, doc, "the file", "workflow", "agents", "parallel", "for_each", "output", "tools")
 	im.dropped(out.node, w, "workflow", "name", "description", "version", "entry_point", "runtime", "input", "context", "limits", "cost", "metadata")
 	return nil
@@ -145,6 +141,9 @@ func (c *conductor) runtime(out *mapping, w *yaml.Node) {
 	if n := get(runtime, "default_model"); n != nil {
 		c.model(defaults, n)
 	}
+	if turns := get(runtime, "max_agent_iterations"); turns != nil && positive().MatchString(turns.Value) {
+		defaults.number("max_turns", countOf(turns.Value))
+	}
 	if len(defaults.node.Content) > 0 {
 		out.node.Content = append(out.node.Content, text("defaults"), defaults.node)
 	} else if defaults.node.HeadComment != "" {
@@ -173,7 +172,7 @@ func (c *conductor) runtime(out *mapping, w *yaml.Node) {
 			c.note(out.node, n, Missing, "%s of runtime is left out: %s; what comes closest is %s under defaults", key, show(n), key)
 		}
 	}
-	c.dropped(out.node, runtime, "runtime", "provider", "default_model", "mcp_servers", "timeout", "max_tokens")
+	c.dropped(out.node, runtime, "runtime", "provider", "default_model", "mcp_servers", "timeout", "max_tokens", "max_agent_iterations")
 }
 
 func orWord(s, other string) string {
@@ -245,6 +244,9 @@ func (c *conductor) read() error {
 }
 
 func (c *conductor) routes(f *flowNode) error {
+	if f.kind == nodeTerminate {
+		return nil // nothing follows the end of the run
+	}
 	var routes []flowRoute
 	for _, n := range list(get(f.at, "routes")) {
 		routes = append(routes, flowRoute{at: n, to: str(n, "to"), when: get(n, "when")})

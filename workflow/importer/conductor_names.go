@@ -184,7 +184,7 @@ func (c *conductor) result(v viewpoint, f *flowNode, path []string) (term, int, 
 	switch {
 	case err != nil:
 		return term{}, 0, err
-	case r.never:
+	case r.never || f.kind == nodeTerminate: // after that nothing reads it
 		return term{source: "nil", maybe: true, defined: "false", atom: true}, len(path), nil
 	case r.inside:
 		return c.nested(r, f, path)
@@ -321,9 +321,11 @@ func (c *conductor) nested(r reach, f *flowNode, path []string) (term, int, erro
 func (c *conductor) export(f *flowNode) string {
 	id := "steps." + f.id
 	switch {
+	case f.kind == nodeTerminate:
+		return "nil"
 	case f.kind == nodeScript && f.fieldsOf() == nil:
 		return `(` + id + `?.status in ["completed", "failed"] ? {"stdout": ` + id + `?.output ?? "", "stderr": ` + id + `.error, "exit_code": ` + id + `?.status == "completed" ? 0 : 1} : nil)`
-	case f.kind == nodeAgent && f.fieldsOf() == nil, f.kind == nodeGate && !f.asksFields(), f.kind == nodeWait, f.kind == nodeTerminate:
+	case f.kind == nodeAgent && f.fieldsOf() == nil, f.kind == nodeGate && !f.asksFields(), f.kind == nodeWait:
 		return id + "?.output ?? nil"
 	}
 	return id + "?.json ?? nil"

@@ -226,7 +226,7 @@ func (c *conductor) step(step *mapping, l *flowLevel, u *flowUnit) error {
 		}
 		if str(f.at, "failure_mode") == "continue_on_error" {
 			for _, s := range steps {
-				if !s.has("approval") {
+				if !s.has("approval") && !s.has("exit") {
 					s.text("on_failure", "continue")
 				}
 			}
@@ -325,23 +325,35 @@ func (c *conductor) action(step *mapping, f *flowNode, v viewpoint) {
 		step.set("run", run)
 		common = append(common, "duration", "reason")
 	case nodeTerminate:
-		if reason := get(n, "reason", "message"); reason != nil && reason.Value != "" {
-			at := step.text("value", "")
-			step.text("value", j.template(at, reason))
-		} else {
-			step.text("value", "ended by "+literal(f.name))
-		}
-		if s := str(n, "status"); s != "" && s != "success" && s != "completed" {
-			if cond := c.ran(viewpoint{level: c.top(v.level)}, f); cond != "" {
-				c.failed = append(c.failed, cond)
-			}
-		}
-		common = append(common, "reason", "message", "status")
+		c.terminate(step, f, j)
+		common = []string{"name", "type", "description", "reason", "message", "status", "output_template"}
 	default:
 		c.byHand(step, n, "the step "+f.name+" of type "+f.kind)
 		return
 	}
 	c.dropped(step.node, n, "the agent", common...)
+}
+
+// terminate makes a step end the run.
+func (c *conductor) terminate(step *mapping, f *flowNode, j jinja) {
+	message := "ended by " + literal(f.name)
+	at := step.set("exit", nil)
+	if reason := get(f.agent, "reason", "message"); reason != nil && strings.TrimSpace(reason.Value) != "" {
+		message = j.template(at, reason)
+	}
+	if s := str(f.agent, "status"); s == "" || s == "success" || s == "completed" {
+		step.text("exit", message)
+	} else {
+		exit := newMapping()
+		exit.text("status", "failed")
+		exit.text("message", message)
+		step.set("exit", exit.node)
+	}
+	if n := get(f.agent, "output_template"); n != nil {
+		c.note(at, n, Missing, "the output %s: the output of a run that exits is its message", show(n))
+	} else if n := get(c.doc, "output"); n != nil && len(n.Content) > 0 {
+		c.note(at, f.at, Changed, "the output of a run that exits is its message, not that of the file")
+	}
 }
 
 // inSeconds returns a duration of conductor as what sleep takes.
@@ -361,11 +373,4 @@ func orEmptyText(s string) string {
 		return expr(`""`)
 	}
 	return s
-}
-
-func (c *conductor) top(l *flowLevel) *flowLevel {
-	for l.parent != nil {
-		l = l.parent
-	}
-	return l
 }
