@@ -2,6 +2,8 @@ package runs
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
@@ -18,7 +20,8 @@ var summaryFrom = 1000
 // steps of the workflow alone, without their outputs, findings and notes.
 //
 // It reads the whole run if it is small or has neither completed nor failed, if its journal is of an earlier
-// version, and if what is shown of it is with its items: files, or findings.
+// version, if a step ended it while others were under way, and if what is shown of it is with its items: their files, or
+// findings.
 func LoadSummary(ctx context.Context, store journal.Store, id string) (*Detail, error) {
 	run, err := Find(ctx, store, id)
 	if err != nil {
@@ -31,7 +34,7 @@ func LoadSummary(ctx context.Context, store journal.Store, id string) (*Detail, 
 	if err := d.read(store.Outline(ctx, run.ID)); err != nil {
 		return nil, err
 	}
-	if d.State.Spec != nil || d.State.Ended == nil || d.State.Ended.Exited != nil || !d.summable() {
+	if d.State.Spec != nil || d.State.Ended == nil || !d.summable() {
 		return Load(ctx, store, run.ID)
 	}
 	d.Result = d.sumUp()
@@ -40,10 +43,17 @@ func LoadSummary(ctx context.Context, store journal.Store, id string) (*Detail, 
 
 // summable reports whether the outline of the run says all that is to be shown of it.
 func (d *Detail) summable() bool {
-	if d.Workflow.Findings != nil || d.Workflow.FailWhen != nil || d.Workflow.Save != nil || saves(d.Workflow) {
+	if d.Workflow.Findings != nil || d.Workflow.FailWhen != nil {
 		return false
 	}
+	exited := d.State.Ended.Exited != nil
 	for _, s := range d.Workflow.Steps {
+		if s.Save != nil && s.Foreach != nil || s.Body != nil && saves(s.Body) {
+			return false
+		}
+		if u := d.State.Unit(s.ID, ""); exited && (s.OnFailure == workflow.OnFailureFallback || u != nil && u.Open()) {
+			return false
+		}
 		if s.Foreach == nil && s.Loop == nil && s.Body == nil {
 			continue
 		}
@@ -85,6 +95,7 @@ func (d *Detail) sumUp() *engine.Result {
 	if d.State.Ended.Error != "" {
 		res.Error = new(d.State.Ended.Error)
 	}
+	res.Exited, res.Files = d.State.Ended.Exited, d.files()
 	for _, u := range d.State.Order {
 		if u.Item == "" && u.StartSeq > 0 && d.Workflow.Step(u.Step) != nil {
 			res.ExecutionOrder = append(res.ExecutionOrder, u.Step)
@@ -106,6 +117,9 @@ func (d *Detail) sumUp() *engine.Result {
 			if step.Status != engine.StatusCompleted {
 				res.NotDone = append(res.NotDone, notDone(u, step))
 			}
+		case res.Exited != nil:
+			step.Status, step.Error = engine.StatusSkipped, new("the run exited at "+res.Exited.Step)
+			res.NotDone = append(res.NotDone, engine.NotDone{Step: s.ID, Status: step.Status, Reason: *step.Error})
 		case substitutes[s.ID]:
 			step.Status, step.Error = engine.StatusSkipped, new("the step it stands in for did not fail")
 		}
@@ -123,6 +137,20 @@ func (d *Detail) sumUp() *engine.Result {
 		}
 	}
 	return res
+}
+
+// files returns the files that hold outputs of the workflow and of its steps, by path.
+func (d *Detail) files() (list []engine.SavedFile) {
+	if d.State.Saved != nil && d.Run.Status == journal.StatusCompleted && d.State.Ended.Exited == nil {
+		list = append(list, engine.SavedFile{Saved: *d.State.Saved})
+	}
+	for _, s := range d.Workflow.Steps {
+		if u := d.State.Unit(s.ID, ""); u != nil && u.Saved != nil && u.Type == journal.StepFinished {
+			list = append(list, engine.SavedFile{Step: s.ID, Saved: *u.Saved})
+		}
+	}
+	slices.SortFunc(list, func(a, b engine.SavedFile) int { return strings.Compare(a.Path, b.Path) })
+	return list
 }
 
 // notDone returns what is said of a step that did not complete.

@@ -37,6 +37,7 @@ func record(tb testing.TB, store journal.Store, source string, n int) {
 	}
 	_, err = engine.Run(tb.Context(), wf, engine.Options{
 		RunID: "run_1", Params: map[string]any{"n": n}, MaxParallel: 16, Log: log,
+		Save: func(context.Context, engine.File) error { return nil },
 		Execute: func(_ context.Context, a engine.Attempt) (llm.Outcome, error) {
 			out := llm.Outcome{Output: a.Task + strings.Repeat(".", 500), Model: "m", Source: llm.SourceLive, CostUSD: new(0.5), Calls: 1}
 			out.ServiceSeconds, out.InFlight = 0.001, []llm.Span{{Seconds: 0.001}}
@@ -67,6 +68,8 @@ func TestSummaryIsThatOfTheRun(t *testing.T) {
 		"some":   "params: {n: {type: integer}}\nsteps:\n- {id: a, foreach: '${{ 1..params.n }}', agent: x, task: '${{ item == 2 ? \"bad\" : \"good\" }}', on_failure: continue}\n- {id: b, agent: x, task: 'after ${{ steps.a.output }}'}\n",
 		"failed": "params: {n: {type: integer}}\nsteps:\n- {id: a, foreach: '${{ 1..params.n }}', agent: x, task: '${{ item == 2 ? \"bad\" : \"good\" }}'}\n- {id: b, agent: x, task: 'after ${{ steps.a.output }}'}\n- {id: c, agent: x, task: t}\n",
 		"group":  "params: {n: {type: integer}}\nsteps:\n- {id: a, steps: [{id: b, foreach: '${{ 1..params.n }}', agent: x, task: t}, {id: c, value: '${{ params.n }}'}]}\n- {id: d, loop: {max: 3}, agent: x, task: t}\n- {id: e, agent: x, task: bad, on_failure: 'fallback: f'}\n- {id: f, agent: x, task: t}\n",
+		"exit":   wideSource + "- {id: e, exit: {status: failed, message: 'm ${{ params.n }}', code: 3}, dependencies: [items]}\n- {id: f, agent: x, task: 'after ${{ steps.items.output }}'}\n- {id: g, foreach: '${{ 1..3 }}', agent: x, task: t, dependencies: [f]}\n",
+		"saved":  wideSource + "- {id: s, agent: x, task: t, save: a/s.md}\n- {id: l, loop: {max: 2}, agent: x, task: t, save: a/l.md}\noutput: o\nsave: a/b.md\n",
 		"unused": "params: {n: {type: integer}}\nsteps:\n- {id: a, foreach: '${{ 1..params.n }}', agent: x, task: t, on_failure: 'fallback: b'}\n- {id: b, agent: x, task: t}\n- {id: c, agent: x, task: t, when: '${{ false }}'}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,6 +88,9 @@ func TestSummaryIsThatOfTheRun(t *testing.T) {
 			}
 			if d.Result.Status != whole.Result.Status || math.Abs(*d.Result.CostUSD-*whole.Result.CostUSD) > 1e-9 || d.Result.Usage != whole.Result.Usage || d.Result.TotalTimeSeconds != whole.Result.TotalTimeSeconds {
 				t.Errorf("the run: %v, want %v", asJSON(t, d.Result), asJSON(t, whole.Result))
+			}
+			if got, want := asJSON(t, []any{d.Result.Files, d.Result.Exited, d.Result.Error}), asJSON(t, []any{whole.Result.Files, whole.Result.Exited, whole.Result.Error}); got != want {
+				t.Errorf("files, exit and error: %s, want %s", got, want)
 			}
 			if got, want := asJSON(t, d.Result.NotDone), asJSON(t, whole.Result.NotDone); got != want {
 				t.Errorf("not done: %s, want %s", got, want)
@@ -117,6 +123,24 @@ func asJSON(tb testing.TB, v any) string {
 		tb.Fatal(err)
 	}
 	return string(data)
+}
+
+// A run is read whole whose outline does not say all that is shown of it.
+func TestSummaryReadsTheWholeRun(t *testing.T) {
+	runs.SetSummaryFrom(t, 1)
+	for name, source := range map[string]string{
+		"files of items": "params: {n: {type: integer}}\nsteps:\n- {id: items, foreach: '${{ 1..params.n }}', agent: x, task: t, save: 'a/${{ item }}.md'}\n",
+		"files within":   wideSource + "- {id: g, steps: [{id: s, agent: x, task: t, save: a/s.md}]}\n",
+		"fail_when":      wideSource + "fail_when: params.n > 100\n",
+		"within items":   "params: {n: {type: integer}}\nsteps:\n- {id: items, foreach: '${{ 1..params.n }}', max_parallel: 1, steps: [{id: a, agent: x, task: t}, {id: e, exit: m, when: item == 3, dependencies: [a]}]}\n",
+	} {
+		store := memory.New()
+		record(t, store, source, 5)
+		d, err := runs.LoadSummary(t.Context(), store, "run_1")
+		if err != nil || d.Within != nil {
+			t.Errorf("%s: %v, %v", name, d, err)
+		}
+	}
 }
 
 // A run that is small is read whole.

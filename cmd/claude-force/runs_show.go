@@ -36,8 +36,9 @@ A thick stroke is when the service worked on the requests of a step, a thin one
 when the step waited: for a slot, a limit, a budget, another attempt or a person,
 and a shaded one when tools ran. Of agents with tools it shows the turns and the
 calls of tools; --calls lists each of them. A completed run of 1,000 units of
-work or more is shown without reading its items, unless it has findings or saved
-files, was ended by an exit, or --items, --calls or --json is given.`,
+work or more is shown without reading its items, unless it has findings or files
+of items, an exit ended it while steps were under way, or --items, --calls or
+--json is given.`,
 		Example: `  claude-force runs show latest
   claude-force runs show run_3fa9 --items
   claude-force runs show latest --calls
