@@ -122,6 +122,8 @@ type Pipeline struct {
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
 	turns  turns              // of tasks of agents with tools
 
+	storing background // answers that are given and not stored yet
+
 	background context.Context // of New without its end, for what belongs to no call
 
 	opening sync.Mutex // guards the fields below
@@ -208,6 +210,7 @@ func (p *Pipeline) Close() error {
 	if p.idle != nil {
 		p.idle() // what is to be written needs files
 	}
+	p.storing.wait()
 	if p.cache != nil {
 		// The answers were given: that one is not kept is no failure of theirs.
 		if lost := p.cache.Close(); lost != nil {

@@ -86,6 +86,7 @@ func (p *Pipeline) newService() (*service, error) {
 // the setting jobs allows in flight.
 func (p *Pipeline) newLimiter(keyer llm.Keyer) *admission.Limiter {
 	opts := admission.Options{Namespace: keyer.Provider + " " + keyer.Namespace, Tier: admission.Tier(p.config.Tier), Prices: p.prices, InitialWindow: p.config.Jobs, OnPause: p.paused, OnAnswer: p.answers, Outage: p.config.Outage}
+	opts.Gateway = strings.Contains(keyer.Provider, "://") && (opts.Tier == "" || opts.Tier == admission.TierStart)
 	if p.config.DataDir != "" {
 		opts.Dir = DataDir(p.config.DataDir).Limits()
 	}

@@ -25,6 +25,7 @@ type attempt struct {
 
 	alive   bool // the service has started to answer
 	counted bool // the service's headers said what remains
+	unseen  bool // the shared state does not say yet that it has started to answer
 	judged  bool // the breaker knows how it went
 }
 
@@ -36,6 +37,11 @@ func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a, p := l.calls[req], l.pool(req.Model)
+	if a != nil && status < 400 && l.known(p, a, &said) {
+		a.unseen = a.unseen || !a.alive
+		a.alive = true
+		return
+	}
 	l.update(p, func(_ *state, ps *poolState, now time.Time) {
 		ago := 0.0
 		if a != nil && status < 400 {
@@ -59,12 +65,40 @@ func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
 				a.counted = a.counted || said[i].counted
 			}
 		}
+		if status < 400 {
+			ps.Silent = said == [3]quota{}
+		}
 		if a != nil && status < 400 && !a.alive {
 			a.alive = true
 			ps.Ramp.answered(now, !p.keptBack.Before(a.sent), ps.Requests.Limit, &l.opts)
 		}
 	})
 	p.changed()
+}
+
+// known reports whether headers say nothing of the limits that is new, and no call was
+// kept back since the attempt was sent: most answers change nothing about a pool in good
+// order. It marks what they say as counted. The caller holds mu.
+func (l *Limiter) known(p *pool, a *attempt, said *[3]quota) bool {
+	ps := l.file.state.Pools[p.name]
+	if ps == nil || ps.Silent != (*said == [3]quota{}) || !p.keptBack.Before(a.sent) {
+		return false
+	}
+	now := time.Now()
+	for i, b := range ps.buckets() {
+		recent := b.Source == SourceLearned && now.UnixNano()-b.Learned < int64(time.Second)
+		switch q := said[i]; {
+		case q.limit == 0:
+		case !recent || q.limit != b.Limit || q.counted && q.remaining < b.Limit/2:
+			return false
+		case q.counted && q.remaining < b.Level+float64(now.UnixNano()-ps.Updated)/float64(l.opts.Minute)*b.Limit:
+			return false
+		}
+	}
+	for i := range said {
+		a.counted = a.counted || said[i].counted
+	}
+	return true
 }
 
 // outstanding returns what the calls in flight were expected to cost. The caller
@@ -153,6 +187,10 @@ func (a *attempt) settle(u llm.Usage) {
 		u := l.plausible(a.req, u)
 		ps.refund(cost{0, a.cost[1] - float64(counted(u)), a.cost[2] - float64(u.OutputTokens)})
 		l.learn(ps, a.req, a.characters, u)
+		if a.unseen {
+			a.unseen = false
+			ps.Ramp.answered(now, false, ps.Requests.Limit, &l.opts)
+		}
 		a.judge(ps, now)
 	})
 	a.pool.changed()
@@ -218,6 +256,7 @@ func (a *attempt) down(ps *poolState, e *llm.Error, now time.Time) (again bool) 
 func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) {
 	ps.refund(a.cost)
 	ps.refused(a.cost, a.counted)
+	ps.Refused = ps.Refused || ps.Silent
 	wait := e.RetryAfter
 	if wait < 0 {
 		wait = a.limiter.opts.Minute / 12

@@ -71,10 +71,16 @@ func (b *bucket) wait(cost, mark, spare float64) float64 {
 // assume sets a limit that was not learned.
 func (b *bucket) assume(limit int, source Source) {
 	b.Source = source
-	if l := float64(limit); l != b.Limit {
+	l := float64(limit)
+	switch {
+	case l == b.Limit:
+		return
+	case b.Limit == 0: // what is used was not counted
+		b.Level = l
+	default:
 		b.Level = l - max(0, b.Limit-b.Level) // what is used stays used
-		b.Limit = l
 	}
+	b.Limit = l
 }
 
 // learn takes in what the service says. A limit sets the rate. What remains
@@ -83,8 +89,13 @@ func (b *bucket) assume(limit int, source Source) {
 // twice slack.
 func (b *bucket) learn(said quota, slack, ago float64, now time.Time) {
 	if said.limit > 0 {
-		if b.Limit == 0 {
+		switch {
+		case b.Limit == 0:
 			b.Level = said.limit
+		case b.Source != SourceLearned:
+			// The assumed limit may have been a small part of it: to begin with what
+			// that left would be to wait for the reserve.
+			b.Level = said.limit - max(0, b.Limit-b.Level) // what is used stays used
 		}
 		b.Limit, b.Source, b.Learned = said.limit, SourceLearned, now.UnixNano()
 		b.Level = min(b.Level, b.Limit)

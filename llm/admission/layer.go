@@ -96,15 +96,15 @@ func (m *limited) try(ctx context.Context, a *attempt, out *llm.Holdback) (again
 			break
 		}
 		switch ev.Type {
-		case llm.EventStart, llm.EventPing:
-		case llm.EventDone:
-			if ev.Response != nil {
-				a.settle(ev.Response.Usage)
-			}
+		case llm.EventStart, llm.EventPing, llm.EventDone:
 		default:
 			a.answering()
 		}
-		if !out.Yield(ev) {
+		more := out.Yield(ev)
+		if ev.Type == llm.EventDone && ev.Response != nil {
+			a.settle(ev.Response.Usage) // what the next call needs, this answer does not wait for
+		}
+		if !more {
 			return false, nil
 		}
 	}

@@ -28,6 +28,10 @@ type Options struct {
 	// Limits are to be assumed instead of the tier's, by [PoolOf]; "" is for
 	// all pools that are not named.
 	Limits map[string]Limits
+	// Gateway says that the service is not Anthropic's own. If its answers name no
+	// limits, those of the tier are not assumed any more, unless it refuses a call for
+	// its rate all the same.
+	Gateway bool
 	// Minute is what limits count for. 0 means a minute; less is for a
 	// simulator whose time is scaled.
 	Minute time.Duration

@@ -1,11 +1,14 @@
 package admission_test
 
 import (
+	"context"
+	"iter"
 	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
@@ -63,5 +66,68 @@ func TestConfiguredLimits(t *testing.T) {
 	got := limits.Limits()
 	if len(got) != 2 || got[0].Requests.Limit != 7 || got[1].Requests.Limit != 9 || got[0].Requests.Source != admission.SourceConfigured {
 		t.Errorf("got %+v, want 7 and 9, configured", got)
+	}
+}
+
+// TestAGatewayWithoutLimits has answers that name no limits: those of the tier are then
+// not assumed any more, but for Anthropic's own service, and until a call is refused.
+func TestAGatewayWithoutLimits(t *testing.T) {
+	t.Parallel()
+	req := llmtest.Request("hi")
+	limit := func(l *admission.Limiter) int { return status(t, l).Requests.Limit }
+	own := steady(admission.Options{})
+	own.Observe(req, 200, http.Header{})
+	if got := limit(own); got != 1000 {
+		t.Errorf("of the service itself: %d", got)
+	}
+	gateway := steady(admission.Options{Gateway: true})
+	gateway.Observe(req, 503, http.Header{})
+	if got := limit(gateway); got != 1000 {
+		t.Errorf("after an error: %d", got)
+	}
+	gateway.Observe(req, 200, http.Header{})
+	if got := limit(gateway); got != 0 {
+		t.Errorf("after an answer without limits: %d", got)
+	}
+	gateway.Observe(req, 200, quotas("requests-limit", "50", "requests-remaining", "40"))
+	if got := status(t, gateway); got.Requests.Limit != 50 || got.Requests.Remaining != 40 {
+		t.Errorf("after one that names them: %+v", got)
+	}
+	configured := steady(admission.Options{Gateway: true, Limits: map[string]admission.Limits{"": {Requests: 7}}})
+	configured.Observe(req, 200, http.Header{})
+	if got := limit(configured); got != 7 {
+		t.Errorf("with a configured limit: %d", got)
+	}
+	refusing := steady(admission.Options{Gateway: true})
+	refusing.Observe(req, 200, http.Header{})
+	model := admission.NewLimited(refusing429(), nil, refusing)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := llm.Collect(model.Stream(ctx, req)); err == nil {
+		t.Error("it is not refused")
+	}
+	refusing.Observe(req, 200, http.Header{})
+	if got := status(t, refusing).Requests; got.Limit != 1000 || got.Remaining < 900 {
+		t.Errorf("after a refusal: %+v", got)
+	}
+}
+
+// refusing429 refuses every call for an hour.
+func refusing429() llm.Model {
+	return llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] {
+		e := llm.NewError(llm.CodeRateLimit, "too many requests", nil)
+		e.RetryAfter = time.Hour
+		return llm.Fail(e)
+	})
+}
+
+// TestTheFirstLimitIsNoDebt learns a limit that is far above the assumed one: what was
+// left of that is not all that there is.
+func TestTheFirstLimitIsNoDebt(t *testing.T) {
+	t.Parallel()
+	limits := steady(admission.Options{})
+	limits.Observe(llmtest.Request("hi"), 200, quotas("requests-limit", "1000000", "requests-remaining", "900000"))
+	if got := status(t, limits).Requests; got.Remaining != 900_000 {
+		t.Errorf("got %+v", got)
 	}
 }

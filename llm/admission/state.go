@@ -25,6 +25,9 @@ type poolState struct {
 	FrozenUntil int64  `json:"frozen_until,omitzero"`
 	FrozenBy    string `json:"frozen_by,omitzero"` // the service's code, such as ramp_limit_exceeded
 
+	Silent  bool `json:"silent,omitzero"`  // a gateway's answers name no limits
+	Refused bool `json:"refused,omitzero"` // and it has refused a call for its rate
+
 	Ramp    ramp             `json:"ramp"`
 	Breaker breaker          `json:"breaker"`
 	Models  map[string]means `json:"models,omitzero"`
@@ -55,6 +58,9 @@ func (s *state) pool(name string, opts *Options, now time.Time, passed time.Dura
 		s.Pools[name] = p
 	}
 	limits, source := opts.limitsOf(name)
+	if source == SourceTier && opts.Gateway && p.Silent && !p.Refused {
+		limits = Limits{}
+	}
 	for i, limit := range []int{limits.Requests, limits.InputTokens, limits.OutputTokens} {
 		if b := p.buckets()[i]; b.Source != SourceLearned {
 			b.assume(limit, source)

@@ -7,7 +7,8 @@
 // Several processes may use one file at once. The file is in WAL mode with
 // synchronous=NORMAL: a crash of the process loses nothing, a power cut perhaps
 // the last answers, and neither damages the file. Writes are short immediate
-// transactions, so that processes wait for each other instead of failing.
+// transactions, so that processes wait for each other instead of failing. Answers that
+// come while one is written are written together, in one.
 //
 // A hit does not write to the store: uses are kept in memory, appended to a file
 // beside it by Close, and counted with the next answer that is stored.
@@ -64,6 +65,8 @@ type Store struct {
 	pending []byte // uses that are in no file yet
 
 	recentWrites int // files of recent answers that were written
+
+	waiting puts // has a lock of its own
 }
 
 // Open opens the store in a file, which it makes, readable by this user only,
@@ -269,41 +272,6 @@ func checksum(e *cache.Entry, tokens int64, data []byte) []byte {
 	h.Write(b)
 	h.Write(data)
 	return h.Sum(nil)
-}
-
-// Put stores an answer. See [cache.Store].
-func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
-	plain, err := json.Marshal(said{e.Prompt, e.Response})
-	if err != nil {
-		return fmt.Errorf("writing an answer: %w", err)
-	}
-	data := s.box.Seal(plain, e.Key[:])
-	// It would push out everything else, then itself.
-	if size := entrySize(e, data); size > s.max {
-		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.ready(ctx); err != nil {
-		return err
-	}
-	err = s.forgetRecent(e.Key)
-	if err == nil {
-		err = s.conn.Write(func() error {
-			if err := s.insert(e, data); err != nil {
-				return err
-			}
-			if err := s.fold(); err != nil {
-				return err
-			}
-			return s.evict(time.Now())
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
-	}
-	s.keepRecent(e, data)
-	return nil
 }
 
 // overhead is what a row takes beside its data, roughly: columns, indexes, the

@@ -380,3 +380,29 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestAnswersAreStoredTogether has one that cannot be stored among many that come at once:
+// it fails alone, and each of the others is there when its Put has returned.
+func TestAnswersAreStoredTogether(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), cachedb.Options{MaxBytes: 1 << 20})
+	var all sync.WaitGroup
+	for n := range 300 {
+		all.Go(func() {
+			e := entry(n)
+			if n == 150 {
+				e.Response.Content = []llm.Block{llm.TextBlock(strings.Repeat("long", 1<<20))}
+			}
+			if err := s.Put(t.Context(), e); (err != nil) != (n == 150) {
+				t.Errorf("answer %d: %v", n, err)
+			}
+			if has(t, s, n) != (n != 150) {
+				t.Errorf("answer %d", n)
+			}
+		})
+	}
+	all.Wait()
+	if st := stats(t, s); st.Entries != 299 {
+		t.Errorf("%d entries", st.Entries)
+	}
+}

@@ -1,0 +1,114 @@
+package cachedb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/cache"
+)
+
+// maxTogether is how many answers are written in one transaction, which others wait for.
+const maxTogether = 64
+
+// put is an answer that is to be stored.
+type put struct {
+	entry *cache.Entry
+	data  []byte
+
+	// Guarded by the store's mu:
+
+	done bool
+	err  error
+}
+
+// puts are those that wait for the store.
+type puts struct {
+	mu   sync.Mutex // guards the field below
+	list []*put
+}
+
+func (p *puts) add(one *put) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, one)
+}
+
+// take takes the first ones.
+func (p *puts) take() []*put {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(len(p.list), maxTogether)
+	taken := p.list[:n:n]
+	p.list = p.list[n:]
+	return taken
+}
+
+// Put stores an answer. See [cache.Store].
+func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
+	if ctx.Err() != nil {
+		return llm.ContextError(ctx)
+	}
+	plain, err := json.Marshal(said{e.Prompt, e.Response})
+	if err != nil {
+		return fmt.Errorf("writing an answer: %w", err)
+	}
+	one := &put{entry: e, data: s.box.Seal(plain, e.Key[:])}
+	// It would push out everything else, then itself.
+	if size := entrySize(e, one.data); size > s.max {
+		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
+	}
+	s.waiting.add(one)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Whoever has the store first writes what waits, for all.
+	for !one.done {
+		s.putAll(context.WithoutCancel(ctx), s.waiting.take())
+	}
+	return one.err
+}
+
+// putAll stores answers in one transaction, or, if it fails, each in its own. The caller
+// holds mu.
+func (s *Store) putAll(ctx context.Context, list []*put) {
+	err := s.ready(ctx)
+	if err == nil {
+		if err = s.write(list); err != nil && len(list) > 1 {
+			for i := range list {
+				s.putAll(ctx, list[i:i+1])
+			}
+			return
+		}
+		if err != nil {
+			err = fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
+		}
+	}
+	for _, one := range list {
+		one.done, one.err = true, err
+		if err == nil {
+			s.keepRecent(one.entry, one.data)
+		}
+	}
+}
+
+func (s *Store) write(list []*put) error {
+	for _, one := range list {
+		if err := s.forgetRecent(one.entry.Key); err != nil {
+			return err
+		}
+	}
+	return s.conn.Write(func() error {
+		for _, one := range list {
+			if err := s.insert(one.entry, one.data); err != nil {
+				return err
+			}
+		}
+		if err := s.fold(); err != nil {
+			return err
+		}
+		return s.evict(time.Now())
+	})
+}
