@@ -91,7 +91,7 @@ func (l *Limiter) known(p *pool, a *attempt, said *[3]quota) bool {
 		case q.limit == 0:
 		case !recent || q.limit != b.Limit || q.counted && q.remaining < b.Limit/2:
 			return false
-		case q.counted && q.remaining < b.Level+float64(now.UnixNano()-ps.Updated)/float64(l.opts.Minute)*b.Limit:
+		case q.counted && q.remaining < min(b.Limit, b.Level+float64(now.UnixNano()-ps.Updated)/float64(l.opts.Minute)*b.Limit):
 			return false
 		}
 	}
