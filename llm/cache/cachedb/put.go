@@ -14,6 +14,10 @@ import (
 // maxTogether is how many answers are written in one transaction, which others wait for.
 const maxTogether = 64
 
+// manyWritten is after how many answers a process lets the log grow to 16 MB, and not 4,
+// before it is copied into the file, which waits for the disk.
+const manyWritten = 256
+
 // put is an answer that is to be stored.
 type put struct {
 	entry *cache.Entry
@@ -86,6 +90,9 @@ func (s *Store) putAll(ctx context.Context, list []*put) {
 			err = fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
 		}
 	}
+	if err == nil {
+		s.aside.allow()
+	}
 	for _, one := range list {
 		one.done, one.err = true, err
 		if err == nil {
@@ -97,6 +104,11 @@ func (s *Store) putAll(ctx context.Context, list []*put) {
 func (s *Store) write(list []*put) error {
 	for _, one := range list {
 		if err := s.forgetRecent(one.entry.Key); err != nil {
+			return err
+		}
+	}
+	if s.written += len(list); s.written >= manyWritten && s.written-len(list) < manyWritten {
+		if err := s.conn.Exec(`PRAGMA wal_autocheckpoint = 4000`); err != nil {
 			return err
 		}
 	}

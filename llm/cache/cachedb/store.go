@@ -58,15 +58,19 @@ type Store struct {
 	max  int64
 	box  *seal.Box // nil without encryption
 
-	mu      sync.Mutex // guards the fields below
-	closed  bool
-	conn    *sqlitefile.Conn // nil until it is needed
-	get     *sqlite3.Stmt
-	pending []byte // uses that are in no file yet
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	conn   *sqlitefile.Conn // nil until it is needed
+	get    *sqlite3.Stmt
 
 	recentWrites int // files of recent answers that were written
+	written      int // answers
 
-	waiting puts // has a lock of its own
+	// These have locks of their own.
+
+	waiting puts
+	aside   aside
+	uses    uses
 }
 
 // Open opens the store in a file, which it makes, readable by this user only,
@@ -118,9 +122,11 @@ func (s *Store) open() error {
 		return err
 	}
 	s.mark(verifier)
-	s.get, _, err = s.conn.Prepare(`SELECT agent, model, created, expires, truncated, usd, tokens, sum, data FROM answers WHERE key = ?`)
+	s.get, _, err = s.conn.Prepare(selectAnswer)
 	return err
 }
+
+const selectAnswer = `SELECT agent, model, created, expires, truncated, usd, tokens, sum, data FROM answers WHERE key = ?`
 
 // Close writes what is still to be written. Afterwards every use of the store
 // is an error, except Close, which does nothing.
@@ -131,7 +137,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := s.spool()
+	err := errors.Join(s.spool(), s.aside.close())
 	if s.conn != nil {
 		err = errors.Join(err, s.get.Close(), s.conn.Close())
 		s.conn = nil
@@ -161,7 +167,21 @@ type said struct {
 
 // Get is the answer of a call. See [cache.Store].
 func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		e, tokens, err := s.findAside(key)
+		if err == nil && (e.Expired(time.Now()) || e.CreatedAt.Before(notBefore)) {
+			err = cache.ErrMiss
+		}
+		switch {
+		case err == nil && ctx.Err() == nil:
+			s.note(hit(e, tokens))
+			return e, nil
+		case errors.Is(err, cache.ErrMiss) && ctx.Err() == nil:
+			s.note(use{at: time.Now()})
+			return nil, err
+		}
+		s.mu.Lock() // what is wrong is found again, and said
+	}
 	defer s.mu.Unlock()
 	if ctx.Err() == nil && !s.closed && s.conn == nil {
 		e, tokens, err := s.findRecent(key)
@@ -173,7 +193,7 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	e, tokens, err := s.find(key)
+	e, tokens, err := s.find(s.get, key)
 	if err == nil && (e.Expired(time.Now()) || e.CreatedAt.Before(notBefore)) {
 		err = cache.ErrMiss
 	}
@@ -198,20 +218,20 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 // errDamaged is a row whose contents are not what was stored.
 var errDamaged = errors.New("the answer is damaged")
 
-// find reads a row. The caller holds mu.
-func (s *Store) find(key llm.Key) (e *cache.Entry, tokens int64, err error) {
-	defer func() { err = errors.Join(err, s.get.Reset()) }()
-	if err := s.get.BindBlob(1, key[:]); err != nil {
+// find reads a row by a statement, which the caller has to itself.
+func (s *Store) find(get *sqlite3.Stmt, key llm.Key) (e *cache.Entry, tokens int64, err error) {
+	defer func() { err = errors.Join(err, get.Reset()) }()
+	if err := get.BindBlob(1, key[:]); err != nil {
 		return nil, 0, err
 	}
-	if !s.get.Step() {
-		if err := s.get.Err(); err != nil {
+	if !get.Step() {
+		if err := get.Err(); err != nil {
 			return nil, 0, err
 		}
 		return nil, 0, cache.ErrMiss
 	}
-	e, err = s.entry(key, s.get)
-	return e, s.get.ColumnInt64(6), err
+	e, err = s.entry(key, get)
+	return e, get.ColumnInt64(6), err
 }
 
 // entry is the row a statement stands on: agent, model, created, expires,

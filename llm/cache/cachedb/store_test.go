@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -404,5 +405,35 @@ func TestAnswersAreStoredTogether(t *testing.T) {
 	all.Wait()
 	if st := stats(t, s); st.Entries != 299 {
 		t.Errorf("%d entries", st.Entries)
+	}
+}
+
+// TestReadersDoNotWaitForAWriter reads while another connection of the same file keeps the
+// store's own writer waiting.
+func TestReadersDoNotWaitForAWriter(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path, cachedb.Options{})
+	put(t, s, entry(1))
+	other, err := sqlitefile.Open(path, sqlitefile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var writer sync.WaitGroup
+	if err := other.Write(func() error {
+		writer.Go(func() { put(t, s, entry(2)) }) // waits until this transaction has ended
+		for range 1000 {
+			if !has(t, s, 1) || has(t, s, 3) {
+				t.Error("what is stored is not found")
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	writer.Wait()
+	if !has(t, s, 2) {
+		t.Error("the answer is not stored")
 	}
 }

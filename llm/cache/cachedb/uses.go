@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -69,10 +70,19 @@ func hit(e *cache.Entry, tokens int64) use {
 	return u
 }
 
-// note remembers a use. The caller holds mu.
+// uses are those that are in no file yet.
+type uses struct {
+	mu      sync.Mutex // guards the field below
+	pending []byte
+}
+
+// note remembers a use.
 func (s *Store) note(u use) {
-	s.pending = u.append(s.pending)
-	if len(s.pending) >= maxPending*useSize {
+	s.uses.mu.Lock()
+	s.uses.pending = u.append(s.uses.pending)
+	many := len(s.uses.pending) >= maxPending*useSize
+	s.uses.mu.Unlock()
+	if many {
 		// The answer is there; that its use could not be written is for the
 		// next write to say.
 		_ = s.spool()
@@ -82,18 +92,21 @@ func (s *Store) note(u use) {
 func (s *Store) usesPath() string { return s.path + "-uses" }
 
 // spool appends what is pending to the file of uses, in one write, which other
-// processes' writes do not mix with. The caller holds mu.
+// processes' writes do not mix with.
 func (s *Store) spool() error {
-	if len(s.pending) == 0 {
+	u := &s.uses
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.pending) == 0 {
 		return nil
 	}
 	f, err := openfile.Write(s.usesPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	n, err := f.Write(s.pending)
+	n, err := f.Write(u.pending)
 	// What a full disk still took is not written twice.
-	s.pending = append(s.pending[:0], s.pending[n-n%useSize:]...)
+	u.pending = append(u.pending[:0], u.pending[n-n%useSize:]...)
 	return errors.Join(err, f.Close())
 }
 
