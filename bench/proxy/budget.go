@@ -19,10 +19,10 @@ const (
 // those of hits, when the proxy gets better; the other way only with a reason in the
 // commit.
 const (
-	maxAlone     = 11.0 // measured: 5.2 to 5.3 small, 6.3 to 7.2 large
-	maxTogether  = 16.0 // measured: 7.1 to 7.2 small, 10.1 to 12.0 large
-	minSmallHits = 0.5  // measured: 0.76 to 0.90
-	minLargeHits = 0.25 // measured: 0.36 to 0.41
+	maxAlone     = 11.0 // measured: 5.4 to 5.8 small, 6.3 to 7.0 large
+	maxTogether  = 16.0 // measured: 6.7 to 7.7 small, 9.1 to 13.4 large
+	minSmallHits = 0.8  // measured: 1.12 to 1.43
+	minLargeHits = 0.6  // measured: 0.82 to 1.12
 	maxMemory    = 150  // measured: 64 after 10,000 requests
 )
 
