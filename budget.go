@@ -67,7 +67,7 @@ func (o *Orchestrator) withBudgets(ctx context.Context, r *pendingRun, s *workfl
 // used: no call would be made.
 func (o *Orchestrator) checkLedger(r *pendingRun) error {
 	b := o.config.Budget
-	limited := b.Day != nil || b.Agent != nil || b.Call != nil || !r.budget(b).IsZero()
+	limited := b.Day != nil || b.Agent != nil || b.Call != nil || !r.budget(b).IsZero() || r.spec.Key != ""
 	for s := range allSteps(r.wf) {
 		limited = limited || s.Budget != nil
 	}

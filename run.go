@@ -64,6 +64,11 @@ type RunOptions struct {
 	AskCalls   bool
 	AskTimeout time.Duration
 
+	// Key is the name of the key that the run is for, and Team its team; empty for the
+	// owner of the data folder. Its calls are those of the key, also after a resume: they
+	// need a key that is good, a model that it may call and room in its budgets.
+	Key, Team string
+
 	// Settings are kept with the run for the process that resumes it.
 	Settings runs.Settings
 
@@ -202,7 +207,7 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 	spec := &runs.Spec{
 		Version: runs.SpecVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
 		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
-		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Settings: opts.Settings,
+		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Key: opts.Key, Team: opts.Team, Settings: opts.Settings,
 		Named: wf.Named(), Commands: wf.SlashCommands(), Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
 	}
 	if opts.Plan != nil {
@@ -297,7 +302,7 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	res, err = engine.Run(ctx, r.wf, engine.Options{
 		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
-			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item}
+			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item, Key: r.spec.Key, Team: r.spec.Team}
 			ctx = llm.WithDrain(ctx, opts.Drain)
 			ctx = admission.WithRun(o.withBudgets(llm.WithTags(ctx, tags), r, a.Step), r.id)
 			return o.attempt(ctx, a, &opts)

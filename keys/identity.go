@@ -50,7 +50,9 @@ type Identity struct {
 }
 
 // Owner returns the identity of the owner of a data folder.
-func Owner() *Identity { return &Identity{Name: "owner", Role: RoleOwner} }
+func Owner() *Identity { return &Identity{Name: ownerName, Role: RoleOwner} }
+
+const ownerName = "owner"
 
 // AllowsModel reports whether calls of a model are allowed. Both are compared as
 // resolve, which returns the id of an alias, returns them.

@@ -72,10 +72,10 @@ type Hash [sha256.Size]byte
 func HashOf(key string) Hash { return sha256.Sum256([]byte(key)) }
 
 // Matches reports whether the hash is that of a key, in constant time.
-func (h Hash) Matches(key string) bool {
-	given := HashOf(key)
-	return subtle.ConstantTimeCompare(h[:], given[:]) == 1
-}
+func (h Hash) Matches(key string) bool { return h.Equal(HashOf(key)) }
+
+// Equal reports whether two hashes are the same, in constant time.
+func (h Hash) Equal(other Hash) bool { return subtle.ConstantTimeCompare(h[:], other[:]) == 1 }
 
 // Local returns the key of the owner of a data folder from a file, which it makes if
 // there is none. Several processes may call it at once. Only the user can read the

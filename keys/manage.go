@@ -103,12 +103,15 @@ func (k *Key) check() error {
 // checkName returns what is wrong with a name: a key's must not look like a secret, and
 // names stand in tables, addresses and commands.
 func checkName(what, name string) error {
-	ok := name != "" && len(name) <= maxName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == "" && name[0] != '-' && name[0] != '.'
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	ok := name != "" && len(name) <= maxName && strings.Trim(name, alphanumeric+"._-") == "" && strings.Contains(alphanumeric, name[:1])
 	switch {
 	case strings.HasPrefix(name, prefix):
 		return fmt.Errorf("%s must not begin as a key does", what)
+	case name == ownerName:
+		return fmt.Errorf("%s must not be %q, which is the owner of the data folder", what, name)
 	case !ok:
-		return fmt.Errorf("%s has 1 to %d letters, digits, dots, dashes and underscores and begins with none of the first two signs: %q does not", what, maxName, name)
+		return fmt.Errorf("%s must be 1 to %d letters, digits, dots, dashes and underscores, beginning with a letter or digit; %q is not", what, maxName, name)
 	}
 	return nil
 }
@@ -266,17 +269,22 @@ func Identify(ctx context.Context, store Store, secret string, now time.Time) (*
 	if !Valid(secret) {
 		return nil, ErrNotFound
 	}
-	k, err := store.BySecret(ctx, HashOf(secret), now)
+	return IdentifyHash(ctx, store, HashOf(secret), now)
+}
+
+// IdentifyHash returns the identity of the secret with a hash, as [Identify] does.
+func IdentifyHash(ctx context.Context, store Store, secret Hash, now time.Time) (*Identity, error) {
+	k, err := store.BySecret(ctx, secret, now)
 	if err != nil {
 		return nil, err
 	}
 	return identity(ctx, store, k, now)
 }
 
-// Current returns the identity that the key with an id has at a time. The errors are those
-// of [Identify].
-func Current(ctx context.Context, store Store, id string, now time.Time) (*Identity, error) {
-	k, err := store.ByID(ctx, id)
+// Current returns the identity that the key with a name has at a time. The errors are
+// those of [Identify].
+func Current(ctx context.Context, store Store, name string, now time.Time) (*Identity, error) {
+	k, err := store.ByName(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func TestLife(t *testing.T) {
 	if err := keys.Revoke(ctx, store, "ci", "owner"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keys.Current(ctx, store, k.ID, now); !errors.Is(err, keys.ErrRevoked) {
+	if _, err := keys.Current(ctx, store, k.Name, now); !errors.Is(err, keys.ErrRevoked) {
 		t.Errorf("after it was revoked: %v", err)
 	}
 	list, _ := store.Keys(ctx)
@@ -78,7 +78,7 @@ func TestBadKeys(t *testing.T) {
 	for want, spec := range map[string]keys.Spec{
 		"name of a key":    {Name: ""},
 		"begin as a key":   {Name: "cf_x"},
-		"signs":            {Name: "a b"},
+		"letters, digits":  {Name: "a b"},
 		"name of a team":   {Name: "a", Team: "ü"},
 		`role "owner"`:     {Name: "a", Role: keys.RoleOwner},
 		"requests":         {Name: "a", RPM: -1},

@@ -163,17 +163,16 @@ func (m *Memory) BySecret(_ context.Context, secret Hash, now time.Time) (*Key, 
 // usedEvery is how often it is noted that a key is used.
 const usedEvery = time.Minute
 
-// ByID implements [Store].
-func (m *Memory) ByID(_ context.Context, id string) (*Key, error) {
+// ByName implements [Store].
+func (m *Memory) ByName(_ context.Context, name string) (*Key, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, k := range m.keys {
-		if k.ID == id {
-			found := *k
-			return &found, nil
-		}
+	k := m.find(name)
+	if k == nil {
+		return nil, ErrNotFound
 	}
-	return nil, ErrNotFound
+	found := *k
+	return &found, nil
 }
 
 // Take implements [Store].

@@ -26,6 +26,18 @@ func (k *Key) Good(now time.Time) bool {
 	return k.Revoked.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires))
 }
 
+// Status returns whether a key can be used at a time: good, expired or revoked.
+func (k *Key) Status(now time.Time) string {
+	switch {
+	case !k.Revoked.IsZero():
+		return "revoked"
+	case !k.Good(now):
+		return "expired"
+	default:
+		return "good"
+	}
+}
+
 // Actions of [Act].
 const (
 	ActCreate = "create"
@@ -84,8 +96,8 @@ type Store interface {
 	// the key is revoked or has expired is no error.
 	BySecret(ctx context.Context, secret Hash, now time.Time) (*Key, error)
 
-	// ByID returns the key with an id, or ErrNotFound.
-	ByID(ctx context.Context, id string) (*Key, error)
+	// ByName returns the key with a name, or ErrNotFound.
+	ByName(ctx context.Context, name string) (*Key, error)
 
 	// Take counts a request of a key at a time, unless there were rpm in the minute
 	// before. Then it returns how long it takes until there is room, else 0.

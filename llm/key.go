@@ -70,7 +70,7 @@ func Namespace(credential string) string {
 // a fixed order. In it: the key version, provider, namespace, API version,
 // sorted betas, model, system, messages, tools sorted by name, tool_choice,
 // max_tokens, stop_sequences, thinking, output_config and every field of
-// Extra, and Sample. Not in it: whether the answer is streamed, metadata, cache_control,
+// Extra, Sample and Scope. Not in it: whether the answer is streamed, metadata, cache_control,
 // the service tier, the agent's name. The top-level keys of an opaque JSON
 // block are sorted; nested order counts, since it reaches the model.
 //
@@ -84,6 +84,9 @@ func (k Keyer) Key(req *Request) (Key, error) {
 	h.text("provider", k.Provider)
 	h.text("namespace", k.Namespace)
 	h.text("api_version", k.APIVersion)
+	if req.Scope != "" {
+		h.text("scope", req.Scope)
+	}
 	if req.Wire != nil {
 		h.text("wire", string(req.Wire.Digest[:]))
 		return Key(h.Sum(nil)), nil

@@ -35,6 +35,11 @@ type Request struct {
 	// of their own, such as the iterations of a loop. In the key if above 0; not sent.
 	Sample int
 
+	// Scope separates cached answers, and calls that are answered together, of those who
+	// must not see what others asked; empty for the owner of the data folder. In the key;
+	// not sent.
+	Scope string
+
 	// Wire, when set, is the request as a client of the API wrote it. It is sent instead
 	// of the fields above and below, and its digest stands for them in the key.
 	Wire *Wire

@@ -11,6 +11,8 @@ type Tags struct {
 	Item     string // key of the item of a foreach
 	Task     string // id of the task
 	Tool     string // the tool that makes the call while it runs; empty for an agent's own calls
+	Key      string // name of the key of a server's client that the call is for; empty for the owner of the data folder
+	Team     string // of the key; may be empty
 
 	// InsteadOf is the model that would have been used if none had been selected
 	// automatically. It is empty if the model was named, or if it is unknown.

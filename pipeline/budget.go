@@ -84,11 +84,11 @@ func (p *Pipeline) settled(s budget.Settlement) {
 }
 
 // scopes returns the budgets that every call is charged to: those of the day, of
-// its agent and of the call itself.
-func (p *Pipeline) scopes(_ context.Context, req *llm.Request) []budget.Scope {
+// its agent, of the call itself, and of the key that it is for.
+func (p *Pipeline) scopes(ctx context.Context, req *llm.Request) []budget.Scope {
 	b, now := p.config.Budget, time.Now().In(p.config.TimeZone)
 	action := budget.Action(b.OnExceed)
-	var scopes []budget.Scope
+	scopes := keyScopes(ctx, now)
 	limit := func(usd *float64) budget.Limits {
 		return budget.Limits{Money: cmp.Or(llm.Dollars(*usd), budget.Nothing)}
 	}
@@ -115,7 +115,7 @@ func (p *Pipeline) downgrade(ctx context.Context, req *llm.Request, fits func(st
 	for _, alias := range slices.Backward(table.AliasNames()) {
 		id, _ := table.Resolve(alias)
 		info, _ := table.Info(id)
-		if info.Tiers[0].Output < own.Tiers[0].Output && fits(id) {
+		if info.Tiers[0].Output < own.Tiers[0].Output && p.allowed(ctx, id) && fits(id) {
 			p.notice(ctx, "a budget has no room for "+req.Model+"; "+id+" is used instead")
 			return id
 		}

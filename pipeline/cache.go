@@ -120,7 +120,7 @@ func (p *Pipeline) Peek(ctx context.Context, req *llm.Request) (*llm.Response, b
 	opts := p.cacheOptions(*p.keyer)
 	opts.Store = peekStore{p.cache}
 	miss := llm.ModelFunc(func(context.Context, *llm.Request) iter.Seq2[llm.Event, error] { return llm.Fail(cache.ErrMiss) })
-	answer, err := llm.Collect(cache.New(miss, opts).Stream(ctx, req))
+	answer, err := llm.Collect(cache.New(miss, opts).Stream(ctx, inScope(ctx, req)))
 	return answer, err == nil
 }
 

@@ -23,6 +23,9 @@ func (d DataDir) History() string { return filepath.Join(string(d), "history.db"
 // Budget returns the path of the ledger that budgets are charged to.
 func (d DataDir) Budget() string { return filepath.Join(string(d), "budget.db") }
 
+// Keys returns the path of the store of keys.
+func (d DataDir) Keys() string { return filepath.Join(string(d), "keys.db") }
+
 // Limits returns the folder in which processes share what they have learned of
 // the service's rate limits.
 func (d DataDir) Limits() string { return filepath.Join(string(d), "limits") }

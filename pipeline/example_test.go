@@ -12,6 +12,7 @@ func ExampleLayers() {
 	// Output:
 	// trace
 	// record
+	// key
 	// caller's own
 	// cassette
 	// cache
@@ -19,6 +20,7 @@ func ExampleLayers() {
 	// fallback
 	// refusals
 	// budget
+	// key again
 	// batch
 	// retry
 	// prompt cache

@@ -25,6 +25,7 @@ var layers = []struct {
 }{
 	{"trace", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.traced(next) }},
 	{"record", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.recorded(next) }},
+	{"key", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.keyed(next) }},
 	{"caller's own", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.wrapped(next) }},
 	{"cassette", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.taped(next) }},
 	{"cache", func(p *Pipeline, s *service, next llm.Model) llm.Model {
@@ -38,6 +39,7 @@ var layers = []struct {
 	}},
 	{"refusals", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.refusals.Check(next) }},
 	{"budget", func(_ *Pipeline, s *service, next llm.Model) llm.Model { return s.budget.Calls(next) }},
+	{"key again", func(p *Pipeline, _ *service, next llm.Model) llm.Model { return p.checkModels(next) }},
 	{"batch", func(p *Pipeline, s *service, next llm.Model) llm.Model { return p.batched(next, s) }},
 	{"retry", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
 		return retry.New(next, retry.Options{Budget: retryBudget(p.config.Jobs), OnRetry: p.retrying})
@@ -123,11 +125,14 @@ func (p *Pipeline) answers(pool string) {
 	}
 }
 
-// fallbackModels returns the ids of the configured fallback models.
-func (p *Pipeline) fallbackModels(*llm.Request) []string {
+// fallbackModels returns the ids of the configured fallback models that the key of the
+// call, if it has one, may call.
+func (p *Pipeline) fallbackModels(ctx context.Context, _ *llm.Request) []string {
 	var ids []string
 	for _, name := range p.config.FallbackModels {
-		ids = append(ids, p.resolve(p.background, name))
+		if id := p.resolve(p.background, name); p.allowed(ctx, id) {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }

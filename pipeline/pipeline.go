@@ -14,6 +14,8 @@ import (
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/keys/keysdb"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/anthropic"
@@ -120,6 +122,7 @@ type Pipeline struct {
 	client *anthropic.Client  // nil if the model was injected, calls are replayed or there is no credential
 	none   error              // why there is no client; may be nil
 	ledger *budgetdb.Ledger   // nil if budgets are this process's own
+	keys   keys.Store         // nil if there are none
 	turns  turns              // of tasks of agents with tools
 
 	storing background // answers that are given and not stored yet
@@ -160,6 +163,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 	s, err := p.newService()
 	if err != nil {
 		return nil, err
+	}
+	if cfg.DataDir != "" {
+		p.keys = keysdb.New(DataDir(cfg.DataDir).Keys())
 	}
 	if p.cache, err = p.openCache(ctx); err != nil {
 		return nil, err
@@ -227,6 +233,9 @@ func (p *Pipeline) Close() error {
 	}
 	if p.ledger != nil {
 		err = errors.Join(err, p.ledger.Close())
+	}
+	if p.keys != nil {
+		err = errors.Join(err, p.keys.Close())
 	}
 	return err
 }

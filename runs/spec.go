@@ -36,6 +36,8 @@ type Spec struct {
 	Earlier     string                            `json:"earlier,omitempty"` // the run that From and Only take results from
 	Digests     map[string]string                 `json:"digests"`           // of what the run depends on, by name
 	Tags        map[string]string                 `json:"tags,omitempty"`    // the caller's own
+	Key         string                            `json:"key,omitempty"`     // name of the key that it is for; empty for the owner of the data folder
+	Team        string                            `json:"team,omitempty"`    // of the key; may be empty
 	Settings    Settings                          `json:"settings,omitzero"`
 	Plan        *plan.Promise                     `json:"plan,omitempty"` // what it was expected to take; nil if no plan was made
 	Simulated   bool                              `json:"simulated,omitempty"`

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,11 +20,12 @@ const maxBody = 1 << 20
 // none of ours), then from where (a page of another site), then who asks.
 type guard struct {
 	hosts []string // names that the server answers to beside localhost
-	key   keys.Hash
+	keys  *keyring
 	cross *http.CrossOriginProtection
 	table *table
 
 	sessions *sessions
+	log      *slog.Logger
 }
 
 // wrap returns the handler behind the guard.
@@ -46,9 +48,19 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 
 // admit hands a request to next if its key is for the route.
 func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	id, page := g.identify(r), g.table.route(r).Page
-	if id == nil && page && g.sessions.has(r) {
-		id = keys.Owner()
+	page := g.table.route(r).Page
+	secret, known := secretOf(r.Header)
+	if !known && page {
+		secret, known = g.sessions.secret(r)
+	}
+	var id *keys.Identity
+	if known {
+		var err error
+		if id, err = g.keys.bySecret(r.Context(), secret); err != nil {
+			g.log.Error("key not looked up", "err", err)
+			writeNoStore(w, r)
+			return
+		}
 	}
 	if id == nil && page {
 		toLogin(w, r)
@@ -63,7 +75,12 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler)
 		writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "role", Detail: "the key has the role " + string(id.Role) + ", and this needs " + string(need)})
 		return
 	}
-	next.ServeHTTP(w, r.WithContext(keys.WithIdentity(r.Context(), id)))
+	if !page && !g.keys.take(w, r, id) {
+		return
+	}
+	ctx, release := g.keys.hold(r.Context(), id, secret)
+	defer release()
+	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // setHeaders sets what holds for every answer: no page of another site can frame it
@@ -134,14 +151,14 @@ func (g *guard) foreign(r *http.Request) bool {
 	return g.cross.Check(r) != nil
 }
 
-// identify returns who sends a request, by its key; nil if it has none that is known. One
-// that has several must have the same in all.
-func (g *guard) identify(r *http.Request) *keys.Identity {
-	key, ok := keyOf(r.Header)
-	if !ok || !g.key.Matches(key) {
-		return nil
+// secretOf returns the hash of the key that a request has; ok is false if it has none that
+// can be one. A request that has several must have the same in all.
+func secretOf(h http.Header) (secret keys.Hash, ok bool) {
+	key, ok := keyOf(h)
+	if !ok || !keys.Valid(key) {
+		return keys.Hash{}, false
 	}
-	return keys.Owner()
+	return keys.HashOf(key), true
 }
 
 // keyOf returns the key that a request has; ok is false if it has none, or several.

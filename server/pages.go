@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server/web"
 )
 
@@ -26,7 +25,7 @@ func (s *Server) addPages() {
 			return p.Status, p.Detail
 		},
 		Cancel: func(ctx context.Context, run string) error {
-			_, err := runs.Cancel(ctx, s.store, run)
+			_, err := s.Cancel(ctx, run)
 			return err
 		},
 		Resume: func(ctx context.Context, run string, accept bool) error {
@@ -38,7 +37,7 @@ func (s *Server) addPages() {
 			return err
 		},
 		Answer: func(ctx context.Context, run, step string, d journal.Decision) error {
-			_, err := runs.Decide(ctx, s.store, run, step, d)
+			_, err := s.decide(ctx, run, step, d)
 			return err
 		},
 	})
@@ -207,6 +206,10 @@ func (s *Server) followPage(w http.ResponseWriter, r *http.Request) {
 	target := web.LocalTarget(r.URL.Query().Get("page"))
 	if u, err := url.Parse(target); err != nil || target == "" || u.Path == "/live" {
 		writeProblem(w, r, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "page is not the address of a page"})
+		return
+	}
+	if err := s.mayFollow(r, target); err != nil {
+		writeProblem(w, r, problemOf(err))
 		return
 	}
 	if _, err := s.pages.Draw(r.Context(), target); err != nil {

@@ -115,7 +115,7 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 // Messages API know errors in its form alone.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		if p.Status < http.StatusInternalServerError {
+		if p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests {
 			w.Header().Set("X-Should-Retry", "false") // Claude Code would ask again for minutes after a 401
 		}
 		proxy.WriteError(w, p.Status, p.Detail)

@@ -11,6 +11,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,8 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/keys/keysdb"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/server/web"
@@ -71,6 +74,7 @@ type Server struct {
 	hub     *hub
 	table   *table
 	metrics *metrics // nil for none
+	keys    *keyring
 	handler http.Handler
 
 	sessions *sessions
@@ -93,6 +97,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, hub: newHub(store), table: newTable()}
 	s.runner = newRunner(ctx, opts.Open, s.log)
+	s.keys = &keyring{owner: keys.HashOf(opts.Key), store: keysdb.New(pipeline.DataDir(opts.Config.DataDir).Keys()), recheck: recheck}
 	s.table.handlePublic("GET /healthz", s.healthz)
 	s.table.handlePublic("GET /readyz", s.readyz)
 	s.addAPI()
@@ -104,9 +109,9 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 			s.table.handleLarge(r.Pattern, r.MaxBody, r.Handle)
 		}
 	}
-	s.sessions = newSessions(keys.HashOf(opts.Key), opts.Secure)
+	s.sessions = newSessions(s.keys, opts.Secure)
 	s.addPages()
-	g := &guard{hosts: opts.Hosts, key: keys.HashOf(opts.Key), cross: http.NewCrossOriginProtection(), table: s.table, sessions: s.sessions}
+	g := &guard{hosts: opts.Hosts, keys: s.keys, cross: http.NewCrossOriginProtection(), table: s.table, sessions: s.sessions, log: s.log}
 	s.handler = s.observed(g.wrap(s.table))
 	return s, nil
 }
@@ -161,7 +166,7 @@ func (s *Server) Close() error {
 	}
 	s.runner.cancel()
 	s.runner.close(s.runner.ctx)
-	return s.store.Close()
+	return errors.Join(s.keys.store.Close(), s.store.Close())
 }
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {

@@ -46,7 +46,7 @@ type Execute struct {
 
 // Execute starts a run that gives an agent a task. The key is as of [Server.Start].
 func (s *Server) Execute(ctx context.Context, x Execute, key string) (*journal.Run, error) {
-	id, digest, err := identify(key, x)
+	id, digest, err := identify(ctx, key, x)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (s *Server) Execute(ctx context.Context, x Execute, key string) (*journal.R
 	}
 	err = s.runner.use(ctx, s.opts.Dir, s.opts.Settings, func(o *claudeforce.Orchestrator) error {
 		opts := claudeforce.RunOptions{Budget: workflow.Budget{USD: x.BudgetUSD}}
-		s.mark(&opts, id, digest)
+		s.mark(ctx, &opts, id, digest)
 		tasks := []runs.Task{{ID: x.Agent, Agent: x.Agent, Prompt: x.Task, Model: x.Model, Files: x.Files}}
 		_, err := o.SubmitTasks(ctx, x.Agent, tasks, opts)
 		return err
@@ -88,6 +88,9 @@ func (s *Server) Resume(ctx context.Context, run string, r ResumeRun) (*journal.
 // Cancel stops a run for good. It reports whether a process drives the run, which then
 // stops soon.
 func (s *Server) Cancel(ctx context.Context, run string) (signaled bool, err error) {
+	if err := s.mayChangeNamed(ctx, run); err != nil {
+		return false, err
+	}
 	return runs.Cancel(ctx, s.store, run)
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"net"
 	"net/http"
@@ -34,34 +35,40 @@ const (
 // codes with which they can. A cookie holds a random text that no other server knows,
 // and has the port in its name: browsers send cookies to every port of a host.
 type sessions struct {
-	key    keys.Hash
+	keys   *keyring
 	secure bool // cookies are for encrypted connections only
 
-	mu       sync.Mutex              // guards the fields below
-	open     map[keys.Hash]time.Time // when each ends, by the hash of its cookie
-	codes    map[keys.Hash]time.Time
-	failures []time.Time // of the last attempts that were wrong
+	mu       sync.Mutex            // guards the fields below
+	open     map[keys.Hash]session // by the hash of its cookie
+	codes    map[keys.Hash]session // by their hashes
+	failures []time.Time           // of the last attempts that were wrong
 }
 
-func newSessions(key keys.Hash, secure bool) *sessions {
-	return &sessions{key: key, secure: secure, open: map[keys.Hash]time.Time{}, codes: map[keys.Hash]time.Time{}}
+// session is what a cookie or a code stands for. It is good no longer than its key.
+type session struct {
+	end    time.Time
+	secret keys.Hash // of the key
+}
+
+func newSessions(ring *keyring, secure bool) *sessions {
+	return &sessions{keys: ring, secure: secure, open: map[keys.Hash]session{}, codes: map[keys.Hash]session{}}
 }
 
 // newCode returns a code with which a browser can log in once.
 func (s *sessions) newCode() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return put(s.codes, codeTime)
+	return put(s.codes, session{time.Now().Add(codeTime), s.keys.owner})
 }
 
-// put adds a random text to a set of hashes, where it stays for some time.
-func put(set map[keys.Hash]time.Time, valid time.Duration) string {
+// put adds a random text to a set of hashes, where it stays until its end.
+func put(set map[keys.Hash]session, added session) string {
 	now := time.Now()
 	first := keys.Hash{}
-	for hash, end := range set {
-		if !now.Before(end) {
+	for hash, have := range set {
+		if !now.Before(have.end) {
 			delete(set, hash)
-		} else if first == (keys.Hash{}) || end.Before(set[first]) {
+		} else if first == (keys.Hash{}) || have.end.Before(set[first].end) {
 			first = hash
 		}
 	}
@@ -69,13 +76,14 @@ func put(set map[keys.Hash]time.Time, valid time.Duration) string {
 		delete(set, first)
 	}
 	text := rand.Text()
-	set[keys.HashOf(text)] = now.Add(valid)
+	set[keys.HashOf(text)] = added
 	return text
 }
 
 // login checks a key or a code and returns the value of a cookie; empty if it is neither.
-// It reports whether the attempt was looked at: too many wrong ones are not.
-func (s *sessions) login(secret string) (cookie string, looked bool) {
+// It reports whether the attempt was looked at: too many wrong ones are not. The error is
+// that of the store of keys.
+func (s *sessions) login(ctx context.Context, secret string) (cookie string, looked bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -83,16 +91,23 @@ func (s *sessions) login(secret string) (cookie string, looked bool) {
 		s.failures = s.failures[1:]
 	}
 	if len(s.failures) >= maxFailures {
-		return "", false
+		return "", false, nil
 	}
 	hash := keys.HashOf(secret)
-	end, isCode := s.codes[hash]
+	code, isCode := s.codes[hash]
 	delete(s.codes, hash)
-	if !s.key.Matches(secret) && (!isCode || !now.Before(end)) {
-		s.failures = append(s.failures, now)
-		return "", true
+	if isCode && now.Before(code.end) {
+		hash = code.secret
 	}
-	return put(s.open, sessionTime), true
+	id, err := s.keys.bySecret(ctx, hash)
+	switch {
+	case err != nil:
+		return "", true, err
+	case id == nil:
+		s.failures = append(s.failures, now)
+		return "", true, nil
+	}
+	return put(s.open, session{now.Add(sessionTime), hash}), true, nil
 }
 
 // logout ends the session of a request.
@@ -104,16 +119,17 @@ func (s *sessions) logout(r *http.Request) {
 	}
 }
 
-// has reports whether a request has the cookie of a session.
-func (s *sessions) has(r *http.Request) bool {
+// secret returns the hash of the key of the session that a request has the cookie of; ok
+// is false if it has none.
+func (s *sessions) secret(r *http.Request) (secret keys.Hash, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range r.CookiesNamed(cookieName(r)) {
-		if end, ok := s.open[keys.HashOf(c.Value)]; ok && time.Now().Before(end) {
-			return true
+		if have, ok := s.open[keys.HashOf(c.Value)]; ok && time.Now().Before(have.end) {
+			return have.secret, true
 		}
 	}
-	return false
+	return keys.Hash{}, false
 }
 
 // cookieName returns the name of the session's cookie, with the port of the connection.
@@ -135,7 +151,7 @@ func (s *Server) addLogin() {
 		s.pages.Login(w, r, http.StatusOK, "")
 	})
 	s.table.handlePublic("POST /login", s.login)
-	s.table.handlePage("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+	s.table.handlePage("POST "+logoutPath, func(w http.ResponseWriter, r *http.Request) {
 		s.sessions.logout(r)
 		http.SetCookie(w, &http.Cookie{Name: cookieName(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.sessions.secure, SameSite: http.SameSiteStrictMode})
 		http.Redirect(w, r, loginPath, http.StatusSeeOther)
@@ -143,13 +159,16 @@ func (s *Server) addLogin() {
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	cookie, looked := s.sessions.login(strings.TrimSpace(r.PostFormValue("key")))
+	cookie, looked, err := s.sessions.login(r.Context(), strings.TrimSpace(r.PostFormValue("key")))
 	switch {
+	case err != nil:
+		s.log.Error("key not looked up", "err", err)
+		s.pages.Login(w, r, http.StatusServiceUnavailable, "The keys cannot be read; the server's log says why.")
 	case !looked:
 		w.Header().Set("Retry-After", strconv.Itoa(int(failureTime.Seconds())))
 		s.pages.Login(w, r, http.StatusTooManyRequests, "Too many wrong keys. Try again in a minute.")
 	case cookie == "":
-		s.pages.Login(w, r, http.StatusForbidden, "That is neither the key nor a login code that can still be used.")
+		s.pages.Login(w, r, http.StatusForbidden, "That is neither a key nor a login code that can still be used.")
 	default:
 		http.SetCookie(w, &http.Cookie{
 			Name: cookieName(r), Value: cookie, Path: "/", MaxAge: int(sessionTime.Seconds()), HttpOnly: true, Secure: s.sessions.secure, SameSite: http.SameSiteStrictMode,
@@ -158,7 +177,10 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-const loginPath = "/login"
+const (
+	loginPath  = "/login"
+	logoutPath = "/logout"
+)
 
 // toLogin sends a browser that is not logged in to the page where it can.
 func toLogin(w http.ResponseWriter, r *http.Request) {

@@ -73,7 +73,7 @@ func TestLogin(t *testing.T) {
 	}
 	c := s.browser()
 	for name, secret := range map[string]string{"a code again": code, "another key": keys.New(), "nothing": ""} {
-		if res, text := post(c, "/login", url.Values{"key": {secret}}); res.StatusCode != http.StatusForbidden || !strings.Contains(text, "neither the key nor") {
+		if res, text := post(c, "/login", url.Values{"key": {secret}}); res.StatusCode != http.StatusForbidden || !strings.Contains(text, "neither a key nor") {
 			t.Errorf("%s: %s", name, res.Status)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
@@ -94,7 +95,7 @@ type acceptedOutput struct {
 const requestTag = "claude-force.request"
 
 func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutput, error) {
-	id, digest, err := identify(in.IdempotencyKey, in.Body)
+	id, digest, err := identify(ctx, in.IdempotencyKey, in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutp
 		if err != nil {
 			return err
 		}
-		s.mark(&opts, id, digest)
+		s.mark(ctx, &opts, id, digest)
 		_, err = o.SubmitRun(ctx, wf, opts)
 		return err
 	})
@@ -116,13 +117,16 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutp
 }
 
 // mark sets the options of a run that a request with a digest starts.
-func (s *Server) mark(opts *claudeforce.RunOptions, id, digest string) {
+func (s *Server) mark(ctx context.Context, opts *claudeforce.RunOptions, id, digest string) {
 	if opts.Tags == nil {
 		opts.Tags = map[string]string{}
 	}
 	opts.ID, opts.Settings = id, s.opts.Settings
 	opts.AskCalls, opts.AskTimeout = s.opts.Settings.Approvals == approvalsDurable, s.opts.Settings.AskFor
 	opts.Tags[requestTag] = digest
+	if caller := keys.FromContext(ctx); caller != nil && caller.ID != "" {
+		opts.Key, opts.Team = caller.Name, caller.Team
+	}
 	if s.opts.Drive == nil {
 		opts.Tags[serverTag] = s.opts.Version
 	}
@@ -143,8 +147,8 @@ func (s *Server) started(ctx context.Context, id, digest string, err error) (*ac
 }
 
 // identify returns the id of the run that a request starts, and the request's digest.
-// The id follows from the Idempotency-Key if there is one.
-func identify(key string, body any) (id, digest string, err error) {
+// The id follows from the Idempotency-Key, if there is one, and who sends it.
+func identify(ctx context.Context, key string, body any) (id, digest string, err error) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return "", "", err
@@ -152,6 +156,9 @@ func identify(key string, body any) (id, digest string, err error) {
 	sum := sha256.Sum256(data)
 	id = runs.NewID()
 	if key != "" {
+		if caller := keys.FromContext(ctx); caller != nil && caller.ID != "" {
+			key = caller.ID + "\n" + key // others may have chosen the same
+		}
 		id = runs.IDFor(key)
 	}
 	return id, hex.EncodeToString(sum[:]), nil
@@ -232,6 +239,9 @@ func (s *Server) resumeRun(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayChange(ctx, &run); err != nil {
+		return nil, err
+	}
 	if run.Owner != nil && run.Owner.Alive {
 		return nil, &journal.OwnedError{Run: run.ID, Owner: *run.Owner}
 	}
@@ -252,7 +262,7 @@ type cancelOutput struct {
 }
 
 func (s *Server) cancelRun(ctx context.Context, in *RunID) (*cancelOutput, error) {
-	signaled, err := runs.Cancel(ctx, s.store, in.Run)
+	signaled, err := s.Cancel(ctx, in.Run)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +294,7 @@ func (s *Server) answer(ctx context.Context, in *struct {
 	Body Answer
 }) (*answerOutput, error) {
 	b := in.Body
-	step, err := runs.Decide(ctx, s.store, in.Run, b.Step, journal.Decision{Approved: b.Approved, Value: b.Value, Comment: b.Comment, By: b.By, Question: b.Question})
+	step, err := s.decide(ctx, in.Run, b.Step, journal.Decision{Approved: b.Approved, Value: b.Value, Comment: b.Comment, By: b.By, Question: b.Question})
 	if err != nil {
 		return nil, err
 	}

@@ -17,18 +17,20 @@ type Route struct {
 	Needs   keys.Role // of the key
 }
 
-// managed are the paths whose routes need [keys.RoleAdmin]: those of the first also to
-// look at, those of the second only to change.
-var managed = [2]string{"/api/v1/keys", "/api/v1/cache"}
-
 // roleFor returns the role that a route needs: what changes nothing can be read, the
 // rest is for those who run workflows, unless it manages the server.
 func roleFor(pattern string) keys.Role {
 	method, path, _ := strings.Cut(pattern, " ")
 	within := func(top string) bool { return path == top || strings.HasPrefix(path, top+"/") }
 	switch {
-	case within(managed[0]), within(managed[1]) && method != http.MethodGet, method == http.MethodDelete:
+	case within("/v1/files"), within("/v1/messages/batches"): // those of all who use the operator's account
+		return keys.RoleOwner
+	case within("/api/v1/keys"), within("/keys"), method == http.MethodDelete:
 		return keys.RoleAdmin
+	case within("/api/v1/cache") && method != http.MethodGet:
+		return keys.RoleAdmin
+	case path == logoutPath:
+		return keys.RoleRead
 	case within("/v1"): // acts with the operator's credential
 		return keys.RoleRun
 	case method == http.MethodGet:
@@ -67,10 +69,9 @@ func (t *table) handlePublic(pattern string, handle http.HandlerFunc) {
 	t.add(Route{Pattern: pattern, Public: true}, handle)
 }
 
-// handlePage adds a route that needs a session, or the key of the owner: pages show what
-// the teams of all keys do.
+// handlePage adds a route that needs a session or a key.
 func (t *table) handlePage(pattern string, handle http.HandlerFunc) {
-	t.add(Route{Pattern: pattern, Page: true, Needs: keys.RoleOwner}, handle)
+	t.add(Route{Pattern: pattern, Page: true, Needs: roleFor(pattern)}, handle)
 }
 
 func (t *table) add(route Route, handle http.HandlerFunc) {

@@ -17,11 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/config"
-	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/mcpserver"
-	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
@@ -275,51 +272,4 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 		err = nil
 	}
 	return err
-}
-
-// localKey returns the key of this data folder's server.
-func localKey(cfg *config.Config) (string, error) {
-	return keys.Local(pipeline.DataDir(cfg.DataDir).ServerKey())
-}
-
-func (a *app) keys() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "keys",
-		Short: "Show the key of the server",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.keysToken())
-	return cmd
-}
-
-func (a *app) keysToken() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Print the key that requests to this data folder's server need",
-		Long: `Print the key that requests to "claude-force serve" need. It is made when it is
-first needed, in a file of the data folder that only you can read. Delete the file and
-start the server again for another key.`,
-		Example: `  claude-force keys token
-  curl -H "Authorization: Bearer $(claude-force keys token)" http://127.0.0.1:8484/api/v1/runs`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			cfg, err := a.settings()
-			if err != nil {
-				return err
-			}
-			key, err := localKey(cfg)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(a.stdout, map[string]string{"key": key})
-			}
-			_, err = fmt.Fprintln(a.stdout, key)
-			return err
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
-	return cmd
 }

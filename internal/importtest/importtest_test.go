@@ -108,7 +108,7 @@ var allowed = map[string][]string{
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
-		"analytics", "analytics/callsdb", "config", "fault", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
+		"analytics", "analytics/callsdb", "config", "fault", "keys", "keys/keysdb", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
@@ -128,7 +128,7 @@ var allowed = map[string][]string{
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 

@@ -305,9 +305,9 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 	return k, err
 }
 
-// ByID implements [keys.Store].
-func (s *Store) ByID(ctx context.Context, id string) (*keys.Key, error) {
-	return s.one(ctx, `WHERE id = ?`, id)
+// ByName implements [keys.Store].
+func (s *Store) ByName(ctx context.Context, name string) (*keys.Key, error) {
+	return s.one(ctx, `WHERE name = ?`, name)
 }
 
 // one returns the key that a condition is for, or ErrNotFound.

@@ -81,3 +81,19 @@ func TestShared(t *testing.T) {
 		t.Errorf("a key that another process revoked: %v", err)
 	}
 }
+
+// BenchmarkIdentify measures what a request with a key of the store costs beyond one with
+// that of the owner.
+func BenchmarkIdentify(b *testing.B) {
+	s := keysdb.New(filepath.Join(b.TempDir(), "keys.db"))
+	defer s.Close()
+	secret, _, err := keys.Create(b.Context(), s, &keys.Spec{Name: "ci", Budget: "1/day", RPM: 60}, "owner")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := keys.Identify(b.Context(), s, secret, time.Now()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -103,8 +103,8 @@ func empty(t *testing.T, s keys.Store) {
 	if err := s.Rotate(t.Context(), "x", keys.HashOf("y"), "1234", start, act); !errors.Is(err, keys.ErrNotFound) {
 		t.Errorf("Rotate: %v", err)
 	}
-	if _, err := s.ByID(t.Context(), "x"); !errors.Is(err, keys.ErrNotFound) {
-		t.Errorf("ByID: %v", err)
+	if _, err := s.ByName(t.Context(), "x"); !errors.Is(err, keys.ErrNotFound) {
+		t.Errorf("ByName: %v", err)
 	}
 	if acts, err := s.Acts(t.Context(), 10); err != nil || len(acts) > 0 {
 		t.Errorf("%d entries of what failed, %v", len(acts), err)
@@ -126,9 +126,9 @@ func create(t *testing.T, s keys.Store) {
 	if diff := cmp.Diff([]keys.Key{ci, web}, list, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(keys.Key{}, "Used")); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
-	got, err := s.ByID(t.Context(), "key_web")
+	got, err := s.ByName(t.Context(), "web")
 	if err != nil || got.Name != "web" {
-		t.Errorf("ByID: %v, %v", got, err)
+		t.Errorf("ByName: %v, %v", got, err)
 	}
 	again := keys.Key{ID: "key_other", Name: "web", Role: keys.RoleRun, Created: start}
 	b := &keys.Budget{Level: keys.KeyLevel, Name: "web", USD: 1000, Every: time.Hour, From: start}
@@ -167,8 +167,8 @@ func rotate(t *testing.T, s keys.Store) {
 			is(t, s, secret, after(seconds), want)
 		}
 	}
-	if got, err := s.ByID(t.Context(), k.ID); err != nil || got.Last4 != "5671" {
-		t.Errorf("ByID: %v, %v", got, err)
+	if got, err := s.ByName(t.Context(), k.Name); err != nil || got.Last4 != "5671" {
+		t.Errorf("ByName: %v, %v", got, err)
 	}
 	fourth := keys.HashOf("fourth")
 	if err := s.Rotate(t.Context(), "ci", fourth, "9999", after(30), keys.Act{Time: after(30)}); err != nil {
@@ -188,8 +188,8 @@ func revoke(t *testing.T, s keys.Store) {
 		}
 	}
 	is(t, s, secret, after(30), &k)
-	if got, err := s.ByID(t.Context(), k.ID); err != nil || !got.Revoked.Equal(after(10)) || got.Good(after(9)) {
-		t.Errorf("ByID: %+v, %v", got, err)
+	if got, err := s.ByName(t.Context(), k.Name); err != nil || !got.Revoked.Equal(after(10)) || got.Good(after(9)) {
+		t.Errorf("ByName: %+v, %v", got, err)
 	}
 	if err := s.Rotate(t.Context(), "ci", keys.HashOf("new"), "1234", start, keys.Act{}); !errors.Is(err, keys.ErrNotFound) {
 		t.Errorf("Rotate of a key that is revoked: %v", err)
@@ -238,7 +238,7 @@ func used(t *testing.T, s keys.Store) {
 		if _, err := s.BySecret(t.Context(), secret, after(use.at)); err != nil {
 			t.Fatal(err)
 		}
-		if k, err := s.ByID(t.Context(), "key_ci"); err != nil || !k.Used.Equal(after(use.want)) {
+		if k, err := s.ByName(t.Context(), "ci"); err != nil || !k.Used.Equal(after(use.want)) {
 			t.Errorf("used after %d s: %s, %v", use.at, k.Used, err)
 		}
 	}
@@ -289,8 +289,8 @@ func takeAtOnce(t *testing.T, s keys.Store) {
 func texts(t *testing.T, s keys.Store) {
 	_, secret := add(t, s, keys.Key{Name: "ci", Role: keys.RoleRun}, nil)
 	for _, text := range []string{"' OR '1'='1", "ci'; DROP TABLE keys; --", "%", "_i", "*", "\x00", ""} {
-		if _, err := s.ByID(t.Context(), text); !errors.Is(err, keys.ErrNotFound) {
-			t.Errorf("ByID(%q): %v", text, err)
+		if _, err := s.ByName(t.Context(), text); !errors.Is(err, keys.ErrNotFound) {
+			t.Errorf("ByName(%q): %v", text, err)
 		}
 		if err := s.Revoke(t.Context(), text, keys.Act{Time: start}); !errors.Is(err, keys.ErrNotFound) {
 			t.Errorf("Revoke(%q): %v", text, err)

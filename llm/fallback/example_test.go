@@ -15,7 +15,7 @@ func Example() {
 		llmtest.Answer("hello"),
 	)
 	model := fallback.New(next, fallback.Options{
-		Models:     func(*llm.Request) []string { return []string{"claude-sonnet-5-5"} },
+		Models:     func(context.Context, *llm.Request) []string { return []string{"claude-sonnet-5-5"} },
 		OnFallback: func(_ context.Context, f fallback.Fallback) { fmt.Printf("asking %s: %v\n", f.To, f.Err) },
 	})
 	resp, err := llm.Collect(model.Stream(context.Background(), llmtest.Request("hello")))

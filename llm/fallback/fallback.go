@@ -2,7 +2,7 @@
 // asked cannot answer.
 //
 //	model := fallback.New(budget.New(retry.New(…)), fallback.Options{
-//		Models: func(req *llm.Request) []string { return []string{"claude-sonnet-5-5"} },
+//		Models: func(context.Context, *llm.Request) []string { return []string{"claude-sonnet-5-5"} },
 //	})
 //
 // It sits above retry, so that a model is given up only after its attempts, and
@@ -36,7 +36,7 @@ import (
 type Options struct {
 	// Models gives the models to ask instead of req's own, best first. Nil
 	// means none: the layer does nothing.
-	Models func(req *llm.Request) []string
+	Models func(ctx context.Context, req *llm.Request) []string
 
 	// OnFallback, when set, is called before another model is asked. Calls
 	// that run at once call it at once.
@@ -73,7 +73,7 @@ type model struct {
 
 func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
-		models := m.models(req)
+		models := m.models(ctx, req)
 		if len(models) == 1 {
 			m.next.Stream(ctx, req)(yield)
 			return
@@ -111,12 +111,12 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 }
 
 // models returns those to ask in turn, each once.
-func (m *model) models(req *llm.Request) []string {
+func (m *model) models(ctx context.Context, req *llm.Request) []string {
 	models := []string{req.Model}
 	if m.opts.Models == nil || req.Once || req.Wire != nil {
 		return models
 	}
-	for _, name := range m.opts.Models(req) {
+	for _, name := range m.opts.Models(ctx, req) {
 		if name != "" && !slices.Contains(models, name) {
 			models = append(models, name)
 		}

@@ -19,8 +19,8 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-func to(models ...string) func(*llm.Request) []string {
-	return func(*llm.Request) []string { return models }
+func to(models ...string) func(context.Context, *llm.Request) []string {
+	return func(context.Context, *llm.Request) []string { return models }
 }
 
 func TestSuite(t *testing.T) {

@@ -86,6 +86,9 @@ func writeCallError(w http.ResponseWriter, err error) {
 	message := "the server failed; its log says why"
 	if e, ok := errors.AsType[*llm.Error](err); ok {
 		message = e.Message
+		if e.Status == http.StatusForbidden { // the client's key does not allow it
+			status = e.Status
+		}
 		if e.RetryAfter > 0 {
 			w.Header().Set("Retry-After", fmt.Sprint(math.Ceil(e.RetryAfter.Seconds())))
 		}

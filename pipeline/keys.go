@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/keys/keysdb"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/budget"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
+)
+
+// keyed returns next for calls that are for a key, as their tags say: the key must be
+// good now and allow the model, its budgets are charged, and cached answers are its
+// team's. What is changed of a key holds for the next call, also of runs that it started
+// before.
+func (p *Pipeline) keyed(next llm.Model) llm.Model {
+	checked := p.checkModels(next)
+	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		name := llm.TagsOf(ctx).Key
+		if name == "" {
+			return next.Stream(ctx, req)
+		}
+		id, err := p.keyNamed(ctx, name)
+		if err != nil {
+			return llm.Fail(err)
+		}
+		return checked.Stream(context.WithValue(ctx, identityKey{}, id), inScope(ctx, req))
+	})
+}
+
+// identityKey is the key of a context for the identity that a call is for.
+type identityKey struct{}
+
+// identityOf returns the identity that a call is for; nil for the owner of the data
+// folder.
+func identityOf(ctx context.Context) *keys.Identity {
+	id, _ := ctx.Value(identityKey{}).(*keys.Identity)
+	return id
+}
+
+// keyNamed returns the identity of the key with a name as it is now.
+func (p *Pipeline) keyNamed(ctx context.Context, name string) (*keys.Identity, error) {
+	err := keys.ErrNotFound
+	if p.keys != nil {
+		var id *keys.Identity
+		if id, err = keys.Current(ctx, p.keys, name, time.Now()); err == nil {
+			return id, nil
+		}
+	}
+	if errors.Is(err, keys.ErrNotFound) || errors.Is(err, keys.ErrRevoked) || errors.Is(err, keys.ErrExpired) {
+		return nil, forbidden(fmt.Sprintf("key %s makes no calls: %v", name, err), err)
+	}
+	return nil, llm.NewError(llm.CodeInternal, fmt.Sprintf("the store of keys cannot be read, so key %s makes no calls: %v", name, err), err)
+}
+
+// forbidden returns the error of a call that its key does not allow.
+func forbidden(message string, err error) error {
+	e := llm.NewError(llm.CodeInvalid, message, err)
+	e.Status = http.StatusForbidden
+	return e
+}
+
+// checkModels returns next without calls of models that their key does not allow: a
+// fallback, or a budget that has run low, may have changed the model since it was asked
+// for.
+func (p *Pipeline) checkModels(next llm.Model) llm.Model {
+	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
+		if !p.allowed(ctx, req.Model) {
+			return llm.Fail(forbidden(fmt.Sprintf("key %s may not call %s", identityOf(ctx).Name, req.Model), nil))
+		}
+		return next.Stream(ctx, req)
+	})
+}
+
+// allowed reports whether the key that a call is for allows a model.
+func (p *Pipeline) allowed(ctx context.Context, model string) bool {
+	id := identityOf(ctx)
+	return id == nil || id.AllowsModel(model, func(name string) string {
+		resolved, _ := p.Prices().Resolve(name)
+		return resolved
+	})
+}
+
+// keyScopes returns the budgets of the key that a call is for.
+func keyScopes(ctx context.Context, now time.Time) []budget.Scope {
+	id := identityOf(ctx)
+	if id == nil {
+		return nil
+	}
+	return id.Scopes(now)
+}
+
+// inScope returns a request whose cached answers are those of the team of the key that
+// it is for, or of the key alone if that has none.
+func inScope(ctx context.Context, req *llm.Request) *llm.Request {
+	tags := llm.TagsOf(ctx)
+	if tags.Key == "" {
+		return req
+	}
+	scoped := *req
+	scoped.Scope = "key " + tags.Key
+	if tags.Team != "" {
+		scoped.Scope = "team " + tags.Team
+	}
+	return &scoped
+}
+
+// OpenKeys returns the store of keys of the data folder. The error is a
+// [fault.InputError] if there is no folder. Close the store when done.
+func OpenKeys(cfg *config.Config) (keys.Store, error) {
+	if cfg.DataDir == "" {
+		return nil, fault.Input(errors.New("no folder for the store of keys: set CLAUDE_FORCE_HOME, or HOME"))
+	}
+	return keysdb.New(DataDir(cfg.DataDir).Keys()), nil
+}
+
+// KeyBudget is a budget of keys, with what was spent in the period that is now.
+type KeyBudget struct {
+	keys.Budget
+	Text     string    `json:"budget" doc:"as it was set" example:"20/30d"`
+	Begins   time.Time `json:"begins_at" doc:"when the period began"`
+	Ends     time.Time `json:"ends_at" doc:"when the next one begins"`
+	Spent    float64   `json:"spent_usd"`
+	Reserved float64   `json:"reserved_usd" doc:"by calls in flight"`
+}
+
+// KeyBudgets returns the budgets in a store of keys.
+func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list []KeyBudget, err error) {
+	all, err := store.Budgets(ctx)
+	list = []KeyBudget{}
+	if err != nil || len(all) == 0 {
+		return list, err
+	}
+	ledger := budgetdb.New(DataDir(cfg.DataDir).Budget())
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	accounts, now := budget.New(ledger, budget.Options{}), time.Now()
+	for i := range all {
+		b := KeyBudget{Budget: all[i], Text: all[i].String()}
+		b.Begins, b.Ends = b.Period(now)
+		balance, err := accounts.Balance(b.Scope(now))
+		if err != nil {
+			return nil, fmt.Errorf("reading what was spent of the budgets of keys: %w", err)
+		}
+		b.Spent, b.Reserved = balance.Spent.Money.USD(), balance.Reserved.Money.USD()
+		list = append(list, b)
+	}
+	return list, nil
+}

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/runs"
+)
+
+// recheck is how often the key of a request that takes longer is looked at again.
+const recheck = time.Second
+
+// keyring knows the keys of a server: that of the owner, and those in the store.
+type keyring struct {
+	owner   keys.Hash
+	store   keys.Store
+	recheck time.Duration
+}
+
+// errKey is the cause with which the context of a request ends whose key is not good any
+// more.
+var errKey = errors.New("the request's key is not good any more")
+
+// bySecret returns the identity of a secret with a hash; nil if it has none. The error is
+// that of the store.
+func (k *keyring) bySecret(ctx context.Context, secret keys.Hash) (*keys.Identity, error) {
+	if secret.Equal(k.owner) {
+		return keys.Owner(), nil
+	}
+	id, err := keys.IdentifyHash(ctx, k.store, secret, time.Now())
+	if errors.Is(err, keys.ErrNotFound) || errors.Is(err, keys.ErrRevoked) || errors.Is(err, keys.ErrExpired) {
+		return nil, nil //nolint:nilnil // as said above
+	}
+	return id, err
+}
+
+// hold returns the context of a request of a key. It carries who the caller is, and ends
+// when the key is revoked or expires. The caller must call release.
+func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash) (held context.Context, release func()) {
+	ctx = keys.WithIdentity(ctx, id)
+	if id.ID == "" {
+		return ctx, func() {}
+	}
+	ctx = llm.WithTags(ctx, llm.Tags{Key: id.Name, Team: id.Team})
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.NewTimer(k.recheck)
+	go func() {
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			if now, err := k.bySecret(ctx, secret); err != nil || now == nil {
+				cancel(errKey)
+				return
+			}
+			timer.Reset(k.recheck)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// mayFollow returns a [Problem] if the key of a request is not for a page.
+func (s *Server) mayFollow(r *http.Request, target string) error {
+	page, err := http.NewRequestWithContext(r.Context(), http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "page is not the address of a page"}
+	}
+	if id := keys.FromContext(r.Context()); id == nil || !id.Role.Allows(s.table.route(page).Needs) {
+		return &Problem{Status: http.StatusForbidden, Code: "role", Detail: "the key is not for this page"}
+	}
+	return nil
+}
+
+// take counts a request of a key. It answers the request and reports false if there were
+// too many in the last minute, or if they cannot be counted.
+func (k *keyring) take(w http.ResponseWriter, r *http.Request, id *keys.Identity) bool {
+	if id.RPM == 0 {
+		return true
+	}
+	wait, err := k.store.Take(r.Context(), id.ID, id.RPM, time.Now())
+	switch {
+	case err != nil:
+		writeNoStore(w, r)
+		return false
+	case wait > 0:
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+		writeProblem(w, r, &Problem{Status: http.StatusTooManyRequests, Code: "rate", Detail: "the key " + id.Name + " may make " + strconv.Itoa(id.RPM) + " requests a minute"})
+		return false
+	}
+	return true
+}
+
+// writeNoStore answers a request whose key cannot be looked up.
+func writeNoStore(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, r, &Problem{Status: http.StatusServiceUnavailable, Code: "store", Detail: "the store of keys cannot be read; the server's log says why"})
+}
+
+// mayChange returns a [Problem] if the caller may not stop, answer or resume a run: its
+// calls are charged to the key that it is for, or are the owner's. A team may change all
+// runs of its keys.
+func (s *Server) mayChange(ctx context.Context, run *journal.Run) error {
+	caller := keys.FromContext(ctx)
+	if caller == nil || caller.ID == "" {
+		return nil
+	}
+	whole, err := s.store.Find(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	spec, err := runs.ReadSpec(whole)
+	if err != nil {
+		return err
+	}
+	if spec.Key == caller.Name || spec.Team != "" && spec.Team == caller.Team {
+		return nil
+	}
+	return &Problem{Status: http.StatusForbidden, Code: "run", Detail: "the run is for another key, and not for one of the same team"}
+}
+
+// mayChangeNamed does what mayChange does, for the run that an id stands for.
+func (s *Server) mayChangeNamed(ctx context.Context, id string) error {
+	run, err := runs.Find(ctx, s.store, id)
+	if err != nil {
+		return err
+	}
+	return s.mayChange(ctx, &run)
+}
+
+// decide answers an approval that a run waits for, and returns its step.
+func (s *Server) decide(ctx context.Context, run, step string, d journal.Decision) (string, error) {
+	if err := s.mayChangeNamed(ctx, run); err != nil {
+		return "", err
+	}
+	return runs.Decide(ctx, s.store, run, step, d)
+}
