@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill agents money planned savings proxy figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill agents money team planned savings proxy figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -65,6 +65,9 @@ savings: ## Measure what each way of paying less saves
 
 money: ## Compare all figures about money with an independent service's bill
 	go run ./bench/money
+
+team: ## Compare the budgets of keys with an independent service's bill
+	go run ./bench/team
 
 proxy: ## Measure the proxy of the server beside a bare one
 	go run ./bench/proxy -gate

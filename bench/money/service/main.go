@@ -3,8 +3,8 @@
 //
 //	go run ./bench/money/service
 //
-// It prints its address. A request is billed to its key; GET /bill?key=K
-// returns what K was billed. Some calls are refused, some break off and some are
+// It prints its address. A request is billed to its key, and one whose prompt says
+// payer=NAME to the key K/NAME; GET /bill?key=K returns what K was billed. Some calls are refused, some break off and some are
 // reset, by a hash of the key and the number of the call.
 package main
 
@@ -96,6 +96,10 @@ func (t *till) messages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key := messages.Key(r)
+	if _, text, ok := strings.Cut(string(body), "payer="); ok {
+		name, _, _ := strings.Cut(text, ".")
+		key += "/" + name
+	}
 	number := 0
 	t.note(key, func(b *bill) { b.Requests++; number = b.Requests })
 	hash := fnv.New32a()
