@@ -143,7 +143,7 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 		return llm.Outcome{Output: r.standIn(a), CostUSD: new(0.0)}, nil
 	}
 	t := stepTask(a.Step, r.opts)
-	t.Prompt, t.Sample = a.Task, a.Sample
+	t.Prompt, t.Sample, t.Keep = a.Task, a.Sample, a.Keep
 	r.opts.give(&t, a)
 	req, _, err := r.o.tasks.Request(ctx, t)
 	if err != nil {
@@ -156,9 +156,10 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	tainted := r.tainted(a.Path, a.Item)
 	r.mu.Unlock()
 	if !tainted {
-		output, halfway, ok := r.o.remembered(ctx, t, req)
-		unit.Halfway = halfway
+		output, answer, ok := r.o.remembered(ctx, t, req)
+		unit.Halfway = answer != nil && !ok && len(answer.ToolUses()) > 0
 		if ok {
+			t.KeepAnswer(req, answer, output)
 			unit.Source = llm.SourceCache
 			r.mu.Lock()
 			r.started = true
@@ -182,6 +183,12 @@ func (r *dryRun) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, er
 	}
 	r.add(unit, true)
 	r.ask(unit, req.Model)
+	if a.Keep != nil && was != nil && was.Conversation != "" {
+		var turns []llm.Message
+		if json.Unmarshal([]byte(was.Conversation), &turns) == nil {
+			a.Keep(turns, was.Kept.Instead) // its size is what a step that continues it will have about
+		}
+	}
 	return llm.Outcome{Output: r.standIn(a), Source: unit.Source, Model: req.Model, CostUSD: new(0.0)}, nil
 }
 
@@ -325,34 +332,34 @@ func (o *Orchestrator) characters(req *llm.Request) int {
 	}
 	for _, m := range req.Messages {
 		for _, b := range m.Content {
-			n += len(b.Text)
+			n += task.Characters(b)
 			media += prices.MediaTokens(req.Model, b.Media)
 		}
 	}
 	return n + int(float64(media)/prices.TokenRatio(req.Model))
 }
 
-// remembered returns the output that the response cache has for a call. It does
-// not count as a use. Output that would have to be repaired counts as missing. So
-// does an answer that calls tools: the task is halfway only, and what follows
-// depends on what they give.
-func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request) (output string, halfway, ok bool) {
-	answer, ok := o.pipe.Peek(ctx, req)
+// remembered returns the output that the response cache has for a call, and the answer
+// that it is of; nil if there is none. It does not count as a use. Output that would have
+// to be repaired counts as missing. So does an answer that calls tools: the task is halfway
+// only, and what follows depends on what they give.
+func (o *Orchestrator) remembered(ctx context.Context, t Task, req *llm.Request) (output string, answer *llm.Response, ok bool) {
+	answer, ok = o.pipe.Peek(ctx, req)
 	if !ok || answer.StopReason == llm.StopRefusal {
-		return "", false, false
+		return "", nil, false
 	}
 	if len(answer.ToolUses()) > 0 {
-		return "", true, false
+		return "", answer, false
 	}
 	if t.Schema == nil {
-		return answer.Text(), false, true
+		return answer.Text(), answer, true
 	}
 	schema, err := structured.Compile(t.Schema)
 	if err != nil {
-		return "", false, false
+		return "", answer, false
 	}
 	output, _, err = schema.Extract(answer.Text())
-	return output, false, err == nil
+	return output, answer, err == nil
 }
 
 // madeUp returns JSON that a schema describes, with lists of a few items.

@@ -69,10 +69,10 @@ func (o *Orchestrator) attempt(ctx context.Context, a engine.Attempt, opts *RunO
 	}
 	t := stepTask(a.Step, opts)
 	t.Prompt, t.Base, t.Sample = a.Task, a.Base, a.Sample
-	t.Turns = a.Turns
+	t.Turns, t.Keep = a.Turns, a.Keep
 	opts.give(&t, a)
 	ctx = withAsk(telemetry.Step(ctx, a.Path, a.Item), a)
-	if a.Siblings > 1 && (len(t.SharedContext) > a.Own || len(t.Media) > a.OwnMedia) {
+	if a.Siblings > 1 && (len(t.SharedContext) > a.Own || len(t.Media) > a.OwnMedia || len(t.Conversation) > 0) {
 		ctx = o.group(a).Join(ctx)
 	}
 	if err := o.checkSize(ctx, t); err != nil {
@@ -93,6 +93,10 @@ func (o *RunOptions) shared(a engine.Attempt) []string {
 // give gives a task the material of an attempt.
 func (o *RunOptions) give(t *Task, a engine.Attempt) {
 	t.SharedContext, t.Own, t.Media, t.OwnMedia = o.shared(a), a.Own, a.Media, a.OwnMedia
+	if c := a.Continues; c != nil {
+		t.Conversation, t.Model, t.Ceiling = c.Messages, cmp.Or(c.Model, t.Model), ""
+		t.SharedContext = a.Shared // the run's own is in the conversation
+	}
 }
 
 // group returns the items of a foreach, which are given the same material.

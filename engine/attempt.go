@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,8 +104,11 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 		rep.before = d.before
 		return rep
 	}
+	conversation := d.keep(&a)
 	if r.opts.Log == nil {
-		rep.outcome, rep.err = r.execute(ctx, a, d)
+		if rep.outcome, rep.err = r.execute(ctx, a, d); rep.err == nil {
+			rep.talk, rep.err = conversation(rep.outcome)
+		}
 		return rep
 	}
 	began := journal.Event{Type: journal.StepStarted, Step: d.path, Item: d.item, Attempt: d.number}
@@ -124,12 +128,19 @@ func (r *run) try(ctx context.Context, u *unit, d draft) (rep report) {
 	if rep.outcome, rep.err = r.execute(ctx, a, d); rep.err != nil {
 		return rep
 	}
+	if rep.talk, rep.err = conversation(rep.outcome); rep.err != nil {
+		return rep
+	}
 	done := d.finished(rep.outcome)
 	if r.opts.Saw != nil {
 		done.Saw = r.opts.Saw(ctx, a)
 	}
-	wait = r.opts.Log.Append(journal.Event{Type: journal.StepFinished, Step: d.path, Item: d.item, Key: key,
-		Output: rep.outcome.Output, Detail: journal.Detail(done)})
+	events := []journal.Event{{Type: journal.StepFinished, Step: d.path, Item: d.item, Key: key,
+		Output: rep.outcome.Output, Detail: journal.Detail(done)}}
+	if rep.talk != nil {
+		events = slices.Insert(events, 0, rep.talk.event(d.path, d.item))
+	}
+	wait = r.opts.Log.Append(events...)
 	if rep.fatal = wait(); rep.fatal != nil {
 		rep.err = rep.fatal
 	}
@@ -180,6 +191,7 @@ func (r *run) ended(ctx context.Context, rep report) {
 	o := outcome{unit: u, status: StatusCompleted, output: strings.Clone(rep.outcome.Output)} // without what its builder has to spare
 	switch {
 	case rep.err == nil:
+		u.talk = rep.talk
 		o.json = u.parse(o.output)
 	case rep.fatal != nil, rep.asked != nil, stopped && retry, llm.IsDrained(rep.err),
 		// Only what this run itself stopped is interrupted: the run's own end, or

@@ -156,6 +156,7 @@ func (r *run) finishFrame(f *frame) {
 	u.res.Steps = f.results()
 	for _, n := range f.list { // in order: sums of fractions depend on it
 		u.add(n.res)
+		n.talk = nil // no step is left that could continue it
 	}
 	o := outcome{unit: u, status: StatusCompleted}
 	var err error

@@ -92,6 +92,15 @@ type Attempt struct {
 	// an answer of their own.
 	Sample int
 
+	// Continues is the conversation that the task goes on with, nil if it begins one. What
+	// is in it is not in Shared.
+	Continues *Conversation
+
+	// Keep, if set, is to be given the turns that the attempt adds to the conversation, its
+	// answer the last; if that was summed up on the way, all turns, which then stand instead
+	// of it. Without a call, Prompt and the output are taken.
+	Keep func(turns []llm.Message, instead bool)
+
 	Siblings int // units of the same foreach, which will be given what is not their own; 0 outside of one
 
 	// Turns is where an agent with tools writes down its turns; nil without a journal.

@@ -216,6 +216,10 @@ func (n *node) missed() *node {
 
 // evalWhen evaluates the node's condition, then starts, skips or fails it.
 func (r *run) evalWhen(n *node) {
+	if of := n.silent(); of != nil && !r.leavesOut(n.id()) {
+		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: "step " + of.step.ID + ", which it continues, did not complete"})
+		return
+	}
 	if n.step.When != nil {
 		v, err := n.step.When.Eval(n.env())
 		yes, isBool := v.(bool)

@@ -35,8 +35,9 @@ type draft struct {
 	exact             []string // patterns of both that are paths, whatever they look like
 	results           []string // fenced outputs of dependencies the task does not mention
 	siblings          int
-	repeated          string // see [unit.repeated]
-	sample, samples   int    // see [unit.sample]
+	repeated          string        // see [unit.repeated]
+	sample, samples   int           // see [unit.sample]
+	continues         *Conversation // see [Attempt]
 	began             time.Time
 	usage             llm.Usage // of earlier attempts
 	timing            llm.Timing
@@ -60,6 +61,9 @@ func (r *run) draft(u *unit) (draft, error) {
 		usage: u.res.Usage, timing: u.res.Timing, ended: u.attemptEnded, cost: u.res.CostUSD, repeated: u.repeated(), decisions: maps.Clone(u.decisions), again: len(u.decisions) > 0}
 	d.sample, d.samples = u.sample()
 	var err error
+	if d.continues, err = u.continues(s); err != nil {
+		return draft{}, invalid("starting step "+u.path, err)
+	}
 	action := s.Action()
 	if action != nil {
 		if err = d.fill(action, env); err != nil {
@@ -103,14 +107,17 @@ func (r *run) draft(u *unit) (draft, error) {
 	if r.compares() {
 		d.identity = r.identity(s)
 		d.inputs = fingerprint(u.frame, s, env, d.identity)
+		if d.continues != nil {
+			d.inputs["conversation "+s.Continue] = hex.EncodeToString(d.continues.sum[:8])
+		}
 		u.res.Inputs = d.inputs
 		if r.opts.Changed {
-			if was := r.opts.Past.Unit(u.path, u.item); was != nil && was.Answered() {
+			if was := r.opts.Past.Unit(u.path, u.item); was != nil && was.Answered() && !u.forgot(was) {
 				d.past = was
 			}
 		}
 		if r.opts.Unchanged != nil && u.res.Attempts == 1 && d.past == nil && !d.again && !started(r.opts.Past.Unit(u.path, u.item)) {
-			if was := r.opts.Before.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished && was.Finished.Saw != nil {
+			if was := r.opts.Before.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished && was.Finished.Saw != nil && !u.forgot(was) {
 				d.before = was
 			}
 		}
@@ -238,7 +245,7 @@ func varies(v *workflow.Value) bool {
 // Material from elsewhere is fenced and said to be data, since the output of
 // one model must not become the orders of another.
 func (d *draft) attempt(ctx context.Context, attach func(context.Context, []string) (Attached, error)) (Attempt, error) {
-	a := Attempt{Step: d.step, Path: d.path, Item: d.item, Number: d.number, Task: d.task, Base: d.base, Act: d.act, Siblings: d.siblings}
+	a := Attempt{Step: d.step, Path: d.path, Item: d.item, Number: d.number, Task: d.task, Base: d.base, Act: d.act, Siblings: d.siblings, Continues: d.continues}
 	read := func(patterns []string) error {
 		if len(patterns) == 0 {
 			return nil
@@ -313,6 +320,10 @@ func (d *draft) key(a Attempt) llm.Key {
 		field("media")
 		field(b.Text)
 		field(string(sum[:]))
+	}
+	if a.Continues != nil {
+		field("conversation")
+		field(string(a.Continues.sum[:]))
 	}
 	field("task")
 	field(a.Task)

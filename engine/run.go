@@ -118,6 +118,7 @@ type report struct {
 	unit    *unit
 	kind    reportKind
 	outcome llm.Outcome
+	talk    *Conversation // of a step that another continues
 	err     error
 	fatal   error              // the journal failed
 	paths   []string           // what a glob found

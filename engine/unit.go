@@ -31,6 +31,7 @@ type unit struct {
 	attemptEnded time.Time      // the last that is to be followed by another
 	fan          *fan           // of a foreach under way
 	reckoned     bool           // what it took is in [run.uncounted]
+	talk         *Conversation  // of a step that another continues, once it has completed
 	turns        *journal.Turns // of a leaf that has been attempted; nil without a journal
 	body         *frame         // of a step with steps of its own, under way
 	live         map[*unit]bool // items or iterations that have started and not ended
@@ -183,7 +184,7 @@ func (r *run) lookUp(u *unit) {
 			r.rebuild(u, was)
 			return
 		}
-		if was.Answered() && !r.opts.Changed {
+		if was.Answered() && !r.opts.Changed && !(u.forgot(was) && !r.rebuilt) {
 			r.restore(u, was)
 			return
 		}
@@ -194,7 +195,7 @@ func (r *run) lookUp(u *unit) {
 		}
 	}
 	if u.reuse && u.step.Exit == nil { // an exit is decided again
-		if was := r.opts.Earlier.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished {
+		if was := r.opts.Earlier.Unit(u.path, u.item); was != nil && was.Type == journal.StepFinished && !u.forgot(was) {
 			r.reuse(u, was)
 			return
 		}
@@ -257,6 +258,10 @@ func (r *run) restore(u *unit, was *journal.UnitState) {
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
+	if err := u.remember(was); err != nil && !r.rebuilt {
+		r.fail(u, err)
+		return
+	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: u.parse(was.Output)})
 	if end := was.Finished.Exit; end != nil && r.exited == nil {
 		r.exit(u, *end)
@@ -272,12 +277,19 @@ func (r *run) reuse(u *unit, was *journal.UnitState) {
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
+	if err := u.remember(was); err != nil {
+		r.fail(u, err)
+		return
+	}
 	if r.opts.Log != nil {
 		done := was.Finished
 		done.Source, done.CostUSD, done.Timing, done.PaidInTurns = u.res.Source, u.res.CostUSD, u.res.Timing, nil
-		r.opts.Log.Append(
-			journal.Event{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)},
-			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})
+		events := []journal.Event{{Type: journal.StepStarted, Step: u.path, Item: u.item, Attempt: 1, Detail: journal.Detail(was.Started)}}
+		if u.talk != nil {
+			events = append(events, u.talk.event(u.path, u.item))
+		}
+		r.opts.Log.Append(append(events,
+			journal.Event{Type: journal.StepFinished, Step: u.path, Item: u.item, Key: was.Key, Output: was.Output, Detail: journal.Detail(done)})...)
 	}
 	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: u.parse(was.Output)})
 }

@@ -11,17 +11,23 @@ import (
 // UnitState is what the events of one unit add up to.
 type UnitState struct {
 	Unit
-	Type      EventType // the last that says where it stands: StepStarted, StepFinished, StepFailed, StepSkipped, ApprovalAsked
-	Started   Started
-	Finished  Finished         // if it is Answered
-	Failed    Failed           // if Type is StepFailed, and of the last attempt that is tried again
-	Skipped   Skipped          // if Type is StepSkipped
-	Asked     *ApprovalRequest // an approval's question; nil if none was asked
-	Decision  *Decision
-	Key       llm.Key
-	Output    string
-	Expanded  *Expanded // of a foreach, once it knows its items
-	Saved     *Saved    // the file that holds its output; nil if none was saved
+	Type     EventType // the last that says where it stands: StepStarted, StepFinished, StepFailed, StepSkipped, ApprovalAsked
+	Started  Started
+	Finished Finished         // if it is Answered
+	Failed   Failed           // if Type is StepFailed, and of the last attempt that is tried again
+	Skipped  Skipped          // if Type is StepSkipped
+	Asked    *ApprovalRequest // an approval's question; nil if none was asked
+	Decision *Decision
+	Key      llm.Key
+	Output   string
+	Expanded *Expanded // of a foreach, once it knows its items
+	Kept     Kept      // of Conversation
+
+	// Conversation is the turns of a finished unit that another continues, as JSON; empty if
+	// there are none.
+	Conversation string
+
+	Saved     *Saved // the file that holds its output; nil if none was saved
 	Attempts  int
 	StartedAt time.Time // of the first attempt that counts
 	EndedAt   time.Time // zero while it has not ended
@@ -165,6 +171,9 @@ func (u *UnitState) add(ev Event) error {
 		return nil
 	case TurnAnswered, ToolStarted, ToolFinished, ToolWaits:
 		return u.addTurn(ev)
+	case Conversation:
+		u.Conversation = ev.Output
+		return ev.Decode(&u.Kept)
 	case StepRetrying:
 		u.Failed = Failed{}
 		err := ev.Decode(&u.Failed)

@@ -91,6 +91,7 @@ const (
 	StepAttempt   EventType = "step_attempt"   // a further attempt begins
 	StepRetrying  EventType = "step_retrying"  // Failed; Attempt is the one that failed
 	StepFinished  EventType = "step_finished"  // Finished or Computed; Key and Output are set
+	Conversation  EventType = "conversation"   // Kept: of a step that another continues, before its StepFinished; Output is its turns as JSON
 	StepFailed    EventType = "step_failed"    // Failed; Output is an answer that is not what was asked for
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
@@ -149,6 +150,13 @@ type Finished struct {
 	Started *Started `json:"started,omitempty"` // of a step that makes no call, as in Computed; nil for all others, and in [UnitState]
 
 	Within *Within `json:"within,omitempty"` // of a step of the workflow's own that has others within it; nil in journals of earlier versions
+}
+
+// Kept is the detail of Conversation.
+type Kept struct {
+	// Instead says that the turns stand for the whole conversation, which was summed up on
+	// the way. Otherwise they follow those of the step that the step continues, if any.
+	Instead bool `json:"instead,omitempty"`
 }
 
 // Computed is the detail of StepFinished of a step that makes no call: what such a step has

@@ -57,14 +57,15 @@ type outer struct {
 // walk visits the steps and counts how often each is called.
 type walk struct {
 	in      *Input
-	units   map[string][]Unit // by plain path
-	dirty   map[string]bool   // plain paths with a live call at or below them
-	rounds  map[string]Range  // iterations in the dry run
+	units   map[string][]Unit  // by plain path
+	dirty   map[string]bool    // plain paths with a live call at or below them
+	rounds  map[string]Range   // iterations in the dry run
+	asked   map[string]float64 // tokens of the prompts of steps that others continue, by id
 	history *history
 }
 
 func newWalk(in *Input) *walk {
-	w := &walk{in: in, units: map[string][]Unit{}, dirty: map[string]bool{}, history: readHistory(in.Runs)}
+	w := &walk{in: in, units: map[string][]Unit{}, dirty: map[string]bool{}, asked: map[string]float64{}, history: readHistory(in.Runs)}
 	looped := newRoundCounter()
 	for _, u := range in.Units {
 		path := u.Plain()
@@ -260,6 +261,9 @@ func (w *walk) count(n *node, times outer) {
 		n.plan.Source = SourceLive
 	}
 	n.plan.InputTokens = w.input(n, units)
+	if n.step.Continued {
+		w.asked[n.step.ID] = n.plan.InputTokens
+	}
 }
 
 // input returns the mean size of a live call's prompt, in tokens.
@@ -278,8 +282,9 @@ func (w *walk) input(n *node, units []Unit) float64 {
 	if n.step.Task != nil {
 		characters += len(n.step.Task.Source())
 	}
-	// The answers of its dependencies are unknown, but become part of the prompt.
-	return float64(w.in.Prices.EstimateTokens(n.asks.Model, characters)) + float64(len(n.step.Dependencies))*guessedOutput
+	// The answers of its dependencies are unknown, but become part of the prompt; so does
+	// what the step was asked that it continues.
+	return float64(w.in.Prices.EstimateTokens(n.asks.Model, characters)) + float64(len(n.step.Dependencies))*guessedOutput + w.asked[n.step.Continue]
 }
 
 // leaves yields the nodes without a body, in file order: they call an agent or

@@ -188,6 +188,9 @@ func describePart(name string) string {
 	if id, ok := strings.CutPrefix(name, "step "); ok {
 		return "the output of step " + id
 	}
+	if id, ok := strings.CutPrefix(name, "conversation "); ok {
+		return "the conversation of step " + id
+	}
 	if name == "agent body" {
 		return "the agent's body"
 	}

@@ -88,10 +88,10 @@ func (e *TurnsError) Error() string {
 // calls took. A tool that fails is a result that the model reads; the loop ends
 // early only if a call of the model fails, the context ends or there are no turns
 // left, which is a [*TurnsError].
-func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (outcome llm.Outcome, err error) {
+func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (outcome llm.Outcome, end ending, err error) {
 	env, closeEnv, err := r.openEnv(tools)
 	if err != nil {
-		return llm.Outcome{CostUSD: new(0.0)}, err
+		return llm.Outcome{CostUSD: new(0.0)}, end, err
 	}
 	defer func() {
 		err = errors.Join(err, closeEnv())
@@ -116,11 +116,11 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		outcome.Turns, outcome.ToolCalls = 1, 0
 		within++
 		total = *plus(&total, &outcome)
-		req, last = next, nil
+		req, last, end.instead = next, nil, true
 		return err
 	}
 	for turn := 1; turn <= turns; turn++ {
-		req.Continues = turn < turns
+		req.Continues = turn < turns || t.Keep != nil
 		outcome, answer, key, err := r.turn(ctx, t, req, textOf(turn))
 		if err != nil && space.refused(req, err) {
 			total = *plus(&total, &outcome)
@@ -130,7 +130,7 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		if err != nil && last != nil && llm.CodeOf(err) == llm.CodeTooLarge && ctx.Err() == nil {
 			total = *plus(&total, &outcome)
 			if err := compact(); err != nil {
-				return total, err
+				return total, end, err
 			}
 			outcome, answer, key, err = r.turn(ctx, t, req, textOf(turn))
 		}
@@ -140,14 +140,14 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 		outcome.Turns, ev.Turns = turn+within, turn
 		total = outcome
 		if err != nil {
-			return total, err
+			return total, end, err
 		}
 		uses := answer.ToolUses()
 		ended := len(uses) == 0 && answer.StopReason != llm.StopPauseTurn
 		var input []llm.Block
 		tape, err := r.tapeKey(req)
 		if err != nil {
-			return total, err
+			return total, end, err
 		}
 		box := toolbox{tools.Set, env, req.Agent, tape}
 		if len(uses) > 0 {
@@ -160,14 +160,14 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 				total = *plus(&total, spent)
 			}
 			if err != nil {
-				return total, err
+				return total, end, err
 			}
 		}
 		var notes []llm.Block
 		if !ended || turn < turns { // the last turn's answer stands
 			var spent *llm.Outcome
 			if notes, spent, err = r.notes(ctx, t.Turns, key, box, tools, ended); err != nil {
-				return total, err
+				return total, end, err
 			}
 			if spent != nil {
 				within += spent.Turns
@@ -180,7 +180,8 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 			if strings.TrimSpace(total.Output) == "" {
 				total.Degraded = "the agent ended without a text"
 			}
-			return total, nil
+			end.req, end.answer = req, answer
+			return total, end, nil
 		}
 		next := *req
 		next.Messages = append(slices.Clip(req.Messages), llm.Message{Role: llm.RoleAssistant, Content: said})
@@ -188,8 +189,8 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 			next.Messages = append(next.Messages, llm.Message{Role: llm.RoleUser, Content: input})
 		}
 		last = &exchange{req, answer, input}
-		if err := space.edit(&next, *last); err != nil {
-			return total, err
+		if err := space.edit(&next, space.estimate(*last)); err != nil {
+			return total, end, err
 		}
 		if !space.full(*last) {
 			req = &next
@@ -199,11 +200,11 @@ func (r *Runner) loop(ctx context.Context, t Task, req *llm.Request, tools *Tool
 			break
 		}
 		if err := compact(); err != nil {
-			return total, err
+			return total, end, err
 		}
 	}
 	stopped := &TurnsError{turns}
-	return total, llm.NewError(llm.CodeInvalid, stopped.Error(), stopped)
+	return total, end, llm.NewError(llm.CodeInvalid, stopped.Error(), stopped)
 }
 
 // paragraphs returns functions that receive the text of one turn each and pass it

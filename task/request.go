@@ -59,13 +59,13 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 		return nil, Selection{}, nil, err
 	}
 	before := 0 // texts that come before the task's own
-	if tools != nil {
+	if tools != nil && len(t.Conversation) == 0 {
 		before = len(tools.Context)
 		shared = slices.Concat(tools.Context, shared)
 	}
 	req := &llm.Request{
 		Model:     model.ID,
-		Messages:  []llm.Message{llm.UserTurn(shared, t.Prompt)},
+		Messages:  append(slices.Clip(t.Conversation), llm.UserTurn(shared, t.Prompt)),
 		MaxTokens: r.maxTokens(t, a, model.ID),
 		Agent:     a.Name,
 		TTL:       a.CacheTTL,
@@ -73,17 +73,19 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 		Once:      t.NoRetry,
 		Batch:     t.Batch,
 		Sample:    t.Sample,
+		Continues: t.Keep != nil,
 	}
+	turn := &req.Messages[len(t.Conversation)]
 	ownFrom := max(len(t.SharedContext)-t.Own, 0)
 	at := len(llm.UserTurn(shared[:before+ownFrom], "").Content)
 	for i := range len(llm.UserTurn(t.SharedContext[ownFrom:], "").Content) {
-		req.Messages[0].Content[at+i].Shared = false
+		turn.Content[at+i].Shared = false
 	}
 	if len(media) > 0 {
 		if err := r.checkMedia(model.ID); err != nil {
 			return nil, Selection{}, nil, err
 		}
-		insertMedia(&req.Messages[0], at, media, t.OwnMedia)
+		insertMedia(turn, at, media, t.OwnMedia)
 	}
 	if a.Prompt != "" {
 		req.System = []llm.Block{llm.TextBlock(a.Prompt)}
@@ -102,6 +104,15 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	}
 	if err := configureOutput(req, cmp.Or(t.Effort, a.Effort), t.Schema); err != nil {
 		return nil, Selection{}, nil, fmt.Errorf("encoding the request of agent %s: %w", a.Name, err)
+	}
+	if tools != nil && len(t.Conversation) > 0 {
+		tokens := 0
+		for _, m := range t.Conversation {
+			tokens += tokensOf(m.Content)
+		}
+		if err := r.window(req).edit(req, tokens); err != nil {
+			return nil, Selection{}, nil, err
+		}
 	}
 	return req, model, tools, nil
 }

@@ -168,15 +168,19 @@ func (r *Runner) runIn(ctx context.Context, t Task, onText func(string)) (llm.Ou
 // answer makes the calls of a task, one or as many as its agent's tools take, and
 // those that its schema takes.
 func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (outcome llm.Outcome, err error) {
+	end := ending{req: req}
 	if tools == nil {
-		outcome, _, err = r.call(ctx, req, onText)
+		outcome, end.answer, err = r.call(ctx, req, onText)
 	} else {
-		outcome, err = r.loop(ctx, t, req, tools, onText)
+		outcome, end, err = r.loop(ctx, t, req, tools, onText)
 	}
-	if err != nil || t.Schema == nil {
-		return outcome, err
+	if err == nil && t.Schema != nil {
+		outcome, err = r.conform(ctx, t, outcome)
 	}
-	return r.conform(ctx, t, outcome)
+	if err == nil {
+		t.keep(end, outcome.Output)
+	}
+	return outcome, err
 }
 
 // call makes one call and returns what came of it. With an error, the outcome

@@ -86,6 +86,15 @@ type Task struct {
 	// fails with [llm.CodeOutput], and the result has the output as it came.
 	Schema json.RawMessage
 
+	// Conversation comes before the task: turns of an earlier task of the same agent and
+	// model. The texts that tools bring are in it.
+	Conversation []llm.Message
+
+	// Keep, if set, is given the turns that the task adds to its conversation, once it has
+	// its answer: its output is the last of them. If the conversation was summed up on the
+	// way, it is given all turns, which stand instead of it.
+	Keep func(turns []llm.Message, instead bool)
+
 	// Batch sends the calls in a message batch: they are answered within a day,
 	// at half the price.
 	Batch bool

@@ -19,7 +19,7 @@ import (
 type window struct {
 	runner *Runner
 	model  string
-	task   []llm.Block // the first user turn
+	task   []llm.Block // the user turn that says what to do
 	size   int         // most tokens of a prompt and its answer; 0 if unknown
 	edits  bool        // the service may clear results
 }
@@ -35,7 +35,7 @@ const (
 const contextBeta = "context-management-2025-06-27"
 
 func (r *Runner) window(req *llm.Request) *window {
-	w := &window{runner: r, model: req.Model, task: req.Messages[0].Content}
+	w := &window{runner: r, model: req.Model, task: req.Messages[len(req.Messages)-1].Content}
 	if info, ok := r.Prices.Info(req.Model); ok {
 		w.size, w.edits = info.Context, !r.Defaults.NoContextEdits
 	}
@@ -52,16 +52,30 @@ type exchange struct {
 // estimate returns about how many tokens the prompt of the next request has. Results
 // are rather code than prose.
 func (w *window) estimate(e exchange) int {
+	before := e.answer.Usage.PromptTokens() + e.answer.Usage.OutputTokens
+	return before + tokensOf(e.input)
+}
+
+// tokensOf returns about how many tokens the blocks have, without images and documents.
+func tokensOf(blocks []llm.Block) int {
 	const perToken = 3 // bytes
 	size := 0
-	for _, b := range e.input {
-		size += len(b.Text)
-		if b.Raw != nil && !strings.Contains(string(b.Raw), `"base64"`) {
-			size += len(b.Raw)
-		}
+	for _, b := range blocks {
+		size += Characters(b)
 	}
-	before := e.answer.Usage.PromptTokens() + e.answer.Usage.OutputTokens
-	return before + size/perToken
+	return size / perToken
+}
+
+// Characters returns the size of the text of a block, whatever its type; 0 for an image or
+// a document.
+func Characters(b llm.Block) int {
+	switch {
+	case b.Raw == nil:
+		return len(b.Text) + len(b.Input)
+	case strings.Contains(string(b.Raw), `"base64"`):
+		return 0
+	}
+	return len(b.Raw)
 }
 
 // full reports whether the prompt of the next request would leave no room for an
@@ -75,11 +89,11 @@ func (w *window) full(e exchange) bool {
 }
 
 // edit has the service clear old results from the next request on, once the
-// conversation is long enough that it might have to. It stays so: what was cleared
-// must not come back.
-func (w *window) edit(next *llm.Request, e exchange) error {
+// conversation, of about size tokens, is long enough that it might have to. It stays
+// so: what was cleared must not come back.
+func (w *window) edit(next *llm.Request, size int) error {
 	at := min(clearAt, w.size/2)
-	if !w.edits || w.estimate(e) < at/2 || next.Extra["context_management"] != nil {
+	if !w.edits || size < at/2 || next.Extra["context_management"] != nil {
 		return nil
 	}
 	type tokens struct {

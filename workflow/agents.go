@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,7 +183,7 @@ func (p *reader) agentOf(d *draft) (string, *Agent) {
 		if n := d.fields.given("tools"); n != nil {
 			a.Tools, a.AllTools = p.tools(n)
 		}
-		return d.ID, a
+		return cmp.Or(d.root, d).ID, a
 	case agent == nil:
 		p.fail(d.node, nil, "", "%s has no agent", d.of())
 		return "", nil

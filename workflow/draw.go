@@ -80,6 +80,9 @@ func (s *Step) notes() string {
 	if _, _, optional := s.Waits(); len(optional) > 0 {
 		notes = append(notes, strings.Join(optional, ", ")+" if completed")
 	}
+	if s.Continue != "" {
+		notes = append(notes, "continues "+s.Continue)
+	}
 	if s.When != nil {
 		notes = append(notes, "when "+brief(s.When.Source()))
 	}

@@ -21,7 +21,7 @@ var (
 	stateKeys    = []string{"initial", "next"}
 	approvalKeys = []string{"message", "timeout", "choices", "schema", "on_no"}
 	exitKeys     = []string{"status", "message", "code"}
-	stepKeys     = []string{"id", "agent", "prompt", "tools", "task", "command", "arguments", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
+	stepKeys     = []string{"id", "agent", "prompt", "tools", "continue", "task", "command", "arguments", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "matrix", "samples", "max_parallel", "min_success", "loop", "schema", "effects",
 		"approval", "run", "http", "read", "write", "value", "exit", "steps", "workflow", "with", "output", "save", "budget", "latency", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
@@ -33,7 +33,7 @@ var (
 	// or have an error of their own.
 	optionalKeys = []string{"name", "description", "params", "defaults", "default", "type", "dependencies", "with", "$schema",
 		"id", "agent", "task", "steps"}
-	synonyms = map[string]string{"depends_on": "dependencies", "needs": "dependencies", "system_prompt": "prompt", "system": "prompt", "instructions": "prompt", "if": "when", "retry": "retries"}
+	synonyms = map[string]string{"continues": "continue", "depends_on": "dependencies", "needs": "dependencies", "system_prompt": "prompt", "system": "prompt", "instructions": "prompt", "if": "when", "retry": "retries"}
 )
 
 // fields are the entries of a mapping whose keys are known.

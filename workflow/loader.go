@@ -88,7 +88,7 @@ func (l *loader) errors(file string) Errors {
 	for _, p := range l.readers {
 		p.errs.sort()
 		all = append(all, p.errs...)
-		failures += p.failures
+		failures += p.failures - p.repeated
 	}
 	all = all[:min(len(all), maxErrors)]
 	if more := failures - len(all); more > 0 {

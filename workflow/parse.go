@@ -36,25 +36,27 @@ type Options struct {
 
 // reader is the state of reading one file.
 type reader struct {
-	file      string
-	loader    *loader
-	depth     int // how many files enclose this one
-	height    int // levels of files below this one
-	src       source
-	errs      Errors
-	notes     []*Error
-	failures  int // errors found, of which errs holds the first maxErrors
-	suggester suggester
-	scope     *scope
-	inner     map[*Workflow]*scope  // of the files its steps run
-	ids       map[string]*yaml.Node // where each step id of the file was given
-	below     []*Workflow           // the files its steps run
-	aliased   map[*yaml.Node]bool   // the nodes that aliases refer to
-	changes   []changesUse          // of the file
-	uses      []use                 // the expressions of the file
-	inline    map[string]*Agent     // the agents that the file defines
-	later     []func()              // what is to be done once all steps are read
-	saves     []saved               // the files that its steps save
+	file       string
+	loader     *loader
+	depth      int // how many files enclose this one
+	height     int // levels of files below this one
+	src        source
+	errs       Errors
+	notes      []*Error
+	failures   int  // errors found, of which errs holds the first maxErrors
+	repeated   int  // of these, that errs has already
+	continuing bool // a step continues another
+	suggester  suggester
+	scope      *scope
+	inner      map[*Workflow]*scope  // of the files its steps run
+	ids        map[string]*yaml.Node // where each step id of the file was given
+	below      []*Workflow           // the files its steps run
+	aliased    map[*yaml.Node]bool   // the nodes that aliases refer to
+	changes    []changesUse          // of the file
+	uses       []use                 // the expressions of the file
+	inline     map[string]*Agent     // the agents that the file defines
+	later      []func()              // what is to be done once all steps are read
+	saves      []saved               // the files that its steps save
 }
 
 // maxErrors bounds the memory that the errors of a hostile file can take. It is
@@ -82,6 +84,10 @@ func (p *reader) add(e *Error) {
 	e.File, e.Message, e.Hint = p.file, clean(e.Message), clean(e.Hint) // names from the file may hold anything
 	if end := len(p.src.text); e.Line > 1 && e.Line > p.src.lineOf(end) {
 		e.Line, e.Column = p.src.position(end) // the YAML loader counts one line too many at the end of a file
+	}
+	if p.continuing && slices.ContainsFunc(p.errs, func(was *Error) bool { return was.Line == e.Line && was.Column == e.Column && was.Message == e.Message }) {
+		p.repeated++ // what a step has from the one it continues is read for both
+		return
 	}
 	p.errs = append(p.errs, e)
 }
@@ -128,6 +134,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 	}
 	p.allSteps(top)
 	v := view{scope: p.scope, level: top}
+	p.conversations(top)
 	p.steps(w, v, w.Defaults)
 	if n := f.given("output"); n != nil {
 		w.Output = p.template(nil, v, n, "output")

@@ -28,6 +28,7 @@ const (
 var suits = map[string][]string{
 	"agent":       {kindAgent},
 	"prompt":      {kindAgent},
+	"continue":    {kindAgent},
 	"tools":       {kindAgent},
 	"task":        {kindAgent},
 	"command":     {kindAgent},
@@ -69,17 +70,22 @@ var suits = map[string][]string{
 // kinds are the kinds that a key of the same name makes.
 var kinds = []string{kindApproval, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindExit, kindWorkflow, kindSteps}
 
-// kind returns the kind of a step, and reports keys that do not apply to it.
-func (p *reader) kind(d *draft) string {
-	kind := kindAgent
+// kind returns the kind of a step.
+func (d *draft) kind() string {
 	for _, key := range slices.Concat([]string{"agent", "prompt", "task"}, kinds, []string{"command"}) {
 		if d.fields.given(key) != nil || key == kindValue && d.fields.get(key) != nil {
-			if kind = key; key == "prompt" || key == "task" || key == "command" {
-				kind = kindAgent
+			if key == "prompt" || key == "task" || key == "command" {
+				break
 			}
-			break
+			return key
 		}
 	}
+	return kindAgent
+}
+
+// kind returns the kind of a step, and reports keys that do not apply to it.
+func (p *reader) kind(d *draft) string {
+	kind := d.kind()
 	for i, key := range d.fields.names {
 		n := d.fields.values[i]
 		if only, ok := suits[key]; !ok || isNull(n) || slices.Contains(only, kind) {

@@ -20,6 +20,10 @@ type draft struct {
 	instead *yaml.Node          // where its fallback is named
 	states  []string            // names of what its loop keeps
 	left    []string            // ids of the results of an iteration; set on first use
+
+	resolved  bool   // its continue is resolved
+	continues *draft // the step whose conversation it continues; nil if none
+	root      *draft // the step that began that conversation; nil if none
 }
 
 // drafts reads the ids of a list of steps and of the lists within them, since
@@ -174,7 +178,10 @@ func (p *reader) step(d *draft, v view, defaults Defaults) {
 }
 
 func (p *reader) agentStep(d *draft, v view, defaults Defaults) {
-	d.Agent, d.Inline = p.agentOf(d)
+	if d.fields.given("continue") == nil || d.fields.given("agent") != nil || d.fields.given("prompt") != nil { // else it is reported
+		d.Agent, d.Inline = p.agentOf(d)
+	}
+	p.goOn(d, v)
 	command := p.slashCommand(d)
 	p.chosen(d, v, command, defaults)
 	p.settingsOf(d, command.over(d.Inline.over(defaults)))

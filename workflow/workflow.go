@@ -112,6 +112,8 @@ type Step struct {
 	Agent        string        // its name; the step's id if it has a prompt instead
 	Inline       *Agent        // the agent, if the file defines it; nil: it is found by its name
 	Model        string        // empty: the agent's own
+	Continue     string        // the step whose conversation it goes on with; empty: it begins one
+	Continued    bool          // another step goes on with its conversation
 	Task         *Template     // nil unless the step has an agent
 	Command      string        // the name of the command that Task is made of; empty if the file has the task itself
 	Files        []*Value      // patterns of files to give to the agent; a value that is a list stands for several
@@ -371,6 +373,9 @@ func (s *Step) Unmentioned() []string {
 
 // shows adds the ids of the steps whose output or json the step uses.
 func (s *Step) shows(to map[string]bool) {
+	if s.Continue != "" {
+		to[s.Continue] = true // its output is part of the conversation
+	}
 	outputsOf(s.Task.refs, to)
 	outputsOf(s.Output.refs, to)
 	outputsOf(s.Run.refs, to)

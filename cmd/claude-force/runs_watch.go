@@ -245,6 +245,8 @@ func (l *eventLines) line(ev journal.Event) (string, error) {
 		return text, err
 	case journal.TurnAnswered, journal.ToolStarted, journal.ToolFinished:
 		return toolEventLine(name, ev)
+	case journal.Conversation:
+		return name + ": kept its conversation", nil
 	case journal.StepSkipped:
 		var s journal.Skipped
 		err := ev.Decode(&s)
