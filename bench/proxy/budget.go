@@ -19,10 +19,10 @@ const (
 // those of hits, when the proxy gets better; the other way only with a reason in the
 // commit.
 const (
-	maxAlone     = 11.0 // measured: 5.4 to 5.8 small, 6.3 to 7.0 large
-	maxTogether  = 16.0 // measured: 6.7 to 7.7 small, 9.1 to 13.4 large
-	minSmallHits = 0.8  // measured: 1.12 to 1.43
-	minLargeHits = 0.6  // measured: 0.82 to 1.12
+	maxAlone     = 11.0 // measured: 2.9 to 5.8 small, 3.8 to 7.0 large
+	maxTogether  = 16.0 // measured: 5.5 to 7.7 small, 6.5 to 13.4 large
+	minSmallHits = 0.7  // measured: 0.88 to 1.43
+	minLargeHits = 0.6  // measured: 0.82 to 1.17
 	maxMemory    = 150  // measured: 64 after 10,000 requests
 )
 
