@@ -36,6 +36,9 @@ func (d DataDir) MCPTrust() string { return filepath.Join(string(d), "mcp-trust.
 // Logs returns the folder of what detached runs say.
 func (d DataDir) Logs() string { return filepath.Join(string(d), "logs") }
 
+// Schedules returns the path of the store of schedules.
+func (d DataDir) Schedules() string { return filepath.Join(string(d), "schedules.db") }
+
 // ServerKey returns the path of the file with the key of the server's owner.
 func (d DataDir) ServerKey() string { return filepath.Join(string(d), "server-key") }
 

@@ -43,6 +43,9 @@ func (s *Server) addAPI() {
 	s.addSteps(api)
 	s.addCosts(api)
 	s.addWorkflows(api)
+	if s.opts.Schedules != nil {
+		s.addSchedules(api)
+	}
 	document := describe(api.OpenAPI())
 	s.table.handlePublic("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -34,6 +34,7 @@ type runner struct {
 	mu     sync.Mutex // guards the fields below
 	closed bool
 	shared map[string]*orchestrator // by folder and settings
+	driven map[string]bool          // the runs, by id
 }
 
 // orchestrator is one that several runs use.
@@ -44,7 +45,7 @@ type orchestrator struct {
 
 func newRunner(ctx context.Context, open opener, log *slog.Logger) *runner {
 	ctx, cancel := context.WithCancel(ctx)
-	return &runner{open: open, log: log, ctx: ctx, cancel: cancel, drain: make(chan struct{}), shared: map[string]*orchestrator{}}
+	return &runner{open: open, log: log, ctx: ctx, cancel: cancel, drain: make(chan struct{}), shared: map[string]*orchestrator{}, driven: map[string]bool{}}
 }
 
 // use calls do with the orchestrator for a folder and settings. Runs at the same time
@@ -92,7 +93,13 @@ func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOption
 	}
 	opts.Drain = r.drain
 	opts.AskCalls, opts.AskTimeout = spec.Settings.Approvals == approvalsDurable, spec.Settings.AskFor
+	r.driven[id] = true
 	r.active.Go(func() {
+		defer func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.driven, id)
+		}()
 		err := r.use(r.ctx, spec.Dir, spec.Settings, func(o *claudeforce.Orchestrator) error {
 			_, err := o.ResumeRun(r.ctx, id, opts)
 			return err
@@ -106,6 +113,23 @@ func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOption
 		}
 	})
 	return true
+}
+
+// drives reports whether a run is driven here.
+func (r *runner) drives(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.driven[id]
+}
+
+// background calls do in a goroutine that ends with the runs, unless the server is
+// stopping: when stop is closed or its context ends.
+func (r *runner) background(do func(ctx context.Context, stop <-chan struct{})) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.active.Go(func() { do(r.ctx, r.drain) })
+	}
 }
 
 // close stops the runs after what is in flight, at the latest when ctx ends.

@@ -28,6 +28,7 @@ import (
 	"github.com/claude-force/claude-force/keys/keysdb"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/schedule"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/server/web"
 )
@@ -51,6 +52,10 @@ type Options struct {
 
 	// Settings are those of the runs that the server starts.
 	Settings runs.Settings
+
+	// Schedules, if set, are those whose runs [Server.RunSchedules] starts. The server
+	// closes it.
+	Schedules schedule.Store
 
 	// Drive starts another process for a run, with the settings that are in its spec.
 	// Nil means that the server drives runs itself, and that its next process resumes
@@ -166,6 +171,11 @@ func (s *Server) Close() error {
 	}
 	s.runner.cancel()
 	s.runner.close(s.runner.ctx)
+	if s.opts.Schedules != nil {
+		if err := s.opts.Schedules.Close(); err != nil {
+			s.log.Error("closing the store of schedules", "err", err)
+		}
+	}
 	return errors.Join(s.keys.store.Close(), s.store.Close())
 }
 

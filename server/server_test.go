@@ -26,6 +26,7 @@ import (
 	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/sim"
@@ -61,7 +62,7 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	}
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: dir, Config: cfg, Key: key, Hosts: []string{"force.example.com"}, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Metrics: prometheus.NewRegistry(),
-		Proxy: proxy.New(t.Context(), proxy.Options{Upstream: calls}),
+		Proxy: proxy.New(t.Context(), proxy.Options{Upstream: calls}), Schedules: scheduledb.New(filepath.Join(dir, "data", "schedules.db")),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(sim.Options{})})
 		},

@@ -20,6 +20,7 @@ import (
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/telemetry"
@@ -68,6 +69,8 @@ machine; a browser logs in once, at the address that is printed, or with the key
 
 The server drives the runs that it starts. When it is stopped, or crashes, its next
 process resumes them; what has finished is not called again.
+
+It starts the runs of the project's schedules, see "claude-force schedules".
 
 It is also a proxy for clients of the Messages API, such as SDKs and Claude Code: with
 ANTHROPIC_BASE_URL=http://127.0.0.1:8484 and the server's key as ANTHROPIC_API_KEY they
@@ -194,7 +197,8 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 	srv, err := server.New(ctx, server.Options{
 		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger,
 		Open: a.opener(logger, counters), Metrics: reg, Secure: f.cert != "" || f.behindProxy,
-		Proxy: proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
+		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
+		Proxy:     proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
 	})
 	if err != nil {
 		return closing(err, listener)
@@ -233,6 +237,7 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 	if err := srv.ResumeRuns(ctx); err != nil {
 		logger.Error("runs not resumed", "err", err)
 	}
+	srv.RunSchedules()
 	scheme := "http"
 	if f.cert != "" {
 		scheme = "https"

@@ -120,15 +120,20 @@ var allowed = map[string][]string{
 	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
 	// The server stands on the root package, as the command does, and makes no calls of its own.
-	"keys":           {"config", "fault", "internal/openfile", "llm", "llm/budget"},
-	"keys/keysdb":    {"internal/sqlitefile", "keys", "llm/budget"},
-	"keys/keystest":  {"keys"},
+	"keys":          {"config", "fault", "internal/openfile", "llm", "llm/budget"},
+	"keys/keysdb":   {"internal/sqlitefile", "keys", "llm/budget"},
+	"keys/keystest": {"keys"},
+
+	"schedule":              nil,
+	"schedule/scheduledb":   {"internal/sqlitefile", "schedule"},
+	"schedule/scheduletest": {"schedule"},
+
 	"server/webtest": nil,
 	"server/web": {
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "server/proxy", "server/web", "toolset", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 

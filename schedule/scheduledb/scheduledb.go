@@ -1,0 +1,216 @@
+// Package scheduledb keeps schedules in a SQLite file, schedules.db, which several
+// processes may use at once.
+package scheduledb
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/schedule"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// schema is the schema of this version.
+var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
+
+var advice = sqlitefile.Advice{
+	Damaged:     "put a backup in its place, or move it away to start without schedules",
+	Empty:       "put a backup in its place, or remove it to start without schedules",
+	Full:        "free some space",
+	NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
+	Path:        "name another folder with CLAUDE_FORCE_HOME",
+	Foreign:     "name another folder with CLAUDE_FORCE_HOME",
+}
+
+// Store is a [schedule.Store] in a file. Make one with [New].
+type Store struct {
+	path string
+
+	mu     sync.Mutex // guards the fields below, and is held during a transaction
+	conn   *sqlitefile.Conn
+	closed bool
+}
+
+// New returns the store in a file, which is made when the first schedule is. Close it
+// when done.
+func New(path string) *Store { return &Store{path: path} }
+
+// Close closes the file.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.conn == nil {
+		return nil
+	}
+	err := s.conn.Close()
+	s.conn = nil
+	return err
+}
+
+// open opens the file unless it is open. The caller holds s.mu.
+func (s *Store) open() error {
+	switch {
+	case s.closed:
+		return errors.New("the store of schedules is closed")
+	case s.conn != nil:
+		return nil
+	}
+	conn, err := sqlitefile.Open(s.path, sqlitefile.Options{})
+	if err != nil {
+		return err
+	}
+	if err := conn.Migrate(&schema); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	s.conn = conn
+	return nil
+}
+
+// write runs a transaction. Its errors are the caller's if they are of the contract.
+func (s *Store) write(do func(c *sqlitefile.Conn) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.open()
+	if err == nil {
+		err = s.conn.Write(func() error { return do(s.conn) })
+	}
+	if err != nil && !errors.Is(err, schedule.ErrNotFound) && !errors.Is(err, schedule.ErrExists) {
+		return fmt.Errorf("writing %s: %w", s.path, advice.Explain(s.path, err))
+	}
+	return err
+}
+
+// spec is what does not change of a schedule.
+type spec struct {
+	Workflow string            `json:"workflow"`
+	Params   map[string]string `json:"params,omitempty"`
+	Model    string            `json:"model,omitempty"`
+	Budget   *float64          `json:"budget_usd,omitempty"`
+	Cron     string            `json:"cron"`
+	Zone     string            `json:"time_zone"`
+	Overlap  schedule.Overlap  `json:"overlap"`
+	CatchUp  schedule.CatchUp  `json:"catch_up"`
+	Window   int64             `json:"window_seconds"`
+	Created  int64             `json:"created"`
+}
+
+// seconds returns a time as it is stored.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// timeOf returns a time that was stored.
+func timeOf(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+// Add implements [schedule.Store].
+func (s *Store) Add(_ context.Context, x *schedule.Schedule) error {
+	data, err := json.Marshal(spec{
+		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), seconds(x.Created),
+	})
+	if err != nil {
+		return err
+	}
+	return s.write(func(c *sqlitefile.Conn) error {
+		n, err := c.Change(`INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
+			x.ID, x.Dir, x.Name, string(data), x.Paused, seconds(x.Decided), x.LastRun, seconds(x.Tick), x.Pending, x.Problem)
+		if err == nil && n == 0 {
+			err = schedule.ErrExists
+		}
+		return err
+	})
+}
+
+// Remove implements [schedule.Store].
+func (s *Store) Remove(_ context.Context, dir, name string) error {
+	return s.change(`DELETE FROM schedules WHERE dir = ? AND name = ?`, dir, name)
+}
+
+// SetPaused implements [schedule.Store].
+func (s *Store) SetPaused(_ context.Context, dir, name string, paused bool, now time.Time) error {
+	return s.change(`UPDATE schedules SET decided = iif(paused AND NOT ?1, max(decided, ?2), decided), paused = ?1 WHERE dir = ?3 AND name = ?4`,
+		paused, seconds(now), dir, name)
+}
+
+// change runs a statement that changes a schedule, or returns ErrNotFound.
+func (s *Store) change(sql string, args ...any) error {
+	return s.write(func(c *sqlitefile.Conn) error {
+		n, err := c.Change(sql, args...)
+		if err == nil && n == 0 {
+			err = schedule.ErrNotFound
+		}
+		return err
+	})
+}
+
+// List implements [schedule.Store].
+func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := []schedule.Schedule{}
+	if s.conn == nil {
+		if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+			return list, ctx.Err()
+		}
+	}
+	err := s.open()
+	if err == nil {
+		err = s.conn.Query(`SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = ? ORDER BY name`, func(row *sqlite3.Stmt) error {
+			var is spec
+			if err := json.Unmarshal(row.ColumnBlob(2, nil), &is); err != nil {
+				return err
+			}
+			list = append(list, schedule.Schedule{
+				ID: row.ColumnText(0), Name: row.ColumnText(1), Dir: dir, Workflow: is.Workflow, Params: is.Params, Model: is.Model, Budget: is.Budget,
+				Cron: is.Cron, Zone: is.Zone, Overlap: is.Overlap, CatchUp: is.CatchUp, Window: time.Duration(is.Window) * time.Second,
+				Created: timeOf(is.Created), Paused: row.ColumnBool(3), Decided: timeOf(row.ColumnInt64(4)),
+				LastRun: row.ColumnText(5), Tick: timeOf(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
+			})
+			return nil
+		}, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.path, advice.Explain(s.path, err))
+	}
+	return list, nil
+}
+
+// Decide implements [schedule.Store].
+func (s *Store) Decide(_ context.Context, x *schedule.Schedule, o schedule.Outcome) (decided bool, err error) {
+	err = s.write(func(c *sqlitefile.Conn) error {
+		n, err := c.Change(`UPDATE schedules SET decided = ?1 WHERE id = ?2 AND decided = ?3`, seconds(o.Decided), x.ID, seconds(x.Decided))
+		decided = n > 0
+		if err != nil || !decided || o.Run == "" {
+			return err
+		}
+		return c.Run(`UPDATE schedules SET last_run = ?, tick = ?, pending = TRUE, problem = '' WHERE id = ?`, o.Run, seconds(o.Tick), x.ID)
+	})
+	return decided && err == nil, err
+}
+
+// Started implements [schedule.Store].
+func (s *Store) Started(_ context.Context, x *schedule.Schedule, problem string) error {
+	return s.write(func(c *sqlitefile.Conn) error {
+		return c.Run(`UPDATE schedules SET pending = FALSE, problem = ? WHERE id = ? AND last_run = ?`, problem, x.ID, x.LastRun)
+	})
+}

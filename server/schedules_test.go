@@ -1,0 +1,48 @@
+package server_test
+
+import (
+	"net/http"
+	"testing"
+)
+
+// TestSchedules adds, pauses, resumes and removes a schedule over the wire.
+func TestSchedules(t *testing.T) {
+	s := serve(t, t.TempDir(), map[string]string{"two.yaml": twoSteps})
+	one := map[string]any{"name": "nightly", "workflow": "two.yaml", "cron": "30 2 * * *", "time_zone": "Europe/Berlin", "params": map[string]string{"topic": "ants"}, "budget_usd": 0.5}
+	type view struct {
+		Name, Overlap, Window string
+		Paused                bool
+		Next                  []string
+	}
+	var added view
+	s.want(http.StatusCreated, &added, "POST", "/api/v1/schedules", one)
+	if added.Name != "nightly" || added.Overlap != "skip" || added.Window != "24h0m0s" || len(added.Next) != 3 {
+		t.Errorf("added: %+v", added)
+	}
+	s.want(http.StatusConflict, nil, "POST", "/api/v1/schedules", one)
+	for field, value := range map[string]any{"cron": "61 * * * *", "workflow": "../two.yaml", "params": map[string]string{"topics": "x"}, "time_zone": "Mars", "window": "1y", "overlap": "drop"} {
+		bad := map[string]any{"name": "other", "workflow": "two.yaml", "cron": "@daily"}
+		bad[field] = value
+		s.want(http.StatusUnprocessableEntity, nil, "POST", "/api/v1/schedules", bad)
+	}
+	list := func() view {
+		t.Helper()
+		var out struct{ Schedules []view }
+		s.want(http.StatusOK, &out, "GET", "/api/v1/schedules", nil)
+		if len(out.Schedules) != 1 {
+			t.Fatalf("%+v", out)
+		}
+		return out.Schedules[0]
+	}
+	s.want(http.StatusNoContent, nil, "POST", "/api/v1/schedules/nightly/pause", nil)
+	if v := list(); !v.Paused || len(v.Next) != 0 {
+		t.Errorf("paused: %+v", v)
+	}
+	s.want(http.StatusNoContent, nil, "POST", "/api/v1/schedules/nightly/resume", nil)
+	if v := list(); v.Paused || len(v.Next) != 3 {
+		t.Errorf("resumed: %+v", v)
+	}
+	s.want(http.StatusNoContent, nil, "DELETE", "/api/v1/schedules/nightly", nil)
+	s.want(http.StatusNotFound, nil, "DELETE", "/api/v1/schedules/nightly", nil)
+	s.want(http.StatusNotFound, nil, "POST", "/api/v1/schedules/nightly/pause", nil)
+}
