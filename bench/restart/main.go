@@ -1,0 +1,265 @@
+//go:build linux
+
+// Command restart kills a server at random moments, starts it again, and looks at what
+// its clients and the service saw:
+//
+//	go run ./bench/restart              # 200 kills
+//	go run ./bench/restart -kills 10
+//
+// Clients start runs and follow them by server-sent events, others call the proxy, and a
+// schedule starts a run each minute; all do again what is cut off. The service is a
+// process that shares no code with the project and keeps every request. When the server
+// has been killed often enough, the runs end, and everything is compared: what clients
+// were told, the journal, and what the service was asked. The exit code is 1 if anything
+// that is promised was not kept.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/claude-force/claude-force/bench/internal/child"
+)
+
+const (
+	clients = 2 // of each kind
+	items   = 6 // of each run
+
+	// longest is how long a server may live before it is killed.
+	longest = 1500 * time.Millisecond
+
+	// patience is how long a client waits for a byte: longer than the server's
+	// heartbeat.
+	patience = 20 * time.Second
+
+	// settling is how long the last server may take to end what was begun.
+	settling = 100 * time.Second
+)
+
+const workflow = `name: work
+steps:
+  - {id: each, agent: worker, foreach: [0, 1, 2, 3, 4, 5], task: "Do job-${{ run.id }}-${{ item }} now"}
+`
+
+const worker = "---\nname: worker\ndescription: works\nmodel: haiku\n---\nYou work.\n"
+
+// report is what was counted.
+type report struct {
+	Kills    int     `json:"kills"`
+	Seconds  float64 `json:"seconds"`
+	Runs     int     `json:"runs_by_clients"`
+	Ticks    int     `json:"runs_by_the_schedule"`
+	Streams  int     `json:"streams_taken_up_again"`
+	Events   int     `json:"events"`
+	Calls    int     `json:"calls_of_the_proxy"`
+	Requests int     `json:"requests_of_the_service"`
+
+	// What is promised to be 0.
+	Lost     int `json:"runs_lost"`        // accepted, and not completed in the end
+	Missing  int `json:"events_missing"`   // of what a client was told
+	Doubled  int `json:"events_doubled"`   //
+	Again    int `json:"steps_paid_again"` // after a client was told that they had finished
+	Twice    int `json:"runs_started_twice"`
+	NoTick   int `json:"ticks_without_a_run"`
+	Repaid   int `json:"calls_paid_again"` // of the proxy, that had been answered from the cache
+	Hung     int `json:"clients_hung"`
+	Unbilled int `json:"runs_of_other_cost"` // than the service's answers
+	Wrong    int `json:"other_problems"`
+
+	// What is not.
+	Cut int `json:"answers_cut_off"` // asked again, since no answer was durable
+
+	Problems []string `json:"problems"`
+}
+
+// broken returns how often a promise was not kept.
+func (rep *report) broken() int {
+	return rep.Lost + rep.Missing + rep.Doubled + rep.Again + rep.Twice + rep.NoTick + rep.Repaid + rep.Hung + rep.Unbilled + rep.Wrong
+}
+
+type options struct {
+	kills int
+	seed  uint64
+	tick  bool // wait until the schedule has started a run
+}
+
+func main() {
+	var opts options
+	flag.IntVar(&opts.kills, "kills", 200, "how often the server is killed")
+	flag.Uint64Var(&opts.seed, "seed", 1, "seed of the moments at which it is killed")
+	asJSON := flag.Bool("json", false, "print JSON")
+	flag.Parse()
+	opts.tick = true
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	rep, err := measure(ctx, opts)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "restart:", err)
+		os.Exit(1)
+	}
+	if *asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(rep)
+	} else {
+		rep.print()
+	}
+	if rep.broken() > 0 {
+		os.Exit(1)
+	}
+}
+
+func (rep *report) print() {
+	fmt.Printf("the server was killed %d times in %.0f s\n", rep.Kills, rep.Seconds)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range []struct {
+		name string
+		n    int
+	}{
+		{"runs by clients", rep.Runs},
+		{"runs by the schedule", rep.Ticks},
+		{"events that clients were told", rep.Events},
+		{"streams taken up again", rep.Streams},
+		{"calls of the proxy", rep.Calls},
+		{"requests of the service", rep.Requests},
+		{"promised: runs lost", rep.Lost},
+		{"events missing", rep.Missing},
+		{"events doubled", rep.Doubled},
+		{"finished steps paid again", rep.Again},
+		{"runs started twice", rep.Twice},
+		{"ticks without a run", rep.NoTick},
+		{"cached calls paid again", rep.Repaid},
+		{"clients hung", rep.Hung},
+		{"runs of another cost than the service's answers", rep.Unbilled},
+		{"other problems", rep.Wrong},
+		{"not promised: answers cut off, asked again", rep.Cut},
+	} {
+		fmt.Fprintf(w, "%s\t%d\t\n", row.name, row.n)
+	}
+	_ = w.Flush()
+	for _, p := range rep.Problems {
+		fmt.Println(p)
+	}
+}
+
+// loop is a server that is killed, with its clients.
+type loop struct {
+	program *child.Program
+	service *child.Service
+	addr    string // of the server, whichever process it is
+	key     string // of the server
+	random  *rand.Rand
+	enough  chan struct{} // closed: clients begin nothing more
+
+	mu       sync.Mutex // guards the fields below
+	rep      report
+	runs     map[string]*followed
+	answered map[string]time.Time // calls of the proxy that came from the cache, by job
+}
+
+// say notes a problem and counts it.
+func (l *loop) say(count *int, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*count++
+	if len(l.rep.Problems) < 20 {
+		l.rep.Problems = append(l.rep.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+func measure(ctx context.Context, opts options) (rep *report, err error) {
+	dir, err := os.MkdirTemp("", "restart-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := child.Build(ctx, dir, map[string]string{"claude-force": "cmd/claude-force", "service": "bench/restart/service"}); err != nil {
+		return nil, err
+	}
+	service, err := child.Serve(ctx, filepath.Join(dir, "service"))
+	if err != nil {
+		return nil, err
+	}
+	defer service.Stop()
+	project := filepath.Join(dir, "project")
+	for path, text := range map[string]string{"wf.yaml": workflow, ".claude/agents/worker.md": worker} {
+		path = filepath.Join(project, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			return nil, err
+		}
+	}
+	l := &loop{
+		program: &child.Program{Binary: filepath.Join(dir, "claude-force"), Home: filepath.Join(dir, "home"), Dir: project, URL: service.URL},
+		service: service, random: rand.New(rand.NewPCG(opts.seed, 0)), enough: make(chan struct{}),
+		rep: report{Problems: []string{}}, runs: map[string]*followed{}, answered: map[string]time.Time{},
+	}
+	if l.addr, err = freeAddress(ctx); err != nil {
+		return nil, err
+	}
+	out, err := l.program.Command(ctx, "keys", "token").Output()
+	if err != nil {
+		return nil, fmt.Errorf("keys token: %w", err)
+	}
+	l.key = strings.TrimSpace(string(out))
+	add := l.program.Command(ctx, "schedules", "add", "minutely", "wf.yaml", "--cron", "* * * * *", "--overlap", "allow", "--catch-up", "all")
+	if out, err := add.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("schedules add: %w: %s", err, out)
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var working sync.WaitGroup
+	for n := range clients {
+		working.Go(func() { l.startRuns(ctx, n) })
+		working.Go(func() { l.callProxy(ctx, n) })
+	}
+	for range opts.kills {
+		if err := l.live(ctx, time.Duration(l.random.Int64N(int64(longest)))); err != nil {
+			return nil, err
+		}
+		l.rep.Kills++
+	}
+	last, err := l.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = child.Kill(last); _ = last.Wait() }() // as all before it
+	close(l.enough)
+	ended := make(chan struct{})
+	go func() {
+		working.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(settling):
+		l.say(&l.rep.Hung, "clients have not ended after %s", settling)
+		cancel()
+		<-ended
+		return &l.rep, nil
+	}
+	if err := l.compare(ctx, begun, opts.tick); err != nil {
+		return nil, err
+	}
+	l.rep.Seconds = time.Since(begun).Seconds()
+	return &l.rep, nil
+}
+
+// freeAddress returns an address that nothing listens at.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
