@@ -19,11 +19,11 @@ import (
 // pause is how long a client waits before it tries again.
 const pause = 20 * time.Millisecond
 
-// followed is a run and what a client was told of it.
+// followed is a run and what a client was notified of it.
 type followed struct {
 	id       string
 	seqs     []int64
-	finished map[string]time.Time // items, and when the client was told
+	finished map[string]time.Time // items, and when the client was notified
 	status   string
 	cost     float64
 }

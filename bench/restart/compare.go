@@ -18,7 +18,7 @@ const answerCost = 1000*0.10e-6 + 100*0.50e-6
 // request is a request as the service keeps it.
 type request struct {
 	Job   string `json:"job"`
-	Begun int64  `json:"begun"`
+	Started int64  `json:"started"`
 	Sent  bool   `json:"sent"`
 }
 
@@ -29,9 +29,9 @@ type run struct {
 	Cost   float64 `json:"cost_usd"`
 }
 
-// compare compares what clients were told, the journal and what the service was asked.
-func (l *loop) compare(ctx context.Context, begun time.Time, tick bool) error {
-	all, ticks, err := l.await(ctx, begun, tick)
+// compare compares what clients were notified, the journal and what the service was asked.
+func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error {
+	all, ticks, err := l.await(ctx, started, tick)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (l *loop) compare(ctx context.Context, begun time.Time, tick bool) error {
 	}
 	for job, at := range l.answered {
 		for _, r := range jobs[job] {
-			if r.Begun > at.UnixNano() {
+			if r.Started > at.UnixNano() {
 				l.say(&l.rep.Repaid, "%s was in the cache and was asked again", job)
 			}
 		}
@@ -95,7 +95,7 @@ func (l *loop) compare(ctx context.Context, begun time.Time, tick bool) error {
 	return nil
 }
 
-// compareRun compares what a client was told of a run with its journal, and with what
+// compareRun compares what a client was notified of a run with its journal, and with what
 // the service was asked.
 func (l *loop) compareRun(ctx context.Context, f *followed, jobs map[string][]request) error {
 	var list struct {
@@ -115,24 +115,24 @@ func (l *loop) compareRun(ctx context.Context, f *followed, jobs map[string][]re
 		want = append(want, ev.Seq)
 	}
 	l.rep.Events += len(f.seqs)
-	told := map[int64]bool{}
+	known := map[int64]bool{}
 	for _, seq := range f.seqs {
-		if told[seq] {
+		if known[seq] {
 			l.say(&l.rep.Doubled, "run %s: event %d came twice", f.id, seq)
 		}
-		told[seq] = true
+		known[seq] = true
 	}
 	for _, seq := range want {
-		if !told[seq] {
+		if !known[seq] {
 			l.say(&l.rep.Missing, "run %s: event %d never came", f.id, seq)
 		}
 	}
-	if !slices.IsSorted(f.seqs) || len(told) > len(want) || len(f.finished) != items {
+	if !slices.IsSorted(f.seqs) || len(known) > len(want) || len(f.finished) != items {
 		l.say(&l.rep.Wrong, "run %s: events %v, of %v; %d items finished", f.id, f.seqs, want, len(f.finished))
 	}
 	for item, at := range f.finished {
 		for _, r := range jobs[fmt.Sprintf("job-%s-%s", f.id, item)] {
-			if r.Begun > at.UnixNano() {
+			if r.Started > at.UnixNano() {
 				l.say(&l.rep.Again, "run %s: item %s had finished and was asked again", f.id, item)
 			}
 		}
@@ -141,11 +141,11 @@ func (l *loop) compareRun(ctx context.Context, f *followed, jobs map[string][]re
 }
 
 // await waits until all runs have ended and returns them, with the number of ticks that
-// should have runs: one for each minute that has begun.
-func (l *loop) await(ctx context.Context, begun time.Time, tick bool) (all []run, ticks int, err error) {
+// should have runs: one for each minute that has started.
+func (l *loop) await(ctx context.Context, started time.Time, tick bool) (all []run, ticks int, err error) {
 	for until := time.Now().Add(settling); ; time.Sleep(100 * time.Millisecond) {
 		now := time.Now()
-		ticks = int(now.Unix()/60 - begun.Unix()/60)
+		ticks = int(now.Unix()/60 - started.Unix()/60)
 		if all, err = l.list(ctx); err != nil {
 			return nil, 0, err
 		}

@@ -10,7 +10,7 @@
 // schedule starts a run each minute; all do again what is cut off. The service is a
 // process that shares no code with the project and keeps every request. When the server
 // has been killed often enough, the runs end, and everything is compared: what clients
-// were told, the journal, and what the service was asked. The exit code is 1 if anything
+// were notified, the journal, and what the service was asked. The exit code is 1 if anything
 // that is promised was not kept.
 package main
 
@@ -44,7 +44,7 @@ const (
 	// heartbeat.
 	patience = 20 * time.Second
 
-	// settling is how long the last server may take to end what was begun.
+	// settling is how long the last server may take to end what was started.
 	settling = 100 * time.Second
 )
 
@@ -68,9 +68,9 @@ type report struct {
 
 	// What is promised to be 0.
 	Lost     int `json:"runs_lost"`        // accepted, and not completed in the end
-	Missing  int `json:"events_missing"`   // of what a client was told
+	Missing  int `json:"events_missing"`   // of what a client was notified
 	Doubled  int `json:"events_doubled"`   //
-	Again    int `json:"steps_paid_again"` // after a client was told that they had finished
+	Again    int `json:"steps_paid_again"` // after a client was notified that they had finished
 	Twice    int `json:"runs_started_twice"`
 	NoTick   int `json:"ticks_without_a_run"`
 	Repaid   int `json:"calls_paid_again"` // of the proxy, that had been answered from the cache
@@ -128,7 +128,7 @@ func (rep *report) print() {
 	}{
 		{"runs by clients", rep.Runs},
 		{"runs by the schedule", rep.Ticks},
-		{"events that clients were told", rep.Events},
+		{"events that clients were notified", rep.Events},
 		{"streams taken up again", rep.Streams},
 		{"calls of the proxy", rep.Calls},
 		{"requests of the service", rep.Requests},
@@ -215,7 +215,7 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 	if out, err := add.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("schedules add: %w: %s", err, out)
 	}
-	begun := time.Now()
+	started := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var working sync.WaitGroup
@@ -248,10 +248,10 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 		<-ended
 		return &l.rep, nil
 	}
-	if err := l.compare(ctx, begun, opts.tick); err != nil {
+	if err := l.compare(ctx, started, opts.tick); err != nil {
 		return nil, err
 	}
-	l.rep.Seconds = time.Since(begun).Seconds()
+	l.rep.Seconds = time.Since(started).Seconds()
 	return &l.rep, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/mcpserver"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"

@@ -23,7 +23,7 @@ import (
 // request is what is kept of a request. Times are in nanoseconds since 1970.
 type request struct {
 	Job   string `json:"job"`
-	Begun int64  `json:"begun"`
+	Started int64  `json:"started"`
 	Sent  bool   `json:"sent"` // the whole answer
 }
 
@@ -70,7 +70,7 @@ func (s *service) messages(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	number := len(s.list)
-	s.list = append(s.list, request{Job: job.FindString(string(body)), Begun: time.Now().UnixNano()})
+	s.list = append(s.list, request{Job: job.FindString(string(body)), Started: time.Now().UnixNano()})
 	s.mu.Unlock()
 	time.Sleep(time.Duration(20+number*7%60) * time.Millisecond)
 	sent := false
