@@ -17,9 +17,9 @@ const answerCost = 1000*0.10e-6 + 100*0.50e-6
 
 // request is a request as the service keeps it.
 type request struct {
-	Job   string `json:"job"`
+	Job     string `json:"job"`
 	Started int64  `json:"started"`
-	Sent  bool   `json:"sent"`
+	Sent    bool   `json:"sent"`
 }
 
 // run is a run as the server lists it.

@@ -22,9 +22,9 @@ import (
 
 // request is what is kept of a request. Times are in nanoseconds since 1970.
 type request struct {
-	Job   string `json:"job"`
+	Job     string `json:"job"`
 	Started int64  `json:"started"`
-	Sent  bool   `json:"sent"` // the whole answer
+	Sent    bool   `json:"sent"` // the whole answer
 }
 
 type service struct {
