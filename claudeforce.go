@@ -262,6 +262,9 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 		o.tasks.Tools, o.tools = project.For, project
 		o.tasks.Isolate = o.isolate
 	}
+	if o.tasks.External, err = o.external(); err != nil {
+		return nil, errors.Join(err, o.files.Close(), o.pipe.Close())
+	}
 	o.noteSettings(ctx)
 	return o, nil
 }

@@ -192,7 +192,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		return nil, nil, invalid(err)
 	}
 	r.opts = RunOptions{
-		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
+		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Runner: spec.Runner, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
 		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags, Key: spec.Key, Team: spec.Team, Settings: spec.Settings,
 		tasks: spec.Tasks, Attached: spec.Attached,
 		AskCalls: opts.AskCalls, AskTimeout: opts.AskTimeout,

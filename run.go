@@ -30,6 +30,7 @@ type RunOptions struct {
 	Params      map[string]string // values of the workflow's parameters
 	MaxParallel int               // instead of the workflow's; 0 for that
 	Model       string            // instead of every step's
+	Runner      string            // instead of every step's: one of [task.Runners]
 	Policy      llm.Policy        // how the cache treats the calls; [llm.PolicyRefresh] ignores what is cached
 	AllowEnv    []string          // environment variables that expressions may read, as given to [LoadWorkflow]
 	File        string            // path of the workflow's file; empty if it has none
@@ -206,7 +207,7 @@ func (o *Orchestrator) spec(ctx context.Context, wf *workflow.Workflow, opts Run
 	}
 	spec := &runs.Spec{
 		Version: runs.SpecVersion, Dir: dir, File: opts.File, Source: string(wf.Source), Files: map[string]string{},
-		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Policy: opts.Policy,
+		Params: opts.Params, AllowEnv: opts.AllowEnv, Model: opts.Model, Runner: opts.Runner, Policy: opts.Policy,
 		MaxParallel: opts.MaxParallel, Budget: opts.Budget, Batch: opts.Batch, From: opts.From, Only: opts.Only, Tags: opts.Tags, Key: opts.Key, Team: opts.Team, Settings: opts.Settings,
 		Named: wf.Named(), Commands: wf.SlashCommands(), Digests: o.digests(ctx, wf), Simulated: o.opts.Simulator != nil, Tasks: opts.tasks, Attached: opts.Attached,
 	}
@@ -398,7 +399,11 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, env wor
 		if s.Agent == "" {
 			continue
 		}
-		if err := o.tasks.CheckModel(ctx, stepTask(s, opts)); err != nil {
+		err := o.tasks.CheckModel(ctx, stepTask(s, opts))
+		if err == nil && o.opts.Replay == nil {
+			err = checkRunner(ctx, o.tasks, stepTask(s, opts))
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 		}
 	}

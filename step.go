@@ -36,6 +36,7 @@ func stepTask(s *workflow.Step, opts *RunOptions) Task {
 		Effort: s.Effort, Thinking: thinking(s.Thinking), Temperature: s.Temperature,
 		MaxTokens: s.MaxTokens, MaxTurns: s.MaxTurns, Allow: s.Allow, Reads: s.CommandReads, Timeout: s.Timeout, Schema: s.Schema, NoRetry: s.Effects == workflow.EffectsOnce,
 		Batch: opts.Batch || s.Latency == workflow.LatencyBatch, Isolation: string(s.Isolation),
+		Runner: cmp.Or(opts.Runner, string(s.Runner)),
 	}
 }
 

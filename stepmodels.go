@@ -12,7 +12,8 @@ import (
 )
 
 // CheckModels returns the steps of a workflow whose settings, such as effort and
-// temperature, their models do not take, as far as that is known before a run. The
+// temperature, their models do not take, as far as that is known before a run, and those
+// whose runner is not installed. The
 // settings and agents are those of a folder; empty means the working directory. The error
 // is of type [workflow.Errors].
 func CheckModels(ctx context.Context, cfg *config.Config, dir string, wf *workflow.Workflow) error {
@@ -37,7 +38,11 @@ func CheckModels(ctx context.Context, cfg *config.Config, dir string, wf *workfl
 				continue
 			}
 			for _, v := range s.Variants() {
-				if err := runner.CheckModel(ctx, stepTask(v, &RunOptions{})); err != nil {
+				err := runner.CheckModel(ctx, stepTask(v, &RunOptions{}))
+				if err == nil {
+					err = checkRunner(ctx, runner, stepTask(v, &RunOptions{}))
+				}
+				if err != nil {
 					errs = append(errs, &workflow.Error{File: file, Line: s.Line, Column: s.Column, Message: "step " + s.ID + ": " + err.Error(), Err: err})
 				}
 			}

@@ -24,7 +24,7 @@
 //
 // Unlike in Claude Code, a file without frontmatter is an agent: it is named after
 // its file, and its description is its first heading or first sentence. The keys
-// max_tokens, cache, cache_ttl, model_floor and model_ceiling, which Claude Code
+// max_tokens, cache, cache_ttl, model_floor, model_ceiling, runner and prompt_mode, which Claude Code
 // does not know, set the fields of the same names.
 //
 // An optional value that is invalid is ignored, with a [Warning].
@@ -63,6 +63,12 @@ type Agent struct {
 	// PermissionMode is the mode that the agent asks for, as in its file; empty for
 	// the caller's. Callers decide what they make of it.
 	PermissionMode string
+
+	// Runner is what has the conversation with the model: "builtin", "claude-code", or
+	// empty for the caller's. AppendPrompt adds Prompt to the prompt that the runner
+	// claude-code has of its own, instead of replacing it.
+	Runner       string
+	AppendPrompt bool
 
 	MaxTurns  int           // most calls of the model for one task; 0 for the caller's default
 	MaxTokens int           // most output tokens of one answer; 0 for the caller's default

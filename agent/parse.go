@@ -193,6 +193,19 @@ func (p *parser) set(a *Agent, f field) {
 			p.warn(fileLine(f.line), fmt.Sprintf("unknown permissionMode %q", a.PermissionMode), "use default, acceptEdits, plan or dontAsk")
 			a.PermissionMode = ""
 		}
+	case "runner":
+		if a.Runner = p.text(f); a.Runner != "" && !slices.Contains(runners, a.Runner) {
+			p.warn(fileLine(f.line), fmt.Sprintf("unknown runner %q", a.Runner), "use "+strings.Join(runners, " or "))
+			a.Runner = ""
+		}
+	case "prompt_mode":
+		switch mode := p.text(f); mode {
+		case "append":
+			a.AppendPrompt = true
+		case "", "replace":
+		default:
+			p.warn(fileLine(f.line), fmt.Sprintf("unknown prompt_mode %q", mode), "use append or replace")
+		}
 	case "maxTurns", "max_turns":
 		n, err := strconv.Atoi(p.text(f))
 		if err != nil || n <= 0 {
@@ -226,6 +239,9 @@ func (p *parser) set(a *Agent, f field) {
 		p.extra(a, f)
 	}
 }
+
+// runners are what can have the conversation with the model.
+var runners = []string{"builtin", "claude-code"}
 
 // permissionModes are the modes that Claude Code knows.
 var permissionModes = []string{"default", "acceptEdits", "plan", "dontAsk", "bypassPermissions", "auto", "manual"}

@@ -15,7 +15,17 @@ type Outcome struct {
 	Timing               // of all calls
 	Turns       int      `json:"turns,omitempty"`      // of an agent with tools: calls of the model in its loop, and in those of its sub-agents
 	ToolCalls   int      `json:"tool_calls,omitempty"` // made by the agent and its sub-agents
+	Session     *Session `json:"session,omitempty"`    // of the program that worked on the task; nil if it was this one
 	Changes     *Changes `json:"changes,omitempty"`    // what it changed in a worktree of its own; nil if nothing
+}
+
+// Session is a conversation that another program had for a task.
+type Session struct {
+	Program string   `json:"program"`            // such as "claude-code"
+	ID      string   `json:"id"`                 // by which the program resumes it
+	Version string   `json:"version,omitempty"`  // of the program; empty if it did not say
+	Turns   int      `json:"turns,omitempty"`    // as the program counts them
+	CostUSD *float64 `json:"cost_usd,omitempty"` // as the program reckons; nil if it did not say
 }
 
 // Changes are what an agent changed in a Git worktree of its own.

@@ -27,6 +27,7 @@ type Spec struct {
 	Params      map[string]string                 `json:"params"`
 	AllowEnv    []string                          `json:"allow_env,omitempty"`
 	Model       string                            `json:"model,omitempty"`
+	Runner      string                            `json:"runner,omitempty"` // of agents, instead of every step's
 	Policy      llm.Policy                        `json:"policy,omitempty"`
 	MaxParallel int                               `json:"max_parallel,omitempty"`
 	Budget      workflow.Budget                   `json:"budget,omitzero"`

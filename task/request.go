@@ -246,6 +246,9 @@ func (r *Runner) Identity(ctx context.Context, t Task) (Identity, error) {
 		"model":      model.ID,
 		"max_tokens": strconv.Itoa(id.MaxTokens),
 	}
+	if runner := runnerOf(t, a); runner != RunnerBuiltin {
+		id.Parts["runner"] = runner
+	}
 	if effort := cmp.Or(t.Effort, a.Effort); effort != "" {
 		id.Parts["effort"] = effort
 	}

@@ -67,6 +67,10 @@ type Runner struct {
 	// means that such a task fails.
 	Isolate IsolateFunc
 
+	// External runs the tasks whose runner is [RunnerClaudeCode]. Nil means that they
+	// fail.
+	External External
+
 	// OnTool receives the calls of tools as they start and end, of several tasks and
 	// several calls at once. May be nil.
 	OnTool func(ctx context.Context, ev ToolEvent)
@@ -168,16 +172,23 @@ func (r *Runner) runIn(ctx context.Context, t Task, onText func(string)) (llm.Ou
 // answer makes the calls of a task, one or as many as its agent's tools take, and
 // those that its schema takes.
 func (r *Runner) answer(ctx context.Context, t Task, req *llm.Request, tools *Tools, onText func(string)) (outcome llm.Outcome, err error) {
+	var runner string
+	if runner, err = r.RunnerOf(ctx, t); err != nil {
+		return llm.Outcome{CostUSD: new(0.0)}, err
+	}
 	end := ending{req: req}
-	if tools == nil {
+	switch {
+	case runner != RunnerBuiltin:
+		outcome, err = r.converse(ctx, t, req, tools, onText)
+	case tools == nil:
 		outcome, end.answer, err = r.call(ctx, req, onText)
-	} else {
+	default:
 		outcome, end, err = r.loop(ctx, t, req, tools, onText)
 	}
 	if err == nil && t.Schema != nil {
 		outcome, err = r.conform(ctx, t, outcome)
 	}
-	if err == nil {
+	if err == nil && end.answer != nil {
 		t.keep(end, outcome.Output)
 	}
 	return outcome, err

@@ -70,6 +70,10 @@ type Task struct {
 	// folder.
 	Reads []string
 
+	// Runner is what has the conversation with the model, instead of what the agent says:
+	// one of [Runners], or empty for that.
+	Runner string
+
 	// Isolation is where the tools work: "worktree", "none", or empty for what the
 	// agent's file says. Base is what the worktree starts from; empty for HEAD.
 	Isolation string

@@ -233,6 +233,12 @@ func (e *Env) Abs(path string) string {
 	return filepath.Clean(path)
 }
 
+// Permit returns why a call may not run, as the Gate of the environment says; nil if it
+// may. It is for calls that something else than the environment's tools runs.
+func (e *Env) Permit(ctx context.Context, name string, input json.RawMessage) error {
+	return e.gate(ctx, name, input)
+}
+
 // gate asks whether a call may run.
 func (e *Env) gate(ctx context.Context, name string, input json.RawMessage) error {
 	if e.options.Gate == nil {

@@ -10,11 +10,11 @@ import (
 // ownKeys are those that a step which continues another cannot have: the conversation
 // stays with its agent and its model.
 // A command may have tools and a model of its own.
-var ownKeys = []string{"agent", "prompt", "tools", "model", "command", "arguments"}
+var ownKeys = []string{"agent", "prompt", "tools", "model", "command", "arguments", "runner"}
 
 // sharedKeys are those that a step has from the one it continues, where it says nothing
 // of them itself. What its agent may do is among them, so that it may do no more.
-var sharedKeys = []string{"agent", "prompt", "tools", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads", "isolation", "base"}
+var sharedKeys = []string{"agent", "prompt", "tools", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads", "runner", "isolation", "base"}
 
 // conversations gives the steps of a level, and of those within it, that continue others
 // the settings of those.
@@ -92,6 +92,10 @@ func (p *reader) continuable(d *draft, n *yaml.Node) *draft {
 	}
 	if of.fields.given("command") != nil {
 		p.fail(n, nil, "give that step a task", "step %s, which %s continues, has a command, whose tools and model are its alone", quote(id), d.of())
+		return nil
+	}
+	if r := of.fields.given("runner"); r != nil && r.Value == string(RunnerClaudeCode) {
+		p.fail(n, nil, "remove its runner", "step %s has its conversation in Claude Code, and %s cannot continue it", quote(id), d.of())
 		return nil
 	}
 	for _, key := range []string{"foreach", "matrix", "samples", "loop"} {

@@ -3,10 +3,16 @@ package workflow
 import (
 	"fmt"
 	"slices"
+
+	yaml "go.yaml.in/yaml/v4"
 )
 
-// place reads where a step works.
+// place reads where a step works, and what runs it.
 func (p *reader) place(d *draft, v view) {
+	if n := d.fields.given("runner"); n != nil {
+		d.Runner = Runner(p.oneOf(n, "runner", []string{string(RunnerBuiltin), string(RunnerClaudeCode)}))
+		p.external(d, n)
+	}
 	if n := d.fields.given("isolation"); n != nil {
 		d.Isolation = Isolation(p.oneOf(n, "isolation", []string{string(IsolationNone), string(IsolationWorktree)}))
 	}
@@ -14,6 +20,21 @@ func (p *reader) place(d *draft, v view) {
 		if d.Base = p.template(d, v, n, "base"); d.Isolation != IsolationWorktree && d.fields.given("isolation") == nil {
 			p.fail(n, nil, "add isolation: worktree", "%s has a base and no worktree that starts from it", d.of())
 		}
+	}
+}
+
+// external reports settings of a step that its runner does not take.
+func (p *reader) external(d *draft, n *yaml.Node) {
+	if d.Runner != RunnerClaudeCode {
+		return
+	}
+	for _, key := range []string{"temperature", "thinking"} {
+		if own := d.fields.given(key); own != nil {
+			p.fail(own, nil, "say with effort how much work the model does, or remove runner", "%s cannot have both runner: claude-code and %s", d.of(), key)
+		}
+	}
+	if own := d.fields.given("latency"); own != nil && d.Latency == LatencyBatch {
+		p.fail(n, nil, "remove one of them", "%s cannot have both runner: claude-code and latency: batch", d.of())
 	}
 }
 

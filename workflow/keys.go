@@ -23,7 +23,7 @@ var (
 	exitKeys     = []string{"status", "message", "code"}
 	stepKeys     = []string{"id", "agent", "prompt", "tools", "continue", "task", "command", "arguments", "files", "dependencies", "timeout", "retries", "model", "max_tokens", "max_turns", "effort", "thinking", "temperature", "allow", "reads",
 		"when", "join", "on_failure", "foreach", "matrix", "samples", "max_parallel", "min_success", "loop", "schema", "effects",
-		"approval", "run", "http", "read", "write", "value", "exit", "steps", "workflow", "with", "output", "save", "budget", "latency", "isolation", "base"}
+		"approval", "run", "http", "read", "write", "value", "exit", "steps", "workflow", "with", "output", "save", "budget", "latency", "runner", "isolation", "base"}
 	runKeys    = []string{"command", "stdin", "env", "cwd", "output", "exit_codes", "splice"}
 	readKeys   = []string{"files", "output"}
 	writeKeys  = []string{"path", "content"}

@@ -59,6 +59,7 @@ var suits = map[string][]string{
 	"effects":     {kindAgent, kindRun, kindHTTP, kindWrite},
 	"budget":      {kindAgent},
 	"latency":     {kindAgent},
+	"runner":      {kindAgent},
 	"isolation":   {kindAgent},
 	"base":        {kindAgent},
 	"foreach":     {kindAgent, kindRun, kindHTTP, kindRead, kindWrite, kindValue, kindWorkflow, kindSteps},

@@ -161,6 +161,7 @@ type Step struct {
 	Exit      *Exit           // nil unless the step ends the run
 	Effects   Effects
 
+	Runner    Runner    // what has the conversation of its agent with the model
 	Isolation Isolation // where its agent's tools work
 	Base      *Template // what its worktree starts from; nil: HEAD
 
@@ -242,6 +243,15 @@ const (
 	EffectsNone       Effects = "none"       // nothing: it may be answered from the cache. The zero value means the same
 	EffectsIdempotent Effects = "idempotent" // something, but twice is the same as once: never answered from the cache
 	EffectsOnce       Effects = "once"       // something that must not happen twice: never retried or re-run automatically
+)
+
+// Runner says what has the conversation of a step's agent with the model.
+type Runner string
+
+// Runners of a step. The zero value is that of the agent's file.
+const (
+	RunnerBuiltin    Runner = "builtin"     // this program
+	RunnerClaudeCode Runner = "claude-code" // Claude Code, the program
 )
 
 // Isolation says where the tools of a step's agent work.

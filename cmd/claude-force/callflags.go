@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,18 +11,21 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/claudecode"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
 
 // callFlags are the flags of every verb that makes calls.
 type callFlags struct {
 	model    string
+	runner   string
 	auto     bool // --auto-select-model
 	jobs     int
 	timeout  time.Duration
@@ -50,6 +54,7 @@ func (f *callFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.given = flags.Changed
 	flags.StringVar(&f.model, "model", "", "model instead of the agents' own: "+strings.Join(llm.Prices().AliasNames(), ", ")+", an id, or auto to have one chosen")
+	flags.StringVar(&f.runner, "runner", "", "what has agents' conversations with the model, instead of what agents and steps say: builtin, or claude-code, which must be installed")
 	flags.BoolVar(&f.auto, "auto-select-model", false, "choose the cheapest model fit for each task, none above the agent's own (the same as --model auto)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "most calls in flight at once (default 10)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest time for one task, its retries included (default 10m)")
@@ -111,6 +116,14 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	}
 	if f.jobs < 0 {
 		return nil, badInput("--jobs must be above 0")
+	}
+	if f.runner != "" && !slices.Contains(task.Runners, f.runner) {
+		return nil, badInput("--runner %q: it must be %s", f.runner, strings.Join(task.Runners, " or "))
+	}
+	if f.runner == task.RunnerClaudeCode {
+		if _, err := claudecode.Find(); err != nil {
+			return nil, err
+		}
 	}
 	if f.auto && f.model != "" && f.model != modelselect.Auto {
 		return nil, badInput("--model %s names a model and --auto-select-model has one chosen; give one of them", f.model)

@@ -120,6 +120,9 @@ func (a *app) runExecute(ctx context.Context, f *executeFlags, args []string) er
 	}
 	complete := func(t claudeforce.Task) claudeforce.Task {
 		t.Attachments, t.Policy, t.Batch = given, cmp.Or(t.Policy, f.policy()), t.Batch || f.batch
+		if f.runner != "" {
+			t.Runner = f.runner
+		}
 		if model := f.modelName(); model != "" {
 			if model == modelselect.Auto && t.Model != modelselect.Auto {
 				t.Ceiling = t.Model

@@ -74,7 +74,7 @@ func (a *app) executeRun(ctx context.Context, orch *claudeforce.Orchestrator, li
 		return false, err
 	}
 	opts := claudeforce.RunOptions{
-		Budget: spending, Batch: f.batch, Model: f.modelName(), Policy: f.policy(), Settings: f.runSettings(), Drain: a.stopping,
+		Budget: spending, Batch: f.batch, Model: f.modelName(), Runner: f.runner, Policy: f.policy(), Settings: f.runSettings(), Drain: a.stopping,
 		OnStart: func(context.Context, string) { started = true },
 	}
 	if len(given) > 0 {

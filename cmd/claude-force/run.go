@@ -199,7 +199,7 @@ func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workfl
 	}
 	opts = claudeforce.RunOptions{
 		Budget: spending, Batch: f.batch,
-		Params: params, MaxParallel: f.parallel, Model: f.modelName(), Policy: f.policy(), AllowEnv: f.env,
+		Params: params, MaxParallel: f.parallel, Model: f.modelName(), Runner: f.runner, Policy: f.policy(), AllowEnv: f.env,
 		From: f.from, Only: f.only, Settings: f.runSettings(), AskCalls: ask, AskTimeout: timeout, Drain: a.stopping,
 	}
 	if path != "-" {

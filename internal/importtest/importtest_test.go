@@ -142,6 +142,9 @@ var allowed = map[string][]string{
 
 	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache/cachedb", "plan", "runs", "server"},
 
+	// It stands on the proxy, and so above what tasks are made of.
+	"claudecode": {"fault", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},
+
 	"plan": {"llm", "workflow", "journal"},
 
 	// What stores have in common.

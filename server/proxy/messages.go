@@ -59,7 +59,7 @@ func (p *Proxy) messages(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	req.Wire.Header = p.header(r)
+	req.Agent, req.Wire.Header = p.opts.Agent, p.header(r)
 	ctx, cancel := p.context(r)
 	defer cancel()
 	a := &answer{proxy: p, w: w, control: control, req: req}

@@ -35,6 +35,7 @@ type Upstream interface {
 // Options configure a [Proxy]. Upstream must be set.
 type Options struct {
 	Upstream Upstream
+	Agent    string       // under which calls are recorded, cached and budgeted; empty for "proxy"
 	Cache    Mode         // of requests that choose none; empty for ModeDeterministic
 	Logger   *slog.Logger // gets what goes wrong; nil for none
 }
@@ -58,7 +59,7 @@ type Proxy struct {
 // New returns a proxy. Calls in flight are canceled when ctx ends, or when the proxy is
 // closed, which it must be.
 func New(ctx context.Context, opts Options) *Proxy {
-	opts.Cache = cmp.Or(opts.Cache, ModeDeterministic)
+	opts.Cache, opts.Agent = cmp.Or(opts.Cache, ModeDeterministic), cmp.Or(opts.Agent, agentName)
 	p := &Proxy{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), via: "claude-force-" + strings.ToLower(rand.Text()[:12]), repeats: newRepeats()}
 	p.calls, p.stop = context.WithCancel(ctx)
 	return p
