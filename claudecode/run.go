@@ -38,7 +38,7 @@ var passed = []string{"CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", 
 // maxArgument is the longest argument that a program is given; Linux takes 128 KiB.
 const maxArgument = 100 << 10
 
-// continued is what a session is told that goes on where it was cut off.
+// continued is the prompt of a session that resumes where it was cut off.
 const continued = "The program was stopped before the answer was complete. Go on where you were: look at what was done before you repeat it, then give the whole final answer."
 
 // Run answers a task. It is a [task.External].
