@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/config"
@@ -153,4 +154,50 @@ func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list
 		list = append(list, b)
 	}
 	return list, nil
+}
+
+// KeyStatus is a key with whether it can be used, and the budgets that are its alone.
+type KeyStatus struct {
+	keys.Key
+	Status  string      `json:"status" doc:"good, expired or revoked"`
+	Budgets []KeyBudget `json:"budgets" doc:"of the key alone"`
+}
+
+// Keys returns the keys in a store, by name.
+func Keys(ctx context.Context, cfg *config.Config, store keys.Store) ([]KeyStatus, error) {
+	all, err := store.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	budgets, err := KeyBudgets(ctx, cfg, store)
+	if err != nil {
+		return nil, err
+	}
+	list, now := []KeyStatus{}, time.Now()
+	for i := range all {
+		k := KeyStatus{Key: all[i], Status: all[i].Status(now), Budgets: []KeyBudget{}}
+		for _, b := range budgets {
+			if b.Level == keys.KeyLevel && b.Name == k.Name {
+				k.Budgets = append(k.Budgets, b)
+			}
+		}
+		list = append(list, k)
+	}
+	return list, nil
+}
+
+// UnknownModels returns those of the names that no model has, such as ones with a typing
+// error: a key for them would be good for nothing.
+func UnknownModels(cfg *config.Config, names []string) (unknown []string, err error) {
+	table, err := LoadPrices(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		id, _ := table.Resolve(name)
+		if _, known := table.Info(id); !known && !strings.HasPrefix(id, "claude-") {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown, nil
 }

@@ -26,7 +26,7 @@ func (s *Server) addAPI() {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"key": {Type: "http", Scheme: "bearer", Description: "The key of the server's owner. The header x-api-key takes it as well."},
+					"key": {Type: "http", Scheme: "bearer", Description: "A key of the server. The header x-api-key takes it as well."},
 				},
 			},
 			Security: []map[string][]string{{"key": {}}},
@@ -43,6 +43,7 @@ func (s *Server) addAPI() {
 	s.addSteps(api)
 	s.addCosts(api)
 	s.addWorkflows(api)
+	s.addKeys(api)
 	if s.opts.Schedules != nil {
 		s.addSchedules(api)
 	}

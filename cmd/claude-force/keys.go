@@ -118,8 +118,12 @@ answers.`,
 				}
 			}
 			return a.withKeys(func(cfg *config.Config, store keys.Store) error {
-				if err := checkModels(cfg, spec.Models); err != nil {
+				unknown, err := pipeline.UnknownModels(cfg, spec.Models)
+				if err != nil {
 					return err
+				}
+				if len(unknown) > 0 {
+					return badInput("--models: no model is named %q; claude-force models list shows those that are known", unknown[0])
 				}
 				secret, k, err := keys.Create(cmd.Context(), store, &spec, byOwner)
 				if err != nil {
@@ -149,29 +153,6 @@ answers.`,
 	return cmd
 }
 
-// checkModels refuses names that no model has, such as those with a typing error: a key
-// for them would be good for nothing.
-func checkModels(cfg *config.Config, names []string) error {
-	table, err := pipeline.LoadPrices(cfg)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		id, _ := table.Resolve(name)
-		if _, known := table.Info(id); !known && !strings.HasPrefix(id, "claude-") {
-			return badInput("--models: no model is named %q; claude-force models list shows those that are known", name)
-		}
-	}
-	return nil
-}
-
-// keyRow is a key as it is listed.
-type keyRow struct {
-	keys.Key
-	Status  string               `json:"status"` // good, expired or revoked
-	Budgets []pipeline.KeyBudget `json:"budgets"`
-}
-
 func (a *app) keysList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -182,7 +163,7 @@ func (a *app) keysList() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withKeys(func(cfg *config.Config, store keys.Store) error {
-				list, err := keyRows(cmd.Context(), cfg, store)
+				list, err := pipeline.Keys(cmd.Context(), cfg, store)
 				if err != nil {
 					return err
 				}
@@ -203,29 +184,6 @@ func (a *app) keysList() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
-}
-
-// keyRows lists the keys with the budgets that are theirs alone.
-func keyRows(ctx context.Context, cfg *config.Config, store keys.Store) ([]keyRow, error) {
-	all, err := store.Keys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	budgets, err := pipeline.KeyBudgets(ctx, cfg, store)
-	if err != nil {
-		return nil, err
-	}
-	list := []keyRow{}
-	for _, k := range all {
-		row := keyRow{Key: k, Status: k.Status(time.Now()), Budgets: []pipeline.KeyBudget{}}
-		for _, b := range budgets {
-			if b.Level == keys.KeyLevel && b.Name == k.Name {
-				row.Budgets = append(row.Budgets, b)
-			}
-		}
-		list = append(list, row)
-	}
-	return list, nil
 }
 
 // spentOf returns what was spent of budgets.

@@ -133,7 +133,7 @@ var allowed = map[string][]string{
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/cache/cachedb", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache/cachedb", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 
