@@ -82,8 +82,6 @@ func (p *Pipeline) cacheOptions(keyer llm.Keyer) cache.Options {
 		Prices:    p.prices,
 		Encrypted: p.config.Cache.EncryptionKey != "",
 		Notice:    p.notice,
-
-		Background: p.storing.run,
 	}
 	if p.cache != nil { // an interface that holds a nil pointer is not nil
 		opts.Store = p.cache

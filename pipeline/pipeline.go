@@ -125,8 +125,6 @@ type Pipeline struct {
 	keys   keys.Store         // nil if there are none
 	turns  turns              // of tasks of agents with tools
 
-	storing background // answers that are given and not stored yet
-
 	background context.Context // of New without its end, for what belongs to no call
 
 	opening sync.Mutex // guards the fields below
@@ -216,7 +214,6 @@ func (p *Pipeline) Close() error {
 	if p.idle != nil {
 		p.idle() // what is to be written needs files
 	}
-	p.storing.wait()
 	if p.cache != nil {
 		// The answers were given: that one is not kept is no failure of theirs.
 		if lost := p.cache.Close(); lost != nil {

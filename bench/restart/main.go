@@ -257,7 +257,7 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 
 // freeAddress returns an address that nothing listens at.
 func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.7:0")
 	if err != nil {
 		return "", err
 	}

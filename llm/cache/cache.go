@@ -90,12 +90,6 @@ type Options struct {
 	// them. 0 means that nothing of the agent is read or stored.
 	TTLOf func(agent string) (time.Duration, bool)
 
-	// Background, when set, runs what stores the answer to a call with an [llm.Wire]:
-	// a client that sends its next request over the same connection does not wait for
-	// it. Nil means that the call ends when its answer is stored, as that of other
-	// calls always does.
-	Background func(store func())
-
 	// Prices turns usage into money. Nil means [llm.Prices], read when the
 	// first answer is stored.
 	Prices *llm.PriceTable
@@ -219,15 +213,7 @@ func (m *model) ask(ctx context.Context, key llm.Key, ttl time.Duration, req *ll
 	// for the store, and an answer that was paid for is stored even if its
 	// reader panics or leaves at the end.
 	defer func() {
-		switch {
-		case answer == nil:
-		case req.Wire != nil && m.opts.Background != nil:
-			m.begin(key) // until it is stored, identical calls find it here
-			m.opts.Background(func() {
-				defer m.end(key)
-				m.keep(ctx, key, ttl, req, answer)
-			})
-		default:
+		if answer != nil {
 			m.keep(ctx, key, ttl, req, answer)
 		}
 	}()
@@ -235,6 +221,12 @@ func (m *model) ask(ctx context.Context, key llm.Key, ttl time.Duration, req *ll
 		if err == nil && ev.Type == llm.EventDone {
 			answer = ev.Response
 			m.hold(key, req, answer)
+			if req.Wire != nil {
+				// A client has the end of its answer when that is stored: whatever is killed
+				// then, the same request is not paid again.
+				m.keep(ctx, key, ttl, req, answer)
+				answer = nil
+			}
 		}
 		if !yield(ev, err) {
 			return

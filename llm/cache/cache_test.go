@@ -290,26 +290,20 @@ func TestAnotherModelIsNamedOnce(t *testing.T) {
 	}
 }
 
-// TestAnswersToClientsAreStoredInTheBackground asks for the same while the answer is not
-// stored yet, and once it is.
-func TestAnswersToClientsAreStoredInTheBackground(t *testing.T) {
+// TestAnswersToClientsAreStoredFirst looks at the store when the end of an answer is given
+// to a client.
+func TestAnswersToClientsAreStoredFirst(t *testing.T) {
 	t.Parallel()
 	store := newMemory()
-	var waiting []func()
-	service := llmtest.NewScript(llmtest.Answer("yes"))
-	m := cache.New(service, cache.Options{Store: store, Background: func(f func()) { waiting = append(waiting, f) }})
+	m := cache.New(llmtest.NewScript(llmtest.Answer("yes")), cache.Options{Store: store})
 	req := request()
 	req.Wire = &llm.Wire{Body: []byte("{}")}
-	for range 2 {
-		if _, err := llm.Collect(m.Stream(t.Context(), req)); err != nil {
+	for ev, err := range m.Stream(t.Context(), req) {
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if len(waiting) != 1 || len(store.entries) != 0 {
-		t.Fatalf("%d answers wait, %d are stored", len(waiting), len(store.entries))
-	}
-	waiting[0]()
-	if answer, err := llm.Collect(m.Stream(t.Context(), req)); err != nil || answer.Source != llm.SourceCache || len(store.entries) != 1 || len(waiting) != 1 {
-		t.Errorf("%v, %v; %d entries", answer, err, len(store.entries))
+		if stored := len(store.entries); ev.Type == llm.EventDone && stored != 1 || ev.Type != llm.EventDone && stored != 0 {
+			t.Errorf("%d answers are stored at %v", stored, ev.Type)
+		}
 	}
 }
