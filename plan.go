@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/task"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -119,7 +120,11 @@ func (o *Orchestrator) asks(ctx context.Context, s *workflow.Step, opts *RunOpti
 	if err != nil {
 		return plan.Asks{} // the error is reported when the run is checked
 	}
-	return plan.Asks{Model: id.Model, MaxTokens: id.MaxTokens, Characters: id.Prompt, MaxTurns: id.MaxTurns, Batch: t.Batch}
+	runner, err := o.tasks.RunnerOf(ctx, t)
+	if err != nil {
+		return plan.Asks{}
+	}
+	return plan.Asks{External: runner != task.RunnerBuiltin, Model: id.Model, MaxTokens: id.MaxTokens, Characters: id.Prompt, MaxTurns: id.MaxTurns, Batch: t.Batch}
 }
 
 // leftOut returns the steps of the top level that a run of a part leaves out.

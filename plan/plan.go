@@ -128,6 +128,7 @@ type Asks struct {
 	Characters int  // of the agent's own prompt and its tools
 	MaxTurns   int  // of a task of an agent with tools; 0 without
 	Batch      bool // through a message batch
+	External   bool // another program has the conversation, with prompts of its own
 }
 
 // Run is an earlier run.

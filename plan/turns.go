@@ -56,6 +56,9 @@ func (e *estimator) guessTurns(n *node, prompt float64) *Range {
 		last = Range{min(last.Low, limit), min(last.Expected, limit), min(last.High, limit)}
 	}
 	n.plan.Basis, n.plan.TurnsBasis = "token count and assumed turns", "assumed"
+	if n.asks.External {
+		n.plan.TurnsBasis = "assumed, without the prompts that Claude Code adds"
+	}
 	n.plan.Turns = &turns
 	low := loop(prompt*(1-inputDoubt), turns.Low, guessedCall.Low, guessedGives.Low, last.Low)
 	expected := loop(prompt, turns.Expected, guessedCall.Expected, guessedGives.Expected, last.Expected)

@@ -37,6 +37,7 @@ type TaskSettings struct {
 	// As they are written in a step.
 	Thinking json.RawMessage `json:"thinking,omitempty"`
 	Latency  json.RawMessage `json:"latency,omitempty"`
+	Runner   json.RawMessage `json:"runner,omitempty"`
 	Effects  json.RawMessage `json:"effects,omitempty"`
 	Retries  json.RawMessage `json:"retries,omitempty"`
 	Budget   json.RawMessage `json:"budget,omitempty"` // of this task

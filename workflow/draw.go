@@ -83,6 +83,9 @@ func (s *Step) notes() string {
 	if s.Continue != "" {
 		notes = append(notes, "continues "+s.Continue)
 	}
+	if s.Runner == RunnerClaudeCode {
+		notes = append(notes, "with Claude Code")
+	}
 	if s.When != nil {
 		notes = append(notes, "when "+brief(s.When.Source()))
 	}

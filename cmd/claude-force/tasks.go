@@ -73,6 +73,7 @@ type taskLine struct {
 	Reads       json.RawMessage `json:"reads"`
 	Thinking    json.RawMessage `json:"thinking"`
 	Latency     json.RawMessage `json:"latency"`
+	Runner      json.RawMessage `json:"runner"`
 	Effects     json.RawMessage `json:"effects"`
 	Isolation   json.RawMessage `json:"isolation"`
 	Retries     json.RawMessage `json:"retries"`
@@ -85,7 +86,7 @@ func (t *taskLine) settings() ([]byte, error) {
 	step := map[string]json.RawMessage{}
 	for key, value := range map[string]json.RawMessage{
 		"schema": t.Schema, "max_tokens": t.MaxTokens, "max_turns": t.MaxTurns, "timeout": t.Timeout, "effort": t.Effort,
-		"temperature": t.Temperature, "allow": t.Allow, "reads": t.Reads, "thinking": t.Thinking, "latency": t.Latency,
+		"temperature": t.Temperature, "allow": t.Allow, "reads": t.Reads, "thinking": t.Thinking, "latency": t.Latency, "runner": t.Runner,
 		"effects": t.Effects, "isolation": t.Isolation, "retries": t.Retries, "budget": t.Budget,
 	} {
 		if value != nil && string(value) != "null" {
@@ -129,7 +130,7 @@ func (l *taskList) apply(line *taskLine, t *claudeforce.Task) error {
 		l.read[string(source)] = s
 	}
 	t.Schema, t.MaxTokens, t.MaxTurns, t.Timeout, t.Effort, t.Temperature = s.Schema, s.MaxTokens, s.MaxTurns, s.Timeout, s.Effort, s.Temperature
-	t.Allow, t.Reads, t.Isolation = s.Allow, s.CommandReads, string(s.Isolation)
+	t.Allow, t.Reads, t.Isolation, t.Runner = s.Allow, s.CommandReads, string(s.Isolation), string(s.Runner)
 	t.Thinking, t.Batch = claudeforce.ThinkingOf(s), s.Latency == workflow.LatencyBatch
 	if s.Effects == workflow.EffectsIdempotent || s.Effects == workflow.EffectsOnce {
 		t.Policy = llm.PolicyOff // a remembered answer would have no effects
@@ -156,7 +157,7 @@ func settingsOf(t claudeforce.Task, line *taskLine) runs.TaskSettings {
 	s := runs.TaskSettings{
 		Schema: t.Schema, MaxTokens: t.MaxTokens, MaxTurns: t.MaxTurns, Effort: t.Effort, Temperature: t.Temperature,
 		Allow: t.Allow, Reads: t.Reads, Isolation: t.Isolation,
-		Thinking: line.Thinking, Latency: line.Latency, Effects: line.Effects, Retries: line.Retries, Budget: line.Budget,
+		Thinking: line.Thinking, Latency: line.Latency, Runner: line.Runner, Effects: line.Effects, Retries: line.Retries, Budget: line.Budget,
 	}
 	if t.Timeout > 0 {
 		s.Timeout = t.Timeout.String()
