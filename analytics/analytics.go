@@ -53,6 +53,11 @@ type Call struct {
 	Source   llm.Source // empty without an answer
 	Usage    llm.Usage
 
+	// Key is the name of the server's key that the call was made for, and Team the team
+	// of that key. Both are empty for the owner of the data folder, and in calls that
+	// earlier versions recorded.
+	Key, Team string
+
 	Cost     llm.Money // what was paid for all attempts; with Unpriced the part that is known
 	Unpriced bool      // what was paid, or what was saved, is not known
 	// Uncertain is what attempts that broke off, or whose process was killed, may have

@@ -6,13 +6,13 @@ import (
 )
 
 // CostDimensions are those that costs are shown by.
-var CostDimensions = []Dimension{ByDay, ByWeek, ByMonth, ByAgent, ByModel, ByWorkflow, BySource, ByProject}
+var CostDimensions = []Dimension{ByDay, ByWeek, ByMonth, ByAgent, ByModel, ByWorkflow, BySource, ByProject, ByKey, ByTeam}
 
 // CheckCostDimensions reports dimensions that costs cannot be shown by.
 func CheckCostDimensions(by []Dimension) error {
 	for i, d := range by {
 		if !slices.Contains(CostDimensions, d) {
-			return fmt.Errorf("%q is none of day, week, month, agent, model, workflow, source and project", d)
+			return fmt.Errorf("%q is none of day, week, month, agent, model, workflow, source, project, key and team", d)
 		}
 		if slices.Contains(by[:i], d) {
 			return fmt.Errorf("names %s twice", d)
@@ -33,6 +33,8 @@ type CostRow struct {
 	Workflow *string `json:"workflow,omitempty"`
 	Source   *string `json:"source,omitempty"`
 	Project  *string `json:"project,omitempty"`
+	Key      *string `json:"key,omitempty"`
+	Team     *string `json:"team,omitempty"`
 	Path     *string `json:"project_path,omitempty"`
 }
 
@@ -52,6 +54,7 @@ func CostRows(by []Dimension, groups []Group, paths []string) []CostRow {
 		to := map[Dimension]**string{
 			ByDay: &row.Day, ByWeek: &row.Week, ByMonth: &row.Month, ByAgent: &row.Agent,
 			ByModel: &row.Model, ByWorkflow: &row.Workflow, BySource: &row.Source, ByProject: &row.Project,
+			ByKey: &row.Key, ByTeam: &row.Team,
 		}
 		for n, d := range by {
 			*to[d] = &groups[i].Names[n]

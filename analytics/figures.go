@@ -84,6 +84,8 @@ type CallRow struct {
 	Waited       *float64  `json:"waited_seconds" parquet:"waited_seconds"`
 	ProjectPath  string    `json:"project_path" parquet:"project_path"` // empty if only the name is known
 	UncertainUSD float64   `json:"uncertain_usd" parquet:"uncertain_usd"`
+	Key          string    `json:"key" parquet:"key"` // name of the server's key it was made for
+	Team         string    `json:"team" parquet:"team"`
 }
 
 // Row returns the call as programs get it, with the name and the path of its project.
@@ -91,7 +93,7 @@ func (c *Call) Row(project, path string) CallRow {
 	r := CallRow{
 		Time: c.Time.UTC(), Project: project, ProjectPath: path, Workflow: c.Workflow, Run: c.Run, Step: c.Step, Item: c.Item, Agent: c.Agent, Asked: c.Asked, Model: c.Model, Source: string(c.Source),
 		InputTokens: c.Usage.InputTokens, OutputTokens: c.Usage.OutputTokens, CacheRead: c.Usage.CacheReadTokens, CacheWrite: c.Usage.CacheWrite5m + c.Usage.CacheWrite1h,
-		UncertainUSD: c.Uncertain.USD(), SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason,
+		UncertainUSD: c.Uncertain.USD(), SavedUSD: c.Saved.Total().USD(), Seconds: c.Duration.Seconds(), FirstToken: c.FirstToken.Seconds(), Attempts: c.Attempts, Outcome: "ok", StopReason: c.StopReason, Key: c.Key, Team: c.Team,
 	}
 	if c.Code != 0 {
 		r.Outcome = c.Code.String()

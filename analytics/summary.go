@@ -21,6 +21,8 @@ const (
 	ByWorkflow Dimension = "workflow"
 	BySource   Dimension = "source"
 	ByProject  Dimension = "project"
+	ByKey      Dimension = "key"
+	ByTeam     Dimension = "team"
 	ByDay      Dimension = "day" // of the filter's time zone
 	ByWeek     Dimension = "week"
 	ByMonth    Dimension = "month"

@@ -71,7 +71,7 @@ func (p *Pipeline) attemptCall(ctx context.Context, req *llm.Request, s budget.S
 	tags := llm.TagsOf(ctx)
 	c := analytics.Call{
 		Time: s.Start, Project: p.opts.Project, Workflow: tags.Workflow, Run: tags.Run, Step: tags.Step, Item: tags.Item,
-		Agent: req.Agent, Asked: req.Model, Model: cmp.Or(s.Charge.Model, req.Model), Usage: s.Charge.Usage,
+		Agent: req.Agent, Asked: req.Model, Model: cmp.Or(s.Charge.Model, req.Model), Usage: s.Charge.Usage, Key: tags.Key, Team: tags.Team,
 		Cost: s.Charge.Cost, Unpriced: !s.Charge.Priced, Uncertain: s.Uncertain, Attempts: 1, Code: s.Code,
 	}
 	a := analytics.Attempt{ID: s.ID, Start: s.Start, Model: c.Model, Usage: c.Usage, Cost: c.Cost, Basis: s.Charge.Basis, Uncertain: c.Uncertain}
@@ -135,7 +135,7 @@ func recordedCall(call *record.Call, project string, prices *llm.PriceTable) ana
 	kept := analytics.Call{
 		Time: call.Start, Project: project,
 		Workflow: call.Tags.Workflow, Run: call.Tags.Run, Step: call.Tags.Step, Item: call.Tags.Item,
-		Agent: call.Agent, Asked: call.Model, Model: cmp.Or(call.ResponseModel, call.Model), Source: call.Source, Usage: call.Usage,
+		Agent: call.Agent, Asked: call.Model, Model: cmp.Or(call.ResponseModel, call.Model), Source: call.Source, Usage: call.Usage, Key: call.Tags.Key, Team: call.Tags.Team,
 		Duration: call.Duration, Service: call.Service, Waited: call.Waited, FirstToken: call.FirstToken, Attempts: call.Attempts, Code: call.Code, StopReason: call.StopReason,
 		Unpriced: call.CostUSD == nil || call.SavedUSD == nil || call.Uncertain,
 	}

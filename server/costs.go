@@ -21,7 +21,7 @@ import (
 func (s *Server) addCosts(api huma.API) {
 	add(s, api, &huma.Operation{
 		OperationID: "get-costs", Method: http.MethodGet, Path: "/api/v1/analytics/costs", Tags: []string{"service"},
-		Summary: "Give what was paid, by day, agent, model, project and the like", Errors: []int{http.StatusUnprocessableEntity},
+		Summary: "Give what was paid, by day, agent, model, project, key, team and the like", Errors: []int{http.StatusUnprocessableEntity},
 	}, s.getCosts)
 	add(s, api, &huma.Operation{
 		OperationID: "compare", Method: http.MethodGet, Path: "/api/v1/analytics/compare", Tags: []string{"service"},
@@ -76,7 +76,7 @@ func (p *Period) filter(zone *time.Location) analytics.Filter {
 
 type getCostsInput struct {
 	Period
-	By []string `query:"by" enum:"day,week,month,agent,model,workflow,source,project" default:"day" doc:"one or several, with commas"`
+	By []string `query:"by" enum:"day,week,month,agent,model,workflow,source,project,key,team" default:"day" doc:"one or several, with commas"`
 }
 
 type getCostsOutput struct {
@@ -116,6 +116,8 @@ type listCallsInput struct {
 	Model    string `query:"model" doc:"only calls that this model answered"`
 	Workflow string `query:"workflow" doc:"only calls of runs of the workflow with this name"`
 	Source   string `query:"source" enum:"live,cache,coalesced" doc:"only calls that were answered from here"`
+	Key      string `query:"key" doc:"only calls that were made with the key of this name"`
+	Team     string `query:"team" doc:"only calls that were made with a key of this team"`
 	Failed   bool   `query:"failed" doc:"only calls that failed"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Cursor   string `query:"cursor" doc:"next of the page before"`
@@ -123,7 +125,7 @@ type listCallsInput struct {
 
 func (s *Server) listCalls(ctx context.Context, in *listCallsInput) (*struct{ Body CallList }, error) {
 	only := callsdb.Only{
-		Run: in.Run, Step: in.Step, Agent: in.Agent, Model: in.Model, Workflow: in.Workflow, Source: llm.Source(in.Source), Failed: in.Failed,
+		Run: in.Run, Step: in.Step, Agent: in.Agent, Model: in.Model, Workflow: in.Workflow, Key: in.Key, Team: in.Team, Source: llm.Source(in.Source), Failed: in.Failed,
 	}
 	list := CallList{Calls: []analytics.CallRow{}}
 	err := s.withCalls(ctx, func(store *callsdb.Store) error {

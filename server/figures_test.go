@@ -78,7 +78,7 @@ func TestCosts(t *testing.T) {
 	for i := range 60 {
 		name := odd[i%len(odd)]
 		calls = append(calls,
-			analytics.Call{Time: now.Add(-time.Duration(i) * 12 * time.Hour), Project: "/home/me/" + name, Workflow: name, Agent: name, Model: name, Source: llm.SourceLive, Cost: llm.Dollars(0.01 * float64(i)), Duration: time.Second, Attempts: 1},
+			analytics.Call{Time: now.Add(-time.Duration(i) * 12 * time.Hour), Project: "/home/me/" + name, Workflow: name, Agent: name, Model: name, Key: name, Team: odd[(i+1)%len(odd)], Source: llm.SourceLive, Cost: llm.Dollars(0.01 * float64(i)), Duration: time.Second, Attempts: 1},
 			analytics.Call{Time: now.Add(-time.Duration(i) * 12 * time.Hour), Project: "/home/me/" + name, Agent: name, Source: llm.SourceCache, Saved: analytics.Savings{Cache: llm.Dollars(0.02)}})
 	}
 	if err := store.Add(t.Context(), calls...); err != nil {

@@ -18,6 +18,7 @@ const maxBatch = 1000
 type name struct {
 	project, workflow, agent, asked, model string
 	source                                 llm.Source
+	key, team                              string
 }
 
 // Add adds calls, with those that wait in the spool file. When it returns they
@@ -131,7 +132,7 @@ func (b *batch) insert(c analytics.Call) error {
 	if err := b.estimate(&c); err != nil {
 		return err
 	}
-	id, err := b.name(name{c.Project, c.Workflow, c.Agent, c.Asked, c.Model, c.Source})
+	id, err := b.name(name{c.Project, c.Workflow, c.Agent, c.Asked, c.Model, c.Source, c.Key, c.Team})
 	if err != nil {
 		return err
 	}
@@ -227,15 +228,15 @@ func (b *batch) name(n name) (id int64, err error) {
 	if id, ok := b.names[n]; ok {
 		return id, nil
 	}
-	args := []any{n.project, n.workflow, n.agent, n.asked, n.model, string(n.source)}
+	args := []any{n.project, n.workflow, n.agent, n.asked, n.model, string(n.source), n.key, n.team}
 	find := func() error {
-		return b.write.Query(`SELECT id FROM call_names WHERE project = ? AND workflow = ? AND agent = ? AND asked = ? AND model = ? AND source = ?`, func(row *stmt) error {
+		return b.write.Query(`SELECT id FROM call_names WHERE project = ? AND workflow = ? AND agent = ? AND asked = ? AND model = ? AND source = ? AND key = ? AND team = ?`, func(row *stmt) error {
 			id = row.ColumnInt64(0)
 			return nil
 		}, args...)
 	}
 	if err = find(); err == nil && id == 0 {
-		if err = b.write.Run(`INSERT INTO call_names (project, workflow, agent, asked, model, source) VALUES (?, ?, ?, ?, ?, ?)`, args...); err == nil {
+		if err = b.write.Run(`INSERT INTO call_names (project, workflow, agent, asked, model, source, key, team) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, args...); err == nil {
 			id = b.write.LastInsertRowID()
 			err = b.project(n.project)
 		}

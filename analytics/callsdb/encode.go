@@ -10,7 +10,7 @@ import (
 
 // callVersion is the form of a call in the spool file. What a newer program
 // wrote in another form is left to it.
-const callVersion = 4
+const callVersion = 5
 
 // maxTries bounds the attempts of a call that are kept, so that it does not outgrow
 // its frame.
@@ -43,7 +43,7 @@ func appendCall(b []byte, c *analytics.Call) []byte {
 	for i := range tries {
 		b = appendAttempt(b, &tries[i])
 	}
-	return b
+	return appendTexts(b, c.Key, c.Team)
 }
 
 func batched(u llm.Usage) int64 {
@@ -108,6 +108,9 @@ func readCall(b []byte) (c analytics.Call, ok bool) {
 			c.Uncertain = c.Uncertain.Add(a.Uncertain)
 		}
 		c.Tries = append(c.Tries, a)
+	}
+	if version >= 5 {
+		c.Key, c.Team = text(), text()
 	}
 	return c, f.ok
 }

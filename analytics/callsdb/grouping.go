@@ -30,20 +30,30 @@ func newGrouping(by []analytics.Dimension, zone *time.Location, costs bool) *gro
 	g := &grouping{by: by, zone: zone, kind: kindSource, costs: costs, groups: map[groupName]*analytics.Group{}}
 	for _, d := range by {
 		g.calendar = g.calendar || d.Calendar()
-		if d == analytics.ByAgent || d == analytics.ByModel || d == analytics.ByWorkflow {
+		if summed(d) {
 			g.kind = string(d)
 		}
 	}
 	return g
 }
 
-// runs reports whether runs are counted, which have no agent and no model.
+// summed reports whether sums are kept by a dimension, as a kind of its name.
+func summed(d analytics.Dimension) bool {
+	switch d {
+	case analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.ByKey, analytics.ByTeam:
+		return true
+	}
+	return false
+}
+
+// runs reports whether runs are counted: of the dimensions of which sums are kept, they
+// are known by their workflow alone.
 func (g *grouping) runs() bool {
-	return !slices.Contains(g.by, analytics.ByAgent) && !slices.Contains(g.by, analytics.ByModel)
+	return !slices.ContainsFunc(g.by, func(d analytics.Dimension) bool { return summed(d) && d != analytics.ByWorkflow })
 }
 
 // group returns the group of what began at start, in seconds, and was made for a
-// project from a source. value returns its agent, model or workflow.
+// project from a source. value returns its agent, model, workflow, key or team.
 func (g *grouping) group(start int64, project string, source llm.Source, value func(analytics.Dimension) string) *analytics.Group {
 	var key groupName
 	for i, d := range g.by {
@@ -117,6 +127,10 @@ func (g *grouping) addCall(c *analytics.Call) {
 			return c.Agent
 		case analytics.ByModel:
 			return c.Model
+		case analytics.ByKey:
+			return c.Key
+		case analytics.ByTeam:
+			return c.Team
 		}
 		return c.Workflow
 	})

@@ -106,7 +106,7 @@ type groupKey struct {
 // those that cost most come first, and days and hours in their order; by several,
 // all are in the order of their names.
 //
-// Sums are kept by one of agent, model and workflow at a time. By more than one of
+// Sums are kept by one of agent, model, workflow, key and team at a time. By more than one of
 // these, groups are made of rows: see [FromRows].
 func (s *Store) Groups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
 	return s.group(ctx, f, by, false)
@@ -136,7 +136,7 @@ func (s *Store) group(ctx context.Context, f analytics.Filter, by []analytics.Di
 func FromRows(by ...analytics.Dimension) bool {
 	kinds := map[analytics.Dimension]bool{}
 	for _, d := range by {
-		if d == analytics.ByAgent || d == analytics.ByModel || d == analytics.ByWorkflow {
+		if summed(d) {
 			kinds[d] = true
 		}
 	}
@@ -295,7 +295,7 @@ func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Sum
 
 const callColumns = `r.time, n.project, n.workflow, r.run, r.step, r.item, n.agent, n.asked, n.model, n.source,
 	r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h, r.searches, r.unpriced, r.cost,
-	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.service, r.waited, r.batch, r.refused, r.uncertain, r.id`
+	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.service, r.waited, r.batch, r.refused, r.uncertain, n.key, n.team, r.id`
 
 func readRow(row *stmt) analytics.Call {
 	i := -1
@@ -317,6 +317,7 @@ func readRow(row *stmt) analytics.Call {
 	c.StopReason = text()
 	c.Service, c.Waited, c.Usage.Batch = time.Duration(number()), time.Duration(number()), number() != 0
 	c.Refused, c.Uncertain = int(number()), llm.Money(number())
+	c.Key, c.Team = text(), text()
 	return c
 }
 

@@ -94,7 +94,7 @@ func TestViewsAnswerThePeriodThatTheyName(t *testing.T) {
 				t.Fatalf("%s: %s has %d calls for %v; the period that it names has %d for %v", p.name, view, calls, cost, want.Calls, want.Cost)
 			}
 		}
-		for _, by := range []analytics.Dimension{analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByDay, analytics.ByWeek, analytics.ByMonth} {
+		for _, by := range analytics.CostDimensions {
 			groups, err := s.Groups(t.Context(), f, by)
 			if err != nil {
 				t.Fatal(err)

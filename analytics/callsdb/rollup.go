@@ -22,6 +22,8 @@ const (
 	kindAgent    = "agent"
 	kindModel    = "model"
 	kindWorkflow = "workflow"
+	kindKey      = "key"
+	kindTeam     = "team"
 	kindRun      = "run" // the value is the workflow
 )
 
@@ -69,6 +71,10 @@ func (b *batch) roll(c *analytics.Call) {
 		k.kind, k.value = kindModel, c.Model
 		b.sum(k).AddCall(c)
 		k.kind, k.value = kindWorkflow, c.Workflow
+		b.sum(k).AddCall(c)
+		k.kind, k.value = kindKey, c.Key
+		b.sum(k).AddCall(c)
+		k.kind, k.value = kindTeam, c.Team
 		b.sum(k).AddCall(c)
 	}
 }

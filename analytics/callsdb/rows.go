@@ -129,7 +129,7 @@ func (s *Store) RowsSince(ctx context.Context) (since time.Time, err error) {
 }
 
 // callID is the column of callColumns that has the id of a call.
-const callID = 34
+const callID = 36
 
 // pageRows is how many rows are held while calls are read.
 const pageRows = 1000
@@ -207,9 +207,9 @@ func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, e
 
 // Only says which calls [Store.Newest] returns. Empty fields allow all.
 type Only struct {
-	Run, Step, Agent, Model, Workflow string
-	Source                            llm.Source
-	Failed                            bool
+	Run, Step, Agent, Model, Workflow, Key, Team string
+	Source                                       llm.Source
+	Failed                                       bool
 }
 
 // Newest returns at most limit calls of a period, the latest first, that began before the
@@ -226,7 +226,7 @@ func (s *Store) Newest(ctx context.Context, f analytics.Filter, only Only, curso
 	where := `r.time >= ? AND r.time < ?`
 	args := []any{}
 	for _, c := range []struct{ column, value string }{
-		{"r.run", only.Run}, {"r.step", only.Step}, {"n.agent", only.Agent}, {"n.model", only.Model}, {"n.workflow", only.Workflow}, {"n.source", string(only.Source)},
+		{"r.run", only.Run}, {"r.step", only.Step}, {"n.agent", only.Agent}, {"n.model", only.Model}, {"n.workflow", only.Workflow}, {"n.source", string(only.Source)}, {"n.key", only.Key}, {"n.team", only.Team},
 	} {
 		if c.value != "" {
 			where, args = where+` AND `+c.column+` = ?`, append(args, c.value)

@@ -26,7 +26,7 @@ func TestGroupsBySeveralAddUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	dimension := rapid.SampledFrom([]analytics.Dimension{
-		analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByDay, analytics.ByWeek, analytics.ByMonth,
+		analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByKey, analytics.ByTeam, analytics.ByDay, analytics.ByWeek, analytics.ByMonth,
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		by := rapid.SliceOfNDistinct(dimension, 1, 4, rapid.ID[analytics.Dimension]).Draw(t, "by")
@@ -51,6 +51,7 @@ func TestGroupsBySeveralAddUp(t *testing.T) {
 			for i, d := range by {
 				names[i] = map[analytics.Dimension]string{
 					analytics.ByAgent: c.Agent, analytics.ByModel: c.Model, analytics.ByWorkflow: c.Workflow, analytics.BySource: string(c.Source), analytics.ByProject: c.Project,
+					analytics.ByKey: c.Key, analytics.ByTeam: c.Team,
 				}[d]
 				if d.Calendar() {
 					names[i] = d.Label(d.StartOf(c.Time.In(f.In())))

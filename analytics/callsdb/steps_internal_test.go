@@ -75,7 +75,7 @@ func TestStepsDoNotGrowWithCalls(t *testing.T) {
 		}
 		check("a summary", func(s *Store) error { _, err := s.Summary(t.Context(), f); return err })
 		for _, by := range []analytics.Dimension{
-			analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByDay, analytics.ByHour,
+			analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByKey, analytics.ByTeam, analytics.ByDay, analytics.ByHour,
 		} {
 			check("groups by "+string(by), func(s *Store) error { _, err := s.Groups(t.Context(), f, by); return err })
 			check("costs by "+string(by), func(s *Store) error { _, err := s.Costs(t.Context(), f, by); return err })

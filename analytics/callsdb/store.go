@@ -5,7 +5,7 @@
 //
 //   - the call as a row, and calls of tools and tasks of agents with tools as rows of
 //     their own;
-//   - sums for its hour and its day, by agent, model, workflow and source;
+//   - sums for its hour and its day, by agent, model, workflow, source, key and team;
 //   - its run, as its calls show it.
 //
 // A question about a period is answered from the sums of whole days, those of
@@ -35,7 +35,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 7
+const version = 8
 
 type stmt = sqlite3.Stmt
 

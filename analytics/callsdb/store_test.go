@@ -41,7 +41,7 @@ func randomCall(rng *rand.Rand) analytics.Call {
 	c := analytics.Call{
 		Time: epoch.Add(time.Duration(rng.Int64N(int64(10 * 24 * time.Hour)))), Project: pick("one", "two"), Agent: pick("linter", "reviewer", "writer"),
 		Asked: "haiku", Model: pick("haiku", "sonnet"), Usage: llm.Usage{InputTokens: rng.IntN(5000), OutputTokens: rng.IntN(1000), CacheReadTokens: rng.IntN(3) * 1000},
-		Duration: time.Duration(rng.ExpFloat64() * 2e9), Attempts: 1 + rng.IntN(2), StopReason: "end_turn",
+		Duration: time.Duration(rng.ExpFloat64() * 2e9), Attempts: 1 + rng.IntN(2), StopReason: "end_turn", Key: pick("", "ci", "desk"), Team: pick("", "web"),
 	}
 	if rng.IntN(2) == 0 {
 		c.Workflow = pick("check", "release")
@@ -94,6 +94,7 @@ func byHand(calls []analytics.Call, f analytics.Filter, by analytics.Dimension) 
 	group := func(c *analytics.Call, at time.Time, source llm.Source) *analytics.Totals {
 		name := map[analytics.Dimension]string{
 			analytics.ByAgent: c.Agent, analytics.ByModel: c.Model, analytics.ByWorkflow: c.Workflow, analytics.BySource: string(source), analytics.ByProject: c.Project,
+			analytics.ByKey: c.Key, analytics.ByTeam: c.Team,
 			analytics.ByDay: at.UTC().Truncate(24 * time.Hour).String(), analytics.ByHour: at.UTC().Truncate(time.Hour).String(),
 		}[by]
 		if groups[name] == nil {
@@ -128,7 +129,7 @@ func byHand(calls []analytics.Call, f analytics.Filter, by analytics.Dimension) 
 		}
 		r.alone += c.Worked()
 	}
-	if by == analytics.ByAgent || by == analytics.ByModel {
+	if by == analytics.ByAgent || by == analytics.ByModel || by == analytics.ByKey || by == analytics.ByTeam {
 		return groups
 	}
 	for _, r := range runs {
@@ -145,7 +146,7 @@ func byHand(calls []analytics.Call, f analytics.Filter, by analytics.Dimension) 
 func check(t *testing.T, s *callsdb.Store, f analytics.Filter) {
 	t.Helper()
 	calls := stored(t, s)
-	for _, by := range []analytics.Dimension{analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByDay, analytics.ByHour} {
+	for _, by := range []analytics.Dimension{analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByKey, analytics.ByTeam, analytics.ByDay, analytics.ByHour} {
 		if by == analytics.ByHour && (f.Until.IsZero() || f.Until.Sub(f.Since) > 24*time.Hour) {
 			continue // days are not taken apart
 		}

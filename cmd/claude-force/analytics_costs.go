@@ -20,15 +20,17 @@ import (
 func (a *app) analyticsCosts() *cobra.Command {
 	var by []string
 	return a.reportVerb(reportVerb{
-		use: "costs", short: "What was paid, by day, week, month, agent, model, workflow, source or project",
-		long: `What was paid, by one of day, week, month, agent, model, workflow, source and
-project, or by several of them: --by project,agent,day has a row for each agent of
-each project on each day.`,
+		use: "costs", short: "What was paid, by day, week, month, agent, model, workflow, source, project, key or team",
+		long: `What was paid, by one of day, week, month, agent, model, workflow, source, project,
+key and team, or by several of them: --by project,agent,day has a row for each agent
+of each project on each day. Keys and teams are those of "claude-force serve"; what
+was made without one has none.`,
 		example: `  claude-force analytics costs --by model --days 30
   claude-force analytics costs --by project,agent,day --since 2026-11-01 --csv > costs.csv
+  claude-force analytics costs --by team --days 30
   claude-force analytics costs --by day --since 2026-11-01 --html costs.html`,
 		flags: func(cmd *cobra.Command) {
-			cmd.Flags().StringSliceVar(&by, "by", []string{"day"}, "day, week, month, agent, model, workflow, source or project; several with commas")
+			cmd.Flags().StringSliceVar(&by, "by", []string{"day"}, "day, week, month, agent, model, workflow, source, project, key or team; several with commas")
 		},
 		rows: func() bool { return callsdb.FromRows(dimensionsOf(by)...) },
 		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {

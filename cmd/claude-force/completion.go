@@ -76,7 +76,7 @@ func (a *app) flagCompletions() map[string]cobra.CompletionFunc {
 		"batch-latency":             oneOf("realistic", "instant", "10s"),
 		"log-level":                 oneOf("debug", "info", "warn", "error"),
 		"log-format":                oneOf("text", "json"),
-		"by":                        oneOf("day", "agent", "model", "workflow", "source", "project"),
+		"by":                        oneOf("day", "week", "month", "agent", "model", "workflow", "source", "project", "key", "team"),
 		"workflow graph --format":   oneOf("text", "mermaid", "svg"),
 		"workflow import --from":    oneOf(formatNames()...),
 		"analytics export --format": oneOf("csv", "json", "parquet"),

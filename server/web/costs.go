@@ -35,7 +35,7 @@ const usualDays = "30"
 // costsBy are what costs are shown by.
 var costsBy = []option{
 	{"day", "day"}, {"week", "week"}, {"month", "month"}, {"agent", "agent"}, {"model", "model"},
-	{"workflow", "workflow"}, {"project", "project"}, {"source", "where the answer is from"},
+	{"workflow", "workflow"}, {"project", "project"}, {"source", "where the answer is from"}, {"key", "key"}, {"team", "team"},
 }
 
 // costsData is what calls cost and what was saved on them.

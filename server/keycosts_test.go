@@ -1,0 +1,100 @@
+package server_test
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/pipeline"
+)
+
+// TestCostsByKey checks that calls of the proxy and of runs are recorded with their key and
+// its team, that what a key cost is what its budget was charged, and that no more of the key
+// than its name is in what is given.
+func TestCostsByKey(t *testing.T) {
+	tm := serveTeam(t)
+	one, two := tm.as(tm.create(keys.Spec{Name: "one", Team: "web", Budget: "1/day"})), tm.as(tm.create(keys.Spec{Name: "two", Team: "web", Budget: "1/day"}))
+	alone := tm.as(tm.create(keys.Spec{Name: "alone", Budget: "1/day"}))
+	for i, c := range []*team{tm, one, one, two, alone} {
+		if got := c.status("POST", "/v1/messages", callOf(haiku, fmt.Sprint("Question ", i))); got != 200 {
+			t.Fatalf("call %d: %d", i, got)
+		}
+	}
+	run := two.finish(two.start(map[string]any{"workflow": "two.yaml"}))
+
+	costs := func(by string) map[string]analytics.CostRow {
+		t.Helper()
+		var out struct{ Costs []analytics.CostRow }
+		tm.want(http.StatusOK, &out, "GET", "/api/v1/analytics/costs?days=0&by="+by, nil)
+		rows := map[string]analytics.CostRow{}
+		for _, row := range out.Costs {
+			name := row.Name
+			if row.Key != nil {
+				name = *row.Team + "/" + *row.Key
+			}
+			rows[name] = row
+		}
+		return rows
+	}
+	calls := func(rows map[string]analytics.CostRow) map[string]int64 {
+		n := map[string]int64{}
+		for name, row := range rows {
+			n[name] = row.Calls
+		}
+		return n
+	}
+	byKey := costs("key")
+	for name, c := range map[string]struct {
+		rows map[string]analytics.CostRow
+		want map[string]int64
+	}{
+		"key":      {byKey, map[string]int64{"": 1, "one": 2, "two": 3, "alone": 1}},
+		"team":     {costs("team"), map[string]int64{"": 2, "web": 5}},
+		"team,key": {costs("team,key"), map[string]int64{"/": 1, "/alone": 1, "web/one": 2, "web/two": 3}},
+	} {
+		if diff := cmp.Diff(c.want, calls(c.rows)); diff != "" {
+			t.Errorf("calls by %s: %s", name, diff)
+		}
+	}
+	budgets, err := pipeline.KeyBudgets(t.Context(), tm.cfg, tm.store)
+	if err != nil || len(budgets) != 3 {
+		t.Fatalf("%v, %v", budgets, err)
+	}
+	for _, b := range budgets {
+		if cost := byKey[b.Name].CostUSD; cost <= 0 || math.Abs(cost-b.Spent) > 1e-9 {
+			t.Errorf("%s cost $%.9f, and its budget was charged $%.9f", b.Name, cost, b.Spent)
+		}
+	}
+
+	var list struct{ Calls []analytics.CallRow }
+	tm.want(http.StatusOK, &list, "GET", "/api/v1/calls?key=two&team=web", nil)
+	ofRun := 0
+	for _, c := range list.Calls {
+		if c.Key != "two" || c.Team != "web" {
+			t.Errorf("a call of %q in %q", c.Key, c.Team)
+		}
+		if c.Run == run.ID {
+			ofRun++
+		}
+	}
+	if len(list.Calls) != 3 || ofRun != 2 {
+		t.Errorf("key two has %d calls, %d of the run; want 3 and 2", len(list.Calls), ofRun)
+	}
+	tm.want(http.StatusOK, &list, "GET", "/api/v1/calls?key=two&team=ops", nil)
+	if len(list.Calls) != 0 {
+		t.Errorf("%d calls of a key in another team", len(list.Calls))
+	}
+
+	for _, path := range []string{"/costs?by=key", "/costs.csv?by=key", "/costs?by=team", "/costs.csv?by=team", "/api/v1/calls"} {
+		_, data := tm.send("GET", path, nil)
+		if text := string(data); strings.Contains(text, "cf_") || !strings.Contains(text, "two") && !strings.Contains(text, "web") {
+			t.Errorf("%s: %s", path, text)
+		}
+	}
+}
