@@ -168,6 +168,9 @@ func SetBudget(ctx context.Context, store Store, level budget.Level, name, text,
 	if level == AllLevel {
 		name = allName
 	}
+	if !slices.Contains([]budget.Level{KeyLevel, TeamLevel, AllLevel}, level) {
+		return nil, fault.Input(fmt.Errorf("%q is not one of key, team and all", level))
+	}
 	act := Act{Time: now, By: by, Action: ActBudget, Name: string(level) + " " + name, Detail: "none"}
 	if err := checkName("the name of a "+string(level), name); err != nil {
 		return nil, fault.Input(err)

@@ -145,7 +145,7 @@ func (tm *team) nowhere(secrets []string, run string) {
 		if method != http.MethodGet || strings.HasSuffix(path, "/stream") || path == "/live" || path == "/mcp" {
 			continue
 		}
-		path = strings.NewReplacer("{$}", "", "{run}", run, "{step...}", "draft", "{file}", "app.css").Replace(path)
+		path = strings.NewReplacer("{$}", "", "{run}", run, "{step...}", "draft", "{file}", "app.css", "{key}", "canary").Replace(path)
 		_, data := tm.send(method, path, nil)
 		look(route.Pattern, data)
 	}

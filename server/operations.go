@@ -38,6 +38,7 @@ func (s *Server) pageOperations() web.Operations {
 			}
 			return out.Body.Budgets, nil
 		},
+		Keys: s.keyOperations(),
 	}
 }
 

@@ -130,7 +130,7 @@ var allowed = map[string][]string{
 
 	"server/webtest": nil,
 	"server/web": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache/cachedb", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",

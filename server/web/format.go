@@ -51,10 +51,14 @@ var functions = template.FuncMap{
 	"isNil":        func(list []string) bool { return list == nil },
 	"begin":        func(n int, text string) string { return cutText(text, n) },
 	"agentPath":    func(name string) string { return "/agents/" + url.PathEscape(name) },
+	"keyPath":      keyPath,
 	"workflowPath": func(name string) string { return "/workflows/" + url.PathEscape(name) },
 	"bytes":        sizeOf,
 	"times100":     func(v float64) float64 { return 100 * v },
 }
+
+// keyPath returns the address of the page of a key.
+func keyPath(name string) string { return "/keys/" + url.PathEscape(name) }
 
 // maxDetail is how many characters of the details of an event are shown.
 const maxDetail = 300

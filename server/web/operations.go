@@ -30,6 +30,8 @@ type Operations struct {
 
 	Limits  func(context.Context) ([]admission.PoolStatus, error)
 	Budgets func(context.Context) ([]pipeline.BudgetStatus, error)
+
+	Keys KeyOperations
 }
 
 // Start is what is run.

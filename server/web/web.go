@@ -17,6 +17,7 @@ import (
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/keys"
 )
 
 // Options configure [Pages]. All but Version must be set.
@@ -70,6 +71,7 @@ func New(opts Options) *Pages {
 	p.addFigures()
 	p.addProject()
 	p.addService()
+	p.addKeys()
 	p.page("GET /compare", p.compare)
 	return p
 }
@@ -92,6 +94,7 @@ type view struct {
 	Version string
 	Project string
 	Waiting int    // runs that wait for a person
+	Manages bool   // the reader may manage keys
 	Alert   string // what went wrong with what the reader asked for
 }
 
@@ -128,6 +131,17 @@ func (p *Pages) action(pattern string, do func(*http.Request) (string, error)) {
 	}})
 }
 
+// form adds what a form asks for whose answer is a page itself.
+func (p *Pages) form(pattern string, do func(*http.Request) (*view, error)) {
+	p.routes = append(p.routes, Route{Pattern: pattern, Handle: func(w http.ResponseWriter, r *http.Request) {
+		v, err := do(r)
+		if err != nil {
+			v = p.problem(err)
+		}
+		p.write(w, r, v)
+	}})
+}
+
 // problem returns the page that says what is wrong.
 func (p *Pages) problem(err error) *view {
 	status, detail := p.opts.Problem(err)
@@ -146,6 +160,9 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
 	}
 	if v.Page != "login" { // whose readers may be anyone
 		v.Waiting = p.waiting(r.Context())
+	}
+	if id := keys.FromContext(r.Context()); id != nil {
+		v.Manages = id.Role.Allows(keys.RoleAdmin)
 	}
 	text, err := render(v.Page, "layout", v)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -98,6 +99,41 @@ func TestWithoutJavaScript(t *testing.T) {
 	}
 }
 
+// TestKeysWithoutJavaScript makes, rotates and revokes a key in a browser that runs no
+// scripts. Its secret is shown once.
+func TestKeysWithoutJavaScript(t *testing.T) {
+	s := serve(t, project, sim.Options{})
+	b := s.open()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.visit("/")
+	b.do(chromedp.Click("nav a[href='/keys']"), chromedp.WaitVisible("#create-name"))
+	b.do(chromedp.SendKeys("#create-name", "ci"), chromedp.SendKeys("#create-budget", "1/day"), chromedp.Click("#create button"))
+	first := b.secret()
+	b.do(chromedp.Click("main a[href='/keys']"), chromedp.WaitVisible("#keys-table"), chromedp.Click("#keys-table a[href='/keys/ci']"), chromedp.WaitVisible("#rotate"))
+	b.do(chromedp.Click("#rotate summary"), chromedp.WaitVisible("#rotate button"), chromedp.Click("#rotate button"))
+	second := b.secret()
+	if first == second || !keys.Valid(first) || !keys.Valid(second) {
+		t.Errorf("the secrets do not differ, or are none: %d and %d characters", len(first), len(second))
+	}
+	b.do(chromedp.Click(".crumbs a[href='/keys/ci']"), chromedp.WaitVisible("#revoke"))
+	b.do(chromedp.Click("#revoke summary"), chromedp.WaitVisible("#revoke button"), chromedp.Click("#revoke button"), chromedp.WaitNotPresent("#revoke"))
+	text, err := chromedp.Run(b.ctx, chromedp.TextContent("main"))
+	if err != nil || !strings.Contains(text, "revoked") || strings.Contains(text, second) {
+		t.Errorf("the page of a revoked key: %s, %v", text, err)
+	}
+}
+
+// secret returns the secret that the page shows.
+func (b *browser) secret() string {
+	b.site.t.Helper()
+	b.do(chromedp.WaitVisible("#secret"))
+	text, err := chromedp.Run(b.ctx, chromedp.TextContent("#secret"))
+	if err != nil {
+		b.site.t.Fatal(err)
+	}
+	return strings.TrimSpace(text)
+}
+
 // attacks are texts that would do something if they were taken for markup.
 var attacks = []string{
 	`<script>pwned=1</script>`,
@@ -148,12 +184,15 @@ steps:
 	s := serve(t, files, sim.Options{Script: answers})
 	params := map[string]string{"topic": all}
 	asks, failed := s.start("attack.yaml", "waiting", params), s.start("fail.yaml", "failed", params)
+	var made any
+	s.api("POST", "/api/v1/keys", `{"name": "odd", "models": ["claude-<script>pwned=1</script>", "claude-\"><img src=x onerror=pwned=1>"]}`, &made)
 	b := s.open()
 	own := evaluate[int64](b, "document.scripts.length")
 	for _, path := range []string{
 		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events", "/runs/" + asks + "?tab=timeline", "/runs/" + failed + "?tab=diff&with=" + asks,
 		"/runs/" + asks + "/steps/each", "/runs/" + failed, "/runs/" + failed + "/steps/bad", "/runs/%3Cscript%3Epwned=1%3C%2Fscript%3E",
 		"/runs?workflow=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs?status=%3Cscript%3Epwned=1%3C/script%3E", "/login?next=javascript:pwned=1",
+		"/keys", "/keys/odd",
 	} {
 		b.visit(path)
 		if live := evaluate[string](b, `document.body.dataset.live || ""`); live != "" {

@@ -70,6 +70,10 @@ func TestPages(t *testing.T) {
 	again := s.start("draft.yaml", "completed", nil)
 	failed := s.start("nightly.yaml", "failed", nil)
 	waiting := s.start("review.yaml", "waiting", nil)
+	var made, set any
+	s.api("POST", "/api/v1/keys", `{"name": "ci", "team": "web", "models": ["haiku", "sonnet"], "rpm": 60, "budget": "20/30d", "expires": "90d"}`, &made)
+	s.api("POST", "/api/v1/keys", `{"name": "a-name-that-is-as-long-as-the-name-of-a-key-may-be-64-characters", "role": "admin"}`, &made)
+	s.api("POST", "/api/v1/keys/budgets", `{"level": "all", "budget": "5/day"}`, &set)
 	b := s.open()
 	for _, page := range []struct{ name, path string }{
 		{"now", "/"},
@@ -100,6 +104,8 @@ func TestPages(t *testing.T) {
 		{"workflow", "/workflows/review.yaml?plan=1&p.topic=bees"},
 		{"agents", "/agents"},
 		{"agent", "/agents/code-reviewer"},
+		{"keys", "/keys"},
+		{"key", "/keys/ci"},
 	} {
 		for screen, size := range screens {
 			for _, colours := range []string{"light", "dark"} {
