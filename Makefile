@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill agents money team planned savings proxy figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team planned savings proxy figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -53,6 +53,9 @@ loopkill: ## Kill loops of agents with tools at random moments, and count what i
 
 stepkill: ## Kill runs with every kind of step at random moments, and count what is done twice
 	go run ./bench/stepkill
+
+restart: ## Kill a server at random moments, 200 times, and count what is lost or paid twice
+	go run ./bench/restart
 
 agents: ## Measure many agents with tools at once
 	go run ./bench/agents -gate

@@ -78,8 +78,13 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 				}
 			}
 		}
-		// An answer that was cut off costs something: at most an answer.
-		if answers := r.Cost / answerCost; answers < items-0.001 || answers > math.Max(items, float64(len(asked)))+0.001 || answers > float64(sent+l.rep.Cut)+0.001 {
+		// An answer that was cut off costs something: at most an answer. One whose process was
+		// killed before it was recorded is uncertain in analytics, and in no run's cost.
+		answers := r.Cost / answerCost
+		if answers < items-0.001 {
+			l.rep.Uncertain += int(math.Round(items - answers))
+		}
+		if answers > math.Max(items, float64(len(asked)))+0.001 || answers > float64(sent+l.rep.Cut)+0.001 {
 			l.say(&l.rep.Unbilled, "run %s cost %g, %g answers; the service sent %d", r.ID, r.Cost, answers, sent)
 		}
 	}

@@ -79,7 +79,8 @@ type report struct {
 	Wrong    int `json:"other_problems"`
 
 	// What is not.
-	Cut int `json:"answers_cut_off"` // asked again, since no answer was durable
+	Cut       int `json:"answers_cut_off"`   // asked again, since no answer was durable
+	Uncertain int `json:"answers_uncertain"` // in no run's cost, since their process was killed before they were recorded
 
 	Problems []string `json:"problems"`
 }
@@ -143,6 +144,7 @@ func (rep *report) print() {
 		{"runs of another cost than the service's answers", rep.Unbilled},
 		{"other problems", rep.Wrong},
 		{"not promised: answers cut off, asked again", rep.Cut},
+		{"not promised: answers in no run's cost, uncertain", rep.Uncertain},
 	} {
 		fmt.Fprintf(w, "%s\t%d\t\n", row.name, row.n)
 	}

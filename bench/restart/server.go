@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 // start starts a process of the server and waits until it answers.
 func (l *loop) start(ctx context.Context) (*exec.Cmd, error) {
 	cmd := l.program.Command(ctx, "serve", "--listen", l.addr, "--proxy-cache", "always")
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -29,7 +32,8 @@ func (l *loop) start(ctx context.Context) (*exec.Cmd, error) {
 			return cmd, res.Body.Close()
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("the server does not serve within %s", patience), ctx.Err(), child.Kill(cmd), cmd.Wait())
+	err := errors.Join(ctx.Err(), child.Kill(cmd), cmd.Wait())
+	return nil, errors.Join(fmt.Errorf("the server does not serve within %s", patience), err, errors.New(said.String()))
 }
 
 // live starts a process of the server and kills it after a time.

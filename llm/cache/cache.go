@@ -217,20 +217,26 @@ func (m *model) ask(ctx context.Context, key llm.Key, ttl time.Duration, req *ll
 			m.keep(ctx, key, ttl, req, answer)
 		}
 	}()
+	var last *llm.Event
 	for ev, err := range m.next.Stream(ctx, req) {
 		if err == nil && ev.Type == llm.EventDone {
 			answer = ev.Response
 			m.hold(key, req, answer)
 			if req.Wire != nil {
-				// A client has the end of its answer when that is stored: whatever is killed
-				// then, the same request is not paid again.
-				m.keep(ctx, key, ttl, req, answer)
-				answer = nil
+				last = &ev
+				continue
 			}
 		}
 		if !yield(ev, err) {
 			return
 		}
+	}
+	if last != nil {
+		// A client has the end of its answer when the call is recorded and the answer is
+		// stored: whatever is killed then, the same request is not paid again.
+		m.keep(ctx, key, ttl, req, answer)
+		answer = nil
+		yield(*last, nil)
 	}
 }
 

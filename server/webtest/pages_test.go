@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -212,23 +213,26 @@ func axeSource(t *testing.T) string {
 	return source
 }
 
-// TestLive changes a run while two tabs show it: both follow, and what the reader has
+// TestLive changes a run while three tabs show it: all follow, and what the reader has
 // opened and where the focus is stays as it is.
 func TestLive(t *testing.T) {
 	s := serve(t, project, sim.Options{})
 	id := s.start("review.yaml", "waiting", nil)
 	first := s.open()
-	second := s.tab(first.ctx)
+	second, third := s.tab(first.ctx), s.tab(first.ctx)
 	first.visit("/runs/" + id)
 	second.visit("/")
+	third.visit("/approvals")
 	first.until(`document.querySelector("#connection").textContent === "live"`)
 	second.until(`document.querySelector("#connection").textContent === "live"`)
+	third.until(`document.querySelector("#connection").textContent === "live" && !!document.querySelector("#approvals form")`)
 	evaluate[bool](first, `document.querySelector("#stop").open = true, document.querySelector("#stop button").focus(), window.mark = document.querySelector("h1"), true`)
 	var given any
 	s.api("POST", "/api/v1/runs/"+id+"/approve", `{"step": "sign-off", "approved": true}`, &given)
 	first.until(`document.querySelector("#run-head .state").textContent.includes("completed")`)
 	second.until(`[...document.querySelectorAll("#now-runs tr")].some((r) => r.textContent.includes("` + id + `") && r.textContent.includes("completed"))`)
-	if said := append(first.complaints(), second.complaints()...); len(said) > 0 {
+	third.until(`document.querySelector("#approvals .empty") !== null`)
+	if said := slices.Concat(first.complaints(), second.complaints(), third.complaints()); len(said) > 0 {
 		t.Error(said)
 	}
 }
