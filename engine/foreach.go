@@ -291,7 +291,8 @@ func (r *run) gather(u *unit) {
 }
 
 // join returns the outputs of the items that have succeeded, as a text and as a list.
-// The outputs of the results become parts of that text, so that it is there once.
+// The outputs of the results become parts of that text one by one, so that each is there
+// once and the memory of the former can be used again before all are joined.
 func (f *fan) join() (string, []any) {
 	var text strings.Builder
 	size := 0
@@ -309,15 +310,16 @@ func (f *fan) join() (string, []any) {
 		if text.Len() > 0 {
 			text.WriteString("\n\n")
 		}
-		output := f.results[i].Output
-		fenced := llm.Fence("item", "name", f.labels[i], output)
-		text.WriteString(fenced)
-		inner := strings.TrimSuffix(fenced, "</item>")
+		res := f.results[i].StepResult
+		output := res.Output
+		llm.WriteFence(&text, "item", "name", f.labels[i], output)
+		inner := strings.TrimSuffix(text.String(), "</item>")
 		if !strings.HasSuffix(output, "\n") {
 			inner = strings.TrimSuffix(inner, "\n")
 		}
 		if strings.HasSuffix(inner, output) {
-			ends[i] = text.Len() - len(fenced) + len(inner)
+			ends[i] = len(inner)
+			res.Output = inner[len(inner)-len(output):]
 		}
 	}
 	joined := text.String()
@@ -326,7 +328,7 @@ func (f *fan) join() (string, []any) {
 			continue
 		}
 		res := f.results[i].StepResult
-		if end := ends[i]; end > 0 {
+		if end := ends[i]; end > 0 { // the text may have moved when it grew
 			res.Output = joined[end-len(res.Output) : end]
 		}
 		if list[i] = item.json; item.json == nil {

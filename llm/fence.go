@@ -20,13 +20,24 @@ import (
 // key stable.
 func Fence(element, attribute, name, content string) string {
 	var sb strings.Builder
-	sb.WriteString("<" + element + " " + attribute + `="` + attributeEscaper.Replace(name) + "\">\n")
-	sb.WriteString(closers(element).ReplaceAllString(content, `$1\/$2`))
+	sb.Grow(len(name) + len(content) + len(attribute) + 2*len(element) + len("< =\"\">\n\n</>"))
+	WriteFence(&sb, element, attribute, name, content)
+	return sb.String()
+}
+
+// WriteFence adds to sb what [Fence] returns.
+func WriteFence(sb *strings.Builder, element, attribute, name, content string) {
+	name = attributeEscaper.Replace(name)
+	content = closers(element).ReplaceAllString(content, `$1\/$2`)
+	for _, text := range []string{"<", element, " ", attribute, `="`, name, "\">\n", content} {
+		sb.WriteString(text)
+	}
 	if !strings.HasSuffix(content, "\n") {
 		sb.WriteByte('\n')
 	}
-	sb.WriteString("</" + element + ">")
-	return sb.String()
+	sb.WriteString("</")
+	sb.WriteString(element)
+	sb.WriteByte('>')
 }
 
 // closers returns the pattern of what a reader may take for the end of an element:

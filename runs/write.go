@@ -17,8 +17,7 @@ import (
 // step uses, or of all.
 func WriteOutputs(w io.Writer, wf *workflow.Workflow, res *engine.Result, all bool) error {
 	if OutputAlone(wf, res) && !all {
-		_, err := fmt.Fprintln(w, strings.TrimRight(res.Output, "\n"))
-		return err
+		return writeTexts(w, strings.TrimRight(res.Output, "\n"), "\n")
 	}
 	ids := LastSteps(wf, res)
 	if all {
@@ -38,10 +37,24 @@ func WriteOutputs(w io.Writer, wf *workflow.Workflow, res *engine.Result, all bo
 			}
 			heading += "\n"
 		}
-		for _, text := range []string{heading, strings.TrimRight(res.Steps[id].Output, "\n"), "\n"} { // an output may be long: it is not copied
-			if _, err := io.WriteString(w, text); err != nil {
+		if err := writeTexts(w, heading, strings.TrimRight(res.Steps[id].Output, "\n"), "\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTexts writes texts one after the other, piece by piece: an output may be long, and a
+// writer that takes no strings has each piece copied.
+func writeTexts(w io.Writer, texts ...string) error {
+	const piece = 64 << 10
+	for _, text := range texts {
+		for len(text) > 0 {
+			n := min(len(text), piece)
+			if _, err := io.WriteString(w, text[:n]); err != nil {
 				return fmt.Errorf("writing outputs: %w", err)
 			}
+			text = text[n:]
 		}
 	}
 	return nil

@@ -243,8 +243,10 @@ func (a *app) runSteps(ctx context.Context, orch *claudeforce.Orchestrator, wf *
 	approvals := a.newApprover(ctx, orch)
 	defer approvals.close()
 	var running underway
+	var memory memoryLimit
 	defer a.waitFor(running.String)()
 	opts.OnEvent = func(_ context.Context, ev engine.Event) {
+		memory.observe(ev)
 		running.observe(ev)
 		p.observe(ev)
 		approvals.observe(ev)

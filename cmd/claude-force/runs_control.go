@@ -161,6 +161,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 		return err
 	}
 	var running underway
+	var memory memoryLimit
 	defer a.waitFor(running.String)()
 	opts := claudeforce.ResumeOptions{
 		AskCalls: ask, AskTimeout: timeout,
@@ -174,6 +175,7 @@ func (a *app) resumeSteps(ctx context.Context, orch *claudeforce.Orchestrator, f
 			k.begin(id)
 		},
 		OnEvent: func(_ context.Context, ev engine.Event) {
+			memory.observe(ev)
 			running.observe(ev)
 			p.observe(ev)
 			k.observe(ev)
