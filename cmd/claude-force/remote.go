@@ -173,12 +173,12 @@ func (a *app) followRemote(ctx context.Context, c *client.Client, id string, how
 			continue
 		}
 		if change.Run.Status == journal.StatusWaiting && last.Status != journal.StatusWaiting {
-			a.say("%s waits for an answer; give it with: claude-force --server %s runs approve %[1]s", id, a.server)
+			a.say("%s waits for an answer; give it with: claude-force runs approve %[1]s --server %s", id, a.server)
 		}
 		last = change.Run
 	}
 	if ctx.Err() != nil {
-		a.say("the run goes on at the server; follow it with: claude-force --server %s runs watch %s", a.server, id)
+		a.say("the run goes on at the server; follow it with: claude-force runs watch %s --server %s", id, a.server)
 		return errInterrupted
 	}
 	detail, err := runs.Load(context.WithoutCancel(ctx), c.History(), id)
