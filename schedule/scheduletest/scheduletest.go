@@ -50,10 +50,10 @@ func nightly(t *testing.T, id, dir string) *schedule.Schedule {
 	return s
 }
 
-// one returns the only schedule of a project.
-func one(t *testing.T, store schedule.Store, dir string) schedule.Schedule {
+// one returns the only schedule of the project /a.
+func one(t *testing.T, store schedule.Store) schedule.Schedule {
 	t.Helper()
-	list, err := store.List(t.Context(), dir)
+	list, err := store.List(t.Context(), "/a")
 	if err != nil || len(list) != 1 {
 		t.Fatalf("List: %+v, %v", list, err)
 	}
@@ -77,7 +77,7 @@ func add(t *testing.T, store schedule.Store) {
 		t.Errorf("Add of a name that is taken: %v", err)
 	}
 	must(t, store.Add(t.Context(), nightly(t, "3", "/b")))
-	if diff := cmp.Diff(*a, one(t, store, "/a"), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(*a, one(t, store), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("List (-want +got):\n%s", diff)
 	}
 }
@@ -89,22 +89,22 @@ func pause(t *testing.T, store schedule.Store) {
 	must(t, store.Add(t.Context(), nightly(t, "1", "/a")))
 	later := start.Add(48 * time.Hour)
 	must(t, store.SetPaused(t.Context(), "/a", "nightly", false, later)) // it was not paused
-	if s := one(t, store, "/a"); !s.Decided.Equal(start) {
+	if s := one(t, store); !s.Decided.Equal(start) {
 		t.Errorf("a schedule that was not paused has lost ticks: %+v", s)
 	}
 	must(t, store.SetPaused(t.Context(), "/a", "nightly", true, later))
-	if s := one(t, store, "/a"); !s.Paused {
+	if s := one(t, store); !s.Paused {
 		t.Errorf("not paused: %+v", s)
 	}
 	must(t, store.SetPaused(t.Context(), "/a", "nightly", false, later))
-	if s := one(t, store, "/a"); s.Paused || !s.Decided.Equal(later) {
+	if s := one(t, store); s.Paused || !s.Decided.Equal(later) {
 		t.Errorf("ticks of the pause are not decided: %+v", s)
 	}
 }
 
 func decide(t *testing.T, store schedule.Store) {
 	must(t, store.Add(t.Context(), nightly(t, "1", "/a")))
-	was := one(t, store, "/a")
+	was := one(t, store)
 	tick := start.Add(13 * time.Hour)
 	for i, want := range []bool{true, false} { // the second is another process, which saw the same
 		decided, err := store.Decide(t.Context(), &was, schedule.Outcome{Decided: tick, Run: fmt.Sprint("run_", i), Tick: tick})
@@ -112,29 +112,29 @@ func decide(t *testing.T, store schedule.Store) {
 			t.Errorf("Decide %d: %t, %v", i, decided, err)
 		}
 	}
-	is := one(t, store, "/a")
+	is := one(t, store)
 	if !is.Decided.Equal(tick) || is.LastRun != "run_0" || !is.Tick.Equal(tick) || !is.Pending || is.Problem != "" {
 		t.Errorf("after a tick: %+v", is)
 	}
 	must(t, store.Started(t.Context(), &was, "of an earlier run"))
-	if !one(t, store, "/a").Pending {
+	if !one(t, store).Pending {
 		t.Error("a run is not pending since another was started")
 	}
 	must(t, store.Started(t.Context(), &is, "no such workflow"))
-	if is = one(t, store, "/a"); is.Pending || is.Problem != "no such workflow" {
+	if is = one(t, store); is.Pending || is.Problem != "no such workflow" {
 		t.Errorf("after a run that cannot start: %+v", is)
 	}
 	if decided, err := store.Decide(t.Context(), &is, schedule.Outcome{Decided: tick.Add(time.Hour)}); err != nil || !decided {
 		t.Errorf("Decide without a run: %t, %v", decided, err)
 	}
-	if is = one(t, store, "/a"); is.LastRun != "run_0" || is.Pending || !is.Decided.Equal(tick.Add(time.Hour)) {
+	if is = one(t, store); is.LastRun != "run_0" || is.Pending || !is.Decided.Equal(tick.Add(time.Hour)) {
 		t.Errorf("after a tick that was skipped: %+v", is)
 	}
 }
 
 func removed(t *testing.T, store schedule.Store) {
 	must(t, store.Add(t.Context(), nightly(t, "1", "/a")))
-	was := one(t, store, "/a")
+	was := one(t, store)
 	must(t, store.Remove(t.Context(), "/a", "nightly"))
 	if err := store.Remove(t.Context(), "/a", "nightly"); !errors.Is(err, schedule.ErrNotFound) {
 		t.Errorf("Remove of none: %v", err)
@@ -143,7 +143,7 @@ func removed(t *testing.T, store schedule.Store) {
 	if decided, err := store.Decide(t.Context(), &was, schedule.Outcome{Decided: start.Add(time.Hour), Run: "run_1"}); err != nil || decided {
 		t.Errorf("Decide of a schedule that was removed: %t, %v", decided, err)
 	}
-	if is := one(t, store, "/a"); is.ID != "2" || is.LastRun != "" {
+	if is := one(t, store); is.ID != "2" || is.LastRun != "" {
 		t.Errorf("a schedule that was made again: %+v", is)
 	}
 }
