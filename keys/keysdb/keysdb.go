@@ -8,10 +8,6 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -27,124 +23,54 @@ var migrations embed.FS
 // schema is the schema of this version.
 var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
 
-var advice = sqlitefile.Advice{
-	Damaged:     "put a backup in its place, or move it away to start without keys",
-	Empty:       "put a backup in its place, or remove it to start without keys",
-	Full:        "free some space",
-	NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
-	Path:        "name another folder with CLAUDE_FORCE_HOME",
-	Foreign:     "name another folder with CLAUDE_FORCE_HOME",
-}
-
 // usedEvery is how often it is noted that a key is used.
 const usedEvery = time.Minute
 
 // Store is a [keys.Store] in a file. Make one with [New].
-type Store struct {
-	path string
-
-	mu     sync.Mutex // guards the fields below, and is held during a transaction
-	conn   *sqlitefile.Conn
-	closed bool
-}
+type Store struct{ file sqlitefile.Lazy }
 
 // New returns the store in a file, which is made when the first key is. Close it when
 // done.
-func New(path string) *Store { return &Store{path: path} }
+func New(path string) *Store {
+	return &Store{sqlitefile.Lazy{
+		Path: path, Holds: "keys", Schema: &schema, Own: []error{keys.ErrNotFound, keys.ErrExists},
+		Advice: sqlitefile.Advice{
+			Damaged:     "put a backup in its place, or move it away to start without keys",
+			Empty:       "put a backup in its place, or remove it to start without keys",
+			Full:        "free some space",
+			NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
+			Path:        "name another folder with CLAUDE_FORCE_HOME",
+			Foreign:     "name another folder with CLAUDE_FORCE_HOME",
+		},
+	}}
+}
 
 // Close closes the file.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.conn == nil {
-		return nil
-	}
-	err := s.conn.Close()
-	s.conn = nil
-	return err
-}
-
-// open opens the file unless it is open. The caller holds s.mu.
-func (s *Store) open() error {
-	switch {
-	case s.closed:
-		return errors.New("the store of keys is closed")
-	case s.conn != nil:
-		return nil
-	}
-	conn, err := sqlitefile.Open(s.path, sqlitefile.Options{})
-	if err != nil {
-		return err
-	}
-	if err := conn.Migrate(&schema); err != nil {
-		return errors.Join(err, conn.Close())
-	}
-	s.conn = conn
-	return nil
-}
-
-// read runs do, unless there is no file.
-func (s *Store) read(ctx context.Context, do func(c *sqlitefile.Conn) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == nil {
-		if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-			return ctx.Err()
-		}
-	}
-	err := s.open()
-	if err == nil {
-		err = do(s.conn)
-	}
-	if err != nil && !errors.Is(err, keys.ErrNotFound) {
-		return fmt.Errorf("reading %s: %w", s.path, advice.Explain(s.path, err))
-	}
-	return err
-}
-
-// write runs a transaction.
-func (s *Store) write(do func(c *sqlitefile.Conn) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.transact(do)
-}
-
-// transact runs a transaction. The caller holds s.mu.
-func (s *Store) transact(do func(c *sqlitefile.Conn) error) error {
-	err := s.open()
-	if err == nil {
-		err = s.conn.Write(func() error { return do(s.conn) })
-	}
-	if err != nil && !errors.Is(err, keys.ErrNotFound) && !errors.Is(err, keys.ErrExists) {
-		return fmt.Errorf("writing %s: %w", s.path, advice.Explain(s.path, err))
-	}
-	return err
-}
+func (s *Store) Close() error { return s.file.Close() }
 
 // act runs a transaction that survives a power cut, with its entry of the audit log. do
 // reports whether it changed anything.
 func (s *Store) act(a keys.Act, do func(c *sqlitefile.Conn) (changed bool, err error)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err := s.transact(func(c *sqlitefile.Conn) error {
-		changed, err := do(c)
-		if err != nil || !changed {
+	return s.file.Exclusive(func(c *sqlitefile.Conn) error {
+		err := c.Write(func() error {
+			changed, err := do(c)
+			if err != nil || !changed {
+				return err
+			}
+			return c.Run(`INSERT INTO acts (time, who, action, name, detail) VALUES (?, ?, ?, ?, ?)`, a.Time.Unix(), a.By, a.Action, a.Name, a.Detail)
+		})
+		if err != nil {
 			return err
 		}
-		return c.Run(`INSERT INTO acts (time, who, action, name, detail) VALUES (?, ?, ?, ?, ?)`, a.Time.Unix(), a.By, a.Action, a.Name, a.Detail)
+		if err := c.Exec(`PRAGMA synchronous = FULL`); err != nil {
+			return err
+		}
+		// A commit flushes those before it.
+		err = c.Write(func() error {
+			return c.Run(`DELETE FROM requests WHERE time < ?`, a.Time.Add(-time.Hour).UnixNano())
+		})
+		return errors.Join(err, c.Exec(`PRAGMA synchronous = NORMAL`))
 	})
-	if err != nil {
-		return err
-	}
-	if err := s.conn.Exec(`PRAGMA synchronous = FULL`); err != nil {
-		return err
-	}
-	// A commit flushes those before it.
-	err = s.transact(func(c *sqlitefile.Conn) error {
-		return c.Run(`DELETE FROM requests WHERE time < ?`, a.Time.Add(-time.Hour).UnixNano())
-	})
-	return errors.Join(err, s.conn.Exec(`PRAGMA synchronous = NORMAL`))
 }
 
 // seconds returns a time as it is stored.
@@ -255,7 +181,7 @@ func find(c *sqlitefile.Conn, where string, args ...any) (*keys.Key, error) {
 // Keys implements [keys.Store].
 func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
 	list := []keys.Key{}
-	err := s.read(ctx, func(c *sqlitefile.Conn) error {
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT `+columns+` FROM keys ORDER BY name`, func(row *sqlite3.Stmt) error {
 			k, err := readKey(row)
 			list = append(list, k)
@@ -268,7 +194,7 @@ func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
 // Budgets implements [keys.Store].
 func (s *Store) Budgets(ctx context.Context) ([]keys.Budget, error) {
 	var list []keys.Budget
-	err := s.read(ctx, func(c *sqlitefile.Conn) error {
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT level, name, usd, every, since FROM budgets ORDER BY level, name`, func(row *sqlite3.Stmt) error {
 			list = append(list, keys.Budget{
 				Level: budget.Level(row.ColumnText(0)), Name: row.ColumnText(1), USD: row.ColumnFloat(2),
@@ -283,7 +209,7 @@ func (s *Store) Budgets(ctx context.Context) ([]keys.Budget, error) {
 // Acts implements [keys.Store].
 func (s *Store) Acts(ctx context.Context, limit int) ([]keys.Act, error) {
 	list := []keys.Act{}
-	err := s.read(ctx, func(c *sqlitefile.Conn) error {
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT time, who, action, name, detail FROM acts ORDER BY id DESC LIMIT ?`, func(row *sqlite3.Stmt) error {
 			list = append(list, keys.Act{Time: timeOf(row.ColumnInt64(0)), By: row.ColumnText(1), Action: row.ColumnText(2), Name: row.ColumnText(3), Detail: row.ColumnText(4)})
 			return nil
@@ -299,7 +225,7 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 		return k, err
 	}
 	k.Used = now.UTC().Truncate(time.Second)
-	err = s.write(func(c *sqlitefile.Conn) error {
+	err = s.file.Write(func(c *sqlitefile.Conn) error {
 		return c.Run(`UPDATE keys SET used = ? WHERE id = ?`, seconds(now), k.ID)
 	})
 	return k, err
@@ -312,7 +238,7 @@ func (s *Store) ByName(ctx context.Context, name string) (*keys.Key, error) {
 
 // one returns the key that a condition is for, or ErrNotFound.
 func (s *Store) one(ctx context.Context, where string, args ...any) (k *keys.Key, err error) {
-	err = s.read(ctx, func(c *sqlitefile.Conn) error {
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		k, err = find(c, where, args...)
 		return err
 	})
@@ -325,7 +251,7 @@ func (s *Store) one(ctx context.Context, where string, args ...any) (k *keys.Key
 // Take implements [keys.Store].
 func (s *Store) Take(_ context.Context, id string, rpm int, now time.Time) (wait time.Duration, err error) {
 	since := now.Add(-time.Minute).UnixNano()
-	err = s.write(func(c *sqlitefile.Conn) error {
+	err = s.file.Write(func(c *sqlitefile.Conn) error {
 		if err := c.Run(`DELETE FROM requests WHERE key = ? AND time <= ?`, id, since); err != nil {
 			return err
 		}

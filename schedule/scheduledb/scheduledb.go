@@ -6,11 +6,6 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -25,73 +20,27 @@ var migrations embed.FS
 // schema is the schema of this version.
 var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
 
-var advice = sqlitefile.Advice{
-	Damaged:     "put a backup in its place, or move it away to start without schedules",
-	Empty:       "put a backup in its place, or remove it to start without schedules",
-	Full:        "free some space",
-	NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
-	Path:        "name another folder with CLAUDE_FORCE_HOME",
-	Foreign:     "name another folder with CLAUDE_FORCE_HOME",
-}
-
 // Store is a [schedule.Store] in a file. Make one with [New].
-type Store struct {
-	path string
-
-	mu     sync.Mutex // guards the fields below, and is held during a transaction
-	conn   *sqlitefile.Conn
-	closed bool
-}
+type Store struct{ file sqlitefile.Lazy }
 
 // New returns the store in a file, which is made when the first schedule is. Close it
 // when done.
-func New(path string) *Store { return &Store{path: path} }
+func New(path string) *Store {
+	return &Store{sqlitefile.Lazy{
+		Path: path, Holds: "schedules", Schema: &schema, Own: []error{schedule.ErrNotFound, schedule.ErrExists},
+		Advice: sqlitefile.Advice{
+			Damaged:     "put a backup in its place, or move it away to start without schedules",
+			Empty:       "put a backup in its place, or remove it to start without schedules",
+			Full:        "free some space",
+			NotWritable: "make it writable, or name another with CLAUDE_FORCE_HOME",
+			Path:        "name another folder with CLAUDE_FORCE_HOME",
+			Foreign:     "name another folder with CLAUDE_FORCE_HOME",
+		},
+	}}
+}
 
 // Close closes the file.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.conn == nil {
-		return nil
-	}
-	err := s.conn.Close()
-	s.conn = nil
-	return err
-}
-
-// open opens the file unless it is open. The caller holds s.mu.
-func (s *Store) open() error {
-	switch {
-	case s.closed:
-		return errors.New("the store of schedules is closed")
-	case s.conn != nil:
-		return nil
-	}
-	conn, err := sqlitefile.Open(s.path, sqlitefile.Options{})
-	if err != nil {
-		return err
-	}
-	if err := conn.Migrate(&schema); err != nil {
-		return errors.Join(err, conn.Close())
-	}
-	s.conn = conn
-	return nil
-}
-
-// write runs a transaction. Its errors are the caller's if they are of the contract.
-func (s *Store) write(do func(c *sqlitefile.Conn) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err := s.open()
-	if err == nil {
-		err = s.conn.Write(func() error { return do(s.conn) })
-	}
-	if err != nil && !errors.Is(err, schedule.ErrNotFound) && !errors.Is(err, schedule.ErrExists) {
-		return fmt.Errorf("writing %s: %w", s.path, advice.Explain(s.path, err))
-	}
-	return err
-}
+func (s *Store) Close() error { return s.file.Close() }
 
 // spec is what does not change of a schedule.
 type spec struct {
@@ -131,7 +80,7 @@ func (s *Store) Add(_ context.Context, x *schedule.Schedule) error {
 	if err != nil {
 		return err
 	}
-	return s.write(func(c *sqlitefile.Conn) error {
+	return s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
 			x.ID, x.Dir, x.Name, string(data), x.Paused, seconds(x.Decided), x.LastRun, seconds(x.Tick), x.Pending, x.Problem)
 		if err == nil && n == 0 {
@@ -154,7 +103,7 @@ func (s *Store) SetPaused(_ context.Context, dir, name string, paused bool, now 
 
 // change runs a statement that changes a schedule, or returns ErrNotFound.
 func (s *Store) change(sql string, args ...any) error {
-	return s.write(func(c *sqlitefile.Conn) error {
+	return s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(sql, args...)
 		if err == nil && n == 0 {
 			err = schedule.ErrNotFound
@@ -165,17 +114,9 @@ func (s *Store) change(sql string, args ...any) error {
 
 // List implements [schedule.Store].
 func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	list := []schedule.Schedule{}
-	if s.conn == nil {
-		if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-			return list, ctx.Err()
-		}
-	}
-	err := s.open()
-	if err == nil {
-		err = s.conn.Query(`SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = ? ORDER BY name`, func(row *sqlite3.Stmt) error {
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		return c.Query(`SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = ? ORDER BY name`, func(row *sqlite3.Stmt) error {
 			var is spec
 			if err := json.Unmarshal(row.ColumnBlob(2, nil), &is); err != nil {
 				return err
@@ -188,16 +129,16 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 			})
 			return nil
 		}, dir)
-	}
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", s.path, advice.Explain(s.path, err))
+		return nil, err
 	}
 	return list, nil
 }
 
 // Decide implements [schedule.Store].
 func (s *Store) Decide(_ context.Context, x *schedule.Schedule, o schedule.Outcome) (decided bool, err error) {
-	err = s.write(func(c *sqlitefile.Conn) error {
+	err = s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`UPDATE schedules SET decided = ?1 WHERE id = ?2 AND decided = ?3`, seconds(o.Decided), x.ID, seconds(x.Decided))
 		decided = n > 0
 		if err != nil || !decided || o.Run == "" {
@@ -210,7 +151,7 @@ func (s *Store) Decide(_ context.Context, x *schedule.Schedule, o schedule.Outco
 
 // Started implements [schedule.Store].
 func (s *Store) Started(_ context.Context, x *schedule.Schedule, problem string) error {
-	return s.write(func(c *sqlitefile.Conn) error {
+	return s.file.Write(func(c *sqlitefile.Conn) error {
 		return c.Run(`UPDATE schedules SET pending = FALSE, problem = ? WHERE id = ? AND last_run = ?`, problem, x.ID, x.LastRun)
 	})
 }
