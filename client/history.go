@@ -81,7 +81,7 @@ func (h *History) Outline(ctx context.Context, id string) iter.Seq2[journal.Even
 	return h.client.events(ctx, id, 0, url.Values{"outline": {"true"}})
 }
 
-// Cancel is [Client.Cancel].
+// Cancel calls [Client.Cancel].
 func (h *History) Cancel(ctx context.Context, id string) (signaled bool, err error) {
 	return h.client.Cancel(ctx, id)
 }

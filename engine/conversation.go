@@ -22,7 +22,7 @@ type Conversation struct {
 	how  journal.Kept
 }
 
-// follow returns the conversation that goes on from before, which may be nil, with the
+// follow returns the conversation that continues the one before, which may be nil, with the
 // turns that a journal has.
 func follow(before *Conversation, kept string, how journal.Kept) (*Conversation, error) {
 	c := &Conversation{kept: kept, how: how}
@@ -90,13 +90,13 @@ func (u *unit) remember(was *journal.UnitState) error {
 	return nil
 }
 
-// forgot reports whether a unit must be asked again although a journal has its answer:
+// forgot reports whether a unit must be called again although a journal has its answer:
 // another step continues its conversation, which that journal does not have.
 func (u *unit) forgot(was *journal.UnitState) bool {
 	return u.step.Continued && was.Conversation == ""
 }
 
-// continues returns the conversation that the step of a unit goes on with; nil if it
+// continues returns the conversation that the step of a unit continues; nil if it
 // begins one.
 func (u *unit) continues(s *workflow.Step) (*Conversation, error) {
 	if s.Continue == "" {

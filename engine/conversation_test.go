@@ -156,7 +156,7 @@ func TestConversationsGoOn(t *testing.T) {
 }
 
 // TestContinuedStepsAreReused takes steps from an earlier run: their conversations are
-// taken with them, and a step whose conversation was not kept is asked again.
+// taken with them, and a step whose conversation was not kept is called again.
 func TestContinuedStepsAreReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const source = "steps:\n  - {id: a, agent: x, task: Look.}\n  - {id: b, continue: a, task: More.}\n  - {id: c, continue: b, task: Why?}\n"

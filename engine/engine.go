@@ -92,7 +92,7 @@ type Attempt struct {
 	// an answer of their own.
 	Sample int
 
-	// Continues is the conversation that the task goes on with, nil if it begins one. What
+	// Continues is the conversation that the task continues, nil if it begins one. What
 	// is in it is not in Shared.
 	Continues *Conversation
 

@@ -112,8 +112,8 @@ type Step struct {
 	Agent        string        // its name; the step's id if it has a prompt instead
 	Inline       *Agent        // the agent, if the file defines it; nil: it is found by its name
 	Model        string        // empty: the agent's own
-	Continue     string        // the step whose conversation it goes on with; empty: it begins one
-	Continued    bool          // another step goes on with its conversation
+	Continue     string        // the step whose conversation it continues; empty: it begins one
+	Continued    bool          // another step continues its conversation
 	Task         *Template     // nil unless the step has an agent
 	Command      string        // the name of the command that Task is made of; empty if the file has the task itself
 	Files        []*Value      // patterns of files to give to the agent; a value that is a list stands for several

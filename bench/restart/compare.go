@@ -56,7 +56,7 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 	for job, at := range l.answered {
 		for _, r := range jobs[job] {
 			if r.Started > at.UnixNano() {
-				l.say(&l.rep.Repaid, "%s was in the cache and was asked again", job)
+				l.say(&l.rep.Repaid, "%s was in the cache and was called again", job)
 			}
 		}
 	}
@@ -138,7 +138,7 @@ func (l *loop) compareRun(ctx context.Context, f *followed, jobs map[string][]re
 	for item, at := range f.finished {
 		for _, r := range jobs[fmt.Sprintf("job-%s-%s", f.id, item)] {
 			if r.Started > at.UnixNano() {
-				l.say(&l.rep.Again, "run %s: item %s had finished and was asked again", f.id, item)
+				l.say(&l.rep.Again, "run %s: item %s had finished and was called again", f.id, item)
 			}
 		}
 	}

@@ -143,7 +143,7 @@ func (rep *report) print() {
 		{"clients hung", rep.Hung},
 		{"runs of another cost than the service's answers", rep.Unbilled},
 		{"other problems", rep.Wrong},
-		{"not promised: answers cut off, asked again", rep.Cut},
+		{"not promised: answers cut off, called again", rep.Cut},
 		{"not promised: answers in no run's cost, uncertain", rep.Uncertain},
 	} {
 		fmt.Fprintf(w, "%s\t%d\t\n", row.name, row.n)

@@ -178,7 +178,7 @@ func (a *app) followRemote(ctx context.Context, c *client.Client, id string, how
 		last = change.Run
 	}
 	if ctx.Err() != nil {
-		a.say("the run goes on at the server; follow it with: claude-force runs watch %s --server %s", id, a.server)
+		a.say("the run continues at the server; follow it with: claude-force runs watch %s --server %s", id, a.server)
 		return errInterrupted
 	}
 	detail, err := runs.Load(context.WithoutCancel(ctx), c.History(), id)

@@ -57,7 +57,7 @@ func (l *Lazy) Write(do func(c *Conn) error) error {
 	return l.Exclusive(func(c *Conn) error { return c.Write(func() error { return do(c) }) })
 }
 
-// Exclusive calls do with the connection, which may write, while no one else of this
+// Exclusive calls do with the connection, which may write, while nothing else of this
 // process uses it.
 func (l *Lazy) Exclusive(do func(c *Conn) error) error {
 	l.mu.Lock()
