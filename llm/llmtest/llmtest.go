@@ -58,6 +58,7 @@ func fullRequest(text string) *llm.Request {
 		},
 		ToolChoice:    json.RawMessage(`{"type":"auto"}`),
 		Sample:        2,
+		Scope:         "team",
 		MaxTokens:     256,
 		StopSequences: []string{"END", "AND"},
 		Thinking:      json.RawMessage(`{"type":"adaptive"}`),
