@@ -64,6 +64,11 @@ func (f fields) without(name string) fields {
 	return fields{slices.Delete(slices.Clone(f.names), i, i+1), slices.Delete(slices.Clone(f.values), i, i+1)}
 }
 
+// with returns the fields and one more.
+func (f fields) with(name string, value *yaml.Node) fields {
+	return fields{append(slices.Clip(f.names), name), append(slices.Clip(f.values), value)}
+}
+
 // fields reads a mapping. It uses the value of a misspelt key as if the key were
 // right, so that one mistake causes one error.
 func (p *reader) fields(n *yaml.Node, what string, known []string) (fields, bool) {

@@ -45,7 +45,7 @@ type reader struct {
 	notes      []*Error
 	failures   int  // errors found, of which errs holds the first maxErrors
 	repeated   int  // of these, that errs has already
-	continuing bool // a step continues another
+	continuing bool // a step continues another, or chooses its workflow
 	suggester  suggester
 	scope      *scope
 	inner      map[*Workflow]*scope  // of the files its steps run
@@ -86,7 +86,7 @@ func (p *reader) add(e *Error) {
 		e.Line, e.Column = p.src.position(end) // the YAML loader counts one line too many at the end of a file
 	}
 	if p.continuing && slices.ContainsFunc(p.errs, func(was *Error) bool { return was.Line == e.Line && was.Column == e.Column && was.Message == e.Message }) {
-		p.repeated++ // what a step has from the one it continues is read for both
+		p.repeated++ // what a step has from the one it continues, or gives several workflows, is read for each
 		return
 	}
 	p.errs = append(p.errs, e)

@@ -56,7 +56,10 @@ func (p *reader) drafts(owner *draft, around, n *yaml.Node) *level {
 		d := &draft{Step: &Step{Line: at.Line, Column: at.Column}, node: at, fields: f, level: l}
 		p.identify(d)
 		l.drafts = append(l.drafts, d)
-		if inner := f.given("steps"); inner != nil {
+		if n := f.given("workflow"); n != nil && follow(n).Kind == yaml.MappingNode {
+			d.fields = p.alternatives(d, follow(n))
+		}
+		if inner := d.fields.given("steps"); inner != nil {
 			d.body = p.drafts(d, at, inner)
 		}
 	}
