@@ -13,11 +13,17 @@ import (
 // {from: ..., among: [...]}, as those of a step with steps of its own: one that finds the
 // name, and one for each workflow, which runs if it has that name.
 func (p *reader) alternatives(d *draft, n *yaml.Node) fields {
-	p.continuing = true // with is read for each workflow
+	d.chooses, p.continuing = true, true // with is read for each workflow
 	const hint = `write workflow: {from: "${{ ... }}", among: [a.yaml, b.yaml]}`
 	rest := d.fields
 	for _, key := range []string{"workflow", "with", "output"} {
 		if rest.get(key) != nil {
+			rest = rest.without(key)
+		}
+	}
+	for _, key := range slices.Concat([]string{"agent", "prompt", "task", "command"}, kinds) {
+		if own := rest.given(key); own != nil {
+			p.fail(own, nil, oneThing, "%s cannot have both %s and workflow", d.of(), key)
 			rest = rest.without(key)
 		}
 	}

@@ -84,6 +84,9 @@ func (d *draft) kind() string {
 	return kindAgent
 }
 
+// oneThing is the hint where a step does several.
+const oneThing = "a step does one thing: agent and task, approval, run, http, read, write, value, exit, workflow, or steps"
+
 // kind returns the kind of a step, and reports keys that do not apply to it.
 func (p *reader) kind(d *draft) string {
 	kind := d.kind()
@@ -93,11 +96,14 @@ func (p *reader) kind(d *draft) string {
 			continue
 		}
 		what, hint := kind, ""
+		if d.chooses {
+			what = kindWorkflow
+		}
 		switch {
 		case d.fields.given(key) == nil:
 			continue
 		case key == "agent" || key == "prompt" || key == "task" || key == "command" || slices.Contains(kinds, key):
-			hint = "a step does one thing: agent and task, approval, run, http, read, write, value, exit, workflow, or steps"
+			hint = oneThing
 		case kind == kindRun && slices.Contains(runKeys, key):
 			hint = "write run: {command: ..., " + key + ": ...}"
 		case kind == kindHTTP && slices.Contains(httpKeys, key):
@@ -106,6 +112,8 @@ func (p *reader) kind(d *draft) string {
 			hint = "write approval: {message: ..., timeout: ...}"
 		case (kind == kindApproval || kind == kindExit) && (key == "foreach" || key == "matrix" || key == "samples" || key == "loop"):
 			hint = "put the " + kind + " under steps of a step with " + key
+		case d.chooses && slices.Contains(suits[key], kindAgent):
+			hint = "set it in those files"
 		case kind == kindSteps && slices.Contains(suits[key], kindAgent):
 			hint = "set it on the steps inside"
 		case kind == kindWorkflow && slices.Contains(suits[key], kindAgent):

@@ -21,6 +21,7 @@ type draft struct {
 	states  []string            // names of what its loop keeps
 	left    []string            // ids of the results of an iteration; set on first use
 
+	chooses   bool   // it runs one of several workflows; see alternatives
 	resolved  bool   // its continue is resolved
 	continues *draft // the step whose conversation it continues; nil if none
 	root      *draft // the step that began that conversation; nil if none
