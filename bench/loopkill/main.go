@@ -28,10 +28,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/internal/child"
+	"github.com/claude-force/claude-force/bench/internal/tally"
 )
 
 // counts are what rounds add up to.
@@ -118,36 +118,26 @@ func main() {
 
 func (rep *report) print() {
 	fmt.Printf("%d rounds in %.0f s\n", rep.Rounds, rep.Seconds)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, row := range []struct {
-		name string
-		n    int
-	}{
-		{"turns needed", rep.Turns},
-		{"calls of tools needed", rep.Calls},
-		{"kill -9", rep.Kills},
-		{"processes that went on", rep.Resumes},
-		{"deaths before there was a run", rep.Unbegun},
-		{"promised: runs lost", rep.Lost},
-		{"finished turns sent again", rep.Again},
-		{"turns sent twice by one process", rep.Twice},
-		{"turns sent before the last was durable", rep.Early},
-		{"writes and commands repeated", rep.Repeated},
-		{"finished writes and commands without effect", rep.Missing},
-		{"effects of answers not in the journal", rep.Strange},
-		{"processes left behind", rep.Left},
-		{"accounts that disagree, and other problems", rep.Wrong},
-		{"not promised: turns cut off, sent again", rep.Cut},
-		{"calls reported as interrupted", rep.Interrupted},
-		{"of these, had their effect", rep.Done},
-		{"results sent, then reported as interrupted", rep.Forgotten},
-	} {
-		fmt.Fprintf(w, "%s\t%d\t\n", row.name, row.n)
-	}
-	_ = w.Flush()
-	for _, p := range rep.Problems {
-		fmt.Println(p)
-	}
+	var t tally.Table
+	t.Add("turns needed", rep.Turns)
+	t.Add("calls of tools needed", rep.Calls)
+	t.Add("kill -9", rep.Kills)
+	t.Add("processes that went on", rep.Resumes)
+	t.Add("deaths before there was a run", rep.Unbegun)
+	t.Add("promised: runs lost", rep.Lost)
+	t.Add("finished turns sent again", rep.Again)
+	t.Add("turns sent twice by one process", rep.Twice)
+	t.Add("turns sent before the last was durable", rep.Early)
+	t.Add("writes and commands repeated", rep.Repeated)
+	t.Add("finished writes and commands without effect", rep.Missing)
+	t.Add("effects of answers not in the journal", rep.Strange)
+	t.Add("processes left behind", rep.Left)
+	t.Add("accounts that disagree, and other problems", rep.Wrong)
+	t.Add("not promised: turns cut off, sent again", rep.Cut)
+	t.Add("calls reported as interrupted", rep.Interrupted)
+	t.Add("of these, had their effect", rep.Done)
+	t.Add("results sent, then reported as interrupted", rep.Forgotten)
+	t.Print(rep.Problems)
 }
 
 // measure plays a round without kills, for the time that it takes, and then those of

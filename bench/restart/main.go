@@ -27,10 +27,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/internal/child"
+	"github.com/claude-force/claude-force/bench/internal/tally"
 )
 
 const (
@@ -122,36 +122,26 @@ func main() {
 
 func (rep *report) print() {
 	fmt.Printf("the server was killed %d times in %.0f s\n", rep.Kills, rep.Seconds)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, row := range []struct {
-		name string
-		n    int
-	}{
-		{"runs by clients", rep.Runs},
-		{"runs by the schedule", rep.Ticks},
-		{"events that clients were notified", rep.Events},
-		{"streams taken up again", rep.Streams},
-		{"calls of the proxy", rep.Calls},
-		{"requests of the service", rep.Requests},
-		{"promised: runs lost", rep.Lost},
-		{"events missing", rep.Missing},
-		{"events doubled", rep.Doubled},
-		{"finished steps paid again", rep.Again},
-		{"runs started twice", rep.Twice},
-		{"ticks without a run", rep.NoTick},
-		{"cached calls paid again", rep.Repaid},
-		{"clients hung", rep.Hung},
-		{"runs of another cost than the service's answers", rep.Unbilled},
-		{"other problems", rep.Wrong},
-		{"not promised: answers cut off, called again", rep.Cut},
-		{"not promised: answers in no run's cost, uncertain", rep.Uncertain},
-	} {
-		fmt.Fprintf(w, "%s\t%d\t\n", row.name, row.n)
-	}
-	_ = w.Flush()
-	for _, p := range rep.Problems {
-		fmt.Println(p)
-	}
+	var t tally.Table
+	t.Add("runs by clients", rep.Runs)
+	t.Add("runs by the schedule", rep.Ticks)
+	t.Add("events that clients were notified", rep.Events)
+	t.Add("streams taken up again", rep.Streams)
+	t.Add("calls of the proxy", rep.Calls)
+	t.Add("requests of the service", rep.Requests)
+	t.Add("promised: runs lost", rep.Lost)
+	t.Add("events missing", rep.Missing)
+	t.Add("events doubled", rep.Doubled)
+	t.Add("finished steps paid again", rep.Again)
+	t.Add("runs started twice", rep.Twice)
+	t.Add("ticks without a run", rep.NoTick)
+	t.Add("cached calls paid again", rep.Repaid)
+	t.Add("clients hung", rep.Hung)
+	t.Add("runs of another cost than the service's answers", rep.Unbilled)
+	t.Add("other problems", rep.Wrong)
+	t.Add("not promised: answers cut off, called again", rep.Cut)
+	t.Add("not promised: answers in no run's cost, uncertain", rep.Uncertain)
+	t.Print(rep.Problems)
 }
 
 // loop is a server that is killed, with its clients.

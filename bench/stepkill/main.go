@@ -23,10 +23,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/internal/child"
+	"github.com/claude-force/claude-force/bench/internal/tally"
 )
 
 // counts are what rounds add up to.
@@ -93,30 +93,20 @@ func main() {
 
 func (rep *report) print() {
 	fmt.Printf("%d rounds in %.0f s\n", rep.rounds, rep.took.Seconds())
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, row := range []struct {
-		name string
-		n    int
-	}{
-		{"commands, requests and calls needed", rep.units},
-		{"done", rep.done},
-		{"kill -9", rep.kills},
-		{"processes that went on", rep.resumes},
-		{"deaths before there was a run", rep.unbegun},
-		{"promised: runs lost", rep.lost},
-		{"finished and done again", rep.again},
-		{"done twice by one process", rep.twice},
-		{"effects: once, and done twice", rep.repeated},
-		{"finished without effect", rep.missing},
-		{"results that differ, and other problems", rep.wrong},
-		{"not promised: cut off, done again", rep.cut},
-	} {
-		fmt.Fprintf(w, "%s\t%d\t\n", row.name, row.n)
-	}
-	_ = w.Flush()
-	for _, p := range rep.problems {
-		fmt.Println(p)
-	}
+	var t tally.Table
+	t.Add("commands, requests and calls needed", rep.units)
+	t.Add("done", rep.done)
+	t.Add("kill -9", rep.kills)
+	t.Add("processes that went on", rep.resumes)
+	t.Add("deaths before there was a run", rep.unbegun)
+	t.Add("promised: runs lost", rep.lost)
+	t.Add("finished and done again", rep.again)
+	t.Add("done twice by one process", rep.twice)
+	t.Add("effects: once, and done twice", rep.repeated)
+	t.Add("finished without effect", rep.missing)
+	t.Add("results that differ, and other problems", rep.wrong)
+	t.Add("not promised: cut off, done again", rep.cut)
+	t.Print(rep.problems)
 }
 
 // measure plays a round without kills, for its results and its time, and then those of
