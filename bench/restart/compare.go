@@ -53,13 +53,7 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 	for _, requests := range jobs {
 		l.rep.Cut += len(requests) - 1
 	}
-	for job, at := range l.answered {
-		for _, r := range jobs[job] {
-			if r.Started > at.UnixNano() {
-				l.say(&l.rep.Repaid, "%s was in the cache and was called again", job)
-			}
-		}
-	}
+	l.compareCalls(jobs)
 	listed := map[string]bool{}
 	for _, r := range all {
 		listed[r.ID] = true
@@ -98,6 +92,18 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 		}
 	}
 	return nil
+}
+
+// compareCalls compares the calls of the proxy that were in the cache with what the service
+// was asked.
+func (l *loop) compareCalls(jobs map[string][]request) {
+	for job, at := range l.answered {
+		for _, r := range jobs[job] {
+			if r.Started > at.UnixNano() {
+				l.say(&l.rep.Repaid, "%s was in the cache and was called again", job)
+			}
+		}
+	}
 }
 
 // compareRun compares what a client was notified of a run with its journal, and with what
