@@ -94,13 +94,13 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 	return nil
 }
 
-// compareCalls compares the calls of the proxy that were in the cache with what the service
-// was asked.
+// compareCalls compares the calls of the proxy that were answered with what the service was
+// asked.
 func (l *loop) compareCalls(jobs map[string][]request) {
 	for job, at := range l.answered {
 		for _, r := range jobs[job] {
 			if r.Started > at.UnixNano() {
-				l.say(&l.rep.Repaid, "%s was in the cache and was called again", job)
+				l.say(&l.rep.Repaid, "%s was answered and was called again", job)
 			}
 		}
 	}

@@ -135,7 +135,7 @@ func (rep *report) print() {
 	t.Add("finished steps paid again", rep.Again)
 	t.Add("runs started twice", rep.Twice)
 	t.Add("ticks without a run", rep.NoTick)
-	t.Add("cached calls paid again", rep.Repaid)
+	t.Add("answered calls paid again", rep.Repaid)
 	t.Add("clients hung", rep.Hung)
 	t.Add("runs of another cost than the service's answers", rep.Unbilled)
 	t.Add("other problems", rep.Wrong)
@@ -156,7 +156,7 @@ type loop struct {
 	mu       sync.Mutex // guards the fields below
 	rep      report
 	runs     map[string]*followed
-	answered map[string]time.Time // calls of the proxy that came from the cache, by job
+	answered map[string]time.Time // calls of the proxy that clients have whole answers to, by job
 }
 
 // say notes a problem and counts it.
