@@ -56,33 +56,17 @@ type spec struct {
 	Created  int64             `json:"created"`
 }
 
-// seconds returns a time as it is stored.
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-// timeOf returns a time that was stored.
-func timeOf(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
-}
-
 // Add implements [schedule.Store].
 func (s *Store) Add(_ context.Context, x *schedule.Schedule) error {
 	data, err := json.Marshal(spec{
-		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), seconds(x.Created),
+		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), sqlitefile.Seconds(x.Created),
 	})
 	if err != nil {
 		return err
 	}
 	return s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
-			x.ID, x.Dir, x.Name, string(data), x.Paused, seconds(x.Decided), x.LastRun, seconds(x.Tick), x.Pending, x.Problem)
+			x.ID, x.Dir, x.Name, string(data), x.Paused, sqlitefile.Seconds(x.Decided), x.LastRun, sqlitefile.Seconds(x.Tick), x.Pending, x.Problem)
 		if err == nil && n == 0 {
 			err = schedule.ErrExists
 		}
@@ -98,7 +82,7 @@ func (s *Store) Remove(_ context.Context, dir, name string) error {
 // SetPaused implements [schedule.Store].
 func (s *Store) SetPaused(_ context.Context, dir, name string, paused bool, now time.Time) error {
 	return s.change(`UPDATE schedules SET decided = iif(paused AND NOT ?1, max(decided, ?2), decided), paused = ?1 WHERE dir = ?3 AND name = ?4`,
-		paused, seconds(now), dir, name)
+		paused, sqlitefile.Seconds(now), dir, name)
 }
 
 // change runs a statement that changes a schedule, or returns ErrNotFound.
@@ -124,8 +108,8 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 			list = append(list, schedule.Schedule{
 				ID: row.ColumnText(0), Name: row.ColumnText(1), Dir: dir, Workflow: is.Workflow, Params: is.Params, Model: is.Model, Budget: is.Budget,
 				Cron: is.Cron, Zone: is.Zone, Overlap: is.Overlap, CatchUp: is.CatchUp, Window: time.Duration(is.Window) * time.Second,
-				Created: timeOf(is.Created), Paused: row.ColumnBool(3), Decided: timeOf(row.ColumnInt64(4)),
-				LastRun: row.ColumnText(5), Tick: timeOf(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
+				Created: sqlitefile.Time(is.Created), Paused: row.ColumnBool(3), Decided: sqlitefile.Time(row.ColumnInt64(4)),
+				LastRun: row.ColumnText(5), Tick: sqlitefile.Time(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
 			})
 			return nil
 		}, dir)
@@ -139,12 +123,12 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 // Decide implements [schedule.Store].
 func (s *Store) Decide(_ context.Context, x *schedule.Schedule, o schedule.Outcome) (decided bool, err error) {
 	err = s.file.Write(func(c *sqlitefile.Conn) error {
-		n, err := c.Change(`UPDATE schedules SET decided = ?1 WHERE id = ?2 AND decided = ?3`, seconds(o.Decided), x.ID, seconds(x.Decided))
+		n, err := c.Change(`UPDATE schedules SET decided = ?1 WHERE id = ?2 AND decided = ?3`, sqlitefile.Seconds(o.Decided), x.ID, sqlitefile.Seconds(x.Decided))
 		decided = n > 0
 		if err != nil || !decided || o.Run == "" {
 			return err
 		}
-		return c.Run(`UPDATE schedules SET last_run = ?, tick = ?, pending = TRUE, problem = '' WHERE id = ?`, o.Run, seconds(o.Tick), x.ID)
+		return c.Run(`UPDATE schedules SET last_run = ?, tick = ?, pending = TRUE, problem = '' WHERE id = ?`, o.Run, sqlitefile.Seconds(o.Tick), x.ID)
 	})
 	return decided && err == nil, err
 }
