@@ -2,9 +2,10 @@ package task
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/fault"
@@ -93,7 +94,7 @@ func (r *Runner) converse(ctx context.Context, t Task, req *llm.Request, tools *
 		c.Tools, c.MaxTurns, c.Env = tools.Set.Names(), tools.MaxTurns, env
 	}
 	if t.Turns == nil {
-		c.Session = newSession()
+		c.Session = uuid.NewString()
 		return r.External(ctx, c)
 	}
 	key, err := keyer.Key(req)
@@ -108,7 +109,7 @@ func (r *Runner) converse(ctx context.Context, t Task, req *llm.Request, tools *
 		}
 	} else {
 		// The journal keeps the session as a call that the program is asked for.
-		c.Session = newSession()
+		c.Session = uuid.NewString()
 		use := llm.Block{Type: llm.BlockToolUse, ID: c.Session, Name: RunnerClaudeCode, Input: []byte("{}")}
 		answer := &llm.Response{Model: req.Model, StopReason: llm.StopToolUse, Content: []llm.Block{use}}
 		if err := t.Turns.Answered(key, journal.TurnAnswer{Response: answer, Paid: journal.Paid{CostUSD: new(0.0)}}); err != nil {
@@ -137,12 +138,4 @@ func finishedSession(outcome llm.Outcome, session string, state journal.CallStat
 		outcome.Turns, outcome.ToolCalls = s.Turns, s.ToolCalls
 	}
 	return outcome
-}
-
-// newSession returns a random UUID, of version 4.
-func newSession() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
