@@ -15,6 +15,14 @@ func IsPeriod(text string) bool {
 	return err == nil && (len(text) == len(time.DateOnly) || strings.HasPrefix(text[len(time.DateOnly):], ".."))
 }
 
+// SameKind returns an error if one of two texts is a period and the other is none.
+func SameKind(a, b string) error {
+	if IsPeriod(a) != IsPeriod(b) {
+		return fmt.Errorf("%s and %s are not of one kind: compare two runs, or two periods such as 2026-11-01..07", a, b)
+	}
+	return nil
+}
+
 // ParsePeriod reads a day, or the first and the last day of a period, in a time
 // zone: 2026-11-01, 2026-11-01..2026-11-07, 2026-11-01..11-07 or 2026-11-01..07.
 // The end is the moment after the last day.

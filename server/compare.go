@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/compare"
@@ -23,8 +22,8 @@ type compareOutput struct {
 }
 
 func (s *Server) compareSets(ctx context.Context, in *compareInput) (*compareOutput, error) {
-	if compare.IsPeriod(in.A) != compare.IsPeriod(in.B) {
-		return nil, fault.Input(fmt.Errorf("%s and %s are not of one kind: compare two runs, or two periods such as 2026-11-01..07", in.A, in.B))
+	if err := compare.SameKind(in.A, in.B); err != nil {
+		return nil, fault.Input(err)
 	}
 	var of [2]compare.Set
 	for i, name := range []string{in.A, in.B} {

@@ -66,8 +66,8 @@ func (p *Pages) compare(r *http.Request) (*view, error) {
 		}
 		data.Periods = [2]string{week(2), week(1)}
 		data.Recent, err = p.list(r.Context(), journal.Filter{Limit: 10})
-	case compare.IsPeriod(data.A) != compare.IsPeriod(data.B):
-		err = fault.Input(fmt.Errorf("%s and %s are not of one kind: compare two runs, or two periods such as 2026-11-01..07", data.A, data.B))
+	case compare.SameKind(data.A, data.B) != nil:
+		err = fault.Input(compare.SameKind(data.A, data.B))
 	case compare.IsPeriod(data.A):
 		err = p.comparePeriods(r, data)
 	default:
