@@ -14,7 +14,7 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// chance is a number below n that belongs to the seed and the words.
+// chance returns a number below n that belongs to the seed and the words.
 func (p *plan) chance(n uint64, words ...any) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintln(h, append([]any{p.seed}, words...)...)
@@ -26,7 +26,7 @@ func (p *plan) chance(n uint64, words ...any) uint64 {
 	return v % n
 }
 
-// fails is how an attempt fails; nil if it does not.
+// fails returns how an attempt fails; nil if it does not.
 func (p *plan) fails(path, item string, number int) error {
 	switch c := p.chance(100, "fate", path, item); {
 	case c < 8:
@@ -41,7 +41,7 @@ func (p *plan) takes(a engine.Attempt) time.Duration {
 	return time.Millisecond + time.Duration(p.chance(1e9, "time", a.Path, a.Item, a.Number))
 }
 
-// answer is what an attempt gives. It depends on what was asked, unless that
+// answer returns what an attempt gives. It depends on what was asked, unless that
 // depends on time. whose tells the steps' agents apart.
 func (p *plan) answer(whose map[string]string) func(engine.Attempt) (string, error) {
 	return func(a engine.Attempt) (string, error) {
@@ -62,7 +62,7 @@ func (p *plan) answer(whose map[string]string) func(engine.Attempt) (string, err
 	}
 }
 
-// given is the text that a step without a model was to work with.
+// given returns the text that a step without a model was to work with.
 func given(a engine.Attempt) string {
 	switch act := a.Act.(type) {
 	case workflow.Command:
@@ -77,7 +77,7 @@ func given(a engine.Attempt) string {
 	return ""
 }
 
-// saves is what becomes of a file that is to be written.
+// saves returns what becomes of a file that is to be written.
 func (p *plan) saves(id string) error {
 	if p.chance(100, "disk", id) < 15 {
 		return errBad
@@ -106,7 +106,7 @@ func (p *plan) listed(id string) []string {
 	return [][]string{{}, {"x"}, {"x", "y"}, {"y", "y", "x"}}[p.chance(4, "list", id)]
 }
 
-// decide is what a person says to a question, and when.
+// decide returns what a person says to a question, and when.
 func (p *plan) decide(path, item string) (time.Duration, journal.Decision, bool) {
 	c := p.chance(100, "person", path, item)
 	after := time.Duration(p.chance(1e12, "thinks", path, item))
@@ -120,13 +120,13 @@ func (p *plan) decide(path, item string) (time.Duration, journal.Decision, bool)
 	return after, d, c < 85
 }
 
-// valueOf is the value that a person gives with a yes, as JSON; empty for none.
+// valueOf returns the value that a person gives with a yes, as JSON; empty for none.
 func (p *plan) valueOf(path string) string {
 	_, id, _ := cutLast(path, "/")
 	return map[string]string{"choices": `"y"`, "form": `{"n":7}`, "text": `"some words"`}[p.byID[id].form]
 }
 
-// cutLast is strings.Cut at the last separator; without one, all is behind it.
+// cutLast cuts as strings.Cut does, at the last separator; without one, all is behind it.
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {
@@ -135,7 +135,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// keysOf are the keys of items, as the journal knows them.
+// keysOf returns the keys of items, as the journal knows them.
 func keysOf(items []member) []string {
 	keys, seen := make([]string, len(items)), map[string]int{}
 	for i, item := range items {

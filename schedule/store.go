@@ -21,8 +21,8 @@ type Store interface {
 	// Remove removes a schedule, or returns ErrNotFound.
 	Remove(ctx context.Context, dir, name string) error
 
-	// SetPaused pauses a schedule or lets it go on, or returns ErrNotFound. One that
-	// goes on has ticks after a time.
+	// SetPaused pauses or resumes a schedule, or returns ErrNotFound. One that is
+	// resumed has ticks after a time.
 	SetPaused(ctx context.Context, dir, name string, paused bool, now time.Time) error
 
 	// List lists the schedules of a project, by name.

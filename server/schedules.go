@@ -29,7 +29,7 @@ func (s *Server) addSchedules(api huma.API) {
 	}, s.addSchedule)
 	add(s, api, &huma.Operation{
 		OperationID: "remove-schedule", Method: http.MethodDelete, Path: "/api/v1/schedules/{schedule}", Tags: []string{"schedules"},
-		Summary: "Remove a schedule. Its runs go on", Errors: []int{http.StatusNotFound},
+		Summary: "Remove a schedule. Its runs continue", Errors: []int{http.StatusNotFound},
 	}, s.removeSchedule)
 	add(s, api, &huma.Operation{
 		OperationID: "pause-schedule", Method: http.MethodPost, Path: "/api/v1/schedules/{schedule}/pause", Tags: []string{"schedules"},

@@ -28,7 +28,7 @@ type followed struct {
 	cost     float64
 }
 
-// more reports whether clients go on with something new.
+// more reports whether clients begin something new.
 func (l *loop) more(ctx context.Context) bool {
 	select {
 	case <-l.enough:

@@ -79,7 +79,7 @@ type report struct {
 	Wrong    int `json:"other_problems"`
 
 	// What is not.
-	Cut       int `json:"answers_cut_off"`   // asked again, since no answer was durable
+	Cut       int `json:"answers_cut_off"`   // called again, since no answer was durable
 	Uncertain int `json:"answers_uncertain"` // in no run's cost, since their process was killed before they were recorded
 
 	Problems []string `json:"problems"`

@@ -29,7 +29,7 @@ runs. "claude-force serve", started in the same folder, starts the runs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.schedulesAdd(), a.schedulesList(),
-		a.schedulesChange("remove", "Remove a schedule", "Remove a schedule. Its runs go on, and stay.", "removed", schedule.Store.Remove),
+		a.schedulesChange("remove", "Remove a schedule", "Remove a schedule. Its runs continue, and stay.", "removed", schedule.Store.Remove),
 		a.schedulesChange("pause", "Start no runs of a schedule until it is resumed", "Start no runs of a schedule until it is resumed. A run that has started continues.", "paused",
 			func(store schedule.Store, ctx context.Context, dir, name string) error {
 				return store.SetPaused(ctx, dir, name, true, time.Now())
