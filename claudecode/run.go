@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/tailtext"
 	"github.com/claude-force/claude-force/internal/terminal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
@@ -159,7 +160,7 @@ func (p *process) run(ctx context.Context) (err error) {
 		return err
 	}
 	dir := cmp.Or(p.conversation.Task.Dir, p.runner.options.Dir)
-	stderr := &tail{}
+	stderr := &tailtext.Buffer{}
 	cmd := &exec.Cmd{Path: p.path, Args: append([]string{command}, args...), Dir: dir, Env: p.environ(dir), Stdin: strings.NewReader(input), Stderr: stderr, WaitDelay: time.Second}
 	out, childOut, err := os.Pipe()
 	if err != nil {

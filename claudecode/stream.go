@@ -7,7 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+
+	"github.com/claude-force/claude-force/internal/tailtext"
 )
 
 // maxLine bounds a line of what the program prints.
@@ -59,7 +60,7 @@ func (m *message) blocks() (blocks []block) {
 // readMessages reads what the program prints until it ends or take returns false. Lines
 // that are no messages are returned, the last few of them.
 func readMessages(r io.Reader, take func(*message) bool) (other string, err error) {
-	var rest tail
+	var rest tailtext.Buffer
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := readLine(lines)
@@ -92,22 +93,4 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 			return line, err
 		}
 	}
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ text []byte }
-
-const tailBytes = 2 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p...)
-	if over := len(t.text) - tailBytes; over > 0 {
-		t.text = append(t.text[:0], t.text[over:]...)
-	}
-	return len(p), nil
-}
-
-// String returns it in one line of valid UTF-8.
-func (t *tail) String() string {
-	return strings.Join(strings.Fields(strings.ToValidUTF8(string(t.text), "?")), " ")
 }

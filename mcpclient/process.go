@@ -3,15 +3,14 @@ package mcpclient
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/tailtext"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -38,7 +37,7 @@ type process struct {
 	end    func()
 	in     *os.File
 	out    *os.File
-	stderr *tail
+	stderr *tailtext.Buffer
 	done   chan struct{} // closed when the process has ended
 	status error
 }
@@ -49,7 +48,7 @@ func startProcess(x expanded) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{stderr: &tail{}, done: make(chan struct{})}
+	p := &process{stderr: &tailtext.Buffer{}, done: make(chan struct{})}
 	p.cmd = &exec.Cmd{Path: path, Args: append([]string{x.Command}, x.Args...), Dir: x.Project, Stderr: p.stderr, WaitDelay: time.Second}
 	var set []string
 	for name, value := range x.Env {
@@ -138,26 +137,4 @@ func (p *process) over(limit time.Duration) bool {
 	case <-time.After(limit):
 		return false
 	}
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	data []byte
-}
-
-var _ io.Writer = (*tail)(nil)
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.data = append(t.data, p[max(0, len(p)-maxShown):]...)
-	t.data = t.data[max(0, len(t.data)-maxShown):]
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.data))
 }

@@ -99,7 +99,7 @@ var allowed = map[string][]string{
 	"tool/permission": {"tool", "internal/gitignore"},
 	"tool/bash":       {"internal/openfile", "llm", "sandbox", "tool"},
 	"tool/web":        {"llm", "tool"},
-	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/terminal", "llm", "sandbox", "tool"},
+	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/tailtext", "internal/terminal", "llm", "sandbox", "tool"},
 	// It shares nothing with the client that it tests.
 	"mcpclient/mcptest": nil,
 	"tool/subagent":     {"agent", "journal", "llm", "task", "tool", "tool/permission", "toolset"},
@@ -143,7 +143,7 @@ var allowed = map[string][]string{
 	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache/cachedb", "plan", "runs", "server"},
 
 	// It stands on the proxy, and so above what tasks are made of.
-	"claudecode": {"fault", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},
+	"claudecode": {"fault", "internal/tailtext", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},
 
 	"plan": {"llm", "workflow", "journal"},
 
