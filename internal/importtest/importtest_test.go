@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/openfile":   nil,
 	"internal/oslimit":    nil,
 	"internal/media":      {"llm"},
+	"internal/tailtext":   nil,
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
