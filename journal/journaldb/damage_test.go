@@ -414,7 +414,7 @@ func TestEarlierFiles(t *testing.T) {
 		if err := errors.Join(log.Release(), s.Close()); err != nil {
 			t.Fatal(err)
 		}
-		change(t, path, `ALTER TABLE runs DROP COLUMN exit; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
+		change(t, path, `ALTER TABLE runs DROP COLUMN exit; DROP TABLE notices; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
 		s = openStore(t, path, opts)
 		run, err := s.Find(t.Context(), "a")
 		if err != nil || run.Workflow != "w" || run.Exit != nil {
@@ -431,5 +431,29 @@ func TestEarlierFiles(t *testing.T) {
 		if run, err = s.Find(t.Context(), "a"); err != nil || run.Exit == nil || *run.Exit != exit {
 			t.Errorf("%s: %+v, %v", name, run, err)
 		}
+		if notices, err := s.Notices(t.Context(), 0, 10); err != nil || len(notices) != 1 {
+			t.Errorf("%s: %+v, %v", name, notices, err)
+		}
+	}
+}
+
+// TestDamagedNotices: an event that is damaged does not keep the notices of other runs
+// from their readers.
+func TestDamagedNotices(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := openStore(t, path, journaldb.Options{})
+	for _, id := range []string{"a", "b", "c"} {
+		log, err := s.Create(t.Context(), journal.Run{ID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: journal.StatusFailed})})(), log.Release()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(t, path, `UPDATE events SET time = time + 1 WHERE id IN (SELECT event FROM notices WHERE n IN (1, 2))`)
+	if got, err := s.Notices(t.Context(), 0, 1); err != nil || len(got) != 1 || got[0].Event.Run != "c" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

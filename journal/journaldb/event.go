@@ -111,6 +111,9 @@ func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err er
 			h.event(seq), r.time, string(r.ev.Type), r.ev.Step, r.ev.Item, r.ev.Attempt, r.key, output, r.detail, numbered(r.sum, seq)); err != nil {
 			return nil, err
 		}
+		if err := b.notice(r.ev, h.event(seq)); err != nil {
+			return nil, err
+		}
 		h.add(r)
 	}
 	h.seq, h.dirty = seq, true

@@ -185,8 +185,10 @@ func (b *batch) remove(id string) error {
 		AND NOT EXISTS (SELECT 1 FROM events WHERE output = outputs.n AND id NOT BETWEEN ?1 AND ?2)`, first, last); err != nil {
 		return err
 	}
-	if err := b.conn.Run(`DELETE FROM events WHERE id BETWEEN ? AND ?`, first, last); err != nil {
-		return err
+	for _, sql := range []string{`DELETE FROM notices WHERE event BETWEEN ? AND ?`, `DELETE FROM events WHERE id BETWEEN ? AND ?`} {
+		if err := b.conn.Run(sql, first, last); err != nil {
+			return err
+		}
 	}
 	if err := b.conn.Run(`DELETE FROM runs WHERE n = ?`, n); err != nil {
 		return err

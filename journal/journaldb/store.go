@@ -40,7 +40,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 2
+const version = 3
 
 // verified is what the file's verifier is the sealed form of.
 const verified = "claude-force history"

@@ -35,6 +35,8 @@ func Suite(t *testing.T, h Harness) {
 		"Events":               events,
 		"EventsWhileWriting":   eventsWhileWriting,
 		"Outline":              outline,
+		"Notices":              notices,
+		"NoticesWhileWriting":  noticesWhileWriting,
 		"BadDetail":            badDetail,
 		"AppendFromMany":       appendFromMany,
 		"AppendIsInOrder":      appendIsInOrder,

@@ -32,11 +32,15 @@ type Store struct {
 	closed bool
 	runs   map[string]*run
 	count  int // runs ever made
+
+	notices []journal.Notice
+	noticed int64 // notices ever
 }
 
 // run is a run with its events.
 type run struct {
-	journal.Run     // with Spec; Owner is that of log
+	journal.Run // with Spec; Owner is that of log
+	store       *Store
 	number      int // by age
 	events      []journal.Event
 	live        journal.Live
@@ -100,7 +104,7 @@ func (s *Store) Create(ctx context.Context, header journal.Run) (journal.Log, er
 	}
 	s.count++
 	now := time.Now().UTC()
-	r := &run{number: s.count, Run: journal.Run{
+	r := &run{store: s, number: s.count, Run: journal.Run{
 		ID: header.ID, Workflow: header.Workflow, File: header.File, StartedAt: now, Spec: bytes.Clone(header.Spec),
 	}}
 	s.runs[r.ID] = r
@@ -160,6 +164,7 @@ func (r *run) add(ev journal.Event) {
 	r.live.Add(&ev)
 	r.Status = r.live.Status(r.Status)
 	r.events = append(r.events, ev)
+	r.store.notice(ev)
 }
 
 // Signal appends an event. See [journal.Store].
@@ -348,6 +353,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 		if r := s.runs[id]; r != nil && !r.worked() {
 			r.log = nil // a dead owner has lost it
 			delete(s.runs, id)
+			s.forget(id)
 			n++
 		}
 	}
