@@ -31,6 +31,7 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 	if p.config.DataDir != "" && p.opts.Simulator == nil {
 		p.ledger = budgetdb.New(DataDir(p.config.DataDir).Budget())
 		ledger = p.ledger
+		opts.OnExceeded = p.exceeded
 		if p.calls != nil {
 			opts.Note = p.attemptNote
 		}
@@ -80,6 +81,14 @@ func (p *Pipeline) settled(s budget.Settlement) {
 	}
 	if s.Err != nil {
 		p.notice(p.background, fmt.Sprintf("a budget counts a call at its worst case, since its cost could not be stored: %v", s.Err))
+	}
+}
+
+// exceeded writes down that a budget has no room left, for who reports it to others. The
+// call is refused either way.
+func (p *Pipeline) exceeded(e *budget.ExceededError) {
+	if err := p.ledger.NoteExceeded(e); err != nil {
+		p.notice(p.background, fmt.Sprintf("that the budget of %s is exceeded will not be reported to webhooks: %v", e.Scope, err))
 	}
 }
 

@@ -52,9 +52,17 @@ func (c *call) admit(ctx context.Context) error {
 			continue
 		}
 		if !c.act(ctx, e) {
-			return e.call()
+			return c.refused(e)
 		}
 	}
+}
+
+// refused reports that a scope has no room for the call, and returns e as its error.
+func (c *call) refused(e *ExceededError) error {
+	if c.b.opts.OnExceeded != nil && alone(e.Scope) == 0 {
+		c.b.opts.OnExceeded(e)
+	}
+	return e.call()
 }
 
 // interrupted returns the error of a call that could not reserve.

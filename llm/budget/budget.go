@@ -94,6 +94,11 @@ type Options struct {
 	// ended, until it is recorded elsewhere. See [Attempt].
 	Note func(ctx context.Context, req *llm.Request, s Sending) string
 
+	// OnExceeded, when set, is called with each call that is refused since a scope that
+	// calls share has no room left for it, after what [Scope.OnBreach] says was of no help.
+	// Calls that run at once call it at once.
+	OnExceeded func(*ExceededError)
+
 	// OnSettle, when set, is called with each settled reservation, from
 	// concurrent calls concurrently.
 	OnSettle func(Settlement)

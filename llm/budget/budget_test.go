@@ -110,7 +110,8 @@ func TestAnswersAreSettledAtTheirCost(t *testing.T) {
 func TestExceeded(t *testing.T) {
 	t.Parallel()
 	next := llmtest.NewScript(llmtest.Answer("yes"))
-	b := budget.New(&budget.Memory{}, budget.Options{})
+	var reported []*budget.ExceededError
+	b := budget.New(&budget.Memory{}, budget.Options{OnExceeded: func(e *budget.ExceededError) { reported = append(reported, e) }})
 	limit := worst(t).Money - 1
 	_, err := collect(t.Context(), model(b, run(budget.Limits{Money: limit}), next))
 	e, ok := errors.AsType[*budget.ExceededError](err)
@@ -120,6 +121,9 @@ func TestExceeded(t *testing.T) {
 	want := &budget.ExceededError{Scope: run(budget.Limits{Money: limit}), Kind: budget.Dollars, Limit: int64(limit), Needed: int64(limit) + 1}
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
+	}
+	if len(reported) != 1 || reported[0] != e {
+		t.Errorf("reported: %+v", reported)
 	}
 	for _, part := range []string{"run r", limit.String(), "raise the limit"} {
 		if !strings.Contains(err.Error(), part) {
@@ -297,7 +301,7 @@ func TestCanceledWhileWaiting(t *testing.T) {
 // each stays charged, and the next needs room of its own.
 func TestAttemptsAreReservedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := budget.New(&budget.Memory{}, budget.Options{})
+		b := budget.New(&budget.Memory{}, budget.Options{OnExceeded: func(e *budget.ExceededError) { t.Errorf("reported, though no other call shares it: %v", e) }})
 		next := llmtest.NewScript([]llmtest.Step{llmtest.FailCode(llm.CodeConnection)})
 		calls := b.Calls(retry.New(b.Attempts(next), retry.Options{MaxAttempts: 10}))
 		once := doubt(t, 0)

@@ -241,7 +241,7 @@ func (c *call) begin(ctx context.Context, req *llm.Request) (*attempt, error) {
 		c.keep(reservation{id, more})
 	}
 	if over := c.overbilled(); over != nil {
-		return nil, over.call()
+		return nil, c.refused(over)
 	}
 	most := total(c.available)
 	estimate := c.b.prices().EstimateTokens(req.Model, max(input, inputBound(req)))

@@ -45,7 +45,7 @@ import (
 var migrations embed.FS
 
 // schema is the schema of this version.
-var schema = sqlitefile.Schema{Version: 2, Migrations: migrations}
+var schema = sqlitefile.Schema{Version: 3, Migrations: migrations}
 
 var advice = sqlitefile.Advice{
 	Damaged:     "put a backup in its place, or move it away to start with nothing spent; analytics has what calls have cost",
@@ -76,7 +76,8 @@ type Ledger struct {
 	closed bool
 	lost   error // a flush failed
 
-	recorded []int64 // attempts to forget with the next transaction
+	recorded []int64         // attempts to forget with the next transaction
+	exceeded map[string]bool // accounts that are known to be written down as exceeded
 
 	dirty   chan struct{} // requests a flush; nil until opened
 	flushed chan struct{} // closed when the flushing goroutine ends
@@ -86,7 +87,9 @@ type Ledger struct {
 func New(path string) *Ledger { return newAs(path, process.This()) }
 
 // newAs returns the ledger as another process would use it.
-func newAs(path string, self process.ID) *Ledger { return &Ledger{path: path, self: self} }
+func newAs(path string, self process.ID) *Ledger {
+	return &Ledger{path: path, self: self, exceeded: map[string]bool{}}
+}
 
 // Close closes the file. Reservations that are not settled stay, and count as
 // spent once the process has ended.

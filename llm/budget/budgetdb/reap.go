@@ -17,8 +17,10 @@ func (l *Ledger) register() error {
 	if err := l.reap(); err != nil {
 		return err
 	}
-	if err := l.conn.Run(`DELETE FROM attempts WHERE made < ?`, time.Now().Add(-remembered).Unix()); err != nil {
-		return err
+	for _, sql := range []string{`DELETE FROM attempts WHERE made < ?`, `DELETE FROM exceeded WHERE at < ?`} {
+		if err := l.conn.Run(sql, time.Now().Add(-remembered).Unix()); err != nil {
+			return err
+		}
 	}
 	if err := l.removeOwners(); err != nil {
 		return err
