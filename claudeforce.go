@@ -22,7 +22,7 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/promptcache"
 	"github.com/claude-force/claude-force/llm/record"
@@ -297,7 +297,7 @@ func (o *Orchestrator) ResetLimits(pool string) []string { return o.pipe.ResetLi
 
 // CacheStats returns what the response cache holds and what it has saved, also
 // for earlier processes. It is zero if the cache is off.
-func (o *Orchestrator) CacheStats(ctx context.Context) (cachedb.Stats, error) {
+func (o *Orchestrator) CacheStats(ctx context.Context) (cache.Stats, error) {
 	return o.pipe.CacheStats(ctx)
 }
 

@@ -8,7 +8,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/server"
 )
@@ -52,7 +52,7 @@ func (t *tools) addProject(s *mcp.Server) {
 			return t.srv.Summary(ctx, in.Days)
 		}})
 	add(t, s, "cache", "Show the cache", "Say what the response cache holds and what it has saved.",
-		tool[nothing, cachedb.Stats]{reads, func(ctx context.Context, _ *mcp.CallToolRequest, _ nothing) (*cachedb.Stats, error) {
+		tool[nothing, cache.Stats]{reads, func(ctx context.Context, _ *mcp.CallToolRequest, _ nothing) (*cache.Stats, error) {
 			return t.srv.Cache(ctx)
 		}})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -21,7 +22,7 @@ var errNoCacheFolder = errors.New("no folder for the cache: set CLAUDE_FORCE_HOM
 // none. It needs no credential of the API. The error is a [fault.InputError] if
 // there is no data folder, the file cannot be used or the encryption key does
 // not fit. Close the cache when done.
-func OpenCache(ctx context.Context, cfg *config.Config) (*cachedb.Store, error) {
+func OpenCache(ctx context.Context, cfg *config.Config) (cache.Backend, error) {
 	if cfg.DataDir == "" {
 		return nil, fault.Input(errNoCacheFolder)
 	}
@@ -33,14 +34,14 @@ func OpenCache(ctx context.Context, cfg *config.Config) (*cachedb.Store, error) 
 	return store, fault.Input(err)
 }
 
-func openCacheFile(cfg *config.Config, key []byte) (*cachedb.Store, error) {
+func openCacheFile(cfg *config.Config, key []byte) (cache.Backend, error) {
 	return cachedb.Open(DataDir(cfg.DataDir).Cache(), cachedb.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
 }
 
 // openCache opens the cache for calls, if the settings want one. The cache is best
 // effort: calls do without a file that cannot be used, and a notice says so. A key
 // that is not the file's is an error, as are all settings that do not work.
-func (p *Pipeline) openCache(ctx context.Context) (*cachedb.Store, error) {
+func (p *Pipeline) openCache(ctx context.Context) (cache.Backend, error) {
 	if !p.config.Cache.Enabled {
 		return nil, nil
 	}
@@ -55,7 +56,7 @@ func (p *Pipeline) openCache(ctx context.Context) (*cachedb.Store, error) {
 	switch {
 	case err == nil:
 		return store, nil
-	case errors.Is(err, cachedb.ErrWrongKey), errors.Is(err, cachedb.ErrEncrypted), errors.Is(err, cachedb.ErrNotEncrypted):
+	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted):
 		return nil, fault.Input(err)
 	}
 	p.notice(ctx, fmt.Sprintf("the cache is not used, so calls are made and paid for: %v", err))
@@ -64,9 +65,9 @@ func (p *Pipeline) openCache(ctx context.Context) (*cachedb.Store, error) {
 
 // CacheStats returns what the response cache holds and what it has saved, also
 // for earlier processes. It is zero if the cache is off.
-func (p *Pipeline) CacheStats(ctx context.Context) (cachedb.Stats, error) {
+func (p *Pipeline) CacheStats(ctx context.Context) (cache.Stats, error) {
 	if p.cache == nil {
-		return cachedb.Stats{}, nil
+		return cache.Stats{}, nil
 	}
 	return p.cache.Stats(ctx)
 }
@@ -75,7 +76,8 @@ func (p *Pipeline) CacheStats(ctx context.Context) (cachedb.Stats, error) {
 func (p *Pipeline) Caches() bool { return p.cache != nil }
 
 func (p *Pipeline) cacheOptions(keyer llm.Keyer) cache.Options {
-	opts := cache.Options{
+	return cache.Options{
+		Store:     p.cache,
 		Keyer:     keyer,
 		TTL:       p.config.Cache.TTL,
 		TTLOf:     p.ttl,
@@ -83,10 +85,6 @@ func (p *Pipeline) cacheOptions(keyer llm.Keyer) cache.Options {
 		Encrypted: p.config.Cache.EncryptionKey != "",
 		Notice:    p.notice,
 	}
-	if p.cache != nil { // an interface that holds a nil pointer is not nil
-		opts.Store = p.cache
-	}
-	return opts
 }
 
 // TTL returns how long the answers of an agent are good for: 0 means that none is kept,
@@ -123,7 +121,7 @@ func (p *Pipeline) Peek(ctx context.Context, req *llm.Request) (*llm.Response, b
 }
 
 // peekStore reads a store without a trace in its statistics.
-type peekStore struct{ store *cachedb.Store }
+type peekStore struct{ store cache.Backend }
 
 func (s peekStore) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
 	e, err := s.store.Show(ctx, key.String())

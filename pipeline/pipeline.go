@@ -21,7 +21,7 @@ import (
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/record"
 	"github.com/claude-force/claude-force/sim"
@@ -115,7 +115,7 @@ type Pipeline struct {
 	gate   *admission.Gate
 
 	keyer  *llm.Keyer         // of cache keys; nil if calls are replayed
-	cache  *cachedb.Store     // nil if nothing is cached
+	cache  cache.Backend      // nil if nothing is cached
 	calls  *callsdb.Recorder  // nil if calls are not recorded
 	limits *admission.Limiter // nil if the service's limits are not learned
 	idle   func()             // frees the connections that are kept; may be nil

@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -186,7 +186,7 @@ type clearCacheOutput struct {
 }
 
 func (s *Server) clearCache(ctx context.Context, in *clearCacheInput) (*clearCacheOutput, error) {
-	filter := cachedb.Filter{Agent: in.Agent}
+	filter := cache.Filter{Agent: in.Agent}
 	if in.OlderThan != "" {
 		d, err := config.ParseDuration(in.OlderThan)
 		if err != nil || d <= 0 {
@@ -194,7 +194,7 @@ func (s *Server) clearCache(ctx context.Context, in *clearCacheInput) (*clearCac
 		}
 		filter.OlderThan = d
 	}
-	if filter == (cachedb.Filter{}) != in.All {
+	if filter == (cache.Filter{}) != in.All {
 		return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "give agent or older_than, or all=true to remove every answer"}
 	}
 	store, err := pipeline.OpenCache(ctx, s.opts.Config)

@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm/admission"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -134,7 +134,7 @@ func (s *Server) listLimits(ctx context.Context, _ *struct{}) (*listLimitsOutput
 	return out, err
 }
 
-func (s *Server) getCache(ctx context.Context, _ *struct{}) (*struct{ Body cachedb.Stats }, error) {
+func (s *Server) getCache(ctx context.Context, _ *struct{}) (*struct{ Body cache.Stats }, error) {
 	store, err := pipeline.OpenCache(ctx, s.opts.Config)
 	if err != nil {
 		return nil, fault.Input(err)
@@ -143,5 +143,5 @@ func (s *Server) getCache(ctx context.Context, _ *struct{}) (*struct{ Body cache
 	if err := errors.Join(err, store.Close()); err != nil {
 		return nil, err
 	}
-	return &struct{ Body cachedb.Stats }{stats}, nil
+	return &struct{ Body cache.Stats }{stats}, nil
 }

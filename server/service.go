@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/plan"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -164,7 +164,7 @@ func (s *Server) Summary(ctx context.Context, days int) (*analytics.Summary, err
 }
 
 // Cache says what the response cache holds and what it has saved.
-func (s *Server) Cache(ctx context.Context) (*cachedb.Stats, error) {
+func (s *Server) Cache(ctx context.Context) (*cache.Stats, error) {
 	out, err := s.getCache(ctx, nil)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm/cache"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -28,7 +27,7 @@ func (a *app) cache() *cobra.Command {
 }
 
 // withCache runs do with the store that is configured.
-func (a *app) withCache(ctx context.Context, do func(*cachedb.Store) error) error {
+func (a *app) withCache(ctx context.Context, do func(cache.Backend) error) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -49,7 +48,7 @@ func (a *app) cacheStats() *cobra.Command {
   claude-force cache stats --json | jq .hit_rate`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withCache(cmd.Context(), func(store *cachedb.Store) error {
+			return a.withCache(cmd.Context(), func(store cache.Backend) error {
 				s, err := store.Stats(cmd.Context())
 				if err != nil {
 					return err
@@ -83,9 +82,9 @@ func (a *app) cacheList() *cobra.Command {
   claude-force cache list --json | jq -r '.[].key'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withCache(cmd.Context(), func(store *cachedb.Store) error {
+			return a.withCache(cmd.Context(), func(store cache.Backend) error {
 				list := []cache.Info{}
-				for e, err := range store.List(cmd.Context(), cachedb.Filter{Agent: agent}) {
+				for e, err := range store.List(cmd.Context(), cache.Filter{Agent: agent}) {
 					if err != nil {
 						return err
 					}
@@ -115,7 +114,7 @@ func (a *app) cacheShow() *cobra.Command {
 		Example: `  claude-force cache show 3f9a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withCache(cmd.Context(), func(store *cachedb.Store) error {
+			return a.withCache(cmd.Context(), func(store cache.Backend) error {
 				e, err := store.Show(cmd.Context(), args[0])
 				if err != nil {
 					return inputError{err}
@@ -142,7 +141,7 @@ func (a *app) cacheShow() *cobra.Command {
 
 func (a *app) cacheClear() *cobra.Command {
 	var json bool
-	var filter cachedb.Filter
+	var filter cache.Filter
 	var older string
 	cmd := &cobra.Command{
 		Use:   "clear",
@@ -157,7 +156,7 @@ func (a *app) cacheClear() *cobra.Command {
 					return badInput("--older-than %q is not a duration such as 72h or 7d", older)
 				}
 			}
-			return a.withCache(cmd.Context(), func(store *cachedb.Store) error {
+			return a.withCache(cmd.Context(), func(store cache.Backend) error {
 				n, bytes, err := store.Clear(cmd.Context(), filter)
 				if err != nil {
 					return err

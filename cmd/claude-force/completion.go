@@ -10,7 +10,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/workflow"
@@ -279,8 +279,8 @@ func (a *app) completeApprovals(cmd *cobra.Command, args []string, typed string)
 // completeCacheKeys completes to the abbreviated keys of the newest answers.
 func (a *app) completeCacheKeys(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	var keys []string
-	err := a.withCache(cmd.Context(), func(store *cachedb.Store) error {
-		for e, err := range store.List(cmd.Context(), cachedb.Filter{}) {
+	err := a.withCache(cmd.Context(), func(store cache.Backend) error {
+		for e, err := range store.List(cmd.Context(), cache.Filter{}) {
 			if err != nil {
 				return err
 			}

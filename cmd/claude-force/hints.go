@@ -11,6 +11,7 @@ import (
 	"github.com/claude-force/claude-force/internal/credential"
 	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
@@ -34,7 +35,7 @@ var hints = []func(error) string{
 	}),
 	onValue(claudeforce.ErrNoCredentials, "to look around without one, run `claude-force demo` or add --simulate"),
 	onType(func(e *workflow.MissingParamError) string { return "use --param " + e.Name + "=VALUE" }),
-	onType(func(*cachedb.KeyError) string { return "`claude-force cache list` shows the keys" }),
+	onType(func(*cache.KeyError) string { return "`claude-force cache list` shows the keys" }),
 	onType(func(e *cachedb.FileError) string {
 		if e.Full {
 			return "`claude-force cache clear` frees space"

@@ -10,6 +10,7 @@ import (
 	"github.com/claude-force/claude-force/benchfile"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/workflow"
@@ -26,7 +27,7 @@ func TestHint(t *testing.T) {
 		{claudeforce.ErrRunCompleted, "claude-force runs output"},
 		{claudeforce.ErrNoCredentials, "claude-force demo"},
 		{fault.Input(errors.Join(&workflow.MissingParamError{Name: "topic"})), "--param topic=VALUE"},
-		{&cachedb.KeyError{}, "claude-force cache list"},
+		{&cache.KeyError{}, "claude-force cache list"},
 		{fmt.Errorf("writing cache: %w", &cachedb.FileError{}), "--no-cache"},
 		{&cachedb.FileError{Full: true}, "claude-force cache clear"},
 		{&modelselect.PriceError{Model: "gpt"}, "claude-force models list"},

@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache"
 )
 
 func (a *app) metrics() *cobra.Command {
@@ -179,7 +179,7 @@ func (a *app) countCache(ctx context.Context, reg metricSet) error {
 	misses := reg.counter("claude_force_cache_misses_total", "Calls that the response cache did not answer.")
 	tokens := reg.counter("claude_force_cache_saved_tokens_total", "Tokens of answers that came from the response cache.")
 	usd := reg.counter("claude_force_cache_saved_usd_total", "What answers from the response cache would have cost, as far as prices are known.")
-	return a.withCache(ctx, func(store *cachedb.Store) error {
+	return a.withCache(ctx, func(store cache.Backend) error {
 		s, err := store.Stats(ctx)
 		if err != nil {
 			return err

@@ -56,7 +56,9 @@ var allowed = map[string][]string{
 	"worktree":              {"fault", "llm", "sandbox", "internal/openfile"},
 	"llm/record":            {"llm"},
 	"llm/cache":             {"llm", "internal/credential"},
-	"llm/cache/cachedb":     {"llm", "llm/cache", "internal/seal", "internal/sqlitefile", "internal/openfile"},
+	"llm/cache/sealed":      {"llm", "llm/cache", "internal/seal"},
+	"llm/cache/cachedb":     {"llm", "llm/cache", "llm/cache/sealed", "internal/seal", "internal/sqlitefile", "internal/openfile"},
+	"llm/cache/cachetest":   {"llm", "llm/cache"},
 	"llm/cassette":          {"llm", "internal/credential", "internal/openfile"},
 	"llm/coalesce":          {"llm"},
 	"llm/budget":            {"fault", "llm"},
@@ -131,17 +133,17 @@ var allowed = map[string][]string{
 
 	"server/webtest": nil,
 	"server/web": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "llm/cache/cachedb", "pipeline", "plan", "runs", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache/cachedb", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 
 	// It knows the server by its description, and links none of it.
 	"client": {"fault", "journal", "runs"},
 
-	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache/cachedb", "plan", "runs", "server"},
+	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache", "plan", "runs", "server"},
 
 	// It stands on the proxy, and so above what tasks are made of.
 	"claudecode": {"fault", "internal/tailtext", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},

@@ -9,7 +9,6 @@ import (
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/cache"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -25,7 +24,7 @@ const answersShown = 50
 // cacheData is what the response cache holds.
 type cacheData struct {
 	Off     bool // new answers are not kept
-	Stats   cachedb.Stats
+	Stats   cache.Stats
 	Full    meter
 	Max     int64
 	Hits    meter
@@ -45,7 +44,7 @@ func (p *Pages) cache(r *http.Request) (*view, error) {
 		if data.Stats, err = store.Stats(r.Context()); err != nil {
 			return err
 		}
-		for e, err := range store.List(r.Context(), cachedb.Filter{Agent: data.Agent}) {
+		for e, err := range store.List(r.Context(), cache.Filter{Agent: data.Agent}) {
 			if err != nil {
 				return err
 			}

@@ -2,18 +2,14 @@ package cachedb_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
-	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 )
 
@@ -70,22 +66,6 @@ func TestDatabasesOfOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAnAnswerLargerThanTheCacheLeavesTheOthers(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{MaxBytes: 10_000})
-	for n := range 5 {
-		put(t, s, entry(n))
-	}
-	large := entry(9)
-	large.Response.Content[0].Text = strings.Repeat("x", 20_000)
-	if err := s.Put(t.Context(), large); err == nil {
-		t.Error("it was stored")
-	}
-	if st := stats(t, s); st.Entries != 5 {
-		t.Errorf("%d entries left", st.Entries)
-	}
-}
-
 func TestATornUseCostsNoOther(t *testing.T) {
 	t.Parallel()
 	path := file(t)
@@ -117,42 +97,5 @@ func TestDamagedColumnsAreNotBelieved(t *testing.T) {
 		if has(t, s, 1) {
 			t.Errorf("%s was believed", set)
 		}
-	}
-}
-
-func TestAClosedStoreIsAnError(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	if err := errors.Join(s.Close(), s.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Get(t.Context(), llm.Key{}, time.Time{}); err == nil || errors.Is(err, cache.ErrMiss) {
-		t.Errorf("reading: %v", err)
-	}
-	if err := s.Put(t.Context(), entry(1)); err == nil {
-		t.Error("writing: no error")
-	}
-}
-
-// TestToolInputKeepsItsMeaning: characters may come back escaped, as JSON allows.
-func TestToolInputKeepsItsMeaning(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	e := entry(1)
-	e.Response.Content = []llm.Block{
-		{Type: llm.BlockToolUse, ID: "t", Name: "n", Input: []byte(`{"a": "<b>&"}`)},
-		{Type: "redacted_thinking", Raw: []byte(`{"type":"redacted_thinking","data":"zz"}`)},
-	}
-	put(t, s, e)
-	got, err := s.Get(t.Context(), e.Key, time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var input struct{ A string }
-	if err := json.Unmarshal(got.Response.Content[0].Input, &input); err != nil || input.A != "<b>&" {
-		t.Errorf("input %s: %v", got.Response.Content[0].Input, err)
-	}
-	if raw := string(got.Response.Content[1].Raw); !strings.Contains(raw, `"zz"`) {
-		t.Errorf("raw block %s", raw)
 	}
 }

@@ -2,28 +2,22 @@ package cachedb
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sealed"
 )
 
-// Filter chooses answers. The zero value chooses all.
-type Filter struct {
-	Agent     string        // only this agent's; empty for all
-	OlderThan time.Duration // only those stored longer ago than this; 0 for all
-}
-
-func (f Filter) where(now time.Time) (string, []any) {
+// where returns the condition for the answers that a filter chooses, and its values.
+func where(f cache.Filter, now time.Time) (string, []any) {
 	sql, args := "created <= ?", []any{now.Add(-f.OlderThan).UnixNano()}
 	if f.OlderThan == 0 {
 		args[0] = int64(math.MaxInt64)
@@ -37,12 +31,12 @@ func (f Filter) where(now time.Time) (string, []any) {
 
 // List yields answers, the newest first, those that have expired included. It
 // reads page by page, so the store may be used meanwhile.
-func (s *Store) List(ctx context.Context, f Filter) iter.Seq2[*cache.Entry, error] {
+func (s *Store) List(ctx context.Context, f cache.Filter) iter.Seq2[*cache.Entry, error] {
 	return func(yield func(*cache.Entry, error) bool) {
-		where, args := f.where(time.Now())
+		cond, args := where(f, time.Now())
 		created, id := int64(math.MaxInt64), int64(math.MaxInt64)
 		for {
-			page, err := s.page(ctx, where+" AND (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT 100", append(slices.Clip(args), created, id))
+			page, err := s.page(ctx, cond+" AND (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT 100", append(slices.Clip(args), created, id))
 			if err != nil {
 				yield(nil, err)
 				return
@@ -81,8 +75,8 @@ func (s *Store) page(ctx context.Context, where string, args []any) (page []page
 		var key llm.Key
 		copy(key[:], row.ColumnRawBlob(9))
 		e, err := s.entry(key, row)
-		if errors.Is(err, errDamaged) {
-			e = &cache.Entry{Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1), Prompt: "(damaged)", Response: &llm.Response{}, CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC()}
+		if errors.Is(err, sealed.ErrDamaged) {
+			e = sealed.Damaged(&cache.Entry{Key: key, Agent: row.ColumnText(0), Model: row.ColumnText(1), CreatedAt: time.Unix(0, row.ColumnInt64(2)).UTC()})
 		}
 		page = append(page, pageRow{e, row.ColumnInt64(2), row.ColumnInt64(10)})
 		return nil
@@ -90,45 +84,36 @@ func (s *Store) page(ctx context.Context, where string, args []any) (page []page
 	return page, err
 }
 
-// KeyError reports that no answer has a key with the given beginning.
-type KeyError struct{ message string }
-
-func (e *KeyError) Error() string { return e.message }
-
-// Show is the one answer whose key begins with prefix, in hexadecimal. It
-// does not count as a use.
+// Show returns the one answer whose key begins with prefix. See [cache.Backend].
 func (s *Store) Show(ctx context.Context, prefix string) (*cache.Entry, error) {
-	prefix = strings.ToLower(prefix)
-	low, lowErr := hex.DecodeString((prefix + strings.Repeat("0", 64))[:max(64, len(prefix)+len(prefix)%2)])
-	high, highErr := hex.DecodeString((prefix + strings.Repeat("f", 64))[:max(64, len(prefix)+len(prefix)%2)])
-	if prefix == "" || len(prefix) > 64 || lowErr != nil || highErr != nil {
-		return nil, &KeyError{fmt.Sprintf("%q is not the beginning of a key", prefix)}
-	}
-	page, err := s.page(ctx, "key BETWEEN ? AND ? LIMIT 2", []any{low, high})
-	switch {
-	case err != nil:
+	low, high, err := cache.KeyRange(prefix)
+	if err != nil {
 		return nil, err
-	case len(page) == 0:
-		return nil, &KeyError{fmt.Sprintf("there is no answer whose key begins with %s", prefix)}
-	case len(page) > 1:
-		return nil, fmt.Errorf("several keys begin with %s; give more of it", prefix)
 	}
-	return page[0].entry, nil
+	page, err := s.page(ctx, "key BETWEEN ? AND ? LIMIT 2", []any{low[:], high[:]})
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*cache.Entry, len(page))
+	for i := range page {
+		found[i] = page[i].entry
+	}
+	return cache.OnlyOne(prefix, found)
 }
 
 // Clear removes answers and says how many, and the bytes they counted for.
-func (s *Store) Clear(ctx context.Context, f Filter) (n int, bytes int64, err error) {
+func (s *Store) Clear(ctx context.Context, f cache.Filter) (n int, bytes int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ready(ctx); err != nil {
 		return 0, 0, err
 	}
-	where, args := f.where(time.Now())
+	cond, args := where(f, time.Now())
 	if err := s.forgetRecent(); err != nil {
 		return 0, 0, fmt.Errorf("clearing cache %s: %w", s.path, explain(s.path, err))
 	}
 	err = s.conn.Write(func() error {
-		count, size, err := s.conn.Sum(`DELETE FROM answers WHERE `+where+` RETURNING size`, args...)
+		count, size, err := s.conn.Sum(`DELETE FROM answers WHERE `+cond+` RETURNING size`, args...)
 		if err != nil {
 			return err
 		}

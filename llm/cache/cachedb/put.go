@@ -2,13 +2,13 @@ package cachedb
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sealed"
 )
 
 // maxTogether is how many answers are written in one transaction, which others wait for.
@@ -56,13 +56,13 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	if ctx.Err() != nil {
 		return llm.ContextError(ctx)
 	}
-	plain, err := json.Marshal(said{e.Prompt, e.Response})
+	data, err := sealed.Data(s.box, e)
 	if err != nil {
-		return fmt.Errorf("writing an answer: %w", err)
+		return err
 	}
-	one := &put{entry: e, data: s.box.Seal(plain, e.Key[:])}
+	one := &put{entry: e, data: data}
 	// It would push out everything else, then itself.
-	if size := entrySize(e, one.data); size > s.max {
+	if size := sealed.Size(e, one.data); size > s.max {
 		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
 	}
 	s.waiting.add(one)

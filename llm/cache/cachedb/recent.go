@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sealed"
 )
 
 // Recent answers are kept a second time, each in a small file of its own in a
@@ -92,7 +93,7 @@ func (s *Store) findRecent(key llm.Key) (e *cache.Entry, tokens int64, err error
 	}
 	var r recent
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, 0, errDamaged
+		return nil, 0, sealed.ErrDamaged
 	}
 	e = &cache.Entry{
 		Key: key, Agent: r.Agent, Model: r.Model, CreatedAt: time.Unix(0, r.Created).UTC(), Truncated: r.Truncated, CostUSD: r.USD,
@@ -100,7 +101,7 @@ func (s *Store) findRecent(key llm.Key) (e *cache.Entry, tokens int64, err error
 	if r.Expires != 0 {
 		e.ExpiresAt = time.Unix(0, r.Expires).UTC()
 	}
-	e, err = s.decode(e, r.Tokens, r.Sum, r.Data)
+	e, err = sealed.Open(s.box, e, r.Tokens, r.Sum, r.Data)
 	return e, r.Tokens, err
 }
 
@@ -110,10 +111,10 @@ func (s *Store) keepRecent(e *cache.Entry, data []byte) {
 		return
 	}
 	s.recentWrites++
-	tokens := int64(e.Response.Usage.TotalTokens())
+	tokens := sealed.Tokens(e)
 	r := recent{
 		Agent: e.Agent, Model: e.Model, Created: e.CreatedAt.UnixNano(), Tokens: tokens,
-		USD: e.CostUSD, Truncated: e.Truncated, Sum: checksum(e, tokens, data), Data: data,
+		USD: e.CostUSD, Truncated: e.Truncated, Sum: sealed.Checksum(e, tokens, data), Data: data,
 	}
 	if !e.ExpiresAt.IsZero() {
 		r.Expires = e.ExpiresAt.UnixNano()

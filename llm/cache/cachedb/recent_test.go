@@ -86,7 +86,7 @@ func TestRecentAnswersFollowTheStore(t *testing.T) {
 	if got, err := s.Get(t.Context(), again.Key, time.Time{}); err != nil || got.Response.Text() != "another" {
 		t.Errorf("got %v, %v; want the newer answer", got, err)
 	}
-	if _, _, err := s.Clear(t.Context(), cachedb.Filter{}); err != nil {
+	if _, _, err := s.Clear(t.Context(), cache.Filter{}); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, s)

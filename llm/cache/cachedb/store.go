@@ -22,12 +22,8 @@ package cachedb
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -37,6 +33,7 @@ import (
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
+	"github.com/claude-force/claude-force/llm/cache/sealed"
 )
 
 // DefaultMaxBytes is the size of a store that was not given one.
@@ -52,7 +49,7 @@ type Options struct {
 	MaxBytes int64
 }
 
-// Store is a [cache.Store]. It is safe for concurrent use.
+// Store is a [cache.Backend]. It is safe for concurrent use.
 type Store struct {
 	path string
 	max  int64
@@ -159,12 +156,6 @@ func (s *Store) ready(ctx context.Context) error {
 	return s.connect()
 }
 
-// said is what data holds.
-type said struct {
-	Prompt   string        `json:"prompt"`
-	Response *llm.Response `json:"response"`
-}
-
 // Get is the answer of a call. See [cache.Store].
 func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
 	if !s.mu.TryLock() {
@@ -198,7 +189,7 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 		err = cache.ErrMiss
 	}
 	switch {
-	case errors.Is(err, errDamaged):
+	case errors.Is(err, sealed.ErrDamaged):
 		// In a transaction, so that the totals stay right.
 		if err := s.conn.Write(func() error { return s.remove(key) }); err != nil {
 			return nil, fmt.Errorf("removing a damaged answer: %w", explain(s.path, err))
@@ -214,9 +205,6 @@ func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cac
 	s.note(hit(e, tokens))
 	return e, nil
 }
-
-// errDamaged is a row whose contents are not what was stored.
-var errDamaged = errors.New("the answer is damaged")
 
 // find reads a row by a statement, which the caller has to itself.
 func (s *Store) find(get *sqlite3.Stmt, key llm.Key) (e *cache.Entry, tokens int64, err error) {
@@ -248,66 +236,14 @@ func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	if row.ColumnType(5) != sqlite3.NULL {
 		e.CostUSD = new(row.ColumnFloat(5))
 	}
-	return s.decode(e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
-}
-
-// decode completes an entry with what was said, if its checksum is right.
-func (s *Store) decode(e *cache.Entry, tokens int64, sum, data []byte) (*cache.Entry, error) {
-	if string(checksum(e, tokens, data)) != string(sum) {
-		return nil, errDamaged
-	}
-	plain, err := s.box.Open(data, e.Key[:])
-	if err != nil {
-		return nil, errDamaged
-	}
-	var what said
-	if err := json.Unmarshal(plain, &what); err != nil || what.Response == nil {
-		return nil, errDamaged
-	}
-	e.Prompt, e.Response = what.Prompt, what.Response
-	return e, nil
-}
-
-// checksum is of a key with everything its row says, so that rows cannot be
-// mixed up and no damaged date or price is believed.
-func checksum(e *cache.Entry, tokens int64, data []byte) []byte {
-	var expires int64
-	usd := math.NaN()
-	if !e.ExpiresAt.IsZero() {
-		expires = e.ExpiresAt.UnixNano()
-	}
-	if e.CostUSD != nil {
-		usd = *e.CostUSD
-	}
-	truncated := 0
-	if e.Truncated {
-		truncated = 1
-	}
-	b := append(make([]byte, 0, 256), e.Key[:]...)
-	for _, n := range [...]uint64{uint64(len(e.Agent)), uint64(len(e.Model)), uint64(e.CreatedAt.UnixNano()), uint64(expires), uint64(tokens), math.Float64bits(usd), uint64(truncated)} {
-		b = binary.LittleEndian.AppendUint64(b, n)
-	}
-	b = append(append(b, e.Agent...), e.Model...)
-	h := sha256.New()
-	h.Write(b)
-	h.Write(data)
-	return h.Sum(nil)
-}
-
-// overhead is what a row takes beside its data, roughly: columns, indexes, the
-// page's share.
-const overhead = 300
-
-func entrySize(e *cache.Entry, data []byte) int64 {
-	return int64(len(data) + len(e.Agent) + len(e.Model) + overhead)
+	return sealed.Open(s.box, e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
 }
 
 func (s *Store) insert(e *cache.Entry, data []byte) error {
 	if err := s.remove(e.Key); err != nil {
 		return err
 	}
-	size := entrySize(e, data)
-	usage := e.Response.Usage
+	size, tokens := sealed.Size(e, data), sealed.Tokens(e)
 	var expires, usd any
 	if !e.ExpiresAt.IsZero() {
 		expires = e.ExpiresAt.UnixNano()
@@ -318,7 +254,7 @@ func (s *Store) insert(e *cache.Entry, data []byte) error {
 	err := s.conn.Run(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
-		int64(usage.TotalTokens()), usd, e.Truncated, checksum(e, int64(usage.TotalTokens()), data), data)
+		tokens, usd, e.Truncated, sealed.Checksum(e, tokens, data), data)
 	if err != nil {
 		return err
 	}

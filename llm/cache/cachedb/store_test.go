@@ -2,9 +2,7 @@ package cachedb_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache/cachetest"
 )
 
 func open(tb testing.TB, path string, opts cachedb.Options) *cachedb.Store {
@@ -33,37 +32,32 @@ func open(tb testing.TB, path string, opts cachedb.Options) *cachedb.Store {
 
 func file(tb testing.TB) string { return filepath.Join(tb.TempDir(), "sub", "cache.db") }
 
-// entry is an answer of n characters under the n-th key.
-func entry(n int) *cache.Entry {
-	var key llm.Key
-	copy(key[:], fmt.Sprintf("%032d", n))
-	now := time.Now().UTC()
-	return &cache.Entry{
-		Key: key, Agent: fmt.Sprintf("agent%d", n%2), Model: "claude-haiku-5-5", Prompt: "prompt " + fmt.Sprint(n),
-		Response: &llm.Response{
-			ID: "msg", Model: "claude-haiku-5-5", StopReason: "end_turn",
-			Content: []llm.Block{llm.TextBlock("answer " + fmt.Sprint(n))}, Usage: llm.Usage{InputTokens: 10, OutputTokens: 5},
-		},
-		CreatedAt: now, ExpiresAt: now.Add(time.Hour), CostUSD: new(0.5),
-	}
-}
+func entry(n int) *cache.Entry { return cachetest.Entry(n) }
 
 func put(tb testing.TB, s *cachedb.Store, entries ...*cache.Entry) {
 	tb.Helper()
-	for _, e := range entries {
-		if err := s.Put(tb.Context(), e); err != nil {
-			tb.Fatal(err)
-		}
-	}
+	cachetest.Put(tb, s, entries...)
 }
 
 func has(tb testing.TB, s *cachedb.Store, n int) bool {
 	tb.Helper()
-	_, err := s.Get(tb.Context(), entry(n).Key, time.Time{})
-	if err != nil && !errors.Is(err, cache.ErrMiss) {
-		tb.Fatal(err)
-	}
-	return err == nil
+	return cachetest.Has(tb, s, n)
+}
+
+func stats(tb testing.TB, s *cachedb.Store) cache.Stats {
+	tb.Helper()
+	return cachetest.Stats(tb, s)
+}
+
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	cachetest.Suite(t, func(t *testing.T, maxBytes int64) cache.Backend {
+		return open(t, file(t), cachedb.Options{MaxBytes: maxBytes})
+	})
+	cachetest.SharedSuite(t, func(t *testing.T) func(*testing.T) cache.Backend {
+		path := file(t)
+		return func(t *testing.T) cache.Backend { return open(t, path, cachedb.Options{}) }
+	})
 }
 
 func TestWhatIsStoredIsFound(t *testing.T) {
@@ -88,151 +82,6 @@ func TestWhatIsStoredIsFound(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-}
-
-func TestExpiry(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	old, forever := entry(1), entry(2)
-	old.ExpiresAt = time.Now().Add(-time.Second)
-	forever.ExpiresAt = time.Time{}
-	put(t, s, old, forever)
-	if has(t, s, 1) || !has(t, s, 2) {
-		t.Error("an expired answer was found, or one that never expires was not")
-	}
-	if _, err := s.Get(t.Context(), forever.Key, forever.CreatedAt.Add(time.Second)); !errors.Is(err, cache.ErrMiss) {
-		t.Errorf("an answer that is too old for its reader: %v", err)
-	}
-	put(t, s, entry(3)) // removes what has expired
-	if st := stats(t, s); st.Entries != 2 {
-		t.Errorf("%d entries", st.Entries)
-	}
-}
-
-func stats(tb testing.TB, s *cachedb.Store) cachedb.Stats {
-	tb.Helper()
-	st, err := s.Stats(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return st
-}
-
-func TestStats(t *testing.T) {
-	t.Parallel()
-	path := file(t)
-	s := open(t, path, cachedb.Options{})
-	if st := stats(t, s); st.USDSaved == nil || *st.USDSaved != 0 {
-		t.Error("a new store does not know that it saved nothing")
-	}
-	unpriced := entry(2)
-	unpriced.CostUSD = nil
-	put(t, s, entry(1), unpriced)
-	for range 3 {
-		has(t, s, 1)
-	}
-	has(t, s, 2)
-	has(t, s, 9)
-	if err := s.Close(); err != nil { // writes the uses
-		t.Fatal(err)
-	}
-	got := stats(t, open(t, path, cachedb.Options{}))
-	want := cachedb.Stats{Entries: 2, Bytes: got.Bytes, Hits: 4, Misses: 1, HitRate: 0.8, TokensSaved: 60, USDSaved: new(1.5)}
-	if diff := cmp.Diff(want, got); diff != "" || got.Bytes < 500 {
-		t.Errorf("%s; %d bytes", diff, got.Bytes)
-	}
-}
-
-func TestTheLeastUsedGoFirst(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	put(t, s, entry(0))
-	size := stats(t, s).Bytes
-	s = open(t, file(t), cachedb.Options{MaxBytes: 10*size + size/2})
-	for n := range 10 {
-		put(t, s, entry(n))
-	}
-	has(t, s, 0) // used, so it stays
-	for n := 10; n < 15; n++ {
-		put(t, s, entry(n))
-	}
-	var left []int
-	for n := range 15 {
-		if has(t, s, n) {
-			left = append(left, n)
-		}
-	}
-	if diff := cmp.Diff([]int{0, 6, 7, 8, 9, 10, 11, 12, 13, 14}, left); diff != "" {
-		t.Error(diff)
-	}
-	if st := stats(t, s); st.Entries != 10 || st.Bytes > 10*size+size/2 {
-		t.Errorf("%+v", st)
-	}
-}
-
-func TestStoringAgainReplaces(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	put(t, s, entry(1))
-	before := stats(t, s)
-	again := entry(1)
-	again.Response.Content[0].Text = "another"
-	put(t, s, again)
-	got, err := s.Get(t.Context(), again.Key, time.Time{})
-	if err != nil || got.Response.Text() != "another" {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if after := stats(t, s); after.Entries != before.Entries {
-		t.Errorf("%d entries, then %d", before.Entries, after.Entries)
-	}
-}
-
-func TestListShowClear(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	for n := range 250 {
-		e := entry(n)
-		e.CreatedAt = e.CreatedAt.Add(time.Duration(n-300) * time.Hour)
-		put(t, s, e)
-	}
-	last, count := time.Now(), 0
-	for e, err := range s.List(t.Context(), cachedb.Filter{Agent: "agent1"}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.CreatedAt.After(last) || e.Agent != "agent1" {
-			t.Fatalf("%s of %s after %s", e.CreatedAt, e.Agent, last)
-		}
-		last = e.CreatedAt
-		count++
-		if count == 3 && !has(t, s, 1) { // the store may be used meanwhile
-			t.Error("not found")
-		}
-	}
-	if count != 125 {
-		t.Errorf("listed %d; want 125", count)
-	}
-	key := entry(7).Key.String()
-	for _, prefix := range []string{key, strings.ToUpper(key)} {
-		if e, err := s.Show(t.Context(), prefix); err != nil || e.Prompt != "prompt 7" {
-			t.Errorf("Show(%q) = %v, %v", prefix, e, err)
-		}
-	}
-	for prefix, want := range map[string]string{"30": "several keys", "ff": "no answer", "": "not the beginning", "xyz": "not the beginning", key + "0": "not the beginning"} {
-		if _, err := s.Show(t.Context(), prefix); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Show(%q): %v; want %s", prefix, err, want)
-		}
-	}
-	n, freed, err := s.Clear(t.Context(), cachedb.Filter{Agent: "agent0", OlderThan: 201 * time.Hour})
-	if err != nil || n != 50 || freed < 50*300 { // created 300, 298, … 202 hours ago
-		t.Errorf("cleared %d, %d bytes, %v; want 50", n, freed, err)
-	}
-	if _, _, err := s.Clear(t.Context(), cachedb.Filter{}); err != nil {
-		t.Fatal(err)
-	}
-	if st := stats(t, s); st.Entries != 0 || st.Bytes != 0 {
-		t.Errorf("after clearing: %+v", st)
 	}
 }
 
@@ -345,40 +194,6 @@ func TestFilesThatAreNotOurs(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v; want %s", path, err, want)
 		}
-	}
-}
-
-func TestManyGoroutines(t *testing.T) {
-	t.Parallel()
-	path := file(t)
-	stores := []*cachedb.Store{open(t, path, cachedb.Options{}), open(t, path, cachedb.Options{})}
-	var all sync.WaitGroup
-	for g := range 8 {
-		all.Go(func() {
-			s := stores[g%2]
-			for n := range 20 {
-				if err := s.Put(t.Context(), entry(n)); err != nil {
-					t.Error(err)
-				}
-				if _, err := s.Get(t.Context(), entry(n).Key, time.Time{}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if st := stats(t, stores[0]); st.Entries != 20 {
-		t.Errorf("%d entries", st.Entries)
-	}
-}
-
-func TestCanceled(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t), cachedb.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Put(ctx, entry(1)); llm.CodeOf(err) != llm.CodeCanceled {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -191,44 +191,25 @@ func readFrom(path string, offset int64) (data []byte, size int64, err error) {
 	return data, offset + int64(len(data)), err
 }
 
-// Stats says what a store holds and what it was good for, since it was made.
-type Stats struct {
-	Entries     int64    `json:"entries"`
-	Bytes       int64    `json:"bytes"` // as they count against the limit
-	Hits        int64    `json:"hits"`
-	Misses      int64    `json:"misses"`
-	HitRate     float64  `json:"hit_rate"` // hits of all reads, from 0 to 1; 0 without reads
-	TokensSaved int64    `json:"tokens_saved"`
-	USDSaved    *float64 `json:"usd_saved"` // by hits whose price is known; nil if there were hits and none was
-}
-
 // Stats sums up the store, uses by other processes included once they are
 // written.
-func (s *Store) Stats(ctx context.Context) (Stats, error) {
+func (s *Store) Stats(ctx context.Context) (cache.Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ready(ctx); err != nil {
-		return Stats{}, err
+		return cache.Stats{}, err
 	}
 	if err := s.conn.Write(s.fold); err != nil {
-		return Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
+		return cache.Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
 	}
-	var st Stats
+	var st cache.Stats
 	err := s.conn.Query(`SELECT entries, bytes, hits, misses, tokens, usd, priced FROM totals`, func(row *sqlite3.Stmt) error {
-		st = Stats{
-			Entries: row.ColumnInt64(0), Bytes: row.ColumnInt64(1), Hits: row.ColumnInt64(2),
-			Misses: row.ColumnInt64(3), TokensSaved: row.ColumnInt64(4),
-		}
-		if st.Hits+st.Misses > 0 {
-			st.HitRate = float64(st.Hits) / float64(st.Hits+st.Misses)
-		}
-		if st.Hits == 0 || row.ColumnInt64(6) > 0 {
-			st.USDSaved = new(row.ColumnFloat(5))
-		}
+		st.Entries, st.Bytes = row.ColumnInt64(0), row.ColumnInt64(1)
+		st.Used(row.ColumnInt64(2), row.ColumnInt64(3), row.ColumnInt64(4), row.ColumnInt64(6), row.ColumnFloat(5))
 		return nil
 	})
 	if err != nil {
-		return Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(s.path, err))
+		return cache.Stats{}, fmt.Errorf("reading cache %s: %w", s.path, explain(s.path, err))
 	}
 	return st, nil
 }
