@@ -301,7 +301,7 @@ func TestCanceledWhileWaiting(t *testing.T) {
 // each stays charged, and the next needs room of its own.
 func TestAttemptsAreReservedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := budget.New(&budget.Memory{}, budget.Options{OnExceeded: func(e *budget.ExceededError) { t.Errorf("reported, though no other call shares it: %v", e) }})
+		b := budget.New(&budget.Memory{}, budget.Options{})
 		next := llmtest.NewScript([]llmtest.Step{llmtest.FailCode(llm.CodeConnection)})
 		calls := b.Calls(retry.New(b.Attempts(next), retry.Options{MaxAttempts: 10}))
 		once := doubt(t, 0)
@@ -380,7 +380,7 @@ func TestNestedScopes(t *testing.T) {
 
 func TestSingleCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := budget.New(&budget.Memory{}, budget.Options{})
+		b := budget.New(&budget.Memory{}, budget.Options{OnExceeded: func(e *budget.ExceededError) { t.Errorf("reported, though no other call shares it: %v", e) }})
 		next := llmtest.NewScript([]llmtest.Step{llmtest.FailCode(llm.CodeConnection)})
 		calls := b.Calls(retry.New(b.Attempts(next), retry.Options{}))
 		scopes := []budget.Scope{{Level: budget.Call, Limits: budget.Limits{Money: worst(t).Money}}, run(budget.Limits{})}
