@@ -3,7 +3,6 @@ package claudecode_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -18,38 +17,14 @@ import (
 	"github.com/claude-force/claude-force/toolset"
 )
 
-// clientEnv names the folder with the program, in the process that has no network.
-const clientEnv = "TEST_CLAUDE_CODE_BIN"
-
 // TestClaudeCode has Claude Code itself run a step against the simulator, in a network
 // that has the loopback interface alone.
 func TestClaudeCode(t *testing.T) {
-	if dir := os.Getenv(clientEnv); dir != "" {
-		t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
-		runWithClient(t)
-		return
-	}
 	if testing.Short() {
 		t.Skip("installs packages")
 	}
-	unshare, err := exec.LookPath("unshare")
-	if err != nil {
-		citest.Missing(t, "unshare is not installed")
-	}
-	dir := citest.NPM(t, "testdata")
-	// The program is in a package for the machine, from where the installation links it.
-	link := exec.CommandContext(t.Context(), "node", "install.cjs")
-	link.Dir = filepath.Join(dir, "node_modules", "@anthropic-ai", "claude-code")
-	if out, err := link.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	cmd := exec.CommandContext(t.Context(), unshare, "-rn", "sh", "-c", `ip link set lo up && exec "$@"`, "sh", os.Args[0], "-test.run=^TestClaudeCode$", "-test.v")
-	home := t.TempDir()
-	cmd.Env = append(os.Environ(), clientEnv+"="+filepath.Join(dir, "node_modules", ".bin"), "HOME="+home, "XDG_CONFIG_HOME="+home, "CLAUDE_CONFIG_DIR="+filepath.Join(home, "claude"))
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	if citest.WithClaudeCode(t, "testdata") {
+		runWithClient(t)
 	}
 }
 
