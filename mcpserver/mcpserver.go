@@ -59,9 +59,19 @@ func (t *tools) guarded(next mcp.MethodHandler) mcp.MethodHandler {
 }
 
 // ServeStream serves one client, until it closes its side, ctx ends or the connection
-// breaks.
-func ServeStream(ctx context.Context, s *mcp.Server, in io.ReadCloser, out io.WriteCloser) error {
-	return s.Run(ctx, &mcp.IOTransport{Reader: in, Writer: out})
+// breaks. Requests in flight are canceled then. A read of in that blocks when ctx ends is
+// left to end with the process.
+func ServeStream(ctx context.Context, s *mcp.Server, in io.Reader, out io.WriteCloser) error {
+	// The end of ctx is an end of the input: a session that is closed waits for requests in
+	// flight, and closing the standard input does not end a read of it that blocks.
+	input, feed := io.Pipe()
+	go func() { // ends with the input
+		_, err := io.Copy(feed, in)
+		feed.CloseWithError(err)
+	}()
+	stop := context.AfterFunc(ctx, func() { feed.Close() })
+	defer stop()
+	return s.Run(context.WithoutCancel(ctx), &mcp.IOTransport{Reader: input, Writer: out})
 }
 
 // tool is a tool without its name, title and description.

@@ -93,18 +93,11 @@ func (a *app) serveMCP(ctx context.Context, f *callFlags) error {
 	if err != nil {
 		return err
 	}
-	serving, stop := context.WithCancel(ctx)
+	serving, stop := a.soft(ctx)
 	defer stop()
-	go func() {
-		select {
-		case <-a.stopping:
-			stop()
-		case <-serving.Done():
-		}
-	}()
 	err = mcpserver.ServeStream(serving, mcpserver.New(srv, version()), a.stdin, noClose{a.stdout})
-	if ctx.Err() == nil && serving.Err() != nil {
-		err = nil // the user stopped it
+	if a.interrupted() {
+		err = nil // clients end it by a signal if not by the end of its input
 	}
 	return closing(err, srv)
 }
