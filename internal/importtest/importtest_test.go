@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/openfile":   nil,
 	"internal/oslimit":    nil,
 	"internal/media":      {"llm"},
+	"internal/publicip":   nil,
 	"internal/tailtext":   nil,
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
@@ -101,7 +102,7 @@ var allowed = map[string][]string{
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},
 	"tool/bash":       {"internal/openfile", "llm", "sandbox", "tool"},
-	"tool/web":        {"llm", "tool"},
+	"tool/web":        {"internal/publicip", "llm", "tool"},
 	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/tailtext", "internal/terminal", "llm", "sandbox", "tool"},
 	// It shares nothing with the client that it tests.
 	"mcpclient/mcptest": nil,

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/claude-force/claude-force/internal/publicip"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/tool"
 )
@@ -105,59 +106,10 @@ func schema(text string) json.RawMessage { return json.RawMessage(text) }
 
 // public refuses addresses that are not on the public internet.
 func public(at netip.AddrPort) error {
-	addr := at.Addr().WithZone("").Unmap()
-	if inner, ok := embedded(addr); ok {
-		addr = inner
-	}
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !unicast6.Contains(addr) {
+	if addr := publicip.Reached(at.Addr()); !publicip.Public(addr) {
 		return fmt.Errorf("%s: %w", addr, errPrivate)
-	}
-	for _, prefix := range reserved {
-		if prefix.Contains(addr) {
-			return fmt.Errorf("%s: %w", addr, errPrivate)
-		}
 	}
 	return nil
 }
 
 var errPrivate = errors.New("it is no address on the public internet")
-
-// embedded returns the IPv4 address that a translator or tunnel takes an IPv6 address
-// for.
-func embedded(addr netip.Addr) (netip.Addr, bool) {
-	if !addr.Is6() {
-		return netip.Addr{}, false
-	}
-	b := addr.As16()
-	switch {
-	case nat64.Contains(addr):
-		return netip.AddrFrom4([4]byte(b[12:])), true
-	case sixToFour.Contains(addr):
-		return netip.AddrFrom4([4]byte(b[2:6])), true
-	}
-	return netip.Addr{}, false
-}
-
-var (
-	unicast6  = netip.MustParsePrefix("2000::/3")
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
-
-	// reserved are addresses that look public and are not, by the registries of
-	// special-purpose addresses, and one that a cloud gives to its own machines.
-	reserved = []netip.Prefix{
-		netip.MustParsePrefix("0.0.0.0/8"),
-		netip.MustParsePrefix("100.64.0.0/10"), // shared by customers of a provider
-		netip.MustParsePrefix("192.0.0.0/24"),
-		netip.MustParsePrefix("192.0.2.0/24"), // documentation
-		netip.MustParsePrefix("192.88.99.0/24"),
-		netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
-		netip.MustParsePrefix("198.51.100.0/24"), // documentation
-		netip.MustParsePrefix("203.0.113.0/24"),  // documentation
-		netip.MustParsePrefix("240.0.0.0/4"),
-		netip.MustParsePrefix("168.63.129.16/32"), // Azure's own services
-		netip.MustParsePrefix("2001::/23"),        // Teredo and other protocols
-		netip.MustParsePrefix("2001:db8::/32"),    // documentation
-		netip.MustParsePrefix("3fff::/20"),        // documentation
-	}
-)
