@@ -76,6 +76,12 @@
 //   - analytics is what follows from calls: sums, savings, percentiles;
 //     analytics/callsdb keeps calls, with their sums over hours and days.
 //
+// What tells others:
+//
+//   - webhook sends what happened in runs to addresses that the operator has named;
+//     webhook/webhookdb keeps what is still to be sent, and webhook/webhooktest is the
+//     suite that it passes.
+//
 // And around them: internal/sqlitefile, internal/seal, internal/process and
 // internal/credential are what the parts share (files of SQLite, encryption, which
 // processes live, what looks like a key), internal/importtest keeps the packages'

@@ -132,6 +132,10 @@ var allowed = map[string][]string{
 	"schedule/scheduledb":   {"internal/sqlitefile", "schedule"},
 	"schedule/scheduletest": {"schedule"},
 
+	"webhook":             {"internal/publicip"},
+	"webhook/webhookdb":   {"internal/process", "internal/seal", "internal/sqlitefile", "webhook"},
+	"webhook/webhooktest": {"webhook"},
+
 	"server/webtest": nil,
 	"server/web": {
 		rootPackage, "agent", "agent/lint", "analytics", "analytics/callsdb", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "workflow",
