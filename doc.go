@@ -73,8 +73,10 @@
 //
 // What is counted:
 //
-//   - analytics is what follows from calls: sums, savings, percentiles;
-//     analytics/callsdb keeps calls, with their sums over hours and days.
+//   - analytics is what follows from calls: sums, savings, percentiles; its Store is
+//     the seam to what keeps calls, with their sums over hours and days.
+//     analytics/callsdb is one in a file, and analytics/analyticstest the suite that
+//     stores pass.
 //
 // What tells others:
 //

@@ -3,7 +3,7 @@
 //
 // A [Call] is one row. [Totals] add up calls and each other: totals of an hour
 // and of a day give those of both, with quantiles of latency within the bound
-// [Accuracy]. So a store need not read its rows again to answer for a week; how
+// [Accuracy]. So a [Store] need not read its rows again to answer for a week; how
 // one does is package analytics/callsdb. Money is [llm.Money], whole nano-dollars, so
 // the order of additions does not change a sum.
 package analytics

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
@@ -58,7 +58,7 @@ func (r *Report) OK() bool {
 type Stores struct {
 	// Calls opens the store of calls, with all that processes which have ended by now
 	// have recorded.
-	Calls func(context.Context) (*callsdb.Store, error)
+	Calls func(context.Context) (analytics.Store, error)
 	Runs  journal.Store
 	// Ledger returns the balances of the budgets whose keys start with prefix.
 	Ledger func(prefix string) (map[string]budget.Balance, error)
@@ -111,7 +111,7 @@ func Verify(ctx context.Context, s Stores) (*Report, error) {
 	return r, nil
 }
 
-func verifyCalls(ctx context.Context, open func(context.Context) (*callsdb.Store, error)) (v callsdb.Verified, err error) {
+func verifyCalls(ctx context.Context, open func(context.Context) (analytics.Store, error)) (v analytics.Verified, err error) {
 	store, err := open(ctx)
 	if err != nil {
 		return v, err
@@ -182,7 +182,7 @@ func endOf(ctx context.Context, store journal.Store, id string) (ended, counts b
 // ledger compares the budgets of runs with their calls: what was charged for certain,
 // and what may not have been billed. A budget that was set when a run was resumed has
 // not seen the calls before, and one of an earlier version not those that were cut off.
-func ledger(found map[string]budget.Balance, v *callsdb.Verified, working map[string]bool) []Check {
+func ledger(found map[string]budget.Balance, v *analytics.Verified, working map[string]bool) []Check {
 	certain := Check{Name: "the budget of each run was charged what its calls cost", Problems: []Problem{}}
 	doubted := Check{Name: "the budget of each run doubts what its attempts do", Problems: []Problem{}}
 	less := 0
@@ -213,7 +213,7 @@ func (c *Check) compare(run string, charged, recorded llm.Money) (less bool) {
 	return charged < recorded
 }
 
-func problems(list []callsdb.Difference) []Problem {
+func problems(list []analytics.Difference) []Problem {
 	out := make([]Problem, 0, len(list))
 	for _, d := range list {
 		out = append(out, Problem{d.What, d.A.USD(), d.B.USD()})

@@ -23,7 +23,7 @@ import (
 // beside it, and what crashed processes had sent and not recorded. It needs no credential of the API. The error is a
 // [fault.InputError] if there is no data folder or the file cannot be used. Close
 // the store when done.
-func OpenCalls(ctx context.Context, cfg *config.Config) (*callsdb.Store, error) {
+func OpenCalls(ctx context.Context, cfg *config.Config) (analytics.Store, error) {
 	if cfg.DataDir == "" {
 		return nil, fault.Input(errors.New("no folder for the history of calls: set CLAUDE_FORCE_HOME, or HOME"))
 	}
@@ -93,13 +93,13 @@ func (p *Pipeline) attemptCall(ctx context.Context, req *llm.Request, s budget.S
 }
 
 // Retention returns how long recorded calls are kept.
-func Retention(cfg *config.Config) callsdb.Retention {
-	return callsdb.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
+func Retention(cfg *config.Config) analytics.Retention {
+	return analytics.Retention{Rows: cfg.Analytics.KeepRows, Hours: cfg.Analytics.KeepHours}
 }
 
 // newRecorder returns the recorder of this pipeline's calls. It returns nil if
 // calls are not to be recorded, or are none that cost something.
-func (p *Pipeline) newRecorder() *callsdb.Recorder {
+func (p *Pipeline) newRecorder() analytics.Recorder {
 	if p.opts.Simulator != nil || p.config.DataDir == "" || !p.config.Analytics.Enabled {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/keys"
@@ -116,7 +116,7 @@ type Pipeline struct {
 
 	keyer  *llm.Keyer         // of cache keys; nil if calls are replayed
 	cache  cache.Backend      // nil if nothing is cached
-	calls  *callsdb.Recorder  // nil if calls are not recorded
+	calls  analytics.Recorder // nil if calls are not recorded
 	limits *admission.Limiter // nil if the service's limits are not learned
 	idle   func()             // frees the connections that are kept; may be nil
 	client *anthropic.Client  // nil if the model was injected, calls are replayed or there is no credential

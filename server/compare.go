@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/compare/sets"
 	"github.com/claude-force/claude-force/fault"
@@ -45,7 +45,7 @@ func (s *Server) compareSet(ctx context.Context, name string) (set compare.Set, 
 		}
 		return sets.OfRun(d), nil
 	}
-	err = s.withCalls(ctx, func(store *callsdb.Store) error {
+	err = s.withCalls(ctx, func(store analytics.Store) error {
 		set, _, err = sets.OfPeriod(ctx, store, name, s.opts.Config.TimeZone)
 		return err
 	})

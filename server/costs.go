@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
@@ -47,7 +46,7 @@ func (s *Server) addCosts(api huma.API) {
 }
 
 // withCalls runs do with the store of calls.
-func (s *Server) withCalls(ctx context.Context, do func(*callsdb.Store) error) error {
+func (s *Server) withCalls(ctx context.Context, do func(analytics.Store) error) error {
 	store, err := pipeline.OpenCalls(ctx, s.opts.Config)
 	if err != nil {
 		return err
@@ -94,8 +93,8 @@ func (s *Server) getCosts(ctx context.Context, in *getCostsInput) (*getCostsOutp
 		return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "by " + err.Error()}
 	}
 	out := &getCostsOutput{}
-	err := s.withCalls(ctx, func(store *callsdb.Store) error {
-		groups, paths, err := store.CostGroups(ctx, in.filter(s.opts.Config.TimeZone), by...)
+	err := s.withCalls(ctx, func(store analytics.Store) error {
+		groups, paths, err := analytics.CostGroups(ctx, store, in.filter(s.opts.Config.TimeZone), by...)
 		out.Body.Costs = analytics.CostRows(by, groups, paths)
 		return err
 	})
@@ -124,11 +123,11 @@ type listCallsInput struct {
 }
 
 func (s *Server) listCalls(ctx context.Context, in *listCallsInput) (*struct{ Body CallList }, error) {
-	only := callsdb.Only{
+	only := analytics.Only{
 		Run: in.Run, Step: in.Step, Agent: in.Agent, Model: in.Model, Workflow: in.Workflow, Key: in.Key, Team: in.Team, Source: llm.Source(in.Source), Failed: in.Failed,
 	}
 	list := CallList{Calls: []analytics.CallRow{}}
-	err := s.withCalls(ctx, func(store *callsdb.Store) error {
+	err := s.withCalls(ctx, func(store analytics.Store) error {
 		calls, next, err := store.Newest(ctx, in.filter(s.opts.Config.TimeZone), only, in.Cursor, in.Limit)
 		if err != nil {
 			return err
@@ -137,7 +136,7 @@ func (s *Server) listCalls(ctx context.Context, in *listCallsInput) (*struct{ Bo
 		if err != nil {
 			return err
 		}
-		known := map[string]callsdb.Project{}
+		known := map[string]analytics.Project{}
 		for _, p := range projects {
 			known[p.ID] = p
 		}

@@ -86,7 +86,7 @@ func TestCosts(t *testing.T) {
 	}
 	for _, by := range analytics.CostDimensions {
 		path := fmt.Sprintf("?by=%s&days=0", by)
-		groups, _, err := store.CostGroups(t.Context(), analytics.Filter{}, by)
+		groups, _, err := analytics.CostGroups(t.Context(), store, analytics.Filter{}, by)
 		if err != nil {
 			t.Fatal(err)
 		}

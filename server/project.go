@@ -10,7 +10,6 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/cache"
@@ -52,7 +51,7 @@ type summaryInput struct {
 func (s *Server) getSummary(ctx context.Context, in *summaryInput) (*struct{ Body *analytics.Summary }, error) {
 	out := &struct{ Body *analytics.Summary }{}
 	period := Period{Days: in.Days}
-	err := s.withCalls(ctx, func(store *callsdb.Store) (err error) {
+	err := s.withCalls(ctx, func(store analytics.Store) (err error) {
 		out.Body, err = store.Summary(ctx, period.filter(s.opts.Config.TimeZone))
 		return err
 	})

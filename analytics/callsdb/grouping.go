@@ -30,26 +30,17 @@ func newGrouping(by []analytics.Dimension, zone *time.Location, costs bool) *gro
 	g := &grouping{by: by, zone: zone, kind: kindSource, costs: costs, groups: map[groupName]*analytics.Group{}}
 	for _, d := range by {
 		g.calendar = g.calendar || d.Calendar()
-		if summed(d) {
+		if d.Summed() {
 			g.kind = string(d)
 		}
 	}
 	return g
 }
 
-// summed reports whether sums are kept by a dimension, as a kind of its name.
-func summed(d analytics.Dimension) bool {
-	switch d {
-	case analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.ByKey, analytics.ByTeam:
-		return true
-	}
-	return false
-}
-
 // runs reports whether runs are counted: of the dimensions of which sums are kept, they
 // are known by their workflow alone.
 func (g *grouping) runs() bool {
-	return !slices.ContainsFunc(g.by, func(d analytics.Dimension) bool { return summed(d) && d != analytics.ByWorkflow })
+	return !slices.ContainsFunc(g.by, func(d analytics.Dimension) bool { return d.Summed() && d != analytics.ByWorkflow })
 }
 
 // group returns the group of what began at start, in seconds, and was made for a

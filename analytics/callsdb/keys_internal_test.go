@@ -35,7 +35,7 @@ func TestSumsByKeyOfAnEarlierVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := whole.Prune(ctx, Retention{Rows: 24 * time.Hour}, start.Add(72*time.Hour)); err != nil {
+	if _, err := whole.Prune(ctx, analytics.Retention{Rows: 24 * time.Hour}, start.Add(72*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -97,7 +97,7 @@ func TestSumsByKeyOfAnEarlierVersion(t *testing.T) {
 		t.Errorf("calls and costs by key: %s", diff)
 	}
 	rows := 0
-	err = old.Query(ctx, `SELECT key, team FROM calls WHERE key != '' OR team != ''`, QueryLimits{}, func(_ []string, values []any) error {
+	err = old.Query(ctx, `SELECT key, team FROM calls WHERE key != '' OR team != ''`, analytics.QueryLimits{}, func(_ []string, values []any) error {
 		if values != nil {
 			rows++
 			if values[0] != "ci" || values[1] != "web" {

@@ -38,7 +38,7 @@ func TestEveryEarlierVersionOpens(t *testing.T) {
 			if _, err := appendSpool(path, entries([]analytics.Call{{Time: time.Unix(5, 0), Project: "/app", Agent: "a", Asked: "m", Source: llm.SourceLive, Cost: 2}})); err != nil {
 				t.Fatal(err)
 			}
-			r := NewRecorder(path, Retention{}, nil)
+			r := NewRecorder(path, analytics.Retention{}, nil)
 			r.RecordTool(analytics.ToolCall{Time: time.Unix(6, 0), Project: "/app", Workflow: "w", Agent: "a", Tool: "Read"})
 			if err := r.Close(); err != nil {
 				t.Fatal(err)

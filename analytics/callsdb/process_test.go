@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/analyticstest"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/processtest"
 )
@@ -38,13 +39,13 @@ func work(args []string) error {
 	for n := 0; n < count; {
 		calls := make([]analytics.Call, min(1+rng.IntN(60), count-n))
 		for i := range calls {
-			calls[i] = randomCall(rng)
+			calls[i] = analyticstest.RandomCall(rng)
 			calls[i].Step = strconv.Itoa(first + n + i)
 		}
 		if rng.IntN(2) == 0 {
 			err = s.Add(context.Background(), calls...)
 		} else {
-			r := callsdb.NewRecorder(path, callsdb.Retention{}, nil)
+			r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
 			for _, c := range calls {
 				r.Record(c)
 			}
@@ -110,7 +111,7 @@ func TestProcessesAndKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[int]bool{}
-	for _, c := range stored(t, s) {
+	for _, c := range analyticstest.Stored(t, s) {
 		n, _ := strconv.Atoi(c.Step)
 		if seen[n] {
 			t.Fatalf("call %d is there twice", n)
@@ -124,6 +125,6 @@ func TestProcessesAndKills(t *testing.T) {
 			}
 		}
 	}
-	check(t, s, analytics.Filter{})
+	analyticstest.Check(t, s, analytics.Filter{})
 	t.Logf("%d calls", len(seen))
 }

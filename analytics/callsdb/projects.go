@@ -9,24 +9,17 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 )
 
-// Project is a project of which calls are kept.
-type Project struct {
-	ID   string // as in [analytics.Call] and [analytics.Filter]
-	Name string // short, and unique within the store
-	Path string // empty if only a name is known, as of calls that earlier versions recorded
-}
-
 // nameOnly follows the names of projects whose path is not known, so that none is
 // taken for a project of which it is.
 const nameOnly = " (name only)"
 
 // Projects returns all projects, in the order of their names.
-func (s *Store) Projects(ctx context.Context) (list []Project, err error) {
+func (s *Store) Projects(ctx context.Context) (list []analytics.Project, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.reading(ctx, func() error {
 		return s.read.Query(`SELECT project, name, coalesce(place, '') FROM call_projects ORDER BY name`, func(row *stmt) error {
-			list = append(list, Project{row.ColumnText(0), row.ColumnText(1), row.ColumnText(2)})
+			list = append(list, analytics.Project{ID: row.ColumnText(0), Name: row.ColumnText(1), Path: row.ColumnText(2)})
 			return nil
 		})
 	})
@@ -131,36 +124,4 @@ func lastFolders(path string, n int) string {
 		return path
 	}
 	return strings.Join(folders[len(folders)-n:], "/")
-}
-
-// CostGroups returns what [Store.Groups] returns of groups with calls. Projects have the
-// names that people know them by; paths are theirs, nil if by does not have projects.
-func (s *Store) CostGroups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) (groups []analytics.Group, paths []string, err error) {
-	all, err := s.Groups(ctx, f, by...)
-	if err != nil {
-		return nil, nil, err
-	}
-	list, err := s.Projects(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	known := map[string]Project{}
-	for _, p := range list {
-		known[p.ID] = p
-	}
-	project := slices.Index(by, analytics.ByProject)
-	for _, g := range all {
-		if g.Calls == 0 { // a run without calls of its own in the group
-			continue
-		}
-		if project >= 0 {
-			p := known[g.Names[project]]
-			g.Names = slices.Clone(g.Names)
-			g.Names[project] = p.Name
-			paths = append(paths, p.Path)
-		}
-		g.Name = strings.Join(g.Names, " · ")
-		groups = append(groups, g)
-	}
-	return groups, paths, nil
 }

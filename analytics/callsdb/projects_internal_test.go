@@ -71,12 +71,12 @@ func TestProjectsOfEarlierVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Project{{"app", "app (name only)", ""}, {"/x/app", "x/app", "/x/app"}, {"/y/app", "y/app", "/y/app"}}
+	want := []analytics.Project{{ID: "app", Name: "app (name only)"}, {ID: "/x/app", Name: "x/app", Path: "/x/app"}, {ID: "/y/app", Name: "y/app", Path: "/y/app"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	costs := map[any]any{}
-	if err := s.Query(t.Context(), `SELECT project, project_path, cast(sum(cost_usd) * 1e9 AS INTEGER) FROM calls GROUP BY project`, QueryLimits{}, func(_ []string, values []any) error {
+	if err := s.Query(t.Context(), `SELECT project, project_path, cast(sum(cost_usd) * 1e9 AS INTEGER) FROM calls GROUP BY project`, analytics.QueryLimits{}, func(_ []string, values []any) error {
 		if values != nil {
 			costs[values[0]] = values[2]
 		}

@@ -2,42 +2,22 @@ package callsdb
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"github.com/claude-force/claude-force/analytics"
 )
-
-// Retention says how long calls are kept one by one, and by the hour. Sums of
-// days are kept for good. The zero value keeps everything.
-type Retention struct {
-	Rows  time.Duration // 0 for ever
-	Hours time.Duration // 0 for ever; at least Rows
-}
-
-// Check gives an error if hours would be dropped before rows.
-func (r Retention) Check() error {
-	if r.Rows < 0 || r.Hours < 0 || r.Hours > 0 && (r.Rows == 0 || r.Rows > r.Hours) {
-		return errors.New("hours must be kept for at least as long as rows")
-	}
-	return nil
-}
 
 // pruneChunk is how many rows one transaction drops, so that it stays short.
 const pruneChunk = 2000
 
-// Pruned is what Prune dropped.
-type Pruned struct {
-	Rows  int64 `json:"rows"`
-	Hours int64 `json:"hours"`
-}
-
 // Prune drops what is older than is to be kept, in whole days of UTC. The sums
 // of days stay, so that the figures of whole days do.
-func (s *Store) Prune(ctx context.Context, keep Retention, now time.Time) (Pruned, error) {
+func (s *Store) Prune(ctx context.Context, keep analytics.Retention, now time.Time) (analytics.Pruned, error) {
 	return s.prune(keep, now, func() error { return context.Cause(ctx) })
 }
 
 // prune does what Prune does, until stop gives an error.
-func (s *Store) prune(keep Retention, now time.Time, stop func() error) (done Pruned, err error) {
+func (s *Store) prune(keep analytics.Retention, now time.Time, stop func() error) (done analytics.Pruned, err error) {
 	if err := keep.Check(); err != nil {
 		return done, err
 	}

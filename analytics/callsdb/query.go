@@ -107,7 +107,7 @@ type groupKey struct {
 // all are in the order of their names.
 //
 // Sums are kept by one of agent, model, workflow, key and team at a time. By more than one of
-// these, groups are made of rows: see [FromRows].
+// these, groups are made of rows: see [analytics.FromRows].
 func (s *Store) Groups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
 	return s.group(ctx, f, by, false)
 }
@@ -131,23 +131,11 @@ func (s *Store) group(ctx context.Context, f analytics.Filter, by []analytics.Di
 	})
 }
 
-// FromRows reports whether groups by these dimensions are made of rows, so that
-// they reach back only as far as calls are kept one by one.
-func FromRows(by ...analytics.Dimension) bool {
-	kinds := map[analytics.Dimension]bool{}
-	for _, d := range by {
-		if summed(d) {
-			kinds[d] = true
-		}
-	}
-	return len(kinds) > 1
-}
-
 func (s *Store) groups(since, until int64, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
 	project := f.Project
 	g := newGrouping(by, f.In(), costs)
 	parts := spans(since, until)
-	if FromRows(by...) {
+	if analytics.FromRows(by...) {
 		parts = []span{{0, since, until}}
 	} else if g.calendar && g.zone != time.UTC {
 		var err error

@@ -31,7 +31,7 @@ const (
 // use.
 type Recorder struct {
 	path   string
-	keep   Retention
+	keep   analytics.Retention
 	onLost func(error)
 
 	mu      sync.Mutex // guards the fields below
@@ -56,7 +56,7 @@ type Recorder struct {
 // what is older than is to be kept. Nothing is opened before it is needed. onLost
 // is called, at most once, when calls could not be written; these are lost. It may
 // be nil. Close the recorder when done.
-func NewRecorder(path string, keep Retention, onLost func(error)) *Recorder {
+func NewRecorder(path string, keep analytics.Retention, onLost func(error)) *Recorder {
 	r := &Recorder{path: path, keep: keep, onLost: onLost, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
 	return r

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/analyticstest"
 	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/llm"
 )
@@ -18,10 +19,10 @@ import (
 func TestAProcessOfFewCallsOpensNoStore(t *testing.T) {
 	t.Parallel()
 	path := file(t)
-	calls := randomCalls(1, 60)
+	calls := analyticstest.RandomCalls(1, 60)
 	calls[0].Source = llm.SourceCache
 	for part := range 3 {
-		r := callsdb.NewRecorder(path, callsdb.Retention{}, nil)
+		r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
 		for _, c := range calls[part*20 : part*20+20] {
 			r.Record(c)
 		}
@@ -37,17 +38,17 @@ func TestAProcessOfFewCallsOpensNoStore(t *testing.T) {
 		if err := s.Take(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := len(stored(t, s)); got != 60 {
+		if got := len(analyticstest.Stored(t, s)); got != 60 {
 			t.Errorf("%d calls; want 60", got)
 		}
 	}
-	check(t, s, analytics.Filter{})
+	analyticstest.Check(t, s, analytics.Filter{})
 }
 
 func TestNothingIsLostByClose(t *testing.T) {
 	t.Parallel()
 	path := file(t)
-	r := callsdb.NewRecorder(path, callsdb.Retention{}, nil)
+	r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
 	callers, each := 8, 2500 // more than wait in memory
 	if testing.Short() {
 		each = 1250
@@ -57,7 +58,7 @@ func TestNothingIsLostByClose(t *testing.T) {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(p), 1))
 			for range each {
-				r.Record(randomCall(rng))
+				r.Record(analyticstest.RandomCall(rng))
 			}
 		})
 	}
@@ -70,10 +71,10 @@ func TestNothingIsLostByClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, path)
-	if got := len(stored(t, s)); got != callers*each {
+	if got := len(analyticstest.Stored(t, s)); got != callers*each {
 		t.Errorf("%d calls; want %d", got, callers*each)
 	}
-	check(t, s, analytics.Filter{})
+	analyticstest.Check(t, s, analytics.Filter{})
 }
 
 // TestBrokenSpool: what is whole in the file is taken, whatever is between.
@@ -83,7 +84,7 @@ func TestBrokenSpool(t *testing.T) {
 	spool := path + "-calls"
 	record := func(n int) {
 		t.Helper()
-		r := callsdb.NewRecorder(path, callsdb.Retention{}, nil)
+		r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
 		for range n {
 			r.Record(analytics.Call{Time: epoch, Agent: "a", Source: llm.SourceCache})
 		}
@@ -111,7 +112,7 @@ func TestBrokenSpool(t *testing.T) {
 	if err := s.Take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(stored(t, s)); got != 3 {
+	if got := len(analyticstest.Stored(t, s)); got != 3 {
 		t.Errorf("%d calls; want 3", got)
 	}
 	if err := os.WriteFile(spool, []byte("torn id"), 0o600); err != nil {
@@ -124,7 +125,7 @@ func TestBrokenSpool(t *testing.T) {
 	if err := s.Take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(stored(t, s)); got != 5 {
+	if got := len(analyticstest.Stored(t, s)); got != 5 {
 		t.Errorf("%d calls; want 5", got)
 	}
 }
@@ -135,12 +136,12 @@ func TestRecordersDropWhatIsTooOld(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	for name, tt := range map[string]struct {
-		keep []callsdb.Retention
+		keep []analytics.Retention
 		want int
 	}{
-		"everything is kept": {[]callsdb.Retention{{}}, 101},
-		"rows go":            {[]callsdb.Retention{{Rows: 5 * day, Hours: 20 * day}}, 100},
-		"once a day":         {[]callsdb.Retention{{}, {Rows: 5 * day, Hours: 20 * day}}, 201},
+		"everything is kept": {[]analytics.Retention{{}}, 101},
+		"rows go":            {[]analytics.Retention{{Rows: 5 * day, Hours: 20 * day}}, 100},
+		"once a day":         {[]analytics.Retention{{}, {Rows: 5 * day, Hours: 20 * day}}, 201},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -158,7 +159,7 @@ func TestRecordersDropWhatIsTooOld(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := len(stored(t, s)); got != tt.want {
+			if got := len(analyticstest.Stored(t, s)); got != tt.want {
 				t.Errorf("%d calls; want %d", got, tt.want)
 			}
 		})
@@ -172,8 +173,8 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told error
-	r := callsdb.NewRecorder(path, callsdb.Retention{}, func(err error) { told = err })
-	for _, c := range randomCalls(1, 500) {
+	r := callsdb.NewRecorder(path, analytics.Retention{}, func(err error) { told = err })
+	for _, c := range analyticstest.RandomCalls(1, 500) {
 		r.Record(c)
 	}
 	if err := r.Close(); err != nil || told != nil {
@@ -186,7 +187,7 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 	if err := s.Take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(stored(t, s)); got != 500 {
+	if got := len(analyticstest.Stored(t, s)); got != 500 {
 		t.Errorf("%d calls; want 500", got)
 	}
 }
@@ -198,7 +199,7 @@ func TestCallsThatCannotBeWrittenAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := 0
-	r := callsdb.NewRecorder(filepath.Join(dir, "history.db"), callsdb.Retention{}, func(error) { told++ })
+	r := callsdb.NewRecorder(filepath.Join(dir, "history.db"), analytics.Retention{}, func(error) { told++ })
 	for range 20_000 { // more than wait in memory: whoever calls is not held for good
 		r.Record(analytics.Call{Time: epoch, Source: llm.SourceLive})
 	}
@@ -214,7 +215,7 @@ func BenchmarkRecord(b *testing.B) {
 	c := analytics.Call{Time: time.Now(), Project: "p", Agent: "a", Asked: "m", Model: "m", Source: llm.SourceLive, Duration: time.Second}
 	for b.Loop() {
 		b.StopTimer()
-		r := callsdb.NewRecorder(file(b), callsdb.Retention{}, nil)
+		r := callsdb.NewRecorder(file(b), analytics.Retention{}, nil)
 		b.StartTimer()
 		for range burst {
 			r.Record(c)
@@ -232,7 +233,7 @@ func BenchmarkRecord(b *testing.B) {
 // sums.
 func BenchmarkAdd(b *testing.B) {
 	s := open(b, file(b))
-	calls := randomCalls(1, 1000)
+	calls := analyticstest.RandomCalls(1, 1000)
 	for i := range calls {
 		calls[i].Time = epoch.Add(time.Duration(i) * time.Second)
 	}

@@ -37,22 +37,13 @@ func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analy
 	})
 }
 
-// Failure is how often calls of an agent failed in one way.
-type Failure struct {
-	Agent string
-	Model string
-	Code  llm.Code
-	Count int64
-	Last  analytics.Call
-}
-
 // failuresKey is a query as the cache knows it.
 type failuresKey struct{ filter analytics.Filter }
 
 // Failures returns the calls that failed, by agent, model and code, the most
 // frequent first.
-func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, error) {
-	return cached(ctx, s, failuresKey{f}, func() ([]Failure, error) {
+func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]analytics.Failure, error) {
+	return cached(ctx, s, failuresKey{f}, func() ([]analytics.Failure, error) {
 		since, until, _, err := s.bounds(f)
 		if err != nil {
 			return nil, err
@@ -61,22 +52,22 @@ func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]Failure, er
 			agent, model string
 			code         llm.Code
 		}
-		found := map[key]*Failure{}
+		found := map[key]*analytics.Failure{}
 		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code != 0`, `ORDER BY r.time`, since, until, f.Project, func(row *stmt) error {
 			c := readRow(row)
 			k := key{c.Agent, c.Model, c.Code}
 			if found[k] == nil {
-				found[k] = &Failure{Agent: c.Agent, Model: c.Model, Code: c.Code}
+				found[k] = &analytics.Failure{Agent: c.Agent, Model: c.Model, Code: c.Code}
 			}
 			found[k].Count++
 			found[k].Last = c
 			return nil
 		})
-		list := []Failure{}
+		list := []analytics.Failure{}
 		for _, failure := range found {
 			list = append(list, *failure)
 		}
-		slices.SortFunc(list, func(a, b Failure) int {
+		slices.SortFunc(list, func(a, b analytics.Failure) int {
 			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Code, b.Code))
 		})
 		return list, err
@@ -205,17 +196,10 @@ func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, e
 	return tokens, err
 }
 
-// Only says which calls [Store.Newest] returns. Empty fields allow all.
-type Only struct {
-	Run, Step, Agent, Model, Workflow, Key, Team string
-	Source                                       llm.Source
-	Failed                                       bool
-}
-
 // Newest returns at most limit calls of a period, the latest first, that began before the
 // one that cursor names; empty for the latest. The cursor of the next page is empty on
 // the last one. The error of a cursor that is none is a [fault.InputError].
-func (s *Store) Newest(ctx context.Context, f analytics.Filter, only Only, cursor string, limit int) (calls []analytics.Call, next string, err error) {
+func (s *Store) Newest(ctx context.Context, f analytics.Filter, only analytics.Only, cursor string, limit int) (calls []analytics.Call, next string, err error) {
 	since, until, before := never, always, int64(math.MaxInt64)
 	if !f.Since.IsZero() {
 		since = f.Since.UnixNano()

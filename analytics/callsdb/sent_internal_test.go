@@ -102,7 +102,7 @@ func TestLostAttempts(t *testing.T) {
 // BenchmarkRecordSent measures what it costs a call that it is known before it is sent.
 func BenchmarkRecordSent(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "history.db")
-	r := NewRecorder(path, Retention{}, nil)
+	r := NewRecorder(path, analytics.Retention{}, nil)
 	defer r.Close()
 	c := sending(1)
 	for b.Loop() {

@@ -7,36 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
-)
-
-// Views are what [Store.Query] may read. What is in them is documented in
-// docs/analytics.md and stays.
-var Views = [...]string{"calls", "attempts", "hourly", "daily", "workflow_runs", "tool_calls", "tool_tasks"}
-
-// QueryError is a statement that cannot be run.
-type QueryError struct{ Err error }
-
-func (e *QueryError) Error() string { return e.Err.Error() }
-
-// Unwrap returns Err.
-func (e *QueryError) Unwrap() error { return e.Err }
-
-// QueryLimits bound what a statement may use. A field that is 0 stands for its
-// default; there is no way to lift a limit.
-type QueryLimits struct {
-	Time   time.Duration // default DefaultQueryTime
-	Result int64         // bytes of all values together; default DefaultQueryResult
-}
-
-// Defaults of [QueryLimits].
-const (
-	DefaultQueryTime   = time.Minute
-	DefaultQueryResult = 64 << 20
 )
 
 // What SQLite may use for one statement, and how long one of its texts may be.
@@ -45,17 +20,17 @@ const (
 	queryText = 4 << 20
 )
 
-// Query runs one SELECT over the [Views] and calls row for each row of its
+// Query runs one SELECT over the [analytics.Views] and calls row for each row of its
 // result: first with the columns' names and no values. Values are nil, int64,
 // float64, string or []byte. It can change nothing, and read nothing else. A
-// wrong statement, and one that exceeds a limit, is a [QueryError].
+// wrong statement, and one that exceeds a limit, is a [analytics.QueryError].
 //
 // Query returns soon after ctx ends. SQLite cannot be interrupted within a single
 // function call of a statement; what is still under way then ends in the
 // background, and row is not called any more.
-func (s *Store) Query(ctx context.Context, sql string, limits QueryLimits, row func(columns []string, values []any) error) error {
-	limit := cmp.Or(limits.Time, DefaultQueryTime)
-	tooLong := &QueryError{fmt.Errorf("it took longer than the limit of %s; narrow it, for example with WHERE time > ... or LIMIT", limit)}
+func (s *Store) Query(ctx context.Context, sql string, limits analytics.QueryLimits, row func(columns []string, values []any) error) error {
+	limit := cmp.Or(limits.Time, analytics.DefaultQueryTime)
+	tooLong := &analytics.QueryError{Err: fmt.Errorf("it took longer than the limit of %s; narrow it, for example with WHERE time > ... or LIMIT", limit)}
 	work, stop := context.WithTimeoutCause(ctx, limit, tooLong)
 	defer stop()
 	rows := make(chan []any, 64)
@@ -99,7 +74,7 @@ func (s *Store) Query(ctx context.Context, sql string, limits QueryLimits, row f
 
 // statement runs one SELECT on a connection of its own. It calls row with the
 // columns' names, then with each row.
-func (s *Store) statement(ctx context.Context, sql string, limits QueryLimits, row func(values []any) error) (err error) {
+func (s *Store) statement(ctx context.Context, sql string, limits analytics.QueryLimits, row func(values []any) error) (err error) {
 	defer func() {
 		// The binding panics where it has no memory to pass a text.
 		if r := recover(); r != nil {
@@ -107,7 +82,7 @@ func (s *Store) statement(ctx context.Context, sql string, limits QueryLimits, r
 			if !ok || !errors.Is(failure, sqlite3.NOMEM) {
 				panic(r)
 			}
-			err = &QueryError{errTooMuchMemory}
+			err = &analytics.QueryError{Err: errTooMuchMemory}
 		}
 	}()
 	conn, err := sqlitefile.Open(s.path, sqlitefile.Options{})
@@ -124,15 +99,15 @@ func (s *Store) statement(ctx context.Context, sql string, limits QueryLimits, r
 	statement, rest, err := conn.Prepare(sql)
 	switch {
 	case errors.Is(err, sqlite3.AUTH):
-		return &QueryError{fmt.Errorf("%w; a query may only read the views %s", err, strings.Join(Views[:], ", "))}
+		return &analytics.QueryError{Err: fmt.Errorf("%w; a query may only read the views %s", err, strings.Join(analytics.Views[:], ", "))}
 	case err != nil:
 		return queryError(ctx, err)
 	case statement == nil:
-		return &QueryError{errors.New("the query is empty")}
+		return &analytics.QueryError{Err: errors.New("the query is empty")}
 	}
 	defer statement.Close()
 	if strings.Trim(rest, " \t\r\n;") != "" {
-		return &QueryError{fmt.Errorf("give one statement; there is more after it: %.40q", rest)}
+		return &analytics.QueryError{Err: fmt.Errorf("give one statement; there is more after it: %.40q", rest)}
 	}
 	columns := make([]any, statement.ColumnCount())
 	for i := range columns {
@@ -141,7 +116,7 @@ func (s *Store) statement(ctx context.Context, sql string, limits QueryLimits, r
 	if err := row(columns); err != nil {
 		return err
 	}
-	left := cmp.Or(limits.Result, DefaultQueryResult)
+	left := cmp.Or(limits.Result, analytics.DefaultQueryResult)
 	for statement.Step() {
 		values := make([]any, len(columns))
 		for i := range values {
@@ -149,7 +124,7 @@ func (s *Store) statement(ctx context.Context, sql string, limits QueryLimits, r
 			left -= size(values[i])
 		}
 		if left < 0 {
-			return &QueryError{fmt.Errorf("its result is larger than the limit of %d MB; narrow it, for example with LIMIT", cmp.Or(limits.Result, DefaultQueryResult)>>20)}
+			return &analytics.QueryError{Err: fmt.Errorf("its result is larger than the limit of %d MB; narrow it, for example with LIMIT", cmp.Or(limits.Result, analytics.DefaultQueryResult)>>20)}
 		}
 		if err := row(values); err != nil {
 			return err
@@ -168,11 +143,11 @@ func queryError(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, sqlite3.NOMEM):
-		return &QueryError{errTooMuchMemory}
+		return &analytics.QueryError{Err: errTooMuchMemory}
 	case errors.Is(err, sqlite3.TOOBIG):
-		return &QueryError{fmt.Errorf("%w: a value may have up to %d MB", err, queryText>>20)}
+		return &analytics.QueryError{Err: fmt.Errorf("%w: a value may have up to %d MB", err, queryText>>20)}
 	}
-	return &QueryError{err}
+	return &analytics.QueryError{Err: err}
 }
 
 // size returns about how many bytes a value takes.
@@ -207,7 +182,7 @@ func confine(conn *sqlitefile.Conn) error {
 	hidden := map[string]bool{"dbstat": true}
 	err := conn.Query(`SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')`, func(row *stmt) error {
 		name := strings.ToLower(row.ColumnText(0))
-		hidden[name] = !slices.Contains(Views[:], name)
+		hidden[name] = !slices.Contains(analytics.Views[:], name)
 		return nil
 	})
 	if err != nil {
@@ -228,7 +203,7 @@ func confine(conn *sqlitefile.Conn) error {
 		case sqlite3.AUTH_READ:
 			// Our own reading of what is behind a view; without a column, rows
 			// are counted, and the view may not be named any more.
-			if slices.Contains(Views[:], view) || fourth == "" && strings.HasPrefix(third, "call_") {
+			if slices.Contains(analytics.Views[:], view) || fourth == "" && strings.HasPrefix(third, "call_") {
 				return sqlite3.AUTH_OK
 			}
 			if !hidden[third] && !strings.HasPrefix(third, "sqlite_") && !strings.HasPrefix(third, "pragma_") {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 )
 
 // endless counts up for ever.
@@ -28,8 +28,8 @@ func TestQueriesAreBounded(t *testing.T) {
 		endless + `SELECT x FROM c`,
 		`SELECT instr(zeroblob(4000000), zeroblob(2000000) || x'01')`, // one call, which cannot be interrupted
 	} {
-		err := s.Query(t.Context(), sql, callsdb.QueryLimits{Time: 2 * time.Second, Result: 8 << 20}, func([]string, []any) error { return nil })
-		if _, ok := errors.AsType[*callsdb.QueryError](err); !ok {
+		err := s.Query(t.Context(), sql, analytics.QueryLimits{Time: 2 * time.Second, Result: 8 << 20}, func([]string, []any) error { return nil })
+		if _, ok := errors.AsType[*analytics.QueryError](err); !ok {
 			t.Errorf("%.60s: error is %v; want a QueryError", sql, err)
 		}
 	}
@@ -40,7 +40,7 @@ func TestQueryEndsWithItsContext(t *testing.T) {
 	s := open(t, file(t))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
-	err := s.Query(ctx, endless+`SELECT x FROM c`, callsdb.QueryLimits{}, func(_ []string, values []any) error {
+	err := s.Query(ctx, endless+`SELECT x FROM c`, analytics.QueryLimits{}, func(_ []string, values []any) error {
 		if values != nil && values[0] == int64(100) {
 			cancel(stopped)
 		}
@@ -50,7 +50,7 @@ func TestQueryEndsWithItsContext(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	failed := errors.New("failed")
-	if err := s.Query(t.Context(), endless+`SELECT x FROM c`, callsdb.QueryLimits{}, func([]string, []any) error { return failed }); !errors.Is(err, failed) {
+	if err := s.Query(t.Context(), endless+`SELECT x FROM c`, analytics.QueryLimits{}, func([]string, []any) error { return failed }); !errors.Is(err, failed) {
 		t.Errorf("after a row failed, the error is %v", err)
 	}
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 )
 
@@ -38,6 +39,11 @@ var migrations embed.FS
 const version = 8
 
 type stmt = sqlite3.Stmt
+
+var (
+	_ analytics.Store    = (*Store)(nil)
+	_ analytics.Recorder = (*Recorder)(nil)
+)
 
 // Store holds calls. It is safe for concurrent use.
 type Store struct {

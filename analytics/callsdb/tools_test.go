@@ -50,7 +50,7 @@ func TestToolsAreCounted(t *testing.T) {
 		calls := rapid.SliceOfN(rapid.Custom(drawTool), 0, 100).Draw(t, "calls")
 		tasks := rapid.SliceOfN(rapid.Custom(drawTask), 0, 40).Draw(t, "tasks")
 		if rapid.Bool().Draw(t, "recorded") {
-			r := callsdb.NewRecorder(path, callsdb.Retention{}, nil)
+			r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
 			for _, c := range calls {
 				r.RecordTool(c)
 			}
@@ -161,50 +161,4 @@ func TestToolsAreCounted(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
-}
-
-// TestPruneDropsTools: they go with the rows of calls.
-func TestPruneDropsTools(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	for day := range 4 {
-		at := epoch.AddDate(0, 0, day)
-		if err := s.AddTools(t.Context(), analytics.ToolCall{Time: at, Agent: "a", Tool: "Read"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.AddTasks(t.Context(), analytics.ToolTask{Time: at, Agent: "a", Turns: 2}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := s.Prune(t.Context(), callsdb.Retention{Rows: 24 * time.Hour}, epoch.AddDate(0, 0, 3)); err != nil {
-		t.Fatal(err)
-	}
-	use, err := s.Tools(t.Context(), analytics.Filter{}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if use.Calls != 2 || use.Tasks != 2 || use.Turns != 4 {
-		t.Errorf("%d calls, %d tasks, %d turns; want 2, 2, 4", use.Calls, use.Tasks, use.Turns)
-	}
-}
-
-func TestTaskTurns(t *testing.T) {
-	t.Parallel()
-	s, err := callsdb.Open(filepath.Join(t.TempDir(), "history.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	var tasks []analytics.ToolTask
-	for i, turns := range []int{1, 2, 3, 4} {
-		tasks = append(tasks, analytics.ToolTask{Time: time.Unix(int64(i), 0), Project: "/app", Agent: "a", Model: "m", Turns: turns, Failed: turns == 3})
-	}
-	tasks = append(tasks, analytics.ToolTask{Project: "/other", Agent: "a", Model: "m", Turns: 9}, analytics.ToolTask{Project: "/app", Agent: "a", Model: "n", Turns: 9})
-	if err := s.AddTasks(t.Context(), tasks...); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.TaskTurns(t.Context(), "/app", "a", "m", 2)
-	if err != nil || !slices.Equal(got, []int{4, 2}) {
-		t.Errorf("got %v, %v; want the latest two that did not fail, 4 and 2", got, err)
-	}
 }

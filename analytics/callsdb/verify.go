@@ -4,39 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Difference is a place where two figures that must be equal are not.
-type Difference struct {
-	What string    `json:"what"` // such as "call 12" or "day 2026-11-28"
-	A    llm.Money `json:"a"`
-	B    llm.Money `json:"b"`
-}
-
-// Verified is what [Store.Verify] compared and found.
-type Verified struct {
-	Calls    int       // with attempts, each compared with their sum
-	Attempts int       // compared with calls
-	Days     int       // of which the rows are there
-	Runs     int       // compared with their rows
-	Cost     llm.Money // of all rows
-
-	// Uncertain is what may have been billed beyond Cost.
-	Uncertain llm.Money
-
-	CallsDiffer []Difference // a call and its attempts
-	DaysDiffer  []Difference // a day's sum and its rows
-	RunsDiffer  []Difference // a run's sum and its rows
-
-	// RunCosts is what the calls of each run cost that is still there with all
-	// its rows, and RunUncertain what they may have been billed beyond that.
-	RunCosts, RunUncertain map[string]llm.Money
-}
-
 // Verify adds up the rows and compares them with everything that is kept beside
 // them. It reads all rows, on one state of the file.
-func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
+func (s *Store) Verify(ctx context.Context) (v analytics.Verified, err error) {
 	if err := s.Take(ctx); err != nil {
 		return v, err
 	}
@@ -51,7 +25,7 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 		}); err != nil {
 			return err
 		}
-		for _, part := range []func(int64, *Verified) error{s.verifyCalls, s.verifyDays, s.verifyRuns} {
+		for _, part := range []func(int64, *analytics.Verified) error{s.verifyCalls, s.verifyDays, s.verifyRuns} {
 			if err := part(since, &v); err != nil {
 				return err
 			}
@@ -79,19 +53,19 @@ func (s *Store) RunCost(ctx context.Context, run string) (cost llm.Money, err er
 }
 
 // verifyCalls compares calls with their attempts.
-func (s *Store) verifyCalls(_ int64, v *Verified) error {
+func (s *Store) verifyCalls(_ int64, v *analytics.Verified) error {
 	return s.read.Query(`SELECT r.id, r.cost, sum(a.cost), count(*) FROM call_attempts a JOIN call_rows r ON r.id = a.call GROUP BY r.id`, func(row *stmt) error {
 		v.Calls++
 		v.Attempts += row.ColumnInt(3)
 		if a, b := llm.Money(row.ColumnInt64(1)), llm.Money(row.ColumnInt64(2)); a != b {
-			v.CallsDiffer = append(v.CallsDiffer, Difference{"call " + row.ColumnText(0), a, b})
+			v.CallsDiffer = append(v.CallsDiffer, analytics.Difference{What: "call " + row.ColumnText(0), A: a, B: b})
 		}
 		return nil
 	})
 }
 
 // verifyDays compares the sums of days with their rows.
-func (s *Store) verifyDays(since int64, v *Verified) error {
+func (s *Store) verifyDays(since int64, v *analytics.Verified) error {
 	rows := map[int64]llm.Money{}
 	err := s.read.Query(`SELECT time, cost, uncertain FROM call_rows`, func(row *stmt) error {
 		v.Cost, v.Uncertain = v.Cost.Add(llm.Money(row.ColumnInt64(1))), v.Uncertain.Add(llm.Money(row.ColumnInt64(2)))
@@ -119,20 +93,20 @@ func (s *Store) verifyDays(since int64, v *Verified) error {
 	for at, sum := range sums {
 		v.Days++
 		if sum != rows[at] {
-			v.DaysDiffer = append(v.DaysDiffer, Difference{"day " + time.Unix(at, 0).UTC().Format(time.DateOnly), sum, rows[at]})
+			v.DaysDiffer = append(v.DaysDiffer, analytics.Difference{What: "day " + time.Unix(at, 0).UTC().Format(time.DateOnly), A: sum, B: rows[at]})
 		}
 	}
 	return nil
 }
 
 // verifyRuns compares the sums of runs with their rows.
-func (s *Store) verifyRuns(since int64, v *Verified) error {
+func (s *Store) verifyRuns(since int64, v *analytics.Verified) error {
 	return s.read.Query(`SELECT r.id, r.cost, (SELECT coalesce(sum(c.cost), 0) FROM call_rows c WHERE c.run = r.id), (SELECT coalesce(sum(c.uncertain), 0) FROM call_rows c WHERE c.run = r.id) FROM call_runs r WHERE r.began >= ?`, func(row *stmt) error {
 		id, a, b := row.ColumnText(0), llm.Money(row.ColumnInt64(1)), llm.Money(row.ColumnInt64(2))
 		v.Runs++
 		v.RunCosts[id], v.RunUncertain[id] = b, llm.Money(row.ColumnInt64(3))
 		if a != b {
-			v.RunsDiffer = append(v.RunsDiffer, Difference{"run " + id, a, b})
+			v.RunsDiffer = append(v.RunsDiffer, analytics.Difference{What: "run " + id, A: a, B: b})
 		}
 		return nil
 	}, since*int64(time.Second))

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/csvtext"
 	"github.com/claude-force/claude-force/llm"
@@ -168,7 +167,7 @@ func sumsPeriod(f analytics.Filter, p analytics.Period, days bool) (shown analyt
 
 // sinceRows returns the part of a period from which calls are kept one by one, and
 // what to say if that is not all of it.
-func sinceRows(ctx context.Context, store *callsdb.Store, f analytics.Filter) (analytics.Filter, []string, error) {
+func sinceRows(ctx context.Context, store analytics.Store, f analytics.Filter) (analytics.Filter, []string, error) {
 	since, err := store.RowsSince(ctx)
 	if err != nil || since.IsZero() || !f.Since.IsZero() && !f.Since.Before(since) {
 		return f, nil, err
@@ -184,7 +183,7 @@ func rowsNote(since time.Time) string {
 
 // withCalls runs do with the store that is configured, and a context that the
 // first interrupt cancels: nothing that reads or writes figures has work to finish.
-func (a *app) withCalls(ctx context.Context, do func(context.Context, *callsdb.Store) error) error {
+func (a *app) withCalls(ctx context.Context, do func(context.Context, analytics.Store) error) error {
 	ctx, cancel := a.soft(ctx)
 	defer cancel()
 	err := a.openCalls(ctx, do)
@@ -194,7 +193,7 @@ func (a *app) withCalls(ctx context.Context, do func(context.Context, *callsdb.S
 	return err
 }
 
-func (a *app) openCalls(ctx context.Context, do func(context.Context, *callsdb.Store) error) error {
+func (a *app) openCalls(ctx context.Context, do func(context.Context, analytics.Store) error) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -212,9 +211,9 @@ type reportVerb struct {
 	rows                      func() bool // whether it is made of single calls; nil for no
 	flags                     func(*cobra.Command)
 	// make asks the store, and gives what to show, and the same as JSON.
-	make func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error)
+	make func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error)
 	// more gives sections that only a page has room for; nil for none.
-	more func(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([]section, error)
+	more func(ctx context.Context, store analytics.Store, f analytics.Filter) ([]section, error)
 }
 
 // csvTable is figures whose CSV has other columns than their JSON has fields.
@@ -236,7 +235,7 @@ func (a *app) reportVerb(v reportVerb) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store analytics.Store) error {
 				var err error
 				if f.Project, err = a.project(ctx, store, period.project); err != nil {
 					return err

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/compare/sets"
 )
@@ -14,7 +14,7 @@ func (a *app) periodSet(ctx context.Context, name string) (set compare.Set, err 
 	if err != nil {
 		return set, err
 	}
-	err = a.withCalls(ctx, func(ctx context.Context, store *callsdb.Store) error {
+	err = a.withCalls(ctx, func(ctx context.Context, store analytics.Store) error {
 		of, rows, err := sets.OfPeriod(ctx, store, name, now.Location())
 		if !rows.IsZero() {
 			a.say("%s", rowsNote(rows.In(now.Location())))

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 )
@@ -32,13 +31,13 @@ was made without one has none.`,
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringSliceVar(&by, "by", []string{"day"}, "day, week, month, agent, model, workflow, source, project, key or team; several with commas")
 		},
-		rows: func() bool { return callsdb.FromRows(dimensionsOf(by)...) },
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		rows: func() bool { return analytics.FromRows(dimensionsOf(by)...) },
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			dims := dimensionsOf(by)
 			if err := analytics.CheckCostDimensions(dims); err != nil {
 				return nil, nil, badInput("--by %w", err)
 			}
-			groups, paths, err := store.CostGroups(ctx, f, dims...)
+			groups, paths, err := analytics.CostGroups(ctx, store, f, dims...)
 			if err != nil {
 				return nil, nil, err
 			}

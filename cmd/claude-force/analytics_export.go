@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
@@ -96,14 +95,14 @@ func (a *app) analyticsExport() *cobra.Command {
 			if !slices.Contains([]string{"csv", "json", "parquet"}, format) {
 				return badInput("--format %q is none of csv, json and parquet", format)
 			}
-			export := map[string]func(context.Context, *callsdb.Store, projects, io.Writer) error{
-				"calls": func(ctx context.Context, store *callsdb.Store, known projects, w io.Writer) error {
+			export := map[string]func(context.Context, analytics.Store, projects, io.Writer) error{
+				"calls": func(ctx context.Context, store analytics.Store, known projects, w io.Writer) error {
 					return writeRows(w, format, exportRows(store.Calls(ctx, f), known, rowOf))
 				},
-				"tool_calls": func(ctx context.Context, store *callsdb.Store, known projects, w io.Writer) error {
+				"tool_calls": func(ctx context.Context, store analytics.Store, known projects, w io.Writer) error {
 					return writeRows(w, format, exportRows(store.ToolCalls(ctx, f), known, toolRowOf))
 				},
-				"tool_tasks": func(ctx context.Context, store *callsdb.Store, known projects, w io.Writer) error {
+				"tool_tasks": func(ctx context.Context, store analytics.Store, known projects, w io.Writer) error {
 					return writeRows(w, format, exportRows(store.ToolTasks(ctx, f), known, taskRowOf))
 				},
 			}[table]
@@ -113,7 +112,7 @@ func (a *app) analyticsExport() *cobra.Command {
 			if format == "parquet" && output == "" && a.answersOnTerminal {
 				return badInput("Parquet is not for a terminal; give --output FILE")
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store analytics.Store) error {
 				var err error
 				if f.Project, err = a.project(ctx, store, period.project); err != nil {
 					return err

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/amount"
 )
 
@@ -28,7 +27,7 @@ func (a *app) analyticsAgents() *cobra.Command {
 		use: "agents", short: "Which agents are used, slow, failing or expensive",
 		example: `  claude-force analytics agents --days 30
   claude-force analytics agents --json | jq '.[] | select(.failed > 0)'`,
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			groups, err := store.Groups(ctx, f, analytics.ByAgent)
 			if err != nil {
 				return nil, nil, err
@@ -67,7 +66,7 @@ func (a *app) analyticsWorkflows() *cobra.Command {
 	return a.reportVerb(reportVerb{
 		use: "workflows", short: "What workflows cost, how long they take, and how much faster they are than step by step",
 		example: `  claude-force analytics workflows --days 30`,
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			groups, err := store.Groups(ctx, f, analytics.ByWorkflow)
 			if err != nil {
 				return nil, nil, err
@@ -99,7 +98,7 @@ func (a *app) analyticsSavings() *cobra.Command {
 	return a.reportVerb(reportVerb{
 		use: "savings", short: "What was not paid, and why: cache, coalescing, prompt cache, batch, model choice",
 		example: `  claude-force analytics savings --days 30`,
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			s, err := store.Summary(ctx, f)
 			if err != nil {
 				return nil, nil, err

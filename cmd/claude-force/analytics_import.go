@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/pipeline"
@@ -37,7 +36,7 @@ and skipped.`,
 				Skipped int `json:"skipped"`
 			}
 			var sum result
-			err := a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+			err := a.withCalls(cmd.Context(), func(ctx context.Context, store analytics.Store) error {
 				list, err := store.Projects(ctx)
 				if err != nil {
 					return err
@@ -79,7 +78,7 @@ and skipped.`,
 	return cmd
 }
 
-func (a *app) importFile(ctx context.Context, store *callsdb.Store, file, project string, skipped *int) (added, known int, err error) {
+func (a *app) importFile(ctx context.Context, store analytics.Store, file, project string, skipped *int) (added, known int, err error) {
 	f, err := openfile.Typed(file)
 	if err != nil {
 		return 0, 0, inputError{fmt.Errorf("importing: %w", err)}

@@ -40,7 +40,7 @@ func TestEveryViewNamesThePeriodThatItAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	const day = 24 * time.Hour
-	if _, err := store.Prune(t.Context(), callsdb.Retention{Rows: 5 * day, Hours: 10 * day}, first.Add(20*day)); err != nil {
+	if _, err := store.Prune(t.Context(), analytics.Retention{Rows: 5 * day, Hours: 10 * day}, first.Add(20*day)); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {

@@ -7,14 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
 // projects are those of a store, by their ids.
-type projects map[string]callsdb.Project
+type projects map[string]analytics.Project
 
-func knownProjects(ctx context.Context, store *callsdb.Store) (projects, error) {
+func knownProjects(ctx context.Context, store analytics.Store) (projects, error) {
 	list, err := store.Projects(ctx)
 	known := projects{}
 	for _, p := range list {
@@ -27,7 +27,7 @@ func knownProjects(ctx context.Context, store *callsdb.Store) (projects, error) 
 // one that has calls, the last folders of its path, or a folder, to whose project
 // it refers. A name that several projects have is an error that lists them. One
 // that none has is reported, and no call is of it.
-func (a *app) project(ctx context.Context, store *callsdb.Store, text string) (string, error) {
+func (a *app) project(ctx context.Context, store analytics.Store, text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
@@ -52,7 +52,7 @@ func (a *app) project(ctx context.Context, store *callsdb.Store, text string) (s
 
 // findProject returns the id of the project that a text means. It is empty if text
 // is a name that none has.
-func findProject(list []callsdb.Project, text string) (string, error) {
+func findProject(list []analytics.Project, text string) (string, error) {
 	found := matching(list, text)
 	switch len(found) {
 	case 0:
@@ -69,10 +69,10 @@ func findProject(list []callsdb.Project, text string) (string, error) {
 
 // matching returns the projects that a text may mean: the one with this name or
 // path, else those whose last folders these are.
-func matching(list []callsdb.Project, text string) (found []callsdb.Project) {
+func matching(list []analytics.Project, text string) (found []analytics.Project) {
 	for _, p := range list {
 		if p.Name == text || p.Path == text {
-			return []callsdb.Project{p}
+			return []analytics.Project{p}
 		}
 		if p.ID == text || strings.HasSuffix(filepath.ToSlash(p.Path), "/"+strings.Trim(filepath.ToSlash(text), "/")) {
 			found = append(found, p)

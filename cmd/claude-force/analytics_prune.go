@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -28,7 +28,7 @@ analytics.keep_hours (730d). "forever" keeps all.`,
 			if err != nil {
 				return err
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store analytics.Store) error {
 				done, err := store.Prune(ctx, keep, time.Now())
 				if err != nil {
 					return err
@@ -49,7 +49,7 @@ analytics.keep_hours (730d). "forever" keeps all.`,
 
 // retention returns what is kept by the flags, and by the settings where there are
 // none.
-func (a *app) retention(rows, hours string) (keep callsdb.Retention, err error) {
+func (a *app) retention(rows, hours string) (keep analytics.Retention, err error) {
 	cfg, err := a.settings()
 	if err != nil {
 		return keep, err

@@ -8,13 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/internal/csvtext"
 )
 
 func (a *app) analyticsQuery() *cobra.Command {
 	var asJSON, asCSV bool
-	limits := callsdb.QueryLimits{Time: callsdb.DefaultQueryTime}
+	limits := analytics.QueryLimits{Time: analytics.DefaultQueryTime}
 	cmd := &cobra.Command{
 		Use:   "query SQL",
 		Short: "Ask the calls in SQL",
@@ -33,7 +33,7 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 			if asJSON && asCSV {
 				return badInput("give one of --json and --csv")
 			}
-			return a.withCalls(cmd.Context(), func(ctx context.Context, store *callsdb.Store) error {
+			return a.withCalls(cmd.Context(), func(ctx context.Context, store analytics.Store) error {
 				rows := [][]string{}
 				objects := []map[string]any{}
 				out := csvtext.New(a.stdout)
@@ -67,7 +67,7 @@ on its time, its memory (256 MB) and its result (64 MB).`,
 					rows = append(rows, cells)
 					return nil
 				})
-				if _, wrong := errors.AsType[*callsdb.QueryError](err); wrong {
+				if _, wrong := errors.AsType[*analytics.QueryError](err); wrong {
 					return inputError{fmt.Errorf("running the query: %w", err)}
 				}
 				switch {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/amount"
 )
 
@@ -23,7 +22,7 @@ func (a *app) analyticsSlowest() *cobra.Command {
 		use: "slowest", rows: singleCalls, short: "The calls that the service took longest to answer",
 		example: `  claude-force analytics slowest --limit 20 --project .`,
 		flags:   func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "limit", "n", 10, "how many") },
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			if limit < 1 {
 				return nil, nil, badInput("--limit must be above 0")
 			}
@@ -70,7 +69,7 @@ func (a *app) analyticsFailures() *cobra.Command {
 	return a.reportVerb(reportVerb{
 		use: "failures", rows: singleCalls, short: "The calls that failed, by agent, model and reason",
 		example: `  claude-force analytics failures --days 1`,
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			failures, err := store.Failures(ctx, f)
 			if err != nil {
 				return nil, nil, err

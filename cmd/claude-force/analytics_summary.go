@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/amount"
 )
 
@@ -20,7 +19,7 @@ func (a *app) analyticsSummary() *cobra.Command {
   claude-force analytics summary --since 2026-11-01 --until 2026-11-07 --project .
   claude-force analytics summary --json | jq .cache_hit_rate
   claude-force analytics summary --html report.html`,
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			s, err := store.Summary(ctx, f)
 			if err != nil {
 				return nil, nil, err
@@ -32,7 +31,7 @@ func (a *app) analyticsSummary() *cobra.Command {
 }
 
 // breakdown shows which agents made the calls, and what saved money.
-func breakdown(ctx context.Context, store *callsdb.Store, f analytics.Filter) ([]section, error) {
+func breakdown(ctx context.Context, store analytics.Store, f analytics.Filter) ([]section, error) {
 	agents, err := store.Groups(ctx, f, analytics.ByAgent)
 	if err != nil || len(agents) == 0 {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
 )
@@ -24,7 +23,7 @@ model. --csv has a row for each tool of each agent.`,
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&workflow, "workflow", "", "only calls in runs of the workflow of this name")
 		},
-		make: func(ctx context.Context, store *callsdb.Store, f analytics.Filter) (*report, any, error) {
+		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
 			use, err := store.Tools(ctx, f, workflow)
 			if err != nil {
 				return nil, nil, err

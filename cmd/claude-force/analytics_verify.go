@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
-	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/audit"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm"
@@ -70,7 +70,7 @@ func (a *app) verify(cmd *cobra.Command) (report *audit.Report, err error) {
 		defer func() { err = errors.Join(err, ledger.Close()) }()
 		stores.Ledger = ledger.Balances
 	}
-	stores.Calls = func(ctx context.Context) (*callsdb.Store, error) { return pipeline.OpenCalls(ctx, cfg) }
+	stores.Calls = func(ctx context.Context) (analytics.Store, error) { return pipeline.OpenCalls(ctx, cfg) }
 	ctx, cancel := a.soft(cmd.Context())
 	defer cancel()
 	if report, err = audit.Verify(ctx, stores); err != nil && a.interrupted() {

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cache"
 )
@@ -149,7 +148,7 @@ func (a *app) countCalls(ctx context.Context, reg metricSet) error {
 	cost := reg.counter("claude_force_history_call_cost_usd_total", "What calls cost, as far as prices are known.", "model")
 	saved := reg.counter("claude_force_history_call_saved_usd_total", "What answers would have cost that were there already.", "model", "source")
 	retries := reg.counter("claude_force_history_call_retries_total", "Attempts after the first.", "model")
-	return a.withCalls(ctx, func(ctx context.Context, store *callsdb.Store) error {
+	return a.withCalls(ctx, func(ctx context.Context, store analytics.Store) error {
 		groups, err := store.Groups(ctx, analytics.Filter{}, analytics.ByModel)
 		if err != nil {
 			return fmt.Errorf("reading the calls: %w", err)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
@@ -17,7 +16,7 @@ import (
 // time zone. rows is not zero if calls of the period are kept one by one only from then
 // on: those before are not in the set. If that is none of it, or the text is no period, the
 // error is a [fault.InputError]; without a call it is [compare.ErrNoCalls].
-func OfPeriod(ctx context.Context, store *callsdb.Store, name string, zone *time.Location) (set compare.Set, rows time.Time, err error) {
+func OfPeriod(ctx context.Context, store analytics.Store, name string, zone *time.Location) (set compare.Set, rows time.Time, err error) {
 	const minutes = "2006-01-02 15:04"
 	from, to, err := compare.ParsePeriod(name, zone)
 	if err != nil {
@@ -40,7 +39,7 @@ func OfPeriod(ctx context.Context, store *callsdb.Store, name string, zone *time
 }
 
 // callHistory gives samples of recorded calls.
-type callHistory struct{ store *callsdb.Store }
+type callHistory struct{ store analytics.Store }
 
 // Samples implements [compare.History].
 func (h callHistory) Samples(ctx context.Context, from, to time.Time) (map[string][]float64, error) {

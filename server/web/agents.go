@@ -7,7 +7,6 @@ import (
 	"github.com/claude-force/claude-force/agent"
 	"github.com/claude-force/claude-force/agent/lint"
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
 )
 
@@ -51,7 +50,7 @@ func (p *Pages) agents(r *http.Request) (*view, error) {
 // figuresBy returns the figures of the last 30 days by the names of agents or the like.
 func (p *Pages) figuresBy(r *http.Request, by analytics.Dimension) (map[string]analytics.Figures, error) {
 	set := map[string]analytics.Figures{}
-	err := p.withCalls(r.Context(), func(store *callsdb.Store) error {
+	err := p.withCalls(r.Context(), func(store analytics.Store) error {
 		groups, err := store.Costs(r.Context(), analytics.Filter{Since: since(30), Zone: p.opts.Config.TimeZone}, by)
 		for _, f := range analytics.FiguresOf(groups) {
 			set[f.Name] = f

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/amount"
@@ -82,7 +81,7 @@ func (p *Pages) compare(r *http.Request) (*view, error) {
 // comparePeriods fills in the figures of two periods.
 func (p *Pages) comparePeriods(r *http.Request, data *compareData) error {
 	var s [2]*analytics.Summary
-	err := p.withCalls(r.Context(), func(store *callsdb.Store) error {
+	err := p.withCalls(r.Context(), func(store analytics.Store) error {
 		for i, name := range []string{data.A, data.B} {
 			from, to, err := compare.ParsePeriod(name, p.opts.Config.TimeZone)
 			if err != nil {

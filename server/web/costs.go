@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/internal/csvtext"
@@ -94,7 +93,7 @@ func since(days int) time.Time {
 }
 
 // withCalls calls do with the store of calls.
-func (p *Pages) withCalls(ctx context.Context, do func(*callsdb.Store) error) error {
+func (p *Pages) withCalls(ctx context.Context, do func(analytics.Store) error) error {
 	store, err := pipeline.OpenCalls(ctx, p.opts.Config)
 	if err != nil {
 		return err
@@ -108,7 +107,7 @@ func (p *Pages) costs(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	data := &costsData{By: string(f.by[0]), Days: f.days, Project: f.project, ByOptions: costsBy, Periods: withOption(periods, f.days, "the last "+f.days+" days")}
-	err = p.withCalls(r.Context(), func(store *callsdb.Store) error {
+	err = p.withCalls(r.Context(), func(store analytics.Store) error {
 		projects, err := store.Projects(r.Context())
 		if err != nil {
 			return err
@@ -119,7 +118,7 @@ func (p *Pages) costs(r *http.Request) (*view, error) {
 		if data.Summary, err = store.Summary(r.Context(), f.filter); err != nil {
 			return err
 		}
-		groups, paths, err := store.CostGroups(r.Context(), f.filter, f.by...)
+		groups, paths, err := analytics.CostGroups(r.Context(), store, f.filter, f.by...)
 		if err != nil {
 			return err
 		}
@@ -236,8 +235,8 @@ func (p *Pages) costsCSV(w http.ResponseWriter, r *http.Request) {
 	f, err := p.costFilter(r)
 	var groups []analytics.Group
 	if err == nil {
-		err = p.withCalls(r.Context(), func(store *callsdb.Store) error {
-			groups, _, err = store.CostGroups(r.Context(), f.filter, f.by...)
+		err = p.withCalls(r.Context(), func(store analytics.Store) error {
+			groups, _, err = analytics.CostGroups(r.Context(), store, f.filter, f.by...)
 			return err
 		})
 	}

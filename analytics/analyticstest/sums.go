@@ -1,14 +1,10 @@
-package callsdb_test
+package analyticstest
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,30 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/llm"
 )
 
-func file(tb testing.TB) string { return filepath.Join(tb.TempDir(), "sub", "history.db") }
+// Epoch is not on an hour, so that nothing is by chance.
+var Epoch = time.Date(2026, 11, 3, 22, 41, 7, 123456789, time.UTC)
 
-func open(tb testing.TB, path string) *callsdb.Store {
-	tb.Helper()
-	s, err := callsdb.Open(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { s.Close() })
-	return s
-}
-
-// epoch is not on an hour, so that nothing is by chance.
-var epoch = time.Date(2026, 11, 3, 22, 41, 7, 123456789, time.UTC)
-
-// randomCall is a call within ten days of epoch.
-func randomCall(rng *rand.Rand) analytics.Call {
+// RandomCall is a call within ten days of Epoch.
+func RandomCall(rng *rand.Rand) analytics.Call {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	c := analytics.Call{
-		Time: epoch.Add(time.Duration(rng.Int64N(int64(10 * 24 * time.Hour)))), Project: pick("one", "two"), Agent: pick("linter", "reviewer", "writer"),
+		Time: Epoch.Add(time.Duration(rng.Int64N(int64(10 * 24 * time.Hour)))), Project: pick("one", "two"), Agent: pick("linter", "reviewer", "writer"),
 		Asked: "haiku", Model: pick("haiku", "sonnet"), Usage: llm.Usage{InputTokens: rng.IntN(5000), OutputTokens: rng.IntN(1000), CacheReadTokens: rng.IntN(3) * 1000},
 		Duration: time.Duration(rng.ExpFloat64() * 2e9), Attempts: 1 + rng.IntN(2), StopReason: "end_turn", Key: pick("", "ci", "desk"), Team: pick("", "web"),
 	}
@@ -63,17 +46,17 @@ func randomCall(rng *rand.Rand) analytics.Call {
 	return c
 }
 
-func randomCalls(seed uint64, n int) []analytics.Call {
+func RandomCalls(seed uint64, n int) []analytics.Call {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	calls := make([]analytics.Call, n)
 	for i := range calls {
-		calls[i] = randomCall(rng)
+		calls[i] = RandomCall(rng)
 	}
 	return calls
 }
 
-// stored are all calls of a store.
-func stored(t *testing.T, s *callsdb.Store) []analytics.Call {
+// Stored are all calls of a store.
+func Stored(t *testing.T, s analytics.Store) []analytics.Call {
 	t.Helper()
 	var calls []analytics.Call
 	for c, err := range s.Calls(t.Context(), analytics.Filter{}) {
@@ -143,9 +126,9 @@ func byHand(calls []analytics.Call, f analytics.Filter, by analytics.Dimension) 
 	return groups
 }
 
-func check(t *testing.T, s *callsdb.Store, f analytics.Filter) {
+func Check(t *testing.T, s analytics.Store, f analytics.Filter) {
 	t.Helper()
-	calls := stored(t, s)
+	calls := Stored(t, s)
 	for _, by := range []analytics.Dimension{analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByKey, analytics.ByTeam, analytics.ByDay, analytics.ByHour} {
 		if by == analytics.ByHour && (f.Until.IsZero() || f.Until.Sub(f.Since) > 24*time.Hour) {
 			continue // days are not taken apart
@@ -172,7 +155,7 @@ func check(t *testing.T, s *callsdb.Store, f analytics.Filter) {
 }
 
 // checkCosts compares what is added up by the database with what is here.
-func checkCosts(t *testing.T, s *callsdb.Store, f analytics.Filter, by analytics.Dimension, groups []analytics.Group) {
+func checkCosts(t *testing.T, s analytics.Store, f analytics.Filter, by analytics.Dimension, groups []analytics.Group) {
 	t.Helper()
 	costs, err := s.Costs(t.Context(), f, by)
 	if err != nil {
@@ -190,24 +173,22 @@ func sameSketch(a, b analytics.Sketch) bool {
 	return string(x) == string(y)
 }
 
-func TestSumsEqualRows(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
+func sumsEqualRows(t *testing.T, s analytics.Store) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	calls, filters := 3000, 30
 	if testing.Short() {
 		calls, filters = 1000, 8
 	}
-	for rest := randomCalls(1, calls); len(rest) > 0; {
+	for rest := RandomCalls(1, calls); len(rest) > 0; {
 		n := min(len(rest), 1+rng.IntN(400))
 		if err := s.Add(t.Context(), rest[:n]...); err != nil {
 			t.Fatal(err)
 		}
 		rest = rest[n:]
 	}
-	check(t, s, analytics.Filter{})
+	Check(t, s, analytics.Filter{})
 	for range filters {
-		f := analytics.Filter{Since: epoch.Add(time.Duration(rng.Int64N(int64(9 * 24 * time.Hour))))}
+		f := analytics.Filter{Since: Epoch.Add(time.Duration(rng.Int64N(int64(9 * 24 * time.Hour))))}
 		f.Until = f.Since.Add(time.Duration(rng.Int64N(int64(4 * 24 * time.Hour))))
 		switch rng.IntN(4) {
 		case 0:
@@ -218,14 +199,12 @@ func TestSumsEqualRows(t *testing.T) {
 		if rng.IntN(2) == 0 {
 			f.Project = "one"
 		}
-		check(t, s, f)
+		Check(t, s, f)
 	}
 }
 
-func TestCallsComeBackAsTheyWere(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	want := randomCalls(5, 2500)
+func callsComeBackAsTheyWere(t *testing.T, s analytics.Store) {
+	want := RandomCalls(5, 2500)
 	for i := range want {
 		want[i].Alone = time.Duration(i + 1) // else it is estimated
 	}
@@ -233,7 +212,7 @@ func TestCallsComeBackAsTheyWere(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.SortStableFunc(want, func(a, b analytics.Call) int { return a.Time.Compare(b.Time) })
-	if diff := gocmp.Diff(want, stored(t, s)); diff != "" {
+	if diff := gocmp.Diff(want, Stored(t, s)); diff != "" {
 		t.Error(diff)
 	}
 	var one []analytics.Call
@@ -249,11 +228,9 @@ func TestCallsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestRunsOfAPeriod(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
+func runsOfAPeriod(t *testing.T, s analytics.Store) {
 	call := func(run string, at, took time.Duration) analytics.Call {
-		return analytics.Call{Time: epoch.Add(at), Project: run[:3], Workflow: "check", Run: run, Source: llm.SourceLive, Duration: took, Cost: 5}
+		return analytics.Call{Time: Epoch.Add(at), Project: run[:3], Workflow: "check", Run: run, Source: llm.SourceLive, Duration: took, Cost: 5}
 	}
 	err := s.Add(t.Context(), call("two", 3*time.Hour, time.Hour), call("one", time.Hour, time.Minute), call("one", 2*time.Hour, 2*time.Minute),
 		call("before", 0, time.Minute), call("after", 5*time.Hour, time.Minute))
@@ -261,11 +238,11 @@ func TestRunsOfAPeriod(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := analytics.Run{
-		ID: "one", Project: "one", Workflow: "check", Began: epoch.Add(time.Hour), Ended: epoch.Add(2*time.Hour + 2*time.Minute),
+		ID: "one", Project: "one", Workflow: "check", Began: Epoch.Add(time.Hour), Ended: Epoch.Add(2*time.Hour + 2*time.Minute),
 		Calls: 2, Cost: 10, Alone: 3 * time.Minute,
 	}
-	two := analytics.Run{ID: "two", Project: "two", Workflow: "check", Began: epoch.Add(3 * time.Hour), Ended: epoch.Add(4 * time.Hour), Calls: 1, Cost: 5, Alone: time.Hour}
-	f := analytics.Filter{Since: epoch.Add(90 * time.Minute), Until: epoch.Add(5 * time.Hour)} // one had begun before
+	two := analytics.Run{ID: "two", Project: "two", Workflow: "check", Began: Epoch.Add(3 * time.Hour), Ended: Epoch.Add(4 * time.Hour), Calls: 1, Cost: 5, Alone: time.Hour}
+	f := analytics.Filter{Since: Epoch.Add(90 * time.Minute), Until: Epoch.Add(5 * time.Hour)} // one started before
 	got, err := s.Runs(t.Context(), f)
 	if diff := gocmp.Diff([]analytics.Run{one, two}, got); err != nil || diff != "" {
 		t.Error(err, diff)
@@ -280,27 +257,23 @@ func TestRunsOfAPeriod(t *testing.T) {
 	}
 }
 
-// TestAnEstimateForWhatWasFree: a hit would have taken as long as the service
+// anEstimateForWhatWasFree: a hit would have taken as long as the service
 // takes that agent.
-func TestAnEstimateForWhatWasFree(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	live := analytics.Call{Time: epoch, Agent: "a", Model: "m", Source: llm.SourceLive, Duration: 4 * time.Second}
+func anEstimateForWhatWasFree(t *testing.T, s analytics.Store) {
+	live := analytics.Call{Time: Epoch, Agent: "a", Model: "m", Source: llm.SourceLive, Duration: 4 * time.Second}
 	slow := live
 	slow.Duration = 6 * time.Second
-	hit := analytics.Call{Time: epoch.Add(time.Minute), Agent: "a", Model: "m", Source: llm.SourceCache, Duration: time.Millisecond}
+	hit := analytics.Call{Time: Epoch.Add(time.Minute), Agent: "a", Model: "m", Source: llm.SourceCache, Duration: time.Millisecond}
 	if err := s.Add(t.Context(), live, slow, hit); err != nil {
 		t.Fatal(err)
 	}
-	if got := stored(t, s)[2].Alone; got != 5*time.Second {
+	if got := Stored(t, s)[2].Alone; got != 5*time.Second {
 		t.Errorf("a hit is taken to save a call of %v; want 5s", got)
 	}
 }
 
-func TestSlowestAndFailures(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	calls := randomCalls(9, 500)
+func slowestAndFailures(t *testing.T, s analytics.Store) {
+	calls := RandomCalls(9, 500)
 	if err := s.Add(t.Context(), calls...); err != nil {
 		t.Fatal(err)
 	}
@@ -328,125 +301,8 @@ func TestSlowestAndFailures(t *testing.T) {
 	}
 }
 
-func TestResultsAreKeptUntilSomebodyWrites(t *testing.T) {
-	t.Parallel()
-	path := file(t)
-	s, other := open(t, path), open(t, path)
-	ask := func() int64 {
-		t.Helper()
-		sum, err := s.Summary(t.Context(), analytics.Filter{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return sum.Calls
-	}
-	ask()
-	ask()
-	if got := s.CacheStats(); got.Hits != 1 || got.Misses != 1 || got.HitRate != 0.5 {
-		t.Errorf("after asking twice: %+v", got)
-	}
-	for i, by := range []*callsdb.Store{other, s, other} {
-		if err := by.Add(t.Context(), randomCalls(uint64(i), 1)...); err != nil {
-			t.Fatal(err)
-		}
-		if got, want := ask(), int64(i+1); got != want {
-			t.Errorf("after write %d: %d calls; want %d", i, got, want)
-		}
-	}
-	for i := range 1000 { // more than are kept
-		if _, err := s.Slowest(t.Context(), analytics.Filter{}, i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	before := s.CacheStats()
-	ask()
-	if got := s.CacheStats(); got.Misses != before.Misses+1 {
-		t.Error("a result was kept longer than a thousand others")
-	}
-}
-
-func TestQueriesReadViewsOnly(t *testing.T) {
-	t.Parallel()
-	path := file(t)
-	s := open(t, path)
-	if err := s.Add(t.Context(), randomCalls(1, 50)...); err != nil {
-		t.Fatal(err)
-	}
-	query := func(sql string) (rows [][]any, err error) {
-		err = s.Query(t.Context(), sql, callsdb.QueryLimits{}, func(_ []string, values []any) error {
-			if values != nil {
-				rows = append(rows, values)
-			}
-			return nil
-		})
-		return rows, err
-	}
-	for _, sql := range []string{
-		`SELECT agent, count(*), sum(cost_usd) FROM calls GROUP BY agent`, `SELECT * FROM hourly`, `SELECT * FROM daily`, `SELECT * FROM workflow_runs`,
-		`WITH x AS (SELECT * FROM calls) SELECT count(*) FROM x;`, `SELECT count(*) FROM calls WHERE time >= '2026-11-05' AND outcome = 'ok'`,
-	} {
-		if rows, err := query(sql); err != nil || len(rows) == 0 {
-			t.Errorf("%s: %d rows, %v", sql, len(rows), err)
-		}
-	}
-	if rows, err := query(`SELECT count(*) FROM calls`); err != nil || rows[0][0] != int64(50) {
-		t.Errorf("count: %v, %v", rows, err)
-	}
-	for _, sql := range []string{
-		``, `SELECT`, `DELETE FROM call_rows`, `DROP VIEW calls`, `INSERT INTO call_imports VALUES (x'00')`, `PRAGMA query_only = OFF`, `PRAGMA user_version`,
-		`ATTACH 'x.db' AS x`, `SELECT * FROM sqlite_schema`, `SELECT * FROM schema_versions`, `SELECT * FROM pragma_database_list`, `SELECT 1; DELETE FROM call_rows`,
-		`SELECT load_extension('x')`, `VACUUM INTO 'x.db'`, `CREATE TEMP TABLE x (a)`, `BEGIN IMMEDIATE`, `SELECT * FROM nothing`, `SELECT * FROM call_rows`, `SELECT * FROM call_state, calls`,
-	} {
-		if _, err := query(sql); err == nil {
-			t.Errorf("%q was run", sql)
-		} else if _, ok := errors.AsType[*callsdb.QueryError](err); !ok {
-			t.Errorf("%q: %v is no QueryError", sql, err)
-		}
-	}
-	if len(stored(t, s)) != 50 {
-		t.Error("a query changed the calls")
-	}
-}
-
-func TestImportedOnce(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	data, err := os.ReadFile("../testdata/executions.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := func(text string) (added, known, bad int) {
-		t.Helper()
-		added, known, err := s.Import(t.Context(), analytics.ReadUpstream("f", strings.NewReader(text), analytics.UpstreamOptions{}), func(error) error {
-			bad++
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return added, known, bad
-	}
-	line, _, _ := strings.Cut(string(data), "\n")
-	for _, step := range []struct {
-		text              string
-		added, known, bad int
-	}{
-		{line, 1, 0, 0},
-		{string(data), 2, 1, 3},
-		{string(data), 0, 3, 3},
-		{string(data) + "\n" + line, 1, 3, 3}, // the same again, within one file, is another
-	} {
-		if added, known, bad := read(step.text); added != step.added || known != step.known || bad != step.bad {
-			t.Errorf("import gave %d new, %d known, %d bad; want %+v", added, known, bad, step)
-		}
-	}
-	check(t, s, analytics.Filter{})
-}
-
-func TestPruneKeepsDays(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	if err := s.Add(t.Context(), randomCalls(2, 5000)...); err != nil {
+func pruneKeepsDays(t *testing.T, s analytics.Store) {
+	if err := s.Add(t.Context(), RandomCalls(2, 5000)...); err != nil {
 		t.Fatal(err)
 	}
 	days := func() []analytics.Group {
@@ -458,8 +314,8 @@ func TestPruneKeepsDays(t *testing.T) {
 		return list
 	}
 	before := days()
-	now := epoch.AddDate(0, 0, 10)
-	done, err := s.Prune(t.Context(), callsdb.Retention{Rows: 2 * 24 * time.Hour, Hours: 5 * 24 * time.Hour}, now)
+	now := Epoch.AddDate(0, 0, 10)
+	done, err := s.Prune(t.Context(), analytics.Retention{Rows: 2 * 24 * time.Hour, Hours: 5 * 24 * time.Hour}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +325,7 @@ func TestPruneKeepsDays(t *testing.T) {
 	if diff := gocmp.Diff(before, days(), gocmp.Comparer(sameSketch)); diff != "" {
 		t.Errorf("days differ after pruning:\n%s", diff)
 	}
-	for _, c := range stored(t, s) {
+	for _, c := range Stored(t, s) {
 		if c.Time.Before(now.AddDate(0, 0, -3)) {
 			t.Fatalf("a call of %v is still there", c.Time)
 		}
@@ -480,9 +336,9 @@ func TestPruneKeepsDays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := at.Truncate(24 * time.Hour); !sum.Period.Rounded || !sum.Period.Since.Equal(want) {
-		t.Errorf("since %v is %+v; want %v, and to be told", at, sum.Period, want)
+		t.Errorf("since %v is %+v; want %v, and Rounded", at, sum.Period, want)
 	}
-	if _, err := s.Prune(t.Context(), callsdb.Retention{Rows: 5 * time.Hour, Hours: time.Hour}, now); err == nil {
+	if _, err := s.Prune(t.Context(), analytics.Retention{Rows: 5 * time.Hour, Hours: time.Hour}, now); err == nil {
 		t.Error("hours may be dropped before rows")
 	}
 }

@@ -1,4 +1,4 @@
-package callsdb_test
+package analyticstest
 
 import (
 	"testing"
@@ -9,12 +9,10 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// TestDaysAreThoseOfTheZone adds up days, weeks and months in zones whose midnight is
+// daysAreThoseOfTheZone adds up days, weeks and months in zones whose midnight is
 // anywhere, and compares with the calls one by one.
-func TestDaysAreThoseOfTheZone(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	calls := randomCalls(7, 800)
+func daysAreThoseOfTheZone(t *testing.T, s analytics.Store) {
+	calls := RandomCalls(7, 800)
 	if err := s.Add(t.Context(), calls...); err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +23,8 @@ func TestDaysAreThoseOfTheZone(t *testing.T) {
 		}
 		for _, f := range []analytics.Filter{
 			{Zone: zone},
-			{Zone: zone, Since: epoch.Add(30*time.Hour + 17*time.Minute), Until: epoch.Add(190*time.Hour + time.Second)},
-			{Zone: zone, Since: analytics.ByDay.StartOf(epoch.In(zone)).AddDate(0, 0, 2), Until: analytics.ByDay.StartOf(epoch.In(zone)).AddDate(0, 0, 3), Project: "one"},
+			{Zone: zone, Since: Epoch.Add(30*time.Hour + 17*time.Minute), Until: Epoch.Add(190*time.Hour + time.Second)},
+			{Zone: zone, Since: analytics.ByDay.StartOf(Epoch.In(zone)).AddDate(0, 0, 2), Until: analytics.ByDay.StartOf(Epoch.In(zone)).AddDate(0, 0, 3), Project: "one"},
 		} {
 			for _, by := range []analytics.Dimension{analytics.ByDay, analytics.ByWeek, analytics.ByMonth} {
 				want, cost := map[string]int64{}, map[string]llm.Money{}

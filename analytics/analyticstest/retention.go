@@ -1,4 +1,4 @@
-package callsdb_test
+package analyticstest
 
 import (
 	"slices"
@@ -8,23 +8,21 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/llm"
 )
 
-// TestViewsAnswerThePeriodThatTheyName drops rows and hours at any time, asks for any
+// viewsAnswerThePeriodThatTheyName drops rows and hours at any time, asks for any
 // period, and compares each view with the calls, one by one, of the period that the
 // store says it answered.
-func TestViewsAnswerThePeriodThatTheyName(t *testing.T) {
-	t.Parallel()
-	calls := randomCalls(23, 400)
+func viewsAnswerThePeriodThatTheyName(t *testing.T, open func(*testing.T) analytics.Store) {
+	calls := RandomCalls(23, 400)
 	type pruned struct {
-		store *callsdb.Store
+		store analytics.Store
 		name  string
 	}
 	var stores []pruned
-	now := epoch.AddDate(0, 0, 11)
-	for name, keep := range map[string]callsdb.Retention{
+	now := Epoch.AddDate(0, 0, 11)
+	for name, keep := range map[string]analytics.Retention{
 		"all kept":          {},
 		"rows":              {Rows: 6 * 24 * time.Hour},
 		"hours":             {Rows: 4 * 24 * time.Hour, Hours: 7 * 24 * time.Hour},
@@ -32,7 +30,7 @@ func TestViewsAnswerThePeriodThatTheyName(t *testing.T) {
 		"nothing but days":  {Rows: time.Nanosecond, Hours: time.Nanosecond},
 		"nothing was older": {Rows: 100 * 24 * time.Hour, Hours: 100 * 24 * time.Hour},
 	} {
-		s := open(t, file(t))
+		s := open(t)
 		if err := s.Add(t.Context(), calls...); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +44,7 @@ func TestViewsAnswerThePeriodThatTheyName(t *testing.T) {
 	}
 	slices.SortFunc(stores, func(a, b pruned) int { return len(a.name) - len(b.name) })
 	zones := []*time.Location{time.UTC, time.FixedZone("half", 5*3600+1800), time.FixedZone("west", -8*3600)}
-	within := rapid.Map(rapid.Int64Range(-24*3600, 12*24*3600), func(s int64) time.Time { return epoch.Add(time.Duration(s) * time.Second) })
+	within := rapid.Map(rapid.Int64Range(-24*3600, 12*24*3600), func(s int64) time.Time { return Epoch.Add(time.Duration(s) * time.Second) })
 	rapid.Check(t, func(t *rapid.T) {
 		p := rapid.SampledFrom(stores).Draw(t, "store")
 		s := p.store

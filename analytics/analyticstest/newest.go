@@ -1,4 +1,4 @@
-package callsdb_test
+package analyticstest
 
 import (
 	"slices"
@@ -6,23 +6,20 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/fault"
 )
 
-// TestNewest lists calls page by page, many of them at the same time: each once, the
+// newest lists calls page by page, many of them at the same time: each once, the
 // latest first.
-func TestNewest(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
+func newest(t *testing.T, s analytics.Store) {
 	var all []analytics.Call
 	for i := range 25 {
-		all = append(all, analytics.Call{Time: epoch.Add(time.Duration(i/4) * time.Second), Agent: []string{"a", "b"}[i%2], Model: "m", StopReason: string(rune('a' + i))})
+		all = append(all, analytics.Call{Time: Epoch.Add(time.Duration(i/4) * time.Second), Agent: []string{"a", "b"}[i%2], Model: "m", StopReason: string(rune('a' + i))})
 	}
 	if err := s.Add(t.Context(), all...); err != nil {
 		t.Fatal(err)
 	}
-	for _, only := range []callsdb.Only{{}, {Agent: "b"}, {Agent: "none"}} {
+	for _, only := range []analytics.Only{{}, {Agent: "b"}, {Agent: "none"}} {
 		var want, got []string
 		for _, c := range slices.Backward(all) {
 			if only.Agent == "" || c.Agent == only.Agent {
@@ -43,7 +40,7 @@ func TestNewest(t *testing.T) {
 			t.Errorf("%+v: %v, want %v", only, got, want)
 		}
 	}
-	if _, _, err := s.Newest(t.Context(), analytics.Filter{}, callsdb.Only{}, "1-2x", 3); fault.KindOf(err) != fault.KindInput {
+	if _, _, err := s.Newest(t.Context(), analytics.Filter{}, analytics.Only{}, "1-2x", 3); fault.KindOf(err) != fault.KindInput {
 		t.Errorf("a wrong cursor: %v", err)
 	}
 }

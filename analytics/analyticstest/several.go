@@ -1,4 +1,4 @@
-package callsdb_test
+package analyticstest
 
 import (
 	"strings"
@@ -12,15 +12,13 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// TestGroupsBySeveralAddUp: groups by any dimensions hold each call once, whatever
+// groupsBySeveralAddUp: groups by any dimensions hold each call once, whatever
 // they are made of.
-func TestGroupsBySeveralAddUp(t *testing.T) {
-	t.Parallel()
-	s := open(t, file(t))
-	if err := s.Add(t.Context(), randomCalls(11, 600)...); err != nil {
+func groupsBySeveralAddUp(t *testing.T, s analytics.Store) {
+	if err := s.Add(t.Context(), RandomCalls(11, 600)...); err != nil {
 		t.Fatal(err)
 	}
-	calls := stored(t, s)
+	calls := Stored(t, s)
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +30,7 @@ func TestGroupsBySeveralAddUp(t *testing.T) {
 		by := rapid.SliceOfNDistinct(dimension, 1, 4, rapid.ID[analytics.Dimension]).Draw(t, "by")
 		f := analytics.Filter{Zone: rapid.SampledFrom([]*time.Location{nil, zone}).Draw(t, "zone")}
 		if rapid.Bool().Draw(t, "bounded") {
-			f.Since, f.Until = epoch.Add(30*time.Hour+17*time.Minute), epoch.Add(190*time.Hour)
+			f.Since, f.Until = Epoch.Add(30*time.Hour+17*time.Minute), Epoch.Add(190*time.Hour)
 		}
 		type figures struct {
 			Calls int64
