@@ -44,6 +44,7 @@ func WatchAfter(ctx context.Context, store journal.Store, id string, after int64
 		unowned := 0
 		status := journal.Status("")
 		for {
+			// The run is read before its events: if it has ended, these are all.
 			for ev, err := range store.Events(ctx, run.ID, after) {
 				if err != nil {
 					yield(Change{}, err)
@@ -53,10 +54,6 @@ func WatchAfter(ctx context.Context, store journal.Store, id string, after int64
 				if !yield(Change{Event: &ev}, nil) {
 					return
 				}
-			}
-			if run, err = store.Find(ctx, run.ID); err != nil {
-				yield(Change{}, err)
-				return
 			}
 			ended := false
 			if run.Owner != nil && run.Owner.Alive {
@@ -74,6 +71,10 @@ func WatchAfter(ctx context.Context, store journal.Store, id string, after int64
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
+				return
+			}
+			if run, err = store.Find(ctx, run.ID); err != nil {
+				yield(Change{}, err)
 				return
 			}
 		}
