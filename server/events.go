@@ -23,6 +23,9 @@ const (
 	// maxWrite is how long a client may take to accept an event.
 	maxWrite = 30 * time.Second
 
+	// maxQueued is how many bytes are written before the client is given more time.
+	maxQueued = 32 << 10
+
 	// maxEvents bounds the events of one answer.
 	maxEvents = 1000
 )
@@ -136,6 +139,7 @@ func (s *Server) hasEvent(ctx context.Context, id string, seq int64) (bool, erro
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	queued  int // bytes
 }
 
 // follow writes the changes of a run, and a comment when nothing happens for long.
@@ -157,20 +161,23 @@ func (st *stream) follow(ctx context.Context, h *hub, id string, after int64) er
 			continue
 		}
 		for i := range n.events {
-			if err := st.send("", n.events[i].Seq, &n.events[i]); err != nil {
+			if err := st.queue(n.events[i].message); err != nil {
 				return err
 			}
-			after = n.events[i].Seq
+			after = n.events[i].seq
 		}
 		switch {
 		case n.err != nil:
 			return n.err
 		case n.ended:
-			return st.send("end", 0, runs.WithStatus(n.run))
+			return st.send("end", 0, n.run)
 		case n.changes != changes:
-			if err := st.send("run", 0, runs.WithStatus(n.run)); err != nil {
+			if err := st.send("run", 0, n.run); err != nil {
 				return err
 			}
+		}
+		if err := st.flush(); err != nil {
+			return err
 		}
 		if n.changes != changes || len(n.events) > 0 {
 			changes = n.changes
@@ -190,6 +197,7 @@ func (st *stream) follow(ctx context.Context, h *hub, id string, after int64) er
 
 // sendStored sends events from the store, up to a sequence number.
 func (st *stream) sendStored(ctx context.Context, store journal.Store, id string, after *int64, low int64) error {
+	var text []byte
 	for ev, err := range store.Events(ctx, id, *after) {
 		if err != nil {
 			return err
@@ -197,38 +205,74 @@ func (st *stream) sendStored(ctx context.Context, store journal.Store, id string
 		if ev.Seq > low {
 			break
 		}
-		if err := st.send("", ev.Seq, &ev); err != nil {
+		text, err := appendMessage(text[:0], "", ev.Seq, &ev)
+		if err == nil {
+			err = st.queue(text)
+		}
+		if err != nil {
 			return err
 		}
 		*after = ev.Seq
 	}
 	*after = max(*after, low) // what was removed is not there
-	return nil
+	return st.flush()
 }
 
-// send writes a message. JSON has no line breaks.
-func (st *stream) send(event string, id int64, v any) error {
+// appendMessage appends a message with v as JSON, which has no line breaks, to text. The
+// message has an id if that is above 0.
+func appendMessage(text []byte, event string, id int64, v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var text []byte
 	if id > 0 {
 		text = fmt.Appendf(text, "id: %d\n", id)
 	}
 	if event != "" {
 		text = fmt.Appendf(text, "event: %s\n", event)
 	}
-	return st.write(fmt.Appendf(text, "data: %s\n\n", data))
+	return fmt.Appendf(text, "data: %s\n\n", data), nil
 }
 
-// write writes at once what the client must accept within [maxWrite].
-func (st *stream) write(text []byte) error {
-	if err := st.control.SetWriteDeadline(time.Now().Add(maxWrite)); err != nil {
+// send writes a message with v as JSON at once.
+func (st *stream) send(event string, id int64, v any) error {
+	text, err := appendMessage(nil, event, id, v)
+	if err != nil {
 		return err
+	}
+	return st.write(text)
+}
+
+// write writes at once, with what is queued.
+func (st *stream) write(text []byte) error {
+	if err := st.queue(text); err != nil {
+		return err
+	}
+	return st.flush()
+}
+
+// queue writes a message, which may be kept until the next [stream.flush]. What is kept is
+// at most maxQueued bytes and a message.
+func (st *stream) queue(text []byte) error {
+	if st.queued == 0 {
+		if err := st.control.SetWriteDeadline(time.Now().Add(maxWrite)); err != nil {
+			return err
+		}
 	}
 	if _, err := st.w.Write(text); err != nil {
 		return err
 	}
+	if st.queued += len(text); st.queued >= maxQueued {
+		return st.flush()
+	}
+	return nil
+}
+
+// flush writes what is queued. The client must accept it within [maxWrite].
+func (st *stream) flush() error {
+	if st.queued == 0 {
+		return nil
+	}
+	st.queued = 0
 	return st.control.Flush()
 }

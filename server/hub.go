@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 
 	"github.com/claude-force/claude-force/journal"
@@ -12,8 +13,8 @@ import (
 // followers. Who is further behind reads the store.
 const kept = 1024
 
-// hub follows each run once, however many clients do: looking at the store costs the
-// same for one and for a thousand.
+// hub follows each run once, however many clients do: looking at the store and encoding
+// what is sent costs the same for one and for a thousand.
 type hub struct {
 	store journal.Store
 
@@ -28,14 +29,20 @@ type topic struct {
 	cancel    context.CancelFunc
 	followers int
 
-	mu      sync.Mutex      // guards the fields below
-	low     int64           // the sequence number before the first of events
-	events  []journal.Event // in order, without a gap
-	run     journal.Run     // as it is; the zero Run at first
-	changes int             // of the run
-	ended   bool            // the run makes no more events
-	err     error           // of the store
-	changed chan struct{}   // closed when anything above changes
+	mu      sync.Mutex     // guards the fields below
+	low     int64          // the sequence number before the first of events
+	events  []encodedEvent // in order, without a gap
+	run     []byte         // the run as it is, as JSON; empty at first
+	changes int            // of the run
+	ended   bool           // the run makes no more events
+	err     error          // of the store
+	changed chan struct{}  // closed when anything above changes
+}
+
+// encodedEvent is an event as it is sent to followers.
+type encodedEvent struct {
+	seq     int64
+	message []byte
 }
 
 func newHub(store journal.Store) *hub { return &hub{store: store, topics: map[string]*topic{}} }
@@ -91,6 +98,14 @@ func (h *hub) follow(ctx context.Context, t *topic) {
 
 // add takes in a change.
 func (t *topic) add(c runs.Change, err error) {
+	var text []byte
+	switch {
+	case err != nil:
+	case c.Event != nil:
+		text, err = appendMessage(nil, "", c.Event.Seq, c.Event)
+	default:
+		text, err = json.Marshal(runs.WithStatus(c.Run))
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -98,12 +113,12 @@ func (t *topic) add(c runs.Change, err error) {
 		t.err = err
 	case c.Event != nil:
 		if len(t.events) == 2*kept { // half are dropped at once: to move all for each would be slow
-			t.low = t.events[kept-1].Seq
-			t.events = append(make([]journal.Event, 0, 2*kept), t.events[kept:]...)
+			t.low = t.events[kept-1].seq
+			t.events = append(make([]encodedEvent, 0, 2*kept), t.events[kept:]...)
 		}
-		t.events = append(t.events, *c.Event)
+		t.events = append(t.events, encodedEvent{c.Event.Seq, text})
 	default:
-		t.run = c.Run
+		t.run = text
 		t.changes++
 	}
 	close(t.changed)
@@ -112,10 +127,10 @@ func (t *topic) add(c runs.Change, err error) {
 
 // news is what a follower has not seen yet.
 type news struct {
-	events  []journal.Event
+	events  []encodedEvent
 	behind  bool // events are missing before these: they are in the store up to low
 	low     int64
-	run     journal.Run
+	run     json.RawMessage
 	changes int
 	ended   bool
 	err     error
@@ -131,7 +146,7 @@ func (t *topic) after(seq int64) news {
 		return n
 	}
 	for i := len(t.events); ; i-- {
-		if i == 0 || t.events[i-1].Seq <= seq {
+		if i == 0 || t.events[i-1].seq <= seq {
 			n.events = t.events[i:len(t.events):len(t.events)]
 			return n
 		}

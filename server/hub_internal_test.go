@@ -31,15 +31,23 @@ func (s *countedStore) Events(ctx context.Context, id string, after int64) iter.
 }
 
 // client is a response that takes everything at once.
-type client struct{ *httptest.ResponseRecorder }
+type client struct {
+	*httptest.ResponseRecorder
+	flushes int
+}
 
-func (client) SetWriteDeadline(time.Time) error { return nil }
+func (*client) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *client) FlushError() error {
+	c.flushes++
+	return nil
+}
 
 var eventID = regexp.MustCompile(`(?m)^id: (\d+)$`)
 
 // TestManyFollowers has clients follow a run from different events on, and leave at
-// different times. Each gets each event once, in order, and the store is read as often
-// as for one of them.
+// different times. Each gets each event once, in order, those of one moment at once, and
+// the store is read as often as for one of them.
 func TestManyFollowers(t *testing.T) {
 	const clients, before, rounds, each = 50, 10, 40, 100 // more events than are kept
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +78,7 @@ func TestManyFollowers(t *testing.T) {
 				if i%7 == 3 { // it comes late, far behind
 					time.Sleep(rounds * time.Second / 2)
 				}
-				w := client{httptest.NewRecorder()}
+				w := &client{ResponseRecorder: httptest.NewRecorder()}
 				st := &stream{w: w, control: http.NewResponseController(w)}
 				after := int64(i % before)
 				err := st.follow(ctx, h, "run_a", after)
@@ -86,6 +94,9 @@ func TestManyFollowers(t *testing.T) {
 				}
 				if want := before + rounds*each + 1 - int(after); stays && len(got) != want {
 					t.Errorf("client %d got %d events; want %d", i, len(got), want)
+				}
+				if w.flushes > len(got)/20+10 {
+					t.Errorf("client %d got %d events in %d parts", i, len(got), w.flushes)
 				}
 				if stays && !bytes.Contains(w.Body.Bytes(), []byte("event: end\n")) {
 					t.Errorf("client %d got no end", i)
@@ -128,7 +139,7 @@ func TestFollowersComeAndGo(t *testing.T) {
 		var seen []string
 		for range 10 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			w := client{httptest.NewRecorder()}
+			w := &client{ResponseRecorder: httptest.NewRecorder()}
 			st := &stream{w: w, control: http.NewResponseController(w)}
 			if err := log.Append(journal.Event{Type: journal.StepStarted, Step: "s"})(); err != nil {
 				t.Fatal(err)

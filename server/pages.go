@@ -85,7 +85,8 @@ type liveView struct {
 // livePart is an element of a page, by its id.
 type livePart struct {
 	web.Fragment
-	number int // of the drawing in which it changed
+	message []byte // as it is sent
+	number  int    // of the drawing in which it changed
 }
 
 // join returns the view of a page for one more follower. Call leave when it has gone.
@@ -130,8 +131,8 @@ func (l *live) draw(ctx context.Context, v *liveView) {
 		if run != nil {
 			n := run.after(seq)
 			changed = n.changed
-			for i := range n.events {
-				seq = n.events[i].Seq
+			if last := len(n.events) - 1; last >= 0 {
+				seq = n.events[last].seq
 			}
 		}
 		drawing, err := l.server.pages.Draw(ctx, v.target)
@@ -173,11 +174,13 @@ func (v *liveView) set(d *web.Drawing, err error) {
 		}
 		v.parts = v.parts[:0:0]
 		for _, f := range d.Fragments {
-			part := livePart{f, v.number + 1}
-			if old, ok := was[f.ID]; ok && old.HTML == f.HTML {
-				part = old
-			} else {
-				changed = true
+			part, ok := was[f.ID]
+			if !ok || part.HTML != f.HTML {
+				text, err := appendMessage(nil, "fragment", 0, &f)
+				if err != nil {
+					v.err = err
+				}
+				part, changed = livePart{f, text, v.number + 1}, true
 			}
 			v.parts = append(v.parts, part)
 		}
@@ -189,16 +192,17 @@ func (v *liveView) set(d *web.Drawing, err error) {
 	}
 }
 
-// since returns the parts that changed after a drawing, and the number of the last.
-func (v *liveView) since(number int) (parts []web.Fragment, last int, changed <-chan struct{}, err error) {
+// since returns the messages of the parts that changed after a drawing, and the number of
+// the last.
+func (v *liveView) since(number int) (messages [][]byte, last int, changed <-chan struct{}, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, part := range v.parts {
 		if part.number > number {
-			parts = append(parts, part.Fragment)
+			messages = append(messages, part.message)
 		}
 	}
-	return parts, v.number, v.changed, v.err
+	return messages, v.number, v.changed, v.err
 }
 
 // followPage sends the parts of a page that change, as server-sent events.
@@ -238,14 +242,17 @@ func (st *stream) followView(ctx context.Context, l *live, target string) error 
 	quiet := time.NewTicker(heartbeat)
 	defer quiet.Stop()
 	for number := 0; ; {
-		parts, last, changed, err := v.since(number)
+		messages, last, changed, err := v.since(number)
 		if err != nil {
 			return err
 		}
-		for i := range parts {
-			if err := st.send("fragment", 0, &parts[i]); err != nil {
+		for _, text := range messages {
+			if err := st.queue(text); err != nil {
 				return err
 			}
+		}
+		if err := st.flush(); err != nil {
+			return err
 		}
 		if last != number {
 			number = last
