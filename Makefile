@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team planned savings proxy figures check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team followers planned savings proxy figures check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -71,6 +71,9 @@ money: ## Compare all figures about money with an independent service's bill
 
 team: ## Compare the budgets of keys with an independent service's bill
 	go run ./bench/team
+
+followers: ## Put 1,000 followers and 200 requests a second on a server for 10 minutes
+	go run ./bench/followers
 
 proxy: ## Measure the proxy of the server beside a bare one
 	go run ./bench/proxy -gate
