@@ -84,10 +84,11 @@
 //     webhook/webhookdb keeps what is still to be sent, and webhook/webhooktest is the
 //     suite that it passes.
 //
-// And around them: internal/sqlitefile, internal/seal, internal/process and
-// internal/credential are what the parts share (files of SQLite, encryption, which
-// processes live, what looks like a key), internal/importtest keeps the packages'
-// layers apart, internal/processtest lets tests be several processes,
-// claudeforcetest helps users to test their code, examples holds small programs,
-// bench measures whole processes.
+// And around them: internal/sqlitefile, internal/postgres, internal/seal,
+// internal/process and internal/credential are what the parts share (files of SQLite,
+// a database of PostgreSQL, encryption, which processes live, what looks like a key),
+// internal/importtest keeps the packages' layers apart, internal/processtest lets tests
+// be several processes, internal/postgres/postgrestest gives them a real PostgreSQL,
+// claudeforcetest helps users to test their code, examples holds small programs, bench
+// measures whole processes.
 package claudeforce

@@ -161,6 +161,10 @@ var allowed = map[string][]string{
 	"internal/seal":       {"internal/openfile"},
 	"internal/sqlitefile": {"internal/filelock", "internal/oslimit", "internal/seal"},
 
+	"internal/postgres":              {"fault"},
+	"internal/postgres/pgmigrate":    {"internal/postgres"},
+	"internal/postgres/postgrestest": {"internal/citest", "internal/postgres", "internal/postgres/pgmigrate"},
+
 	"internal/importtest":  nil,
 	"internal/wordtest":    nil,
 	"internal/processtest": nil,

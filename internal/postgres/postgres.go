@@ -1,0 +1,190 @@
+// Package postgres connects stores to a PostgreSQL database: one pool of connections for
+// all stores of a process, and the check that the database has the schema they need.
+//
+//	db, err := postgres.Open(ctx, "postgres://app@db.example:5432/agents")
+//	…
+//	defer db.Close()
+//	rows, err := db.Query(ctx, `SELECT id FROM runs`)
+//
+// All tables are in one schema of the database, claude_force, or the first that
+// search_path in the URL names; it is the search path of every connection. The
+// password comes from the URL, PGPASSWORD or a passfile, as for psql, and is in no
+// error. What makes the schema is in internal/postgres/pgmigrate, so that a program
+// that only uses it links no more than this.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DefaultSchema is the schema that the tables are in unless the URL names another.
+const DefaultSchema = "claude_force"
+
+const (
+	// connectTimeout is how long a new connection may take if the URL does not say.
+	connectTimeout = 10 * time.Second
+	// idleInTransaction is when the server ends a transaction whose client is silent, in
+	// milliseconds: a machine that was cut off must not keep its locks.
+	idleInTransaction = "15000"
+)
+
+// DB is a pool of connections to a database. It is safe for concurrent use.
+type DB struct {
+	*pgxpool.Pool
+
+	address string
+	schema  string
+	pools   *pools
+	closed  sync.Once
+}
+
+// Open returns the database at a URL, after it has checked that its schema fits. All
+// users of one URL in a process share one pool.
+func Open(ctx context.Context, address string) (*DB, error) {
+	db, err := Connect(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Check(ctx); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// Connect returns the database at a URL, whatever its schema. No connection is made
+// before the first use.
+func Connect(ctx context.Context, address string) (*DB, error) {
+	return open.connect(ctx, address)
+}
+
+// Close gives the pool back. Its connections are closed with its last user. Further calls
+// do nothing.
+func (db *DB) Close() { db.closed.Do(func() { db.pools.release(db.address) }) }
+
+// Schema returns the name of the schema that the tables are in.
+func (db *DB) Schema() string { return db.schema }
+
+// String returns host, database and schema, for messages.
+func (db *DB) String() string {
+	c := db.Config().ConnConfig
+	return fmt.Sprintf("%s/%s (schema %s)", c.Host, c.Database, db.schema)
+}
+
+// Redact returns a URL without its password, for messages.
+func Redact(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "postgres://…"
+	}
+	if query := u.Query(); query.Has("password") {
+		query.Set("password", "xxxxx")
+		u.RawQuery = query.Encode()
+	}
+	return u.Redacted()
+}
+
+// HasPassword reports whether a URL holds a password.
+func HasPassword(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return strings.Contains(address, "@")
+	}
+	_, set := u.User.Password()
+	return set || u.Query().Has("password")
+}
+
+// errURL says nothing of the URL, which may hold a password.
+var errURL = errors.New("the address of the store is not a URL such as postgres://user@host:5432/database; characters such as @, / and % in its parts are written as %40, %2F and %25")
+
+// parse reads a URL. Its errors never have the password.
+func parse(address string) (cfg *pgxpool.Config, schema string, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return nil, "", errURL
+	}
+	cfg, err = pgxpool.ParseConfig(address)
+	if err != nil {
+		inner := errors.Unwrap(err) // the outer one shows the URL
+		password, _ := u.User.Password()
+		for _, secret := range []string{password, u.Query().Get("password")} {
+			if inner == nil || secret != "" && strings.Contains(inner.Error(), secret) {
+				return nil, "", errURL
+			}
+		}
+		return nil, "", fmt.Errorf("reading the address of the store: %w", inner)
+	}
+	conn := cfg.ConnConfig
+	schema, _, _ = strings.Cut(conn.RuntimeParams["search_path"], ",")
+	if schema = strings.Trim(strings.TrimSpace(schema), `"`); schema == "" {
+		schema = DefaultSchema
+		conn.RuntimeParams["search_path"] = schema
+	}
+	if conn.RuntimeParams["idle_in_transaction_session_timeout"] == "" {
+		conn.RuntimeParams["idle_in_transaction_session_timeout"] = idleInTransaction
+	}
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "claude-force"
+	}
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = connectTimeout
+	}
+	return cfg, schema, nil
+}
+
+// pools are the pools of a process, by URL.
+type pools struct {
+	mu   sync.Mutex // guards what follows
+	open map[string]*shared
+}
+
+type shared struct {
+	pool   *pgxpool.Pool
+	schema string
+	users  int
+}
+
+var open = &pools{open: map[string]*shared{}}
+
+func (p *pools) connect(ctx context.Context, address string) (*DB, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.open[address]
+	if s == nil {
+		cfg, schema, err := parse(address)
+		if err != nil {
+			return nil, err
+		}
+		// The pool outlasts who opens it first.
+		pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+		if err != nil {
+			return nil, fmt.Errorf("connecting to the store: %w", err)
+		}
+		s = &shared{pool: pool, schema: schema}
+		p.open[address] = s
+	}
+	s.users++
+	return &DB{Pool: s.pool, address: address, schema: s.schema, pools: p}, nil
+}
+
+func (p *pools) release(address string) {
+	p.mu.Lock()
+	s := p.open[address]
+	s.users--
+	last := s.users == 0
+	if last {
+		delete(p.open, address)
+	}
+	p.mu.Unlock()
+	if last {
+		s.pool.Close()
+	}
+}

@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claude-force/claude-force/fault"
+)
+
+// Migrations are the steps that make the schema, in migrations/TIME_WHAT.sql. A step is
+// named by the time at which it was written, in UTC to the second, so that two people
+// can add one each; they are applied in any order that respects the one of their names
+// as far as they are known, and only ever go forward.
+//
+// A step that programs before it can live with only adds: tables, columns that may be
+// null or have a default, indexes. One that they cannot live with raises the generation
+// in schema_generation, and [Generation] with it.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// VersionTable holds the steps that were applied, as goose writes it.
+const VersionTable = "schema_versions"
+
+// Generation is the newest generation of the schema that this program can use. Schemas
+// with steps that it does not know are fine as long as their generation is not newer.
+const Generation = 1
+
+// SchemaError says that the schema of a database is not one that the program can use.
+type SchemaError struct {
+	DB      string // host, database and schema
+	Missing int    // steps that the program needs and the database has not had
+	Newer   bool   // the database is for newer programs only
+}
+
+// FaultKind returns [fault.KindInput].
+func (e *SchemaError) FaultKind() fault.Kind { return fault.KindInput }
+
+func (e *SchemaError) Error() string {
+	if e.Newer {
+		return fmt.Sprintf("the store at %s was changed by a newer claude-force, in a way that this one cannot use: update claude-force", e.DB)
+	}
+	steps := "1 migration"
+	if e.Missing != 1 {
+		steps = fmt.Sprintf("%d migrations", e.Missing)
+	}
+	return fmt.Sprintf("the store at %s lacks %s", e.DB, steps)
+}
+
+// State is how the schema of a database compares with what the program knows.
+type State struct {
+	Applied    []int64 // steps that the database has had, in order
+	Missing    []int64 // of those that the program knows, in order
+	Unknown    []int64 // applied ones that the program does not know, in order
+	Generation int     // 0 if there is no schema
+}
+
+// Known returns the steps that the program knows, in order.
+func Known() []int64 {
+	names, err := fs.Glob(Migrations, "migrations/*.sql")
+	if err != nil {
+		panic("postgres: " + err.Error()) // the pattern is a constant
+	}
+	known := make([]int64, len(names))
+	for i, name := range names {
+		number, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
+		if known[i], err = strconv.ParseInt(number, 10, 64); err != nil {
+			panic("postgres: migration " + name + " does not begin with a number")
+		}
+	}
+	slices.Sort(known)
+	return known
+}
+
+// State reads the state of the schema.
+func (db *DB) State(ctx context.Context) (*State, error) {
+	s := &State{}
+	rows, err := db.Query(ctx, `SELECT version_id FROM `+VersionTable+` WHERE version_id > 0 AND is_applied ORDER BY version_id`)
+	if err == nil {
+		s.Applied, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	}
+	if err == nil {
+		err = db.QueryRow(ctx, `SELECT generation FROM schema_generation`).Scan(&s.Generation)
+	}
+	if noTable(err) || errors.Is(err, pgx.ErrNoRows) {
+		err = nil // it was never made, or is being made
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the schema of the store at %s: %w", db, Explain(err))
+	}
+	known := Known()
+	for _, v := range known {
+		if !slices.Contains(s.Applied, v) {
+			s.Missing = append(s.Missing, v)
+		}
+	}
+	for _, v := range s.Applied {
+		if !slices.Contains(known, v) {
+			s.Unknown = append(s.Unknown, v)
+		}
+	}
+	return s, nil
+}
+
+// Check returns a [*SchemaError] unless the program can use the schema.
+func (db *DB) Check(ctx context.Context) error {
+	s, err := db.State(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Generation > Generation || len(s.Missing) > 0 {
+		return &SchemaError{DB: db.String(), Missing: len(s.Missing), Newer: s.Generation > Generation}
+	}
+	return nil
+}
+
+func noTable(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "42P01" || pg.Code == "3F000") // undefined_table, invalid_schema_name
+}
