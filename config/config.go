@@ -197,10 +197,16 @@ func Load(src Sources) (*Config, error) {
 // is not set: a budget would be none. Other programs share the other variables.
 const ownPrefix = "CLAUDE_FORCE_"
 
+// Variables of programs that use a server, which are no settings.
+const (
+	ServerVar    = ownPrefix + "SERVER"     // its address
+	ServerKeyVar = ownPrefix + "SERVER_KEY" // the key for it
+)
+
 // unknownVariables returns an error for each variable that looks like one of ours and
 // is none: a budget with a typing error would be no budget.
 func (c *Config) unknownVariables(names []string) []error {
-	var known []string
+	known := []string{ServerVar, ServerKeyVar}
 	for _, s := range settings {
 		if s.env != "" {
 			known = append(known, s.env)

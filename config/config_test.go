@@ -214,6 +214,7 @@ func TestMisspeltNamesArePointedOut(t *testing.T) {
 		{"", []string{"CLAUDE_FORCE_BUDGET_DAYS", "PATH"}, "did you mean CLAUDE_FORCE_BUDGET_DAY?"},
 		{"", []string{"claude_force_jobs"}, "did you mean CLAUDE_FORCE_JOBS?"},
 		{"", []string{"CLAUDE_FORCE_BUDGET_DAY", "CLAUDE_FORCE_HOME"}, ""},
+		{"", []string{"CLAUDE_FORCE_SERVER", "CLAUDE_FORCE_SERVER_KEY"}, ""},
 		{"", []string{"CLAUDE_FORCE_SOMETHING_ELSE_ALTOGETHER"}, ""},
 		{"jbos: 3\n", nil, "did you mean jobs?"},
 		{"cache: {exclude_agent: [a]}\n", nil, "did you mean cache.exclude_agents?"},
