@@ -1,5 +1,5 @@
 // Package client talks to a server of claude-force: it starts runs, follows, answers,
-// stops and resumes them.
+// stops and resumes them, and manages keys and schedules.
 //
 //	c, err := client.New(client.Options{URL: "http://127.0.0.1:8484", Key: key})
 //	run, err := c.Start(ctx, client.StartRun{Workflow: "review.yaml"}, requestID)
@@ -199,6 +199,15 @@ func (c *Client) read(ctx context.Context, to any, method, path string, query ur
 		return c.unreachable(ctx, fmt.Errorf("reading the answer: %w", err))
 	}
 	return nil
+}
+
+// do sends a request whose answer says nothing.
+func (c *Client) do(ctx context.Context, method, path string) error {
+	res, err := c.send(ctx, method, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
 }
 
 func runPath(id string) string { return "/runs/" + url.PathEscape(id) }

@@ -38,6 +38,23 @@ func (k *Key) Status(now time.Time) string {
 	}
 }
 
+// KeyBudget is a budget of keys, with what was spent in the period that is now.
+type KeyBudget struct {
+	Budget
+	Text     string    `json:"budget" doc:"as it was set" example:"20/30d"`
+	Begins   time.Time `json:"begins_at" doc:"when the period began"`
+	Ends     time.Time `json:"ends_at" doc:"when the next one begins"`
+	Spent    float64   `json:"spent_usd"`
+	Reserved float64   `json:"reserved_usd" doc:"by calls in flight"`
+}
+
+// KeyStatus is a key with whether it can be used, and the budgets that are its alone.
+type KeyStatus struct {
+	Key
+	Status  string      `json:"status" doc:"good, expired or revoked"`
+	Budgets []KeyBudget `json:"budgets" doc:"of the key alone"`
+}
+
 // Actions of [Act].
 const (
 	ActCreate = "create"

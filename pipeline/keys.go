@@ -123,20 +123,10 @@ func OpenKeys(cfg *config.Config) (keys.Store, error) {
 	return keysdb.New(DataDir(cfg.DataDir).Keys()), nil
 }
 
-// KeyBudget is a budget of keys, with what was spent in the period that is now.
-type KeyBudget struct {
-	keys.Budget
-	Text     string    `json:"budget" doc:"as it was set" example:"20/30d"`
-	Begins   time.Time `json:"begins_at" doc:"when the period began"`
-	Ends     time.Time `json:"ends_at" doc:"when the next one begins"`
-	Spent    float64   `json:"spent_usd"`
-	Reserved float64   `json:"reserved_usd" doc:"by calls in flight"`
-}
-
 // KeyBudgets returns the budgets in a store of keys.
-func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list []KeyBudget, err error) {
+func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list []keys.KeyBudget, err error) {
 	all, err := store.Budgets(ctx)
-	list = []KeyBudget{}
+	list = []keys.KeyBudget{}
 	if err != nil || len(all) == 0 {
 		return list, err
 	}
@@ -144,7 +134,7 @@ func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	accounts, now := budget.New(ledger, budget.Options{}), time.Now()
 	for i := range all {
-		b := KeyBudget{Budget: all[i], Text: all[i].String()}
+		b := keys.KeyBudget{Budget: all[i], Text: all[i].String()}
 		b.Begins, b.Ends = b.Period(now)
 		balance, err := accounts.Balance(b.Scope(now))
 		if err != nil {
@@ -156,15 +146,8 @@ func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list
 	return list, nil
 }
 
-// KeyStatus is a key with whether it can be used, and the budgets that are its alone.
-type KeyStatus struct {
-	keys.Key
-	Status  string      `json:"status" doc:"good, expired or revoked"`
-	Budgets []KeyBudget `json:"budgets" doc:"of the key alone"`
-}
-
 // Keys returns the keys in a store, by name.
-func Keys(ctx context.Context, cfg *config.Config, store keys.Store) ([]KeyStatus, error) {
+func Keys(ctx context.Context, cfg *config.Config, store keys.Store) ([]keys.KeyStatus, error) {
 	all, err := store.Keys(ctx)
 	if err != nil {
 		return nil, err
@@ -173,9 +156,9 @@ func Keys(ctx context.Context, cfg *config.Config, store keys.Store) ([]KeyStatu
 	if err != nil {
 		return nil, err
 	}
-	list, now := []KeyStatus{}, time.Now()
+	list, now := []keys.KeyStatus{}, time.Now()
 	for i := range all {
-		k := KeyStatus{Key: all[i], Status: all[i].Status(now), Budgets: []KeyBudget{}}
+		k := keys.KeyStatus{Key: all[i], Status: all[i].Status(now), Budgets: []keys.KeyBudget{}}
 		for _, b := range budgets {
 			if b.Level == keys.KeyLevel && b.Name == k.Name {
 				k.Budgets = append(k.Budgets, b)

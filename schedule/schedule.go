@@ -264,6 +264,9 @@ func (s *Schedule) Key(tick time.Time) string {
 	return "schedule " + s.ID + " " + tick.UTC().Format(time.RFC3339)
 }
 
+// Tag is the tag of a run that names the schedule that started it.
+const Tag = "schedule"
+
 // View is a schedule as it is shown.
 type View struct {
 	Schedule

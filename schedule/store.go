@@ -40,6 +40,20 @@ type Store interface {
 	Close() error
 }
 
+// Find returns the schedule of a project with a name, or ErrNotFound.
+func Find(ctx context.Context, store Store, dir, name string) (*Schedule, error) {
+	list, err := store.List(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i], nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
 // Outcome is what becomes of ticks. An empty Run leaves that of an earlier tick.
 type Outcome struct {
 	Decided time.Time // ticks until then are decided

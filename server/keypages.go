@@ -11,10 +11,10 @@ import (
 // keyOperations returns the operations of the API on keys, for pages.
 func (s *Server) keyOperations() web.KeyOperations {
 	return web.KeyOperations{
-		List: func(ctx context.Context) ([]pipeline.KeyStatus, error) {
+		List: func(ctx context.Context) ([]keys.KeyStatus, error) {
 			return pipeline.Keys(ctx, s.opts.Config, s.keys.store)
 		},
-		Budgets: func(ctx context.Context) ([]pipeline.KeyBudget, error) {
+		Budgets: func(ctx context.Context) ([]keys.KeyBudget, error) {
 			return pipeline.KeyBudgets(ctx, s.opts.Config, s.keys.store)
 		},
 		Acts: func(ctx context.Context, limit int) ([]keys.Act, error) { return s.keys.store.Acts(ctx, limit) },

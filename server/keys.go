@@ -59,7 +59,7 @@ type KeyName struct {
 
 type listKeysOutput struct {
 	Body struct {
-		Keys []pipeline.KeyStatus `json:"keys"`
+		Keys []keys.KeyStatus `json:"keys"`
 	}
 }
 
@@ -154,7 +154,7 @@ func (s *Server) revokeKey(ctx context.Context, in *KeyName) (*struct{}, error) 
 
 type listKeyBudgetsOutput struct {
 	Body struct {
-		Budgets []pipeline.KeyBudget `json:"budgets"`
+		Budgets []keys.KeyBudget `json:"budgets"`
 	}
 }
 

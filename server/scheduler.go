@@ -16,9 +16,6 @@ import (
 // add, and since the clock may be set, or the machine sleep.
 const scheduleEvery = 10 * time.Second
 
-// scheduleTag is the tag of a run that names the schedule that started it.
-const scheduleTag = "schedule"
-
 // scheduler starts the runs of a project's schedules. What it is to start is written
 // down first, so that the run has an id before there is one: the next process starts it
 // if this one dies in between.
@@ -153,7 +150,7 @@ func (s *Server) RunSchedules() {
 
 // scheduledRun returns the request that starts a schedule's run.
 func scheduledRun(s *schedule.Schedule) StartRun {
-	return StartRun{Workflow: s.Workflow, Params: s.Params, Model: s.Model, BudgetUSD: s.Budget, Tags: map[string]string{scheduleTag: s.Name}}
+	return StartRun{Workflow: s.Workflow, Params: s.Params, Model: s.Model, BudgetUSD: s.Budget, Tags: map[string]string{schedule.Tag: s.Name}}
 }
 
 // isRunning reports whether a process drives a run. One that crashed and could not be

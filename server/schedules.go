@@ -34,18 +34,24 @@ func (s *Server) addSchedules(api huma.API) {
 	add(s, api, &huma.Operation{
 		OperationID: "pause-schedule", Method: http.MethodPost, Path: "/api/v1/schedules/{schedule}/pause", Tags: []string{"schedules"},
 		Summary: "Start no runs of a schedule until it is resumed", Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *scheduleName) (*struct{}, error) {
+	}, func(ctx context.Context, in *ScheduleName) (*struct{}, error) {
 		return nil, s.pauseSchedule(ctx, in, true)
 	})
 	add(s, api, &huma.Operation{
 		OperationID: "resume-schedule", Method: http.MethodPost, Path: "/api/v1/schedules/{schedule}/resume", Tags: []string{"schedules"},
 		Summary: "Start runs of a schedule again. What passed meanwhile is not made up for", Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *scheduleName) (*struct{}, error) {
+	}, func(ctx context.Context, in *ScheduleName) (*struct{}, error) {
 		return nil, s.pauseSchedule(ctx, in, false)
 	})
+	add(s, api, &huma.Operation{
+		OperationID: "run-schedule", Method: http.MethodPost, Path: "/api/v1/schedules/{schedule}/run", Tags: []string{"schedules"}, DefaultStatus: http.StatusAccepted,
+		Summary: "Start a run of a schedule now", Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
+		Description: "The run is none of a tick: it starts also while the schedule is paused or its last run has not ended, and changes neither.",
+	}, s.runSchedule)
 }
 
-type scheduleName struct {
+// ScheduleName names a schedule in an address.
+type ScheduleName struct {
 	Name string `path:"schedule" doc:"name of a schedule"`
 }
 
@@ -112,12 +118,23 @@ func (s *Server) addSchedule(ctx context.Context, in *struct{ Body AddSchedule }
 	return &struct{ Body schedule.View }{x.View(time.Now())}, nil
 }
 
-func (s *Server) removeSchedule(ctx context.Context, in *scheduleName) (*struct{}, error) {
+func (s *Server) removeSchedule(ctx context.Context, in *ScheduleName) (*struct{}, error) {
 	return nil, scheduleProblem(s.opts.Schedules.Remove(ctx, s.opts.Dir, in.Name))
 }
 
-func (s *Server) pauseSchedule(ctx context.Context, in *scheduleName, paused bool) error {
+func (s *Server) pauseSchedule(ctx context.Context, in *ScheduleName, paused bool) error {
 	return scheduleProblem(s.opts.Schedules.SetPaused(ctx, s.opts.Dir, in.Name, paused, time.Now()))
+}
+
+func (s *Server) runSchedule(ctx context.Context, in *struct {
+	ScheduleName
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"a value that no other request has, to send the same again safely"`
+}) (*acceptedOutput, error) {
+	x, err := schedule.Find(ctx, s.opts.Schedules, s.opts.Dir, in.Name)
+	if err != nil {
+		return nil, scheduleProblem(err)
+	}
+	return s.startRun(ctx, &startRunInput{IdempotencyKey: in.IdempotencyKey, Body: scheduledRun(x)})
 }
 
 // scheduleProblem returns an error of the store of schedules as the caller's own, if it

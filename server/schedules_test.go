@@ -38,6 +38,15 @@ func TestSchedules(t *testing.T) {
 	if v := list(); !v.Paused || len(v.Next) != 0 {
 		t.Errorf("paused: %+v", v)
 	}
+	var run, same struct {
+		ID string `json:"run_id"`
+	}
+	s.want(http.StatusAccepted, &run, "POST", "/api/v1/schedules/nightly/run", nil, "Idempotency-Key", "now")
+	s.want(http.StatusAccepted, &same, "POST", "/api/v1/schedules/nightly/run", nil, "Idempotency-Key", "now")
+	if run.ID == "" || same != run || list().Paused != true {
+		t.Errorf("started %+v, then %+v; now %+v", run, same, list())
+	}
+	s.want(http.StatusNotFound, nil, "POST", "/api/v1/schedules/none/run", nil)
 	s.want(http.StatusNoContent, nil, "POST", "/api/v1/schedules/nightly/resume", nil)
 	if v := list(); v.Paused || len(v.Next) != 3 {
 		t.Errorf("resumed: %+v", v)

@@ -12,31 +12,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claude-force/claude-force/client"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
-// byOwner is who changes keys, in the audit log, where the command does.
-const byOwner = "owner"
-
 // localKey returns the key of this data folder's server.
 func localKey(cfg *config.Config) (string, error) {
 	return keys.Local(pipeline.DataDir(cfg.DataDir).ServerKey())
-}
-
-// withKeys runs do with the store of keys.
-func (a *app) withKeys(do func(cfg *config.Config, store keys.Store) error) error {
-	cfg, err := a.settings()
-	if err != nil {
-		return err
-	}
-	store, err := pipeline.OpenKeys(cfg)
-	if err != nil {
-		return err
-	}
-	return closing(do(cfg, store), store)
 }
 
 func (a *app) keys() *cobra.Command {
@@ -50,7 +35,10 @@ server that runs knows at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.keysToken(), a.keysCreate(), a.keysList(), a.keysRotate(), a.keysRevoke(), a.keysBudget(), a.keysAudit())
+	manage := []*cobra.Command{a.keysCreate(), a.keysList(), a.keysRotate(), a.keysRevoke(), a.keysBudget(), a.keysAudit()}
+	withServer(manage...)
+	cmd.AddCommand(a.keysToken())
+	cmd.AddCommand(manage...)
 	return cmd
 }
 
@@ -85,17 +73,9 @@ start the server again for another key.`,
 	return cmd
 }
 
-// createdKey is a new secret. It is shown once.
-type createdKey struct {
-	Secret string `json:"key"`
-	keys.Key
-	Budget string `json:"budget,omitempty"`
-}
-
 func (a *app) keysCreate() *cobra.Command {
 	var asJSON bool
-	var spec keys.Spec
-	var role, expires string
+	var create client.CreateKey
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make a key and print it, once",
@@ -110,43 +90,37 @@ answers.`,
   claude-force keys create --name ci --team web --role run --budget 5/day --rpm 60 --models haiku,sonnet --expires 90d`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec.Role = keys.Role(role)
-			if expires != "" {
-				var err error
-				if spec.Expires, err = config.ParseDuration(expires); err != nil || spec.Expires <= 0 {
-					return badInput("--expires %q is not a duration such as 12h or 90d", expires)
+			if !slices.Contains(keys.Roles, keys.Role(create.Role)) {
+				return badInput("role %q is none of read, run and admin", create.Role)
+			}
+			if create.Expires != "" {
+				if d, err := config.ParseDuration(create.Expires); err != nil || d <= 0 {
+					return badInput("--expires %q is not a duration such as 12h or 90d", create.Expires)
 				}
 			}
-			return a.withKeys(func(cfg *config.Config, store keys.Store) error {
-				unknown, err := pipeline.UnknownModels(cfg, spec.Models)
-				if err != nil {
-					return err
-				}
-				if len(unknown) > 0 {
-					return badInput("--models: no model is named %q; claude-force models list shows those that are known", unknown[0])
-				}
-				secret, k, err := keys.Create(cmd.Context(), store, &spec, byOwner)
+			return a.withKeys(func(ring keyring) error {
+				created, err := ring.CreateKey(cmd.Context(), create)
 				if err != nil {
 					return err
 				}
 				if asJSON {
-					return printJSON(a.stdout, createdKey{secret, *k, spec.Budget})
+					return printJSON(a.stdout, created)
 				}
-				a.say("the key %s; it is not shown again:", k.Name)
-				_, err = fmt.Fprintln(a.stdout, secret)
+				a.say("the key %s; it is not shown again:", created.Name)
+				_, err = fmt.Fprintln(a.stdout, created.Secret)
 				return err
 			})
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print a JSON object")
-	flags.StringVar(&spec.Name, "name", "", "name of the key, which no other key has had")
-	flags.StringVar(&spec.Team, "team", "", "team of the key")
-	flags.StringVar(&role, "role", string(keys.RoleRun), "what the key is for: read, run or admin")
-	flags.StringSliceVar(&spec.Models, "models", nil, "models that may be called; all if not given")
-	flags.IntVar(&spec.RPM, "rpm", 0, "most requests a minute; 0 for no limit")
-	flags.StringVar(&spec.Budget, "budget", "", "US dollars for a period, again and again, such as 20/30d or 5/day")
-	flags.StringVar(&expires, "expires", "", "how long the key is good, such as 90d; always if not given")
+	flags.StringVar(&create.Name, "name", "", "name of the key, which no other key has had")
+	flags.StringVar(&create.Team, "team", "", "team of the key")
+	flags.StringVar(&create.Role, "role", string(keys.RoleRun), "what the key is for: read, run or admin")
+	flags.StringSliceVar(&create.Models, "models", nil, "models that may be called; all if not given")
+	flags.IntVar(&create.RPM, "rpm", 0, "most requests a minute; 0 for no limit")
+	flags.StringVar(&create.Budget, "budget", "", "US dollars for a period, again and again, such as 20/30d or 5/day")
+	flags.StringVar(&create.Expires, "expires", "", "how long the key is good, such as 90d; always if not given")
 	completeFlag(cmd, "role", cobra.FixedCompletions([]string{"read", "run", "admin"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "models", completeModels)
 	completeFlag(cmd, "team", a.completeTeams)
@@ -162,8 +136,8 @@ func (a *app) keysList() *cobra.Command {
   claude-force keys list --json | jq -r '.[] | select(.status == "good") | .name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withKeys(func(cfg *config.Config, store keys.Store) error {
-				list, err := pipeline.Keys(cmd.Context(), cfg, store)
+			return a.withKeys(func(ring keyring) error {
+				list, err := ring.Keys(cmd.Context())
 				if err != nil {
 					return err
 				}
@@ -187,7 +161,7 @@ func (a *app) keysList() *cobra.Command {
 }
 
 // spentOf returns what was spent of budgets.
-func spentOf(budgets []pipeline.KeyBudget) string {
+func spentOf(budgets []keys.KeyBudget) string {
 	var parts []string
 	for i := range budgets {
 		parts = append(parts, amount.Dollars(budgets[i].Spent)+" of "+budgets[i].Text)
@@ -229,15 +203,13 @@ that clients can be changed one after the other. What the key has spent, and its
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			keep := time.Duration(0)
 			if grace != "" {
-				var err error
-				if keep, err = config.ParseDuration(grace); err != nil || keep < 0 {
+				if d, err := config.ParseDuration(grace); err != nil || d < 0 {
 					return badInput("--grace %q is not a duration such as 12h or 7d", grace)
 				}
 			}
-			return a.withKeys(func(_ *config.Config, store keys.Store) error {
-				secret, err := keys.Rotate(cmd.Context(), store, args[0], keep, byOwner)
+			return a.withKeys(func(ring keyring) error {
+				secret, err := ring.RotateKey(cmd.Context(), args[0], grace)
 				if err != nil {
 					return err
 				}
@@ -266,8 +238,8 @@ stream of events and a call in flight. Runs that it has started make no more cal
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withKeys(func(_ *config.Config, store keys.Store) error {
-				if err := keys.Revoke(cmd.Context(), store, args[0], byOwner); err != nil {
+			return a.withKeys(func(ring keyring) error {
+				if err := ring.RevokeKey(cmd.Context(), args[0]); err != nil {
 					return err
 				}
 				if asJSON {
@@ -310,22 +282,21 @@ amount leaves what was spent; a new period begins now, with nothing spent.`,
 			if len(args) == 1 && key == "" && team == "" && !all {
 				return badInput("whose budget is it? Give --key, --team or --all")
 			}
-			return a.withKeys(func(cfg *config.Config, store keys.Store) error {
+			if len(args) == 1 && args[0] == "" {
+				return badInput("give US dollars and a period, such as 20/30d, or none")
+			}
+			return a.withKeys(func(ring keyring) error {
 				if len(args) == 1 {
-					text := args[0]
-					if text == "none" {
-						text = ""
-					}
-					if _, err := keys.SetBudget(cmd.Context(), store, level, name, text, byOwner); err != nil {
+					if err := ring.SetKeyBudget(cmd.Context(), string(level), name, args[0]); err != nil {
 						return err
 					}
 				}
-				list, err := pipeline.KeyBudgets(cmd.Context(), cfg, store)
+				list, err := ring.KeyBudgets(cmd.Context())
 				if err != nil {
 					return err
 				}
 				if key != "" || team != "" || all {
-					list = slices.DeleteFunc(list, func(b pipeline.KeyBudget) bool { return b.Level != level || name != "" && b.Name != name })
+					list = slices.DeleteFunc(list, func(b keys.KeyBudget) bool { return b.Level != level || name != "" && b.Name != name })
 				}
 				if asJSON {
 					return printJSON(a.stdout, list)
@@ -361,8 +332,8 @@ func (a *app) keysAudit() *cobra.Command {
 			if limit < 1 {
 				return badInput("--limit %d is not above 0", limit)
 			}
-			return a.withKeys(func(_ *config.Config, store keys.Store) error {
-				list, err := store.Acts(cmd.Context(), limit)
+			return a.withKeys(func(ring keyring) error {
+				list, err := ring.KeyActs(cmd.Context(), limit)
 				if err != nil {
 					return err
 				}
@@ -405,9 +376,9 @@ func (a *app) completeTeams(cmd *cobra.Command, _ []string, _ string) ([]string,
 }
 
 // knownKeys returns the keys in the store; none if it cannot be read.
-func (a *app) knownKeys(ctx context.Context) (list []keys.Key) {
-	_ = a.withKeys(func(_ *config.Config, store keys.Store) (err error) {
-		list, err = store.Keys(ctx)
+func (a *app) knownKeys(ctx context.Context) (list []keys.KeyStatus) {
+	_ = a.withKeys(func(ring keyring) (err error) {
+		list, err = ring.Keys(ctx)
 		return err
 	})
 	return list

@@ -201,7 +201,7 @@ apply), 130 interrupted. A workflow that exits may give another one.`,
 		return badInput("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "folder of the store (default: CLAUDE_FORCE_HOME, else the user's data folder)")
-	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a claude-force server whose runs are meant, for run and runs (default: "+serverVar+")")
+	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a claude-force server that is meant, for run, runs, keys and schedules (default: "+config.ServerVar+")")
 	a.telemetry.register(root)
 	verbs := []struct {
 		name string

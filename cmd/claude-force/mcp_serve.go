@@ -56,6 +56,12 @@ func (f *callFlags) checkServing() error {
 			return badInput("--%s is of a run; give it in the request that starts one", name)
 		}
 	}
+	return f.askDurably()
+}
+
+// askDurably has calls of tools be asked about so that any process may answer, if nothing
+// else is said.
+func (f *callFlags) askDurably() error {
 	if f.approvals.mode == "" {
 		f.approvals.mode = approvalsDurable
 	}

@@ -15,17 +15,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/claude-force/claude-force/client"
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
-)
-
-// Environment variables of commands that use a server.
-const (
-	serverVar    = "CLAUDE_FORCE_SERVER"     // in place of --server
-	serverKeyVar = "CLAUDE_FORCE_SERVER_KEY" // the key; else that of the data folder, for a server of this machine
 )
 
 // usesServer marks commands that take --server.
@@ -46,17 +41,17 @@ func withServer(cmds ...*cobra.Command) {
 func (a *app) checkServer(cmd *cobra.Command) error {
 	if cmd.Annotations[usesServer] == "" {
 		if a.server != "" {
-			return badInput("%s works on this machine alone; leave --server out. It is for: claude-force runs, claude-force run", cmd.CommandPath())
+			return badInput("%s works on this machine alone; leave --server out. It is for: claude-force runs, run, keys, schedules", cmd.CommandPath())
 		}
 		return nil
 	}
-	a.server = cmp.Or(a.server, os.Getenv(serverVar))
+	a.server = cmp.Or(a.server, os.Getenv(config.ServerVar))
 	return nil
 }
 
 // connect returns a client of the server that was named.
 func (a *app) connect() (*client.Client, error) {
-	key := os.Getenv(serverKeyVar)
+	key := os.Getenv(config.ServerKeyVar) // or that of the data folder, for a server of this machine
 	if to, err := url.Parse(a.server); key == "" && err == nil && isLoopback(to.Hostname()) {
 		cfg, err := a.settings()
 		if err != nil {
@@ -68,9 +63,18 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	c, err := client.New(client.Options{URL: a.server, Key: key})
 	if errors.Is(err, client.ErrNoKey) {
-		return nil, badInput("%s needs a key: set %s to one of the server's", a.server, serverKeyVar)
+		return nil, badInput("%s needs a key: set %s to one of the server's", a.server, config.ServerKeyVar)
 	}
 	return c, err
+}
+
+// userError returns an error of a server as the user's own, if what was named is not there,
+// or is there already.
+func userError(err error) error {
+	if fault.Has(err, fault.KindNotFound) || fault.Has(err, fault.KindConflict) {
+		return inputError{err}
+	}
+	return err
 }
 
 // remoteRunFlags are the flags of "run" that a server's run takes.

@@ -50,6 +50,111 @@ steps:
   - {id: last, value: "${{ steps.go.status }}"}
 `
 
+// remoteMachines returns the command line of the machine of a server of a project with a
+// file, and one of another machine, which uses the server.
+func remoteMachines(t *testing.T, file, text string) (at, away *commandLine, server *serverProcess) {
+	t.Helper()
+	env := func(home string, more ...string) []string {
+		return append(append(os.Environ(), "HOME="+home, "CLAUDE_FORCE_HOME="+filepath.Join(home, "data"), "XDG_CONFIG_HOME=", "ANTHROPIC_API_KEY="), more...)
+	}
+	there, here := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(there, file), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at = &commandLine{t, there, env(there)}
+	key := strings.TrimSpace(at.must("keys", "token"))
+	server = startServer(t, there, at.env, "--simulate=instant")
+	return at, &commandLine{t, here, env(here, "CLAUDE_FORCE_SERVER="+server.url, "CLAUDE_FORCE_SERVER_KEY="+key)}, server
+}
+
+// same has both command lines run commands, which must print the same.
+func same(t *testing.T, at, away *commandLine, commands ...[]string) {
+	t.Helper()
+	for _, args := range commands {
+		out, messages, code := away.run(args...)
+		wantOut, wantMessages, wantCode := at.run(args...)
+		if out != wantOut || code != wantCode || code == 0 && messages != wantMessages || code != 0 && (messages == "" || firstWords(messages) != firstWords(wantMessages)) {
+			t.Errorf("%s: exit code %d\n%s%s\nwant %d\n%s%s", strings.Join(args, " "), code, out, messages, wantCode, wantOut, wantMessages)
+		}
+	}
+}
+
+// firstWords returns the beginning of what a command says went wrong; what to type next
+// may differ.
+func firstWords(messages string) string {
+	words := strings.Fields(messages)
+	return strings.Join(words[:min(len(words), 5)], " ")
+}
+
+// TestRemoteKeys manages the keys of a server from another machine.
+func TestRemoteKeys(t *testing.T) {
+	t.Parallel()
+	at, away, server := remoteMachines(t, "wide.yaml", remoteWorkflow)
+	secret := strings.TrimSpace(away.must("keys", "create", "--name", "ops", "--role", "admin", "--expires", "90d"))
+	away.must("keys", "create", "--name", "ci", "--team", "web", "--budget", "5/day", "--rpm", "60", "--models", "haiku,sonnet")
+	at.must("keys", "create", "--name", "old")
+	ops := &commandLine{t, away.dir, append(away.env, "CLAUDE_FORCE_SERVER_KEY="+secret)}
+	ops.must("keys", "budget", "--team", "web", "50/30d")
+	ops.must("keys", "budget", "--all", "100/30d")
+	ops.must("keys", "budget", "--all", "none")
+	ops.must("keys", "revoke", "old")
+	rotated := strings.TrimSpace(away.must("keys", "rotate", "ops", "--grace", "0s"))
+	if _, messages, code := ops.run("keys", "list"); code != exitInput || !strings.Contains(messages, "does not accept the key") {
+		t.Errorf("the old secret: exit code %d, %s", code, messages)
+	}
+	ops.env = append(away.env, "CLAUDE_FORCE_SERVER_KEY="+rotated)
+	for _, reader := range []*commandLine{away, ops} {
+		same(
+			t, at, reader, []string{"keys", "list"}, []string{"keys", "list", "--json"}, []string{"keys", "audit"}, []string{"keys", "audit", "--json", "--limit", "3"},
+			[]string{"keys", "budget"}, []string{"keys", "budget", "--json"}, []string{"keys", "budget", "--team", "web", "--json"},
+			[]string{"keys", "revoke", "none"}, []string{"keys", "rotate", "none"}, []string{"keys", "create", "--name", "ci"}, []string{"keys", "create", "--name", "A b"},
+			[]string{"keys", "create", "--name", "x", "--role", "king"}, []string{"keys", "create", "--name", "x", "--budget", "5"},
+			[]string{"keys", "budget", "--key", "none", "5/day"}, []string{"keys", "budget", "--all", "5"}, []string{"keys", "budget", "--all", ""},
+		)
+	}
+	if audit := at.must("keys", "audit"); !strings.Contains(audit, "ops") || strings.Contains(audit, secret) || strings.Contains(audit, rotated) {
+		t.Errorf("the audit log:\n%s", audit)
+	}
+	if _, messages, code := away.run("keys", "token", "--server", server.url); code != exitInput || !strings.Contains(messages, "this machine alone") {
+		t.Errorf("the owner's key of a server: exit code %d, %s", code, messages)
+	}
+	if list := (&commandLine{t, away.dir, append(away.env, "CLAUDE_FORCE_SERVER=")}).must("keys", "list", "--json"); strings.TrimSpace(list) != "[]" {
+		t.Errorf("the machine has keys of its own: %s", list)
+	}
+}
+
+// TestRemoteSchedules manages the schedules of a server from another machine, and starts
+// runs of one.
+func TestRemoteSchedules(t *testing.T) {
+	t.Parallel()
+	at, away, server := remoteMachines(t, "plain.yaml", "name: plain\nparams: {about: {}}\nsteps:\n  - {id: a, value: \"On ${{ params.about }}\"}\n")
+	away.must("schedules", "add", "nightly", "plain.yaml", "--cron", "30 2 29 2 *", "--param", "about=ants", "--budget", "0.5", "--window", "12h")
+	lists := [][]string{{"schedules", "list"}, {"schedules", "list", "--json"}}
+	same(t, at, away, lists...)
+	away.must("schedules", "pause", "nightly")
+	same(t, at, away, append(
+		lists, []string{"schedules", "pause", "none"}, []string{"schedules", "remove", "none"}, []string{"schedules", "run", "none"},
+		[]string{"schedules", "add", "nightly", "plain.yaml", "--cron", "@daily", "--param", "about=x"}, []string{"schedules", "add", "x", "plain.yaml", "--cron", "61 * * * *"},
+		[]string{"schedules", "run", "nightly", "--budget", "1"},
+	)...)
+	for _, c := range []*commandLine{at, away} { // although it is paused
+		id := strings.TrimSpace(c.must("schedules", "run", "nightly"))
+		if out, messages, code := c.run("runs", "watch", id); code != 0 {
+			t.Errorf("watching: exit code %d\n%s%s", code, out, messages)
+		}
+		if out := at.must("runs", "output", id); !strings.Contains(out, "On ants") {
+			t.Errorf("the run's output is %q", out)
+		}
+	}
+	if _, messages, code := away.run("schedules", "run", "nightly", "--simulate"); code != exitInput || !strings.Contains(messages, "runs on this machine") {
+		t.Errorf("flags of this machine at %s: exit code %d, %s", server.url, code, messages)
+	}
+	away.must("schedules", "resume", "nightly")
+	same(t, at, away, lists...)
+	away.must("schedules", "remove", "nightly")
+	same(t, at, away, lists[1])
+}
+
 // TestRemoteCommands runs a workflow at a server from a machine with stores of its own, and
 // has each command that reads runs print there what it prints at the server.
 func TestRemoteCommands(t *testing.T) {

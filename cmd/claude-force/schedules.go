@@ -3,20 +3,17 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
-	"path/filepath"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/client"
 	"github.com/claude-force/claude-force/config"
-	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/schedule"
-	"github.com/claude-force/claude-force/schedule/scheduledb"
-	"github.com/claude-force/claude-force/workflow"
 )
 
 func (a *app) schedules() *cobra.Command {
@@ -28,43 +25,23 @@ runs. "claude-force serve", started in the same folder, starts the runs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.schedulesAdd(), a.schedulesList(),
-		a.schedulesChange("remove", "Remove a schedule", "Remove a schedule. Its runs continue, and stay.", "removed", schedule.Store.Remove),
-		a.schedulesChange("pause", "Start no runs of a schedule until it is resumed", "Start no runs of a schedule until it is resumed. A run that has started continues.", "paused",
-			func(store schedule.Store, ctx context.Context, dir, name string) error {
-				return store.SetPaused(ctx, dir, name, true, time.Now())
-			}),
-		a.schedulesChange("resume", "Start runs of a paused schedule again", "Start runs of a paused schedule again. The times that passed meanwhile are not made up for.", "resumed",
-			func(store schedule.Store, ctx context.Context, dir, name string) error {
-				return store.SetPaused(ctx, dir, name, false, time.Now())
-			}),
+	cmd.AddCommand(a.schedulesAdd(), a.schedulesList(), a.schedulesRun(),
+		a.schedulesChange("remove", "Remove a schedule", "Remove a schedule. Its runs continue, and stay.", "removed", timetable.RemoveSchedule),
+		a.schedulesChange("pause", "Start no runs of a schedule until it is resumed", "Start no runs of a schedule until it is resumed. A run that has started continues.", "paused", timetable.PauseSchedule),
+		a.schedulesChange("resume", "Start runs of a paused schedule again", "Start runs of a paused schedule again. The times that passed meanwhile are not made up for.", "resumed", timetable.ResumeSchedule),
 	)
+	withServer(cmd.Commands()...)
 	return cmd
-}
-
-// withSchedules calls do with the store of schedules and the folder of the project.
-func (a *app) withSchedules(do func(store schedule.Store, dir string) error) (err error) {
-	cfg, err := a.settings()
-	if err != nil {
-		return err
-	}
-	dir, err := filepath.Abs("")
-	if err != nil {
-		return err
-	}
-	store := scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules())
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return do(store, dir)
 }
 
 func (a *app) schedulesAdd() *cobra.Command {
 	var f struct {
-		callFlags
 		params          paramFlags
 		cron, zone      string
 		overlap, missed string
 		window, model   string
 		budget          float64
+		json            bool
 	}
 	cmd := &cobra.Command{
 		Use:   "add NAME WORKFLOW",
@@ -85,30 +62,24 @@ all each does, with none none does.`,
 			if err != nil {
 				return err
 			}
-			return a.withSchedules(func(store schedule.Store, dir string) error {
-				s := &schedule.Schedule{
-					ID: strings.ToLower(rand.Text()), Name: args[0], Dir: dir, Workflow: args[1], Params: params, Model: f.model, Cron: f.cron, Zone: f.zone,
-					Overlap: schedule.Overlap(f.overlap), CatchUp: schedule.CatchUp(f.missed),
+			if _, err := config.ParseDuration(f.window); err != nil {
+				return badInput("--window: %w", err)
+			}
+			return a.withSchedules(func(times timetable) error {
+				add := client.AddSchedule{
+					Name: args[0], Workflow: args[1], Params: params, Model: f.model, Cron: f.cron, TimeZone: f.zone, Overlap: f.overlap, CatchUp: f.missed, Window: f.window,
 				}
 				if cmd.Flags().Changed("budget") {
-					s.Budget = &f.budget
+					add.BudgetUSD = &f.budget
 				}
-				if s.Window, err = config.ParseDuration(f.window); err != nil {
-					return badInput("--window: %w", err)
-				}
-				if err := s.Complete(time.Now()); err != nil {
-					return inputError{err}
-				}
-				if err := a.checkScheduled(cmd.Context(), &f.callFlags, s); err != nil {
-					return err
-				}
-				if err := store.Add(cmd.Context(), s); err != nil {
+				added, err := times.AddSchedule(cmd.Context(), add)
+				if err != nil {
 					return scheduleError(args[0], err)
 				}
 				if f.json {
-					return printJSON(a.stdout, s.View(time.Now()))
+					return printJSON(a.stdout, added)
 				}
-				a.say("added; runs start while `claude-force serve` runs in this folder, next at %s", nextTick(s.View(time.Now())))
+				a.say("added; runs start while `claude-force serve` runs in the project's folder, next at %s", nextTick(*added))
 				return nil
 			})
 		},
@@ -131,25 +102,6 @@ all each does, with none none does.`,
 	return cmd
 }
 
-// checkScheduled finds what is wrong with the workflow of a schedule now, not at night.
-func (a *app) checkScheduled(ctx context.Context, f *callFlags, s *schedule.Schedule) error {
-	if !workflow.IsName(s.Workflow) && !filepath.IsLocal(s.Workflow) {
-		return badInput("%s is neither a file below this folder nor a name: the server runs what is in its project", s.Workflow)
-	}
-	orch, err := a.openIn(ctx, f, claudeforce.Options{KeyOptional: true})
-	if err != nil {
-		return err
-	}
-	wf, err := orch.LoadWorkflow(s.Workflow)
-	if err == nil {
-		_, err = wf.BindParams(s.Params)
-	}
-	if err != nil {
-		err = inputError{err}
-	}
-	return closing(err, orch)
-}
-
 func (a *app) schedulesList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -161,14 +113,10 @@ run of each.`,
   claude-force schedules list --json | jq -r '.[] | select(.last_problem) | .name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withSchedules(func(store schedule.Store, dir string) error {
-				list, err := store.List(cmd.Context(), dir)
+			return a.withSchedules(func(times timetable) error {
+				views, err := times.Schedules(cmd.Context())
 				if err != nil {
 					return err
-				}
-				views := []schedule.View{}
-				for i := range list {
-					views = append(views, list[i].View(time.Now()))
 				}
 				if asJSON {
 					return printJSON(a.stdout, views)
@@ -206,7 +154,7 @@ func nextTick(v schedule.View) string {
 }
 
 // schedulesChange returns a command that does something to one schedule.
-func (a *app) schedulesChange(verb, short, long, done string, do func(store schedule.Store, ctx context.Context, dir, name string) error) *cobra.Command {
+func (a *app) schedulesChange(verb, short, long, done string, do func(times timetable, ctx context.Context, name string) error) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     verb + " NAME",
@@ -215,8 +163,8 @@ func (a *app) schedulesChange(verb, short, long, done string, do func(store sche
 		Example: "  claude-force schedules " + verb + " nightly",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withSchedules(func(store schedule.Store, dir string) error {
-				if err := do(store, cmd.Context(), dir, args[0]); err != nil {
+			return a.withSchedules(func(times timetable) error {
+				if err := do(times, cmd.Context(), args[0]); err != nil {
 					return scheduleError(args[0], err)
 				}
 				if asJSON {
@@ -231,11 +179,71 @@ func (a *app) schedulesChange(verb, short, long, done string, do func(store sche
 	return cmd
 }
 
-// scheduleError returns an error of the store of schedules, as the user's own if it is.
+func (a *app) schedulesRun() *cobra.Command {
+	var f callFlags
+	cmd := &cobra.Command{
+		Use:   "run NAME",
+		Short: "Start a run of a schedule now",
+		Long: `Start a run of a schedule now, in a process of its own, and print its id. It is none of
+a tick: it starts also while the schedule is paused or its last run has not ended, and
+changes neither.`,
+		Example: `  claude-force schedules run nightly
+  claude-force runs watch "$(claude-force schedules run nightly)"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range ofRuns {
+				if name != "json" && f.given(name) {
+					return badInput("--%s is for `claude-force run`; a schedule has its own, as it was added", name)
+				}
+			}
+			if err := f.askDurably(); err != nil {
+				return err
+			}
+			if a.server != "" {
+				var unknown string
+				cmd.Flags().Visit(func(flag *pflag.Flag) {
+					if !slices.Contains([]string{"server", "json", "data-dir"}, flag.Name) {
+						unknown = flag.Name
+					}
+				})
+				if unknown != "" {
+					return badInput("--%s is for runs on this machine; the server's settings are as it was started", unknown)
+				}
+			}
+			return a.withSchedules(func(times timetable) error {
+				if local, ok := times.(*localSchedules); ok {
+					local.flags = &f
+				}
+				run, err := times.RunSchedule(cmd.Context(), args[0], "")
+				if err != nil {
+					return scheduleError(args[0], err)
+				}
+				if f.json {
+					return printJSON(a.stdout, map[string]string{"run_id": run.ID})
+				}
+				_, err = fmt.Fprintln(a.stdout, run.ID)
+				return err
+			})
+		},
+	}
+	registerServing(cmd, &f)
+	cmd.Flags().Lookup("json").Hidden = false
+	return cmd
+}
+
+// scheduleError returns an error of schedules, as the user's own if it is.
 func scheduleError(name string, err error) error {
+	if p, ok := errors.AsType[*client.Error](err); ok {
+		switch p.Detail {
+		case schedule.ErrNotFound.Error():
+			err = schedule.ErrNotFound
+		case schedule.ErrExists.Error():
+			err = schedule.ErrExists
+		}
+	}
 	switch {
 	case errors.Is(err, schedule.ErrNotFound):
-		return badInput("%w %q in this folder; `claude-force schedules list` lists them", err, name)
+		return badInput("%w %q in the project; `claude-force schedules list` lists them", err, name)
 	case errors.Is(err, schedule.ErrExists):
 		return badInput("%w, %q; remove it first", err, name)
 	}

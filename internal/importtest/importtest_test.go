@@ -147,7 +147,7 @@ var allowed = map[string][]string{
 	"server/proxy": {"llm", "llm/anthropic"},
 
 	// It knows the server by its description, and links none of it.
-	"client": {"fault", "journal", "runs"},
+	"client": {"fault", "journal", "keys", "runs", "schedule"},
 
 	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache", "plan", "runs", "server"},
 

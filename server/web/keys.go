@@ -10,13 +10,12 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/keys"
-	"github.com/claude-force/claude-force/pipeline"
 )
 
 // KeyOperations are those of the API on keys. All must be set.
 type KeyOperations struct {
-	List    func(context.Context) ([]pipeline.KeyStatus, error)
-	Budgets func(context.Context) ([]pipeline.KeyBudget, error)
+	List    func(context.Context) ([]keys.KeyStatus, error)
+	Budgets func(context.Context) ([]keys.KeyBudget, error)
 	Acts    func(ctx context.Context, limit int) ([]keys.Act, error)
 
 	Create func(context.Context, NewKey) (secret string, err error)
@@ -52,7 +51,7 @@ const actsShown = 50
 
 // keysData are the keys with what was done to them.
 type keysData struct {
-	Keys    []pipeline.KeyStatus
+	Keys    []keys.KeyStatus
 	Budgets []keyBudgetRow
 	Acts    []keys.Act
 	More    bool // there are more acts
@@ -60,11 +59,11 @@ type keysData struct {
 
 // keyBudgetRow is a budget of a key, of a team or of all keys.
 type keyBudgetRow struct {
-	pipeline.KeyBudget
+	keys.KeyBudget
 	Meter meter
 }
 
-func keyBudgetOf(b *pipeline.KeyBudget) keyBudgetRow {
+func keyBudgetOf(b *keys.KeyBudget) keyBudgetRow {
 	label := fmt.Sprintf("%s spent and %s reserved of %s", dollars(&b.Spent), dollars(&b.Reserved), dollars(&b.USD))
 	return keyBudgetRow{*b, newMeter(label, b.Spent, b.Reserved, b.USD)}
 }
@@ -75,7 +74,7 @@ func (p *Pages) keys(r *http.Request) (*view, error) {
 	if data.Keys, err = p.opts.Keys.List(r.Context()); err != nil {
 		return nil, err
 	}
-	if data.Budgets, err = p.keyBudgets(r.Context(), func(*pipeline.KeyBudget) bool { return true }); err != nil {
+	if data.Budgets, err = p.keyBudgets(r.Context(), func(*keys.KeyBudget) bool { return true }); err != nil {
 		return nil, err
 	}
 	if data.Acts, err = p.opts.Keys.Acts(r.Context(), actsShown+1); err != nil {
@@ -88,7 +87,7 @@ func (p *Pages) keys(r *http.Request) (*view, error) {
 }
 
 // keyBudgets returns the budgets that are wanted.
-func (p *Pages) keyBudgets(ctx context.Context, wanted func(*pipeline.KeyBudget) bool) (rows []keyBudgetRow, err error) {
+func (p *Pages) keyBudgets(ctx context.Context, wanted func(*keys.KeyBudget) bool) (rows []keyBudgetRow, err error) {
 	all, err := p.opts.Keys.Budgets(ctx)
 	for i := range all {
 		if wanted(&all[i]) {
@@ -100,7 +99,7 @@ func (p *Pages) keyBudgets(ctx context.Context, wanted func(*pipeline.KeyBudget)
 
 // keyData is a key with the budgets that its calls need room in.
 type keyData struct {
-	pipeline.KeyStatus
+	keys.KeyStatus
 	Budgets []keyBudgetRow
 }
 
@@ -115,7 +114,7 @@ func (p *Pages) key(r *http.Request) (*view, error) {
 			continue
 		}
 		data := &keyData{KeyStatus: all[i]}
-		data.Budgets, err = p.keyBudgets(r.Context(), func(b *pipeline.KeyBudget) bool {
+		data.Budgets, err = p.keyBudgets(r.Context(), func(b *keys.KeyBudget) bool {
 			return b.Level == keys.AllLevel || b.Level == keys.KeyLevel && b.Name == name || b.Level == keys.TeamLevel && b.Name == data.Team
 		})
 		return &view{Page: "key", Title: name, Nav: "keys", Fragments: []string{"key-facts", "keys-budgets"}, Data: data}, err
