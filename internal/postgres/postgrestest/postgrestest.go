@@ -44,6 +44,10 @@ type Server struct {
 	cmd *exec.Cmd
 }
 
+// kept is the server of the process. It ends with its input, which the garbage collector
+// would close.
+var kept *Server
+
 // common starts the server of the process with the first call.
 var common = sync.OnceValues(func() (string, error) {
 	if address := os.Getenv(env); address != "" {
@@ -53,6 +57,7 @@ var common = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	kept = s
 	return s.url, nil
 })
 
