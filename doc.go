@@ -30,8 +30,8 @@
 // What happens to a call, outermost first; each is a Model around a Model:
 //
 //   - llm/record writes down every call, the free ones too.
-//   - llm/cache answers what was asked before; llm/cache/cachedb is its store,
-//     llm/cache/sealed the form of an answer in it, and llm/cache/cachetest the suite
+//   - llm/cache answers what was asked before; llm/cache/cachedb is its store in a file,
+//     llm/cache/cachepg one in PostgreSQL, llm/cache/sealed the form of an answer in it, and llm/cache/cachetest the suite
 //     that stores pass.
 //   - llm/coalesce lets identical calls in flight share one.
 //   - llm/fallback asks another model when one is down or refuses.

@@ -59,6 +59,7 @@ var allowed = map[string][]string{
 	"llm/cache":               {"llm", "internal/credential"},
 	"llm/cache/sealed":        {"llm", "llm/cache", "internal/seal"},
 	"llm/cache/cachedb":       {"llm", "llm/cache", "llm/cache/sealed", "internal/seal", "internal/sqlitefile", "internal/openfile"},
+	"llm/cache/cachepg":       {"internal/postgres", "internal/seal", "llm", "llm/cache", "llm/cache/sealed"},
 	"llm/cache/cachetest":     {"llm", "llm/cache"},
 	"llm/cassette":            {"llm", "internal/credential", "internal/openfile"},
 	"llm/coalesce":            {"llm"},
