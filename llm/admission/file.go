@@ -28,6 +28,11 @@ type file struct {
 	lock  *filelock.Lock
 	state *state
 	known []byte // what the file held when state was last the same as it
+
+	// open is the file at path, from when it was first used: calls would open and close it
+	// several times each. It may not be the one at path any more; see current.
+	open   *os.File
+	opened os.FileInfo // of open
 }
 
 const (
@@ -83,11 +88,37 @@ func (f *file) acquire() (release func()) {
 	return release
 }
 
+// current returns the file at path and its size. It opens the file, which it makes, if
+// that is not open, or if another one is at path now. The caller holds the lock.
+func (f *file) current() (*os.File, int64, error) {
+	info, err := os.Stat(f.path)
+	if f.open != nil && err == nil && os.SameFile(info, f.opened) {
+		return f.open, info.Size(), nil
+	}
+	if f.open != nil {
+		_ = f.open.Close() // it was removed or replaced
+		f.open, f.known = nil, nil
+	}
+	out, err := openfile.Write(f.path, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, 0, err
+	}
+	if f.opened, err = out.Stat(); err != nil {
+		return nil, 0, errors.Join(err, out.Close())
+	}
+	f.open = out
+	return out, f.opened.Size(), nil
+}
+
 // load reads what other processes wrote. What cannot be read is replaced by
 // what this process knows.
 func (f *file) load() {
-	data, err := openfile.Read(f.path, maxFile)
-	if err != nil || bytes.Equal(data, f.known) {
+	in, size, err := f.current()
+	if err != nil || size > maxFile {
+		return
+	}
+	data := make([]byte, size)
+	if _, err := in.ReadAt(data, 0); err != nil || bytes.Equal(data, f.known) {
 		return
 	}
 	body, ok := unseal(data)
@@ -100,25 +131,24 @@ func (f *file) load() {
 	}
 }
 
+// save writes the state. [file.load] has just opened the file.
 func (f *file) save() {
 	body, err := json.Marshal(f.state)
 	if err != nil {
 		f.state = newState() // not a number, which the file cannot hold
 		return
 	}
+	if f.open == nil {
+		f.path = "" // it cannot be opened
+		return
+	}
 	data := append(fmt.Appendf(nil, fileHeader, crc32.ChecksumIEEE(body), len(body)), body...)
 	// It is written in place, so that a file which others have open is the
 	// same; the header tells if only a part was.
-	out, err := openfile.Write(f.path, os.O_WRONLY|os.O_CREATE)
-	if err != nil {
-		f.path = ""
+	if _, err := f.open.WriteAt(data, 0); err != nil {
 		return
 	}
-	defer out.Close()
-	if _, err := out.Write(data); err != nil {
-		return
-	}
-	if len(f.known) > len(data) && out.Truncate(int64(len(data))) != nil {
+	if len(f.known) > len(data) && f.open.Truncate(int64(len(data))) != nil {
 		return
 	}
 	f.known = data

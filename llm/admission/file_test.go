@@ -132,6 +132,43 @@ func TestDamagedFileIsReset(t *testing.T) {
 	ask()
 }
 
+// TestReplacedFile has another file take the place of the one that a limiter has open, or
+// none: it shares the new one.
+func TestReplacedFile(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"removed", "replaced", "folder removed"} {
+		dir := filepath.Join(t.TempDir(), "data")
+		limits := admission.NewLimiter(admission.Options{Dir: dir})
+		m := admission.NewLimited(llmtest.Echo{}, nil, limits)
+		llmtest.MustCollect(t, m, llmtest.Request("one"))
+		name := stateFile(t, dir)
+		var err error
+		switch how {
+		case "removed":
+			err = os.Remove(name)
+		case "replaced":
+			var data []byte
+			if data, err = os.ReadFile(name); err == nil {
+				err = os.WriteFile(name+".new", data, 0o600)
+			}
+			if err == nil {
+				err = os.Rename(name+".new", name)
+			}
+		case "folder removed":
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := admission.NewLimiter(admission.Options{Dir: dir})
+		llmtest.MustCollect(t, admission.NewLimited(llmtest.Echo{}, nil, other), llmtest.Request("two"))
+		llmtest.MustCollect(t, m, llmtest.Request("three"))
+		if one, two := status(t, limits).Requests, status(t, other).Requests; one.Remaining != two.Remaining {
+			t.Errorf("%s: the limiters know %+v and %+v", how, one, two)
+		}
+	}
+}
+
 func TestStoppedProcessIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,9 +17,15 @@ func findCredential(req *llm.Request, resp *llm.Response) string {
 		}
 		return found != ""
 	}
+	lookRaw := func(text []byte) bool { // it may be large
+		if found == "" && len(text) > 0 {
+			found = credential.FindBytes(text)
+		}
+		return found != ""
+	}
 	blocks := func(blocks []llm.Block) bool {
 		for _, b := range blocks {
-			if look(b.Text) || look(string(b.Input)) || look(string(b.Raw)) {
+			if look(b.Text) || lookRaw(b.Input) || lookRaw(b.Raw) {
 				return true
 			}
 		}
@@ -34,12 +40,12 @@ func findCredential(req *llm.Request, resp *llm.Response) string {
 		}
 	}
 	for _, t := range req.Tools {
-		if look(t.Description) || look(string(t.InputSchema)) || look(string(t.Raw)) {
+		if look(t.Description) || lookRaw(t.InputSchema) || lookRaw(t.Raw) {
 			return found
 		}
 	}
 	for _, raw := range req.Extra {
-		if look(string(raw)) {
+		if lookRaw(raw) {
 			return found
 		}
 	}
