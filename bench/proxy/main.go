@@ -21,6 +21,10 @@
 //   - memory of the process that has answered only misses, which leave more behind than
 //     hits do.
 //
+// Two more are measured to compare with: nginx, if it is installed, and a bare proxy that
+// stores each answer as a row of an SQLite file before the client gets its end. The time
+// of the latter is what keeping answers costs at least.
+//
 // Budgets hold what was reached, which is not the targets.
 package main
 
@@ -47,6 +51,7 @@ var sizes = []struct {
 func main() {
 	var b bench
 	part := flag.String("serve", "", "serve a part of the benchmark: the service, or the address that the bare proxy asks")
+	store := flag.String("store", "", "with -serve: folder in which the bare proxy stores answers")
 	flag.IntVar(&b.clients, "clients", 8, "clients at once, beside the figures of one client")
 	flag.IntVar(&b.rounds, "rounds", 20, "blocks of requests to each process for a figure of latency or hits")
 	flag.IntVar(&b.requests, "requests", 10_000, "requests after which memory is measured last, 1,000,000 at most")
@@ -58,7 +63,7 @@ func main() {
 	err := b.check()
 	switch {
 	case *part != "":
-		err = serve(ctx, *part)
+		err = serve(ctx, *part, *store)
 	case err == nil:
 		ok, err = b.run(ctx)
 	}
@@ -80,12 +85,13 @@ type bench struct {
 	profiles string // folder to write CPU profiles to; empty for none
 
 	dir     string
-	service string  // address of the service
-	sent    int     // requests so far, each of which differs
-	direct  *target // the service itself
-	bare    *target // through the bare proxy
-	ours    *target // through claude-force
-	process *ourServer
+	service string   // address of the service
+	sent    int      // requests so far, each of which differs
+	direct  *target  // the service itself
+	bare    *process // the bare proxy
+	storing *process // one that stores answers
+	nginx   *process // nil if it is not installed
+	ours    *process // claude-force
 	results []result // held to their budgets
 }
 
@@ -113,18 +119,28 @@ func (b *bench) run(ctx context.Context) (ok bool, err error) {
 		return false, err
 	}
 	defer service.Stop()
+	b.service, b.direct = service.URL, newTarget(service.URL, "")
 	bare, err := child.Serve(ctx, self, "-serve", service.URL)
 	if err != nil {
 		return false, err
 	}
 	defer bare.Stop()
-	b.service, b.direct, b.bare = service.URL, newTarget(service.URL, ""), newTarget(bare.URL, "")
-	ours, err := b.startServer(ctx, "latency")
+	storing, err := child.Serve(ctx, self, "-serve", service.URL, "-store", b.dir)
 	if err != nil {
 		return false, err
 	}
-	defer ours.stop()
-	b.ours, b.process = ours.target, ours
+	defer storing.Stop()
+	b.bare, b.storing = started(bare), started(storing)
+	if b.nginx, err = b.startNginx(ctx); err != nil {
+		return false, err
+	}
+	if b.nginx != nil {
+		defer b.nginx.stop()
+	}
+	if b.ours, err = b.startServer(ctx, "latency"); err != nil {
+		return false, err
+	}
+	defer b.ours.stop()
 	if err := errors.Join(b.latency(ctx), b.hits(ctx)); err != nil {
 		return false, err
 	}
@@ -134,14 +150,26 @@ func (b *bench) run(ctx context.Context) (ok bool, err error) {
 	return b.report(), nil
 }
 
+// started returns a service as a process that answers requests.
+func started(s *child.Service) *process {
+	return &process{target: newTarget(s.URL, ""), pid: s.PID, stop: s.Stop}
+}
+
 // latency measures misses: by one client, and by several at once.
 func (b *bench) latency(ctx context.Context) error {
-	fmt.Printf("%-8s %7s %12s %12s %12s %12s %12s %8s\n", "miss", "clients", "direct", "bare", "claude-force", "bare adds", "ours adds", "ratio")
+	fmt.Printf("%-8s %7s %12s %12s %12s %12s %14s %12s %12s\n", "miss", "clients", "direct", "nginx", "bare", "bare + row", "claude-force", "to bare", "to bare+row")
+	targets := []*target{b.direct, nil, b.bare.target, b.storing.target, b.ours.target}
+	if b.nginx != nil {
+		targets[1] = b.nginx.target
+	}
 	for _, size := range sizes {
 		for _, clients := range []int{1, b.clients} {
-			var times [3][]time.Duration
+			times := make([][]time.Duration, len(targets))
 			for round := range b.rounds + 1 {
-				for i, t := range []*target{b.direct, b.bare, b.ours} {
+				for i, t := range targets {
+					if t == nil {
+						continue
+					}
 					took, err := t.send(ctx, clients, b.differing(size.bytes, 25*clients), "miss")
 					if err != nil {
 						return err
@@ -152,20 +180,28 @@ func (b *bench) latency(ctx context.Context) error {
 				}
 			}
 			if err := b.profile(ctx, fmt.Sprintf("miss-%d-%d", size.bytes, clients), func() error {
-				_, err := b.ours.send(ctx, clients, b.differing(size.bytes, 25*clients), "miss")
+				_, err := b.ours.target.send(ctx, clients, b.differing(size.bytes, 25*clients), "miss")
 				return err
 			}); err != nil {
 				return err
 			}
-			direct, bare, ours := median(times[0]), median(times[1]), median(times[2])
-			ratio := float64(ours) / float64(bare)
-			us := time.Microsecond
-			fmt.Printf("%-8s %7d %12s %12s %12s %12s %12s %7.2fx\n", size.name, clients, direct.Round(us), bare.Round(us), ours.Round(us), (bare - direct).Round(us), (ours - direct).Round(us), ratio)
+			fmt.Printf("%-8s %7d", size.name, clients)
+			medians := make([]time.Duration, len(targets))
+			for i := range targets {
+				text := "none"
+				if targets[i] != nil {
+					medians[i] = median(times[i])
+					text = medians[i].Round(time.Microsecond).String()
+				}
+				fmt.Printf(" %*s", []int{12, 12, 12, 12, 14}[i], text)
+			}
+			bare, stored, ours := float64(medians[2]), float64(medians[3]), float64(medians[4])
+			fmt.Printf(" %11.2fx %11.2fx\n", ours/bare, ours/stored)
 			limit := maxAlone
 			if clients > 1 {
 				limit = maxTogether
 			}
-			b.results = append(b.results, result{fmt.Sprintf("time of a miss, %s, %d clients", size.name, clients), ratio, limit, targetMiss, true})
+			b.results = append(b.results, result{fmt.Sprintf("time of a miss, %s, %d clients", size.name, clients), ours / bare, limit, targetMiss, true})
 		}
 	}
 	return nil
@@ -173,17 +209,21 @@ func (b *bench) latency(ctx context.Context) error {
 
 // hits measures how many identical requests are answered in a second.
 func (b *bench) hits(ctx context.Context) error {
-	fmt.Printf("\n%-8s %7s %12s %12s %8s\n", "hit", "clients", "bare/s", "ours/s", "ratio")
+	fmt.Printf("\n%-8s %7s %12s %12s %12s %8s\n", "hit", "clients", "nginx/s", "bare/s", "ours/s", "to bare")
 	for _, size := range sizes {
 		bodies := repeated(b.differing(size.bytes, 1)[0], 50*b.clients)
-		if _, err := b.ours.send(ctx, 1, bodies[:1], "miss"); err != nil {
+		if _, err := b.ours.target.send(ctx, 1, bodies[:1], "miss"); err != nil {
 			return err
 		}
-		var rates [2][]float64
+		processes := []*process{b.nginx, b.bare, b.ours}
+		rates := make([][]float64, len(processes))
 		for round := range b.rounds + 1 {
-			for i, t := range []*target{b.bare, b.ours} {
+			for i, p := range processes {
+				if p == nil {
+					continue
+				}
 				start := time.Now()
-				if _, err := t.send(ctx, b.clients, bodies, "hit"); err != nil {
+				if _, err := p.target.send(ctx, b.clients, bodies, "hit"); err != nil {
 					return err
 				}
 				if round > 0 {
@@ -192,13 +232,17 @@ func (b *bench) hits(ctx context.Context) error {
 			}
 		}
 		if err := b.profile(ctx, fmt.Sprintf("hit-%d", size.bytes), func() error {
-			_, err := b.ours.send(ctx, b.clients, bodies, "hit")
+			_, err := b.ours.target.send(ctx, b.clients, bodies, "hit")
 			return err
 		}); err != nil {
 			return err
 		}
-		bare, ours := median(rates[0]), median(rates[1])
-		fmt.Printf("%-8s %7d %12.0f %12.0f %7.2fx\n", size.name, b.clients, bare, ours, ours/bare)
+		nginx := "none"
+		if b.nginx != nil {
+			nginx = fmt.Sprintf("%.0f", median(rates[0]))
+		}
+		bare, ours := median(rates[1]), median(rates[2])
+		fmt.Printf("%-8s %7d %12s %12.0f %12.0f %7.2fx\n", size.name, b.clients, nginx, bare, ours, ours/bare)
 		limit := minSmallHits
 		if size.bytes > 1000 {
 			limit = minLargeHits
@@ -208,33 +252,50 @@ func (b *bench) hits(ctx context.Context) error {
 	return nil
 }
 
-// memory measures the memory of a new process after more and more misses.
+// memory measures the memory of a new process after more and more misses, and that of
+// nginx and the bare proxy after as many requests.
 func (b *bench) memory(ctx context.Context) error {
 	ours, err := b.startServer(ctx, "memory")
 	if err != nil {
 		return err
 	}
 	defer ours.stop()
-	before, err := ours.memory()
-	if err != nil {
-		return err
-	}
-	fmt.Printf("\n%-20s %8s %12s\n%-20d %8.1f\n", "requests (misses)", "RSS MB", "requests/s", 0, before)
-	sent, last := 0, before
-	for _, mark := range append(marksBelow(b.requests), b.requests) {
-		start, from := time.Now(), sent
+	fmt.Printf("\n%-20s %12s %12s %12s %12s\n", "requests (misses)", "nginx MB", "bare MB", "ours MB", "ours/s")
+	sent, last, rate := 0, 0.0, 0.0
+	for _, mark := range append([]int{0}, append(marksBelow(b.requests), b.requests)...) {
+		var took time.Duration
+		from := sent
 		for sent < mark {
 			n := min(1000, mark-sent)
-			if _, err := ours.target.send(ctx, b.clients, b.differing(sizes[0].bytes, n), "miss"); err != nil {
-				return err
+			for _, p := range []*process{b.nginx, b.bare, ours} {
+				if p == nil {
+					continue
+				}
+				start := time.Now()
+				if _, err := p.target.send(ctx, b.clients, b.differing(sizes[0].bytes, n), "miss"); err != nil {
+					return err
+				}
+				if p == ours {
+					took += time.Since(start)
+				}
 			}
 			sent += n
 		}
-		rate := float64(sent-from) / time.Since(start).Seconds()
-		if last, err = ours.memory(); err != nil {
-			return err
+		if took > 0 {
+			rate = float64(sent-from) / took.Seconds()
 		}
-		fmt.Printf("%-20d %8.1f %12.0f\n", sent, last, rate)
+		fmt.Printf("%-20d", sent)
+		for _, p := range []*process{b.nginx, b.bare, ours} {
+			if p == nil {
+				fmt.Printf(" %12s", "none")
+				continue
+			}
+			if last, err = memory(p.pid); err != nil {
+				return err
+			}
+			fmt.Printf(" %12.1f", last)
+		}
+		fmt.Printf(" %12.0f\n", rate)
 	}
 	b.results = append(b.results, result{fmt.Sprintf("RSS in MB after %d requests", sent), last, maxMemory, targetMemory, true})
 	return nil

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -25,8 +24,8 @@ import (
 const answer = `{"id":"msg_01","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[{"type":"text","text":"The error has no context."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":40,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":8}}`
 
 // serve serves the service, or the bare proxy to the address of one, until its input
-// ends. It prints its address.
-func serve(ctx context.Context, part string) error {
+// ends. It prints its address. With a folder the proxy stores each answer there.
+func serve(ctx context.Context, part, store string) error {
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // a client that is gone needs no answer
 		h := w.Header()
@@ -43,10 +42,16 @@ func serve(ctx context.Context, part string) error {
 		if err != nil {
 			return err
 		}
-		handler = &httputil.ReverseProxy{
+		proxy := &httputil.ReverseProxy{
 			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
 			Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true},
 		}
+		if store != "" {
+			if err := storing(proxy, store); err != nil {
+				return err
+			}
+		}
+		handler = proxy
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,8 +69,8 @@ func serve(ctx context.Context, part string) error {
 	return nil
 }
 
-// ourServer is a process of claude-force.
-type ourServer struct {
+// process is a process that answers requests.
+type process struct {
 	target   *target
 	profiles string // address of its profiles; empty for none
 	pid      int
@@ -73,7 +78,7 @@ type ourServer struct {
 }
 
 // startServer starts claude-force in front of the service, with a home of its own.
-func (b *bench) startServer(ctx context.Context, name string) (*ourServer, error) {
+func (b *bench) startServer(ctx context.Context, name string) (*process, error) {
 	home := filepath.Join(b.dir, name)
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
@@ -121,21 +126,6 @@ func (b *bench) startServer(ctx context.Context, name string) (*ourServer, error
 		}
 		address, _, _ := strings.Cut(after, ";")
 		go func() { _, _ = io.Copy(io.Discard, lines) }() // until it has ended
-		return &ourServer{newTarget(address, strings.TrimSpace(string(key))), profiles, cmd.Process.Pid, stop}, nil
+		return &process{newTarget(address, strings.TrimSpace(string(key))), profiles, cmd.Process.Pid, stop}, nil
 	}
-}
-
-// memory returns the resident memory of the process in megabytes.
-func (s *ourServer) memory() (float64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "status"))
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory of claude-force: %w", err)
-	}
-	_, after, _ := strings.Cut(string(text), "VmRSS:")
-	kilobytes, _, _ := strings.Cut(strings.TrimSpace(after), " ")
-	n, err := strconv.Atoi(kilobytes)
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory of claude-force: %w", err)
-	}
-	return float64(n) / 1024, nil
 }

@@ -37,7 +37,7 @@ func (b *bench) profile(ctx context.Context, name string, load func() error) err
 
 // fetchProfile writes a CPU profile of claude-force to a file.
 func (b *bench) fetchProfile(ctx context.Context, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%sprofile?seconds=%d", b.process.profiles, profiled), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%sprofile?seconds=%d", b.ours.profiles, profiled), nil)
 	if err != nil {
 		return err
 	}

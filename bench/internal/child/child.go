@@ -62,6 +62,7 @@ func Killed(cmd *exec.Cmd) bool {
 // Service is a service that runs in a process of its own.
 type Service struct {
 	URL  string
+	PID  int
 	Stop func() // ends it
 }
 
@@ -85,7 +86,7 @@ func Serve(ctx context.Context, binary string, args ...string) (*Service, error)
 		stop()
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(binary), err)
 	}
-	return &Service{strings.TrimSpace(line), stop}, nil
+	return &Service{strings.TrimSpace(line), cmd.Process.Pid, stop}, nil
 }
 
 // Get decodes what the service answers.
