@@ -108,7 +108,10 @@ func (l *loops) answered(unit journal.Unit, ev journal.Event) error {
 		return err
 	}
 	turn := &Turn{At: ev.Time, Usage: paid.Usage, CostUSD: paid.CostUSD, Calls: []ToolCall{}, key: ev.Key}
-	var answer llm.Response
+	var answer struct { // the part of an llm.Response that is shown
+		Model      string `json:"model"`
+		StopReason string `json:"stop_reason"`
+	}
 	if json.Unmarshal([]byte(ev.Output), &answer) == nil { // what cannot be read, Fold reports
 		turn.Model, turn.StopReason = answer.Model, answer.StopReason
 	}
