@@ -62,36 +62,6 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 	return open[0].Step, nil
 }
 
-// stale reports whether a unit is a call whose step has ended without it.
-func stale(state *journal.State, u *journal.UnitState) bool {
-	caller, ok := u.Caller()
-	step := state.Unit(caller.Step, caller.Item)
-	return ok && step != nil && step.EndSeq > u.StartSeq && step.EndSeq != 0
-}
-
-// Questions returns the approvals that a run waits for, in the order in which they
-// were asked.
-func Questions(ctx context.Context, store journal.Store, id string) ([]*journal.UnitState, error) {
-	run, err := Find(ctx, store, id)
-	if err != nil {
-		return nil, err
-	}
-	state, err := journal.Fold(store.Events(ctx, run.ID, 0))
-	if err != nil {
-		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
-	}
-	if state.Exited != nil || run.Status == journal.StatusCancelled {
-		return nil, nil
-	}
-	var open []*journal.UnitState
-	for _, u := range state.Order {
-		if u.Type == journal.ApprovalAsked && u.Decision == nil && !stale(state, u) {
-			open = append(open, u)
-		}
-	}
-	return open, nil
-}
-
 // Decision returns the decision that the approval of a run's unit has, or nil.
 func Decision(ctx context.Context, store journal.Store, run string, unit journal.Unit) (*journal.Decision, error) {
 	state, err := journal.Fold(store.Events(ctx, run, 0))

@@ -71,7 +71,7 @@ func (p *Pages) approvals(r *http.Request) (*view, error) {
 
 // questions returns what a run asks.
 func (p *Pages) questions(ctx context.Context, run journal.Run, next string) ([]*question, error) {
-	asked, err := runs.Questions(ctx, p.opts.Store, run.ID)
+	asked, err := p.asked.Questions(ctx, run)
 	if err != nil {
 		return nil, err
 	}

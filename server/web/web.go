@@ -18,6 +18,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/runs"
 )
 
 // Options configure [Pages]. All but Version must be set.
@@ -46,6 +47,7 @@ type Pages struct {
 	mux     *http.ServeMux // of the pages that can be drawn
 	routes  []Route
 	details *details
+	asked   *runs.QuestionCache
 	today   *today
 }
 
@@ -58,7 +60,7 @@ type Route struct {
 
 // New returns the pages of a server.
 func New(opts Options) *Pages {
-	p := &Pages{opts: opts, mux: http.NewServeMux(), details: newDetails(opts.Store), today: &today{config: opts.Config}}
+	p := &Pages{opts: opts, mux: http.NewServeMux(), details: newDetails(opts.Store), asked: runs.NewQuestionCache(opts.Store), today: &today{config: opts.Config}}
 	p.routes = append(p.routes, Route{"GET /static/{file}", true, serveStatic})
 	p.page("GET /{$}", p.now)
 	p.page("GET /runs", p.runs)
