@@ -29,6 +29,7 @@ type UnitState struct {
 
 	Saved     *Saved // the file that holds its output; nil if none was saved
 	Attempts  int
+	RetryAt   time.Time // when the next attempt begins; zero unless the unit waits for that
 	StartedAt time.Time // of the first attempt that counts
 	EndedAt   time.Time // zero while it has not ended
 	StartSeq  int64     // Seq of the event with which it started; 0 if it did not
@@ -46,6 +47,9 @@ type UnitState struct {
 // Answered reports whether the unit has a result: it has finished, also if its output
 // could not be saved and it failed for that.
 func (u *UnitState) Answered() bool { return u.answered }
+
+// Retries reports whether the unit waits for its next attempt. That of nil does not.
+func (u *UnitState) Retries() bool { return u != nil && u.Open() && !u.RetryAt.IsZero() }
 
 // Open reports whether the unit has started and not ended.
 func (u *UnitState) Open() bool { return u.Type == StepStarted || u.Type == ApprovalAsked }
@@ -167,7 +171,7 @@ func (u *UnitState) add(ev Event) error {
 		u.start(ev)
 		return ev.Decode(&u.Started)
 	case StepAttempt:
-		u.Type, u.Attempts, u.answered = StepStarted, ev.Attempt, false
+		u.Type, u.Attempts, u.answered, u.RetryAt = StepStarted, ev.Attempt, false, time.Time{}
 		return nil
 	case TurnAnswered, ToolStarted, ToolFinished, ToolWaits:
 		return u.addTurn(ev)
@@ -177,6 +181,7 @@ func (u *UnitState) add(ev Event) error {
 	case StepRetrying:
 		u.Failed = Failed{}
 		err := ev.Decode(&u.Failed)
+		u.RetryAt = ev.Time.Add(time.Duration(u.Failed.WaitSeconds * float64(time.Second)))
 		u.endTurns(false)
 		return err
 	case StepFinished:
@@ -186,6 +191,7 @@ func (u *UnitState) add(ev Event) error {
 			u.start(ev)
 			u.Started, done.Started = *done.Started, nil
 		}
+		u.RetryAt = time.Time{}
 		u.Type, u.EndedAt, u.EndSeq, u.Key, u.Output = ev.Type, ev.Time, ev.Seq, ev.Key, ev.Output
 		u.Finished, u.answered = Finished{}, true
 		u.keepSaw()
@@ -195,6 +201,7 @@ func (u *UnitState) add(ev Event) error {
 		u.Finished = done
 		return err
 	case StepFailed:
+		u.RetryAt = time.Time{}
 		u.Type, u.EndedAt, u.EndSeq, u.Failed, u.Output = ev.Type, ev.Time, ev.Seq, Failed{}, ev.Output
 		err := ev.Decode(&u.Failed)
 		u.answered = u.answered && u.Failed.Unsaved
