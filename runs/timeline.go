@@ -26,7 +26,8 @@ type Bar struct {
 	Within     *journal.Within // of items that were not read; nil if all are in Result
 	Start, End time.Time       // zero if it never started
 
-	work []stretch // what is known of the time between
+	work   []stretch // what is known of the time between
+	person bool      // it waits for a person all the time
 }
 
 // Stroke is what a piece of a bar was mostly spent with.
@@ -60,7 +61,7 @@ func (d *Detail) Timeline(items bool) *Timeline {
 	for _, s := range d.Workflow.Steps {
 		res := d.Result.Steps[s.ID]
 		b := barOf(s.ID, 0, res, now, tools)
-		b.Critical = critical[s.ID]
+		b.Critical, b.person = critical[s.ID], s.Approval != nil
 		if b.Within = d.Within[s.ID]; b.Within != nil {
 			b.work = b.sumUp()
 		}
@@ -99,7 +100,7 @@ func (t *Timeline) Draw(b *Bar, cells int) (from int, strokes []Stroke) {
 	to := min(max(int(math.Ceil(float64(b.End.Sub(t.Begin))/cell)), from+1), cells)
 	strokes = make([]Stroke, to-from)
 	if len(b.work) == 0 {
-		if b.Result.Status == engine.StatusWaiting {
+		if b.waits() {
 			for i := range strokes {
 				strokes[i] = Waiting
 			}
@@ -137,6 +138,59 @@ func (t *Timeline) Draw(b *Bar, cells int) (from int, strokes []Stroke) {
 	return from, strokes
 }
 
+// waits reports whether nothing is known of the bar but that it waits.
+func (b *Bar) waits() bool {
+	return len(b.work) == 0 && (b.person || b.Result.Status == engine.StatusWaiting)
+}
+
+// Idle returns the stretches of the timeline of at least a length in which no step
+// worked and no tool ran, in order: all waited, or no process drove the run.
+func (t *Timeline) Idle(least time.Duration) (idle [][2]time.Time) {
+	var busy [][2]time.Time
+	for i := range t.Bars {
+		b := &t.Bars[i]
+		switch {
+		case b.Start.IsZero() || b.waits():
+		case len(b.work) == 0:
+			busy = append(busy, [2]time.Time{b.Start, b.End})
+		}
+		for _, w := range b.work {
+			busy = append(append(busy, w.inFlight...), w.tools...)
+		}
+	}
+	slices.SortFunc(busy, func(a, b [2]time.Time) int { return a[0].Compare(b[0]) })
+	last := t.Begin
+	for _, w := range append(busy, [2]time.Time{t.End, t.End}) {
+		if w[0].Sub(last) >= least {
+			idle = append(idle, [2]time.Time{last, w[0]})
+		}
+		if w[1].After(last) {
+			last = w[1]
+		}
+	}
+	return idle
+}
+
+// Cut returns the part of the timeline from one time to another. Bars that are not in it
+// have not started.
+func (t *Timeline) Cut(begin, end time.Time) *Timeline {
+	part := &Timeline{Begin: begin, End: end}
+	for _, b := range t.Bars {
+		before := b.Start.Before(begin) && !b.End.After(begin)
+		after := b.End.After(end) && !b.Start.Before(end)
+		if before || after || b.Start.IsZero() {
+			b.Start, b.End = time.Time{}, time.Time{}
+		} else if b.Start.Before(begin) {
+			b.Start = begin
+		}
+		if b.End.After(end) {
+			b.End = end
+		}
+		part.Bars = append(part.Bars, b)
+	}
+	return part
+}
+
 // spread adds to each cell how much of it is between two times from the begin of the first.
 func spread(cells []float64, start, end time.Duration, cell float64) {
 	from, to := max(float64(start)/cell, 0), min(float64(end)/cell, float64(len(cells)))
@@ -160,7 +214,7 @@ func inner(res *engine.StepResult, depth int, now time.Time, tools whenTools) []
 }
 
 func barOf(name string, depth int, res *engine.StepResult, now time.Time, tools whenTools) Bar {
-	b := Bar{Name: name, Depth: depth, Result: res, work: work(res, tools)}
+	b := Bar{Name: name, Depth: depth, Result: res, work: work(res, now, tools)}
 	if res.StartedAt != nil {
 		b.Start = *res.StartedAt
 		b.End = b.Start.Add(duration(res.DurationSeconds))
@@ -187,19 +241,26 @@ func (b *Bar) sumUp() (known []stretch) {
 	return known
 }
 
-// work returns what is known of the time of a step's calls and of those within it.
-func work(res *engine.StepResult, tools whenTools) []stretch {
+// work returns what is known of the time of a step's calls and of those within it. Those
+// that run are taken to have requests in flight until now.
+func work(res *engine.StepResult, now time.Time, tools whenTools) []stretch {
 	var known []stretch
 	for _, item := range res.Items {
-		known = append(known, work(item.StepResult, tools)...)
+		known = append(known, work(item.StepResult, now, tools)...)
 	}
 	for _, step := range res.Steps {
-		known = append(known, work(step, tools)...)
+		known = append(known, work(step, now, tools)...)
 	}
-	if len(known) > 0 || res.StartedAt == nil || !res.Measured() || len(res.Items)+len(res.Steps) > 0 {
+	if len(known) > 0 || res.StartedAt == nil || len(res.Items)+len(res.Steps) > 0 {
 		return known
 	}
 	start := *res.StartedAt
+	if res.Status == engine.StatusRunning && !res.Measured() && now.After(start) {
+		return []stretch{{start: start, end: now, inFlight: [][2]time.Time{{start, now}}, tools: tools[res]}}
+	}
+	if !res.Measured() {
+		return nil
+	}
 	s := stretch{start: start, end: start.Add(duration(res.DurationSeconds)), tools: tools[res]}
 	for _, f := range res.InFlight {
 		at := start.Add(duration(f.AtSeconds))

@@ -1,8 +1,10 @@
 package runs_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/claude-force/claude-force/engine"
@@ -61,4 +63,59 @@ func TestTimeline(t *testing.T) {
 			t.Errorf("with items %t:\n%s\nwant\n%s", test.items, strings.Join(got, "\n"), strings.Join(test.want, "\n"))
 		}
 	}
+}
+
+// TestTimelineOfWork draws what runs as working until now, what waits for a person as
+// waiting, and finds and cuts out the time in which nothing worked.
+func TestTimelineOfWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		step := func(ago, took time.Duration, status engine.Status, inFlight ...llm.Span) *engine.StepResult {
+			at := now.Add(-ago)
+			res := &engine.StepResult{Status: status, StartedAt: &at, DurationSeconds: took.Seconds()}
+			res.InFlight = inFlight
+			return res
+		}
+		each := step(10*time.Minute, 0, engine.StatusRunning)
+		each.Items = []*engine.ItemResult{
+			{Item: "ended", StepResult: step(10*time.Minute, time.Minute, engine.StatusCompleted, llm.Span{Seconds: 60})},
+			{Item: "runs", StepResult: step(9*time.Minute, 0, engine.StatusRunning)},
+		}
+		d := &runs.Detail{
+			Workflow: &workflow.Workflow{Steps: []*workflow.Step{{ID: "first"}, {ID: "ok", Approval: &workflow.Approval{}}, {ID: "each"}}},
+			Result: &engine.Result{Steps: map[string]*engine.StepResult{
+				"first": step(100*time.Minute, 20*time.Minute, engine.StatusCompleted),
+				"ok":    step(80*time.Minute, 70*time.Minute, engine.StatusCompleted),
+				"each":  each,
+			}},
+		}
+		draw := func(timeline *runs.Timeline) (lines []string) {
+			for _, b := range timeline.Bars {
+				from, strokes := timeline.Draw(&b, 10)
+				line := strings.Repeat(" ", from)
+				for _, s := range strokes {
+					line += string("#-%"[s])
+				}
+				lines = append(lines, line)
+			}
+			return lines
+		}
+		timeline := d.Timeline(false)
+		if got, want := draw(timeline), []string{"##", "  -------", "         #"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		idle := timeline.Idle(time.Minute)
+		if len(idle) != 1 || !idle[0][0].Equal(now.Add(-80*time.Minute)) || !idle[0][1].Equal(now.Add(-10*time.Minute)) {
+			t.Errorf("idle: %v", idle)
+		}
+		if long := timeline.Idle(71 * time.Minute); len(long) != 0 {
+			t.Errorf("idle for longer: %v", long)
+		}
+		if got, want := draw(timeline.Cut(idle[0][1], now)), []string{"", "", "##########"}; !slices.Equal(got, want) {
+			t.Errorf("the last part: %q, want %q", got, want)
+		}
+		if got, want := draw(timeline.Cut(now.Add(-90*time.Minute), now.Add(-70*time.Minute))), []string{"#####", "     -----", ""}; !slices.Equal(got, want) {
+			t.Errorf("a part: %q, want %q", got, want)
+		}
+	})
 }
