@@ -56,8 +56,9 @@ const (
 	columnLabels = 6
 )
 
-// newColumnChart draws amounts. Of many, it draws the last.
-func newColumnChart(id, title, desc string, parts []string, write func(float64) string, list []bar) *columnChart {
+// newColumnChart draws amounts. Of many, it draws the last. write writes an amount beside
+// a line, given how far the lines are apart.
+func newColumnChart(id, title, desc string, parts []string, write func(v, step float64) string, list []bar) *columnChart {
 	if n := len(list) - maxColumns; n > 0 {
 		list = list[n:]
 		desc += fmt.Sprintf(" The last %d are drawn.", maxColumns)
@@ -70,7 +71,7 @@ func newColumnChart(id, title, desc string, parts []string, write func(float64) 
 	top, step := scale(most)
 	y := func(v float64) float64 { return columnHeight * (1 - v/top) }
 	for v := 0.0; v <= top*1.0001; v += step {
-		c.Grid = append(c.Grid, gridLine{y(v), write(v)})
+		c.Grid = append(c.Grid, gridLine{y(v), write(v, step)})
 	}
 	slot := 100 / float64(max(len(list), 1))
 	width := min(slot*0.72, 6)

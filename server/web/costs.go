@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -205,12 +206,14 @@ func axisName(by analytics.Dimension, start time.Time, name string) string {
 	return name
 }
 
-// axisDollars returns an amount beside a line of a chart.
-func axisDollars(v float64) string {
-	if v >= 1 {
-		return "$" + strconv.FormatFloat(v, 'f', -1, 64)
+// axisDollars returns an amount beside a line of a chart whose lines are step apart, with
+// as many decimals as the others.
+func axisDollars(v, step float64) string {
+	decimals := 0
+	if step < 1 {
+		decimals = max(2, int(math.Ceil(-math.Log10(step)-1e-9)))
 	}
-	return dollars(&v)
+	return "$" + strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
 // fillSavings fills in what was saved, by the reason.

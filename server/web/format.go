@@ -33,6 +33,8 @@ var functions = template.FuncMap{
 	"percent":      percent,
 	"ago":          ago,
 	"clock":        clock,
+	"ahead":        ahead,
+	"took":         took,
 	"iso":          func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"short":        short,
 	"segments":     segments,
@@ -99,6 +101,26 @@ func ago(t time.Time) string {
 		return "just now"
 	}
 	return strings.ToLower(units.HumanDuration(d)) + " ago"
+}
+
+// ahead returns how far away a time to come is, to the largest unit.
+func ahead(t time.Time) string {
+	d := time.Until(t)
+	if d < time.Second {
+		return "now"
+	}
+	return "in " + strings.ToLower(units.HumanDuration(d))
+}
+
+// took returns how long a run took, or has taken until now if a process drives it.
+func took(run journal.Run) string {
+	switch {
+	case run.Owner != nil && run.Owner.Alive:
+		return seconds(time.Since(run.StartedAt).Seconds())
+	case run.FinishedAt.IsZero():
+		return "–"
+	}
+	return seconds(run.FinishedAt.Sub(run.StartedAt).Seconds())
 }
 
 // clock returns a time as people of this machine's time zone read it.

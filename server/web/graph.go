@@ -21,7 +21,11 @@ func graph(d *runs.Detail) template.HTML {
 		if res == nil {
 			return workflow.Mark{}
 		}
-		mark := workflow.Mark{Class: "g-" + states[string(res.Status)].icon, Note: string(res.Status), Address: stepAddress(d.Run.ID, journal.Unit{Step: s.ID})}
+		status := res.Status
+		if d.State.Unit(s.ID, "").Retries() {
+			status = engine.StatusWaiting
+		}
+		mark := workflow.Mark{Class: "g-" + states[string(status)].icon, Note: string(status), Address: stepAddress(d.Run.ID, journal.Unit{Step: s.ID})}
 		if n := len(res.Items); n > 0 {
 			done := 0
 			for _, item := range res.Items {

@@ -22,12 +22,19 @@ const (
 type nowData struct {
 	Active     []activeRun
 	More       bool // there are more runs in progress
-	Failed     []journal.Run
+	Failed     []failedRun
 	MoreFailed bool // there are more
 	Recent     []journal.Run
+	Day        *day
 	Figures    *analytics.Summary
 	Budget     *float64 // of the day; nil for none
 	Waiting    int      // runs that wait for a person
+}
+
+// failedRun is a run that has failed.
+type failedRun struct {
+	journal.Run
+	Why reason
 }
 
 // activeRun is a run in progress.
@@ -61,8 +68,18 @@ func (p *Pages) now(r *http.Request) (*view, error) {
 		data.Active = append(data.Active, a)
 	}
 	failed := journal.Filter{Statuses: []journal.Status{journal.StatusFailed}, After: p.today.start(), Limit: maxRecent}
-	var err error
-	if data.Failed, err = p.list(ctx, failed); err != nil {
+	list, err := p.list(ctx, failed)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		why, err := p.reasons.of(ctx, &list[i])
+		if err != nil {
+			return nil, err
+		}
+		data.Failed = append(data.Failed, failedRun{list[i], why})
+	}
+	if data.Day, err = p.ofDay(ctx, p.today.start()); err != nil {
 		return nil, err
 	}
 	ended := []journal.Status{journal.StatusCompleted, journal.StatusInterrupted, journal.StatusCancelled}
@@ -73,7 +90,7 @@ func (p *Pages) now(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	data.MoreFailed = len(data.Failed) == maxRecent
-	return &view{Page: "now", Title: "Now", Nav: "now", Fragments: []string{"now-figures", "now-runs"}, Data: data}, nil
+	return &view{Page: "now", Title: "Now", Nav: "now", Fragments: []string{"now-figures", "now-day", "now-runs"}, Data: data}, nil
 }
 
 // list returns runs.

@@ -29,19 +29,21 @@ var runTabs = []tab{{"steps", "Steps"}, {"graph", "Graph"}, {"timeline", "Timeli
 
 // runData is a run.
 type runData struct {
-	Run      journal.Run // its status may be crashed
-	Speedup  float64
-	Saved    int // steps whose answers were free
-	Elapsed  float64
-	Error    string
-	Cap      *float64 // most dollars that it may cost; nil for none
-	ETA      float64  // seconds left, as planned; 0 if that is not known
-	Counts   counts   // of the workflow's own steps
-	Units    counts   // of all that is called, asked or run
-	Failures []runs.Failure
-	Params   []param
-	Tabs     []tab
-	Tab      string
+	Run         journal.Run // its status may be crashed
+	Speedup     float64
+	Saved       int // steps whose answers were free
+	Elapsed     float64
+	Error       string
+	Cap         *float64 // most dollars that it may cost; nil for none
+	ETA         float64  // seconds left, as planned; 0 if that is not known
+	Counts      counts   // of the workflow's own steps
+	Units       counts   // of all that is called, asked or run
+	Failures    []runs.Failure
+	Retries     []retry // units that wait for their next attempt
+	MoreRetries int     // that are not in the list
+	Params      []param
+	Tabs        []tab
+	Tab         string
 
 	CanStop, CanResume bool
 
@@ -65,7 +67,8 @@ type stepRow struct {
 	Depth  int
 	Does   string // what it does, in a few words
 	Result *engine.StepResult
-	Items  *counts // of a foreach
+	Items  *counts            // of a foreach
+	State  *journal.UnitState // nil if nothing is known of it
 }
 
 // output is a text that a run has given.
@@ -100,7 +103,7 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 	}
 	v := &view{
 		Page: "run", Title: runs.Name(d.Run) + " " + d.Run.ID, Nav: "runs", Run: d.Run.ID, Seq: d.State.LastSeq,
-		Fragments: []string{"run-head", "run-questions", "run-failures"}, Data: data,
+		Fragments: []string{"run-head", "run-questions", "run-failures", "run-retries"}, Data: data,
 	}
 	switch data.Tab {
 	case "graph":
@@ -109,7 +112,7 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 		}
 		v.Fragments = append(v.Fragments, "run-graph")
 	case "timeline":
-		data.Timeline = drawTimeline(d)
+		data.Timeline = drawTimeline(d, q.Get("idle") == "show")
 		v.Fragments = append(v.Fragments, "run-timeline")
 	case "output":
 		data.Outputs = outputs(d)
@@ -128,7 +131,7 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 			return nil, err
 		}
 	default:
-		data.Steps = stepRows(d.Workflow, journal.Unit{}, d.Result.Steps, 0)
+		data.Steps = stepRows(d, d.Workflow, journal.Unit{}, d.Result.Steps, 0)
 		v.Fragments = append(v.Fragments, "run-steps")
 	}
 	return v, nil
@@ -155,6 +158,7 @@ func (p *Pages) runData(d *runs.Detail) *runData {
 		data.Counts.add(d.Result.Steps[s.ID].Status)
 	}
 	countUnits(&data.Units, &data.Saved, d.Result.Steps)
+	data.Retries, data.MoreRetries = retries(d)
 	for name, value := range d.Spec.Params {
 		data.Params = append(data.Params, param{name, value})
 	}
@@ -162,6 +166,34 @@ func (p *Pages) runData(d *runs.Detail) *runData {
 	data.CanStop = !status.Ended() || status == runs.StatusCrashed || status == journal.StatusInterrupted
 	data.CanResume = !owned && status != journal.StatusCompleted && (d.Result.Exited == nil || d.State.Ended == nil)
 	return data
+}
+
+// retry is a unit that waits for its next attempt.
+type retry struct {
+	*journal.UnitState
+	Label string // of the item, for people
+}
+
+// maxRetries is how many units that wait for their next attempt are listed.
+const maxRetries = 10
+
+// retries returns the units of a run in progress that wait for their next attempt, and
+// how many more there are.
+func retries(d *runs.Detail) (list []retry, more int) {
+	if d.Run.Owner == nil || !d.Run.Owner.Alive {
+		return nil, 0
+	}
+	for _, u := range d.State.Order {
+		if !u.Retries() {
+			continue
+		}
+		if len(list) == maxRetries {
+			more++
+			continue
+		}
+		list = append(list, retry{u, runs.ItemLabel(u)})
+	}
+	return list, more
 }
 
 // asks reports whether a run may have a question that no one has answered.
@@ -199,7 +231,7 @@ func countUnits(c *counts, free *int, steps map[string]*engine.StepResult) {
 
 // stepRows returns the steps of a workflow in the order of its file, each with those
 // within it. Items of a foreach are counted, not listed.
-func stepRows(wf *workflow.Workflow, outer journal.Unit, results map[string]*engine.StepResult, depth int) []stepRow {
+func stepRows(d *runs.Detail, wf *workflow.Workflow, outer journal.Unit, results map[string]*engine.StepResult, depth int) []stepRow {
 	var rows []stepRow
 	for _, s := range wf.Steps {
 		res := results[s.ID]
@@ -207,7 +239,7 @@ func stepRows(wf *workflow.Workflow, outer journal.Unit, results map[string]*eng
 			continue
 		}
 		unit := outer.Inner(s.ID)
-		row := stepRow{Path: unit.Step, ID: s.ID, Depth: depth, Does: s.Summary(), Result: res}
+		row := stepRow{Path: unit.Step, ID: s.ID, Depth: depth, Does: s.Summary(), Result: res, State: d.State.Units[unit]}
 		if s.Foreach != nil {
 			row.Items = &counts{}
 			for _, item := range res.Items {
@@ -216,7 +248,7 @@ func stepRows(wf *workflow.Workflow, outer journal.Unit, results map[string]*eng
 		}
 		rows = append(rows, row)
 		if s.Body != nil && s.Foreach == nil && len(res.Steps) > 0 {
-			rows = append(rows, stepRows(s.Body, unit, res.Steps, depth+1)...)
+			rows = append(rows, stepRows(d, s.Body, unit, res.Steps, depth+1)...)
 		}
 	}
 	return rows

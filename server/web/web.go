@@ -49,6 +49,7 @@ type Pages struct {
 	details *details
 	asked   *runs.QuestionCache
 	today   *today
+	reasons *reasons
 }
 
 // Route is a page, or what belongs to pages.
@@ -60,7 +61,7 @@ type Route struct {
 
 // New returns the pages of a server.
 func New(opts Options) *Pages {
-	p := &Pages{opts: opts, mux: http.NewServeMux(), details: newDetails(opts.Store), asked: runs.NewQuestionCache(opts.Store), today: &today{config: opts.Config}}
+	p := &Pages{opts: opts, mux: http.NewServeMux(), details: newDetails(opts.Store), asked: runs.NewQuestionCache(opts.Store), today: &today{config: opts.Config}, reasons: &reasons{store: opts.Store}}
 	p.routes = append(p.routes, Route{"GET /static/{file}", true, serveStatic})
 	p.page("GET /{$}", p.now)
 	p.page("GET /runs", p.runs)

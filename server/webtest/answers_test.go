@@ -82,7 +82,8 @@ func TestWithoutJavaScript(t *testing.T) {
 	b.do(chromedp.Click("form[action='/logout'] button"), chromedp.WaitVisible("#login"))
 	b.do(chromedp.SendKeys("#key", s.key), chromedp.Click("#login button"), chromedp.WaitVisible("#now-runs"))
 	b.visit("/runs")
-	b.do(chromedp.SetValue("select[name=status]", "waiting"), chromedp.Click(".filters button"), chromedp.WaitVisible(`a[href="/runs/`+id+`"]`))
+	b.do(chromedp.SendKeys("#search", "REVIEW"), chromedp.Click(".filters button"), chromedp.WaitVisible(`#runs-states a[href="/runs?q=REVIEW&since=&status=waiting"]`),
+		chromedp.Click(`#runs-states a[href="/runs?q=REVIEW&since=&status=waiting"]`), chromedp.WaitVisible(`#runs-states a[aria-current] .s-waiting`), chromedp.WaitVisible(`a[href="/runs/`+id+`"]`))
 	b.do(chromedp.Click(`a[href="/runs/`+id+`"]`), chromedp.WaitVisible("button[value=yes]"))
 	b.do(chromedp.Click("button[value=yes]"), chromedp.WaitNotPresent("button[value=yes]"))
 	for deadline := time.Now().Add(limit); ; {
@@ -120,6 +121,44 @@ func TestKeysWithoutJavaScript(t *testing.T) {
 	text, err := chromedp.Run(b.ctx, chromedp.TextContent("main"))
 	if err != nil || !strings.Contains(text, "revoked") || strings.Contains(text, second) {
 		t.Errorf("the page of a revoked key: %s, %v", text, err)
+	}
+}
+
+// TestShortcuts opens pages, searches and walks through a list with keys, and turns the
+// keys off.
+func TestShortcuts(t *testing.T) {
+	s := serve(t, project, sim.Options{})
+	id := s.start("draft.yaml", "completed", nil)
+	b := s.open()
+	b.visit("/costs")
+	press := func(keys string) {
+		for _, key := range keys {
+			b.do(chromedp.KeyEvent(string(key)))
+		}
+	}
+	press("gr")
+	b.until(`location.pathname === "/runs" && document.readyState === "complete"`)
+	press("j")
+	b.until(`document.activeElement.matches("a[href='/runs/` + id + `']")`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until(`location.pathname === "/runs/` + id + `" && document.readyState === "complete"`)
+	press("3")
+	b.until(`location.search === "?tab=timeline" && document.readyState === "complete"`)
+	press("/")
+	b.until(`location.pathname === "/runs" && document.activeElement.id === "search"`)
+	press("gr?1") // is typed
+	b.until(`document.activeElement.value === "gr?1" && location.pathname === "/runs"`)
+	evaluate[bool](b, `document.activeElement.blur(), true`)
+	press("?")
+	b.until(`document.querySelector("#shortcuts").open`)
+	b.do(chromedp.Click("#use-shortcuts"), chromedp.Click("#shortcuts button"))
+	b.until(`!document.querySelector("#shortcuts").open`)
+	press("gn?j")
+	if evaluate[bool](b, `location.pathname !== "/runs" || document.querySelector("#shortcuts").open || document.activeElement.matches(".list a")`) {
+		t.Error("keys act although they are turned off")
+	}
+	if said := b.complaints(); len(said) > 0 {
+		t.Error(said)
 	}
 }
 
@@ -192,7 +231,7 @@ steps:
 		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events", "/runs/" + asks + "?tab=timeline", "/runs/" + failed + "?tab=diff&with=" + asks,
 		"/runs/" + asks + "/steps/each", "/runs/" + failed, "/runs/" + failed + "/steps/bad", "/runs/%3Cscript%3Epwned=1%3C%2Fscript%3E",
 		"/runs?workflow=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs?status=%3Cscript%3Epwned=1%3C/script%3E", "/login?next=javascript:pwned=1",
-		"/keys", "/keys/odd",
+		"/keys", "/keys/odd", "/runs?q=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs/" + asks + "?tab=timeline&idle=show",
 	} {
 		b.visit(path)
 		if live := evaluate[string](b, `document.body.dataset.live || ""`); live != "" {

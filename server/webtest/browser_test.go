@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/runs"
@@ -30,7 +31,7 @@ import (
 )
 
 // limit bounds each test: a page that does not come must not hang it.
-const limit = 3 * time.Minute
+const limit = 6 * time.Minute
 
 // site is a server with its pages.
 type site struct {
@@ -38,6 +39,8 @@ type site struct {
 	url string
 	key string
 	srv *server.Server
+	cfg *config.Config
+	dir string // of the project
 }
 
 // serve serves a project with files, whose calls the simulator answers over the wire, so
@@ -81,7 +84,7 @@ func serve(t *testing.T, files map[string]string, options sim.Options) *site {
 			t.Error(err)
 		}
 	})
-	return &site{t, web.URL, key, srv}
+	return &site{t, web.URL, key, srv, cfg, dir}
 }
 
 // start starts a run and returns its id once it has a status.
@@ -260,10 +263,14 @@ func (b *browser) screen(width, height int64, colours string) {
 	}})
 }
 
-// picture returns what the screen shows, as PNG.
-func (b *browser) picture() []byte {
+// picture returns what the screen shows, or the whole page, as PNG.
+func (b *browser) picture(whole bool) []byte {
 	b.site.t.Helper()
-	data, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	shot := chromedp.CaptureScreenshot()
+	if whole {
+		shot = chromedp.FullScreenshot(100)
+	}
+	data, err := chromedp.Run(b.ctx, shot)
 	if err != nil {
 		b.site.t.Fatal(err)
 	}

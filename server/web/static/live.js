@@ -14,6 +14,12 @@
     return;
   }
 
+  // The page's own entry is in sight where the menu is wider than the screen.
+  for (const current of document.querySelectorAll("nav a[aria-current]")) {
+    const menu = current.parentElement;
+    menu.scrollLeft = Math.max(0, current.offsetLeft - menu.offsetLeft - 40);
+  }
+
   // The colours: as the system, light, dark.
   const theme = document.getElementById("theme");
   if (theme) {
