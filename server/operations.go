@@ -18,6 +18,10 @@ import (
 
 // pageOperations returns the operations of the API, for pages.
 func (s *Server) pageOperations() web.Operations {
+	var schedules web.ScheduleOperations
+	if s.opts.Schedules != nil {
+		schedules = s.scheduleOperations()
+	}
 	return web.Operations{
 		Agents: s.Agents, Agent: s.checkedAgent, Workflows: s.Workflows, Workflow: s.checkedWorkflow,
 		Plan: func(ctx context.Context, r web.Start) (*plan.Plan, error) { return s.Plan(ctx, startOf(r)) },
@@ -38,7 +42,7 @@ func (s *Server) pageOperations() web.Operations {
 			}
 			return out.Body.Budgets, nil
 		},
-		Keys: s.keyOperations(),
+		Keys: s.keyOperations(), Schedules: schedules,
 	}
 }
 

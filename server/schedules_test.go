@@ -2,7 +2,10 @@ package server_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/claude-force/claude-force/keys"
 )
 
 // TestSchedules adds, pauses, resumes and removes a schedule over the wire.
@@ -54,4 +57,28 @@ func TestSchedules(t *testing.T) {
 	s.want(http.StatusNoContent, nil, "DELETE", "/api/v1/schedules/nightly", nil)
 	s.want(http.StatusNotFound, nil, "DELETE", "/api/v1/schedules/nightly", nil)
 	s.want(http.StatusNotFound, nil, "POST", "/api/v1/schedules/nightly/pause", nil)
+}
+
+// TestSchedulesPage pauses and resumes a schedule by the forms of its page, which those
+// who may not change it can look at.
+func TestSchedulesPage(t *testing.T) {
+	tm := serveTeam(t)
+	const form, pause = `action="/schedules`, "/schedules/nightly/pause"
+	for _, role := range []keys.Role{keys.RoleRead, keys.RoleRun, keys.RoleAdmin} {
+		c := tm.as(tm.create(keys.Spec{Name: "the-" + string(role), Role: role}))
+		if text := c.page(http.StatusOK, "/schedules"); strings.Contains(text, form) {
+			t.Errorf("a key of the role %s gets forms", role)
+		}
+		for _, path := range []string{"/schedules", pause, "/schedules/nightly/resume", "/schedules/nightly/remove"} {
+			if got := c.status("POST", path, nil); got != http.StatusForbidden {
+				t.Errorf("POST %s with the role %s: %d", path, role, got)
+			}
+		}
+	}
+	if text := tm.page(http.StatusOK, "/schedules"); !strings.Contains(text, form) || !strings.Contains(text, "Nothing is started") {
+		t.Errorf("the owner gets no forms:\n%s", text)
+	}
+	if got := tm.status("POST", pause, nil); got != http.StatusNotFound {
+		t.Errorf("pausing a schedule that there is not: %d", got)
+	}
 }

@@ -23,7 +23,7 @@ func roleFor(pattern string) keys.Role {
 	method, path, _ := strings.Cut(pattern, " ")
 	within := func(top string) bool { return path == top || strings.HasPrefix(path, top+"/") }
 	switch {
-	case within("/api/v1/schedules") && method != http.MethodGet: // their runs are charged to no key
+	case (within("/api/v1/schedules") || within("/schedules")) && method != http.MethodGet: // their runs are charged to no key
 		return keys.RoleOwner
 	case within("/v1/files"), within("/v1/messages/batches"): // those of all who use the operator's account
 		return keys.RoleOwner

@@ -27,6 +27,7 @@ import (
 	"github.com/claude-force/claude-force/mcpserver"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/sim"
@@ -93,7 +94,8 @@ func serveTeam(t *testing.T) *team {
 	owner := keys.New()
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: tm.dir, Config: cfg, Key: owner, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Logger: logger,
-		Proxy: proxy.New(t.Context(), proxy.Options{Upstream: calls, Cache: proxy.ModeAlways, Logger: logger}),
+		Proxy:     proxy.New(t.Context(), proxy.Options{Upstream: calls, Cache: proxy.ModeAlways, Logger: logger}),
+		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Logger: logger})
 		},

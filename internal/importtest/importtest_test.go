@@ -140,7 +140,7 @@ var allowed = map[string][]string{
 
 	"server/webtest": nil,
 	"server/web": {
-		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "schedule", "workflow",
 	},
 	"server": {
 		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",

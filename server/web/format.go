@@ -54,6 +54,8 @@ var functions = template.FuncMap{
 	"begin":        func(n int, text string) string { return cutText(text, n) },
 	"agentPath":    func(name string) string { return "/agents/" + url.PathEscape(name) },
 	"keyPath":      keyPath,
+	"scheduleAt":   scheduleAt,
+	"inZone":       inZone,
 	"workflowPath": func(name string) string { return "/workflows/" + url.PathEscape(name) },
 	"bytes":        sizeOf,
 	"times100":     func(v float64) float64 { return 100 * v },

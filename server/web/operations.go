@@ -14,7 +14,7 @@ import (
 )
 
 // Operations are those of the API that pages use beside the ones on runs. All must be
-// set.
+// set unless they say otherwise.
 type Operations struct {
 	Agents    func(context.Context) (agents []agent.Info, warnings []string, err error)
 	Agent     func(ctx context.Context, name string) (*agent.Info, []lint.Finding, error)
@@ -31,7 +31,8 @@ type Operations struct {
 	Limits  func(context.Context) ([]admission.PoolStatus, error)
 	Budgets func(context.Context) ([]pipeline.BudgetStatus, error)
 
-	Keys KeyOperations
+	Keys      KeyOperations
+	Schedules ScheduleOperations // none for a server that follows none
 }
 
 // Start is what is run.

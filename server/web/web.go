@@ -75,6 +75,9 @@ func New(opts Options) *Pages {
 	p.addProject()
 	p.addService()
 	p.addKeys()
+	if opts.Schedules.List != nil {
+		p.addSchedules()
+	}
 	p.page("GET /compare", p.compare)
 	return p
 }
@@ -92,13 +95,14 @@ type view struct {
 	Seq       int64    // of the last event of the run that it shows
 	Data      any
 
-	Status  int    // of HTTP; 0 for OK
-	Target  string // the page's own address
-	Version string
-	Project string
-	Waiting int    // runs that wait for a person
-	Manages bool   // the reader may manage keys
-	Alert   string // what went wrong with what the reader asked for
+	Status    int    // of HTTP; 0 for OK
+	Target    string // the page's own address
+	Version   string
+	Project   string
+	Waiting   int    // runs that wait for a person
+	Manages   bool   // the reader may manage keys
+	Scheduled bool   // the server follows schedules
+	Alert     string // what went wrong with what the reader asked for
 }
 
 // Live reports whether parts of the page change.
@@ -157,7 +161,7 @@ const securityPolicy = "default-src 'none'; script-src 'self'; style-src 'self';
 
 // write answers with a page.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
-	v.Version, v.Project = p.opts.Version, baseName(p.opts.Dir)
+	v.Version, v.Project, v.Scheduled = p.opts.Version, baseName(p.opts.Dir), p.opts.Schedules.List != nil
 	if r.Method == http.MethodGet {
 		v.Target = r.URL.RequestURI()
 	}

@@ -1,6 +1,7 @@
 package webtest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,6 +125,39 @@ func TestKeysWithoutJavaScript(t *testing.T) {
 	}
 }
 
+// TestSchedulesWithoutJavaScript adds, pauses, resumes and removes a schedule in a browser
+// that runs no scripts.
+func TestSchedulesWithoutJavaScript(t *testing.T) {
+	s := serve(t, project, sim.Options{})
+	b := s.open()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.visit("/")
+	b.do(chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible("#add-name"), chromedp.WaitVisible("#schedules-list .empty"))
+	b.do(chromedp.SendKeys("#add-name", "nightly"), chromedp.SendKeys("#add-workflow", "review.yaml"), chromedp.SendKeys("#add-cron", "30 2 * * 1-5"),
+		chromedp.SendKeys("#add-zone", "Europe/Berlin"), chromedp.SendKeys("#add-params", "topic=ants = bees"), chromedp.Click("#add button"), chromedp.WaitVisible("#schedules-table"))
+	said := func() string {
+		t.Helper()
+		text, err := chromedp.Run(b.ctx, chromedp.TextContent("#schedules-list"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	if text := said(); !strings.Contains(text, "topic=ants = bees") || !strings.Contains(text, "02:30") || !strings.Contains(text, "Europe/Berlin") {
+		t.Errorf("added: %s", text)
+	}
+	b.do(chromedp.Click("form[action='/schedules/nightly/pause'] button"), chromedp.WaitVisible("form[action='/schedules/nightly/resume'] button"))
+	if text := said(); !strings.Contains(text, "paused") || strings.Contains(text, "02:30") {
+		t.Errorf("paused: %s", text)
+	}
+	b.do(chromedp.Click("form[action='/schedules/nightly/resume'] button"), chromedp.WaitVisible("form[action='/schedules/nightly/pause'] button"),
+		chromedp.Click("#remove-nightly summary"), chromedp.WaitVisible("#remove-nightly button"), chromedp.Click("#remove-nightly button"), chromedp.WaitVisible("#schedules-list .empty"))
+	b.do(chromedp.SendKeys("#add-name", "bad"), chromedp.SendKeys("#add-workflow", "review.yaml"), chromedp.SendKeys("#add-cron", "61 * * * *"), chromedp.Click("#add button"), chromedp.WaitVisible(".message"))
+	if text, err := chromedp.Run(b.ctx, chromedp.TextContent(".message")); err != nil || !strings.Contains(text, "30 2 * * 1-5") {
+		t.Errorf("a wrong expression: %s, %v", text, err)
+	}
+}
+
 // TestShortcuts opens pages, searches and walks through a list with keys, and turns the
 // keys off.
 func TestShortcuts(t *testing.T) {
@@ -225,13 +259,18 @@ steps:
 	asks, failed := s.start("attack.yaml", "waiting", params), s.start("fail.yaml", "failed", params)
 	var made any
 	s.api("POST", "/api/v1/keys", `{"name": "odd", "models": ["claude-<script>pwned=1</script>", "claude-\"><img src=x onerror=pwned=1>"]}`, &made)
+	schedule, err := json.Marshal(map[string]any{"name": "odd", "workflow": "fail.yaml", "cron": "@daily", "params": params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.api("POST", "/api/v1/schedules", string(schedule), &made)
 	b := s.open()
 	own := evaluate[int64](b, "document.scripts.length")
 	for _, path := range []string{
 		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events", "/runs/" + asks + "?tab=timeline", "/runs/" + failed + "?tab=diff&with=" + asks,
 		"/runs/" + asks + "/steps/each", "/runs/" + failed, "/runs/" + failed + "/steps/bad", "/runs/%3Cscript%3Epwned=1%3C%2Fscript%3E",
 		"/runs?workflow=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs?status=%3Cscript%3Epwned=1%3C/script%3E", "/login?next=javascript:pwned=1",
-		"/keys", "/keys/odd", "/runs?q=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs/" + asks + "?tab=timeline&idle=show",
+		"/keys", "/keys/odd", "/schedules", "/runs?q=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs/" + asks + "?tab=timeline&idle=show",
 	} {
 		b.visit(path)
 		if live := evaluate[string](b, `document.body.dataset.live || ""`); live != "" {

@@ -25,7 +25,9 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/keys"
+	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
+	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/sim"
 )
@@ -69,6 +71,7 @@ func serve(t *testing.T, files map[string]string, options sim.Options) *site {
 	key := keys.New()
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: dir, Config: cfg, Key: key, Version: "test", Settings: runs.Settings{Approvals: "durable"},
+		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg})
 		},
@@ -130,6 +133,24 @@ func (s *site) api(method, path, body string, to any) {
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(to); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// post sends a request without a body whose answer has none.
+func (s *site) post(path string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusNoContent {
+		s.t.Fatalf("%s: %s", path, res.Status)
 	}
 }
 

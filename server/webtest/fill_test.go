@@ -86,7 +86,8 @@ type filled struct {
 	done, again, failed, waiting, running, wide string // ids of runs
 }
 
-// fill returns a site with a run of each status, a wide one, costs of a month and keys.
+// fill returns a site with a run of each status, a wide one, costs of a month, keys and
+// schedules.
 func fill(t *testing.T) *filled {
 	t.Helper()
 	answers, err := sim.ParseScript("script.yaml", []byte(script))
@@ -107,6 +108,10 @@ func fill(t *testing.T) *filled {
 	f.api("POST", "/api/v1/keys", `{"name": "ci", "team": "web", "models": ["haiku", "sonnet"], "rpm": 60, "budget": "20/30d", "expires": "90d"}`, &out)
 	f.api("POST", "/api/v1/keys", `{"name": "a-name-that-is-as-long-as-the-name-of-a-key-may-be-64-characters", "role": "admin"}`, &out)
 	f.api("POST", "/api/v1/keys/budgets", `{"level": "all", "budget": "5/day"}`, &out)
+	f.api("POST", "/api/v1/schedules", `{"name": "nightly", "workflow": "nightly.yaml", "cron": "30 2 * * 1-5", "time_zone": "Europe/Berlin", "budget_usd": 0.5}`, &out)
+	f.api("POST", "/api/v1/schedules", `{"name": "weekly-review", "workflow": "review.yaml", "cron": "0 8 * * 1", "params": {"topic": "what changed in the last week"}, "overlap": "queue"}`, &out)
+	f.api("POST", "/api/v1/schedules", `{"name": "hourly", "workflow": "draft.yaml", "cron": "@hourly"}`, &out)
+	f.post("/api/v1/schedules/hourly/pause")
 	return f
 }
 

@@ -58,6 +58,7 @@ func TestPages(t *testing.T) {
 		{"workflow", "/workflows/review.yaml?plan=1&p.topic=bees"},
 		{"agents", "/agents"},
 		{"agent", "/agents/code-reviewer"},
+		{"schedules", "/schedules"},
 		{"runs-search", "/runs?q=NIGHT"},
 		{"run-timeline-full", "/runs/" + s.waiting + "?tab=timeline&idle=show"},
 		{"keys", "/keys"},
