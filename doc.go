@@ -75,8 +75,9 @@
 //
 //   - analytics is what follows from calls: sums, savings, percentiles; its Store is
 //     the seam to what keeps calls, with their sums over hours and days.
-//     analytics/callsdb is one in a file, and analytics/analyticstest the suite that
-//     stores pass.
+//     analytics/callsdb is one in a file; analytics/callsql is what such stores share,
+//     analytics/spool holds what is recorded until they have it, and
+//     analytics/analyticstest is the suite that they pass.
 //
 // What tells others:
 //

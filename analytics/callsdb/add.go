@@ -3,16 +3,18 @@ package callsdb
 import (
 	"context"
 	"errors"
-	"time"
+	"math"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsql"
+	"github.com/claude-force/claude-force/analytics/spool"
 	"github.com/claude-force/claude-force/llm"
 )
 
 // maxBatch is how many calls one transaction adds, so that it stays short.
-const maxBatch = 1000
+const maxBatch = spool.MaxBatch
 
 // name is who made a call, a row of call_names.
 type name struct {
@@ -24,10 +26,10 @@ type name struct {
 // Add adds calls, with those that wait in the spool file. When it returns they
 // are durable.
 func (s *Store) Add(ctx context.Context, calls ...analytics.Call) error {
-	return s.addAll(ctx, entries(calls))
+	return s.addAll(ctx, spool.Calls(calls))
 }
 
-func (s *Store) addAll(ctx context.Context, list []entry) error {
+func (s *Store) addAll(ctx context.Context, list []spool.Entry) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -37,11 +39,14 @@ func (s *Store) addAll(ctx context.Context, list []entry) error {
 // Take adds the calls that wait in the spool file.
 func (s *Store) Take(ctx context.Context) error { return s.Add(ctx) }
 
-func (s *Store) add(list []entry) error {
+// AddEntries adds what was recorded, with those that wait in the spool file.
+func (s *Store) AddEntries(list []spool.Entry) error { return s.add(list) }
+
+func (s *Store) add(list []spool.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var taken *spooled
-	waiting := spoolSize(s.path) > 0
+	var taken *spool.Contents
+	waiting := s.spool.Size() > 0
 	for waiting || len(list) > 0 {
 		n := min(len(list), maxBatch)
 		err := s.writing(func() (err error) {
@@ -60,7 +65,7 @@ func (s *Store) add(list []entry) error {
 	}
 	if taken != nil {
 		// What was taken is noted, so that it stays costs room only.
-		_ = truncateSpool(s.path, taken)
+		_ = s.spool.Empty(taken)
 	}
 	return nil
 }
@@ -69,29 +74,24 @@ func (s *Store) add(list []entry) error {
 // read and written once.
 type batch struct {
 	*Store
-	pace    map[[2]string]*pace
+	pace    map[[2]string]*callsql.Pace
 	runs    map[string]*runRow
-	rollups map[rollupKey]*analytics.Totals
-}
-
-type pace struct {
-	calls, duration int64
-	changed         bool
+	rollups callsql.Rollups
 }
 
 func (s *Store) batch() *batch {
-	return &batch{Store: s, pace: map[[2]string]*pace{}, runs: map[string]*runRow{}, rollups: map[rollupKey]*analytics.Totals{}}
+	return &batch{Store: s, pace: map[[2]string]*callsql.Pace{}, runs: map[string]*runRow{}, rollups: callsql.Rollups{}}
 }
 
-func (b *batch) commit(list []entry) error {
+func (b *batch) commit(list []spool.Entry) error {
 	for i := range list {
 		if err := b.insertEntry(&list[i]); err != nil {
 			return err
 		}
 	}
 	for who, p := range b.pace {
-		if p.changed {
-			if err := b.write.Run(`INSERT OR REPLACE INTO call_pace VALUES (?, ?, ?, ?)`, who[0], who[1], p.calls, p.duration); err != nil {
+		if p.Changed {
+			if err := b.write.Run(`INSERT OR REPLACE INTO call_pace VALUES (?, ?, ?, ?)`, who[0], who[1], p.Calls, p.Duration); err != nil {
 				return err
 			}
 		}
@@ -102,34 +102,22 @@ func (b *batch) commit(list []entry) error {
 	return b.flushRollups()
 }
 
-func (b *batch) insertEntry(e *entry) error {
+func (b *batch) insertEntry(e *spool.Entry) error {
 	switch {
-	case e.tool != nil:
-		return b.insertTool(e.tool)
-	case e.task != nil:
-		return b.insertTask(e.task)
-	case e.sent != nil:
-		return b.insertSent(e.sent)
+	case e.Tool != nil:
+		return b.insertTool(e.Tool)
+	case e.Task != nil:
+		return b.insertTask(e.Task)
+	case e.Sent != nil:
+		return b.insertSent(e.Sent)
 	}
-	return b.insert(e.call)
+	return b.insert(e.Call)
 }
 
 // insert adds a row and remembers what it changes.
 func (b *batch) insert(c analytics.Call) error {
-	if c.Model == "" {
-		c.Model = c.Asked
-	}
-	for _, d := range [...]*time.Duration{&c.Duration, &c.Service, &c.Waited, &c.FirstToken} {
-		*d = max(*d, 0) // a clock was set back
-	}
-	c.Refused = max(c.Refused, c.CountRefused())
-	if len(c.Tries) > 0 {
-		c.Uncertain = 0
-		for i := range c.Tries {
-			c.Uncertain = c.Uncertain.Add(c.Tries[i].Uncertain)
-		}
-	}
-	if err := b.estimate(&c); err != nil {
+	callsql.Normalize(&c)
+	if err := callsql.Estimate(&c, b.paceOf); err != nil {
 		return err
 	}
 	id, err := b.name(name{c.Project, c.Workflow, c.Agent, c.Asked, c.Model, c.Source, c.Key, c.Team})
@@ -150,7 +138,7 @@ func (b *batch) insert(c analytics.Call) error {
 	if err := b.attempts(b.write.LastInsertRowID(), c.Tries); err != nil {
 		return err
 	}
-	b.roll(&c)
+	b.rollups.AddCall(&c)
 	if c.Run == "" {
 		return nil
 	}
@@ -183,44 +171,27 @@ func (b *batch) attempts(call int64, tries []analytics.Attempt) error {
 	return nil
 }
 
-// estimate fills in how long the service would have taken by itself: as long as
-// it took, without waiting, and where it did not answer at once, as long as it
-// takes this agent on average. In a batch it is 0 if that average is unknown.
-func (b *batch) estimate(c *analytics.Call) error {
-	if c.Alone != 0 {
-		return nil
-	}
-	switch {
-	case c.Served():
-		c.Alone = c.Service
-	case c.Usage.Batch:
-	default:
-		c.Alone = max(c.Duration-c.Waited, 0)
-	}
-	if !c.Live() && (c.Code != 0 || c.Source == "") {
-		return nil
-	}
-	who := [2]string{c.Agent, c.Model}
+// paceOf returns how long the service takes an agent's model.
+func (b *batch) paceOf(agent, model string) (*callsql.Pace, error) {
+	who := [2]string{agent, model}
 	p := b.pace[who]
-	if p == nil {
-		p = &pace{}
-		b.pace[who] = p
-		err := b.write.Query(`SELECT calls, duration FROM call_pace WHERE agent = ? AND model = ?`, func(row *stmt) error {
-			p.calls, p.duration = row.ColumnInt64(0), row.ColumnInt64(1)
-			return nil
-		}, who[0], who[1])
-		if err != nil {
-			return err
-		}
+	if p != nil {
+		return p, nil
 	}
-	if c.Live() && !c.Usage.Batch {
-		p.calls++
-		p.duration += int64(c.Alone)
-		p.changed = true
-	} else if p.calls > 0 && (!c.Live() || c.Usage.Batch) {
-		c.Alone = time.Duration(p.duration / p.calls)
+	p = &callsql.Pace{}
+	b.pace[who] = p
+	return p, b.write.Query(`SELECT calls, duration FROM call_pace WHERE agent = ? AND model = ?`, func(row *stmt) error {
+		p.Calls, p.Duration = row.ColumnInt64(0), row.ColumnInt64(1)
+		return nil
+	}, agent, model)
+}
+
+// batched returns 1 for usage of a batch.
+func batched(u llm.Usage) int64 {
+	if u.Batch {
+		return 1
 	}
-	return nil
+	return 0
 }
 
 // name returns the id of a row of call_names, which it makes if there is none.
@@ -251,10 +222,8 @@ func (b *batch) name(n name) (id int64, err error) {
 type runRow struct {
 	known             bool
 	project, workflow string
-	was, now          runFigures
+	was, now          callsql.RunFigures
 }
-
-type runFigures struct{ began, ended, calls, cost, alone int64 }
 
 // run adds a call to its run.
 func (b *batch) run(c *analytics.Call) error {
@@ -263,7 +232,7 @@ func (b *batch) run(c *analytics.Call) error {
 		r = &runRow{project: c.Project, workflow: c.Workflow}
 		err := b.write.Query(`SELECT project, workflow, began, ended, calls, cost, alone FROM call_runs WHERE id = ?`, func(row *stmt) error {
 			r.known, r.project, r.workflow = true, row.ColumnText(0), row.ColumnText(1)
-			r.was = runFigures{row.ColumnInt64(2), row.ColumnInt64(3), row.ColumnInt64(4), row.ColumnInt64(5), row.ColumnInt64(6)}
+			r.was = callsql.RunFigures{Began: row.ColumnInt64(2), Ended: row.ColumnInt64(3), Calls: row.ColumnInt64(4), Cost: row.ColumnInt64(5), Alone: row.ColumnInt64(6)}
 			return nil
 		}, c.Run)
 		if err != nil {
@@ -272,15 +241,30 @@ func (b *batch) run(c *analytics.Call) error {
 		r.now = r.was
 		b.runs[c.Run] = r
 	}
-	began, ended := c.Time.UnixNano(), c.Time.Add(c.Duration).UnixNano()
-	if r.now.calls == 0 {
-		r.now.began, r.now.ended = began, ended
-	}
-	r.now.began, r.now.ended = min(r.now.began, began), max(r.now.ended, ended)
-	r.now.calls++
-	r.now.cost += int64(c.Cost)
-	r.now.alone += int64(c.Worked())
+	r.now.Add(c)
 	return nil
+}
+
+// take adds what the spool file holds and was not added yet. The transaction
+// keeps other readers away.
+func (b *batch) take() (*spool.Contents, error) {
+	held, err := b.spool.Read(func(id []byte) (from int64, err error) {
+		from = spool.Start
+		err = b.write.Query(`SELECT taken FROM call_state WHERE spool = ?`, func(row *stmt) error {
+			from = row.ColumnInt64(0)
+			return nil
+		}, id)
+		return from, err
+	}, math.MaxInt64)
+	if err != nil || held == nil {
+		return nil, err
+	}
+	for e := range held.Entries() {
+		if err := b.insertEntry(e); err != nil {
+			return nil, err
+		}
+	}
+	return held, b.write.Run(`UPDATE call_state SET spool = ?, taken = ?`, held.ID, held.Size)
 }
 
 // flushRuns writes the runs, and moves their figures in the sums: a run counts
@@ -288,13 +272,13 @@ func (b *batch) run(c *analytics.Call) error {
 func (b *batch) flushRuns() error {
 	for id, r := range b.runs {
 		if err := b.write.Run(`INSERT OR REPLACE INTO call_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			id, r.project, r.workflow, r.now.began, r.now.ended, r.now.calls, r.now.cost, r.now.alone); err != nil {
+			id, r.project, r.workflow, r.now.Began, r.now.Ended, r.now.Calls, r.now.Cost, r.now.Alone); err != nil {
 			return err
 		}
 		if r.known {
-			b.rollRun(r.project, r.workflow, r.was, -1)
+			b.rollups.AddRun(r.project, r.workflow, r.was, -1)
 		}
-		b.rollRun(r.project, r.workflow, r.now, 1)
+		b.rollups.AddRun(r.project, r.workflow, r.now, 1)
 	}
 	return nil
 }

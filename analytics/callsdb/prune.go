@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsql"
 )
 
 // pruneChunk is how many rows one transaction drops, so that it stays short.
@@ -38,7 +39,7 @@ func (s *Store) prune(keep analytics.Retention, now time.Time, stop func() error
 		if drop.keep == 0 {
 			continue
 		}
-		before := floor(now.Add(-drop.keep).UnixNano(), day)
+		before := callsql.Floor(now.Add(-drop.keep).UnixNano(), callsql.Day)
 		for more := true; more; {
 			if err := stop(); err != nil {
 				return done, err
@@ -70,6 +71,15 @@ func (s *Store) dropSome(note, drop string, before, until int64) (n int64, err e
 
 // prunedEvery is how often a recorder looks for what is too old.
 const prunedEvery = 24 * time.Hour
+
+// PruneDue drops what is older than is to be kept, if that was not done for a day.
+func (s *Store) PruneDue(keep analytics.Retention, now time.Time) error {
+	due, err := s.due(now)
+	if err == nil && due {
+		_, err = s.prune(keep, now, func() error { return nil })
+	}
+	return err
+}
 
 // due reports whether it is time to look for what is too old, and notes that
 // this was done.

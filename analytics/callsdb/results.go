@@ -3,6 +3,8 @@ package callsdb
 import (
 	"container/list"
 	"context"
+
+	"github.com/claude-force/claude-force/analytics/callsql"
 )
 
 // maxResults bounds the results that are kept.
@@ -40,24 +42,27 @@ func (s *Store) CacheStats() CacheStats {
 	return st
 }
 
-// cached returns the result that a query gave before, unless a process has written
-// since, and else what it gives now. Results are shared: who gets one must not
-// change it.
-func cached[T any](ctx context.Context, s *Store, key any, query func() (T, error)) (value T, err error) {
+// Read implements [callsql.Database]. The file's version differs after every commit by
+// another connection, and the one that reads never writes.
+func (s *Store) Read(ctx context.Context, key any, do func(callsql.Query) (any, error)) (value any, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.reading(ctx, func() error {
-		// The file's version differs after every commit by another connection,
-		// and this one never writes.
+		query := func(sql string, row func(callsql.Row) error, args ...any) error {
+			return s.read.Query(sql, func(r *stmt) error { return row(r) }, args...)
+		}
+		if key == nil {
+			value, err = do(query)
+			return err
+		}
 		_, at, err := s.read.Sum(`PRAGMA data_version`)
 		if err != nil {
 			return err
 		}
-		if v, ok := s.cache.get(key, at).(T); ok {
-			value = v
+		if value = s.cache.get(key, at); value != nil {
 			return nil
 		}
-		if value, err = query(); err == nil {
+		if value, err = do(query); err == nil {
 			s.cache.put(key, value)
 		}
 		return err

@@ -5,36 +5,20 @@ import (
 	"sync"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/spool"
 	"github.com/claude-force/claude-force/internal/process"
 )
-
-// sent is an attempt that a process is sending: the call to record if the process is
-// killed before it records what came of it.
-type sent struct {
-	by   process.ID
-	call analytics.Call
-}
 
 // thisProcess is this process, looked up once.
 var thisProcess = sync.OnceValue(process.This)
 
-// RecordSent takes an attempt that is about to be sent, as the call to record if this
-// process is killed: its Tries have the attempt alone. It is in the spool before
-// RecordSent returns, and forgotten once a call with an attempt of the same id is
-// added. If the spool cannot be written, it is not kept.
-func (r *Recorder) RecordSent(c analytics.Call) {
-	if !r.isClosed() {
-		_, _ = appendSpool(r.path, []entry{{sent: &sent{thisProcess(), c}}})
-	}
-}
-
 // insertSent adds a row for an attempt that was sent.
-func (b *batch) insertSent(s *sent) error {
-	if len(s.call.Tries) == 0 {
+func (b *batch) insertSent(s *spool.Sent) error {
+	if len(s.Call.Tries) == 0 {
 		return nil
 	}
 	return b.write.Run(`INSERT OR IGNORE INTO call_sent VALUES (?, ?, ?, ?, ?, ?)`,
-		s.call.Tries[0].ID, s.by.Host, s.by.Boot, s.by.PID, s.by.Born, appendCall(nil, &s.call))
+		s.Call.Tries[0].ID, s.By.Host, s.By.Boot, s.By.PID, s.By.Born, spool.AppendCall(nil, &s.Call))
 }
 
 // AddLost adds the calls of attempts that crashed processes have sent and not recorded.
@@ -53,7 +37,7 @@ func (s *Store) AddLost(ctx context.Context) error {
 		for _, p := range dead {
 			var lost []analytics.Call
 			if err := b.write.Query(`SELECT call FROM call_sent WHERE host = ? AND boot = ? AND pid = ? AND born = ?`, func(row *stmt) error {
-				if c, ok := readCall(row.ColumnRawBlob(0)); ok {
+				if c, ok := spool.ReadCall(row.ColumnRawBlob(0)); ok {
 					lost = append(lost, c)
 				}
 				return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/spool"
 	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/llm"
 )
@@ -35,13 +36,14 @@ func TestLostAttempts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	dead := process.This()
 	dead.Born--
-	spool := func(list ...entry) {
+	spoolFile := file(path)
+	record := func(list ...spool.Entry) {
 		t.Helper()
-		if _, err := appendSpool(path, list); err != nil {
+		if _, err := spoolFile.Append(list...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	spool(entry{sent: &sent{dead, sending(1)}}, entry{sent: &sent{dead, sending(2)}}, entry{sent: &sent{process.This(), sending(3)}}, entry{call: answered(2)})
+	record(spool.Entry{Sent: &spool.Sent{By: dead, Call: sending(1)}}, spool.Entry{Sent: &spool.Sent{By: dead, Call: sending(2)}}, spool.Entry{Sent: &spool.Sent{By: process.This(), Call: sending(3)}}, spool.Entry{Call: answered(2)})
 	s, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +53,7 @@ func TestLostAttempts(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It was in the spool before the process ended, and no process has read it yet.
-	spool(entry{sent: &sent{dead, sending(4)}}, entry{call: answered(4)})
+	record(spool.Entry{Sent: &spool.Sent{By: dead, Call: sending(4)}}, spool.Entry{Call: answered(4)})
 	for range 2 {
 		if err := s.AddLost(t.Context()); err != nil {
 			t.Fatal(err)
@@ -79,7 +81,7 @@ func TestLostAttempts(t *testing.T) {
 	if err := s.AddOnce(t.Context(), sending(3)); err != nil {
 		t.Fatal(err)
 	}
-	spool(entry{call: answered(3)})
+	record(spool.Entry{Call: answered(3)})
 	v, err := s.Verify(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@
 //   - its run, as its calls show it.
 //
 // A question about a period is answered from the sums of whole days, those of
-// hours at its edges, and rows only in the hours that its bounds cut. [Recorder]
+// hours at its edges, and rows only in the hours that its bounds cut. [NewRecorder]
 // takes calls off the way of whoever makes them. Results are kept for the next
 // who asks, until a process writes; [Store.CacheStats] says how often that helped.
 // The file is shared: several processes may add and ask at once, and other
@@ -26,6 +26,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsql"
+	"github.com/claude-force/claude-force/analytics/spool"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 )
 
@@ -40,14 +42,13 @@ const version = 8
 
 type stmt = sqlite3.Stmt
 
-var (
-	_ analytics.Store    = (*Store)(nil)
-	_ analytics.Recorder = (*Recorder)(nil)
-)
+var _ analytics.Store = (*Store)(nil)
 
 // Store holds calls. It is safe for concurrent use.
 type Store struct {
-	path string
+	*callsql.Reader
+	path  string
+	spool spool.File
 
 	mu        sync.Mutex // guards the fields below, and the connections
 	read      *sqlitefile.Conn
@@ -58,10 +59,27 @@ type Store struct {
 	closed    bool
 }
 
+// file is the spool of the store in a file.
+func file(path string) spool.File { return spool.File{Path: path, Explain: explain} }
+
+// NewRecorder returns a recorder for the calls in a file, which drops once a day what is
+// older than is to be kept. Nothing is opened before it is needed. onLost is called, at
+// most once, when calls could not be written; these are lost. It may be nil.
+func NewRecorder(path string, keep analytics.Retention, onLost func(error)) *spool.Recorder {
+	return spool.NewRecorder(spool.Options{File: file(path), Keep: keep, OnLost: onLost, Open: func() (spool.Store, error) {
+		s, err := Open(path)
+		if err != nil {
+			return nil, err // a nil store in an interface is not nil
+		}
+		return s, nil
+	}})
+}
+
 // Open opens the calls in a file, which it makes, readable by this user only, if
 // there is none. The errors it gives say what to do.
 func Open(path string) (*Store, error) {
-	s := &Store{path: path, names: map[name]int64{}, toolNames: map[toolName]int64{}}
+	s := &Store{path: path, spool: file(path), names: map[name]int64{}, toolNames: map[toolName]int64{}}
+	s.Reader = callsql.NewReader(s, callsql.Dialect{Join: "CROSS JOIN", Attempts: "r.id = a.call"})
 	var err error
 	if s.read, err = sqlitefile.Open(path, sqlitefile.Options{Durable: true}); err != nil {
 		return nil, fmt.Errorf("opening history %s: %w", path, explain(path, err))

@@ -1,4 +1,4 @@
-package callsdb
+package spool
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/internal/process"
 )
 
 const (
@@ -18,6 +19,8 @@ const (
 	fullBatch = 512
 	// maxWaiting is how many calls wait in memory; whoever makes more waits.
 	maxWaiting = 8192
+	// MaxBatch is how many calls one transaction adds, so that it stays short.
+	MaxBatch = 1000
 	// maxSpool is the size of the spool file at which it is taken in.
 	maxSpool = 4 << 20
 )
@@ -30,14 +33,12 @@ const (
 // process that is killed afterwards does not lose it. It is safe for concurrent
 // use.
 type Recorder struct {
-	path   string
-	keep   analytics.Retention
-	onLost func(error)
+	opts Options
 
 	mu      sync.Mutex // guards the fields below
 	room    *sync.Cond // that calls were taken from waiting
-	waiting []entry
-	spare   []entry // for waiting, once it was taken
+	waiting []Entry
+	spare   []Entry // for waiting, once it was taken
 	seen    int
 	closed  bool
 	ended   chan struct{} // closed when the writer has ended; nil if there was none
@@ -48,16 +49,43 @@ type Recorder struct {
 	some, full chan struct{} // request a write: soon, and now
 
 	// The writer's; after it ended, Close's.
-	store  *Store
+	store  Store
 	tidied bool
+	waits  bool // it was said that calls wait
 }
 
-// NewRecorder makes a recorder for the calls in a file, which drops once a day
-// what is older than is to be kept. Nothing is opened before it is needed. onLost
-// is called, at most once, when calls could not be written; these are lost. It may
-// be nil. Close the recorder when done.
-func NewRecorder(path string, keep analytics.Retention, onLost func(error)) *Recorder {
-	r := &Recorder{path: path, keep: keep, onLost: onLost, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+// Store is what a [Recorder] writes to.
+type Store interface {
+	// AddEntries adds entries, with those that wait in the spool.
+	AddEntries(list []Entry) error
+	// PruneDue drops what is older than is to be kept, once a day.
+	PruneDue(keep analytics.Retention, now time.Time) error
+	Close() error
+}
+
+// Options are the settings of [NewRecorder]. File and Open are needed.
+type Options struct {
+	File File
+	// Open opens the store. It is called when the store is needed.
+	Open func() (Store, error)
+	Keep analytics.Retention
+	// Shared says that the store is that of several machines, and may be out of reach:
+	// everything is written to the spool and added from there, so that it is added once
+	// whatever becomes of a connection, and what is recorded does not wait for a process
+	// that opens the store.
+	Shared bool
+	// OnLost is called, at most once, when calls could not be written; these are lost. It
+	// may be nil.
+	OnLost func(error)
+	// OnWaiting is called, at most once, when a shared store cannot be reached and calls
+	// wait in the spool. It may be nil.
+	OnWaiting func(error)
+}
+
+// NewRecorder returns a recorder, which drops once a day what is older than is to be kept.
+// Nothing is opened before it is needed. Close the recorder when done.
+func NewRecorder(opts Options) *Recorder {
+	r := &Recorder{opts: opts, some: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
 	return r
 }
@@ -66,24 +94,24 @@ func NewRecorder(path string, keep analytics.Retention, onLost func(error)) *Rec
 // them has fallen behind. Calls recorded after Close are ignored. Record reports whether
 // the call is in the spool, so that it stays if this process is killed.
 func (r *Recorder) Record(c analytics.Call) (kept bool) {
-	return r.record(entry{call: c}, c.Cost > 0 || c.Live() || len(c.Tries) > 0, c.Live())
+	return r.record(Entry{Call: c}, c.Cost > 0 || c.Live() || len(c.Tries) > 0, c.Live())
 }
 
 // RecordTool takes a call of a tool, which is in the spool before it returns.
-func (r *Recorder) RecordTool(c analytics.ToolCall) { r.record(entry{tool: &c}, true, true) }
+func (r *Recorder) RecordTool(c analytics.ToolCall) { r.record(Entry{Tool: &c}, true, true) }
 
 // RecordTask takes a task of an agent with tools, as RecordTool does a call of a tool.
-func (r *Recorder) RecordTask(t analytics.ToolTask) { r.record(entry{task: &t}, true, true) }
+func (r *Recorder) RecordTask(t analytics.ToolTask) { r.record(Entry{Task: &t}, true, true) }
 
 // record takes what is to be recorded. What cannot happen again for nothing, such as
 // a call that was paid for, is kept at once; what took the process a while starts the
 // writer.
-func (r *Recorder) record(e entry, keep, long bool) (kept bool) {
+func (r *Recorder) record(e Entry, keep, long bool) (kept bool) {
 	var size int64
 	keep = keep && !r.isClosed()
 	if keep {
 		var err error
-		size, err = appendSpool(r.path, []entry{e})
+		size, err = r.opts.File.Append(e)
 		keep = err == nil // else it is written with the others
 	}
 	r.mu.Lock()
@@ -174,8 +202,8 @@ func (r *Recorder) flush() (closed bool) {
 		r.err = err
 	}
 	r.mu.Unlock()
-	if first && r.onLost != nil {
-		r.onLost(err)
+	if first && r.opts.OnLost != nil {
+		r.opts.OnLost(err)
 	}
 	return closed
 }
@@ -183,15 +211,18 @@ func (r *Recorder) flush() (closed bool) {
 // put writes calls to the store, or to the spool file if they are few, or if
 // the store cannot be used. What this process has spooled before is added with
 // them. It returns the calls that are in neither.
-func (r *Recorder) put(calls []entry, seen int, spooled bool) (rest []entry, err error) {
+func (r *Recorder) put(calls []Entry, seen int, spooled bool) (rest []Entry, err error) {
 	if len(calls) == 0 && !spooled {
 		return nil, nil
+	}
+	if r.opts.Shared {
+		return r.putShared(calls)
 	}
 	if seen <= fewCalls && r.store == nil {
 		if len(calls) == 0 {
 			return nil, nil
 		}
-		size, err := appendSpool(r.path, calls)
+		size, err := r.opts.File.Append(calls...)
 		if err != nil {
 			return calls, err
 		}
@@ -202,8 +233,8 @@ func (r *Recorder) put(calls []entry, seen int, spooled bool) (rest []entry, err
 	}
 	err = r.open()
 	for len(calls) > 0 && err == nil {
-		n := min(len(calls), maxBatch)
-		if err = r.store.add(calls[:n]); err == nil {
+		n := min(len(calls), MaxBatch)
+		if err = r.store.AddEntries(calls[:n]); err == nil {
 			calls = calls[n:]
 		}
 	}
@@ -216,31 +247,56 @@ func (r *Recorder) put(calls []entry, seen int, spooled bool) (rest []entry, err
 		}
 		return nil, err
 	}
-	if _, spoolErr := appendSpool(r.path, calls); spoolErr != nil {
+	if _, spoolErr := r.opts.File.Append(calls...); spoolErr != nil {
 		return calls, errors.Join(err, spoolErr)
 	}
 	return nil, nil // they wait for a process that can open the store
 }
 
+// putShared writes calls to the spool, and has the store take all that is in it.
+func (r *Recorder) putShared(calls []Entry) (rest []Entry, err error) {
+	if len(calls) > 0 {
+		if _, err := r.opts.File.Append(calls...); err != nil {
+			return calls, err
+		}
+	}
+	if err = r.open(); err == nil {
+		err = r.tidy()
+	}
+	if err != nil && !r.waits && r.opts.OnWaiting != nil {
+		r.opts.OnWaiting(err)
+	}
+	r.waits = r.waits || err != nil
+	return nil, nil
+}
+
 // tidy takes in the spool file, and once a day drops what is too old.
 func (r *Recorder) tidy() error {
-	if err := r.store.add(nil); err != nil || r.tidied {
+	if err := r.store.AddEntries(nil); err != nil || r.tidied {
 		return err
 	}
 	r.tidied = true
-	now := time.Now()
-	due, err := r.store.due(now)
-	if err == nil && due {
-		_, err = r.store.prune(r.keep, now, func() error { return nil })
-	}
-	return err
+	return r.store.PruneDue(r.opts.Keep, time.Now())
 }
 
 func (r *Recorder) open() (err error) {
 	if r.store == nil {
-		r.store, err = Open(r.path)
+		r.store, err = r.opts.Open()
 	}
 	return err
+}
+
+// thisProcess is this process, looked up once.
+var thisProcess = sync.OnceValue(process.This)
+
+// RecordSent takes an attempt that is about to be sent, as the call to record if this
+// process is killed: its Tries have the attempt alone. It is in the spool before
+// RecordSent returns, and forgotten once a call with an attempt of the same id is
+// added. If the spool cannot be written, it is not kept.
+func (r *Recorder) RecordSent(c analytics.Call) {
+	if !r.isClosed() {
+		_, _ = r.opts.File.Append(Entry{Sent: &Sent{thisProcess(), c}})
+	}
 }
 
 // Close writes what waits, and gives the first error of all writes. Afterwards

@@ -1,4 +1,4 @@
-package callsdb
+package spool
 
 import (
 	"encoding/binary"
@@ -19,9 +19,9 @@ const maxTries = 100
 // maxText bounds each text of a call, so that none outgrows its frame.
 const maxText = 4 << 10
 
-// appendCall appends the fields of a call in a fixed order: numbers as varints,
+// AppendCall appends the fields of a call in a fixed order: numbers as varints,
 // texts with their lengths.
-func appendCall(b []byte, c *analytics.Call) []byte {
+func AppendCall(b []byte, c *analytics.Call) []byte {
 	b = append(b, callVersion)
 	b = appendTexts(b, c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Asked, c.Model, string(c.Source), c.StopReason)
 	unpriced := int64(0)
@@ -67,7 +67,8 @@ func appendAttempt(b []byte, a *analytics.Attempt) []byte {
 	return b
 }
 
-func readCall(b []byte) (c analytics.Call, ok bool) {
+// ReadCall reads what AppendCall has written, also in earlier forms.
+func ReadCall(b []byte) (c analytics.Call, ok bool) {
 	if len(b) == 0 || b[0] == 0 || b[0] > callVersion {
 		return c, false
 	}
@@ -122,29 +123,29 @@ const (
 	sentForm = 0x83
 )
 
-func appendEntry(b []byte, e *entry) []byte {
+func appendEntry(b []byte, e *Entry) []byte {
 	switch {
-	case e.tool != nil:
-		c := e.tool
+	case e.Tool != nil:
+		c := e.Tool
 		b = appendTexts(append(b, toolForm), c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Tool)
 		return appendNumbers(b, c.Time.UnixNano(), int64(c.Outcome), int64(c.Duration))
-	case e.task != nil:
-		t := e.task
+	case e.Task != nil:
+		t := e.Task
 		b = appendTexts(append(b, taskForm), t.Project, t.Workflow, t.Run, t.Step, t.Item, t.Agent, t.Model)
 		failed := int64(0)
 		if t.Failed {
 			failed = 1
 		}
 		return appendNumbers(b, t.Time.UnixNano(), int64(t.Turns), int64(t.ToolCalls), failed, int64(t.Duration))
-	case e.sent != nil:
-		p := e.sent.by
+	case e.Sent != nil:
+		p := e.Sent.By
 		b = appendTexts(append(b, sentForm), p.Host, p.Boot)
-		return appendCall(appendNumbers(b, int64(p.PID), p.Born), &e.sent.call)
+		return AppendCall(appendNumbers(b, int64(p.PID), p.Born), &e.Sent.Call)
 	}
-	return appendCall(b, &e.call)
+	return AppendCall(b, &e.Call)
 }
 
-func readEntry(b []byte) (e entry, ok bool) {
+func readEntry(b []byte) (e Entry, ok bool) {
 	if len(b) == 0 {
 		return e, false
 	}
@@ -154,20 +155,20 @@ func readEntry(b []byte) (e entry, ok bool) {
 		c := &analytics.ToolCall{}
 		f.texts(&c.Project, &c.Workflow, &c.Run, &c.Step, &c.Item, &c.Agent, &c.Tool)
 		c.Time, c.Outcome, c.Duration = time.Unix(0, f.number()), analytics.ToolOutcome(f.number()), time.Duration(f.number())
-		return entry{tool: c}, f.ok
+		return Entry{Tool: c}, f.ok
 	case taskForm:
 		t := &analytics.ToolTask{}
 		f.texts(&t.Project, &t.Workflow, &t.Run, &t.Step, &t.Item, &t.Agent, &t.Model)
 		t.Time, t.Turns, t.ToolCalls, t.Failed, t.Duration = time.Unix(0, f.number()), int(f.number()), int(f.number()), f.number() == 1, time.Duration(f.number())
-		return entry{task: t}, f.ok
+		return Entry{Task: t}, f.ok
 	case sentForm:
-		s := &sent{}
-		f.texts(&s.by.Host, &s.by.Boot)
-		s.by.PID, s.by.Born = int(f.number()), f.number()
-		s.call, ok = readCall(f.b)
-		return entry{sent: s}, ok && f.ok
+		s := &Sent{}
+		f.texts(&s.By.Host, &s.By.Boot)
+		s.By.PID, s.By.Born = int(f.number()), f.number()
+		s.Call, ok = ReadCall(f.b)
+		return Entry{Sent: s}, ok && f.ok
 	}
-	e.call, ok = readCall(b)
+	e.Call, ok = ReadCall(b)
 	return e, ok
 }
 

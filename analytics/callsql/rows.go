@@ -1,4 +1,4 @@
-package callsdb
+package callsql
 
 import (
 	"cmp"
@@ -22,14 +22,14 @@ type slowestKey struct {
 
 // Slowest returns the n calls that the service took longest to answer, the longest
 // first. Waiting does not count, and batches are left out.
-func (s *Store) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analytics.Call, error) {
-	return cached(ctx, s, slowestKey{f, n}, func() ([]analytics.Call, error) {
+func (r *Reader) Slowest(ctx context.Context, f analytics.Filter, n int) ([]analytics.Call, error) {
+	return cached(ctx, r, slowestKey{f, n}, func(s *state) ([]analytics.Call, error) {
 		since, until, _, err := s.bounds(f)
 		if err != nil {
 			return nil, err
 		}
 		list := []analytics.Call{}
-		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code = 0 AND r.batch = 0`, `ORDER BY CASE WHEN r.service > 0 THEN r.service ELSE r.duration - r.waited END DESC, r.id LIMIT ?`, since, until, f.Project, func(row *stmt) error {
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code = 0 AND r.batch = 0`, `ORDER BY CASE WHEN r.service > 0 THEN r.service ELSE r.duration - r.waited END DESC, r.id LIMIT ?`, since, until, f.Project, func(row Row) error {
 			list = append(list, readRow(row))
 			return nil
 		}, n)
@@ -42,8 +42,8 @@ type failuresKey struct{ filter analytics.Filter }
 
 // Failures returns the calls that failed, by agent, model and code, the most
 // frequent first.
-func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]analytics.Failure, error) {
-	return cached(ctx, s, failuresKey{f}, func() ([]analytics.Failure, error) {
+func (r *Reader) Failures(ctx context.Context, f analytics.Filter) ([]analytics.Failure, error) {
+	return cached(ctx, r, failuresKey{f}, func(s *state) ([]analytics.Failure, error) {
 		since, until, _, err := s.bounds(f)
 		if err != nil {
 			return nil, err
@@ -53,7 +53,7 @@ func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]analytics.F
 			code         llm.Code
 		}
 		found := map[key]*analytics.Failure{}
-		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code != 0`, `ORDER BY r.time`, since, until, f.Project, func(row *stmt) error {
+		err = s.selectRows(`r.time >= ? AND r.time < ? AND r.code != 0`, `ORDER BY r.time`, since, until, f.Project, func(row Row) error {
 			c := readRow(row)
 			k := key{c.Agent, c.Model, c.Code}
 			if found[k] == nil {
@@ -76,7 +76,7 @@ func (s *Store) Failures(ctx context.Context, f analytics.Filter) ([]analytics.F
 
 // Runs returns the runs that were under way in a period, in the order in which they
 // began, which may be before it.
-func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.Run, err error) {
+func (r *Reader) Runs(ctx context.Context, f analytics.Filter) (list []analytics.Run, err error) {
 	since, until := never, always
 	if !f.Since.IsZero() {
 		since = f.Since.UnixNano()
@@ -88,10 +88,8 @@ func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.
 	if f.Project != "" {
 		sql, args = sql+` AND project = ?`, append(args, f.Project)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.reading(ctx, func() error {
-		return s.read.Query(sql+` ORDER BY began, id`, func(row *stmt) error {
+	err = r.read(ctx, func(s *state) error {
+		return s.query(sql+` ORDER BY began, id`, func(row Row) error {
 			list = append(list, analytics.Run{
 				ID: row.ColumnText(0), Project: row.ColumnText(1), Workflow: row.ColumnText(2),
 				Began: time.Unix(0, row.ColumnInt64(3)).UTC(), Ended: time.Unix(0, row.ColumnInt64(4)).UTC(),
@@ -105,11 +103,9 @@ func (s *Store) Runs(ctx context.Context, f analytics.Filter) (list []analytics.
 
 // RowsSince returns since when calls are kept one by one. Of what is older there are
 // sums only. It is zero if none were dropped.
-func (s *Store) RowsSince(ctx context.Context) (since time.Time, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.reading(ctx, func() error {
-		return s.read.Query(`SELECT rows_since FROM call_state`, func(row *stmt) error {
+func (r *Reader) RowsSince(ctx context.Context) (since time.Time, err error) {
+	err = r.read(ctx, func(s *state) error {
+		return s.query(`SELECT rows_since FROM call_state`, func(row Row) error {
 			if at := row.ColumnInt64(0); at > 0 {
 				since = time.Unix(at, 0).UTC()
 			}
@@ -127,7 +123,7 @@ const pageRows = 1000
 
 // Calls gives the calls of a period in the order of time, page by page, so that
 // the store may be used meanwhile.
-func (s *Store) Calls(ctx context.Context, f analytics.Filter) iter.Seq2[analytics.Call, error] {
+func (r *Reader) Calls(ctx context.Context, f analytics.Filter) iter.Seq2[analytics.Call, error] {
 	return func(yield func(analytics.Call, error) bool) {
 		since, until := never, always
 		if !f.Since.IsZero() {
@@ -138,7 +134,7 @@ func (s *Store) Calls(ctx context.Context, f analytics.Filter) iter.Seq2[analyti
 		}
 		last := int64(-1)
 		for {
-			page, err := s.callsPage(ctx, since, until, last)
+			page, err := r.callsPage(ctx, since, until, last)
 			if err != nil {
 				yield(analytics.Call{}, err)
 				return
@@ -166,29 +162,25 @@ type numbered struct {
 
 // callsPage returns the calls from a time on, of those at it the ones with higher
 // ids.
-func (s *Store) callsPage(ctx context.Context, since, until, after int64) (page []numbered, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.reading(ctx, func() error {
-		return s.selectRows(`(r.time, r.id) > (?1, ?3) AND r.time < ?2`, `ORDER BY r.time, r.id LIMIT ?4`, since, until, "", func(row *stmt) error {
+func (r *Reader) callsPage(ctx context.Context, since, until, after int64) (page []numbered, err error) {
+	err = r.read(ctx, func(s *state) error {
+		return s.selectRows(`r.time >= ? AND r.time < ? AND (r.time, r.id) > (?, ?)`, `ORDER BY r.time, r.id LIMIT ?`, since, until, "", func(row Row) error {
 			page = append(page, numbered{readRow(row), row.ColumnInt64(callID)})
 			return nil
-		}, after, pageRows)
+		}, since, after, pageRows)
 	})
 	return page, err
 }
 
-// recentRows is how many of the newest calls [Store.Longest] looks at.
+// recentRows is how many of the newest calls [Reader.Longest] looks at.
 const recentRows = 5000
 
 // Longest returns the most output tokens that a recent answer of an agent's model
 // has had; 0 if there was none.
-func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.reading(ctx, func() error {
-		return s.read.Query(`SELECT coalesce(max(r.output), 0) FROM (SELECT name, output FROM call_rows WHERE code = 0 ORDER BY time DESC LIMIT ?) r
-			JOIN call_names n ON n.id = r.name WHERE n.agent = ? AND n.source = 'live' AND (n.model = ? OR n.asked = ?)`, func(row *stmt) error {
+func (r *Reader) Longest(ctx context.Context, agent, model string) (tokens int, err error) {
+	err = r.read(ctx, func(s *state) error {
+		return s.query(`SELECT coalesce(max(r.output), 0) FROM (SELECT name, output FROM call_rows WHERE code = 0 ORDER BY time DESC LIMIT ?) r
+			JOIN call_names n ON n.id = r.name WHERE n.agent = ? AND n.source = 'live' AND (n.model = ? OR n.asked = ?)`, func(row Row) error {
 			tokens = row.ColumnInt(0)
 			return nil
 		}, recentRows, agent, model, model)
@@ -199,7 +191,7 @@ func (s *Store) Longest(ctx context.Context, agent, model string) (tokens int, e
 // Newest returns at most limit calls of a period, the latest first, that began before the
 // one that cursor names; empty for the latest. The cursor of the next page is empty on
 // the last one. The error of a cursor that is none is a [fault.InputError].
-func (s *Store) Newest(ctx context.Context, f analytics.Filter, only analytics.Only, cursor string, limit int) (calls []analytics.Call, next string, err error) {
+func (r *Reader) Newest(ctx context.Context, f analytics.Filter, only analytics.Only, cursor string, limit int) (calls []analytics.Call, next string, err error) {
 	since, until, before := never, always, int64(math.MaxInt64)
 	if !f.Since.IsZero() {
 		since = f.Since.UnixNano()
@@ -229,11 +221,9 @@ func (s *Store) Newest(ctx context.Context, f analytics.Filter, only analytics.O
 		}
 		where, args = where+` AND (r.time, r.id) < (?, ?)`, append(args, at, before)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.reading(ctx, func() error {
+	err = r.read(ctx, func(s *state) error {
 		var last numbered
-		return s.selectRows(where, `ORDER BY r.time DESC, r.id DESC LIMIT ?`, since, until, "", func(row *stmt) error {
+		return s.selectRows(where, `ORDER BY r.time DESC, r.id DESC LIMIT ?`, since, until, "", func(row Row) error {
 			if len(calls) == limit {
 				next = fmt.Sprintf("%d-%d", last.call.Time.UnixNano(), last.id)
 				return nil

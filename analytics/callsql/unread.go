@@ -1,4 +1,4 @@
-package callsdb
+package callsql
 
 import (
 	"context"
@@ -18,8 +18,8 @@ const readsAfter = 2 * time.Hour
 
 // Unread returns which writes of a period to the prompt cache nothing has read, by
 // the records of attempts, so as far back as calls are kept one by one.
-func (s *Store) Unread(ctx context.Context, f analytics.Filter) (analytics.UnreadWrites, error) {
-	return cached(ctx, s, unreadKey{f}, func() (sum analytics.UnreadWrites, err error) {
+func (r *Reader) Unread(ctx context.Context, f analytics.Filter) (analytics.UnreadWrites, error) {
+	return cached(ctx, r, unreadKey{f}, func(s *state) (sum analytics.UnreadWrites, err error) {
 		since, until := never, always
 		if !f.Since.IsZero() {
 			since = f.Since.UnixNano()
@@ -29,9 +29,9 @@ func (s *Store) Unread(ctx context.Context, f analytics.Filter) (analytics.Unrea
 		}
 		var uses []analytics.CacheUse
 		var counts []bool
-		err = s.read.Query(`SELECT a.time, n.agent, a.model, a.cache_read, a.cache_write_5m + a.cache_write_1h, a.write_extra, n.project
-			FROM call_attempts a CROSS JOIN call_rows r ON r.id = a.call CROSS JOIN call_names n ON n.id = r.name
-			WHERE a.cache_read + a.cache_write_5m + a.cache_write_1h > 0 AND a.time >= ? AND a.time < ? ORDER BY a.time, a.call, a.number`, func(row *stmt) error {
+		err = s.query(`SELECT a.time, n.agent, a.model, a.cache_read, a.cache_write_5m + a.cache_write_1h, a.write_extra, n.project
+			FROM call_attempts a `+s.dialect.Join+` call_rows r ON `+s.dialect.Attempts+` `+s.dialect.Join+` call_names n ON n.id = r.name
+			WHERE a.cache_read + a.cache_write_5m + a.cache_write_1h > 0 AND a.time >= ? AND a.time < ? ORDER BY a.time, a.call, a.number`, func(row Row) error {
 			at := row.ColumnInt64(0)
 			uses = append(uses, analytics.CacheUse{
 				Start: time.Unix(0, at), Agent: row.ColumnText(1), Model: row.ColumnText(2), Read: row.ColumnInt(3), Written: row.ColumnInt(4), Extra: llm.Money(row.ColumnInt64(5)),

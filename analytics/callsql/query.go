@@ -1,4 +1,4 @@
-package callsdb
+package callsql
 
 import (
 	"context"
@@ -21,10 +21,10 @@ type span struct {
 func spans(since, until int64) []span {
 	const second = int64(time.Second)
 	up := func(nanos, step int64) int64 {
-		if at := floor(nanos, step); at*second != nanos {
+		if at := Floor(nanos, step); at*second != nanos {
 			return at + step
 		}
-		return floor(nanos, step)
+		return Floor(nanos, step)
 	}
 	var list []span
 	add := func(seconds, from, until int64) {
@@ -32,14 +32,14 @@ func spans(since, until int64) []span {
 			list = append(list, span{seconds, from, until})
 		}
 	}
-	h0, h1 := up(since, hour), floor(until, hour)
+	h0, h1 := up(since, hour), Floor(until, hour)
 	if h0 >= h1 { // within an hour, or two
 		add(0, since, until)
 		return list
 	}
 	add(0, since, h0*second)
 	add(0, h1*second, until)
-	d0, d1 := up(since, day), floor(until, day)
+	d0, d1 := up(since, day), Floor(until, day)
 	if d0 >= d1 {
 		add(hour, h0, h1)
 		return list
@@ -58,9 +58,9 @@ const (
 
 // bounds returns a filter's, moved out to whole hours or days where rows, or hours,
 // were dropped.
-func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Period, err error) {
+func (s *state) bounds(f analytics.Filter) (since, until int64, p analytics.Period, err error) {
 	var rows, hours int64
-	err = s.read.Query(`SELECT rows_since, hours_since FROM call_state`, func(row *stmt) error {
+	err = s.query(`SELECT rows_since, hours_since FROM call_state`, func(row Row) error {
 		rows, hours = row.ColumnInt64(0), row.ColumnInt64(1)
 		return nil
 	})
@@ -74,7 +74,7 @@ func (s *Store) bounds(f analytics.Filter) (since, until int64, p analytics.Peri
 	since, until = never, always
 	widen := func(nanos, up int64) int64 {
 		for _, at := range [...]struct{ dropped, step int64 }{{rows, hour}, {hours, day}} {
-			if start := floor(nanos, at.step); nanos < at.dropped*int64(time.Second) && start*int64(time.Second) != nanos {
+			if start := Floor(nanos, at.step); nanos < at.dropped*int64(time.Second) && start*int64(time.Second) != nanos {
 				nanos = (start + up*at.step) * int64(time.Second)
 				p.Rounded = true
 			}
@@ -108,21 +108,21 @@ type groupKey struct {
 //
 // Sums are kept by one of agent, model, workflow, key and team at a time. By more than one of
 // these, groups are made of rows: see [analytics.FromRows].
-func (s *Store) Groups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
-	return s.group(ctx, f, by, false)
+func (r *Reader) Groups(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
+	return r.group(ctx, f, by, false)
 }
 
 // Costs returns what Groups returns without latencies, which is quicker.
-func (s *Store) Costs(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
-	return s.group(ctx, f, by, true)
+func (r *Reader) Costs(ctx context.Context, f analytics.Filter, by ...analytics.Dimension) ([]analytics.Group, error) {
+	return r.group(ctx, f, by, true)
 }
 
-func (s *Store) group(ctx context.Context, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
+func (r *Reader) group(ctx context.Context, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
 	var key strings.Builder
 	for _, d := range by {
 		key.WriteString(string(d) + ",")
 	}
-	return cached(ctx, s, groupKey{f, key.String(), costs}, func() ([]analytics.Group, error) {
+	return cached(ctx, r, groupKey{f, key.String(), costs}, func(s *state) ([]analytics.Group, error) {
 		since, until, _, err := s.bounds(f)
 		if err != nil {
 			return nil, err
@@ -131,7 +131,7 @@ func (s *Store) group(ctx context.Context, f analytics.Filter, by []analytics.Di
 	})
 }
 
-func (s *Store) groups(since, until int64, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
+func (s *state) groups(since, until int64, f analytics.Filter, by []analytics.Dimension, costs bool) ([]analytics.Group, error) {
 	project := f.Project
 	g := newGrouping(by, f.In(), costs)
 	parts := spans(since, until)
@@ -168,9 +168,9 @@ func (s *Store) groups(since, until int64, f analytics.Filter, by []analytics.Di
 // calendarSpans cuts a period so that no part crosses midnight in a zone whose days
 // are not those of UTC: into hours, and rows where midnight is within an hour of
 // UTC. Where hours were dropped, days of UTC stand for those of the zone.
-func (s *Store) calendarSpans(since, until int64, zone *time.Location) (list []span, err error) {
+func (s *state) calendarSpans(since, until int64, zone *time.Location) (list []span, err error) {
 	var rowsSince, hoursSince, first, last int64
-	err = s.read.Query(`SELECT rows_since, hours_since, (SELECT min(start) FROM call_rollups WHERE seconds = 3600), (SELECT max(start) FROM call_rollups WHERE seconds = 3600) FROM call_state`, func(row *stmt) error {
+	err = s.query(`SELECT rows_since, hours_since, (SELECT min(start) FROM call_rollups WHERE seconds = 3600), (SELECT max(start) FROM call_rollups WHERE seconds = 3600) FROM call_state`, func(row Row) error {
 		rowsSince, hoursSince, first, last = row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)
 		return nil
 	})
@@ -203,7 +203,7 @@ func (s *Store) calendarSpans(since, until int64, zone *time.Location) (list []s
 }
 
 // sums adds the sums of a kind to the groups.
-func (s *Store) sums(sp span, kind, project string, g *grouping) error {
+func (s *state) sums(sp span, kind, project string, g *grouping) error {
 	latency := `latency, service_latency`
 	if g.costs {
 		latency = `NULL, NULL`
@@ -213,7 +213,7 @@ func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 	if project != "" {
 		sql, args = sql+` AND project = ?`, append(args, project)
 	}
-	return s.read.Query(sql, func(row *stmt) error {
+	return s.query(sql, func(row Row) error {
 		source := llm.Source(row.ColumnText(3))
 		start := row.ColumnInt64(0)
 		if sp.seconds == day && g.calendar { // the date of UTC, in the zone
@@ -233,22 +233,20 @@ func (s *Store) sums(sp span, kind, project string, g *grouping) error {
 }
 
 // runsOf calls do for the runs that began in a span of rows.
-func (s *Store) runsOf(sp span, project string, do func(project, workflow string, f runFigures)) error {
+func (s *state) runsOf(sp span, project string, do func(project, workflow string, f RunFigures)) error {
 	sql, args := `SELECT project, workflow, began, ended, calls, cost, alone FROM call_runs WHERE began >= ? AND began < ?`, []any{sp.from, sp.until}
 	if project != "" {
 		sql, args = sql+` AND project = ?`, append(args, project)
 	}
-	return s.read.Query(sql, func(row *stmt) error {
-		do(row.ColumnText(0), row.ColumnText(1), runFigures{row.ColumnInt64(2), row.ColumnInt64(3), row.ColumnInt64(4), row.ColumnInt64(5), row.ColumnInt64(6)})
+	return s.query(sql, func(row Row) error {
+		do(row.ColumnText(0), row.ColumnText(1), RunFigures{row.ColumnInt64(2), row.ColumnInt64(3), row.ColumnInt64(4), row.ColumnInt64(5), row.ColumnInt64(6)})
 		return nil
 	}, args...)
 }
 
 // Period returns the period for which a filter is answered from sums.
-func (s *Store) Period(ctx context.Context, f analytics.Filter) (p analytics.Period, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.reading(ctx, func() error {
+func (r *Reader) Period(ctx context.Context, f analytics.Filter) (p analytics.Period, err error) {
+	err = r.read(ctx, func(s *state) error {
 		_, _, p, err = s.bounds(f)
 		return err
 	})
@@ -259,8 +257,8 @@ func (s *Store) Period(ctx context.Context, f analytics.Filter) (p analytics.Per
 const summaryDays = 90
 
 // Summary returns the figures of a period.
-func (s *Store) Summary(ctx context.Context, f analytics.Filter) (*analytics.Summary, error) {
-	return cached(ctx, s, f, func() (*analytics.Summary, error) {
+func (r *Reader) Summary(ctx context.Context, f analytics.Filter) (*analytics.Summary, error) {
+	return cached(ctx, r, f, func(s *state) (*analytics.Summary, error) {
 		since, until, p, err := s.bounds(f)
 		if err != nil {
 			return nil, err
@@ -285,7 +283,7 @@ const callColumns = `r.time, n.project, n.workflow, r.run, r.step, r.item, n.age
 	r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h, r.searches, r.unpriced, r.cost,
 	r.saved_cache, r.saved_coalesced, r.saved_prompt, r.saved_batch, r.saved_model, r.duration, r.first_token, r.alone, r.attempts, r.code, r.stop, r.service, r.waited, r.batch, r.refused, r.uncertain, n.key, n.team, r.id`
 
-func readRow(row *stmt) analytics.Call {
+func readRow(row Row) analytics.Call {
 	i := -1
 	text := func() string { i++; return row.ColumnText(i) }
 	number := func() int64 { i++; return row.ColumnInt64(i) }
@@ -310,18 +308,18 @@ func readRow(row *stmt) analytics.Call {
 }
 
 // rows calls do for the calls that began in a time, in its order.
-func (s *Store) rows(since, until int64, project string, do func(*analytics.Call)) error {
-	return s.selectRows(`r.time >= ? AND r.time < ?`, `ORDER BY r.time`, since, until, project, func(row *stmt) error {
+func (s *state) rows(since, until int64, project string, do func(*analytics.Call)) error {
+	return s.selectRows(`r.time >= ? AND r.time < ?`, `ORDER BY r.time`, since, until, project, func(row Row) error {
 		c := readRow(row)
 		do(&c)
 		return nil
 	})
 }
 
-func (s *Store) selectRows(where, order string, since, until int64, project string, do func(*stmt) error, more ...any) error {
+func (s *state) selectRows(where, order string, since, until int64, project string, do func(Row) error, more ...any) error {
 	args := []any{since, until}
 	if project != "" {
 		where, args = where+` AND n.project = ?`, append(args, project)
 	}
-	return s.read.Query(`SELECT `+callColumns+` FROM call_rows r CROSS JOIN call_names n ON n.id = r.name WHERE `+where+` `+order, do, append(args, more...)...)
+	return s.query(`SELECT `+callColumns+` FROM call_rows r `+s.dialect.Join+` call_names n ON n.id = r.name WHERE `+where+` `+order, do, append(args, more...)...)
 }

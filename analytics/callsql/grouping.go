@@ -1,4 +1,4 @@
-package callsdb
+package callsql
 
 import (
 	"cmp"
@@ -98,7 +98,7 @@ func (g *grouping) startOf(d analytics.Dimension, start int64) time.Time {
 	if d.Calendar() {
 		return d.StartOf(time.Unix(start, 0).In(g.zone))
 	}
-	return time.Unix(floor(start*int64(time.Second), hour), 0).UTC()
+	return time.Unix(Floor(start*int64(time.Second), hour), 0).UTC()
 }
 
 func valueOf(d analytics.Dimension, project string, source llm.Source, value func(analytics.Dimension) string) string {
@@ -112,7 +112,7 @@ func valueOf(d analytics.Dimension, project string, source llm.Source, value fun
 }
 
 func (g *grouping) addCall(c *analytics.Call) {
-	to := g.group(floor(c.Time.UnixNano(), 1), c.Project, c.Source, func(d analytics.Dimension) string {
+	to := g.group(Floor(c.Time.UnixNano(), 1), c.Project, c.Source, func(d analytics.Dimension) string {
 		switch d {
 		case analytics.ByAgent:
 			return c.Agent
@@ -129,14 +129,14 @@ func (g *grouping) addCall(c *analytics.Call) {
 }
 
 // addRun adds a run that began within an hour the bounds cut.
-func (g *grouping) addRun(project, workflow string, f runFigures) {
+func (g *grouping) addRun(project, workflow string, f RunFigures) {
 	if !g.runs() {
 		return
 	}
-	to := g.group(floor(f.began, 1), project, "", func(analytics.Dimension) string { return workflow })
+	to := g.group(Floor(f.Began, 1), project, "", func(analytics.Dimension) string { return workflow })
 	to.Runs++
-	to.RunWall += time.Duration(f.ended - f.began)
-	to.RunAlone += time.Duration(f.alone)
+	to.RunWall += time.Duration(f.Ended - f.Began)
+	to.RunAlone += time.Duration(f.Alone)
 }
 
 func (g *grouping) sorted() []analytics.Group {
