@@ -57,6 +57,8 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
+require github.com/valkey-io/valkey-go v1.0.79
+
 require (
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect
 	github.com/JohannesKaufmann/dom v0.3.1 // indirect

@@ -160,9 +160,11 @@ var allowed = map[string][]string{
 	"plan": {"llm", "workflow", "journal"},
 
 	// What stores have in common.
-	"internal/process":    nil,
-	"internal/seal":       {"internal/openfile"},
-	"internal/sqlitefile": {"internal/filelock", "internal/oslimit", "internal/seal"},
+	"internal/valkey":            nil,
+	"internal/valkey/valkeytest": {"internal/citest"},
+	"internal/process":           nil,
+	"internal/seal":              {"internal/openfile"},
+	"internal/sqlitefile":        {"internal/filelock", "internal/oslimit", "internal/seal"},
 
 	"internal/postgres":              {"fault"},
 	"internal/postgres/pgmigrate":    {"internal/postgres"},

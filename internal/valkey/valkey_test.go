@@ -1,0 +1,144 @@
+package valkey_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	store "github.com/claude-force/claude-force/internal/valkey"
+	"github.com/claude-force/claude-force/internal/valkey/valkeytest"
+)
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"redis://user:canary@cache.example:7000/3":  "cache.example:7000",
+		"rediss://:canary@cache.example":            "cache.example:6379",
+		"valkey://cache.example":                    "cache.example:6379",
+		"unix:///run/valkey.sock":                   "/run/valkey.sock",
+		"http://canary@cache.example":               "",
+		"redis://canary@cache.example/canary":       "",
+		"redis://user:can%zzary@cache.example:7000": "",
+		"canary": "",
+		"":       "",
+	} {
+		c, err := store.New(address, store.Options{})
+		switch {
+		case want == "" && err == nil:
+			t.Errorf("%s: no error", address)
+		case want == "" && (strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "redis://")):
+			t.Errorf("%s: %v", address, err)
+		case want != "" && (err != nil || c.Addr() != want):
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestNamesShowNothing(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, secret := range []string{"", "one", "two"} {
+		c, err := store.New("redis://localhost", store.Options{Secret: []byte(secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, parts := range [][]string{{"sk-ant"}, {"sk", "-ant"}, {"sk-ant", ""}, {"limits", "sk-ant"}} {
+			name := c.Name(parts...)
+			if seen[name] || strings.Contains(name, "sk") || name != c.Name(parts...) {
+				t.Errorf("%q is %s", parts, name)
+			}
+			seen[name] = true
+		}
+	}
+}
+
+// TestServerThatFails kills and freezes a server: each is said once, and what needs the
+// server fails at once until it is back.
+func TestServerThatFails(t *testing.T) {
+	server := valkeytest.Start(t)
+	said := make(chan string, 100)
+	c, err := store.New(server.URL(), store.Options{
+		Timeout: 300 * time.Millisecond, Retry: 10 * time.Millisecond,
+		OnDown: func(err error) { said <- "down" }, OnUp: func() { said <- "up" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	set := func(ctx context.Context, conn valkey.Client) error {
+		return conn.Do(ctx, conn.B().Set().Key("x").Value("y").Build()).Error()
+	}
+	for name, fault := range map[string][2]func(){"killed": {server.Kill, server.Restart}, "frozen": {server.Freeze, server.Thaw}} {
+		if err := c.Do(t.Context(), set); err != nil {
+			t.Fatalf("before it is %s: %v", name, err)
+		}
+		fault[0]()
+		for i := range 100 {
+			if err := c.Do(t.Context(), set); !errors.Is(err, store.ErrDown) {
+				t.Errorf("%s, %d: %v", name, i, err)
+			}
+		}
+		fault[1]()
+		if down, up := <-said, <-said; down != "down" || up != "up" {
+			t.Errorf("%s: said %q, %q", name, down, up)
+		}
+	}
+	select {
+	case more := <-said:
+		t.Errorf("said %q too", more)
+	default:
+	}
+	// What the server says of one operation is no failure of its, and a caller that leaves is none.
+	wrong := c.Do(t.Context(), func(ctx context.Context, conn valkey.Client) error {
+		return conn.Do(ctx, conn.B().Lpush().Key("x").Element("y").Build()).Error()
+	})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	left := c.Do(gone, set)
+	if err := c.Do(t.Context(), set); err != nil || wrong == nil || errors.Is(wrong, store.ErrDown) || left == nil {
+		t.Errorf("%v; of a wrong operation %v; of a caller that left %v", err, wrong, left)
+	}
+	if version, err := c.Version(t.Context()); err != nil || !strings.Contains(version, "e") {
+		t.Errorf("version %q, %v", version, err)
+	}
+	c.Close()
+	if err := c.Do(t.Context(), set); !errors.Is(err, store.ErrDown) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// TestServerThatWasNeverThere is used once it is.
+func TestServerThatWasNeverThere(t *testing.T) {
+	server := valkeytest.Start(t, "requirepass canary")
+	up := make(chan struct{})
+	c, err := store.New(server.URL(), store.Options{Retry: 10 * time.Millisecond, OnUp: func() { close(up) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Ping(t.Context()); !errors.Is(err, store.ErrDown) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("without the password: %v", err)
+	}
+	with, err := store.New(strings.Replace(server.URL(), "unix://", "unix://:canary@", 1), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer with.Close()
+	if err := with.Ping(t.Context()); err != nil {
+		t.Errorf("with the password: %v", err)
+	}
+	err = with.Do(t.Context(), func(ctx context.Context, conn valkey.Client) error {
+		return conn.Do(ctx, conn.B().ConfigSet().ParameterValue().ParameterValue("requirepass", "").Build()).Error()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-up
+	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
