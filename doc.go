@@ -43,7 +43,8 @@
 //     others share.
 //   - llm/hedge sends a late call twice.
 //   - llm/admission lets calls go when the service's limits, which it learns, have
-//     room for them.
+//     room for them; llm/admission/admissionvalkey shares the limits between machines,
+//     and llm/admission/admissiontest is the suite that such stores pass.
 //   - llm/batch stands in the place of the last two and the provider for calls
 //     that may wait: it collects them into message batches at half the price.
 //   - llm/anthropic asks Claude, over the official SDK; llm/anthropic/bedrock and
@@ -85,9 +86,9 @@
 //     webhook/webhookdb keeps what is still to be sent, and webhook/webhooktest is the
 //     suite that it passes.
 //
-// And around them: internal/sqlitefile, internal/postgres, internal/seal,
-// internal/process and internal/credential are what the parts share (files of SQLite,
-// a database of PostgreSQL, encryption, which processes live, what looks like a key),
+// And around them: internal/sqlitefile, internal/postgres, internal/valkey,
+// internal/seal, internal/process and internal/credential are what the parts share (files
+// of SQLite, a database of PostgreSQL, a connection to Valkey, encryption, which processes live, what looks like a key),
 // internal/importtest keeps the packages' layers apart, internal/processtest lets tests
 // be several processes, internal/postgres/postgrestest gives them a real PostgreSQL,
 // claudeforcetest helps users to test their code, examples holds small programs, bench

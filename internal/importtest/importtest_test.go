@@ -159,6 +159,10 @@ var allowed = map[string][]string{
 
 	"plan": {"llm", "workflow", "journal"},
 
+	// What machines share by way of Valkey.
+	"llm/admission/admissiontest":   {"llm/admission"},
+	"llm/admission/admissionvalkey": {"internal/valkey", "llm/admission"},
+
 	// What stores have in common.
 	"internal/valkey":            nil,
 	"internal/valkey/valkeytest": {"internal/citest"},

@@ -35,7 +35,9 @@
 // Waiting calls take turns by run ([WithRun]). The call whose turn it is has
 // already taken its tokens, so a large one is not starved by small ones, of
 // this process or of another: with a folder, all processes of the machine that
-// use the credential share the buckets.
+// use the credential share the buckets, and with a [Shared] store those of several
+// machines do. Where the store fails, each process keeps to its share: the limit divided by
+// the number of processes that last used it.
 //
 // # When the service says no
 //

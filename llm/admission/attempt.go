@@ -17,7 +17,8 @@ type attempt struct {
 	gate       *Gate
 	req        *llm.Request // the copy that is sent
 	characters int
-	cost       cost
+	cost       Amounts
+	place      *Ticket // in the shared buckets; nil if its cost was taken from this process's own
 	sent       time.Time
 	probe      bool // it is to find out whether the pool's trouble is over
 
@@ -33,40 +34,32 @@ type attempt struct {
 // to be the OnHeaders of llm/anthropic's Options. req is the request that the
 // layer passed on.
 func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
-	said := readQuotas(header)
+	whole := readQuotas(header)
+	op := Op{Kind: OpLearn, Said: whole}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	a, p := l.calls[req], l.pool(req.Model)
+	said := scaled(whole, l.portion(p.name))
 	if a != nil && status < 400 && l.known(p, a, &said) {
 		a.unseen = a.unseen || !a.alive
 		a.alive = true
+		l.mu.Unlock()
 		return
 	}
 	l.update(p, func(_ *state, ps *poolState, now time.Time) {
-		ago := 0.0
 		if a != nil && status < 400 {
 			// The counts may be as old as the call: an answer's headers come
 			// with its first token.
-			ago = float64(now.Sub(a.sent)) / float64(l.opts.Minute)
+			op.Ago = now.Sub(a.sent)
 		}
-		for i, b := range ps.buckets() {
-			slack := 0.0
-			if i > 0 && said[i].limit >= 10_000 {
-				slack = 500 // tokens are rounded to thousands
-			}
-			first := b.Source != SourceLearned
-			b.learn(said[i], slack, ago, now)
-			if first && said[i].limit > 0 {
-				// What calls in flight took has refilled at a rate that was not
-				// the service's.
-				b.Level = min(b.Level, b.Limit-l.outstanding(p)[i])
-			}
-			if a != nil {
-				a.counted = a.counted || said[i].counted
+		op.Outstanding = l.outstanding(p)
+		ps.learnLimits(said, float64(op.Ago)/float64(l.opts.Minute), op.Outstanding, now)
+		if a != nil {
+			for i := range said {
+				a.counted = a.counted || said[i].Counted
 			}
 		}
 		if status < 400 {
-			ps.Silent = said == [3]quota{}
+			ps.Silent = said == [3]Quota{}
 		}
 		if a != nil && status < 400 && !a.alive {
 			a.alive = true
@@ -74,36 +67,40 @@ func (l *Limiter) Observe(req *llm.Request, status int, header http.Header) {
 		}
 	})
 	p.changed()
+	l.mu.Unlock()
+	if whole != [3]Quota{} {
+		l.tell(p, op)
+	}
 }
 
 // known reports whether headers say nothing of the limits that is new, and no call was
 // kept back since the attempt was sent: most answers change nothing about a pool in good
 // order. It marks what they say as counted. The caller holds mu.
-func (l *Limiter) known(p *pool, a *attempt, said *[3]quota) bool {
+func (l *Limiter) known(p *pool, a *attempt, said *[3]Quota) bool {
 	ps := l.file.state.Pools[p.name]
-	if ps == nil || ps.Silent != (*said == [3]quota{}) || !p.keptBack.Before(a.sent) {
+	if ps == nil || ps.Silent != (*said == [3]Quota{}) || !p.keptBack.Before(a.sent) {
 		return false
 	}
 	now := time.Now()
 	for i, b := range ps.buckets() {
 		recent := b.Source == SourceLearned && now.UnixNano()-b.Learned < int64(time.Second)
 		switch q := said[i]; {
-		case q.limit == 0:
-		case !recent || q.limit != b.Limit || q.counted && q.remaining < b.Limit/2:
+		case q.Limit == 0:
+		case !recent || q.Limit != b.Limit || q.Counted && q.Remaining < b.Limit/2:
 			return false
-		case q.counted && q.remaining < min(b.Limit, b.Level+float64(now.UnixNano()-ps.Updated)/float64(l.opts.Minute)*b.Limit):
+		case q.Counted && q.Remaining < min(b.Limit, b.Level+float64(now.UnixNano()-ps.Updated)/float64(l.opts.Minute)*b.Limit):
 			return false
 		}
 	}
 	for i := range said {
-		a.counted = a.counted || said[i].counted
+		a.counted = a.counted || said[i].Counted
 	}
 	return true
 }
 
 // outstanding returns what the calls in flight were expected to cost. The caller
 // holds mu.
-func (l *Limiter) outstanding(p *pool) (sum cost) {
+func (l *Limiter) outstanding(p *pool) (sum Amounts) {
 	for _, a := range l.calls {
 		if a.pool == p {
 			for i := range sum {
@@ -114,25 +111,18 @@ func (l *Limiter) outstanding(p *pool) (sum cost) {
 	return sum
 }
 
-// quota is what the headers say about one limit.
-type quota struct {
-	limit     float64 // 0 if they do not say
-	remaining float64
-	counted   bool // they say what remains
-}
-
 // readQuotas reads the limits of requests, input and output. The headers of
 // "tokens" repeat whichever of them is tightest.
-func readQuotas(header http.Header) (said [3]quota) {
+func readQuotas(header http.Header) (said [3]Quota) {
 	for i, name := range []string{"Requests", "Input-Tokens", "Output-Tokens"} {
 		limit, err := strconv.ParseFloat(header.Get("Anthropic-Ratelimit-"+name+"-Limit"), 64)
 		if err != nil || !(limit > 0 && limit <= 1e15) { // NaN is a number too
 			continue
 		}
-		said[i].limit = limit
+		said[i].Limit = limit
 		left, err := strconv.ParseFloat(header.Get("Anthropic-Ratelimit-"+name+"-Remaining"), 64)
 		if err == nil && left >= 0 && left <= 1e15 {
-			said[i].remaining, said[i].counted = left, true
+			said[i].Remaining, said[i].Counted = left, true
 		}
 	}
 	return said
@@ -181,11 +171,13 @@ func (a *attempt) judge(ps *poolState, now time.Time) {
 // settle replaces the estimate by what the answer really took.
 func (a *attempt) settle(u llm.Usage) {
 	l := a.limiter
+	var op Op
+	defer func() { l.tell(a.pool, op) }()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
 		u := l.plausible(a.req, u)
-		ps.refund(cost{0, a.cost[1] - float64(counted(u)), a.cost[2] - float64(u.OutputTokens)})
+		op = a.refund(ps, Amounts{0, a.cost[1] - float64(counted(u)), a.cost[2] - float64(u.OutputTokens)})
 		l.learn(ps, a.req, a.characters, u)
 		if a.unseen {
 			a.unseen = false
@@ -196,10 +188,22 @@ func (a *attempt) settle(u llm.Usage) {
 	a.pool.changed()
 }
 
+// refund gives back what the attempt did not use after all, and returns the operation that
+// does so in the shared buckets, if they were debited.
+func (a *attempt) refund(ps *poolState, back Amounts) Op {
+	if a.place == nil {
+		ps.refund(back)
+		return Op{}
+	}
+	return Op{Kind: OpSettle, Ticket: *a.place, Cost: back}
+}
+
 // failed takes in how the attempt failed. It reports whether the call should
 // wait for its pool and go again.
 func (a *attempt) failed(err error) (again bool) {
 	l := a.limiter
+	var op Op
+	defer func() { l.tell(a.pool, op) }()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var e llm.Error
@@ -211,22 +215,22 @@ func (a *attempt) failed(err error) (again bool) {
 	l.update(a.pool, func(_ *state, ps *poolState, now time.Time) {
 		switch e.Code {
 		case llm.CodeRateLimit:
-			a.refused(ps, &e, now)
+			op = a.refused(ps, &e, now)
 			again = true
 		case llm.CodeOverloaded, llm.CodeServer:
 			if e.Status >= 400 {
-				ps.refund(cost{0, a.cost[1], a.cost[2]})
+				op = a.refund(ps, Amounts{0, a.cost[1], a.cost[2]})
 			}
 			again = a.down(ps, &e, now)
 		case llm.CodeConnection:
 			if llm.Unbilled(err) { // none could be made
-				ps.refund(a.cost)
+				op = a.refund(ps, a.cost)
 				again = a.down(ps, &e, now)
 			}
 		case llm.CodeIncomplete, llm.CodeTimeout, llm.CodeCanceled, llm.CodeInternal:
 			// It may have been counted, and tells nothing of the pool.
 		default:
-			ps.refund(cost{0, a.cost[1], a.cost[2]})
+			op = a.refund(ps, Amounts{0, a.cost[1], a.cost[2]})
 			a.judge(ps, now)
 		}
 	})
@@ -252,9 +256,14 @@ func (a *attempt) down(ps *poolState, e *llm.Error, now time.Time) (again bool) 
 	return again
 }
 
-// refused takes in a 429.
-func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) {
-	ps.refund(a.cost)
+// refused takes in a 429, and returns the operation that does so in the shared buckets.
+func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) Op {
+	op := Op{Kind: OpRefuse, Cost: a.cost, Counted: a.counted}
+	if a.place == nil {
+		ps.refund(a.cost)
+	} else {
+		op.Ticket = *a.place
+	}
 	ps.refused(a.cost, a.counted)
 	ps.Refused = ps.Refused || ps.Silent
 	wait := e.RetryAfter
@@ -262,6 +271,7 @@ func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) {
 		wait = a.limiter.opts.Minute / 12
 	}
 	ps.freeze(now, wait, e.ServiceCode)
+	op.Freeze, op.By = wait, e.ServiceCode
 	if f := a.limiter.opts.OnPause; f != nil {
 		f(Pause{Pool: a.pool.name, Why: e.Message, Until: now.Add(wait)})
 	}
@@ -269,6 +279,7 @@ func (a *attempt) refused(ps *poolState, e *llm.Error, now time.Time) {
 		ps.Ramp.halve(a.pool.inFlight)
 	}
 	a.judge(ps, now) // a service that counts is not overloaded
+	return op
 }
 
 // end gives back what the attempt holds.

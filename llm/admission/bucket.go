@@ -69,9 +69,8 @@ func (b *bucket) wait(cost, mark, spare float64) float64 {
 }
 
 // assume sets a limit that was not learned.
-func (b *bucket) assume(limit int, source Source) {
+func (b *bucket) assume(l float64, source Source) {
 	b.Source = source
-	l := float64(limit)
 	switch {
 	case l == b.Limit:
 		return
@@ -87,20 +86,20 @@ func (b *bucket) assume(limit int, source Source) {
 // only lowers our view, since the service does not know of calls that are on
 // their way; it was counted up to ago minutes ago, and counts in steps of
 // twice slack.
-func (b *bucket) learn(said quota, slack, ago float64, now time.Time) {
-	if said.limit > 0 {
+func (b *bucket) learn(said Quota, slack, ago float64, now time.Time) {
+	if said.Limit > 0 {
 		switch {
 		case b.Limit == 0:
-			b.Level = said.limit
+			b.Level = said.Limit
 		case b.Source != SourceLearned:
 			// The assumed limit may have been a small part of it: to begin with what
 			// that left would be to wait for the reserve.
-			b.Level = said.limit - max(0, b.Limit-b.Level) // what is used stays used
+			b.Level = said.Limit - max(0, b.Limit-b.Level) // what is used stays used
 		}
-		b.Limit, b.Source, b.Learned = said.limit, SourceLearned, now.UnixNano()
+		b.Limit, b.Source, b.Learned = said.Limit, SourceLearned, now.UnixNano()
 		b.Level = min(b.Level, b.Limit)
 	}
-	if said.counted && b.Limit > 0 {
-		b.Level = min(b.Level, said.remaining+slack+ago*b.Limit)
+	if said.Counted && b.Limit > 0 {
+		b.Level = min(b.Level, said.Remaining+slack+ago*b.Limit)
 	}
 }

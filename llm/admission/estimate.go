@@ -34,7 +34,7 @@ const largestContext = 1 << 20
 
 // estimate returns what a call will take. What reads the prompt cache does not
 // count; that shows in the agent's ratio. learned are the model's means.
-func (l *Limiter) estimate(req *llm.Request, characters int, learned means) cost {
+func (l *Limiter) estimate(req *llm.Request, characters int, learned means) Amounts {
 	m, ok := l.agents[agent{req.Model, req.Agent}]
 	if !ok {
 		m = learned
@@ -46,7 +46,7 @@ func (l *Limiter) estimate(req *llm.Request, characters int, learned means) cost
 	if req.MaxTokens > 0 {
 		output = min(output, float64(req.MaxTokens))
 	}
-	return cost{1, float64(characters) * m.Ratio, output}
+	return Amounts{1, float64(characters) * m.Ratio, output}
 }
 
 // learn takes the usage of an answer into the means.

@@ -3,6 +3,7 @@ package admission
 import (
 	"cmp"
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,6 +23,9 @@ type Options struct {
 	// in one small file for each namespace. Empty means that this process
 	// shares nothing.
 	Dir string
+	// Shared keeps the buckets instead, for processes on several machines. Dir is not
+	// used then.
+	Shared Shared
 
 	// Tier says what limits to assume until the service names them.
 	Tier Tier
@@ -88,7 +92,8 @@ type Pause struct {
 // between all pipelines that use the credential; it is safe for concurrent
 // use.
 type Limiter struct {
-	opts Options
+	opts   Options
+	member string // names this process in Options.Shared
 
 	mu     sync.Mutex // guards the fields below
 	file   *file
@@ -108,6 +113,7 @@ type pool struct {
 	troubled time.Time // when it first met that
 	keptBack time.Time // when slow start last kept a call back
 	updated  time.Time // when this process last changed the shared state
+	with     membership
 }
 
 // NewLimiter makes a limiter. It touches no disk before the first call.
@@ -125,15 +131,20 @@ func NewLimiter(opts Options) *Limiter {
 	if opts.Rand == nil {
 		opts.Rand = rand.Float64
 	}
+	if opts.Shared != nil {
+		opts.Dir = ""
+	}
 	return &Limiter{
-		opts: opts, file: openFile(opts.Dir, opts.Namespace), pools: map[string]*pool{},
+		opts: opts, member: crand.Text(), file: openFile(opts.Dir, opts.Namespace), pools: map[string]*pool{},
 		agents: map[agent]means{}, calls: map[*llm.Request]*attempt{},
 	}
 }
 
 // pool returns this process's side of the pool of a model. The caller holds mu.
-func (l *Limiter) pool(model string) *pool {
-	name := PoolOf(model)
+func (l *Limiter) pool(model string) *pool { return l.named(PoolOf(model)) }
+
+// named returns this process's side of a pool. The caller holds mu.
+func (l *Limiter) named(name string) *pool {
 	p := l.pools[name]
 	if p == nil {
 		p = &pool{name: name}
@@ -150,7 +161,7 @@ func (l *Limiter) update(p *pool, change func(s *state, ps *poolState, now time.
 		if ps := s.Pools[p.name]; ps != nil && ps.Updated == p.updated.UnixNano() {
 			passed = now.Sub(p.updated) // by the monotonic clock
 		}
-		change(s, s.pool(p.name, &l.opts, now, passed), now)
+		change(s, s.pool(p.name, &l.opts, now, passed, l.portion(p.name)), now)
 		p.updated = now
 	})
 }
@@ -203,12 +214,18 @@ func (l *Limiter) pause(ctx context.Context, p *pool, w *waiter, c *call, v verd
 	}
 	l.mu.Unlock()
 	defer l.mu.Lock()
-	if v.needsSlot {
+	switch {
+	case v.needsSlot:
 		err := c.gate.enter(ctx)
 		w.slot = err == nil
 		return err
+	case v.ask.Kind != "":
+		if err := l.ask(ctx, p, w, v); err != nil {
+			return err
+		}
+	default:
+		w.sleep(ctx, v.wait)
 	}
-	w.sleep(ctx, v.wait)
 	if ctx.Err() != nil {
 		ended := llm.ContextError(ctx)
 		ended.Message += fmt.Sprintf(" while it waited for the rate limits of %s; a longer timeout would help", p.name)
@@ -217,24 +234,29 @@ func (l *Limiter) pause(ctx context.Context, p *pool, w *waiter, c *call, v verd
 	return llm.Drained(ctx)
 }
 
-// leave takes a waiter out that will not be sent.
+// leave takes a waiter out that will not be sent. It may give mu up meanwhile.
 func (l *Limiter) leave(p *pool, w *waiter, gate *Gate) {
 	if w.slot {
 		gate.leave()
 	}
 	if w.ticket != nil {
 		l.update(p, func(s *state, ps *poolState, _ time.Time) {
-			if s.Epoch == w.ticket.epoch {
+			if s.Epoch == w.ticket.Epoch {
 				ps.untake(w.ticket)
 			}
 		})
 	}
-	if p.head != w {
+	if p.head == w {
+		p.head = nil
+		p.elect()
+	} else {
 		p.queue.remove(w)
-		return
 	}
-	p.head = nil
-	p.elect()
+	if w.place != nil {
+		l.mu.Unlock()
+		defer l.mu.Lock()
+		l.tell(p, Op{Kind: OpUntake, Ticket: *w.place})
+	}
 }
 
 // elect makes the next waiter the head, if there is none. Only the head takes
@@ -269,6 +291,7 @@ type verdict struct {
 	attempt   *attempt
 	err       error
 	needsSlot bool          // of the gate
+	ask       Op            // the shared buckets decide
 	wait      time.Duration // negative for until something changes
 }
 
@@ -287,10 +310,15 @@ func (l *Limiter) consider(p *pool, w *waiter, c *call) verdict {
 	}
 	var v verdict
 	l.update(p, func(s *state, ps *poolState, now time.Time) { v = l.weigh(p, s, ps, w, c, now) })
-	if v.attempt == nil && l.file.path != "" {
-		if v.wait < 0 || v.wait > sharedPoll {
-			v.wait = sharedPoll
-		}
+	poll := time.Duration(0)
+	switch {
+	case l.opts.Shared != nil:
+		poll = reunion
+	case l.file.path != "":
+		poll = sharedPoll
+	}
+	if v.attempt == nil && poll > 0 && (v.wait < 0 || v.wait > poll) {
+		v.wait = poll
 	}
 	return v
 }
@@ -306,14 +334,10 @@ func (l *Limiter) weigh(p *pool, s *state, ps *poolState, w *waiter, c *call, no
 			return verdict{wait: wait}
 		}
 	}
-	if w.ticket == nil || w.ticket.epoch != s.Epoch {
-		w.ticket = ps.take(s.Epoch, l.estimate(c.req, c.characters, ps.Models[c.req.Model]))
-	}
-	if wait := ps.wait(w.ticket, p.inFlight, l.opts.Minute); wait > 0 {
-		if w.outlasts(now, wait) {
-			return verdict{err: w.tooLong(llm.CodeRateLimit, fmt.Sprintf("the rate limits of %s leave no room for the call", p.name), now, wait)}
+	if !w.covers {
+		if v, covered := l.cover(p, s, ps, w, c, now); !covered {
+			return v
 		}
-		return verdict{wait: wait}
 	}
 	if c.gate != nil && !w.slot {
 		if w.slot = c.gate.tryEnter(); !w.slot {
@@ -321,6 +345,31 @@ func (l *Limiter) weigh(p *pool, s *state, ps *poolState, w *waiter, c *call, no
 		}
 	}
 	return verdict{attempt: l.admit(p, ps, w, c, now)}
+}
+
+// cover takes the cost of the head's call from the buckets. It reports whether they cover
+// it, and if not, what is to be done.
+func (l *Limiter) cover(p *pool, s *state, ps *poolState, w *waiter, c *call, now time.Time) (v verdict, covered bool) {
+	if l.opts.Shared != nil && !w.local {
+		op := Op{Kind: OpTake, InFlight: p.inFlight, Cost: l.estimate(c.req, c.characters, ps.Models[c.req.Model])}
+		if w.place != nil {
+			op.Ticket = *w.place
+		}
+		return verdict{ask: op}, false
+	}
+	w.local = false // for now
+	if w.ticket == nil || w.ticket.Epoch != s.Epoch {
+		w.ticket = ps.take(s.Epoch, l.estimate(c.req, c.characters, ps.Models[c.req.Model]))
+	}
+	wait := ps.wait(w.ticket, p.inFlight, l.opts.Minute)
+	switch {
+	case wait == 0:
+		w.place = nil // the store has failed since
+		return verdict{}, true
+	case w.outlasts(now, wait):
+		return verdict{err: w.noRoom(p, now, wait)}, false
+	}
+	return verdict{wait: wait}, false
 }
 
 // shut returns how long the pool is closed to w, or the error if that is longer
@@ -383,6 +432,12 @@ func (w *waiter) outlasts(now time.Time, wait time.Duration) bool {
 	return !w.deadline.IsZero() && !now.Add(wait).Before(w.deadline)
 }
 
+// noRoom returns the error of a call that would have to wait for the buckets longer than
+// it can.
+func (w *waiter) noRoom(p *pool, now time.Time, wait time.Duration) *llm.Error {
+	return w.tooLong(llm.CodeRateLimit, fmt.Sprintf("the rate limits of %s leave no room for the call", p.name), now, wait)
+}
+
 // tooLong returns the error of a call that would have to wait longer than it can.
 func (w *waiter) tooLong(code llm.Code, why string, now time.Time, wait time.Duration) *llm.Error {
 	text := fmt.Sprintf("%s before %s (in %s)", why, now.Add(wait).Format(time.TimeOnly), llm.ShortDuration(wait))
@@ -397,7 +452,13 @@ func (w *waiter) tooLong(code llm.Code, why string, now time.Time, wait time.Dur
 // admit lets w go.
 func (l *Limiter) admit(p *pool, ps *poolState, w *waiter, c *call, now time.Time) *attempt {
 	sent := *c.req // its address tells this attempt from others
-	a := &attempt{limiter: l, pool: p, gate: c.gate, req: &sent, characters: c.characters, cost: w.ticket.cost, sent: now}
+	a := &attempt{limiter: l, pool: p, gate: c.gate, req: &sent, characters: c.characters, sent: now}
+	if a.place = w.place; a.place != nil {
+		a.cost = a.place.Cost
+	} else {
+		a.cost = w.ticket.Cost
+		p.with.apart++
+	}
 	if ps.Breaker.open() {
 		a.probe = true
 		ps.Breaker.Probe = now.Add(probeTime).UnixNano()

@@ -28,7 +28,10 @@ type waiter struct {
 	deadline time.Time     // zero for none
 	wake     chan struct{} // holds one; something has changed
 
-	ticket *ticket // what it has taken from the buckets; nil if nothing
+	ticket *Ticket // what it has taken from the buckets; nil if nothing
+	place  *Ticket // what it has taken from the shared buckets; nil if nothing
+	covers bool    // the shared buckets cover its place
+	local  bool    // this process's share is to decide, since the store does not answer
 	slot   bool    // it holds a slot of the gate
 }
 

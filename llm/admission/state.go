@@ -31,50 +31,59 @@ type poolState struct {
 	Ramp    ramp             `json:"ramp"`
 	Breaker breaker          `json:"breaker"`
 	Models  map[string]means `json:"models,omitzero"`
+
+	Members map[string]int64 `json:"members,omitzero"` // of a [Local], and until when
 }
 
-// buckets returns those of requests, input and output, in the order of a [cost].
+// buckets returns those of requests, input and output, in the order of [Amounts].
 func (p *poolState) buckets() [3]*bucket { return [3]*bucket{&p.Requests, &p.Input, &p.Output} }
-
-// cost is what a call takes from the buckets of requests, input and output.
-type cost [3]float64
-
-// ticket is a place before the buckets: what was taken, and all that had been
-// taken up to it.
-type ticket struct {
-	epoch string
-	cost  cost
-	marks [3]float64
-}
 
 // pool returns the state of a pool, up to now. passed is how much time has passed
 // since it was last changed, as far as that is known from another clock than that of
-// the day.
-func (s *state) pool(name string, opts *Options, now time.Time, passed time.Duration) *poolState {
+// the day. Limits that are not learned are assumed; share is the part of them that is
+// this process's.
+func (s *state) pool(name string, opts *Options, now time.Time, passed time.Duration, share float64) *poolState {
 	p := s.Pools[name]
 	if p == nil {
-		s.makeRoom()
-		p = &poolState{Updated: now.UnixNano(), Models: map[string]means{}}
-		s.Pools[name] = p
+		p = s.create(name, now)
 	}
+	limits, source := p.assumed(name, opts)
+	for i, b := range p.buckets() {
+		if b.Source != SourceLearned {
+			b.assume(limits[i]*share, source)
+		}
+	}
+	p.advance(now, passed, opts.Minute)
+	return p
+}
+
+// create adds a pool of which nothing is known.
+func (s *state) create(name string, now time.Time) *poolState {
+	s.makeRoom()
+	p := &poolState{Updated: now.UnixNano(), Models: map[string]means{}}
+	s.Pools[name] = p
+	return p
+}
+
+// assumed returns the limits to assume until the service has named some.
+func (p *poolState) assumed(name string, opts *Options) (Amounts, Source) {
 	limits, source := opts.limitsOf(name)
 	if source == SourceTier && opts.Gateway && p.Silent && !p.Refused {
 		limits = Limits{}
 	}
-	for i, limit := range []int{limits.Requests, limits.InputTokens, limits.OutputTokens} {
-		if b := p.buckets()[i]; b.Source != SourceLearned {
-			b.assume(limit, source)
-		}
-	}
+	return Amounts{float64(limits.Requests), float64(limits.InputTokens), float64(limits.OutputTokens)}, source
+}
+
+// advance fills the buckets up to now.
+func (p *poolState) advance(now time.Time, passed, minute time.Duration) {
 	if back := p.Updated + int64(passed) - now.UnixNano(); now.UnixNano() < p.Updated {
 		p.shift(back)
 	}
-	minutes := float64(now.UnixNano()-p.Updated) / float64(opts.Minute)
+	minutes := float64(now.UnixNano()-p.Updated) / float64(minute)
 	for _, b := range p.buckets() {
 		b.refill(minutes)
 	}
 	p.Updated = now.UnixNano()
-	return p
 }
 
 // shift moves all moments back with the clock, which was set back by so many
@@ -116,44 +125,68 @@ func (o *Options) limitsOf(pool string) (Limits, Source) {
 	return o.Tier.LimitsOf(pool), SourceTier
 }
 
-func (p *poolState) take(epoch string, c cost) *ticket {
-	t := &ticket{epoch: epoch, cost: c}
+func (p *poolState) take(epoch string, c Amounts) *Ticket {
+	t := &Ticket{Epoch: epoch, Cost: c}
 	for i, b := range p.buckets() {
-		t.marks[i] = b.take(c[i])
+		t.Marks[i] = b.take(c[i])
 	}
 	return t
 }
 
-func (p *poolState) untake(t *ticket) {
+func (p *poolState) untake(t *Ticket) {
 	for i, b := range p.buckets() {
-		b.untake(t.cost[i])
+		b.untake(t.Cost[i])
 	}
 }
 
 // wait returns how long it is until the buckets cover a ticket, while inFlight other
 // calls may turn out to cost more than was expected.
-func (p *poolState) wait(t *ticket, inFlight int, minute time.Duration) time.Duration {
+func (p *poolState) wait(t *Ticket, inFlight int, minute time.Duration) time.Duration {
 	longest := 0.0
 	for i, b := range p.buckets() {
 		spare := 0.0
 		if i > 0 {
 			// Tokens are an estimate. Errors of many calls grow as their root.
-			spare = min(b.Limit/4, t.cost[i]*(1+math.Sqrt(float64(inFlight))/2))
+			spare = min(b.Limit/4, t.Cost[i]*(1+math.Sqrt(float64(inFlight))/2))
 		}
-		longest = max(longest, b.wait(t.cost[i], t.marks[i], spare))
+		longest = max(longest, b.wait(t.Cost[i], t.Marks[i], spare))
 	}
 	const least = 1e-9 // of a minute; what floating point gets wrong
 	if longest < least {
 		return 0
 	}
-	return time.Duration(longest*float64(minute)) + time.Microsecond
+	const most = 1 << 62
+	return time.Duration(min(longest*float64(minute), most)) + time.Microsecond
 }
 
 // refund gives back what a call did not use after all.
-func (p *poolState) refund(c cost) {
+func (p *poolState) refund(c Amounts) {
 	for i, b := range p.buckets() {
 		b.give(c[i])
 	}
+}
+
+// learnLimits takes in what a response says about the limits, up to ago minutes old, while
+// calls in flight have taken outstanding.
+func (p *poolState) learnLimits(said [3]Quota, ago float64, outstanding Amounts, now time.Time) {
+	for i, b := range p.buckets() {
+		first := b.Source != SourceLearned
+		b.learn(said[i], said[i].Slack(i), ago, now)
+		if first && said[i].Limit > 0 {
+			// What calls in flight took has refilled at a rate that was not the
+			// service's.
+			b.Level = min(b.Level, b.Limit-outstanding[i])
+		}
+	}
+}
+
+// Slack returns how much more than it says may remain of the i-th limit: tokens are
+// rounded to thousands.
+func (q Quota) Slack(i int) float64 {
+	if i > 0 && q.Limit >= 10_000 {
+		return 500
+	}
+	return 0
 }
 
 // freeze stops a pool for d.
@@ -167,7 +200,7 @@ func (p *poolState) freeze(now time.Time, d time.Duration, by string) {
 // foresee. With no counts from the service all of them may be at fault; with
 // counts that leave enough, the service lets requests through more evenly than
 // its minutes say.
-func (p *poolState) refused(c cost, counted bool) {
+func (p *poolState) refused(c Amounts, counted bool) {
 	for i, b := range p.buckets() {
 		if b.Limit > 0 && b.Level < c[i] {
 			return // as was foreseen

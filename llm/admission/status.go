@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"crypto/rand"
 	"slices"
 	"strings"
@@ -55,26 +56,50 @@ const (
 // Limits returns what is known of each pool that was ever used with the credential,
 // by name.
 func (l *Limiter) Limits() []PoolStatus {
+	l.lookAtShared()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var list []PoolStatus
 	l.file.update(func(s *state) {
 		now := time.Now()
 		for name := range s.Pools {
-			list = append(list, l.status(name, s.pool(name, &l.opts, now, 0), now))
+			list = append(list, l.status(name, s.pool(name, &l.opts, now, 0, l.portion(name)), now))
 		}
 	})
 	slices.SortFunc(list, func(a, b PoolStatus) int { return strings.Compare(a.Pool, b.Pool) })
 	return list
 }
 
+// lookAtShared takes over what the shared buckets of all pools hold. If the store fails,
+// what this process knows of them stays.
+func (l *Limiter) lookAtShared() {
+	if l.opts.Shared == nil {
+		return
+	}
+	ctx := context.Background() // the store bounds the time
+	names, _ := l.opts.Shared.Pools(ctx)
+	for _, name := range names {
+		v, err := l.opts.Shared.Apply(ctx, name, Known{Minute: l.opts.Minute}, Op{Kind: OpLook})
+		if err != nil || v == (View{}) {
+			continue
+		}
+		l.mu.Lock()
+		l.takeOver(l.named(name), &v)
+		l.mu.Unlock()
+	}
+}
+
 // Reset forgets what is known of a pool, or of all if the name is empty: limits,
 // refusals and failures of the service. The next call learns them again. It returns
 // the names of the pools.
 func (l *Limiter) Reset(pool string) []string {
+	var shared []string
+	if l.opts.Shared != nil {
+		shared, _ = l.opts.Shared.Reset(context.Background(), pool) // best effort, as a file is
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var reset []string
+	reset := shared
 	l.file.update(func(s *state) {
 		for name := range s.Pools {
 			if pool == "" || pool == name {
@@ -88,12 +113,13 @@ func (l *Limiter) Reset(pool string) []string {
 		p.closed()
 	}
 	slices.Sort(reset)
-	return reset
+	return slices.Compact(reset)
 }
 
 func (l *Limiter) status(name string, ps *poolState, now time.Time) PoolStatus {
+	whole := 1 / l.portion(name)
 	st := PoolStatus{
-		Pool: name, Requests: ps.Requests.status(), Input: ps.Input.status(), Output: ps.Output.status(),
+		Pool: name, Requests: ps.Requests.status(whole), Input: ps.Input.status(whole), Output: ps.Output.status(whole),
 		Breaker: BreakerClosed, Window: ps.Ramp.window(now, ps.Requests.Limit, &l.opts),
 	}
 	if until(ps.FrozenUntil, now) > 0 {
@@ -114,8 +140,10 @@ func (l *Limiter) status(name string, ps *poolState, now time.Time) PoolStatus {
 	return st
 }
 
-func (b *bucket) status() QuotaStatus {
-	q := QuotaStatus{Limit: int(b.Limit), Remaining: int(b.Level), Source: b.Source}
+// status returns the bucket times a factor.
+func (b *bucket) status(factor float64) QuotaStatus {
+	const least = 1e-6 // what floating point gets wrong
+	q := QuotaStatus{Limit: int(b.Limit*factor + least), Remaining: int(b.Level*factor + least), Source: b.Source}
 	if b.Learned != 0 {
 		q.Learned = time.Unix(0, b.Learned)
 	}
