@@ -28,6 +28,17 @@ func (s *Server) scheduleOperations() web.ScheduleOperations {
 			_, err := s.removeSchedule(ctx, &ScheduleName{name})
 			return err
 		},
+		Run: func(ctx context.Context, name, key string) (string, error) {
+			x, err := schedule.Find(ctx, s.opts.Schedules, s.opts.Dir, name)
+			if err != nil {
+				return "", scheduleProblem(err)
+			}
+			run, err := s.Start(ctx, scheduledRun(x), key)
+			if err != nil {
+				return "", err
+			}
+			return run.ID, nil
+		},
 		SetPaused: func(ctx context.Context, name string, paused bool) error {
 			return s.pauseSchedule(ctx, &ScheduleName{name}, paused)
 		},

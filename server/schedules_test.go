@@ -69,7 +69,7 @@ func TestSchedulesPage(t *testing.T) {
 		if text := c.page(http.StatusOK, "/schedules"); strings.Contains(text, form) {
 			t.Errorf("a key of the role %s gets forms", role)
 		}
-		for _, path := range []string{"/schedules", pause, "/schedules/nightly/resume", "/schedules/nightly/remove"} {
+		for _, path := range []string{"/schedules", pause, "/schedules/nightly/resume", "/schedules/nightly/remove", "/schedules/nightly/run"} {
 			if got := c.status("POST", path, nil); got != http.StatusForbidden {
 				t.Errorf("POST %s with the role %s: %d", path, role, got)
 			}

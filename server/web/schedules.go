@@ -26,6 +26,9 @@ type ScheduleOperations struct {
 	Remove func(ctx context.Context, name string) error
 	// SetPaused pauses or resumes a schedule.
 	SetPaused func(ctx context.Context, name string, paused bool) error
+	// Run starts a run of a schedule now and returns its id. If one was started with the
+	// same key, it returns that.
+	Run func(ctx context.Context, name, key string) (run string, err error)
 }
 
 // addSchedules adds the page of schedules.
@@ -38,6 +41,10 @@ func (p *Pages) addSchedules() {
 	p.action("POST /schedules", p.addSchedule)
 	p.action("POST /schedules/{schedule}/pause", do(func(ctx context.Context, name string) error { return ops.SetPaused(ctx, name, true) }))
 	p.action("POST /schedules/{schedule}/resume", do(func(ctx context.Context, name string) error { return ops.SetPaused(ctx, name, false) }))
+	p.action("POST /schedules/{schedule}/run", func(r *http.Request) (string, error) {
+		id, err := ops.Run(r.Context(), r.PathValue("schedule"), "page of schedules "+r.PathValue("schedule")+" "+r.PostFormValue("once"))
+		return runAddress(id), err
+	})
 	p.action("POST /schedules/{schedule}/remove", do(ops.Remove))
 }
 
@@ -46,6 +53,7 @@ type schedulesData struct {
 	Schedules []scheduleRow
 	Workflows []string // that have names
 	Changes   bool     // the reader may change schedules
+	Once      string   // with which forms that are sent twice start one run; the same for a minute, so that the page does not change
 }
 
 // scheduleRow is a schedule with its last run.
@@ -60,7 +68,7 @@ func (p *Pages) schedules(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := &schedulesData{Changes: true}
+	data := &schedulesData{Changes: true, Once: time.Now().UTC().Format("2006-01-02T15:04")}
 	if id := keys.FromContext(r.Context()); id != nil {
 		data.Changes = id.Role.Allows(keys.RoleOwner)
 	}

@@ -125,7 +125,7 @@ func TestKeysWithoutJavaScript(t *testing.T) {
 	}
 }
 
-// TestSchedulesWithoutJavaScript adds, pauses, resumes and removes a schedule in a browser
+// TestSchedulesWithoutJavaScript adds, pauses, resumes, runs and removes a schedule in a browser
 // that runs no scripts.
 func TestSchedulesWithoutJavaScript(t *testing.T) {
 	s := serve(t, project, sim.Options{})
@@ -151,6 +151,7 @@ func TestSchedulesWithoutJavaScript(t *testing.T) {
 		t.Errorf("paused: %s", text)
 	}
 	b.do(chromedp.Click("form[action='/schedules/nightly/resume'] button"), chromedp.WaitVisible("form[action='/schedules/nightly/pause'] button"),
+		chromedp.Click("#run-nightly summary"), chromedp.WaitVisible("#run-nightly button"), chromedp.Click("#run-nightly button"), chromedp.WaitVisible("#run-head"), chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible("#schedules-table"),
 		chromedp.Click("#remove-nightly summary"), chromedp.WaitVisible("#remove-nightly button"), chromedp.Click("#remove-nightly button"), chromedp.WaitVisible("#schedules-list .empty"))
 	b.do(chromedp.SendKeys("#add-name", "bad"), chromedp.SendKeys("#add-workflow", "review.yaml"), chromedp.SendKeys("#add-cron", "61 * * * *"), chromedp.Click("#add button"), chromedp.WaitVisible(".message"))
 	if text, err := chromedp.Run(b.ctx, chromedp.TextContent(".message")); err != nil || !strings.Contains(text, "30 2 * * 1-5") {
