@@ -36,7 +36,7 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 		switch {
 		case !g.answersTo(r):
 			writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})
-		case g.foreign(r):
+		case g.foreign(r) && !g.sessions.opens(r):
 			writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "pages of other sites may not use this server"})
 		case g.table.route(r).Public:
 			next.ServeHTTP(w, r)

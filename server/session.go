@@ -41,6 +41,7 @@ type sessions struct {
 	mu       sync.Mutex            // guards the fields below
 	open     map[keys.Hash]session // by the hash of its cookie
 	codes    map[keys.Hash]session // by their hashes
+	opened   map[keys.Hash]session // by the hashes of what lets a page of elsewhere lead to the login, once
 	failures []time.Time           // of the last attempts that were wrong
 }
 
@@ -51,7 +52,7 @@ type session struct {
 }
 
 func newSessions(ring *keyring, secure bool) *sessions {
-	return &sessions{keys: ring, secure: secure, open: map[keys.Hash]session{}, codes: map[keys.Hash]session{}}
+	return &sessions{keys: ring, secure: secure, open: map[keys.Hash]session{}, codes: map[keys.Hash]session{}, opened: map[keys.Hash]session{}}
 }
 
 // newCode returns a code with which a browser can log in once.
@@ -59,6 +60,27 @@ func (s *sessions) newCode() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return put(s.codes, session{time.Now().Add(codeTime), s.keys.owner})
+}
+
+// newOpening returns a text with which a page of elsewhere can lead to the login once.
+func (s *sessions) newOpening() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return put(s.opened, session{end: time.Now().Add(codeTime)})
+}
+
+// opens reports whether a request is for the login and has a text that lets a page of
+// elsewhere lead there, which it uses up.
+func (s *sessions) opens(r *http.Request) bool {
+	if r.Method != http.MethodGet || r.URL.Path != loginPath || r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+		return false
+	}
+	hash := keys.HashOf(r.URL.Query().Get(openParam))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	opening, ok := s.opened[hash]
+	delete(s.opened, hash)
+	return ok && time.Now().Before(opening.end)
 }
 
 // put adds a random text to a set of hashes, where it stays until its end.
@@ -145,6 +167,13 @@ func cookieName(r *http.Request) string {
 // be used once within ten minutes.
 func (s *Server) LoginCode() string { return s.sessions.newCode() }
 
+// LoginPath returns the path of a page that logs a browser in with a code of its own, as
+// [Server.LoginCode], for a file of the user that leads there: pages of elsewhere may not
+// otherwise.
+func (s *Server) LoginPath() string {
+	return loginPath + "?" + url.Values{openParam: {s.sessions.newOpening()}}.Encode() + "#" + s.LoginCode()
+}
+
 // addLogin adds the routes by which browsers log in and out.
 func (s *Server) addLogin() {
 	s.table.handlePublic("GET /login", func(w http.ResponseWriter, r *http.Request) {
@@ -179,6 +208,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 
 const (
 	loginPath  = "/login"
+	openParam  = "open"
 	logoutPath = "/logout"
 )
 

@@ -120,3 +120,44 @@ func body(t *testing.T, res *http.Response) string {
 	}
 	return text.String()
 }
+
+// TestLoginFromElsewhere has a page of elsewhere lead to the login, once, and to nothing
+// else.
+func TestLoginFromElsewhere(t *testing.T) {
+	s := serve(t, t.TempDir(), nil)
+	path, code, _ := strings.Cut(s.srv.LoginPath(), "#")
+	_, query, _ := strings.Cut(path, "?")
+	get := func(method, path, mode string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Sec-Fetch-Site", "cross-site")
+		req.Header.Set("Sec-Fetch-Mode", mode)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body(t, res)
+		return res.StatusCode
+	}
+	for _, refused := range [][3]string{
+		{"GET", "/login", "navigate"}, {"GET", "/login?open=x", "navigate"}, {"GET", "/login?open=" + code, "navigate"}, {"GET", path, "no-cors"}, {"GET", path, "cors"},
+		{"POST", path, "navigate"}, {"GET", "/?" + query, "navigate"}, {"GET", "/api/v1/runs?" + query, "navigate"},
+	} {
+		if got := get(refused[0], refused[1], refused[2]); got != http.StatusForbidden {
+			t.Errorf("%q: %d", refused, got)
+		}
+	}
+	if first, again := get("GET", path, "navigate"), get("GET", path, "navigate"); first != http.StatusOK || again != http.StatusForbidden {
+		t.Errorf("the login answered %d, then %d", first, again)
+	}
+	res, err := s.browser().PostForm(s.url+"/login", url.Values{"key": {code}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body(t, res); res.Request.URL.Path != "/" {
+		t.Errorf("the login with the code leads to %s", res.Request.URL)
+	}
+}

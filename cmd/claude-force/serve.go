@@ -205,7 +205,7 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 		return closing(err, listener)
 	}
 	mcpserver.Mount(srv, version())
-	return a.serveUntilStopped(ctx, f, srv, listener, logger)
+	return a.serveUntilStopped(ctx, f, srv, listener, logger, cfg.DataDir)
 }
 
 // opener returns how a server opens orchestrators. Counters may be nil.
@@ -217,8 +217,9 @@ func (a *app) opener(logger *slog.Logger, counters *telemetry.Counters) func(con
 	}
 }
 
-// serveUntilStopped serves until the user interrupts, then lets what is in flight end.
-func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.Server, listener net.Listener, logger *slog.Logger) error {
+// serveUntilStopped serves until the user interrupts, then lets what is in flight end. Files
+// for a browser are made in dir.
+func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.Server, listener net.Listener, logger *slog.Logger, dir string) error {
 	requests, endStreams := context.WithCancelCause(ctx)
 	defer endStreams(nil)
 	web := &http.Server{
@@ -247,11 +248,14 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 		a.say("serving at %s; the key is that of `claude-force keys token`", listener.Addr())
 	} else {
 		a.say("serving at %s://%s; the key is that of `claude-force keys token`", scheme, listener.Addr())
-		page := pageAddress(scheme, listener.Addr()) + "/login#" + srv.LoginCode()
-		a.say("pages: %s (once, within 10 minutes)", page)
+		page := pageAddress(scheme, listener.Addr())
+		a.say("pages: %s/login#%s (once, within 10 minutes)", page, srv.LoginCode())
 		if f.open {
-			if err := openPage(ctx, page); err != nil {
+			remove, err := openPage(ctx, dir, page+srv.LoginPath())
+			if err != nil {
 				a.say("the browser does not open: %v", err)
+			} else {
+				defer func() { _ = remove() }() // what it leads to is used up or ends with the server
 			}
 		}
 	}
