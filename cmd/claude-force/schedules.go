@@ -58,6 +58,9 @@ all each does, with none none does.`,
   claude-force schedules add hourly report --cron @hourly --param topic=bees --budget 0.50 --catch-up none`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.cron == "" {
+				return badInput("--cron is missing: minute, hour, day of the month, month and day of the week, as in 30 2 * * 1-5")
+			}
 			params, err := a.params(&f.params, false)
 			if err != nil {
 				return err
@@ -96,9 +99,6 @@ all each does, with none none does.`,
 	flags.BoolVar(&f.json, "json", false, "print a JSON object")
 	completeFlag(cmd, "overlap", cobra.FixedCompletions([]string{"skip", "queue", "allow"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "catch-up", cobra.FixedCompletions([]string{"none", "latest", "all"}, cobra.ShellCompDirectiveNoFileComp))
-	if err := cmd.MarkFlagRequired("cron"); err != nil {
-		panic(err) // the flag is above
-	}
 	return cmd
 }
 
