@@ -39,6 +39,9 @@ func (d DataDir) Logs() string { return filepath.Join(string(d), "logs") }
 // Schedules returns the path of the store of schedules.
 func (d DataDir) Schedules() string { return filepath.Join(string(d), "schedules.db") }
 
+// Webhooks returns the path of the store of webhooks.
+func (d DataDir) Webhooks() string { return filepath.Join(string(d), "webhooks.db") }
+
 // ServerKey returns the path of the file with the key of the server's owner.
 func (d DataDir) ServerKey() string { return filepath.Join(string(d), "server-key") }
 

@@ -47,6 +47,9 @@ func (s *Server) addAPI() {
 	if s.opts.Schedules != nil {
 		s.addSchedules(api)
 	}
+	if s.opts.Webhooks != nil {
+		s.addWebhooks(api)
+	}
 	document := describe(api.OpenAPI())
 	s.table.handlePublic("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

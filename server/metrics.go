@@ -32,6 +32,10 @@ func (s *Server) addMetrics(reg *prometheus.Registry) {
 		}, []string{"route"}),
 	}
 	reg.MustRegister(s.metrics.requests, s.metrics.seconds, &openRuns{s: s})
+	if s.opts.Webhooks != nil {
+		s.webhookMetrics = newWebhookMetrics(s.runner.ctx, s.opts.Webhooks)
+		reg.MustRegister(s.webhookMetrics)
+	}
 	s.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 }
 

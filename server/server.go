@@ -31,6 +31,8 @@ import (
 	"github.com/claude-force/claude-force/schedule"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/server/web"
+	"github.com/claude-force/claude-force/webhook"
+	"github.com/claude-force/claude-force/webhook/webhookfeed"
 )
 
 // Options configure a [Server]. Dir, Config, Key and Open must be set.
@@ -57,6 +59,15 @@ type Options struct {
 	// closes it.
 	Schedules schedule.Store
 
+	// Webhooks, if set, are those that [Server.RunWebhooks] sends events to, again as
+	// WebhookRetry says; its zero value is [webhook.DefaultRetry]. The server closes it.
+	Webhooks     webhook.Store
+	WebhookRetry webhook.Retry
+
+	// PublicURL is the address of the pages for those who get links to them, without a path
+	// or with that at which a proxy has them. Empty means that there are no links.
+	PublicURL string
+
 	// Drive starts another process for a run, with the settings that are in its spec.
 	// Nil means that the server drives runs itself, and that its next process resumes
 	// them.
@@ -78,13 +89,16 @@ type Server struct {
 	runner  *runner
 	hub     *hub
 	table   *table
-	metrics *metrics // nil for none
+	metrics *metrics          // nil for none
+	feed    *webhookfeed.Feed // nil without webhooks
 	keys    *keyring
 	handler http.Handler
 
 	sessions *sessions
 	pages    *web.Pages
 	live     *live
+
+	webhookMetrics *webhookMetrics // nil for none
 }
 
 // New opens the store of runs and returns a server for it. Call ResumeRuns to resume the
@@ -103,6 +117,11 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, hub: newHub(store), table: newTable()}
 	s.runner = newRunner(ctx, opts.Open, s.log)
 	s.keys = &keyring{owner: keys.HashOf(opts.Key), store: keysdb.New(pipeline.DataDir(opts.Config.DataDir).Keys()), recheck: recheck}
+	if opts.Webhooks != nil {
+		if s.feed, err = webhookfeed.Open(store, pipeline.DataDir(opts.Config.DataDir).Budget(), opts.PublicURL); err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
+	}
 	s.table.handlePublic("GET /healthz", s.healthz)
 	s.table.handlePublic("GET /readyz", s.readyz)
 	s.addAPI()
@@ -174,6 +193,11 @@ func (s *Server) Close() error {
 	if s.opts.Schedules != nil {
 		if err := s.opts.Schedules.Close(); err != nil {
 			s.log.Error("closing the store of schedules", "err", err)
+		}
+	}
+	if s.opts.Webhooks != nil {
+		if err := errors.Join(s.opts.Webhooks.Close(), s.feed.Close()); err != nil {
+			s.log.Error("closing the store of webhooks", "err", err)
 		}
 	}
 	return errors.Join(s.keys.store.Close(), s.store.Close())

@@ -30,6 +30,7 @@ import (
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/webhook/webhookdb"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -60,7 +61,12 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hooks, err := webhookdb.New(filepath.Join(dir, "data", "webhooks.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	srv, err := server.New(t.Context(), server.Options{
+		Webhooks: hooks, PublicURL: "https://force.example.com",
 		Dir: dir, Config: cfg, Key: key, Hosts: []string{"force.example.com"}, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Metrics: prometheus.NewRegistry(),
 		Proxy: proxy.New(t.Context(), proxy.Options{Upstream: calls}), Schedules: scheduledb.New(filepath.Join(dir, "data", "schedules.db")),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {

@@ -27,7 +27,7 @@ func roleFor(pattern string) keys.Role {
 		return keys.RoleOwner
 	case within("/v1/files"), within("/v1/messages/batches"): // those of all who use the operator's account
 		return keys.RoleOwner
-	case within("/api/v1/keys"), within("/keys"), method == http.MethodDelete:
+	case within("/api/v1/keys"), within("/keys"), within("/api/v1/webhooks"), method == http.MethodDelete:
 		return keys.RoleAdmin
 	case within("/api/v1/cache") && method != http.MethodGet:
 		return keys.RoleAdmin

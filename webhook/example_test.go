@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
+	"testing"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
@@ -35,4 +37,25 @@ func Example_receive() {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// TestExampleIsInTheDocs compares the example with the one that readers see.
+func TestExampleIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../docs/server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(page), "## Webhooks\n")
+	_, after, _ = strings.Cut(after, "```go\n")
+	shown, _, _ := strings.Cut(after, "```")
+	source, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ = strings.Cut(string(source), "func Example_receive() {\n")
+	compiled, _, _ := strings.Cut(after, "\n}\n")
+	compiled = strings.ReplaceAll("\n"+compiled, "\n\t", "\n")[1:] + "\n"
+	if shown != compiled {
+		t.Errorf("docs/server.md shows\n%s\nand the example is\n%s", shown, compiled)
+	}
 }

@@ -73,21 +73,23 @@ type RunData struct {
 	Steps      int       `json:"steps"` // that have finished, items of foreach counted singly
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
-	URL        string    `json:"url,omitempty"` // of its page
+	Simulated  bool      `json:"simulated,omitempty"` // no model was called
+	URL        string    `json:"url,omitempty"`       // of its page
 }
 
 // ApprovalData is the data of a question that a run waits for the answer to. The question
 // itself may have been written by a model and is not part of it.
 type ApprovalData struct {
-	RunID    string    `json:"run_id"`
-	Workflow string    `json:"workflow"`
-	Project  string    `json:"project"`
-	Step     string    `json:"step"`               // that asks, or calls a tool
-	Tool     string    `json:"tool,omitempty"`     // that a call of is asked about
-	Deadline time.Time `json:"deadline,omitzero"`  // no answer by then means no
-	CostUSD  float64   `json:"cost_usd"`           // of the run so far
-	URL      string    `json:"url,omitempty"`      // of the page of the run
-	Page     string    `json:"page_url,omitempty"` // of all open questions
+	RunID     string    `json:"run_id"`
+	Workflow  string    `json:"workflow"`
+	Project   string    `json:"project"`
+	Step      string    `json:"step"`                // that asks, or calls a tool
+	Tool      string    `json:"tool,omitempty"`      // that a call of is asked about
+	Deadline  time.Time `json:"deadline,omitzero"`   // no answer by then means no
+	CostUSD   float64   `json:"cost_usd"`            // of the run so far
+	Simulated bool      `json:"simulated,omitempty"` // no model is called
+	URL       string    `json:"url,omitempty"`       // of the page of the run
+	Page      string    `json:"page_url,omitempty"`  // of all open questions
 }
 
 // BudgetData is the data of a budget that had no room left for a call.

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	testscript.Main(m, map[string]func(){"claude-force": main, "mcptest": mcptest.Main})
+	testscript.Main(m, map[string]func(){"claude-force": main, "mcptest": mcptest.Main, "webhookreceiver": receiverMain})
 }
 
 // TestScripts runs the command as users do: each file is one behaviour, with

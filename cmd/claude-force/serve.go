@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -56,6 +57,7 @@ type serveFlags struct {
 	open        bool
 	proxyCache  string
 	pprof       string
+	publicURL   string
 }
 
 func (a *app) serve() *cobra.Command {
@@ -71,7 +73,8 @@ machine; a browser logs in once, at the address that is printed, or with the key
 The server drives the runs that it starts. When it is stopped, or crashes, its next
 process resumes them; what has finished is not called again.
 
-It starts the runs of the project's schedules, see "claude-force schedules".
+It starts the runs of the project's schedules, see "claude-force schedules", and sends
+events to webhooks, see "claude-force webhooks".
 
 It is also a proxy for clients of the Messages API, such as SDKs and Claude Code: with
 ANTHROPIC_BASE_URL=http://127.0.0.1:8484 and the server's key as ANTHROPIC_API_KEY they
@@ -98,6 +101,7 @@ unless a proxy in front of the server encrypts the connections (--behind-proxy).
 	flags.StringVar(&f.key, "tls-key", "", "file of the certificate's key, for TLS")
 	flags.BoolVar(&f.open, "open", false, "open the pages of the server in the browser")
 	flags.StringVar(&f.proxyCache, "proxy-cache", string(proxy.ModeDeterministic), "answers that clients of the Messages API share: deterministic (at temperature 0, and repeats of one session), always or off")
+	flags.StringVar(&f.publicURL, "public-url", "", "address of the pages for those who get links to them in webhooks, such as https://force.example.com")
 	flags.StringVar(&f.pprof, "pprof", "", "serve profiles of the process on this loopback address too, such as 127.0.0.1:6060")
 	flags.StringVar(&f.logFormat, "log-format", "text", "form of the log on the standard error: text or json")
 	completeFlag(cmd, "proxy-cache", cobra.FixedCompletions([]string{"always", "deterministic", "off"}, cobra.ShellCompDirectiveNoFileComp))
@@ -113,8 +117,20 @@ func (f *serveFlags) check() error {
 	if f.logFormat != "text" && f.logFormat != "json" {
 		return badInput("--log-format %q is neither text nor json", f.logFormat)
 	}
+	if err := checkPublicURL(f.publicURL); err != nil {
+		return err
+	}
 	if (f.cert == "") != (f.key == "") {
 		return badInput("--tls-cert and --tls-key go together")
+	}
+	return nil
+}
+
+// checkPublicURL finds what is wrong with an address that links to pages begin with.
+func checkPublicURL(text string) error {
+	u, err := url.Parse(text)
+	if text != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		return badInput("--public-url %q is not an address such as https://force.example.com", text)
 	}
 	return nil
 }
@@ -195,11 +211,15 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 	if err := a.serveProfiles(ctx, f.pprof); err != nil {
 		return closing(err, listener)
 	}
+	hooks, err := openWebhooks(ctx, cfg)
+	if err != nil {
+		return closing(err, listener)
+	}
 	srv, err := server.New(ctx, server.Options{
 		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger,
 		Open: a.opener(logger, counters), Metrics: reg, Secure: f.cert != "" || f.behindProxy,
-		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
-		Proxy:     proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
+		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()), Webhooks: hooks, PublicURL: f.publicURL,
+		Proxy: proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
 	})
 	if err != nil {
 		return closing(err, listener)
@@ -240,6 +260,7 @@ func (a *app) serveUntilStopped(ctx context.Context, f *serveFlags, srv *server.
 		logger.Error("runs not resumed", "err", err)
 	}
 	srv.RunSchedules()
+	srv.RunWebhooks()
 	scheme := "http"
 	if f.cert != "" {
 		scheme = "https"

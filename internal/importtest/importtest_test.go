@@ -139,13 +139,14 @@ var allowed = map[string][]string{
 	"webhook":             {"internal/publicip"},
 	"webhook/webhookdb":   {"internal/process", "internal/seal", "internal/sqlitefile", "webhook"},
 	"webhook/webhooktest": {"webhook"},
+	"webhook/webhookfeed": {"journal", "llm", "llm/budget", "llm/budget/budgetdb", "runs", "webhook"},
 
 	"server/webtest": nil,
 	"server/web": {
 		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "schedule", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "webhook", "webhook/webhookfeed", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 
