@@ -21,6 +21,9 @@ type Station struct {
 
 func newStation(s *Sim) Station { return Station{sim: s} }
 
+// Base returns what the station has counted, of whatever kind it is.
+func (st *Station) Base() *Station { return st }
+
 // SetWindow sets the time of which Window counts apart.
 func (st *Station) SetWindow(from, to time.Duration) { st.from, st.to = from, to }
 
