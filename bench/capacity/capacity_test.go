@@ -251,3 +251,35 @@ func TestLoops(t *testing.T) {
 		t.Errorf("a slot for two: %v", got)
 	}
 }
+
+// TestFormulas: what the simulation uses of each resource over a day is what the formulas of
+// docs/capacity.md say, within 5 %.
+func TestFormulas(t *testing.T) {
+	t.Parallel()
+	w, c := small(), testConstants(t)
+	w.Calls, w.Refused, w.Spread = 60_000, 0, 0
+	r := simulate(w, c, 7)
+	rate := w.Calls / 86400
+	miss, flight := 1-w.Identical, w.Identical*w.InFlight
+	cached := w.Identical - flight
+	d := w.FirstToken.Seconds() + w.Output/w.TokenRate
+	stream := float64(w.StreamParts) * c.get("valkey_stream_cpu")
+	for name, want := range map[string]float64{
+		"worker slots":           rate * (miss*d + flight*d/2 + 0.011) / float64(w.Workers*w.Jobs),
+		"worker CPU":             rate * (miss*c.get("worker_miss_cpu") + w.Identical*c.get("worker_hit_cpu")) / float64(w.Machines*w.Cores),
+		"limit of requests":      rate * miss * 60 / (float64(w.Pools) * w.Requests),
+		"limit of input tokens":  rate * miss * w.Input * 60 / (float64(w.Pools) * w.InputMin),
+		"limit of output tokens": rate * miss * w.Output * 60 / (float64(w.Pools) * w.OutputMin),
+		"Postgres CPU": (rate*(2*c.get("pg_journal_tx_cpu")+2*c.get("pg_event_cpu")+c.get("pg_call_tx_cpu")+c.get("pg_call_cpu")+
+			miss*(2*c.get("pg_budget_tx_cpu")+c.get("pg_answer_put_cpu"))+cached*(1-w.Hot)*c.get("pg_answer_get_cpu")) +
+			float64(w.Pollers)/w.Poll.Seconds()*c.get("pg_poll_cpu")) / float64(w.PgCores),
+		"budget rows": rate * miss * 2 * (c.get("pg_budget_tx_cpu") + c.get("pg_flush") + c.get("pg_budget_tx_wal")*c.get("pg_flush_byte") + c.get("network_round_trip")) / float64(w.BudgetRows),
+		"Valkey": rate * (c.get("valkey_get_cpu") + miss*(c.get("valkey_lease_cpu")+2*c.get("valkey_admit_cpu")+c.get("valkey_set_cpu")+stream) +
+			flight*(c.get("valkey_lease_cpu")+stream)) / float64(w.ValkeyShards),
+	} {
+		i := slices.IndexFunc(r.Resources, func(res Resource) bool { return res.Name == name })
+		if got := r.Resources[i].Mean; math.Abs(got/want-1) > 0.05 {
+			t.Errorf("%s: %.4g of it is used in the mean, the formula says %.4g", name, got, want)
+		}
+	}
+}

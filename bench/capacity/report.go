@@ -64,9 +64,12 @@ type Result struct {
 	OverheadP99 float64 `json:"overhead_p99_s"`
 	Connections int     `json:"client_connections"` // a pool of one and one for changes, per process
 	PgBatch     float64 `json:"commits_per_flush"`  // over the day
-	First       string  `json:"bends_first"`
-	FirstStore  string  `json:"store_bends_first"`
-	Knee        []Knee  `json:"busiest_moment,omitempty"`
+	Kept        float64 `json:"kept_bytes"`         // in Postgres, once as much is removed as is added
+
+	ConnectionBytes float64 `json:"client_connection_bytes"` // of Postgres's memory, if each has its own
+	First           string  `json:"bends_first"`
+	FirstStore      string  `json:"store_bends_first"`
+	Knee            []Knee  `json:"busiest_moment,omitempty"`
 }
 
 // result sums up a day.
@@ -90,6 +93,7 @@ func (m *model) result(seed uint64) *Result {
 	}
 	if m.Store == "postgres" {
 		r.Connections = 2 * m.Workers
+		r.ConnectionBytes = float64(r.Connections) * m.c.get("pg_connection_bytes")
 		if m.pgLog.Batches > 0 {
 			r.PgBatch = float64(m.pgLog.All.Served) / float64(m.pgLog.Batches)
 		}
@@ -106,6 +110,9 @@ func (m *model) result(seed uint64) *Result {
 		}
 		pr.USD = pr.CPUHours*m.CPUHour + pr.GBMonths*m.GBMonth
 		r.Parts = append(r.Parts, pr)
+		if m.Store == "postgres" {
+			r.Kept += p.Bytes * p.Days
+		}
 	}
 	return r
 }
@@ -221,7 +228,8 @@ func (r *Result) print(w io.Writer) error {
 		r.Arrived, r.Done, r.InSystem, r.Paid, r.Hits, r.Coalesced, r.Retries, r.Failed)
 	p("at most %d at once; what is added to a call in the busiest hour: p50 %s, p99 %s\n", r.AtOnce, short(r.OverheadP50), short(r.OverheadP99))
 	if wl.Store == "postgres" {
-		p("%d connections of clients; %.2f commits in a flush in the mean of the day\n", r.Connections, r.PgBatch)
+		p("%d connections of clients (%s of Postgres's memory without a pooler); %.2f commits in a flush in the mean of the day; %s on its disk in the end\n",
+			r.Connections, size(r.ConnectionBytes), r.PgBatch, size(r.Kept))
 	}
 	p("\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -233,10 +241,10 @@ func (r *Result) print(w io.Writer) error {
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%.2f %%\t%.2f %%\t%s\t%s\t%s\t%s\n", s.Name, s.Capacity, 100*s.Mean, 100*s.Peak, short(s.P50), short(s.P99), bends, s.Next)
 	}
-	fmt.Fprintln(tw, "\t\t\t\t\t\t\t")
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	p("\n")
 	tw = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "PART\tSERVER\tOPS A CALL\tROWS/DAY\tBYTES/DAY\tLOG/DAY\tCPU H/M CALLS\tGB-MONTHS/M CALLS\tUSD/M CALLS\tWAIT P50\tP99")
 	var cpu, gb, usd float64
