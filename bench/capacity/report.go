@@ -309,6 +309,8 @@ func size(n float64) string {
 		return fmt.Sprintf("%.0f kB", n/1e3)
 	case n < 1e9:
 		return fmt.Sprintf("%.0f MB", n/1e6)
+	case n < 1e12:
+		return fmt.Sprintf("%.3g GB", n/1e9)
 	}
-	return fmt.Sprintf("%.3g GB", n/1e9)
+	return fmt.Sprintf("%.3g TB", n/1e12)
 }

@@ -82,9 +82,9 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// fit returns a and b of a + b*n through the costs of one and of many.
-func fit(one, many float64, n int) (a, b float64) {
-	b = max(0, (many-one)/float64(n-1))
+// fit returns a and b of a + b*n through the costs of one row and of a batch.
+func fit(one, many float64) (a, b float64) {
+	b = max(0, (many-one)/(rows-1))
 	return max(0, one-b), b
 }
 
