@@ -48,7 +48,7 @@ steps:
 	"wide.yaml": "name: classify the tickets\nsteps:\n  - {id: each, foreach: \"${{ 0..9999 }}\", value: \"${{ item }}\"}\n  - {id: count, value: \"10,000\", dependencies: [each]}\n",
 	".claude/workflows/release.yaml": `name: release
 description: Writes the notes of a release and asks before it publishes them.
-params: {version: {required: true}, dry: {type: boolean, default: true}}
+params: {version: {description: such as 1.4.0}, dry: {type: boolean, default: true}}
 steps:
   - {id: notes, agent: doc-writer, task: "Write the notes of ${{ params.version }}"}
   - {id: ok, approval: "Publish ${{ params.version }}?", dependencies: [notes]}
