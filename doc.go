@@ -76,7 +76,8 @@
 //
 //   - analytics is what follows from calls: sums, savings, percentiles; its Store is
 //     the seam to what keeps calls, with their sums over hours and days.
-//     analytics/callsdb is one in a file; analytics/callsql is what such stores share,
+//     analytics/callsdb is one in a file, analytics/callspg one in PostgreSQL;
+//     analytics/callsql is what such stores share,
 //     analytics/spool holds what is recorded until they have it, and
 //     analytics/analyticstest is the suite that they pass.
 //

@@ -82,6 +82,7 @@ var allowed = map[string][]string{
 	"analytics/analyticstest": {"analytics", "fault", "llm"},
 	"analytics/spool":         {"analytics", "internal/openfile", "internal/process", "llm"},
 	"analytics/callsql":       {"analytics", "fault", "llm"},
+	"analytics/callspg":       {"analytics", "analytics/callsql", "analytics/spool", "internal/postgres", "internal/process", "llm"},
 	"analytics/callsdb":       {"analytics", "analytics/callsql", "analytics/spool", "llm", "internal/sqlitefile", "internal/process"},
 	"journal/memory":          {"journal"},
 	"journal/journaldb":       {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
