@@ -52,6 +52,9 @@ func diagnose(ctx context.Context, opts Options, offline bool, limit time.Durati
 		{[]string{"service", "key", "clock"}, func(ctx context.Context) []Check { return checkService(ctx, opts, cfg, offline) }},
 	}
 	checks = append(checks, storeChecks(cfg)...)
+	if cfg.Valkey != "" && !offline {
+		checks = append(checks, one("valkey", func(ctx context.Context) Check { return checkValkey(ctx, cfg) }))
+	}
 	checks = append(checks, check{[]string{"agents"}, func(context.Context) []Check { return []Check{checkAgents(opts.Dir)} }})
 	checks = append(checks, check{[]string{"hooks"}, func(context.Context) []Check { return []Check{checkHooks(cfg, opts.Dir)} }})
 	return append([]Check{first}, runChecks(ctx, limit, checks)...)

@@ -111,6 +111,14 @@ func checkBudget(ctx context.Context, path string) Check {
 	return Check{"budget", CheckPassed, path, ""}
 }
 
+func checkValkey(ctx context.Context, cfg *config.Config) Check {
+	addr, version, err := pipeline.PingValkey(ctx, cfg)
+	if err != nil {
+		return Check{"valkey", CheckFailed, fmt.Sprintf("%s: %v", addr, err), "start it, or correct the setting valkey; without it each process keeps to a share of the rate limits"}
+	}
+	return Check{"valkey", CheckPassed, addr + ", " + version, ""}
+}
+
 // failedStore returns the check of a store that cannot be used.
 func failedStore(ctx context.Context, name, path string, err error, hint string) Check {
 	if ctx.Err() != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/valkey/valkeytest"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -190,4 +191,17 @@ func TestAHangingCheckDelaysNoOther(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// TestDiagnoseValkey checks a server that is there and one that is not.
+func TestDiagnoseValkey(t *testing.T) {
+	server := valkeytest.Start(t, "requirepass canary")
+	for url, want := range map[string]CheckStatus{
+		strings.Replace(server.URL(), "unix://", "unix://:canary@", 1): CheckPassed, server.URL(): CheckFailed, "redis://:canary@127.0.0.1:1": CheckFailed,
+	} {
+		cfg := &config.Config{Valkey: url}
+		if got := checkValkey(t.Context(), cfg); got.Status != want || strings.Contains(got.Detail, "canary") {
+			t.Errorf("%+v, want %v", got, want)
+		}
+	}
 }

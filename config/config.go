@@ -55,6 +55,10 @@ type Config struct {
 	Region    string // for bedrock and vertex
 	ProjectID string // for vertex
 
+	// Valkey is the address of a server that machines share, with its password; empty for
+	// none. Value shows it without.
+	Valkey string
+
 	Tier           string   // usage tier for the initial rate limits: start, build, scale or none
 	FallbackModels []string // models to try if one is down or refuses, best first
 	Hedge          float64  // quantile of the times to a first event after which a slow call is hedged; 0 for never
@@ -296,7 +300,7 @@ func (c *Config) Set(name, value, origin string) error {
 	if i < 0 {
 		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: knownSettings(name)}
 	}
-	if err := settings[i].set(c, value); errors.Is(err, errRedacted) || errors.Is(err, errUser) || errors.Is(err, errURL) || errors.Is(err, errQuery) {
+	if err := settings[i].set(c, value); errors.Is(err, errRedacted) || errors.Is(err, errUser) || errors.Is(err, errURL) || errors.Is(err, errValkey) || errors.Is(err, errQuery) {
 		return &Error{File: origin, Message: name + ": the value " + err.Error()}
 	} else if err != nil {
 		return &Error{File: origin, Message: fmt.Sprintf("%s: %q %v", name, value, err)}

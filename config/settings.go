@@ -251,6 +251,25 @@ var settings = []setting{
 		},
 		get: func(c *Config) string { return c.Cache.EncryptionKey },
 	}, {
+		name: "valkey", env: "CLAUDE_FORCE_VALKEY", about: "Valkey or Redis that machines share limits by: redis://, rediss:// (TLS) or unix://; empty for none", mine: true,
+		set: func(c *Config, v string) error {
+			u, err := url.Parse(v)
+			remote := err == nil && slices.Contains([]string{"redis", "rediss", "valkey", "valkeys"}, u.Scheme) && u.Hostname() != ""
+			local := err == nil && u.Scheme == "unix" && u.Host == "" && u.Path != ""
+			if v != "" && !remote && !local {
+				return errValkey
+			}
+			c.Valkey = v
+			return nil
+		},
+		get: func(c *Config) string {
+			u, err := url.Parse(c.Valkey)
+			if err != nil {
+				return ""
+			}
+			return u.Redacted()
+		},
+	}, {
 		// The calls of all projects are stored together: a project must not drop
 		// those of the others.
 		name: "analytics.enabled", env: "CLAUDE_FORCE_ANALYTICS", about: "whether calls are stored for analytics", mine: true,
@@ -336,6 +355,9 @@ var settings = []setting{
 }
 
 var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
+
+// errValkey is the error of an address that may hold a password. Its value is not shown.
+var errValkey = errors.New("is not an address such as redis://HOST:PORT, rediss://USER:PASSWORD@HOST:PORT for TLS, or unix:///PATH")
 
 // errUser is the error of an endpoint that holds a user or a password. Its value is
 // not shown.

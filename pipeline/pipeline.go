@@ -14,10 +14,12 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/valkey"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/keys/keysdb"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/admission/admissionvalkey"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
@@ -114,16 +116,18 @@ type Pipeline struct {
 	model  llm.Model
 	gate   *admission.Gate
 
-	keyer  *llm.Keyer         // of cache keys; nil if calls are replayed
-	cache  cache.Backend      // nil if nothing is cached
-	calls  analytics.Recorder // nil if calls are not recorded
-	limits *admission.Limiter // nil if the service's limits are not learned
-	idle   func()             // frees the connections that are kept; may be nil
-	client *anthropic.Client  // nil if the model was injected, calls are replayed or there is no credential
-	none   error              // why there is no client; may be nil
-	ledger *budgetdb.Ledger   // nil if budgets are this process's own
-	keys   keys.Store         // nil if there are none
-	turns  turns              // of tasks of agents with tools
+	keyer  *llm.Keyer              // of cache keys; nil if calls are replayed
+	cache  cache.Backend           // nil if nothing is cached
+	calls  analytics.Recorder      // nil if calls are not recorded
+	limits *admission.Limiter      // nil if the service's limits are not learned
+	valkey *valkey.Client          // nil if nothing is shared with other machines
+	shared *admissionvalkey.Limits // nil if limits are not
+	idle   func()                  // frees the connections that are kept; may be nil
+	client *anthropic.Client       // nil if the model was injected, calls are replayed or there is no credential
+	none   error                   // why there is no client; may be nil
+	ledger *budgetdb.Ledger        // nil if budgets are this process's own
+	keys   keys.Store              // nil if there are none
+	turns  turns                   // of tasks of agents with tools
 
 	background context.Context // of New without its end, for what belongs to no call
 
@@ -157,6 +161,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 	if opts.Replay != nil {
 		p.model = p.traced(p.recorded(opts.Replay.Model()))
 		return p, nil
+	}
+	if p.valkey, err = p.openValkey(ctx); err != nil {
+		return nil, err
 	}
 	s, err := p.newService()
 	if err != nil {
@@ -222,6 +229,12 @@ func (p *Pipeline) Close() error {
 	}
 	if p.calls != nil {
 		_ = p.calls.Close() // its errors were notices already
+	}
+	if p.shared != nil {
+		p.shared.Close()
+	}
+	if p.valkey != nil {
+		p.valkey.Close()
 	}
 	p.opening.Lock()
 	defer p.opening.Unlock()

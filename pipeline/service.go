@@ -16,6 +16,7 @@ import (
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/admission/admissionvalkey"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
 	"github.com/claude-force/claude-force/llm/budget"
@@ -89,6 +90,10 @@ func (p *Pipeline) newLimiter(keyer llm.Keyer) *admission.Limiter {
 	opts.Gateway = strings.Contains(keyer.Provider, "://") && (opts.Tier == "" || opts.Tier == admission.TierStart)
 	if p.config.DataDir != "" {
 		opts.Dir = DataDir(p.config.DataDir).Limits()
+	}
+	if p.valkey != nil {
+		p.shared = admissionvalkey.New(p.valkey, opts.Namespace)
+		opts.Shared = p.shared
 	}
 	return admission.NewLimiter(opts)
 }

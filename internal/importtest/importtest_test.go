@@ -117,7 +117,7 @@ var allowed = map[string][]string{
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
-		"analytics", "analytics/callsdb", "config", "fault", "keys", "keys/keysdb", "internal/seal", "internal/yamltext", "llm", "llm/admission", "llm/anthropic",
+		"analytics", "analytics/callsdb", "config", "fault", "keys", "keys/keysdb", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
 		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},

@@ -1,0 +1,52 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/valkey"
+)
+
+// openValkey returns the client of the server that machines share, or nil if the settings
+// name none. That it fails, and that it is back, is a notice each.
+func (p *Pipeline) openValkey(ctx context.Context) (*valkey.Client, error) {
+	if p.config.Valkey == "" || p.opts.Simulator != nil || p.opts.Model != nil {
+		return nil, nil
+	}
+	return newValkey(ctx, p.config, valkey.Options{
+		OnDown: func(err error) {
+			p.notice(p.background, fmt.Sprintf("Valkey at %s does not answer; each process keeps to its last known share of the rate limits until it does: %v", p.valkey.Addr(), err))
+		},
+		OnUp: func() { p.notice(p.background, fmt.Sprintf("Valkey at %s answers again", p.valkey.Addr())) },
+	})
+}
+
+func newValkey(ctx context.Context, cfg *config.Config, opts valkey.Options) (*valkey.Client, error) {
+	key, err := EncryptionKey(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	opts.Secret = key
+	client, err := valkey.New(cfg.Valkey, opts)
+	if err != nil {
+		return nil, fault.Input(fmt.Errorf("the setting valkey: %w", err))
+	}
+	return client, nil
+}
+
+// PingValkey writes to the server that cfg names, and returns where it is and what it calls
+// itself. It is not to be called without one.
+func PingValkey(ctx context.Context, cfg *config.Config) (addr, version string, err error) {
+	client, err := newValkey(ctx, cfg, valkey.Options{})
+	if err != nil {
+		return "", "", err
+	}
+	defer client.Close()
+	if err := client.Ping(ctx); err != nil {
+		return client.Addr(), "", err
+	}
+	version, err = client.Version(ctx)
+	return client.Addr(), version, err
+}

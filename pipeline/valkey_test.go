@@ -1,0 +1,90 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/valkey/valkeytest"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/llmtest"
+	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/sim"
+)
+
+// TestMachinesShareLimits has two machines, which have a data folder each, share limits
+// by a server that is killed and comes back: each is said once, and calls are answered
+// throughout.
+func TestMachinesShareLimits(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-canary")
+	server := valkeytest.Start(t, "requirepass canary")
+	service := httptest.NewServer(sim.New(sim.Options{Limits: &sim.Limits{RequestsPerMinute: 500}}))
+	defer service.Close()
+	notices := make(chan string, 100)
+	machine := func() *pipeline.Pipeline {
+		cfg, err := config.Load(config.Sources{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.DataDir, cfg.BaseURL, cfg.Cache.Enabled = t.TempDir(), service.URL, false
+		if err := cfg.Set("valkey", strings.Replace(server.URL(), "unix://", "unix://:canary@", 1), "test"); err != nil {
+			t.Fatal(err)
+		}
+		p, err := pipeline.New(t.Context(), cfg, pipeline.Options{OnNotice: func(_ context.Context, text string) { notices <- text }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return p
+	}
+	one, two := machine(), machine()
+	calls := 0
+	call := func(p *pipeline.Pipeline) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		calls++
+		if _, err := llm.Collect(p.Model().Stream(ctx, llmtest.Request(fmt.Sprint("number ", calls)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		call(one)
+	}
+	// The other learns them without a call of its own.
+	if got := two.Limits(); len(got) != 1 || got[0].Requests.Limit != 500 || got[0].Requests.Source != admission.SourceLearned || got[0].Requests.Remaining > 499 {
+		t.Errorf("the other machine knows %+v", got)
+	}
+	call(two)
+	server.Kill()
+	call(one)
+	call(two)
+	server.Restart()
+	said := map[string]int{}
+	for range 4 {
+		text := <-notices
+		if strings.Contains(text, "canary") {
+			t.Errorf("a secret in %q", text)
+		}
+		if strings.Contains(text, "does not answer") {
+			said["down"]++
+		}
+	}
+	call(one)
+	call(two)
+	if len(notices) != 0 || said["down"] != 2 {
+		t.Errorf("said %v and %d more", said, len(notices))
+	}
+	if got := two.Limits(); len(got) != 1 || got[0].Requests.Limit != 500 {
+		t.Errorf("after the restart it knows %+v", got)
+	}
+}
