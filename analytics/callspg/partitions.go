@@ -214,6 +214,9 @@ func (s *Store) pruneRows(ctx context.Context, before int64) (n int64, err error
 			}
 		}
 	}
+	if _, err := s.delete(ctx, `call_tool_sums`, `start < $1`, before); err != nil {
+		return n, err
+	}
 	// A spool that nothing was read from for so long is gone, or empty.
 	_, err = s.db.Exec(ctx, `DELETE FROM call_spools WHERE at < now() - interval '90 days'`)
 	return n, err

@@ -24,6 +24,15 @@ func TestSummaryReadsSumsOnly(t *testing.T) {
 	if err := s.Add(t.Context(), analyticstest.RandomCalls(3, 800)...); err != nil {
 		t.Fatal(err)
 	}
+	for i := range 50 {
+		at := analyticstest.Epoch.Add(time.Duration(i) * 100 * time.Minute)
+		if err := s.AddTools(t.Context(), analytics.ToolCall{Time: at, Project: "one", Agent: "a", Tool: "Read", Outcome: analytics.ToolOutcome(i % 4)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddTasks(t.Context(), analytics.ToolTask{Time: at, Project: "one", Agent: "a", Model: "m", Turns: i}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	filters := []analytics.Filter{{}, {Since: analyticstest.Epoch.Truncate(time.Hour).AddDate(0, 0, 2)}, {Project: "one", Since: analyticstest.Epoch.Truncate(time.Hour).Add(30 * time.Hour)}}
 	ask := func() (list []*analytics.Summary) {
 		for _, f := range filters {
@@ -38,10 +47,10 @@ func TestSummaryReadsSumsOnly(t *testing.T) {
 	before := ask()
 	db := connect(t, url)
 	defer db.Close()
-	if _, err := db.Exec(t.Context(), `TRUNCATE call_rows, call_attempts, call_names`); err != nil {
+	if _, err := db.Exec(t.Context(), `TRUNCATE call_rows, call_attempts, call_names, call_tools, call_tool_tasks, call_tool_names`); err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff(before, ask()); diff != "" || before[0].Calls != 800 {
+	if diff := gocmp.Diff(before, ask()); diff != "" || before[0].Calls != 800 || before[0].Tools.ToolCalls != 50 {
 		t.Errorf("%d calls; without rows:\n%s", before[0].Calls, diff)
 	}
 }

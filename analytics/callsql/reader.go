@@ -41,6 +41,7 @@ type Database interface {
 type Dialect struct {
 	Join     string // joins rows to their names, in that order
 	Attempts string // condition by which attempts a are those of call_rows r
+	ToolSums bool   // whether call_tool_sums has sums of hours of calls of tools and of tasks
 }
 
 // Reader implements the parts of [analytics.Store] that read. Results may be shared: who

@@ -14,8 +14,8 @@ const (
 	hour = 3600
 	day  = 86400
 
-	// Day is the length of a day.
-	Day = day
+	// Hour and Day are they for stores.
+	Hour, Day = hour, day
 )
 
 // Kinds of rollups: what their value is.

@@ -83,26 +83,60 @@ func toolsWhere(f analytics.Filter, workflow string) (where string, args []any) 
 }
 
 // toolTotals returns how often tools were called in a period, and how; nil if no agent
-// had any. The caller is reading.
+// had any. Where there are sums of hours, rows are read beside whole hours only.
 func (s *state) toolTotals(f analytics.Filter) (*analytics.ToolTotals, error) {
-	where, args := toolsWhere(f, "")
 	var t analytics.ToolTotals
+	_, args := toolsWhere(f, "")
+	parts := []span{{0, args[0].(int64), args[1].(int64)}}
+	if s.dialect.ToolSums {
+		parts = spans(parts[0].from, parts[0].until)
+	}
+	for _, part := range parts {
+		read := s.toolRows
+		if part.seconds != 0 {
+			read = s.toolSums
+		}
+		if err := read(part, f.Project, &t); err != nil {
+			return nil, err
+		}
+	}
+	if t.Tasks == 0 && t.ToolCalls == 0 {
+		return nil, nil
+	}
+	return &t, nil
+}
+
+// toolRows adds rows to totals.
+func (s *state) toolRows(part span, project string, t *analytics.ToolTotals) error {
+	where, args := `WHERE r.time >= ? AND r.time < ?`, []any{part.from, part.until}
+	if project != "" {
+		where, args = where+` AND n.project = ?`, append(args, project)
+	}
 	err := s.query(`SELECT count(*), count(*) FILTER (WHERE r.outcome = 1), count(*) FILTER (WHERE r.outcome = 2), count(*) FILTER (WHERE r.outcome = 3)
 		FROM call_tools r `+s.dialect.Join+` call_tool_names n ON n.id = r.name `+where, func(row Row) error {
-		t.ToolCalls, t.Failed, t.Denied, t.Unknown = row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)
+		t.ToolCalls, t.Failed, t.Denied, t.Unknown = t.ToolCalls+row.ColumnInt64(0), t.Failed+row.ColumnInt64(1), t.Denied+row.ColumnInt64(2), t.Unknown+row.ColumnInt64(3)
 		return nil
 	}, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = s.query(`SELECT count(*), CAST(coalesce(sum(r.turns), 0) AS BIGINT) FROM call_tool_tasks r `+s.dialect.Join+` call_tool_names n ON n.id = r.name `+where, func(row Row) error {
-		t.Tasks, t.Turns = row.ColumnInt64(0), row.ColumnInt64(1)
+	return s.query(`SELECT count(*), CAST(coalesce(sum(r.turns), 0) AS BIGINT) FROM call_tool_tasks r `+s.dialect.Join+` call_tool_names n ON n.id = r.name `+where, func(row Row) error {
+		t.Tasks, t.Turns = t.Tasks+row.ColumnInt64(0), t.Turns+row.ColumnInt64(1)
 		return nil
 	}, args...)
-	if err != nil || t.Tasks == 0 && t.ToolCalls == 0 {
-		return nil, err
+}
+
+// toolSums adds sums of hours to totals.
+func (s *state) toolSums(part span, project string, t *analytics.ToolTotals) error {
+	where, args := `start >= ? AND start < ?`, []any{part.from, part.until}
+	if project != "" {
+		where, args = where+` AND project = ?`, append(args, project)
 	}
-	return &t, nil
+	return s.query(`SELECT tool_calls, failed, denied, unknown, tasks, turns FROM call_tool_sums WHERE `+where, func(row Row) error {
+		t.ToolCalls, t.Failed, t.Denied, t.Unknown = t.ToolCalls+row.ColumnInt64(0), t.Failed+row.ColumnInt64(1), t.Denied+row.ColumnInt64(2), t.Unknown+row.ColumnInt64(3)
+		t.Tasks, t.Turns = t.Tasks+row.ColumnInt64(4), t.Turns+row.ColumnInt64(5)
+		return nil
+	}, args...)
 }
 
 // ToolCalls gives the calls of tools of a period in the order of time, as
