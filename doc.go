@@ -36,7 +36,8 @@
 //   - llm/coalesce lets identical calls in flight share one.
 //   - llm/fallback asks another model when one is down or refuses.
 //   - llm/budget reserves the worst case of a call, and settles what it cost;
-//     llm/budget/budgetdb shares the sums between processes.
+//     llm/budget/budgetdb shares the sums between processes, llm/budget/budgetpg between
+//     machines, and llm/budget/budgettest is the suite that ledgers pass.
 //   - llm/batch sends calls that may wait by way of message batches.
 //   - llm/retry tries again what failed in passing, before anything is shown.
 //   - llm/promptcache places prompt-cache breakpoints, and lets one call warm what

@@ -66,6 +66,7 @@ var allowed = map[string][]string{
 	"llm/budget":              {"fault", "llm"},
 	"llm/budget/budgettest":   {"llm", "llm/budget"},
 	"llm/budget/budgetdb":     {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
+	"llm/budget/budgetpg":     {"internal/postgres", "internal/process", "llm", "llm/budget"},
 	"llm/refusal":             {"llm"},
 	"llm/retry":               {"llm"},
 	"llm/structured":          {"internal/jsontext", "internal/outschema"},

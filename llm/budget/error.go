@@ -99,3 +99,15 @@ type UnboundedError struct {
 func (e *UnboundedError) Error() string {
 	return fmt.Sprintf("%s has a budget in %s, and the most that this call of %s can take is unknown: %s", e.Scope, e.Kind, e.Model, e.Reason)
 }
+
+// Exceeded is a scope that had no room left for a call, the first time, as a ledger
+// that is shared has written it down.
+type Exceeded struct {
+	N     int64 // in the order in which they were written, from 1
+	Level Level
+	Name  string
+	Kind  Kind
+	Limit int64 // in billionths of a dollar, tokens or calls, like Spent
+	Spent int64
+	At    time.Time
+}

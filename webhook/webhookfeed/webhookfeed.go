@@ -238,7 +238,7 @@ func (f *Feed) page(path string) string {
 }
 
 // exceeded returns the budgets that had no room left after marks, and moves these.
-func (f *Feed) exceeded(ctx context.Context, h *webhook.Hook, m *webhook.Marks) ([]budgetdb.Exceeded, error) {
+func (f *Feed) exceeded(ctx context.Context, h *webhook.Hook, m *webhook.Marks) ([]budget.Exceeded, error) {
 	last, err := f.Budgets.Last(ctx)
 	if err != nil || last == m.Budgets {
 		return nil, err
@@ -254,7 +254,7 @@ func (f *Feed) exceeded(ctx context.Context, h *webhook.Hook, m *webhook.Marks) 
 	if len(list) < page {
 		m.Budgets = last // what is missing was forgotten
 	}
-	var found []budgetdb.Exceeded
+	var found []budget.Exceeded
 	for _, e := range list {
 		m.Budgets = max(m.Budgets, e.N)
 		if h.Wants(webhook.BudgetReached) && !e.At.Before(since) {
@@ -265,7 +265,7 @@ func (f *Feed) exceeded(ctx context.Context, h *webhook.Hook, m *webhook.Marks) 
 }
 
 // ofBudget returns the event of a budget that had no room left.
-func (f *Feed) ofBudget(ctx context.Context, h *webhook.Hook, e *budgetdb.Exceeded) (*webhook.Event, error) {
+func (f *Feed) ofBudget(ctx context.Context, h *webhook.Hook, e *budget.Exceeded) (*webhook.Event, error) {
 	data := webhook.BudgetData{Level: string(e.Level), Name: e.Name, Unit: string(e.Kind), Limit: float64(e.Limit), Spent: float64(e.Spent), URL: f.page("/limits")}
 	if e.Kind == budget.Dollars {
 		data.Limit, data.Spent = llm.Money(e.Limit).USD(), llm.Money(e.Spent).USD()

@@ -35,17 +35,6 @@ func (l *Ledger) NoteExceeded(e *budget.ExceededError) error {
 	return err
 }
 
-// Exceeded is a scope that had no room left for a call, the first time.
-type Exceeded struct {
-	N     int64 // in the order in which they were written, from 1
-	Level budget.Level
-	Name  string
-	Kind  budget.Kind
-	Limit int64 // in billionths of a dollar, tokens or calls, like Spent
-	Spent int64
-	At    time.Time
-}
-
 // Excesses reads from a ledger which scopes had no room left, while other processes
 // use it. Make one with [NewExcesses]. It is safe for concurrent use.
 type Excesses struct{ file sqlitefile.Lazy }
@@ -60,10 +49,10 @@ func NewExcesses(path string) *Excesses {
 func (e *Excesses) Close() error { return e.file.Close() }
 
 // After returns at most limit scopes that were written down after a number, in order.
-func (e *Excesses) After(ctx context.Context, after int64, limit int) (list []Exceeded, err error) {
+func (e *Excesses) After(ctx context.Context, after int64, limit int) (list []budget.Exceeded, err error) {
 	err = e.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT n, level, name, kind, most, spent, at FROM exceeded WHERE n > ? ORDER BY n LIMIT ?`, func(row *sqlite3.Stmt) error {
-			list = append(list, Exceeded{
+			list = append(list, budget.Exceeded{
 				N: row.ColumnInt64(0), Level: budget.Level(row.ColumnText(1)), Name: row.ColumnText(2), Kind: budget.Kind(row.ColumnText(3)),
 				Limit: row.ColumnInt64(4), Spent: row.ColumnInt64(5), At: sqlitefile.Time(row.ColumnInt64(6)),
 			})

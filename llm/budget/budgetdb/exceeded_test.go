@@ -35,11 +35,11 @@ func TestExceeded(t *testing.T) {
 	note(one, budget.Run, "r")
 	note(other, budget.Day, "r")
 	list, err := read.After(t.Context(), 0, 10)
-	want := []budgetdb.Exceeded{
+	want := []budget.Exceeded{
 		{Level: budget.Run, Name: "r", Kind: budget.Dollars, Limit: 7, Spent: 6},
 		{Level: budget.Day, Name: "r", Kind: budget.Dollars, Limit: 7, Spent: 6},
 	}
-	if diff := cmp.Diff(want, list, cmpopts.IgnoreFields(budgetdb.Exceeded{}, "At", "N")); diff != "" || err != nil {
+	if diff := cmp.Diff(want, list, cmpopts.IgnoreFields(budget.Exceeded{}, "At", "N")); diff != "" || err != nil {
 		t.Fatalf("%v\n%s", err, diff)
 	}
 	if at := list[0].At; at.Before(before) || at.After(time.Now()) {
