@@ -144,7 +144,7 @@ func memory(pid int) (float64, error) {
 	if err != nil {
 		return sum, nil //nolint:nilerr // the kernel does not say
 	}
-	for _, field := range strings.Fields(string(started)) {
+	for field := range strings.FieldsSeq(string(started)) {
 		child, err := strconv.Atoi(field)
 		if err != nil {
 			return 0, err
