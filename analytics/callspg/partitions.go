@@ -69,44 +69,61 @@ func (s *Store) partition(ctx context.Context, of map[int64]bool) error {
 		}
 	}
 	s.mu.Unlock()
-	for _, day := range missing {
-		if err := s.makePartitions(ctx, day); err != nil {
-			return fmt.Errorf("making the partitions of %s: %w", dayName(day), err)
+	if len(missing) == 0 {
+		return nil
+	}
+	err := s.makePartitions(ctx, missing...)
+	if refused(err) && len(missing) > 1 {
+		err = nil
+		for _, day := range missing { // one of them cannot be made
+			if one := s.makePartitions(ctx, day); !refused(one) {
+				err = errors.Join(err, one)
+			}
 		}
-		s.mu.Lock()
+	}
+	if err != nil && !refused(err) {
+		return fmt.Errorf("making the partitions of %s: %w", dayName(missing[0]), err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, day := range missing {
 		s.days[day] = true
-		s.mu.Unlock()
 	}
 	return nil
 }
 
+// refused reports whether a partition could not be made since rows of its day are in the
+// default partition, or since its locks were not had.
+func refused(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "23514" || pg.Code == "55P03" || pg.Code == "40P01")
+}
+
 func dayName(day int64) string { return time.Unix(day, 0).UTC().Format("20060102") }
 
-// makePartitions makes the partitions of a day. A table is made
-// first and attached then, which does not keep readers and writers of other days away.
-func (s *Store) makePartitions(ctx context.Context, day int64) error {
-	err := s.ddl(ctx, func(tx pgx.Tx) error {
-		for _, table := range partitioned {
-			part := table + "_" + dayName(day)
-			var there bool
-			if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, part).Scan(&there); err != nil {
-				return err
-			}
-			if there {
-				continue
-			}
-			sql := fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS) WITH (autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_cost_limit = 1000);
-				ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM (%[3]d) TO (%[4]d)`, part, table, day*int64(time.Second), (day+callsql.Day)*int64(time.Second))
-			if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
-				return err
+// makePartitions makes the partitions of days. A table is made first and attached then,
+// which does not keep readers and writers of other days away.
+func (s *Store) makePartitions(ctx context.Context, days ...int64) error {
+	return s.ddl(ctx, func(tx pgx.Tx) error {
+		for _, day := range days {
+			for _, table := range partitioned {
+				part := table + "_" + dayName(day)
+				var there bool
+				if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, part).Scan(&there); err != nil {
+					return err
+				}
+				if there {
+					continue
+				}
+				sql := fmt.Sprintf(`CREATE TABLE %[1]s (LIKE %[2]s INCLUDING DEFAULTS) WITH (autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_cost_limit = 1000);
+					ALTER TABLE %[2]s ATTACH PARTITION %[1]s FOR VALUES FROM (%[3]d) TO (%[4]d)`, part, table, day*int64(time.Second), (day+callsql.Day)*int64(time.Second))
+				if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "23514" || pg.Code == "55P03" || pg.Code == "40P01") {
-		return nil // check violation: rows of the day are in the default partition; or the lock was not had
-	}
-	return err
 }
 
 // ddl runs a transaction that changes tables, again if it did not get its locks.

@@ -200,6 +200,7 @@ func (f *File) ID() (id []byte, err error) {
 // ended at, or [Start]; nil if it holds nothing. Who adds what it holds keeps other readers
 // away until then.
 func (f *File) Read(from func(id []byte) (int64, error), most int64) (c *Contents, err error) {
+	most = max(most, 4*maxFrame) // so that any part holds whole entries
 	var id []byte
 	var start int64
 	err = f.locked(os.O_RDONLY, func(file *os.File) error {
