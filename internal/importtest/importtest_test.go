@@ -132,6 +132,7 @@ var allowed = map[string][]string{
 	// The server stands on the root package, as the command does, and makes no calls of its own.
 	"keys":          {"config", "fault", "internal/openfile", "llm", "llm/budget"},
 	"keys/keysdb":   {"internal/sqlitefile", "keys", "llm/budget"},
+	"keys/keyspg":   {"internal/postgres", "keys"},
 	"keys/keystest": {"keys"},
 
 	"schedule":              nil,
