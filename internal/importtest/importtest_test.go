@@ -137,6 +137,7 @@ var allowed = map[string][]string{
 
 	"schedule":              nil,
 	"schedule/scheduledb":   {"internal/sqlitefile", "schedule"},
+	"schedule/schedulepg":   {"internal/postgres", "schedule"},
 	"schedule/scheduletest": {"schedule"},
 
 	"webhook":             {"internal/publicip"},

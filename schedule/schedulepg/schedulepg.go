@@ -1,0 +1,181 @@
+// Package schedulepg keeps schedules in a PostgreSQL database, for the servers of several
+// machines.
+package schedulepg
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claude-force/claude-force/internal/postgres"
+	"github.com/claude-force/claude-force/schedule"
+)
+
+// timeout bounds one use of the database.
+const timeout = 10 * time.Second
+
+// Store is a [schedule.Store] in a database. Make one with [New].
+type Store struct{ db *postgres.DB }
+
+var _ schedule.Store = (*Store)(nil)
+
+// New returns the store in a database, which is given back by Close.
+func New(db *postgres.DB) *Store { return &Store{db} }
+
+// Close gives the database back.
+func (s *Store) Close() error {
+	s.db.Close()
+	return nil
+}
+
+// use calls do with a context for one use of the database. verb says what for, such as
+// "reading".
+func (s *Store) use(ctx context.Context, verb string, do func(context.Context) error) error {
+	work, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := do(work)
+	switch {
+	case err == nil, errors.Is(err, schedule.ErrNotFound), errors.Is(err, schedule.ErrExists):
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%s the schedules at %s: %w", verb, s.db, postgres.Explain(err))
+}
+
+// change runs a statement and returns how many rows it changed.
+func (s *Store) change(ctx context.Context, sql string, args ...any) (n int64, err error) {
+	err = s.use(ctx, "writing", func(ctx context.Context) error {
+		return postgres.Retry(ctx, func() error {
+			tag, err := s.db.Exec(ctx, sql, args...)
+			n = tag.RowsAffected()
+			return err
+		})
+	})
+	return n, err
+}
+
+// changeOne runs a statement that changes a schedule with a name, or returns ErrNotFound.
+func (s *Store) changeOne(ctx context.Context, name, sql string, args ...any) error {
+	if !utf8.ValidString(name) || strings.Contains(name, "\x00") { // which the database cannot hold
+		return schedule.ErrNotFound
+	}
+	n, err := s.change(ctx, sql, args...)
+	if err == nil && n == 0 {
+		err = schedule.ErrNotFound
+	}
+	return err
+}
+
+// spec is what does not change of a schedule.
+type spec struct {
+	Workflow string            `json:"workflow"`
+	Params   map[string]string `json:"params,omitempty"`
+	Model    string            `json:"model,omitempty"`
+	Budget   *float64          `json:"budget_usd,omitempty"`
+	Cron     string            `json:"cron"`
+	Zone     string            `json:"time_zone"`
+	Overlap  schedule.Overlap  `json:"overlap"`
+	CatchUp  schedule.CatchUp  `json:"catch_up"`
+	Window   int64             `json:"window_seconds"`
+	Created  int64             `json:"created"`
+}
+
+// Add implements [schedule.Store].
+func (s *Store) Add(ctx context.Context, x *schedule.Schedule) error {
+	data, err := json.Marshal(spec{
+		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), seconds(x.Created),
+	})
+	if err != nil {
+		return err
+	}
+	n, err := s.change(ctx, `INSERT INTO schedules (id, dir, name, spec, paused, decided, last_run, tick, pending, problem)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (dir, name) DO NOTHING`,
+		x.ID, []byte(x.Dir), x.Name, string(data), x.Paused, seconds(x.Decided), x.LastRun, seconds(x.Tick), x.Pending, []byte(x.Problem))
+	if err == nil && n == 0 {
+		err = schedule.ErrExists
+	}
+	return err
+}
+
+// Remove implements [schedule.Store].
+func (s *Store) Remove(ctx context.Context, dir, name string) error {
+	return s.changeOne(ctx, name, `DELETE FROM schedules WHERE dir = $1 AND name = $2`, []byte(dir), name)
+}
+
+// SetPaused implements [schedule.Store].
+func (s *Store) SetPaused(ctx context.Context, dir, name string, paused bool, now time.Time) error {
+	return s.changeOne(ctx, name, `UPDATE schedules SET decided = CASE WHEN paused AND NOT $1 THEN greatest(decided, $2) ELSE decided END, paused = $1 WHERE dir = $3 AND name = $4`,
+		paused, seconds(now), []byte(dir), name)
+}
+
+// List implements [schedule.Store].
+func (s *Store) List(ctx context.Context, dir string) (list []schedule.Schedule, err error) {
+	err = s.use(ctx, "reading", func(ctx context.Context) error {
+		rows, err := s.db.Query(ctx, `SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = $1 ORDER BY name`, []byte(dir))
+		if err != nil {
+			return err
+		}
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (schedule.Schedule, error) { return read(row, dir) })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// read reads a schedule of a project.
+func read(row pgx.CollectableRow, dir string) (x schedule.Schedule, err error) {
+	var data string
+	var decided, tick int64
+	var problem []byte
+	if err := row.Scan(&x.ID, &x.Name, &data, &x.Paused, &decided, &x.LastRun, &tick, &x.Pending, &problem); err != nil {
+		return x, err
+	}
+	var is spec
+	if err := json.Unmarshal([]byte(data), &is); err != nil {
+		return x, err
+	}
+	x.Dir, x.Workflow, x.Params, x.Model, x.Budget = dir, is.Workflow, is.Params, is.Model, is.Budget
+	x.Cron, x.Zone, x.Overlap, x.CatchUp = is.Cron, is.Zone, is.Overlap, is.CatchUp
+	x.Window, x.Created = time.Duration(is.Window)*time.Second, instant(is.Created)
+	x.Decided, x.Tick, x.Problem = instant(decided), instant(tick), string(problem)
+	return x, nil
+}
+
+// Decide implements [schedule.Store].
+func (s *Store) Decide(ctx context.Context, x *schedule.Schedule, o schedule.Outcome) (bool, error) {
+	n, err := s.change(ctx, `UPDATE schedules SET decided = $1, last_run = CASE WHEN $4 = '' THEN last_run ELSE $4 END, tick = CASE WHEN $4 = '' THEN tick ELSE $5 END,
+		pending = pending OR $4 <> '', problem = CASE WHEN $4 = '' THEN problem ELSE '' END WHERE id = $2 AND decided = $3`,
+		seconds(o.Decided), x.ID, seconds(x.Decided), o.Run, seconds(o.Tick))
+	return n > 0 && err == nil, err
+}
+
+// Started implements [schedule.Store].
+func (s *Store) Started(ctx context.Context, x *schedule.Schedule, problem string) error {
+	_, err := s.change(ctx, `UPDATE schedules SET pending = false, problem = $1 WHERE id = $2 AND last_run = $3`, []byte(problem), x.ID, x.LastRun)
+	return err
+}
+
+// seconds returns a time as it is stored.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// instant returns what seconds was given, to the second and in UTC.
+func instant(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
