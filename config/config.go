@@ -45,6 +45,7 @@ type Config struct {
 	Timeout   time.Duration // longest time for one task, its retries included; 0 means none
 	Outage    time.Duration // how long calls are repeated while every one of a model fails
 	DataDir   string        // folder of the store, absolute
+	Store     string        // URL of a PostgreSQL database for the store, which may hold a password; empty for files in DataDir
 	Memory    bool          // agents with tools get CLAUDE.md and rules
 	// ContextEditing has the service clear old results of tools in long conversations.
 	ContextEditing bool
@@ -300,7 +301,7 @@ func (c *Config) Set(name, value, origin string) error {
 	if i < 0 {
 		return &Error{File: origin, Message: fmt.Sprintf("unknown setting %q", name), Hint: knownSettings(name)}
 	}
-	if err := settings[i].set(c, value); errors.Is(err, errRedacted) || errors.Is(err, errUser) || errors.Is(err, errURL) || errors.Is(err, errValkey) || errors.Is(err, errQuery) {
+	if err := settings[i].set(c, value); errors.Is(err, errRedacted) || errors.Is(err, errUser) || errors.Is(err, errURL) || errors.Is(err, errValkey) || errors.Is(err, errQuery) || errors.Is(err, errStore) {
 		return &Error{File: origin, Message: name + ": the value " + err.Error()}
 	} else if err != nil {
 		return &Error{File: origin, Message: fmt.Sprintf("%s: %q %v", name, value, err)}

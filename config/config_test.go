@@ -105,6 +105,7 @@ func TestErrors(t *testing.T) {
 		"not a mapping":  {"- a\n", ":1: settings must be a mapping"},
 		"not YAML":       {"a: [\n", "not valid YAML"},
 		"credential":     {"api_key: sk-ant-secret\n", ":1: credentials are not read from files"},
+		"where runs go":  {"store: postgres://evil.example/d\n", ":1: store cannot be set by a project's file"},
 		"where keys go":  {"base_url: https://evil.example\n", ":1: base_url cannot be set by a project's file"},
 		"runs something": {"cache:\n  encryption_key: 'command:rm'\n", ":2: cache.encryption_key cannot be set by a project's file"},
 	}
@@ -234,6 +235,34 @@ func TestMisspeltNamesArePointedOut(t *testing.T) {
 		}
 		if notes := len(cfg.Notes) == 1; notes != (len(tt.env) == 1 && strings.Contains(tt.env[0], "ALTOGETHER")) {
 			t.Errorf("%v: notes %q", tt.env, cfg.Notes)
+		}
+	}
+}
+
+// TestPasswordOfTheStore: it is taken from the environment only, and never shown.
+func TestPasswordOfTheStore(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"postgres://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2&sslmode=disable"} {
+		user := t.TempDir()
+		write(t, filepath.Join(user, config.FileName), "store: "+value+"\n")
+		_, err := config.Load(config.Sources{Dir: t.TempDir(), UserDir: user})
+		if err == nil || !strings.Contains(err.Error(), ":1: passwords are not read from files") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("in a file: %v", err)
+		}
+		cfg, err := config.Load(config.Sources{Dir: t.TempDir(), Getenv: func(name string) string {
+			return map[string]string{"CLAUDE_FORCE_STORE": value}[name]
+		}})
+		if err != nil || cfg.Store != value || strings.Contains(cfg.Value("store"), "hunter2") || !strings.Contains(cfg.Value("store"), "xxxxx") {
+			t.Errorf("in the environment: %q, %v", cfg.Value("store"), err)
+		}
+	}
+	for _, value := range []string{"mysql://u:hunter2@h/d", "postgres://u:hunter2@h:x/d", "hunter2", "postgres://u:h%unter2@h/d"} {
+		cfg, err := config.Load(config.Sources{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.Set("store", value, "test"); err == nil || strings.Contains(err.Error(), "unter2") || cfg.Store != "" {
+			t.Errorf("%s: %v", value, err)
 		}
 	}
 }

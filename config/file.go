@@ -141,6 +141,10 @@ func (f *file) value(key, value *yaml.Node, s setting) {
 }
 
 func (f *file) set(key, value *yaml.Node, name, text string) {
+	if name == "store" && hasPassword(text) {
+		f.fail(key, "leave the password out and give it in PGPASSWORD or a passfile, or the whole address in CLAUDE_FORCE_STORE", "passwords are not read from files")
+		return
+	}
 	err := f.config.Set(name, text, fmt.Sprintf("%s:%d", f.path, value.Line))
 	if e, ok := errors.AsType[*Error](err); ok {
 		f.fail(key, e.Hint, "%s", e.Message)

@@ -70,6 +70,11 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return folder(&c.DataDir, v) },
 		get: func(c *Config) string { return c.DataDir },
 	}, {
+		// A project that names the store would read what the user asks and is answered.
+		name: "store", env: "CLAUDE_FORCE_STORE", about: "address of a PostgreSQL database for the store instead of files; empty for files", mine: true,
+		set: func(c *Config, v string) error { return storeAddress(&c.Store, v) },
+		get: func(c *Config) string { return withoutPassword(c.Store) },
+	}, {
 		name: "memory", env: "CLAUDE_FORCE_MEMORY", about: "give CLAUDE.md and the rules in .claude/rules to agents with tools: true or false", mine: true,
 		set: func(c *Config, v string) error { return truth(&c.Memory, v) },
 		get: func(c *Config) string { return strconv.FormatBool(c.Memory) },
@@ -353,6 +358,10 @@ var settings = []setting{
 		get: func(c *Config) string { return strconv.FormatBool(c.Telemetry.Content) },
 	},
 }
+
+// errStore is the error of an address of a store that is none. Its value, which may hold
+// a password, is not shown.
+var errStore = errors.New("is not an address such as postgres://user@host:5432/database; write @, / and % in its parts as %40, %2F and %25")
 
 var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
 

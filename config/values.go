@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -65,6 +66,39 @@ func oneOf(to *string, value string, known ...string) error {
 func text(to *string, value string) error {
 	*to = value
 	return nil
+}
+
+// storeAddress sets the address of a PostgreSQL database; empty for none.
+func storeAddress(to *string, value string) error {
+	u, err := url.Parse(value)
+	if value != "" && (err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return errStore
+	}
+	*to = value
+	return nil
+}
+
+// withoutPassword returns an address that storeAddress took with its password hidden.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || address == "" {
+		return ""
+	}
+	if query := u.Query(); query.Has("password") {
+		query.Set("password", "xxxxx")
+		u.RawQuery = query.Encode()
+	}
+	return u.Redacted()
+}
+
+// hasPassword reports whether an address holds a password.
+func hasPassword(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false // it is no address
+	}
+	_, set := u.User.Password()
+	return set || u.Query().Has("password")
 }
 
 func truth(to *bool, value string) error {
