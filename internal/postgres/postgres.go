@@ -79,29 +79,6 @@ func (db *DB) String() string {
 	return fmt.Sprintf("%s/%s (schema %s)", c.Host, c.Database, db.schema)
 }
 
-// Redact returns a URL without its password, for messages.
-func Redact(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "postgres://…"
-	}
-	if query := u.Query(); query.Has("password") {
-		query.Set("password", "xxxxx")
-		u.RawQuery = query.Encode()
-	}
-	return u.Redacted()
-}
-
-// HasPassword reports whether a URL holds a password.
-func HasPassword(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil {
-		return strings.Contains(address, "@")
-	}
-	_, set := u.User.Password()
-	return set || u.Query().Has("password")
-}
-
 // errURL says nothing of the URL, which may hold a password.
 var errURL = errors.New("the address of the store is not a URL such as postgres://user@host:5432/database; characters such as @, / and % in its parts are written as %40, %2F and %25")
 
