@@ -16,8 +16,9 @@
 //	wait := log.Append(journal.Event{Type: journal.StepFinished, Step: "lint", Output: text})
 //	if err := wait(); err != nil { … } // not durable: do not count on it
 //
-// Implementations are in journal/journaldb (durable) and journal/memory (for tests
-// and for runs that need not be kept); both pass the suite in journal/journaltest.
+// Implementations are in journal/journaldb (a file), journal/journalpg (a database that
+// several machines share) and journal/memory (for tests and for runs that need not be
+// kept); all pass the suite in journal/journaltest.
 package journal
 
 import (

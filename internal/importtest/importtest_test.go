@@ -87,6 +87,7 @@ var allowed = map[string][]string{
 	"analytics/callsdb":       {"analytics", "analytics/callsql", "analytics/spool", "llm", "internal/sqlitefile", "internal/process"},
 	"journal/memory":          {"journal"},
 	"journal/journaldb":       {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
+	"journal/journalpg":       {"fault", "journal", "llm", "internal/postgres", "internal/process", "internal/seal"},
 	"journal/journaltest":     {"journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent

@@ -1,0 +1,202 @@
+package journalpg
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/journal"
+)
+
+// Create adds a run. See [journal.Store].
+func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := run.CheckNew(); err != nil {
+		return nil, fmt.Errorf("creating a run: %w", err)
+	}
+	if !storable(run.ID) {
+		return nil, fmt.Errorf("creating a run: %w", fault.Input(fmt.Errorf("the id %q is not valid UTF-8, or has a zero byte", run.ID)))
+	}
+	l := &log{store: s, id: run.ID, token: rand.Text()}
+	h := header{
+		id: run.ID, status: journal.StatusRunning,
+		workflow: nonNil(s.box.Seal([]byte(run.Workflow), bound("workflow", run.ID))),
+		file:     nonNil(s.box.Seal([]byte(run.File), bound("file", run.ID))),
+	}
+	var spec []byte
+	if run.Spec != nil {
+		spec = nonNil(s.box.Seal(run.Spec, bound("spec", run.ID)))
+	}
+	j := &job{run: run.ID, live: &l.live, do: func(b *batch) (verdict, err error) {
+		if b.runs[run.ID] != nil {
+			return fmt.Errorf("creating run %s: %w", run.ID, journal.ErrExists), nil
+		}
+		made := h
+		made.started = b.now.UnixNano()
+		made.own(s, l.token, b.now)
+		if err := b.conn.QueryRow(b.ctx, `INSERT INTO journal_runs (id, workflow, file, spec, status, started, finished, steps, usd, tokens, seq, since)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0) RETURNING n`,
+			made.id, made.workflow, made.file, spec, string(made.status), made.started).Scan(&made.n); err != nil {
+			return nil, err
+		}
+		b.runs[run.ID] = &made
+		rows, _, err := s.encode(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
+		if err != nil {
+			return nil, err
+		}
+		return b.append(&made, rows, &l.live)
+	}}
+	if err := s.put(j); err != nil {
+		return nil, err
+	}
+	if err := j.wait(); err != nil {
+		return nil, err
+	}
+	return s.begin(l), nil
+}
+
+// begin keeps the lease of a log that was just made.
+func (s *Store) begin(l *log) *log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs[l] = true
+	return l
+}
+
+// Acquire makes the caller the owner of a run. See [journal.Store].
+func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if !storable(id) {
+		return nil, journal.ErrNotFound
+	}
+	l := &log{store: s, id: id, token: rand.Text()}
+	err := s.write(id, func(b *batch) (verdict, err error) {
+		h := b.runs[id]
+		if h == nil {
+			return journal.ErrNotFound, nil
+		}
+		if owner := h.owner(s.self); owner != nil && owner.Alive {
+			return &journal.OwnedError{Run: id, Owner: *owner}, nil
+		}
+		h.own(s, l.token, b.now)
+		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(l), nil
+}
+
+// Signal appends an event. See [journal.Store].
+func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	rows, _, err := s.encode(ev.Run, []journal.Event{ev})
+	if err != nil {
+		return err
+	}
+	if !storable(ev.Run) {
+		return journal.ErrNotFound
+	}
+	return s.write(ev.Run, func(b *batch) (verdict, err error) {
+		h := b.runs[ev.Run]
+		if h == nil {
+			return journal.ErrNotFound, nil
+		}
+		var known *live // who works on the run adds up all but an answer
+		if ev.Type == journal.ApprovalGiven {
+			known = &live{}
+			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
+				return verdict, err
+			}
+			if verdict, err := b.checkDecision(h, ev); verdict != nil || err != nil {
+				return verdict, err
+			}
+		}
+		return b.append(h, rows, known)
+	})
+}
+
+// checkDecision returns why a unit takes no decision as the verdict; nil if it takes one.
+func (b *batch) checkDecision(h *header, given journal.Event) (verdict, err error) {
+	var d journal.Decision
+	if err := given.Decode(&d); err != nil {
+		return err, nil
+	}
+	all, err := b.events(h, 0)
+	if err != nil {
+		return nil, err
+	}
+	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
+		for _, ev := range all {
+			if (ev.Step == "" || ev.Step == given.Step && ev.Item == given.Item) && !yield(ev, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err, nil
+	}
+	return state.CheckDecision(journal.Unit{Step: given.Step, Item: given.Item}, b.now, &d), nil
+}
+
+// Remove forgets runs, each in a transaction of its own. See [journal.Store].
+func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return n, context.Cause(ctx)
+		}
+		if !storable(id) {
+			continue
+		}
+		removed := false
+		err := s.write(id, func(b *batch) (verdict, err error) {
+			h := b.runs[id]
+			if h == nil {
+				return nil, nil
+			}
+			if owner := h.owner(s.self); owner != nil && owner.Alive {
+				return nil, nil
+			}
+			removed = true
+			return nil, b.remove(h)
+		})
+		if err != nil {
+			return n, err
+		}
+		if removed {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// remove removes a run with its events, and outputs that no other has.
+func (b *batch) remove(h *header) error {
+	b.runs[h.id] = nil
+	const theirs = ` FROM (SELECT output, count(*) AS refs FROM journal_events WHERE run = $1 AND output IS NOT NULL GROUP BY output) e `
+	for _, sql := range []string{
+		// In the order in which others lock them.
+		`SELECT o.hash FROM journal_outputs o WHERE o.hash IN (SELECT e.output` + theirs + `) ORDER BY o.hash FOR UPDATE`,
+		`DELETE FROM journal_outputs o USING (SELECT *` + theirs + `) e WHERE o.hash = e.output AND o.refs <= e.refs`,
+		`UPDATE journal_outputs o SET refs = o.refs - e.refs` + theirs + `WHERE o.hash = e.output`,
+		`DELETE FROM journal_notices WHERE run = $1`,
+		`DELETE FROM journal_events WHERE run = $1`,
+		`DELETE FROM journal_runs WHERE n = $1`,
+	} {
+		if _, err := b.conn.Exec(b.ctx, sql, h.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
