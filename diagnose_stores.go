@@ -11,7 +11,9 @@ import (
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/oslimit"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -82,6 +84,9 @@ func checkCache(ctx context.Context, cfg *config.Config) Check {
 func checkHistory(ctx context.Context, cfg *config.Config) Check {
 	path := pipeline.DataDir(cfg.DataDir).History()
 	const hint = "nothing is run without it; keep a copy, and put a backup in its place or move it away to start over"
+	if cfg.Store != "" {
+		return checkDatabase(ctx, cfg)
+	}
 	runs, err := openHistory(ctx, cfg)
 	if err != nil {
 		return failedStore(ctx, "history", path, err, hint)
@@ -97,6 +102,28 @@ func checkHistory(ctx context.Context, cfg *config.Config) Check {
 		return failedStore(ctx, "history", path, err, hint)
 	}
 	return Check{"history", CheckPassed, path, ""}
+}
+
+// HintMigrate is the hint of the check of a database whose schema is not up to date.
+const HintMigrate = "bring its schema up to date"
+
+// checkDatabase opens the history in the database, which checks the schema, and reads it.
+func checkDatabase(ctx context.Context, cfg *config.Config) Check {
+	runs, err := openHistory(ctx, cfg)
+	if err == nil {
+		_, err = runs.Find(ctx, journal.Latest)
+		if errors.Is(err, journal.ErrNotFound) {
+			err = nil // it is empty
+		}
+		err = errors.Join(err, runs.Close())
+	}
+	if schema, ok := errors.AsType[*postgres.SchemaError](err); ok && !schema.Newer {
+		return failedStore(ctx, "history", cfg.Value("store"), err, HintMigrate)
+	}
+	if err != nil {
+		return failedStore(ctx, "history", cfg.Value("store"), err, "nothing is run without it; check the setting store, and the database")
+	}
+	return Check{"history", CheckPassed, cfg.Value("store"), ""}
 }
 
 func checkBudget(ctx context.Context, path string) Check {

@@ -8,16 +8,21 @@ import (
 	"os"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journaldb"
+	"github.com/claude-force/claude-force/journal/journalpg"
 	"github.com/claude-force/claude-force/journal/memory"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
-// OpenHistory opens the store of runs that cfg names, to see and steer them. It
-// makes no file: where nothing has run yet it gives an empty store. It needs no
+// OpenHistory opens the store of runs that cfg names, to see and steer them: a database
+// or a file. It makes no file: where nothing has run yet it gives an empty store. It needs no
 // credential of the API. Close it when done.
 func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error) {
+	if cfg.Store != "" {
+		return openHistory(ctx, cfg)
+	}
 	if cfg.DataDir == "" {
 		return nil, invalid(errors.New("no folder for the history of runs: set CLAUDE_FORCE_HOME, or HOME"))
 	}
@@ -30,17 +35,29 @@ func OpenHistory(ctx context.Context, cfg *config.Config) (journal.Store, error)
 // CreateHistory opens the store of runs as [OpenHistory] does, and makes it if there is
 // none: for a process that outlasts the first run.
 func CreateHistory(ctx context.Context, cfg *config.Config) (journal.Store, error) {
-	if cfg.DataDir == "" {
+	if cfg.DataDir == "" && cfg.Store == "" {
 		return OpenHistory(ctx, cfg) // which says what to do
 	}
 	return openHistory(ctx, cfg)
 }
 
-// openHistory opens the store of runs, and makes it if there is none.
-func openHistory(ctx context.Context, cfg *config.Config) (*journaldb.Store, error) {
+// openHistory opens the store of runs. It makes the file if there is none.
+func openHistory(ctx context.Context, cfg *config.Config) (journal.Store, error) {
 	key, err := pipeline.EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Store != "" {
+		db, err := postgres.Open(ctx, cfg.Store)
+		if err != nil {
+			return nil, invalid(err)
+		}
+		store, err := journalpg.Open(ctx, db, journalpg.Options{Key: key})
+		if err != nil {
+			db.Close()
+			return nil, invalid(err)
+		}
+		return store, nil
 	}
 	store, err := journaldb.Open(pipeline.DataDir(cfg.DataDir).History(), journaldb.Options{Key: key})
 	if err != nil {
@@ -61,7 +78,7 @@ func (o *Orchestrator) history(ctx context.Context) (journal.Store, error) {
 	if o.runs != nil {
 		return o.runs, nil
 	}
-	if o.opts.Replay != nil || o.config.DataDir == "" {
+	if o.opts.Replay != nil || o.config.DataDir == "" && o.config.Store == "" {
 		if o.opts.Replay == nil {
 			o.notice(ctx, "there is no folder for the history of runs, so this run cannot be resumed; set CLAUDE_FORCE_HOME, or HOME")
 		}

@@ -93,7 +93,7 @@ func (o *Orchestrator) Plan(ctx context.Context, wf *workflow.Workflow, opts Run
 // pastStore returns the store of runs; an empty one if nothing has run yet, since to
 // look makes no file.
 func (o *Orchestrator) pastStore(ctx context.Context) (journal.Store, error) {
-	if o.config.DataDir != "" {
+	if o.config.DataDir != "" && o.config.Store == "" {
 		if _, err := os.Stat(pipeline.DataDir(o.config.DataDir).History()); errors.Is(err, fs.ErrNotExist) {
 			return memory.New(), nil
 		}

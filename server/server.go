@@ -208,8 +208,16 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// readyz answers whether the store can be read.
+// readyz answers whether the store can be read, and is one that this version can use:
+// that of several servers may be changed by a newer one.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	if shared, ok := s.store.(interface{ Check(context.Context) error }); ok {
+		if err := shared.Check(r.Context()); err != nil {
+			s.log.Error("not ready", "err", err)
+			writeProblem(w, r, &Problem{Status: http.StatusServiceUnavailable, Code: "store", Detail: "the store of runs cannot be used; the server's log says why"})
+			return
+		}
+	}
 	for _, err := range s.store.Runs(r.Context(), journal.Filter{Limit: 1}) {
 		if err != nil {
 			s.log.Error("not ready", "err", err)

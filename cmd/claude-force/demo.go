@@ -146,7 +146,7 @@ func (d *demo) run(ctx context.Context, name string, jobs int, cache bool) (p ph
 	if err != nil {
 		return p, err
 	}
-	cfg.Jobs, cfg.DataDir, cfg.Cache.Enabled = jobs, d.data, cache
+	cfg.Jobs, cfg.DataDir, cfg.Store, cfg.Cache.Enabled = jobs, d.data, "", cache
 	orch, err := claudeforce.New(ctx, claudeforce.Options{Dir: d.project, Config: cfg, Simulator: d.server})
 	if err != nil {
 		return p, err

@@ -85,7 +85,7 @@ func (a *app) runFix(ctx context.Context, dir, data string, scale float64) (res 
 	if err != nil {
 		return nil, err
 	}
-	cfg.DataDir = data
+	cfg.DataDir, cfg.Store = data, ""
 	allow, err := permission.ParseRules("Edit(" + fixedFile + "), Bash(sh slug_test.sh)")
 	if err != nil {
 		return nil, err

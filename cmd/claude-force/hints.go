@@ -10,6 +10,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/internal/credential"
 	"github.com/claude-force/claude-force/internal/oslimit"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
@@ -41,6 +42,12 @@ var hints = []func(error) string{
 			return "`claude-force cache clear` frees space"
 		}
 		return "--no-cache does without it"
+	}),
+	onType(func(e *postgres.SchemaError) string {
+		if e.Newer {
+			return ""
+		}
+		return "apply them with `claude-force store migrate`"
 	}),
 	onType(func(*pipeline.PricesError) string { return "`claude-force models list --json` shows the shape" }),
 	onType(func(*modelselect.PriceError) string {
@@ -111,6 +118,10 @@ func checkHint(c claudeforce.Check) string {
 	case "key":
 		if c.Status == claudeforce.CheckFailed {
 			return c.Hint + ", or use --simulate"
+		}
+	case "history":
+		if c.Hint == claudeforce.HintMigrate {
+			return "run `claude-force store migrate`"
 		}
 	case "agents":
 		return "see `claude-force agents lint`"

@@ -208,7 +208,7 @@ apply), 130 interrupted. A workflow that exits may give another one.`,
 		make func() *cobra.Command
 	}{
 		{"execute", a.execute}, {"run", a.runCommand}, {"plan", a.plan}, {"runs", a.runs}, {"workflow", a.workflow},
-		{"agents", a.agents}, {"tools", a.tools}, {"mcp", a.mcp}, {"skills", a.skills}, {"plugins", a.plugins}, {"models", a.models}, {"cache", a.cache}, {"config", a.config}, {"limits", a.limitsCommand},
+		{"agents", a.agents}, {"tools", a.tools}, {"mcp", a.mcp}, {"skills", a.skills}, {"plugins", a.plugins}, {"models", a.models}, {"cache", a.cache}, {"store", a.store}, {"config", a.config}, {"limits", a.limitsCommand},
 		{"serve", a.serve}, {"keys", a.keys}, {"schedules", a.schedules}, {"webhooks", a.webhooks}, {"analytics", a.analytics}, {"metrics", a.metrics}, {"doctor", a.doctor}, {"simulate", a.simulate},
 		{"demo", a.demo}, {"bench", a.bench}, {"init", a.init}, {"version", a.versionCommand},
 	}
