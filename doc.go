@@ -33,7 +33,8 @@
 //   - llm/cache answers what was asked before; llm/cache/cachedb is its store in a file,
 //     llm/cache/cachepg one in PostgreSQL, llm/cache/sealed the form of an answer in it, and llm/cache/cachetest the suite
 //     that stores pass.
-//   - llm/coalesce lets identical calls in flight share one.
+//   - llm/coalesce lets identical calls in flight share one, and
+//     llm/coalesce/coalescevalkey those of several machines.
 //   - llm/fallback asks another model when one is down or refuses.
 //   - llm/budget reserves the worst case of a call, and settles what it cost;
 //     llm/budget/budgetdb shares the sums between processes, llm/budget/budgetpg between

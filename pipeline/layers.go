@@ -34,6 +34,7 @@ var layers = []struct {
 	{"coalesce", func(p *Pipeline, s *service, next llm.Model) llm.Model {
 		return coalesce.New(next, s.keyer, coalesce.Options{OnShared: p.opts.Telemetry.Shared})
 	}},
+	{"coalesce machines", func(p *Pipeline, s *service, next llm.Model) llm.Model { return p.sharedByMachines(next, s) }},
 	{"fallback", func(p *Pipeline, _ *service, next llm.Model) llm.Model {
 		return fallback.New(next, fallback.Options{Models: p.fallbackModels, OnFallback: p.fellBack})
 	}},

@@ -121,6 +121,7 @@ type Pipeline struct {
 	calls  analytics.Recorder      // nil if calls are not recorded
 	limits *admission.Limiter      // nil if the service's limits are not learned
 	valkey *valkey.Client          // nil if nothing is shared with other machines
+	secret []byte                  // the key that encrypts the stores, for what is shared; may be nil
 	shared *admissionvalkey.Limits // nil if limits are not
 	idle   func()                  // frees the connections that are kept; may be nil
 	client *anthropic.Client       // nil if the model was injected, calls are replayed or there is no credential

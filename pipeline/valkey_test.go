@@ -3,7 +3,9 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,5 +88,70 @@ func TestMachinesShareLimits(t *testing.T) {
 	}
 	if got := two.Limits(); len(got) != 1 || got[0].Requests.Limit != 500 {
 		t.Errorf("after the restart it knows %+v", got)
+	}
+}
+
+// TestMachinesShareACall has two machines make the same call at once: the service gets one,
+// and both see its first piece before it goes on.
+func TestMachinesShareACall(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-canary")
+	server := valkeytest.Start(t)
+	requests, goOn := make(chan struct{}, 10), make(chan struct{})
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests <- struct{}{}
+		w.Header().Set("Content-Type", "text/event-stream")
+		send := func(data ...string) {
+			for _, d := range data {
+				kind, _, _ := strings.Cut(strings.TrimPrefix(d, `{"type":"`), `"`)
+				fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, d)
+			}
+			w.(http.Flusher).Flush()
+		}
+		send(`{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-5-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":1}}}`,
+			`{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"one "}}`)
+		<-goOn
+		send(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"two"}}`, `{"type":"content_block_stop","index":0}`,
+			`{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":9}}`, `{"type":"message_stop"}`)
+	}))
+	defer service.Close()
+	begun, got := make(chan struct{}, 2), make(chan string, 2)
+	for range 2 {
+		cfg, err := config.Load(config.Sources{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.DataDir, cfg.BaseURL, cfg.Valkey = t.TempDir(), service.URL, server.URL()
+		p, err := pipeline.New(t.Context(), cfg, pipeline.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			text := ""
+			for ev, err := range p.Model().Stream(t.Context(), llmtest.Request("same")) {
+				switch {
+				case err != nil:
+					text += err.Error()
+				case ev.Text != "":
+					if text += ev.Text; text == "one " {
+						begun <- struct{}{}
+					}
+				case ev.Response != nil:
+					text += " " + string(ev.Response.Source)
+				}
+			}
+			if err := p.Close(); err != nil {
+				text += err.Error()
+			}
+			got <- text
+		}()
+	}
+	<-begun
+	<-begun
+	close(goOn)
+	texts := []string{<-got, <-got}
+	slices.Sort(texts)
+	if len(requests) != 1 || !slices.Equal(texts, []string{"one two coalesced", "one two live"}) {
+		t.Errorf("%d requests, %q", len(requests), texts)
 	}
 }

@@ -120,7 +120,7 @@ var allowed = map[string][]string{
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
 		"analytics", "analytics/callsdb", "config", "fault", "keys", "keys/keysdb", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
-		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce",
+		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
 	"audit":       {"analytics", "journal", "llm", "llm/budget"},
@@ -168,6 +168,7 @@ var allowed = map[string][]string{
 	// What machines share by way of Valkey.
 	"llm/admission/admissiontest":   {"llm/admission"},
 	"llm/admission/admissionvalkey": {"internal/valkey", "llm/admission"},
+	"llm/coalesce/coalescevalkey":   {"internal/seal", "internal/valkey", "llm"},
 
 	// What stores have in common.
 	"internal/valkey":            nil,

@@ -4,13 +4,18 @@ package valkeytest
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/valkey-io/valkey-go"
 
 	"github.com/claude-force/claude-force/internal/citest"
 )
@@ -114,6 +119,39 @@ func (s *Server) Kill() {
 	<-s.ended
 	_ = s.cmd.Wait() // killed
 	s.pid = 0
+}
+
+// CheckKeys tests that the server has keys, that each of them expires, and that neither
+// their names nor what they hold shows one of the texts.
+func (s *Server) CheckKeys(texts ...string) {
+	s.t.Helper()
+	conn, err := valkey.NewClient(valkey.ClientOption{
+		InitAddress: []string{filepath.Join(s.dir, "socket")}, DisableCache: true, ForceSingleClient: true,
+		DialCtxFn: func(ctx context.Context, address string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", address)
+		},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx := s.t.Context()
+	names, err := conn.Do(ctx, conn.B().Keys().Pattern("*").Build()).AsStrSlice()
+	if err != nil || len(names) == 0 {
+		s.t.Fatalf("keys %q, %v", names, err)
+	}
+	for _, name := range names {
+		left, err := conn.Do(ctx, conn.B().Pttl().Key(name).Build()).AsInt64()
+		held, err2 := conn.Do(ctx, conn.B().Dump().Key(name).Build()).ToString()
+		if err != nil || err2 != nil && left > 0 || left == -1 {
+			s.t.Errorf("%s expires in %d ms; %v, %v", name, left, err, err2)
+		}
+		for _, text := range texts {
+			if strings.Contains(name, text) || strings.Contains(held, text) {
+				s.t.Errorf("%s shows %q", name, text)
+			}
+		}
+	}
 }
 
 // Freeze stops the server from answering until Thaw: its connections stay.

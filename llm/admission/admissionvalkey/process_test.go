@@ -36,7 +36,7 @@ func makeCalls(args []string) error {
 		return err
 	}
 	defer client.Close()
-	shared := admissionvalkey.New(client, "one")
+	shared := admissionvalkey.New(client, "the-account")
 	defer shared.Close()
 	limits := admission.NewLimiter(admission.Options{Shared: shared, Minute: time.Duration(micros) * time.Microsecond, InitialWindow: 4})
 	provider, err := anthropic.New(anthropic.Options{APIKey: "sk-test", BaseURL: args[1], OnHeaders: limits.Observe})
@@ -113,6 +113,7 @@ func TestProcessesShareLimits(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
+			server.CheckKeys("sk-test", "the-account", "number")
 			s := service.Stats()
 			t.Logf("%d requests, %d refused", s.Requests, s.RateLimited)
 			if s.RateLimited*200 > s.Requests || s.Requests-s.RateLimited != processes*calls {

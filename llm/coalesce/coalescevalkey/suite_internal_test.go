@@ -1,0 +1,196 @@
+package coalescevalkey
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/llm/coalesce"
+	"github.com/claude-force/claude-force/llm/llmtest"
+)
+
+// memory keeps flights of one process, with its clock.
+type memory struct {
+	mu     sync.Mutex
+	owners map[string]owner
+	events map[string][][]byte
+	serial int
+}
+
+type owner struct {
+	id    string
+	until time.Time
+}
+
+func newMemory() *memory {
+	return &memory{owners: map[string]owner{}, events: map[string][][]byte{}}
+}
+
+func (m *memory) name(key llm.Key) string { return key.String() }
+
+func (m *memory) join(_ context.Context, name string) (string, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o := m.owners[name]; o.until.After(time.Now()) {
+		return o.id, false, nil
+	}
+	m.serial++
+	m.owners[name] = owner{fmt.Sprint(m.serial), time.Now().Add(LeaseTime)}
+	return fmt.Sprint(m.serial), true, nil
+}
+
+func (m *memory) extend(_ context.Context, name, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owners[name].id == id {
+		m.owners[name] = owner{id, time.Now().Add(LeaseTime)}
+	}
+	return nil
+}
+
+func (m *memory) release(_ context.Context, name, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owners[name].id == id {
+		delete(m.owners, name)
+	}
+	return nil
+}
+
+func (m *memory) publish(_ context.Context, _, id string, data []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events[id] = append(m.events[id], data)
+	return nil
+}
+
+func (m *memory) read(_ context.Context, name, id, after string) ([][]byte, string, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.owners[name]
+	from, _ := strconv.Atoi(after)
+	data := m.events[id][from:]
+	return data, strconv.Itoa(from + len(data)), o.id == id && o.until.After(time.Now()), nil
+}
+
+func layer(t *testing.T, f flights, next llm.Model) llm.Model {
+	t.Helper()
+	box, err := seal.New(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &model{next: next, flights: f, box: box}
+}
+
+func TestSuite(t *testing.T) {
+	llmtest.Suite(t, func(t *testing.T, next llm.Model) llm.Model { return layer(t, newMemory(), next) })
+}
+
+// TestSuiteFollowing has another process follow each call: it gets what the owner gets.
+func TestSuiteBelowCoalesce(t *testing.T) {
+	llmtest.Suite(t, func(t *testing.T, next llm.Model) llm.Model {
+		return coalesce.New(layer(t, newMemory(), next), llm.Keyer{}, coalesce.Options{})
+	})
+}
+
+// outcome is what a reader got.
+type outcome struct {
+	text   string
+	source llm.Source
+	code   llm.Code
+}
+
+func read(ctx context.Context, m llm.Model) (o outcome) {
+	for ev, err := range m.Stream(ctx, llmtest.Request("same")) {
+		if err != nil {
+			o.code = llm.CodeOf(err)
+			return o
+		}
+		o.text += ev.Text
+		if ev.Response != nil {
+			o.source = ev.Response.Source
+		}
+	}
+	return o
+}
+
+// TestEightProcesses has eight processes make the same call at once, with what can become
+// of it.
+func TestEightProcesses(t *testing.T) {
+	slow := func(steps ...llmtest.Step) []llmtest.Step {
+		return append([]llmtest.Step{llmtest.Wait(time.Minute)}, steps...)
+	}
+	answer := slow(llmtest.Start(), llmtest.Text("a"), llmtest.Wait(time.Minute), llmtest.Text("b"), llmtest.Done(llmtest.Response("ab")))
+	overloaded := llm.NewError(llm.CodeOverloaded, "busy", nil)
+	invalid := llm.NewError(llm.CodeInvalid, "bad", nil)
+	for name, c := range map[string]struct {
+		script [][]llmtest.Step
+		calls  int
+		want   map[outcome]int
+		leave  time.Duration // when the owner leaves; 0 for not
+	}{
+		"an answer":                 {[][]llmtest.Step{answer}, 1, map[outcome]int{{"ab", llm.SourceLive, 0}: 1, {"ab", llm.SourceCoalesced, 0}: 7}, 0},
+		"an error":                  {[][]llmtest.Step{slow(llmtest.Fail(invalid))}, 1, map[outcome]int{{code: llm.CodeInvalid}: 8}, 0},
+		"one that passes":           {[][]llmtest.Step{slow(llmtest.Fail(overloaded)), answer}, 2, map[outcome]int{{code: llm.CodeOverloaded}: 1, {"ab", llm.SourceLive, 0}: 1, {"ab", llm.SourceCoalesced, 0}: 6}, 0},
+		"one that passes, twice":    {[][]llmtest.Step{slow(llmtest.Fail(overloaded))}, 2, map[outcome]int{{code: llm.CodeOverloaded}: 8}, 0},
+		"an error after a part":     {[][]llmtest.Step{slow(llmtest.Start(), llmtest.Text("a"), llmtest.Fail(overloaded))}, 1, map[outcome]int{{text: "a", code: llm.CodeOverloaded}: 8}, 0},
+		"the owner leaves at first": {[][]llmtest.Step{answer, answer}, 2, map[outcome]int{{code: llm.CodeCanceled}: 1, {"ab", llm.SourceLive, 0}: 1, {"ab", llm.SourceCoalesced, 0}: 6}, time.Second},
+		"the owner leaves later":    {[][]llmtest.Step{answer, answer}, 1, map[outcome]int{{text: "a", code: llm.CodeCanceled}: 1, {text: "a", code: llm.CodeIncomplete}: 7}, 90 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				script, f := llmtest.NewScript(c.script...), newMemory()
+				got := map[outcome]int{}
+				var mu sync.Mutex
+				var wg sync.WaitGroup
+				for i := range 8 {
+					ctx, m := t.Context(), layer(t, f, script)
+					if i == 0 && c.leave > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithCancel(ctx)
+						time.AfterFunc(c.leave, cancel)
+					}
+					wg.Go(func() {
+						o := read(ctx, m)
+						mu.Lock()
+						defer mu.Unlock()
+						got[o]++
+					})
+					synctest.Wait()
+				}
+				wg.Wait()
+				if fmt.Sprint(got) != fmt.Sprint(c.want) || script.Started() != c.calls {
+					t.Errorf("%d calls, %v; want %d, %v", script.Started(), got, c.calls, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestDeadOwner is one that shows no sign of life: another takes over when its lease ends.
+func TestDeadOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemory()
+		m := layer(t, f, llmtest.NewScript(llmtest.Answer("x"))).(*model)
+		key, err := m.keyer.Key(llmtest.Request("same"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, owns, _ := f.join(t.Context(), f.name(key)); !owns {
+			t.Fatal("it was not first")
+		}
+		begin := time.Now()
+		if o := read(t.Context(), m); o.text != "x" || o.source != llm.SourceLive {
+			t.Errorf("got %+v", o)
+		}
+		if d := time.Since(begin); d < LeaseTime || d > LeaseTime+time.Second {
+			t.Errorf("taken over after %v", d)
+		}
+	})
+}
