@@ -86,8 +86,9 @@
 // What tells others:
 //
 //   - webhook sends what happened in runs to addresses that the operator has named;
-//     webhook/webhookfeed finds it, webhook/webhookdb keeps what is still to be sent, and
-//     webhook/webhooktest is the suite that it passes.
+//     webhook/webhookfeed finds it, webhook/webhookdb keeps what is still to be sent in a
+//     file, webhook/webhookpg in PostgreSQL, and webhook/webhooktest is the suite that both
+//     pass.
 //
 // And around them: internal/sqlitefile, internal/postgres, internal/valkey,
 // internal/seal, internal/process and internal/credential are what the parts share (files

@@ -143,6 +143,7 @@ var allowed = map[string][]string{
 
 	"webhook":             {"internal/publicip"},
 	"webhook/webhookdb":   {"internal/process", "internal/seal", "internal/sqlitefile", "webhook"},
+	"webhook/webhookpg":   {"internal/postgres", "internal/process", "internal/seal", "webhook"},
 	"webhook/webhooktest": {"webhook"},
 	"webhook/webhookfeed": {"journal", "llm", "llm/budget", "llm/budget/budgetdb", "runs", "webhook"},
 
