@@ -10,53 +10,71 @@ import (
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
+	"github.com/claude-force/claude-force/llm/cache/cachepg"
 )
 
 var errNoCacheFolder = errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false")
 
-// OpenCache opens the response cache that cfg names, and creates it if there is
-// none. It needs no credential of the API. The error is a [fault.InputError] if
-// there is no data folder, the file cannot be used or the encryption key does
-// not fit. Close the cache when done.
+// OpenCache opens the response cache that cfg names: in a database, or in a file, which it
+// creates if there is none. It needs no credential of the API. The error is a
+// [fault.InputError] if there is no data folder, the store cannot be used or the encryption
+// key does not fit. Close the cache when done.
 func OpenCache(ctx context.Context, cfg *config.Config) (cache.Backend, error) {
-	if cfg.DataDir == "" {
+	if cfg.DataDir == "" && cfg.Store == "" {
 		return nil, fault.Input(errNoCacheFolder)
 	}
 	key, err := EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	store, err := openCacheFile(cfg, key)
+	store, err := openCacheStore(ctx, cfg, key)
 	return store, fault.Input(err)
 }
 
-func openCacheFile(cfg *config.Config, key []byte) (cache.Backend, error) {
-	return cachedb.Open(DataDir(cfg.DataDir).Cache(), cachedb.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+func openCacheStore(ctx context.Context, cfg *config.Config, key []byte) (cache.Backend, error) {
+	if cfg.Store == "" {
+		store, err := cachedb.Open(DataDir(cfg.DataDir).Cache(), cachedb.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+		if err != nil {
+			return nil, err // a nil store in an interface is not nil
+		}
+		return store, nil
+	}
+	db, err := postgres.Open(ctx, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	store, err := cachepg.Open(ctx, db, cachepg.Options{Key: key, MaxBytes: cfg.Cache.MaxBytes})
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return store, nil
 }
 
 // openCache opens the cache for calls, if the settings want one. The cache is best
-// effort: calls do without a file that cannot be used, and a notice says so. A key
-// that is not the file's is an error, as are all settings that do not work.
+// effort: calls do without a store that cannot be used, and a notice says so. A key
+// that is not the store's is an error, as are all settings that do not work.
 func (p *Pipeline) openCache(ctx context.Context) (cache.Backend, error) {
 	if !p.config.Cache.Enabled {
 		return nil, nil
 	}
-	if p.config.DataDir == "" {
+	if p.config.DataDir == "" && p.config.Store == "" {
 		return nil, fault.Input(errNoCacheFolder)
 	}
 	key, err := EncryptionKey(ctx, p.config)
 	if err != nil {
 		return nil, err
 	}
-	store, err := openCacheFile(p.config, key)
+	store, err := openCacheStore(ctx, p.config, key)
 	switch {
 	case err == nil:
 		return store, nil
-	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted):
+	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted), fault.KindOf(err) == fault.KindInput:
 		return nil, fault.Input(err)
 	}
 	p.notice(ctx, fmt.Sprintf("the cache is not used, so calls are made and paid for: %v", err))

@@ -10,24 +10,26 @@ import (
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/analytics/callspg"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/record"
 )
 
-// OpenCalls opens the store of recorded calls that cfg names, which is in the file
-// of the history of runs, and imports the calls that other processes have left
-// beside it, and what crashed processes had sent and not recorded. It needs no credential of the API. The error is a
-// [fault.InputError] if there is no data folder or the file cannot be used. Close
-// the store when done.
+// OpenCalls opens the store of recorded calls that cfg names, which is in a database or in
+// the file of the history of runs, and adds the calls that other processes have left
+// on this machine, and what crashed processes had sent and not recorded. It needs no
+// credential of the API. The error is a [fault.InputError] if there is no data folder or
+// the store cannot be used. Close the store when done.
 func OpenCalls(ctx context.Context, cfg *config.Config) (analytics.Store, error) {
 	if cfg.DataDir == "" {
 		return nil, fault.Input(errors.New("no folder for the history of calls: set CLAUDE_FORCE_HOME, or HOME"))
 	}
-	store, err := callsdb.Open(DataDir(cfg.DataDir).History())
+	store, err := openCallsStore(ctx, cfg)
 	if err != nil {
 		return nil, fault.Input(err)
 	}
@@ -45,6 +47,21 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (analytics.Store, error)
 		}
 		return store.AddOnce(ctx, calls...)
 	})
+	return store, nil
+}
+
+func openCallsStore(ctx context.Context, cfg *config.Config) (analytics.Store, error) {
+	if cfg.Store != "" {
+		db, err := postgres.Open(ctx, cfg.Store)
+		if err != nil {
+			return nil, err
+		}
+		return callspg.Open(db, DataDir(cfg.DataDir).Unsent()), nil
+	}
+	store, err := callsdb.Open(DataDir(cfg.DataDir).History())
+	if err != nil {
+		return nil, err // a nil store in an interface is not nil
+	}
 	return store, nil
 }
 
@@ -103,9 +120,16 @@ func (p *Pipeline) newRecorder() analytics.Recorder {
 	if p.opts.Simulator != nil || p.config.DataDir == "" || !p.config.Analytics.Enabled {
 		return nil
 	}
-	return callsdb.NewRecorder(DataDir(p.config.DataDir).History(), Retention(p.config), func(err error) {
+	lost := func(err error) {
 		p.notice(p.background, fmt.Sprintf("calls are missing from analytics: %v", err))
-	})
+	}
+	if p.config.Store == "" {
+		return callsdb.NewRecorder(DataDir(p.config.DataDir).History(), Retention(p.config), lost)
+	}
+	open := func(ctx context.Context) (*postgres.DB, error) { return postgres.Open(ctx, p.config.Store) }
+	return callspg.NewRecorder(DataDir(p.config.DataDir).Unsent(), open, Retention(p.config), func(err error) {
+		p.notice(p.background, fmt.Sprintf("calls wait on this machine until they can be added to analytics: %v", err))
+	}, lost)
 }
 
 // RecordTool records a call of a tool for analytics, where calls of models are

@@ -20,6 +20,9 @@ func (d DataDir) Cache() string { return filepath.Join(string(d), "cache.db") }
 // History returns the path of the store of runs and recorded calls.
 func (d DataDir) History() string { return filepath.Join(string(d), "history.db") }
 
+// Unsent returns the path beside which recorded calls wait that are not in the database yet.
+func (d DataDir) Unsent() string { return filepath.Join(string(d), "postgres") }
+
 // Budget returns the path of the ledger that budgets are charged to.
 func (d DataDir) Budget() string { return filepath.Join(string(d), "budget.db") }
 

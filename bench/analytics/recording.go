@@ -70,7 +70,7 @@ func pipeline(ctx context.Context, home string, record bool, latency sim.Latency
 		return 0, err
 	}
 	cfg.Cache.Enabled = false
-	cfg.DataDir, cfg.Analytics.Enabled = home, record
+	cfg.DataDir, cfg.Store, cfg.Analytics.Enabled = home, "", record
 	cfg.Tier = "none" // the simulator has no rate limits, and says so by saying nothing
 	server := sim.New(sim.Options{Latency: latency})
 	orch, err := claudeforce.New(ctx, claudeforce.Options{Dir: home, Config: cfg, HTTPClient: &http.Client{Transport: server.RoundTripper()}})

@@ -119,7 +119,7 @@ func (s settings) run(ctx context.Context, w *way) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg.DataDir = filepath.Join(dir, "data")
+	cfg.DataDir, cfg.Store = filepath.Join(dir, "data"), ""
 	cfg.Cache.Enabled, cfg.Jobs = w.cache, 20
 	orch, err := claudeforce.New(ctx, claudeforce.Options{
 		Dir: dir, Config: cfg, Simulator: sim.New(sim.Options{NoPromptCache: !w.prompts}),

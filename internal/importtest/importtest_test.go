@@ -119,8 +119,8 @@ var allowed = map[string][]string{
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
-		"analytics", "analytics/callsdb", "config", "fault", "keys", "keys/keysdb", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
-		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
+		"analytics", "analytics/callsdb", "analytics/callspg", "config", "fault", "keys", "keys/keysdb", "internal/postgres", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
+		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cache/cachepg", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
 	"audit":       {"analytics", "journal", "llm", "llm/budget"},
