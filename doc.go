@@ -96,5 +96,5 @@
 // internal/importtest keeps the packages' layers apart, internal/processtest lets tests
 // be several processes, internal/postgres/postgrestest gives them a real PostgreSQL,
 // claudeforcetest helps users to test their code, examples holds small programs, bench
-// measures whole processes.
+// measures whole processes, deploy has what servers are run with.
 package claudeforce

@@ -207,7 +207,7 @@ var external = map[string][]string{
 
 // free may import everything: the wiring, and what stands on it.
 func free(name string) bool {
-	return name == "" || name == "claudeforcetest" || name == "cmd/claude-force" || name == "examples" || strings.HasPrefix(name, "examples/") || strings.HasPrefix(name, "bench/")
+	return name == "" || name == "claudeforcetest" || name == "cmd/claude-force" || name == "examples" || name == "deploy" || strings.HasPrefix(name, "examples/") || strings.HasPrefix(name, "bench/")
 }
 
 type pkg struct {
