@@ -31,8 +31,9 @@
 //
 //   - llm/record writes down every call, the free ones too.
 //   - llm/cache answers what was asked before; llm/cache/cachedb is its store in a file,
-//     llm/cache/cachepg one in PostgreSQL, llm/cache/sealed the form of an answer in it, and llm/cache/cachetest the suite
-//     that stores pass.
+//     llm/cache/cachepg one in PostgreSQL, llm/cache/sealed the form of an answer in it, llm/cache/cachevalkey what
+//     machines find of each other's answers, and llm/cache/cachetest the suite that
+//     stores pass.
 //   - llm/coalesce lets identical calls in flight share one, and
 //     llm/coalesce/coalescevalkey those of several machines.
 //   - llm/fallback asks another model when one is down or refuses.

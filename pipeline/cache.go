@@ -12,10 +12,12 @@ import (
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/internal/valkey"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/llm/cache/cachepg"
+	"github.com/claude-force/claude-force/llm/cache/cachevalkey"
 )
 
 var errNoCacheFolder = errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false")
@@ -33,7 +35,34 @@ func OpenCache(ctx context.Context, cfg *config.Config) (cache.Backend, error) {
 		return nil, err
 	}
 	store, err := openCacheStore(ctx, cfg, key)
-	return store, fault.Input(err)
+	if err != nil || !sharesAnswers(cfg) {
+		return store, fault.Input(err)
+	}
+	client, err := newValkey(cfg, key, valkey.Options{})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	shared, err := cachevalkey.New(store, client, key)
+	if err != nil {
+		return nil, errors.Join(fault.Input(err), store.Close())
+	}
+	return &clientCache{shared, client}, nil
+}
+
+// sharesAnswers reports whether machines find each other's answers by way of Valkey. Those
+// with one database have the same answers anyway.
+func sharesAnswers(cfg *config.Config) bool { return cfg.Valkey != "" && cfg.Store == "" }
+
+// clientCache is a cache with a client of its own.
+type clientCache struct {
+	*cachevalkey.Cache
+	client *valkey.Client
+}
+
+func (c *clientCache) Close() error {
+	err := c.Cache.Close()
+	c.client.Close()
+	return err
 }
 
 func openCacheStore(ctx context.Context, cfg *config.Config, key []byte) (cache.Backend, error) {
@@ -72,6 +101,8 @@ func (p *Pipeline) openCache(ctx context.Context) (cache.Backend, error) {
 	}
 	store, err := openCacheStore(ctx, p.config, key)
 	switch {
+	case err == nil && p.valkey != nil && sharesAnswers(p.config):
+		return cachevalkey.New(store, p.valkey, key)
 	case err == nil:
 		return store, nil
 	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted), fault.KindOf(err) == fault.KindInput:

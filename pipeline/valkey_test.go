@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/internal/valkey/valkeytest"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/llmtest"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
@@ -153,5 +155,48 @@ func TestMachinesShareACall(t *testing.T) {
 	slices.Sort(texts)
 	if len(requests) != 1 || !slices.Equal(texts, []string{"one two coalesced", "one two live"}) {
 		t.Errorf("%d requests, %q", len(requests), texts)
+	}
+}
+
+// TestMachinesShareAnswers has one machine find the answer that another paid for, until the
+// cache is cleared on one and neither has it.
+func TestMachinesShareAnswers(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-canary")
+	server := valkeytest.Start(t)
+	simulator := sim.New(sim.Options{})
+	service := httptest.NewServer(simulator)
+	defer service.Close()
+	call := func(dir string) (*config.Config, llm.Source) {
+		cfg, err := config.Load(config.Sources{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.DataDir, cfg.BaseURL, cfg.Valkey = dir, service.URL, server.URL()
+		p, err := pipeline.New(t.Context(), cfg, pipeline.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := llm.Collect(p.Model().Stream(t.Context(), llmtest.Request("same")))
+		if err := errors.Join(err, p.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return cfg, resp.Source
+	}
+	one, two, three := t.TempDir(), t.TempDir(), t.TempDir()
+	_, first := call(one)
+	cfg, second := call(two)
+	if first != llm.SourceLive || second != llm.SourceCache || simulator.Stats().Requests != 1 {
+		t.Errorf("%s, %s, %d requests", first, second, simulator.Stats().Requests)
+	}
+	store, err := pipeline.OpenCache(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _, err := store.Clear(t.Context(), cache.Filter{})
+	if err := errors.Join(err, store.Close()); err != nil || n != 1 {
+		t.Errorf("cleared %d, %v", n, err)
+	}
+	if _, third := call(three); third != llm.SourceLive || simulator.Stats().Requests != 2 {
+		t.Errorf("after it was cleared: %s, %d requests", third, simulator.Stats().Requests)
 	}
 }

@@ -120,7 +120,7 @@ var allowed = map[string][]string{
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
 		"analytics", "analytics/callsdb", "analytics/callspg", "config", "fault", "keys", "keys/keysdb", "internal/postgres", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
-		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cache/cachepg", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
+		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cache/cachepg", "llm/cache/cachevalkey", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
 	"audit":       {"analytics", "journal", "llm", "llm/budget"},
@@ -170,6 +170,7 @@ var allowed = map[string][]string{
 	"llm/admission/admissiontest":   {"llm/admission"},
 	"llm/admission/admissionvalkey": {"internal/valkey", "llm/admission"},
 	"llm/coalesce/coalescevalkey":   {"internal/seal", "internal/valkey", "llm"},
+	"llm/cache/cachevalkey":         {"internal/seal", "internal/valkey", "llm", "llm/cache"},
 
 	// What stores have in common.
 	"internal/valkey":            nil,
