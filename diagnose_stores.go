@@ -66,17 +66,20 @@ func checkCache(ctx context.Context, cfg *config.Config) Check {
 	if !cfg.Cache.Enabled {
 		return Check{"store", CheckWarned, "the response cache is off", "set cache.enabled to true to pay once for the same call"}
 	}
-	path := pipeline.DataDir(cfg.DataDir).Cache()
+	path, hint := pipeline.DataDir(cfg.DataDir).Cache(), "calls are made without the cache; it is safe to delete"
+	if cfg.Store != "" {
+		path, hint = cfg.Value("store"), "calls are made without the cache; check the setting store, and the database"
+	}
 	store, err := pipeline.OpenCache(ctx, cfg)
 	if err != nil {
-		return failedStore(ctx, "store", path, err, "calls are made without the cache; it is safe to delete")
+		return failedStore(ctx, "store", path, err, hint)
 	}
 	stats, err := store.Stats(ctx)
-	if err = errors.Join(err, store.Close()); err == nil {
+	if err = errors.Join(err, store.Close()); err == nil && cfg.Store == "" {
 		err = sqlitefile.Check(ctx, path)
 	}
 	if err != nil {
-		return failedStore(ctx, "store", path, err, "calls are made without the cache; it is safe to delete")
+		return failedStore(ctx, "store", path, err, hint)
 	}
 	return Check{"store", CheckPassed, fmt.Sprintf("%s, %d answers", path, stats.Entries), ""}
 }
