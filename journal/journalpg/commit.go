@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"time"
 
@@ -22,6 +21,9 @@ const (
 	maxJobs  = 1000
 	maxBytes = 8 << 20
 )
+
+// maxGather bounds the time of a transaction by which the next one is delayed.
+const maxGather = 20 * time.Millisecond
 
 const (
 	// attemptTimeout bounds one attempt at a transaction.
@@ -98,13 +100,11 @@ func (s *Store) commit(ended chan<- struct{}) {
 	for {
 		select {
 		case <-s.wake:
-			// Those who were woken by the last commit queue what they have next before
-			// this one begins, so that it is for all of them.
-			runtime.Gosched()
 		case <-beat.C:
 			s.beat()
 		}
 		for {
+			s.gather()
 			jobs, closed := s.take()
 			if len(jobs) == 0 && closed {
 				s.leave()
@@ -113,7 +113,30 @@ func (s *Store) commit(ended chan<- struct{}) {
 			if len(jobs) == 0 {
 				break
 			}
+			start := time.Now()
 			s.commitAll(jobs)
+			s.size, s.took = len(jobs), min(time.Since(start), maxGather)
+		}
+	}
+}
+
+// gather waits until as many jobs are queued as the last transaction had, for at most a
+// quarter of the time that it took: those whose steps it wrote queue what they have next,
+// and one transaction is for all of them. A single writer never waits.
+func (s *Store) gather() {
+	timeout := time.NewTimer(s.took / 4)
+	defer timeout.Stop()
+	for {
+		s.mu.Lock()
+		queued, closed := len(s.queue), s.closed
+		s.mu.Unlock()
+		if queued == 0 || queued >= s.size || closed {
+			return
+		}
+		select {
+		case <-s.wake:
+		case <-timeout.C:
+			return
 		}
 	}
 }

@@ -65,8 +65,10 @@ type Store struct {
 	wake chan struct{} // says that there is something to do
 
 	// Only the committer touches these.
-	wrote bool  // a transaction was sent: the database may have the writer's row
-	batch int64 // number of the last transaction that is known to be done, or not done
+	wrote bool          // a transaction was sent: the database may have the writer's row
+	size  int           // how many jobs the last transaction had
+	took  time.Duration // and how long it took
+	batch int64         // number of the last transaction that is known to be done, or not done
 }
 
 // Open opens the runs in a database, which is given back by Close. The errors it gives
