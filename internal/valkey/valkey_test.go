@@ -62,7 +62,7 @@ func TestServerThatFails(t *testing.T) {
 	server := valkeytest.Start(t)
 	said := make(chan string, 100)
 	c, err := store.New(server.URL(), store.Options{
-		Timeout: 300 * time.Millisecond, Retry: 10 * time.Millisecond,
+		Timeout: 3 * time.Second, Retry: 10 * time.Millisecond,
 		OnDown: func(err error) { said <- "down" }, OnUp: func() { said <- "up" },
 	})
 	if err != nil {
