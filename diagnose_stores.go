@@ -36,7 +36,7 @@ func storeChecks(cfg *config.Config) []check {
 		one("space", func(context.Context) Check { return checkSpace(string(dir)) }),
 		one("store", func(ctx context.Context) Check { return checkCache(ctx, cfg) }),
 		one("history", func(ctx context.Context) Check { return checkHistory(ctx, cfg) }),
-		one("budget", func(ctx context.Context) Check { return checkBudget(ctx, dir.Budget()) }),
+		one("budget", func(ctx context.Context) Check { return checkBudget(ctx, cfg) }),
 		one("folders", func(context.Context) Check {
 			return checkFolders(string(dir), dir.Limits(), dir.Batches(false), dir.Logs())
 		}),
@@ -129,7 +129,11 @@ func checkDatabase(ctx context.Context, cfg *config.Config) Check {
 	return Check{"history", CheckPassed, cfg.Value("store"), ""}
 }
 
-func checkBudget(ctx context.Context, path string) Check {
+func checkBudget(ctx context.Context, cfg *config.Config) Check {
+	if cfg.Store != "" {
+		return checkSharedBudget(ctx, cfg)
+	}
+	path := pipeline.DataDir(cfg.DataDir).Budget()
 	ledger := budgetdb.New(path)
 	_, err := ledger.Balances("")
 	if err = errors.Join(err, ledger.Close()); err == nil {
@@ -147,6 +151,19 @@ func checkValkey(ctx context.Context, cfg *config.Config) Check {
 		return Check{"valkey", CheckFailed, fmt.Sprintf("%s: %v", addr, err), "start it, or correct the setting valkey; without it each process keeps to a share of the rate limits"}
 	}
 	return Check{"valkey", CheckPassed, addr + ", " + version, ""}
+}
+
+// checkSharedBudget reads the ledger in the database.
+func checkSharedBudget(ctx context.Context, cfg *config.Config) Check {
+	exceeded, err := pipeline.OpenExcesses(cfg)
+	if err == nil {
+		_, err = exceeded.Last(ctx)
+		err = errors.Join(err, exceeded.Close())
+	}
+	if err != nil {
+		return failedStore(ctx, "budget", cfg.Value("store"), err, "no call is made that a budget applies to; check the setting store, and the database")
+	}
+	return Check{"budget", CheckPassed, cfg.Value("store"), ""}
 }
 
 // failedStore returns the check of a store that cannot be used.

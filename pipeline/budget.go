@@ -12,12 +12,11 @@ import (
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 )
 
 // newBudget returns the budget that all calls are charged to. Processes that use
-// the same data folder share its amounts.
-func (p *Pipeline) newBudget(s *service) *budget.Budget {
+// the same database or data folder share its amounts.
+func (p *Pipeline) newBudget(s *service) (*budget.Budget, error) {
 	opts := budget.Options{Prices: p.prices, Scopes: p.scopes, Downgrade: p.downgrade, OnSettle: p.settled, OnLower: p.lowered, Longest: p.longest, Count: s.count}
 	if ask := p.opts.AskBudget; ask != nil {
 		opts.Ask = func(ctx context.Context, e *budget.ExceededError) (budget.Limits, bool) {
@@ -28,15 +27,18 @@ func (p *Pipeline) newBudget(s *service) *budget.Budget {
 		}
 	}
 	var ledger budget.Ledger = &budget.Memory{}
-	if p.config.DataDir != "" && p.opts.Simulator == nil {
-		p.ledger = budgetdb.New(DataDir(p.config.DataDir).Budget())
+	if (p.config.DataDir != "" || p.config.Store != "") && p.opts.Simulator == nil {
+		var err error
+		if p.ledger, err = OpenLedger(p.config); err != nil {
+			return nil, err
+		}
 		ledger = p.ledger
 		opts.OnExceeded = p.exceeded
 		if p.calls != nil {
 			opts.Note = p.attemptNote
 		}
 	}
-	return budget.New(ledger, opts)
+	return budget.New(ledger, opts), nil
 }
 
 // CheckLedger reports why the ledger that budgets are charged to cannot be used, or
@@ -154,10 +156,13 @@ func Budgets(cfg *config.Config, now time.Time) ([]BudgetStatus, error) {
 			list = append(list, BudgetStatus{Level: l.level, USD: *l.usd, OnExceed: cmp.Or(string(b.OnExceed), string(budget.ActionStop))})
 		}
 	}
-	if b.Day == nil || cfg.DataDir == "" {
+	if b.Day == nil || cfg.DataDir == "" && cfg.Store == "" {
 		return list, nil
 	}
-	ledger := budgetdb.New(DataDir(cfg.DataDir).Budget())
+	ledger, err := OpenLedger(cfg)
+	if err != nil {
+		return nil, err
+	}
 	today := budget.Today(now.In(cfg.TimeZone), budget.Limits{}, "")
 	balance, err := budget.New(ledger, budget.Options{}).Balance(today)
 	if err := errors.Join(err, ledger.Close()); err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/record"
 )
 
@@ -37,7 +36,7 @@ func OpenCalls(ctx context.Context, cfg *config.Config) (analytics.Store, error)
 		return nil, errors.Join(fault.Input(err), store.Close())
 	}
 	// A ledger in trouble is its own check's affair: what it has left comes later.
-	_ = budgetdb.Unrecorded(DataDir(cfg.DataDir).Budget(), func(list []budget.Attempt) error {
+	_ = unrecorded(ctx, cfg, func(list []budget.Attempt) error {
 		var calls []analytics.Call
 		for _, a := range list {
 			var c analytics.Call

@@ -10,12 +10,9 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/config"
-	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/keys"
-	"github.com/claude-force/claude-force/keys/keysdb"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 )
 
 // keyed returns next for calls that are for a key, as their tags say: the key must be
@@ -114,15 +111,6 @@ func inScope(ctx context.Context, req *llm.Request) *llm.Request {
 	return &scoped
 }
 
-// OpenKeys returns the store of keys of the data folder. The error is a
-// [fault.InputError] if there is no folder. Close the store when done.
-func OpenKeys(cfg *config.Config) (keys.Store, error) {
-	if cfg.DataDir == "" {
-		return nil, fault.Input(errors.New("no folder for the store of keys: set CLAUDE_FORCE_HOME, or HOME"))
-	}
-	return keysdb.New(DataDir(cfg.DataDir).Keys()), nil
-}
-
 // KeyBudgets returns the budgets in a store of keys.
 func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list []keys.KeyBudget, err error) {
 	all, err := store.Budgets(ctx)
@@ -130,7 +118,10 @@ func KeyBudgets(ctx context.Context, cfg *config.Config, store keys.Store) (list
 	if err != nil || len(all) == 0 {
 		return list, err
 	}
-	ledger := budgetdb.New(DataDir(cfg.DataDir).Budget())
+	ledger, err := OpenLedger(cfg)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	accounts, now := budget.New(ledger, budget.Options{}), time.Now()
 	for i := range all {

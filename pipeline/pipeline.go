@@ -16,13 +16,11 @@ import (
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/valkey"
 	"github.com/claude-force/claude-force/keys"
-	"github.com/claude-force/claude-force/keys/keysdb"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/llm/admission/admissionvalkey"
 	"github.com/claude-force/claude-force/llm/anthropic"
 	"github.com/claude-force/claude-force/llm/batch"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/llm/cache"
 	"github.com/claude-force/claude-force/llm/cassette"
 	"github.com/claude-force/claude-force/llm/record"
@@ -126,7 +124,7 @@ type Pipeline struct {
 	idle   func()                  // frees the connections that are kept; may be nil
 	client *anthropic.Client       // nil if the model was injected, calls are replayed or there is no credential
 	none   error                   // why there is no client; may be nil
-	ledger *budgetdb.Ledger        // nil if budgets are this process's own
+	ledger Ledger                  // nil if budgets are this process's own
 	keys   keys.Store              // nil if there are none
 	turns  turns                   // of tasks of agents with tools
 
@@ -170,15 +168,19 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 	if err != nil {
 		return nil, err
 	}
-	if cfg.DataDir != "" {
-		p.keys = keysdb.New(DataDir(cfg.DataDir).Keys())
+	if cfg.DataDir != "" || cfg.Store != "" {
+		if p.keys, err = OpenKeys(cfg); err != nil {
+			return nil, err
+		}
 	}
 	if p.cache, err = p.openCache(ctx); err != nil {
 		return nil, err
 	}
 	p.calls = p.newRecorder()
 	p.keyer = &s.keyer
-	s.budget = p.newBudget(s)
+	if s.budget, err = p.newBudget(s); err != nil {
+		return nil, err
+	}
 	p.idle, p.client, p.none = s.idle, s.client, s.missing
 	p.model = p.build(s)
 	return p, nil

@@ -25,7 +25,6 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
-	"github.com/claude-force/claude-force/keys/keysdb"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/schedule"
@@ -116,10 +115,17 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, hub: newHub(store), table: newTable()}
 	s.runner = newRunner(ctx, opts.Open, s.log)
-	s.keys = &keyring{owner: keys.HashOf(opts.Key), store: keysdb.New(pipeline.DataDir(opts.Config.DataDir).Keys()), recheck: recheck}
+	s.keys = &keyring{owner: keys.HashOf(opts.Key), recheck: recheck}
+	if s.keys.store, err = pipeline.OpenKeys(opts.Config); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	if opts.Webhooks != nil {
-		if s.feed, err = webhookfeed.Open(store, pipeline.DataDir(opts.Config.DataDir).Budget(), opts.PublicURL); err != nil {
-			return nil, errors.Join(err, store.Close())
+		exceeded, err := pipeline.OpenExcesses(opts.Config)
+		if err == nil {
+			s.feed, err = webhookfeed.New(store, exceeded, opts.PublicURL)
+		}
+		if err != nil {
+			return nil, errors.Join(err, s.keys.store.Close(), store.Close())
 		}
 	}
 	s.table.handlePublic("GET /healthz", s.healthz)

@@ -13,7 +13,6 @@ import (
 	"github.com/claude-force/claude-force/audit"
 	"github.com/claude-force/claude-force/internal/amount"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -64,9 +63,11 @@ func (a *app) verify(cmd *cobra.Command) (report *audit.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, runs.Close()) }()
 	stores := audit.Stores{Runs: runs}
-	path := pipeline.DataDir(cfg.DataDir).Budget()
-	if _, statErr := os.Stat(path); statErr == nil {
-		ledger := budgetdb.New(path)
+	if _, statErr := os.Stat(pipeline.DataDir(cfg.DataDir).Budget()); statErr == nil || cfg.Store != "" {
+		ledger, err := pipeline.OpenLedger(cfg)
+		if err != nil {
+			return nil, err
+		}
 		defer func() { err = errors.Join(err, ledger.Close()) }()
 		stores.Ledger = ledger.Balances
 	}

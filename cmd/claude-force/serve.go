@@ -20,9 +20,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/llm/admission"
 	"github.com/claude-force/claude-force/mcpserver"
-	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
-	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/telemetry"
@@ -215,10 +213,14 @@ func (a *app) runServer(ctx context.Context, f *serveFlags) (err error) {
 	if err != nil {
 		return closing(err, listener)
 	}
+	timetable, err := openSchedules(cfg)
+	if err != nil {
+		return closing(err, listener)
+	}
 	srv, err := server.New(ctx, server.Options{
 		Config: cfg, Key: key, Hosts: f.hosts, Version: version(), Settings: f.runSettings(), Logger: logger,
 		Open: a.opener(logger, counters), Metrics: reg, Secure: f.cert != "" || f.behindProxy,
-		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()), Webhooks: hooks, PublicURL: f.publicURL,
+		Schedules: timetable, Webhooks: hooks, PublicURL: f.publicURL,
 		Proxy: proxy.New(ctx, proxy.Options{Upstream: orch.Calls(), Cache: mode, Logger: logger}),
 	})
 	if err != nil {

@@ -12,10 +12,12 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/client"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/schedule"
 	"github.com/claude-force/claude-force/schedule/scheduledb"
+	"github.com/claude-force/claude-force/schedule/schedulepg"
 	"github.com/claude-force/claude-force/workflow"
 )
 
@@ -48,9 +50,25 @@ func (a *app) withSchedules(do func(timetable) error) (err error) {
 	if err != nil {
 		return err
 	}
-	store := scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules())
+	store, err := openSchedules(cfg)
+	if err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	return do(&localSchedules{app: a, store: store, dir: dir, flags: &callFlags{}})
+}
+
+// openSchedules returns the store of schedules, in the database that is configured or in
+// the data folder.
+func openSchedules(cfg *config.Config) (schedule.Store, error) {
+	if cfg.Store == "" {
+		return scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()), nil
+	}
+	db, err := postgres.Connect(context.Background(), cfg.Store)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	return schedulepg.New(db), nil
 }
 
 // localSchedules are the schedules of the project in this folder.

@@ -13,11 +13,13 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/terminal"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/webhook"
 	"github.com/claude-force/claude-force/webhook/webhookdb"
 	"github.com/claude-force/claude-force/webhook/webhookfeed"
+	"github.com/claude-force/claude-force/webhook/webhookpg"
 )
 
 func (a *app) webhooks() *cobra.Command {
@@ -40,11 +42,19 @@ Several, separated by spaces, all sign, for changing from one to the next.`,
 	return cmd
 }
 
-// openWebhooks returns the store of webhooks in the data folder.
+// openWebhooks returns the store of webhooks, in the database that is configured or in the
+// data folder.
 func openWebhooks(ctx context.Context, cfg *config.Config) (webhook.Store, error) {
 	key, err := pipeline.EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Store != "" {
+		db, err := postgres.Connect(ctx, cfg.Store)
+		if err != nil {
+			return nil, inputError{err}
+		}
+		return webhookpg.New(db, key)
 	}
 	return webhookdb.New(pipeline.DataDir(cfg.DataDir).Webhooks(), key)
 }
@@ -68,7 +78,11 @@ func marksNow(ctx context.Context, cfg *config.Config) (m webhook.Marks, err err
 	if err != nil {
 		return m, err
 	}
-	feed, err := webhookfeed.Open(runs, pipeline.DataDir(cfg.DataDir).Budget(), "")
+	exceeded, err := pipeline.OpenExcesses(cfg)
+	if err != nil {
+		return m, closing(err, runs)
+	}
+	feed, err := webhookfeed.New(runs, exceeded, "")
 	if err != nil {
 		return m, closing(err, runs)
 	}

@@ -119,8 +119,8 @@ var allowed = map[string][]string{
 
 	// Owners: what a call, a task and a run need, each without the others.
 	"pipeline": {
-		"analytics", "analytics/callsdb", "analytics/callspg", "config", "fault", "keys", "keys/keysdb", "internal/postgres", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
-		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/cache", "llm/cache/cachedb", "llm/cache/cachepg", "llm/cache/cachevalkey", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
+		"analytics", "analytics/callsdb", "analytics/callspg", "config", "fault", "keys", "keys/keysdb", "keys/keyspg", "internal/postgres", "internal/seal", "internal/valkey", "internal/yamltext", "llm", "llm/admission", "llm/admission/admissionvalkey", "llm/anthropic",
+		"llm/batch", "llm/budget", "llm/budget/budgetdb", "llm/budget/budgetpg", "llm/cache", "llm/cache/cachedb", "llm/cache/cachepg", "llm/cache/cachevalkey", "llm/cassette", "llm/coalesce", "llm/coalesce/coalescevalkey",
 		"llm/fallback", "llm/hedge", "llm/promptcache", "llm/record", "llm/refusal", "llm/retry", "sim", "telemetry", "internal/openfile",
 	},
 	"audit":       {"analytics", "journal", "llm", "llm/budget"},
@@ -145,14 +145,14 @@ var allowed = map[string][]string{
 	"webhook/webhookdb":   {"internal/process", "internal/seal", "internal/sqlitefile", "webhook"},
 	"webhook/webhookpg":   {"internal/postgres", "internal/process", "internal/seal", "webhook"},
 	"webhook/webhooktest": {"webhook"},
-	"webhook/webhookfeed": {"journal", "llm", "llm/budget", "llm/budget/budgetdb", "runs", "webhook"},
+	"webhook/webhookfeed": {"journal", "llm", "llm/budget", "runs", "webhook"},
 
 	"server/webtest": nil,
 	"server/web": {
 		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "schedule", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "keys/keysdb", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "webhook", "webhook/webhookfeed", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "webhook", "webhook/webhookfeed", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 

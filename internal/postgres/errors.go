@@ -45,6 +45,7 @@ var advice = map[string]string{
 	"28P01": "give the password in PGPASSWORD or a passfile, or with the address in the environment",
 	"28000": "check the role and pg_hba.conf of the server",
 	"3D000": "create the database, or name another in the address of the store",
+	"42P01": "bring the schema of the store up to date", // undefined_table
 	"42501": "grant the role the right to it",
 	"53300": "raise max_connections of the server, or set pool_max_conns in the address of the store",
 	"53100": "free space on the server's disk",

@@ -15,7 +15,6 @@ import (
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/webhook"
 )
@@ -27,18 +26,26 @@ const page = 200
 type Feed struct {
 	Runs      journal.Store
 	Notices   journal.Feed // of the same runs
-	Budgets   *budgetdb.Excesses
+	Budgets   Budgets
 	PublicURL string // of the pages; empty leaves links to them out
 }
 
-// Open returns the feed of a store of runs and of the ledger in a file. Close it when
-// done; the store stays open.
-func Open(store journal.Store, ledger, publicURL string) (*Feed, error) {
+// Budgets are the scopes that had no room left for a call, in the order in which they were
+// written down.
+type Budgets interface {
+	After(ctx context.Context, after int64, limit int) ([]budget.Exceeded, error)
+	Last(ctx context.Context) (int64, error)
+	Close() error
+}
+
+// New returns the feed of a store of runs and of a ledger's exceeded budgets. Close it when
+// done, which closes the latter.
+func New(store journal.Store, budgets Budgets, publicURL string) (*Feed, error) {
 	notices, ok := store.(journal.Feed)
 	if !ok {
 		return nil, errors.New("the store of runs does not list what happened in all runs")
 	}
-	return &Feed{Runs: store, Notices: notices, Budgets: budgetdb.NewExcesses(ledger), PublicURL: publicURL}, nil
+	return &Feed{Runs: store, Notices: notices, Budgets: budgets, PublicURL: publicURL}, nil
 }
 
 // Close closes the ledger.

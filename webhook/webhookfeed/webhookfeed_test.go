@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/memory"
+	"github.com/claude-force/claude-force/llm/budget/budgetdb"
 	"github.com/claude-force/claude-force/webhook"
 	"github.com/claude-force/claude-force/webhook/webhookfeed"
 )
@@ -26,7 +27,7 @@ func hook(t *testing.T, m webhook.Marks) *webhook.Hook {
 
 func open(t *testing.T, store journal.Store) *webhookfeed.Feed {
 	t.Helper()
-	f, err := webhookfeed.Open(store, filepath.Join(t.TempDir(), "budget.db"), "https://force.example.com/")
+	f, err := webhookfeed.New(store, budgetdb.NewExcesses(filepath.Join(t.TempDir(), "budget.db")), "https://force.example.com/")
 	if err != nil {
 		t.Fatal(err)
 	}
