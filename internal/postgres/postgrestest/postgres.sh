@@ -53,7 +53,7 @@ start() {
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	wait "$pid" || true
+	kill -QUIT "$pid" 2>/dev/null && wait "$pid" || true # one that is too slow would stay
 	pid=
 	return 1
 }
