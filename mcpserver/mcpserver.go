@@ -69,7 +69,7 @@ func ServeStream(ctx context.Context, s *mcp.Server, in io.Reader, out io.WriteC
 		_, err := io.Copy(feed, in)
 		feed.CloseWithError(err)
 	}()
-	stop := context.AfterFunc(ctx, func() { feed.Close() })
+	stop := context.AfterFunc(ctx, func() { feed.CloseWithError(nil) })
 	defer stop()
 	return s.Run(context.WithoutCancel(ctx), &mcp.IOTransport{Reader: input, Writer: out})
 }

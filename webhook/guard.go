@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/claude-force/claude-force/internal/publicip"
@@ -66,10 +67,8 @@ var (
 // links, of clouds' own services and of no machine to none.
 func reachable(host string, addr netip.Addr) error {
 	addr = publicip.Reached(addr)
-	for _, m := range metadata {
-		if addr == m {
-			return refuse("%s is at %s, a service of a cloud for its own machines", host, addr)
-		}
+	if slices.Contains(metadata, addr) {
+		return refuse("%s is at %s, a service of a cloud for its own machines", host, addr)
 	}
 	switch {
 	case loopbackHost(host) && addr.IsLoopback():

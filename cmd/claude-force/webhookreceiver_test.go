@@ -23,7 +23,7 @@ const answerCanary = "canary-of-an-answer"
 func receiverMain() {
 	hold, err := strconv.Atoi(os.Getenv("RECEIVER_HOLD"))
 	check, secretErr := standardwebhooks.NewWebhook(os.Getenv("OPS_SECRET"))
-	listener, listenErr := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a process of its own
+	listener, listenErr := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil || secretErr != nil || listenErr != nil {
 		fmt.Fprintln(os.Stderr, err, secretErr, listenErr)
 		os.Exit(1)

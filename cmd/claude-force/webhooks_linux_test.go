@@ -49,7 +49,7 @@ func endedWith(err error) int {
 	if err == nil {
 		return 0
 	}
-	if e, ok := err.(*exec.ExitError); ok { //nolint:errorlint // as exec gives it
+	if e, ok := err.(*exec.ExitError); ok {
 		return e.ExitCode()
 	}
 	return -1

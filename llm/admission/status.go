@@ -76,7 +76,7 @@ func (l *Limiter) lookAtShared() {
 	if l.opts.Shared == nil {
 		return
 	}
-	ctx := context.Background() // the store bounds the time
+	ctx := context.Background() //nolint:forbidigo // as a file is read; the store bounds the time
 	names, _ := l.opts.Shared.Pools(ctx)
 	for _, name := range names {
 		v, err := l.opts.Shared.Apply(ctx, name, Known{Minute: l.opts.Minute}, Op{Kind: OpLook})
@@ -95,7 +95,7 @@ func (l *Limiter) lookAtShared() {
 func (l *Limiter) Reset(pool string) []string {
 	var shared []string
 	if l.opts.Shared != nil {
-		shared, _ = l.opts.Shared.Reset(context.Background(), pool) // best effort, as a file is
+		shared, _ = l.opts.Shared.Reset(context.Background(), pool) //nolint:forbidigo // best effort, as a file is; the store bounds the time
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -90,8 +90,7 @@ func drawDay(list []journal.Run, now time.Time, zone *time.Location) *day {
 	d.Ticks = dayTicks(from, to, zone)
 	place := func(t time.Time) float64 { return min(max(100*float64(t.Sub(from))/float64(to.Sub(from)), 0), 100) }
 	lanes := map[string]*dayLane{}
-	for i := len(list) - 1; i >= 0; i-- {
-		run := list[i]
+	for _, run := range slices.Backward(list) {
 		name := cmp.Or(runs.Name(run), "unnamed")
 		lane := lanes[name]
 		if lane == nil {

@@ -46,7 +46,7 @@ type Server struct {
 
 // kept is the server of the process. It ends with its input, which the garbage collector
 // would close.
-var kept *Server
+var kept *Server //nolint:unused // it is only kept
 
 // common starts the server of the process with the first call.
 var common = sync.OnceValues(func() (string, error) {

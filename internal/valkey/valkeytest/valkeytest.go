@@ -45,7 +45,7 @@ func Start(t testing.TB, settings ...string) *Server {
 	if s.binary == "" {
 		citest.Missing(t, "neither valkey-server nor redis-server is installed")
 	}
-	dir, err := os.MkdirTemp("", "valkey") // paths of sockets are short
+	dir, err := os.MkdirTemp("", "valkey") //nolint:usetesting // paths of sockets are short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func (s *Server) Restart() {
 	if err := os.WriteFile(file, []byte(strings.Join(settings, "\n")+"\n"), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command("sh", "-c", shell, "sh", s.binary, file)
+	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), "sh", "-c", shell, "sh", s.binary, file)
 	in, inErr := s.cmd.StdinPipe()
 	out, outErr := s.cmd.StdoutPipe()
 	if inErr != nil || outErr != nil {
@@ -162,7 +162,7 @@ func (s *Server) Thaw() { s.signal("CONT") }
 
 func (s *Server) signal(name string) {
 	s.t.Helper()
-	if err := exec.Command("kill", "-"+name, strconv.Itoa(s.pid)).Run(); err != nil {
+	if err := exec.CommandContext(context.WithoutCancel(s.t.Context()), "kill", "-"+name, strconv.Itoa(s.pid)).Run(); err != nil {
 		s.t.Fatal(err)
 	}
 }

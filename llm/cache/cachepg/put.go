@@ -129,10 +129,10 @@ func (s *Store) write(ctx context.Context, list []*put) error {
 			results := tx.SendBatch(ctx, batch)
 			for range list {
 				var size int64
-				switch err := results.QueryRow().Scan(&size); err {
-				case nil:
+				switch err := results.QueryRow().Scan(&size); {
+				case err == nil:
 					entries, bytes = entries+1, bytes+size
-				case pgx.ErrNoRows:
+				case errors.Is(err, pgx.ErrNoRows):
 				default:
 					return errors.Join(err, results.Close())
 				}

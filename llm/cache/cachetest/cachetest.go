@@ -302,7 +302,10 @@ func list(t *testing.T, b cache.Backend) {
 		t.Errorf("listed %d; want 125", count)
 	}
 	count = 0
-	for range b.List(t.Context(), cache.Filter{OlderThan: 201 * time.Hour}) {
+	for _, err := range b.List(t.Context(), cache.Filter{OlderThan: 201 * time.Hour}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		count++
 	}
 	if count != 100 { // 300, 299, … 201 hours ago, and the moment that has passed since
@@ -406,7 +409,11 @@ func reopened(t *testing.T, open func(*testing.T) cache.Backend) {
 		t.Fatal(err)
 	}
 	b = open(t)
-	defer b.Close()
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if st := Stats(t, b); st.Hits != 3 || st.Misses != 1 || st.Entries != 1 {
 		t.Errorf("what another has written: %+v", st)
 	}
@@ -439,7 +446,11 @@ func severalAtOnce(t *testing.T, open func(*testing.T) cache.Backend) {
 	if err := backends[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	defer backends[1].Close()
+	defer func() {
+		if err := backends[1].Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if st := Stats(t, backends[1]); st.Entries != 20 || st.Hits != 160 {
 		t.Errorf("%d entries, %d hits; want 20, 160", st.Entries, st.Hits)
 	}
