@@ -3,8 +3,10 @@ package budgetpg_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,6 +248,48 @@ func TestExceeded(t *testing.T) {
 		}
 	}
 	writers.Wait()
+}
+
+// TestOneOfMany has machines reserve what is only there once, in accounts in any order:
+// one of them gets it.
+func TestOneOfMany(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	var machines []*budgetpg.Ledger
+	for _, name := range []string{"a", "b", "c"} {
+		l := open(t, url+"&application_name="+name, func(db *postgres.DB) *budgetpg.Ledger { return budgetpg.NewElsewhere(db, name) })
+		reserve(t, l, []budget.Account{{Key: "run/first"}}, budget.Amount{})
+		machines = append(machines, l)
+	}
+	for round := range 30 {
+		accounts := []budget.Account{{Key: fmt.Sprint("day/", round), Limits: budget.Amount{Money: 5}}, {Key: fmt.Sprint("run/", round), Limits: budget.Amount{Calls: 9}}}
+		if round%2 == 0 { // they exist
+			reserve(t, machines[0], accounts, budget.Amount{})
+		}
+		backward := []budget.Account{accounts[1], accounts[0]}
+		var all sync.WaitGroup
+		var got atomic.Int64
+		for i := range 9 {
+			order := accounts
+			if i%2 == 0 {
+				order = backward
+			}
+			all.Go(func() {
+				_, short, err := machines[i%3].Reserve(order, budget.Amount{Money: 3, Calls: 1})
+				if err != nil {
+					t.Error(err)
+				}
+				if short == nil {
+					got.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		balance(t, machines[0], accounts[0].Key, budget.Balance{Reserved: budget.Amount{Money: 3, Calls: 1}})
+		if got.Load() != 1 {
+			t.Fatalf("round %d: %d have reserved what is there once", round, got.Load())
+		}
+	}
 }
 
 // TestOldIsForgotten: accounts that were not used for a quarter of a year are removed,

@@ -119,6 +119,9 @@ func (c *call) make() error {
 			held, most = append(held, id), most+amount
 		}
 	}
+	if day, err := c.ledger.Balance("day/today"); err != nil || day.Spent.Money+day.Reserved.Money > ceiling {
+		return errors.Join(err, fmt.Errorf("%+v is taken of %d", day, ceiling))
+	}
 	if len(held) == 0 {
 		return nil
 	}
