@@ -107,7 +107,7 @@ func (l *Ledger) Close() error {
 	}
 	// What cannot be written is recorded twice at worst, by its id once; and another
 	// process removes the owner, once its lease has ended.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) //nolint:forbidigo // a ledger is given none
 	defer cancel()
 	send := &pgx.Batch{}
 	forget(send, recorded)
@@ -165,7 +165,7 @@ func (l *Ledger) write(do func(t *transaction) error) error {
 func (l *Ledger) patiently(do func(context.Context) error) error {
 	begin := time.Now()
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, 500*time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout) //nolint:forbidigo // a ledger is given none
 		err := postgres.Retry(ctx, func() error { return do(ctx) })
 		cancel()
 		if !passing(err) || time.Since(begin) >= l.patience {

@@ -81,7 +81,7 @@ func (l *Ledger) beatOnce() {
 	if owner == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout) //nolint:forbidigo // a ledger is given none
 	defer cancel()
 	tag, err := l.db.Exec(ctx, `UPDATE budget_owners SET expires = clock_timestamp() + $2::interval WHERE id = $1 AND NOT ended`, owner, l.lease)
 	if err == nil && tag.RowsAffected() == 0 {
