@@ -35,7 +35,9 @@ func (s *Store) AddTasks(ctx context.Context, tasks ...analytics.ToolTask) error
 }
 
 // AddEntries implements [spool.Store].
-func (s *Store) AddEntries(list []spool.Entry) error { return s.add(context.Background(), list) }
+func (s *Store) AddEntries(list []spool.Entry) error {
+	return s.add(context.Background(), list) //nolint:forbidigo // what was recorded is added whatever has ended; the store bounds the time
+}
 
 func (s *Store) add(ctx context.Context, list []spool.Entry) error {
 	if err := s.Take(ctx); err != nil {
@@ -270,7 +272,7 @@ const prunedEvery = 24 * time.Hour
 
 // PruneDue implements [spool.Store]. Of several processes one does it.
 func (s *Store) PruneDue(keep analytics.Retention, now time.Time) error {
-	ctx := context.Background()
+	ctx := context.Background() //nolint:forbidigo // as AddEntries; the store bounds the time
 	due := false
 	err := s.writing(ctx, func(ctx context.Context, b *batch) error {
 		tag, err := b.tx.Exec(ctx, `UPDATE call_state SET pruned = $1 WHERE pruned < $1::bigint - $2`, now.Unix(), int64(prunedEvery.Seconds()))

@@ -63,7 +63,7 @@ func Open(db *postgres.DB, path string) *Store {
 // onLost once if calls are lost since the file is full.
 func NewRecorder(path string, open func(context.Context) (*postgres.DB, error), keep analytics.Retention, onWaiting, onLost func(error)) *spool.Recorder {
 	return spool.NewRecorder(spool.Options{File: spoolFile(path), Keep: keep, Shared: true, OnWaiting: onWaiting, OnLost: onLost, Open: func() (spool.Store, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout) //nolint:forbidigo // the recorder opens its store when it first has something to add
 		defer cancel()
 		db, err := open(ctx)
 		if err != nil {

@@ -247,7 +247,7 @@ func (c *Client) answers() bool {
 		}
 		conn = c.conn
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.opts.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.opts.Timeout) //nolint:forbidigo // it looks for the server between the calls of any caller
 	defer cancel()
 	return c.try(ctx, conn) == nil
 }

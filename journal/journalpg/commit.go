@@ -284,7 +284,7 @@ type batch struct {
 // attempt writes jobs in one transaction. After an error of the connection, it may have
 // taken effect: the next attempt finds out.
 func (s *Store) attempt(jobs []*job) error {
-	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout) //nolint:forbidigo // of many callers, some of which have ended
 	defer cancel()
 	if !s.wrote {
 		if err := s.enter(ctx); err != nil {
@@ -353,7 +353,7 @@ func (s *Store) leave() {
 	if !s.wrote {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) //nolint:forbidigo // Close takes none
 	defer cancel()
 	_, _ = s.db.Exec(ctx, `DELETE FROM journal_writers WHERE id = $1 AND NOT EXISTS (SELECT FROM journal_runs WHERE writer = $1)`, s.writer)
 }

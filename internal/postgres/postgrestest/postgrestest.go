@@ -53,7 +53,7 @@ var common = sync.OnceValues(func() (string, error) {
 	if address := os.Getenv(env); address != "" {
 		return address, nil
 	}
-	s, err := start(context.Background()) // until the end of the process
+	s, err := start(context.Background()) //nolint:forbidigo // until the end of the process
 	if err != nil {
 		return "", err
 	}
@@ -84,7 +84,7 @@ func EmptyURL(tb testing.TB) string {
 // Start starts a server for one test, which keeps what it has acknowledged.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	s, err := start(context.Background(), "-durable")
+	s, err := start(context.Background(), "-durable") //nolint:forbidigo // a cleanup ends it
 	if err != nil {
 		citest.Missing(tb, "starting PostgreSQL: %v", err)
 	}

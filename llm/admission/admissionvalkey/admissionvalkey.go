@@ -263,7 +263,7 @@ func (l *Limits) beat(stop <-chan struct{}, done chan<- struct{}) {
 		}
 		l.mu.Unlock()
 		for pool, members := range pools {
-			ctx := context.Background() // the client bounds the time
+			ctx := context.Background() //nolint:forbidigo // of no call; the client bounds the time
 			if l.renew(ctx, pool, members) != nil || l.list(ctx, pool) != nil {
 				break // the server is away
 			}
@@ -299,7 +299,7 @@ func (l *Limits) Close() {
 	<-done
 	for pool, members := range pools {
 		for member := range members {
-			err := l.client.Do(context.Background(), func(ctx context.Context, conn valkey.Client) error {
+			err := l.client.Do(context.Background(), func(ctx context.Context, conn valkey.Client) error { //nolint:forbidigo // Close takes none; the client bounds the time
 				return conn.Do(ctx, conn.B().Zrem().Key(l.keys(pool)[1]).Member(member).Build()).Error()
 			})
 			if err != nil {

@@ -171,7 +171,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	defer s.db.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout) //nolint:forbidigo // Close takes none
 	defer cancel()
 	if err := s.flushUses(ctx); err != nil {
 		return fmt.Errorf("closing the cache at %s: %w", s.db, explain(err))
