@@ -17,6 +17,7 @@ func ExampleLayers() {
 	// cassette
 	// cache
 	// coalesce
+	// coalesce machines
 	// fallback
 	// refusals
 	// budget

@@ -86,7 +86,10 @@ func TestMachinesShareLimits(t *testing.T) {
 	call(one)
 	call(two)
 	if len(notices) != 0 || said["down"] != 2 {
-		t.Errorf("said %v and %d more", said, len(notices))
+		for range len(notices) {
+			t.Log("more:", <-notices)
+		}
+		t.Errorf("said %v and more", said)
 	}
 	if got := two.Limits(); len(got) != 1 || got[0].Requests.Limit != 500 {
 		t.Errorf("after the restart it knows %+v", got)

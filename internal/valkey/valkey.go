@@ -106,8 +106,22 @@ func (c *Client) Do(ctx context.Context, use func(ctx context.Context, conn valk
 	if err == nil || ctx.Err() != nil || !serverFails(err) {
 		return err
 	}
-	c.fail(err)
+	if limited.Err() != nil || !c.reconnects(ctx, conn, err) {
+		c.fail(err)
+	}
 	return fmt.Errorf("%w: %w", ErrDown, err)
+}
+
+// reconnects reports whether an operation failed since its connection was lost, and the
+// server can be written to by another one. A client has several connections, and each finds
+// out by itself that a server was restarted: that is not another outage.
+func (c *Client) reconnects(ctx context.Context, conn valkey.Client, err error) bool {
+	if _, replied := valkey.IsValkeyErr(err); replied {
+		return false
+	}
+	limited, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	return c.try(limited, conn) == nil
 }
 
 // Ping reports whether the server can be written to.
