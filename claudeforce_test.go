@@ -213,7 +213,10 @@ func TestRetriesHaveABudget(t *testing.T) {
 			server := sim.New(sim.Options{})
 			server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 529, Times: c.overloaded})
 			failed := 0
-			for _, res := range open(t, server, jobs(50)).ExecuteMultiple(t.Context(), numbered(400)) {
+			// The store of answers waits inside SQLite with its lock held, which stops the
+			// clock of the bubble.
+			orch := open(t, server, jobs(50), func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })
+			for _, res := range orch.ExecuteMultiple(t.Context(), numbered(400)) {
 				if res.Err != nil {
 					failed++
 				}
