@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	"llm/coalesce":            {"llm"},
 	"llm/budget":              {"fault", "llm"},
 	"llm/budget/budgettest":   {"llm", "llm/budget"},
-	"llm/budget/budgetdb":     {"llm", "llm/budget", "internal/process", "internal/sqlitefile"},
+	"llm/budget/budgetdb":     {"internal/process", "internal/sqlitefile", "internal/unixtime", "llm", "llm/budget"},
 	"llm/budget/budgetpg":     {"internal/postgres", "internal/process", "llm", "llm/budget"},
 	"llm/refusal":             {"llm"},
 	"llm/retry":               {"llm"},
@@ -132,18 +132,18 @@ var allowed = map[string][]string{
 
 	// The server stands on the root package, as the command does, and makes no calls of its own.
 	"keys":          {"config", "fault", "internal/openfile", "llm", "llm/budget"},
-	"keys/keysdb":   {"internal/sqlitefile", "keys", "llm/budget"},
-	"keys/keyspg":   {"internal/postgres", "keys"},
+	"keys/keysdb":   {"internal/sqlitefile", "internal/unixtime", "keys", "llm/budget"},
+	"keys/keyspg":   {"internal/postgres", "internal/unixtime", "keys"},
 	"keys/keystest": {"keys"},
 
 	"schedule":              nil,
-	"schedule/scheduledb":   {"internal/sqlitefile", "schedule"},
-	"schedule/schedulepg":   {"internal/postgres", "schedule"},
+	"schedule/scheduledb":   {"internal/sqlitefile", "internal/unixtime", "schedule"},
+	"schedule/schedulepg":   {"internal/postgres", "internal/unixtime", "schedule"},
 	"schedule/scheduletest": {"schedule"},
 
 	"webhook":             {"internal/publicip"},
-	"webhook/webhookdb":   {"internal/process", "internal/seal", "internal/sqlitefile", "webhook"},
-	"webhook/webhookpg":   {"internal/postgres", "internal/process", "internal/seal", "webhook"},
+	"webhook/webhookdb":   {"internal/process", "internal/seal", "internal/sqlitefile", "internal/unixtime", "webhook"},
+	"webhook/webhookpg":   {"internal/postgres", "internal/process", "internal/seal", "internal/unixtime", "webhook"},
 	"webhook/webhooktest": {"webhook"},
 	"webhook/webhookfeed": {"journal", "llm", "llm/budget", "runs", "webhook"},
 
@@ -177,6 +177,7 @@ var allowed = map[string][]string{
 	"internal/valkey/valkeytest": {"internal/citest"},
 	"internal/process":           nil,
 	"internal/seal":              {"internal/openfile"},
+	"internal/unixtime":          nil,
 	"internal/sqlitefile":        {"internal/filelock", "internal/oslimit", "internal/seal"},
 
 	"internal/postgres":              {"fault"},

@@ -13,6 +13,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/llm/budget"
 )
@@ -81,7 +82,7 @@ func (s *Store) Create(_ context.Context, k *keys.Key, secret keys.Hash, b *keys
 	}
 	return s.act(act, func(c *sqlitefile.Conn) (bool, error) {
 		n, err := c.Change(`INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
-			k.ID, k.Name, k.Team, string(k.Role), string(models), k.RPM, k.Last4, sqlitefile.Seconds(k.Created), sqlitefile.Seconds(k.Expires), sqlitefile.Seconds(k.Used), sqlitefile.Seconds(k.Revoked))
+			k.ID, k.Name, k.Team, string(k.Role), string(models), k.RPM, k.Last4, unixtime.Seconds(k.Created), unixtime.Seconds(k.Expires), unixtime.Seconds(k.Used), unixtime.Seconds(k.Revoked))
 		if err == nil && n == 0 {
 			err = keys.ErrExists
 		}
@@ -103,7 +104,7 @@ func (s *Store) Rotate(_ context.Context, name string, secret keys.Hash, last4 s
 			return false, err
 		}
 		return true, errors.Join(
-			c.Run(`UPDATE secrets SET until = ?1 WHERE key = ?2 AND (until = 0 OR until > ?1)`, sqlitefile.Seconds(until), k.ID),
+			c.Run(`UPDATE secrets SET until = ?1 WHERE key = ?2 AND (until = 0 OR until > ?1)`, unixtime.Seconds(until), k.ID),
 			c.Run(`INSERT INTO secrets VALUES (?, ?, 0)`, secret[:], k.ID),
 			c.Run(`UPDATE keys SET last4 = ? WHERE id = ?`, last4, k.ID),
 		)
@@ -117,7 +118,7 @@ func (s *Store) Revoke(_ context.Context, name string, act keys.Act) error {
 		if err != nil || !k.Revoked.IsZero() {
 			return false, err
 		}
-		return true, c.Run(`UPDATE keys SET revoked = ? WHERE id = ?`, sqlitefile.Seconds(act.Time), k.ID)
+		return true, c.Run(`UPDATE keys SET revoked = ? WHERE id = ?`, unixtime.Seconds(act.Time), k.ID)
 	})
 }
 
@@ -128,7 +129,7 @@ func (s *Store) SetBudget(_ context.Context, b *keys.Budget, act keys.Act) error
 
 func setBudget(c *sqlitefile.Conn, b *keys.Budget) error {
 	return c.Run(`INSERT INTO budgets VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (level, name) DO UPDATE SET usd = ?3, every = ?4, since = ?5`,
-		string(b.Level), b.Name, b.USD, int64(b.Every/time.Second), sqlitefile.Seconds(b.From))
+		string(b.Level), b.Name, b.USD, int64(b.Every/time.Second), unixtime.Seconds(b.From))
 }
 
 // RemoveBudget implements [keys.Store].
@@ -143,7 +144,7 @@ const columns = `id, name, team, role, models, rpm, last4, created, expires, use
 func readKey(row *sqlite3.Stmt) (k keys.Key, err error) {
 	k = keys.Key{
 		ID: row.ColumnText(0), Name: row.ColumnText(1), Team: row.ColumnText(2), Role: keys.Role(row.ColumnText(3)), RPM: row.ColumnInt(5), Last4: row.ColumnText(6),
-		Created: sqlitefile.Time(row.ColumnInt64(7)), Expires: sqlitefile.Time(row.ColumnInt64(8)), Used: sqlitefile.Time(row.ColumnInt64(9)), Revoked: sqlitefile.Time(row.ColumnInt64(10)),
+		Created: unixtime.FromSeconds(row.ColumnInt64(7)), Expires: unixtime.FromSeconds(row.ColumnInt64(8)), Used: unixtime.FromSeconds(row.ColumnInt64(9)), Revoked: unixtime.FromSeconds(row.ColumnInt64(10)),
 	}
 	return k, json.Unmarshal(row.ColumnBlob(4, nil), &k.Models)
 }
@@ -182,7 +183,7 @@ func (s *Store) Budgets(ctx context.Context) ([]keys.Budget, error) {
 		return c.Query(`SELECT level, name, usd, every, since FROM budgets ORDER BY level, name`, func(row *sqlite3.Stmt) error {
 			list = append(list, keys.Budget{
 				Level: budget.Level(row.ColumnText(0)), Name: row.ColumnText(1), USD: row.ColumnFloat(2),
-				Every: time.Duration(row.ColumnInt64(3)) * time.Second, From: sqlitefile.Time(row.ColumnInt64(4)),
+				Every: time.Duration(row.ColumnInt64(3)) * time.Second, From: unixtime.FromSeconds(row.ColumnInt64(4)),
 			})
 			return nil
 		})
@@ -195,7 +196,7 @@ func (s *Store) Acts(ctx context.Context, limit int) ([]keys.Act, error) {
 	list := []keys.Act{}
 	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT time, who, action, name, detail FROM acts ORDER BY id DESC LIMIT ?`, func(row *sqlite3.Stmt) error {
-			list = append(list, keys.Act{Time: sqlitefile.Time(row.ColumnInt64(0)), By: row.ColumnText(1), Action: row.ColumnText(2), Name: row.ColumnText(3), Detail: row.ColumnText(4)})
+			list = append(list, keys.Act{Time: unixtime.FromSeconds(row.ColumnInt64(0)), By: row.ColumnText(1), Action: row.ColumnText(2), Name: row.ColumnText(3), Detail: row.ColumnText(4)})
 			return nil
 		}, limit)
 	})
@@ -210,7 +211,7 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 	}
 	k.Used = now.UTC().Truncate(time.Second)
 	err = s.file.Write(func(c *sqlitefile.Conn) error {
-		return c.Run(`UPDATE keys SET used = ? WHERE id = ?`, sqlitefile.Seconds(now), k.ID)
+		return c.Run(`UPDATE keys SET used = ? WHERE id = ?`, unixtime.Seconds(now), k.ID)
 	})
 	return k, err
 }

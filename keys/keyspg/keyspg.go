@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/internal/postgres"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/keys"
 )
 
@@ -73,7 +74,7 @@ func (s *Store) act(ctx context.Context, a keys.Act, do func(ctx context.Context
 			return err
 		}
 		send := &pgx.Batch{}
-		send.Queue(`INSERT INTO keys_acts (time, who, action, name, detail) VALUES ($1, $2, $3, $4, $5)`, seconds(a.Time), a.By, a.Action, a.Name, a.Detail)
+		send.Queue(`INSERT INTO keys_acts (time, who, action, name, detail) VALUES ($1, $2, $3, $4, $5)`, unixtime.Seconds(a.Time), a.By, a.Action, a.Name, a.Detail)
 		send.Queue(`DELETE FROM keys_requests WHERE time < $1`, a.Time.Add(-time.Hour).UnixNano())
 		return tx.SendBatch(ctx, send).Close()
 	})
@@ -87,7 +88,7 @@ func (s *Store) Create(ctx context.Context, k *keys.Key, secret keys.Hash, b *ke
 	}
 	return s.act(ctx, act, func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		tag, err := tx.Exec(ctx, `INSERT INTO keys_keys (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING`,
-			k.ID, k.Name, k.Team, string(k.Role), string(models), k.RPM, k.Last4, seconds(k.Created), seconds(k.Expires), seconds(k.Used), seconds(k.Revoked))
+			k.ID, k.Name, k.Team, string(k.Role), string(models), k.RPM, k.Last4, unixtime.Seconds(k.Created), unixtime.Seconds(k.Expires), unixtime.Seconds(k.Used), unixtime.Seconds(k.Revoked))
 		if err == nil && tag.RowsAffected() == 0 {
 			err = keys.ErrExists
 		}
@@ -112,7 +113,7 @@ func (s *Store) Rotate(ctx context.Context, name string, secret keys.Hash, last4
 			return false, err
 		}
 		send := &pgx.Batch{}
-		send.Queue(`UPDATE keys_secrets SET until = $1 WHERE key = $2 AND (until = 0 OR until > $1)`, seconds(until), k.ID)
+		send.Queue(`UPDATE keys_secrets SET until = $1 WHERE key = $2 AND (until = 0 OR until > $1)`, unixtime.Seconds(until), k.ID)
 		send.Queue(`INSERT INTO keys_secrets (hash, key, until) VALUES ($1, $2, 0)`, secret[:], k.ID)
 		send.Queue(`UPDATE keys_keys SET last4 = $1 WHERE id = $2`, last4, k.ID)
 		return true, tx.SendBatch(ctx, send).Close()
@@ -129,7 +130,7 @@ func (s *Store) Revoke(ctx context.Context, name string, act keys.Act) error {
 		if err != nil || !k.Revoked.IsZero() {
 			return false, err
 		}
-		_, err = tx.Exec(ctx, `UPDATE keys_keys SET revoked = $1 WHERE id = $2`, seconds(act.Time), k.ID)
+		_, err = tx.Exec(ctx, `UPDATE keys_keys SET revoked = $1 WHERE id = $2`, unixtime.Seconds(act.Time), k.ID)
 		return true, err
 	})
 }
@@ -142,7 +143,7 @@ func (s *Store) SetBudget(ctx context.Context, b *keys.Budget, act keys.Act) err
 func setBudget(ctx context.Context, tx pgx.Tx, b *keys.Budget) error {
 	_, err := tx.Exec(ctx, `INSERT INTO keys_budgets (level, name, usd, every, since) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (level, name) DO UPDATE SET usd = excluded.usd, every = excluded.every, since = excluded.since`,
-		string(b.Level), b.Name, b.USD, int64(b.Every/time.Second), seconds(b.From))
+		string(b.Level), b.Name, b.USD, int64(b.Every/time.Second), unixtime.Seconds(b.From))
 	return err
 }
 
@@ -162,7 +163,7 @@ func readKey(row pgx.CollectableRow) (k keys.Key, err error) {
 	if err := row.Scan(&k.ID, &k.Name, &k.Team, (*string)(&k.Role), &models, &k.RPM, &k.Last4, &created, &expires, &used, &revoked); err != nil {
 		return k, err
 	}
-	k.Created, k.Expires, k.Used, k.Revoked = instant(created), instant(expires), instant(used), instant(revoked)
+	k.Created, k.Expires, k.Used, k.Revoked = unixtime.FromSeconds(created), unixtime.FromSeconds(expires), unixtime.FromSeconds(used), unixtime.FromSeconds(revoked)
 	return k, json.Unmarshal([]byte(models), &k.Models)
 }
 
@@ -213,7 +214,7 @@ func (s *Store) Budgets(ctx context.Context) ([]keys.Budget, error) {
 	return list(ctx, s, func(row pgx.CollectableRow) (b keys.Budget, err error) {
 		var every, since int64
 		err = row.Scan((*string)(&b.Level), &b.Name, &b.USD, &every, &since)
-		b.Every, b.From = time.Duration(every)*time.Second, instant(since)
+		b.Every, b.From = time.Duration(every)*time.Second, unixtime.FromSeconds(since)
 		return b, err
 	}, `SELECT level, name, usd, every, since FROM keys_budgets ORDER BY level, name`)
 }
@@ -223,7 +224,7 @@ func (s *Store) Acts(ctx context.Context, limit int) ([]keys.Act, error) {
 	return list(ctx, s, func(row pgx.CollectableRow) (a keys.Act, err error) {
 		var at int64
 		err = row.Scan(&at, &a.By, &a.Action, &a.Name, &a.Detail)
-		a.Time = instant(at)
+		a.Time = unixtime.FromSeconds(at)
 		return a, err
 	}, `SELECT time, who, action, name, detail FROM keys_acts ORDER BY id DESC LIMIT $1`, limit)
 }
@@ -238,7 +239,7 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 	err = s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		send := &pgx.Batch{}
 		send.Queue(`SET LOCAL synchronous_commit = off`)
-		send.Queue(`UPDATE keys_keys SET used = $1 WHERE id = $2 AND used < $1`, seconds(now), k.ID)
+		send.Queue(`UPDATE keys_keys SET used = $1 WHERE id = $2 AND used < $1`, unixtime.Seconds(now), k.ID)
 		return tx.SendBatch(ctx, send).Close()
 	})
 	return k, err
@@ -293,19 +294,3 @@ func (s *Store) Take(ctx context.Context, id string, rpm int, now time.Time) (wa
 
 // storable reports whether a name can be one in the database.
 func storable(name string) bool { return utf8.ValidString(name) && !strings.Contains(name, "\x00") }
-
-// seconds returns a time as it is stored.
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-// instant returns what seconds was given, to the second and in UTC.
-func instant(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
-}

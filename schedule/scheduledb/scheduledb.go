@@ -11,6 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/schedule"
 )
 
@@ -59,14 +60,14 @@ type spec struct {
 // Add implements [schedule.Store].
 func (s *Store) Add(_ context.Context, x *schedule.Schedule) error {
 	data, err := json.Marshal(spec{
-		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), sqlitefile.Seconds(x.Created),
+		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), unixtime.Seconds(x.Created),
 	})
 	if err != nil {
 		return err
 	}
 	return s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
-			x.ID, x.Dir, x.Name, string(data), x.Paused, sqlitefile.Seconds(x.Decided), x.LastRun, sqlitefile.Seconds(x.Tick), x.Pending, x.Problem)
+			x.ID, x.Dir, x.Name, string(data), x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, x.Problem)
 		if err == nil && n == 0 {
 			err = schedule.ErrExists
 		}
@@ -82,7 +83,7 @@ func (s *Store) Remove(_ context.Context, dir, name string) error {
 // SetPaused implements [schedule.Store].
 func (s *Store) SetPaused(_ context.Context, dir, name string, paused bool, now time.Time) error {
 	return s.change(`UPDATE schedules SET decided = iif(paused AND NOT ?1, max(decided, ?2), decided), paused = ?1 WHERE dir = ?3 AND name = ?4`,
-		paused, sqlitefile.Seconds(now), dir, name)
+		paused, unixtime.Seconds(now), dir, name)
 }
 
 // change runs a statement that changes a schedule, or returns ErrNotFound.
@@ -108,8 +109,8 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 			list = append(list, schedule.Schedule{
 				ID: row.ColumnText(0), Name: row.ColumnText(1), Dir: dir, Workflow: is.Workflow, Params: is.Params, Model: is.Model, Budget: is.Budget,
 				Cron: is.Cron, Zone: is.Zone, Overlap: is.Overlap, CatchUp: is.CatchUp, Window: time.Duration(is.Window) * time.Second,
-				Created: sqlitefile.Time(is.Created), Paused: row.ColumnBool(3), Decided: sqlitefile.Time(row.ColumnInt64(4)),
-				LastRun: row.ColumnText(5), Tick: sqlitefile.Time(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
+				Created: unixtime.FromSeconds(is.Created), Paused: row.ColumnBool(3), Decided: unixtime.FromSeconds(row.ColumnInt64(4)),
+				LastRun: row.ColumnText(5), Tick: unixtime.FromSeconds(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
 			})
 			return nil
 		}, dir)
@@ -123,12 +124,12 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 // Decide implements [schedule.Store].
 func (s *Store) Decide(_ context.Context, x *schedule.Schedule, o schedule.Outcome) (decided bool, err error) {
 	err = s.file.Write(func(c *sqlitefile.Conn) error {
-		n, err := c.Change(`UPDATE schedules SET decided = ?1 WHERE id = ?2 AND decided = ?3`, sqlitefile.Seconds(o.Decided), x.ID, sqlitefile.Seconds(x.Decided))
+		n, err := c.Change(`UPDATE schedules SET decided = ?1 WHERE id = ?2 AND decided = ?3`, unixtime.Seconds(o.Decided), x.ID, unixtime.Seconds(x.Decided))
 		decided = n > 0
 		if err != nil || !decided || o.Run == "" {
 			return err
 		}
-		return c.Run(`UPDATE schedules SET last_run = ?, tick = ?, pending = TRUE, problem = '' WHERE id = ?`, o.Run, sqlitefile.Seconds(o.Tick), x.ID)
+		return c.Run(`UPDATE schedules SET last_run = ?, tick = ?, pending = TRUE, problem = '' WHERE id = ?`, o.Run, unixtime.Seconds(o.Tick), x.ID)
 	})
 	return decided && err == nil, err
 }

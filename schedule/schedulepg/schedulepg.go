@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/internal/postgres"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/schedule"
 )
 
@@ -90,14 +91,14 @@ type spec struct {
 // Add implements [schedule.Store].
 func (s *Store) Add(ctx context.Context, x *schedule.Schedule) error {
 	data, err := json.Marshal(spec{
-		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), seconds(x.Created),
+		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), unixtime.Seconds(x.Created),
 	})
 	if err != nil {
 		return err
 	}
 	n, err := s.change(ctx, `INSERT INTO schedules (id, dir, name, spec, paused, decided, last_run, tick, pending, problem)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (dir, name) DO NOTHING`,
-		x.ID, []byte(x.Dir), x.Name, string(data), x.Paused, seconds(x.Decided), x.LastRun, seconds(x.Tick), x.Pending, []byte(x.Problem))
+		x.ID, []byte(x.Dir), x.Name, string(data), x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, []byte(x.Problem))
 	if err == nil && n == 0 {
 		err = schedule.ErrExists
 	}
@@ -112,7 +113,7 @@ func (s *Store) Remove(ctx context.Context, dir, name string) error {
 // SetPaused implements [schedule.Store].
 func (s *Store) SetPaused(ctx context.Context, dir, name string, paused bool, now time.Time) error {
 	return s.changeOne(ctx, name, `UPDATE schedules SET decided = CASE WHEN paused AND NOT $1 THEN greatest(decided, $2) ELSE decided END, paused = $1 WHERE dir = $3 AND name = $4`,
-		paused, seconds(now), []byte(dir), name)
+		paused, unixtime.Seconds(now), []byte(dir), name)
 }
 
 // List implements [schedule.Store].
@@ -145,8 +146,8 @@ func read(row pgx.CollectableRow, dir string) (x schedule.Schedule, err error) {
 	}
 	x.Dir, x.Workflow, x.Params, x.Model, x.Budget = dir, is.Workflow, is.Params, is.Model, is.Budget
 	x.Cron, x.Zone, x.Overlap, x.CatchUp = is.Cron, is.Zone, is.Overlap, is.CatchUp
-	x.Window, x.Created = time.Duration(is.Window)*time.Second, instant(is.Created)
-	x.Decided, x.Tick, x.Problem = instant(decided), instant(tick), string(problem)
+	x.Window, x.Created = time.Duration(is.Window)*time.Second, unixtime.FromSeconds(is.Created)
+	x.Decided, x.Tick, x.Problem = unixtime.FromSeconds(decided), unixtime.FromSeconds(tick), string(problem)
 	return x, nil
 }
 
@@ -154,7 +155,7 @@ func read(row pgx.CollectableRow, dir string) (x schedule.Schedule, err error) {
 func (s *Store) Decide(ctx context.Context, x *schedule.Schedule, o schedule.Outcome) (bool, error) {
 	n, err := s.change(ctx, `UPDATE schedules SET decided = $1, last_run = CASE WHEN $4 = '' THEN last_run ELSE $4 END, tick = CASE WHEN $4 = '' THEN tick ELSE $5 END,
 		pending = pending OR $4 <> '', problem = CASE WHEN $4 = '' THEN problem ELSE '' END WHERE id = $2 AND decided = $3`,
-		seconds(o.Decided), x.ID, seconds(x.Decided), o.Run, seconds(o.Tick))
+		unixtime.Seconds(o.Decided), x.ID, unixtime.Seconds(x.Decided), o.Run, unixtime.Seconds(o.Tick))
 	return n > 0 && err == nil, err
 }
 
@@ -162,20 +163,4 @@ func (s *Store) Decide(ctx context.Context, x *schedule.Schedule, o schedule.Out
 func (s *Store) Started(ctx context.Context, x *schedule.Schedule, problem string) error {
 	_, err := s.change(ctx, `UPDATE schedules SET pending = false, problem = $1 WHERE id = $2 AND last_run = $3`, []byte(problem), x.ID, x.LastRun)
 	return err
-}
-
-// seconds returns a time as it is stored.
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-// instant returns what seconds was given, to the second and in UTC.
-func instant(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
 }

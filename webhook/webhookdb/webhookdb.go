@@ -14,6 +14,7 @@ import (
 	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/webhook"
 )
 
@@ -68,7 +69,7 @@ func (s *Store) Add(_ context.Context, h *webhook.Hook) error {
 			return err
 		}
 		n, err := c.Change(`INSERT INTO webhooks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
-			h.ID, h.Name, h.URL, string(events), h.SecretEnv, millis(h.Created), h.Disabled, h.Marks.Runs, nanos(h.Marks.RunsAt), h.Marks.Budgets)
+			h.ID, h.Name, h.URL, string(events), h.SecretEnv, unixtime.Millis(h.Created), h.Disabled, h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if err == nil && n == 0 {
 			err = webhook.ErrExists
 		}
@@ -96,11 +97,8 @@ func (s *Store) List(ctx context.Context) ([]webhook.Hook, error) {
 	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT id, name, url, events, secret_env, created, disabled, runs, runs_at, budgets FROM webhooks ORDER BY name`, func(row *sqlite3.Stmt) error {
 			h := webhook.Hook{
-				ID: row.ColumnText(0), Name: row.ColumnText(1), URL: row.ColumnText(2), SecretEnv: row.ColumnText(4), Created: instant(row.ColumnInt64(5)),
-				Disabled: row.ColumnText(6), Marks: webhook.Marks{Runs: row.ColumnInt64(7), Budgets: row.ColumnInt64(9)},
-			}
-			if n := row.ColumnInt64(8); n != 0 {
-				h.Marks.RunsAt = time.Unix(0, n).UTC()
+				ID: row.ColumnText(0), Name: row.ColumnText(1), URL: row.ColumnText(2), SecretEnv: row.ColumnText(4), Created: unixtime.FromMillis(row.ColumnInt64(5)),
+				Disabled: row.ColumnText(6), Marks: webhook.Marks{Runs: row.ColumnInt64(7), RunsAt: unixtime.FromNanos(row.ColumnInt64(8)), Budgets: row.ColumnInt64(9)},
 			}
 			if err := json.Unmarshal(row.ColumnBlob(3, nil), &h.Events); err != nil {
 				return err
@@ -119,7 +117,7 @@ func (s *Store) List(ctx context.Context) ([]webhook.Hook, error) {
 func (s *Store) Enqueue(_ context.Context, h *webhook.Hook, to webhook.Marks, events []webhook.Event, now time.Time) (done bool, err error) {
 	err = s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`UPDATE webhooks SET runs = ?, runs_at = ?, budgets = ? WHERE id = ? AND runs = ? AND runs_at = ? AND budgets = ? AND disabled = ''`,
-			to.Runs, nanos(to.RunsAt), to.Budgets, h.ID, h.Marks.Runs, nanos(h.Marks.RunsAt), h.Marks.Budgets)
+			to.Runs, unixtime.Nanos(to.RunsAt), to.Budgets, h.ID, h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if done = n > 0; err != nil || !done {
 			return err
 		}
@@ -127,7 +125,7 @@ func (s *Store) Enqueue(_ context.Context, h *webhook.Hook, to webhook.Marks, ev
 			ev := &events[i]
 			if err := c.Run(`INSERT INTO deliveries (webhook, id, type, subject, body, created, state, attempts, last, next, status, problem, lease, owner, leased_until)
 				VALUES (?, ?, ?, ?, ?, ?6, ?, 0, 0, ?6, 0, '', '', '', 0) ON CONFLICT DO NOTHING`,
-				h.ID, ev.ID, string(ev.Type), ev.Subject, s.box.Seal(ev.Body, bound(h.ID, ev.ID)), millis(now), string(webhook.Pending)); err != nil {
+				h.ID, ev.ID, string(ev.Type), ev.Subject, s.box.Seal(ev.Body, bound(h.ID, ev.ID)), unixtime.Millis(now), string(webhook.Pending)); err != nil {
 				return err
 			}
 		}
@@ -163,7 +161,7 @@ func (s *Store) Claim(ctx context.Context, h *webhook.Hook, n int, now time.Time
 			changed, err := c.Change(`UPDATE deliveries SET lease = ?1, owner = ?2, leased_until = ?3, attempts = attempts + 1, last = ?4
 				WHERE webhook = ?5 AND id = ?6 AND state = 'pending' AND lease = ?7 AND next = ?8
 				AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?5 AND disabled = '')`,
-				lease, string(owner), millis(now.Add(webhook.Lease)), millis(now), h.ID, d.ID, d.Lease, millis(d.Next))
+				lease, string(owner), unixtime.Millis(now.Add(webhook.Lease)), unixtime.Millis(now), h.ID, d.ID, d.Lease, unixtime.Millis(d.Next))
 			if err != nil {
 				return err
 			}
@@ -190,8 +188,8 @@ func (s *Store) due(ctx context.Context, h *webhook.Hook, n int, now time.Time) 
 		return c.Query(`SELECT `+columns+`, next, lease, owner, leased_until, body FROM deliveries
 			WHERE webhook = ?1 AND state = 'pending' AND (next <= ?2 OR next > ?3) ORDER BY n LIMIT ?4`, func(row *sqlite3.Stmt) error {
 			d := read(row)
-			d.Next, d.Lease = instant(row.ColumnInt64(9)), row.ColumnText(10)
-			if owner, until := row.ColumnText(11), instant(row.ColumnInt64(12)); d.Lease != "" && until.After(now) && until.Sub(now) <= 2*webhook.Lease {
+			d.Next, d.Lease = unixtime.FromMillis(row.ColumnInt64(9)), row.ColumnText(10)
+			if owner, until := row.ColumnText(11), unixtime.FromMillis(row.ColumnInt64(12)); d.Lease != "" && until.After(now) && until.Sub(now) <= 2*webhook.Lease {
 				if _, known := dead[owner]; !known {
 					var p process.ID
 					dead[owner] = json.Unmarshal([]byte(owner), &p) == nil && p.Dead(s.self)
@@ -208,7 +206,7 @@ func (s *Store) due(ctx context.Context, h *webhook.Hook, n int, now time.Time) 
 			}
 			due = append(due, d)
 			return nil
-		}, h.ID, millis(now), millis(now.Add(webhook.MaxWait)), n+maxClaimed)
+		}, h.ID, unixtime.Millis(now), unixtime.Millis(now.Add(webhook.MaxWait)), n+maxClaimed)
 	})
 	return due, err
 }
@@ -220,7 +218,7 @@ const maxClaimed = 1000
 func (s *Store) Settle(_ context.Context, d *webhook.Delivery, o webhook.Outcome) error {
 	return s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`UPDATE deliveries SET state = ?, status = ?, problem = ?, next = ?, lease = '', owner = '', leased_until = 0 WHERE lease = ? AND id = ?`,
-			string(o.State), o.Status, o.Problem, millis(o.Next), d.Lease, d.ID)
+			string(o.State), o.Status, o.Problem, unixtime.Millis(o.Next), d.Lease, d.ID)
 		if err != nil || n == 0 || o.Disable == "" {
 			return err
 		}
@@ -232,7 +230,7 @@ func (s *Store) Settle(_ context.Context, d *webhook.Delivery, o webhook.Outcome
 func (s *Store) Retry(_ context.Context, name string, marks webhook.Marks, now time.Time) (due int, err error) {
 	err = s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`UPDATE webhooks SET runs = iif(disabled = '', runs, ?), runs_at = iif(disabled = '', runs_at, ?), budgets = iif(disabled = '', budgets, ?), disabled = '' WHERE name = ?`,
-			marks.Runs, nanos(marks.RunsAt), marks.Budgets, name)
+			marks.Runs, unixtime.Nanos(marks.RunsAt), marks.Budgets, name)
 		if err == nil && n == 0 {
 			err = webhook.ErrNotFound
 		}
@@ -240,7 +238,7 @@ func (s *Store) Retry(_ context.Context, name string, marks webhook.Marks, now t
 			return err
 		}
 		n, err = c.Change(`UPDATE deliveries SET state = 'pending', attempts = 0, next = ?1, created = iif(state = 'failed', ?1, created)
-			WHERE webhook = (SELECT id FROM webhooks WHERE name = ?2) AND state <> 'delivered' AND lease = ''`, millis(now), name)
+			WHERE webhook = (SELECT id FROM webhooks WHERE name = ?2) AND state <> 'delivered' AND lease = ''`, unixtime.Millis(now), name)
 		due = int(n)
 		return err
 	})
@@ -252,8 +250,8 @@ const columns = `id, type, subject, created, state, attempts, last, status, prob
 
 func read(row *sqlite3.Stmt) webhook.Delivery {
 	return webhook.Delivery{
-		ID: row.ColumnText(0), Type: webhook.Type(row.ColumnText(1)), Subject: row.ColumnText(2), Created: instant(row.ColumnInt64(3)),
-		State: webhook.State(row.ColumnText(4)), Attempts: row.ColumnInt(5), Last: instant(row.ColumnInt64(6)), Status: row.ColumnInt(7), Problem: row.ColumnText(8),
+		ID: row.ColumnText(0), Type: webhook.Type(row.ColumnText(1)), Subject: row.ColumnText(2), Created: unixtime.FromMillis(row.ColumnInt64(3)),
+		State: webhook.State(row.ColumnText(4)), Attempts: row.ColumnInt(5), Last: unixtime.FromMillis(row.ColumnInt64(6)), Status: row.ColumnInt(7), Problem: row.ColumnText(8),
 	}
 }
 
@@ -267,7 +265,7 @@ func (s *Store) deliveries(ctx context.Context, which string, args ...any) ([]we
 	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT `+columns+`, next FROM deliveries `+which, func(row *sqlite3.Stmt) error {
 			d := read(row)
-			d.Next = instant(row.ColumnInt64(9))
+			d.Next = unixtime.FromMillis(row.ColumnInt64(9))
 			list = append(list, d)
 			return nil
 		}, args...)
@@ -295,28 +293,4 @@ func (s *Store) Summary(ctx context.Context, h *webhook.Hook) (map[webhook.State
 		return count, nil, err
 	}
 	return count, &last[0], nil
-}
-
-// millis returns a time as it is stored.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-// nanos returns a time of the journal as it is stored, since it is compared with others.
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-// instant returns what millis was given, to the millisecond and in UTC.
-func instant(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/internal/process"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/webhook"
 )
 
@@ -30,7 +31,7 @@ func (s *Store) Claim(ctx context.Context, h *webhook.Hook, n int, now time.Time
 			AND (lease = '' OR leased_until <= $2 OR leased_until > $4 OR owner = ANY($5))
 			AND EXISTS (SELECT FROM webhooks WHERE id = $1 AND disabled = '')
 			ORDER BY n LIMIT $6 FOR UPDATE SKIP LOCKED`,
-			h.ID, millis(now), millis(now.Add(webhook.MaxWait)), millis(now.Add(2*webhook.Lease)), dead, n)
+			h.ID, unixtime.Millis(now), unixtime.Millis(now.Add(webhook.MaxWait)), unixtime.Millis(now.Add(2*webhook.Lease)), dead, n)
 		if err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ func (s *Store) Claim(ctx context.Context, h *webhook.Hook, n int, now time.Time
 			d.Lease, d.Last = rand.Text(), now.UTC().Truncate(time.Millisecond)
 			d.Attempts++
 			send.Queue(`UPDATE webhook_deliveries SET lease = $1, owner = $2, leased_until = $3, attempts = attempts + 1, last = $4 WHERE n = $5`,
-				d.Lease, string(owner), millis(now.Add(webhook.Lease)), millis(now), number)
+				d.Lease, string(owner), unixtime.Millis(now.Add(webhook.Lease)), unixtime.Millis(now), number)
 			return d, nil
 		})
 		if err != nil || len(claimed) == 0 {

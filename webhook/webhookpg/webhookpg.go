@@ -16,6 +16,7 @@ import (
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/webhook"
 )
 
@@ -90,7 +91,7 @@ func (s *Store) Add(ctx context.Context, h *webhook.Hook) error {
 			return webhook.ErrTooMany
 		}
 		tag, err := tx.Exec(ctx, `INSERT INTO webhooks (`+hookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING`,
-			h.ID, h.Name, h.URL, string(events), h.SecretEnv, millis(h.Created), text(h.Disabled), h.Marks.Runs, nanos(h.Marks.RunsAt), h.Marks.Budgets)
+			h.ID, h.Name, h.URL, string(events), h.SecretEnv, unixtime.Millis(h.Created), text(h.Disabled), h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = webhook.ErrExists
 		}
@@ -139,10 +140,8 @@ func (s *Store) List(ctx context.Context) (list []webhook.Hook, err error) {
 			if err := row.Scan(&h.ID, &h.Name, &h.URL, &events, &h.SecretEnv, &created, &h.Disabled, &h.Marks.Runs, &runsAt, &h.Marks.Budgets); err != nil {
 				return h, err
 			}
-			h.Created = instant(created)
-			if runsAt != 0 {
-				h.Marks.RunsAt = time.Unix(0, runsAt).UTC()
-			}
+			h.Created = unixtime.FromMillis(created)
+			h.Marks.RunsAt = unixtime.FromNanos(runsAt)
 			return h, json.Unmarshal([]byte(events), &h.Events)
 		})
 		return err
@@ -157,7 +156,7 @@ func (s *Store) List(ctx context.Context) (list []webhook.Hook, err error) {
 func (s *Store) Enqueue(ctx context.Context, h *webhook.Hook, to webhook.Marks, events []webhook.Event, now time.Time) (done bool, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE webhooks SET runs = $1, runs_at = $2, budgets = $3 WHERE id = $4 AND runs = $5 AND runs_at = $6 AND budgets = $7 AND disabled = ''`,
-			to.Runs, nanos(to.RunsAt), to.Budgets, h.ID, h.Marks.Runs, nanos(h.Marks.RunsAt), h.Marks.Budgets)
+			to.Runs, unixtime.Nanos(to.RunsAt), to.Budgets, h.ID, h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if done = tag.RowsAffected() > 0; err != nil || !done || len(events) == 0 {
 			return err
 		}
@@ -166,7 +165,7 @@ func (s *Store) Enqueue(ctx context.Context, h *webhook.Hook, to webhook.Marks, 
 			ev := &events[i]
 			send.Queue(`INSERT INTO webhook_deliveries (webhook, id, type, subject, body, created, state, attempts, last, next, status, problem, lease, owner, leased_until)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $6, 0, '', '', '', 0) ON CONFLICT DO NOTHING`,
-				h.ID, ev.ID, string(ev.Type), text(ev.Subject), s.box.Seal(ev.Body, bound(h.ID, ev.ID)), millis(now), string(webhook.Pending))
+				h.ID, ev.ID, string(ev.Type), text(ev.Subject), s.box.Seal(ev.Body, bound(h.ID, ev.ID)), unixtime.Millis(now), string(webhook.Pending))
 		}
 		send.Queue(`DELETE FROM webhook_deliveries WHERE webhook = $1 AND state <> 'pending' AND n <=
 			(SELECT n FROM webhook_deliveries WHERE webhook = $1 AND state <> 'pending' ORDER BY n DESC LIMIT 1 OFFSET $2)`, h.ID, webhook.MaxSettled)
@@ -187,7 +186,7 @@ func (s *Store) Settle(ctx context.Context, d *webhook.Delivery, o webhook.Outco
 			}
 		}
 		tag, err := tx.Exec(ctx, `UPDATE webhook_deliveries SET state = $1, status = $2, problem = $3, next = $4, lease = '', owner = '', leased_until = 0 WHERE lease = $5 AND id = $6`,
-			string(o.State), o.Status, text(o.Problem), millis(o.Next), d.Lease, d.ID)
+			string(o.State), o.Status, text(o.Problem), unixtime.Millis(o.Next), d.Lease, d.ID)
 		if err != nil || tag.RowsAffected() == 0 || o.Disable == "" {
 			return err
 		}
@@ -204,11 +203,11 @@ func (s *Store) Retry(ctx context.Context, name string, marks webhook.Marks, now
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE webhooks SET runs = $2, runs_at = $3, budgets = $4, disabled = '' WHERE id = $1 AND disabled <> ''`,
-			id, marks.Runs, nanos(marks.RunsAt), marks.Budgets); err != nil {
+			id, marks.Runs, unixtime.Nanos(marks.RunsAt), marks.Budgets); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next = $1, created = CASE WHEN state = 'failed' THEN $1 ELSE created END
-			WHERE webhook = $2 AND state <> 'delivered' AND lease = ''`, millis(now), id)
+			WHERE webhook = $2 AND state <> 'delivered' AND lease = ''`, unixtime.Millis(now), id)
 		due = int(tag.RowsAffected())
 		return err
 	})
@@ -222,7 +221,7 @@ const deliveryColumns = `id, type, subject, created, state, attempts, last, stat
 func readDelivery(row pgx.CollectableRow, more ...any) (d webhook.Delivery, err error) {
 	var created, last, next int64
 	err = row.Scan(append([]any{&d.ID, (*string)(&d.Type), &d.Subject, &created, (*string)(&d.State), &d.Attempts, &last, &d.Status, &d.Problem, &next}, more...)...)
-	d.Created, d.Last, d.Next = instant(created), instant(last), instant(next)
+	d.Created, d.Last, d.Next = unixtime.FromMillis(created), unixtime.FromMillis(last), unixtime.FromMillis(next)
 	return d, err
 }
 
@@ -274,27 +273,3 @@ func (s *Store) Summary(ctx context.Context, h *webhook.Hook) (map[webhook.State
 
 // text returns a text as the database can hold it.
 func text(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\ufffd") }
-
-// millis returns a time as it is stored.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-// nanos returns a time of the journal as it is stored, since it is compared with others.
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-// instant returns what millis was given, to the millisecond and in UTC.
-func instant(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}

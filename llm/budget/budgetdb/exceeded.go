@@ -7,6 +7,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/llm/budget"
 )
 
@@ -54,7 +55,7 @@ func (e *Excesses) After(ctx context.Context, after int64, limit int) (list []bu
 		return c.Query(`SELECT n, level, name, kind, most, spent, at FROM exceeded WHERE n > ? ORDER BY n LIMIT ?`, func(row *sqlite3.Stmt) error {
 			list = append(list, budget.Exceeded{
 				N: row.ColumnInt64(0), Level: budget.Level(row.ColumnText(1)), Name: row.ColumnText(2), Kind: budget.Kind(row.ColumnText(3)),
-				Limit: row.ColumnInt64(4), Spent: row.ColumnInt64(5), At: sqlitefile.Time(row.ColumnInt64(6)),
+				Limit: row.ColumnInt64(4), Spent: row.ColumnInt64(5), At: unixtime.FromSeconds(row.ColumnInt64(6)),
 			})
 			return nil
 		}, after, limit)
