@@ -1,7 +1,6 @@
 package callsdb
 
 import (
-	"errors"
 	"strings"
 	"sync"
 
@@ -25,16 +24,12 @@ func (b *batch) flushRollups() error {
 	for k, t := range b.rollups {
 		key := []any{k.Seconds, k.Kind, k.Start, k.Project, k.Value, string(k.Source)}
 		err := b.write.Query(`SELECT latency, service_latency FROM call_rollups WHERE seconds = ? AND kind = ? AND start = ? AND project = ? AND value = ? AND source = ?`, func(row *stmt) error {
-			return errors.Join(t.Latency.MergeBinary(row.ColumnRawBlob(0)), t.ServiceLatency.MergeBinary(row.ColumnRawBlob(1)))
+			return callsql.MergeLatencies(t, row.ColumnRawBlob(0), row.ColumnRawBlob(1))
 		}, key...)
 		if err != nil {
 			return err
 		}
-		latency, err := t.Latency.AppendBinary(make([]byte, 0, 256))
-		if err != nil {
-			return err
-		}
-		service, err := t.ServiceLatency.AppendBinary(make([]byte, 0, 256))
+		latency, service, err := callsql.Latencies(t)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsql"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 )
 
@@ -121,7 +122,7 @@ func (s *Store) statement(ctx context.Context, sql string, limits analytics.Quer
 		values := make([]any, len(columns))
 		for i := range values {
 			values[i] = value(statement, i)
-			left -= size(values[i])
+			left -= callsql.ValueSize(values[i])
 		}
 		if left < 0 {
 			return &analytics.QueryError{Err: fmt.Errorf("its result is larger than the limit of %d MB; narrow it, for example with LIMIT", cmp.Or(limits.Result, analytics.DefaultQueryResult)>>20)}
@@ -148,18 +149,6 @@ func queryError(ctx context.Context, err error) error {
 		return &analytics.QueryError{Err: fmt.Errorf("%w: a value may have up to %d MB", err, queryText>>20)}
 	}
 	return &analytics.QueryError{Err: err}
-}
-
-// size returns about how many bytes a value takes.
-func size(v any) int64 {
-	const word = 24 // an interface and what it points to
-	switch v := v.(type) {
-	case string:
-		return word + int64(len(v))
-	case []byte:
-		return word + int64(len(v))
-	}
-	return word
 }
 
 func value(row *stmt, i int) any {

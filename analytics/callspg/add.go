@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsql"
 	"github.com/claude-force/claude-force/analytics/spool"
 	"github.com/claude-force/claude-force/internal/process"
 )
@@ -203,27 +204,7 @@ func (s *Store) AddLost(ctx context.Context) error {
 
 // Import implements [analytics.Writer].
 func (s *Store) Import(ctx context.Context, calls iter.Seq2[analytics.Imported, error], skipped func(error) error) (added, known int, err error) {
-	var part []analytics.Imported
-	flush := func() error {
-		n, err := s.importSome(ctx, part)
-		added, known = added+n, known+len(part)-n
-		part = part[:0]
-		return err
-	}
-	for c, err := range calls {
-		if err != nil {
-			if err := skipped(err); err != nil {
-				return added, known, err
-			}
-			continue
-		}
-		if part = append(part, c); len(part) == spool.MaxBatch {
-			if err := flush(); err != nil {
-				return added, known, err
-			}
-		}
-	}
-	return added, known, flush()
+	return callsql.Import(calls, spool.MaxBatch, skipped, func(batch []analytics.Imported) (int, error) { return s.importSome(ctx, batch) })
 }
 
 func (s *Store) importSome(ctx context.Context, calls []analytics.Imported) (added int, err error) {

@@ -6,11 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsql"
 	"github.com/claude-force/claude-force/analytics/spool"
 	"github.com/claude-force/claude-force/llm"
-	"github.com/jackc/pgx/v5"
 )
 
 // batch is a transaction that adds calls. Rows that others may change are locked in this

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsql"
-	"github.com/jackc/pgx/v5"
 )
 
 // name is who made a call, a row of call_names.

@@ -3,15 +3,15 @@ package callspg
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/claude-force/claude-force/analytics/callsql"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/claude-force/claude-force/analytics/callsql"
 )
 
 // updateRollups returns the statement that adds to sums, which are locked: six arrays of
@@ -60,8 +60,7 @@ func (b *batch) flushRollups(ctx context.Context) error {
 	var nth int64
 	var latency, service []byte
 	if _, err := pgx.ForEachRow(rows, []any{&nth, &latency, &service}, func() error {
-		t := b.rollups[keys[nth-1]]
-		return errors.Join(t.Latency.MergeBinary(latency), t.ServiceLatency.MergeBinary(service))
+		return callsql.MergeLatencies(b.rollups[keys[nth-1]], latency, service)
 	}); err != nil {
 		return err
 	}
@@ -70,11 +69,7 @@ func (b *batch) flushRollups(ctx context.Context) error {
 	var latencies, services [][]byte
 	for _, k := range keys {
 		t := b.rollups[k]
-		latency, err := t.Latency.AppendBinary(make([]byte, 0, 256))
-		if err != nil {
-			return err
-		}
-		service, err := t.ServiceLatency.AppendBinary(make([]byte, 0, 256))
+		latency, service, err := callsql.Latencies(t)
 		if err != nil {
 			return err
 		}

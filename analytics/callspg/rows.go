@@ -3,8 +3,9 @@ package callspg
 import (
 	"context"
 
-	"github.com/claude-force/claude-force/analytics"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/claude-force/claude-force/analytics"
 )
 
 // ids returns so many ids for rows.

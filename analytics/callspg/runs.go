@@ -5,9 +5,10 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsql"
-	"github.com/jackc/pgx/v5"
 )
 
 // addRuns adds calls to their runs, and moves these in the sums: a run counts where its

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/callsql"
 )
 
 // Query implements [analytics.Querier]. The statement is first made a temporary view, so
@@ -128,7 +129,7 @@ func (s *Store) run(ctx context.Context, sql string, columns []string, limit tim
 			}
 			for i := range values {
 				values[i] = plain(values[i])
-				left -= size(values[i])
+				left -= callsql.ValueSize(values[i])
 			}
 			if left < 0 {
 				stop()
@@ -141,18 +142,6 @@ func (s *Store) run(ctx context.Context, sql string, columns []string, limit tim
 		}
 		return rows.Err()
 	})
-}
-
-// size returns about how many bytes a value takes.
-func size(v any) int64 {
-	const word = 24 // an interface and what it points to
-	switch v := v.(type) {
-	case string:
-		return word + int64(len(v))
-	case []byte:
-		return word + int64(len(v))
-	}
-	return word
 }
 
 // plain returns a value as one of those that a [analytics.Querier] gives.

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsql"
-	"github.com/jackc/pgx/v5"
 )
 
 // copyTools copies calls of tools and tasks in.

@@ -10,9 +10,7 @@
 // Times are in nanoseconds since 1970, those of sums in seconds.
 package callsql
 
-import (
-	"context"
-)
+import "context"
 
 // Row is a row of a result. Columns are counted from 0. Null is zero. A blob is good for
 // the call that gets the row.
@@ -74,4 +72,16 @@ func cached[T any](ctx context.Context, r *Reader, key any, query func(*state) (
 		return none, err
 	}
 	return v.(T), nil
+}
+
+// ValueSize returns about how many bytes a value of a result takes.
+func ValueSize(v any) int64 {
+	const word = 24 // an interface and what it points to
+	switch v := v.(type) {
+	case string:
+		return word + int64(len(v))
+	case []byte:
+		return word + int64(len(v))
+	}
+	return word
 }

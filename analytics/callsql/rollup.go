@@ -1,6 +1,7 @@
 package callsql
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -142,6 +143,20 @@ func SumValues(t *analytics.Totals) []int64 {
 		int64(t.Duration), int64(t.Alone), int64(t.FirstToken), t.FirstTokens, t.Runs, int64(t.RunWall), int64(t.RunAlone), int64(t.OutsideRun),
 		t.Served, int64(t.Service), int64(t.Waited), t.Refused, int64(t.Uncertain),
 	}
+}
+
+// Latencies returns the sketches of totals as call_rollups holds them.
+func Latencies(t *analytics.Totals) (latency, service []byte, err error) {
+	if latency, err = t.Latency.AppendBinary(make([]byte, 0, 256)); err != nil {
+		return nil, nil, err
+	}
+	service, err = t.ServiceLatency.AppendBinary(make([]byte, 0, 256))
+	return latency, service, err
+}
+
+// MergeLatencies adds sketches that [Latencies] returned to those of totals.
+func MergeLatencies(t *analytics.Totals, latency, service []byte) error {
+	return errors.Join(t.Latency.MergeBinary(latency), t.ServiceLatency.MergeBinary(service))
 }
 
 // RunFigures are what the calls of a run show of it. Times are in nanoseconds.
