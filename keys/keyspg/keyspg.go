@@ -7,11 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/fnv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,55 +17,26 @@ import (
 	"github.com/claude-force/claude-force/keys"
 )
 
-const (
-	// usedEvery is how often it is noted that a key is used.
-	usedEvery = time.Minute
-	// timeout bounds one use of the database.
-	timeout = 10 * time.Second
-)
+// usedEvery is how often it is noted that a key is used.
+const usedEvery = time.Minute
 
 // Store is a [keys.Store] in a database. Make one with [New].
-type Store struct{ db *postgres.DB }
+type Store struct{ db postgres.Store }
 
 var _ keys.Store = (*Store)(nil)
 
 // New returns the store in a database, which is given back by Close.
-func New(db *postgres.DB) *Store { return &Store{db} }
+func New(db *postgres.DB) *Store {
+	return &Store{postgres.Store{DB: db, Holds: "keys", Own: []error{keys.ErrNotFound, keys.ErrExists}}}
+}
 
 // Close gives the database back.
-func (s *Store) Close() error {
-	s.db.Close()
-	return nil
-}
-
-// use calls do with a context for one use of the database. verb says what for, such as
-// "reading".
-func (s *Store) use(ctx context.Context, verb string, do func(context.Context) error) error {
-	work, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := do(work)
-	switch {
-	case err == nil, errors.Is(err, keys.ErrNotFound), errors.Is(err, keys.ErrExists):
-		return err
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("%s the keys at %s: %w", verb, s.db, postgres.Explain(err))
-}
-
-// write runs a transaction.
-func (s *Store) write(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
-	return s.use(ctx, "writing", func(ctx context.Context) error {
-		return postgres.Retry(ctx, func() error {
-			return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error { return do(ctx, tx) })
-		})
-	})
-}
+func (s *Store) Close() error { return s.db.Close() }
 
 // act runs a transaction with its entry of the audit log. do reports whether it changed
 // anything.
 func (s *Store) act(ctx context.Context, a keys.Act, do func(ctx context.Context, tx pgx.Tx) (changed bool, err error)) error {
-	return s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		changed, err := do(ctx, tx)
 		if err != nil || !changed {
 			return err
@@ -104,7 +72,7 @@ func (s *Store) Create(ctx context.Context, k *keys.Key, secret keys.Hash, b *ke
 
 // Rotate implements [keys.Store].
 func (s *Store) Rotate(ctx context.Context, name string, secret keys.Hash, last4 string, until time.Time, act keys.Act) error {
-	if !storable(name) {
+	if !postgres.Storable(name) {
 		return keys.ErrNotFound
 	}
 	return s.act(ctx, act, func(ctx context.Context, tx pgx.Tx) (bool, error) {
@@ -122,7 +90,7 @@ func (s *Store) Rotate(ctx context.Context, name string, secret keys.Hash, last4
 
 // Revoke implements [keys.Store].
 func (s *Store) Revoke(ctx context.Context, name string, act keys.Act) error {
-	if !storable(name) {
+	if !postgres.Storable(name) {
 		return keys.ErrNotFound
 	}
 	return s.act(ctx, act, func(ctx context.Context, tx pgx.Tx) (bool, error) {
@@ -188,30 +156,14 @@ func find(ctx context.Context, q querier, where string, args ...any) (*keys.Key,
 	return &k, nil
 }
 
-// list returns the rows of a query.
-func list[T any](ctx context.Context, s *Store, read pgx.RowToFunc[T], query string, args ...any) (found []T, err error) {
-	err = s.use(ctx, "reading", func(ctx context.Context) error {
-		rows, err := s.db.Query(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		found, err = pgx.CollectRows(rows, read)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
-}
-
 // Keys implements [keys.Store].
 func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
-	return list(ctx, s, readKey, `SELECT `+columns+` FROM keys_keys ORDER BY name`)
+	return postgres.Collect(ctx, &s.db, readKey, `SELECT `+columns+` FROM keys_keys ORDER BY name`)
 }
 
 // Budgets implements [keys.Store].
 func (s *Store) Budgets(ctx context.Context) ([]keys.Budget, error) {
-	return list(ctx, s, func(row pgx.CollectableRow) (b keys.Budget, err error) {
+	return postgres.Collect(ctx, &s.db, func(row pgx.CollectableRow) (b keys.Budget, err error) {
 		var every, since int64
 		err = row.Scan((*string)(&b.Level), &b.Name, &b.USD, &every, &since)
 		b.Every, b.From = time.Duration(every)*time.Second, unixtime.FromSeconds(since)
@@ -221,7 +173,7 @@ func (s *Store) Budgets(ctx context.Context) ([]keys.Budget, error) {
 
 // Acts implements [keys.Store].
 func (s *Store) Acts(ctx context.Context, limit int) ([]keys.Act, error) {
-	return list(ctx, s, func(row pgx.CollectableRow) (a keys.Act, err error) {
+	return postgres.Collect(ctx, &s.db, func(row pgx.CollectableRow) (a keys.Act, err error) {
 		var at int64
 		err = row.Scan(&at, &a.By, &a.Action, &a.Name, &a.Detail)
 		a.Time = unixtime.FromSeconds(at)
@@ -236,7 +188,7 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 		return k, err
 	}
 	k.Used = now.UTC().Truncate(time.Second)
-	err = s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		send := &pgx.Batch{}
 		send.Queue(`SET LOCAL synchronous_commit = off`)
 		send.Queue(`UPDATE keys_keys SET used = $1 WHERE id = $2 AND used < $1`, unixtime.Seconds(now), k.ID)
@@ -247,7 +199,7 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 
 // ByName implements [keys.Store].
 func (s *Store) ByName(ctx context.Context, name string) (*keys.Key, error) {
-	if !storable(name) {
+	if !postgres.Storable(name) {
 		return nil, keys.ErrNotFound
 	}
 	return s.one(ctx, `WHERE name = $1`, name)
@@ -255,7 +207,7 @@ func (s *Store) ByName(ctx context.Context, name string) (*keys.Key, error) {
 
 // one returns the key that a condition is for, or ErrNotFound.
 func (s *Store) one(ctx context.Context, where string, args ...any) (k *keys.Key, err error) {
-	err = s.use(ctx, "reading", func(ctx context.Context) error {
+	err = s.db.Read(ctx, func(ctx context.Context) error {
 		k, err = find(ctx, s.db, where, args...)
 		return err
 	})
@@ -267,7 +219,7 @@ func (s *Store) Take(ctx context.Context, id string, rpm int, now time.Time) (wa
 	since := now.Add(-time.Minute).UnixNano()
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte("keys_requests " + id)) // it never fails
-	err = s.use(ctx, "writing", func(ctx context.Context) error {
+	err = s.db.Write(ctx, func(ctx context.Context) error {
 		// One transaction. The requests of a key are counted one after the other.
 		send := &pgx.Batch{}
 		send.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(hash.Sum64()))
@@ -291,6 +243,3 @@ func (s *Store) Take(ctx context.Context, id string, rpm int, now time.Time) (wa
 	})
 	return wait, err
 }
-
-// storable reports whether a name can be one in the database.
-func storable(name string) bool { return utf8.ValidString(name) && !strings.Contains(name, "\x00") }

@@ -5,11 +5,7 @@ package schedulepg
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,53 +14,32 @@ import (
 	"github.com/claude-force/claude-force/schedule"
 )
 
-// timeout bounds one use of the database.
-const timeout = 10 * time.Second
-
 // Store is a [schedule.Store] in a database. Make one with [New].
-type Store struct{ db *postgres.DB }
+type Store struct{ db postgres.Store }
 
 var _ schedule.Store = (*Store)(nil)
 
 // New returns the store in a database, which is given back by Close.
-func New(db *postgres.DB) *Store { return &Store{db} }
+func New(db *postgres.DB) *Store {
+	return &Store{postgres.Store{DB: db, Holds: "schedules", Own: []error{schedule.ErrNotFound, schedule.ErrExists}}}
+}
 
 // Close gives the database back.
-func (s *Store) Close() error {
-	s.db.Close()
-	return nil
-}
-
-// use calls do with a context for one use of the database. verb says what for, such as
-// "reading".
-func (s *Store) use(ctx context.Context, verb string, do func(context.Context) error) error {
-	work, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := do(work)
-	switch {
-	case err == nil, errors.Is(err, schedule.ErrNotFound), errors.Is(err, schedule.ErrExists):
-		return err
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("%s the schedules at %s: %w", verb, s.db, postgres.Explain(err))
-}
+func (s *Store) Close() error { return s.db.Close() }
 
 // change runs a statement and returns how many rows it changed.
 func (s *Store) change(ctx context.Context, sql string, args ...any) (n int64, err error) {
-	err = s.use(ctx, "writing", func(ctx context.Context) error {
-		return postgres.Retry(ctx, func() error {
-			tag, err := s.db.Exec(ctx, sql, args...)
-			n = tag.RowsAffected()
-			return err
-		})
+	err = s.db.Write(ctx, func(ctx context.Context) error {
+		tag, err := s.db.Exec(ctx, sql, args...)
+		n = tag.RowsAffected()
+		return err
 	})
 	return n, err
 }
 
 // changeOne runs a statement that changes a schedule with a name, or returns ErrNotFound.
 func (s *Store) changeOne(ctx context.Context, name, sql string, args ...any) error {
-	if !utf8.ValidString(name) || strings.Contains(name, "\x00") { // which the database cannot hold
+	if !postgres.Storable(name) {
 		return schedule.ErrNotFound
 	}
 	n, err := s.change(ctx, sql, args...)
@@ -117,19 +92,9 @@ func (s *Store) SetPaused(ctx context.Context, dir, name string, paused bool, no
 }
 
 // List implements [schedule.Store].
-func (s *Store) List(ctx context.Context, dir string) (list []schedule.Schedule, err error) {
-	err = s.use(ctx, "reading", func(ctx context.Context) error {
-		rows, err := s.db.Query(ctx, `SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = $1 ORDER BY name`, []byte(dir))
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (schedule.Schedule, error) { return read(row, dir) })
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return list, nil
+func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, error) {
+	return postgres.Collect(ctx, &s.db, func(row pgx.CollectableRow) (schedule.Schedule, error) { return read(row, dir) },
+		`SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = $1 ORDER BY name`, []byte(dir))
 }
 
 // read reads a schedule of a project.

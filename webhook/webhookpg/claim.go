@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/internal/unixtime"
 	"github.com/claude-force/claude-force/webhook"
@@ -24,7 +25,7 @@ func (s *Store) Claim(ctx context.Context, h *webhook.Hook, n int, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	err = s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		claimed = nil
 		rows, err := tx.Query(ctx, `SELECT `+deliveryColumns+`, n, body FROM webhook_deliveries
 			WHERE webhook = $1 AND state = 'pending' AND (next <= $2 OR next > $3)
@@ -66,15 +67,7 @@ func (s *Store) Claim(ctx context.Context, h *webhook.Hook, n int, now time.Time
 // dead returns the processes that have claimed deliveries to a webhook and are known to be
 // dead.
 func (s *Store) dead(ctx context.Context, h *webhook.Hook) (dead []string, err error) {
-	var owners []string
-	err = s.use(ctx, "reading", func(ctx context.Context) error {
-		rows, err := s.db.Query(ctx, `SELECT DISTINCT owner FROM webhook_deliveries WHERE webhook = $1 AND state = 'pending' AND lease <> ''`, h.ID)
-		if err != nil {
-			return err
-		}
-		owners, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
+	owners, err := postgres.Collect(ctx, &s.db, pgx.RowTo[string], `SELECT DISTINCT owner FROM webhook_deliveries WHERE webhook = $1 AND state = 'pending' AND lease <> ''`, h.ID)
 	for _, owner := range owners {
 		var p process.ID
 		if json.Unmarshal([]byte(owner), &p) == nil && p.Dead(s.self) {

@@ -6,10 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,12 +17,9 @@ import (
 	"github.com/claude-force/claude-force/webhook"
 )
 
-// timeout bounds one use of the database.
-const timeout = 10 * time.Second
-
 // Store is a [webhook.Store] in a database. Make one with [New].
 type Store struct {
-	db   *postgres.DB
+	db   postgres.Store
 	box  *seal.Box // nil without encryption
 	self process.ID
 }
@@ -39,38 +33,12 @@ func New(db *postgres.DB, key []byte) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db, box, process.This()}, nil
+	own := []error{webhook.ErrNotFound, webhook.ErrExists, webhook.ErrTooMany}
+	return &Store{postgres.Store{DB: db, Holds: "webhooks", Own: own}, box, process.This()}, nil
 }
 
 // Close gives the database back.
-func (s *Store) Close() error {
-	s.db.Close()
-	return nil
-}
-
-// use calls do with a context for one use of the database. verb says what for, such as
-// "reading".
-func (s *Store) use(ctx context.Context, verb string, do func(context.Context) error) error {
-	work, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := do(work)
-	switch {
-	case err == nil, errors.Is(err, webhook.ErrNotFound), errors.Is(err, webhook.ErrExists), errors.Is(err, webhook.ErrTooMany):
-		return err
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("%s the webhooks at %s: %w", verb, s.db, postgres.Explain(err))
-}
-
-// write runs a transaction.
-func (s *Store) write(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
-	return s.use(ctx, "writing", func(ctx context.Context) error {
-		return postgres.Retry(ctx, func() error {
-			return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error { return do(ctx, tx) })
-		})
-	})
-}
+func (s *Store) Close() error { return s.db.Close() }
 
 // Add implements [webhook.Store].
 func (s *Store) Add(ctx context.Context, h *webhook.Hook) error {
@@ -78,7 +46,7 @@ func (s *Store) Add(ctx context.Context, h *webhook.Hook) error {
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		// Webhooks are added one after the other, so that they can be counted.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('claude-force webhooks ' || current_schema(), 0))`); err != nil {
 			return err
@@ -91,7 +59,7 @@ func (s *Store) Add(ctx context.Context, h *webhook.Hook) error {
 			return webhook.ErrTooMany
 		}
 		tag, err := tx.Exec(ctx, `INSERT INTO webhooks (`+hookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING`,
-			h.ID, h.Name, h.URL, string(events), h.SecretEnv, unixtime.Millis(h.Created), text(h.Disabled), h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
+			h.ID, h.Name, h.URL, string(events), h.SecretEnv, unixtime.Millis(h.Created), postgres.Text(h.Disabled), h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = webhook.ErrExists
 		}
@@ -101,7 +69,7 @@ func (s *Store) Add(ctx context.Context, h *webhook.Hook) error {
 
 // lock locks a webhook and returns its id, or ErrNotFound.
 func lock(ctx context.Context, tx pgx.Tx, name string) (id string, err error) {
-	if !utf8.ValidString(name) || strings.Contains(name, "\x00") { // which the database cannot hold
+	if !postgres.Storable(name) {
 		return "", webhook.ErrNotFound
 	}
 	err = tx.QueryRow(ctx, `SELECT id FROM webhooks WHERE name = $1 FOR UPDATE`, name).Scan(&id)
@@ -113,7 +81,7 @@ func lock(ctx context.Context, tx pgx.Tx, name string) (id string, err error) {
 
 // Remove implements [webhook.Store].
 func (s *Store) Remove(ctx context.Context, name string) error {
-	return s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		id, err := lock(ctx, tx, name)
 		if err != nil {
 			return err
@@ -128,33 +96,23 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 const hookColumns = `id, name, url, events, secret_env, created, disabled, runs, runs_at, budgets`
 
 // List implements [webhook.Store].
-func (s *Store) List(ctx context.Context) (list []webhook.Hook, err error) {
-	err = s.use(ctx, "reading", func(ctx context.Context) error {
-		rows, err := s.db.Query(ctx, `SELECT `+hookColumns+` FROM webhooks ORDER BY name`)
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (h webhook.Hook, err error) {
-			var events string
-			var created, runsAt int64
-			if err := row.Scan(&h.ID, &h.Name, &h.URL, &events, &h.SecretEnv, &created, &h.Disabled, &h.Marks.Runs, &runsAt, &h.Marks.Budgets); err != nil {
-				return h, err
-			}
-			h.Created = unixtime.FromMillis(created)
-			h.Marks.RunsAt = unixtime.FromNanos(runsAt)
-			return h, json.Unmarshal([]byte(events), &h.Events)
-		})
-		return err
-	})
-	if err != nil {
-		return nil, err
+func (s *Store) List(ctx context.Context) ([]webhook.Hook, error) {
+	return postgres.Collect(ctx, &s.db, readHook, `SELECT `+hookColumns+` FROM webhooks ORDER BY name`)
+}
+
+func readHook(row pgx.CollectableRow) (h webhook.Hook, err error) {
+	var events string
+	var created, runsAt int64
+	if err := row.Scan(&h.ID, &h.Name, &h.URL, &events, &h.SecretEnv, &created, &h.Disabled, &h.Marks.Runs, &runsAt, &h.Marks.Budgets); err != nil {
+		return h, err
 	}
-	return list, nil
+	h.Created, h.Marks.RunsAt = unixtime.FromMillis(created), unixtime.FromNanos(runsAt)
+	return h, json.Unmarshal([]byte(events), &h.Events)
 }
 
 // Enqueue implements [webhook.Store].
 func (s *Store) Enqueue(ctx context.Context, h *webhook.Hook, to webhook.Marks, events []webhook.Event, now time.Time) (done bool, err error) {
-	err = s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE webhooks SET runs = $1, runs_at = $2, budgets = $3 WHERE id = $4 AND runs = $5 AND runs_at = $6 AND budgets = $7 AND disabled = ''`,
 			to.Runs, unixtime.Nanos(to.RunsAt), to.Budgets, h.ID, h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if done = tag.RowsAffected() > 0; err != nil || !done || len(events) == 0 {
@@ -165,7 +123,7 @@ func (s *Store) Enqueue(ctx context.Context, h *webhook.Hook, to webhook.Marks, 
 			ev := &events[i]
 			send.Queue(`INSERT INTO webhook_deliveries (webhook, id, type, subject, body, created, state, attempts, last, next, status, problem, lease, owner, leased_until)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $6, 0, '', '', '', 0) ON CONFLICT DO NOTHING`,
-				h.ID, ev.ID, string(ev.Type), text(ev.Subject), s.box.Seal(ev.Body, bound(h.ID, ev.ID)), unixtime.Millis(now), string(webhook.Pending))
+				h.ID, ev.ID, string(ev.Type), postgres.Text(ev.Subject), s.box.Seal(ev.Body, bound(h.ID, ev.ID)), unixtime.Millis(now), string(webhook.Pending))
 		}
 		send.Queue(`DELETE FROM webhook_deliveries WHERE webhook = $1 AND state <> 'pending' AND n <=
 			(SELECT n FROM webhook_deliveries WHERE webhook = $1 AND state <> 'pending' ORDER BY n DESC LIMIT 1 OFFSET $2)`, h.ID, webhook.MaxSettled)
@@ -179,25 +137,25 @@ func bound(hook, event string) []byte { return []byte(hook + "\n" + event) }
 
 // Settle implements [webhook.Store].
 func (s *Store) Settle(ctx context.Context, d *webhook.Delivery, o webhook.Outcome) error {
-	return s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if o.Disable != "" {
 			if _, err := tx.Exec(ctx, `SELECT FROM webhooks WHERE id = (SELECT webhook FROM webhook_deliveries WHERE id = $1) FOR UPDATE`, d.ID); err != nil {
 				return err
 			}
 		}
 		tag, err := tx.Exec(ctx, `UPDATE webhook_deliveries SET state = $1, status = $2, problem = $3, next = $4, lease = '', owner = '', leased_until = 0 WHERE lease = $5 AND id = $6`,
-			string(o.State), o.Status, text(o.Problem), unixtime.Millis(o.Next), d.Lease, d.ID)
+			string(o.State), o.Status, postgres.Text(o.Problem), unixtime.Millis(o.Next), d.Lease, d.ID)
 		if err != nil || tag.RowsAffected() == 0 || o.Disable == "" {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE webhooks SET disabled = $1 WHERE id = (SELECT webhook FROM webhook_deliveries WHERE id = $2)`, text(o.Disable), d.ID)
+		_, err = tx.Exec(ctx, `UPDATE webhooks SET disabled = $1 WHERE id = (SELECT webhook FROM webhook_deliveries WHERE id = $2)`, postgres.Text(o.Disable), d.ID)
 		return err
 	})
 }
 
 // Retry implements [webhook.Store].
 func (s *Store) Retry(ctx context.Context, name string, marks webhook.Marks, now time.Time) (due int, err error) {
-	err = s.write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		id, err := lock(ctx, tx, name)
 		if err != nil {
 			return err
@@ -230,25 +188,15 @@ func (s *Store) Deliveries(ctx context.Context, h *webhook.Hook, limit int) ([]w
 	return s.deliveries(ctx, `WHERE webhook = $1 ORDER BY n DESC LIMIT $2`, h.ID, limit)
 }
 
-func (s *Store) deliveries(ctx context.Context, which string, args ...any) (list []webhook.Delivery, err error) {
-	err = s.use(ctx, "reading", func(ctx context.Context) error {
-		rows, err := s.db.Query(ctx, `SELECT `+deliveryColumns+` FROM webhook_deliveries `+which, args...)
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (webhook.Delivery, error) { return readDelivery(row) })
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return list, nil
+func (s *Store) deliveries(ctx context.Context, which string, args ...any) ([]webhook.Delivery, error) {
+	return postgres.Collect(ctx, &s.db, func(row pgx.CollectableRow) (webhook.Delivery, error) { return readDelivery(row) },
+		`SELECT `+deliveryColumns+` FROM webhook_deliveries `+which, args...)
 }
 
 // Summary implements [webhook.Store].
 func (s *Store) Summary(ctx context.Context, h *webhook.Hook) (map[webhook.State]int, *webhook.Delivery, error) {
 	count := map[webhook.State]int{}
-	err := s.use(ctx, "reading", func(ctx context.Context) error {
+	err := s.db.Read(ctx, func(ctx context.Context) error {
 		rows, err := s.db.Query(ctx, `SELECT state, count(*) FROM webhook_deliveries WHERE webhook = $1 GROUP BY state`, h.ID)
 		if err != nil {
 			return err
@@ -270,6 +218,3 @@ func (s *Store) Summary(ctx context.Context, h *webhook.Hook) (map[webhook.State
 	}
 	return count, &last[0], nil
 }
-
-// text returns a text as the database can hold it.
-func text(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\ufffd") }

@@ -1,0 +1,69 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claude-force/claude-force/internal/postgres"
+	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
+)
+
+// TestStore: a transaction is repeated when it was in another one's way, and has no effect
+// if it fails; errors say where it failed, but for those of the store and its callers.
+func TestStore(t *testing.T) {
+	t.Parallel()
+	errOwn := errors.New("there is no such thing")
+	s := postgres.Store{DB: connect(t, postgrestest.URL(t)), Holds: "things", Own: []error{errOwn}}
+	if _, err := s.Exec(t.Context(), `CREATE TABLE things (n int)`); err != nil {
+		t.Fatal(err)
+	}
+	add := func(ctx context.Context, then ...error) error {
+		return s.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `INSERT INTO things VALUES ($1)`, len(then)); err != nil || len(then) == 0 {
+				return err
+			}
+			err := then[0]
+			then = then[1:]
+			return err
+		})
+	}
+	conflict := &pgconn.PgError{Code: "40P01"}
+	if err := add(t.Context(), conflict, conflict); err != nil {
+		t.Error(err)
+	}
+	if err := add(t.Context(), fmt.Errorf("adding: %w", errOwn)); !errors.Is(err, errOwn) || strings.Contains(err.Error(), "things at") {
+		t.Errorf("an error of the store: %v", err)
+	}
+	if err := add(t.Context(), errors.New("boom")); err == nil || !strings.HasPrefix(err.Error(), "writing the things at "+s.DB.String()+": boom") {
+		t.Errorf("another error: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	errStop := errors.New("the server stops")
+	cancel(errStop)
+	if err := add(ctx); err != errStop {
+		t.Errorf("after the context has ended: %v", err)
+	}
+	got, err := postgres.Collect(t.Context(), &s, pgx.RowTo[int], `SELECT n FROM things`)
+	if err != nil || len(got) != 1 || got[0] != 0 {
+		t.Errorf("%v, %v; want only what the third attempt added", got, err)
+	}
+	_, err = postgres.Collect(t.Context(), &s, pgx.RowTo[int], `SELECT n FROM others`)
+	if err == nil || !strings.HasPrefix(err.Error(), "reading the things at ") || !strings.Contains(err.Error(), "bring the schema") {
+		t.Errorf("without the table: %v", err)
+	}
+}
+
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "Grüße": "Grüße", "a\x00b": "ab", "a\xffb": "a\ufffdb"} {
+		if got := postgres.Text(text); got != want || postgres.Storable(text) != (text == want) || !postgres.Storable(got) {
+			t.Errorf("%q: %q, and it is storable: %t", text, got, postgres.Storable(text))
+		}
+	}
+}
