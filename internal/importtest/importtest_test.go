@@ -88,7 +88,7 @@ var allowed = map[string][]string{
 	"journal/memory":          {"journal"},
 	"journal/journaldb":       {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
 	"journal/journalpg":       {"fault", "journal", "llm", "internal/postgres", "internal/process", "internal/seal"},
-	"journal/journaltest":     {"journal", "llm"},
+	"journal/journaltest":     {"internal/process", "internal/processtest", "journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent
 	// readings of the protocol keep each other honest.

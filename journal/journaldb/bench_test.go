@@ -3,8 +3,6 @@ package journaldb_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,7 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journaldb"
-	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/journal/journaltest"
 )
 
 // BenchmarkAppend is steps made durable by as many goroutines, each of which
@@ -27,52 +25,9 @@ func BenchmarkAppend(b *testing.B) {
 
 func benchmarkAppend(b *testing.B, appenders int) {
 	s := openStore(b, file(b), journaldb.Options{})
-	log, err := s.Create(b.Context(), journal.Run{ID: "run"})
-	if err != nil {
-		b.Fatal(err)
-	}
 	plain := newGrouped(b)
-	each := max(16, 512/appenders)
-	text := func() string { // that no other step has
-		return fmt.Sprintf("%016x", rand.Uint64()) + strings.Repeat("x", 2032)
-	}
-	var ours, theirs time.Duration
-	for b.Loop() {
-		start := time.Now()
-		var all sync.WaitGroup
-		for range appenders {
-			all.Go(func() {
-				for range each {
-					if err := log.Append(
-						journal.Event{Type: journal.StepStarted, Step: "step", Attempt: 1, Detail: startedDetail},
-						journal.Event{Type: journal.StepFinished, Step: "step", Attempt: 1, Key: llm.Key{1}, Output: text(), Detail: finishedDetail},
-					)(); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		}
-		all.Wait()
-		ours += time.Since(start)
-		start = time.Now()
-		for range each {
-			plain.commit(b, appenders, text)
-		}
-		theirs += time.Since(start)
-	}
-	events := float64(2 * appenders * each * b.N)
-	b.ReportMetric(events/ours.Seconds(), "events/s")
-	b.ReportMetric(events/theirs.Seconds(), "grouped-events/s")
-	b.ReportMetric(ours.Seconds()/theirs.Seconds(), "x-grouped-commit")
-	if err := log.Release(); err != nil {
-		b.Fatal(err)
-	}
+	journaltest.BenchmarkAppend(b, s, appenders, 512, func(steps int, text func() string) { plain.commit(b, steps, text) })
 }
-
-var (
-	startedDetail  = journal.Detail(journal.Started{Agent: "linter", Model: "claude-haiku-5-5", Task: "check the style"})
-	finishedDetail = journal.Detail(journal.Finished{Outcome: llm.Outcome{Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 900, OutputTokens: 500}, CostUSD: new(0.01)}})
-)
 
 // grouped writes what the store writes, with nothing around it.
 type grouped struct {
@@ -135,14 +90,14 @@ func (g *grouped) commit(b *testing.B, steps int, text func() string) {
 	tx, err := g.conn.BeginImmediate()
 	must(err)
 	for range steps {
-		insert(0, startedDetail)
+		insert(0, journaltest.StartedDetail)
 		for i := range hash {
 			hash[i] = byte(rand.Uint32())
 		}
 		must(g.output.BindBlob(1, hash))
 		must(g.output.BindBlob(2, []byte(text())))
 		must(g.output.Exec())
-		insert(g.conn.LastInsertRowID(), finishedDetail)
+		insert(g.conn.LastInsertRowID(), journaltest.FinishedDetail)
 	}
 	must(g.run.BindInt64(1, g.seq))
 	must(g.run.BindInt64(2, time.Now().UnixNano()))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journaldb"
+	"github.com/claude-force/claude-force/journal/journaltest"
 )
 
 // disk stands for the operating system and notes, in order, what is written to
@@ -215,9 +216,9 @@ func missing(t *testing.T, path string, log []operation, end int) (lost int) {
 		return 0
 	}
 	defer s.Close()
-	done := outputs(t, s, "run")
+	done := journaltest.Outputs(t, s, "run")
 	for _, op := range log {
-		if op.acked != "" && !done[op.acked] {
+		if op.acked != "" && done[op.acked] == 0 {
 			lost++
 		}
 	}
@@ -227,7 +228,7 @@ func missing(t *testing.T, path string, log []operation, end int) (lost int) {
 		if _, err := fmt.Sscanf(step, "%d-%d", &w, &n); err != nil {
 			t.Fatal(err)
 		}
-		if n > 0 && !done[fmt.Sprintf("%d-%d", w, n-1)] {
+		if n > 0 && done[fmt.Sprintf("%d-%d", w, n-1)] == 0 {
 			t.Errorf("cut at %d: %s is there without the one before", end, step)
 		}
 	}

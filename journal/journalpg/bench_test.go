@@ -4,16 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
-	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/journal/journaltest"
 )
 
 // BenchmarkAppend is steps made durable by as many goroutines, each of which waits for
@@ -29,57 +26,9 @@ func BenchmarkAppend(b *testing.B) {
 
 func benchmarkAppend(b *testing.B, server *postgrestest.Server, appenders int) {
 	s := openStore(b, server.URL(b))
-	log, err := s.Create(b.Context(), journal.Run{ID: "run"})
-	if err != nil {
-		b.Fatal(err)
-	}
 	plain := newGrouped(b, server.URL(b))
-	each := max(16, 2048/appenders)
-	text := func() string { // that no other step has
-		return fmt.Sprintf("%016x", rand.Uint64()) + strings.Repeat("x", 2032)
-	}
-	// The first transactions prepare statements.
-	if err := log.Append(journal.Event{Type: journal.StepFinished, Output: text()})(); err != nil {
-		b.Fatal(err)
-	}
-	plain.commit(b, 1, text)
-	var ours, theirs time.Duration
-	for b.Loop() {
-		start := time.Now()
-		var all sync.WaitGroup
-		for range appenders {
-			all.Go(func() {
-				for range each {
-					if err := log.Append(
-						journal.Event{Type: journal.StepStarted, Step: "step", Attempt: 1, Detail: startedDetail},
-						journal.Event{Type: journal.StepFinished, Step: "step", Attempt: 1, Key: llm.Key{1}, Output: text(), Detail: finishedDetail},
-					)(); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		}
-		all.Wait()
-		ours += time.Since(start)
-		start = time.Now()
-		for range each {
-			plain.commit(b, appenders, text)
-		}
-		theirs += time.Since(start)
-	}
-	events := float64(2 * appenders * each * b.N)
-	b.ReportMetric(events/ours.Seconds(), "events/s")
-	b.ReportMetric(events/theirs.Seconds(), "grouped-events/s")
-	b.ReportMetric(ours.Seconds()/theirs.Seconds(), "x-grouped-commit")
-	if err := log.Release(); err != nil {
-		b.Fatal(err)
-	}
+	journaltest.BenchmarkAppend(b, s, appenders, 2048, func(steps int, text func() string) { plain.commit(b, steps, text) })
 }
-
-var (
-	startedDetail  = journal.Detail(journal.Started{Agent: "linter", Model: "claude-haiku-5-5", Task: "check the style"})
-	finishedDetail = journal.Detail(journal.Finished{Outcome: llm.Outcome{Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 900, OutputTokens: 500}, CostUSD: new(0.01)}})
-)
 
 // grouped writes what the store writes, with nothing around it.
 type grouped struct {
@@ -112,7 +61,7 @@ func (g *grouped) commit(b *testing.B, steps int, text func() string) {
 			hash[i] = byte(rand.Uint32())
 		}
 		seqs, times = append(seqs, g.seq+1, g.seq+2), append(times, time.Now().UnixNano(), time.Now().UnixNano())
-		types, details = append(types, "step_started", "step_finished"), append(details, startedDetail, finishedDetail)
+		types, details = append(types, "step_started", "step_finished"), append(details, journaltest.StartedDetail, journaltest.FinishedDetail)
 		outputs, hashes, data = append(outputs, nil, hash), append(hashes, hash), append(data, []byte(text()))
 		g.seq += 2
 	}

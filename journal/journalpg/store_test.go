@@ -2,17 +2,15 @@ package journalpg_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
-	"github.com/claude-force/claude-force/internal/processtest"
 	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journalpg"
@@ -21,13 +19,13 @@ import (
 
 // TestMain lets the test binary be the other processes of a test.
 func TestMain(m *testing.M) {
-	os.Exit(processtest.Main(m, map[string]processtest.Job{"idle": idle, "work": work}))
-}
-
-// idle lives until its input ends, or it is killed.
-func idle([]string) error {
-	_, err := io.Copy(io.Discard, os.Stdin)
-	return err
+	os.Exit(journaltest.Main(m, func(ctx context.Context, url string) (journal.Store, error) {
+		db, err := postgres.Open(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		return journalpg.Open(ctx, db, journalpg.Options{})
+	}))
 }
 
 // openAs opens the store at a URL as the process with a pid of a host; 0 and "" mean
@@ -52,20 +50,6 @@ func openStore(tb testing.TB, url string) *journalpg.Store {
 	return openAs(tb, url, journalpg.Options{}, "", 0)
 }
 
-// startOther starts a process beside this one that does nothing.
-func startOther(t *testing.T) *processtest.Process {
-	t.Helper()
-	p := processtest.Start(t.Context(), "idle")
-	t.Cleanup(func() { end(p) })
-	return p
-}
-
-// end kills a process and waits until it has gone.
-func end(p *processtest.Process) {
-	p.Kill()
-	_ = p.Wait() // killed
-}
-
 // TestSuite runs the suite with stores that say they are another process, which is
 // there, and can be killed.
 func TestSuite(t *testing.T) {
@@ -73,30 +57,8 @@ func TestSuite(t *testing.T) {
 	for name, opts := range map[string]journalpg.Options{"clear": {}, "encrypted": {Key: bytes.Repeat([]byte{7}, 32)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var mu sync.Mutex // guards the maps
-			urls, processes := map[journal.Store]string{}, map[journal.Store]*processtest.Process{}
-			open := func(t *testing.T, url string) journal.Store {
-				t.Helper()
-				process := startOther(t)
-				s := openAs(t, url, opts, "", process.PID())
-				mu.Lock()
-				defer mu.Unlock()
-				urls[s], processes[s] = url, process
-				return s
-			}
-			journaltest.Suite(t, journaltest.Harness{
-				Open: func(t *testing.T) journal.Store { return open(t, postgrestest.URL(t)) },
-				Other: func(t *testing.T, s journal.Store) journal.Store {
-					mu.Lock()
-					url := urls[s]
-					mu.Unlock()
-					return open(t, url)
-				},
-				Die: func(_ *testing.T, s journal.Store) {
-					mu.Lock()
-					defer mu.Unlock()
-					end(processes[s])
-				},
+			journaltest.ProcessSuite(t, func(t *testing.T) string { return postgrestest.URL(t) }, func(t *testing.T, url string, pid int) journal.Store {
+				return openAs(t, url, opts, "", pid)
 			})
 		})
 	}
