@@ -64,7 +64,7 @@ func TestStoresInADatabase(t *testing.T) {
 	}
 }
 
-// TestADatabaseThatWasNotMigrated is an error that says so.
+// TestADatabaseThatWasNotMigrated checks that the error says so.
 func TestADatabaseThatWasNotMigrated(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.Load(config.Sources{Dir: t.TempDir(), Home: t.TempDir()})

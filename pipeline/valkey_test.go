@@ -97,7 +97,7 @@ func TestMachinesShareLimits(t *testing.T) {
 }
 
 // TestMachinesShareACall has two machines make the same call at once: the service gets one,
-// and both see its first piece before it goes on.
+// and both see its first piece before it continues.
 func TestMachinesShareACall(t *testing.T) {
 	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-canary")
 	server := valkeytest.Start(t)

@@ -30,7 +30,7 @@ func (s *countingStore) Events(ctx context.Context, id string, after int64) iter
 }
 
 // TestQuestionCacheReadsWhatIsNew has a cache look again and again at a run that asks and
-// goes on.
+// continues.
 func TestQuestionCacheReadsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	const before, looks = 1000, 100

@@ -22,7 +22,7 @@ const (
 	newer  = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
 
-// TestURLs is which addresses of webhooks are taken.
+// TestURLs checks which addresses of webhooks are taken.
 func TestURLs(t *testing.T) {
 	for url, good := range map[string]bool{
 		"https://hooks.example.com/a":                            true,
@@ -191,7 +191,7 @@ func TestErrorsHoldNoURL(t *testing.T) {
 	}
 }
 
-// TestRetry is when a delivery is tried again, and when it is given up.
+// TestRetry checks when a delivery is tried again, and when it is given up.
 func TestRetry(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	refused := &webhook.Answer{Status: 500}

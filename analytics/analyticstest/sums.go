@@ -18,7 +18,7 @@ import (
 // Epoch is not on an hour, so that nothing is by chance.
 var Epoch = time.Date(2026, 11, 3, 22, 41, 7, 123456789, time.UTC)
 
-// RandomCall is a call within ten days of Epoch.
+// RandomCall returns a call within ten days of Epoch.
 func RandomCall(rng *rand.Rand) analytics.Call {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	c := analytics.Call{
@@ -55,7 +55,7 @@ func RandomCalls(seed uint64, n int) []analytics.Call {
 	return calls
 }
 
-// Stored are all calls of a store.
+// Stored returns all calls of a store.
 func Stored(t *testing.T, s analytics.Store) []analytics.Call {
 	t.Helper()
 	var calls []analytics.Call

@@ -131,7 +131,7 @@ func TestBrokenSpool(t *testing.T) {
 }
 
 // TestAStoreThatCannotBeOpened: the calls wait in the spool file.
-// TestRecordersDropWhatIsTooOld: by what they were told to keep, once a day.
+// TestRecordersDropWhatIsTooOld: by their settings, once a day.
 func TestRecordersDropWhatIsTooOld(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -172,13 +172,13 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 	if err := os.MkdirAll(path, 0o700); err != nil { // a folder in its place
 		t.Fatal(err)
 	}
-	var told error
-	r := callsdb.NewRecorder(path, analytics.Retention{}, func(err error) { told = err })
+	var said error
+	r := callsdb.NewRecorder(path, analytics.Retention{}, func(err error) { said = err })
 	for _, c := range analyticstest.RandomCalls(1, 500) {
 		r.Record(c)
 	}
-	if err := r.Close(); err != nil || told != nil {
-		t.Fatalf("Close: %v, told %v", err, told)
+	if err := r.Close(); err != nil || said != nil {
+		t.Fatalf("Close: %v, said %v", err, said)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -198,13 +198,13 @@ func TestCallsThatCannotBeWrittenAreTold(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	told := 0
-	r := callsdb.NewRecorder(filepath.Join(dir, "history.db"), analytics.Retention{}, func(error) { told++ })
+	said := 0
+	r := callsdb.NewRecorder(filepath.Join(dir, "history.db"), analytics.Retention{}, func(error) { said++ })
 	for range 20_000 { // more than wait in memory: whoever calls is not held for good
 		r.Record(analytics.Call{Time: epoch, Source: llm.SourceLive})
 	}
-	if err := r.Close(); err == nil || told != 1 {
-		t.Errorf("Close gave %v, and told %d times", err, told)
+	if err := r.Close(); err == nil || said != 1 {
+		t.Errorf("Close gave %v, and said %d times", err, said)
 	}
 }
 

@@ -59,7 +59,7 @@ type Store struct {
 	closed    bool
 }
 
-// file is the spool of the store in a file.
+// file returns the spool of the store in a file.
 func file(path string) spool.File { return spool.File{Path: path, Explain: explain} }
 
 // NewRecorder returns a recorder for the calls in a file, which drops once a day what is

@@ -47,7 +47,7 @@ type Store struct {
 
 var _ analytics.Store = (*Store)(nil)
 
-// spoolFile is the spool of a machine, beside a path.
+// spoolFile returns the spool of a machine, beside a path.
 func spoolFile(path string) spool.File { return spool.File{Path: path, Max: maxSpool} }
 
 // Open returns the calls in a database, which is given back by Close. What this machine has

@@ -56,7 +56,7 @@ type Workload struct {
 	GBMonth     float64 `json:"usd_gb_month"`
 }
 
-// standard is the workload of the issue: 1,000 processes, 10 million calls a day.
+// standard returns the workload of the documentation: 1,000 processes, 10 million calls a day.
 func standard() Workload {
 	return Workload{
 		Calls: 10e6, PeakFactor: 3, PeakHour: 14, Identical: 0.4, InFlight: 0.1, Hot: 0.5,

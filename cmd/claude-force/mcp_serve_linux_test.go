@@ -93,7 +93,7 @@ func TestKilledMCPServerLeavesRuns(t *testing.T) {
 		t.Errorf("the run ended as %+v", end)
 	}
 	if len(asked) > 0 {
-		t.Error("the service was asked again")
+		t.Error("the service got a second request")
 	}
 	if err := second.Close(); err != nil { // the end of its input ends it
 		t.Errorf("closing the server: %v", err)

@@ -16,7 +16,7 @@ import (
 // answerCanary is what the receiver answers, which must be kept nowhere.
 const answerCanary = "canary-of-an-answer"
 
-// receiverMain is a receiver of webhooks, as others would write one: it knows the standard
+// receiverMain runs a receiver of webhooks, as others would write one: it knows the standard
 // and nothing of this program. It prints its address, then a line for each request. It
 // refuses the first request with each id, and holds the request number RECEIVER_HOLD, with
 // all that follow, until a sender has gone. It ends with its input.

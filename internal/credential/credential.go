@@ -83,7 +83,7 @@ func Find(text string) (kind string) {
 	return ""
 }
 
-// FindBytes returns what [Find] returns, of a text that no one changes meanwhile. It makes
+// FindBytes returns what [Find] returns, of a text that does not change meanwhile. It makes
 // no copy of it.
 func FindBytes(text []byte) (kind string) {
 	return Find(unsafe.String(unsafe.SliceData(text), len(text))) //nolint:gosec // Find keeps nothing of it

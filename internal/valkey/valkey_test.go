@@ -114,7 +114,7 @@ func TestServerThatFails(t *testing.T) {
 	}
 }
 
-// TestServerThatWasNeverThere is used once it is.
+// TestServerThatWasNeverThere checks that a server that comes late is used.
 func TestServerThatWasNeverThere(t *testing.T) {
 	server := valkeytest.Start(t, "requirepass canary")
 	up := make(chan struct{})

@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/journal/journaltest"
 )
 
-// BenchmarkAppend is steps made durable by as many goroutines, each of which waits for
+// BenchmarkAppend measures steps made durable by as many goroutines, each of which waits for
 // its own: a start and an end with 2 KB of output. Beside it, in the same run and on the
 // same server, the same rows go through bare pgx, with as many steps in each transaction
 // as there are goroutines, each transaction in one round trip.

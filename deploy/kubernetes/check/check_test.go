@@ -1,5 +1,5 @@
 // Package check tests the manifests for Kubernetes. It is a module of its own: what it
-// needs is for no one who builds the command.
+// needs is not for builds of the command.
 package check
 
 import (

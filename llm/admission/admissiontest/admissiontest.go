@@ -125,7 +125,7 @@ func testOrder(t *testing.T, s *store) {
 	}
 	again := s.do(admission.Op{Kind: admission.OpTake, Ticket: large.Ticket, Cost: admission.Amounts{1, 1, 1}})
 	if again.Ticket != large.Ticket || math.Abs(float64(again.Wait-large.Wait)) > float64(long)/1000 {
-		t.Errorf("asked again it has %+v and waits %v; want %+v, %v", again.Ticket, again.Wait, large.Ticket, large.Wait)
+		t.Errorf("a second time it has %+v and waits %v; want %+v, %v", again.Ticket, again.Wait, large.Ticket, large.Wait)
 	}
 	s.wantLevels(again, 27, -30_100, 9970)
 	// What others took afterwards does not count against it.

@@ -77,7 +77,7 @@ func makeCalls(args []string) error {
 }
 
 // service is one that answers each request in pieces. It holds back the second half of an
-// answer until it is told to go on, and never answers the first request if that is to fail.
+// answer until it is released, and never answers the first request if that is to fail.
 type service struct {
 	requests atomic.Int64
 	first    chan struct{} // closed when the first request has come

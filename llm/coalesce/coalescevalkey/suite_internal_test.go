@@ -173,7 +173,7 @@ func TestEightProcesses(t *testing.T) {
 	}
 }
 
-// TestDeadOwner is one that shows no sign of life: another takes over when its lease ends.
+// TestDeadOwner has an owner show no sign of life: another takes over when its lease ends.
 func TestDeadOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemory()
