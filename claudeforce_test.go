@@ -49,6 +49,13 @@ func open(tb testing.TB, server *sim.Server, change ...func(*claudeforce.Options
 	return orch
 }
 
+// openInBubble is open for a bubble of synctest: without the store of answers, which may
+// sleep inside SQLite with its lock held. Who waits for a lock stops the bubble's clock.
+func openInBubble(tb testing.TB, server *sim.Server, change ...func(*claudeforce.Options)) *claudeforce.Orchestrator {
+	tb.Helper()
+	return open(tb, server, append(change, func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })...)
+}
+
 func jobs(n int) func(*claudeforce.Options) {
 	return func(o *claudeforce.Options) { o.Config.Jobs = n }
 }
@@ -65,7 +72,7 @@ func TestIndependentTasksTakeAsLongAsOne(t *testing.T) {
 	for n, slots := range map[int]int{3: 10, 100: 100} {
 		synctest.Test(t, func(t *testing.T) {
 			server := sim.New(sim.Options{Latency: sim.Fixed(time.Second)})
-			orch := open(t, server, jobs(slots))
+			orch := openInBubble(t, server, jobs(slots))
 			start := time.Now()
 			for i, res := range orch.ExecuteMultiple(t.Context(), numbered(n)) {
 				if res.Err != nil || !strings.Contains(res.Output, fmt.Sprintf(`"Task %d"`, i)) {
@@ -112,7 +119,7 @@ func TestFiftyIdenticalCallsAreOneRequest(t *testing.T) {
 		server := sim.New(sim.Options{Latency: sim.Fixed(time.Second)})
 		var calls []record.Call
 		var mu sync.Mutex
-		orch := open(t, server, jobs(50), func(o *claudeforce.Options) {
+		orch := openInBubble(t, server, jobs(50), func(o *claudeforce.Options) {
 			o.OnCall = func(_ context.Context, c record.Call) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -213,10 +220,7 @@ func TestRetriesHaveABudget(t *testing.T) {
 			server := sim.New(sim.Options{})
 			server.Inject(sim.Fault{Kind: sim.FaultStatus, Status: 529, Times: c.overloaded})
 			failed := 0
-			// The store of answers waits inside SQLite with its lock held, which stops the
-			// clock of the bubble.
-			orch := open(t, server, jobs(50), func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })
-			for _, res := range orch.ExecuteMultiple(t.Context(), numbered(400)) {
+			for _, res := range openInBubble(t, server, jobs(50)).ExecuteMultiple(t.Context(), numbered(400)) {
 				if res.Err != nil {
 					failed++
 				}
@@ -272,7 +276,7 @@ func TestBreakingOffAndCanceling(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := sim.New(sim.Options{Latency: sim.Fixed(time.Second)})
-				orch := open(t, server)
+				orch := openInBubble(t, server)
 				for range orch.ExecuteAll(t.Context(), slices.Values(numbered(1000)), claudeforce.AllOptions{Unordered: !inOrder}) {
 					break
 				}
