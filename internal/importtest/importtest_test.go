@@ -136,7 +136,7 @@ var allowed = map[string][]string{
 	"keys/keyspg":   {"internal/postgres", "internal/unixtime", "keys"},
 	"keys/keystest": {"keys"},
 
-	"schedule":              nil,
+	"schedule":              {"internal/unixtime"},
 	"schedule/scheduledb":   {"internal/sqlitefile", "internal/unixtime", "schedule"},
 	"schedule/schedulepg":   {"internal/postgres", "internal/unixtime", "schedule"},
 	"schedule/scheduletest": {"schedule"},

@@ -5,7 +5,6 @@ package scheduledb
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -43,31 +42,15 @@ func New(path string) *Store {
 // Close closes the file.
 func (s *Store) Close() error { return s.file.Close() }
 
-// spec is what does not change of a schedule.
-type spec struct {
-	Workflow string            `json:"workflow"`
-	Params   map[string]string `json:"params,omitempty"`
-	Model    string            `json:"model,omitempty"`
-	Budget   *float64          `json:"budget_usd,omitempty"`
-	Cron     string            `json:"cron"`
-	Zone     string            `json:"time_zone"`
-	Overlap  schedule.Overlap  `json:"overlap"`
-	CatchUp  schedule.CatchUp  `json:"catch_up"`
-	Window   int64             `json:"window_seconds"`
-	Created  int64             `json:"created"`
-}
-
 // Add implements [schedule.Store].
 func (s *Store) Add(_ context.Context, x *schedule.Schedule) error {
-	data, err := json.Marshal(spec{
-		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), unixtime.Seconds(x.Created),
-	})
+	spec, err := x.EncodeSpec()
 	if err != nil {
 		return err
 	}
 	return s.file.Write(func(c *sqlitefile.Conn) error {
 		n, err := c.Change(`INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
-			x.ID, x.Dir, x.Name, string(data), x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, x.Problem)
+			x.ID, x.Dir, x.Name, spec, x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, x.Problem)
 		if err == nil && n == 0 {
 			err = schedule.ErrExists
 		}
@@ -102,16 +85,14 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 	list := []schedule.Schedule{}
 	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		return c.Query(`SELECT id, name, spec, paused, decided, last_run, tick, pending, problem FROM schedules WHERE dir = ? ORDER BY name`, func(row *sqlite3.Stmt) error {
-			var is spec
-			if err := json.Unmarshal(row.ColumnBlob(2, nil), &is); err != nil {
+			x := schedule.Schedule{
+				ID: row.ColumnText(0), Name: row.ColumnText(1), Dir: dir, Paused: row.ColumnBool(3), Decided: unixtime.FromSeconds(row.ColumnInt64(4)),
+				LastRun: row.ColumnText(5), Tick: unixtime.FromSeconds(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
+			}
+			if err := x.DecodeSpec(row.ColumnBlob(2, nil)); err != nil {
 				return err
 			}
-			list = append(list, schedule.Schedule{
-				ID: row.ColumnText(0), Name: row.ColumnText(1), Dir: dir, Workflow: is.Workflow, Params: is.Params, Model: is.Model, Budget: is.Budget,
-				Cron: is.Cron, Zone: is.Zone, Overlap: is.Overlap, CatchUp: is.CatchUp, Window: time.Duration(is.Window) * time.Second,
-				Created: unixtime.FromSeconds(is.Created), Paused: row.ColumnBool(3), Decided: unixtime.FromSeconds(row.ColumnInt64(4)),
-				LastRun: row.ColumnText(5), Tick: unixtime.FromSeconds(row.ColumnInt64(6)), Pending: row.ColumnBool(7), Problem: row.ColumnText(8),
-			})
+			list = append(list, x)
 			return nil
 		}, dir)
 	})

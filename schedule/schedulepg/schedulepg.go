@@ -4,7 +4,6 @@ package schedulepg
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,31 +48,15 @@ func (s *Store) changeOne(ctx context.Context, name, sql string, args ...any) er
 	return err
 }
 
-// spec is what does not change of a schedule.
-type spec struct {
-	Workflow string            `json:"workflow"`
-	Params   map[string]string `json:"params,omitempty"`
-	Model    string            `json:"model,omitempty"`
-	Budget   *float64          `json:"budget_usd,omitempty"`
-	Cron     string            `json:"cron"`
-	Zone     string            `json:"time_zone"`
-	Overlap  schedule.Overlap  `json:"overlap"`
-	CatchUp  schedule.CatchUp  `json:"catch_up"`
-	Window   int64             `json:"window_seconds"`
-	Created  int64             `json:"created"`
-}
-
 // Add implements [schedule.Store].
 func (s *Store) Add(ctx context.Context, x *schedule.Schedule) error {
-	data, err := json.Marshal(spec{
-		x.Workflow, x.Params, x.Model, x.Budget, x.Cron, x.Zone, x.Overlap, x.CatchUp, int64(x.Window / time.Second), unixtime.Seconds(x.Created),
-	})
+	spec, err := x.EncodeSpec()
 	if err != nil {
 		return err
 	}
 	n, err := s.change(ctx, `INSERT INTO schedules (id, dir, name, spec, paused, decided, last_run, tick, pending, problem)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (dir, name) DO NOTHING`,
-		x.ID, []byte(x.Dir), x.Name, string(data), x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, []byte(x.Problem))
+		x.ID, []byte(x.Dir), x.Name, spec, x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, []byte(x.Problem))
 	if err == nil && n == 0 {
 		err = schedule.ErrExists
 	}
@@ -99,21 +82,13 @@ func (s *Store) List(ctx context.Context, dir string) ([]schedule.Schedule, erro
 
 // read reads a schedule of a project.
 func read(row pgx.CollectableRow, dir string) (x schedule.Schedule, err error) {
-	var data string
 	var decided, tick int64
-	var problem []byte
-	if err := row.Scan(&x.ID, &x.Name, &data, &x.Paused, &decided, &x.LastRun, &tick, &x.Pending, &problem); err != nil {
+	var spec, problem []byte
+	if err := row.Scan(&x.ID, &x.Name, &spec, &x.Paused, &decided, &x.LastRun, &tick, &x.Pending, &problem); err != nil {
 		return x, err
 	}
-	var is spec
-	if err := json.Unmarshal([]byte(data), &is); err != nil {
-		return x, err
-	}
-	x.Dir, x.Workflow, x.Params, x.Model, x.Budget = dir, is.Workflow, is.Params, is.Model, is.Budget
-	x.Cron, x.Zone, x.Overlap, x.CatchUp = is.Cron, is.Zone, is.Overlap, is.CatchUp
-	x.Window, x.Created = time.Duration(is.Window)*time.Second, unixtime.FromSeconds(is.Created)
-	x.Decided, x.Tick, x.Problem = unixtime.FromSeconds(decided), unixtime.FromSeconds(tick), string(problem)
-	return x, nil
+	x.Dir, x.Decided, x.Tick, x.Problem = dir, unixtime.FromSeconds(decided), unixtime.FromSeconds(tick), string(problem)
+	return x, x.DecodeSpec(spec)
 }
 
 // Decide implements [schedule.Store].
