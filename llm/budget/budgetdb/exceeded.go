@@ -11,29 +11,15 @@ import (
 	"github.com/claude-force/claude-force/llm/budget"
 )
 
-// maxKnown bounds the scopes that a process knows to be exceeded.
-const maxKnown = 1000
-
 // NoteExceeded writes down that a scope has no room left for a call, unless that is known
 // of it already.
 func (l *Ledger) NoteExceeded(e *budget.ExceededError) error {
-	key := string(e.Scope.Level) + "/" + e.Scope.Name
-	l.mu.Lock()
-	known := l.exceeded[key]
-	l.mu.Unlock()
-	if known {
-		return nil
-	}
-	err := l.write(func() error {
-		return l.conn.Run(`INSERT INTO exceeded (account, level, name, kind, most, spent, at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			key, string(e.Scope.Level), e.Scope.Name, string(e.Kind), e.Limit, e.Spent, time.Now().Unix())
+	return l.noted.Once(e, func(account string) error {
+		return l.write(func() error {
+			return l.conn.Run(`INSERT INTO exceeded (account, level, name, kind, most, spent, at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				account, string(e.Scope.Level), e.Scope.Name, string(e.Kind), e.Limit, e.Spent, time.Now().Unix())
+		})
 	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && len(l.exceeded) < maxKnown { // another is written once more, which changes nothing
-		l.exceeded[key] = true
-	}
-	return err
 }
 
 // Excesses reads from a ledger which scopes had no room left, while other processes

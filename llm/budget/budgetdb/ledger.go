@@ -70,14 +70,15 @@ type Ledger struct {
 	path string
 	self process.ID
 
+	noted budget.Noted
+
 	mu     sync.Mutex // guards the fields below, and is held during a transaction
 	conn   *sqlitefile.Conn
 	owner  int64
 	closed bool
 	lost   error // a flush failed
 
-	recorded []int64         // attempts to forget with the next transaction
-	exceeded map[string]bool // accounts that are known to be written down as exceeded
+	recorded []int64 // attempts to forget with the next transaction
 
 	dirty   chan struct{} // requests a flush; nil until opened
 	flushed chan struct{} // closed when the flushing goroutine ends
@@ -88,7 +89,7 @@ func New(path string) *Ledger { return newAs(path, process.This()) }
 
 // newAs returns the ledger as another process would use it.
 func newAs(path string, self process.ID) *Ledger {
-	return &Ledger{path: path, self: self, exceeded: map[string]bool{}}
+	return &Ledger{path: path, self: self}
 }
 
 // Close closes the file. Reservations that are not settled stay, and count as

@@ -39,6 +39,7 @@ import (
 
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/process"
+	"github.com/claude-force/claude-force/llm/budget"
 )
 
 const (
@@ -62,11 +63,12 @@ type Ledger struct {
 
 	entering sync.Mutex // is held while the process gets an owner
 
+	noted budget.Noted
+
 	mu       sync.Mutex // guards the fields below
 	owner    int64      // 0 for none yet, or not any more
 	closed   bool
-	recorded []int64         // attempts to forget with the next transaction
-	exceeded map[string]bool // accounts that are known to be written down as exceeded
+	recorded []int64 // attempts to forget with the next transaction
 
 	closing chan struct{} // closed by Close
 	beating chan struct{} // closed when no lease is extended any more; nil before the first
@@ -75,7 +77,7 @@ type Ledger struct {
 // New returns the ledger in a database, which is given back by Close. It connects when the
 // first call reserves.
 func New(db *postgres.DB) *Ledger {
-	return &Ledger{db: db, self: process.This(), lease: leaseTime, patience: patience, exceeded: map[string]bool{}, closing: make(chan struct{})}
+	return &Ledger{db: db, self: process.This(), lease: leaseTime, patience: patience, closing: make(chan struct{})}
 }
 
 var (

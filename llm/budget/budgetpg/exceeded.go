@@ -11,33 +11,19 @@ import (
 	"github.com/claude-force/claude-force/llm/budget"
 )
 
-// maxKnown bounds the scopes that a process knows to be exceeded.
-const maxKnown = 1000
-
 // NoteExceeded writes down that a scope has no room left for a call, unless that is known
 // of it already.
 func (l *Ledger) NoteExceeded(e *budget.ExceededError) error {
-	key := string(e.Scope.Level) + "/" + e.Scope.Name
-	l.mu.Lock()
-	known := l.exceeded[key]
-	l.mu.Unlock()
-	if known {
-		return nil
-	}
-	err := l.write(func(t *transaction) error {
-		send := &pgx.Batch{}
-		send.Queue(`BEGIN`)
-		send.Queue(`WITH last AS (UPDATE budget_last_exceeded SET n = n + 1 WHERE NOT EXISTS (SELECT FROM budget_exceeded WHERE account = $1) RETURNING n)
-			INSERT INTO budget_exceeded (n, account, level, name, kind, most, spent) SELECT n, $1, $2, $3, $4, $5, $6 FROM last ON CONFLICT (account) DO NOTHING`,
-			[]byte(key), []byte(e.Scope.Level), []byte(e.Scope.Name), string(e.Kind), e.Limit, e.Spent)
-		return l.commit(t, send)
+	return l.noted.Once(e, func(account string) error {
+		return l.write(func(t *transaction) error {
+			send := &pgx.Batch{}
+			send.Queue(`BEGIN`)
+			send.Queue(`WITH last AS (UPDATE budget_last_exceeded SET n = n + 1 WHERE NOT EXISTS (SELECT FROM budget_exceeded WHERE account = $1) RETURNING n)
+				INSERT INTO budget_exceeded (n, account, level, name, kind, most, spent) SELECT n, $1, $2, $3, $4, $5, $6 FROM last ON CONFLICT (account) DO NOTHING`,
+				[]byte(account), []byte(e.Scope.Level), []byte(e.Scope.Name), string(e.Kind), e.Limit, e.Spent)
+			return l.commit(t, send)
+		})
 	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && len(l.exceeded) < maxKnown { // another is written once more, which changes nothing
-		l.exceeded[key] = true
-	}
-	return err
 }
 
 // After returns at most limit scopes that were written down after a number, in order.
