@@ -86,8 +86,9 @@ var allowed = map[string][]string{
 	"analytics/callspg":       {"analytics", "analytics/callsql", "analytics/spool", "internal/postgres", "internal/process", "llm"},
 	"analytics/callsdb":       {"analytics", "analytics/callsql", "analytics/spool", "llm", "internal/sqlitefile", "internal/process"},
 	"journal/memory":          {"journal"},
-	"journal/journaldb":       {"journal", "llm", "internal/process", "internal/seal", "internal/sqlitefile"},
-	"journal/journalpg":       {"fault", "journal", "llm", "internal/postgres", "internal/process", "internal/seal"},
+	"journal/journalrow":      {"internal/process", "internal/seal", "journal", "llm"},
+	"journal/journaldb":       {"journal", "journal/journalrow", "internal/process", "internal/seal", "internal/sqlitefile"},
+	"journal/journalpg":       {"fault", "journal", "journal/journalrow", "internal/postgres", "internal/process", "internal/seal"},
 	"journal/journaltest":     {"internal/process", "internal/processtest", "journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent

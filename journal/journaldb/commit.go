@@ -235,17 +235,17 @@ func (b *batch) owned(l *log) (h *header, verdict, err error) {
 	if verdict != nil || err != nil {
 		return nil, verdict, err
 	}
-	if h == nil || h.token != l.token {
+	if h == nil || h.Token != l.token {
 		return nil, journal.ErrLost, nil
 	}
-	h.heartbeat, h.dirty = b.now.UnixNano(), true
+	h.heartbeat, h.Dirty = b.now.UnixNano(), true
 	return h, nil, nil
 }
 
 // flush writes the headers that were changed.
 func (b *batch) flush() error {
 	for _, h := range b.runs {
-		if h == nil || !h.dirty {
+		if h == nil || !h.Dirty {
 			continue
 		}
 		if err := h.update(b.conn); err != nil {

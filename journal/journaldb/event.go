@@ -7,75 +7,31 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
-	"github.com/claude-force/claude-force/llm"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // maxText is what one column may hold, with room for what encryption adds.
 const maxText = 1e9 - 1024
 
-// eventRow is an event as it is stored, but for its number, which it gets when
-// it is written.
-type eventRow struct {
-	ev     *journal.Event
-	time   int64
-	key    any // nil for none
-	hash   []byte
-	output []byte // nil for an empty one
-	detail []byte
-	sum    []byte      // of all but the number
-	adds   journal.Run // what it adds to the header
-	exit   []byte      // adds.Exit as it is stored; nil for none
-}
-
-// encode prepares events, so that the transaction that writes them is short. It
-// fails if one cannot be stored.
-func (s *Store) encode(id string, events []journal.Event) (rows []eventRow, size int, err error) {
-	now := time.Now()
-	rows = make([]eventRow, len(events))
-	for i := range events {
-		ev := events[i]
-		ev.Run = id
-		if ev.Time.IsZero() {
-			ev.Time = now
-		}
-		row := eventRow{ev: &ev, time: ev.Time.UnixNano()}
-		if err := row.adds.Count(&ev); err != nil {
-			return nil, 0, err
-		}
-		if row.adds.Exit != nil {
-			row.exit = s.box.Seal(journal.Detail(row.adds.Exit), bound("exit", id))
-		}
-		if max(len(ev.Output), len(ev.Detail), len(ev.Step), len(ev.Item)) > maxText {
-			return nil, 0, fmt.Errorf("writing run %s: an event of more than a gigabyte cannot be kept", id)
-		}
-		if ev.Key != (llm.Key{}) {
-			row.key = ev.Key[:]
-		}
-		if ev.Output != "" {
-			hash := s.box.Sum([]byte(ev.Output))
-			row.hash = hash[:]
-			row.output = s.box.Seal([]byte(ev.Output), row.hash)
-		}
-		if ev.Detail != nil {
-			row.detail = nonNil(s.box.Seal(bytes.Clone(ev.Detail), boundTo(&ev)))
-		}
-		row.sum = row.digest()
-		rows[i] = row
-		size += len(row.output) + len(row.detail) + len(ev.Step) + len(ev.Item) + 200
+// seal prepares events, so that the transaction that writes them is short. It fails if
+// one cannot be stored.
+func (s *Store) seal(id string, events []journal.Event) (rows []journalrow.Event, size int, err error) {
+	rows, size, err = journalrow.Seal(s.box, id, events, maxText)
+	if errors.Is(err, journalrow.ErrTooLarge) {
+		return nil, 0, fmt.Errorf("writing run %s: an event of more than a gigabyte cannot be kept", id)
 	}
-	return rows, size, nil
+	for i := range rows {
+		rows[i].Sum = checksum(&rows[i])
+	}
+	return rows, size, err
 }
 
-// boundTo returns what the detail of an event is bound to.
-func boundTo(ev *journal.Event) []byte {
-	return bound("detail", ev.Run, string(ev.Type), ev.Step, ev.Item)
-}
-
-func (r *eventRow) digest() []byte {
-	d := digest{make([]byte, 0, len(r.detail)+256)}
-	d.texts(r.ev.Run, string(r.ev.Type), r.ev.Step, r.ev.Item)
-	d.blobs(r.ev.Key[:], r.hash, r.detail)
-	d.numbers(r.time, int64(r.ev.Attempt))
+// checksum returns that of an event without its number.
+func checksum(r *journalrow.Event) []byte {
+	d := digest{make([]byte, 0, len(r.Detail)+256)}
+	d.texts(r.Event.Run, string(r.Event.Type), r.Event.Step, r.Event.Item)
+	d.blobs(r.Event.Key[:], r.Hash, r.Detail)
+	d.numbers(r.Time, int64(r.Event.Attempt))
 	return d.sum()
 }
 
@@ -89,17 +45,17 @@ func numbered(sum []byte, seq int64) []byte {
 
 // append writes events behind the last of a run, and adds them to what is known
 // to be under way in it; nil if the run's status does not depend on them.
-func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err error) {
+func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Live) (verdict, err error) {
 	if known != nil {
 		if verdict, err := b.move(h, rows, known); verdict != nil || err != nil {
 			return verdict, err
 		}
 	}
-	seq := h.seq
+	seq := h.Seq
 	for i := range rows {
 		r := &rows[i]
 		var output any
-		if r.output != nil {
+		if r.Output != nil {
 			n, err := b.output(r)
 			if err != nil {
 				return nil, err
@@ -108,28 +64,28 @@ func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err er
 		}
 		seq++
 		if err := b.conn.Run(`INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			h.event(seq), r.time, string(r.ev.Type), r.ev.Step, r.ev.Item, r.ev.Attempt, r.key, output, r.detail, numbered(r.sum, seq)); err != nil {
+			h.event(seq), r.Time, string(r.Event.Type), r.Event.Step, r.Event.Item, r.Event.Attempt, r.Key, output, r.Detail, numbered(r.Sum, seq)); err != nil {
 			return nil, err
 		}
-		if err := b.notice(r.ev, h.event(seq)); err != nil {
+		if err := b.notice(r.Event, h.event(seq)); err != nil {
 			return nil, err
 		}
-		h.add(r)
+		h.Add(r)
 	}
-	h.seq, h.dirty = seq, true
+	h.Seq, h.Dirty = seq, true
 	return nil, nil
 }
 
 // output returns the number of an output's row, which it makes if there is none.
-func (b *batch) output(r *eventRow) (int64, error) {
-	made, err := b.conn.Change(`INSERT INTO outputs (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING`, r.hash, r.output)
+func (b *batch) output(r *journalrow.Event) (int64, error) {
+	made, err := b.conn.Change(`INSERT INTO outputs (hash, data) VALUES (?, ?) ON CONFLICT DO NOTHING`, r.Hash, r.Output)
 	if err != nil {
 		return 0, err
 	}
 	if made > 0 {
 		return b.conn.LastInsertRowID(), nil
 	}
-	_, n, err := b.conn.Sum(`SELECT n FROM outputs WHERE hash = ?`, r.hash)
+	_, n, err := b.conn.Sum(`SELECT n FROM outputs WHERE hash = ?`, r.Hash)
 	return n, err
 }
 
@@ -140,14 +96,14 @@ const (
 )
 
 // readSealed reads sealedColumns of a run.
-func readSealed(id string, row *stmt) (eventRow, error) {
+func readSealed(id string, row *stmt) (journalrow.Event, error) {
 	ev := &journal.Event{
 		Run: id, Seq: row.ColumnInt64(0), Time: time.Unix(0, row.ColumnInt64(1)).UTC(), Type: journal.EventType(row.ColumnText(2)),
 		Step: row.ColumnText(3), Item: row.ColumnText(4), Attempt: row.ColumnInt(5),
 	}
 	copy(ev.Key[:], row.ColumnRawBlob(6))
-	r := eventRow{ev: ev, time: row.ColumnInt64(1), detail: row.ColumnBlob(8, nil), hash: row.ColumnBlob(10, nil)}
-	if !bytes.Equal(numbered(r.digest(), ev.Seq), row.ColumnRawBlob(9)) {
+	r := journalrow.Event{Event: ev, Time: row.ColumnInt64(1), Detail: row.ColumnBlob(8, nil), Hash: row.ColumnBlob(10, nil)}
+	if !bytes.Equal(numbered(checksum(&r), ev.Seq), row.ColumnRawBlob(9)) {
 		return r, errDamaged
 	}
 	return r, nil
@@ -156,23 +112,13 @@ func readSealed(id string, row *stmt) (eventRow, error) {
 // readEvent reads eventColumns of a run.
 func (s *Store) readEvent(id string, row *stmt) (journal.Event, error) {
 	r, err := readSealed(id, row)
-	ev := *r.ev
 	if err != nil {
-		return ev, err
+		return *r.Event, err
 	}
-	if len(r.hash) > 0 {
-		plain, err := s.box.Open(row.ColumnRawBlob(11), r.hash)
-		if hash := s.box.Sum(plain); err != nil || !bytes.Equal(hash[:], r.hash) {
-			return ev, errDamaged
-		}
-		ev.Output = string(plain)
-	}
-	if len(r.detail) > 0 {
-		plain, err := s.box.Open(r.detail, boundTo(&ev))
-		if err != nil {
-			return ev, errDamaged
-		}
-		ev.Detail = plain
+	r.Output = row.ColumnRawBlob(11)
+	ev, err := r.Open(s.box)
+	if err != nil {
+		return ev, errDamaged
 	}
 	return ev, nil
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // log is a [journal.Log].
@@ -14,7 +14,7 @@ type log struct {
 	store *Store
 	id    string
 	token string
-	live  live // only the committer touches it
+	live  journalrow.Live // only the committer touches it
 
 	mu       sync.Mutex // guards the fields below
 	released bool
@@ -51,7 +51,7 @@ func (l *log) Append(events ...journal.Event) (wait func() error) {
 }
 
 func (l *log) append(events []journal.Event) (*job, error) {
-	rows, size, err := l.store.encode(l.id, events)
+	rows, size, err := l.store.seal(l.id, events)
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +88,7 @@ func (l *log) Release() error {
 		if h == nil {
 			return verdict, err
 		}
-		h.free()
-		if !h.status.Ended() {
-			h.status, h.finished = journal.StatusInterrupted, time.Now().UnixNano()
-		}
+		h.release(b.now)
 		return nil, nil
 	})
 	l.store.mu.Lock()

@@ -2,7 +2,6 @@ package journaldb
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // pageBytes is how much of a run's events is held while they are read.
@@ -56,28 +56,17 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 	if err != nil {
 		return journal.Run{}, fmt.Errorf("run %s: %w", row.ColumnText(1), err)
 	}
-	workflow, workflowErr := s.box.Open(h.workflow, bound("workflow", h.id))
-	file, fileErr := s.box.Open(h.file, bound("file", h.id))
-	if workflowErr != nil || fileErr != nil {
-		return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
-	}
-	run := journal.Run{
-		ID: h.id, Workflow: string(workflow), File: string(file), Status: h.status, StartedAt: instant(h.started), FinishedAt: instant(h.finished),
-		Steps: int(h.steps), CostUSD: h.usd, Tokens: int(h.tokens), Owner: h.owner(s.set.self, time.Now()),
-	}
-	if len(h.exit) > 0 {
-		plain, err := s.box.Open(h.exit, bound("exit", h.id))
-		if err != nil || json.Unmarshal(plain, &run.Exit) != nil {
-			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
-		}
+	run, err := h.Run(s.box, h.owner(s.set.self, time.Now()))
+	if err != nil {
+		return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 	}
 	if sealed := row.ColumnRawBlob(20); spec && sealed != nil {
 		var d digest
-		d.texts(h.id)
+		d.texts(h.ID)
 		d.blobs(sealed)
-		run.Spec, err = s.box.Open(append([]byte(nil), sealed...), bound("spec", h.id))
+		run.Spec, err = journalrow.OpenSpec(s.box, h.ID, append([]byte(nil), sealed...))
 		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(21)) {
-			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
+			return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 		}
 	}
 	return run, nil
@@ -225,7 +214,7 @@ func (s *Store) page(ctx context.Context, id string, after int64, outline bool) 
 			if h == nil {
 				return journal.ErrNotFound
 			}
-			if after >= h.seq {
+			if after >= h.Seq {
 				return nil
 			}
 			size := 0
@@ -239,8 +228,8 @@ func (s *Store) page(ctx context.Context, id string, after int64, outline bool) 
 					return errFull
 				}
 				return nil
-			}, h.event(after), h.event(h.seq))
-			if err == nil && after+int64(len(page)) != h.seq && !outline {
+			}, h.event(after), h.event(h.Seq))
+			if err == nil && after+int64(len(page)) != h.Seq && !outline {
 				err = fmt.Errorf("event %d of run %s: %w", after+int64(len(page))+1, id, errDamaged)
 			}
 			if errors.Is(err, errFull) {

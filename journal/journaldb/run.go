@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // Create adds a run. See [journal.Store].
@@ -18,11 +19,7 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
 	l := &log{store: s, id: run.ID, token: rand.Text()}
-	spec := s.box.Seal(run.Spec, bound("spec", run.ID))
-	if run.Spec == nil {
-		spec = nil
-	}
-	workflow, file := s.box.Seal([]byte(run.Workflow), bound("workflow", run.ID)), s.box.Seal([]byte(run.File), bound("file", run.ID))
+	made, spec := journalrow.New(s.box, &run)
 	err := s.write(func(b *batch) (verdict, err error) {
 		old, verdict, err := b.run(run.ID)
 		if verdict != nil || err != nil {
@@ -31,14 +28,14 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		if old != nil {
 			return fmt.Errorf("creating run %s: %w", run.ID, journal.ErrExists), nil
 		}
-		h := &header{id: run.ID, workflow: workflow, file: file, started: b.now.UnixNano()}
+		h := &header{Header: made}
+		h.Started = b.now.UnixNano()
 		h.own(l.token, s.set.self, b.now)
-		h.dirty = true
 		if err := h.insert(b.conn, spec); err != nil {
 			return nil, err
 		}
 		b.runs[run.ID] = h
-		rows, _, err := s.encode(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
+		rows, _, err := s.seal(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +86,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 	if ev.Time.IsZero() {
 		ev.Time = time.Now()
 	}
-	rows, _, err := s.encode(ev.Run, []journal.Event{ev})
+	rows, _, err := s.seal(ev.Run, []journal.Event{ev})
 	if err != nil {
 		return err
 	}
@@ -98,9 +95,9 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 		if h == nil {
 			return verdict, err
 		}
-		var known *live // who works on the run adds up all but an answer
+		var known *journalrow.Live // who works on the run adds up all but an answer
 		if ev.Type == journal.ApprovalGiven {
-			known = &live{}
+			known = &journalrow.Live{}
 			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
 				return verdict, err
 			}
@@ -122,18 +119,18 @@ func (b *batch) checkDecision(h *header, given journal.Event) (verdict error) {
 	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
 		failed := b.conn.Query(`SELECT `+eventColumns+` FROM events e LEFT JOIN outputs o ON o.n = e.output
 			WHERE e.id > ? AND e.id <= ? AND (e.step = '' OR e.step = ? AND e.item = ?) ORDER BY e.id`, func(row *stmt) error {
-			ev, err := b.store.readEvent(h.id, row)
+			ev, err := b.store.readEvent(h.ID, row)
 			if err == nil {
 				yield(ev, nil) // Fold takes all
 			}
 			return err
-		}, h.event(0), h.event(h.seq), id.Step, id.Item)
+		}, h.event(0), h.event(h.Seq), id.Step, id.Item)
 		if failed != nil {
 			yield(journal.Event{}, failed)
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("reading run %s in history %s: %w", h.id, b.store.path, explain(b.store.path, err))
+		return fmt.Errorf("reading run %s in history %s: %w", h.ID, b.store.path, explain(b.store.path, err))
 	}
 	return state.CheckDecision(id, b.now, &d)
 }

@@ -29,7 +29,7 @@ func (s *Store) Signals(ctx context.Context, id string, after int64) (events []j
 			}
 			events = append(events, ev)
 			return nil
-		}, h.event(max(after, 0)), h.event(h.seq))
+		}, h.event(max(after, 0)), h.event(h.Seq))
 	})
 	return events, err
 }

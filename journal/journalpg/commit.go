@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // What one transaction may hold, so that it stays short.
@@ -44,10 +45,10 @@ type job struct {
 	// do writes it. A verdict says why it was not done, before anything was written; an
 	// error fails the whole transaction.
 	do   func(*batch) (verdict, err error)
-	run  string // its run; empty for none
-	log  *log   // whose job it is; nil if it is no log's
-	live *live  // what do adds to beside log's; nil for none
-	size int    // bytes, roughly
+	run  string           // its run; empty for none
+	log  *log             // whose job it is; nil if it is no log's
+	live *journalrow.Live // what do adds to beside log's; nil for none
+	size int              // bytes, roughly
 
 	queued time.Time
 	done   chan struct{} // closed when err is set
@@ -169,10 +170,10 @@ func (s *Store) commitAll(jobs []*job) {
 		}
 		for _, j := range jobs { // what was added up may not be there
 			if j.log != nil {
-				j.log.live = live{}
+				j.log.live = journalrow.Live{}
 			}
 			if j.live != nil {
-				*j.live = live{}
+				*j.live = journalrow.Live{}
 			}
 		}
 		switch {
@@ -278,7 +279,7 @@ type batch struct {
 	conn  *pgxpool.Conn
 	now   time.Time          // by the database's clock
 	runs  map[string]*header // nil for one that does not exist
-	rows  map[*header][]eventRow
+	rows  map[*header][]journalrow.Event
 }
 
 // attempt writes jobs in one transaction. After an error of the connection, it may have
@@ -296,7 +297,7 @@ func (s *Store) attempt(jobs []*job) error {
 		return err
 	}
 	defer conn.Release() // which closes it unless the transaction has ended
-	b := &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]eventRow{}}
+	b := &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}}
 	done, err := b.begin(jobs)
 	if err != nil {
 		return err
@@ -395,8 +396,8 @@ func (b *batch) begin(jobs []*job) (done int64, err error) {
 	}
 	headers, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*header, error) { return readHeader(row) })
 	for _, h := range headers {
-		h.stored = h.seq
-		b.runs[h.id] = h
+		h.stored = h.Seq
+		b.runs[h.ID] = h
 	}
 	return done, err
 }
@@ -407,7 +408,7 @@ var errGone = errors.New("the row of this process")
 // owned returns the header of a log's run, if the log still owns it; else nil.
 func (b *batch) owned(l *log) *header {
 	h := b.runs[l.id]
-	if h == nil || h.token != l.token {
+	if h == nil || h.Token != l.token {
 		return nil
 	}
 	return h
@@ -415,17 +416,17 @@ func (b *batch) owned(l *log) *header {
 
 // append adds events behind the last of a run, and to what is known to be under way in
 // it; nil if the run's status does not depend on them.
-func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err error) {
+func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Live) (verdict, err error) {
 	if known != nil {
 		if verdict, err := b.move(h, rows, known); verdict != nil || err != nil {
 			return verdict, err
 		}
 	}
 	for i := range rows {
-		h.add(&rows[i])
+		h.Add(&rows[i])
 	}
 	b.rows[h] = append(b.rows[h], rows...)
-	h.seq, h.dirty = h.seq+int64(len(rows)), true
+	h.Seq, h.Dirty = h.Seq+int64(len(rows)), true
 	return nil, nil
 }
 
@@ -434,16 +435,16 @@ func (b *batch) append(h *header, rows []eventRow, known *live) (verdict, err er
 func (b *batch) events(h *header, after int64) (events []journal.Event, err error) {
 	if after < h.stored {
 		rows, err := b.conn.Query(b.ctx, `SELECT e.seq, e.time, e.type, e.step, e.item, e.attempt, e.key, NULL::bytea, e.detail, NULL::bytea
-			FROM journal_events e WHERE e.run = $1 AND e.seq > $2 ORDER BY e.seq`, h.n, after)
+			FROM journal_events e WHERE e.run = $1 AND e.seq > $2 ORDER BY e.seq`, h.N, after)
 		if err != nil {
 			return nil, err
 		}
-		if events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (journal.Event, error) { return b.store.readEvent(h.id, row) }); err != nil {
+		if events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (journal.Event, error) { return b.store.readEvent(h.ID, row) }); err != nil {
 			return nil, err
 		}
 	}
 	for i := range b.rows[h] {
-		ev := *b.rows[h][i].ev
+		ev := *b.rows[h][i].Event
 		if ev.Seq = h.stored + int64(i) + 1; ev.Seq > after {
 			events = append(events, ev)
 		}
@@ -456,15 +457,15 @@ func (b *batch) flush(number int64) error {
 	send := &pgx.Batch{}
 	headers := make([]*header, 0, len(b.runs))
 	for _, h := range b.runs {
-		if h != nil && h.dirty {
+		if h != nil && h.Dirty {
 			headers = append(headers, h)
 		}
 	}
-	slices.SortFunc(headers, func(x, y *header) int { return int(x.n - y.n) })
+	slices.SortFunc(headers, func(x, y *header) int { return int(x.N - y.N) })
 	b.insert(send, headers)
 	for _, h := range headers {
 		send.Queue(`UPDATE journal_runs SET status = $2, finished = $3, steps = $4, tokens = $5, usd = $6, exit = $7, seq = $8, token = $9, writer = $10, since = $11 WHERE n = $1`,
-			h.n, string(h.status), h.finished, h.steps, h.tokens, h.usd, h.exit, h.seq, orNull(h.token), orNull(h.writer), h.since)
+			h.N, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since)
 	}
 	send.Queue(`UPDATE journal_writers SET batch = $2, seen = clock_timestamp() WHERE id = $1`, b.store.writer, number)
 	b.notices(send, headers)
@@ -478,8 +479,8 @@ func (b *batch) notices(send *pgx.Batch, headers []*header) {
 	var runs, seqs []int64
 	for _, h := range headers {
 		for i := range b.rows[h] {
-			if journal.IsNotice(b.rows[h][i].ev.Type) {
-				runs, seqs = append(runs, h.n), append(seqs, h.stored+int64(i)+1)
+			if journal.IsNotice(b.rows[h][i].Event.Type) {
+				runs, seqs = append(runs, h.N), append(seqs, h.stored+int64(i)+1)
 			}
 		}
 	}
@@ -505,17 +506,17 @@ func (b *batch) insert(send *pgx.Batch, headers []*header) {
 	for _, h := range headers {
 		for i := range b.rows[h] {
 			r := &b.rows[h][i]
-			runs, seqs, times = append(runs, h.n), append(seqs, h.stored+int64(i)+1), append(times, r.time)
-			types, steps, items = append(types, string(r.ev.Type)), append(steps, []byte(r.ev.Step)), append(items, []byte(r.ev.Item))
-			attempts, keys = append(attempts, int32(r.ev.Attempt)), append(keys, r.key)
-			hashes, details = append(hashes, r.hash), append(details, r.detail)
-			if r.hash == nil {
+			runs, seqs, times = append(runs, h.N), append(seqs, h.stored+int64(i)+1), append(times, r.Time)
+			types, steps, items = append(types, string(r.Event.Type)), append(steps, []byte(r.Event.Step)), append(items, []byte(r.Event.Item))
+			attempts, keys = append(attempts, int32(r.Event.Attempt)), append(keys, r.Key)
+			hashes, details = append(hashes, r.Hash), append(details, r.Detail)
+			if r.Hash == nil {
 				continue
 			}
-			if o := outputs[string(r.hash)]; o != nil {
+			if o := outputs[string(r.Hash)]; o != nil {
 				o.refs++
 			} else {
-				outputs[string(r.hash)] = &output{r.hash, r.output, 1}
+				outputs[string(r.Hash)] = &output{r.Hash, r.Output, 1}
 			}
 		}
 	}

@@ -1,8 +1,6 @@
 package journalpg
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,29 +8,15 @@ import (
 
 	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // header is a row of journal_runs, but for its spec, with what is known of its owner.
 type header struct {
-	n              int64
-	id             string
-	workflow, file []byte // as stored
-	exit           []byte // the same
-	status         journal.Status
-	started        int64
-	finished       int64
-	steps, tokens  int64
-	usd            float64
-	seq            int64
-	token          string // empty for none, as writer
-	writer         string
-	since          int64
-
-	process process.ID // that owns it
-	fresh   bool       // it has been heard of within its lease
-
-	stored int64 // seq of the row, when the header was read
-	dirty  bool  // it differs from the row
+	journalrow.Header
+	writer string // empty for none
+	fresh  bool   // it has been heard of within its lease
+	stored int64  // Seq of the row, when the header was read
 }
 
 // headerColumns are of runs as r, left joined with their writers as w.
@@ -51,82 +35,35 @@ func readHeader(row pgx.CollectableRow, more ...any) (*header, error) {
 	h := &header{}
 	var status string
 	err := row.Scan(append([]any{
-		&h.n, &h.id, &h.workflow, &h.file, &h.exit, &status, &h.started, &h.finished, &h.steps, &h.tokens, &h.usd, &h.seq,
-		&h.token, &h.writer, &h.since, &h.process.Host, &h.process.Boot, &h.process.PID, &h.process.Born, &h.fresh,
+		&h.N, &h.ID, &h.Workflow, &h.File, &h.Exit, &status, &h.Started, &h.Finished, &h.Steps, &h.Tokens, &h.USD, &h.Seq,
+		&h.Token, &h.writer, &h.Since, &h.Process.Host, &h.Process.Boot, &h.Process.PID, &h.Process.Born, &h.fresh,
 	}, more...)...)
-	h.status = journal.Status(status)
+	h.Status = journal.Status(status)
 	return h, err
-}
-
-// add takes in what an event adds.
-func (h *header) add(row *eventRow) {
-	r := &row.adds
-	h.steps += int64(r.Steps)
-	h.usd += r.CostUSD
-	h.tokens += int64(r.Tokens)
-	if r.Status != "" {
-		h.status, h.exit = r.Status, row.exit
-	}
-	if !r.FinishedAt.IsZero() {
-		h.finished = r.FinishedAt.UnixNano()
-	}
-	h.dirty = true
 }
 
 // own gives the run to a log of this process.
 func (h *header) own(s *Store, token string, now time.Time) {
-	h.token, h.writer, h.since, h.process, h.fresh = token, s.writer, now.UnixNano(), s.self, true
-	h.status, h.finished, h.exit, h.dirty = journal.StatusRunning, 0, nil, true
+	h.Own(token, s.self, now)
+	h.writer, h.fresh = s.writer, true
 }
 
-// free takes the run from whoever owns it.
-func (h *header) free() {
-	h.token, h.writer, h.since, h.process, h.dirty = "", "", 0, process.ID{}, true
+// release takes the run from its owner.
+func (h *header) release(now time.Time) {
+	h.Release(now)
+	h.writer = ""
 }
 
 // owner returns the process that owns the run, as self sees it; nil if none does.
-func (h *header) owner(self process.ID) *journal.Owner {
-	if h.token == "" {
-		return nil
-	}
-	return &journal.Owner{Host: h.process.Host, PID: h.process.PID, Since: instant(h.since), Alive: h.fresh && !h.process.Dead(self)}
-}
+func (h *header) owner(self process.ID) *journal.Owner { return h.Owner(self, h.fresh) }
 
 // run returns what the header says, without the spec.
 func (s *Store) run(h *header) (journal.Run, error) {
-	run := journal.Run{
-		ID: h.id, Status: h.status, StartedAt: instant(h.started), FinishedAt: instant(h.finished),
-		Steps: int(h.steps), CostUSD: h.usd, Tokens: int(h.tokens), Owner: h.owner(s.self),
-	}
-	workflow, workflowErr := s.box.Open(h.workflow, bound("workflow", h.id))
-	file, fileErr := s.box.Open(h.file, bound("file", h.id))
-	if workflowErr != nil || fileErr != nil {
-		return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
-	}
-	run.Workflow, run.File = string(workflow), string(file)
-	if len(h.exit) > 0 {
-		plain, err := s.box.Open(h.exit, bound("exit", h.id))
-		if err != nil || json.Unmarshal(plain, &run.Exit) != nil {
-			return journal.Run{}, fmt.Errorf("run %s: %w", h.id, errDamaged)
-		}
+	run, err := h.Run(s.box, h.owner(s.self))
+	if err != nil {
+		return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 	}
 	return run, nil
-}
-
-func instant(nanos int64) time.Time {
-	if nanos == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, nanos).UTC()
-}
-
-// bound returns what sealed data is bound to, without ambiguity.
-func bound(parts ...string) []byte {
-	var b []byte
-	for _, s := range parts {
-		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
-	}
-	return b
 }
 
 // orNull returns a text for a column that is null for an empty one.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // log is a [journal.Log].
@@ -13,7 +14,7 @@ type log struct {
 	store *Store
 	id    string
 	token string
-	live  live // only the committer touches it
+	live  journalrow.Live // only the committer touches it
 
 	mu       sync.Mutex // guards the fields below
 	released bool
@@ -44,7 +45,7 @@ func (l *log) Append(events ...journal.Event) (wait func() error) {
 }
 
 func (l *log) append(events []journal.Event) (*job, error) {
-	rows, size, err := l.store.encode(l.id, events)
+	rows, size, err := l.store.seal(l.id, events)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +82,7 @@ func (l *log) Release() error {
 		if h == nil {
 			return journal.ErrLost, nil
 		}
-		h.free()
-		if !h.status.Ended() {
-			h.status, h.finished = journal.StatusInterrupted, b.now.UnixNano()
-		}
+		h.release(b.now)
 		return nil, nil
 	})
 	l.store.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 const (
@@ -60,8 +61,8 @@ func (s *Store) find(ctx context.Context, id string) ([]journal.Run, error) {
 			}
 			run, err := s.run(h)
 			if err == nil && spec != nil {
-				if run.Spec, err = s.box.Open(spec, bound("spec", h.id)); err != nil {
-					err = fmt.Errorf("run %s: %w", h.id, errDamaged)
+				if run.Spec, err = journalrow.OpenSpec(s.box, h.ID, spec); err != nil {
+					err = fmt.Errorf("run %s: %w", h.ID, errDamaged)
 				}
 			}
 			return run, err
@@ -95,7 +96,7 @@ func (s *Store) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Ru
 				return
 			}
 			for _, h := range page {
-				n = h.n
+				n = h.N
 				run, err := s.run(h)
 				if err != nil {
 					yield(journal.Run{}, s.failed("reading", err))

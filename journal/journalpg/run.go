@@ -8,6 +8,7 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // Create adds a run. See [journal.Store].
@@ -22,33 +23,25 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		return nil, fmt.Errorf("creating a run: %w", fault.Input(fmt.Errorf("the id %q is not valid UTF-8, or has a zero byte", run.ID)))
 	}
 	l := &log{store: s, id: run.ID, token: rand.Text()}
-	h := header{
-		id: run.ID, status: journal.StatusRunning,
-		workflow: nonNil(s.box.Seal([]byte(run.Workflow), bound("workflow", run.ID))),
-		file:     nonNil(s.box.Seal([]byte(run.File), bound("file", run.ID))),
-	}
-	var spec []byte
-	if run.Spec != nil {
-		spec = nonNil(s.box.Seal(run.Spec, bound("spec", run.ID)))
-	}
+	h, spec := journalrow.New(s.box, &run)
 	j := &job{run: run.ID, live: &l.live, do: func(b *batch) (verdict, err error) {
 		if b.runs[run.ID] != nil {
 			return fmt.Errorf("creating run %s: %w", run.ID, journal.ErrExists), nil
 		}
-		made := h
-		made.started = b.now.UnixNano()
+		made := &header{Header: h}
+		made.Started = b.now.UnixNano()
 		made.own(s, l.token, b.now)
 		if err := b.conn.QueryRow(b.ctx, `INSERT INTO journal_runs (id, workflow, file, spec, status, started, finished, steps, usd, tokens, seq, since)
 			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0) RETURNING n`,
-			made.id, made.workflow, made.file, spec, string(made.status), made.started).Scan(&made.n); err != nil {
+			made.ID, made.Workflow, made.File, spec, string(made.Status), made.Started).Scan(&made.N); err != nil {
 			return nil, err
 		}
-		b.runs[run.ID] = &made
-		rows, _, err := s.encode(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
+		b.runs[run.ID] = made
+		rows, _, err := s.seal(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
 		if err != nil {
 			return nil, err
 		}
-		return b.append(&made, rows, &l.live)
+		return b.append(made, rows, &l.live)
 	}}
 	if err := s.put(j); err != nil {
 		return nil, err
@@ -101,7 +94,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 	if ev.Time.IsZero() {
 		ev.Time = time.Now()
 	}
-	rows, _, err := s.encode(ev.Run, []journal.Event{ev})
+	rows, _, err := s.seal(ev.Run, []journal.Event{ev})
 	if err != nil {
 		return err
 	}
@@ -113,9 +106,9 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 		if h == nil {
 			return journal.ErrNotFound, nil
 		}
-		var known *live // who works on the run adds up all but an answer
+		var known *journalrow.Live // who works on the run adds up all but an answer
 		if ev.Type == journal.ApprovalGiven {
-			known = &live{}
+			known = &journalrow.Live{}
 			if verdict, err := b.catchUp(h, known); verdict != nil || err != nil {
 				return verdict, err
 			}
@@ -183,7 +176,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 
 // remove removes a run with its events, and outputs that no other has.
 func (b *batch) remove(h *header) error {
-	b.runs[h.id] = nil
+	b.runs[h.ID] = nil
 	const theirs = ` FROM (SELECT output, count(*) AS refs FROM journal_events WHERE run = $1 AND output IS NOT NULL GROUP BY output) e `
 	for _, sql := range []string{
 		// In the order in which others lock them.
@@ -194,7 +187,7 @@ func (b *batch) remove(h *header) error {
 		`DELETE FROM journal_events WHERE run = $1`,
 		`DELETE FROM journal_runs WHERE n = $1`,
 	} {
-		if _, err := b.conn.Exec(b.ctx, sql, h.n); err != nil {
+		if _, err := b.conn.Exec(b.ctx, sql, h.N); err != nil {
 			return err
 		}
 	}
