@@ -1,12 +1,10 @@
 package keysdb_test
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,50 +34,13 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// TestShared has two stores in one file, as two processes do: what one does, the other
-// sees at once, and requests are counted together.
+// TestShared has two stores in one file, as two processes do.
 func TestShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
-	one, two := keysdb.New(path), keysdb.New(path)
+	one, other := keysdb.New(path), keysdb.New(path)
 	defer one.Close()
-	defer two.Close()
-	secret, k, err := keys.Create(t.Context(), one, &keys.Spec{Name: "ci", Budget: "1/day"}, "owner")
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := keys.Identify(t.Context(), two, secret, time.Now())
-	if err != nil || id.ID != k.ID || len(id.Budgets) != 1 {
-		t.Fatalf("%+v, %v", id, err)
-	}
-	const rpm = 30
-	now := time.Now()
-	var allowed sync.Map
-	var wg sync.WaitGroup
-	for i := range 2 * rpm {
-		wg.Go(func() {
-			wait, err := []keys.Store{one, two}[i%2].Take(context.Background(), k.ID, rpm, now)
-			if err != nil {
-				t.Error(err)
-			}
-			if wait == 0 {
-				allowed.Store(i, true)
-			}
-		})
-	}
-	wg.Wait()
-	n := 0
-	for range allowed.Range {
-		n++
-	}
-	if n != rpm {
-		t.Errorf("%d requests, want %d", n, rpm)
-	}
-	if err := keys.Revoke(t.Context(), one, "ci", "owner"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := keys.Identify(t.Context(), two, secret, time.Now()); !errors.Is(err, keys.ErrRevoked) {
-		t.Errorf("a key that another process revoked: %v", err)
-	}
+	defer other.Close()
+	keystest.Shared(t, one, other)
 }
 
 // BenchmarkIdentify measures what a request with a key of the store costs beyond one with

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 	"github.com/claude-force/claude-force/schedule"
 	"github.com/claude-force/claude-force/schedule/schedulepg"
@@ -19,12 +18,7 @@ import (
 
 func open(t testing.TB, url string) *schedulepg.Store {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close) // it may be closed
-	return schedulepg.New(db)
+	return schedulepg.New(postgrestest.Open(t, url))
 }
 
 func TestSuite(t *testing.T) {

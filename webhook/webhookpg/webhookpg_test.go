@@ -15,23 +15,13 @@ import (
 
 var key = bytes.Repeat([]byte{7}, 32)
 
-func connect(t *testing.T, url string) *postgres.DB {
-	t.Helper()
-	db, err := postgres.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close) // it may be closed
-	return db
-}
-
 func TestSuite(t *testing.T) {
 	for name, key := range map[string][]byte{"clear": nil, "encrypted": key} {
 		t.Run(name, func(t *testing.T) {
 			urls := map[webhook.Store]string{}
 			open := func(t *testing.T, url string, make func(*postgres.DB, []byte) (*webhookpg.Store, error)) webhook.Store {
 				t.Helper()
-				s, err := make(connect(t, url), key)
+				s, err := make(postgrestest.Open(t, url), key)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -55,8 +45,8 @@ func TestSuite(t *testing.T) {
 func TestEncrypted(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	db := connect(t, url)
-	s, err := webhookpg.New(connect(t, url), key)
+	db := postgrestest.Open(t, url)
+	s, err := webhookpg.New(postgrestest.Open(t, url), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +66,7 @@ func TestEncrypted(t *testing.T) {
 	if err := db.QueryRow(t.Context(), `SELECT encode(body, 'escape') || subject FROM webhook_deliveries`).Scan(&row); err != nil || strings.Contains(row, "secret") || !strings.Contains(row, "_1") {
 		t.Errorf("stored: %q, %v", row, err)
 	}
-	other, err := webhookpg.New(connect(t, url), nil)
+	other, err := webhookpg.New(postgrestest.Open(t, url), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

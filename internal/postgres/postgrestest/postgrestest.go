@@ -70,6 +70,18 @@ func URL(tb testing.TB) string {
 	return address
 }
 
+// Open returns the database at a URL. It is closed when the test ends, and may be closed
+// before.
+func Open(tb testing.TB, address string) *postgres.DB {
+	tb.Helper()
+	db, err := postgres.Open(tb.Context(), address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(db.Close)
+	return db
+}
+
 // EmptyURL returns the URL of a schema that does not exist yet. It is dropped when the
 // test ends.
 func EmptyURL(tb testing.TB) string {

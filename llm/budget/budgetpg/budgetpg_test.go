@@ -1,7 +1,6 @@
 package budgetpg_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,20 +19,10 @@ import (
 	"github.com/claude-force/claude-force/llm/budget/budgettest"
 )
 
-func connect(t testing.TB, url string) *postgres.DB {
-	t.Helper()
-	db, err := postgres.Open(context.Background(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close)
-	return db
-}
-
 // open makes a ledger that is closed with the test.
 func open(t testing.TB, url string, make func(*postgres.DB) *budgetpg.Ledger) *budgetpg.Ledger {
 	t.Helper()
-	l := make(connect(t, url))
+	l := make(postgrestest.Open(t, url))
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -81,7 +70,7 @@ func TestLeases(t *testing.T) {
 	if _, short, err := here.Reserve(run, all); err != nil || short == nil || short.Final() || short.Reserved != 2 {
 		t.Fatalf("%+v, %v; want a shortage while the other may be alive", short, err)
 	}
-	db := connect(t, url)
+	db := postgrestest.Open(t, url)
 	expire := func() {
 		t.Helper()
 		if _, err := db.Exec(t.Context(), `UPDATE budget_owners SET expires = '-infinity' WHERE host = 'elsewhere'`); err != nil {
@@ -303,7 +292,7 @@ func TestOldIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	reserve(t, old, []budget.Account{{Key: "run/held"}}, budget.Amount{Money: 1})
-	if _, err := connect(t, url).Exec(t.Context(), `UPDATE budget_accounts SET changed = changed - interval '91 days'`); err != nil {
+	if _, err := postgrestest.Open(t, url).Exec(t.Context(), `UPDATE budget_accounts SET changed = changed - interval '91 days'`); err != nil {
 		t.Fatal(err)
 	}
 	l := open(t, url, budgetpg.New)

@@ -238,7 +238,7 @@ func TestProcessesAndDatabaseDie(t *testing.T) {
 	server.Restart(t)
 	<-ended
 
-	db := connect(t, url)
+	db := postgrestest.Open(t, url)
 	if _, err := db.Exec(t.Context(), `UPDATE budget_owners SET expires = '-infinity'`); err != nil {
 		t.Fatal(err)
 	}
