@@ -39,7 +39,7 @@ type Excesses interface {
 
 // connect returns the database that cfg names. It connects when it is used.
 func connect(cfg *config.Config) (*postgres.DB, error) {
-	db, err := postgres.Connect(context.Background(), cfg.Store) //nolint:forbidigo // it connects later
+	db, err := postgres.Connect(cfg.Store)
 	return db, fault.Input(err)
 }
 

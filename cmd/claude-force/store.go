@@ -19,7 +19,7 @@ import (
 func (a *app) store() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
-		Short: "Look after the store of runs: a PostgreSQL database, or files",
+		Short: "Look after the store: a PostgreSQL database, or files",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -29,12 +29,12 @@ func (a *app) store() *cobra.Command {
 
 // connectStore returns the database of the store that is configured; nil if the store
 // is files.
-func (a *app) connectStore(ctx context.Context) (*postgres.DB, *config.Config, error) {
+func (a *app) connectStore() (*postgres.DB, *config.Config, error) {
 	cfg, err := a.settings()
 	if err != nil || cfg.Store == "" {
 		return nil, cfg, err
 	}
-	db, err := postgres.Connect(ctx, cfg.Store)
+	db, err := postgres.Connect(cfg.Store)
 	if err != nil {
 		return nil, nil, inputError{err}
 	}
@@ -56,7 +56,7 @@ Files need none of this: they are brought up to date as they are opened.`,
   claude-force store migrate`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, _, err := a.connectStore(cmd.Context())
+			db, _, err := a.connectStore()
 			if err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func (a *app) storeStatus() *cobra.Command {
   claude-force store status --json | jq .bytes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, cfg, err := a.connectStore(cmd.Context())
+			db, cfg, err := a.connectStore()
 			if err != nil {
 				return err
 			}
@@ -177,7 +177,7 @@ func (a *app) databaseStatus(ctx context.Context, db *postgres.DB, cfg *config.C
 func (a *app) filesStatus(cfg *config.Config, asJSON bool) error {
 	dir := pipeline.DataDir(cfg.DataDir)
 	s := storeStatus{Store: cfg.DataDir}
-	for _, path := range []string{dir.History(), dir.Cache(), dir.Budget(), dir.Keys(), dir.Schedules()} {
+	for _, path := range []string{dir.History(), dir.Cache(), dir.Budget(), dir.Keys(), dir.Schedules(), dir.Webhooks()} {
 		info, err := os.Stat(path)
 		if err != nil {
 			continue

@@ -64,7 +64,7 @@ func openSchedules(cfg *config.Config) (schedule.Store, error) {
 	if cfg.Store == "" {
 		return scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()), nil
 	}
-	db, err := postgres.Connect(context.Background(), cfg.Store) //nolint:forbidigo // it connects later
+	db, err := postgres.Connect(cfg.Store)
 	if err != nil {
 		return nil, inputError{err}
 	}

@@ -50,7 +50,7 @@ func openWebhooks(ctx context.Context, cfg *config.Config) (webhook.Store, error
 		return nil, err
 	}
 	if cfg.Store != "" {
-		db, err := postgres.Connect(ctx, cfg.Store)
+		db, err := postgres.Connect(cfg.Store)
 		if err != nil {
 			return nil, inputError{err}
 		}

@@ -49,7 +49,7 @@ type DB struct {
 // Open returns the database at a URL, after it has checked that its schema fits. All
 // users of one URL in a process share one pool.
 func Open(ctx context.Context, address string) (*DB, error) {
-	db, err := Connect(ctx, address)
+	db, err := Connect(address)
 	if err != nil {
 		return nil, err
 	}
@@ -62,9 +62,7 @@ func Open(ctx context.Context, address string) (*DB, error) {
 
 // Connect returns the database at a URL, whatever its schema. No connection is made
 // before the first use.
-func Connect(ctx context.Context, address string) (*DB, error) {
-	return open.connect(ctx, address)
-}
+func Connect(address string) (*DB, error) { return open.connect(address) }
 
 // Close gives the pool back. Its connections are closed with its last user. Further calls
 // do nothing.
@@ -131,7 +129,7 @@ type shared struct {
 
 var open = &pools{open: map[string]*shared{}}
 
-func (p *pools) connect(ctx context.Context, address string) (*DB, error) {
+func (p *pools) connect(address string) (*DB, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.open[address]
@@ -140,8 +138,7 @@ func (p *pools) connect(ctx context.Context, address string) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The pool outlasts who opens it first.
-		pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+		pool, err := pgxpool.NewWithConfig(context.Background(), cfg) //nolint:forbidigo // it outlasts who opens it first
 		if err != nil {
 			return nil, fmt.Errorf("connecting to the store: %w", err)
 		}

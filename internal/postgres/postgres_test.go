@@ -15,7 +15,7 @@ import (
 
 func connect(t *testing.T, address string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Connect(t.Context(), address)
+	db, err := postgres.Connect(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestAddresses(t *testing.T) {
 		"postgres://u:hunter2@h/d?sslmode=x": "sslmode",
 		"postgres://u@h/d?pool_max_conns=hunter2&password=hunter2": "is not a URL",
 	} {
-		_, err := postgres.Connect(t.Context(), address)
+		_, err := postgres.Connect(address)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v; want %q", address, err, want)
 		}

@@ -192,7 +192,7 @@ func inSchema(tb testing.TB, address, schema string) string {
 
 func migrate(tb testing.TB, address string) {
 	tb.Helper()
-	db, err := postgres.Connect(tb.Context(), address)
+	db, err := postgres.Connect(address)
 	if err != nil {
 		tb.Fatal(err)
 	}
