@@ -77,10 +77,11 @@ func (s *Store) Query(ctx context.Context, sql string, limits analytics.QueryLim
 // columns' names, then with each row.
 func (s *Store) statement(ctx context.Context, sql string, limits analytics.QueryLimits, row func(values []any) error) (err error) {
 	defer func() {
-		// The binding panics where it has no memory to pass a text.
+		// The binding panics where SQLite has no memory left, with an error that is not
+		// sqlite3.NOMEM and has its text.
 		if r := recover(); r != nil {
 			failure, ok := r.(error)
-			if !ok || !errors.Is(failure, sqlite3.NOMEM) {
+			if !ok || failure.Error() != sqlite3.NOMEM.Error() {
 				panic(r)
 			}
 			err = &analytics.QueryError{Err: errTooMuchMemory}
@@ -143,8 +144,6 @@ func queryError(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, sqlite3.NOMEM):
-		return &analytics.QueryError{Err: errTooMuchMemory}
 	case errors.Is(err, sqlite3.TOOBIG):
 		return &analytics.QueryError{Err: fmt.Errorf("%w: a value may have up to %d MB", err, queryText>>20)}
 	}
