@@ -30,8 +30,8 @@ func randomTask(rng *rand.Rand) analytics.ToolTask {
 	}
 }
 
-// tools compares the figures of any period with those of calls and tasks one by one.
-func tools(t *testing.T, s analytics.Store) {
+// RandomTools returns calls of tools and tasks within three days of Epoch.
+func RandomTools() ([]analytics.ToolCall, []analytics.ToolTask) {
 	rng := rand.New(rand.NewPCG(8, 9))
 	calls, tasks := make([]analytics.ToolCall, 1500), make([]analytics.ToolTask, 400)
 	for i := range calls {
@@ -40,12 +40,24 @@ func tools(t *testing.T, s analytics.Store) {
 	for i := range tasks {
 		tasks[i] = randomTask(rng)
 	}
+	return calls, tasks
+}
+
+func tools(t *testing.T, s analytics.Store) {
+	calls, tasks := RandomTools()
 	if err := s.AddTools(t.Context(), calls...); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.AddTasks(t.Context(), tasks...); err != nil {
 		t.Fatal(err)
 	}
+	CheckTools(t, s, calls, tasks)
+}
+
+// CheckTools checks that a store has these calls and tasks and no others, and compares its
+// figures of any period with theirs, one by one.
+func CheckTools(t *testing.T, s analytics.Store, calls []analytics.ToolCall, tasks []analytics.ToolTask) {
+	t.Helper()
 	var kept []analytics.ToolCall
 	for c, err := range s.ToolCalls(t.Context(), analytics.Filter{}) {
 		if err != nil {

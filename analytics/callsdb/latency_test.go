@@ -2,7 +2,6 @@ package callsdb_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -10,13 +9,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/llm"
 )
 
-// fanOut returns the calls of a run over items that share some slots, as they are
+// fanOut returns the calls of the run of a project over items that share some slots, as they are
 // recorded: each waits until a slot is free, then the service takes its time.
-func fanOut(run string, slots int, services []time.Duration) []analytics.Call {
+func fanOut(project string, slots int, services []time.Duration) []analytics.Call {
 	free := make([]time.Duration, slots) // when each slot is
 	calls := make([]analytics.Call, len(services))
 	for i, took := range services {
@@ -29,7 +27,7 @@ func fanOut(run string, slots int, services []time.Duration) []analytics.Call {
 		waited := free[slot]
 		free[slot] += took
 		calls[i] = analytics.Call{
-			Time: epoch, Project: "/p", Workflow: "w", Run: run, Step: "s", Item: fmt.Sprint(i), Agent: "a", Asked: "m", Model: "m", Source: llm.SourceLive,
+			Time: epoch, Project: project, Workflow: "w", Run: "run_" + project, Step: "s", Item: fmt.Sprint(i), Agent: "a" + project, Asked: "m", Model: "m", Source: llm.SourceLive,
 			Duration: waited + took, Service: took, Waited: waited, FirstToken: took / 2, Attempts: 1, StopReason: "end_turn",
 		}
 	}
@@ -48,14 +46,10 @@ func near(t *rapid.T, what string, got, want float64) {
 // faster than its slots allow.
 func TestWaitingIsNoLatency(t *testing.T) {
 	t.Parallel()
-	dir, n := t.TempDir(), 0
+	s, n := open(t, file(t)), 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
-		s, err := callsdb.Open(filepath.Join(dir, fmt.Sprint(n), "history.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
+		project := fmt.Sprint("/p", n) // what nothing else is of
 		slots := rapid.IntRange(1, 12).Draw(t, "slots")
 		var services []time.Duration
 		for _, ms := range rapid.SliceOfN(rapid.IntRange(1, 60_000), 1, 40).Draw(t, "milliseconds") {
@@ -66,13 +60,13 @@ func TestWaitingIsNoLatency(t *testing.T) {
 			many = append(many, services...)
 		}
 		batch := analytics.Call{
-			Time: epoch, Project: "/p", Agent: "a", Asked: "m", Model: "m", Source: llm.SourceLive,
+			Time: epoch, Project: project, Agent: "a" + project, Asked: "m", Model: "m", Source: llm.SourceLive,
 			Usage: llm.Usage{Batch: true}, Duration: 20 * time.Hour, Attempts: 1,
 		}
-		if err := s.Add(t.Context(), append(fanOut("run_1", slots, many), batch)...); err != nil {
+		if err := s.Add(t.Context(), append(fanOut(project, slots, many), batch)...); err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Summary(t.Context(), analytics.Filter{})
+		got, err := s.Summary(t.Context(), analytics.Filter{Project: project})
 		if err != nil {
 			t.Fatal(err)
 		}

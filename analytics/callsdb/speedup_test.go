@@ -2,14 +2,12 @@ package callsdb_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -17,20 +15,16 @@ import (
 // faster than its slots allow, and no duration is below 0, whatever a clock said.
 func TestFreeAnswersAreNoSpeedup(t *testing.T) {
 	t.Parallel()
-	dir, n := t.TempDir(), 0
+	s, n := open(t, file(t)), 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
-		s, err := callsdb.Open(filepath.Join(dir, fmt.Sprint(n), "history.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
+		project := fmt.Sprint("/p", n) // what nothing else is of
 		slots := rapid.IntRange(1, 6).Draw(t, "slots")
 		var services []time.Duration
 		for _, ms := range rapid.SliceOfN(rapid.IntRange(1, 60_000), 1, 20).Draw(t, "milliseconds") {
 			services = append(services, time.Duration(ms)*time.Millisecond)
 		}
-		calls := fanOut("run_1", slots, services)
+		calls := fanOut(project, slots, services)
 		live := false
 		var free []analytics.Call
 		for i := range calls {
@@ -57,14 +51,14 @@ func TestFreeAnswersAreNoSpeedup(t *testing.T) {
 		if err := s.Add(t.Context(), append(calls, free...)...); err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Summary(t.Context(), analytics.Filter{})
+		got, err := s.Summary(t.Context(), analytics.Filter{Project: project})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Speedup != nil && *got.Speedup > float64(slots)*1.000001 || !live && got.Speedup != nil {
 			t.Fatalf("%v times as fast with %d slots", *got.Speedup, slots)
 		}
-		for c, err := range s.Calls(t.Context(), analytics.Filter{}) {
+		for c, err := range s.Calls(t.Context(), analytics.Filter{Project: project}) {
 			if err != nil || c.Duration < 0 || c.Alone < 0 {
 				t.Fatalf("%v: a call of %v, alone %v", err, c.Duration, c.Alone)
 			}
