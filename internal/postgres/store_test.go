@@ -40,7 +40,7 @@ func TestStore(t *testing.T) {
 	if err := add(t.Context(), fmt.Errorf("adding: %w", errOwn)); !errors.Is(err, errOwn) || strings.Contains(err.Error(), "things at") {
 		t.Errorf("an error of the store: %v", err)
 	}
-	if err := add(t.Context(), errors.New("boom")); err == nil || !strings.HasPrefix(err.Error(), "writing the things at "+s.DB.String()+": boom") {
+	if err := add(t.Context(), errors.New("boom")); err == nil || !strings.HasPrefix(err.Error(), "writing the things at "+s.String()+": boom") {
 		t.Errorf("another error: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
