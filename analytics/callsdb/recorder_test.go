@@ -49,10 +49,7 @@ func TestNothingIsLostByClose(t *testing.T) {
 	t.Parallel()
 	path := file(t)
 	r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
-	callers, each := 8, 2500 // more than wait in memory
-	if testing.Short() {
-		each = 1250
-	}
+	const callers, each = 8, 1250 // more than wait in memory
 	var all sync.WaitGroup
 	for p := range callers {
 		all.Go(func() {
