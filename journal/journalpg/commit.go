@@ -231,44 +231,17 @@ func finish(jobs []*job, err error) {
 	}
 }
 
-// beat queues a sign of life, and asks whether the runs with an owner here still have it.
-// No caller waits for it: if it cannot be written, neither can events.
+// beat queues a sign of life if a run has an owner here: each transaction is one. No
+// caller waits for it: if it cannot be written, neither can events.
 func (s *Store) beat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.logs) == 0 {
 		return
 	}
-	logs := slices.Collect(maps.Keys(s.logs))
-	s.queue = append(s.queue, &job{done: make(chan struct{}), queued: time.Now(), do: func(b *batch) (verdict, err error) {
-		return nil, b.checkOwned(logs)
+	s.queue = append(s.queue, &job{done: make(chan struct{}), queued: time.Now(), do: func(*batch) (verdict, err error) {
+		return nil, nil
 	}})
-}
-
-// checkOwned fails the logs whose runs another process has taken over.
-func (b *batch) checkOwned(logs []*log) error {
-	var ids, tokens []string
-	for _, l := range logs {
-		ids, tokens = append(ids, l.id), append(tokens, l.token)
-	}
-	rows, err := b.conn.Query(b.ctx, `SELECT i - 1 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS l (id, token, i)
-		WHERE NOT EXISTS (SELECT FROM journal_runs r WHERE r.id = l.id AND r.token = l.token)`, ids, tokens)
-	if err != nil {
-		return err
-	}
-	lost, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return err
-	}
-	for _, i := range lost {
-		l := logs[i]
-		l.mu.Lock()
-		if l.failed == nil && !l.released {
-			l.failed = journal.ErrLost
-		}
-		l.mu.Unlock()
-	}
-	return nil
 }
 
 // batch is a transaction with the headers of the runs it touches, each read and written
