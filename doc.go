@@ -69,8 +69,9 @@
 //   - task gives one agent one task, and calls the model until it is done.
 //   - engine runs a workflow: what starts when, what follows from a failure.
 //   - journal is the seam to what remembers runs; journal/journaldb keeps them in a
-//     file, journal/journalpg in PostgreSQL, both in the form of journal/journalrow,
-//     journal/memory in memory, and journal/journaltest is the suite that all pass.
+//     file, journal/journalpg in PostgreSQL, both in the form of journal/journalrow and
+//     in the transactions of journal/groupcommit, journal/memory in memory, and
+//     journal/journaltest is the suite that all pass.
 //   - llm/cassette records the calls of a run into a folder, and answers from it.
 //   - telemetry tells others what happens: traces, metrics, log lines.
 //   - sim is a simulator of the Messages API, for the demo, tests and benchmarks.

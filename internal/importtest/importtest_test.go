@@ -87,8 +87,9 @@ var allowed = map[string][]string{
 	"analytics/callsdb":       {"analytics", "analytics/callsql", "analytics/spool", "llm", "internal/sqlitefile", "internal/process"},
 	"journal/memory":          {"journal"},
 	"journal/journalrow":      {"internal/process", "internal/seal", "journal", "llm"},
-	"journal/journaldb":       {"journal", "journal/journalrow", "internal/process", "internal/seal", "internal/sqlitefile"},
-	"journal/journalpg":       {"fault", "journal", "journal/journalrow", "internal/postgres", "internal/process", "internal/seal"},
+	"journal/groupcommit":     {"journal", "journal/journalrow"},
+	"journal/journaldb":       {"journal", "journal/groupcommit", "journal/journalrow", "internal/process", "internal/seal", "internal/sqlitefile"},
+	"journal/journalpg":       {"fault", "journal", "journal/groupcommit", "journal/journalrow", "internal/postgres", "internal/process", "internal/seal"},
 	"journal/journaltest":     {"internal/process", "internal/processtest", "journal", "llm"},
 
 	// The simulator shares nothing with what it tests: two independent

@@ -11,77 +11,33 @@ import (
 
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/groupcommit"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
-// What one transaction may hold, so that it stays short.
-const (
-	maxJobs  = 1000
-	maxBytes = 8 << 20
+// What the store's logs append is committed in groups.
+type (
+	job = groupcommit.Job[*batch]
+	log = groupcommit.Log[*batch]
 )
 
 // busyTries is how often an event of a run is tried to be written while other
 // processes keep the file locked, each time for twice [sqlitefile.BusyTimeout].
 const busyTries = 10
 
-// job is something to be written.
-type job struct {
-	// do writes it. A verdict says why it was not done, before anything was
-	// written; an error fails the whole transaction.
-	do   func(*batch) (verdict, err error)
-	log  *log // whose job it is; nil if it is no log's
-	size int  // bytes, roughly
-
-	done chan struct{} // closed when err is set
-	err  error
-}
-
-func (j *job) wait() error {
-	<-j.done
-	return j.err
-}
-
-// put queues a job. The first starts the committer.
-func (s *Store) put(j *job) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return s.errClosed()
-	}
-	j.done = make(chan struct{})
-	s.queue = append(s.queue, j)
-	if s.ended == nil {
-		s.ended = make(chan struct{})
-		go s.commit(s.ended) // Close waits for it
-	}
-	s.poke()
-	return nil
-}
-
 // write queues what belongs to no log and waits until it is durable.
 func (s *Store) write(do func(*batch) (verdict, err error)) error {
-	j := &job{do: do}
-	if err := s.put(j); err != nil {
-		return err
-	}
-	return j.wait()
-}
-
-func (s *Store) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // it knows already
-	}
+	return s.queue.Write(&job{Do: do})
 }
 
 // commit writes what is queued, and signs of life, until the store is closed.
-func (s *Store) commit(ended chan<- struct{}) {
-	defer close(ended)
+func (s *Store) commit() {
 	beat := time.NewTicker(journal.LeaseTTL / 3)
 	defer beat.Stop()
 	var conn *sqlitefile.Conn
 	for {
 		select {
-		case <-s.wake:
+		case <-s.queue.Wake():
 			// Those who were woken by the last commit queue what they have
 			// next before this one begins, so that it is for all of them.
 			runtime.Gosched()
@@ -89,7 +45,7 @@ func (s *Store) commit(ended chan<- struct{}) {
 			s.beat()
 		}
 		for {
-			jobs, closed := s.take()
+			jobs, closed := s.queue.Take()
 			if len(jobs) == 0 && closed {
 				if conn != nil {
 					_ = conn.Close() // all is durable
@@ -116,23 +72,7 @@ func (s *Store) commit(ended chan<- struct{}) {
 }
 
 func anyLog(jobs []*job) bool {
-	return slices.ContainsFunc(jobs, func(j *job) bool { return j.log != nil })
-}
-
-// take returns the next jobs, as many as fit into a transaction.
-func (s *Store) take() (jobs []*job, closed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, size := 0, 0
-	for n < len(s.queue) && n < maxJobs && size < maxBytes {
-		size += s.queue[n].size
-		n++
-	}
-	jobs = s.queue[:n:n]
-	if s.queue = s.queue[n:]; len(s.queue) == 0 {
-		s.queue = nil
-	}
-	return jobs, s.closed
+	return slices.ContainsFunc(jobs, func(j *job) bool { return j.Log != nil })
 }
 
 // batch is a transaction with the headers of the runs it touches, each read and
@@ -145,59 +85,58 @@ type batch struct {
 }
 
 func (s *Store) commitBatch(conn *sqlitefile.Conn, jobs []*job) error {
-	return conn.Write(func() error {
+	err := conn.Write(func() error {
 		b := &batch{store: s, conn: conn, now: time.Now(), runs: map[string]*header{}}
-		for _, j := range jobs {
-			j.err = nil
-			if j.log != nil {
-				if j.err = j.log.failure(); j.err != nil {
-					continue
-				}
-			}
-			verdict, err := j.do(b)
-			if err != nil {
-				return err
-			}
-			j.err = verdict
-			// What comes behind it in the batch must fail as well.
-			if j.log != nil && verdict != nil {
-				j.log.fail(verdict)
-			}
+		if err := groupcommit.Do(b, jobs); err != nil {
+			return err
 		}
 		return b.flush()
 	})
+	if err != nil {
+		groupcommit.Reset(jobs)
+	}
+	return err
 }
 
-// finish tells who waits how it went.
+// finish ends jobs: with their verdicts if err is nil.
 func (s *Store) finish(jobs []*job, err error) {
 	if err != nil {
 		err = fmt.Errorf("writing history %s: %w", s.path, explain(s.path, err))
 	}
-	for _, j := range jobs {
-		if err != nil {
-			j.err = err
-			if j.log != nil {
-				j.log.fail(err)
-			}
-		}
-		close(j.done)
-	}
+	groupcommit.Finish(jobs, err)
 }
 
 // beat queues a sign of life for every run with an owner. No caller waits for
 // it: if it cannot be written, neither can events.
 func (s *Store) beat() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l := range s.logs {
-		s.queue = append(s.queue, &job{log: l, done: make(chan struct{}), do: func(b *batch) (verdict, err error) {
-			if l.isReleased() { // before this was its turn
+	for _, l := range s.queue.Logs() {
+		_ = s.queue.Put(&job{Log: l, Do: func(b *batch) (verdict, err error) { // unless the store is closed
+			if l.Released() { // before this was its turn
 				return nil, nil
 			}
 			_, verdict, err = b.owned(l)
 			return verdict, err
 		}})
 	}
+}
+
+// appendTo appends rows to a log's run, if the log still owns it.
+func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
+	h, verdict, err := b.owned(l)
+	if h == nil {
+		return verdict, err
+	}
+	return b.append(h, rows, &l.Live)
+}
+
+// release gives the run of a log back, if the log still owns it.
+func release(b *batch, l *log) (verdict, err error) {
+	h, verdict, err := b.owned(l)
+	if h == nil {
+		return verdict, err
+	}
+	h.release(b.now)
+	return nil, nil
 }
 
 // run returns the header of a run, nil if there is none, or none that can be read:
@@ -231,11 +170,11 @@ func (b *batch) existing(id string) (h *header, verdict, err error) {
 // owned returns the header of a log's run, if the log still owns it; a sign of life
 // is written with it.
 func (b *batch) owned(l *log) (h *header, verdict, err error) {
-	h, verdict, err = b.run(l.id)
+	h, verdict, err = b.run(l.Run)
 	if verdict != nil || err != nil {
 		return nil, verdict, err
 	}
-	if h == nil || h.Token != l.token {
+	if h == nil || h.Token != l.Token {
 		return nil, journal.ErrLost, nil
 	}
 	h.heartbeat, h.Dirty = b.now.UnixNano(), true

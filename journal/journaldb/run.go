@@ -2,7 +2,6 @@ package journaldb
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -18,9 +17,9 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 	if err := run.CheckNew(); err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
-	l := &log{store: s, id: run.ID, token: rand.Text()}
+	l := s.queue.NewLog(run.ID)
 	made, spec := journalrow.New(s.box, &run)
-	err := s.write(func(b *batch) (verdict, err error) {
+	err := s.queue.Write(&job{Live: &l.Live, Do: func(b *batch) (verdict, err error) {
 		old, verdict, err := b.run(run.ID)
 		if verdict != nil || err != nil {
 			return verdict, err
@@ -30,7 +29,7 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		}
 		h := &header{Header: made}
 		h.Started = b.now.UnixNano()
-		h.own(l.token, s.set.self, b.now)
+		h.own(l.Token, s.set.self, b.now)
 		if err := h.insert(b.conn, spec); err != nil {
 			return nil, err
 		}
@@ -39,20 +38,13 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		if err != nil {
 			return nil, err
 		}
-		return b.append(h, rows, &l.live)
-	})
+		return b.append(h, rows, &l.Live)
+	}})
 	if err != nil {
 		return nil, err
 	}
-	return s.begin(l), nil
-}
-
-// begin keeps the lease of a log that was just made.
-func (s *Store) begin(l *log) *log {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logs[l] = true
-	return l
+	l.Begin()
+	return l, nil
 }
 
 // Acquire makes the caller the owner of a run. See [journal.Store].
@@ -60,7 +52,7 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	l := &log{store: s, id: id, token: rand.Text()}
+	l := s.queue.NewLog(id)
 	err := s.write(func(b *batch) (verdict, err error) {
 		h, verdict, err := b.existing(id)
 		if h == nil {
@@ -69,13 +61,14 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 		if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
 			return &journal.OwnedError{Run: id, Owner: *owner}, nil
 		}
-		h.own(l.token, s.set.self, b.now)
+		h.own(l.Token, s.set.self, b.now)
 		return nil, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.begin(l), nil
+	l.Begin()
+	return l, nil
 }
 
 // Signal appends an event. See [journal.Store].

@@ -31,6 +31,7 @@ import (
 	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/groupcommit"
 )
 
 // migrations are the steps from each version of the schema to the next, named
@@ -69,13 +70,7 @@ type Store struct {
 	readMu sync.Mutex // guards read
 	read   *sqlitefile.Conn
 
-	mu     sync.Mutex // guards the fields below
-	closed bool
-	queue  []*job
-	logs   map[*log]bool // that are not released
-	ended  chan struct{} // closed when the committer has ended; nil if there was none
-
-	wake chan struct{} // says that there is something to do
+	queue *groupcommit.Queue[*batch]
 }
 
 // Open opens the runs in a file, which it makes, readable by this user only, if
@@ -85,7 +80,8 @@ func Open(path string, opts Options) (*Store, error) {
 }
 
 func open(path string, opts Options, set settings) (*Store, error) {
-	s := &Store{path: path, set: set, logs: map[*log]bool{}, wake: make(chan struct{}, 1)}
+	s := &Store{path: path, set: set}
+	s.queue = groupcommit.New(groupcommit.Store[*batch]{Commit: s.commit, Closed: s.errClosed, Seal: s.seal, Append: appendTo, Release: release})
 	var err error
 	if s.box, err = seal.New(opts.Key); err == nil {
 		s.read, err = s.connect()
@@ -122,16 +118,8 @@ func (s *Store) connect() (*sqlitefile.Conn, error) {
 // Close writes what is queued. Afterwards every use of the store is an error,
 // except Close, which does nothing.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	closed, ended := s.closed, s.ended
-	s.closed = true
-	s.mu.Unlock()
-	if closed {
+	if !s.queue.Close() {
 		return nil
-	}
-	s.poke()
-	if ended != nil {
-		<-ended
 	}
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
@@ -147,13 +135,10 @@ func (s *Store) errClosed() error { return fmt.Errorf("using history %s: it is c
 func (s *Store) reading(ctx context.Context, do func() error) error {
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case closed:
+	case !s.queue.ClosedAt().IsZero():
 		return s.errClosed()
 	}
 	err := do()

@@ -2,7 +2,6 @@ package journalpg
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -22,15 +21,15 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 	if !storable(run.ID) {
 		return nil, fmt.Errorf("creating a run: %w", fault.Input(fmt.Errorf("the id %q is not valid UTF-8, or has a zero byte", run.ID)))
 	}
-	l := &log{store: s, id: run.ID, token: rand.Text()}
+	l := s.queue.NewLog(run.ID)
 	h, spec := journalrow.New(s.box, &run)
-	j := &job{run: run.ID, live: &l.live, do: func(b *batch) (verdict, err error) {
+	err := s.queue.Write(&job{Run: run.ID, Live: &l.Live, Do: func(b *batch) (verdict, err error) {
 		if b.runs[run.ID] != nil {
 			return fmt.Errorf("creating run %s: %w", run.ID, journal.ErrExists), nil
 		}
 		made := &header{Header: h}
 		made.Started = b.now.UnixNano()
-		made.own(s, l.token, b.now)
+		made.own(s, l.Token, b.now)
 		if err := b.conn.QueryRow(b.ctx, `INSERT INTO journal_runs (id, workflow, file, spec, status, started, finished, steps, usd, tokens, seq, since)
 			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0) RETURNING n`,
 			made.ID, made.Workflow, made.File, spec, string(made.Status), made.Started).Scan(&made.N); err != nil {
@@ -41,23 +40,13 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		if err != nil {
 			return nil, err
 		}
-		return b.append(made, rows, &l.live)
-	}}
-	if err := s.put(j); err != nil {
+		return b.append(made, rows, &l.Live)
+	}})
+	if err != nil {
 		return nil, err
 	}
-	if err := j.wait(); err != nil {
-		return nil, err
-	}
-	return s.begin(l), nil
-}
-
-// begin keeps the lease of a log that was just made.
-func (s *Store) begin(l *log) *log {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logs[l] = true
-	return l
+	l.Begin()
+	return l, nil
 }
 
 // Acquire makes the caller the owner of a run. See [journal.Store].
@@ -68,7 +57,7 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 	if !storable(id) {
 		return nil, journal.ErrNotFound
 	}
-	l := &log{store: s, id: id, token: rand.Text()}
+	l := s.queue.NewLog(id)
 	err := s.write(id, func(b *batch) (verdict, err error) {
 		h := b.runs[id]
 		if h == nil {
@@ -77,13 +66,14 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 		if owner := h.owner(s.self); owner != nil && owner.Alive {
 			return &journal.OwnedError{Run: id, Owner: *owner}, nil
 		}
-		h.own(s, l.token, b.now)
+		h.own(s, l.Token, b.now)
 		return nil, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.begin(l), nil
+	l.Begin()
+	return l, nil
 }
 
 // Signal appends an event. See [journal.Store].

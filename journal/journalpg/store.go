@@ -27,7 +27,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +34,7 @@ import (
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/process"
 	"github.com/claude-force/claude-force/internal/seal"
+	"github.com/claude-force/claude-force/journal/groupcommit"
 )
 
 // verified is what the store's verifier is the sealed form of.
@@ -55,14 +55,7 @@ type Store struct {
 	self   process.ID
 	writer string // names this store among all that write
 
-	mu       sync.Mutex // guards the fields below
-	closed   bool
-	closedAt time.Time
-	queue    []*job
-	logs     map[*log]bool // that are not released
-	ended    chan struct{} // closed when the committer has ended; nil if there was none
-
-	wake chan struct{} // says that there is something to do
+	queue *groupcommit.Queue[*batch]
 
 	// Only the committer touches these.
 	wrote bool          // a transaction was sent: the database may have the writer's row
@@ -78,7 +71,8 @@ func Open(ctx context.Context, db *postgres.DB, opts Options) (*Store, error) {
 }
 
 func openAs(ctx context.Context, db *postgres.DB, opts Options, self process.ID) (*Store, error) {
-	s := &Store{db: db, self: self, writer: rand.Text(), logs: map[*log]bool{}, wake: make(chan struct{}, 1)}
+	s := &Store{db: db, self: self, writer: rand.Text()}
+	s.queue = groupcommit.New(groupcommit.Store[*batch]{Commit: s.commit, Closed: s.errClosed, Seal: s.seal, Append: appendTo, Release: release})
 	var err error
 	if s.box, err = seal.New(opts.Key); err == nil {
 		err = s.checkKey(ctx)
@@ -117,27 +111,11 @@ func (s *Store) Check(ctx context.Context) error {
 // Close writes what is queued. Afterwards every use of the store is an error, except
 // Close, which does nothing.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	closed, ended := s.closed, s.ended
-	if !closed {
-		s.closed, s.closedAt = true, time.Now()
-	}
-	s.mu.Unlock()
-	if closed {
+	if !s.queue.Close() {
 		return nil
-	}
-	s.poke()
-	if ended != nil {
-		<-ended
 	}
 	s.db.Close()
 	return nil
-}
-
-func (s *Store) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
 }
 
 func (s *Store) errClosed() error { return fmt.Errorf("using the history at %s: it is closed", s.db) }
@@ -147,7 +125,7 @@ func (s *Store) ready(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case s.isClosed():
+	case !s.queue.ClosedAt().IsZero():
 		return s.errClosed()
 	}
 	return nil

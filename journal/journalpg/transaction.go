@@ -1,0 +1,224 @@
+package journalpg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/journal/journalrow"
+)
+
+// batch is a transaction with the headers of the runs it touches, each read and written
+// once.
+type batch struct {
+	ctx   context.Context
+	store *Store
+	conn  *pgxpool.Conn
+	now   time.Time          // by the database's clock
+	runs  map[string]*header // nil for one that does not exist
+	rows  map[*header][]journalrow.Event
+}
+
+// begin begins the transaction and reads the headers of the jobs' runs. It returns the
+// number of this process's last transaction that took effect. The row of the process
+// stays locked until the end: an attempt whose connection was lost has ended by then.
+func (b *batch) begin(jobs []*job) (done int64, err error) {
+	var ids []string
+	for _, j := range jobs {
+		if _, known := b.runs[j.Run]; j.Run != "" && !known {
+			b.runs[j.Run] = nil
+			ids = append(ids, j.Run)
+		}
+	}
+	send := &pgx.Batch{}
+	send.Queue(`BEGIN`)
+	send.Queue(`SELECT batch, clock_timestamp() FROM journal_writers WHERE id = $1 FOR UPDATE`, b.store.writer)
+	if len(ids) > 0 {
+		send.Queue(`SELECT `+headerColumns+headerTables+`WHERE r.id = ANY($2) ORDER BY r.n FOR UPDATE OF r`, lease, ids)
+	}
+	results := b.conn.SendBatch(b.ctx, send)
+	defer func() { err = errors.Join(err, results.Close()) }()
+	if _, err := results.Exec(); err != nil {
+		return 0, err
+	}
+	if err := results.QueryRow().Scan(&done, &b.now); errors.Is(err, pgx.ErrNoRows) {
+		b.store.wrote = false
+		return 0, fmt.Errorf("%w: it was removed", errGone)
+	} else if err != nil {
+		return 0, err
+	}
+	if len(ids) == 0 {
+		return done, nil
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return 0, err
+	}
+	headers, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*header, error) { return readHeader(row) })
+	for _, h := range headers {
+		h.stored = h.Seq
+		b.runs[h.ID] = h
+	}
+	return done, err
+}
+
+// errGone is that of a process whose row was removed; it is made again.
+var errGone = errors.New("the row of this process")
+
+// owned returns the header of a log's run, if the log still owns it; else nil.
+func (b *batch) owned(l *log) *header {
+	h := b.runs[l.Run]
+	if h == nil || h.Token != l.Token {
+		return nil
+	}
+	return h
+}
+
+// appendTo appends rows to a log's run, if the log still owns it.
+func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
+	h := b.owned(l)
+	if h == nil {
+		return journal.ErrLost, nil
+	}
+	return b.append(h, rows, &l.Live)
+}
+
+// release gives the run of a log back, if the log still owns it.
+func release(b *batch, l *log) (verdict, err error) {
+	h := b.owned(l)
+	if h == nil {
+		return journal.ErrLost, nil
+	}
+	h.release(b.now)
+	return nil, nil
+}
+
+// append adds events behind the last of a run, and to what is known to be under way in
+// it; nil if the run's status does not depend on them.
+func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Live) (verdict, err error) {
+	if known != nil {
+		if verdict, err := b.move(h, rows, known); verdict != nil || err != nil {
+			return verdict, err
+		}
+	}
+	for i := range rows {
+		h.Add(&rows[i])
+	}
+	b.rows[h] = append(b.rows[h], rows...)
+	h.Seq, h.Dirty = h.Seq+int64(len(rows)), true
+	return nil, nil
+}
+
+// events returns the events of a run above a number, without their outputs: those that
+// are stored, then those of this transaction.
+func (b *batch) events(h *header, after int64) (events []journal.Event, err error) {
+	if after < h.stored {
+		rows, err := b.conn.Query(b.ctx, `SELECT e.seq, e.time, e.type, e.step, e.item, e.attempt, e.key, NULL::bytea, e.detail, NULL::bytea
+			FROM journal_events e WHERE e.run = $1 AND e.seq > $2 ORDER BY e.seq`, h.N, after)
+		if err != nil {
+			return nil, err
+		}
+		if events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (journal.Event, error) { return b.store.readEvent(h.ID, row) }); err != nil {
+			return nil, err
+		}
+	}
+	for i := range b.rows[h] {
+		ev := *b.rows[h][i].Event
+		if ev.Seq = h.stored + int64(i) + 1; ev.Seq > after {
+			events = append(events, ev)
+		}
+	}
+	return events, nil
+}
+
+// flush writes the events and the headers that were changed, and commits.
+func (b *batch) flush(number int64) error {
+	send := &pgx.Batch{}
+	headers := make([]*header, 0, len(b.runs))
+	for _, h := range b.runs {
+		if h != nil && h.Dirty {
+			headers = append(headers, h)
+		}
+	}
+	slices.SortFunc(headers, func(x, y *header) int { return int(x.N - y.N) })
+	b.insert(send, headers)
+	for _, h := range headers {
+		send.Queue(`UPDATE journal_runs SET status = $2, finished = $3, steps = $4, tokens = $5, usd = $6, exit = $7, seq = $8, token = $9, writer = $10, since = $11 WHERE n = $1`,
+			h.N, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since)
+	}
+	send.Queue(`UPDATE journal_writers SET batch = $2, seen = clock_timestamp() WHERE id = $1`, b.store.writer, number)
+	b.notices(send, headers)
+	send.Queue(`COMMIT`)
+	return b.conn.SendBatch(b.ctx, send).Close()
+}
+
+// notices queues the notices of the transaction, the last of all that it writes: until
+// its end no other one writes any.
+func (b *batch) notices(send *pgx.Batch, headers []*header) {
+	var runs, seqs []int64
+	for _, h := range headers {
+		for i := range b.rows[h] {
+			if journal.IsNotice(b.rows[h][i].Event.Type) {
+				runs, seqs = append(runs, h.N), append(seqs, h.stored+int64(i)+1)
+			}
+		}
+	}
+	if len(runs) > 0 {
+		send.Queue(`WITH last AS (UPDATE journal_last_notice SET n = n + $3 RETURNING n)
+			INSERT INTO journal_notices (n, run, seq) SELECT last.n - $3 + i, run, seq FROM last, unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS u (run, seq, i)`,
+			runs, seqs, int64(len(runs)))
+	}
+}
+
+// insert queues the events of the transaction, with their outputs in the order of the
+// hashes, so that no two transactions wait for each other.
+func (b *batch) insert(send *pgx.Batch, headers []*header) {
+	type output struct {
+		hash, data []byte
+		refs       int64
+	}
+	outputs := map[string]*output{}
+	var runs, seqs, times []int64
+	var types []string
+	var steps, items, keys, hashes, details [][]byte
+	var attempts []int32
+	for _, h := range headers {
+		for i := range b.rows[h] {
+			r := &b.rows[h][i]
+			runs, seqs, times = append(runs, h.N), append(seqs, h.stored+int64(i)+1), append(times, r.Time)
+			types, steps, items = append(types, string(r.Event.Type)), append(steps, []byte(r.Event.Step)), append(items, []byte(r.Event.Item))
+			attempts, keys = append(attempts, int32(r.Event.Attempt)), append(keys, r.Key)
+			hashes, details = append(hashes, r.Hash), append(details, r.Detail)
+			if r.Hash == nil {
+				continue
+			}
+			if o := outputs[string(r.Hash)]; o != nil {
+				o.refs++
+			} else {
+				outputs[string(r.Hash)] = &output{r.Hash, r.Output, 1}
+			}
+		}
+	}
+	if len(outputs) > 0 {
+		var sums, data [][]byte
+		var refs []int64
+		for _, o := range slices.SortedFunc(maps.Values(outputs), func(x, y *output) int { return bytes.Compare(x.hash, y.hash) }) {
+			sums, data, refs = append(sums, o.hash), append(data, o.data), append(refs, o.refs)
+		}
+		send.Queue(`INSERT INTO journal_outputs (hash, data, refs) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[])
+			ON CONFLICT (hash) DO UPDATE SET refs = journal_outputs.refs + excluded.refs`, sums, data, refs)
+	}
+	if len(runs) > 0 {
+		send.Queue(`INSERT INTO journal_events (run, seq, time, type, step, item, attempt, key, output, detail)
+			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])`,
+			runs, seqs, times, types, steps, items, attempts, keys, hashes, details)
+	}
+}
