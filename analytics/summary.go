@@ -1,6 +1,9 @@
 package analytics
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Filter says which calls are meant. The zero value means all.
 type Filter struct {
@@ -121,6 +124,7 @@ type Summary struct {
 	RateAfter    *float64     `json:"throughput_after"`
 	Tools        *ToolTotals  `json:"tools,omitempty"` // nil if no agent had tools
 	Daily        []DaySummary `json:"daily"`
+	Groups       []CostRow    `json:"groups,omitzero"` // nil unless [SummaryBy] made it
 }
 
 // DaySummary is a day, of the period's time zone.
@@ -169,6 +173,30 @@ func Summarize(p Period, sources, days []Group) *Summary {
 		}
 	}
 	return s
+}
+
+// SummaryBy returns the figures of a period, and those of the calls that have one of day,
+// agent, key and the like in common, of which the store keeps sums. Groups have the names
+// that people know them by, and are in the summary too.
+func SummaryBy(ctx context.Context, s interface {
+	Sums
+	ProjectLister
+}, f Filter, by Dimension,
+) (*Summary, []Group, error) {
+	if err := CheckCostDimensions([]Dimension{by}); err != nil {
+		return nil, nil, err
+	}
+	all, err := s.Summary(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	groups, paths, err := CostGroups(ctx, s, f, by)
+	if err != nil {
+		return nil, nil, err
+	}
+	sum := *all
+	sum.Groups = CostRows([]Dimension{by}, groups, paths)
+	return &sum, groups, nil
 }
 
 func ratio(part, whole float64) *float64 {

@@ -28,7 +28,8 @@ type Workflows struct {
 }
 
 type costsInput struct {
-	Days int `json:"days,omitempty" minimum:"0" maximum:"3650" default:"7" doc:"the last days, which start at a whole hour; 0 for all there is"`
+	Days int    `json:"days,omitempty" minimum:"0" maximum:"3650" default:"7" doc:"the last days, which start at a whole hour; 0 for all there is"`
+	By   string `json:"by,omitempty" enum:"day,week,month,agent,model,workflow,source,project,key,team" doc:"also give, as groups, the figures of each of these"`
 }
 
 // addProject adds the tools that say what there is.
@@ -49,7 +50,7 @@ func (t *tools) addProject(s *mcp.Server) {
 		}})
 	add(t, s, "costs", "Show costs", "Give the figures of the last days: cost, savings, hit rate of the cache, latency, speed-up.",
 		tool[costsInput, analytics.Summary]{reads, func(ctx context.Context, _ *mcp.CallToolRequest, in costsInput) (*analytics.Summary, error) {
-			return t.srv.Summary(ctx, in.Days)
+			return t.srv.Summary(ctx, in.Days, in.By)
 		}})
 	add(t, s, "cache", "Show the cache", "Say what the response cache holds and what it has saved.",
 		tool[nothing, cache.Stats]{reads, func(ctx context.Context, _ *mcp.CallToolRequest, _ nothing) (*cache.Stats, error) {

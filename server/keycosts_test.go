@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
@@ -97,4 +98,87 @@ func TestCostsByKey(t *testing.T) {
 			t.Errorf("%s: %s", path, text)
 		}
 	}
+}
+
+// answered is what the test counts of answers by itself, in millionths of millionths of a
+// dollar and in tokens.
+type answered struct {
+	calls, cached, in, out int64
+	price                  int64
+}
+
+// TestSummaryByKey compares the figures of each key and team, and those of all, with what
+// the clients counted of the answers that they got: tokens at the prices of Haiku, $0.10 and
+// $0.50 a million, for those that were not from the cache.
+func TestSummaryByKey(t *testing.T) {
+	tm := serveTeam(t)
+	clients := map[string]*team{
+		"": tm, "one": tm.as(tm.create(keys.Spec{Name: "one", Team: "web"})), "two": tm.as(tm.create(keys.Spec{Name: "two", Team: "web"})),
+		"alone": tm.as(tm.create(keys.Spec{Name: "alone"})),
+	}
+	teams := map[string]string{"one": "web", "two": "web"}
+	byKey, byTeam, all := map[string]answered{}, map[string]answered{}, answered{}
+	for i, name := range []string{"", "one", "one", "two", "alone", "two", "one", "alone", "one"} {
+		question := fmt.Sprint("Question ", i%3)
+		res, data := clients[name].send("POST", "/v1/messages", callOf(haiku, question+strings.Repeat(" and more", i%3)))
+		var got struct {
+			Usage struct {
+				In  int64 `json:"input_tokens"`
+				Out int64 `json:"output_tokens"`
+			}
+		}
+		if err := json.Unmarshal(data, &got); err != nil || res.StatusCode != http.StatusOK || got.Usage.Out == 0 {
+			t.Fatalf("call %d: %s, %v: %s", i, res.Status, err, data)
+		}
+		add := func(a answered) answered {
+			a.calls++
+			a.in, a.out = a.in+got.Usage.In, a.out+got.Usage.Out
+			if res.Header.Get("X-Claude-Force-Cache") == "hit" {
+				a.cached++
+			} else {
+				a.price += got.Usage.In*100_000 + got.Usage.Out*500_000
+			}
+			return a
+		}
+		byKey[name], byTeam[teams[name]], all = add(byKey[name]), add(byTeam[teams[name]]), add(all)
+	}
+	if all.cached == 0 || all.cached == all.calls {
+		t.Fatalf("%d of %d answers are from the cache: the test shows nothing", all.cached, all.calls)
+	}
+
+	for by, want := range map[string]map[string]answered{"key": byKey, "team": byTeam} {
+		var sum struct {
+			Calls  int64
+			Cached int64
+			Cost   float64 `json:"cost_usd"`
+			In     int64   `json:"input_tokens"`
+			Out    int64   `json:"output_tokens"`
+			Groups []struct {
+				Name   string
+				Calls  int64
+				Cached int64
+				Cost   float64 `json:"cost_usd"`
+				In     int64   `json:"input_tokens"`
+				Out    int64   `json:"output_tokens"`
+			}
+		}
+		tm.want(http.StatusOK, &sum, "GET", "/api/v1/analytics/summary?days=0&by="+by, nil)
+		price := func(usd float64) int64 { return int64(math.Round(usd * 1e12)) }
+		got := map[string]answered{}
+		for _, g := range sum.Groups {
+			got[g.Name] = answered{g.Calls, g.Cached, g.In, g.Out, price(g.Cost)}
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(answered{})); diff != "" {
+			t.Errorf("by %s: %s", by, diff)
+		}
+		if got := (answered{sum.Calls, sum.Cached, sum.In, sum.Out, price(sum.Cost)}); got != all {
+			t.Errorf("of all, by %s: %+v, want %+v", by, got, all)
+		}
+	}
+	var plain map[string]any
+	tm.want(http.StatusOK, &plain, "GET", "/api/v1/analytics/summary?days=0", nil)
+	if _, ok := plain["groups"]; ok {
+		t.Error("groups without by")
+	}
+	tm.want(http.StatusUnprocessableEntity, nil, "GET", "/api/v1/analytics/summary?by=colour", nil)
 }

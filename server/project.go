@@ -45,14 +45,20 @@ func (s *Server) addProject(api huma.API) {
 }
 
 type summaryInput struct {
-	Days int `query:"days" minimum:"0" maximum:"3650" default:"7" doc:"the last days, which start at a whole hour; 0 for all there is"`
+	Days int    `query:"days" minimum:"0" maximum:"3650" default:"7" doc:"the last days, which start at a whole hour; 0 for all there is"`
+	By   string `query:"by" enum:"day,week,month,agent,model,workflow,source,project,key,team" doc:"also give, as groups, the figures of each of these"`
 }
 
 func (s *Server) getSummary(ctx context.Context, in *summaryInput) (*struct{ Body *analytics.Summary }, error) {
 	out := &struct{ Body *analytics.Summary }{}
 	period := Period{Days: in.Days}
 	err := s.withCalls(ctx, func(store analytics.Store) (err error) {
-		out.Body, err = store.Summary(ctx, period.filter(s.opts.Config.TimeZone))
+		f := period.filter(s.opts.Config.TimeZone)
+		if in.By == "" {
+			out.Body, err = store.Summary(ctx, f)
+			return err
+		}
+		out.Body, _, err = analytics.SummaryBy(ctx, store, f, analytics.Dimension(in.By))
 		return err
 	})
 	if err != nil {

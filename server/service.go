@@ -154,9 +154,10 @@ func (s *Server) Workflows(ctx context.Context) (workflows []claudeforce.Workflo
 	return out.Body.Workflows, out.Body.Problems, nil
 }
 
-// Summary returns the figures of the last days; 0 means all there is.
-func (s *Server) Summary(ctx context.Context, days int) (*analytics.Summary, error) {
-	out, err := s.getSummary(ctx, &summaryInput{Days: days})
+// Summary returns the figures of the last days; 0 means all there is. By is a dimension by
+// which they are given too; empty for none.
+func (s *Server) Summary(ctx context.Context, days int, by string) (*analytics.Summary, error) {
+	out, err := s.getSummary(ctx, &summaryInput{Days: days, By: by})
 	if err != nil {
 		return nil, err
 	}

@@ -32,13 +32,14 @@ func (a *app) analyticsAgents() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			return &report{title: "Agents", sections: []section{agentsSection(groups)}, notes: []string{latencyNote}}, analytics.FiguresOf(groups), nil
+			return &report{title: "Agents", sections: []section{groupsSection("AGENT", groups)}, notes: []string{latencyNote}}, analytics.FiguresOf(groups), nil
 		},
 	})
 }
 
-func agentsSection(groups []analytics.Group) section {
-	s := section{columns: append(words("AGENT"), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "WAIT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
+// groupsSection returns the figures of groups, under a heading for their names.
+func groupsSection(head string, groups []analytics.Group) section {
+	s := section{columns: append(words(head), numbers("CALLS", "HITS", "FAILED", "P50", "P95", "WAIT", "COST", "SAVED")...), bars: []float64{}, empty: noCalls}
 	s.columns[6].spare = true // WAIT
 	for i := range groups {
 		g := &groups[i]

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,13 +16,23 @@ import (
 )
 
 func (a *app) analyticsSummary() *cobra.Command {
+	var by string
 	return a.reportVerb(reportVerb{
 		use: "summary", short: "The figures of a period: cost, savings, hit rate, latency, speed-up",
+		long: `The figures of a period: cost, savings, hit rate, latency, speed-up. With --by also
+those of each agent, key, team and the like; --csv has these alone.`,
 		example: `  claude-force analytics summary --days 7
+  claude-force analytics summary --by key --days 30
   claude-force analytics summary --since 2026-11-01 --until 2026-11-07 --project .
   claude-force analytics summary --json | jq .cache_hit_rate
   claude-force analytics summary --html report.html`,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&by, "by", "", "also by one of day, week, month, agent, model, workflow, source, project, key or team")
+		},
 		make: func(ctx context.Context, store analytics.Store, f analytics.Filter) (*report, any, error) {
+			if by != "" {
+				return summaryBy(ctx, store, f, analytics.Dimension(by))
+			}
 			s, err := store.Summary(ctx, f)
 			if err != nil {
 				return nil, nil, err
@@ -28,6 +41,48 @@ func (a *app) analyticsSummary() *cobra.Command {
 		},
 		more: breakdown,
 	})
+}
+
+// groupedSummary is the figures of `analytics summary --by`.
+type groupedSummary struct {
+	*analytics.Summary
+	table costTable
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (s groupedSummary) MarshalJSON() ([]byte, error) { return json.Marshal(s.Summary) }
+
+// writeCSV writes a row for each group.
+func (s groupedSummary) writeCSV(w io.Writer) error { return s.table.writeCSV(w) }
+
+// summaryBy returns the figures of a period and of its groups by a dimension, to show and
+// as JSON.
+func summaryBy(ctx context.Context, store analytics.Store, f analytics.Filter, by analytics.Dimension) (*report, any, error) {
+	dims := []analytics.Dimension{by}
+	if strings.Contains(string(by), ",") {
+		return nil, nil, badInput("--by takes one dimension; for %s use: claude-force analytics costs --by %[1]s", by)
+	}
+	if err := analytics.CheckCostDimensions(dims); err != nil {
+		return nil, nil, badInput("--by %w", err)
+	}
+	s, groups, err := analytics.SummaryBy(ctx, store, f, by)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := summaryReport(s)
+	if len(groups) > 0 {
+		sec := groupsSection(strings.ToUpper(string(by)), groups)
+		sec.title = "By " + string(by)
+		r.sections = append(r.sections, sec)
+		r.notes = append(r.notes, latencyNote)
+	}
+	t := costTable{by: dims, groups: groups}
+	for _, row := range s.Groups {
+		if row.Path != nil {
+			t.paths = append(t.paths, *row.Path)
+		}
+	}
+	return r, groupedSummary{s, t}, nil
 }
 
 // breakdown shows which agents made the calls, and what saved money.
@@ -48,7 +103,7 @@ func breakdown(ctx context.Context, store analytics.Store, f analytics.Filter) (
 	if err != nil {
 		return nil, err
 	}
-	list := []section{agentsSection(agents), costSection([]analytics.Dimension{analytics.ByModel}, models), costSection([]analytics.Dimension{analytics.ByWorkflow}, workflows), savingsSection(s.SavedUSD)}
+	list := []section{groupsSection("AGENT", agents), costSection([]analytics.Dimension{analytics.ByModel}, models), costSection([]analytics.Dimension{analytics.ByWorkflow}, workflows), savingsSection(s.SavedUSD)}
 	for i, title := range []string{"Agents", "Models", "Workflows", "Savings"} {
 		list[i].title = title
 	}
