@@ -64,6 +64,7 @@ type Run struct {
 	Tokens     int             `json:"tokens"`               // of all finished steps
 	Exit       *Exit           `json:"exit,omitempty"`       // how a step ended it; nil if none did, or a version ended it that did not note this here
 	Owner      *Owner          `json:"owner,omitempty"`      // the process that owns it; nil if none does
+	Engine     string          `json:"engine,omitempty"`     // that owns it until it has ended, instead of a process; empty if none does. See [Joiner]
 	Spec       json.RawMessage `json:"-"`                    // what was asked, as the creator wrote it; kept encrypted where the store is
 }
 
@@ -357,16 +358,20 @@ var (
 	ErrLost = fault.New(fault.KindConflict, "another process has taken the run over")
 )
 
-// OwnedError says that a process works on the run.
+// OwnedError says that a process works on the run, or that an engine owns it.
 type OwnedError struct {
-	Run   string
-	Owner Owner
+	Run    string
+	Owner  Owner
+	Engine string // that owns it; empty if Owner does
 }
 
 // FaultKind returns [fault.KindConflict].
 func (e *OwnedError) FaultKind() fault.Kind { return fault.KindConflict }
 
 func (e *OwnedError) Error() string {
+	if e.Engine != "" {
+		return fmt.Sprintf("run %s is owned by the engine %s", e.Run, e.Engine)
+	}
 	return fmt.Sprintf("run %s is owned by process %d on %s since %s", e.Run, e.Owner.PID, e.Owner.Host, e.Owner.Since.Local().Format(time.DateTime))
 }
 
@@ -404,12 +409,12 @@ const Latest = "latest"
 // processes if they say so.
 type Store interface {
 	// Create adds a run, which must have an ID that no other has, and makes
-	// the caller its owner; the error of an ID that another has is [ErrExists]. It appends RunStarted. Status, StartedAt and Owner
+	// the caller its owner, or the run's Engine if it names one; see [Joiner]. The error of an ID that another has is [ErrExists]. It appends RunStarted. Status, StartedAt and Owner
 	// are set by the store. It returns once the run is durable.
 	Create(ctx context.Context, run Run) (Log, error)
 	// Acquire makes the caller the owner of a run without one; the
-	// error of one that has an owner is an [*OwnedError]. Its status becomes
-	// running.
+	// error of one that has an owner, or that an engine owns, is an [*OwnedError].
+	// Its status becomes running, and its Engine empty.
 	Acquire(ctx context.Context, id string) (Log, error)
 	// Signal appends an event to a run that the caller need not own: for what
 	// people decide from outside. A run that waited for that is running again.
@@ -455,4 +460,21 @@ type Log interface {
 	// Release gives the run back, after everything appended is durable. A run
 	// that has not ended becomes interrupted.
 	Release() error
+}
+
+// Joiner is a [Store] whose runs can be written by several processes at the same time, each
+// a part, for an engine that owns them instead of a process. The engine owns a run from its
+// creation until RunFinished, whatever becomes of the processes: no lease can be lost.
+//
+// The Log that Create returns for such a run is that of the zero Unit.
+type Joiner interface {
+	// Join returns the log of a part of a run: of one unit, or, with the zero Unit, of
+	// what is between the units. The caller is the only one to write that part from then
+	// on: the error of a log that was joined before for the same part is [ErrLost], as is
+	// that of all logs once the run has ended. What is in the journal after Join is thus
+	// all that there is of the part. Releasing the log leaves the run to the engine.
+	//
+	// The error of a run that has ended is [ErrLost], that of one which a process or
+	// another engine owns is an [*OwnedError].
+	Join(ctx context.Context, id, engine string, part Unit) (Log, error)
 }

@@ -45,6 +45,8 @@ type run struct {
 	events      []journal.Event
 	live        journal.Live
 	log         *log // that owns it; nil if none does
+
+	parts map[journal.Unit]*log // of a run that an engine owns, those that joined last
 }
 
 // New makes an empty store.
@@ -105,10 +107,14 @@ func (s *Store) Create(ctx context.Context, header journal.Run) (journal.Log, er
 	s.count++
 	now := time.Now().UTC()
 	r := &run{store: s, number: s.count, Run: journal.Run{
-		ID: header.ID, Workflow: header.Workflow, File: header.File, StartedAt: now, Spec: bytes.Clone(header.Spec),
+		ID: header.ID, Workflow: header.Workflow, File: header.File, StartedAt: now, Spec: bytes.Clone(header.Spec), Engine: header.Engine,
 	}}
 	s.runs[r.ID] = r
 	r.add(journal.Event{Type: journal.RunStarted, Time: now})
+	if r.Engine != "" {
+		r.Status = journal.StatusRunning
+		return s.join(r, journal.Unit{}), nil
+	}
 	return s.own(r), nil
 }
 
@@ -126,8 +132,45 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 	if r.worked() {
 		return nil, &journal.OwnedError{Run: id, Owner: *r.Owner}
 	}
+	if r.joined() {
+		return nil, &journal.OwnedError{Run: id, Engine: r.Engine}
+	}
+	r.Engine = ""
 	return s.own(r), nil
 }
+
+// Join returns the log of a part of a run. See [journal.Joiner].
+func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (journal.Log, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	r := s.runs[id]
+	switch {
+	case r == nil:
+		return nil, journal.ErrNotFound
+	case r.worked():
+		return nil, &journal.OwnedError{Run: id, Owner: *r.Owner}
+	case !r.joined() || engine == "":
+		return nil, journal.ErrLost
+	case r.Engine != engine:
+		return nil, &journal.OwnedError{Run: id, Engine: r.Engine}
+	}
+	return s.join(r, part), nil
+}
+
+func (s *Store) join(r *run, part journal.Unit) *log {
+	if r.parts == nil {
+		r.parts = map[journal.Unit]*log{}
+	}
+	l := &log{store: s, run: r, part: &part}
+	r.parts[part] = l
+	return l
+}
+
+// joined reports whether an engine owns the run.
+func (r *run) joined() bool { return r.Engine != "" && !r.Status.Ended() }
 
 func (s *Store) own(r *run) *log {
 	r.log = &log{store: s, run: r}
@@ -350,7 +393,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 		return 0, err
 	}
 	for _, id := range ids {
-		if r := s.runs[id]; r != nil && !r.worked() {
+		if r := s.runs[id]; r != nil && !r.worked() && !r.joined() {
 			r.log = nil // a dead owner has lost it
 			delete(s.runs, id)
 			s.forget(id)
@@ -364,8 +407,17 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 type log struct {
 	store *Store
 	run   *run
+	part  *journal.Unit // nil for all of the run
 
 	released bool // guarded by the store's mu
+}
+
+// owns reports whether the log is the one to write the run, or its part.
+func (l *log) owns() bool {
+	if l.part == nil {
+		return l.run.log == l
+	}
+	return l.run.joined() && l.run.parts[*l.part] == l && l.store.runs[l.run.ID] == l.run
 }
 
 // lost reports why the log cannot be written to.
@@ -373,7 +425,7 @@ func (l *log) lost() error {
 	switch {
 	case l.released:
 		return fmt.Errorf("writing run %s: it was given back", l.run.ID)
-	case l.run.log != l:
+	case !l.owns():
 		return journal.ErrLost
 	case l.store.closed:
 		return fmt.Errorf("writing run %s: the store is closed", l.run.ID)
@@ -406,6 +458,12 @@ func (l *log) Release() error {
 	}
 	l.released = true
 	r := l.run
+	if l.part != nil { // the engine keeps the run, or has ended it
+		if r.parts[*l.part] == l {
+			delete(r.parts, *l.part)
+		}
+		return nil
+	}
 	if r.log != l {
 		return journal.ErrLost
 	}
