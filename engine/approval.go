@@ -43,6 +43,7 @@ func (r *run) ask(u *unit) {
 	question := &journal.ApprovalRequest{Message: message, Choices: u.step.Approval.Choices, Schema: u.step.Approval.Schema}
 	switch {
 	case was == nil:
+	case r.parts != nil && was.Asked != nil: // the question stands as it was asked
 	case !answers(was, question), was.Finished.Exit != nil && !u.step.Approval.Exits:
 		was = nil // that was another question
 	case was.Answered():

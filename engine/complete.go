@@ -9,6 +9,12 @@ import (
 // complete records the end of a unit, then continues what waited for it.
 func (r *run) complete(o outcome) {
 	u := o.unit
+	if p := r.parts; p != nil && p.found == u {
+		u.finish(o)
+		r.writeEnd(o)
+		r.observe(u, Event{Attempt: u.res.Attempts, Err: o.err, Restored: u.restored})
+		return
+	}
 	if o.status == StatusCompleted && !o.saved && u.saves() && !r.save(&o) {
 		return // it is completed once its file is written
 	}

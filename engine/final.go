@@ -16,7 +16,7 @@ func (r *run) keepFailure(u *unit) bool {
 	}
 	// Of other units the parts are restored one by one.
 	whole := u.leaf() || u.step.Approval != nil || u.parent == nil && u.step.Foreach != nil && was.Expanded == nil
-	if !whole || !r.actedOn(u) {
+	if !whole || r.parts == nil && !r.actedOn(u) {
 		return false
 	}
 	r.restoreFailure(u, was)
@@ -31,6 +31,9 @@ func (r *run) restoreFailure(u *unit, was *journal.UnitState) {
 	if !was.Answered() {
 		u.res.DurationSeconds, u.res.Usage, u.res.CostUSD, u.res.Timing = was.Failed.DurationSeconds, was.Failed.Usage, was.Failed.CostUSD, was.Failed.Timing
 		u.res.Calls = was.Failed.Calls
+		if !u.leaf() {
+			u.res.CostUSD = new(float64) // that a person was asked costs nothing
+		}
 	}
 	if u.node != nil && u.frame == r.root && !was.StartedAt.IsZero() {
 		r.recordStart(u.step.ID)

@@ -20,9 +20,11 @@ type fan struct {
 	items    []any
 	keys     []string
 	labels   []string
-	most     int // items at once
-	next     int // the first that has not started
-	active   int // started and not ended; those that wait for a retry do not count
+	most     int   // items at once
+	order    []int // in which they start; nil for that of the list
+	forced   int   // how many of order start whatever most says
+	next     int   // how many have started
+	active   int   // started and not ended; those that wait for a retry do not count
 	done     int
 	failed   int
 	notSent  int     // of those that failed
@@ -132,6 +134,7 @@ func (r *run) spread(u *unit, items []any, paths []string) {
 		}
 	}
 	u.fan = f
+	f.order, f.forced = r.itemOrder(u, f)
 	r.write(u, journal.StepExpanded, 0, journal.Expanded{Items: len(items), Paths: paths})
 	r.observe(u, Event{Attempt: 1, Items: len(items)})
 	if len(items) == 0 {
@@ -188,15 +191,18 @@ func firstRunes(s string, n int) string {
 // feed starts as many items as have a place.
 func (r *run) feed(u *unit) {
 	f := u.fan
-	for f.active < f.most || r.rebuilt { // what is not done keeps its place in a run that is rebuilt
+	for f.active < f.most || r.rebuilt || f.next < f.forced { // what is not done keeps its place in a run that is rebuilt
 		switch {
 		case len(f.back) > 0:
 			c := f.back[0]
 			f.back = f.back[1:]
 			f.active++
 			r.admit(c)
-		case f.next < len(f.items):
+		case f.next < f.starting():
 			i := f.next
+			if f.order != nil {
+				i = f.order[f.next]
+			}
 			f.next++
 			id := u.id().WithItem(f.keys[i])
 			if r.leavesOut(id) {
@@ -214,6 +220,14 @@ func (r *run) feed(u *unit) {
 			return
 		}
 	}
+}
+
+// starting returns how many items are to start.
+func (f *fan) starting() int {
+	if f.order != nil {
+		return len(f.order)
+	}
+	return len(f.items)
 }
 
 // itemEnded continues a foreach after one of its items has ended.

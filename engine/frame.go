@@ -173,7 +173,11 @@ func (r *run) startIfReady(n *node) {
 	case n.listed.met+n.listed.open < need || n.read.met+n.read.open < n.read.all:
 		n.started = true
 		r.noteSkip(n)
-		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: n.unmet()})
+		reason := n.unmet()
+		if _, known, was := r.decided(n); known && was != "" {
+			reason = was // of the first that was missing in time
+		}
+		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: reason})
 	case n.listed.met >= need && (n.step.Join > 0 || n.listed.open == 0) && n.read.open == 0 && n.optional.open == 0:
 		n.started = true
 		r.evalWhen(n)
@@ -220,7 +224,12 @@ func (r *run) evalWhen(n *node) {
 		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: "step " + of.step.ID + ", which it continues, did not complete"})
 		return
 	}
-	if n.step.When != nil {
+	starts, known, reason := r.decided(n)
+	switch {
+	case known && !starts:
+		r.outcomes = append(r.outcomes, outcome{unit: n.unit, status: StatusSkipped, reason: reason})
+		return
+	case n.step.When != nil && !known:
 		v, err := n.step.When.Eval(n.env())
 		yes, isBool := v.(bool)
 		switch {

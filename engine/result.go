@@ -42,6 +42,12 @@ func plusCost(sum *float64, p *StepResult) *float64 {
 
 // finish returns the run's result and journals its end.
 func (r *run) finish(ctx context.Context) (*Result, error) {
+	res := r.result(ctx)
+	return res, r.writeResult(res)
+}
+
+// result returns the run's result, whose output it saves.
+func (r *run) result(ctx context.Context) *Result {
 	r.alarm.Stop()
 	res := &Result{
 		RunID: r.opts.RunID, Workflow: r.wf.Name, Status: StatusCompleted,
@@ -90,7 +96,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	r.saveResult(ctx, res)
 	r.judge(res)
 	res.TotalTimeSeconds = time.Since(r.started).Seconds()
-	return res, r.writeResult(res)
+	return res
 }
 
 // nothingSucceeded reports whether no step has completed or kept an answer, and one

@@ -21,26 +21,40 @@ import (
 //
 // Every goroutine that Run starts has ended when it returns.
 func Run(ctx context.Context, wf *workflow.Workflow, opts Options) (*Result, error) {
-	caller := ctx
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, r, end := launch(ctx, wf, opts)
+	defer end()
+	r.begin()
+	r.loop(ctx)
+	return r.finish(ctx)
+}
+
+// launch makes a run, and its context. The function it returns waits until every goroutine
+// of the run has ended.
+func launch(caller context.Context, wf *workflow.Workflow, opts Options) (context.Context, *run, func()) {
+	ctx, cancel := context.WithCancelCause(caller)
 	r := newRun(wf, opts)
 	r.cancel = cancel
 	if opts.Observe != nil {
 		r.notify = func(ev Event) { opts.Observe(caller, ev) }
 	}
 	r.attempts, r.stopAttempts = context.WithCancelCause(ctx)
-	defer r.stopAttempts(nil)
 	r.spawn = func(do func(context.Context) report) {
 		r.tasks.Go(func() { r.reports <- do(ctx) })
 	}
-	defer r.tasks.Wait()
-	defer cancel(nil) // before waiting
-	r.begin()
+	return ctx, r, func() {
+		cancel(nil) // before waiting
+		r.tasks.Wait()
+		r.stopAttempts(nil)
+	}
+}
+
+// loop runs the run until there is nothing left to do.
+func (r *run) loop(ctx context.Context) {
 	for {
 		r.checkStop(ctx)
 		r.work(ctx)
 		if r.idle() {
-			return r.finish(ctx)
+			return
 		}
 		select {
 		case rep := <-r.reports:
@@ -94,6 +108,8 @@ type run struct {
 
 	notes []string        // of the result
 	noted map[string]bool // ids of the steps in notes
+
+	parts *parts // nil where the run makes all of its attempts itself
 
 	exited       *journal.Exited         // the step that has ended the run
 	rebuilt      bool                    // nothing runs any more: the result is made from the journal
@@ -198,7 +214,7 @@ func (r *run) begin() {
 		if n == nil || u.Item != "" {
 			continue
 		}
-		if u.Type == journal.StepFinished || u.Type == journal.StepFailed && u.StartSeq > 0 && !r.opts.Changed && !r.opts.Failed && r.actedOn(n.unit) {
+		if r.parts != nil && u.StartSeq > 0 || u.Type == journal.StepFinished || u.Type == journal.StepFailed && u.StartSeq > 0 && !r.opts.Changed && !r.opts.Failed && r.actedOn(n.unit) {
 			r.recordStart(u.Step)
 		}
 	}
@@ -241,6 +257,9 @@ func (r *run) work(ctx context.Context) {
 }
 
 func (r *run) idle() bool {
+	if r.parts != nil {
+		return r.running == 0 && r.waiting == 0
+	}
 	return r.opts.Rebuild || r.running == 0 && r.waiting == 0 && (r.stopping || len(r.asking) == 0)
 }
 
@@ -314,7 +333,7 @@ func (r *run) write(u *unit, typ journal.EventType, attempt int, detail any) {
 // append adds an event of a unit to the journal without waiting for it. A nil unit
 // is the run itself.
 func (r *run) append(u *unit, ev journal.Event) {
-	if r.opts.Log == nil {
+	if r.opts.Log == nil || r.omits(u, ev) {
 		return
 	}
 	if u != nil {
@@ -324,7 +343,7 @@ func (r *run) append(u *unit, ev journal.Event) {
 }
 
 func (r *run) observe(u *unit, ev Event) {
-	if r.notify == nil {
+	if r.notify == nil || r.parts != nil && r.parts.attempts && u != r.parts.found {
 		return
 	}
 	ev.Step, ev.Path, ev.Item, ev.Index, ev.Label, ev.Result = cmp.Or(u.chosen, u.step), u.path, u.item, u.index, u.label, u.res

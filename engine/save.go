@@ -46,7 +46,7 @@ func (r *run) save(o *outcome) bool {
 	u := o.unit
 	was := r.opts.Past.Unit(u.path, u.item)
 	switch {
-	case r.opts.Rebuild:
+	case r.opts.Rebuild || r.parts != nil && r.rebuilt && r.exited == nil:
 		r.rebuildSave(o, was)
 		return true
 	case r.opts.Save == nil:

@@ -128,6 +128,7 @@ func (u *unit) env() workflow.Env {
 func (r *run) start(u *unit) {
 	s := u.step
 	switch {
+	case r.takes(u):
 	case r.keepFailure(u):
 	case s.Foreach != nil && u.parent == nil:
 		r.expand(u)
@@ -164,7 +165,7 @@ func (u *unit) took() float64 {
 // markStarted records the start of a unit that has others within it.
 func (r *run) markStarted(u *unit) {
 	u.begin()
-	if was := r.opts.Past.Unit(u.path, u.item); r.rebuilt && was != nil {
+	if was := r.opts.Past.Unit(u.path, u.item); was != nil && (r.rebuilt || r.parts != nil && was.StartSeq > 0) {
 		u.res.StartedAt, u.began = new(was.StartedAt.UTC()), time.Time{}
 		u.res.DurationSeconds = cmp.Or(was.Finished.DurationSeconds, was.Failed.DurationSeconds)
 	}
@@ -318,6 +319,10 @@ type limit struct {
 // admit lets a leaf through the limits around it, innermost first, to where it
 // waits for a slot. A leaf that meets a full limit waits there.
 func (r *run) admit(u *unit) {
+	if r.parts != nil && !r.parts.attempts {
+		r.park(u)
+		return
+	}
 	for ; u.level < len(u.frame.limits); u.level++ {
 		l := u.frame.limits[u.level]
 		if l.used >= l.most {
