@@ -146,6 +146,9 @@ func TestSummaryByKey(t *testing.T) {
 		t.Fatalf("%d of %d answers are from the cache: the test shows nothing", all.cached, all.calls)
 	}
 
+	if err := tm.endCalls(); err != nil {
+		t.Fatal(err)
+	}
 	for by, want := range map[string]map[string]answered{"key": byKey, "team": byTeam} {
 		var sum struct {
 			Calls  int64

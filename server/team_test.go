@@ -41,6 +41,9 @@ type team struct {
 	dir   string
 	log   *syncBuffer
 	asked atomic.Int64 // calls that reached the service
+
+	// endCalls ends the calls of the proxy, once. Afterwards the free ones are recorded too.
+	endCalls func() error
 }
 
 type syncBuffer struct {
@@ -90,6 +93,7 @@ func serveTeam(t *testing.T) *team {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tm.endCalls = sync.OnceValue(calls.Close)
 	logger := slog.New(slog.NewTextHandler(tm.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	owner := keys.New()
 	srv, err := server.New(t.Context(), server.Options{
@@ -108,7 +112,7 @@ func serveTeam(t *testing.T) *team {
 	t.Cleanup(func() {
 		web.CloseClientConnections()
 		web.Close()
-		if err := errors.Join(srv.Close(), calls.Close(), tm.store.Close()); err != nil {
+		if err := errors.Join(srv.Close(), tm.endCalls(), tm.store.Close()); err != nil {
 			t.Error(err)
 		}
 	})
