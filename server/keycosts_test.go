@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,6 +71,13 @@ func TestCostsByKey(t *testing.T) {
 	for _, b := range budgets {
 		if cost := byKey[b.Name].CostUSD; cost <= 0 || math.Abs(cost-b.Spent) > 1e-9 {
 			t.Errorf("%s cost $%.9f, and its budget was charged $%.9f", b.Name, cost, b.Spent)
+		}
+	}
+
+	_, metrics := tm.send("GET", "/metrics", nil)
+	for name, n := range map[string]int{`key="two",team="web"`: 3, `key="alone",team=""`: 1} {
+		if want := fmt.Sprintf("claude_force_key_calls_total{%s} %d\n", name, n); !strings.Contains(string(metrics), want) {
+			t.Errorf("no %s among the metrics", want)
 		}
 	}
 
@@ -146,6 +154,20 @@ func TestSummaryByKey(t *testing.T) {
 		t.Fatalf("%d of %d answers are from the cache: the test shows nothing", all.cached, all.calls)
 	}
 
+	_, metrics := tm.send("GET", "/metrics", nil)
+	for name, want := range byKey {
+		for metric, n := range map[string]float64{"calls_total": float64(want.calls), "cost_usd_total": float64(want.price) / 1e12} {
+			series := fmt.Sprintf("claude_force_key_%s{key=%q,team=%q} ", metric, name, teams[name])
+			_, text, found := strings.Cut(string(metrics), series)
+			text, _, _ = strings.Cut(text, "\n")
+			if got, err := strconv.ParseFloat(text, 64); found == (name == "") || found && (err != nil || math.Abs(got-n) > 1e-12) {
+				t.Errorf("%s%s; want %v, and nothing of the owner", series, text, n)
+			}
+		}
+	}
+	if strings.Contains(string(metrics), "cf_") {
+		t.Error("a secret is among the metrics")
+	}
 	if err := tm.endCalls(); err != nil {
 		t.Fatal(err)
 	}

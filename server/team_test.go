@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/journal"
@@ -31,6 +33,7 @@ import (
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/telemetry"
 )
 
 // team is a server whose calls are real: the simulator is a service at an address.
@@ -89,7 +92,13 @@ func serveTeam(t *testing.T) *team {
 	if tm.store, err = pipeline.OpenKeys(cfg); err != nil {
 		t.Fatal(err)
 	}
-	calls, err := pipeline.New(t.Context(), cfg, pipeline.Options{})
+	reg := prometheus.NewRegistry()
+	counted := telemetry.Options{Counters: telemetry.NewCounters(reg)}
+	tell, err := telemetry.New(counted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, err := pipeline.New(t.Context(), cfg, pipeline.Options{Telemetry: tell})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,11 +106,11 @@ func serveTeam(t *testing.T) *team {
 	logger := slog.New(slog.NewTextHandler(tm.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	owner := keys.New()
 	srv, err := server.New(t.Context(), server.Options{
-		Dir: tm.dir, Config: cfg, Key: owner, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Logger: logger,
+		Dir: tm.dir, Config: cfg, Key: owner, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Logger: logger, Metrics: reg,
 		Proxy:     proxy.New(t.Context(), proxy.Options{Upstream: calls, Cache: proxy.ModeAlways, Logger: logger}),
 		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
-			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Logger: logger})
+			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Logger: logger, Telemetry: counted})
 		},
 	})
 	if err != nil {

@@ -134,7 +134,7 @@ func (c *Call) End(e Ended) {
 	c.span.SetAttributes(attrs...)
 	c.span.End()
 	c.t.meters.call(c.ctx, c.req, e, source)
-	c.t.counters.call(c.req, e, source)
+	c.t.counters.call(c.ctx, c.req, e, source)
 	c.log(e, source)
 }
 

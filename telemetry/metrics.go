@@ -113,6 +113,7 @@ type Counters struct {
 	service, waiting           *histogram
 	runSeconds                 *histogram
 	toolSeconds                *histogram
+	keys                       *keyCounters
 }
 
 // NewCounters registers the metrics with reg. A second call with the same
@@ -140,6 +141,7 @@ func NewCounters(reg prometheus.Registerer) *Counters {
 		waiting:     newHistogram(reg, "claude_force_call_waiting_seconds", "How long calls waited with no request in flight: for a slot, a limit, a budget, between attempts.", secondBounds, "model"),
 		runSeconds:  newHistogram(reg, "claude_force_run_duration_seconds", "How long runs took.", []float64{0.1, 1, 5, 15, 60, 300, 900, 3600, 14400}, "status"),
 		toolSeconds: newHistogram(reg, "claude_force_tool_duration_seconds", "How long calls of tools took.", secondBounds, "tool"),
+		keys:        register(reg, newKeyCounters()),
 	}
 }
 
@@ -197,7 +199,7 @@ func validLabels(labels []string) []string {
 	return labels
 }
 
-func (c *Counters) call(req *llm.Request, e Ended, source string) {
+func (c *Counters) call(ctx context.Context, req *llm.Request, e Ended, source string) {
 	if c == nil {
 		return
 	}
@@ -206,6 +208,7 @@ func (c *Counters) call(req *llm.Request, e Ended, source string) {
 		code = e.Code.String()
 	}
 	c.calls.Add(1, req.Agent, req.Model, source, code)
+	c.keys.count(llm.TagsOf(ctx), &e)
 	c.callSeconds.Observe(e.Duration.Seconds(), req.Model, source)
 	if e.Service > 0 {
 		c.service.Observe(e.Service.Seconds(), req.Model)

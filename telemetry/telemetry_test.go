@@ -265,3 +265,55 @@ func exported(t *testing.T, reg *prometheus.Registry) string {
 	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 	return w.Body.String()
 }
+
+// TestKeyCounters checks that calls are counted for the key and the team that they are for,
+// that those of the owner have no series, and that however many keys call, the series are
+// as few as is said and what they have counted stays in them.
+func TestKeyCounters(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	counters := telemetry.NewCounters(reg)
+	tell, err := telemetry.New(telemetry.Options{Counters: counters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := exported(t, reg); strings.Contains(text, "claude_force_key_") {
+		t.Errorf("series before any key has called:\n%s", text)
+	}
+	end := func(tags llm.Tags, usd float64) {
+		_, call := tell.Call(llm.WithTags(t.Context(), tags), &llm.Request{Model: "m", Agent: "a"})
+		call.End(telemetry.Ended{Source: llm.SourceLive, Response: &llm.Response{}, CostUSD: &usd, SavedUSD: new(2 * usd)})
+	}
+	end(llm.Tags{}, 100)
+	const n = telemetry.MaxKeys + 7
+	for round := range 2 {
+		for i := range n {
+			end(llm.Tags{Key: fmt.Sprint("key-", i), Team: "web"}, float64(1+round))
+		}
+	}
+	again, err := telemetry.New(telemetry.Options{Counters: telemetry.NewCounters(reg)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, call := again.Call(llm.WithTags(t.Context(), llm.Tags{Key: "late"}), &llm.Request{})
+	call.End(telemetry.Ended{Code: llm.CodeServer})
+
+	text := exported(t, reg)
+	for want, is := range map[string]bool{
+		`claude_force_key_cost_usd_total{key="key-0",team="web"} 3`:                                    true,
+		fmt.Sprintf(`claude_force_key_cost_usd_total{key="key-%d",team="web"} 3`, telemetry.MaxKeys-1): true,
+		fmt.Sprintf(`claude_force_key_cost_usd_total{key="key-%d",team="web"}`, telemetry.MaxKeys):     false,
+		`claude_force_key_cost_usd_total{key="(other)",team="(other)"} 21`:                             true,
+		`claude_force_key_saved_usd_total{key="(other)",team="(other)"} 42`:                            true,
+		`claude_force_key_calls_total{key="(other)",team="(other)"} 15`:                                true,
+		`claude_force_key_calls_total{key="late"`:                                                      false,
+		`key=""`: false,
+	} {
+		if strings.Contains(text, want) != is {
+			t.Errorf("%s: want it there: %t", want, is)
+		}
+	}
+	if got := strings.Count(text, "claude_force_key_cost_usd_total{"); got != telemetry.MaxKeys+1 {
+		t.Errorf("%d series, want %d", got, telemetry.MaxKeys+1)
+	}
+}
