@@ -120,11 +120,15 @@ func (s *Store) change(f func(*pins)) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return fmt.Errorf("keeping which MCP servers are trusted: %w", err)
 	}
-	release, err := filelock.New(s.path + ".lock").Acquire(lockWait)
+	lock := filelock.New(s.path + ".lock")
+	release, err := lock.Acquire(lockWait)
 	if err != nil {
 		return fmt.Errorf("keeping which MCP servers are trusted: %w", err)
 	}
-	defer release()
+	defer func() {
+		release()
+		_ = lock.Close() // nothing was written to it
+	}()
 	p, err := s.load()
 	if err != nil {
 		return err

@@ -8,19 +8,20 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // Lock is the lock of a file, which it makes, readable by this user only, if there
 // is none. The system frees the lock of a process that ends. It is safe for
 // concurrent use; two Locks of one path exclude each other within a process too.
+//
+// Where the system can free a lock without closing its file, the file stays open: to
+// open and close it costs several times as much as the lock.
 type Lock struct {
 	path string
 
 	mu   sync.Mutex // guards the field below, and is held with the lock
-	file *flock.Flock
+	file *file      // nil if none is open
 }
 
 // New returns the lock of a path. It touches no disk.
@@ -33,37 +34,75 @@ var ErrBusy = errors.New("another process holds the lock")
 // releases it. It returns ErrBusy if the time is up, and another error if there
 // can be no lock there, as in a folder that cannot be written.
 func (l *Lock) Acquire(wait time.Duration) (release func(), err error) {
-	if err := openfile.CheckRegular(l.path); err != nil {
-		return nil, err
-	}
 	l.mu.Lock()
-	if l.file == nil {
-		l.file = flock.New(l.path, flock.SetPermissions(0o600))
+	for end := time.Now().Add(wait); ; {
+		if err := l.acquire(end); err != nil {
+			l.mu.Unlock()
+			return nil, err
+		}
+		if l.file.isAt(l.path) {
+			return l.release, nil
+		}
+		// The file was removed or replaced, and others lock the one that is there now.
+		l.file.unlock()
+		l.close()
 	}
-	got, err := l.file.TryLock()
+}
+
+// acquire locks the file, which it opens if it is not open, and waits for that until a
+// time. The caller holds mu.
+func (l *Lock) acquire(end time.Time) error {
+	if l.file == nil {
+		if err := openfile.CheckRegular(l.path); err != nil {
+			return err
+		}
+		opened, err := open(l.path)
+		if err != nil {
+			return err
+		}
+		l.file = opened
+	}
+	got, err := l.file.tryLock()
 	if err == nil && !got {
-		err = l.wait(wait)
+		return l.wait(time.Until(end))
 	}
 	if err != nil {
-		l.mu.Unlock()
-		return nil, err
+		l.close()
 	}
-	return func() {
-		_ = l.file.Unlock() // which closes the file, and so unlocks it all the same
-		l.mu.Unlock()
-	}, nil
+	return err
+}
+
+func (l *Lock) release() {
+	l.file.unlock()
+	l.mu.Unlock()
+}
+
+// Close closes the file of a lock that is not held. The lock may be used again.
+func (l *Lock) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.close()
+	return nil
+}
+
+// close closes the file. The caller holds mu.
+func (l *Lock) close() {
+	if l.file != nil {
+		_ = l.file.Close() // nothing was written
+		l.file = nil
+	}
 }
 
 // wait blocks until the lock is free. If the time is up before, it leaves the
 // wait, which cannot be canceled, to a goroutine, and the next Acquire uses
-// another one. The caller holds mu.
+// another file. The caller holds mu.
 func (l *Lock) wait(limit time.Duration) error {
 	file := l.file
 	done := make(chan error, 1)
 	go func() { // ends when the owner releases the lock
-		err := file.Lock()
+		err := file.lock()
 		for errors.Is(err, syscall.EINTR) {
-			err = file.Lock()
+			err = file.lock()
 		}
 		done <- err
 	}()
@@ -71,12 +110,15 @@ func (l *Lock) wait(limit time.Duration) error {
 	defer timer.Stop()
 	select {
 	case err := <-done:
+		if err != nil {
+			l.close()
+		}
 		return err
 	case <-timer.C:
 		l.file = nil
 		go func() { // as above
-			<-done //nolint:errcheck // the lock goes with the file
-			_ = file.Close()
+			<-done           //nolint:errcheck // the lock goes with the file
+			_ = file.Close() // nothing was written
 		}()
 		return ErrBusy
 	}

@@ -30,7 +30,7 @@ func (c *Conn) Close() error {
 		err = errors.Join(err, stmt.Close())
 	}
 	c.kept = nil
-	return errors.Join(err, c.Conn.Close())
+	return errors.Join(err, c.Conn.Close(), c.lock.Close())
 }
 
 // Query runs one statement, calling row, which may be nil, on each row of its
