@@ -36,7 +36,7 @@ func TestEveryEarlierVersionOpens(t *testing.T) {
 				t.Fatal(err)
 			}
 			// A process of an earlier version left a call beside it, too.
-			if _, err := new(file(path)).Append(spool.Calls([]analytics.Call{{Time: time.Unix(5, 0), Project: "/app", Agent: "a", Asked: "m", Source: llm.SourceLive, Cost: 2}})...); err != nil {
+			if _, err := file(path).Append(spool.Calls([]analytics.Call{{Time: time.Unix(5, 0), Project: "/app", Agent: "a", Asked: "m", Source: llm.SourceLive, Cost: 2}})...); err != nil {
 				t.Fatal(err)
 			}
 			r := NewRecorder(path, analytics.Retention{}, nil)

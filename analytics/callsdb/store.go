@@ -48,7 +48,7 @@ var _ analytics.Store = (*Store)(nil)
 type Store struct {
 	*callsql.Reader
 	path  string
-	spool spool.File
+	spool *spool.File
 
 	mu        sync.Mutex // guards the fields below, and the connections
 	read      *sqlitefile.Conn
@@ -60,7 +60,7 @@ type Store struct {
 }
 
 // file returns the spool of the store in a file.
-func file(path string) spool.File { return spool.File{Path: path, Explain: explain} }
+func file(path string) *spool.File { return spool.NewFile(path, spool.FileOptions{Explain: explain}) }
 
 // NewRecorder returns a recorder for the calls in a file, which drops once a day what is
 // older than is to be kept. Nothing is opened before it is needed. onLost is called, at
@@ -100,7 +100,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := s.read.Close()
+	err := errors.Join(s.read.Close(), s.spool.Close())
 	if s.write != nil {
 		err = errors.Join(err, s.write.Close())
 	}

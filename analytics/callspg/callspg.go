@@ -36,7 +36,7 @@ const maxSpool = 256 << 20
 type Store struct {
 	*callsql.Reader
 	db    *postgres.DB
-	spool spool.File
+	spool *spool.File
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
@@ -48,7 +48,7 @@ type Store struct {
 var _ analytics.Store = (*Store)(nil)
 
 // spoolFile returns the spool of a machine, beside a path.
-func spoolFile(path string) spool.File { return spool.File{Path: path, Max: maxSpool} }
+func spoolFile(path string) *spool.File { return spool.NewFile(path, spool.FileOptions{Max: maxSpool}) }
 
 // Open returns the calls in a database, which is given back by Close. What this machine has
 // recorded waits beside path.
@@ -80,6 +80,7 @@ func (s *Store) Close() error {
 	if !s.closed {
 		s.closed = true
 		s.db.Close()
+		return s.spool.Close()
 	}
 	return nil
 }

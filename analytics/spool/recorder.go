@@ -65,7 +65,7 @@ type Store interface {
 
 // Options are the settings of [NewRecorder]. File and Open are needed.
 type Options struct {
-	File File
+	File *File // closed with the recorder
 	// Open opens the store. It is called when the store is needed.
 	Open func() (Store, error)
 	Keep analytics.Retention
@@ -319,5 +319,6 @@ func (r *Recorder) Close() error {
 	if r.store != nil {
 		r.err = errors.Join(r.err, r.store.Close())
 	}
+	r.err = errors.Join(r.err, r.opts.File.Close())
 	return r.err
 }

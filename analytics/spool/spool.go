@@ -26,10 +26,11 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-
-	"github.com/gofrs/flock"
+	"sync"
+	"time"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/internal/filelock"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/internal/process"
 )
@@ -83,24 +84,48 @@ func Tasks(tasks []analytics.ToolTask) []Entry {
 	return list
 }
 
-// File is the spool of a store. The zero Path is not valid.
+// File is the spool of a store. Make one with [NewFile]. It is safe for concurrent use.
 type File struct {
-	// Path is that of the store, or what stands for it; the spool is beside it.
-	Path string
+	path string
+	opts FileOptions
+	lock *filelock.Lock
+
+	// Mu guards the fields below, and is held with the lock.
+	mu sync.Mutex
+	// open is the file, from when this process first wrote to it: to open and close it
+	// costs more than to write. It may not be the one at its path any more; see current.
+	open   *os.File
+	opened fs.FileInfo // of open
+}
+
+// FileOptions are the settings of [NewFile]. The zero value is ready.
+type FileOptions struct {
 	// Max is the size at which nothing more is written; 0 for no bound.
 	Max int64
 	// Explain adds what to do to an error; nil adds nothing.
 	Explain func(path string, err error) error
 }
 
+// NewFile returns the spool of the store at path, or of what that path stands for; the
+// spool is beside it. It touches no disk.
+func NewFile(path string, opts FileOptions) *File {
+	f := &File{path: path, opts: opts}
+	f.lock = filelock.New(f.Name() + "-lock")
+	return f
+}
+
+// lockWait is how long the lock is waited for. It is held for microseconds, but hundreds
+// may wait for it.
+const lockWait = time.Minute
+
 // Name returns the path of the spool.
-func (f *File) Name() string { return f.Path + "-calls" }
+func (f *File) Name() string { return f.path + "-calls" }
 
 func (f *File) explain(err error) error {
-	if f.Explain == nil {
+	if f.opts.Explain == nil {
 		return err
 	}
-	return f.Explain(f.Path, err)
+	return f.opts.Explain(f.path, err)
 }
 
 // Size returns the size of the file; 0 if there is none.
@@ -112,24 +137,66 @@ func (f *File) Size() int64 {
 	return info.Size()
 }
 
-// locked runs do with the spool file to itself.
-func (f *File) locked(flag int, do func(f *os.File) error) error {
-	if err := openfile.CheckRegular(f.Name() + "-lock"); err != nil {
+// locked runs do with the spool file and its size, while no other process uses it. Without
+// a file it runs nothing, unless flag says that it is made.
+func (f *File) locked(flag int, do func(f *os.File, size int64) error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	release, err := f.lock.Acquire(lockWait)
+	if err != nil {
 		return err
 	}
-	lock := flock.New(f.Name()+"-lock", flock.SetPermissions(0o600))
-	if err := lock.Lock(); err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }() // nothing is left to be done about it
-	file, err := openfile.Write(f.Name(), flag)
+	defer release()
+	file, size, err := f.current(flag)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(file), file.Close())
+	err = do(file, size)
+	if file != f.open {
+		err = errors.Join(err, file.Close())
+	}
+	return err
+}
+
+// current returns the file and its size. It opens the file if that is not open, or if
+// another one is at its path now, and leaves it open if it is opened for writing. The
+// caller holds mu and the lock.
+func (f *File) current(flag int) (*os.File, int64, error) {
+	if f.open != nil {
+		info, err := os.Stat(f.Name())
+		if err == nil && os.SameFile(info, f.opened) {
+			return f.open, info.Size(), nil
+		}
+		_ = f.open.Close() // it was removed or replaced
+		f.open = nil
+	}
+	file, err := openfile.Write(f.Name(), flag)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	if flag&os.O_RDWR != 0 {
+		f.open, f.opened = file, info
+	}
+	return file, info.Size(), nil
+}
+
+// Close closes the file. It may be used again, which opens it.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.lock.Close()
+	if f.open != nil {
+		err = errors.Join(err, f.open.Close())
+		f.open = nil
+	}
+	return err
 }
 
 // ErrFull is the error of a spool that has reached its bound.
@@ -141,28 +208,28 @@ func (f *File) Append(list ...Entry) (size int64, err error) {
 	for i := range list {
 		buf = appendFrame(buf, &list[i])
 	}
-	err = os.MkdirAll(filepath.Dir(f.Path), 0o700)
-	if err == nil {
-		err = f.locked(os.O_CREATE|os.O_RDWR, func(file *os.File) error {
-			size, err = file.Seek(0, io.SeekEnd)
-			if err != nil {
-				return err
+	write := func() error {
+		return f.locked(os.O_CREATE|os.O_RDWR, func(file *os.File, was int64) error {
+			size = was
+			if f.opts.Max > 0 && size+int64(len(buf)) > f.opts.Max {
+				return fmt.Errorf("%w of %d MB", ErrFull, f.opts.Max>>20)
 			}
-			if f.Max > 0 && size+int64(len(buf)) > f.Max {
-				return fmt.Errorf("%w of %d MB", ErrFull, f.Max>>20)
-			}
-			was := size
+			data := buf
 			if size < spoolID { // new, or torn while it was started
 				id := make([]byte, spoolID, spoolID+len(buf))
 				_, _ = rand.Read(id) // never fails
-				was, size, buf = 0, 0, append(id, buf...)
+				was, size, data = 0, 0, append(id, buf...)
 			}
-			if _, err := file.WriteAt(buf, size); err != nil {
+			if _, err := file.WriteAt(data, size); err != nil {
 				return errors.Join(err, file.Truncate(was)) // all or nothing
 			}
-			size += int64(len(buf))
+			size += int64(len(data))
 			return nil
 		})
+	}
+	err = write()
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(filepath.Dir(f.path), 0o700) == nil {
+		err = write() // the folder was missing
 	}
 	if err != nil {
 		return 0, fmt.Errorf("writing calls to %s: %w", f.Name(), f.explain(err))
@@ -183,7 +250,7 @@ const Start = spoolID
 
 // ID returns the id of the file; nil if it holds nothing.
 func (f *File) ID() (id []byte, err error) {
-	err = f.locked(os.O_RDONLY, func(file *os.File) error {
+	err = f.locked(os.O_RDONLY, func(file *os.File, _ int64) error {
 		id = make([]byte, spoolID)
 		if n, err := file.ReadAt(id, 0); n < spoolID {
 			id = nil
@@ -203,10 +270,9 @@ func (f *File) Read(from func(id []byte) (int64, error), most int64) (c *Content
 	most = max(most, 4*maxFrame) // so that any part holds whole entries
 	var id []byte
 	var start int64
-	err = f.locked(os.O_RDONLY, func(file *os.File) error {
-		info, err := file.Stat()
-		if err != nil || info.Size() < spoolID {
-			return err
+	err = f.locked(os.O_RDONLY, func(file *os.File, size int64) error {
+		if size < spoolID {
+			return nil
 		}
 		id = make([]byte, spoolID)
 		if _, err := file.ReadAt(id, 0); err != nil {
@@ -215,13 +281,13 @@ func (f *File) Read(from func(id []byte) (int64, error), most int64) (c *Content
 		if start, err = from(id); err != nil {
 			return err
 		}
-		start = min(start, info.Size())
-		data, err := io.ReadAll(io.NewSectionReader(file, start, min(info.Size()-start, most)))
+		start = min(start, size)
+		data, err := io.ReadAll(io.NewSectionReader(file, start, min(size-start, most)))
 		if err != nil {
 			return err
 		}
 		c = &Contents{ID: id, Size: start + int64(len(data)), data: data, from: start}
-		if c.Size < info.Size() { // not the last part: an entry that is cut off is in the next
+		if c.Size < size { // not the last part: an entry that is cut off is in the next
 			c.Size, c.data = c.whole()
 		}
 		return nil
@@ -265,14 +331,13 @@ func (c *Contents) Entries() iter.Seq[*Entry] {
 
 // Empty empties the file if it is as it was when its contents were read.
 func (f *File) Empty(c *Contents) error {
-	err := f.locked(os.O_RDWR, func(file *os.File) error {
+	err := f.locked(os.O_RDWR, func(file *os.File, size int64) error {
 		id := make([]byte, spoolID)
 		if _, err := file.ReadAt(id, 0); err != nil {
 			return nil //nolint:nilerr // another process emptied it
 		}
-		info, err := file.Stat()
-		if err != nil || info.Size() != c.Size || string(id) != string(c.ID) {
-			return err
+		if size != c.Size || string(id) != string(c.ID) {
+			return nil
 		}
 		return file.Truncate(0)
 	})

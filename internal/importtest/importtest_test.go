@@ -81,7 +81,7 @@ var allowed = map[string][]string{
 	"llm/llmtest":             {"llm"},
 	"analytics":               {"llm"},
 	"analytics/analyticstest": {"analytics", "fault", "llm"},
-	"analytics/spool":         {"analytics", "internal/openfile", "internal/process", "llm"},
+	"analytics/spool":         {"analytics", "internal/filelock", "internal/openfile", "internal/process", "llm"},
 	"analytics/callsql":       {"analytics", "fault", "llm"},
 	"analytics/callspg":       {"analytics", "analytics/callsql", "analytics/spool", "internal/postgres", "internal/process", "llm"},
 	"analytics/callsdb":       {"analytics", "analytics/callsql", "analytics/spool", "llm", "internal/sqlitefile", "internal/process"},
