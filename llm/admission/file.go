@@ -38,6 +38,7 @@ type file struct {
 const (
 	fileHeader = "claude-force limits 1 %08x %d\n" // checksum and length of what follows
 	maxFile    = 1 << 20
+	padded     = 256 // the file's length is a multiple of it
 	// maxWait is how long the lock is waited for. It is held for microseconds, but
 	// hundreds may wait for it, and not for a process that was stopped.
 	maxWait = time.Second
@@ -143,6 +144,8 @@ func (f *file) save() {
 		return
 	}
 	data := append(fmt.Appendf(nil, fileHeader, crc32.ChecksumIEEE(body), len(body)), body...)
+	// Its length seldom changes, so that the file has seldom to be cut.
+	data = append(data, bytes.Repeat([]byte{' '}, padded-len(data)%padded)...)
 	// It is written in place, so that a file which others have open is the
 	// same; the header tells if only a part was.
 	if _, err := f.open.WriteAt(data, 0); err != nil {
