@@ -99,3 +99,36 @@ func TestDamagedColumnsAreNotBelieved(t *testing.T) {
 		}
 	}
 }
+
+// TestUsesAreCountedOnce counts uses of two stores of one file, of which one has
+// transactions that fail and the other leaves its uses in the file beside it.
+func TestUsesAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path, cachedb.Options{})
+	put(t, s, entry(1))
+	hits, misses := int64(0), int64(0)
+	for round := range 3 {
+		change(t, path, "CREATE TRIGGER broken BEFORE INSERT ON answers BEGIN SELECT RAISE(FAIL, 'broken'); END")
+		for range round + 1 {
+			if !has(t, s, 1) || has(t, s, 100+round) {
+				t.Error("what is stored is not found")
+			}
+			hits, misses = hits+1, misses+1
+			if err := s.Put(t.Context(), entry(100+round)); err == nil {
+				t.Error("a transaction did not fail")
+			}
+		}
+		change(t, path, "DROP TRIGGER broken")
+		other := open(t, path, cachedb.Options{})
+		if has(t, other, 200+round) {
+			t.Error("found what is not stored")
+		}
+		misses++
+		closed(t, other)
+		put(t, s, entry(100+round))
+		if st := stats(t, s); st.Hits != hits || st.Misses != misses || st.TokensSaved != 15*hits {
+			t.Errorf("round %d: %+v; want %d hits and %d misses", round, st, hits, misses)
+		}
+	}
+}

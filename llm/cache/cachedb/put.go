@@ -112,14 +112,11 @@ func (s *Store) write(list []*put) error {
 			return err
 		}
 	}
-	return s.conn.Write(func() error {
+	return s.folding(func() error {
 		for _, one := range list {
 			if err := s.insert(one.entry, one.data); err != nil {
 				return err
 			}
-		}
-		if err := s.fold(); err != nil {
-			return err
 		}
 		return s.evict(time.Now())
 	})

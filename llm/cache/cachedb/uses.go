@@ -24,9 +24,9 @@ import (
 const maxPending = 1000
 
 // use is one read: of an answer, or of one that was not there. Uses are kept in
-// memory, then appended to a file beside the store, which costs a process that
-// only reads much less than a transaction, and are folded into the store with
-// the next answer that is stored.
+// memory, and counted in the store with the next answer that this process stores. One
+// that only reads appends them to a file beside the store, which costs much less than a
+// transaction, and from which the next that stores an answer counts them.
 type use struct {
 	key    llm.Key // zero for a miss
 	at     time.Time
@@ -72,8 +72,28 @@ func hit(e *cache.Entry, tokens int64) use {
 
 // uses are those that are in no file yet.
 type uses struct {
-	mu      sync.Mutex // guards the field below
+	mu      sync.Mutex // guards the fields below
 	pending []byte
+	counted []byte // taken from pending by a transaction that is not over
+}
+
+// count takes what is pending for a transaction, which ends with counted.
+func (u *uses) count() []byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.counted, u.pending = u.pending, u.counted[:0]
+	return u.counted
+}
+
+// end forgets the uses that a transaction has counted. If it has failed, they are pending
+// again.
+func (u *uses) end(failed bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if failed {
+		u.pending = append(u.pending, u.counted...)
+	}
+	u.counted = u.counted[:0]
 }
 
 // note remembers a use.
@@ -114,46 +134,34 @@ func (s *Store) spool() error {
 // another process writes at that moment is not counted.
 const maxUsesFile = 1 << 20
 
-// fold counts the uses of all processes in the store, within a transaction:
-// each once, since the transaction also notes how far the file was read.
-func (s *Store) fold() error {
-	if err := s.spool(); err != nil {
-		return err
-	}
+// folding runs a transaction that also counts the uses of all processes: each once, since
+// the transaction also notes how far their file was read, and those of this process that
+// are in no file yet are forgotten with its end.
+func (s *Store) folding(do func() error) error {
+	err := s.conn.Write(func() error {
+		if err := s.fold(s.uses.count()); err != nil {
+			return err
+		}
+		return do()
+	})
+	s.uses.end(err != nil)
+	return err
+}
+
+// fold counts uses of this process, and those in the file, within a transaction.
+func (s *Store) fold(own []byte) error {
 	_, from, err := s.conn.Sum(`SELECT folded FROM totals`)
 	if err != nil {
 		return err
 	}
 	data, size, err := readFrom(s.usesPath(), from)
-	if err != nil || len(data) < useSize {
+	if err != nil || len(data)+len(own) < useSize {
 		return err
 	}
-	last := map[llm.Key]time.Time{}
-	var hits, misses, tokens, priced int64
-	var usd float64
-	rest := data
-	for len(rest) >= useSize {
-		u, ok := readUse(rest)
-		if !ok {
-			rest = rest[1:]
-			continue
-		}
-		rest = rest[useSize:]
-		if u.key == (llm.Key{}) {
-			misses++
-			continue
-		}
-		hits++
-		tokens += u.tokens
-		if !math.IsNaN(u.usd) {
-			priced++
-			usd += u.usd
-		}
-		if u.at.After(last[u.key]) {
-			last[u.key] = u.at
-		}
-	}
-	for key, at := range last {
+	sums := tally{last: map[llm.Key]time.Time{}}
+	rest := sums.add(data)
+	sums.add(own)
+	for key, at := range sums.last {
 		if err := s.conn.Run(`UPDATE answers SET used = max(used, ?) WHERE key = ?`, at.UnixNano(), key[:]); err != nil {
 			return err
 		}
@@ -166,12 +174,48 @@ func (s *Store) fold() error {
 		folded = 0
 	}
 	return s.conn.Run(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ?`,
-		hits, misses, tokens, usd, priced, folded)
+		sums.hits, sums.misses, sums.tokens, sums.usd, sums.priced, folded)
+}
+
+// tally sums up uses.
+type tally struct {
+	hits, misses, tokens, priced int64
+	usd                          float64
+	last                         map[llm.Key]time.Time // when each answer was last used
+}
+
+// add adds the uses in data, and returns what is left at its end.
+func (t *tally) add(data []byte) (rest []byte) {
+	for len(data) >= useSize {
+		u, ok := readUse(data)
+		if !ok {
+			data = data[1:]
+			continue
+		}
+		data = data[useSize:]
+		if u.key == (llm.Key{}) {
+			t.misses++
+			continue
+		}
+		t.hits++
+		t.tokens += u.tokens
+		if !math.IsNaN(u.usd) {
+			t.priced++
+			t.usd += u.usd
+		}
+		if u.at.After(t.last[u.key]) {
+			t.last[u.key] = u.at
+		}
+	}
+	return data
 }
 
 // readFrom reads a file from an offset on, and gives its size. A file that is
 // missing is empty; one that is shorter than the offset started again.
 func readFrom(path string, offset int64) (data []byte, size int64, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() == offset {
+		return nil, offset, nil
+	}
 	f, err := openfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
@@ -199,7 +243,7 @@ func (s *Store) Stats(ctx context.Context) (cache.Stats, error) {
 	if err := s.ready(ctx); err != nil {
 		return cache.Stats{}, err
 	}
-	if err := s.conn.Write(s.fold); err != nil {
+	if err := s.folding(func() error { return nil }); err != nil {
 		return cache.Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
 	}
 	var st cache.Stats
