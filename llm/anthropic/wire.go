@@ -66,7 +66,7 @@ func (c *Client) readDocument(ctx context.Context, req *llm.Request, head *llm.W
 		return llm.ContextError(ctx)
 	case err != nil:
 		return c.networkError(err)
-	case parseServiceError(body).kind == eventError:
+	case bytes.Contains(body, []byte(`"`+eventError+`"`)) && parseServiceError(body).kind == eventError:
 		return c.wireError(req, head, nil, body)
 	}
 	answer := decodeDocument(body)
