@@ -75,7 +75,9 @@ func kindOfName(name string) string {
 // endsAsSecret reports whether the last two letters of a name are those of one of
 // passwordNames or secretNames, which those of most names are not.
 func endsAsSecret(name string) bool {
-	name = strings.TrimRight(name, "_-.")
+	for len(name) > 0 && isSeparator(name[len(name)-1]) {
+		name = name[:len(name)-1]
+	}
 	if len(name) < 2 {
 		return false
 	}
@@ -83,8 +85,10 @@ func endsAsSecret(name string) bool {
 	case [2]byte{'r', 'd'}, [2]byte{'w', 'd'}, [2]byte{'s', 'e'}, [2]byte{'r', 't'}, [2]byte{'e', 'y'}, [2]byte{'e', 't'}, [2]byte{'e', 'n'}, [2]byte{'a', 'l'}, [2]byte{'l', 's'}, [2]byte{'o', 'n'}:
 		return true
 	}
-	return strings.IndexByte("_-.", name[len(name)-2]) >= 0
+	return isSeparator(name[len(name)-2])
 }
+
+func isSeparator(c byte) bool { return c == '_' || c == '-' || c == '.' }
 
 // isSecret reports whether a value looks like the secret that its name promises, and
 // not like a placeholder, a type, or code that gets it from elsewhere.
@@ -167,7 +171,11 @@ func pairs(text string) func(yield func(place) bool) {
 				return
 			}
 			at = i + 1
-			kind := kindOfName(nameBefore(text, i))
+			end := endOfName(text, i)
+			if !endsAsSecret(text[max(0, end-maxName):end]) {
+				continue // as almost always
+			}
+			kind := kindOfName(nameBefore(text, end))
 			if kind == "" {
 				continue
 			}
@@ -191,16 +199,26 @@ func next(text string, c byte, was, at int) int {
 	return len(text)
 }
 
-// nameBefore returns the name that ends before i, without quotes and blanks.
-func nameBefore(text string, i int) string {
-	for i > 0 && strings.IndexByte(" \"'`\\", text[i-1]) >= 0 {
-		i--
+// endOfName returns where a name ends before which and i are only quotes and blanks.
+func endOfName(text string, i int) int {
+	for i > 0 {
+		switch text[i-1] {
+		case ' ', '"', '\'', '`', '\\':
+			i--
+		default:
+			return i
+		}
 	}
-	begin := i
-	for begin > 0 && i-begin < maxName && (isToken(text[begin-1]) || text[begin-1] == '.') {
+	return 0
+}
+
+// nameBefore returns the name that ends at end.
+func nameBefore(text string, end int) string {
+	begin := end
+	for begin > 0 && end-begin < maxName && (isToken(text[begin-1]) || text[begin-1] == '.') {
 		begin--
 	}
-	return text[begin:i]
+	return text[begin:end]
 }
 
 // valueAfter returns where the value begins and ends that follows a separator before
