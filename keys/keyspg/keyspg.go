@@ -188,11 +188,13 @@ func (s *Store) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (
 		return k, err
 	}
 	k.Used = now.UTC().Truncate(time.Second)
-	err = s.db.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.db.Write(ctx, func(ctx context.Context) error {
+		// One transaction, which is sent at once: a machine that is cut off holds no lock. Who
+		// finds the key locked need not write: another writes the same.
 		send := &pgx.Batch{}
-		send.Queue(`SET LOCAL synchronous_commit = off`)
-		send.Queue(`UPDATE keys_keys SET used = $1 WHERE id = $2 AND used < $1`, unixtime.Seconds(now), k.ID)
-		return tx.SendBatch(ctx, send).Close()
+		send.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
+		send.Queue(`UPDATE keys_keys SET used = $1 WHERE id = (SELECT id FROM keys_keys WHERE id = $2 AND used < $1 FOR UPDATE SKIP LOCKED)`, unixtime.Seconds(now), k.ID)
+		return s.db.SendBatch(ctx, send).Close()
 	})
 	return k, err
 }
