@@ -47,6 +47,10 @@ const (
 	leaseTime = 15 * time.Second
 	// timeout bounds one attempt at a transaction.
 	timeout = 10 * time.Second
+	// idleInReserve is when the server ends a reservation whose process is silent, in
+	// milliseconds. All processes wait for its locks, and the process may be on a machine
+	// that was just cut off.
+	idleInReserve = "2000"
 	// patience is how long a call waits for a database that is away, such as during a
 	// restart.
 	patience = 30 * time.Second

@@ -70,17 +70,19 @@ func (l *Ledger) reserve(t *transaction, id int64, accounts []budget.Account, am
 	}
 	send := &pgx.Batch{}
 	send.Queue(`BEGIN`)
+	send.Queue(`SET LOCAL idle_in_transaction_session_timeout = ` + idleInReserve)
 	send.Queue(`SELECT EXISTS (SELECT FROM budget_reservations WHERE id = $1), EXISTS (SELECT FROM budget_owners WHERE id = $2 AND NOT ended FOR KEY SHARE)`, id, t.owner)
 	send.Queue(`INSERT INTO budget_accounts (key) SELECT key FROM unnest($1::bytea[]) key ORDER BY key ON CONFLICT DO NOTHING`, keys)
 	send.Queue(`SELECT `+balanceColumns+` FROM budget_accounts WHERE key = ANY($1) ORDER BY key FOR UPDATE`, keys)
 	results := t.conn.SendBatch(t.ctx, send)
 	var done, owned bool
 	_, beginErr := results.Exec()
+	_, setErr := results.Exec()
 	ownerErr := results.QueryRow().Scan(&done, &owned)
 	_, insertErr := results.Exec()
 	rows, queryErr := results.Query()
 	found, rowsErr := pgx.CollectRows(rows, readBalance)
-	if err := cmp.Or(beginErr, ownerErr, insertErr, queryErr, rowsErr, results.Close()); err != nil {
+	if err := cmp.Or(beginErr, setErr, ownerErr, insertErr, queryErr, rowsErr, results.Close()); err != nil {
 		return nil, err
 	}
 	switch {
