@@ -20,4 +20,8 @@ func RecheckCache(ctx context.Context) *Response {
 	return nil
 }
 
+// TakesCached reports whether the call of a context passed a cache whose answers it takes: it
+// may be given one from before it began. See [WithCacheRecheck].
+func TakesCached(ctx context.Context) bool { return ctx.Value(recheckKey{}) != nil }
+
 type recheckKey struct{}

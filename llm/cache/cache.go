@@ -261,7 +261,7 @@ func (m *model) end(key llm.Key) {
 // hold lets the calls that are being answered now find an answer, if it may be
 // stored.
 func (m *model) hold(key llm.Key, req *llm.Request, resp *llm.Response) {
-	if !storable(req, resp) {
+	if !llm.Cacheable(req, resp) {
 		return
 	}
 	m.mu.Lock()
@@ -289,7 +289,7 @@ func (m *model) held(key llm.Key, ttl time.Duration) *llm.Response {
 
 // keep stores an answer if it may be stored.
 func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *llm.Request, resp *llm.Response) {
-	if !storable(req, resp) {
+	if !llm.Cacheable(req, resp) {
 		if renamed(req, resp) {
 			m.once(ctx, "model", fmt.Sprintf("answers name model %q, and %q was asked; such answers are not cached, since a gateway or a fallback chose another model", resp.Model, req.Model))
 		}

@@ -12,6 +12,10 @@
 // takes over; one that was shown a part of the answer fails with [llm.CodeIncomplete], since
 // another answer would not continue it. A transient error lets one take over once, as in
 // llm/coalesce. Without the server each process makes its own call.
+//
+// A flight that has ended with an answer that a cache may keep has landed: for another
+// [LeaseTime] it can be followed by calls that take answers of a cache. Between their look
+// into the cache and the flight, another process may have made the call.
 package coalescevalkey
 
 import (
@@ -37,12 +41,14 @@ const (
 
 // flights keeps flights where processes see them.
 type flights interface {
-	// join returns the flight that is in the air under a name, or one that the caller owns.
-	join(ctx context.Context, name string) (id string, owns bool, err error)
-	// extend lets the owner keep a flight, and release ends it. Both do nothing if another
-	// owns it.
+	// join returns the flight that is in the air under a name, or has landed if that is of
+	// use too, or one that the caller owns.
+	join(ctx context.Context, name string, landed bool) (id string, owns bool, err error)
+	// extend lets the owner keep a flight, release ends it, and land ends it with an answer.
+	// They do nothing if another owns it.
 	extend(ctx context.Context, name, id string) error
 	release(ctx context.Context, name, id string) error
+	land(ctx context.Context, name, id string) error
 	// publish appends to the events of a flight.
 	publish(ctx context.Context, name, id string, data []byte) error
 	// read returns what was appended after a position, the next position, and whether the
@@ -89,7 +95,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 func (m *model) share(ctx context.Context, req *llm.Request, name string, yield func(llm.Event, error) bool) {
 	promoted := false
 	for range maxFlights {
-		id, owns, err := m.flights.join(ctx, name)
+		id, owns, err := m.flights.join(ctx, name, llm.TakesCached(ctx))
 		if ctx.Err() != nil {
 			yield(llm.Event{}, llm.ContextError(ctx))
 			return
@@ -185,7 +191,8 @@ func pass(ctx context.Context, e *event, out *llm.Holdback) (ending, bool) {
 func (m *model) lead(ctx context.Context, req *llm.Request, name, id string, yield func(llm.Event, error) bool) {
 	p := m.newPublisher(ctx, name, id)
 	last := event{Gone: true} // if next panics, or the consumer breaks off
-	defer func() { p.close(last) }()
+	landed := false
+	defer func() { p.close(last, landed) }()
 	stream := m.next.Stream(ctx, req)
 	if resp := llm.RecheckCache(ctx); resp != nil {
 		stream = llm.Replay(resp) // another process has just ended the same call
@@ -201,6 +208,7 @@ func (m *model) lead(ctx context.Context, req *llm.Request, name, id string, yie
 		p.add(written(&ev))
 		if ev.Type == llm.EventDone {
 			last = event{}
+			landed = ev.Response != nil && llm.Cacheable(req, ev.Response)
 		}
 		if !yield(ev, nil) {
 			return

@@ -20,7 +20,7 @@ type publisher struct {
 	pending []event
 
 	kick  chan struct{} // holds one; there is something to write
-	stop  chan struct{}
+	stop  chan bool     // receives whether the flight has landed
 	ended chan struct{}
 
 	bytes  int
@@ -31,7 +31,7 @@ type publisher struct {
 func (m *model) newPublisher(ctx context.Context, name, id string) *publisher {
 	p := &publisher{
 		model: m, ctx: context.WithoutCancel(ctx), name: name, id: id,
-		kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
+		kick: make(chan struct{}, 1), stop: make(chan bool), ended: make(chan struct{}),
 	}
 	go p.run()
 	return p
@@ -48,12 +48,12 @@ func (p *publisher) add(e event) {
 }
 
 // close writes what is pending and how the call ended, if last says something, and gives
-// the flight up.
-func (p *publisher) close(last event) {
+// the flight up, or lets it land.
+func (p *publisher) close(last event, landed bool) {
 	if last.Gone || last.Failure != nil {
 		p.add(last)
 	}
-	close(p.stop)
+	p.stop <- landed
 	<-p.ended
 }
 
@@ -67,9 +67,13 @@ func (p *publisher) run() {
 			p.write()
 		case <-extend.C:
 			_ = p.model.flights.extend(p.ctx, p.name, p.id) // a lease that is lost costs another call
-		case <-p.stop:
+		case landed := <-p.stop:
 			p.write()
-			_ = p.model.flights.release(p.ctx, p.name, p.id) // it expires
+			end := p.model.flights.release
+			if landed && !p.broken {
+				end = p.model.flights.land
+			}
+			_ = end(p.ctx, p.name, p.id) // it expires
 			return
 		}
 	}

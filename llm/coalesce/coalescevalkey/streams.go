@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/valkey-io/valkey-go"
@@ -28,8 +29,12 @@ func ownerKey(name string) string { return "claude-force:{" + name + "}:owner" }
 
 func streamKey(name, id string) string { return "claude-force:{" + name + "}:events:" + id }
 
-func (s *streams) join(ctx context.Context, name string) (id string, owns bool, err error) {
+// landedMark is before the id of a flight that has landed, as the value of its owner's key.
+const landedMark = "landed:"
+
+func (s *streams) join(ctx context.Context, name string, landed bool) (id string, owns bool, err error) {
 	own := rand.Text()
+	lease := strconv.FormatInt(LeaseTime.Milliseconds(), 10)
 	err = s.client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
 		for {
 			err := conn.Do(ctx, conn.B().Set().Key(ownerKey(name)).Value(own).Nx().PxMilliseconds(LeaseTime.Milliseconds()).Build()).Error()
@@ -40,8 +45,18 @@ func (s *streams) join(ctx context.Context, name string) (id string, owns bool, 
 			if !valkey.IsValkeyNil(err) {
 				return err
 			}
-			id, err = conn.Do(ctx, conn.B().Get().Key(ownerKey(name)).Build()).ToString()
+			value, err := conn.Do(ctx, conn.B().Get().Key(ownerKey(name)).Build()).ToString()
+			if valkey.IsValkeyNil(err) {
+				continue
+			}
+			var down bool
+			if id, down = strings.CutPrefix(value, landedMark); err != nil || landed || !down {
+				return err
+			}
+			// The caller wants an answer from now on.
+			err = setOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{value, own, lease}).Error()
 			if !valkey.IsValkeyNil(err) {
+				id, owns = own, err == nil
 				return err
 			}
 		}
@@ -55,27 +70,43 @@ func (s *streams) join(ctx context.Context, name string) (id string, owns bool, 
 // ifOwned does something with the key of a flight if its owner still owns it.
 func ifOwned(command string) func() *valkey.Lua {
 	return sync.OnceValue(func() *valkey.Lua {
-		return valkey.NewLuaScript("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call(" + command + ") end return 0")
+		return valkey.NewLuaScript("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call(" + command + ") end return false")
 	})
 }
 
 var (
 	extendOwned  = ifOwned("'PEXPIRE', KEYS[1], ARGV[2]")
 	releaseOwned = ifOwned("'DEL', KEYS[1]")
+	setOwned     = ifOwned("'SET', KEYS[1], ARGV[2], 'PX', ARGV[3]")
 )
 
 func (s *streams) extend(ctx context.Context, name, id string) error {
 	return s.client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
 		lease := strconv.FormatInt(LeaseTime.Milliseconds(), 10)
-		err := extendOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id, lease}).Error()
+		err := notOwned(extendOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id, lease}).Error())
 		return errors.Join(err, expire(ctx, conn, streamKey(name, id)))
 	})
 }
 
 func (s *streams) release(ctx context.Context, name, id string) error {
 	return s.client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
-		return releaseOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id}).Error()
+		return notOwned(releaseOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id}).Error())
 	})
+}
+
+func (s *streams) land(ctx context.Context, name, id string) error {
+	return s.client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
+		time := strconv.FormatInt(LeaseTime.Milliseconds(), 10)
+		return notOwned(setOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id, landedMark + id, time}).Error())
+	})
+}
+
+// notOwned returns the error of a script, unless that only says that another owns the flight.
+func notOwned(err error) error {
+	if valkey.IsValkeyNil(err) {
+		return nil
+	}
+	return err
 }
 
 func expire(ctx context.Context, conn valkey.Client, key string) error {
