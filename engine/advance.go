@@ -14,13 +14,15 @@ import (
 // Frontier is what is to be done next in a run whose attempts are made elsewhere.
 type Frontier struct {
 	Ready  []Ready   // what is to be attempted, the longest remaining path first
+	Wide   []Wide    // foreach steps whose items are to be advanced apart
 	Asking bool      // the run waits for a person, whatever else is under way
 	Wake   time.Time // the nearest deadline of a question, by which to call Advance; zero for none
 
-	// Stop says that the run has been cancelled or a step has ended it: what is under way
-	// is to be stopped, and Advance to be called once nothing is.
+	// Stop says that the run has been cancelled or a step has ended it: what is under way,
+	// in all of the run, is to be stopped, and Advance to be called once nothing is.
 	Stop bool
 
+	Done   bool    // of AdvanceItems: all items have ended
 	Result *Result // of a run that has ended; nil before
 }
 
@@ -32,18 +34,55 @@ type Ready struct {
 	Once     bool          // it has effects that must not happen twice
 }
 
+// Wide is a foreach with very many items, which [AdvanceItems] advances in parts.
+type Wide struct {
+	Unit  journal.Unit
+	Items int // of its list
+	Most  int // attempts at once, in all of its parts
+}
+
+// Under is what is under way.
+type Under struct {
+	Unit journal.Unit // of a Ready or a Wide
+	Most int          // as in Wide; 0 for a unit that is attempted
+}
+
+// Items are some of the items of a foreach, by their numbers in its list.
+type Items struct {
+	Of       journal.Unit
+	From, To int // from From to before To
+	Most     int // attempts at once
+}
+
+// Part returns the name of the part of the journal that [AdvanceItems] writes.
+func (i Items) Part() journal.Unit {
+	return i.Of.Inner(fmt.Sprintf("items:%d-%d", i.From, i.To))
+}
+
 // Advance does what a run has to do that needs no attempt, and returns what to attempt
 // next with [AttemptUnit]. It is for an engine that makes the attempts of a run in several
-// processes; [Run] does all of it in one. The run's journal is its only state: under are
-// the units that are being attempted, which take their part of the limits of the run.
+// processes; [Run] does all of it in one. The run's journal is its only state: under is
+// what is being attempted, which takes its part of the limits of the run. A unit that
+// waits for its next attempt is being attempted.
 //
-// opts.Past is what the journal says, read after opts.Log became the only log from which
-// Advance writes: see [journal.Joiner]. Decisions and the cancelling of the run are taken
-// from there, and Drain and Control are not used. What the journal has decided stays: the
-// start of a step, a condition, a failure, a question.
+// opts.Past is what the journal says, read after opts.Log was joined for the zero Unit,
+// see [journal.Joiner]. Decisions and the cancelling of the run are taken from there, and
+// Drain and Control are not used. What the journal has decided stays: the start of a step,
+// a condition, a failure, a question.
 //
 // If ctx ends, the run does not: the error is its cause, and another Advance continues.
-func Advance(ctx context.Context, wf *workflow.Workflow, opts Options, under []journal.Unit) (*Frontier, error) {
+func Advance(ctx context.Context, wf *workflow.Workflow, opts Options, under []Under) (*Frontier, error) {
+	return advance(ctx, wf, opts, nil, under)
+}
+
+// AdvanceItems is [Advance] for some of the items of a foreach that Advance has called
+// wide, and all within them. opts.Log is that of the part that items names, and under is
+// what is under way within them.
+func AdvanceItems(ctx context.Context, wf *workflow.Workflow, opts Options, items Items, under []Under) (*Frontier, error) {
+	return advance(ctx, wf, opts, &items, under)
+}
+
+func advance(ctx context.Context, wf *workflow.Workflow, opts Options, items *Items, under []Under) (*Frontier, error) {
 	caller := ctx
 	opts.Drain, opts.Control = nil, nil
 	opts.Rebuild = opts.Past != nil && opts.Past.Ended != nil
@@ -56,19 +95,25 @@ func Advance(ctx context.Context, wf *workflow.Workflow, opts Options, under []j
 		res, err := r.finish(ctx)
 		return &Frontier{Result: res}, err
 	}
-	p := &parts{under: map[journal.Unit]bool{}, questions: map[journal.Unit]*journal.UnitState{}}
-	for _, u := range under {
-		p.under[u] = true
+	stopped := r.exited != nil || r.opts.Past.Cancelled
+	if items != nil && stopped {
+		return &Frontier{Stop: true, Done: len(under) == 0}, nil
 	}
-	for _, u := range r.opts.Past.Order {
-		if caller, ok := u.Caller(); ok && u.Type == journal.ApprovalAsked && u.Decision == nil {
-			p.questions[caller] = u
-		}
+	p := newParts(r.opts.Past, items, under)
+	r.parts, r.rebuilt = p, items != nil || stopped
+	if items != nil {
+		r.slots = min(r.slots, items.Most)
 	}
-	r.parts = p
-	r.rebuilt = r.rebuilt || r.opts.Past.Cancelled
 	r.begin()
 	r.loop(ctx)
+	if items != nil {
+		if p.found == nil {
+			return nil, fmt.Errorf("advancing the items of step %s: the run's journal does not have its start", items.Of)
+		}
+		r.rebuilt = false
+		r.expand(p.found)
+		r.loop(ctx)
+	}
 	switch {
 	case r.fatal != nil:
 		return nil, r.fatal
@@ -77,21 +122,24 @@ func Advance(ctx context.Context, wf *workflow.Workflow, opts Options, under []j
 	case r.refused != nil && len(r.opts.Past.Order) > 0: // it began where this was no error
 		return nil, fmt.Errorf("continuing the run: %w", r.refused)
 	}
-	if r.opts.Past.Cancelled && r.exited == nil {
-		r.cancelled = true
+	if stopped {
+		r.cancelled = r.exited == nil
 		r.stop()
 	}
-	f := &Frontier{Stop: r.stopping && len(under) > 0, Asking: len(r.asking) > 0}
-	if len(under) == 0 && (r.stopping || len(r.asking)+len(p.parked) == 0) {
-		res := r.result(ctx)
-		if caller.Err() != nil {
-			return nil, context.Cause(caller)
+	f := &Frontier{Stop: r.stopping, Asking: len(r.asking) > 0}
+	if len(under) == 0 && (r.stopping || len(r.asking)+len(p.parked)+len(p.wide) == 0) {
+		if f.Done = items != nil; !f.Done {
+			res := r.result(ctx)
+			if caller.Err() != nil {
+				return nil, context.Cause(caller)
+			}
+			f.Result, f.Stop = res, false
+			return f, r.writeResult(res)
 		}
-		f.Result = res
-		return f, r.writeResult(res)
 	}
 	if !r.stopping {
-		f.Ready, f.Wake = r.choosing(), r.nextDeadline()
+		r.choosing(f)
+		f.Wake = r.nextDeadline()
 	}
 	if r.opts.Log == nil {
 		return f, nil
@@ -146,31 +194,63 @@ func AttemptUnit(ctx context.Context, wf *workflow.Workflow, opts Options, unit 
 // Advance, or of the attempts at one unit.
 type parts struct {
 	// Of an Advance.
-	under     map[journal.Unit]bool               // units that are being attempted
+	under     map[journal.Unit]int                // what is under way, with the attempts at once
 	questions map[journal.Unit]*journal.UnitState // open questions about calls, by the unit that makes the call
 	parked    []*unit                             // leaves to attempt, and those that are being attempted
+	wide      []*unit                             // foreach steps to advance apart
+	items     *Items                              // those to advance; nil for the whole run
 
-	// Of attempts.
-	attempts bool
-	only     journal.Unit
-	found    *unit // of only; nil before it is reached
+	attempts bool         // it attempts the one unit
+	only     journal.Unit // that is attempted, or whose items are advanced
+	found    *unit        // of only; nil before it is reached
+}
+
+func newParts(past *journal.State, items *Items, under []Under) *parts {
+	p := &parts{under: map[journal.Unit]int{}, questions: map[journal.Unit]*journal.UnitState{}, items: items}
+	if items != nil {
+		p.only = items.Of
+	}
+	for _, u := range under {
+		p.under[u.Unit] = max(u.Most, 1)
+	}
+	for _, u := range past.Order {
+		if caller, ok := u.Caller(); ok && u.Type == journal.ApprovalAsked && u.Decision == nil {
+			p.questions[caller] = u
+		}
+	}
+	return p
 }
 
 // takes reports whether the parts have taken a unit that is ready: it is the one to
-// attempt, or is being attempted.
+// attempt or whose items are advanced, or is being attempted.
 func (r *run) takes(u *unit) bool {
 	p := r.parts
 	switch {
 	case p == nil:
 		return false
-	case p.attempts && u.id() == p.only && u.attempted():
+	case p.attempts && u.id() == p.only && u.attempted(),
+		p.items != nil && u.id() == p.only && u.step.Foreach != nil && u.parent == nil:
 		p.found = u
 		return true
-	case p.under[u.id()] && u.attempted():
+	case p.under[u.id()] > 0 && u.attempted():
 		p.parked = append(p.parked, u)
 		return true
 	}
 	return false
+}
+
+// spreadsApart reports whether the items of a foreach, which are known, are advanced apart
+// from the rest of the run.
+func (r *run) spreadsApart(u *unit) bool {
+	p := r.parts
+	if p == nil || p.attempts || u == p.found || r.rebuilt || r.opts.Wide <= 0 {
+		return false
+	}
+	if p.under[u.id()] == 0 && len(u.fan.order)-u.fan.forced <= r.opts.Wide {
+		return false
+	}
+	p.wide = append(p.wide, u)
+	return true
 }
 
 // attempted reports whether the unit is a leaf that makes attempts.
@@ -198,19 +278,19 @@ func (r *run) park(u *unit) {
 	r.expire(now)
 }
 
-// choosing returns the parked leaves that the limits have room for beside those that are
-// being attempted.
-func (r *run) choosing() []Ready {
+// choosing adds what the limits have room for beside what is under way.
+func (r *run) choosing(f *Frontier) {
 	p := r.parts
-	slots := r.slots - len(p.under)
+	slots := r.slots
+	for _, most := range p.under {
+		slots -= most
+	}
 	var rest heapOf
-	for _, u := range p.parked {
-		if !p.under[u.id()] {
+	for _, u := range slices.Concat(p.parked, p.wide) {
+		if most := p.under[u.id()]; most > 0 {
+			u.take(most)
+		} else {
 			rest = append(rest, u)
-			continue
-		}
-		for _, l := range u.frame.limits {
-			l.used++
 		}
 	}
 	slices.SortFunc(rest, func(a, b *unit) int {
@@ -219,20 +299,31 @@ func (r *run) choosing() []Ready {
 		}
 		return 1
 	})
-	var ready []Ready
 	for _, u := range rest {
-		if len(ready) >= slots {
-			break
+		room := slots
+		for _, l := range u.frame.limits {
+			room = min(room, l.most-l.used)
 		}
-		if slices.ContainsFunc(u.frame.limits, func(l *limit) bool { return l.used >= l.most }) {
+		if room <= 0 {
 			continue
 		}
-		for _, l := range u.frame.limits {
-			l.used++
+		if u.fan == nil {
+			room = 1
+			f.Ready = append(f.Ready, Ready{Unit: u.id(), Agent: agentOf(u.step), Priority: u.remaining, Once: u.step.Effects == workflow.EffectsOnce})
+		} else {
+			room = min(room, u.fan.most)
+			f.Wide = append(f.Wide, Wide{Unit: u.id(), Items: len(u.fan.items), Most: room})
 		}
-		ready = append(ready, Ready{Unit: u.id(), Agent: agentOf(u.step), Priority: u.remaining, Once: u.step.Effects == workflow.EffectsOnce})
+		u.take(room)
+		slots -= room
 	}
-	return ready
+}
+
+// take takes room for so many attempts from the limits around the unit.
+func (u *unit) take(attempts int) {
+	for _, l := range u.frame.limits {
+		l.used += attempts
+	}
 }
 
 // nextDeadline returns the nearest deadline of a question; zero for none.
@@ -254,6 +345,8 @@ func (r *run) omits(u *unit, ev journal.Event) bool {
 		return false
 	case p.attempts:
 		return u != p.found
+	case p.items != nil && (r.rebuilt || u == p.found):
+		return true
 	}
 	was := r.opts.Past.Unit(u.path, u.item)
 	if was == nil {
@@ -297,7 +390,7 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 	if p == nil {
 		return nil, 0
 	}
-	if p.attempts {
+	if p.only.Step != "" {
 		if key, ok := keyWithin(u, p.only); ok {
 			i := slices.Index(f.keys, key)
 			if i < 0 {
@@ -305,7 +398,13 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 			}
 			return []int{i}, 1
 		}
+	}
+	if r.rebuilt {
 		return nil, 0
+	}
+	from, to := 0, len(f.keys)
+	if u == p.found {
+		from, to = min(p.items.From, to), min(p.items.To, to)
 	}
 	under := map[string]bool{}
 	for id := range p.under {
@@ -315,7 +414,8 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 	}
 	var rest []int
 	order = make([]int, 0, len(f.keys))
-	for i, key := range f.keys {
+	for i := from; i < to; i++ {
+		key := f.keys[i]
 		id := u.id().WithItem(key)
 		if was := r.opts.Past.Unit(id.Step, id.Item); under[key] || was != nil && was.EndSeq > 0 {
 			order = append(order, i)

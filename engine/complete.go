@@ -9,7 +9,7 @@ import (
 // complete records the end of a unit, then continues what waited for it.
 func (r *run) complete(o outcome) {
 	u := o.unit
-	if p := r.parts; p != nil && p.found == u {
+	if p := r.parts; p != nil && p.found == u { // what follows from it is another's
 		u.finish(o)
 		r.writeEnd(o)
 		r.observe(u, Event{Attempt: u.res.Attempts, Err: o.err, Restored: u.restored})

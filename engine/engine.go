@@ -250,6 +250,10 @@ type Options struct {
 	// Stay lets a run go on behind a step that would end it, for estimates.
 	Stay bool
 
+	// Wide is the number of items of a foreach that have not ended above which Advance
+	// has them advanced apart. 0 means that it advances all itself.
+	Wide int
+
 	// Choose says what to do with each step of the top level. Nil runs all.
 	Choose func(*workflow.Step) Choice
 

@@ -133,15 +133,20 @@ func (r *run) spread(u *unit, items []any, paths []string) {
 			f.most = r.slots // more could not run anyway
 		}
 	}
+	if p := r.parts; p != nil && p.items != nil && u == p.found {
+		f.most = min(f.most, p.items.Most)
+	}
 	u.fan = f
 	f.order, f.forced = r.itemOrder(u, f)
 	r.write(u, journal.StepExpanded, 0, journal.Expanded{Items: len(items), Paths: paths})
 	r.observe(u, Event{Attempt: 1, Items: len(items)})
-	if len(items) == 0 {
+	switch {
+	case len(items) == 0:
 		r.gather(u)
-		return
+	case r.spreadsApart(u):
+	default:
+		r.feed(u)
 	}
-	r.feed(u)
 }
 
 // identify names items by what they are, so that one keeps its result however
