@@ -31,6 +31,15 @@ func TestRoleFor(t *testing.T) {
 		"DELETE /api/v1/runs/{run}":      keys.RoleAdmin,
 		"DELETE /v1/files/{file}":        keys.RoleOwner,
 		"":                               keys.RoleRun,
+
+		"GET /api/v1/webhooks":                 keys.RoleAdmin,
+		"GET /webhooks/{webhook}":              keys.RoleAdmin,
+		"POST /api/v1/webhooks/{webhook}/test": keys.RoleAdmin,
+		"POST /webhooks/{webhook}/retry":       keys.RoleAdmin,
+		"POST /api/v1/webhooks":                keys.RoleOwner,
+		"DELETE /api/v1/webhooks/{webhook}":    keys.RoleOwner,
+		"POST /webhooks":                       keys.RoleOwner,
+		"POST /webhooks/{webhook}/remove":      keys.RoleOwner,
 	} {
 		if got := roleFor(pattern); got != want {
 			t.Errorf("%q needs %s, want %s", pattern, got, want)

@@ -22,6 +22,10 @@ func (s *Server) pageOperations() web.Operations {
 	if s.opts.Schedules != nil {
 		schedules = s.scheduleOperations()
 	}
+	var hooks web.WebhookOperations
+	if s.opts.Webhooks != nil {
+		hooks = s.webhookOperations()
+	}
 	return web.Operations{
 		Agents: s.Agents, Agent: s.checkedAgent, Workflows: s.Workflows, Workflow: s.checkedWorkflow,
 		Plan: func(ctx context.Context, r web.Start) (*plan.Plan, error) { return s.Plan(ctx, startOf(r)) },
@@ -42,7 +46,7 @@ func (s *Server) pageOperations() web.Operations {
 			}
 			return out.Body.Budgets, nil
 		},
-		Keys: s.keyOperations(), Schedules: schedules,
+		Keys: s.keyOperations(), Schedules: schedules, Webhooks: hooks,
 	}
 }
 

@@ -25,9 +25,11 @@ func roleFor(pattern string) keys.Role {
 	switch {
 	case (within("/api/v1/schedules") || within("/schedules")) && method != http.MethodGet: // their runs are charged to no key
 		return keys.RoleOwner
+	case pattern == "POST /api/v1/webhooks", pattern == "DELETE /api/v1/webhooks/{webhook}", pattern == "POST /webhooks", pattern == "POST /webhooks/{webhook}/remove": // where to the server sends
+		return keys.RoleOwner
 	case within("/v1/files"), within("/v1/messages/batches"): // those of all who use the operator's account
 		return keys.RoleOwner
-	case within("/api/v1/keys"), within("/keys"), within("/api/v1/webhooks"), method == http.MethodDelete:
+	case within("/api/v1/keys"), within("/keys"), within("/api/v1/webhooks"), within("/webhooks"), method == http.MethodDelete:
 		return keys.RoleAdmin
 	case within("/api/v1/cache") && method != http.MethodGet:
 		return keys.RoleAdmin

@@ -34,6 +34,7 @@ import (
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/telemetry"
+	"github.com/claude-force/claude-force/webhook/webhookdb"
 )
 
 // team is a server whose calls are real: the simulator is a service at an address.
@@ -105,10 +106,14 @@ func serveTeam(t *testing.T) *team {
 	tm.endCalls = sync.OnceValue(calls.Close)
 	logger := slog.New(slog.NewTextHandler(tm.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	owner := keys.New()
+	hooks, err := webhookdb.New(pipeline.DataDir(cfg.DataDir).Webhooks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: tm.dir, Config: cfg, Key: owner, Version: "test", Settings: runs.Settings{Approvals: "durable"}, Logger: logger, Metrics: reg,
 		Proxy:     proxy.New(t.Context(), proxy.Options{Upstream: calls, Cache: proxy.ModeAlways, Logger: logger}),
-		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
+		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()), Webhooks: hooks,
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg, Logger: logger, Telemetry: counted})
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -15,13 +16,21 @@ import (
 	"github.com/claude-force/claude-force/webhook"
 )
 
-// addWebhooks adds the operations on webhooks. There is none to add one: where events are
-// sent is for who runs the server to say, not for who has a key of it.
+// addWebhooks adds the operations on webhooks. Where events are sent is for the owner of the
+// data folder to say, and for no other key.
 func (s *Server) addWebhooks(api huma.API) {
 	add(s, api, &huma.Operation{
 		OperationID: "list-webhooks", Method: http.MethodGet, Path: "/api/v1/webhooks", Tags: []string{"webhooks"},
 		Summary: "List the webhooks of the data folder, with what is to be sent and the last delivery",
 	}, s.listWebhooks)
+	add(s, api, &huma.Operation{
+		OperationID: "add-webhook", Method: http.MethodPost, Path: "/api/v1/webhooks", Tags: []string{"webhooks"},
+		Summary: "Send events to an address from now on; for the owner", DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict, http.StatusUnprocessableEntity},
+	}, s.addWebhook)
+	add(s, api, &huma.Operation{
+		OperationID: "remove-webhook", Method: http.MethodDelete, Path: "/api/v1/webhooks/{webhook}", Tags: []string{"webhooks"},
+		Summary: "Remove a webhook with all that is to be sent to it; for the owner", Errors: []int{http.StatusNotFound},
+	}, s.removeWebhook)
 	add(s, api, &huma.Operation{
 		OperationID: "list-deliveries", Method: http.MethodGet, Path: "/api/v1/webhooks/{webhook}/deliveries", Tags: []string{"webhooks"},
 		Summary: "List the latest deliveries to a webhook", Errors: []int{http.StatusNotFound},
@@ -51,6 +60,38 @@ func (s *Server) listWebhooks(ctx context.Context, _ *struct{}) (*listWebhooksOu
 	var err error
 	out.Body.Webhooks, err = webhook.Views(ctx, s.opts.Webhooks, os.Getenv)
 	return out, err
+}
+
+// AddWebhook is a webhook to add.
+type AddWebhook struct {
+	Name      string         `json:"name" maxLength:"63" example:"ops"`
+	URL       string         `json:"url" maxLength:"2000" doc:"https, or http to the server's own machine" example:"https://hooks.example.com/claude-force"`
+	SecretEnv string         `json:"secret_env" maxLength:"128" doc:"variable of the server's environment that has the secret, which is never written down" example:"OPS_WEBHOOK_SECRET"`
+	Events    []webhook.Type `json:"events,omitempty" maxItems:"16" doc:"run.finished, approval.wanted and budget.reached; all if none is given"`
+}
+
+func (s *Server) addWebhook(ctx context.Context, in *struct{ Body AddWebhook }) (*struct{ Body webhook.Hook }, error) {
+	h := &webhook.Hook{Name: in.Body.Name, URL: in.Body.URL, SecretEnv: in.Body.SecretEnv, Events: in.Body.Events}
+	err := h.Complete(time.Now())
+	if err != nil {
+		return nil, fault.Input(err)
+	}
+	if h.Marks, err = s.feed.Now(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.opts.Webhooks.Add(ctx, h); err != nil {
+		return nil, webhookProblem(err)
+	}
+	s.log.Info("webhook added", "webhook", h.Name, "url", h.URL)
+	return &struct{ Body webhook.Hook }{*h}, nil
+}
+
+func (s *Server) removeWebhook(ctx context.Context, in *webhookName) (*struct{}, error) {
+	if err := s.opts.Webhooks.Remove(ctx, in.Name); err != nil {
+		return nil, webhookProblem(err)
+	}
+	s.log.Info("webhook removed", "webhook", in.Name)
+	return nil, nil //nolint:nilnil // the answer has no body
 }
 
 type listDeliveriesInput struct {
@@ -108,8 +149,13 @@ func (s *Server) retryWebhook(ctx context.Context, in *webhookName) (*retryWebho
 
 // webhookProblem returns an error of the store of webhooks as the caller's own, if it is.
 func webhookProblem(err error) error {
-	if errors.Is(err, webhook.ErrNotFound) {
+	switch {
+	case errors.Is(err, webhook.ErrNotFound):
 		return &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: err.Error()}
+	case errors.Is(err, webhook.ErrExists):
+		return &Problem{Status: http.StatusConflict, Code: "exists", Detail: err.Error()}
+	case errors.Is(err, webhook.ErrTooMany):
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: fmt.Sprintf("%v: at most %d", err, webhook.MaxHooks)}
 	}
 	return err
 }

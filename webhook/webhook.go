@@ -8,6 +8,7 @@
 package webhook
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
@@ -144,6 +145,9 @@ var (
 // that are joined. now is the time at which the webhook is made.
 func (h *Hook) Complete(now time.Time) error {
 	var problems []error
+	if h.ID == "" {
+		h.ID = strings.ToLower(rand.Text())
+	}
 	if !validName().MatchString(h.Name) {
 		problems = append(problems, fmt.Errorf("the name %q is not 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit", h.Name))
 	}

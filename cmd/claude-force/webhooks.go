@@ -110,7 +110,7 @@ http on this machine.`,
 				return badInput("--secret-env is missing: the variable of the server's environment that has the secret, which is never written down")
 			}
 			return a.withWebhooks(cmd.Context(), func(cfg *config.Config, store webhook.Store) error {
-				h := &webhook.Hook{ID: strings.ToLower(rand.Text()), Name: args[0], URL: args[1], SecretEnv: f.secretEnv}
+				h := &webhook.Hook{Name: args[0], URL: args[1], SecretEnv: f.secretEnv}
 				for _, event := range f.events {
 					h.Events = append(h.Events, webhook.Type(event))
 				}

@@ -151,7 +151,7 @@ var allowed = map[string][]string{
 
 	"server/webtest": nil,
 	"server/web": {
-		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "schedule", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "schedule", "webhook", "workflow",
 	},
 	"server": {
 		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "webhook", "webhook/webhookfeed", "workflow",

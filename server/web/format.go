@@ -56,6 +56,7 @@ var functions = template.FuncMap{
 	"keyPath":      keyPath,
 	"scheduleAt":   scheduleAt,
 	"inZone":       inZone,
+	"webhookPath":  webhookPath,
 	"workflowPath": func(name string) string { return "/workflows/" + url.PathEscape(name) },
 	"bytes":        sizeOf,
 	"times100":     func(v float64) float64 { return 100 * v },

@@ -33,6 +33,7 @@ type Operations struct {
 
 	Keys      KeyOperations
 	Schedules ScheduleOperations // none for a server that follows none
+	Webhooks  WebhookOperations  // none for a server that sends to none
 }
 
 // Start is what is run.

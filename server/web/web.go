@@ -78,6 +78,9 @@ func New(opts Options) *Pages {
 	if opts.Schedules.List != nil {
 		p.addSchedules()
 	}
+	if opts.Webhooks.List != nil {
+		p.addWebhooks()
+	}
 	p.page("GET /compare", p.compare)
 	return p
 }
@@ -100,8 +103,9 @@ type view struct {
 	Version   string
 	Project   string
 	Waiting   int    // runs that wait for a person
-	Manages   bool   // the reader may manage keys
+	Manages   bool   // the reader may manage keys and webhooks
 	Scheduled bool   // the server follows schedules
+	Notifies  bool   // the server sends to webhooks
 	Alert     string // what went wrong with what the reader asked for
 }
 
@@ -161,7 +165,8 @@ const securityPolicy = "default-src 'none'; script-src 'self'; style-src 'self';
 
 // write answers with a page.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
-	v.Version, v.Project, v.Scheduled = p.opts.Version, baseName(p.opts.Dir), p.opts.Schedules.List != nil
+	v.Version, v.Project = p.opts.Version, baseName(p.opts.Dir)
+	v.Scheduled, v.Notifies = p.opts.Schedules.List != nil, p.opts.Webhooks.List != nil
 	if r.Method == http.MethodGet {
 		v.Target = r.URL.RequestURI()
 	}

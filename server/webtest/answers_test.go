@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/sim"
@@ -159,6 +162,74 @@ func TestSchedulesWithoutJavaScript(t *testing.T) {
 	}
 }
 
+// TestWebhooksWithoutJavaScript adds, tests, retries and removes a webhook in a browser that
+// runs no scripts. A receiver of our own checks what comes.
+func TestWebhooksWithoutJavaScript(t *testing.T) {
+	check, err := standardwebhooks.NewWebhook(hookSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken atomic.Int64
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || check.Verify(body, r.Header) != nil || !strings.Contains(string(body), `"webhook.test"`) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		taken.Add(1)
+		_, _ = w.Write([]byte("<script>pwned=1</script>"))
+	}))
+	t.Cleanup(receiver.Close)
+	t.Setenv("PAGES_WEBHOOK_SECRET", hookSecret)
+	s := serve(t, project, sim.Options{})
+	b := s.open()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	said := func(selector string) string {
+		t.Helper()
+		text, err := chromedp.Run(b.ctx, chromedp.TextContent(selector))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	add := func(name, url, env string) {
+		t.Helper()
+		b.do(chromedp.Navigate(s.url+"/"), chromedp.Click("nav a[href='/webhooks']"), chromedp.WaitVisible("#add-name"))
+		b.do(chromedp.SendKeys("#add-name", name), chromedp.SendKeys("#add-url", url), chromedp.SendKeys("#add-secret", env), chromedp.Click("#add input[value='approval.wanted']"), chromedp.Click("#add button"))
+	}
+	add("ops", receiver.URL, "PAGES_WEBHOOK_SECRET")
+	b.do(chromedp.WaitVisible("#webhook-facts"))
+	if text := said("main"); !strings.Contains(text, "nothing sent yet") || !strings.Contains(text, receiver.URL) || strings.Contains(text, "approval.wanted") || strings.Contains(text, hookSecret) {
+		t.Errorf("added: %s", text)
+	}
+	b.do(chromedp.Click("form[action='/webhooks/ops/test'] button"), chromedp.WaitVisible("#test-result"))
+	if text := said("#test-result"); taken.Load() != 1 || !strings.Contains(text, "answered 200") || strings.Contains(text, "pwned") {
+		t.Errorf("%d tests were taken: %s", taken.Load(), text)
+	}
+	b.do(chromedp.Click(".crumbs a[href='/webhooks']"), chromedp.WaitVisible("#webhooks-table"), chromedp.Click("#webhooks-table a[href='/webhooks/ops']"), chromedp.WaitVisible("#retry"),
+		chromedp.Click("#retry summary"), chromedp.WaitVisible("#retry button"), chromedp.Click("#retry button"), chromedp.WaitVisible("#webhook-deliveries .empty"))
+
+	add("ops", receiver.URL, "PAGES_WEBHOOK_SECRET")
+	b.do(chromedp.WaitVisible(".message"))
+	if text := said(".message"); !strings.Contains(text, "there is a webhook of this name") {
+		t.Errorf("a name that is taken: %s", text)
+	}
+	add("other", "http://hooks.example.com/", "PAGES_WEBHOOK_SECRET")
+	b.do(chromedp.WaitVisible(".message"))
+	if text := said(".message"); !strings.Contains(text, "use https") {
+		t.Errorf("an address that is not taken: %s", text)
+	}
+	b.visit("/webhooks/ops")
+	b.do(chromedp.Click("#remove summary"), chromedp.WaitVisible("#remove button"), chromedp.Click("#remove button"), chromedp.WaitVisible("#webhooks-list .empty"))
+	b.visit("/webhooks/ops")
+	if text := said(".message"); !strings.Contains(text, "no webhook") {
+		t.Errorf("a webhook that was removed: %s", text)
+	}
+	if got := taken.Load(); got != 1 {
+		t.Errorf("%d tests were taken, want 1", got)
+	}
+}
+
 // TestShortcuts opens pages, searches and walks through a list with keys, and turns the
 // keys off.
 func TestShortcuts(t *testing.T) {
@@ -265,13 +336,15 @@ steps:
 		t.Fatal(err)
 	}
 	s.api("POST", "/api/v1/schedules", string(schedule), &made)
+	s.api("POST", "/api/v1/webhooks", `{"name": "odd", "url": "https://hooks.example.com/<script>pwned=1</script>'><svg onload=pwned=1>", "secret_env": "NONE_SUCH"}`, &made)
+	s.srv.RunWebhooks()
 	b := s.open()
 	own := evaluate[int64](b, "document.scripts.length")
 	for _, path := range []string{
 		"/", "/runs", "/approvals", "/runs/" + asks, "/runs/" + asks + "?tab=graph", "/runs/" + asks + "?tab=output", "/runs/" + asks + "?tab=events", "/runs/" + asks + "?tab=timeline", "/runs/" + failed + "?tab=diff&with=" + asks,
 		"/runs/" + asks + "/steps/each", "/runs/" + failed, "/runs/" + failed + "/steps/bad", "/runs/%3Cscript%3Epwned=1%3C%2Fscript%3E",
 		"/runs?workflow=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs?status=%3Cscript%3Epwned=1%3C/script%3E", "/login?next=javascript:pwned=1",
-		"/keys", "/keys/odd", "/schedules", "/runs?q=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs/" + asks + "?tab=timeline&idle=show",
+		"/keys", "/keys/odd", "/schedules", "/webhooks", "/webhooks/odd", "/runs?q=%22%3E%3Cimg%20src=x%20onerror=pwned=1%3E", "/runs/" + asks + "?tab=timeline&idle=show",
 	} {
 		b.visit(path)
 		if live := evaluate[string](b, `document.body.dataset.live || ""`); live != "" {

@@ -30,6 +30,7 @@ import (
 	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/server"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/webhook/webhookdb"
 )
 
 // limit bounds each test: a page that does not come must not hang it.
@@ -69,9 +70,13 @@ func serve(t *testing.T, files map[string]string, options sim.Options) *site {
 	cfg.BaseURL = service.URL
 	cfg.DataDir = filepath.Join(dir, ".data")
 	key := keys.New()
+	hooks, err := webhookdb.New(pipeline.DataDir(cfg.DataDir).Webhooks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	srv, err := server.New(t.Context(), server.Options{
 		Dir: dir, Config: cfg, Key: key, Version: "test", Settings: runs.Settings{Approvals: "durable"},
-		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()),
+		Schedules: scheduledb.New(pipeline.DataDir(cfg.DataDir).Schedules()), Webhooks: hooks,
 		Open: func(ctx context.Context, dir string, _ runs.Settings) (*claudeforce.Orchestrator, error) {
 			return claudeforce.New(ctx, claudeforce.Options{Dir: dir, Config: cfg})
 		},

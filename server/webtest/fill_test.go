@@ -2,6 +2,8 @@ package webtest_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -95,6 +97,7 @@ func fill(t *testing.T) *filled {
 		t.Fatal(err)
 	}
 	f := &filled{site: serve(t, project, sim.Options{Script: answers})}
+	f.notifies()
 	f.spent()
 	f.wide = f.start("wide.yaml", "completed", nil)
 	f.done = f.start("draft.yaml", "completed", nil)
@@ -112,7 +115,59 @@ func fill(t *testing.T) *filled {
 	f.api("POST", "/api/v1/schedules", `{"name": "weekly-review", "workflow": "review.yaml", "cron": "0 8 * * 1", "params": {"topic": "what changed in the last week"}, "overlap": "queue"}`, &out)
 	f.api("POST", "/api/v1/schedules", `{"name": "hourly", "workflow": "draft.yaml", "cron": "@hourly"}`, &out)
 	f.post("/api/v1/schedules/hourly/pause")
+	f.until("/api/v1/webhooks", func(list *hookList) bool {
+		return len(list.Webhooks) == 3 && list.Webhooks[1].Delivered > 2 && list.Webhooks[2].Last != nil
+	})
 	return f
+}
+
+// hookSecret signs what is sent to webhooks.
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
+
+// hookList is the list of webhooks of the API.
+type hookList struct {
+	Webhooks []struct {
+		Name      string
+		Pending   int
+		Delivered int
+		Last      any `json:"last_delivery"`
+	}
+}
+
+// notifies has the site send to three webhooks: ops takes everything, old has no secret,
+// and pager takes nothing.
+func (s *site) notifies() {
+	s.t.Helper()
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/ops" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	s.t.Cleanup(receiver.Close)
+	s.t.Setenv("OPS_WEBHOOK_SECRET", hookSecret)
+	for name, env := range map[string]string{"ops": "OPS_WEBHOOK_SECRET", "old": "RETIRED_WEBHOOK_SECRET", "pager": "OPS_WEBHOOK_SECRET"} {
+		var out struct{ Name, Detail string }
+		s.api("POST", "/api/v1/webhooks", fmt.Sprintf(`{"name": %q, "url": "%s/%s", "secret_env": %q}`, name, receiver.URL, name, env), &out)
+		if out.Name != name {
+			s.t.Fatalf("webhook %s is not added: %s", name, out.Detail)
+		}
+	}
+	s.srv.RunWebhooks()
+}
+
+// until asks the API until what it answers is as wanted.
+func (s *site) until(path string, wanted func(*hookList) bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(limit); ; {
+		var list hookList
+		s.api("GET", path, "", &list)
+		if wanted(&list) {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: %+v", path, list)
+		}
+	}
 }
 
 // spent records calls of the last month.

@@ -63,6 +63,10 @@ func TestPages(t *testing.T) {
 		{"run-timeline-full", "/runs/" + s.waiting + "?tab=timeline&idle=show"},
 		{"keys", "/keys"},
 		{"key", "/keys/ci"},
+		{"webhooks", "/webhooks"},
+		{"webhook", "/webhooks/ops"},
+		{"webhook-failing", "/webhooks/pager"},
+		{"webhook-unsent", "/webhooks/old"},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			for screen, size := range screens {
