@@ -13,7 +13,8 @@ import (
 // Log is a [journal.Log].
 type Log[Tx any] struct {
 	Run   string          // the run's id
-	Token string          // owns the run
+	Token string          // owns the run, or the part of it
+	Part  string          // that it writes, of a run that an engine owns; empty for all of a run
 	Live  journalrow.Live // only jobs touch it
 
 	queue *Queue[Tx]
@@ -26,6 +27,13 @@ type Log[Tx any] struct {
 // NewLog returns a log of a run with a token of its own, which does not own the run yet.
 func (q *Queue[Tx]) NewLog(run string) *Log[Tx] {
 	return &Log[Tx]{Run: run, Token: rand.Text(), queue: q}
+}
+
+// NewPart returns a log of a part of a run that an engine owns, with a token of its own.
+func (q *Queue[Tx]) NewPart(run string, part journal.Unit) *Log[Tx] {
+	l := q.NewLog(run)
+	l.Part = fmt.Sprintf("%d %s %s", len(part.Step), part.Step, part.Item)
+	return l
 }
 
 // Begin keeps the lease of a log whose token owns its run, until it is released.
@@ -78,7 +86,7 @@ func (l *Log[Tx]) append(events []journal.Event) (*Job[Tx], error) {
 	if l.released {
 		return nil, fmt.Errorf("writing run %s: it was given back", l.Run)
 	}
-	j := &Job[Tx]{Run: l.Run, Log: l, Size: size, Do: func(tx Tx) (verdict, err error) {
+	j := &Job[Tx]{Run: l.Run, Part: l.Part, Log: l, Size: size, Do: func(tx Tx) (verdict, err error) {
 		return l.queue.store.Append(tx, l, rows)
 	}}
 	return j, l.queue.Put(j)
@@ -94,13 +102,17 @@ func (l *Log[Tx]) Release() error {
 	l.released = true
 	l.mu.Unlock()
 	// Not as a job of the log, so that one that failed is given back too.
-	err := l.queue.Write(&Job[Tx]{Run: l.Run, Do: func(tx Tx) (verdict, err error) {
+	err := l.queue.Write(&Job[Tx]{Run: l.Run, Part: l.Part, Do: func(tx Tx) (verdict, err error) {
 		return l.queue.store.Release(tx, l)
 	}})
 	l.queue.mu.Lock()
 	delete(l.queue.logs, l)
 	l.queue.mu.Unlock()
-	if failed := l.failure(); failed != nil && !errors.Is(err, failed) {
+	failed := l.failure()
+	if l.Part != "" && errors.Is(failed, journal.ErrLost) {
+		failed = nil // it has been said, and there is nothing to give back
+	}
+	if failed != nil && !errors.Is(err, failed) {
 		err = errors.Join(failed, err)
 	}
 	return err

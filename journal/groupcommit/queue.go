@@ -24,6 +24,7 @@ type Job[Tx any] struct {
 	// error fails the whole transaction.
 	Do     func(Tx) (verdict, err error)
 	Run    string           // its run; empty for none
+	Part   string           // the part of it that the job is about; empty for none
 	Log    *Log[Tx]         // whose job it is; nil if it is no log's
 	Live   *journalrow.Live // what Do adds to beside that of Log; nil for none
 	Size   int              // bytes, roughly

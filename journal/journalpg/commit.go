@@ -95,6 +95,7 @@ func (s *Store) commitAll(jobs []*job) {
 			return
 		}
 		groupcommit.Reset(jobs)
+		clear(s.lives)
 		switch {
 		case postgres.Transient(err):
 			jobs = s.patient(jobs, err)
@@ -158,7 +159,7 @@ func (s *Store) attempt(jobs []*job) error {
 		return err
 	}
 	defer conn.Release() // which closes it unless the transaction has ended
-	b := &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}}
+	b := &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, moved: map[part]*header{}}
 	done, err := b.begin(jobs)
 	if err != nil {
 		return err

@@ -22,20 +22,27 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		return nil, fmt.Errorf("creating a run: %w", fault.Input(fmt.Errorf("the id %q is not valid UTF-8, or has a zero byte", run.ID)))
 	}
 	l := s.queue.NewLog(run.ID)
+	if run.Engine != "" {
+		l = s.queue.NewPart(run.ID, journal.Unit{})
+	}
 	h, spec := journalrow.New(s.box, &run)
-	err := s.queue.Write(&job{Run: run.ID, Live: &l.Live, Do: func(b *batch) (verdict, err error) {
+	err := s.queue.Write(&job{Run: run.ID, Part: l.Part, Live: &l.Live, Do: func(b *batch) (verdict, err error) {
 		if b.runs[run.ID] != nil {
 			return fmt.Errorf("creating run %s: %w", run.ID, journal.ErrExists), nil
 		}
 		made := &header{Header: h}
 		made.Started = b.now.UnixNano()
-		made.own(s, l.Token, b.now)
-		if err := b.conn.QueryRow(b.ctx, `INSERT INTO journal_runs (id, workflow, file, spec, status, started, finished, steps, usd, tokens, seq, since)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0) RETURNING n`,
-			made.ID, made.Workflow, made.File, spec, string(made.Status), made.Started).Scan(&made.N); err != nil {
+		if l.Part == "" {
+			made.own(s, l.Token, b.now)
+		}
+		if err := b.conn.QueryRow(b.ctx, `INSERT INTO journal_runs (id, workflow, file, spec, status, started, finished, steps, usd, tokens, seq, since, engine)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0, $7) RETURNING n`,
+			made.ID, made.Workflow, made.File, spec, string(made.Status), made.Started, made.Engine).Scan(&made.N); err != nil {
 			return nil, err
 		}
-		b.runs[run.ID] = made
+		if b.runs[run.ID] = made; l.Part != "" {
+			b.give(made, l, l.Token)
+		}
 		rows, _, err := s.seal(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
 		if err != nil {
 			return nil, err
@@ -63,12 +70,39 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 		if h == nil {
 			return journal.ErrNotFound, nil
 		}
-		if owner := h.owner(s.self); owner != nil && owner.Alive {
-			return &journal.OwnedError{Run: id, Owner: *owner}, nil
+		if err := h.OwnedBy(h.owner(s.self)); err != nil {
+			return err, nil
 		}
 		h.own(s, l.Token, b.now)
 		return nil, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	l.Begin()
+	return l, nil
+}
+
+// Join returns the log of a part of a run. See [journal.Joiner].
+func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if !storable(id) {
+		return nil, journal.ErrNotFound
+	}
+	l := s.queue.NewPart(id, part)
+	err := s.queue.Write(&job{Run: id, Part: l.Part, Do: func(b *batch) (verdict, err error) {
+		h := b.runs[id]
+		if h == nil {
+			return journal.ErrNotFound, nil
+		}
+		if err := h.Join(engine, h.owner(s.self)); err != nil {
+			return err, nil
+		}
+		b.give(h, l, l.Token)
+		return nil, nil
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +182,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 			if h == nil {
 				return nil, nil
 			}
-			if owner := h.owner(s.self); owner != nil && owner.Alive {
+			if h.OwnedBy(h.owner(s.self)) != nil {
 				return nil, nil
 			}
 			removed = true
@@ -174,6 +208,7 @@ func (b *batch) remove(h *header) error {
 		`DELETE FROM journal_outputs o USING (SELECT *` + theirs + `) e WHERE o.hash = e.output AND o.refs <= e.refs`,
 		`UPDATE journal_outputs o SET refs = o.refs - e.refs` + theirs + `WHERE o.hash = e.output`,
 		`DELETE FROM journal_notices WHERE run = $1`,
+		`DELETE FROM journal_parts WHERE run = $1`,
 		`DELETE FROM journal_events WHERE run = $1`,
 		`DELETE FROM journal_runs WHERE n = $1`,
 	} {

@@ -25,14 +25,27 @@ type batch struct {
 	now   time.Time          // by the database's clock
 	runs  map[string]*header // nil for one that does not exist
 	rows  map[*header][]journalrow.Event
+	parts map[part]string  // the tokens of the parts that it is about
+	moved map[part]*header // parts whose tokens were changed
+	ended []int64          // runs whose parts no one has any more
 }
+
+// part is a part of a run that an engine owns.
+type part struct{ run, name string }
 
 // begin begins the transaction and reads the headers of the jobs' runs. It returns the
 // number of this process's last transaction that took effect. The row of the process
 // stays locked until the end: an attempt whose connection was lost has ended by then.
 func (b *batch) begin(jobs []*job) (done int64, err error) {
-	var ids []string
+	var ids, partRuns []string
+	var partNames [][]byte
 	for _, j := range jobs {
+		if p := (part{j.Run, j.Part}); j.Part != "" {
+			if _, known := b.parts[p]; !known {
+				b.parts[p] = ""
+				partRuns, partNames = append(partRuns, j.Run), append(partNames, []byte(j.Part))
+			}
+		}
 		if _, known := b.runs[j.Run]; j.Run != "" && !known {
 			b.runs[j.Run] = nil
 			ids = append(ids, j.Run)
@@ -43,6 +56,10 @@ func (b *batch) begin(jobs []*job) (done int64, err error) {
 	send.Queue(`SELECT batch, clock_timestamp() FROM journal_writers WHERE id = $1 FOR UPDATE`, b.store.writer)
 	if len(ids) > 0 {
 		send.Queue(`SELECT `+headerColumns+headerTables+`WHERE r.id = ANY($2) ORDER BY r.n FOR UPDATE OF r`, lease, ids)
+	}
+	if len(partRuns) > 0 {
+		send.Queue(`SELECT r.id, p.part, p.token FROM journal_parts p JOIN journal_runs r ON r.n = p.run
+			JOIN unnest($1::text[], $2::bytea[]) AS u (id, part) ON u.id = r.id AND u.part = p.part`, partRuns, partNames)
 	}
 	results := b.conn.SendBatch(b.ctx, send)
 	defer func() { err = errors.Join(err, results.Close()) }()
@@ -67,7 +84,31 @@ func (b *batch) begin(jobs []*job) (done int64, err error) {
 		h.stored = h.Seq
 		b.runs[h.ID] = h
 	}
-	return done, err
+	if err != nil || len(partRuns) == 0 {
+		return done, err
+	}
+	return done, b.readParts(results)
+}
+
+// readParts reads who writes the parts that the transaction is about.
+func (b *batch) readParts(results pgx.BatchResults) error {
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	var id, token string
+	var name []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &name, &token}, func() error {
+		b.parts[part{id, string(name)}] = token
+		return nil
+	})
+	return err
+}
+
+// give gives a part of a run to a log, or to none if the token is empty.
+func (b *batch) give(h *header, l *log, token string) {
+	p := part{l.Run, l.Part}
+	b.parts[p], b.moved[p] = token, h
 }
 
 // errGone is that of a process whose row was removed; it is made again.
@@ -76,10 +117,14 @@ var errGone = errors.New("the row of this process")
 // owned returns the header of a log's run, if the log still owns it; else nil.
 func (b *batch) owned(l *log) *header {
 	h := b.runs[l.Run]
-	if h == nil || h.Token != l.Token {
-		return nil
+	switch {
+	case h == nil:
+	case l.Part != "" && h.Joined() && b.parts[part{l.Run, l.Part}] == l.Token:
+		return h
+	case l.Part == "" && h.Token == l.Token:
+		return h
 	}
-	return h
+	return nil
 }
 
 // appendTo appends rows to a log's run, if the log still owns it.
@@ -88,14 +133,28 @@ func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
 	if h == nil {
 		return journal.ErrLost, nil
 	}
-	return b.append(h, rows, &l.Live)
+	if l.Part == "" {
+		return b.append(h, rows, &l.Live)
+	}
+	verdict, err = b.append(h, rows, b.store.liveOf(l.Run))
+	if h.Status.Ended() {
+		b.ended = append(b.ended, h.N)
+		delete(b.store.lives, l.Run)
+	}
+	return verdict, err
 }
 
 // release gives the run of a log back, if the log still owns it.
 func release(b *batch, l *log) (verdict, err error) {
 	h := b.owned(l)
-	if h == nil {
+	switch {
+	case h == nil && l.Part != "": // another has it, or the run has ended
+		return nil, nil
+	case h == nil:
 		return journal.ErrLost, nil
+	case l.Part != "":
+		b.give(h, l, "")
+		return nil, nil
 	}
 	h.release(b.now)
 	return nil, nil
@@ -151,13 +210,38 @@ func (b *batch) flush(number int64) error {
 	slices.SortFunc(headers, func(x, y *header) int { return int(x.N - y.N) })
 	b.insert(send, headers)
 	for _, h := range headers {
-		send.Queue(`UPDATE journal_runs SET status = $2, finished = $3, steps = $4, tokens = $5, usd = $6, exit = $7, seq = $8, token = $9, writer = $10, since = $11 WHERE n = $1`,
-			h.N, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since)
+		send.Queue(`UPDATE journal_runs SET status = $2, finished = $3, steps = $4, tokens = $5, usd = $6, exit = $7, seq = $8, token = $9, writer = $10, since = $11, engine = $12 WHERE n = $1`,
+			h.N, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since, h.Engine)
 	}
+	b.writeParts(send)
 	send.Queue(`UPDATE journal_writers SET batch = $2, seen = clock_timestamp() WHERE id = $1`, b.store.writer, number)
 	b.notices(send, headers)
 	send.Queue(`COMMIT`)
 	return b.conn.SendBatch(b.ctx, send).Close()
+}
+
+// writeParts queues who writes the parts of runs, as far as the transaction has changed it.
+func (b *batch) writeParts(send *pgx.Batch) {
+	var runs, left []int64
+	var names, leftNames [][]byte
+	var tokens []string
+	for p, h := range b.moved {
+		if token := b.parts[p]; token != "" {
+			runs, names, tokens = append(runs, h.N), append(names, []byte(p.name)), append(tokens, token)
+		} else {
+			left, leftNames = append(left, h.N), append(leftNames, []byte(p.name))
+		}
+	}
+	if len(runs) > 0 {
+		send.Queue(`INSERT INTO journal_parts (run, part, token) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[])
+			ON CONFLICT (run, part) DO UPDATE SET token = excluded.token`, runs, names, tokens)
+	}
+	if len(left) > 0 {
+		send.Queue(`DELETE FROM journal_parts p USING unnest($1::bigint[], $2::bytea[]) AS u (run, part) WHERE p.run = u.run AND p.part = u.part`, left, leftNames)
+	}
+	if len(b.ended) > 0 {
+		send.Queue(`DELETE FROM journal_parts WHERE run = ANY($1)`, b.ended)
+	}
 }
 
 // notices queues the notices of the transaction, the last of all that it writes: until

@@ -25,6 +25,7 @@ type Header struct {
 	Token          string     // of the log that owns the run; empty for none
 	Process        process.ID // that owns the run
 	Since          int64      // when it took it
+	Engine         string     // that owns the run until it has ended, unless a process does; empty for none
 
 	Dirty bool // it differs from the row
 }
@@ -33,7 +34,7 @@ type Header struct {
 // nil if it has none.
 func New(box *seal.Box, run *journal.Run) (h Header, spec []byte) {
 	h = Header{
-		ID: run.ID, Status: journal.StatusRunning,
+		ID: run.ID, Status: journal.StatusRunning, Engine: run.Engine,
 		Workflow: nonNil(box.Seal([]byte(run.Workflow), bound("workflow", run.ID))),
 		File:     nonNil(box.Seal([]byte(run.File), bound("file", run.ID))),
 	}
@@ -69,7 +70,7 @@ func (h *Header) Add(e *Event) {
 
 // Own gives the run to the log of a process with the given token.
 func (h *Header) Own(token string, self process.ID, now time.Time) {
-	h.Token, h.Process, h.Since = token, self, now.UnixNano()
+	h.Token, h.Process, h.Since, h.Engine = token, self, now.UnixNano(), ""
 	h.Status, h.Finished, h.Exit, h.Dirty = journal.StatusRunning, 0, nil, true
 }
 
@@ -79,6 +80,34 @@ func (h *Header) Release(now time.Time) {
 	if !h.Status.Ended() {
 		h.Status, h.Finished = journal.StatusInterrupted, now.UnixNano()
 	}
+}
+
+// OwnedBy returns the error of taking a run which an engine owns, or a process that owner
+// says is alive; nil if neither does.
+func (h *Header) OwnedBy(owner *journal.Owner) error {
+	switch {
+	case owner != nil && owner.Alive:
+		return &journal.OwnedError{Run: h.ID, Owner: *owner}
+	case h.Joined():
+		return &journal.OwnedError{Run: h.ID, Engine: h.Engine}
+	}
+	return nil
+}
+
+// Joined reports whether an engine owns the run, so that its parts can be joined.
+func (h *Header) Joined() bool { return h.Engine != "" && h.Token == "" && !h.Status.Ended() }
+
+// Join returns why a part of the run cannot be joined for an engine; nil if it can.
+func (h *Header) Join(engine string, owner *journal.Owner) error {
+	switch {
+	case owner != nil && owner.Alive:
+		return &journal.OwnedError{Run: h.ID, Owner: *owner}
+	case !h.Joined() || engine == "":
+		return journal.ErrLost
+	case h.Engine != engine:
+		return &journal.OwnedError{Run: h.ID, Engine: h.Engine}
+	}
+	return nil
 }
 
 // Owner returns the process that owns the run, as self sees it; nil if none does. fresh
@@ -100,7 +129,7 @@ func (h *Header) Run(box *seal.Box, owner *journal.Owner) (journal.Run, error) {
 	}
 	run := journal.Run{
 		ID: h.ID, Workflow: string(workflow), File: string(file), Status: h.Status, StartedAt: instant(h.Started), FinishedAt: instant(h.Finished),
-		Steps: int(h.Steps), CostUSD: h.USD, Tokens: int(h.Tokens), Owner: owner,
+		Steps: int(h.Steps), CostUSD: h.USD, Tokens: int(h.Tokens), Owner: owner, Engine: h.Engine,
 	}
 	if len(h.Exit) > 0 {
 		plain, err := box.Open(h.Exit, bound("exit", h.ID))
