@@ -51,7 +51,7 @@
 //   - llm/batch stands in the place of the last two and the provider for calls
 //     that may wait: it collects them into message batches at half the price.
 //   - llm/anthropic asks Claude, over the official SDK; llm/anthropic/bedrock and
-//     llm/anthropic/vertex reach it through those clouds.
+//     llm/anthropic/vertex reach it through those clouds, as llm/anthropic/cloud chooses.
 //   - llm/llmtest is the suite that all of these pass.
 //
 // What agents act with:

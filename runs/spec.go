@@ -62,6 +62,12 @@ type Settings struct {
 	Tools *ToolSettings `json:"tools,omitempty"`
 }
 
+// How calls of tools that need approval are asked about, in [Settings].
+const (
+	ApprovalsDurable = "durable" // the step waits until someone answers, in any process
+	ApprovalsDeny    = "deny"    // the answer is no
+)
+
 // ToolSettings are what the user allowed agents to do in one run, beside what is
 // configured.
 type ToolSettings struct {

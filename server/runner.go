@@ -16,10 +16,6 @@ import (
 // the server resumes.
 const serverTag = "claude-force.server"
 
-// approvalsDurable is how runs of the server ask about calls of tools: any process may
-// answer.
-const approvalsDurable = "durable"
-
 type opener func(ctx context.Context, dir string, settings runs.Settings) (*claudeforce.Orchestrator, error)
 
 // runner drives runs until they end or the server stops.
@@ -92,7 +88,7 @@ func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOption
 		return false
 	}
 	opts.Drain = r.drain
-	opts.AskCalls, opts.AskTimeout = spec.Settings.Approvals == approvalsDurable, spec.Settings.AskFor
+	opts.AskCalls, opts.AskTimeout = spec.Settings.Approvals == runs.ApprovalsDurable, spec.Settings.AskFor
 	r.driven[id] = true
 	r.active.Go(func() {
 		defer func() {

@@ -122,7 +122,7 @@ func (s *Server) mark(ctx context.Context, opts *claudeforce.RunOptions, id, dig
 		opts.Tags = map[string]string{}
 	}
 	opts.ID, opts.Settings = id, s.opts.Settings
-	opts.AskCalls, opts.AskTimeout = s.opts.Settings.Approvals == approvalsDurable, s.opts.Settings.AskFor
+	opts.AskCalls, opts.AskTimeout = s.opts.Settings.Approvals == runs.ApprovalsDurable, s.opts.Settings.AskFor
 	opts.Tags[requestTag] = digest
 	if caller := keys.FromContext(ctx); caller != nil && caller.ID != "" {
 		opts.Key, opts.Team = caller.Name, caller.Team

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -21,6 +22,22 @@ func Fixed(d time.Duration) Latency { return Latency{fixed: d} }
 // lognormal distributions. Smaller models are faster. The medians are of the
 // order that users of the real API report; they promise nothing about it.
 func Realistic() Latency { return Latency{realistic: true} }
+
+// ParseLatency returns the latency that a text names: realistic, instant or a duration
+// such as 1s.
+func ParseLatency(text string) (Latency, error) {
+	switch text {
+	case "instant", "":
+		return Latency{}, nil
+	case "realistic":
+		return Realistic(), nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return Latency{}, fmt.Errorf("latency %q is none of realistic, instant and a duration such as 1s", text)
+	}
+	return Fixed(d), nil
+}
 
 // pace holds one answer's timing.
 type pace struct {

@@ -14,12 +14,6 @@ import (
 	"github.com/claude-force/claude-force/runs"
 )
 
-// Ways in which calls of tools that need approval are asked about.
-const (
-	approvalsDurable = "durable" // the step waits until someone answers
-	approvalsDeny    = "deny"    // the answer is no
-)
-
 // approvalFlags say how calls of tools that need approval are asked about.
 type approvalFlags struct {
 	mode    string
@@ -51,17 +45,17 @@ func (f *approvalFlags) resolve(someone bool) (ask bool, timeout time.Duration, 
 		return false, 0, badInput("--approval-timeout must be above 0")
 	}
 	if f.mode == "" {
-		f.mode = approvalsDeny
+		f.mode = runs.ApprovalsDeny
 		if someone {
-			f.mode = approvalsDurable
+			f.mode = runs.ApprovalsDurable
 		}
 	}
 	if f.timeout == 0 {
 		f.timeout = longestApproval
 	}
 	switch f.mode {
-	case approvalsDurable, approvalsDeny:
-		return f.mode == approvalsDurable, f.timeout, nil
+	case runs.ApprovalsDurable, runs.ApprovalsDeny:
+		return f.mode == runs.ApprovalsDurable, f.timeout, nil
 	}
 	return false, 0, badInput("--approvals: %q is neither durable nor deny", f.mode)
 }

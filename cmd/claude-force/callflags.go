@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/admission"
+	"github.com/claude-force/claude-force/llm/anthropic/cloud"
 	"github.com/claude-force/claude-force/modelselect"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
@@ -171,7 +172,7 @@ func (a *app) openIn(ctx context.Context, f *callFlags, opts claudeforce.Options
 	}
 	opts.OnPause = func(_ context.Context, p admission.Pause) { t.paused(p) }
 	opts.OnAnswer = func(_ context.Context, pool string) { t.answers(pool) }
-	opts.Cloud = cloud(pipeline.Backend(cfg))
+	opts.Cloud = cloud.Options(pipeline.Backend(cfg))
 	if opts.Simulator, err = f.simulator(); err != nil {
 		return nil, err
 	}
@@ -193,17 +194,11 @@ func (f *callFlags) simulator() (*sim.Server, error) {
 		}
 		return nil, nil
 	}
-	latency, err := parseLatency(f.simulate)
+	simulator, err := claudeforce.SimulatorFor(f.simulate, f.script)
 	if err != nil {
-		return nil, err
+		return nil, inputError{err}
 	}
-	opts := sim.Options{Latency: latency}
-	if f.script != "" {
-		if opts.Script, err = readScript(f.script); err != nil {
-			return nil, inputError{err}
-		}
-	}
-	return sim.New(opts), nil
+	return simulator, nil
 }
 
 // askBudget asks the user how many dollars more may be spent. No answer, or one
@@ -245,18 +240,4 @@ func (f *callFlags) spending() (workflow.Budget, error) {
 		return workflow.Budget{}, nil
 	}
 	return workflow.Budget{USD: new(f.budget), OnExceed: workflow.OnExceed(f.onExceed)}, nil
-}
-
-func parseLatency(text string) (sim.Latency, error) {
-	switch text {
-	case "instant", "":
-		return sim.Latency{}, nil
-	case "realistic":
-		return sim.Realistic(), nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return sim.Latency{}, badInput("latency %q is none of realistic, instant and a duration such as 1s", text)
-	}
-	return sim.Fixed(d), nil
 }

@@ -90,7 +90,7 @@ func (a *app) runFix(ctx context.Context, dir, data string, scale float64) (res 
 	if err != nil {
 		return nil, err
 	}
-	options := toolbox()
+	options := claudeforce.DefaultToolset()
 	options.CacheDir = filepath.Join(data, "cache")
 	options.Policy.Allow = allow
 	orch, err := claudeforce.New(ctx, claudeforce.Options{

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/llm/anthropic/cloud"
 	"github.com/claude-force/claude-force/pipeline"
 )
 
@@ -26,7 +27,7 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 			opts := claudeforce.Options{}
 			if cfg, err := a.settings(); err == nil {
 				opts.Config = cfg
-				opts.Cloud = cloud(pipeline.Backend(cfg))
+				opts.Cloud = cloud.Options(pipeline.Backend(cfg))
 			}
 			checks := append(claudeforce.Diagnose(cmd.Context(), opts, offline), sandboxCheck())
 			bad := false

@@ -10,6 +10,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/mcpserver"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server"
 )
 
@@ -63,7 +64,7 @@ func (f *callFlags) checkServing() error {
 // else is said.
 func (f *callFlags) askDurably() error {
 	if f.approvals.mode == "" {
-		f.approvals.mode = approvalsDurable
+		f.approvals.mode = runs.ApprovalsDurable
 	}
 	_, _, err := f.approvals.resolve(true)
 	return err

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/claude-force/claude-force/internal/openfile"
+	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/sim"
 )
 
@@ -59,20 +58,13 @@ to inject, such as {"kind": "status", "status": 529, "times": 2}.`,
 	return cmd
 }
 
-// readScript reads a script from a regular file.
-func readScript(path string) (*sim.Script, error) {
-	info, err := os.Stat(path)
+// parseLatency returns the latency that a flag names.
+func parseLatency(text string) (sim.Latency, error) {
+	latency, err := sim.ParseLatency(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading the script: %w", err)
+		return latency, inputError{err}
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("reading the script: %s is not a file", path)
-	}
-	data, err := openfile.ReadTyped(path, 16<<20)
-	if err != nil {
-		return nil, fmt.Errorf("reading the script: %w", err)
-	}
-	return sim.ParseScript(path, data)
+	return latency, nil
 }
 
 func (a *app) serveSimulator(ctx context.Context, f *simulateFlags) error {
@@ -89,7 +81,7 @@ func (a *app) serveSimulator(ctx context.Context, f *simulateFlags) error {
 	}
 	opts := sim.Options{Seed: f.seed, Latency: latency, BatchLatency: batches, TimeScale: f.timeScale}
 	if f.script != "" {
-		if opts.Script, err = readScript(f.script); err != nil {
+		if opts.Script, err = claudeforce.ReadSimulatorScript(f.script); err != nil {
 			return inputError{err}
 		}
 	}

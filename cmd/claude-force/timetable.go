@@ -15,6 +15,7 @@ import (
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/pipeline"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/schedule"
 	"github.com/claude-force/claude-force/schedule/scheduledb"
 	"github.com/claude-force/claude-force/schedule/schedulepg"
@@ -153,7 +154,7 @@ func (l *localSchedules) RunSchedule(ctx context.Context, name, _ string) (*jour
 	err = l.withWorkflow(ctx, s, func(orch *claudeforce.Orchestrator, wf *workflow.Workflow) error {
 		opts := claudeforce.RunOptions{
 			Params: s.Params, Model: s.Model, File: wf.File(), Budget: workflow.Budget{USD: s.Budget}, Tags: map[string]string{schedule.Tag: s.Name},
-			Settings: l.flags.runSettings(), AskCalls: l.flags.approvals.mode == approvalsDurable, AskTimeout: l.flags.approvals.timeout,
+			Settings: l.flags.runSettings(), AskCalls: l.flags.approvals.mode == runs.ApprovalsDurable, AskTimeout: l.flags.approvals.timeout,
 		}
 		if run.ID, err = orch.SubmitRun(ctx, wf, opts); err != nil {
 			return err

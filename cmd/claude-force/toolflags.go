@@ -1,14 +1,15 @@
 package main
 
 import (
-	"os"
+	"cmp"
+	"errors"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/runs"
-	"github.com/claude-force/claude-force/tool/permission"
 	"github.com/claude-force/claude-force/toolset"
 )
 
@@ -28,57 +29,13 @@ func (f *permissionFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.sandbox, "sandbox", "", "on or off: off runs commands without isolation (default on)")
 }
 
-// toolbox returns the options of what agents act with. Without flags they have what
-// is configured.
-func toolbox() *toolset.Options {
-	options := &toolset.Options{}
-	// Without a home folder, ~ is no path.
-	options.Policy.Home, _ = os.UserHomeDir()
-	if cache, err := os.UserCacheDir(); err == nil {
-		options.CacheDir = filepath.Join(cache, "claude-force")
-	}
-	return options
-}
-
 // toolbox returns the options of what agents act with under the flags.
 func (f *permissionFlags) toolbox() (*toolset.Options, error) {
-	options := toolbox()
-	p := &options.Policy
-	if f.mode != "" {
-		mode, err := permission.ParseMode(f.mode)
-		if err != nil {
-			return nil, badInput("--permission-mode: %w", err)
-		}
-		p.Mode = mode
-	}
-	for _, list := range []struct {
-		flag  string
-		texts []string
-		to    *[]permission.Rule
-	}{{"allow", f.allow, &p.Allow}, {"deny", f.deny, &p.Deny}, {"ask", f.ask, &p.Ask}} {
-		for _, text := range list.texts {
-			rules, err := permission.ParseRules(text)
-			if err != nil {
-				return nil, badInput("--%s: %w", list.flag, err)
-			}
-			if len(rules) == 0 {
-				return nil, badInput("--%s is empty; name a rule, such as 'Edit(src/**)'", list.flag)
-			}
-			*list.to = append(*list.to, rules...)
-		}
-	}
-	for _, folder := range f.folders {
-		abs, err := filepath.Abs(folder)
-		if err != nil {
-			return nil, badInput("--add-dir: %w", err)
-		}
-		if info, err := os.Stat(abs); err != nil || !info.IsDir() {
-			return nil, badInput("--add-dir: %s is not a folder", abs)
-		}
-		p.Extra = append(p.Extra, abs)
-	}
-	return options, nil
+	return (&toolFlags{permissionFlags: *f}).toolbox()
 }
+
+// flagOf names the flags whose names are not those of the settings that they are.
+var flagOf = map[string]string{"mode": "permission-mode", "add_dirs": "add-dir"}
 
 // configure puts the flags into cfg that are settings too.
 func (f *permissionFlags) configure(cfg *config.Config) error {
@@ -106,12 +63,11 @@ func (f *toolFlags) toolbox() (*toolset.Options, error) {
 	if f.maxTurns < 0 {
 		return nil, badInput("--max-turns must be above 0")
 	}
-	options, err := f.permissionFlags.toolbox()
-	if err != nil || f.none {
-		return nil, err
+	options, err := claudeforce.ToolsetFor(f.settings())
+	if wrong, ok := errors.AsType[*claudeforce.SettingError](err); ok {
+		return nil, badInput("--%s: %w", cmp.Or(flagOf[wrong.Setting], wrong.Setting), wrong.Err)
 	}
-	options.MaxTurns = f.maxTurns
-	return options, nil
+	return options, err
 }
 
 // settings returns what resuming the run in another process needs; nil for nothing.

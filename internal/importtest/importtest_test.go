@@ -78,6 +78,7 @@ var allowed = map[string][]string{
 	"llm/anthropic":           {"llm"},
 	"llm/anthropic/bedrock":   {"llm"},
 	"llm/anthropic/vertex":    {"llm"},
+	"llm/anthropic/cloud":     {"llm/anthropic", "llm/anthropic/bedrock", "llm/anthropic/vertex"},
 	"llm/llmtest":             {"llm"},
 	"analytics":               {"llm"},
 	"analytics/analyticstest": {"analytics", "fault", "llm"},

@@ -1,4 +1,6 @@
-package main
+// Package cloud sets up the SDK for the backend that is configured: it links the SDKs of
+// both clouds, for programs that take any configuration.
+package cloud
 
 import (
 	"context"
@@ -10,9 +12,9 @@ import (
 	"github.com/claude-force/claude-force/llm/anthropic/vertex"
 )
 
-// cloud returns the function that sets up the SDK for a backend, on the first
+// Options returns the function that sets up the SDK for a backend, on the first
 // call. It returns nil for Anthropic's own API.
-func cloud(backend string) func(ctx context.Context, region, projectID string) ([]option.RequestOption, error) {
+func Options(backend string) func(ctx context.Context, region, projectID string) ([]option.RequestOption, error) {
 	switch backend {
 	case anthropic.BackendBedrock:
 		return func(ctx context.Context, region, _ string) ([]option.RequestOption, error) {
