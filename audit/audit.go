@@ -75,7 +75,7 @@ func Verify(ctx context.Context, s Stores) (*Report, error) {
 			switch {
 			case err != nil:
 				return nil, fmt.Errorf("reading runs: %w", err)
-			case !run.Status.Ended() && run.Owner != nil && run.Owner.Alive:
+			case !run.Status.Ended() && run.Owned():
 				working[run.ID] = true
 			default:
 				ended = append(ended, run)

@@ -85,7 +85,7 @@ func Cancel(ctx context.Context, store journal.Store, id string) (signaled bool,
 	if run.Status == journal.StatusCompleted || run.Status == journal.StatusCancelled {
 		return false, fault.Input(fmt.Errorf("run %s is %s", run.ID, run.Status))
 	}
-	if run.Owner != nil && run.Owner.Alive {
+	if run.Owned() {
 		return true, store.Signal(ctx, journal.Event{Run: run.ID, Type: journal.CancelAsked})
 	}
 	log, err := store.Acquire(ctx, run.ID)

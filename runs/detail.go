@@ -81,7 +81,7 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 	if run.Status == journal.StatusCancelled {
 		d.Result.Status = engine.StatusCancelled
 	}
-	if run.Owner != nil && run.Owner.Alive && !run.Status.Ended() {
+	if run.Owned() && !run.Status.Ended() {
 		d.Result.Status = engine.Status(run.Status)
 		d.setRunning(journal.Unit{}, d.Result.Steps)
 	}

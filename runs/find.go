@@ -53,7 +53,7 @@ const StatusCrashed journal.Status = "crashed"
 
 // StatusOf returns the status of a run, which may be [StatusCrashed].
 func StatusOf(run journal.Run) journal.Status {
-	if !run.Status.Ended() && (run.Owner == nil || !run.Owner.Alive) {
+	if !run.Status.Ended() && !run.Owned() {
 		return StatusCrashed
 	}
 	return run.Status

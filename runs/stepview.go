@@ -72,7 +72,7 @@ func (d *Detail) unitStatus(u *journal.UnitState) string {
 		return string(engine.StatusSkipped)
 	}
 	switch {
-	case d.Run.Owner == nil || !d.Run.Owner.Alive || d.Run.Status.Ended():
+	case !d.Run.Owned() || d.Run.Status.Ended():
 		return string(engine.StatusInterrupted)
 	case u.Type == journal.ApprovalAsked && u.Decision == nil:
 		return string(engine.StatusWaiting)

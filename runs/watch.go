@@ -56,7 +56,7 @@ func WatchAfter(ctx context.Context, store journal.Store, id string, after int64
 				}
 			}
 			ended := false
-			if run.Owner != nil && run.Owner.Alive {
+			if run.Owned() {
 				unowned = 0
 			} else {
 				unowned++

@@ -156,8 +156,8 @@ func (s *Server) removeRun(ctx context.Context, in *RunID) (*struct{}, error) {
 	switch n, err := s.store.Remove(ctx, run.ID); {
 	case err != nil:
 		return nil, err
-	case n == 0 && run.Owner != nil:
-		return nil, &journal.OwnedError{Run: run.ID, Owner: *run.Owner}
+	case n == 0 && (run.Owner != nil || run.Owned()):
+		return nil, run.OwnedError()
 	}
 	return nil, nil
 }

@@ -160,5 +160,5 @@ func (s *Server) isRunning(ctx context.Context, run string) (bool, error) {
 	if errors.Is(err, journal.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && (s.runner.drives(run) || found.Owner != nil && found.Owner.Alive), err
+	return err == nil && (s.runner.drives(run) || found.Owned()), err
 }

@@ -166,7 +166,7 @@ func (s *Server) ResumeRuns(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking for runs to resume: %w", err)
 		}
-		if run.Owner != nil && run.Owner.Alive {
+		if run.Owned() {
 			continue
 		}
 		whole, err := s.store.Find(ctx, run.ID)

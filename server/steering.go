@@ -242,8 +242,8 @@ func (s *Server) resumeRun(ctx context.Context, in *struct {
 	if err := s.mayChange(ctx, &run); err != nil {
 		return nil, err
 	}
-	if run.Owner != nil && run.Owner.Alive {
-		return nil, &journal.OwnedError{Run: run.ID, Owner: *run.Owner}
+	if run.Owned() {
+		return nil, run.OwnedError()
 	}
 	if run.Status == journal.StatusCompleted && !in.Body.Failed {
 		return nil, &Problem{Status: http.StatusConflict, Code: "completed", Detail: "the run is completed"}

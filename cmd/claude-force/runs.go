@@ -222,8 +222,8 @@ func (a *app) runsRemove() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					if run.Owner != nil && run.Owner.Alive {
-						return inputError{fmt.Errorf("%w; cancel it first", &journal.OwnedError{Run: run.ID, Owner: *run.Owner})}
+					if run.Owned() {
+						return inputError{fmt.Errorf("%w; cancel it first", run.OwnedError())}
 					}
 					if !slices.Contains(ids, run.ID) {
 						ids = append(ids, run.ID)

@@ -97,7 +97,7 @@ func drawDay(list []journal.Run, now time.Time, zone *time.Location) *day {
 			lane = &dayLane{Name: name}
 			lanes[name] = lane
 		}
-		end, open := run.FinishedAt, run.Owner != nil && run.Owner.Alive
+		end, open := run.FinishedAt, run.Owned()
 		if open || end.IsZero() {
 			end = to
 		}

@@ -118,7 +118,7 @@ func ahead(t time.Time) string {
 // took returns how long a run took, or has taken until now if a process drives it.
 func took(run journal.Run) string {
 	switch {
-	case run.Owner != nil && run.Owner.Alive:
+	case run.Owned():
 		return seconds(time.Since(run.StartedAt).Seconds())
 	case run.FinishedAt.IsZero():
 		return "–"

@@ -141,7 +141,7 @@ func (p *Pages) run(r *http.Request) (*view, error) {
 func (p *Pages) runData(d *runs.Detail) *runData {
 	status := runs.StatusOf(d.Run)
 	data := &runData{Run: runs.WithStatus(d.Run), Speedup: d.Speedup(), Elapsed: d.Result.TotalTimeSeconds, Failures: d.Failures()}
-	owned := d.Run.Owner != nil && d.Run.Owner.Alive
+	owned := d.Run.Owned()
 	if owned {
 		data.Elapsed = time.Since(d.Run.StartedAt).Seconds()
 	}
@@ -180,7 +180,7 @@ const maxRetries = 10
 // retries returns the units of a run in progress that wait for their next attempt, and
 // how many more there are.
 func retries(d *runs.Detail) (list []retry, more int) {
-	if d.Run.Owner == nil || !d.Run.Owner.Alive {
+	if !d.Run.Owned() {
 		return nil, 0
 	}
 	for _, u := range d.State.Order {

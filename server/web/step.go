@@ -132,7 +132,7 @@ func statusOf(d *runs.Detail, u *journal.UnitState) engine.Status {
 	case journal.StepSkipped:
 		return engine.StatusSkipped
 	}
-	if d.Run.Owner == nil || !d.Run.Owner.Alive {
+	if !d.Run.Owned() {
 		if u.Type == journal.ApprovalAsked && u.Decision == nil && !d.Run.Status.Ended() {
 			return engine.StatusWaiting
 		}
