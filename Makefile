@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team followers planned savings proxy figures capacity check clean
+.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team followers planned savings proxy figures capacity machines check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -83,6 +83,9 @@ proxy: ## Measure the proxy of the server beside a bare one
 
 figures: ## Measure everything docs/performance.md says, and write it anew
 	go run ./bench/figures
+
+machines: ## Have three machines share stores, and cut one of them off; needs root
+	go run ./bench/machines
 
 capacity: ## Simulate a day of many processes on shared stores
 	go run ./bench/capacity

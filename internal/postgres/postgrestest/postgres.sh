@@ -3,12 +3,23 @@
 # it when its input ends, however the process at the other end ended. For tests and for
 # trying things out; it needs no rights, and no other server is in its way.
 #
-#   postgres.sh            fast: what a power cut would lose is not kept
-#   postgres.sh -durable   as in production
+#   postgres.sh                     fast: what a power cut would lose is not kept
+#   postgres.sh -durable            as in production
+#   postgres.sh -listen 10.0.0.1    also for other machines of that address's network
 #
 # Lines of input: "kill" kills the server as a crash would, "start" starts it again. Each
 # is answered with a line.
 set -euo pipefail
+
+durable= host=127.0.0.1
+while [ $# -gt 0 ]; do
+	case $1 in
+	-durable) durable=yes ;;
+	-listen) host=$2 && shift ;;
+	*) echo "unknown: $1" >&2 && exit 2 ;;
+	esac
+	shift
+done
 
 initdb=$(ls -d /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb 2>/dev/null | sort -V | tail -1) || true
 [ -n "$initdb" ] || initdb=$(readlink -f "$(command -v initdb || true)") || true
@@ -39,13 +50,17 @@ password=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
 (umask 077 && echo "$password" >password)
 [ -z "${as[*]}" ] || chown "$user" password
 "${as[@]}" "$bin/initdb" -D data -U claude --pwfile=password -A scram-sha-256 -E UTF8 --locale=C --no-sync >log 2>&1 || { cat log >&2; exit 1; }
+[ "$host" = 127.0.0.1 ] || echo "host all all samenet scram-sha-256" >>data/pg_hba.conf
 
 options=(-c shared_buffers=64MB -c max_connections=200 -c "unix_socket_directories=$dir" -c max_wal_size=256MB)
-[ "${1:-}" = -durable ] || options+=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
+[ -n "$durable" ] || options+=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
+
+listen=127.0.0.1
+[ "$host" = 127.0.0.1 ] || listen+=,$host
 
 # start starts the server and waits until it takes connections.
 start() {
-	"${as[@]}" "$bin/postgres" -D data -p "$port" -h 127.0.0.1 "${options[@]}" >>log 2>&1 </dev/null &
+	"${as[@]}" "$bin/postgres" -D data -p "$port" -h "$listen" "${options[@]}" >>log 2>&1 </dev/null &
 	pid=$!
 	local _
 	for _ in {1..600}; do
@@ -84,7 +99,7 @@ for _ in {1..20}; do # another may have the port
 	start && break
 done
 [ -n "$pid" ] || { tail -20 log >&2; exit 1; }
-echo "postgres://claude:$password@127.0.0.1:$port/postgres"
+echo "postgres://claude:$password@$host:$port/postgres"
 
 while read -r line; do
 	case $line in
