@@ -93,14 +93,14 @@ type ApprovalData struct {
 	Page      string    `json:"page_url,omitempty"`  // of all open questions
 }
 
-// BudgetData is the data of a budget that had no room left for a call.
+// BudgetData is the data of a budget that has no room left.
 type BudgetData struct {
 	Level  string  `json:"level"`            // run, day, agent, step, key, team or all
 	Name   string  `json:"name"`             // of the run, agent, key or team
 	Period string  `json:"period,omitempty"` // day or time at which it began
 	Unit   string  `json:"unit"`             // dollars, tokens or calls
 	Limit  float64 `json:"limit"`
-	Spent  float64 `json:"spent"`            // before the call that was refused
+	Spent  float64 `json:"spent"`            // when that was found
 	RunID  string  `json:"run_id,omitempty"` // of the budget of a run
 	URL    string  `json:"url,omitempty"`    // of the page of the run, or of budgets
 }

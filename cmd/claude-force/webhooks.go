@@ -28,7 +28,7 @@ func (a *app) webhooks() *cobra.Command {
 		Short: "Send events of runs to other programs",
 		Long: `Manage the webhooks of the data folder: to which addresses "claude-force serve" sends
 that a run has finished (run.finished), that a run waits for an approval
-(approval.wanted), and that a budget has no room left for a call (budget.reached), of
+(approval.wanted), and that a budget has no room left (budget.reached), of
 the runs of all projects.
 
 Requests are signed as Standard Webhooks (https://www.standardwebhooks.com). The secret

@@ -94,9 +94,10 @@ type Options struct {
 	// ended, until it is recorded elsewhere. See [Attempt].
 	Note func(ctx context.Context, req *llm.Request, s Sending) string
 
-	// OnExceeded, when set, is called with each call that is refused since a scope that
-	// calls share has no room left for it, after what [Scope.OnBreach] says was of no help.
-	// Calls that run at once call it at once.
+	// OnExceeded, when set, is called when a scope that calls share has no room left: a call
+	// is refused, after what [Scope.OnBreach] says was of no help, or its answer is cut, or
+	// nothing is left of a limit once a call has ended. Calls that run at once call it at
+	// once, and it is called again for a scope.
 	OnExceeded func(*ExceededError)
 
 	// OnSettle, when set, is called with each settled reservation, from
@@ -124,6 +125,7 @@ type Budget struct {
 	lengths  lengths
 	prefixes prefixes
 	excess   excess
+	brim     brim
 
 	asking chan struct{} // holds one value while Options.Ask runs
 

@@ -126,6 +126,7 @@ func (c *call) send(ctx, timed context.Context, next llm.Model, yield func(llm.E
 		}
 		if ev.Type == llm.EventDone {
 			ev.Response = c.mark(ev.Response)
+			c.reportCut(ev.Response)
 			if e := c.cut(ev.Response); e != nil {
 				ev, err = llm.Event{}, e.call()
 			}
@@ -149,10 +150,15 @@ func (c *call) mark(resp *llm.Response) *llm.Response {
 	return resp
 }
 
+// shortened reports whether an answer was cut since a budget had no room for a longer one.
+func (c *call) shortened(resp *llm.Response) bool {
+	return resp != nil && resp.StopReason == llm.StopMaxTokens && c.req.MaxTokens < c.asked.MaxTokens
+}
+
 // cut returns the error of an answer that was cut since a budget had no room for a
 // longer one; nil if it was not, or if partial answers are wanted.
 func (c *call) cut(resp *llm.Response) *ExceededError {
-	if resp == nil || resp.StopReason != llm.StopMaxTokens || c.req.MaxTokens >= c.asked.MaxTokens || c.partial() {
+	if !c.shortened(resp) || c.partial() {
 		return nil
 	}
 	for _, s := range c.scopes {
@@ -279,6 +285,7 @@ func (c *call) settle(a *Attempt, reserved []reservation, model string, spent, u
 	}
 	s := Settlement{Model: model, Scopes: c.scopes, Reserved: total(reserved), Spent: spent, Uncertain: uncertain}
 	s.Err = c.b.ledger.Settle(a, ids(reserved), spent, uncertain)
+	c.reportSpent(&s)
 	c.counted = c.counted || spent.Calls > 0
 	c.lost = c.lost.Plus(spent)
 	keys := make([]string, len(c.scopes))

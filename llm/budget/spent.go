@@ -1,0 +1,96 @@
+package budget
+
+import (
+	"sync"
+
+	"github.com/claude-force/claude-force/llm"
+)
+
+// brim are the accounts of which everything may be spent once the calls of this process
+// that are in flight have ended. It is safe for concurrent use.
+type brim struct {
+	mu       sync.Mutex // guards the field below
+	accounts map[string]bool
+}
+
+// see takes in a balance of an account.
+func (b *brim) see(a *Account, now *Balance) {
+	full := usedUp(&a.Limits, now.Spent.Plus(now.Reserved)) != nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !full:
+		delete(b.accounts, a.Key)
+	case b.accounts == nil:
+		b.accounts = map[string]bool{a.Key: true}
+	default:
+		b.accounts[a.Key] = true
+	}
+}
+
+func (b *brim) has(key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.accounts[key]
+}
+
+// usedUp returns a limit that an amount reaches, with what is spent; nil if it reaches
+// none.
+func usedUp(limits *Amount, spent Amount) *Insufficient {
+	for _, k := range []struct {
+		kind         Kind
+		limit, spent int64
+	}{{Dollars, int64(limits.Money), int64(spent.Money)}, {Tokens, limits.Tokens, spent.Tokens}, {Calls, limits.Calls, spent.Calls}} {
+		if k.limit > 0 && k.spent >= k.limit {
+			return &Insufficient{Kind: k.kind, Limit: k.limit, Spent: k.spent}
+		}
+	}
+	return nil
+}
+
+// reportSpent reports the scopes of the call of which everything is spent after a
+// settlement. Balances are read only where that is possible: the calls of this process have
+// reserved all that was left, or more was billed than was reserved. If the last call in
+// flight is one of another process, the next call, which is refused, reports the scope.
+func (c *call) reportSpent(s *Settlement) {
+	if c.b.opts.OnExceeded == nil || s.Err != nil || s.Spent == (Amount{}) {
+		return
+	}
+	overbilled := s.Spent.Money > s.Reserved.Money || s.Spent.Tokens > s.Reserved.Tokens
+	for i, a := range c.accounts() {
+		if !overbilled && !c.b.brim.has(a.Key) {
+			continue
+		}
+		now, err := c.b.ledger.Balance(a.Key)
+		if err != nil {
+			continue // the next call reports it
+		}
+		c.b.brim.see(&a, &now)
+		if spent := usedUp(&a.Limits, now.Spent); spent != nil {
+			spent.Account = i
+			c.b.opts.OnExceeded(c.exceeded(spent))
+		}
+	}
+}
+
+// reportCut reports the scope that had no room for a longer answer, if that of the call was
+// cut for it.
+func (c *call) reportCut(resp *llm.Response) {
+	if c.b.opts.OnExceeded == nil || !c.shortened(resp) {
+		return
+	}
+	need, err := c.need(c.asked.MaxTokens)
+	if err != nil {
+		return
+	}
+	accounts := c.accounts()
+	balances := make([]Balance, len(accounts))
+	for i, a := range accounts {
+		if balances[i], err = c.b.ledger.Balance(a.Key); err != nil {
+			return
+		}
+	}
+	if short := Check(accounts, balances, need); short != nil {
+		c.b.opts.OnExceeded(c.exceeded(short))
+	}
+}
