@@ -3,6 +3,8 @@ package journal
 import (
 	"encoding/json"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/claude-force/claude-force/llm"
@@ -42,6 +44,8 @@ type UnitState struct {
 
 	turns []*turn // those that it goes on from
 	saw   []saw   // what the tools of a finished unit gave
+
+	place int // in the order of the state
 }
 
 // Answered reports whether the unit has a result: it has finished, also if its output
@@ -83,6 +87,8 @@ type State struct {
 	Resumes   int
 	Spec      json.RawMessage // what the run is asked since changes were accepted; nil if none were
 	LastSeq   int64
+
+	own map[*UnitState]bool // units that no other state has, of a state from Fork; nil if all are
 }
 
 // Fold adds up events, which must be those of one run in order. It returns the
@@ -143,12 +149,7 @@ func (s *State) Add(ev Event) error {
 		}
 	}
 	id := Unit{ev.Step, ev.Item}
-	u := s.Units[id]
-	if u == nil {
-		u = &UnitState{Unit: id}
-		s.Units[id] = u
-		s.Order = append(s.Order, u)
-	}
+	u := s.unit(id)
 	err := u.add(ev)
 	if end := u.Finished.Exit; end != nil && ev.Type == StepFinished && s.Exited == nil {
 		s.Exited = &Exited{ev.Step, ev.Item, *end}
@@ -156,12 +157,57 @@ func (s *State) Add(ev Event) error {
 	return err
 }
 
+// unit returns a unit to be changed, which is added if it is new.
+func (s *State) unit(id Unit) *UnitState {
+	u := s.Units[id]
+	switch {
+	case u == nil:
+		u = &UnitState{Unit: id, place: len(s.Order)}
+		s.Order = append(s.Order, u)
+	case s.own == nil || s.own[u]:
+		return u
+	default:
+		u = u.clone()
+		s.Order[u.place] = u
+	}
+	s.Units[id] = u
+	if s.own != nil {
+		s.own[u] = true
+	}
+	return u
+}
+
+// Fork returns a state to which events can be added while others read s, which does not
+// change: the units that the events are about are copied. No events may be added to s
+// any more.
+func (s *State) Fork() *State {
+	next := *s
+	next.Units, next.Order, next.Changes = maps.Clone(s.Units), slices.Clone(s.Order), slices.Clip(s.Changes)
+	next.own = map[*UnitState]bool{}
+	return &next
+}
+
+// clone returns a copy of the unit that shares with it nothing which events change.
+func (u *UnitState) clone() *UnitState {
+	c := *u
+	c.turns = slices.Clone(u.turns)
+	for i, known := range c.turns {
+		t := *known
+		t.calls = maps.Clone(known.calls)
+		for id, call := range t.calls {
+			t.calls[id] = new(*call)
+		}
+		c.turns[i] = &t
+	}
+	return &c
+}
+
 // start notes that the unit starts. If it starts again, by a resumed run, what was before
 // is void, except for the turns of its agent, what a glob found and what is in a file. A
 // question that is still open does not start again; one that is asked again must not have
 // the answer of the first.
 func (u *UnitState) start(ev Event) {
-	*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded, Saved: u.Saved,
+	*u = UnitState{Unit: u.Unit, Type: StepStarted, Attempts: max(ev.Attempt, 1), StartedAt: ev.Time, StartSeq: ev.Seq, Expanded: u.Expanded, Saved: u.Saved, place: u.place,
 		Turns: u.Turns, ToolCalls: u.ToolCalls, turns: u.turns}
 }
 

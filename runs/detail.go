@@ -26,7 +26,7 @@ type Detail struct {
 	Within   map[string]*journal.Within // with [LoadSummary], by step; nil if Result has all items
 	Loops    []*Loop                    // of the steps whose agents have tools, in the order in which they began
 
-	loops map[journal.Unit]*Loop // the same
+	loops loops // the same
 }
 
 // View is a run as it is shown to programs.
@@ -66,16 +66,25 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 	if err := d.read(store.Events(ctx, run.ID, 0)); err != nil {
 		return nil, err
 	}
+	if err := d.rebuild(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// rebuild makes the result of the run from its state.
+func (d *Detail) rebuild(ctx context.Context) error {
+	run := d.Run
 	params, err := d.Workflow.BindParams(d.Spec.Params)
 	if err != nil {
-		return nil, fmt.Errorf("reading the parameters of run %s: %w", run.ID, err)
+		return fmt.Errorf("reading the parameters of run %s: %w", run.ID, err)
 	}
 	d.Result, err = engine.Run(ctx, d.Workflow, engine.Options{
 		RunID: run.ID, Params: params, Env: Env(d.Workflow), Past: d.State, Rebuild: true,
 		Choose: d.Spec.Part().Choose(d.Workflow),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading run %s: %w", run.ID, err)
+		return fmt.Errorf("reading run %s: %w", run.ID, err)
 	}
 	d.Result.TotalTimeSeconds = d.duration()
 	if run.Status == journal.StatusCancelled {
@@ -85,16 +94,21 @@ func Load(ctx context.Context, store journal.Store, id string) (*Detail, error) 
 		d.Result.Status = engine.Status(run.Status)
 		d.setRunning(journal.Unit{}, d.Result.Steps)
 	}
-	return d, nil
+	return nil
 }
 
 // read takes in the events of the run, and what it was to do.
 func (d *Detail) read(events iter.Seq2[journal.Event, error]) (err error) {
-	found := loops{byUnit: map[journal.Unit]*Loop{}}
-	if d.State, err = journal.Fold(found.collect(events)); err != nil {
+	d.loops = loops{byUnit: map[journal.Unit]*Loop{}}
+	if d.State, err = journal.Fold(d.loops.collect(events)); err != nil {
 		return fmt.Errorf("reading run %s: %w", d.Run.ID, err)
 	}
-	d.Loops, d.loops = found.list, found.byUnit
+	d.Loops = d.loops.list
+	return d.parse()
+}
+
+// parse reads what the run was to do.
+func (d *Detail) parse() (err error) {
 	if d.Spec, err = SpecOf(d.Run, d.State); err != nil {
 		return err
 	}
@@ -134,7 +148,7 @@ func (d *Detail) Step(path string) (*workflow.Step, *engine.StepResult, error) {
 func inputf(format string, args ...any) error { return fault.Input(fmt.Errorf(format, args...)) }
 
 // Loop returns what the agent of a unit did; nil if it has no tools.
-func (d *Detail) Loop(unit journal.Unit) *Loop { return d.loops[unit] }
+func (d *Detail) Loop(unit journal.Unit) *Loop { return d.loops.byUnit[unit] }
 
 // setRunning gives the steps of a running run the status they have, where a
 // rebuilt result says only that they have not ended.

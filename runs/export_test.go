@@ -8,3 +8,10 @@ func SetSummaryFrom(t *testing.T, units int) {
 	summaryFrom = units
 	t.Cleanup(func() { summaryFrom = was })
 }
+
+// Kept returns how many runs a reader keeps, and the bytes of their events.
+func Kept(r *Reader) (n int, bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.known), r.bytes
+}

@@ -112,6 +112,20 @@ func LoadStep(ctx context.Context, store journal.Store, id, step, item string) (
 	if err != nil {
 		return nil, err
 	}
+	return d.loadStep(ctx, store, step, item)
+}
+
+// LoadStep returns what the function LoadStep does.
+func (r *Reader) LoadStep(ctx context.Context, id, step, item string) (*StepView, error) {
+	d, err := r.Load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return d.loadStep(ctx, r.store, step, item)
+}
+
+// loadStep returns a step, or an item of it, as [LoadStep] does.
+func (d *Detail) loadStep(ctx context.Context, store journal.Store, step, item string) (*StepView, error) {
 	i := slices.IndexFunc(d.State.Order, func(u *journal.UnitState) bool {
 		return u.Step == step && (item == "" && u.Item == "" || item != "" && (ItemLabel(u) == item || strings.HasPrefix(u.Item, item)))
 	})

@@ -3,6 +3,7 @@ package runs
 import (
 	"encoding/json"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -69,6 +70,31 @@ func (l *Loop) Calls() []ToolCall {
 type loops struct {
 	list   []*Loop
 	byUnit map[journal.Unit]*Loop
+
+	own map[*Loop]bool // those that no other list has, after fork; nil if all are
+}
+
+// fork returns loops to which events can be added without a change of l: those that the
+// events are about are copied.
+func (l *loops) fork() loops {
+	return loops{slices.Clone(l.list), maps.Clone(l.byUnit), map[*Loop]bool{}}
+}
+
+// loop returns the loop of a unit to be changed; nil if there is none.
+func (l *loops) loop(unit journal.Unit) *Loop {
+	loop := l.byUnit[unit]
+	if loop == nil || l.own == nil || l.own[loop] {
+		return loop
+	}
+	c := &Loop{Unit: unit, Turns: slices.Clone(loop.Turns)}
+	for i, t := range c.Turns {
+		turn := *t
+		turn.Calls = slices.Clone(t.Calls)
+		c.Turns[i] = &turn
+	}
+	l.own[c], l.byUnit[unit] = true, c
+	l.list[slices.Index(l.list, loop)] = c
+	return c
 }
 
 // collect passes events on and takes those of turns in.
@@ -115,11 +141,14 @@ func (l *loops) answered(unit journal.Unit, ev journal.Event) error {
 	if json.Unmarshal([]byte(ev.Output), &answer) == nil { // what cannot be read, Fold reports
 		turn.Model, turn.StopReason = answer.Model, answer.StopReason
 	}
-	loop := l.byUnit[unit]
+	loop := l.loop(unit)
 	if loop == nil {
 		loop = &Loop{Unit: unit}
 		l.byUnit[unit] = loop
 		l.list = append(l.list, loop)
+		if l.own != nil {
+			l.own[loop] = true
+		}
 	}
 	loop.Turns = append(loop.Turns, turn)
 	return nil
@@ -127,7 +156,7 @@ func (l *loops) answered(unit journal.Unit, ev journal.Event) error {
 
 // turn returns the last turn of a unit with this key.
 func (l *loops) turn(unit journal.Unit, key llm.Key) *Turn {
-	loop := l.byUnit[unit]
+	loop := l.loop(unit)
 	if loop == nil {
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/claude-force/claude-force/compare"
 	"github.com/claude-force/claude-force/compare/sets"
 	"github.com/claude-force/claude-force/fault"
-	"github.com/claude-force/claude-force/runs"
 )
 
 type compareInput struct {
@@ -39,7 +38,7 @@ func (s *Server) compareSets(ctx context.Context, in *compareInput) (*compareOut
 // compareSet returns what is known of a period or a run.
 func (s *Server) compareSet(ctx context.Context, name string) (set compare.Set, err error) {
 	if !compare.IsPeriod(name) {
-		d, err := runs.Load(ctx, s.store, name)
+		d, err := s.runs.Load(ctx, name)
 		if err != nil {
 			return set, err
 		}

@@ -15,7 +15,7 @@ import (
 // addPages adds the routes of the pages for people.
 func (s *Server) addPages() {
 	s.pages = web.New(web.Options{
-		Store: s.store, Dir: s.opts.Dir, Config: s.opts.Config, Version: s.opts.Version,
+		Store: s.store, Runs: s.runs, Dir: s.opts.Dir, Config: s.opts.Config, Version: s.opts.Version,
 		Operations: s.pageOperations(),
 		Problem: func(err error) (int, string) {
 			p, _ := errors.AsType[*Problem](problemOf(err))

@@ -121,7 +121,7 @@ func (s *Server) getRun(ctx context.Context, in *getRunInput) (*getRunOutput, er
 		out.Status = http.StatusNotModified
 		return out, nil
 	}
-	d, err := runs.Load(ctx, s.store, run.ID)
+	d, err := s.runs.LoadFound(ctx, run)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ type listFailuresOutput struct {
 }
 
 func (s *Server) listFailures(ctx context.Context, in *RunID) (*listFailuresOutput, error) {
-	d, err := runs.Load(ctx, s.store, in.Run)
+	d, err := s.runs.Load(ctx, in.Run)
 	if err != nil {
 		return nil, err
 	}
@@ -226,11 +226,11 @@ type diffOutput struct {
 }
 
 func (s *Server) diffRuns(ctx context.Context, in *diffInput) (*diffOutput, error) {
-	one, err := runs.Load(ctx, s.store, in.Run)
+	one, err := s.runs.Load(ctx, in.Run)
 	if err != nil {
 		return nil, err
 	}
-	two, err := runs.Load(ctx, s.store, in.Other)
+	two, err := s.runs.Load(ctx, in.Other)
 	if err != nil {
 		return nil, err
 	}

@@ -87,6 +87,7 @@ type Server struct {
 	store   journal.Store
 	runner  *runner
 	hub     *hub
+	runs    *runs.Reader // of store
 	table   *table
 	metrics *metrics          // nil for none
 	feed    *webhookfeed.Feed // nil without webhooks
@@ -113,7 +114,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, hub: newHub(store), table: newTable()}
+	s := &Server{opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)), store: store, hub: newHub(store), runs: runs.NewReader(store), table: newTable()}
 	s.runner = newRunner(ctx, opts.Open, s.log)
 	s.keys = &keyring{owner: keys.HashOf(opts.Key), recheck: recheck}
 	if s.keys.store, err = pipeline.OpenKeys(opts.Config); err != nil {

@@ -116,9 +116,10 @@ func (s *Server) Find(ctx context.Context, run string) (*journal.Run, error) {
 	return &found, nil
 }
 
-// Load returns all that is known of a run.
+// Load returns all that is known of a run. Others have the same value: it must not be
+// changed.
 func (s *Server) Load(ctx context.Context, run string) (*runs.Detail, error) {
-	return runs.Load(ctx, s.store, run)
+	return s.runs.Load(ctx, run)
 }
 
 // Watch yields what happens in a run, from its start until it makes no more events.

@@ -63,7 +63,7 @@ func (s *Server) listSteps(ctx context.Context, in *listStepsInput) (*struct{ Bo
 			return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: "cursor is not the next of a page"}
 		}
 	}
-	d, err := runs.Load(ctx, s.store, in.Run)
+	d, err := s.runs.Load(ctx, in.Run)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ type getStepInput struct {
 }
 
 func (s *Server) getStep(ctx context.Context, in *getStepInput) (*struct{ Body *runs.StepView }, error) {
-	v, err := runs.LoadStep(ctx, s.store, in.Run, in.Step, in.Item)
+	v, err := s.runs.LoadStep(ctx, in.Run, in.Step, in.Item)
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -130,7 +130,7 @@ func (s *Server) getOutput(ctx context.Context, in *getOutputInput) (*getOutputO
 	if format == "" {
 		format = accepts(in.Accept)
 	}
-	d, err := runs.Load(ctx, s.store, in.Run)
+	d, err := s.runs.Load(ctx, in.Run)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func (p *Pages) compareRuns(r *http.Request, data *compareData) error {
 	var d [2]*runs.Detail
 	for i, id := range []string{data.A, data.B} {
 		var err error
-		if d[i], err = p.details.load(r.Context(), id); err != nil {
+		if d[i], err = p.opts.Runs.LoadRecent(r.Context(), id); err != nil {
 			return err
 		}
 		data.Names[i] = d[i].Run.ID

@@ -86,7 +86,7 @@ type eventPage struct {
 }
 
 func (p *Pages) run(r *http.Request) (*view, error) {
-	d, err := p.details.load(r.Context(), r.PathValue("run"))
+	d, err := p.opts.Runs.LoadRecent(r.Context(), r.PathValue("run"))
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (p *Pages) diff(r *http.Request, d *runs.Detail) (*runDiff, error) {
 	if with == "" {
 		return diff, nil
 	}
-	other, err := p.details.load(r.Context(), with)
+	other, err := p.opts.Runs.LoadRecent(r.Context(), with)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func stepAddress(run string, u journal.Unit) string {
 }
 
 func (p *Pages) step(r *http.Request) (*view, error) {
-	d, err := p.details.load(r.Context(), r.PathValue("run"))
+	d, err := p.opts.Runs.LoadRecent(r.Context(), r.PathValue("run"))
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (p *Pages) runBefore(ctx context.Context, d *runs.Detail) (*runs.Detail, er
 		if err != nil {
 			return nil, err
 		}
-		return p.details.load(ctx, run.ID)
+		return p.opts.Runs.LoadRecent(ctx, run.ID)
 	}
 	return nil, nil
 }

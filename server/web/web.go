@@ -24,7 +24,8 @@ import (
 // Options configure [Pages]. All but Version must be set.
 type Options struct {
 	Store   journal.Store
-	Dir     string // folder of the project
+	Runs    *runs.Reader // of Store
+	Dir     string       // folder of the project
 	Config  *config.Config
 	Version string // of the program
 
@@ -46,7 +47,6 @@ type Pages struct {
 	opts    Options
 	mux     *http.ServeMux // of the pages that can be drawn
 	routes  []Route
-	details *details
 	asked   *runs.QuestionCache
 	today   *today
 	reasons *reasons
@@ -61,7 +61,7 @@ type Route struct {
 
 // New returns the pages of a server.
 func New(opts Options) *Pages {
-	p := &Pages{opts: opts, mux: http.NewServeMux(), details: newDetails(opts.Store), asked: runs.NewQuestionCache(opts.Store), today: &today{config: opts.Config}, reasons: &reasons{store: opts.Store}}
+	p := &Pages{opts: opts, mux: http.NewServeMux(), asked: runs.NewQuestionCache(opts.Store), today: &today{config: opts.Config}, reasons: &reasons{store: opts.Store}}
 	p.routes = append(p.routes, Route{"GET /static/{file}", true, serveStatic})
 	p.page("GET /{$}", p.now)
 	p.page("GET /runs", p.runs)
