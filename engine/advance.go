@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
@@ -134,6 +135,9 @@ func advance(ctx context.Context, wf *workflow.Workflow, opts Options, items *It
 				return nil, context.Cause(caller)
 			}
 			f.Result, f.Stop = res, false
+			if opts.Uncounted != nil {
+				r.uncounted = opts.Uncounted(ctx)
+			}
 			return f, r.writeResult(res)
 		}
 	}
@@ -178,16 +182,21 @@ func AttemptUnit(ctx context.Context, wf *workflow.Workflow, opts Options, unit 
 	if r.fatal != nil {
 		return "", r.fatal
 	}
+	status := u.res.Status
+	if status != StatusCompleted && status != StatusFailed {
+		if status != StatusWaiting {
+			status = StatusInterrupted
+		}
+		if r.leaveUncounted(u); r.uncounted > 0 {
+			r.write(u, journal.StepStopped, 0, journal.Stopped{UncountedUSD: r.uncounted})
+		}
+	}
 	if opts.Log != nil {
 		if err := opts.Log.Append()(); err != nil {
 			return "", err
 		}
 	}
-	switch status := u.res.Status; status {
-	case StatusCompleted, StatusFailed, StatusWaiting:
-		return status, nil
-	}
-	return StatusInterrupted, nil
+	return status, nil
 }
 
 // parts is what a run has in addition whose attempts are made elsewhere: that of an
@@ -309,6 +318,7 @@ func (r *run) choosing(f *Frontier) {
 		}
 		if u.fan == nil {
 			room = 1
+			r.listChanges(u)
 			f.Ready = append(f.Ready, Ready{Unit: u.id(), Agent: agentOf(u.step), Priority: u.remaining, Once: u.step.Effects == workflow.EffectsOnce})
 		} else {
 			room = min(room, u.fan.most)
@@ -316,6 +326,14 @@ func (r *run) choosing(f *Frontier) {
 		}
 		u.take(room)
 		slots -= room
+	}
+}
+
+// listChanges lists the changed files that a leaf asks for, so that they are in the journal
+// before several processes attempt leaves that ask for the same.
+func (r *run) listChanges(u *unit) {
+	if r.opts.ChangedFiles != nil && r.wf.ListsChanges() && u.choose() == nil {
+		_, _ = r.draft(u) // an error is that of its attempt
 	}
 }
 
@@ -382,6 +400,25 @@ func (r *run) decided(n *node) (starts, known bool, reason string) {
 	return false, false, ""
 }
 
+// see sets what a step sees that starts before all that it depends on has ended, and has
+// others within it: what it saw when it started, which is returned. It is nil for all other
+// units, and where the run makes all attempts itself: then the step starts once.
+func (r *run) see(u *unit) []string {
+	if r.parts == nil || u.node == nil || !u.step.Hurries() {
+		return nil
+	}
+	if was := r.opts.Past.Unit(u.path, u.item); was != nil && was.StartSeq > 0 {
+		u.node.saw = was.Started.Ended
+	} else {
+		for _, id := range u.step.Dependencies {
+			if _, ended := u.frame.env.Steps[id]; ended {
+				u.node.saw = append(u.node.saw, id)
+			}
+		}
+	}
+	return u.node.saw
+}
+
 // itemOrder returns the order in which the items of a foreach start, by their numbers, and how
 // many of them start whatever its limit says: those that have ended, and those in which
 // something is being attempted. Nil means that of the list.
@@ -424,6 +461,38 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 		}
 	}
 	return append(order, rest...), len(order)
+}
+
+// Lists knows the names of the items of one run's foreach steps, which stay as they are
+// once the journal has them. The zero value is ready; nil knows none. It is safe for
+// concurrent use.
+type Lists struct {
+	mu    sync.Mutex
+	known map[journal.Unit]itemNames
+}
+
+type itemNames struct{ keys, labels []string }
+
+// identifyItems returns the keys and the labels of the items of a foreach; see [identify].
+func (r *run) identifyItems(u *unit, items []any) (keys, labels []string) {
+	l := r.opts.Lists
+	if was := r.opts.Past.Unit(u.path, u.item); l == nil || was == nil || was.Expanded == nil {
+		return identify(items)
+	}
+	l.mu.Lock()
+	known, ok := l.known[u.id()]
+	l.mu.Unlock()
+	if ok && len(known.keys) == len(items) {
+		return known.keys, known.labels
+	}
+	keys, labels = identify(items)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil {
+		l.known = map[journal.Unit]itemNames{}
+	}
+	l.known[u.id()] = itemNames{keys, labels}
+	return keys, labels
 }
 
 // keyWithin returns the key of the item of the foreach u that a unit is, or is within.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"sync"
@@ -43,6 +44,9 @@ type relay struct {
 	deaths   int
 	refused  int // writes that came too late
 	children int
+	reads    int
+	replicas []*journal.Replica
+	lists    engine.Lists
 }
 
 // flow is what advances a run, or some items of a foreach.
@@ -84,7 +88,14 @@ func (m *mortal) Append(events ...journal.Event) func() error {
 	return func() error { return errDied }
 }
 
-func (r *relay) state() *journal.State { return past(r.t, r.events()) }
+// state returns what the journal says, as one of two processes reads it.
+func (r *relay) state() *journal.State {
+	state, err := r.replicas[r.count(&r.reads)%len(r.replicas)].State(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	return state
+}
 
 func (r *relay) events() []journal.Event { return (&book{store: r.store}).events(r.t) }
 
@@ -100,8 +111,11 @@ func (r *relay) join(ctx context.Context, part journal.Unit, dies int) (context.
 }
 
 func (r *relay) options(log journal.Log, past *journal.State) engine.Options {
+	r.lock.Lock()
 	opts := r.watch.options()
+	r.lock.Unlock()
 	opts.Log, opts.Past, opts.Observe, opts.Control, opts.Identify, opts.Wide = log, past, nil, nil, identityOf(nil), r.wide
+	opts.Lists = &r.lists
 	if r.set != nil {
 		r.set(&opts)
 	}
@@ -427,8 +441,10 @@ func (f *flow) spread(ctx context.Context, wide engine.Wide) {
 }
 
 func newRelay(t *testing.T, p *plan, faults bool, wide int) *relay {
-	return &relay{watch: newWatch(p, nil), t: t, store: memory.New(), faults: faults, wide: wide,
-		dead: map[string]bool{}, asked: map[journal.Unit]bool{}, made: map[string]int{}}
+	store := memory.New()
+	return &relay{watch: newWatch(p, nil), t: t, store: store, faults: faults, wide: wide,
+		replicas: []*journal.Replica{journal.NewReplica(store, bookID), journal.NewReplica(store, bookID)},
+		dead:     map[string]bool{}, asked: map[journal.Unit]bool{}, made: map[string]int{}}
 }
 
 // TestAdvanceAnyWorkflow runs random workflows in parts: each ends as in one process, to
@@ -521,6 +537,12 @@ func TestAdvanceThroughFaults(t *testing.T) {
 			events := r.events()
 			if i := slices.IndexFunc(events, func(ev journal.Event) bool { return ev.Type == journal.RunFinished }); i != len(events)-1 {
 				r.fault("the end of the run is event %d of %d", i+1, len(events))
+			}
+			for _, replica := range r.replicas {
+				state, err := replica.State(t.Context())
+				if want := past(t, events); err != nil || !reflect.DeepEqual(state.Units, want.Units) || !reflect.DeepEqual(state.Order, want.Order) || state.LastSeq != want.LastSeq {
+					r.fault("a replica says %+v, %v; the events add up to %+v", state, err, want)
+				}
 			}
 			deaths, refused, children = deaths+r.deaths, refused+r.refused, children+r.children
 		})

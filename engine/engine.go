@@ -250,6 +250,14 @@ type Options struct {
 	// Stay lets a run go on behind a step that would end it, for estimates.
 	Stay bool
 
+	// Uncounted, if set, returns what calls of the run cost that no event counts, in US
+	// dollars. Advance calls it when the run ends.
+	Uncounted func(ctx context.Context) float64
+
+	// Lists, if set, is shared by all that Advance and AttemptUnit do for a run in this
+	// process, so that the names of its items are computed once.
+	Lists *Lists
+
 	// Wide is the number of items of a foreach that have not ended above which Advance
 	// has them advanced apart. 0 means that it advances all itself.
 	Wide int

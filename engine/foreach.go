@@ -123,7 +123,7 @@ func (r *run) spread(u *unit, items []any, paths []string) {
 		items: items, most: u.step.Foreach.MaxParallel,
 		outcomes: make([]itemOutcome, len(items)), results: make([]*ItemResult, len(items)),
 	}
-	f.keys, f.labels = identify(items)
+	f.keys, f.labels = r.identifyItems(u, items)
 	if names := u.step.Foreach.Keys; len(names) == len(items) {
 		f.labels = names
 	}

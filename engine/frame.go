@@ -45,6 +45,7 @@ type node struct {
 	cause        *node                // the step whose false condition is why it was skipped; nil if there is none
 	ended, lets  bool                 // it has ended for others; what needs it may start
 	fallbackFor  []*node              // failed steps that wait for it
+	saw          []string             // the dependencies that had ended when it started; nil for those that have
 }
 
 // tally counts dependencies of one kind.
@@ -306,12 +307,21 @@ func (f *frame) all() map[string]workflow.StepResult {
 // the steps that it runs for.
 func (f *frame) seen(s *workflow.Step) map[string]workflow.StepResult {
 	steps := f.env.Steps
+	own := false
+	change := func() map[string]workflow.StepResult {
+		if !own {
+			steps, own = maps.Clone(steps), true
+		}
+		return steps
+	}
 	set := func(id string, res workflow.StepResult) {
 		if _, ok := steps[id]; !ok {
-			if len(steps) == len(f.env.Steps) {
-				steps = maps.Clone(steps)
-			}
-			steps[id] = res
+			change()[id] = res
+		}
+	}
+	hide := func(id string) {
+		if _, ok := steps[id]; ok {
+			delete(change(), id)
 		}
 	}
 	for _, id := range f.replaces[s.ID] {
@@ -322,6 +332,9 @@ func (f *frame) seen(s *workflow.Step) map[string]workflow.StepResult {
 	}
 	if s.Hurries() {
 		for _, id := range s.Dependencies {
+			if saw := f.nodes[s.ID].saw; saw != nil && !slices.Contains(saw, id) {
+				hide(id)
+			}
 			set(id, workflow.StepResult{Status: string(StatusPending)})
 		}
 	}

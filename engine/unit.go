@@ -165,6 +165,7 @@ func (u *unit) took() float64 {
 // markStarted records the start of a unit that has others within it.
 func (r *run) markStarted(u *unit) {
 	u.begin()
+	started := journal.Started{Agent: agentOf(u.step), Label: u.label, Ended: r.see(u)}
 	if was := r.opts.Past.Unit(u.path, u.item); was != nil && (r.rebuilt || r.parts != nil && was.StartSeq > 0) {
 		u.res.StartedAt, u.began = new(was.StartedAt.UTC()), time.Time{}
 		u.res.DurationSeconds = cmp.Or(was.Finished.DurationSeconds, was.Failed.DurationSeconds)
@@ -173,7 +174,7 @@ func (r *run) markStarted(u *unit) {
 	if u.node != nil && u.frame == r.root {
 		r.recordStart(u.step.ID)
 	}
-	r.write(u, journal.StepStarted, 1, journal.Started{Agent: agentOf(u.step), Label: u.label})
+	r.write(u, journal.StepStarted, 1, started)
 	r.observe(u, Event{Attempt: 1})
 }
 

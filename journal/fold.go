@@ -190,15 +190,7 @@ func (s *State) Fork() *State {
 // clone returns a copy of the unit that shares with it nothing which events change.
 func (u *UnitState) clone() *UnitState {
 	c := *u
-	c.turns = slices.Clone(u.turns)
-	for i, known := range c.turns {
-		t := *known
-		t.calls = maps.Clone(known.calls)
-		for id, call := range t.calls {
-			t.calls[id] = new(*call)
-		}
-		c.turns[i] = &t
-	}
+	c.turns = cloneTurns(u.turns)
 	return &c
 }
 

@@ -25,8 +25,8 @@ func (r *Run) Count(ev *Event) error {
 		if e.UncountedUSD != nil {
 			r.CostUSD += *e.UncountedUSD
 		}
-	case RunResumed:
-		var e Resumed
+	case RunResumed, StepStopped:
+		var e Stopped // what counts of Resumed
 		if err := ev.Decode(&e); err != nil {
 			return err
 		}

@@ -95,6 +95,7 @@ const (
 	StepFinished  EventType = "step_finished"  // Finished or Computed; Key and Output are set
 	Conversation  EventType = "conversation"   // Kept: of a step that another continues, before its StepFinished; Output is its turns as JSON
 	StepFailed    EventType = "step_failed"    // Failed; Output is an answer that is not what was asked for
+	StepStopped   EventType = "step_stopped"   // Stopped: its attempts have ended before it did, and may be made again by another process
 	StepSkipped   EventType = "step_skipped"   // Skipped
 	StepExpanded  EventType = "step_expanded"  // Expanded: a foreach knows its items
 	FileSaved     EventType = "file_saved"     // Saved: the file holds the output of the step, or of the run if Step is empty
@@ -134,6 +135,10 @@ type Started struct {
 	Task   string      `json:"task,omitempty"`  // as rendered, without files and results of other steps
 	Label  string      `json:"label,omitempty"` // of a foreach item, for people
 	Inputs Fingerprint `json:"inputs,omitempty"`
+
+	// Ended are the dependencies that had ended, of a step that starts before all have and
+	// has others within it, in a run that an engine owns.
+	Ended []string `json:"ended,omitempty"`
 }
 
 // Finished is the detail of StepFinished. The output is in the event, where
@@ -213,6 +218,11 @@ type Failed struct {
 	WaitSeconds float64      `json:"wait_seconds,omitempty"` // StepRetrying: until the next attempt
 	Unsaved     bool         `json:"unsaved,omitempty"`      // StepFailed: only its output could not be saved; StepFinished, if it is of a kind that calls or asks, came before
 	Within      *Within      `json:"within,omitempty"`       // StepFailed: as in Finished
+}
+
+// Stopped is the detail of StepStopped.
+type Stopped struct {
+	UncountedUSD float64 `json:"uncounted_usd"` // what the attempts cost that no other event counts
 }
 
 // Skipped is the detail of StepSkipped.
@@ -455,7 +465,7 @@ type Log interface {
 	// RunFinished sets the run's status and the end of its work; until then it
 	// is running or waiting, as [Live] says. StepFinished adds to the run's
 	// steps, cost and tokens; StepFailed and TurnAnswered to its cost and tokens;
-	// RunResumed and RunFinished to its cost.
+	// RunResumed, RunFinished and StepStopped to its cost.
 	Append(events ...Event) (wait func() error)
 	// Release gives the run back, after everything appended is durable. A run
 	// that has not ended becomes interrupted.

@@ -129,9 +129,21 @@ func TurnsOf(ctx context.Context) *Turns {
 func NewTurns(log Log, unit Unit, was *UnitState) *Turns {
 	t := &Turns{turnsState: &turnsState{log: log, unit: unit}}
 	if was != nil {
-		t.turns = slices.Clone(was.turns)
+		t.turns = cloneTurns(was.turns)
 	}
 	return t
+}
+
+// cloneTurns returns turns that can be changed apart from the given ones.
+func cloneTurns(turns []*turn) []*turn {
+	own := slices.Clone(turns)
+	for i, known := range own {
+		own[i] = &turn{key: known.key, answer: known.answer, counted: known.counted, calls: make(map[string]*CallState, len(known.calls))}
+		for id, c := range known.calls {
+			own[i].calls[id] = new(*c)
+		}
+	}
+	return own
 }
 
 // Repeat lets calls run again that were cut off, instead of being reported as

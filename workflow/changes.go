@@ -103,6 +103,17 @@ func (w *Workflow) CheckChanges(env Env) Errors {
 	return append(errs, checkChangesBelow(w.Steps, env)...)
 }
 
+// ListsChanges reports whether an expression of the workflow, or of a file that it runs,
+// may list changed files.
+func (w *Workflow) ListsChanges() bool {
+	for _, file := range w.All() {
+		if file.lists {
+			return true
+		}
+	}
+	return false
+}
+
 // checkChangesBelow checks the files that steps run.
 func checkChangesBelow(steps []*Step, env Env) Errors {
 	var errs Errors

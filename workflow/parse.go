@@ -165,7 +165,7 @@ func (p *reader) workflow(root *yaml.Node) *Workflow {
 			}
 		}
 	}
-	w.env, w.changes = p.envNames(), p.certainChanges()
+	w.env, w.changes, w.lists = p.envNames(), p.certainChanges(), len(p.changes) > 0
 	shareEnv(w.Steps, w.env)
 	return w
 }

@@ -72,6 +72,7 @@ type Workflow struct {
 	index    map[string]*Step
 	env      []string
 
+	lists   bool         // an expression of it may list changed files
 	changes []changesUse // of the file, with those of steps within its steps
 }
 
