@@ -7,8 +7,12 @@ import "strings"
 func Cacheable(req *Request, resp *Response) bool {
 	switch resp.Source {
 	case SourceLive, "":
+	case SourceCoalesced:
+		if !resp.Elsewhere {
+			return false // a copy: whoever made the call stores it
+		}
 	default:
-		return false // a copy: whoever made the call stores it
+		return false // it is stored, or was not paid for
 	}
 	switch resp.StopReason {
 	case StopEndTurn, StopSequence, StopToolUse, StopMaxTokens:

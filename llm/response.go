@@ -56,6 +56,10 @@ type Response struct {
 	// another model, or fewer tokens. It does not answer the caller's request.
 	Altered bool `json:"-"`
 
+	// Elsewhere is set if another process made the call, which may have died before it stored
+	// the answer.
+	Elsewhere bool `json:"-"`
+
 	// StoredAt is when an answer of the response cache was stored.
 	StoredAt time.Time `json:"-"`
 }

@@ -135,6 +135,10 @@ func TestWhatIsNotStored(t *testing.T) {
 		"cut stream":        {[]llmtest.Step{llmtest.Start(), llmtest.Text("half")}, "", cache.Options{}, false},
 		"another model":     {answer(func(r *llm.Response) { r.Model = "claude-opus-5-5" }), "", cache.Options{}, false},
 		"altered":           {answer(func(r *llm.Response) { r.Altered = true }), "", cache.Options{}, false},
+		"a copy":            {answer(func(r *llm.Response) { r.Source = llm.SourceCoalesced }), "", cache.Options{}, false},
+		"of another process": {answer(func(r *llm.Response) {
+			r.Source, r.Elsewhere = llm.SourceCoalesced, true
+		}), "", cache.Options{}, true},
 		"broken tool input": {answer(func(r *llm.Response) {
 			r.Content = []llm.Block{{Type: llm.BlockToolUse, ID: "t", Name: "n", Input: json.RawMessage(`{"a":`)}}
 		}), "", cache.Options{}, false},

@@ -233,7 +233,7 @@ func (m *model) read(ctx context.Context, f *flight, leads bool, yield func(llm.
 			}
 			if ev.Type == llm.EventDone && ev.Response != nil && !f.owns(leads) {
 				ev.Response = ev.Response.Clone()
-				ev.Response.Source, ev.Response.Attempts = llm.SourceCoalesced, 0
+				ev.Response.Source, ev.Response.Attempts, ev.Response.Elsewhere = llm.SourceCoalesced, 0, false
 				if m.opts.OnShared != nil {
 					m.opts.OnShared(ctx, f.leader)
 				}

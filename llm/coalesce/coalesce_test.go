@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,4 +367,27 @@ func ExampleNew() {
 	}
 	fmt.Println(resp.Text(), resp.Source)
 	// Output: echo: hello live
+}
+
+// TestOneCopyIsOfAnotherProcess: of the readers in one process, one has the answer that another
+// process has paid for as such, so that it is stored once.
+func TestOneCopyIsOfAnotherProcess(t *testing.T) {
+	resp := llmtest.Response("x")
+	resp.Source, resp.Elsewhere = llm.SourceCoalesced, true
+	synctest.Test(t, func(t *testing.T) {
+		m := coalesce.New(llmtest.NewScript([]llmtest.Step{llmtest.Wait(time.Second), llmtest.Done(resp)}), llm.Keyer{}, coalesce.Options{})
+		var wg sync.WaitGroup
+		var elsewhere atomic.Int64
+		for range 5 {
+			wg.Go(func() {
+				if got := llmtest.MustCollect(t, m, llmtest.Request("same")); got.Elsewhere {
+					elsewhere.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := elsewhere.Load(); n != 1 {
+			t.Errorf("%d readers have the answer of another process", n)
+		}
+	})
 }

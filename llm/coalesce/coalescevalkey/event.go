@@ -46,7 +46,7 @@ func written(ev *llm.Event) event {
 func (e *event) event() llm.Event {
 	ev := llm.Event{Type: e.Type, Index: e.Index, Text: e.Text, Usage: e.Usage, Response: e.Response, Wire: e.Wire}
 	if ev.Response != nil {
-		ev.Response.Source, ev.Response.Altered = llm.SourceCoalesced, e.Altered
+		ev.Response.Source, ev.Response.Elsewhere, ev.Response.Altered = llm.SourceCoalesced, true, e.Altered
 	}
 	if ev.Wire != nil && ev.Wire.Head != nil {
 		ev.Wire.Shared = true
