@@ -59,6 +59,7 @@ stepkill: ## Kill runs with every kind of step at random moments, and count what
 
 restart: ## Kill a server at random moments, 200 times, and count what is lost or paid twice
 	go run ./bench/restart
+	go run ./bench/restart -shared
 
 agents: ## Measure many agents with tools at once
 	go run ./bench/agents -gate

@@ -38,13 +38,16 @@ func (l *loop) more(ctx context.Context) bool {
 	}
 }
 
+// next returns the address of the server that the next request is for.
+func (l *loop) next() string { return l.hosts[l.sent.Add(1)%int64(len(l.hosts))].addr }
+
 // send makes one request. The body is for the caller to close.
 func (l *loop) send(ctx context.Context, method, path string, body any, headers ...string) (*http.Response, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+l.addr+path, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+l.next()+path, bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,11 @@
 //
 //	go run ./bench/restart              # 200 kills
 //	go run ./bench/restart -kills 10
+//	go run ./bench/restart -shared      # two servers, on PostgreSQL and Valkey or Redis
+//
+// With -shared one of two servers is killed, or now and then both, while the other works.
+// Each has a data folder of its own. Clients send each request to the next server: what
+// they began at one, they continue at the other.
 //
 // Clients start runs and follow them by server-sent events, others call the proxy, and a
 // schedule starts a run each minute; all do again what is cut off. The service is a
@@ -25,8 +30,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claude-force/claude-force/bench/internal/child"
@@ -94,12 +99,18 @@ type options struct {
 	kills int
 	seed  uint64
 	tick  bool // wait until the schedule has started a run
+
+	// shared has two servers share a database at store, and a server of Valkey or Redis.
+	// An empty store is started.
+	shared bool
+	store  string
 }
 
 func main() {
 	var opts options
 	flag.IntVar(&opts.kills, "kills", 200, "how often the server is killed")
 	flag.Uint64Var(&opts.seed, "seed", 1, "seed of the moments at which it is killed")
+	flag.BoolVar(&opts.shared, "shared", false, "two servers that share PostgreSQL and Valkey or Redis, instead of one with files")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
 	opts.tick = true
@@ -121,7 +132,7 @@ func main() {
 }
 
 func (rep *report) print() {
-	fmt.Printf("the server was killed %d times in %.0f s\n", rep.Kills, rep.Seconds)
+	fmt.Printf("servers were killed %d times in %.0f s\n", rep.Kills, rep.Seconds)
 	var t tally.Table
 	t.Add("runs by clients", rep.Runs)
 	t.Add("runs by the schedule", rep.Ticks)
@@ -144,12 +155,12 @@ func (rep *report) print() {
 	t.Print(rep.Problems)
 }
 
-// loop is a server that is killed, with its clients.
+// loop is servers that are killed, with their clients.
 type loop struct {
-	program *child.Program
 	service *child.Service
-	addr    string // of the server, whichever process it is
-	key     string // of the server
+	hosts   []*host
+	sent    atomic.Int64 // requests, each to the next host
+	key     string       // of the servers
 	random  *rand.Rand
 	enough  chan struct{} // closed: clients begin nothing more
 
@@ -191,19 +202,24 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 		}
 	}
 	l := &loop{
-		program: &child.Program{Binary: filepath.Join(dir, "claude-force"), Home: filepath.Join(dir, "home"), Dir: project, URL: service.URL},
 		service: service, random: rand.New(rand.NewPCG(opts.seed, 0)), enough: make(chan struct{}),
 		rep: report{Problems: []string{}}, runs: map[string]*followed{}, answered: map[string]time.Time{},
 	}
-	if l.addr, err = freeAddress(ctx); err != nil {
+	var env []string
+	if opts.shared {
+		stop, vars, err := startStores(ctx, dir, opts.store)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+		env = vars
+	}
+	program := child.Program{Binary: filepath.Join(dir, "claude-force"), Dir: project, URL: service.URL, Env: env}
+	if err := l.makeHosts(ctx, program, dir, opts.shared); err != nil {
 		return nil, err
 	}
-	out, err := l.program.Command(ctx, "keys", "token").Output()
-	if err != nil {
-		return nil, fmt.Errorf("keys token: %w", err)
-	}
-	l.key = strings.TrimSpace(string(out))
-	add := l.program.Command(ctx, "schedules", "add", "minutely", "wf.yaml", "--cron", "* * * * *", "--overlap", "allow", "--catch-up", "all")
+	defer l.stop()
+	add := l.hosts[0].program.Command(ctx, "schedules", "add", "minutely", "wf.yaml", "--cron", "* * * * *", "--overlap", "allow", "--catch-up", "all")
 	if out, err := add.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("schedules add: %w: %s", err, out)
 	}
@@ -215,17 +231,9 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 		working.Go(func() { l.startRuns(ctx, n) })
 		working.Go(func() { l.callProxy(ctx, n) })
 	}
-	for range opts.kills {
-		if err := l.live(ctx, time.Duration(l.random.Int64N(int64(longest)))); err != nil {
-			return nil, err
-		}
-		l.rep.Kills++
-	}
-	last, err := l.start(ctx)
-	if err != nil {
+	if err := l.kill(ctx, opts.kills); err != nil {
 		return nil, err
 	}
-	defer func() { _ = child.Kill(last); _ = last.Wait() }() // as all before it
 	close(l.enough)
 	ended := make(chan struct{})
 	go func() {

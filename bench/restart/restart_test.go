@@ -9,19 +9,35 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/claude-force/claude-force/internal/citest"
+	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 )
 
 func TestKilledServers(t *testing.T) {
 	t.Parallel()
-	rep, err := measure(t.Context(), options{kills: 3, seed: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range rep.Problems {
-		t.Error(p)
-	}
-	if rep.broken() > 0 || rep.Kills != 3 || rep.Runs == 0 || rep.Events == 0 || rep.Calls == 0 {
-		t.Errorf("%d promises not kept: %+v", rep.broken(), rep)
+	for name, opts := range map[string]func(*testing.T) options{
+		"one with files": func(*testing.T) options { return options{kills: 3, seed: 2} },
+		"two on databases": func(t *testing.T) options {
+			if _, err := redisBinary(); err != nil {
+				citest.Missing(t, "%v", err)
+			}
+			return options{kills: 3, seed: 2, shared: true, store: postgrestest.EmptyURL(t)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rep, err := measure(t.Context(), opts(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range rep.Problems {
+				t.Error(p)
+			}
+			if rep.broken() > 0 || rep.Kills < 3 || rep.Runs == 0 || rep.Events == 0 || rep.Calls == 0 {
+				t.Errorf("%d promises not kept: %+v", rep.broken(), rep)
+			}
+		})
 	}
 }
 
@@ -57,7 +73,7 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 			func(r *report) int { return r.Repaid }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := &loop{addr: strings.TrimPrefix(server.URL, "http://"), answered: map[string]time.Time{"proxy": at}}
+			l := &loop{hosts: []*host{{addr: strings.TrimPrefix(server.URL, "http://")}}, answered: map[string]time.Time{"proxy": at}}
 			f := &followed{id: "run_1", seqs: test.seqs, finished: map[string]time.Time{}}
 			for item := range items {
 				f.finished[fmt.Sprint(item)] = at

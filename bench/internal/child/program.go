@@ -18,17 +18,18 @@ import (
 // home of its own.
 type Program struct {
 	Binary string
-	Home   string // folder with its data
-	Dir    string // the current folder, which is the project
-	URL    string // of the service
+	Home   string   // folder with its data
+	Dir    string   // the current folder, which is the project
+	URL    string   // of the service
+	Env    []string // variables beside those of the fields above
 }
 
 // Command returns a run of the program.
 func (p *Program) Command(ctx context.Context, args ...string) *exec.Cmd {
-	return Command(ctx, p.Dir, []string{
+	return Command(ctx, p.Dir, append([]string{
 		"HOME=" + p.Home, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "CLAUDE_FORCE_HOME=" + filepath.Join(p.Home, "data"),
 		"ANTHROPIC_BASE_URL=" + p.URL, "ANTHROPIC_API_KEY=key", "ANTHROPIC_AUTH_TOKEN=",
-	}, p.Binary, args...)
+	}, p.Env...), p.Binary, args...)
 }
 
 // Read runs a command and decodes the JSON that it prints into v, unless that is nil.
