@@ -94,6 +94,7 @@ func (s *Store) commitBatch(conn *sqlitefile.Conn, jobs []*job) error {
 	})
 	if err != nil {
 		groupcommit.Reset(jobs)
+		clear(s.lives)
 	}
 	return err
 }
@@ -126,14 +127,27 @@ func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
 	if h == nil {
 		return verdict, err
 	}
-	return b.append(h, rows, &l.Live)
+	if l.Part == "" {
+		return b.append(h, rows, &l.Live)
+	}
+	verdict, err = b.append(h, rows, b.store.liveOf(l.Run))
+	if err == nil && h.Status.Ended() {
+		delete(b.store.lives, l.Run)
+		err = b.conn.Run(`DELETE FROM parts WHERE run = ?`, h.N)
+	}
+	return verdict, err
 }
 
 // release gives the run of a log back, if the log still owns it.
 func release(b *batch, l *log) (verdict, err error) {
 	h, verdict, err := b.owned(l)
-	if h == nil {
+	switch {
+	case h == nil && l.Part != "" && errors.Is(verdict, journal.ErrLost): // another has it, or the run has ended
+		return nil, err
+	case h == nil:
 		return verdict, err
+	case l.Part != "":
+		return nil, b.conn.Run(`DELETE FROM parts WHERE run = ? AND part = ?`, h.N, []byte(l.Part))
 	}
 	h.release(b.now)
 	return nil, nil
@@ -174,11 +188,38 @@ func (b *batch) owned(l *log) (h *header, verdict, err error) {
 	if verdict != nil || err != nil {
 		return nil, verdict, err
 	}
+	if h != nil && l.Part != "" {
+		return b.joined(h, l)
+	}
 	if h == nil || h.Token != l.Token {
 		return nil, journal.ErrLost, nil
 	}
 	h.heartbeat, h.Dirty = b.now.UnixNano(), true
 	return h, nil, nil
+}
+
+// joined returns the header of a log's run, if the log still writes its part of it.
+func (b *batch) joined(h *header, l *log) (_ *header, verdict, err error) {
+	if !h.Joined() {
+		return nil, journal.ErrLost, nil
+	}
+	found := false
+	err = b.conn.Query(`SELECT token FROM parts WHERE run = ? AND part = ?`, func(row *stmt) error {
+		found = row.ColumnText(0) == l.Token
+		return nil
+	}, h.N, []byte(l.Part))
+	if err != nil {
+		return nil, nil, err
+	}
+	if !found {
+		return nil, journal.ErrLost, nil
+	}
+	return h, nil, nil
+}
+
+// give gives a part of a run that an engine owns to a log.
+func (b *batch) give(h *header, l *log) error {
+	return b.conn.Run(`INSERT INTO parts (run, part, token) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET token = excluded.token`, h.N, []byte(l.Part), []byte(l.Token))
 }
 
 // flush writes the headers that were changed.

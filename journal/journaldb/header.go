@@ -23,7 +23,7 @@ type header struct {
 	heartbeat int64
 }
 
-const headerColumns = `n, id, workflow, file, status, started, finished, steps, usd, tokens, seq, token, host, boot, pid, born, since, heartbeat, sum, exit`
+const headerColumns = `n, id, workflow, file, status, started, finished, steps, usd, tokens, seq, token, host, boot, pid, born, since, heartbeat, sum, exit, engine`
 
 // readHeader reads headerColumns.
 func readHeader(row *stmt) (*header, error) {
@@ -33,7 +33,7 @@ func readHeader(row *stmt) (*header, error) {
 		Steps: row.ColumnInt64(7), USD: row.ColumnFloat(8), Tokens: row.ColumnInt64(9), Seq: row.ColumnInt64(10),
 		Token:   row.ColumnText(11),
 		Process: process.ID{Host: row.ColumnText(12), Boot: row.ColumnText(13), PID: row.ColumnInt(14), Born: row.ColumnInt64(15)},
-		Since:   row.ColumnInt64(16), Exit: row.ColumnBlob(19, nil),
+		Since:   row.ColumnInt64(16), Exit: row.ColumnBlob(19, nil), Engine: row.ColumnText(20),
 	}, heartbeat: row.ColumnInt64(17)}
 	if !bytes.Equal(h.sum(), row.ColumnRawBlob(18)) {
 		return nil, errDamaged
@@ -49,6 +49,9 @@ func (h *header) sum() []byte {
 	d.numbers(h.Started, h.Finished, h.Steps, h.Tokens, int64(math.Float64bits(h.USD)), h.Seq, int64(h.Process.PID), h.Process.Born, h.Since, h.heartbeat)
 	if len(h.Exit) > 0 { // without it the sum is that of rows from before there was one
 		d.blobs(h.Exit)
+	}
+	if h.Engine != "" { // likewise
+		d.texts(h.Engine)
 	}
 	return d.sum()
 }
@@ -84,10 +87,14 @@ func (h *header) update(conn *sqlitefile.Conn) error {
 	if len(h.Exit) > 0 {
 		exit = h.Exit
 	}
+	var engine any
+	if h.Engine != "" {
+		engine = h.Engine
+	}
 	h.Dirty = false
 	return conn.Run(`UPDATE runs SET status = ?, finished = ?, steps = ?, usd = ?, tokens = ?, seq = ?,
-		token = ?, host = ?, boot = ?, pid = ?, born = ?, since = ?, heartbeat = ?, sum = ?, exit = ? WHERE n = ?`,
-		string(h.Status), finished, h.Steps, h.USD, h.Tokens, h.Seq, token, host, boot, pid, born, since, heartbeat, h.sum(), exit, h.N)
+		token = ?, host = ?, boot = ?, pid = ?, born = ?, since = ?, heartbeat = ?, sum = ?, exit = ?, engine = ? WHERE n = ?`,
+		string(h.Status), finished, h.Steps, h.USD, h.Tokens, h.Seq, token, host, boot, pid, born, since, heartbeat, h.sum(), exit, engine, h.N)
 }
 
 // event returns the id of one of the run's events.

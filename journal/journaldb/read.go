@@ -60,12 +60,12 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 	if err != nil {
 		return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 	}
-	if sealed := row.ColumnRawBlob(20); spec && sealed != nil {
+	if sealed := row.ColumnRawBlob(21); spec && sealed != nil {
 		var d digest
 		d.texts(h.ID)
 		d.blobs(sealed)
 		run.Spec, err = journalrow.OpenSpec(s.box, h.ID, append([]byte(nil), sealed...))
-		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(21)) {
+		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(22)) {
 			return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 		}
 	}

@@ -18,6 +18,9 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
 	l := s.queue.NewLog(run.ID)
+	if run.Engine != "" {
+		l = s.queue.NewPart(run.ID, journal.Unit{})
+	}
 	made, spec := journalrow.New(s.box, &run)
 	err := s.queue.Write(&job{Live: &l.Live, Do: func(b *batch) (verdict, err error) {
 		old, verdict, err := b.run(run.ID)
@@ -29,8 +32,14 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 		}
 		h := &header{Header: made}
 		h.Started = b.now.UnixNano()
-		h.own(l.Token, s.set.self, b.now)
-		if err := h.insert(b.conn, spec); err != nil {
+		if l.Part == "" {
+			h.own(l.Token, s.set.self, b.now)
+		}
+		err = h.insert(b.conn, spec)
+		if err == nil && l.Part != "" {
+			err = b.give(h, l)
+		}
+		if err != nil {
 			return nil, err
 		}
 		b.runs[run.ID] = h
@@ -58,11 +67,34 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 		if h == nil {
 			return verdict, err
 		}
-		if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
-			return &journal.OwnedError{Run: id, Owner: *owner}, nil
+		if err := h.OwnedBy(h.owner(s.set.self, b.now)); err != nil {
+			return err, nil
 		}
 		h.own(l.Token, s.set.self, b.now)
 		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.Begin()
+	return l, nil
+}
+
+// Join returns the log of a part of a run. See [journal.Joiner].
+func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (journal.Log, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	l := s.queue.NewPart(id, part)
+	err := s.write(func(b *batch) (verdict, err error) {
+		h, verdict, err := b.existing(id)
+		if h == nil {
+			return verdict, err
+		}
+		if err := h.Join(engine, h.owner(s.set.self, b.now)); err != nil {
+			return err, nil
+		}
+		return nil, b.give(h, l)
 	})
 	if err != nil {
 		return nil, err
@@ -142,7 +174,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 				return nil, err
 			}
 			if h != nil {
-				if owner := h.owner(s.set.self, b.now); owner != nil && owner.Alive {
+				if h.OwnedBy(h.owner(s.set.self, b.now)) != nil {
 					return nil, nil
 				}
 			}
@@ -179,6 +211,9 @@ func (b *batch) remove(id string) error {
 		if err := b.conn.Run(sql, first, last); err != nil {
 			return err
 		}
+	}
+	if err := b.conn.Run(`DELETE FROM parts WHERE run = ?`, n); err != nil {
+		return err
 	}
 	if err := b.conn.Run(`DELETE FROM runs WHERE n = ?`, n); err != nil {
 		return err

@@ -32,6 +32,7 @@ import (
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/groupcommit"
+	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // migrations are the steps from each version of the schema to the next, named
@@ -41,7 +42,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 3
+const version = 4
 
 // verified is what the file's verifier is the sealed form of.
 const verified = "claude-force history"
@@ -71,6 +72,7 @@ type Store struct {
 	read   *sqlitefile.Conn
 
 	queue *groupcommit.Queue[*batch]
+	lives map[string]*journalrow.Live // of runs that engines own, by id: what all of their logs here know; the committer's
 }
 
 // Open opens the runs in a file, which it makes, readable by this user only, if
@@ -80,7 +82,7 @@ func Open(path string, opts Options) (*Store, error) {
 }
 
 func open(path string, opts Options, set settings) (*Store, error) {
-	s := &Store{path: path, set: set}
+	s := &Store{path: path, set: set, lives: map[string]*journalrow.Live{}}
 	s.queue = groupcommit.New(groupcommit.Store[*batch]{Commit: s.commit, Closed: s.errClosed, Seal: s.seal, Append: appendTo, Release: release})
 	var err error
 	if s.box, err = seal.New(opts.Key); err == nil {
