@@ -192,7 +192,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, fmt.Errorf("writing run %s: %w", id, err)
 	}
-	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.Path(), Spec: data})
+	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.Path(), StartedBy: r.spec.Key, Spec: data})
 	if err != nil {
 		return nil, fmt.Errorf("writing run %s: %w", id, err)
 	}

@@ -215,6 +215,7 @@ func runPath(id string) string { return "/runs/" + url.PathEscape(id) }
 // ListRuns says which runs are listed. The zero value means all.
 type ListRuns struct {
 	Workflow string
+	Key      string // name of the key that they were started with
 	Statuses []journal.Status
 	Since    time.Duration // started within it; 0 for any time
 }
@@ -224,6 +225,9 @@ func (c *Client) Runs(ctx context.Context, list ListRuns) iter.Seq2[journal.Run,
 	query := url.Values{}
 	if list.Workflow != "" {
 		query.Set("workflow", list.Workflow)
+	}
+	if list.Key != "" {
+		query.Set("key", list.Key)
 	}
 	if list.Since > 0 {
 		query.Set("since", list.Since.String())

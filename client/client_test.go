@@ -145,6 +145,12 @@ func TestFollow(t *testing.T) {
 		t.Errorf("output %q, %v", text, err)
 	}
 	var listed []string
+	for r, err := range c.Runs(t.Context(), client.ListRuns{Key: "none"}) {
+		t.Errorf("a run of a key that there is not: %+v, %v", r, err)
+	}
+	for r, err := range c.History().Runs(t.Context(), journal.Filter{StartedBy: "none"}) {
+		t.Errorf("a run of a key that there is not: %+v, %v", r, err)
+	}
 	for r, err := range c.Runs(t.Context(), client.ListRuns{Workflow: "review", Statuses: []journal.Status{journal.StatusCompleted}, Since: time.Hour}) {
 		if err != nil {
 			t.Fatal(err)

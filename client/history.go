@@ -58,7 +58,7 @@ func (h *History) Find(ctx context.Context, id string) (journal.Run, error) {
 // Runs implements [journal.Store].
 func (h *History) Runs(ctx context.Context, f journal.Filter) iter.Seq2[journal.Run, error] {
 	query := url.Values{}
-	for name, value := range map[string]string{"workflow": f.Workflow, "file": f.File, "cursor": f.Older} {
+	for name, value := range map[string]string{"workflow": f.Workflow, "file": f.File, "key": f.StartedBy, "cursor": f.Older} {
 		if value != "" {
 			query.Set(name, value)
 		}

@@ -67,7 +67,7 @@ func (r *Run) pay(p *Paid, sign int) {
 // Fits reports whether a run is one of those the filter means, whatever its
 // limit.
 func (f *Filter) Fits(r *Run) bool {
-	if f.Workflow != "" && f.Workflow != r.Workflow || f.File != "" && f.File != r.File {
+	if f.Workflow != "" && f.Workflow != r.Workflow || f.File != "" && f.File != r.File || f.StartedBy != "" && f.StartedBy != r.StartedBy {
 		return false
 	}
 	if !f.Before.IsZero() && !r.StartedAt.Before(f.Before) || r.StartedAt.Before(f.After) {

@@ -65,6 +65,7 @@ type Run struct {
 	Exit       *Exit           `json:"exit,omitempty"`       // how a step ended it; nil if none did, or a version ended it that did not note this here
 	Owner      *Owner          `json:"owner,omitempty"`      // the process that owns it; nil if none does
 	Engine     string          `json:"engine,omitempty"`     // that owns it until it has ended, instead of a process; empty if none does. See [Joiner]
+	StartedBy  string          `json:"started_by,omitempty"` // name of the server's key that it was started with; empty for the owner of the data folder, and of runs of versions that did not note it
 	Spec       json.RawMessage `json:"-"`                    // what was asked, as the creator wrote it; kept encrypted where the store is
 }
 
@@ -400,12 +401,13 @@ func (e *AmbiguousError) Error() string {
 
 // Filter says which runs [Store].Runs gives. The zero value means all.
 type Filter struct {
-	Workflow string    // of this name
-	File     string    // of this file
-	Statuses []Status  // with any of these
-	Before   time.Time // started before; zero for any time
-	After    time.Time // started at or after; zero for any time
-	Limit    int       // at most so many; 0 for all
+	Workflow  string    // of this name
+	File      string    // of this file
+	StartedBy string    // started with the key of this name
+	Statuses  []Status  // with any of these
+	Before    time.Time // started before; zero for any time
+	After     time.Time // started at or after; zero for any time
+	Limit     int       // at most so many; 0 for all
 
 	// Older is the id of a run; only those that were created before it are given. The error of
 	// one that there is not is [ErrNotFound].

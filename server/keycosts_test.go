@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/keys"
 	"github.com/claude-force/claude-force/pipeline"
 )
@@ -29,6 +30,22 @@ func TestCostsByKey(t *testing.T) {
 		}
 	}
 	run := two.finish(two.start(map[string]any{"workflow": "two.yaml"}))
+
+	owned := tm.finish(tm.start(map[string]any{"workflow": "two.yaml", "params": map[string]string{"topic": "ants"}}))
+	if run.StartedBy != "two" || owned.StartedBy != "" {
+		t.Errorf("runs were started by %q and %q; want two and none", run.StartedBy, owned.StartedBy)
+	}
+	for key, want := range map[string]string{"two": run.ID, "one": ""} {
+		var list struct{ Runs []journal.Run }
+		tm.want(http.StatusOK, &list, "GET", "/api/v1/runs?key="+key, nil)
+		if got := len(list.Runs); want == "" && got != 0 || want != "" && (got != 1 || list.Runs[0].ID != want || list.Runs[0].StartedBy != key) {
+			t.Errorf("runs that %s has started: %+v", key, list.Runs)
+		}
+		_, page := tm.send("GET", "/runs?key="+key, nil)
+		if is := strings.Contains(string(page), run.ID); is != (want != "") || strings.Contains(string(page), owned.ID) {
+			t.Errorf("the page of runs that %s has started is wrong", key)
+		}
+	}
 
 	costs := func(by string) map[string]analytics.CostRow {
 		t.Helper()
@@ -56,9 +73,9 @@ func TestCostsByKey(t *testing.T) {
 		rows map[string]analytics.CostRow
 		want map[string]int64
 	}{
-		"key":      {byKey, map[string]int64{"": 1, "one": 2, "two": 3, "alone": 1}},
-		"team":     {costs("team"), map[string]int64{"": 2, "web": 5}},
-		"team,key": {costs("team,key"), map[string]int64{"/": 1, "/alone": 1, "web/one": 2, "web/two": 3}},
+		"key":      {byKey, map[string]int64{"": 3, "one": 2, "two": 3, "alone": 1}},
+		"team":     {costs("team"), map[string]int64{"": 4, "web": 5}},
+		"team,key": {costs("team,key"), map[string]int64{"/": 3, "/alone": 1, "web/one": 2, "web/two": 3}},
 	} {
 		if diff := cmp.Diff(c.want, calls(c.rows)); diff != "" {
 			t.Errorf("calls by %s: %s", name, diff)

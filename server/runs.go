@@ -61,6 +61,7 @@ type listRunsInput struct {
 	Status   []string `query:"status" enum:"running,waiting,completed,failed,interrupted,cancelled" doc:"only runs of these statuses; a run that crashed counts as what it did then"`
 	Since    string   `query:"since" doc:"only runs started within this time" example:"7d"`
 
+	Key    string    `query:"key" doc:"only runs that were started with the key of this name"`
 	File   string    `query:"file" doc:"only runs of the workflow in this file, an absolute path on the server"`
 	After  time.Time `query:"after" doc:"only runs started at this time or later"`
 	Before time.Time `query:"before" doc:"only runs started before this time"`
@@ -72,7 +73,7 @@ type listRunsInput struct {
 type listRunsOutput struct{ Body RunList }
 
 func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*listRunsOutput, error) {
-	filter := journal.Filter{Workflow: in.Workflow, File: in.File, After: in.After, Before: in.Before, Limit: in.Limit + 1, Older: in.Cursor}
+	filter := journal.Filter{Workflow: in.Workflow, File: in.File, StartedBy: in.Key, After: in.After, Before: in.Before, Limit: in.Limit + 1, Older: in.Cursor}
 	for _, status := range in.Status {
 		filter.Statuses = append(filter.Statuses, journal.Status(status))
 	}

@@ -111,8 +111,10 @@ func (a *app) runsList() *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "List runs, the latest first",
 		Long: `List runs, the latest first. The column EXIT has the exit code and the message of
-runs that a step ended by an exit; their status is what that step said.`,
+runs that a step ended by an exit; their status is what that step said. KEY is the name
+of the key of "claude-force serve" that a run was started with.`,
 		Example: `  claude-force runs list
+  claude-force runs list --key ci
   claude-force runs list --status failed --status interrupted --since 7d
   claude-force runs list --json | jq -r '.[].run_id'`,
 		Args: cobra.NoArgs,
@@ -155,10 +157,12 @@ runs that a step ended by an exit; their status is what that step said.`,
 	cmd.Flags().BoolVar(&asCSV, "csv", false, "print CSV")
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	cmd.Flags().StringVar(&filter.Workflow, "workflow", "", "only runs of the workflow with this name")
+	cmd.Flags().StringVar(&filter.StartedBy, "key", "", "only runs that were started with the server's key of this name")
 	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only runs of this status: "+strings.Join(runStatuses, ", ")+"; may be repeated")
 	cmd.Flags().StringVar(&since, "since", "", "only runs started within this time, such as 12h or 7d")
 	cmd.Flags().IntVarP(&filter.Limit, "limit", "n", 50, "at most so many; 0 for all")
 	completeFlag(cmd, "status", cobra.FixedCompletions(runStatuses, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "key", a.completeKeys)
 	return cmd
 }
 
@@ -180,6 +184,10 @@ func completeFlag(cmd *cobra.Command, name string, complete cobra.CompletionFunc
 func (a *app) printRuns(list []journal.Run) error {
 	rows := [][]string{{"RUN", "WORKFLOW", "STATUS", "STEPS", "TOKENS", "COST", "STARTED", "TOOK"}}
 	exits := slices.ContainsFunc(list, func(run journal.Run) bool { return run.Exit != nil })
+	keys := slices.ContainsFunc(list, func(run journal.Run) bool { return run.StartedBy != "" })
+	if keys {
+		rows[0] = append(rows[0], "KEY")
+	}
 	if exits {
 		rows[0] = append(rows[0], "EXIT")
 	}
@@ -190,6 +198,9 @@ func (a *app) printRuns(list []journal.Run) error {
 		}
 		row := []string{run.ID, firstLine(runs.Name(run), 40), string(runs.StatusOf(run)), amount.Thousands(run.Steps), amount.Thousands(run.Tokens),
 			dollars(&run.CostUSD), age(run.StartedAt) + " ago", took}
+		if keys {
+			row = append(row, orDash(run.StartedBy))
+		}
 		if exits {
 			row = append(row, exitText(run.Exit))
 		}

@@ -75,6 +75,9 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 		{"took", amount.Seconds(d.Result.TotalTimeSeconds)},
 		{"cost", dollars(&d.Run.CostUSD) + ", " + plural(d.Run.Tokens, "token")},
 	}
+	if d.Run.StartedBy != "" {
+		head = append(head, []string{"started by", "key " + d.Run.StartedBy})
+	}
 	if d.Result.Error != nil {
 		head = append(head, []string{"why", firstLine(*d.Result.Error, 200)})
 	}

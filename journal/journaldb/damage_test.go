@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -414,10 +415,10 @@ func TestEarlierFiles(t *testing.T) {
 		if err := errors.Join(log.Release(), s.Close()); err != nil {
 			t.Fatal(err)
 		}
-		change(t, path, `ALTER TABLE runs DROP COLUMN exit; DROP TABLE notices; ALTER TABLE runs DROP COLUMN engine; DROP TABLE parts; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
+		change(t, path, `DROP INDEX runs_started_by; ALTER TABLE runs DROP COLUMN started_by; ALTER TABLE runs DROP COLUMN exit; DROP TABLE notices; ALTER TABLE runs DROP COLUMN engine; DROP TABLE parts; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
 		s = openStore(t, path, opts)
 		run, err := s.Find(t.Context(), "a")
-		if err != nil || run.Workflow != "w" || run.Exit != nil {
+		if err != nil || run.Workflow != "w" || run.Exit != nil || run.StartedBy != "" {
 			t.Errorf("%s: %+v, %v", name, run, err)
 		}
 		if log, err = s.Acquire(t.Context(), "a"); err != nil {
@@ -430,6 +431,22 @@ func TestEarlierFiles(t *testing.T) {
 		}
 		if run, err = s.Find(t.Context(), "a"); err != nil || run.Exit == nil || *run.Exit != exit {
 			t.Errorf("%s: %+v, %v", name, run, err)
+		}
+		if log, err = s.Create(t.Context(), journal.Run{ID: "b", StartedBy: "ci"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Release(); err != nil {
+			t.Error(err)
+		}
+		listed := map[string]string{}
+		for run, err := range s.Runs(t.Context(), journal.Filter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			listed[run.ID] = run.StartedBy
+		}
+		if want := map[string]string{"a": "", "b": "ci"}; !maps.Equal(listed, want) {
+			t.Errorf("%s: started by %v, want %v", name, listed, want)
 		}
 		if notices, err := s.Notices(t.Context(), 0, 10); err != nil || len(notices) != 1 {
 			t.Errorf("%s: %+v, %v", name, notices, err)

@@ -23,7 +23,7 @@ type header struct {
 	heartbeat int64
 }
 
-const headerColumns = `n, id, workflow, file, status, started, finished, steps, usd, tokens, seq, token, host, boot, pid, born, since, heartbeat, sum, exit, engine`
+const headerColumns = `n, id, workflow, file, status, started, finished, steps, usd, tokens, seq, token, host, boot, pid, born, since, heartbeat, sum, exit, engine, started_by`
 
 // readHeader reads headerColumns.
 func readHeader(row *stmt) (*header, error) {
@@ -33,7 +33,7 @@ func readHeader(row *stmt) (*header, error) {
 		Steps: row.ColumnInt64(7), USD: row.ColumnFloat(8), Tokens: row.ColumnInt64(9), Seq: row.ColumnInt64(10),
 		Token:   row.ColumnText(11),
 		Process: process.ID{Host: row.ColumnText(12), Boot: row.ColumnText(13), PID: row.ColumnInt(14), Born: row.ColumnInt64(15)},
-		Since:   row.ColumnInt64(16), Exit: row.ColumnBlob(19, nil), Engine: row.ColumnText(20),
+		Since:   row.ColumnInt64(16), Exit: row.ColumnBlob(19, nil), Engine: row.ColumnText(20), StartedBy: row.ColumnText(21),
 	}, heartbeat: row.ColumnInt64(17)}
 	if !bytes.Equal(h.sum(), row.ColumnRawBlob(18)) {
 		return nil, errDamaged
@@ -53,6 +53,9 @@ func (h *header) sum() []byte {
 	if h.Engine != "" { // likewise
 		d.texts(h.Engine)
 	}
+	if h.StartedBy != "" { // likewise
+		d.texts("started by", h.StartedBy)
+	}
 	return d.sum()
 }
 
@@ -65,8 +68,12 @@ func (h *header) insert(conn *sqlitefile.Conn, spec []byte) error {
 		d.blobs(spec)
 		specSum = d.sum()
 	}
-	if err := conn.Run(`INSERT INTO runs (id, workflow, file, spec, spec_sum, status, started, steps, usd, tokens, seq, sum)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, x'')`, h.ID, h.Workflow, h.File, spec, specSum, string(h.Status), h.Started); err != nil {
+	var startedBy any
+	if h.StartedBy != "" {
+		startedBy = h.StartedBy
+	}
+	if err := conn.Run(`INSERT INTO runs (id, workflow, file, spec, spec_sum, status, started, steps, usd, tokens, seq, sum, started_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, x'', ?)`, h.ID, h.Workflow, h.File, spec, specSum, string(h.Status), h.Started, startedBy); err != nil {
 		return err
 	}
 	h.N = conn.LastInsertRowID()

@@ -60,12 +60,12 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 	if err != nil {
 		return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 	}
-	if sealed := row.ColumnRawBlob(21); spec && sealed != nil {
+	if sealed := row.ColumnRawBlob(22); spec && sealed != nil {
 		var d digest
 		d.texts(h.ID)
 		d.blobs(sealed)
 		run.Spec, err = journalrow.OpenSpec(s.box, h.ID, append([]byte(nil), sealed...))
-		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(22)) {
+		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(23)) {
 			return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 		}
 	}
@@ -148,6 +148,10 @@ func listing(f journal.Filter, n int64) (sql string, args []any) {
 	if !f.After.IsZero() {
 		where += ` AND started >= ?`
 		args = append(args, f.After.UnixNano())
+	}
+	if f.StartedBy != "" {
+		where += ` AND started_by = ?`
+		args = append(args, f.StartedBy)
 	}
 	if len(f.Statuses) > 0 {
 		where += ` AND status IN (?` + strings.Repeat(`, ?`, len(f.Statuses)-1) + `)`

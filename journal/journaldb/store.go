@@ -42,7 +42,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 4
+const version = 5
 
 // verified is what the file's verifier is the sealed form of.
 const verified = "claude-force history"
@@ -50,7 +50,7 @@ const verified = "claude-force history"
 // Options are the settings of [Open]. The zero value is ready.
 type Options struct {
 	// Key encrypts what was asked and answered, and the names of workflows and
-	// files, with AES-256-GCM. Ids, names of steps, keys of items, times and
+	// files, with AES-256-GCM. Ids, names of steps and keys, keys of items, times and
 	// sums stay in clear. It has 32 bytes; nil means no encryption.
 	Key []byte
 }

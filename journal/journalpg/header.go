@@ -21,7 +21,7 @@ type header struct {
 
 // headerColumns are of runs as r, left joined with their writers as w.
 const headerColumns = `r.n, r.id, r.workflow, r.file, r.exit, r.status, r.started, r.finished, r.steps, r.tokens, r.usd, r.seq,
-	coalesce(r.token, ''), coalesce(r.writer, ''), r.since, r.engine,
+	coalesce(r.token, ''), coalesce(r.writer, ''), r.since, r.engine, coalesce(r.started_by, ''),
 	coalesce(w.host, ''), coalesce(w.boot, ''), coalesce(w.pid, 0), coalesce(w.born, 0),
 	coalesce(w.seen > clock_timestamp() - $1::interval, false)`
 
@@ -36,7 +36,7 @@ func readHeader(row pgx.CollectableRow, more ...any) (*header, error) {
 	var status string
 	err := row.Scan(append([]any{
 		&h.N, &h.ID, &h.Workflow, &h.File, &h.Exit, &status, &h.Started, &h.Finished, &h.Steps, &h.Tokens, &h.USD, &h.Seq,
-		&h.Token, &h.writer, &h.Since, &h.Engine, &h.Process.Host, &h.Process.Boot, &h.Process.PID, &h.Process.Born, &h.fresh,
+		&h.Token, &h.writer, &h.Since, &h.Engine, &h.StartedBy, &h.Process.Host, &h.Process.Boot, &h.Process.PID, &h.Process.Born, &h.fresh,
 	}, more...)...)
 	h.Status = journal.Status(status)
 	return h, err

@@ -27,6 +27,8 @@ type Header struct {
 	Since          int64      // when it took it
 	Engine         string     // that owns the run until it has ended, unless a process does; empty for none
 
+	StartedBy string // name of the server's key that it was started with, in clear; empty for none
+
 	Dirty bool // it differs from the row
 }
 
@@ -34,7 +36,7 @@ type Header struct {
 // nil if it has none.
 func New(box *seal.Box, run *journal.Run) (h Header, spec []byte) {
 	h = Header{
-		ID: run.ID, Status: journal.StatusRunning, Engine: run.Engine,
+		ID: run.ID, Status: journal.StatusRunning, Engine: run.Engine, StartedBy: run.StartedBy,
 		Workflow: nonNil(box.Seal([]byte(run.Workflow), bound("workflow", run.ID))),
 		File:     nonNil(box.Seal([]byte(run.File), bound("file", run.ID))),
 	}
@@ -129,7 +131,7 @@ func (h *Header) Run(box *seal.Box, owner *journal.Owner) (journal.Run, error) {
 	}
 	run := journal.Run{
 		ID: h.ID, Workflow: string(workflow), File: string(file), Status: h.Status, StartedAt: instant(h.Started), FinishedAt: instant(h.Finished),
-		Steps: int(h.Steps), CostUSD: h.USD, Tokens: int(h.Tokens), Owner: owner, Engine: h.Engine,
+		Steps: int(h.Steps), CostUSD: h.USD, Tokens: int(h.Tokens), Owner: owner, Engine: h.Engine, StartedBy: h.StartedBy,
 	}
 	if len(h.Exit) > 0 {
 		plain, err := box.Open(h.Exit, bound("exit", h.ID))

@@ -153,7 +153,7 @@ func exit(t *testing.T, h Harness) {
 func runs(t *testing.T, h Harness) {
 	s := h.Open(t)
 	for _, run := range []journal.Run{
-		{ID: "a", Workflow: "w", File: "/f", Spec: spec(1)}, {ID: "b", Workflow: "w", File: "/g"}, {ID: "c", Workflow: "v", File: "/f"}, {ID: "d"},
+		{ID: "a", Workflow: "w", File: "/f", Spec: spec(1)}, {ID: "b", Workflow: "w", File: "/g", StartedBy: "ci"}, {ID: "c", Workflow: "v", File: "/f", StartedBy: "ops"}, {ID: "d", StartedBy: "ci"},
 	} {
 		log := mustCreate(t, s, run)
 		if run.ID == "b" {
@@ -179,9 +179,24 @@ func runs(t *testing.T, h Harness) {
 		"page":     {journal.Filter{Older: "d", File: "/f", Limit: 1}, []string{"c"}},
 		"limited":  {journal.Filter{Workflow: "w", Limit: 1}, []string{"b"}},
 		"none":     {journal.Filter{Workflow: "x"}, nil},
+
+		"started by":      {journal.Filter{StartedBy: "ci"}, []string{"d", "b"}},
+		"one of them":     {journal.Filter{StartedBy: "ci", Workflow: "w"}, []string{"b"}},
+		"the next page":   {journal.Filter{StartedBy: "ci", Older: "d", Limit: 1}, []string{"b"}},
+		"started by none": {journal.Filter{StartedBy: "c"}, nil},
 	} {
 		if diff := cmp.Diff(test.want, ids(t, s, test.filter)); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+	log, err := s.Acquire(t.Context(), "c") // who has it now did not start it
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRelease(t, log)
+	for id, want := range map[string]string{"a": "", "b": "ci", "c": "ops"} {
+		if got := mustFind(t, s, id).StartedBy; got != want {
+			t.Errorf("run %s was started by %q, want %q", id, got, want)
 		}
 	}
 	for run, err := range s.Runs(t.Context(), journal.Filter{}) {

@@ -107,7 +107,7 @@ func (s *Store) Create(ctx context.Context, header journal.Run) (journal.Log, er
 	s.count++
 	now := time.Now().UTC()
 	r := &run{store: s, number: s.count, Run: journal.Run{
-		ID: header.ID, Workflow: header.Workflow, File: header.File, StartedAt: now, Spec: bytes.Clone(header.Spec), Engine: header.Engine,
+		ID: header.ID, Workflow: header.Workflow, File: header.File, StartedAt: now, Spec: bytes.Clone(header.Spec), Engine: header.Engine, StartedBy: header.StartedBy,
 	}}
 	s.runs[r.ID] = r
 	r.add(journal.Event{Type: journal.RunStarted, Time: now})

@@ -40,6 +40,7 @@ type runsData struct {
 	Cursor   string
 	Query    string
 	Workflow string
+	Key      string // name of the key that runs were started with
 	Status   string
 	Since    string
 	Chips    []statusChip
@@ -55,9 +56,9 @@ type statusChip struct {
 func (p *Pages) runs(r *http.Request) (*view, error) {
 	q := r.URL.Query()
 	data := &runsData{
-		Query: strings.TrimSpace(q.Get("q")), Workflow: q.Get("workflow"), Status: q.Get("status"), Since: q.Get("since"), Cursor: q.Get("cursor"), Sinces: sinces,
+		Query: strings.TrimSpace(q.Get("q")), Workflow: q.Get("workflow"), Key: q.Get("key"), Status: q.Get("status"), Since: q.Get("since"), Cursor: q.Get("cursor"), Sinces: sinces,
 	}
-	filter := journal.Filter{Workflow: data.Workflow}
+	filter := journal.Filter{Workflow: data.Workflow, StartedBy: data.Key}
 	if data.Since != "" {
 		d, err := config.ParseDuration(data.Since)
 		if err != nil || d <= 0 {
