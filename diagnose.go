@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize/english"
+
+	"github.com/claude-force/claude-force/claudecode"
 )
 
 // CheckStatus says how a check of [Diagnose] ended.
@@ -57,6 +59,7 @@ func diagnose(ctx context.Context, opts Options, offline bool, limit time.Durati
 	}
 	checks = append(checks, check{[]string{"agents"}, func(context.Context) []Check { return []Check{checkAgents(opts.Dir)} }})
 	checks = append(checks, check{[]string{"hooks"}, func(context.Context) []Check { return []Check{checkHooks(cfg, opts.Dir)} }})
+	checks = append(checks, one(claudecode.Name, func(ctx context.Context) Check { return checkClaudeCode(ctx, opts.Dir) }))
 	return append([]Check{first}, runChecks(ctx, limit, checks)...)
 }
 

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -75,6 +77,23 @@ func Version(ctx context.Context, path string) (string, error) {
 		return "", fault.Input(fmt.Errorf("%s is not Claude Code: it prints no version", path))
 	}
 	return version, nil
+}
+
+// MinVersion is the earliest version whose hooks can ask for permissions over HTTP. With
+// an earlier one no tool is allowed.
+const MinVersion = "2.1.63"
+
+// Older reports whether a version, such as [Version] returns it, is before [MinVersion].
+func Older(version string) bool {
+	numbers := func(text string) (list [3]int) {
+		for i, part := range strings.SplitN(text, ".", 3) {
+			digits, _, _ := strings.Cut(part, "-")
+			list[i], _ = strconv.Atoi(digits) // 0 for what is no number
+		}
+		return list
+	}
+	is, least := numbers(version), numbers(MinVersion)
+	return slices.Compare(is[:], least[:]) < 0
 }
 
 // Options configure a [Runner]. Upstream must be set.

@@ -115,10 +115,13 @@ func TestWorkflowFilesRun(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			home := t.TempDir()
+			home, path := t.TempDir(), os.Getenv("PATH")
+			if filepath.Base(file) == "claude-code.yaml" {
+				path = claudeCode(t) + string(filepath.ListSeparator) + path
+			}
 			command := func(args ...string) *exec.Cmd {
 				cmd := exec.CommandContext(t.Context(), binary, args...)
-				cmd.Dir, cmd.Env = "..", []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}
+				cmd.Dir, cmd.Env = "..", []string{"HOME=" + home, "PATH=" + path}
 				return cmd
 			}
 			args := append([]string{"run", "examples/" + filepath.ToSlash(file), "--simulate=instant", "--json"}, params[filepath.Base(file)]...)
@@ -157,6 +160,12 @@ func TestWorkflowFilesRun(t *testing.T) {
 			var res engine.Result
 			if err := json.Unmarshal(out.Bytes(), &res); err != nil || res.Status != engine.StatusCompleted {
 				t.Errorf("%v, status %q\n%s", err, res.Status, &errs)
+			}
+			if filepath.Base(file) == "claude-code.yaml" {
+				step := res.Steps["explore"]
+				if step == nil || step.Session == nil || step.Session.Version != "9.9.9" || step.Calls != 1 || step.CostUSD == nil || *step.CostUSD <= 0 {
+					t.Errorf("Claude Code did not run the step: %+v", step)
+				}
 			}
 			for step, want := range turns[filepath.Base(file)] {
 				if r := res.Steps[step]; r == nil || r.Turns != want {

@@ -2,7 +2,11 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -47,4 +51,36 @@ func Find(ctx context.Context, store Store, name string) (*Hook, error) {
 		err = ErrNotFound
 	}
 	return nil, err
+}
+
+// Reach connects to the host of a webhook, with TLS if it is of https, and sends nothing.
+// It returns why that failed.
+func (s *Sender) Reach(ctx context.Context, h *Hook) error {
+	if err := CheckURL(h.URL); err != nil {
+		return err
+	}
+	u, err := url.Parse(h.URL)
+	if err != nil {
+		return errors.New("the URL cannot be used")
+	}
+	transport, ok := s.client.Transport.(*http.Transport)
+	if !ok {
+		return errors.New("the sender has no transport of its own")
+	}
+	port := u.Port()
+	if port == "" {
+		port = u.Scheme
+	}
+	conn, err := transport.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return plain(err)
+	}
+	if u.Scheme == "https" {
+		settings := transport.TLSClientConfig.Clone()
+		settings.ServerName = u.Hostname()
+		secured := tls.Client(conn, settings)
+		err = secured.HandshakeContext(ctx)
+		conn = secured
+	}
+	return errors.Join(err, conn.Close())
 }

@@ -14,10 +14,10 @@ func (a *app) doctor() *cobra.Command {
 	var asJSON, offline bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check the key, the stores, the clock, the configuration and the sandbox",
+		Short: "Check the key, the stores, the clock, the configuration, the sandbox and webhooks",
 		Long: `Check what claude-force needs, and print how to fix what is wrong. The key is
 tested by counting the tokens of a word, which is free of charge. Each store is opened,
-read and written to. Checks run at the same time, for at most 10 seconds each.
+read and written to; hosts of webhooks are connected to, and sent nothing. Checks run at the same time, for at most 10 seconds each.
 
 Exit code 2 if something is wrong that keeps agents from working.`,
 		Example: `  claude-force doctor
@@ -30,6 +30,9 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 				opts.Cloud = cloud.Options(pipeline.Backend(cfg))
 			}
 			checks := append(claudeforce.Diagnose(cmd.Context(), opts, offline), sandboxCheck())
+			if opts.Config != nil {
+				checks = append(checks, webhooksCheck(cmd.Context(), opts.Config, offline))
+			}
 			bad := false
 			for i, c := range checks {
 				checks[i].Hint = checkHint(c)
