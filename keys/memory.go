@@ -18,6 +18,7 @@ type Memory struct {
 	budgets  []Budget // by level and name
 	acts     []Act
 	requests map[string][]time.Time // of the last minute, by id
+	sessions map[Hash]Session       // by the hashes of their tokens
 }
 
 type memorySecret struct {
@@ -190,6 +191,47 @@ func (m *Memory) Take(_ context.Context, id string, rpm int, now time.Time) (tim
 	}
 	m.requests[id] = append(recent, now)
 	return 0, nil
+}
+
+// AddSession implements [Store].
+func (m *Memory) AddSession(_ context.Context, token Hash, session Session, now time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sessions == nil {
+		m.sessions = map[Hash]Session{}
+	}
+	var first Hash
+	m.sessions[token] = session
+	for hash, s := range m.sessions {
+		if !now.Before(s.Expires) {
+			delete(m.sessions, hash)
+		} else if first == (Hash{}) || s.Expires.Before(m.sessions[first].Expires) {
+			first = hash
+		}
+	}
+	if len(m.sessions) > MaxSessions {
+		delete(m.sessions, first)
+	}
+	return nil
+}
+
+// Session implements [Store].
+func (m *Memory) Session(_ context.Context, token Hash, now time.Time) (Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.sessions[token]
+	if !ok || !now.Before(s.Expires) {
+		return Session{}, ErrNoSession
+	}
+	return s, nil
+}
+
+// EndSession implements [Store].
+func (m *Memory) EndSession(_ context.Context, token Hash) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, token)
+	return nil
 }
 
 // Close implements [Store].

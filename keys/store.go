@@ -76,9 +76,11 @@ type Act struct {
 var (
 	ErrNotFound = errors.New("there is no such key")
 	ErrExists   = errors.New("there is a key of this name")
+
+	ErrNoSession = errors.New("there is no such session")
 )
 
-// Store holds keys, budgets and the audit log. Package keystest checks one. Times are
+// Store holds keys, budgets, the audit log and the sessions of browsers. Package keystest checks one. Times are
 // kept to the second. It is safe for concurrent use, also by several processes if it
 // outlives one.
 type Store interface {
@@ -119,6 +121,16 @@ type Store interface {
 	// Take counts a request of a key at a time, unless there were rpm in the minute
 	// before. Then it returns how long it takes until there is room, else 0.
 	Take(ctx context.Context, id string, rpm int, now time.Time) (wait time.Duration, err error)
+
+	// AddSession keeps a session by the hash of its token until it expires. Sessions that
+	// have expired at a time are forgotten.
+	AddSession(ctx context.Context, token Hash, session Session, now time.Time) error
+
+	// Session returns the session of a token, or ErrNoSession if there is none at a time.
+	Session(ctx context.Context, token Hash, now time.Time) (Session, error)
+
+	// EndSession ends the session of a token; that there is none is no error.
+	EndSession(ctx context.Context, token Hash) error
 
 	Close() error
 }

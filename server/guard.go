@@ -50,17 +50,18 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	page := g.table.route(r).Page
 	secret, known := secretOf(r.Header)
+	var err error
 	if !known && page {
-		secret, known = g.sessions.secret(r)
+		secret, known, err = g.sessions.secret(r)
 	}
 	var id *keys.Identity
-	if known {
-		var err error
-		if id, err = g.keys.bySecret(r.Context(), secret); err != nil {
-			g.log.Error("key not looked up", "err", err)
-			writeNoStore(w, r)
-			return
-		}
+	if err == nil && known {
+		id, err = g.keys.bySecret(r.Context(), secret)
+	}
+	if err != nil {
+		g.log.Error("key not looked up", "err", err)
+		writeNoStore(w, r)
+		return
 	}
 	if id == nil && page {
 		toLogin(w, r)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,50 +24,53 @@ const (
 	// sessionTime is how long a browser stays logged in.
 	sessionTime = 24 * time.Hour
 
-	// maxSessions bounds the sessions that are kept; the one that ends first gives way.
-	maxSessions = 100
+	// maxCodes bounds the login codes that are kept; the one that ends first gives way.
+	maxCodes = 100
+
+	// maxCookies is how many cookies of a request are looked at.
+	maxCookies = 8
 
 	// maxFailures is how many wrong keys and codes are looked at within failureTime.
 	maxFailures = 10
 	failureTime = time.Minute
 )
 
-// sessions are the browsers that have logged in to this process of the server, and the
-// codes with which they can. A cookie holds a random text that no other server knows,
-// and has the port in its name: browsers send cookies to every port of a host.
+// sessions are the browsers that have logged in, which are in the store of keys, so that all
+// servers of one store know them, and the codes with which they can, each at the server that
+// has shown it. A cookie holds a random text that no other store knows, and has the port in
+// its name: browsers send cookies to every port of a host.
 type sessions struct {
 	keys   *keyring
 	secure bool // cookies are for encrypted connections only
 
-	mu       sync.Mutex            // guards the fields below
-	open     map[keys.Hash]session // by the hash of its cookie
-	codes    map[keys.Hash]session // by their hashes
-	opened   map[keys.Hash]session // by the hashes of what lets a page of elsewhere lead to the login, once
-	failures []time.Time           // of the last attempts that were wrong
+	mu       sync.Mutex         // guards the fields below
+	codes    map[keys.Hash]code // by their hashes
+	opened   map[keys.Hash]code // by the hashes of what lets a page of elsewhere lead to the login, once
+	failures []time.Time        // of the last attempts that were wrong
 }
 
-// session is what a cookie or a code stands for. It is good no longer than its key.
-type session struct {
+// code is what can be used once until its end.
+type code struct {
 	end    time.Time
 	secret keys.Hash // of the key
 }
 
 func newSessions(ring *keyring, secure bool) *sessions {
-	return &sessions{keys: ring, secure: secure, open: map[keys.Hash]session{}, codes: map[keys.Hash]session{}, opened: map[keys.Hash]session{}}
+	return &sessions{keys: ring, secure: secure, codes: map[keys.Hash]code{}, opened: map[keys.Hash]code{}}
 }
 
 // newCode returns a code with which a browser can log in once.
 func (s *sessions) newCode() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return put(s.codes, session{time.Now().Add(codeTime), s.keys.owner})
+	return put(s.codes, code{time.Now().Add(codeTime), s.keys.owner})
 }
 
 // newOpening returns a text with which a page of elsewhere can lead to the login once.
 func (s *sessions) newOpening() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return put(s.opened, session{end: time.Now().Add(codeTime)})
+	return put(s.opened, code{end: time.Now().Add(codeTime)})
 }
 
 // opens reports whether a request is for the login and has a text that lets a page of
@@ -84,7 +88,7 @@ func (s *sessions) opens(r *http.Request) bool {
 }
 
 // put adds a random text to a set of hashes, where it stays until its end.
-func put(set map[keys.Hash]session, added session) string {
+func put(set map[keys.Hash]code, added code) string {
 	now := time.Now()
 	first := keys.Hash{}
 	for hash, have := range set {
@@ -94,7 +98,7 @@ func put(set map[keys.Hash]session, added session) string {
 			first = hash
 		}
 	}
-	if len(set) >= maxSessions {
+	if len(set) >= maxCodes {
 		delete(set, first)
 	}
 	text := rand.Text()
@@ -129,34 +133,55 @@ func (s *sessions) login(ctx context.Context, secret string) (cookie string, loo
 		s.failures = append(s.failures, now)
 		return "", true, nil
 	}
-	return put(s.open, session{now.Add(sessionTime), hash}), true, nil
+	token := rand.Text()
+	if err := s.keys.store.AddSession(ctx, keys.HashOf(token), keys.Session{Secret: hash, Expires: now.Add(sessionTime)}, now); err != nil {
+		return "", true, err
+	}
+	return token, true, nil
 }
 
-// logout ends the session of a request.
-func (s *sessions) logout(r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range r.CookiesNamed(cookieName(r)) {
-		delete(s.open, keys.HashOf(c.Value))
+// logout ends the sessions that a request has the cookies of.
+func (s *sessions) logout(r *http.Request) error {
+	for _, c := range cookiesOf(r) {
+		if err := s.keys.store.EndSession(r.Context(), keys.HashOf(c.Value)); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // secret returns the hash of the key of the session that a request has the cookie of; ok
-// is false if it has none.
-func (s *sessions) secret(r *http.Request) (secret keys.Hash, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range r.CookiesNamed(cookieName(r)) {
-		if have, ok := s.open[keys.HashOf(c.Value)]; ok && time.Now().Before(have.end) {
-			return have.secret, true
+// is false if it has none. The error is that of the store.
+func (s *sessions) secret(r *http.Request) (secret keys.Hash, ok bool, err error) {
+	for _, c := range cookiesOf(r) {
+		session, err := s.keys.store.Session(r.Context(), keys.HashOf(c.Value), time.Now())
+		if err == nil {
+			return session.Secret, true, nil
+		}
+		if !errors.Is(err, keys.ErrNoSession) {
+			return keys.Hash{}, false, err
 		}
 	}
-	return keys.Hash{}, false
+	return keys.Hash{}, false, nil
 }
+
+// cookiesOf returns the cookies of sessions that a request has, that of its port first. Others
+// may be of a server of the same store behind another port.
+func cookiesOf(r *http.Request) []*http.Cookie {
+	found := r.CookiesNamed(cookieName(r))
+	for _, c := range r.Cookies() {
+		if c.Name != cookieName(r) && (c.Name == cookieBase || strings.HasPrefix(c.Name, cookieBase+"-")) {
+			found = append(found, c)
+		}
+	}
+	return found[:min(len(found), maxCookies)]
+}
+
+const cookieBase = "claude-force"
 
 // cookieName returns the name of the session's cookie, with the port of the connection.
 func cookieName(r *http.Request) string {
-	name := "claude-force"
+	name := cookieBase
 	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		name += "-" + strconv.Itoa(addr.Port)
 	}
@@ -181,8 +206,14 @@ func (s *Server) addLogin() {
 	})
 	s.table.handlePublic("POST /login", s.login)
 	s.table.handlePage("POST "+logoutPath, func(w http.ResponseWriter, r *http.Request) {
-		s.sessions.logout(r)
-		http.SetCookie(w, &http.Cookie{Name: cookieName(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.sessions.secure, SameSite: http.SameSiteStrictMode})
+		if err := s.sessions.logout(r); err != nil {
+			s.log.Error("session not ended", "err", err)
+			writeNoStore(w, r)
+			return
+		}
+		for _, c := range cookiesOf(r) {
+			http.SetCookie(w, &http.Cookie{Name: c.Name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.sessions.secure, SameSite: http.SameSiteStrictMode})
+		}
 		http.Redirect(w, r, loginPath, http.StatusSeeOther)
 	})
 }

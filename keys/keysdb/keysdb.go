@@ -1,6 +1,6 @@
 // Package keysdb keeps keys in a SQLite file, keys.db, which several processes may use at
-// once. What is done to keys and budgets survives a power cut; when a key was used and
-// how many requests it made may be lost by one.
+// once. What is done to keys and budgets survives a power cut; when a key was used, how many
+// requests it made, and who has logged in or out last may be lost by one.
 package keysdb
 
 import (
@@ -22,7 +22,7 @@ import (
 var migrations embed.FS
 
 // schema is the schema of this version.
-var schema = sqlitefile.Schema{Version: 1, Migrations: migrations}
+var schema = sqlitefile.Schema{Version: 2, Migrations: migrations}
 
 // usedEvery is how often it is noted that a key is used.
 const usedEvery = time.Minute
@@ -34,7 +34,7 @@ type Store struct{ file sqlitefile.Lazy }
 // done.
 func New(path string) *Store {
 	return &Store{sqlitefile.Lazy{
-		Path: path, Holds: "keys", Schema: &schema, Own: []error{keys.ErrNotFound, keys.ErrExists},
+		Path: path, Holds: "keys", Schema: &schema, Own: []error{keys.ErrNotFound, keys.ErrExists, keys.ErrNoSession},
 		Advice: sqlitefile.Advice{
 			Damaged:     "put a backup in its place, or move it away to start without keys",
 			Empty:       "put a backup in its place, or remove it to start without keys",

@@ -27,7 +27,7 @@ var _ keys.Store = (*Store)(nil)
 
 // New returns the store in a database, which is given back by Close.
 func New(db *postgres.DB) *Store {
-	return &Store{postgres.Store{DB: db, Holds: "keys", Own: []error{keys.ErrNotFound, keys.ErrExists}}}
+	return &Store{postgres.Store{DB: db, Holds: "keys", Own: []error{keys.ErrNotFound, keys.ErrExists, keys.ErrNoSession}}}
 }
 
 // Close gives the database back.

@@ -30,6 +30,8 @@ func Suite(t *testing.T, newStore func(t *testing.T) keys.Store) {
 		{"Take", take},
 		{"TakeAtOnce", takeAtOnce},
 		{"Texts", texts},
+		{"Sessions", sessions},
+		{"ManySessions", manySessions},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store := newStore(t)

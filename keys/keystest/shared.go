@@ -57,6 +57,14 @@ func Shared(t *testing.T, one, other keys.Store) {
 	if n := created.Load(); n != 1 {
 		t.Errorf("%d keys of one name", n)
 	}
+	// Who logs out at one is out at the other.
+	in := keys.Session{Secret: keys.HashOf("k"), Expires: time.Unix(now.Unix()+60, 0)}
+	addSession(t, one, "token", in, now)
+	inSession(t, other, "token", now, in)
+	if err := other.EndSession(t.Context(), keys.HashOf("token")); err != nil {
+		t.Error(err)
+	}
+	inSession(t, one, "token", now, keys.Session{})
 	if err := keys.Revoke(t.Context(), one, "ci", "owner"); err != nil {
 		t.Fatal(err)
 	}
