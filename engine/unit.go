@@ -264,7 +264,7 @@ func (r *run) restore(u *unit, was *journal.UnitState) {
 		r.fail(u, err)
 		return
 	}
-	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: u.parse(was.Output)})
+	r.outcomes = append(r.outcomes, outcome{unit: u, status: StatusCompleted, output: was.Output, json: r.parsePast(u, was)})
 	if end := was.Finished.Exit; end != nil && r.exited == nil {
 		r.exit(u, *end)
 	}
