@@ -184,7 +184,10 @@ func (r *record) report(opts options) bool {
 			hit = &histogram{}
 		}
 		took := time.Duration(to-from) * r.window
-		at := r.parts[to-1].cpu
+		at := cpu // the last part may be shorter than the time between two samples
+		for _, p := range r.parts[from:to] {
+			at = max(at, p.cpu)
+		}
 		fmt.Printf("%8s %8.1f %5.0f%% %9d %8.1f %8.1f %8.1f %8.1f %9d %8.0f %8.0f\n", (time.Duration(to) * r.window).Round(time.Second), s.memory, 100*(at-cpu).Seconds()/took.Seconds(),
 			s.requests.n, ms(s.requests.quantile(0.5)), ms(s.requests.quantile(0.99)), ms(hit.quantile(0.5)), ms(hit.quantile(0.99)), s.events.n, ms(s.events.quantile(0.5)), ms(s.events.quantile(0.99)))
 		cpu = at
