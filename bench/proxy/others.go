@@ -54,7 +54,7 @@ func storing(proxy *httputil.ReverseProxy, dir string) error {
 
 const nginxConfig = `pid nginx.pid;
 error_log stderr crit;
-worker_processes auto;
+worker_processes 1;
 events { worker_connections 1024; }
 http {
   access_log off;
@@ -123,6 +123,26 @@ func (b *bench) startNginx(ctx context.Context) (*process, error) {
 	}
 	p.stop()
 	return nil, fmt.Errorf("starting nginx: %w\n%s", err, said.String())
+}
+
+// used returns the processor time that a process has taken, in microseconds, in steps of
+// 10,000.
+func used(pid int) (float64, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("reading the processor time of a process: %w", err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ") // the name may have blanks
+	fields := strings.Fields(after)
+	if len(fields) < 13 {
+		return 0, errors.New("reading the processor time of a process: too few fields")
+	}
+	own, err := strconv.Atoi(fields[11])
+	system, systemErr := strconv.Atoi(fields[12])
+	if err = errors.Join(err, systemErr); err != nil {
+		return 0, fmt.Errorf("reading the processor time of a process: %w", err)
+	}
+	return float64(own+system) * 10_000, nil
 }
 
 // memory returns the resident memory of a process and of those that it has started, in

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -38,6 +39,7 @@ func serve(ctx context.Context, part, store string) error {
 		_, _ = io.WriteString(w, answer)
 	})
 	if part != "service" {
+		runtime.GOMAXPROCS(1) // see oneCore
 		to, err := url.Parse(part)
 		if err != nil {
 			return err
@@ -69,6 +71,9 @@ func serve(ctx context.Context, part, store string) error {
 	return nil
 }
 
+// oneCore has a program use one core at a time.
+const oneCore = "GOMAXPROCS=1"
+
 // process is a process that answers requests.
 type process struct {
 	target   *target
@@ -86,7 +91,7 @@ func (b *bench) startServer(ctx context.Context, name string) (*process, error) 
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, b.binary(), args...)
 		cmd.Dir = home
-		cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home, "ANTHROPIC_API_KEY=test", "ANTHROPIC_BASE_URL=" + b.service}
+		cmd.Env = []string{oneCore, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home, "ANTHROPIC_API_KEY=test", "ANTHROPIC_BASE_URL=" + b.service}
 		return cmd
 	}
 	key, err := command("keys", "token").Output()
