@@ -97,8 +97,8 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	} else if run.Status == journal.StatusCompleted {
 		return nil, invalid(fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted))
 	}
-	if run.Owner != nil && run.Owner.Alive {
-		return nil, ownedBy(&journal.OwnedError{Run: run.ID, Owner: *run.Owner})
+	if run.Owned() {
+		return nil, ownedBy(run.OwnedError())
 	}
 	// Checked before this process owns it, so that a run that is refused stays as it is.
 	r, past, err := o.resumable(ctx, store, run, opts)
@@ -181,23 +181,20 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &pendingRun{id: run.ID, started: run.StartedAt, spec: spec, again: opts.RerunOnce, failed: opts.Failed}
 	if !opts.Budget.IsZero() {
 		spec.Budget = opts.Budget
 	}
-	if r.wf, err = o.workflowOf(ctx, spec); err != nil {
+	wf, err := o.workflowOf(ctx, spec)
+	if err != nil {
 		return nil, nil, err
 	}
-	if r.params, err = r.wf.BindParams(spec.Params); err != nil {
-		return nil, nil, invalid(err)
+	r, err := restored(run, spec, wf)
+	if err != nil {
+		return nil, nil, err
 	}
-	r.opts = RunOptions{
-		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Runner: spec.Runner, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
-		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags, Key: spec.Key, Team: spec.Team, Settings: spec.Settings,
-		tasks: spec.Tasks, Attached: spec.Attached,
-		AskCalls: opts.AskCalls, AskTimeout: opts.AskTimeout,
-		Drain: opts.Drain, OnStart: opts.OnStart, OnEvent: opts.OnEvent, OnTask: opts.OnTask, OnExplain: opts.OnExplain,
-	}
+	r.again, r.failed = opts.RerunOnce, opts.Failed
+	r.opts.AskCalls, r.opts.AskTimeout, r.opts.Drain = opts.AskCalls, opts.AskTimeout, opts.Drain
+	r.opts.OnStart, r.opts.OnEvent, r.opts.OnTask, r.opts.OnExplain = opts.OnStart, opts.OnEvent, opts.OnTask, opts.OnExplain
 	if opts.MaxParallel > 0 {
 		r.opts.MaxParallel = opts.MaxParallel
 	}
@@ -234,6 +231,21 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 	// nothing has changed since.
 	r.changed = len(r.changes) > 0 || past.Spec != nil
 	return r, past, nil
+}
+
+// restored returns a run as its spec has it.
+func restored(run journal.Run, spec *runs.Spec, wf *workflow.Workflow) (*pendingRun, error) {
+	r := &pendingRun{id: run.ID, started: run.StartedAt, spec: spec, wf: wf}
+	var err error
+	if r.params, err = wf.BindParams(spec.Params); err != nil {
+		return nil, invalid(err)
+	}
+	r.opts = RunOptions{
+		Params: spec.Params, MaxParallel: spec.MaxParallel, Model: spec.Model, Runner: spec.Runner, Policy: spec.Policy, AllowEnv: spec.AllowEnv,
+		File: spec.File, Budget: spec.Budget, Batch: spec.Batch, From: spec.From, Only: spec.Only, Tags: spec.Tags, Key: spec.Key, Team: spec.Team, Settings: spec.Settings,
+		tasks: spec.Tasks, Attached: spec.Attached,
+	}
+	return r, nil
 }
 
 // resumed returns the event that journals the resume.
@@ -287,18 +299,7 @@ func (o *Orchestrator) vanished(paths []string) []string {
 // changes returns what differs from when the run was started: the workflow, agents,
 // the environment, and the files that finished steps have read.
 func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal.State) []string {
-	var changes []string
-	now := o.digests(ctx, r.wf)
-	for _, name := range slices.Sorted(maps.Keys(r.spec.Digests)) {
-		switch sum, ok := now[name]; {
-		case !ok && strings.HasPrefix(name, "agent "):
-			// No step asks it any more: then the workflow has changed.
-		case !ok:
-			changes = append(changes, name+" is gone")
-		case sum != r.spec.Digests[name]:
-			changes = append(changes, name+" has changed")
-		}
-	}
+	changes := o.changedDigests(ctx, r)
 	was := map[string]string{}
 	for _, u := range past.Order {
 		if u.Expanded != nil {
@@ -321,6 +322,24 @@ func (o *Orchestrator) changes(ctx context.Context, r *pendingRun, past *journal
 			changes = append(changes, "file "+path+" cannot be read any more")
 		case len(files) == 1 && task.Digest([]byte(files[0].Content)) != was[path]:
 			changes = append(changes, "file "+path+" has changed")
+		}
+	}
+	return changes
+}
+
+// changedDigests returns what of the workflow, the agents and the environment differs from
+// when the run was started.
+func (o *Orchestrator) changedDigests(ctx context.Context, r *pendingRun) []string {
+	var changes []string
+	now := o.digests(ctx, r.wf)
+	for _, name := range slices.Sorted(maps.Keys(r.spec.Digests)) {
+		switch sum, ok := now[name]; {
+		case !ok && strings.HasPrefix(name, "agent "):
+			// No step asks it any more: then the workflow has changed.
+		case !ok:
+			changes = append(changes, name+" is gone")
+		case sum != r.spec.Digests[name]:
+			changes = append(changes, name+" has changed")
 		}
 	}
 	return changes

@@ -89,6 +89,11 @@ type RunOptions struct {
 	// or was run.
 	OnExplain func(ctx context.Context, x Explanation)
 
+	// Engine is what works on the run instead of a process: [EngineTemporal], or empty.
+	// Only [Orchestrator.SubmitRun] takes one. The store must be one whose runs several
+	// processes may write at once; see [journal.Joiner].
+	Engine string
+
 	tasks bool // the workflow is a list of tasks
 }
 
@@ -113,6 +118,9 @@ func (o *RunOptions) cachePolicy() llm.Policy {
 // What happens is written to the journal; [Orchestrator.ResumeRun] resumes a run
 // that was stopped or crashed.
 func (o *Orchestrator) RunWorkflow(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (*engine.Result, error) {
+	if opts.Engine != "" {
+		return nil, invalid(fmt.Errorf("the engine %s works on runs that are submitted, not on those of a process", opts.Engine))
+	}
 	r, err := o.newRun(ctx, wf, opts)
 	if err != nil {
 		return nil, err
@@ -120,8 +128,8 @@ func (o *Orchestrator) RunWorkflow(ctx context.Context, wf *workflow.Workflow, o
 	return withRunError(o.drive(ctx, r, nil))
 }
 
-// SubmitRun checks a run and writes it down without starting it, and gives its
-// id: [Orchestrator.ResumeRun] starts it, in any process.
+// SubmitRun checks a run and writes it down without starting it, and returns its
+// id: [Orchestrator.ResumeRun] starts it, in any process, unless it has an Engine.
 func (o *Orchestrator) SubmitRun(ctx context.Context, wf *workflow.Workflow, opts RunOptions) (string, error) {
 	r, err := o.newRun(ctx, wf, opts)
 	if err != nil {
@@ -171,6 +179,9 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, err
 	}
+	if err := o.checkEngine(store, opts.Engine); err != nil {
+		return nil, err
+	}
 	r := &pendingRun{id: id, started: time.Now(), wf: wf, params: params, opts: opts, files: files}
 	if r.spec, err = o.spec(ctx, wf, opts); err != nil {
 		return nil, err
@@ -192,7 +203,7 @@ func (o *Orchestrator) newRun(ctx context.Context, wf *workflow.Workflow, opts R
 	if err != nil {
 		return nil, fmt.Errorf("writing run %s: %w", id, err)
 	}
-	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.Path(), StartedBy: r.spec.Key, Spec: data})
+	r.log, err = store.Create(ctx, journal.Run{ID: id, Workflow: wf.Name, File: r.spec.Path(), Engine: opts.Engine, StartedBy: r.spec.Key, Spec: data})
 	if err != nil {
 		return nil, fmt.Errorf("writing run %s: %w", id, err)
 	}
@@ -296,11 +307,28 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 	}
 	o.noteParallel(ctx, r.wf, opts)
 	missed := o.missed()
+	options := o.engineOptions(ctx, r, store, previous, kept)
+	options.Drain, options.Observe, options.Log, options.Past, options.Control = opts.Drain, observing(span, observe), r.log, past, control
+	options.Changed, options.Again, options.Failed = r.changed, again, r.failed
+	res, err = engine.Run(ctx, r.wf, options)
+	if res != nil && res.Status == engine.StatusFailed && !res.FailWhen && res.Exited == nil && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
+		res.Status = engine.StatusPartial
+	}
+	if n := o.missed() - missed; n > 0 && res != nil && (res.Status == engine.StatusCompleted || res.Status == engine.StatusPartial) {
+		// Whatever the workflow does about failures, this is not the run that was recorded.
+		res.Status, res.Error = engine.StatusFailed, new(fmt.Sprintf("%d of the run's calls are not in the recording", n))
+	}
+	return res, err
+}
+
+// engineOptions returns the options of a run that follow from what it was started with.
+func (o *Orchestrator) engineOptions(ctx context.Context, r *pendingRun, store journal.Store, previous *runs.Previous, kept *reuse) engine.Options {
+	opts := r.opts
 	save := o.save
 	if o.opts.Replay != nil {
 		save = nil
 	}
-	res, err = engine.Run(ctx, r.wf, engine.Options{
+	return engine.Options{
 		RunID: r.id, Params: r.params, Env: runs.Env(r.wf),
 		Execute: func(ctx context.Context, a engine.Attempt) (llm.Outcome, error) {
 			tags := llm.Tags{Workflow: r.wf.Name, Run: r.id, Step: a.Path, Item: a.Item, Key: r.spec.Key, Team: r.spec.Team}
@@ -314,34 +342,18 @@ func (o *Orchestrator) drive(ctx context.Context, r *pendingRun, past *journal.S
 		ChangedFiles: r.files.list,
 		MaxParallel:  parallel(r.wf, opts),
 		Duration:     previous.Duration(),
-		Drain:        opts.Drain,
-		Observe:      observing(span, observe),
-		Log:          r.log,
-		Past:         past,
-		Changed:      r.changed,
-		Again:        again,
-		Failed:       r.failed,
 		Choose:       opts.part().Choose(r.wf),
 		Earlier:      previous.State,
 		Before:       previous.State,
 		Unchanged:    kept.unchanged,
 		Saw:          kept.saw,
 		Save:         save,
-		Control:      control,
 		AskCalls:     opts.AskCalls,
 		AskTimeout:   opts.AskTimeout,
 		Decided: func(ctx context.Context, unit journal.Unit) (*journal.Decision, error) {
 			return runs.Decision(ctx, store, r.id, unit)
 		},
-	})
-	if res != nil && res.Status == engine.StatusFailed && !res.FailWhen && res.Exited == nil && res.OverBudget() && r.budget(o.config.Budget).OnExceed == workflow.OnExceedPartial {
-		res.Status = engine.StatusPartial
 	}
-	if n := o.missed() - missed; n > 0 && res != nil && (res.Status == engine.StatusCompleted || res.Status == engine.StatusPartial) {
-		// Whatever the workflow does about failures, this is not the run that was recorded.
-		res.Status, res.Error = engine.StatusFailed, new(fmt.Sprintf("%d of the run's calls are not in the recording", n))
-	}
-	return res, err
 }
 
 // missed returns how many calls were not in the recording that is replayed.

@@ -158,11 +158,17 @@ func startRemote(ctx context.Context, c *client.Client, start client.StartRun) (
 // followRemote says what happens in a run of a server until it ends, and prints its end.
 // An interrupt leaves the run as it is.
 func (a *app) followRemote(ctx context.Context, c *client.Client, id string, how ending) error {
+	return a.followElsewhere(ctx, c.History(), id, "at the server", " --server "+a.server, how)
+}
+
+// followElsewhere says what happens in a run that another process drives until it ends, and
+// prints its end. An interrupt leaves the run as it is. Commands for the run need the flags.
+func (a *app) followElsewhere(ctx context.Context, store journal.Store, id, where, flags string, how ending) error {
 	ctx, cancel := a.soft(ctx)
 	defer cancel()
 	lines := &eventLines{labels: map[journal.Unit]string{}}
 	var last journal.Run
-	for change, err := range c.History().Watch(ctx, id) {
+	for change, err := range watchRun(ctx, store, id) {
 		switch {
 		case err != nil:
 			return err
@@ -177,15 +183,15 @@ func (a *app) followRemote(ctx context.Context, c *client.Client, id string, how
 			continue
 		}
 		if change.Run.Status == journal.StatusWaiting && last.Status != journal.StatusWaiting {
-			a.say("%s waits for an answer; give it with: claude-force runs approve %[1]s --server %s", id, a.server)
+			a.say("%s waits for an answer; give it with: claude-force runs approve %[1]s%s", id, flags)
 		}
 		last = change.Run
 	}
 	if ctx.Err() != nil {
-		a.say("the run continues at the server; follow it with: claude-force runs watch %s --server %s", id, a.server)
+		a.say("the run continues %s; follow it with: claude-force runs watch %s%s", where, id, flags)
 		return errInterrupted
 	}
-	detail, err := runs.Load(context.WithoutCancel(ctx), c.History(), id)
+	detail, err := runs.Load(context.WithoutCancel(ctx), store, id)
 	if err != nil {
 		return err
 	}

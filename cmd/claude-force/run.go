@@ -24,6 +24,7 @@ type runFlags struct {
 	fresh    bool
 	explain  bool
 	detach   bool
+	engine   string
 	record   string
 	replay   string
 	plan     bool
@@ -63,6 +64,10 @@ from it without a network, and fails on any call that is not in it.
 --report writes what came of the run into files, as Markdown, JUnit XML
 or SARIF, also if it failed or was interrupted.
 
+With --engine temporal, workers of Temporal run it, and this command follows it: any of
+them can be lost without the run. It needs a store that they share, a PostgreSQL
+database, and workers that work in the same folder; see docs/temporal.md.
+
 With --server the workflow of that name or path in the server's project is run
 there, with the server's settings; an interrupt leaves the run as it is.
 
@@ -86,6 +91,7 @@ left no room for a step, 130 interrupted.`,
   claude-force run workflow.yaml --from review
   claude-force run workflow.yaml --plan
   claude-force run nightly.yaml --detach
+  claude-force run nightly.yaml --engine temporal
   claude-force --server https://force.example.com run nightly --param day=mon
   claude-force run review.yaml --report md=summary.md,junit=junit.xml
   claude-force run review.yaml --output review.md
@@ -116,6 +122,7 @@ left no room for a step, 130 interrupted.`,
 	flags.BoolVar(&f.fresh, "fresh", false, "re-run everything and store the new answers (the same as --refresh)")
 	flags.BoolVar(&f.explain, "explain", false, "show for each step why it was or was not answered from the cache or a previous run")
 	flags.BoolVar(&f.detach, "detach", false, "print the run's id and run in the background; follow it with \"claude-force runs watch\"")
+	flags.StringVar(&f.engine, "engine", "", "what runs the workflow instead of this process: temporal, by way of its workers")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the output and what failed, without progress, notes and summary")
 	f.registerAttach(flags)
 	flags.StringVar(&f.record, "record", "", "write every call and answer into this folder")
@@ -148,6 +155,9 @@ func (a *app) runWorkflow(ctx context.Context, f *runFlags, path string) error {
 		}
 		opts.Plan = p
 	}
+	if f.engine != "" {
+		return closing(a.runEngine(ctx, orch, wf, f, opts), orch)
+	}
 	if f.detach {
 		return closing(a.detach(ctx, orch, wf, opts, f.json), orch)
 	}
@@ -168,7 +178,7 @@ func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workfl
 	if err := f.output.check(); err != nil {
 		return nil, opts, err
 	}
-	ask, timeout, err := f.approvals.resolve(f.detach || a.canAsk())
+	ask, timeout, err := f.approvals.resolve(f.detach || f.engine != "" || a.canAsk())
 	if err != nil {
 		return nil, opts, err
 	}
@@ -200,7 +210,7 @@ func (a *app) runOptions(ctx context.Context, f *runFlags, path string) (*workfl
 	opts = claudeforce.RunOptions{
 		Budget: spending, Batch: f.batch,
 		Params: params, MaxParallel: f.parallel, Model: f.modelName(), Runner: f.runner, Policy: f.policy(), AllowEnv: f.env,
-		From: f.from, Only: f.only, Settings: f.runSettings(), AskCalls: ask, AskTimeout: timeout, Drain: a.stopping,
+		From: f.from, Only: f.only, Settings: f.runSettings(), AskCalls: ask, AskTimeout: timeout, Drain: a.stopping, Engine: f.engine,
 	}
 	if path != "-" {
 		opts.File = wf.File()
@@ -220,6 +230,10 @@ func (f *runFlags) check() error {
 		return badInput("give --record or --replay, not both")
 	case f.detach && (f.record != "" || f.replay != "" || f.explain):
 		return badInput("--detach cannot be combined with --record, --replay or --explain")
+	case f.engine != "" && f.engine != claudeforce.EngineTemporal:
+		return badInput("--engine %q: it must be %s", f.engine, claudeforce.EngineTemporal)
+	case f.engine != "" && (f.record != "" || f.replay != "" || f.explain):
+		return badInput("--engine cannot be combined with --record, --replay or --explain: its workers make the calls")
 	case f.detach && len(f.reports.given) > 0:
 		return badInput("--detach cannot be combined with --report; once the run has ended, claude-force runs report writes one")
 	case f.detach && f.output.given():

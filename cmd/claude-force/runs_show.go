@@ -91,7 +91,10 @@ func (a *app) showRun(d *runs.Detail, items, calls bool) error {
 	for _, name := range sortedKeys(d.Spec.Params) {
 		head = append(head, []string{"param " + name, firstLine(d.Spec.Params[name], 80)})
 	}
-	if d.Run.Owner != nil && d.Run.Owner.Alive {
+	switch {
+	case d.Run.Engine != "" && d.Run.Owned():
+		head = append(head, []string{"owned by", "the workers of " + d.Run.Engine})
+	case d.Run.Owned():
 		head = append(head, []string{"owned by", fmt.Sprintf("process %d on %s", d.Run.Owner.PID, d.Run.Owner.Host)})
 	}
 	if err := table(a.stdout, head); err != nil {

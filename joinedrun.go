@@ -1,0 +1,241 @@
+package claudeforce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
+)
+
+// EngineTemporal is the engine of runs that workers of Temporal work on.
+const EngineTemporal = "temporal"
+
+// checkEngine returns an error if an engine cannot own runs of the store.
+func (o *Orchestrator) checkEngine(store journal.Store, name string) error {
+	switch name {
+	case "":
+		return nil
+	case EngineTemporal:
+	default:
+		return invalid(fmt.Errorf("there is no engine %q; leave it out, or name %s", name, EngineTemporal))
+	}
+	if _, ok := store.(journal.Joiner); !ok || o.config.Store == "" {
+		return invalid(fmt.Errorf("the engine %s needs a store that its workers share: set store to the URL of a PostgreSQL database", name))
+	}
+	return nil
+}
+
+// JoinedRun is a run that an engine owns, and of which this process does parts, as other
+// processes do. It is safe for concurrent use.
+type JoinedRun struct {
+	o        *Orchestrator
+	store    journal.Store
+	joiner   journal.Joiner
+	engine   string
+	run      *pendingRun
+	previous *runs.Previous
+	kept     *reuse
+	replica  *journal.Replica
+	lists    engine.Lists
+
+	mu        sync.Mutex // guards the fields below
+	attempts  map[*context.CancelCauseFunc]bool
+	unlisten  func() // nil without attempts
+	cancelled bool
+}
+
+// UnfitError says that a run cannot be worked on here: its agents or environment differ, or
+// its workflow or settings cannot be read.
+type UnfitError struct {
+	Run string
+	Err error
+}
+
+func (e *UnfitError) Error() string {
+	return fmt.Sprintf("run %s cannot be worked on here: %v", e.Run, e.Err)
+}
+func (e *UnfitError) Unwrap() error { return e.Err }
+
+// JoinRun returns a run that an engine owns. It is as it was when it was submitted, whatever
+// has become of the workflow's file. If its agents or environment differ here, or are missing,
+// the error is an [*UnfitError]; of a run that has ended it is [journal.ErrLost], and of one
+// that a process owns a [*journal.OwnedError]. Close it when done.
+func (o *Orchestrator) JoinRun(ctx context.Context, id, engineName string) (*JoinedRun, error) {
+	store, err := o.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.checkEngine(store, engineName); err != nil {
+		return nil, err
+	}
+	run, err := store.Find(ctx, id)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("joining run %s: %w", id, err)
+	case run.Status.Ended():
+		return nil, fmt.Errorf("joining run %s: %w", id, journal.ErrLost)
+	case run.Engine != engineName && run.Owner != nil:
+		return nil, &journal.OwnedError{Run: id, Owner: *run.Owner}
+	case run.Engine != engineName:
+		return nil, fmt.Errorf("joining run %s: %w", id, journal.ErrLost)
+	}
+	replica := journal.NewReplica(store, id)
+	past, err := replica.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.joinable(ctx, run, past)
+	if err != nil {
+		return nil, &UnfitError{id, err}
+	}
+	r.changed = past.Spec != nil
+	r.files = newChangedFiles(o, past)
+	if err := o.checkLedger(r); err != nil {
+		return nil, err
+	}
+	j := &JoinedRun{o: o, store: store, joiner: store.(journal.Joiner), engine: engineName, run: r, replica: replica, attempts: map[*context.CancelCauseFunc]bool{}}
+	j.kept = newReuse(o, &r.opts)
+	if j.previous, err = runs.LoadPrevious(ctx, store, id, r.spec, r.wf); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// joinable reads a run that is to be joined, and checks that it may be.
+func (o *Orchestrator) joinable(ctx context.Context, run journal.Run, past *journal.State) (*pendingRun, error) {
+	spec, err := runs.SpecOf(run, past)
+	if err != nil {
+		return nil, err
+	}
+	wf, err := spec.Recorded(o.CheckAgent)
+	if err != nil {
+		return nil, err
+	}
+	r, err := restored(run, spec, wf)
+	if err != nil {
+		return nil, err
+	}
+	r.opts.AskCalls, r.opts.AskTimeout = spec.Settings.Approvals == runs.ApprovalsDurable, spec.Settings.AskFor
+	if changes := o.changedDigests(ctx, r); len(changes) > 0 {
+		return nil, &ChangedError{Run: run.ID, Changes: changes}
+	}
+	return r, nil
+}
+
+// Close frees what is kept for the run. Its attempts must have ended.
+func (j *JoinedRun) Close() { j.o.forget(j.run.wf) }
+
+// Advance does what the run can do without attempts, as [engine.Advance] does. The run of a
+// frontier with a Result has ended.
+func (j *JoinedRun) Advance(ctx context.Context, under []engine.Under) (f *engine.Frontier, err error) {
+	err = j.with(ctx, journal.Unit{}, func(options engine.Options) (err error) {
+		f, err = engine.Advance(ctx, j.run.wf, options, under)
+		return err
+	})
+	return f, err
+}
+
+// AdvanceItems does what some items of a wide foreach can do without attempts, as
+// [engine.AdvanceItems] does.
+func (j *JoinedRun) AdvanceItems(ctx context.Context, items engine.Items, under []engine.Under) (f *engine.Frontier, err error) {
+	err = j.with(ctx, items.Part(), func(options engine.Options) (err error) {
+		f, err = engine.AdvanceItems(ctx, j.run.wf, options, items, under)
+		return err
+	})
+	return f, err
+}
+
+// wideItems is the number of open items of a foreach above which they are advanced apart.
+const wideItems = 200
+
+// errRunCancelled ends the attempts of a run that a person cancels.
+var errRunCancelled = errors.New("the run is cancelled")
+
+// Attempt makes the attempts at a unit until it has ended, as [engine.AttemptUnit] does. They
+// stop soon after the run is cancelled.
+func (j *JoinedRun) Attempt(ctx context.Context, unit journal.Unit) (status engine.Status, err error) {
+	err = j.with(ctx, unit, func(options engine.Options) (err error) {
+		ctx, end := j.listen(ctx, options.Past.LastSeq)
+		defer end()
+		status, err = engine.AttemptUnit(ctx, j.run.wf, options, unit)
+		return err
+	})
+	return status, err
+}
+
+// with calls do with the options for a part of the run, which this process is the only one
+// to write meanwhile.
+func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.Options) error) (err error) {
+	log, err := j.joiner.Join(ctx, j.run.id, j.engine, part)
+	if err != nil {
+		return fmt.Errorf("joining run %s: %w", j.run.id, err)
+	}
+	defer func() { err = errors.Join(err, log.Release()) }()
+	past, err := j.replica.State(ctx)
+	if err != nil {
+		return err
+	}
+	options := j.o.engineOptions(ctx, j.run, j.store, j.previous, j.kept)
+	options.Log, options.Past, options.Changed = log, past, j.run.changed
+	options.Wide, options.Lists = wideItems, &j.lists
+	options.Uncounted = func(ctx context.Context) float64 { return j.o.uncounted(ctx, j.store, j.run.id) }
+	return do(options)
+}
+
+// listen returns a context that ends when the run is cancelled. All attempts share one
+// listener. The function it returns ends the attempt.
+func (j *JoinedRun) listen(ctx context.Context, after int64) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.attempts[&cancel] = true
+	if j.cancelled {
+		cancel(errRunCancelled)
+	}
+	if j.unlisten == nil {
+		control, stop := j.o.listen(context.WithoutCancel(ctx), j.store, j.run.id, after)
+		done := make(chan struct{})
+		go func() { // ends with unlisten
+			for {
+				select {
+				case ev := <-control:
+					if ev.Type == journal.CancelAsked {
+						j.cancelAttempts()
+					}
+				case <-done:
+					return
+				}
+			}
+		}()
+		j.unlisten = func() {
+			close(done)
+			stop()
+		}
+	}
+	return ctx, func() {
+		cancel(nil)
+		j.mu.Lock()
+		delete(j.attempts, &cancel)
+		var unlisten func()
+		if len(j.attempts) == 0 {
+			unlisten, j.unlisten = j.unlisten, nil
+		}
+		j.mu.Unlock()
+		if unlisten != nil {
+			unlisten()
+		}
+	}
+}
+
+func (j *JoinedRun) cancelAttempts() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cancelled = true
+	for cancel := range j.attempts {
+		(*cancel)(errRunCancelled)
+	}
+}

@@ -1,0 +1,105 @@
+package claudeforce_test
+
+import (
+	"errors"
+	"testing"
+
+	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
+	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/sim"
+)
+
+// openShared opens an orchestrator on a database.
+func openShared(t *testing.T, store string) *claudeforce.Orchestrator {
+	t.Helper()
+	dir := t.TempDir()
+	cfg, err := claudeforce.LoadConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.DataDir, cfg.Store = t.TempDir(), store
+	o, err := claudeforce.New(t.Context(), claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(sim.Options{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.Close() })
+	return o
+}
+
+// TestTwoProcessesWorkOnARun has two orchestrators attempt the steps of a run in turn.
+func TestTwoProcessesWorkOnARun(t *testing.T) {
+	t.Parallel()
+	store := postgrestest.URL(t)
+	first, second := openShared(t, store), openShared(t, store)
+	wf, err := first.ParseWorkflow("wf.yaml", []byte(`
+name: shared
+steps:
+  - {id: a, agent: code-reviewer, task: one}
+  - {id: list, value: [x, y, z]}
+  - {id: each, foreach: "${{ steps.list.json }}", agent: code-reviewer, task: "${{ item }} ${{ steps.a.output }}"}
+  - {id: end, value: "${{ len(steps.each.json) }}"}
+output: ${{ steps.end.output }} items
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := first.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: claudeforce.EngineTemporal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.ResumeRun(t.Context(), id, claudeforce.ResumeOptions{}); err == nil {
+		t.Error("a process took over the run of an engine")
+	}
+	var joined []*claudeforce.JoinedRun
+	for _, o := range []*claudeforce.Orchestrator{first, second} {
+		j, err := o.JoinRun(t.Context(), id, claudeforce.EngineTemporal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		joined = append(joined, j)
+	}
+	attempts := 0
+	for {
+		f, err := joined[attempts%2].Advance(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Result != nil {
+			if f.Result.Status != engine.StatusCompleted || f.Result.Output != "3 items" {
+				t.Errorf("the run is %s with the output %q", f.Result.Status, f.Result.Output)
+			}
+			break
+		}
+		if len(f.Ready) == 0 || attempts > 10 {
+			t.Fatalf("after %d attempts the frontier is %+v", attempts, f)
+		}
+		attempts++
+		if status, err := joined[attempts%2].Attempt(t.Context(), f.Ready[0].Unit); err != nil || status != engine.StatusCompleted {
+			t.Fatalf("attempting %v: %s, %v", f.Ready[0].Unit, status, err)
+		}
+	}
+	if attempts != 4 {
+		t.Errorf("%d attempts for 4 units", attempts)
+	}
+	if _, err := joined[0].Advance(t.Context(), nil); !errors.Is(err, journal.ErrLost) {
+		t.Errorf("advancing a run that has ended: %v", err)
+	}
+}
+
+func TestEngineNeedsASharedStore(t *testing.T) {
+	t.Parallel()
+	o := openShared(t, "")
+	wf, err := o.ParseWorkflow("wf.yaml", []byte("steps: [{id: a, value: 1}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{claudeforce.EngineTemporal, "airflow"} {
+		_, err := o.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: name})
+		if _, ok := errors.AsType[*claudeforce.InputError](err); !ok {
+			t.Errorf("engine %s: %v", name, err)
+		}
+	}
+}
