@@ -1,0 +1,45 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// graph returns a workflow of 30 steps: layers of steps that depend on those before, a
+// foreach, a loop, a question to a person and a fallback.
+func graph() string {
+	var b strings.Builder
+	b.WriteString("name: graph\nparams: {name: {type: string}}\nsteps:\n")
+	task := func(id, text string) string { return fmt.Sprintf(`"[unit ${{ params.name }} %s]%s"`, id, text) }
+	const width = 5
+	for layer := range 4 {
+		for i := range width {
+			id := fmt.Sprintf("s%d%d", layer, i)
+			text := ""
+			if layer > 0 {
+				text = fmt.Sprintf(" after ${{ steps.s%d%d.output }} and ${{ steps.s%d%d.output }}", layer-1, i, layer-1, (i+1)%width)
+			}
+			fmt.Fprintf(&b, "  - {id: %s, agent: worker, task: %s}\n", id, task(id, text))
+		}
+	}
+	fmt.Fprintf(&b, `  - {id: names, value: [a, b, c, d, e, f, g, h]}
+  - {id: each, foreach: "${{ steps.names.json }}", max_parallel: 3, agent: worker, task: %s}
+  - id: rounds
+    loop: {max: 4, until: loop.state.n >= 3, state: {n: {initial: 0, next: "${{ loop.state.n + 1 }}"}}}
+    steps:
+      - {id: draft, agent: worker, task: %s}
+      - {id: critic, agent: worker, task: %s}
+  - {id: where, approval: {message: "where to? ${{ steps.s12.output }}", choices: [left, right]}}
+  - {id: way, agent: worker, task: %s}
+  - {id: none, agent: worker, when: "len(steps.names.json) == 0", task: %s}
+  - {id: bad, value: "${{ fromJSON(steps.way.output) }}", on_failure: {fallback: instead}}
+  - {id: instead, agent: worker, task: %s}
+  - {id: both, value: "${{ steps.bad.output }} ${{ steps.rounds.output }}"}
+  - {id: last, join: settled, dependencies: [both, s30, s31, s32, s33, s34, none], agent: worker, task: %s}
+output: ${{ steps.last.output }} ${{ steps.each.output }}
+`, task("each ${{ item }}", ""), task("draft ${{ loop.index }}", " ${{ loop.previous.critic.output }}"), task("critic ${{ loop.index }}", " ${{ steps.draft.output }}"),
+		task("way", " ${{ steps.where.output }}"), task("none", ""), task("instead", ""), task("last", " ${{ steps.both.output }} ${{ steps.s30.output }} ${{ steps.s34.output }} ${{ steps.none?.output ?? 'nothing' }}"))
+	return b.String()
+}

@@ -1,0 +1,320 @@
+//go:build unix
+
+// Command relaykill has workers of Temporal run a graph of 30 steps, kills them and the
+// Temporal server at random moments, and compares what came of it with a run of one process:
+//
+//	go run ./relaykill             # 40 rounds
+//	go run ./relaykill -rounds 3
+//
+// What steps did is counted by a service that shares no code with what asks it. The exit code
+// is 1 if anything that is promised was not kept.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var opts options
+	flag.IntVar(&opts.rounds, "rounds", 40, "how many rounds")
+	flag.IntVar(&opts.runs, "runs", 4, "runs at once in a round")
+	flag.IntVar(&opts.workers, "workers", 2, "workers")
+	flag.Uint64Var(&opts.seed, "seed", 1, "seed of the moments at which processes are killed")
+	flag.DurationVar(&opts.delay, "delay", 150*time.Millisecond, "how long the service takes to answer")
+	flag.StringVar(&opts.programs, "programs", "", "`FOLDER` with the programs; they are built otherwise")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	c, problems, err := measure(ctx, opts)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "relaykill:", err)
+	}
+	c.print(problems)
+	if err != nil || c.broken() > 0 {
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	rounds, runs, workers int
+	seed                  uint64
+	delay                 time.Duration
+	programs              string
+}
+
+// counts are what rounds add up to.
+type counts struct {
+	rounds, runs, units, requests, workersKilled, serversKilled int
+
+	// What is promised to be 0.
+	lost    int // runs that did not complete
+	again   int // units that were asked for after they had finished
+	missing int // units that have finished without a request
+	wrong   int // results that are not those of a local run
+
+	cut int // requests that were repeated, since the end of the unit was not durable
+}
+
+func (c *counts) broken() int { return c.lost + c.again + c.missing + c.wrong }
+
+func (c *counts) print(problems []string) {
+	for _, row := range []struct {
+		name string
+		n    int
+	}{
+		{"rounds", c.rounds}, {"runs", c.runs}, {"units that asked the service", c.units}, {"requests", c.requests},
+		{"kill -9 of workers", c.workersKilled}, {"kill -9 of the Temporal server", c.serversKilled},
+		{"promised: runs lost", c.lost}, {"finished and asked for again", c.again}, {"finished without a request", c.missing}, {"results that differ", c.wrong},
+		{"not promised: cut off, asked for again", c.cut},
+	} {
+		fmt.Printf("%-42s %8d\n", row.name, row.n)
+	}
+	for _, p := range problems {
+		fmt.Println("  " + p)
+	}
+}
+
+// maxProblems bounds the problems that are printed.
+const maxProblems = 20
+
+// rounds plays the rounds on a stand.
+type rounds struct {
+	*stand
+	counts
+	opts     options
+	random   *rand.Rand
+	local    map[string]stepResult // of the run of one process
+	problems []string
+}
+
+func (r *rounds) say(format string, args ...any) {
+	if len(r.problems) < maxProblems {
+		r.problems = append(r.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+func measure(ctx context.Context, opts options) (c counts, problems []string, err error) {
+	s, err := newStand(ctx, opts)
+	if err != nil {
+		return c, nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	r := &rounds{stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, 0))}
+	if err := r.runLocally(ctx); err != nil {
+		return r.counts, r.problems, err
+	}
+	for n := 0; n <= opts.rounds && ctx.Err() == nil; n++ { // the first without kills
+		began := time.Now()
+		if err := r.round(ctx, n); err != nil {
+			return r.counts, r.problems, err
+		}
+		fmt.Fprintf(os.Stderr, "round %d: %.0f s\n", n, time.Since(began).Seconds())
+	}
+	return r.counts, r.problems, context.Cause(ctx)
+}
+
+// exported is a run as runs export prints it.
+type exported struct {
+	Run struct {
+		Status string `json:"status"`
+	} `json:"run"`
+	Events []struct {
+		Type   string    `json:"type"`
+		Time   time.Time `json:"time"`
+		Step   string    `json:"step"`
+		Item   string    `json:"item"`
+		Detail struct {
+			Task string `json:"task"`
+		} `json:"detail"`
+	} `json:"events"`
+	Result struct {
+		Status string                `json:"status"`
+		Output string                `json:"output"`
+		Steps  map[string]stepResult `json:"steps"`
+	} `json:"result"`
+}
+
+type stepResult struct {
+	Status string `json:"status"`
+	Output string `json:"output"`
+}
+
+// runLocally runs the graph in one process.
+func (r *rounds) runLocally(ctx context.Context) error {
+	answering, stop := context.WithCancel(ctx)
+	go r.answer(answering, "latest")
+	_, err := r.command(ctx, "run", "graph.yaml", "--param", "name=local", "--no-cache", "--no-tools", "--quiet", "--approvals", "durable")
+	stop()
+	if err != nil {
+		return err
+	}
+	var run exported
+	if err := r.read(ctx, &run, "runs", "export", "latest"); err != nil {
+		return err
+	}
+	r.local = results(&run, "local")
+	return nil
+}
+
+// results returns what came of the steps of a run, without its name.
+func results(run *exported, name string) map[string]stepResult {
+	steps := map[string]stepResult{"": {run.Result.Status, strings.ReplaceAll(run.Result.Output, name, "NAME")}}
+	for id, s := range run.Result.Steps {
+		s.Output = strings.ReplaceAll(s.Output, name, "NAME")
+		steps[id] = s
+	}
+	return steps
+}
+
+// answer answers the question of a run until its context ends: one that is not asked yet, or
+// was answered before, is refused.
+func (r *rounds) answer(ctx context.Context, run string) {
+	for ctx.Err() == nil {
+		if _, err := r.command(ctx, "runs", "approve", run, "where", "--choice", "left"); err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// round starts runs and kills processes until they have ended.
+func (r *rounds) round(ctx context.Context, n int) error {
+	r.rounds++
+	names, ids := []string{}, []string{}
+	answering, stop := context.WithCancel(ctx)
+	defer stop()
+	for i := range r.opts.runs {
+		name := fmt.Sprintf("r%dx%d", n, i)
+		out, err := r.command(ctx, "run", "graph.yaml", "--engine", "temporal", "--detach", "--param", "name="+name, "--no-cache", "--no-tools")
+		if err != nil {
+			return err
+		}
+		id := strings.TrimSpace(string(out))
+		names, ids = append(names, name), append(ids, id)
+		go r.answer(answering, id)
+		r.runs++
+	}
+	kills := 0
+	if n > 0 {
+		kills = 1 + r.random.IntN(5)
+	}
+	deadline := time.Now().Add(3 * time.Minute)
+	for open := slices.Clone(ids); len(open) > 0; {
+		if kills > 0 {
+			kills--
+			time.Sleep(time.Duration(r.random.Float64() * float64(3*time.Second)))
+			if err := r.kill(); err != nil {
+				return err
+			}
+		} else {
+			time.Sleep(300 * time.Millisecond)
+		}
+		var list []struct {
+			ID     string `json:"run_id"`
+			Status string `json:"status"`
+		}
+		if err := r.read(ctx, &list, "runs", "list", "--json"); err != nil {
+			return err
+		}
+		for _, run := range list {
+			if run.Status != "running" && run.Status != "waiting" {
+				open = slices.DeleteFunc(open, func(id string) bool { return id == run.ID })
+			}
+		}
+		if time.Now().After(deadline) {
+			r.lost += len(open)
+			r.say("round %d: not ended: %v", n, open)
+			break
+		}
+	}
+	for i, id := range ids {
+		if err := r.check(ctx, names[i], id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kill kills a worker or the server, and starts another.
+func (r *rounds) kill() error {
+	if r.random.IntN(4) == 0 {
+		r.serversKilled++
+		if err := r.temporal.Kill(); err != nil {
+			return err
+		}
+		return r.temporal.Restart()
+	}
+	for range 1 + r.random.IntN(len(r.workers)) {
+		r.workersKilled++
+		if log := r.killWorker(r.random.IntN(len(r.workers))); log != "" {
+			r.say("a worker had ended by itself: %s", log)
+			r.wrong++
+		}
+	}
+	for len(r.workers) < r.opts.workers {
+		if err := r.addWorker(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check compares a run with what the service counted, and with the run of one process.
+func (r *rounds) check(ctx context.Context, name, id string) error {
+	var run exported
+	if err := r.read(ctx, &run, "runs", "export", id); err != nil {
+		return err
+	}
+	if run.Result.Status != "completed" {
+		r.lost++
+		r.say("%s (%s) is %s", name, id, run.Result.Status)
+	}
+	got := results(&run, name)
+	for step, want := range r.local {
+		if got[step] != want {
+			r.wrong++
+			a, _ := json.Marshal(got[step])
+			b, _ := json.Marshal(want)
+			r.say("%s: step %q is %s, and locally %s", name, step, a, b)
+		}
+	}
+	names := map[string]string{}
+	for _, ev := range run.Events {
+		at := ev.Step + " " + ev.Item
+		if m := unitOf.FindStringSubmatch(ev.Detail.Task); ev.Type == "step_started" && m != nil {
+			names[at] = m[2]
+		}
+		if ev.Type != "step_finished" || names[at] == "" {
+			continue
+		}
+		times := r.service.times(name, names[at])
+		if len(times) == 0 {
+			r.missing++
+			r.say("%s: %s has finished, and was not asked for", name, names[at])
+		}
+		r.units++
+		r.requests += len(times)
+		r.cut += max(0, len(times)-1)
+		for _, asked := range times {
+			if asked.After(ev.Time) {
+				r.again++
+				r.say("%s: %s was asked for %s after it had finished", name, names[at], asked.Sub(ev.Time))
+			}
+		}
+	}
+	return nil
+}
