@@ -45,7 +45,7 @@ func webhooksCheck(ctx context.Context, cfg *config.Config, offline bool) claude
 		err = closing(err, store)
 	}
 	if err != nil {
-		c.Status, c.Detail, c.Hint = claudeforce.CheckWarned, err.Error(), "nothing is sent to webhooks until this is mended"
+		c.Status, c.Detail, c.Hint = claudeforce.CheckWarned, err.Error(), "nothing is sent to webhooks until this is fixed"
 		return c
 	}
 	if len(views) == 0 {
