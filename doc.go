@@ -92,7 +92,8 @@
 //     file, webhook/webhookpg in PostgreSQL, and webhook/webhooktest is the suite that both
 //     pass.
 //
-// And around them: internal/sqlitefile, internal/postgres, internal/valkey,
+// And around them: internal/tablecopy copies what a store holds to one of another kind;
+// internal/sqlitefile, internal/postgres, internal/valkey,
 // internal/seal, internal/unixtime, internal/process and internal/credential are what the
 // parts share (files of SQLite, a database of PostgreSQL, a connection to Valkey,
 // encryption, times in a column, which processes live, what looks like a key),
