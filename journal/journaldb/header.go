@@ -61,19 +61,16 @@ func (h *header) sum() []byte {
 
 // insert makes the row.
 func (h *header) insert(conn *sqlitefile.Conn, spec []byte) error {
-	var specSum any
+	var sum any
 	if spec != nil {
-		var d digest
-		d.texts(h.ID)
-		d.blobs(spec)
-		specSum = d.sum()
+		sum = specSum(h.ID, spec)
 	}
 	var startedBy any
 	if h.StartedBy != "" {
 		startedBy = h.StartedBy
 	}
 	if err := conn.Run(`INSERT INTO runs (id, workflow, file, spec, spec_sum, status, started, steps, usd, tokens, seq, sum, started_by)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, x'', ?)`, h.ID, h.Workflow, h.File, spec, specSum, string(h.Status), h.Started, startedBy); err != nil {
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, x'', ?)`, h.ID, h.Workflow, h.File, spec, sum, string(h.Status), h.Started, startedBy); err != nil {
 		return err
 	}
 	h.N = conn.LastInsertRowID()

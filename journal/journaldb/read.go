@@ -61,11 +61,9 @@ func (s *Store) readRun(row *stmt, spec bool) (journal.Run, error) {
 		return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 	}
 	if sealed := row.ColumnRawBlob(22); spec && sealed != nil {
-		var d digest
-		d.texts(h.ID)
-		d.blobs(sealed)
+		sum := specSum(h.ID, sealed)
 		run.Spec, err = journalrow.OpenSpec(s.box, h.ID, append([]byte(nil), sealed...))
-		if err != nil || string(d.sum()) != string(row.ColumnRawBlob(23)) {
+		if err != nil || string(sum) != string(row.ColumnRawBlob(23)) {
 			return journal.Run{}, fmt.Errorf("run %s: %w", h.ID, errDamaged)
 		}
 	}

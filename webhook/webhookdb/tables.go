@@ -1,0 +1,20 @@
+package webhookdb
+
+import (
+	"github.com/claude-force/claude-force/internal/sqlitefile"
+	"github.com/claude-force/claude-force/internal/tablecopy"
+)
+
+// Tables returns what the store holds, in the order in which it is to be copied.
+func (s *Store) Tables() []tablecopy.Table {
+	return []tablecopy.Table{
+		sqlitefile.NewTable(sqlitefile.Table{
+			Label: "webhooks", From: "webhooks", Key: 1, Use: s.file.Use,
+			Columns: "id text, name text, url text, events text, secret_env text, created int, disabled text, runs int, runs_at int, budgets int",
+		}),
+		sqlitefile.NewTable(sqlitefile.Table{
+			Label: "deliveries", From: "deliveries", Key: 1, Use: s.file.Use,
+			Columns: "n int, webhook text, id text, type text, subject text, body blob, created int, state text, attempts int, last int, next int, status int, problem text, lease text, owner text, leased_until int",
+		}),
+	}
+}
