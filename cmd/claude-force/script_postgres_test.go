@@ -10,9 +10,9 @@ import (
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 )
 
-// TestPostgresScript runs the command with a database that has no schema yet.
+// TestPostgresScript runs the command with databases that have no schema yet.
 func TestPostgresScript(t *testing.T) {
-	address := postgrestest.EmptyURL(t)
+	address, other := postgrestest.EmptyURL(t), postgrestest.EmptyURL(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "postgres"),
 		RequireExplicitExec: true,
@@ -21,6 +21,7 @@ func TestPostgresScript(t *testing.T) {
 			env.Setenv("XDG_CONFIG_HOME", "")
 			env.Setenv("XDG_DATA_HOME", "")
 			env.Setenv("CLAUDE_FORCE_STORE", address)
+			env.Setenv("COPY_STORE", other)
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith},

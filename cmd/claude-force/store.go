@@ -23,7 +23,7 @@ func (a *app) store() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.storeMigrate(), a.storeStatus())
+	cmd.AddCommand(a.storeMigrate(), a.storeStatus(), a.storeCopy())
 	return cmd
 }
 
