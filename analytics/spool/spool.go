@@ -32,6 +32,7 @@ import (
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/internal/filelock"
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/internal/process"
 )
 
@@ -181,7 +182,7 @@ func (f *File) current(flag int) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
 	}
-	if flag&os.O_RDWR != 0 {
+	if flag&os.O_RDWR != 0 && !oslimit.FewFiles() {
 		f.open, f.opened = file, info
 	}
 	return file, info.Size(), nil

@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/internal/oslimit"
 )
 
 // Lock is the lock of a file, which it makes, readable by this user only, if there
 // is none. The system frees the lock of a process that ends. It is safe for
 // concurrent use; two Locks of one path exclude each other within a process too.
 //
-// Where the system can free a lock without closing its file, the file stays open: to
-// open and close it costs several times as much as the lock.
+// Where the system can free a lock without closing its file, the file stays open, unless
+// the process may have few files open: to open and close it costs several times as much as
+// the lock.
 type Lock struct {
 	path string
 
@@ -74,6 +76,9 @@ func (l *Lock) acquire(end time.Time) error {
 
 func (l *Lock) release() {
 	l.file.unlock()
+	if oslimit.FewFiles() {
+		l.close()
+	}
 	l.mu.Unlock()
 }
 

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 
 	// What parts share and nobody else needs to see.
 	"internal/credential": nil,
-	"internal/filelock":   {"internal/openfile"},
+	"internal/filelock":   {"internal/openfile", "internal/oslimit"},
 	"internal/openfile":   nil,
 	"internal/oslimit":    nil,
 	"internal/media":      {"llm"},
@@ -83,7 +83,7 @@ var allowed = map[string][]string{
 	"llm/llmtest":             {"llm"},
 	"analytics":               {"llm"},
 	"analytics/analyticstest": {"analytics", "fault", "llm"},
-	"analytics/spool":         {"analytics", "internal/filelock", "internal/openfile", "internal/process", "llm"},
+	"analytics/spool":         {"analytics", "internal/filelock", "internal/openfile", "internal/oslimit", "internal/process", "llm"},
 	"analytics/callsql":       {"analytics", "fault", "llm"},
 	"analytics/callspg":       {"internal/tablecopy", "analytics", "analytics/callsql", "analytics/spool", "internal/postgres", "internal/process", "llm"},
 	"analytics/callsdb":       {"internal/tablecopy", "analytics", "analytics/callsql", "analytics/spool", "llm", "internal/sqlitefile", "internal/process"},

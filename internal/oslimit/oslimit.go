@@ -38,6 +38,10 @@ func Full(path string) string {
 	return fmt.Sprintf("the disk is full: %s free on the file system of %s", units.BytesSize(float64(free)), path)
 }
 
+// fewFiles is the limit on open files below which they are few: some stores and locks stay
+// open, and calls of a model need the others.
+const fewFiles = 256
+
 const (
 	tooManyFiles = "too many files are open: raise the limit (ulimit -n), or make fewer calls at once (setting jobs)"
 	fileTooLarge = "the file may not grow any more: raise the limit (ulimit -f)"
