@@ -78,10 +78,11 @@ func TestInspector(t *testing.T) {
 		if strings.Join(names, " ") != strings.Join(toolNames, " ") {
 			t.Errorf("%s lists the tools %q", transport, names)
 		}
-		for tool, arguments := range map[string][]string{
-			"list_agents": nil, "list_workflows": nil, "costs": {"days=0"}, "cache": nil, "plan": {"workflow=one.yaml"}, "start_run": {"workflow=one.yaml"},
-			"execute": {"agent=python-expert", "task=Explain ants"}, "run_result": {"run=latest"},
+		for _, call := range [][]string{
+			{"list_agents"}, {"list_workflows"}, {"costs", "days=0"}, {"cache"}, {"plan", "workflow=one.yaml"}, {"start_run", "workflow=one.yaml"},
+			{"execute", "agent=python-expert", "task=Explain ants"}, {"run_result", "run=latest"},
 		} {
+			tool, arguments := call[0], call[1:]
 			args := []string{"--method", "tools/call", "--tool-name", tool}
 			for _, a := range arguments {
 				args = append(args, "--tool-arg", a)
