@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team followers planned savings proxy figures capacity machines check clean
+.PHONY: temporal help build test race lint fuzz bench coldstart ratelimit chaos loopkill stepkill restart agents money team followers planned savings proxy figures capacity machines check clean
 
 # What the fuzz targets are run for; a number followed by x is a count.
 FUZZTIME ?= 20000x
@@ -15,10 +15,10 @@ test: ## Run the tests
 
 # Each program with the race detector waits as it exits, by default for 1 s, so that
 # what still runs may report a race. The scripts run more than a thousand commands. What
-# only reads sources, or runs the examples, finds none that others do not.
+# only reads sources, or runs programs, finds none that others do not.
 race: export GORACE ?= atexit_sleep_ms=10
 race: ## Run the tests with the race detector, in random order
-	go test -race -short -shuffle=on -timeout 20m $$(go list ./... | grep -vE '/(examples|internal/wordtest|internal/importtest)(/|$$)')
+	go test -race -short -shuffle=on -timeout 20m $$(go list ./... | grep -vE '/(bench|examples|internal/wordtest|internal/importtest)(/|$$)')
 
 lint: ## Check formatting, go vet, golangci-lint, known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -61,6 +61,10 @@ stepkill: ## Kill runs with every kind of step at random moments, and count what
 restart: ## Kill a server at random moments, 200 times, and count what is lost or paid twice
 	go run ./bench/restart
 	go run ./bench/restart -shared
+
+temporal: ## Kill workers of Temporal and its server, which it builds first, at random moments
+	go -C temporal/temporalserver vet ./...
+	go -C temporal run ./relaykill -rounds 2
 
 agents: ## Measure many agents with tools at once
 	go run ./bench/agents -gate
