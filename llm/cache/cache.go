@@ -152,13 +152,12 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 		m.begin(key)
 		defer m.end(key)
 		if req.Policy != llm.PolicyRefresh {
-			looked := time.Now()
 			// Stores of earlier versions hold what is no answer.
 			if resp := m.find(ctx, key, ttl); resp != nil && llm.CheckAnswer(req, resp) == nil {
 				llm.Replay(resp)(yield)
 				return
 			}
-			ctx = llm.WithCacheRecheck(ctx, looked, func() *llm.Response { return m.held(key, ttl) })
+			ctx = llm.WithCacheRecheck(ctx, func() *llm.Response { return m.held(key, ttl) })
 		}
 		m.ask(ctx, key, ttl, req, yield)
 	}

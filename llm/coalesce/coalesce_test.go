@@ -306,7 +306,7 @@ func TestRecheckedAnswerIsTaken(t *testing.T) {
 	m := coalesce.New(script, llm.Keyer{}, coalesce.Options{})
 	there := llmtest.Response("there")
 	there.Source = llm.SourceCache
-	ctx := llm.WithCacheRecheck(t.Context(), time.Now(), func() *llm.Response { return there })
+	ctx := llm.WithCacheRecheck(t.Context(), func() *llm.Response { return there })
 	if o := read(ctx, m, llmtest.Request("same")); o.text != "there" || o.source != llm.SourceCache || script.Started() != 0 {
 		t.Errorf("got %+v, %d calls", o, script.Started())
 	}

@@ -14,9 +14,8 @@
 // llm/coalesce. Without the server each process makes its own call.
 //
 // A flight that has ended with an answer that a cache may keep has landed: for another
-// [LeaseTime] it can be followed by calls that looked for an answer in a cache before it
-// did, and would otherwise make the call once more. Others find the answer in the cache, or
-// are to have a new one.
+// [LeaseTime] it can be followed by calls that take answers of a cache. Between their look
+// into the cache and the flight, another process may have made the call.
 package coalescevalkey
 
 import (
@@ -42,9 +41,9 @@ const (
 
 // flights keeps flights where processes see them.
 type flights interface {
-	// join returns the flight that is in the air under a name, or has landed since a time,
-	// unless that is zero; else it returns one that the caller owns.
-	join(ctx context.Context, name string, since time.Time) (id string, owns bool, err error)
+	// join returns the flight that is in the air under a name, or has landed if that is of
+	// use too, or one that the caller owns.
+	join(ctx context.Context, name string, landed bool) (id string, owns bool, err error)
 	// extend lets the owner keep a flight, release ends it, and land ends it with an answer.
 	// They do nothing if another owns it.
 	extend(ctx context.Context, name, id string) error
@@ -96,7 +95,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 func (m *model) share(ctx context.Context, req *llm.Request, name string, yield func(llm.Event, error) bool) {
 	promoted := false
 	for range maxFlights {
-		id, owns, err := m.flights.join(ctx, name, llm.LookedInCache(ctx))
+		id, owns, err := m.flights.join(ctx, name, llm.TakesCached(ctx))
 		if ctx.Err() != nil {
 			yield(llm.Event{}, llm.ContextError(ctx))
 			return

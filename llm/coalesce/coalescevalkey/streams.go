@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -33,7 +32,7 @@ func streamKey(name, id string) string { return "claude-force:{" + name + "}:eve
 // landedMark is before the id of a flight that has landed, as the value of its owner's key.
 const landedMark = "landed:"
 
-func (s *streams) join(ctx context.Context, name string, since time.Time) (id string, owns bool, err error) {
+func (s *streams) join(ctx context.Context, name string, landed bool) (id string, owns bool, err error) {
 	own := rand.Text()
 	lease := strconv.FormatInt(LeaseTime.Milliseconds(), 10)
 	err = s.client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
@@ -46,18 +45,13 @@ func (s *streams) join(ctx context.Context, name string, since time.Time) (id st
 			if !valkey.IsValkeyNil(err) {
 				return err
 			}
-			got := conn.DoMulti(ctx, conn.B().Get().Key(ownerKey(name)).Build(), conn.B().Pttl().Key(ownerKey(name)).Build())
-			value, err := got[0].ToString()
+			value, err := conn.Do(ctx, conn.B().Get().Key(ownerKey(name)).Build()).ToString()
 			if valkey.IsValkeyNil(err) {
 				continue
 			}
-			left, leftErr := got[1].AsInt64()
-			if err := errors.Join(err, leftErr); err != nil {
-				return err
-			}
 			var down bool
-			if id, down = strings.CutPrefix(value, landedMark); !down || !since.IsZero() && LeaseTime-time.Duration(left)*time.Millisecond <= time.Since(since) {
-				return nil
+			if id, down = strings.CutPrefix(value, landedMark); err != nil || landed || !down {
+				return err
 			}
 			// The caller wants an answer from now on.
 			err = setOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{value, own, lease}).Error()
@@ -102,8 +96,8 @@ func (s *streams) release(ctx context.Context, name, id string) error {
 
 func (s *streams) land(ctx context.Context, name, id string) error {
 	return s.client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
-		lease := strconv.FormatInt(LeaseTime.Milliseconds(), 10)
-		return notOwned(setOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id, landedMark + id, lease}).Error())
+		time := strconv.FormatInt(LeaseTime.Milliseconds(), 10)
+		return notOwned(setOwned().Exec(ctx, conn, []string{ownerKey(name)}, []string{id, landedMark + id, time}).Error())
 	})
 }
 

@@ -29,7 +29,7 @@ type memory struct {
 type owner struct {
 	id     string
 	until  time.Time
-	landed time.Time // zero in the air
+	landed bool
 }
 
 func newMemory() *memory {
@@ -38,22 +38,22 @@ func newMemory() *memory {
 
 func (m *memory) name(key llm.Key) string { return key.String() }
 
-func (m *memory) join(_ context.Context, name string, since time.Time) (string, bool, error) {
+func (m *memory) join(_ context.Context, name string, landed bool) (string, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if o := m.owners[name]; o.until.After(time.Now()) && (o.landed.IsZero() || !since.IsZero() && !o.landed.Before(since)) {
+	if o := m.owners[name]; o.until.After(time.Now()) && (landed || !o.landed) {
 		return o.id, false, nil
 	}
 	m.serial++
-	m.owners[name] = owner{fmt.Sprint(m.serial), time.Now().Add(LeaseTime), time.Time{}}
+	m.owners[name] = owner{fmt.Sprint(m.serial), time.Now().Add(LeaseTime), false}
 	return fmt.Sprint(m.serial), true, nil
 }
 
 func (m *memory) extend(_ context.Context, name, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if o := m.owners[name]; o.id == id && o.landed.IsZero() {
-		m.owners[name] = owner{id, time.Now().Add(LeaseTime), time.Time{}}
+	if o := m.owners[name]; o.id == id && !o.landed {
+		m.owners[name] = owner{id, time.Now().Add(LeaseTime), false}
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (m *memory) land(_ context.Context, name, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.owners[name].id == id {
-		m.owners[name] = owner{id, time.Now().Add(LeaseTime), time.Now()}
+		m.owners[name] = owner{id, time.Now().Add(LeaseTime), true}
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (m *memory) read(_ context.Context, name, id, after string) ([][]byte, stri
 	o := m.owners[name]
 	from, _ := strconv.Atoi(after)
 	data := m.events[id][from:]
-	return data, strconv.Itoa(from + len(data)), o.id == id && o.landed.IsZero() && o.until.After(time.Now()), nil
+	return data, strconv.Itoa(from + len(data)), o.id == id && !o.landed && o.until.After(time.Now()), nil
 }
 
 func layer(t *testing.T, f flights, next llm.Model) llm.Model {
@@ -195,7 +195,7 @@ func TestDeadOwner(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, owns, _ := f.join(t.Context(), f.name(key), time.Now()); !owns {
+		if _, owns, _ := f.join(t.Context(), f.name(key), true); !owns {
 			t.Fatal("it was not first")
 		}
 		begin := time.Now()
@@ -208,36 +208,34 @@ func TestDeadOwner(t *testing.T) {
 	})
 }
 
-// TestLanded makes a call after an identical one has ended: only one that looked for an answer
-// in the cache before that has its answer, for a time, and only if a cache may keep that.
+// TestLanded makes a call after an identical one has ended: only one that takes cached
+// answers gets its answer, for a time, and only if a cache may keep that.
 func TestLanded(t *testing.T) {
 	refusal := llmtest.Response("no")
 	refusal.StopReason = llm.StopRefusal
-	cached := func(ctx context.Context, looked time.Time) context.Context {
-		return llm.WithCacheRecheck(ctx, looked, func() *llm.Response { return nil })
+	cached := func(ctx context.Context) context.Context {
+		return llm.WithCacheRecheck(ctx, func() *llm.Response { return nil })
 	}
-	const before = time.Minute // the end of the first call
 	for name, c := range map[string]struct {
 		first []llmtest.Step
 		after time.Duration
-		look  time.Duration // before the second call; 0 for none
+		takes bool
 		calls int
 	}{
-		"an answer":              {llmtest.Answer("x"), LeaseTime - time.Second, before, 1},
-		"a new answer is wanted": {llmtest.Answer("x"), 0, 0, 2},
-		"the cache was cleared":  {llmtest.Answer("x"), time.Second, time.Millisecond, 2},
-		"too late":               {llmtest.Answer("x"), LeaseTime + time.Second, before, 2},
-		"a refusal":              {[]llmtest.Step{llmtest.Start(), llmtest.Done(refusal)}, 0, before, 2},
-		"an error":               {[]llmtest.Step{llmtest.Fail(llm.NewError(llm.CodeInvalid, "bad", nil))}, 0, before, 2},
+		"an answer":              {llmtest.Answer("x"), LeaseTime - time.Second, true, 1},
+		"a new answer is wanted": {llmtest.Answer("x"), 0, false, 2},
+		"too late":               {llmtest.Answer("x"), LeaseTime + time.Second, true, 2},
+		"a refusal":              {[]llmtest.Step{llmtest.Start(), llmtest.Done(refusal)}, 0, true, 2},
+		"an error":               {[]llmtest.Step{llmtest.Fail(llm.NewError(llm.CodeInvalid, "bad", nil))}, 0, true, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				script, f := llmtest.NewScript(c.first, llmtest.Answer("y"), llmtest.Answer("z")), newMemory()
-				read(cached(t.Context(), time.Now()), layer(t, f, script))
+				read(cached(t.Context()), layer(t, f, script))
 				time.Sleep(c.after)
 				ctx := t.Context()
-				if c.look > 0 {
-					ctx = cached(ctx, time.Now().Add(-c.look))
+				if c.takes {
+					ctx = cached(ctx)
 				}
 				o := read(ctx, layer(t, f, script))
 				want := outcome{text: "y", source: llm.SourceLive}
@@ -261,34 +259,33 @@ func TestStreamsLand(t *testing.T) {
 	}
 	defer client.Close()
 	s, ctx := &streams{client}, t.Context()
-	join := func(since time.Time) (string, bool) {
+	join := func(landed bool) (string, bool) {
 		t.Helper()
-		id, owns, err := s.join(ctx, "n", since)
+		id, owns, err := s.join(ctx, "n", landed)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return id, owns
 	}
-	began := time.Now()
-	first, owns := join(began)
+	first, owns := join(true)
 	if !owns {
 		t.Fatal("it was not first")
 	}
 	if err := errors.Join(s.publish(ctx, "n", first, []byte("all")), s.land(ctx, "n", first), s.land(ctx, "n", first), s.release(ctx, "n", first), s.extend(ctx, "n", first)); err != nil {
 		t.Fatal(err)
 	}
-	if id, owns := join(began); owns || id != first {
+	if id, owns := join(true); owns || id != first {
 		t.Errorf("joined %s, %v; want the flight that has landed", id, owns)
 	}
 	if data, _, owned, err := s.read(ctx, "n", first, ""); err != nil || owned || len(data) != 1 || string(data[0]) != "all" {
 		t.Errorf("read %q, %v, %v", data, owned, err)
 	}
-	second, owns := join(time.Time{})
+	second, owns := join(false)
 	if !owns || second == first {
 		t.Errorf("who wants a new answer joined %s, %v", second, owns)
 	}
-	for _, since := range []time.Time{began, {}} {
-		if id, owns := join(since); owns || id != second {
+	for _, landed := range []bool{true, false} {
+		if id, owns := join(landed); owns || id != second {
 			t.Errorf("joined %s, %v; want the flight in the air", id, owns)
 		}
 	}
