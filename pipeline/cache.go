@@ -18,6 +18,7 @@ import (
 	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/llm/cache/cachepg"
 	"github.com/claude-force/claude-force/llm/cache/cachevalkey"
+	"github.com/claude-force/claude-force/llm/coalesce/coalescevalkey"
 )
 
 var errNoCacheFolder = errors.New("no folder for the cache: set CLAUDE_FORCE_HOME, or HOME, or turn the cache off with CLAUDE_FORCE_CACHE=false")
@@ -35,18 +36,45 @@ func OpenCache(ctx context.Context, cfg *config.Config) (cache.Backend, error) {
 		return nil, err
 	}
 	store, err := openCacheStore(ctx, cfg, key)
-	if err != nil || !sharesAnswers(cfg) {
+	if err != nil || cfg.Valkey == "" {
 		return store, fault.Input(err)
 	}
 	client, err := newValkey(cfg, key, valkey.Options{})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	shared, err := cachevalkey.New(store, client, key)
+	shared, err := shareCache(cfg, store, client, key)
 	if err != nil {
+		client.Close()
 		return nil, errors.Join(fault.Input(err), store.Close())
 	}
-	return &clientCache{shared, client}, nil
+	return &clientCache{shared}, nil
+}
+
+// shareCache returns a cache whose answers, and whose clearing, machines with a Valkey server
+// share.
+func shareCache(cfg *config.Config, store cache.Backend, client *valkey.Client, key []byte) (*sharedCache, error) {
+	if sharesAnswers(cfg) {
+		var err error
+		if store, err = cachevalkey.New(store, client, key); err != nil {
+			return nil, err
+		}
+	}
+	return &sharedCache{store, client}, nil
+}
+
+// sharedCache is a cache beside a Valkey server.
+type sharedCache struct {
+	cache.Backend
+	client *valkey.Client
+}
+
+// Clear removes answers, and those of calls that have just ended.
+func (c *sharedCache) Clear(ctx context.Context, f cache.Filter) (n int, bytes int64, err error) {
+	if n, bytes, err = c.Backend.Clear(ctx, f); err != nil {
+		return n, bytes, err
+	}
+	return n, bytes, coalescevalkey.Forget(ctx, c.client)
 }
 
 // sharesAnswers reports whether machines find each other's answers by way of Valkey. Those
@@ -54,13 +82,10 @@ func OpenCache(ctx context.Context, cfg *config.Config) (cache.Backend, error) {
 func sharesAnswers(cfg *config.Config) bool { return cfg.Valkey != "" && cfg.Store == "" }
 
 // clientCache is a cache with a client of its own.
-type clientCache struct {
-	*cachevalkey.Cache
-	client *valkey.Client
-}
+type clientCache struct{ *sharedCache }
 
 func (c *clientCache) Close() error {
-	err := c.Cache.Close()
+	err := c.Backend.Close()
 	c.client.Close()
 	return err
 }
@@ -101,8 +126,8 @@ func (p *Pipeline) openCache(ctx context.Context) (cache.Backend, error) {
 	}
 	store, err := openCacheStore(ctx, p.config, key)
 	switch {
-	case err == nil && p.valkey != nil && sharesAnswers(p.config):
-		return cachevalkey.New(store, p.valkey, key)
+	case err == nil && p.valkey != nil:
+		return shareCache(p.config, store, p.valkey, key)
 	case err == nil:
 		return store, nil
 	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted), fault.KindOf(err) == fault.KindInput:

@@ -101,6 +101,35 @@ func (s *streams) land(ctx context.Context, name, id string) error {
 	})
 }
 
+// Forget forgets flights that have landed, so that no call is given their answers any more,
+// as when those have been removed from a cache.
+func Forget(ctx context.Context, client *store.Client) error {
+	err := client.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
+		for cursor := uint64(0); ; {
+			page, err := conn.Do(ctx, conn.B().Scan().Cursor(cursor).Match(ownerKey("*")).Count(1000).Build()).AsScanEntry()
+			if err != nil {
+				return err
+			}
+			for _, key := range page.Elements {
+				value, err := conn.Do(ctx, conn.B().Get().Key(key).Build()).ToString()
+				if err == nil && strings.HasPrefix(value, landedMark) {
+					err = releaseOwned().Exec(ctx, conn, []string{key}, []string{value}).Error()
+				}
+				if err := notOwned(err); err != nil {
+					return err
+				}
+			}
+			if cursor = page.Cursor; cursor == 0 {
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting calls that have just ended: %w", err)
+	}
+	return nil
+}
+
 // notOwned returns the error of a script, unless that only says that another owns the flight.
 func notOwned(err error) error {
 	if valkey.IsValkeyNil(err) {

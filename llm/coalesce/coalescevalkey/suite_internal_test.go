@@ -280,6 +280,22 @@ func TestStreamsLand(t *testing.T) {
 	if data, _, owned, err := s.read(ctx, "n", first, ""); err != nil || owned || len(data) != 1 || string(data[0]) != "all" {
 		t.Errorf("read %q, %v, %v", data, owned, err)
 	}
+	if err := Forget(ctx, client); err != nil {
+		t.Fatal(err)
+	}
+	forgotten, owns := join(true)
+	if !owns || forgotten == first {
+		t.Errorf("after Forget, joined %s, %v", forgotten, owns)
+	}
+	if err := errors.Join(Forget(ctx, client), s.extend(ctx, "n", forgotten)); err != nil {
+		t.Fatal(err)
+	}
+	if id, owns := join(true); owns || id != forgotten {
+		t.Errorf("Forget ended the flight in the air: joined %s, %v", id, owns)
+	}
+	if err := s.land(ctx, "n", forgotten); err != nil {
+		t.Fatal(err)
+	}
 	second, owns := join(false)
 	if !owns || second == first {
 		t.Errorf("who wants a new answer joined %s, %v", second, owns)
