@@ -162,7 +162,9 @@ func (s *storeSide) openParts(ctx context.Context, cfg *config.Config) error {
 	if err := add(webhooks); err != nil {
 		return err
 	}
-	answers, err := pipeline.OpenCache(ctx, cfg)
+	alone := *cfg
+	alone.Valkey = "" // what machines share there is in their stores as well
+	answers, err := pipeline.OpenCache(ctx, &alone)
 	if err != nil {
 		return err
 	}
