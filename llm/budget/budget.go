@@ -125,7 +125,7 @@ type Budget struct {
 	lengths  lengths
 	prefixes prefixes
 	excess   excess
-	brim     brim
+	full     fullAccounts
 
 	asking chan struct{} // holds one value while Options.Ask runs
 

@@ -51,7 +51,7 @@ func (c *call) overbilled() *ExceededError {
 		if err != nil {
 			continue // the reservation was stored
 		}
-		c.b.brim.see(&a, &b)
+		c.b.full.update(&a, &b)
 		reserved := c.b.excess.times(b.Reserved.Money)
 		if limit := a.Limits.Money; limit > 0 && b.Spent.Money.Add(reserved) > limit {
 			return c.exceeded(&Insufficient{Account: i, Kind: Dollars, Limit: int64(limit), Spent: int64(b.Spent.Money), Needed: int64(reserved)})

@@ -6,32 +6,32 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// brim are the accounts of which everything may be spent once the calls of this process
-// that are in flight have ended. It is safe for concurrent use.
-type brim struct {
+// fullAccounts holds the accounts of which everything may be spent once the calls of this
+// process that are in flight have ended. It is safe for concurrent use.
+type fullAccounts struct {
 	mu       sync.Mutex // guards the field below
 	accounts map[string]bool
 }
 
-// see takes in a balance of an account.
-func (b *brim) see(a *Account, now *Balance) {
+// update adds or removes an account by its balance.
+func (f *fullAccounts) update(a *Account, now *Balance) {
 	full := usedUp(&a.Limits, now.Spent.Plus(now.Reserved)) != nil
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	switch {
 	case !full:
-		delete(b.accounts, a.Key)
-	case b.accounts == nil:
-		b.accounts = map[string]bool{a.Key: true}
+		delete(f.accounts, a.Key)
+	case f.accounts == nil:
+		f.accounts = map[string]bool{a.Key: true}
 	default:
-		b.accounts[a.Key] = true
+		f.accounts[a.Key] = true
 	}
 }
 
-func (b *brim) has(key string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.accounts[key]
+func (f *fullAccounts) has(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.accounts[key]
 }
 
 // usedUp returns a limit that an amount reaches, with what is spent; nil if it reaches
@@ -58,14 +58,14 @@ func (c *call) reportSpent(s *Settlement) {
 	}
 	overbilled := s.Spent.Money > s.Reserved.Money || s.Spent.Tokens > s.Reserved.Tokens
 	for i, a := range c.accounts() {
-		if !overbilled && !c.b.brim.has(a.Key) {
+		if !overbilled && !c.b.full.has(a.Key) {
 			continue
 		}
 		now, err := c.b.ledger.Balance(a.Key)
 		if err != nil {
 			continue // the next call reports it
 		}
-		c.b.brim.see(&a, &now)
+		c.b.full.update(&a, &now)
 		if spent := usedUp(&a.Limits, now.Spent); spent != nil {
 			spent.Account = i
 			c.b.opts.OnExceeded(c.exceeded(spent))
