@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses of the network, which is no one else's: it is in a namespace.
+// Addresses of the network. It exists in a namespace alone, so they collide with no others.
 const (
 	hub     = "10.77.0.1" // the end of the bridge that is ours
 	bits    = "/24"

@@ -27,7 +27,7 @@ type batch struct {
 	rows  map[*header][]journalrow.Event
 	parts map[part]string  // the tokens of the parts that it is about
 	moved map[part]*header // parts whose tokens were changed
-	ended []int64          // runs whose parts no one has any more
+	ended []int64          // runs that have ended: their parts are removed
 }
 
 // part is a part of a run that an engine owns.
