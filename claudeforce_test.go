@@ -49,7 +49,7 @@ func open(tb testing.TB, server *sim.Server, change ...func(*claudeforce.Options
 	return orch
 }
 
-// openInBubble is open for a bubble of synctest: without the store of answers, which may
+// openInBubble opens as open does, for a bubble of synctest: without the store of answers, which may
 // sleep inside SQLite with its lock held. Who waits for a lock stops the bubble's clock.
 func openInBubble(tb testing.TB, server *sim.Server, change ...func(*claudeforce.Options)) *claudeforce.Orchestrator {
 	tb.Helper()

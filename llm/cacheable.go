@@ -51,7 +51,7 @@ func SameModel(asked, got string) bool {
 	return askedName == gotName && askedName != "" && (askedDate == gotDate || askedDate == "" || gotDate == "")
 }
 
-// splitModel is a model id's bare name and its date, which may be empty.
+// splitModel returns the bare name of a model id and its date, which may be empty.
 func splitModel(id string) (name, date string) {
 	if _, after, ok := strings.Cut(id, "anthropic."); ok {
 		id = after

@@ -24,7 +24,7 @@ import (
 	"github.com/claude-force/claude-force/bench/internal/child"
 )
 
-// beInside is the first process of the namespaces: it starts the stores, the service and the
+// beInside runs the first process of the namespaces: it starts the stores, the service and the
 // machines, and compares what they have counted.
 func beInside(ctx context.Context, text string) error {
 	go func() {

@@ -54,7 +54,7 @@ const (
 	sayGo      = "go"
 )
 
-// beMachine is the first process of a machine: it starts the servers, and has clients call
+// beMachine runs the first process of a machine: it starts the servers, and has clients call
 // them.
 func beMachine(ctx context.Context, text string) error {
 	var job machineJob

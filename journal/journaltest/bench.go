@@ -18,7 +18,7 @@ var (
 	FinishedDetail = journal.Detail(journal.Finished{Outcome: llm.Outcome{Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 900, OutputTokens: 500}, CostUSD: new(0.01)}})
 )
 
-// BenchmarkAppend is steps made durable by as many goroutines, each of which waits for
+// BenchmarkAppend makes steps durable in as many goroutines, each of which waits for
 // its own: a start and an end with 2 KB of output, at least so many steps in each round.
 // Beside it, in the same run, plain writes the same rows with nothing around them, with
 // as many steps in each transaction as there are goroutines.
