@@ -9,6 +9,8 @@ import (
 	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
+var _ journal.Joiner = (*Store)(nil)
+
 // Create adds a run. See [journal.Store].
 func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error) {
 	if ctx.Err() != nil {

@@ -11,12 +11,12 @@ import (
 
 const theEngine = "relay"
 
-// joiner returns a store whose runs can be joined; without one the test is skipped.
+// joiner returns the store as one whose runs can be joined.
 func joiner(t *testing.T, s journal.Store) journal.Joiner {
 	t.Helper()
 	j, ok := s.(journal.Joiner)
 	if !ok {
-		t.Skip("the store's runs cannot be joined")
+		t.Fatalf("%T is no journal.Joiner: its runs cannot be joined", s)
 	}
 	return j
 }
@@ -33,7 +33,6 @@ func mustJoin(t *testing.T, s journal.Store, part journal.Unit) journal.Log {
 
 func joins(t *testing.T, h Harness) {
 	s := h.Open(t)
-	joiner(t, s)
 	other := h.Other(t, s)
 	mustRelease(t, mustCreate(t, s, journal.Run{ID: "a", Engine: theEngine}))
 	run := mustFind(t, other, "a")
@@ -67,7 +66,6 @@ func joins(t *testing.T, h Harness) {
 
 func joinedPartsAreFenced(t *testing.T, h Harness) {
 	s := h.Open(t)
-	joiner(t, s)
 	other := h.Other(t, s)
 	between := mustCreate(t, s, journal.Run{ID: "a", Engine: theEngine})
 	x, y := mustJoin(t, s, journal.Unit{Step: "x"}), mustJoin(t, other, journal.Unit{Step: "x", Item: "1"})
@@ -99,7 +97,6 @@ func joinedPartsAreFenced(t *testing.T, h Harness) {
 
 func joinedRunEnds(t *testing.T, h Harness) {
 	s := h.Open(t)
-	joiner(t, s)
 	other := h.Other(t, s)
 	mustRelease(t, mustCreate(t, s, journal.Run{ID: "a", Engine: theEngine}))
 	x, between := mustJoin(t, other, journal.Unit{Step: "x"}), mustJoin(t, s, journal.Unit{})
@@ -135,7 +132,6 @@ func joinedRunEnds(t *testing.T, h Harness) {
 
 func joinedRunWaits(t *testing.T, h Harness) {
 	s := h.Open(t)
-	joiner(t, s)
 	other := h.Other(t, s)
 	between := mustCreate(t, s, journal.Run{ID: "a", Engine: theEngine})
 	mustAppend(t, between, started("ask"), journal.Event{Type: journal.ApprovalAsked, Step: "ask", Detail: journal.Detail(journal.ApprovalRequest{Message: "well?"})})
@@ -161,15 +157,14 @@ func joinedRunWaits(t *testing.T, h Harness) {
 func manyJoin(t *testing.T, h Harness) {
 	const each, parts = 10, 16
 	s := h.Open(t)
-	joiner(t, s)
-	stores := []journal.Store{s, h.Other(t, s)}
+	joiners := []journal.Joiner{joiner(t, s), joiner(t, h.Other(t, s))}
 	mustRelease(t, mustCreate(t, s, journal.Run{ID: "a", Engine: theEngine}))
 	var all sync.WaitGroup
 	for n := range parts {
 		all.Go(func() {
 			part := journal.Unit{Step: "x", Item: fmt.Sprint(n)}
 			for i := range each {
-				log, err := joiner(t, stores[n%2]).Join(t.Context(), "a", theEngine, part)
+				log, err := joiners[n%2].Join(t.Context(), "a", theEngine, part)
 				if err != nil {
 					t.Error(err)
 					return

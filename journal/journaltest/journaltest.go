@@ -1,4 +1,5 @@
-// Package journaltest holds the tests that every [journal.Store] passes.
+// Package journaltest holds the tests that every [journal.Store] passes that is also a
+// [journal.Joiner].
 //
 //	journaltest.Suite(t, journaltest.Harness{Open: …, Other: …, Die: …})
 package journaltest
@@ -25,7 +26,7 @@ type Harness struct {
 	Die func(t *testing.T, s journal.Store)
 }
 
-// Suite checks the contract of [journal.Store] and [journal.Log].
+// Suite checks the contract of [journal.Store], [journal.Joiner] and [journal.Log].
 func Suite(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Harness){
 		"Create":               create,

@@ -24,6 +24,8 @@ import (
 	"github.com/claude-force/claude-force/journal"
 )
 
+var _ journal.Joiner = (*Store)(nil)
+
 // Store is a [journal.Store]. It is safe for concurrent use.
 type Store struct {
 	host string
