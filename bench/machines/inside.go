@@ -86,17 +86,22 @@ type bench struct {
 }
 
 // startStores starts the database, makes its tables, and starts the other store.
+// Both are reached by machines.
 func (b *bench) startStores(ctx context.Context) (stop func(), err error) {
-	if b.job.Store, stop, err = startPostgres(ctx); err != nil {
+	postgres, err := child.Postgres(ctx, "-listen", hub)
+	if err != nil {
 		return nil, err
 	}
-	if b.job.Redis, err = startRedis(ctx); err == nil {
+	b.job.Store = postgres.URL
+	redis, err := child.Redis(ctx, scratch, net.JoinHostPort(hub, "6379"))
+	if err == nil {
+		b.job.Redis = redis.URL // it ends with the namespace
 		_, err = b.command(ctx, "store", "migrate")
 	}
 	if err != nil {
-		stop()
+		postgres.Stop()
 	}
-	return stop, err
+	return postgres.Stop, err
 }
 
 // startService starts the service, and returns what an answer costs.

@@ -34,6 +34,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/claude-force/claude-force/bench/internal/child"
 )
 
 // machines is how many machines there are. The last one is cut off.
@@ -133,7 +135,7 @@ func check() error {
 	if _, err := exec.LookPath("ip"); err != nil {
 		return fmt.Errorf("%w: install iproute2: %w", errUnable, err)
 	}
-	if _, err := redisBinary(); err != nil {
+	if _, err := child.RedisBinary(); err != nil {
 		return fmt.Errorf("%w: %w", errUnable, err)
 	}
 	return nil

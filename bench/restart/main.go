@@ -207,12 +207,21 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 	}
 	var env []string
 	if opts.shared {
-		stop, vars, err := startStores(ctx, dir, opts.store)
+		redis, err := child.Redis(ctx, dir, "")
 		if err != nil {
 			return nil, err
 		}
-		defer stop()
-		env = vars
+		defer redis.Stop()
+		store := opts.store
+		if store == "" {
+			postgres, err := child.Postgres(ctx)
+			if err != nil {
+				return nil, err
+			}
+			defer postgres.Stop()
+			store = postgres.URL
+		}
+		env = []string{"CLAUDE_FORCE_STORE=" + store, "CLAUDE_FORCE_VALKEY=" + redis.URL}
 	}
 	program := child.Program{Binary: filepath.Join(dir, "claude-force"), Dir: project, URL: service.URL, Env: env}
 	if err := l.makeHosts(ctx, program, dir, opts.shared); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claude-force/claude-force/bench/internal/child"
 	"github.com/claude-force/claude-force/internal/citest"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 )
@@ -19,7 +20,7 @@ func TestKilledServers(t *testing.T) {
 	for name, opts := range map[string]func(*testing.T) options{
 		"one with files": func(*testing.T) options { return options{kills: 3, seed: 2} },
 		"two on databases": func(t *testing.T) options {
-			if _, err := redisBinary(); err != nil {
+			if _, err := child.RedisBinary(); err != nil {
 				citest.Missing(t, "%v", err)
 			}
 			return options{kills: 3, seed: 2, shared: true, store: postgrestest.EmptyURL(t)}

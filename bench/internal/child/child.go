@@ -66,9 +66,12 @@ type Service struct {
 	Stop func() // ends it
 }
 
-// Serve starts a program that prints its address and ends with its input, with arguments.
+// Serve starts a program that prints its address and ends with its input, with arguments. Its
+// input ends with ctx and with this process.
 func Serve(ctx context.Context, binary string, args ...string) (*Service, error) {
 	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt would end it without what it has started
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -77,6 +80,7 @@ func Serve(ctx context.Context, binary string, args ...string) (*Service, error)
 	if err != nil {
 		return nil, err
 	}
+	cmd.Cancel, cmd.WaitDelay = in.Close, 10*time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
