@@ -62,8 +62,8 @@ func (e *UnfitError) Unwrap() error { return e.Err }
 
 // JoinRun returns a run that an engine owns. It is as it was when it was submitted, whatever
 // has become of the workflow's file. If its agents or environment differ here, or are missing,
-// the error is an [*UnfitError]; of a run that has ended it is [journal.ErrLost], and of one
-// that a process owns a [*journal.OwnedError]. Close it when done.
+// the error is an [*UnfitError]. That of a run which the engine does not own, or no longer, is
+// as in [journal.Joiner]. Close it when done.
 func (o *Orchestrator) JoinRun(ctx context.Context, id, engineName string) (*JoinedRun, error) {
 	store, err := o.history(ctx)
 	if err != nil {
@@ -73,15 +73,11 @@ func (o *Orchestrator) JoinRun(ctx context.Context, id, engineName string) (*Joi
 		return nil, err
 	}
 	run, err := store.Find(ctx, id)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = run.CheckJoin(engineName)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("joining run %s: %w", id, err)
-	case run.Status.Ended():
-		return nil, fmt.Errorf("joining run %s: %w", id, journal.ErrLost)
-	case run.Engine != engineName && run.Owner != nil:
-		return nil, &journal.OwnedError{Run: id, Owner: *run.Owner}
-	case run.Engine != engineName:
-		return nil, fmt.Errorf("joining run %s: %w", id, journal.ErrLost)
 	}
 	replica := journal.NewReplica(store, id)
 	past, err := replica.State(ctx)

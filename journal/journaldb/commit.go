@@ -200,7 +200,7 @@ func (b *batch) owned(l *log) (h *header, verdict, err error) {
 
 // joined returns the header of a log's run, if the log still writes its part of it.
 func (b *batch) joined(h *header, l *log) (_ *header, verdict, err error) {
-	if !h.Joined() {
+	if !h.OwnedRun(nil).Joined() {
 		return nil, journal.ErrLost, nil
 	}
 	found := false

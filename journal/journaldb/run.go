@@ -69,7 +69,7 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 		if h == nil {
 			return verdict, err
 		}
-		if err := h.OwnedBy(h.owner(s.set.self, b.now)); err != nil {
+		if err := h.OwnedRun(h.owner(s.set.self, b.now)).CheckAcquire(); err != nil {
 			return err, nil
 		}
 		h.own(l.Token, s.set.self, b.now)
@@ -93,7 +93,7 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 		if h == nil {
 			return verdict, err
 		}
-		if err := h.Join(engine, h.owner(s.set.self, b.now)); err != nil {
+		if err := h.OwnedRun(h.owner(s.set.self, b.now)).CheckJoin(engine); err != nil {
 			return err, nil
 		}
 		return nil, b.give(h, l)
@@ -175,10 +175,8 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if h != nil {
-				if h.OwnedBy(h.owner(s.set.self, b.now)) != nil {
-					return nil, nil
-				}
+			if h != nil && h.OwnedRun(h.owner(s.set.self, b.now)).Owned() {
+				return nil, nil
 			}
 			removed = h != nil || damaged != nil
 			if !removed {

@@ -72,7 +72,7 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 		if h == nil {
 			return journal.ErrNotFound, nil
 		}
-		if err := h.OwnedBy(h.owner(s.self)); err != nil {
+		if err := h.OwnedRun(h.owner(s.self)).CheckAcquire(); err != nil {
 			return err, nil
 		}
 		h.own(s, l.Token, b.now)
@@ -99,7 +99,7 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 		if h == nil {
 			return journal.ErrNotFound, nil
 		}
-		if err := h.Join(engine, h.owner(s.self)); err != nil {
+		if err := h.OwnedRun(h.owner(s.self)).CheckJoin(engine); err != nil {
 			return err, nil
 		}
 		b.give(h, l, l.Token)
@@ -181,10 +181,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 		removed := false
 		err := s.write(id, func(b *batch) (verdict, err error) {
 			h := b.runs[id]
-			if h == nil {
-				return nil, nil
-			}
-			if h.OwnedBy(h.owner(s.self)) != nil {
+			if h == nil || h.OwnedRun(h.owner(s.self)).Owned() {
 				return nil, nil
 			}
 			removed = true

@@ -119,7 +119,7 @@ func (b *batch) owned(l *log) *header {
 	h := b.runs[l.Run]
 	switch {
 	case h == nil:
-	case l.Part != "" && h.Joined() && b.parts[part{l.Run, l.Part}] == l.Token:
+	case l.Part != "" && h.OwnedRun(nil).Joined() && b.parts[part{l.Run, l.Part}] == l.Token:
 		return h
 	case l.Part == "" && h.Token == l.Token:
 		return h

@@ -84,32 +84,10 @@ func (h *Header) Release(now time.Time) {
 	}
 }
 
-// OwnedBy returns the error of taking a run which an engine owns, or a process that owner
-// says is alive; nil if neither does.
-func (h *Header) OwnedBy(owner *journal.Owner) error {
-	switch {
-	case owner != nil && owner.Alive:
-		return &journal.OwnedError{Run: h.ID, Owner: *owner}
-	case h.Joined():
-		return &journal.OwnedError{Run: h.ID, Engine: h.Engine}
-	}
-	return nil
-}
-
-// Joined reports whether an engine owns the run, so that its parts can be joined.
-func (h *Header) Joined() bool { return h.Engine != "" && h.Token == "" && !h.Status.Ended() }
-
-// Join returns why a part of the run cannot be joined for an engine; nil if it can.
-func (h *Header) Join(engine string, owner *journal.Owner) error {
-	switch {
-	case owner != nil && owner.Alive:
-		return &journal.OwnedError{Run: h.ID, Owner: *owner}
-	case !h.Joined() || engine == "":
-		return journal.ErrLost
-	case h.Engine != engine:
-		return &journal.OwnedError{Run: h.ID, Engine: h.Engine}
-	}
-	return nil
+// OwnedRun returns what says whether the run is owned, which is clear in the row. owner is
+// the process that owns it; nil for none.
+func (h *Header) OwnedRun(owner *journal.Owner) *journal.Run {
+	return &journal.Run{ID: h.ID, Status: h.Status, Engine: h.Engine, Owner: owner}
 }
 
 // Owner returns the process that owns the run, as self sees it; nil if none does. fresh

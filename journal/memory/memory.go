@@ -131,11 +131,8 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 	if r == nil {
 		return nil, journal.ErrNotFound
 	}
-	if r.worked() {
-		return nil, &journal.OwnedError{Run: id, Owner: *r.Owner}
-	}
-	if r.joined() {
-		return nil, &journal.OwnedError{Run: id, Engine: r.Engine}
+	if err := r.CheckAcquire(); err != nil {
+		return nil, err
 	}
 	r.Engine = ""
 	return s.own(r), nil
@@ -149,15 +146,11 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 		return nil, err
 	}
 	r := s.runs[id]
-	switch {
-	case r == nil:
+	if r == nil {
 		return nil, journal.ErrNotFound
-	case r.worked():
-		return nil, &journal.OwnedError{Run: id, Owner: *r.Owner}
-	case !r.joined() || engine == "":
-		return nil, journal.ErrLost
-	case r.Engine != engine:
-		return nil, &journal.OwnedError{Run: id, Engine: r.Engine}
+	}
+	if err := r.CheckJoin(engine); err != nil {
+		return nil, err
 	}
 	return s.join(r, part), nil
 }
@@ -171,18 +164,12 @@ func (s *Store) join(r *run, part journal.Unit) *log {
 	return l
 }
 
-// joined reports whether an engine owns the run.
-func (r *run) joined() bool { return r.Engine != "" && !r.Status.Ended() }
-
 func (s *Store) own(r *run) *log {
 	r.log = &log{store: s, run: r}
 	r.Owner = &journal.Owner{Host: s.host, PID: os.Getpid(), Since: time.Now().UTC(), Alive: true}
 	r.Status, r.FinishedAt, r.Exit = journal.StatusRunning, time.Time{}, nil
 	return r.log
 }
-
-// worked reports whether a process works on the run.
-func (r *run) worked() bool { return r.Owner != nil && r.Owner.Alive }
 
 // header returns a copy of what is known of the run.
 func (r *run) header() journal.Run {
@@ -395,7 +382,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 		return 0, err
 	}
 	for _, id := range ids {
-		if r := s.runs[id]; r != nil && !r.worked() && !r.joined() {
+		if r := s.runs[id]; r != nil && !r.Owned() {
 			r.log = nil // a dead owner has lost it
 			delete(s.runs, id)
 			s.forget(id)
@@ -419,7 +406,7 @@ func (l *log) owns() bool {
 	if l.part == nil {
 		return l.run.log == l
 	}
-	return l.run.joined() && l.run.parts[*l.part] == l && l.store.runs[l.run.ID] == l.run
+	return l.run.Joined() && l.run.parts[*l.part] == l && l.store.runs[l.run.ID] == l.run
 }
 
 // lost reports why the log cannot be written to.
