@@ -94,7 +94,7 @@ func (s *Store) commitBatch(conn *sqlitefile.Conn, jobs []*job) error {
 	})
 	if err != nil {
 		groupcommit.Reset(jobs)
-		clear(s.lives)
+		s.lives.Clear()
 	}
 	return err
 }
@@ -130,9 +130,9 @@ func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
 	if l.Part == "" {
 		return b.append(h, rows, &l.Live)
 	}
-	verdict, err = b.append(h, rows, b.store.liveOf(l.Run))
+	verdict, err = b.append(h, rows, b.store.lives.Of(l.Run))
 	if err == nil && h.Status.Ended() {
-		delete(b.store.lives, l.Run)
+		b.store.lives.Forget(l.Run)
 		err = b.conn.Run(`DELETE FROM parts WHERE run = ?`, h.N)
 	}
 	return verdict, err

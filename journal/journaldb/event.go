@@ -47,7 +47,8 @@ func numbered(sum []byte, seq int64) []byte {
 // to be under way in it; nil if the run's status does not depend on them.
 func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Live) (verdict, err error) {
 	if known != nil {
-		if verdict, err := b.move(h, rows, known); verdict != nil || err != nil {
+		verdict, err := known.Move(&h.Header, rows, func(l *journalrow.Live) (verdict, err error) { return b.catchUp(h, l) })
+		if verdict != nil || err != nil {
 			return verdict, err
 		}
 	}

@@ -72,7 +72,7 @@ type Store struct {
 	read   *sqlitefile.Conn
 
 	queue *groupcommit.Queue[*batch]
-	lives map[string]*journalrow.Live // of runs that engines own, by id: what all of their logs here know; the committer's
+	lives journalrow.Lives // only the committer touches it
 }
 
 // Open opens the runs in a file, which it makes, readable by this user only, if
@@ -82,7 +82,7 @@ func Open(path string, opts Options) (*Store, error) {
 }
 
 func open(path string, opts Options, set settings) (*Store, error) {
-	s := &Store{path: path, set: set, lives: map[string]*journalrow.Live{}}
+	s := &Store{path: path, set: set}
 	s.queue = groupcommit.New(groupcommit.Store[*batch]{Commit: s.commit, Closed: s.errClosed, Seal: s.seal, Append: appendTo, Release: release})
 	var err error
 	if s.box, err = seal.New(opts.Key); err == nil {

@@ -95,7 +95,7 @@ func (s *Store) commitAll(jobs []*job) {
 			return
 		}
 		groupcommit.Reset(jobs)
-		clear(s.lives)
+		s.lives.Clear()
 		switch {
 		case postgres.Transient(err):
 			jobs = s.patient(jobs, err)

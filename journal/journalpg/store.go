@@ -59,11 +59,11 @@ type Store struct {
 	queue *groupcommit.Queue[*batch]
 
 	// Only the committer touches these.
-	wrote bool                        // a transaction was sent: the database may have the writer's row
-	size  int                         // how many jobs the last transaction had
-	took  time.Duration               // and how long it took
-	lives map[string]*journalrow.Live // of runs that engines own, by id: what all of their logs here know
-	batch int64                       // number of the last transaction that is known to be done, or not done
+	wrote bool          // a transaction was sent: the database may have the writer's row
+	size  int           // how many jobs the last transaction had
+	took  time.Duration // and how long it took
+	lives journalrow.Lives
+	batch int64 // number of the last transaction that is known to be done, or not done
 }
 
 // Open opens the runs in a database, which is given back by Close. The errors it gives
@@ -73,7 +73,7 @@ func Open(ctx context.Context, db *postgres.DB, opts Options) (*Store, error) {
 }
 
 func openAs(ctx context.Context, db *postgres.DB, opts Options, self process.ID) (*Store, error) {
-	s := &Store{db: db, self: self, writer: rand.Text(), lives: map[string]*journalrow.Live{}}
+	s := &Store{db: db, self: self, writer: rand.Text()}
 	s.queue = groupcommit.New(groupcommit.Store[*batch]{Commit: s.commit, Closed: s.errClosed, Seal: s.seal, Append: appendTo, Release: release})
 	var err error
 	if s.box, err = seal.New(opts.Key); err == nil {

@@ -136,10 +136,10 @@ func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
 	if l.Part == "" {
 		return b.append(h, rows, &l.Live)
 	}
-	verdict, err = b.append(h, rows, b.store.liveOf(l.Run))
+	verdict, err = b.append(h, rows, b.store.lives.Of(l.Run))
 	if h.Status.Ended() {
 		b.ended = append(b.ended, h.N)
-		delete(b.store.lives, l.Run)
+		b.store.lives.Forget(l.Run)
 	}
 	return verdict, err
 }
@@ -164,7 +164,8 @@ func release(b *batch, l *log) (verdict, err error) {
 // it; nil if the run's status does not depend on them.
 func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Live) (verdict, err error) {
 	if known != nil {
-		if verdict, err := b.move(h, rows, known); verdict != nil || err != nil {
+		verdict, err := known.Move(&h.Header, rows, func(l *journalrow.Live) (verdict, err error) { return b.catchUp(h, l) })
+		if verdict != nil || err != nil {
 			return verdict, err
 		}
 	}

@@ -22,15 +22,17 @@ func (l *Live) Next(ev *journal.Event) bool {
 	return true
 }
 
-// Move sets the status of a run with an owner to what it is with events that are about
-// to be appended. catchUp adds the run's events that are not known yet; what it returns
-// keeps Move from changing anything.
-func (l *Live) Move(h *Header, events []Event, catchUp func() (verdict, err error)) (verdict, err error) {
+// Move sets the status of a run to what it is with events that are about to be appended.
+// catchUp adds the run's events that are not known yet to l; what it returns keeps Move from
+// changing anything.
+func (l *Live) Move(h *Header, events []Event, catchUp func(*Live) (verdict, err error)) (verdict, err error) {
 	if h.Status.Ended() || slices.ContainsFunc(events, func(e Event) bool { return e.Event.Type == journal.RunFinished }) {
 		return nil, nil
 	}
-	if verdict, err := catchUp(); verdict != nil || err != nil {
-		return verdict, err
+	if l.Seq != h.Seq {
+		if verdict, err := catchUp(l); verdict != nil || err != nil {
+			return verdict, err
+		}
 	}
 	for i := range events {
 		l.Add(events[i].Event)
@@ -39,3 +41,31 @@ func (l *Live) Move(h *Header, events []Event, catchUp func() (verdict, err erro
 	h.Status = l.Status(h.Status)
 	return nil, nil
 }
+
+// maxLives is how many runs [Lives] knows.
+const maxLives = 100
+
+// Lives is what is known to be under way in runs that engines own: what one log of a run
+// has written, the store's other logs need not read. The zero value is ready.
+type Lives struct {
+	known map[string]*Live // by the run's id
+}
+
+// Of returns what is known of a run. Events are added to it.
+func (l *Lives) Of(run string) *Live {
+	known := l.known[run]
+	if known == nil {
+		if l.known == nil || len(l.known) >= maxLives {
+			l.known = map[string]*Live{} // what is needed is read again
+		}
+		known = &Live{}
+		l.known[run] = known
+	}
+	return known
+}
+
+// Forget drops what is known of a run.
+func (l *Lives) Forget(run string) { delete(l.known, run) }
+
+// Clear drops all that is known.
+func (l *Lives) Clear() { clear(l.known) }
