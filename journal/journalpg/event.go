@@ -3,9 +3,7 @@ package journalpg
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,9 +24,6 @@ func (s *Store) seal(id string, events []journal.Event) (rows []journalrow.Event
 	}
 	return rows, size, err
 }
-
-// storable reports whether the database can hold a text in a column for texts.
-func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 const eventColumns = `e.seq, e.time, e.type, e.step, e.item, e.attempt, e.key, e.output, e.detail, o.data`
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journalrow"
 )
@@ -27,7 +28,7 @@ func (s *Store) Find(ctx context.Context, id string) (run journal.Run, err error
 	if err := s.ready(ctx); err != nil {
 		return run, err
 	}
-	if id == "" || !storable(id) {
+	if id == "" || !postgres.Storable(id) {
 		return run, journal.ErrNotFound
 	}
 	fit, err := s.find(ctx, id)
@@ -129,7 +130,7 @@ func (s *Store) createdAt(ctx context.Context, id string) (n int64, err error) {
 		return math.MaxInt64, nil
 	}
 	err = pgx.ErrNoRows
-	if storable(id) {
+	if postgres.Storable(id) {
 		err = s.db.QueryRow(ctx, `SELECT n FROM journal_runs WHERE id = $1`, id).Scan(&n)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -213,7 +214,7 @@ func (s *Store) page(ctx context.Context, id string, after int64, outline bool, 
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	if !storable(id) {
+	if !postgres.Storable(id) {
 		return nil, journal.ErrNotFound
 	}
 	var n, last int64

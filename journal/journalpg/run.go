@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journalrow"
 )
@@ -20,7 +21,7 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 	if err := run.CheckNew(); err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
-	if !storable(run.ID) {
+	if !postgres.Storable(run.ID) {
 		return nil, fmt.Errorf("creating a run: %w", fault.Input(fmt.Errorf("the id %q is not valid UTF-8, or has a zero byte", run.ID)))
 	}
 	l := s.queue.NewLog(run.ID)
@@ -63,7 +64,7 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if !storable(id) {
+	if !postgres.Storable(id) {
 		return nil, journal.ErrNotFound
 	}
 	l := s.queue.NewLog(id)
@@ -90,7 +91,7 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if !storable(id) {
+	if !postgres.Storable(id) {
 		return nil, journal.ErrNotFound
 	}
 	l := s.queue.NewPart(id, part)
@@ -124,7 +125,7 @@ func (s *Store) Signal(ctx context.Context, ev journal.Event) error {
 	if err != nil {
 		return err
 	}
-	if !storable(ev.Run) {
+	if !postgres.Storable(ev.Run) {
 		return journal.ErrNotFound
 	}
 	return s.write(ev.Run, func(b *batch) (verdict, err error) {
@@ -175,7 +176,7 @@ func (s *Store) Remove(ctx context.Context, ids ...string) (n int, err error) {
 		if ctx.Err() != nil {
 			return n, context.Cause(ctx)
 		}
-		if !storable(id) {
+		if !postgres.Storable(id) {
 			continue
 		}
 		removed := false

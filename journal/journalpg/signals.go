@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 )
 
@@ -13,7 +14,7 @@ func (s *Store) Signals(ctx context.Context, id string, after int64) (events []j
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	if !storable(id) {
+	if !postgres.Storable(id) {
 		return nil, journal.ErrNotFound
 	}
 	// A run without any gives one row, without an event. The condition on the type is
