@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/claude-force/claude-force/bench/internal/child"
 )
 
 const worker = "---\nname: worker\ndescription: works\nmodel: haiku\n---\nYou work.\n"
@@ -182,31 +184,12 @@ func (s *server) do(ctx context.Context, method, path string, body []byte, v any
 // usage returns the resident memory of the server in megabytes, and the processor time that
 // it has taken.
 func (s *server) usage() (memory float64, cpu time.Duration, err error) {
-	dir := filepath.Join("/proc", strconv.Itoa(s.processes[1].Process.Pid))
-	status, err := os.ReadFile(filepath.Join(dir, "status"))
+	pid := s.processes[1].Process.Pid
+	if memory, err = child.Memory(pid); err == nil {
+		cpu, err = child.CPU(pid)
+	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("the server has ended: %w", err)
+		return 0, 0, fmt.Errorf("looking at the server: %w", err)
 	}
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
-	kilobytes, err := strconv.Atoi(strings.Fields(after + " -")[0])
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading the memory of the server: %w", err)
-	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		return 0, 0, fmt.Errorf("the server has ended: %w", err)
-	}
-	_, after, _ = strings.Cut(string(stat), ") ") // the name may have blanks
-	fields := strings.Fields(after)
-	if len(fields) < 13 {
-		return 0, 0, errors.New("reading the processor time of the server: too few fields")
-	}
-	for _, field := range fields[11:13] { // of the process itself, and of the system for it
-		ticks, err := strconv.Atoi(field)
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading the processor time of the server: %w", err)
-		}
-		cpu += time.Duration(ticks) * 10 * time.Millisecond
-	}
-	return float64(kilobytes) / 1024, cpu, nil
+	return memory, cpu, nil
 }

@@ -162,7 +162,7 @@ type asked struct {
 	name string
 	*process
 	times []time.Duration
-	cpu   float64 // microseconds
+	cpu   time.Duration
 }
 
 // latency measures misses: by one client, and by several at once.
@@ -213,7 +213,7 @@ func (b *bench) latency(ctx context.Context) error {
 
 // block sends a block of requests, and notes what they took if that counts.
 func (b *bench) block(ctx context.Context, a *asked, size, clients int, counts bool) error {
-	before, err := used(a.pid)
+	before, err := child.CPU(a.pid)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (b *bench) block(ctx context.Context, a *asked, size, clients int, counts b
 	if err != nil {
 		return err
 	}
-	after, err := used(a.pid)
+	after, err := child.CPU(a.pid)
 	if counts {
 		a.times, a.cpu = append(a.times, took...), a.cpu+after-before
 	}
@@ -232,7 +232,9 @@ func (b *bench) block(ctx context.Context, a *asked, size, clients int, counts b
 func (a *asked) median() time.Duration { return median(a.times) }
 
 // each returns the processor time of a request, in microseconds.
-func (a *asked) each() float64 { return a.cpu / float64(len(a.times)) }
+func (a *asked) each() float64 {
+	return float64(a.cpu) / float64(time.Microsecond) / float64(len(a.times))
+}
 
 // hits measures how many identical requests are answered in a second.
 func (b *bench) hits(ctx context.Context) error {

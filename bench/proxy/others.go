@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claude-force/claude-force/bench/internal/child"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 )
 
@@ -125,51 +126,23 @@ func (b *bench) startNginx(ctx context.Context) (*process, error) {
 	return nil, fmt.Errorf("starting nginx: %w\n%s", err, said.String())
 }
 
-// used returns the processor time that a process has taken, in microseconds, in steps of
-// 10,000.
-func used(pid int) (float64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, fmt.Errorf("reading the processor time of a process: %w", err)
-	}
-	_, after, _ := strings.Cut(string(text), ") ") // the name may have blanks
-	fields := strings.Fields(after)
-	if len(fields) < 13 {
-		return 0, errors.New("reading the processor time of a process: too few fields")
-	}
-	own, err := strconv.Atoi(fields[11])
-	system, systemErr := strconv.Atoi(fields[12])
-	if err = errors.Join(err, systemErr); err != nil {
-		return 0, fmt.Errorf("reading the processor time of a process: %w", err)
-	}
-	return float64(own+system) * 10_000, nil
-}
-
 // memory returns the resident memory of a process and of those that it has started, in
 // megabytes. What several of them share counts for each.
 func memory(pid int) (float64, error) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	text, err := os.ReadFile(filepath.Join(dir, "status"))
+	sum, err := child.Memory(pid)
 	if err != nil {
-		return 0, fmt.Errorf("reading the memory of a process: %w", err)
+		return 0, err
 	}
-	_, after, _ := strings.Cut(string(text), "VmRSS:")
-	kilobytes, _, _ := strings.Cut(strings.TrimSpace(after), " ")
-	n, err := strconv.Atoi(kilobytes)
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory of a process: %w", err)
-	}
-	sum := float64(n) / 1024
-	started, err := os.ReadFile(filepath.Join(dir, "task", strconv.Itoa(pid), "children"))
+	started, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "task", strconv.Itoa(pid), "children"))
 	if err != nil {
 		return sum, nil //nolint:nilerr // the kernel does not say
 	}
 	for field := range strings.FieldsSeq(string(started)) {
-		child, err := strconv.Atoi(field)
+		other, err := strconv.Atoi(field)
 		if err != nil {
 			return 0, err
 		}
-		more, err := memory(child)
+		more, err := memory(other)
 		if err != nil {
 			return 0, err
 		}
