@@ -56,9 +56,9 @@ func openSide(ctx context.Context, settings *config.Config, name string, source 
 		}
 	}()
 	cfg := *settings
-	cfg.Valkey = "" // a copy is of what is stored
+	cfg.Valkey = "" // what machines share there is in their stores as well
 	if isAddress(name) {
-		err = side.openDatabase(ctx, &cfg, settings, source)
+		err = side.openDatabase(ctx, &cfg, source)
 	} else {
 		err = side.openFolder(&cfg, source)
 	}
@@ -68,7 +68,7 @@ func openSide(ctx context.Context, settings *config.Config, name string, source 
 	return side, side.openParts(ctx, &cfg)
 }
 
-func (s *storeSide) openDatabase(ctx context.Context, cfg, settings *config.Config, source bool) error {
+func (s *storeSide) openDatabase(ctx context.Context, cfg *config.Config, source bool) error {
 	var err error
 	if s.db, err = postgres.Connect(s.name); err != nil {
 		return inputError{err}
@@ -77,9 +77,10 @@ func (s *storeSide) openDatabase(ctx context.Context, cfg, settings *config.Conf
 	if err := s.db.Check(ctx); err != nil {
 		return inputError{fmt.Errorf("%w (with CLAUDE_FORCE_STORE set to the address: claude-force store migrate)", err)}
 	}
+	configured := cfg.Store == s.name
 	cfg.Store = s.name
 	s.name, s.place = s.db.String(), s.db.Place()
-	if source && settings.Store == cfg.Store {
+	if source && configured {
 		return nil // what waits on this machine is added first
 	}
 	if cfg.DataDir, err = os.MkdirTemp("", "claude-force-copy-"); err != nil {
@@ -162,9 +163,7 @@ func (s *storeSide) openParts(ctx context.Context, cfg *config.Config) error {
 	if err := add(webhooks); err != nil {
 		return err
 	}
-	alone := *cfg
-	alone.Valkey = "" // what machines share there is in their stores as well
-	answers, err := pipeline.OpenCache(ctx, &alone)
+	answers, err := pipeline.OpenCache(ctx, cfg)
 	if err != nil {
 		return err
 	}
