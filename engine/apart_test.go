@@ -178,6 +178,31 @@ steps:
 	}
 }
 
+// TestTheLongestPathIsReadyFirst has an Advance choose among more than there is room for.
+func TestTheLongestPathIsReadyFirst(t *testing.T) {
+	t.Parallel()
+	slots := 0
+	p := newApart(t, parse(t, `
+steps:
+- {id: short, agent: x, task: a}
+- {id: middle, agent: x, task: a}
+- {id: long, agent: x, task: a}
+- {id: after_middle, agent: x, task: a, dependencies: [middle]}
+- {id: then, agent: x, task: a, dependencies: [long]}
+- {id: end, agent: x, task: a, dependencies: [then]}
+`), func(o *engine.Options) { o.MaxParallel = slots })
+	want := []string{"long", "middle", "short"}
+	for slots = 1; slots <= 3; slots++ {
+		var got []string
+		for _, ready := range p.advance().Ready {
+			got = append(got, ready.Unit.Step)
+		}
+		if !slices.Equal(got, want[:slots]) {
+			t.Errorf("with %d slots ready are %v; want %v", slots, got, want[:slots])
+		}
+	}
+}
+
 // TestACallIsAskedAboutApart lets a step ask about a call: its attempt ends, others have
 // its place, and it is ready again once there is an answer or no time is left for one.
 func TestACallIsAskedAboutApart(t *testing.T) {
