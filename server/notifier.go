@@ -46,28 +46,16 @@ type notifier struct {
 func (n *notifier) run(ctx context.Context, stop <-chan struct{}) {
 	defer n.sender.Close()
 	defer n.active.Wait()
-	for {
+	repeat(ctx, stop, n.ended, func() time.Duration {
 		more, err := n.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			n.log.Error("webhooks not followed", "err", err)
 		}
-		wait := notifyEvery
 		if more && err == nil {
-			wait = 0
+			return 0
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-n.ended:
-		case <-stop:
-			timer.Stop()
-			return
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		timer.Stop()
-	}
+		return notifyEvery
+	})
 }
 
 // round enqueues what has happened, and begins to send what is due. It reports whether

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/fault"
@@ -125,6 +126,22 @@ func (r *runner) background(do func(ctx context.Context, stop <-chan struct{})) 
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.active.Go(func() { do(r.ctx, r.drain) })
+	}
+}
+
+// repeat calls do until stop is closed or ctx ends. Before the next call it waits for the
+// time that do returns, or for a value from wake, which may be nil.
+func repeat(ctx context.Context, stop, wake <-chan struct{}, do func() time.Duration) {
+	for {
+		wait := do()
+		select {
+		case <-time.After(wait):
+		case <-wake:
+		case <-stop:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

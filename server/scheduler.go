@@ -35,22 +35,13 @@ type scheduler struct {
 
 // run starts runs until stop is closed or ctx ends.
 func (c *scheduler) run(ctx context.Context, stop <-chan struct{}) {
-	for {
+	repeat(ctx, stop, nil, func() time.Duration {
 		next, err := c.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.log.Error("schedules not followed", "err", err)
 		}
-		timer := time.NewTimer(min(max(next.Sub(c.now()), 0), scheduleEvery))
-		select {
-		case <-timer.C:
-		case <-stop:
-			timer.Stop()
-			return
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-	}
+		return min(next.Sub(c.now()), scheduleEvery)
+	})
 }
 
 // round decides the ticks that have passed, and returns when the next is.
