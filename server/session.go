@@ -35,42 +35,39 @@ const (
 	failureTime = time.Minute
 )
 
-// sessions are the browsers that have logged in, which are in the store of keys, so that all
-// servers of one store know them, and the codes with which they can, each at the server that
-// has shown it. A cookie holds a random text that no other store knows, and has the port in
+// sessions logs browsers in and out. Those that have logged in are in the store of keys, so
+// that all servers of one store know them; the codes with which they can are known to the
+// server that has shown them. A cookie holds a random text that no other store knows, and has the port in
 // its name: browsers send cookies to every port of a host.
 type sessions struct {
 	keys   *keyring
 	secure bool // cookies are for encrypted connections only
 
-	mu       sync.Mutex         // guards the fields below
-	codes    map[keys.Hash]code // by their hashes
-	opened   map[keys.Hash]code // by the hashes of what lets a page of elsewhere lead to the login, once
-	failures []time.Time        // of the last attempts that were wrong
+	mu       sync.Mutex  // guards the fields below
+	codes    codes       // with which a browser logs in as the owner
+	opened   codes       // that let a page of elsewhere lead to the login
+	failures []time.Time // of the last attempts that were wrong
 }
 
-// code is what can be used once until its end.
-type code struct {
-	end    time.Time
-	secret keys.Hash // of the key
-}
+// codes has the ends of random texts that can be used once, by their hashes.
+type codes map[keys.Hash]time.Time
 
 func newSessions(ring *keyring, secure bool) *sessions {
-	return &sessions{keys: ring, secure: secure, codes: map[keys.Hash]code{}, opened: map[keys.Hash]code{}}
+	return &sessions{keys: ring, secure: secure, codes: codes{}, opened: codes{}}
 }
 
 // newCode returns a code with which a browser can log in once.
 func (s *sessions) newCode() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return put(s.codes, code{time.Now().Add(codeTime), s.keys.owner})
+	return s.codes.add(time.Now())
 }
 
 // newOpening returns a text with which a page of elsewhere can lead to the login once.
 func (s *sessions) newOpening() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return put(s.opened, code{end: time.Now().Add(codeTime)})
+	return s.opened.add(time.Now())
 }
 
 // opens reports whether a request is for the login and has a text that lets a page of
@@ -79,31 +76,34 @@ func (s *sessions) opens(r *http.Request) bool {
 	if r.Method != http.MethodGet || r.URL.Path != loginPath || r.Header.Get("Sec-Fetch-Mode") != "navigate" {
 		return false
 	}
-	hash := keys.HashOf(r.URL.Query().Get(openParam))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	opening, ok := s.opened[hash]
-	delete(s.opened, hash)
-	return ok && time.Now().Before(opening.end)
+	return s.opened.use(keys.HashOf(r.URL.Query().Get(openParam)), time.Now())
 }
 
-// put adds a random text to a set of hashes, where it stays until its end.
-func put(set map[keys.Hash]code, added code) string {
-	now := time.Now()
+// add adds a new text, in the place of the one that ends first if there are too many.
+func (c codes) add(now time.Time) (text string) {
 	first := keys.Hash{}
-	for hash, have := range set {
-		if !now.Before(have.end) {
-			delete(set, hash)
-		} else if first == (keys.Hash{}) || have.end.Before(set[first].end) {
+	for hash, end := range c {
+		if !now.Before(end) {
+			delete(c, hash)
+		} else if first == (keys.Hash{}) || end.Before(c[first]) {
 			first = hash
 		}
 	}
-	if len(set) >= maxCodes {
-		delete(set, first)
+	if len(c) >= maxCodes {
+		delete(c, first)
 	}
-	text := rand.Text()
-	set[keys.HashOf(text)] = added
+	text = rand.Text()
+	c[keys.HashOf(text)] = now.Add(codeTime)
 	return text
+}
+
+// use removes a text, and reports whether it could be used.
+func (c codes) use(text keys.Hash, now time.Time) bool {
+	end, ok := c[text]
+	delete(c, text)
+	return ok && now.Before(end)
 }
 
 // login checks a key or a code and returns the value of a cookie; empty if it is neither.
@@ -120,10 +120,8 @@ func (s *sessions) login(ctx context.Context, secret string) (cookie string, loo
 		return "", false, nil
 	}
 	hash := keys.HashOf(secret)
-	code, isCode := s.codes[hash]
-	delete(s.codes, hash)
-	if isCode && now.Before(code.end) {
-		hash = code.secret
+	if s.codes.use(hash, now) {
+		hash = s.keys.owner
 	}
 	id, err := s.keys.bySecret(ctx, hash)
 	switch {
