@@ -6,6 +6,10 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
+// maxFull bounds the accounts that [fullAccounts] holds: of runs that have ended, it would
+// hold them for good.
+const maxFull = 1000
+
 // fullAccounts holds the accounts of which everything may be spent once the calls of this
 // process that are in flight have ended. It is safe for concurrent use.
 type fullAccounts struct {
@@ -18,14 +22,14 @@ func (f *fullAccounts) update(a *Account, now *Balance) {
 	full := usedUp(&a.Limits, now.Spent.Plus(now.Reserved)) != nil
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case !full:
+	if !full {
 		delete(f.accounts, a.Key)
-	case f.accounts == nil:
-		f.accounts = map[string]bool{a.Key: true}
-	default:
-		f.accounts[a.Key] = true
+		return
 	}
+	if f.accounts == nil || len(f.accounts) >= maxFull {
+		f.accounts = map[string]bool{} // the next call of one that is lost is refused, and reports it
+	}
+	f.accounts[a.Key] = true
 }
 
 func (f *fullAccounts) has(key string) bool {
