@@ -2,6 +2,7 @@ package keyspg
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,24 +28,14 @@ func (s *Store) AddSession(ctx context.Context, token keys.Hash, session keys.Se
 // Session implements [keys.Store].
 func (s *Store) Session(ctx context.Context, token keys.Hash, now time.Time) (session keys.Session, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context) error {
-		rows, err := s.db.Query(ctx, `SELECT secret, expires FROM keys_sessions WHERE token = $1 AND expires > $2`, token[:], now.Unix())
-		if err != nil {
-			return err
-		}
-		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s keys.Session, err error) {
-			var secret []byte
-			var expires int64
-			err = row.Scan(&secret, &expires)
-			copy(s.Secret[:], secret)
-			s.Expires = unixtime.FromSeconds(expires)
-			return s, err
-		})
-		if err == nil && len(found) == 0 {
+		var secret []byte
+		var expires int64
+		err := s.db.QueryRow(ctx, `SELECT secret, expires FROM keys_sessions WHERE token = $1 AND expires > $2`, token[:], now.Unix()).Scan(&secret, &expires)
+		if errors.Is(err, pgx.ErrNoRows) {
 			return keys.ErrNoSession
 		}
-		if err == nil {
-			session = found[0]
-		}
+		copy(session.Secret[:], secret)
+		session.Expires = unixtime.FromSeconds(expires)
 		return err
 	})
 	return session, err
