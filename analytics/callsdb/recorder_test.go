@@ -127,7 +127,6 @@ func TestBrokenSpool(t *testing.T) {
 	}
 }
 
-// TestAStoreThatCannotBeOpened: the calls wait in the spool file.
 // TestRecordersDropWhatIsTooOld: by their settings, once a day.
 func TestRecordersDropWhatIsTooOld(t *testing.T) {
 	t.Parallel()
@@ -163,6 +162,7 @@ func TestRecordersDropWhatIsTooOld(t *testing.T) {
 	}
 }
 
+// TestAStoreThatCannotBeOpened: the calls wait in the spool file.
 func TestAStoreThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	path := file(t)
@@ -189,7 +189,7 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-func TestCallsThatCannotBeWrittenAreTold(t *testing.T) {
+func TestCallsThatCannotBeWrittenAreReported(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a file")
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
