@@ -130,6 +130,9 @@ func received(c tablecopy.Column) string {
 // Name implements [tablecopy.Table].
 func (t *CopyTable) Name() string { return t.Label }
 
+// Row implements [tablecopy.Table].
+func (t *CopyTable) Row() []tablecopy.Column { return t.columns }
+
 // Keys implements [tablecopy.Table].
 func (t *CopyTable) Keys() int { return t.Key }
 

@@ -101,6 +101,9 @@ func NewTable(t Table) *Table {
 // Name implements [tablecopy.Table].
 func (t *Table) Name() string { return t.Label }
 
+// Row implements [tablecopy.Table].
+func (t *Table) Row() []tablecopy.Column { return t.columns }
+
 // Keys implements [tablecopy.Table].
 func (t *Table) Keys() int { return t.Key }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash"
 	"math"
+	"slices"
 )
 
 // Table is what a store keeps of one kind of record. The values of a row are int64,
@@ -21,6 +22,9 @@ import (
 type Table interface {
 	// Name returns the name of the records, which all stores of them share.
 	Name() string
+	// Row returns the columns of a row, in the order of its values. Their types may be other
+	// ones in another store.
+	Row() []Column
 	// Keys returns how many of the first values identify a row.
 	Keys() int
 	// Read returns the next rows in the order of their keys after a key, or the first ones
@@ -56,13 +60,15 @@ func NewPairs(from, to []Table) ([]Pair, error) {
 	}
 	pairs := make([]Pair, len(from))
 	for i := range from {
-		if from[i].Name() != to[i].Name() || from[i].Keys() != to[i].Keys() {
+		if from[i].Name() != to[i].Name() || from[i].Keys() != to[i].Keys() || !slices.EqualFunc(from[i].Row(), to[i].Row(), sameName) {
 			return nil, fmt.Errorf("copying the %s to the %s", from[i].Name(), to[i].Name())
 		}
 		pairs[i] = Pair{from[i], to[i]}
 	}
 	return pairs, nil
 }
+
+func sameName(a, b Column) bool { return a.Name == b.Name }
 
 // Progress is how far a copy is.
 type Progress struct {

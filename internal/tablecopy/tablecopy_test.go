@@ -2,6 +2,7 @@ package tablecopy_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 // records are a table in memory, with an int as its key, that fails at random.
 type records struct {
+	columns  string // if others than those of most tests
 	rows     [][]any
 	fails    func() bool
 	finished int
@@ -24,6 +26,10 @@ var errStopped = errors.New("stopped")
 
 func (r *records) Name() string { return "records" }
 func (r *records) Keys() int    { return 1 }
+
+func (r *records) Row() []tablecopy.Column {
+	return tablecopy.Columns(cmp.Or(r.columns, "id int, a real, b text, c text"))
+}
 
 func compare(a, b []any) int { return int(a[0].(int64) - b[0].(int64)) }
 
@@ -131,6 +137,14 @@ func TestNewPairs(t *testing.T) {
 	one, two := []tablecopy.Table{&records{}}, []tablecopy.Table{&records{}, &records{}}
 	if _, err := tablecopy.NewPairs(one, two); err == nil {
 		t.Error("one table was copied to two")
+	}
+	for name, columns := range map[string]string{"swapped": "id int, a real, c text, b text", "fewer": "id int, a real, b text"} {
+		if _, err := tablecopy.NewPairs(one, []tablecopy.Table{&records{columns: columns}}); err == nil {
+			t.Errorf("a table was copied to one whose columns are %s", name)
+		}
+	}
+	if _, err := tablecopy.NewPairs(one, []tablecopy.Table{&records{columns: "id int, a real, b blob, c text"}}); err != nil {
+		t.Errorf("another type of column: %v", err)
 	}
 	if pairs, err := tablecopy.NewPairs(two, two); err != nil || len(pairs) != 2 {
 		t.Errorf("%d pairs, %v", len(pairs), err)
