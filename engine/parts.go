@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/claude-force/claude-force/journal"
 )
@@ -147,7 +146,7 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 		return nil, 0
 	}
 	if p.only.Step != "" {
-		if key, ok := keyWithin(u, p.only); ok {
+		if key, ok := p.only.KeyIn(u.id()); ok {
 			i := slices.Index(f.keys, key)
 			if i < 0 {
 				return []int{}, 0
@@ -164,7 +163,7 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 	}
 	under := map[string]bool{}
 	for id := range p.under {
-		if key, ok := keyWithin(u, id); ok {
+		if key, ok := id.KeyIn(u.id()); ok {
 			under[key] = true
 		}
 	}
@@ -180,20 +179,4 @@ func (r *run) itemOrder(u *unit, f *fan) (order []int, forced int) {
 		}
 	}
 	return append(order, rest...), len(order)
-}
-
-// keyWithin returns the key of the item of the foreach u that a unit is, or is within.
-func keyWithin(u *unit, id journal.Unit) (string, bool) {
-	if !id.In(u.path) {
-		return "", false
-	}
-	inner := id.Item
-	if u.item != "" {
-		var within bool
-		if inner, within = strings.CutPrefix(id.Item, u.item+"/"); !within {
-			return "", false
-		}
-	}
-	key, _, _ := strings.Cut(inner, "/")
-	return key, key != ""
 }

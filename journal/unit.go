@@ -134,6 +134,23 @@ func (u Unit) Items() iter.Seq[string] {
 	}
 }
 
+// KeyIn returns the key that the item of the foreach each has which u is, or is within. It
+// reports whether u is within an item of it.
+func (u Unit) KeyIn(each Unit) (string, bool) {
+	if !u.In(each.Step) {
+		return "", false
+	}
+	inner := u.Item
+	if each.Item != "" {
+		var within bool
+		if inner, within = strings.CutPrefix(u.Item, each.Item+"/"); !within {
+			return "", false
+		}
+	}
+	key, _, _ := strings.Cut(inner, "/")
+	return key, key != ""
+}
+
 // Loop returns the loop that u is an iteration of, and the iteration's number.
 // If u is no iteration, Loop returns u and 0.
 func (u Unit) Loop() (Unit, int) {

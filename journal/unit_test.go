@@ -77,6 +77,28 @@ func TestUnitIsTakenApartAsItIsPutTogether(t *testing.T) {
 	}
 }
 
+func TestUnitKeyIn(t *testing.T) {
+	each := journal.Unit{}.Inner("each")
+	within := each.WithItem("a")
+	for _, test := range []struct {
+		unit, each journal.Unit
+		want       string
+	}{
+		{each, each, ""},
+		{within, each, "a"},
+		{within.Inner("x").WithItem("b"), each, "a"},
+		{within.Inner("x").WithItem("b"), within.Inner("x"), "b"},
+		{within.Inner("x"), within.Inner("x"), ""},
+		{each.WithItem("ab").Inner("x").WithItem("b"), within.Inner("x"), ""},
+		{within.Iteration(2).Inner("x"), each, "a"},
+		{journal.Unit{}.Inner("eacher").WithItem("a"), each, ""},
+	} {
+		if got, ok := test.unit.KeyIn(test.each); got != test.want || ok != (test.want != "") {
+			t.Errorf("%v: KeyIn(%v) is %q, %v, want %q", test.unit, test.each, got, ok, test.want)
+		}
+	}
+}
+
 // TestPathsAreParsedHereOnly finds code that takes the paths of steps apart
 // without Unit.
 func TestPathsAreParsedHereOnly(t *testing.T) {
