@@ -42,10 +42,12 @@ type JoinedRun struct {
 	replica  *journal.Replica
 	lists    engine.Lists
 
-	mu        sync.Mutex // guards the fields below
-	attempts  map[*context.CancelCauseFunc]bool
-	unlisten  func() // nil without attempts
-	cancelled bool
+	uncancelled context.Context // ends when the run is cancelled
+	cancel      context.CancelFunc
+
+	mu       sync.Mutex // guards the fields below
+	attempts int        // under way
+	unlisten func()     // nil without attempts
 }
 
 // UnfitError says that a run cannot be worked on here: its agents or environment differ, or
@@ -93,11 +95,12 @@ func (o *Orchestrator) JoinRun(ctx context.Context, id, engineName string) (*Joi
 	if err := o.checkLedger(r); err != nil {
 		return nil, err
 	}
-	j := &JoinedRun{o: o, store: store, joiner: store.(journal.Joiner), engine: engineName, run: r, replica: replica, attempts: map[*context.CancelCauseFunc]bool{}}
+	j := &JoinedRun{o: o, store: store, joiner: store.(journal.Joiner), engine: engineName, run: r, replica: replica}
 	j.kept = newReuse(o, &r.opts)
 	if j.previous, err = runs.LoadPrevious(ctx, store, id, r.spec, r.wf); err != nil {
 		return nil, err
 	}
+	j.uncancelled, j.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return j, nil
 }
 
@@ -123,7 +126,10 @@ func (o *Orchestrator) joinable(ctx context.Context, run journal.Run, past *jour
 }
 
 // Close frees what is kept for the run. Its attempts must have ended.
-func (j *JoinedRun) Close() { j.o.forget(j.run.wf) }
+func (j *JoinedRun) Close() {
+	j.cancel()
+	j.o.forget(j.run.wf)
+}
 
 // Advance does what the run can do without attempts, as [engine.Advance] does. The run of a
 // frontier with a Result has ended.
@@ -186,38 +192,18 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 // listener. The function it returns ends the attempt.
 func (j *JoinedRun) listen(ctx context.Context, after int64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(j.uncancelled, func() { cancel(errRunCancelled) })
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.attempts[&cancel] = true
-	if j.cancelled {
-		cancel(errRunCancelled)
-	}
-	if j.unlisten == nil {
-		control, stop := j.o.listen(context.WithoutCancel(ctx), j.store, j.run.id, after)
-		done := make(chan struct{})
-		go func() { // ends with unlisten
-			for {
-				select {
-				case ev := <-control:
-					if ev.Type == journal.CancelAsked {
-						j.cancelAttempts()
-					}
-				case <-done:
-					return
-				}
-			}
-		}()
-		j.unlisten = func() {
-			close(done)
-			stop()
-		}
+	if j.attempts++; j.unlisten == nil {
+		j.unlisten = j.follow(context.WithoutCancel(ctx), after)
 	}
 	return ctx, func() {
+		stop()
 		cancel(nil)
 		j.mu.Lock()
-		delete(j.attempts, &cancel)
 		var unlisten func()
-		if len(j.attempts) == 0 {
+		if j.attempts--; j.attempts == 0 {
 			unlisten, j.unlisten = j.unlisten, nil
 		}
 		j.mu.Unlock()
@@ -227,11 +213,25 @@ func (j *JoinedRun) listen(ctx context.Context, after int64) (context.Context, f
 	}
 }
 
-func (j *JoinedRun) cancelAttempts() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.cancelled = true
-	for cancel := range j.attempts {
-		(*cancel)(errRunCancelled)
+// follow has the attempts end when the run is cancelled, until the function that it returns
+// is called.
+func (j *JoinedRun) follow(ctx context.Context, after int64) (stop func()) {
+	control, unlisten := j.o.listen(ctx, j.store, j.run.id, after)
+	done := make(chan struct{})
+	go func() { // ends with stop
+		for {
+			select {
+			case ev := <-control:
+				if ev.Type == journal.CancelAsked {
+					j.cancel()
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		unlisten()
 	}
 }

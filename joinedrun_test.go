@@ -2,17 +2,20 @@ package claudeforce_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/sim"
 )
 
-// openShared opens an orchestrator on a database.
-func openShared(t *testing.T, store string) *claudeforce.Orchestrator {
+// openShared opens an orchestrator on a database, with a simulator of its own.
+func openShared(t *testing.T, store string, service sim.Options) *claudeforce.Orchestrator {
 	t.Helper()
 	dir := t.TempDir()
 	cfg, err := claudeforce.LoadConfig(dir)
@@ -20,7 +23,7 @@ func openShared(t *testing.T, store string) *claudeforce.Orchestrator {
 		t.Fatal(err)
 	}
 	cfg.DataDir, cfg.Store = t.TempDir(), store
-	o, err := claudeforce.New(t.Context(), claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(sim.Options{})})
+	o, err := claudeforce.New(t.Context(), claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(service)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +35,7 @@ func openShared(t *testing.T, store string) *claudeforce.Orchestrator {
 func TestTwoProcessesWorkOnARun(t *testing.T) {
 	t.Parallel()
 	store := postgrestest.URL(t)
-	first, second := openShared(t, store), openShared(t, store)
+	first, second := openShared(t, store, sim.Options{}), openShared(t, store, sim.Options{})
 	wf, err := first.ParseWorkflow("wf.yaml", []byte(`
 name: shared
 steps:
@@ -89,9 +92,65 @@ output: ${{ steps.end.output }} items
 	}
 }
 
+// TestCancelStopsJoinedAttempts cancels a run while a process makes two attempts in it whose
+// answers do not come.
+func TestCancelStopsJoinedAttempts(t *testing.T) {
+	t.Parallel()
+	o := openShared(t, postgrestest.URL(t), sim.Options{Latency: sim.Fixed(time.Hour)})
+	wf, err := o.ParseWorkflow("wf.yaml", []byte("steps: [{id: a, agent: code-reviewer, task: one}, {id: b, agent: code-reviewer, task: two}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := o.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: claudeforce.EngineTemporal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := o.JoinRun(t.Context(), id, claudeforce.EngineTemporal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	f, err := j.Advance(t.Context(), nil)
+	if err != nil || len(f.Ready) != 2 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	var attempts sync.WaitGroup
+	for _, ready := range f.Ready {
+		attempts.Go(func() {
+			if status, err := j.Attempt(t.Context(), ready.Unit); status != engine.StatusInterrupted || err != nil {
+				t.Errorf("attempting %s: %s, %v", ready.Unit, status, err)
+			}
+		})
+	}
+	store, err := o.History(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := 0
+	for change, err := range runs.Watch(t.Context(), store, id) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev := change.Event; ev != nil && ev.Type == journal.StepStarted {
+			started++
+		}
+		if started == len(f.Ready) {
+			break
+		}
+	}
+	if signaled, err := runs.Cancel(t.Context(), store, id); !signaled || err != nil {
+		t.Errorf("cancelling the run: %t, %v", signaled, err)
+	}
+	attempts.Wait()
+	f, err = j.Advance(t.Context(), nil)
+	if err != nil || f.Result == nil || f.Result.Status != engine.StatusCancelled {
+		t.Errorf("after the attempts: %+v, %v", f, err)
+	}
+}
+
 func TestEngineNeedsASharedStore(t *testing.T) {
 	t.Parallel()
-	o := openShared(t, "")
+	o := openShared(t, "", sim.Options{})
 	wf, err := o.ParseWorkflow("wf.yaml", []byte("steps: [{id: a, value: 1}]"))
 	if err != nil {
 		t.Fatal(err)
