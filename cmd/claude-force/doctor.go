@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ func (a *app) doctor() *cobra.Command {
 		Short: "Check the key, the stores, the clock, the configuration, the sandbox and webhooks",
 		Long: `Check what claude-force needs, and print how to fix what is wrong. The key is
 tested by counting the tokens of a word, which is free of charge. Each store is opened,
-read and written to; hosts of webhooks are connected to, and sent nothing. Checks run at the same time, for at most 10 seconds each.
+read and written to; hosts of webhooks are connected to, and sent nothing. Checks run at
+the same time, for at most 10 seconds each.
 
 Exit code 2 if something is wrong that keeps agents from working.`,
 		Example: `  claude-force doctor
@@ -29,10 +31,14 @@ Exit code 2 if something is wrong that keeps agents from working.`,
 				opts.Config = cfg
 				opts.Cloud = cloud.Options(pipeline.Backend(cfg))
 			}
-			checks := append(claudeforce.Diagnose(cmd.Context(), opts, offline), sandboxCheck())
+			var hooks []claudeforce.Check
+			var meanwhile sync.WaitGroup
 			if opts.Config != nil {
-				checks = append(checks, webhooksCheck(cmd.Context(), opts.Config, offline))
+				meanwhile.Go(func() { hooks = append(hooks, webhooksCheck(cmd.Context(), opts.Config, offline)) })
 			}
+			checks := append(claudeforce.Diagnose(cmd.Context(), opts, offline), sandboxCheck())
+			meanwhile.Wait()
+			checks = append(checks, hooks...)
 			bad := false
 			for i, c := range checks {
 				checks[i].Hint = checkHint(c)

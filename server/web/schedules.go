@@ -68,10 +68,7 @@ func (p *Pages) schedules(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := &schedulesData{Changes: true, Once: time.Now().UTC().Format("2006-01-02T15:04")}
-	if id := keys.FromContext(r.Context()); id != nil {
-		data.Changes = id.Role.Allows(keys.RoleOwner)
-	}
+	data := &schedulesData{Changes: allows(r, keys.RoleOwner), Once: time.Now().UTC().Format("2006-01-02T15:04")}
 	for i := range list {
 		row := scheduleRow{View: list[i]}
 		for name, value := range row.Schedule.Params {

@@ -163,6 +163,12 @@ func (p *Pages) problem(err error) *view {
 // nothing within their text.
 const securityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// allows reports whether the reader of a page may do what needs a role.
+func allows(r *http.Request, role keys.Role) bool {
+	id := keys.FromContext(r.Context())
+	return id != nil && id.Role.Allows(role)
+}
+
 // write answers with a page.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
 	v.Version, v.Project = p.opts.Version, baseName(p.opts.Dir)
@@ -173,9 +179,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, v *view) {
 	if v.Page != "login" { // whose readers may be anyone
 		v.Waiting = p.waiting(r.Context())
 	}
-	if id := keys.FromContext(r.Context()); id != nil {
-		v.Manages = id.Role.Allows(keys.RoleAdmin)
-	}
+	v.Manages = allows(r, keys.RoleAdmin)
 	text, err := render(v.Page, "layout", v)
 	if err != nil {
 		_, _ = p.opts.Problem(err) // for the log

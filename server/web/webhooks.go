@@ -3,8 +3,10 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/claude-force/claude-force/fault"
@@ -98,18 +100,12 @@ func stateOfDelivery(d *webhook.Delivery) webhookState {
 	}
 }
 
-// mayChangeWebhooks reports whether who asks for a page may add and remove webhooks.
-func mayChangeWebhooks(r *http.Request) bool {
-	id := keys.FromContext(r.Context())
-	return id != nil && id.Role.Allows(keys.RoleOwner)
-}
-
 func (p *Pages) webhooks(r *http.Request) (*view, error) {
 	list, err := p.opts.Webhooks.List(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	data := &webhooksData{Changes: mayChangeWebhooks(r), Events: webhook.Types}
+	data := &webhooksData{Changes: allows(r, keys.RoleOwner), Events: webhook.Types}
 	for i := range list {
 		data.Webhooks = append(data.Webhooks, webhookRow{list[i], stateOfWebhook(&list[i])})
 	}
@@ -143,32 +139,30 @@ func (p *Pages) webhook(r *http.Request, test *webhook.TestResult) (*view, error
 	if err != nil {
 		return nil, err
 	}
-	for i := range list {
-		if list[i].Name != name {
-			continue
-		}
-		data := &webhookData{webhookRow: webhookRow{list[i], stateOfWebhook(&list[i])}, Test: test, Changes: mayChangeWebhooks(r)}
-		deliveries, err := p.opts.Webhooks.Deliveries(r.Context(), name, deliveriesShown+1)
-		if err != nil {
-			return nil, err
-		}
-		if len(deliveries) > deliveriesShown {
-			deliveries, data.More = deliveries[:deliveriesShown], true
-		}
-		for i := range deliveries {
-			row := deliveryRow{Delivery: deliveries[i], Fares: stateOfDelivery(&deliveries[i])}
-			if row.Type == webhook.RunFinished || row.Type == webhook.ApprovalWanted {
-				row.Run, _, _ = strings.Cut(row.Subject, " ")
-			}
-			data.Deliveries = append(data.Deliveries, row)
-		}
-		v := &view{Page: "webhook", Title: name, Nav: "webhooks", Data: data}
-		if test == nil {
-			v.Fragments = []string{"webhook-state", "webhook-facts", "webhook-deliveries"}
-		}
-		return v, nil
+	i := slices.IndexFunc(list, func(v webhook.View) bool { return v.Name == name })
+	if i < 0 {
+		return nil, fault.New(fault.KindNotFound, fmt.Sprintf("there is no webhook %q", name))
 	}
-	return nil, fault.New(fault.KindNotFound, "there is no webhook \""+name+"\"")
+	data := &webhookData{webhookRow: webhookRow{list[i], stateOfWebhook(&list[i])}, Test: test, Changes: allows(r, keys.RoleOwner)}
+	deliveries, err := p.opts.Webhooks.Deliveries(r.Context(), name, deliveriesShown+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(deliveries) > deliveriesShown {
+		deliveries, data.More = deliveries[:deliveriesShown], true
+	}
+	for i := range deliveries {
+		row := deliveryRow{Delivery: deliveries[i], Fares: stateOfDelivery(&deliveries[i])}
+		if row.Type == webhook.RunFinished || row.Type == webhook.ApprovalWanted {
+			row.Run, _, _ = strings.Cut(row.Subject, " ")
+		}
+		data.Deliveries = append(data.Deliveries, row)
+	}
+	v := &view{Page: "webhook", Title: name, Nav: "webhooks", Data: data}
+	if test == nil {
+		v.Fragments = []string{"webhook-state", "webhook-facts", "webhook-deliveries"}
+	}
+	return v, nil
 }
 
 func (p *Pages) addWebhook(r *http.Request) (string, error) {
