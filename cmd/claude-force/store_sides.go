@@ -113,7 +113,10 @@ func (s *storeSide) openFolder(cfg *config.Config, source bool) error {
 // openParts opens the parts of the store. Its tables are in the order in which they are to
 // be copied: runs before what refers to them.
 func (s *storeSide) openParts(ctx context.Context, cfg *config.Config) error {
-	add := func(part io.Closer) error {
+	add := func(part io.Closer, err error) error {
+		if err != nil {
+			return err
+		}
 		s.close = append(s.close, part.Close)
 		holder, ok := part.(interface{ Tables() []tablecopy.Table })
 		if !ok {
@@ -123,51 +126,28 @@ func (s *storeSide) openParts(ctx context.Context, cfg *config.Config) error {
 		return nil
 	}
 	var err error
-	if s.history, err = claudeforce.CreateHistory(ctx, cfg); err != nil {
+	s.history, err = claudeforce.CreateHistory(ctx, cfg)
+	if err := add(s.history, err); err != nil {
 		return err
 	}
-	if err := add(s.history); err != nil {
+	if err := add(pipeline.OpenCalls(ctx, cfg)); err != nil {
 		return err
 	}
-	calls, err := pipeline.OpenCalls(ctx, cfg)
-	if err != nil {
+	s.ledger, err = pipeline.OpenLedger(cfg)
+	if err := add(s.ledger, err); err != nil {
 		return err
 	}
-	if err := add(calls); err != nil {
+	if err := add(pipeline.OpenKeys(cfg)); err != nil {
 		return err
 	}
-	if s.ledger, err = pipeline.OpenLedger(cfg); err != nil {
+	if err := add(openSchedules(cfg)); err != nil {
 		return err
 	}
-	if err := add(s.ledger); err != nil {
-		return err
-	}
-	keys, err := pipeline.OpenKeys(cfg)
-	if err != nil {
-		return err
-	}
-	if err := add(keys); err != nil {
-		return err
-	}
-	schedules, err := openSchedules(cfg)
-	if err != nil {
-		return err
-	}
-	if err := add(schedules); err != nil {
-		return err
-	}
-	webhooks, err := openWebhooks(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	if err := add(webhooks); err != nil {
+	if err := add(openWebhooks(ctx, cfg)); err != nil {
 		return err
 	}
 	answers, err := pipeline.OpenCache(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	if err := add(answers); err != nil {
+	if err := add(answers, err); err != nil {
 		return err
 	}
 	_, err = answers.Stats(ctx) // counts the uses that wait
