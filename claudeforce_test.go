@@ -232,7 +232,7 @@ func TestRetriesHaveABudget(t *testing.T) {
 	}
 }
 
-// TestManyTasksAreReadAsTheyAreNeeded is why any number of tasks takes the same
+// TestManyTasksAreReadAsTheyAreNeeded shows why any number of tasks takes the same
 // memory: no more are held than slots and the results that wait behind one.
 func TestManyTasksAreReadAsTheyAreNeeded(t *testing.T) {
 	count := 10_000

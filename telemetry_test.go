@@ -38,7 +38,7 @@ func traced(t *testing.T, server *sim.Server, change ...func(*claudeforce.Option
 	return open(t, server, change...), spans
 }
 
-// tree is one line for each span, below what it is within: names from the root
+// tree returns one line for each span, below what it is within: names from the root
 // down, so that a wrong parent shows.
 func tree(spans []sdktrace.ReadOnlySpan) []string {
 	byID := map[string]sdktrace.ReadOnlySpan{}

@@ -84,7 +84,7 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
-// TestFindGivesWhatDiscoverGives is what lets a process look up one agent
+// TestFindGivesWhatDiscoverGives shows what lets a process look up one agent
 // without reading all.
 func TestFindGivesWhatDiscoverGives(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func one(t *testing.T, before, after benchfile.Metric) *compare.Row {
 	return &report(t, []benchfile.Metric{before}, []benchfile.Metric{after}).Rows[0]
 }
 
-// count is n, n+1, … as samples.
+// count returns n, n+1, … as samples.
 func count(from float64, n int) []float64 {
 	out := make([]float64, n)
 	for i := range out {
@@ -81,7 +81,7 @@ func TestMediansAndIntervals(t *testing.T) {
 	}
 }
 
-// noise is samples about a median as benchmarks have them: a skewed spread, and
+// noise returns samples about a median as benchmarks have them: a skewed spread, and
 // now and then something that takes much longer.
 func noise(rng *rand.Rand, median, spread float64, n int) []float64 {
 	out := make([]float64, n)
@@ -94,7 +94,7 @@ func noise(rng *rand.Rand, median, spread float64, n int) []float64 {
 	return out
 }
 
-// build is what a benchmark of one build gives: metrics with and without
+// build returns what a benchmark of one build gives: metrics with and without
 // floors, calls of which percentiles are taken, and figures that do not vary.
 // The machine is as slow as load says.
 func build(rng *rand.Rand, samples int, load, slower float64) []benchfile.Metric {

@@ -75,7 +75,7 @@ func Advance(ctx context.Context, wf *workflow.Workflow, opts Options, under []U
 	return advance(ctx, wf, opts, nil, under)
 }
 
-// AdvanceItems is [Advance] for some of the items of a foreach that Advance has called
+// AdvanceItems advances, as [Advance] does, some of the items of a foreach that Advance has called
 // wide, and all within them. opts.Log is that of the part that items names, and under is
 // what is under way within them.
 func AdvanceItems(ctx context.Context, wf *workflow.Workflow, opts Options, items Items, under []Under) (*Frontier, error) {

@@ -19,7 +19,7 @@ steps:
 - {id: ship, agent: x, task: 'ship: ${{ steps.ok.json.comment }}', dependencies: [ok]}
 `
 
-// answers is a person who says the same to everything.
+// answers returns a person who says the same to everything.
 func answers(after time.Duration, d journal.Decision) func(string, string) (time.Duration, journal.Decision, bool) {
 	return func(string, string) (time.Duration, journal.Decision, bool) { return after, d, true }
 }
@@ -65,7 +65,7 @@ func TestApproval(t *testing.T) {
 	}
 }
 
-// interrupted is the journal of the release up to its question, which waited
+// interrupted returns the journal of the release up to its question, which waited
 // for ten minutes when the run was stopped.
 func interrupted(t *testing.T) []journal.Event {
 	b, w := newBook(t), &world{}

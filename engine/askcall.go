@@ -31,7 +31,7 @@ type asker struct {
 	pending *askedCall // the first that has no decision
 }
 
-// ask is [Attempt].Ask.
+// ask does what [Attempt].Ask says.
 func (a *asker) ask(name string, call journal.AskedCall) *journal.Decision {
 	id := a.unit.Call(name)
 	if d := a.decided(name); d != nil {
@@ -49,7 +49,7 @@ func (a *asker) ask(name string, call journal.AskedCall) *journal.Decision {
 	return nil
 }
 
-// decided is [Attempt].Decided.
+// decided does what [Attempt].Decided says.
 func (a *asker) decided(name string) *journal.Decision {
 	id := a.unit.Call(name)
 	if d := a.decisions[id]; d != nil {

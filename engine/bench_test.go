@@ -16,7 +16,7 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// wide is a graph of n steps, each with two dependencies, of which slots can
+// wide returns a graph of n steps, each with two dependencies, of which slots can
 // run at once. It is put together by hand: a file has a limit of size.
 func wide(tb testing.TB, n int) *workflow.Workflow {
 	step := parse(tb, "steps:\n- {id: s, agent: x, task: t}\n").Steps[0]
@@ -48,7 +48,7 @@ func chain(tb testing.TB, n int) *workflow.Workflow {
 // slots is how many attempts are under way at once in what is measured.
 const slots = 32
 
-// each is a foreach over n items.
+// each returns a foreach over n items.
 func each(tb testing.TB, n int) (*workflow.Workflow, map[string]any) {
 	items := make([]any, n)
 	for i := range items {
@@ -59,7 +59,7 @@ func each(tb testing.TB, n int) (*workflow.Workflow, map[string]any) {
 
 func nothing(context.Context, engine.Attempt) (llm.Outcome, error) { return llm.Outcome{}, nil }
 
-// perStep is nanoseconds as microseconds for each of n steps.
+// perStep returns nanoseconds as microseconds for each of n steps.
 func perStep(d time.Duration, runs, n int) float64 {
 	return float64(d.Nanoseconds()) / float64(runs) / float64(n) / 1e3
 }
@@ -108,7 +108,7 @@ func BenchmarkSkipped(b *testing.B) {
 	}
 }
 
-// BenchmarkForeach is BenchmarkSteps for the items of one step.
+// BenchmarkForeach measures as BenchmarkSteps does, for the items of one step.
 func BenchmarkForeach(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -171,7 +171,7 @@ func closeStore(b *testing.B, store *journaldb.Store, log journal.Log) {
 	}
 }
 
-// pairs are the beginning and the end of every step.
+// pairs returns the beginning and the end of every step.
 func pairs(b *testing.B, store *journaldb.Store) [][2]journal.Event {
 	began := map[string]journal.Event{}
 	var steps [][2]journal.Event
@@ -204,7 +204,7 @@ func write(b *testing.B, log journal.Log, steps [][2]journal.Event) {
 	wg.Wait()
 }
 
-// cost is what a run allocates, and how much of it is live when its last step
+// cost returns what a run allocates, and how much of it is live when its last step
 // ends.
 func cost(tb testing.TB, wf *workflow.Workflow, params map[string]any) (allocs, live uint64) {
 	var before, end, after runtime.MemStats

@@ -29,7 +29,7 @@ func parse(tb testing.TB, source string) *workflow.Workflow {
 	return wf
 }
 
-// run is engine.Run without a journal, which cannot fail.
+// run calls engine.Run without a journal, which cannot fail.
 func run(ctx context.Context, wf *workflow.Workflow, opts engine.Options) *engine.Result {
 	res, err := engine.Run(ctx, wf, opts)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// failing is a world where the steps named fail for good.
+// failing returns a world where the steps named fail for good.
 func failing(ids ...string) *world {
 	return &world{answer: func(a engine.Attempt) (string, error) {
 		if slices.Contains(ids, a.Step.ID) {

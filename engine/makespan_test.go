@@ -49,7 +49,7 @@ func drawDAG(tb testing.TB, rng *rand.Rand) *dag {
 
 func (g *dag) duration(s *workflow.Step) time.Duration { return g.takes[s.ID] }
 
-// bound is what no schedule can beat.
+// bound returns what no schedule can beat.
 func (g *dag) bound() float64 {
 	_, path := g.wf.CriticalPath(g.duration)
 	var work time.Duration
@@ -59,7 +59,7 @@ func (g *dag) bound() float64 {
 	return max(path.Seconds(), work.Seconds()/float64(g.slots))
 }
 
-// makespan is how long the engine takes, in the time of a bubble.
+// makespan returns how long the engine takes, in the time of a bubble.
 func (g *dag) makespan(t *testing.T, known bool) (seconds float64) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{takes: func(a engine.Attempt) time.Duration { return g.takes[a.Step.ID] }}
@@ -76,7 +76,7 @@ func (g *dag) makespan(t *testing.T, known bool) (seconds float64) {
 	return seconds
 }
 
-// levels is how long it takes level by level, each beginning when the one
+// levels returns how long it takes level by level, each beginning when the one
 // before has ended; within one a step starts when there is a slot.
 func (g *dag) levels() float64 {
 	at, levels := map[string]int{}, [][]*workflow.Step{}

@@ -111,7 +111,7 @@ func (f *frame) end(s *planned) verdict {
 	return v
 }
 
-// seen is what the result says of a step.
+// seen returns what the result says of a step.
 func (f *frame) seen(s *planned, v verdict) ending {
 	e := ending{status: v.status, reason: v.reason}
 	if v.status == "completed" && !s.each() {
@@ -306,7 +306,7 @@ func (f *frame) succeeds(s *planned, path, item string) bool {
 	return false
 }
 
-// approval is what comes of asking a person.
+// approval returns what comes of asking a person.
 func (f *frame) approval(s *planned, path, item string) outcome {
 	_, d, answers := f.decide(path, item)
 	switch {
@@ -348,7 +348,7 @@ func (f *frame) exit(s *planned, unit, message string) outcome {
 	return outcome{ok: true, result: result{output: message}}
 }
 
-// value is what comes of computing one.
+// value returns what comes of computing one.
 func (f *frame) value(s *planned, sees map[string]string) outcome {
 	switch text := f.text(s, sees); s.form {
 	case "mapping":
@@ -363,7 +363,7 @@ func (f *frame) value(s *planned, sees map[string]string) outcome {
 	}
 }
 
-// output is what steps give together.
+// output returns what steps give together.
 func (f *frame) output(name string, steps []*planned) result {
 	text := "of " + name
 	for _, s := range steps {
@@ -374,7 +374,7 @@ func (f *frame) output(name string, steps []*planned) result {
 	return result{output: text}
 }
 
-// text is that of a step.
+// text returns that of a step.
 func (f *frame) text(s *planned, sees map[string]string) string {
 	words := []string{"do", s.id}
 	if len(s.deps) > 0 && s.join == 0 {
@@ -408,7 +408,7 @@ func (f *frame) text(s *planned, sees map[string]string) string {
 	return text
 }
 
-// read is what another step reads of one.
+// read returns what another step reads of one.
 func read(s *planned, v verdict, optional bool) string {
 	switch {
 	case optional && v.counts != "completed" && v.output == "": // one that continues may have kept an answer
@@ -423,7 +423,7 @@ func read(s *planned, v verdict, optional bool) string {
 	return "no list"
 }
 
-// ends are what a result says of units.
+// ends returns what a result says of units.
 func ends[T any](res *engine.Result, say func(*engine.StepResult) T) map[string]T {
 	got := map[string]T{}
 	var walk func(steps map[string]*engine.StepResult, prefix, item string)
@@ -448,7 +448,7 @@ func ends[T any](res *engine.Result, say func(*engine.StepResult) T) map[string]
 
 func statusOf(s *engine.StepResult) string { return string(s.Status) }
 
-// endOf is what a result says of a unit that the model says too: what a foreach gives as
+// endOf returns what a result says of a unit that the model says too: what a foreach gives as
 // a text is not for it to say, and a failed step has the output of its fallback.
 func endOf(s *engine.StepResult) ending {
 	e := ending{status: string(s.Status), reason: s.Reason}

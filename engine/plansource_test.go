@@ -30,7 +30,7 @@ func (p *plan) file(steps []*planned, most int, word string) string {
 	return string(data)
 }
 
-// readSource is an expression that reads a result.
+// readSource returns an expression that reads a result.
 func (p *plan) readSource(id string, optional bool) string {
 	field, mark, instead := "output", "", ""
 	if p.byID[id].each() {
@@ -42,7 +42,7 @@ func (p *plan) readSource(id string, optional bool) string {
 	return fmt.Sprintf(" ${{ steps.%s%s.%s%s }}", id, mark, field, instead)
 }
 
-// textSource is the text of a step, with its expressions.
+// textSource returns the text of a step, with its expressions.
 func (p *plan) textSource(s *planned) string {
 	var b strings.Builder
 	b.WriteString("do " + s.id)
@@ -71,7 +71,7 @@ func (p *plan) textSource(s *planned) string {
 	return b.String()
 }
 
-// outputSource is the output of steps together.
+// outputSource returns the output of steps together.
 func (p *plan) outputSource(name string, steps []*planned) string {
 	text := "of " + name
 	for _, s := range steps {
@@ -82,7 +82,7 @@ func (p *plan) outputSource(name string, steps []*planned) string {
 	return text
 }
 
-// stepsAsData is the steps as they stand in a file.
+// stepsAsData returns the steps as they stand in a file.
 func (p *plan) stepsAsData(steps []*planned) []map[string]any {
 	var out []map[string]any
 	for _, s := range steps {

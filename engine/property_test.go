@@ -47,7 +47,7 @@ func newWatch(p *plan, b *book) *watch {
 	return w
 }
 
-// options are to be made in the bubble, since a channel belongs to one.
+// options returns to be made in the bubble, since a channel belongs to one.
 func (w *watch) options() engine.Options {
 	w.person.control = make(chan journal.Event, mostAnswers) // for each run, since a channel belongs to a bubble
 	return engine.Options{
@@ -177,7 +177,7 @@ func (w *watch) instance(a engine.Attempt, s *planned) (name string) {
 	return name
 }
 
-// counts is what a step that ended is to those who wait for it.
+// counts returns what a step that ended is to those who wait for it.
 func (w *watch) counts(prefix, id, item string) string {
 	s, ended := w.byID[id], w.ended[unitName(prefix+id, item)]
 	switch {

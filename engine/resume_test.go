@@ -50,14 +50,14 @@ func (p *plan) goOn(t *testing.T, events []journal.Event, whose map[string]strin
 	return &lived{watch: w, res: res, events: b.events(t)}
 }
 
-// outcomes are what must be the same however often a run was stopped.
+// outcomes returns what must be the same however often a run was stopped.
 func (l *lived) outcomes() map[string]string {
 	got := ends(l.res, func(s *engine.StepResult) string { return string(s.Status) + ": " + s.Output })
 	got[""] = string(l.res.Status)
 	return got
 }
 
-// finished are the units with an answer in a journal.
+// finished returns the units with an answer in a journal.
 func finished(events []journal.Event) map[string]bool {
 	done := map[string]bool{}
 	for _, ev := range events {
@@ -101,7 +101,7 @@ func (l *lived) compare(whole *lived, prefix []journal.Event) {
 	}
 }
 
-// dead are the units with effects: once that have begun in a journal and are not known to
+// dead returns the units with effects: once that have begun in a journal and are not known to
 // have finished: they may have had their effects, and must not run again.
 func (p *plan) dead(events []journal.Event) map[string]bool {
 	dead, done := map[string]bool{}, finished(events)
@@ -133,7 +133,7 @@ func (p *plan) holds(unit string) bool {
 	return s.loop > 0 && !strings.Contains(last, "@") || keys < lists
 }
 
-// actedOn are the units that failed in a journal, and whose fallback or dependents began
+// actedOn returns the units that failed in a journal, and whose fallback or dependents began
 // for that: what they did would be contradicted if the unit ran again.
 func (p *plan) actedOn(events []journal.Event) map[string]bool {
 	failed, acted := map[string]bool{}, map[string]bool{}
@@ -343,7 +343,7 @@ func TestResumeWithAChange(t *testing.T) {
 	}
 }
 
-// stepOf is the step that a unit is of.
+// stepOf returns the step that a unit is of.
 func (p *plan) stepOf(unit string) *planned {
 	path, _, _ := strings.Cut(unit, " ")
 	_, last, _ := cutLast(path, "/")

@@ -52,7 +52,7 @@ func (d *disk) save(ctx context.Context, f engine.File) error {
 	return nil
 }
 
-// savedBy are the files that events say are saved, with their digests.
+// savedBy returns the files that events say are saved, with their digests.
 func savedBy(t *testing.T, events []journal.Event) map[string]string {
 	t.Helper()
 	got := map[string]string{}

@@ -89,7 +89,7 @@ func (w *world) execute(ctx context.Context, a engine.Attempt) (llm.Outcome, err
 	return llm.Outcome{Output: output, Source: llm.SourceLive, Usage: llm.Usage{InputTokens: 3, OutputTokens: 2}, CostUSD: new(0.1)}, nil
 }
 
-// units are the names of the units that were asked, in the order in which they
+// units returns the names of the units that were asked, in the order in which they
 // were, each attempt once.
 func (w *world) units() []string {
 	names := make([]string, len(w.calls))
@@ -110,10 +110,10 @@ func (w *world) times(unit string) int {
 	return n
 }
 
-// prompt is what the last attempt at a unit was asked.
+// prompt returns what the last attempt at a unit was asked.
 func (w *world) prompt(unit string) string { return bare(w.whole(unit)) }
 
-// whole is the prompt with the fences of results.
+// whole returns the prompt with the fences of results.
 func (w *world) whole(unit string) string {
 	for _, c := range slices.Backward(w.calls) {
 		if c.unit == unit {
@@ -162,7 +162,7 @@ func newBook(tb testing.TB, events ...journal.Event) *book {
 	return b
 }
 
-// events are all that is written.
+// events returns all that is written.
 func (b *book) events(tb testing.TB) []journal.Event {
 	tb.Helper()
 	var events []journal.Event
@@ -175,7 +175,7 @@ func (b *book) events(tb testing.TB) []journal.Event {
 	return events
 }
 
-// past is the state that events add up to.
+// past returns the state that events add up to.
 func past(tb testing.TB, events []journal.Event) *journal.State {
 	tb.Helper()
 	state, err := journal.Fold(func(yield func(journal.Event, error) bool) {
@@ -191,7 +191,7 @@ func past(tb testing.TB, events []journal.Event) *journal.State {
 	return state
 }
 
-// until is the events up to the first of a type for a step, itself included.
+// until returns the events up to the first of a type for a step, itself included.
 func until(tb testing.TB, events []journal.Event, typ journal.EventType, step string) []journal.Event {
 	tb.Helper()
 	i := slices.IndexFunc(events, func(ev journal.Event) bool { return ev.Type == typ && ev.Step == step })
@@ -245,7 +245,7 @@ func parseFiles(tb testing.TB, source string, files map[string]string) *workflow
 	return wf
 }
 
-// bound is parseFiles with the parameters' defaults.
+// bound returns parseFiles with the parameters' defaults.
 func bound(tb testing.TB, wf *workflow.Workflow) map[string]any {
 	tb.Helper()
 	params, err := wf.BindParams(nil)
@@ -255,7 +255,7 @@ func bound(tb testing.TB, wf *workflow.Workflow) map[string]any {
 	return params
 }
 
-// statuses are those of a result's steps and all within them, by the names of
+// statuses returns those of a result's steps and all within them, by the names of
 // their units without the keys of items: a foreach's items are numbered.
 func statuses(res *engine.Result) map[string]string {
 	got := map[string]string{}
@@ -275,7 +275,7 @@ func tell(prefix string, steps map[string]*engine.StepResult, got map[string]str
 	}
 }
 
-// identityOf is an Identify that gives each step what is said, or the same as
+// identityOf returns an Identify that gives each step what is said, or the same as
 // all others.
 func identityOf(sums map[string]string) func(*workflow.Step) engine.Identity {
 	return func(s *workflow.Step) engine.Identity {

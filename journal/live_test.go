@@ -25,7 +25,7 @@ func within(u, outer journal.Unit) bool {
 	return u != outer && step && item
 }
 
-// waits is what [journal.Live] adds up, looked up in the whole list each time:
+// waits returns what [journal.Live] adds up, looked up in the whole list each time:
 // of what was begun and has not ended, something asks, and all else has had
 // something within it.
 func waits(events []journal.Event) bool {

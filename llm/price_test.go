@@ -58,7 +58,7 @@ func TestEmbeddedPricesArePublishedPrices(t *testing.T) {
 	}
 }
 
-// priceRow is a tier as the published table writes it; its batch prices are
+// priceRow returns a tier as the published table writes it; its batch prices are
 // computed by the table, not read from it.
 func priceRow(t *testing.T, m llm.ModelInfo, i int, tier llm.Tier) []string {
 	t.Helper()
@@ -243,7 +243,7 @@ func TestRateOfBreakpoints(t *testing.T) {
 	}
 }
 
-// TestNothingCostsMoreThanItsWorstCase is what budgets rest on.
+// TestNothingCostsMoreThanItsWorstCase shows what budgets rest on.
 func TestNothingCostsMoreThanItsWorstCase(t *testing.T) {
 	t.Parallel()
 	models := llm.Prices().Models

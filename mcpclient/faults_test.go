@@ -22,7 +22,7 @@ import (
 	"github.com/claude-force/claude-force/mcpclient/mcptest"
 )
 
-// TestProjectServersNeedTrust is about a project of another author: nothing of
+// TestProjectServersNeedTrust takes a project of another author: nothing of
 // it runs, also not to find out what it offers.
 func TestProjectServersNeedTrust(t *testing.T) {
 	t.Parallel()
@@ -140,7 +140,7 @@ func TestChangedToolIsRefused(t *testing.T) {
 	}
 }
 
-// TestToolChangesWhileItRuns is about a server that shows its other face later.
+// TestToolChangesWhileItRuns takes a server that shows its other face later.
 func TestToolChangesWhileItRuns(t *testing.T) {
 	t.Parallel()
 	w := one(t, "", mcpclient.Options{})

@@ -186,7 +186,7 @@ func text(r tool.Result) string {
 	return strings.Join(texts, "\n")
 }
 
-// one is a world with the test server as s, of the user, and all its tools.
+// one returns a world with the test server as s, of the user, and all its tools.
 func one(t *testing.T, faults string, options mcpclient.Options) *world {
 	t.Helper()
 	w := newWorld(t)

@@ -26,7 +26,7 @@ func parse(t interface{ Fatal(...any) }, steps string) *workflow.Workflow {
 	return wf
 }
 
-// input is that of a workflow of which nothing is known.
+// input returns that of a workflow of which nothing is known.
 func input(wf *workflow.Workflow) plan.Input {
 	return plan.Input{
 		Workflow: wf, Prices: llm.Prices(), Slots: 256,
@@ -394,7 +394,7 @@ steps:
 	}
 }
 
-// TestParametersFromAnswersAreNotCounted is about a list that a step gives to another file.
+// TestParametersFromAnswersAreNotCounted takes a list that a step gives to another file.
 func TestParametersFromAnswersAreNotCounted(t *testing.T) {
 	t.Parallel()
 	wf, err := workflow.Parse("w.yaml", []byte(`

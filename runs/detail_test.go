@@ -82,7 +82,7 @@ steps:
 	}
 }
 
-// TestItemsOfChangesAreNamedByEitherItem is about a foreach within another.
+// TestItemsOfChangesAreNamedByEitherItem takes a foreach within another.
 func TestItemsOfChangesAreNamedByEitherItem(t *testing.T) {
 	t.Parallel()
 	d := &runs.Detail{State: &journal.State{}}

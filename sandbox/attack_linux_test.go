@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attackSystem is the part of attack that only Linux has.
+// attackSystem makes the part of attack that only Linux has.
 func attackSystem(args []string) int {
 	var err error
 	switch args[0] {

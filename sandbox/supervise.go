@@ -32,7 +32,7 @@ func Supervise(cmd *exec.Cmd) (end func(), err error) {
 	}), nil
 }
 
-// superviseAlone is Supervise where nothing ends the command with this process.
+// superviseAlone does what Supervise does where nothing ends the command with this process.
 func superviseAlone(cmd *exec.Cmd) (release func(), err error) {
 	ownGroup(cmd)
 	return func() {}, nil

@@ -112,7 +112,7 @@ func TestSupervisedEndsWithOwner(t *testing.T) {
 	requireGone(t, pids)
 }
 
-// TestSuperviseOwner is the process that TestSupervisedEndsWithOwner kills.
+// TestSuperviseOwner runs the process that TestSupervisedEndsWithOwner kills.
 func TestSuperviseOwner(t *testing.T) {
 	if os.Getenv("SUPERVISE_OWNER") == "" {
 		return

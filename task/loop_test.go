@@ -60,7 +60,7 @@ func withTools(t *testing.T, r *task.Runner, tools ...tool.Tool) *task.Runner {
 	return r
 }
 
-// calls is an answer that calls tools.
+// calls returns an answer that calls tools.
 func calls(text string, uses ...llm.Block) []llmtest.Step {
 	content := uses
 	if text != "" {

@@ -285,7 +285,7 @@ func TestALoopGoesOnInTheEnvironmentThatItHad(t *testing.T) {
 	}
 }
 
-// TestALoopSurvivesManyKills is the same with several kills of one loop.
+// TestALoopSurvivesManyKills shows the same with several kills of one loop.
 func TestALoopSurvivesManyKills(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

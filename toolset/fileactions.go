@@ -74,7 +74,7 @@ func (c *Commands) Write(ctx context.Context, allow []string, path, content stri
 	return fault.Input(c.env.ForCall().Replace(path, []byte(content)))
 }
 
-// Save is Write without rules of a step, and leaves a file alone that has the content.
+// Save writes as Write does without rules of a step, and leaves a file alone that has the content.
 func (c *Commands) Save(ctx context.Context, path, content string) error {
 	path, err := c.permitWrite(ctx, nil, path, content)
 	if err != nil {

@@ -44,7 +44,7 @@ func sourceOf(deps [][]int) string {
 	return b.String()
 }
 
-// longest is the longest path from i to the end, by looking at every path.
+// longest returns the longest path from i to the end, by looking at every path.
 func longest(users [][]int, cost []int, i int) int {
 	best := 0
 	for _, u := range users[i] {

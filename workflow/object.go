@@ -124,7 +124,7 @@ func members(v any) any {
 	return v
 }
 
-// membersOf is [members] as a function of the language.
+// membersOf gives [members] to the language as a function.
 func membersOf(args ...any) (any, error) { return members(args[0]), nil }
 
 var errKey = errors.New("the keys of an object are texts")

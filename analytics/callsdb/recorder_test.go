@@ -205,7 +205,7 @@ func TestCallsThatCannotBeWrittenAreReported(t *testing.T) {
 	}
 }
 
-// BenchmarkRecord is what a call costs whoever makes it, in bursts that fit into
+// BenchmarkRecord measures what a call costs whoever makes it, in bursts that fit into
 // memory.
 func BenchmarkRecord(b *testing.B) {
 	const burst = 8000

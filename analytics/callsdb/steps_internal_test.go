@@ -14,7 +14,7 @@ import (
 
 var midnight = time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
 
-// filled is a store with so many calls of each kind there is in each of 240
+// filled returns a store with so many calls of each kind there is in each of 240
 // hours: whatever the number, there are as many sums.
 func filled(t *testing.T, each int) *Store {
 	t.Helper()
@@ -39,7 +39,7 @@ func filled(t *testing.T, each int) *Store {
 	return s
 }
 
-// steps is what SQLite did for a question, in instructions of its machine.
+// steps returns what SQLite did for a question, in instructions of its machine.
 func (s *Store) steps(t *testing.T, ask func(*Store) error) (n int) {
 	t.Helper()
 	for stmt := range s.read.Stmts() {

@@ -144,7 +144,7 @@ type workInput struct {
 // result is what the tool returns: about as much as a short file.
 var result = strings.Repeat("A line of what the tool found.\n", 64)
 
-// work is the tool. When the last agent calls it in a turn, the live heap is measured.
+// work runs the tool. When the last agent calls it in a turn, the live heap is measured.
 func (p *play) work(ctx context.Context, in workInput) (string, error) {
 	start := time.Now()
 	p.mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// small is a program built once, and few rounds.
+// small returns a program built once, and few rounds.
 func small(t *testing.T) options {
 	t.Helper()
 	opts := options{rounds: 12, steps: 30, items: 300, parallel: 4, faster: 300, seed: 1, binary: filepath.Join(t.TempDir(), "claude-force")}

@@ -13,7 +13,7 @@ import (
 // shortTime leaves the year to the heading.
 const shortTime = "01-02 15:04:05"
 
-// singleCalls is for views that show single calls.
+// singleCalls reports that a view shows single calls.
 func singleCalls() bool { return true }
 
 func (a *app) analyticsSlowest() *cobra.Command {

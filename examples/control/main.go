@@ -39,7 +39,7 @@ func main() {
 	must(0, second.Wait())
 }
 
-// control is the second process.
+// control does what the second process does.
 func control(ctx context.Context, orch *claudeforce.Orchestrator, id string) {
 	store := must(orch.History(ctx))
 	for change, err := range runs.Watch(ctx, store, id) {

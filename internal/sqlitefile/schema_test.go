@@ -30,7 +30,7 @@ func openFile(t *testing.T, path string) *sqlitefile.Conn {
 	return c
 }
 
-// schema is one of three versions, each of which notes that it was run.
+// schema returns one of three versions, each of which notes that it was run.
 func schema(component string, version int) *sqlitefile.Schema {
 	table := "t" + component
 	return &sqlitefile.Schema{Component: component, Version: version, Migrations: fstest.MapFS{

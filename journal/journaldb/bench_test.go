@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/journal/journaltest"
 )
 
-// BenchmarkAppend is steps made durable by as many goroutines, each of which
+// BenchmarkAppend measures steps made durable by as many goroutines, each of which
 // waits for its own: a start and an end with 2 KB of output. Beside it, in the
 // same run, the same rows go through plain prepared statements, with as many
 // steps in each transaction as there are goroutines.

@@ -34,7 +34,7 @@ func change(t *testing.T, path, sql string) {
 	}
 }
 
-// count is the number of rows of a statement.
+// count returns the number of rows of a statement.
 func count(t *testing.T, path, sql string) (n int) {
 	t.Helper()
 	conn, err := sqlite3.Open(path)
@@ -246,7 +246,7 @@ func TestNobodyElseCanReadTheFiles(t *testing.T) {
 	}
 }
 
-// TestFilesThatCannotBeUsed are left as they are, with an error that says what
+// TestFilesThatCannotBeUsed shows that they are left as they are, with an error that says what
 // to do.
 func TestFilesThatCannotBeUsed(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ func TestLeaseOfAnotherMachine(t *testing.T) {
 	})
 }
 
-// TestARunThatIsGone is lost to who works on it.
+// TestARunThatIsGone shows that such a run is lost to who works on it.
 func TestARunThatIsGone(t *testing.T) {
 	t.Parallel()
 	path := file(t)

@@ -91,7 +91,7 @@ func (f *diskFile) SetPersistWAL(keep bool)  { f.File.(vfs.FilePersistWAL).SetPe
 // sector is what a disk writes as a whole.
 const sector = 512
 
-// after is the contents of a file when the power goes before the operation at
+// after returns the contents of a file when the power goes before the operation at
 // end: all before its last sync is there; of the rest some is, some in part.
 func (d *disk) after(file string, base []byte, end int, random *rand.Rand) []byte {
 	content := slices.Clone(base)

@@ -22,7 +22,7 @@ func TestSuite(t *testing.T) {
 	})
 }
 
-// lasting is an answer that takes d.
+// lasting returns an answer that takes d.
 func lasting(d time.Duration) []llmtest.Step {
 	return append([]llmtest.Step{llmtest.Wait(d)}, llmtest.Answer("done")...)
 }

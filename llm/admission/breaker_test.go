@@ -23,7 +23,7 @@ import (
 
 var overload = &llm.Error{Code: llm.CodeOverloaded, Message: "overloaded", Status: 529, RequestID: "req_1", RetryAfter: -1}
 
-// TestOutageInMidRun is the promise of the breaker: the service is down for a
+// TestOutageInMidRun shows the promise of the breaker: the service is down for a
 // minute in the middle of a run, and the run neither fails nor storms it.
 func TestOutageInMidRun(t *testing.T) {
 	t.Parallel()

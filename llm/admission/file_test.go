@@ -20,7 +20,7 @@ import (
 	"github.com/claude-force/claude-force/sim"
 )
 
-// stateFile is the one file of state in dir.
+// stateFile returns the one file of state in dir.
 func stateFile(t *testing.T, dir string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "limits-*"))
@@ -213,7 +213,7 @@ func TestUnusableFolderIsNotAnError(t *testing.T) {
 	}
 }
 
-// BenchmarkShared is what a call costs when its state is in a file: to take,
+// BenchmarkShared measures what a call costs when its state is in a file: to take,
 // to observe headers and to settle.
 func BenchmarkShared(b *testing.B) {
 	limits := admission.NewLimiter(admission.Options{

@@ -31,13 +31,13 @@ func TestLimitedSuite(t *testing.T) {
 	})
 }
 
-// steady is a limiter whose random numbers are not.
+// steady returns a limiter whose random numbers are not.
 func steady(opts admission.Options) *admission.Limiter {
 	opts.Rand = func() float64 { return 0.5 }
 	return admission.NewLimiter(opts)
 }
 
-// over is the provider over a simulator, behind limits.
+// over returns the provider over a simulator, behind limits.
 func over(t *testing.T, server *sim.Server, gate *admission.Gate, limits *admission.Limiter) llm.Model {
 	t.Helper()
 	provider, err := anthropic.New(anthropic.Options{
@@ -65,7 +65,7 @@ func all(ctx context.Context, t *testing.T, m llm.Model, n int, request func(i i
 
 func numbered(i int) *llm.Request { return llmtest.Request(fmt.Sprint("Number ", i)) }
 
-// sized is a request of about so many tokens.
+// sized returns a request of about so many tokens.
 func sized(tokens int) *llm.Request {
 	return llmtest.Request(strings.Repeat("word ", tokens*4/5*10/13))
 }

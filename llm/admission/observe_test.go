@@ -13,7 +13,7 @@ import (
 	"github.com/claude-force/claude-force/llm/llmtest"
 )
 
-// quotas are headers that name a limit and what remains of it.
+// quotas returns headers that name a limit and what remains of it.
 func quotas(pairs ...string) http.Header {
 	h := http.Header{}
 	for i := 0; i < len(pairs); i += 2 {

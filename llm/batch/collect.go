@@ -171,7 +171,7 @@ func (b *Batcher) addHeld(c *call, p Place) {
 	b.watch(s)
 }
 
-// assign is like add for a call that may have lost its readers meanwhile; it
+// assign does what add does for a call that may have lost its readers meanwhile; it
 // does not start watching. The caller holds mu.
 func (b *Batcher) assign(c *call, s *submission, index int) {
 	c.submission, c.index, c.params = s, index, nil

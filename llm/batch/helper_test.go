@@ -54,7 +54,7 @@ func (w *world) start(change ...func(*batch.Options)) *process {
 	return w.startWith(&crashingStore{}, change...)
 }
 
-// startWith is like start, with a store and a client that may crash.
+// startWith does what start does, with a store and a client that may crash.
 func (w *world) startWith(store *crashingStore, change ...func(*batch.Options)) *process {
 	w.t.Helper()
 	dir, err := batch.OpenDir(w.dir)

@@ -47,7 +47,7 @@ func run(limits budget.Limits) budget.Scope {
 	return budget.Scope{Level: budget.Run, Name: "r", Limits: limits}
 }
 
-// worst is the worst case of llmtest.Request("?"), as the layer computes it.
+// worst returns the worst case of llmtest.Request("?"), as the layer computes it.
 func worst(t *testing.T) budget.Amount {
 	t.Helper()
 	var got budget.Amount
@@ -56,7 +56,7 @@ func worst(t *testing.T) budget.Amount {
 	return got
 }
 
-// doubt is what an attempt is charged that broke off before it reported anything,
+// doubt returns what an attempt is charged that broke off before it reported anything,
 // after so many bytes of an answer: the prompt as it is estimated, and no token of
 // the answer shorter than a byte.
 func doubt(t *testing.T, output int) budget.Amount {
@@ -67,7 +67,7 @@ func doubt(t *testing.T, output int) budget.Amount {
 	return budget.Amount{Money: cost, Tokens: int64(input + output), Calls: 1}
 }
 
-// model is next in a budget with one scope.
+// model returns next in a budget with one scope.
 func model(b *budget.Budget, s budget.Scope, next llm.Model) llm.Model {
 	return scoped(b, s, b.Attempts(next))
 }
@@ -107,7 +107,7 @@ func TestAnswersAreSettledAtTheirCost(t *testing.T) {
 	wantBalance(t, b, budget.Balance{Spent: cost(t, "yes")})
 }
 
-// TestOutcomes is what attempts that fail are charged.
+// TestOutcomes shows what attempts that fail are charged.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	one := budget.Amount{Calls: 1}

@@ -141,7 +141,7 @@ func TestNoInterleavingExceeds(t *testing.T) {
 	})
 }
 
-// scoped is a pipeline below a budget with one scope.
+// scoped returns a pipeline below a budget with one scope.
 func scoped(b *budget.Budget, s budget.Scope, next llm.Model) llm.Model {
 	calls := b.Calls(next)
 	return llm.ModelFunc(func(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {

@@ -102,7 +102,7 @@ type Options struct {
 	Notice func(ctx context.Context, sentence string)
 }
 
-// New is next with its answers stored and found again.
+// New returns next with its answers stored and found again.
 func New(next llm.Model, opts Options) llm.Model {
 	if opts.Store == nil {
 		return next
@@ -163,7 +163,7 @@ func (m *model) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Even
 	}
 }
 
-// ttl is how long the call's answer is good for; ok is false if the call
+// ttl returns how long the call's answer is good for; ok is false if the call
 // passes by the cache.
 func (m *model) ttl(req *llm.Request) (ttl time.Duration, ok bool) {
 	if req.Policy == llm.PolicyOff {
@@ -180,7 +180,7 @@ func (m *model) ttl(req *llm.Request) (ttl time.Duration, ok bool) {
 	return m.opts.TTL, true
 }
 
-// find is the stored answer of key, nil if there is none.
+// find returns the stored answer of key, nil if there is none.
 func (m *model) find(ctx context.Context, key llm.Key, ttl time.Duration) *llm.Response {
 	now := time.Now()
 	var notBefore time.Time
@@ -269,7 +269,7 @@ func (m *model) hold(key llm.Key, req *llm.Request, resp *llm.Response) {
 	m.asking[key].answer, m.asking[key].came = resp, time.Now()
 }
 
-// held is a copy of the answer that another call of this moment got, or nil.
+// held returns a copy of the answer that another call of this moment got, or nil.
 func (m *model) held(key llm.Key, ttl time.Duration) *llm.Response {
 	m.mu.Lock()
 	a := m.asking[key]

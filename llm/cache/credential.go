@@ -5,7 +5,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// findCredential is the kind of the first credential found in a call or its
+// findCredential returns the kind of the first credential found in a call or its
 // answer, empty if there is none. The answer is searched too, since it may
 // hold a secret that the model made or decoded. A false alarm costs the price
 // of a call, but again and again.

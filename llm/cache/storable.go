@@ -21,7 +21,7 @@ func renamed(req *llm.Request, resp *llm.Response) bool {
 	return llm.Cacheable(req, &same)
 }
 
-// excerpt is the beginning of the last turn's text, on one line.
+// excerpt returns the beginning of the last turn's text, on one line.
 func excerpt(req *llm.Request) string {
 	if len(req.Messages) == 0 {
 		return ""

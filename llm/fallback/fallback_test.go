@@ -35,7 +35,7 @@ func TestSuite(t *testing.T) {
 	}
 }
 
-// asked are the models of the calls so far.
+// asked returns the models of the calls so far.
 func asked(s *llmtest.Script) (models []string) {
 	for _, req := range s.Requests() {
 		models = append(models, req.Model)

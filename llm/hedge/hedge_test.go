@@ -51,7 +51,7 @@ func TestSuite(t *testing.T) {
 	}
 }
 
-// after is the steps of an answer that begins after d.
+// after returns the steps of an answer that begins after d.
 func after(d time.Duration, text string) []llmtest.Step {
 	return append([]llmtest.Step{llmtest.Wait(d)}, llmtest.Answer(text)...)
 }

@@ -106,7 +106,7 @@ func (c *call) plan(now time.Time, patience int) *leader {
 	return nil
 }
 
-// worth is the breakpoint that pays after a point, or none.
+// worth returns the breakpoint that pays after a point, or none.
 func (c *call) worth(i int, now time.Time) ttl {
 	e, p := c.entries[i], c.points[i]
 	switch {

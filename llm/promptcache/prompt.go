@@ -45,7 +45,7 @@ func (t ttl) control() json.RawMessage {
 	return controlMinutes
 }
 
-// parseTTL is the lifetime of a breakpoint that the caller set.
+// parseTTL returns the lifetime of a breakpoint that the caller set.
 func parseTTL(control json.RawMessage) ttl {
 	var v struct {
 		TTL string `json:"ttl"`
@@ -215,7 +215,7 @@ func (s *scan) text(parts ...string) {
 	s.tokens += s.prices.EstimateTokens(s.model, characters)
 }
 
-// mark is req with the breakpoints that marks gives to the points, as far as
+// mark returns req with the breakpoints that marks gives to the points, as far as
 // the service takes them. req itself is not changed.
 func (p *prompt) mark(req *llm.Request, marks []ttl) *llm.Request {
 	chosen := p.choose(marks)

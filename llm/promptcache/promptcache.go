@@ -80,7 +80,7 @@ type Options struct {
 	OnWait func(waited time.Duration)
 }
 
-// New is next with prompt caching. next must use one credential.
+// New returns next with prompt caching. next must use one credential.
 func New(next llm.Model, opts Options) llm.Model {
 	if opts.WaitTokens <= 0 {
 		opts.WaitTokens = 4096
@@ -215,7 +215,7 @@ type group struct {
 	started atomic.Int64
 }
 
-// ttl is how long to keep what the group's calls share; none if it does not
+// ttl returns how long to keep what the group's calls share; none if it does not
 // pay. With n calls to come, at the plain price they cost n; cached for five
 // minutes 1.25 + 0.1 (n-1); for an hour 2 + 0.1 (n-1).
 func (g *group) ttl() ttl {

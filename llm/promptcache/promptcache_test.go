@@ -44,10 +44,10 @@ func TestSuite(t *testing.T) {
 	}
 }
 
-// document is about n tokens of a dense tokenizer.
+// document returns about n tokens of a dense tokenizer.
 func document(n int) string { return strings.Repeat("word ", n*4*10/13/5) }
 
-// ask is a request of one task on a shared document.
+// ask returns a request of one task on a shared document.
 func ask(document, task string) *llm.Request {
 	return &llm.Request{
 		Model:     "claude-sonnet-5-5",
@@ -57,7 +57,7 @@ func ask(document, task string) *llm.Request {
 	}
 }
 
-// provider is ours over the simulator.
+// provider returns ours over the simulator.
 func provider(t *testing.T, server *sim.Server) llm.Model {
 	t.Helper()
 	c, err := anthropic.New(anthropic.Options{

@@ -43,7 +43,7 @@ func collect(t *testing.T, m llm.Model) {
 	llm.Collect(m.Stream(t.Context(), req)) // the record is what is looked at
 }
 
-// price is what the canned answer "hello" costs.
+// price returns what the canned answer "hello" costs.
 func price(t *testing.T) *float64 {
 	t.Helper()
 	usd, ok := llm.Prices().Cost(llmtest.Model, llmtest.Response("hello").Usage)

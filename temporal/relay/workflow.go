@@ -38,7 +38,7 @@ const hardEvents = 20_000
 // longest bounds an attempt. What a step may take is the engine's to say.
 const longest = 30 * 24 * time.Hour
 
-// Run is the workflow of a run, or of some items of a foreach in it.
+// Run executes the workflow of a run, or of some items of a foreach in it.
 func Run(ctx workflow.Context, in RunInput) error {
 	// What is cancelled by Temporal is cancelled in the journal, and ends as any other run.
 	own, release := workflow.NewDisconnectedContext(ctx)

@@ -24,7 +24,7 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// Options are the SDK's options for Bedrock in a region. Credentials come
+// Options returns the SDK's options for Bedrock in a region. Credentials come
 // from where all AWS tools take them: environment variables (among them
 // AWS_BEARER_TOKEN_BEDROCK), the shared files and profiles, SSO, the machine's
 // role. They are looked up on the first call and renewed as they expire, in

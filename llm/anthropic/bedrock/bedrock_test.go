@@ -52,7 +52,7 @@ func request() *llm.Request {
 	return &llm.Request{Model: "anthropic.claude-haiku-5-5", MaxTokens: 100, Messages: []llm.Message{llm.UserText("hi")}, Betas: []string{"b1"}}
 }
 
-// frames is events in the binary framing of AWS.
+// frames returns events in the binary framing of AWS.
 func frames(t *testing.T, headers map[string]string, events ...string) io.ReadCloser {
 	t.Helper()
 	var buf bytes.Buffer

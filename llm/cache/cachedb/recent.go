@@ -37,7 +37,7 @@ func (s *Store) recentPath(key llm.Key) string {
 	return filepath.Join(s.recentDir(), key.String()+".json")
 }
 
-// markPath is of the file that says which schema the store has and how it is
+// markPath returns the path of the file that says which schema the store has and how it is
 // encrypted: a line with the version, then the verifier, if there is one. With
 // it both are checked without the store.
 func (s *Store) markPath() string { return filepath.Join(s.recentDir(), "mark") }
@@ -85,7 +85,7 @@ type recent struct {
 	Data      []byte   `json:"data"`
 }
 
-// findRecent is the recent answer of a call.
+// findRecent returns the recent answer of a call.
 func (s *Store) findRecent(key llm.Key) (e *cache.Entry, tokens int64, err error) {
 	raw, err := openfile.Read(s.recentPath(key), maxRecentFile)
 	if err != nil {

@@ -156,7 +156,7 @@ func (s *Store) ready(ctx context.Context) error {
 	return s.connect()
 }
 
-// Get is the answer of a call. See [cache.Store].
+// Get returns the answer of a call. See [cache.Store].
 func (s *Store) Get(ctx context.Context, key llm.Key, notBefore time.Time) (*cache.Entry, error) {
 	if !s.mu.TryLock() {
 		e, tokens, err := s.findAside(key)
@@ -222,7 +222,7 @@ func (s *Store) find(get *sqlite3.Stmt, key llm.Key) (e *cache.Entry, tokens int
 	return e, get.ColumnInt64(6), err
 }
 
-// entry is the row a statement stands on: agent, model, created, expires,
+// entry returns the row a statement stands on: agent, model, created, expires,
 // truncated, usd, tokens, sum, data.
 func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	data := row.ColumnRawBlob(8)
