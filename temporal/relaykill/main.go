@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/claude-force/claude-force/temporal/stand"
 )
 
 func main() {
@@ -90,7 +92,7 @@ const maxProblems = 20
 
 // rounds plays the rounds on a stand.
 type rounds struct {
-	*stand
+	*stand.Stand
 	counts
 	opts     options
 	random   *rand.Rand
@@ -105,12 +107,15 @@ func (r *rounds) say(format string, args ...any) {
 }
 
 func measure(ctx context.Context, opts options) (c counts, problems []string, err error) {
-	s, err := newStand(ctx, opts)
+	s, err := stand.New(ctx, stand.Options{
+		Files: map[string]string{"graph.yaml": graph()}, Programs: opts.programs, Delay: opts.delay,
+		Workers: opts.workers, Worker: []string{"-heartbeat", "3s", "-stop-timeout", "1s"},
+	})
 	if err != nil {
 		return c, nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	r := &rounds{stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, 0))}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	r := &rounds{Stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, 0))}
 	if err := r.runLocally(ctx); err != nil {
 		return r.counts, r.problems, err
 	}
@@ -154,13 +159,13 @@ type stepResult struct {
 func (r *rounds) runLocally(ctx context.Context) error {
 	answering, stop := context.WithCancel(ctx)
 	go r.answer(answering, "latest")
-	_, err := r.command(ctx, "run", "graph.yaml", "--param", "name=local", "--no-cache", "--no-tools", "--quiet", "--approvals", "durable")
+	_, err := r.Command(ctx, "run", "graph.yaml", "--param", "name=local", "--no-cache", "--no-tools", "--quiet", "--approvals", "durable")
 	stop()
 	if err != nil {
 		return err
 	}
 	var run exported
-	if err := r.read(ctx, &run, "runs", "export", "latest"); err != nil {
+	if err := r.Read(ctx, &run, "runs", "export", "latest"); err != nil {
 		return err
 	}
 	r.local = results(&run, "local")
@@ -181,7 +186,7 @@ func results(run *exported, name string) map[string]stepResult {
 // was answered before, is refused.
 func (r *rounds) answer(ctx context.Context, run string) {
 	for ctx.Err() == nil {
-		if _, err := r.command(ctx, "runs", "approve", run, "where", "--choice", "left"); err == nil {
+		if _, err := r.Command(ctx, "runs", "approve", run, "where", "--choice", "left"); err == nil {
 			return
 		}
 		select {
@@ -199,7 +204,7 @@ func (r *rounds) round(ctx context.Context, n int) error {
 	defer stop()
 	for i := range r.opts.runs {
 		name := fmt.Sprintf("r%dx%d", n, i)
-		out, err := r.command(ctx, "run", "graph.yaml", "--engine", "temporal", "--detach", "--param", "name="+name, "--no-cache", "--no-tools")
+		out, err := r.Command(ctx, "run", "graph.yaml", "--engine", "temporal", "--detach", "--param", "name="+name, "--no-cache", "--no-tools")
 		if err != nil {
 			return err
 		}
@@ -227,7 +232,7 @@ func (r *rounds) round(ctx context.Context, n int) error {
 			ID     string `json:"run_id"`
 			Status string `json:"status"`
 		}
-		if err := r.read(ctx, &list, "runs", "list", "--json"); err != nil {
+		if err := r.Read(ctx, &list, "runs", "list", "--json"); err != nil {
 			return err
 		}
 		for _, run := range list {
@@ -253,20 +258,20 @@ func (r *rounds) round(ctx context.Context, n int) error {
 func (r *rounds) kill() error {
 	if r.random.IntN(4) == 0 {
 		r.serversKilled++
-		if err := r.temporal.Kill(); err != nil {
+		if err := r.Temporal.Kill(); err != nil {
 			return err
 		}
-		return r.temporal.Restart()
+		return r.Temporal.Restart()
 	}
-	for range 1 + r.random.IntN(len(r.workers)) {
+	for range 1 + r.random.IntN(r.Workers()) {
 		r.workersKilled++
-		if log := r.killWorker(r.random.IntN(len(r.workers))); log != "" {
+		if log := r.KillWorker(r.random.IntN(r.Workers())); log != "" {
 			r.say("a worker had ended by itself: %s", log)
 			r.wrong++
 		}
 	}
-	for len(r.workers) < r.opts.workers {
-		if err := r.addWorker(); err != nil {
+	for r.Workers() < r.opts.workers {
+		if err := r.AddWorker(); err != nil {
 			return err
 		}
 	}
@@ -276,7 +281,7 @@ func (r *rounds) kill() error {
 // check compares a run with what the service counted, and with the run of one process.
 func (r *rounds) check(ctx context.Context, name, id string) error {
 	var run exported
-	if err := r.read(ctx, &run, "runs", "export", id); err != nil {
+	if err := r.Read(ctx, &run, "runs", "export", id); err != nil {
 		return err
 	}
 	if run.Result.Status != "completed" {
@@ -295,13 +300,13 @@ func (r *rounds) check(ctx context.Context, name, id string) error {
 	names := map[string]string{}
 	for _, ev := range run.Events {
 		at := ev.Step + " " + ev.Item
-		if m := unitOf.FindStringSubmatch(ev.Detail.Task); ev.Type == "step_started" && m != nil {
+		if m := stand.UnitOf.FindStringSubmatch(ev.Detail.Task); ev.Type == "step_started" && m != nil {
 			names[at] = m[2]
 		}
 		if ev.Type != "step_finished" || names[at] == "" {
 			continue
 		}
-		times := r.service.times(name, names[at])
+		times := r.Service.Times(name, names[at])
 		if len(times) == 0 {
 			r.missing++
 			r.say("%s: %s has finished, and was not asked for", name, names[at])

@@ -1,6 +1,9 @@
 //go:build unix
 
-package main
+// Package stand starts what runs on Temporal are tried on: a PostgreSQL server, a Temporal
+// server, a service that stands for the Messages API, and workers. Programs that measure
+// or record such runs use it.
+package stand
 
 import (
 	"bufio"
@@ -10,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,41 +26,51 @@ import (
 	"github.com/claude-force/claude-force/temporal/temporaltest"
 )
 
-// stand is what the rounds are played on: a PostgreSQL server, a Temporal server, the service
-// and workers.
-type stand struct {
+// Options say what is started.
+type Options struct {
+	Files    map[string]string // workflows of the project, by name; it has the agent "worker"
+	Programs string            // folder with the programs; they are built if it is empty
+	Delay    time.Duration     // of the service's answers
+	Workers  int
+	Worker   []string // flags of the workers, besides those that say where the server is
+	Env      []string // variables of all processes
+}
+
+// Stand has what was started. All of it ends with Close.
+type Stand struct {
+	Service  *Service
+	Temporal *temporaltest.Server
+
+	opts     Options
 	dir      string // with the project and the home of all processes
 	programs string // folder
-	service  *service
-	temporal *temporaltest.Server
 	store    string // URL
 
 	closers []func() error
 
 	mu      sync.Mutex // guards the fields below
 	workers []*process
-	started int
 }
 
 // patience is the longest that one command may take.
 const patience = 2 * time.Minute
 
-func newStand(ctx context.Context, opts options) (s *stand, err error) {
-	s = &stand{programs: opts.programs}
+// New starts all of it.
+func New(ctx context.Context, opts Options) (s *Stand, err error) {
+	s = &Stand{opts: opts, programs: opts.Programs}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.dir, err = os.MkdirTemp("", "relaykill-"); err != nil {
+	if s.dir, err = os.MkdirTemp("", "stand-"); err != nil {
 		return s, err
 	}
 	s.closers = append(s.closers, func() error { return os.RemoveAll(s.dir) })
-	for path, text := range map[string]string{
-		"project/.claude/agents/worker.md": "---\nname: worker\ndescription: works\nmodel: haiku\n---\nYou work.\n",
-		"project/graph.yaml":               graph(),
-	} {
-		path = filepath.Join(s.dir, path)
+	files := map[string]string{".claude/agents/worker.md": "---\nname: worker\ndescription: works\nmodel: haiku\n---\nYou work.\n"}
+	maps.Copy(files, opts.Files)
+	for path, text := range files {
+		path = filepath.Join(s.dir, "project", path)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
 			return s, err
 		}
@@ -70,31 +85,31 @@ func newStand(ctx context.Context, opts options) (s *stand, err error) {
 			return s, err
 		}
 	}
-	if s.service, err = newService(opts.delay); err != nil {
+	if s.Service, err = newService(opts.Delay); err != nil {
 		return s, err
 	}
-	s.closers = append(s.closers, s.service.server.Close)
+	s.closers = append(s.closers, s.Service.server.Close)
 	if err := s.startPostgres(root); err != nil {
 		return s, err
 	}
-	if _, err := s.command(ctx, "store", "migrate"); err != nil {
+	if _, err := s.Command(ctx, "store", "migrate"); err != nil {
 		return s, err
 	}
-	if s.temporal, err = temporaltest.Launch(); err != nil {
+	if s.Temporal, err = temporaltest.Launch(); err != nil {
 		return s, fmt.Errorf("starting a Temporal server: %w", err)
 	}
-	s.closers = append(s.closers, s.temporal.Stop)
-	for range opts.workers {
-		if err := s.addWorker(); err != nil {
+	s.closers = append(s.closers, s.Temporal.Stop)
+	s.closers = append(s.closers, s.killWorkers)
+	for range opts.Workers {
+		if err := s.AddWorker(); err != nil {
 			return s, err
 		}
 	}
-	s.closers = append(s.closers, s.killWorkers)
 	return s, nil
 }
 
 // build builds the programs.
-func (s *stand) build(ctx context.Context, root string) error {
+func (s *Stand) build(ctx context.Context, root string) error {
 	for name, pkg := range map[string]string{"claude-force": root + "/cmd/claude-force", "claude-force-worker": root + "/temporal/cmd/claude-force-worker"} {
 		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.programs, name), ".")
 		build.Dir = pkg
@@ -105,8 +120,8 @@ func (s *stand) build(ctx context.Context, root string) error {
 	return nil
 }
 
-// close ends all, the last started first.
-func (s *stand) close() (err error) {
+// Close ends all, the last started first.
+func (s *Stand) Close() (err error) {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, s.closers[i]())
 	}
@@ -120,7 +135,7 @@ func rootOfModule(ctx context.Context) (string, error) {
 }
 
 // startPostgres starts a server that ends with its input.
-func (s *stand) startPostgres(root string) error {
+func (s *Stand) startPostgres(root string) error {
 	cmd := exec.Command("bash", filepath.Join(root, "internal/postgres/postgrestest/postgres.sh"), "-durable") //nolint:noctx // it ends with its input
 	in, inErr := cmd.StdinPipe()
 	out, outErr := cmd.StdoutPipe()
@@ -140,19 +155,20 @@ func (s *stand) startPostgres(root string) error {
 }
 
 // program returns a run of a program in the project.
-func (s *stand) program(ctx context.Context, name string, args ...string) *exec.Cmd {
+func (s *Stand) program(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, name), args...)
 	cmd.Dir = filepath.Join(s.dir, "project")
 	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=",
 		"CLAUDE_FORCE_HOME="+filepath.Join(s.dir, "data"), "CLAUDE_FORCE_STORE="+s.store,
-		"ANTHROPIC_BASE_URL="+s.service.url, "ANTHROPIC_API_KEY=key", "ANTHROPIC_AUTH_TOKEN=")
+		"ANTHROPIC_BASE_URL="+s.Service.url, "ANTHROPIC_API_KEY=key", "ANTHROPIC_AUTH_TOKEN=")
+	cmd.Env = append(cmd.Env, s.opts.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	return cmd
 }
 
-// command runs claude-force and returns what it prints.
-func (s *stand) command(ctx context.Context, args ...string) ([]byte, error) {
+// Command runs claude-force and returns what it prints.
+func (s *Stand) Command(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := s.program(ctx, "claude-force", args...)
@@ -165,9 +181,9 @@ func (s *stand) command(ctx context.Context, args ...string) ([]byte, error) {
 	return out, err
 }
 
-// read runs claude-force and decodes the JSON that it prints.
-func (s *stand) read(ctx context.Context, v any, args ...string) error {
-	out, err := s.command(ctx, args...)
+// Read runs claude-force and decodes the JSON that it prints.
+func (s *Stand) Read(ctx context.Context, v any, args ...string) error {
+	out, err := s.Command(ctx, args...)
 	if err != nil {
 		return err
 	}
@@ -182,12 +198,13 @@ type process struct {
 	log  *bytes.Buffer
 }
 
-// addWorker starts a worker.
-func (s *stand) addWorker() error {
+// AddWorker starts a worker, with more flags than those of all workers.
+func (s *Stand) AddWorker(flags ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &process{done: make(chan struct{}), log: &bytes.Buffer{}}
-	p.cmd = s.program(context.Background(), "claude-force-worker", "-temporal", s.temporal.Address, "-heartbeat", "3s", "-stop-timeout", "1s") //nolint:forbidigo // it is killed
+	args := slices.Concat([]string{"-temporal", s.Temporal.Address}, s.opts.Worker, flags)
+	p.cmd = s.program(context.Background(), "claude-force-worker", args...) //nolint:forbidigo // it is killed
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		return err
@@ -197,12 +214,11 @@ func (s *stand) addWorker() error {
 		close(p.done)
 	}()
 	s.workers = append(s.workers, p)
-	s.started++
 	return nil
 }
 
-// killWorker kills the n-th worker, and returns the log of one that had ended by itself.
-func (s *stand) killWorker(n int) (ended string) {
+// KillWorker kills the n-th worker, and returns the log of one that had ended by itself.
+func (s *Stand) KillWorker(n int) (ended string) {
 	s.mu.Lock()
 	p := s.workers[n]
 	s.workers = append(s.workers[:n:n], s.workers[n+1:]...)
@@ -217,9 +233,16 @@ func (s *stand) killWorker(n int) (ended string) {
 	return ended
 }
 
-func (s *stand) killWorkers() error {
-	for len(s.workers) > 0 {
-		s.killWorker(0)
+// Workers returns how many workers there are.
+func (s *Stand) Workers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.workers)
+}
+
+func (s *Stand) killWorkers() error {
+	for s.Workers() > 0 {
+		s.KillWorker(0)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package stand
 
 import (
 	"encoding/json"
@@ -10,30 +10,41 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 )
 
-// service stands for the Messages API and notes when it was asked for each unit. It shares
+// Service stands for the Messages API and notes when it was asked for each unit. It shares
 // no code with what asks it.
-type service struct {
+type Service struct {
 	url    string
 	server *http.Server
 	delay  time.Duration
 
 	mu    sync.Mutex
-	asked map[string][]time.Time // by unit
+	asked map[string][]time.Time   // by unit
+	held  map[string]chan struct{} // by unit; closed when it is to be answered
 }
 
-// unitOf finds the unit of a request in its prompt: the run, then the unit.
-var unitOf = regexp.MustCompile(`\[unit (\w+) ([^\]]+)\]`)
+// Hold has the requests of a unit of a run wait until the function that it returns is called.
+func (s *Service) Hold(run, unit string) (answer func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := make(chan struct{})
+	s.held[run+" "+unit] = c
+	return sync.OnceFunc(func() { close(c) })
+}
 
-func newService(delay time.Duration) (*service, error) {
+// UnitOf finds the unit of a request in its prompt: the run, then the unit.
+var UnitOf = regexp.MustCompile(`\[unit (\w+) ([^\]]+)\]`)
+
+func newService(delay time.Duration) (*Service, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is at once
 	if err != nil {
 		return nil, err
 	}
-	s := &service{url: "http://" + listener.Addr().String(), delay: delay, asked: map[string][]time.Time{}}
+	s := &Service{url: "http://" + listener.Addr().String(), delay: delay, asked: map[string][]time.Time{}, held: map[string]chan struct{}{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/messages", s.answer)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -42,7 +53,7 @@ func newService(delay time.Duration) (*service, error) {
 }
 
 // answer answers a request with what follows from its prompt, but for the name of the run.
-func (s *service) answer(w http.ResponseWriter, r *http.Request) {
+func (s *Service) answer(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
 	if err != nil {
@@ -56,7 +67,7 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	unit := unitOf.FindSubmatch(request.Messages)
+	unit := UnitOf.FindSubmatch(request.Messages)
 	if unit == nil {
 		http.Error(w, "the prompt names no unit", http.StatusBadRequest)
 		return
@@ -64,14 +75,22 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request) {
 	name := string(unit[1]) + " " + string(unit[2])
 	s.mu.Lock()
 	s.asked[name] = append(s.asked[name], now)
+	held := s.held[name]
 	s.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-r.Context().Done():
+			return
+		}
+	}
 	select {
 	case <-time.After(s.delay):
 	case <-r.Context().Done():
 		return
 	}
 	h := fnv.New64a()
-	_, _ = h.Write(unitOf.ReplaceAll(request.Messages, []byte("$2")))
+	_, _ = h.Write(UnitOf.ReplaceAll(request.Messages, []byte("$2")))
 	text := fmt.Sprintf("did %s %x", unit[2], h.Sum64())
 	w.Header().Set("Content-Type", "text/event-stream")
 	for _, ev := range []struct{ name, data string }{
@@ -86,21 +105,22 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// times returns when a unit of a run was asked for.
-func (s *service) times(run, unit string) []time.Time {
+// Times returns when a unit of a run was asked for.
+func (s *Service) Times(run, unit string) []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Time(nil), s.asked[run+" "+unit]...)
 }
 
-// units returns how many units of a run were asked for.
-func (s *service) units(run string) (n int) {
+// Units returns how many units of a run were asked for, and by how many requests.
+func (s *Service) Units(run string) (units, requests int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name := range s.asked {
-		if len(name) > len(run) && name[:len(run)+1] == run+" " {
-			n++
+	for name, times := range s.asked {
+		if strings.HasPrefix(name, run+" ") {
+			units++
+			requests += len(times)
 		}
 	}
-	return n
+	return units, requests
 }
