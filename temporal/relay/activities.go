@@ -24,11 +24,17 @@ const (
 
 // Register registers the workflows and the activities with a worker.
 func Register(w worker.Registry, e Engine) {
-	w.RegisterWorkflowWithOptions(Run, workflow.RegisterOptions{Name: runWorkflow, VersioningBehavior: workflow.VersioningBehaviorPinned})
-	w.RegisterWorkflowWithOptions(Run, workflow.RegisterOptions{Name: itemsWorkflow, VersioningBehavior: workflow.VersioningBehaviorPinned})
+	RegisterWorkflows(w)
 	a := activities{e}
 	for name, f := range map[string]any{advanceActivity: a.advance, attemptActivity: a.attempt, cancelActivity: a.cancel} {
 		w.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
+	}
+}
+
+// RegisterWorkflows registers the workflows with what runs or replays them.
+func RegisterWorkflows(r worker.WorkflowRegistry) {
+	for _, name := range []string{runWorkflow, itemsWorkflow} {
+		r.RegisterWorkflowWithOptions(Run, workflow.RegisterOptions{Name: name, VersioningBehavior: workflow.VersioningBehaviorPinned})
 	}
 }
 
