@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
@@ -14,19 +16,25 @@ import (
 // EngineTemporal is the engine of runs that workers of Temporal work on.
 const EngineTemporal = "temporal"
 
+// Engines returns the names of the engines that can own runs of a store which the settings
+// name: none for a store that workers on other machines cannot share.
+func Engines(cfg *config.Config, store journal.Store) []string {
+	if _, ok := store.(journal.Joiner); !ok || cfg.Store == "" {
+		return nil
+	}
+	return []string{EngineTemporal}
+}
+
 // checkEngine returns an error if an engine cannot own runs of the store.
 func (o *Orchestrator) checkEngine(store journal.Store, name string) error {
-	switch name {
-	case "":
+	switch {
+	case name == "" || slices.Contains(Engines(o.config, store), name):
 		return nil
-	case EngineTemporal:
-	default:
+	case name != EngineTemporal:
 		return invalid(fmt.Errorf("there is no engine %q; leave it out, or name %s", name, EngineTemporal))
-	}
-	if _, ok := store.(journal.Joiner); !ok || o.config.Store == "" {
+	default:
 		return invalid(fmt.Errorf("the engine %s needs a store that its workers share: set store to the URL of a PostgreSQL database", name))
 	}
-	return nil
 }
 
 // JoinedRun is a run that an engine owns, and of which this process does parts, as other

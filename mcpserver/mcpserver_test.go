@@ -278,6 +278,7 @@ func TestErrors(t *testing.T) {
 		"no run":            {"run_status", map[string]any{}, "run"},
 		"no such agent":     {"execute", map[string]any{"agent": "missing", "task": "hi"}, "list_agents lists"},
 		"no such file":      {"start_run", map[string]any{"workflow": "three.yaml"}, "list_workflows lists"},
+		"engine":            {"start_run", map[string]any{"workflow": "two.yaml", "engine": "temporal"}, "needs a store that its workers share"},
 		"outside":           {"start_run", map[string]any{"workflow": "../two.yaml"}, "within the project"},
 		"absolute":          {"start_run", map[string]any{"workflow": "/etc/passwd"}, "within the project"},
 		"broken workflow":   {"start_run", map[string]any{"workflow": "broken.yaml"}, "broken.yaml:3:"},

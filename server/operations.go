@@ -46,12 +46,12 @@ func (s *Server) pageOperations() web.Operations {
 			}
 			return out.Body.Budgets, nil
 		},
-		Keys: s.keyOperations(), Schedules: schedules, Webhooks: hooks,
+		Engines: claudeforce.Engines(s.opts.Config, s.store), Keys: s.keyOperations(), Schedules: schedules, Webhooks: hooks,
 	}
 }
 
 func startOf(r web.Start) StartRun {
-	return StartRun{Workflow: r.Workflow, Params: r.Params, BudgetUSD: r.BudgetUSD, Refresh: r.Refresh}
+	return StartRun{Workflow: r.Workflow, Params: r.Params, BudgetUSD: r.BudgetUSD, Refresh: r.Refresh, Engine: r.Engine}
 }
 
 // checkedAgent returns an agent with its prompt, and what is wrong in its file.

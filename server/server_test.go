@@ -46,6 +46,13 @@ type service struct {
 // serve serves a project with workflows, answered by the simulator.
 func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	t.Helper()
+	return serveStore(t, dir, "", workflows)
+}
+
+// serveStore serves a project with workflows whose runs are in a database; in files for an
+// empty address.
+func serveStore(t *testing.T, dir, store string, workflows map[string]string) *service {
+	t.Helper()
 	for name, text := range workflows {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -55,7 +62,7 @@ func serve(t *testing.T, dir string, workflows map[string]string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.DataDir = filepath.Join(dir, "data")
+	cfg.DataDir, cfg.Store = filepath.Join(dir, "data"), store
 	key := keys.New()
 	calls, err := pipeline.New(t.Context(), cfg, pipeline.Options{Simulator: sim.New(sim.Options{})})
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *Server) Execute(ctx context.Context, x Execute, key string) (*journal.R
 		_, err := o.SubmitTasks(ctx, x.Agent, tasks, opts)
 		return err
 	})
-	return accepted(s.started(ctx, id, digest, err))
+	return accepted(s.started(ctx, id, digest, "", err))
 }
 
 // Plan says what a run would cost and how long it would take.

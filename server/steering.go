@@ -62,6 +62,7 @@ type StartRun struct {
 	From        string            `json:"from,omitempty" doc:"run this step and what depends on it, with the other results of the latest run"`
 	Only        string            `json:"only,omitempty" doc:"run only this step, with what it depends on from the latest run"`
 	Tags        map[string]string `json:"tags,omitempty" doc:"kept with the run"`
+	Engine      string            `json:"engine,omitempty" enum:",temporal" doc:"what works on the run: temporal for the workers of Temporal, which share the server's database; the server itself if it is left out or empty"`
 }
 
 // load returns the workflow that a request names, and the options of its run.
@@ -72,7 +73,7 @@ func (r *StartRun) load(o *claudeforce.Orchestrator, dir string) (*workflow.Work
 	}
 	opts := claudeforce.RunOptions{
 		Params: r.Params, Model: r.Model, MaxParallel: r.MaxParallel, File: wf.File(), From: r.From, Only: r.Only,
-		Budget: workflow.Budget{USD: r.BudgetUSD}, Tags: maps.Clone(r.Tags),
+		Budget: workflow.Budget{USD: r.BudgetUSD}, Tags: maps.Clone(r.Tags), Engine: r.Engine,
 	}
 	if r.Refresh {
 		opts.Policy = llm.PolicyRefresh
@@ -113,7 +114,7 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput) (*acceptedOutp
 		_, err = o.SubmitRun(ctx, wf, opts)
 		return err
 	})
-	return s.started(ctx, id, digest, err)
+	return s.started(ctx, id, digest, in.Body.Engine, err)
 }
 
 // mark sets the options of a run that a request with a digest starts.
@@ -127,14 +128,14 @@ func (s *Server) mark(ctx context.Context, opts *claudeforce.RunOptions, id, dig
 	if caller := keys.FromContext(ctx); caller != nil && caller.ID != "" {
 		opts.Key, opts.Team = caller.Name, caller.Team
 	}
-	if s.opts.Drive == nil {
+	if s.opts.Drive == nil && opts.Engine == "" {
 		opts.Tags[serverTag] = s.opts.Version
 	}
 }
 
-// started drives a run that was submitted with an error or nil. If a request at the
-// same time was first, it returns that one's run.
-func (s *Server) started(ctx context.Context, id, digest string, err error) (*acceptedOutput, error) {
+// started drives a run that was submitted with an error or nil, unless it is for an engine.
+// If a request at the same time was first, it returns that one's run.
+func (s *Server) started(ctx context.Context, id, digest, engine string, err error) (*acceptedOutput, error) {
 	if errors.Is(err, journal.ErrExists) {
 		if out, err := s.startedBefore(ctx, id, digest); out != nil || err != nil {
 			return out, err
@@ -143,7 +144,14 @@ func (s *Server) started(ctx context.Context, id, digest string, err error) (*ac
 	if err != nil {
 		return nil, err
 	}
-	return s.drive(ctx, id, claudeforce.ResumeOptions{})
+	if engine == "" {
+		return s.drive(ctx, id, claudeforce.ResumeOptions{})
+	}
+	run, err := s.store.Find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &acceptedOutput{Location: location(id), Body: runs.WithStatus(run)}, nil
 }
 
 // identify returns the id of the run that a request starts, and the request's digest.

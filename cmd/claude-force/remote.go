@@ -80,7 +80,7 @@ func userError(err error) error {
 // remoteRunFlags are the flags of "run" that a server's run takes.
 var remoteRunFlags = []string{
 	"server", "param", "params-file", "model", "max-parallel", "budget", "fresh", "refresh", "from", "only",
-	"detach", "json", "all", "quiet", "report", "output", "data-dir",
+	"engine", "detach", "json", "all", "quiet", "report", "output", "data-dir",
 }
 
 // runRemote starts a run at the server, follows it and prints its end.
@@ -121,7 +121,7 @@ func (a *app) runRemote(ctx context.Context, cmd *cobra.Command, f *runFlags, pa
 		return err
 	}
 	run, err := startRemote(ctx, c, client.StartRun{
-		Workflow: path, Params: params, Model: f.modelName(), MaxParallel: f.parallel, BudgetUSD: spending.USD, Refresh: f.refresh, From: f.from, Only: f.only,
+		Workflow: path, Params: params, Model: f.modelName(), MaxParallel: f.parallel, BudgetUSD: spending.USD, Refresh: f.refresh, From: f.from, Only: f.only, Engine: f.engine,
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 )
 
 // commandLine runs commands as a user with an environment would.
@@ -52,8 +54,8 @@ steps:
 `
 
 // remoteMachines returns the command line of the machine of a server of a project with a
-// file, and one of another machine, which uses the server.
-func remoteMachines(t *testing.T, file, text string) (at, away *commandLine, server *serverProcess) {
+// file, and one of another machine, which uses the server. Variables are for the server.
+func remoteMachines(t *testing.T, file, text string, variables ...string) (at, away *commandLine, server *serverProcess) {
 	t.Helper()
 	env := func(home string, more ...string) []string {
 		return append(append(os.Environ(), "HOME="+home, "CLAUDE_FORCE_HOME="+filepath.Join(home, "data"), "XDG_CONFIG_HOME=", "ANTHROPIC_API_KEY="), more...)
@@ -62,7 +64,7 @@ func remoteMachines(t *testing.T, file, text string) (at, away *commandLine, ser
 	if err := os.WriteFile(filepath.Join(there, file), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at = &commandLine{t, there, env(there)}
+	at = &commandLine{t, there, env(there, variables...)}
 	key := strings.TrimSpace(at.must("keys", "token"))
 	server = startServer(t, there, at.env, "--simulate=instant")
 	return at, &commandLine{t, here, env(here, "CLAUDE_FORCE_SERVER="+server.url, "CLAUDE_FORCE_SERVER_KEY="+key)}, server
@@ -168,6 +170,28 @@ func TestRemoteSchedules(t *testing.T) {
 	same(t, at, away, lists...)
 	away.must("schedules", "remove", "nightly")
 	same(t, at, away, lists[1])
+}
+
+// TestRemoteEngine starts runs of servers for the workers of an engine: one server has a
+// database that they share, the other has not.
+func TestRemoteEngine(t *testing.T) {
+	t.Parallel()
+	const text = "name: plain\nsteps:\n  - {id: a, value: x}\n"
+	_, away, _ := remoteMachines(t, "plain.yaml", text, "CLAUDE_FORCE_STORE="+postgrestest.URL(t))
+	id := strings.TrimSpace(away.must("run", "plain.yaml", "--engine", "temporal", "--detach"))
+	if show := away.must("runs", "show", id, "--json"); !strings.Contains(show, `"engine": "temporal"`) {
+		t.Errorf("the run is not for the engine:\n%s", show)
+	}
+	if show := away.must("runs", "show", id); !strings.Contains(show, "the workers of temporal") {
+		t.Errorf("the run is not for the engine:\n%s", show)
+	}
+	_, away, _ = remoteMachines(t, "plain.yaml", text)
+	if _, messages, code := away.run("run", "plain.yaml", "--engine", "temporal"); code != exitInput || !strings.Contains(messages, "needs a store that its workers share") {
+		t.Errorf("a server without a database: exit code %d, %s", code, messages)
+	}
+	if _, messages, code := away.run("run", "plain.yaml", "--engine", "airflow"); code != exitInput || !strings.Contains(messages, "it must be temporal") {
+		t.Errorf("an engine that there is not: exit code %d, %s", code, messages)
+	}
 }
 
 // TestRemoteCommands runs a workflow at a server from a machine with stores of its own, and

@@ -28,6 +28,10 @@ type Operations struct {
 	// Start starts a run. If one was started with the same key, it returns that.
 	Start func(ctx context.Context, s Start, key string) (*journal.Run, error)
 
+	// Engines are the names of those that a run can be started for; none if the store
+	// cannot be shared with one.
+	Engines []string
+
 	Limits  func(context.Context) ([]admission.PoolStatus, error)
 	Budgets func(context.Context) ([]pipeline.BudgetStatus, error)
 
@@ -42,4 +46,5 @@ type Start struct {
 	Params    map[string]string
 	BudgetUSD *float64 // nil for the workflow's own
 	Refresh   bool     // make every call again
+	Engine    string   // that works on it; empty for the server
 }

@@ -68,6 +68,8 @@ type workflowData struct {
 	Fields   []paramField
 	Budget   string
 	Refresh  bool
+	Engines  []string // to choose from, beside the server
+	Engine   string   // that is chosen; empty for the server
 	Source   string
 	Cut      bool // the source is not whole
 	Recent   []journal.Run
@@ -116,6 +118,7 @@ func (p *Pages) workflow(r *http.Request) (*view, error) {
 		data.Fields = append(data.Fields, fieldOf(&wf.Params[i], q))
 	}
 	data.Budget, data.Refresh = q.Get("budget"), q.Get("refresh") != ""
+	data.Engines, data.Engine = p.opts.Engines, q.Get("engine")
 	if data.Recent, err = p.list(r.Context(), journal.Filter{Workflow: wf.Name, Limit: 5}); err != nil {
 		return nil, err
 	}
@@ -137,7 +140,7 @@ func (p *Pages) plan(r *http.Request, data *workflowData) {
 		_, data.Refused = p.opts.Problem(err)
 		return
 	}
-	for _, name := range append([]string{"budget", "refresh"}, fieldNames(data.Fields)...) {
+	for _, name := range append([]string{"budget", "refresh", "engine"}, fieldNames(data.Fields)...) {
 		if q.Has(name) {
 			data.Hidden = append(data.Hidden, hiddenField{name, q.Get(name)})
 		}
@@ -195,7 +198,7 @@ func defaultText(v any) string {
 // startFrom returns the run that the fields of a form ask for. Fields that are empty
 // stand for the defaults of their parameters.
 func startFrom(form url.Values) (*Start, error) {
-	s := &Start{Workflow: form.Get("workflow"), Params: map[string]string{}, Refresh: form.Get("refresh") != ""}
+	s := &Start{Workflow: form.Get("workflow"), Params: map[string]string{}, Refresh: form.Get("refresh") != "", Engine: form.Get("engine")}
 	for name := range form {
 		if param, ok := strings.CutPrefix(name, fieldPrefix); ok && form.Get(name) != "" {
 			s.Params[param] = strings.ReplaceAll(form.Get(name), "\r\n", "\n")
