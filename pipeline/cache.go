@@ -130,7 +130,7 @@ func (p *Pipeline) openCache(ctx context.Context) (cache.Backend, error) {
 		return shareCache(p.config, store, p.valkey, key)
 	case err == nil:
 		return store, nil
-	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted), fault.KindOf(err) == fault.KindInput:
+	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, seal.ErrEncrypted), errors.Is(err, seal.ErrNotEncrypted), fault.KindOf(err) == fault.KindInput, fault.Has(err, fault.KindOutdated):
 		return nil, fault.Input(err)
 	}
 	p.notice(ctx, fmt.Sprintf("the cache is not used, so calls are made and paid for: %v", err))

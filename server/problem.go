@@ -59,6 +59,7 @@ var statuses = []struct {
 	{fault.KindBudget, http.StatusPaymentRequired, "budget"},
 	{fault.KindInput, http.StatusUnprocessableEntity, "input"},
 	{fault.KindInterrupted, http.StatusServiceUnavailable, "interrupted"},
+	{fault.KindOutdated, http.StatusServiceUnavailable, "outdated"}, // another server of the store may be newer
 }
 
 // Problem returns the error of an operation as it is shown to the caller. One that is

@@ -144,6 +144,7 @@ var exits = []struct {
 	{fault.KindInterrupted, exitInterrupted},
 	{fault.KindBudget, exitBudget},
 	{fault.KindInput, exitInput},
+	{fault.KindOutdated, exitInput},
 }
 
 // exitCode returns the exit code for err.

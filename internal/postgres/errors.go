@@ -19,6 +19,9 @@ func Transient(err error) bool {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, pgx.ErrNoRows), errors.Is(err, pgx.ErrTooManyRows):
 		return false
 	}
+	if _, ok := errors.AsType[*SchemaError](err); ok {
+		return false
+	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		var scan pgx.ScanArgError

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -72,9 +73,10 @@ func (db *DB) Close() { db.closed.Do(func() { db.pools.release(db.address) }) }
 func (db *DB) Schema() string { return db.schema }
 
 // String returns host, database and schema, for messages.
-func (db *DB) String() string {
-	c := db.Config().ConnConfig
-	return fmt.Sprintf("%s/%s (schema %s)", c.Host, c.Database, db.schema)
+func (db *DB) String() string { return name(db.Config().ConnConfig, db.schema) }
+
+func name(c *pgx.ConnConfig, schema string) string {
+	return fmt.Sprintf("%s/%s (schema %s)", c.Host, c.Database, schema)
 }
 
 // errURL says nothing of the URL, which may hold a password.
@@ -138,6 +140,7 @@ func (p *pools) connect(address string) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
+		cfg.PrepareConn = (&fence{db: name(cfg.ConnConfig, schema)}).prepare
 		pool, err := pgxpool.NewWithConfig(context.Background(), cfg) //nolint:forbidigo // it outlasts who opens it first
 		if err != nil {
 			return nil, fmt.Errorf("connecting to the store: %w", err)

@@ -2,13 +2,9 @@ package postgres
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,23 +12,13 @@ import (
 	"github.com/claude-force/claude-force/fault"
 )
 
-// Migrations are the steps that make the schema, in migrations/TIME_WHAT.sql. A step is
-// named by the time at which it was written, in UTC to the second, so that two people
-// can add one each; they are applied in any order that respects the one of their names
-// as far as they are known, and only ever go forward.
-//
-// A step that programs before it can live with only adds: tables, columns that may be
-// null or have a default, indexes. One that they cannot live with raises the generation
-// in schema_generation, and [Generation] with it.
-//
-//go:embed migrations/*.sql
-var Migrations embed.FS
-
 // VersionTable holds the steps that were applied, as goose writes it.
 const VersionTable = "schema_versions"
 
 // Generation is the newest generation of the schema that this program can use. Schemas
-// with steps that it does not know are fine as long as their generation is not newer.
+// with steps that it does not know are fine as long as their generation is not newer. It
+// is raised with the release whose code no longer uses what a later step takes away; see
+// [Migration].
 const Generation = 1
 
 // SchemaError says that the schema of a database is not one that the program can use.
@@ -42,8 +28,14 @@ type SchemaError struct {
 	Newer   bool   // the database is for newer programs only
 }
 
-// FaultKind returns [fault.KindInput].
-func (e *SchemaError) FaultKind() fault.Kind { return fault.KindInput }
+// FaultKind returns [fault.KindOutdated] for a database that only newer programs can use,
+// else [fault.KindInput].
+func (e *SchemaError) FaultKind() fault.Kind {
+	if e.Newer {
+		return fault.KindOutdated
+	}
+	return fault.KindInput
+}
 
 func (e *SchemaError) Error() string {
 	if e.Newer {
@@ -66,23 +58,16 @@ type State struct {
 
 // Known returns the steps that the program knows, in order.
 func Known() []int64 {
-	names, err := fs.Glob(Migrations, "migrations/*.sql")
-	if err != nil {
-		panic("postgres: " + err.Error()) // the pattern is a constant
+	var known []int64
+	for _, m := range Migrations() {
+		known = append(known, m.Version)
 	}
-	known := make([]int64, len(names))
-	for i, name := range names {
-		number, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
-		if known[i], err = strconv.ParseInt(number, 10, 64); err != nil {
-			panic("postgres: migration " + name + " does not begin with a number")
-		}
-	}
-	slices.Sort(known)
 	return known
 }
 
-// State reads the state of the schema.
+// State reads the state of the schema, also of one that the program cannot use.
 func (db *DB) State(ctx context.Context) (*State, error) {
+	ctx = WithoutCheck(ctx)
 	s := &State{}
 	rows, err := db.Query(ctx, `SELECT version_id FROM `+VersionTable+` WHERE version_id > 0 AND is_applied ORDER BY version_id`)
 	if err == nil {

@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -22,6 +25,14 @@ import (
 // Another process that migrates is waited for as long as this, in seconds.
 const lockWait = 300
 
+// A step waits for the locks of others for lockTimeout, in milliseconds, then tries again
+// after a pause, so many times.
+const (
+	lockTimeout = "2000"
+	lockPause   = time.Second
+	lockTries   = 40
+)
+
 // Step is a migration.
 type Step struct {
 	Version  int64         `json:"version"`
@@ -29,32 +40,100 @@ type Step struct {
 	Duration time.Duration `json:"-"`
 }
 
-// Up applies the migrations that the database has not had, each in a transaction, and
-// returns them. It makes the schema if there is none. Of several processes one migrates
-// and the others wait.
-func Up(ctx context.Context, db *postgres.DB) (applied []Step, err error) {
+// Up applies the migrations that the database has not had, each in a transaction unless it
+// says otherwise, and returns them. It makes the schema if there is none. Of several
+// processes one migrates and the others wait.
+//
+// Programs that run meanwhile keep working. Before a step that they cannot live with, the
+// generation of the schema is raised, and what they have started is given time to end.
+func Up(ctx context.Context, db *postgres.DB) ([]Step, error) {
+	return up(ctx, db, postgres.Steps(), grace)
+}
+
+// grace is how long a program that knows a lower generation than the schema has may still
+// use it: it does not look more often than [postgres.Checked], and a transaction of it that
+// is silent ends after 15 seconds.
+const grace = postgres.Checked + 16*time.Second
+
+// up applies steps. It waits for wait between raising the generation and what needs it.
+func up(ctx context.Context, db *postgres.DB, files fs.FS, wait time.Duration) (applied []Step, err error) {
 	if err := usable(ctx, db); err != nil {
 		return nil, err
 	}
 	if err := createSchema(ctx, db); err != nil {
 		return nil, failed(db, err)
 	}
-	p, err := provider(db)
+	steps, err := postgres.ReadMigrations(files)
+	if err != nil {
+		return nil, err
+	}
+	state, err := db.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := provider(db, files)
 	if err != nil {
 		return nil, failed(db, err)
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	results, err := p.Up(ctx)
-	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
-		results = partial.Applied
+	for _, s := range steps {
+		if s.Generation == 0 || slices.Contains(state.Applied, s.Version) {
+			continue
+		}
+		some, err := upTo(ctx, p, s.Version-1)
+		applied = append(applied, some...)
+		if err == nil {
+			err = raise(ctx, db, s.Generation)
+		}
+		if err != nil {
+			return applied, failed(db, err)
+		}
+		if len(state.Applied) > 0 { // others may use it
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return applied, context.Cause(ctx)
+			}
+		}
 	}
-	for _, r := range results {
-		applied = append(applied, Step{r.Source.Version, r.Source.Path, r.Duration})
-	}
+	some, err := upTo(ctx, p, math.MaxInt64)
+	applied = append(applied, some...)
 	if err != nil {
 		return applied, failed(db, err)
 	}
 	return applied, nil
+}
+
+// raise raises the generation of the schema.
+func raise(ctx context.Context, db *postgres.DB, generation int) error {
+	_, err := db.Exec(postgres.WithoutCheck(ctx), `UPDATE schema_generation SET generation = $1 WHERE generation < $1`, generation)
+	return err
+}
+
+// upTo applies the steps up to a version. A step that waits for others' locks for long
+// makes all that come after it wait too, so it gives up soon and tries again.
+func upTo(ctx context.Context, p *goose.Provider, version int64) (applied []Step, err error) {
+	for try := 1; ; try++ {
+		results, err := p.UpTo(ctx, version)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			results = partial.Applied
+		}
+		for _, r := range results {
+			applied = append(applied, Step{r.Source.Version, r.Source.Path, r.Duration})
+		}
+		locked, _ := errors.AsType[*pgconn.PgError](err)
+		if locked == nil || locked.Code != "55P03" { // lock_not_available
+			return applied, err
+		}
+		if try == lockTries {
+			return applied, fmt.Errorf("%w; transactions of others hold its tables, see pg_stat_activity: end them, or migrate when less is done", err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return applied, context.Cause(ctx)
+		}
+	}
 }
 
 // Pending returns the migrations that Up would apply, and changes nothing.
@@ -66,19 +145,13 @@ func Pending(ctx context.Context, db *postgres.DB) ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := provider(db)
-	if err != nil {
-		return nil, failed(db, err)
-	}
-	names := map[int64]string{}
-	for _, s := range p.ListSources() {
-		names[s.Version] = s.Path
-	}
 	var steps []Step
-	for _, v := range state.Missing {
-		steps = append(steps, Step{Version: v, Name: names[v]})
+	for _, m := range postgres.Migrations() {
+		if slices.Contains(state.Missing, m.Version) {
+			steps = append(steps, Step{Version: m.Version, Name: m.File})
+		}
 	}
-	return steps, p.Close()
+	return steps, nil
 }
 
 // usable returns an error for a schema that is only for newer programs.
@@ -111,16 +184,14 @@ func createSchema(ctx context.Context, db *postgres.DB) error {
 	})
 }
 
-func provider(db *postgres.DB) (*goose.Provider, error) {
+func provider(db *postgres.DB, steps fs.FS) (*goose.Provider, error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID(db)), lock.WithLockTimeout(1, lockWait), lock.WithUnlockTimeout(1, 30))
 	if err != nil {
 		return nil, err
 	}
-	steps, err := fs.Sub(postgres.Migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(db.Pool), steps,
+	conn := db.Config().ConnConfig.Copy()
+	conn.RuntimeParams["lock_timeout"] = lockTimeout
+	return goose.NewProvider(goose.DialectPostgres, stdlib.OpenDB(*conn), steps,
 		goose.WithTableName(postgres.VersionTable), goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true),
 		// Two people's steps may be released in another order than they were written.
 		goose.WithAllowOutofOrder(true))

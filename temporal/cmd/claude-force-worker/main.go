@@ -50,7 +50,7 @@ func main() {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "claude-force-worker:", err)
-	if fault.Has(err, fault.KindInput) {
+	if fault.Has(err, fault.KindInput) || fault.Has(err, fault.KindOutdated) {
 		os.Exit(2)
 	}
 	os.Exit(1)
