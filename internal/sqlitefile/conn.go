@@ -1,6 +1,7 @@
 package sqlitefile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -113,12 +114,25 @@ func (c *Conn) write(do func() error) (err error) {
 		}
 		c.writing = true
 	}
-	tx, err := c.BeginImmediate()
-	if err != nil {
+	// Statements that are kept: to compile these takes longer than to run them.
+	if err := c.Run(`BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
-	defer tx.End(&err)
-	return do()
+	defer func() {
+		if !c.GetAutocommit() { // something failed, or panicked
+			err = errors.Join(err, c.rollback())
+		}
+	}()
+	if err := do(); err != nil || c.GetAutocommit() { // SQLite has rolled back by itself
+		return err
+	}
+	return c.Run(`COMMIT`)
+}
+
+// rollback ends a transaction without its changes, even if the connection is interrupted.
+func (c *Conn) rollback() error {
+	defer c.SetInterrupt(c.SetInterrupt(context.WithoutCancel(c.GetInterrupt())))
+	return c.Exec(`ROLLBACK`)
 }
 
 // Read runs statements that all see the same state of the file.
