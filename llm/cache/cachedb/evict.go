@@ -21,16 +21,15 @@ func (s *Store) drop(sql string, args ...any) error {
 }
 
 // evict removes what has expired and, while the store is too large, what was
-// not used for longest.
-func (s *Store) evict(now time.Time) error {
+// not used for longest. bytes are those of the store.
+func (s *Store) evict(now time.Time, bytes int64) error {
 	const batch = 64 // bounds the transaction; the rest is for the next ones
 	err := s.drop(`DELETE FROM answers WHERE id IN (SELECT id FROM answers WHERE expires <= ? LIMIT ?) RETURNING size`, now.UnixNano(), batch)
-	if err != nil {
+	if err != nil || bytes <= s.max {
 		return err
 	}
 	for {
-		_, bytes, err := s.conn.Sum(`SELECT bytes FROM totals`)
-		if err != nil || bytes <= s.max {
+		if _, bytes, err = s.conn.Sum(`SELECT bytes FROM totals`); err != nil || bytes <= s.max {
 			return err
 		}
 		// The oldest use whose removal, with all older ones, is enough.

@@ -3,8 +3,8 @@ package cachedb
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
-	"time"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/cache"
@@ -66,6 +66,9 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 		return fmt.Errorf("writing cache %s: the answer takes %d bytes and the whole cache may have %d", s.path, size, s.max)
 	}
 	s.waiting.add(one)
+	// Goroutines that can run now may have answers too: a transaction for several costs
+	// little more than one for each.
+	runtime.Gosched()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Whoever has the store first writes what waits, for all.
@@ -112,12 +115,15 @@ func (s *Store) write(list []*put) error {
 			return err
 		}
 	}
-	return s.folding(func() error {
+	return s.folding(func(t *tally) error {
 		for _, one := range list {
-			if err := s.insert(one.entry, one.data); err != nil {
+			size, err := s.insert(one.entry, one.data)
+			if err != nil {
 				return err
 			}
+			t.entries++
+			t.bytes += size
 		}
-		return s.evict(time.Now())
+		return nil
 	})
 }

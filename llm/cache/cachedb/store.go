@@ -239,10 +239,9 @@ func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	return sealed.Open(s.box, e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
 }
 
-func (s *Store) insert(e *cache.Entry, data []byte) error {
-	if err := s.remove(e.Key); err != nil {
-		return err
-	}
+// insert adds an answer in place of the one that is there, and returns its size, which the
+// caller adds to the totals.
+func (s *Store) insert(e *cache.Entry, data []byte) (int64, error) {
 	size, tokens := sealed.Size(e, data), sealed.Tokens(e)
 	var expires, usd any
 	if !e.ExpiresAt.IsZero() {
@@ -251,12 +250,19 @@ func (s *Store) insert(e *cache.Entry, data []byte) error {
 	if e.CostUSD != nil {
 		usd = *e.CostUSD
 	}
-	err := s.conn.Run(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
-		tokens, usd, e.Truncated, sealed.Checksum(e, tokens, data), data)
-	if err != nil {
-		return err
+	insert := func() (int64, error) {
+		return s.conn.Change(`INSERT INTO answers (key, agent, model, created, expires, used, size, tokens, usd, truncated, sum, data)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`,
+			e.Key[:], e.Agent, e.Model, e.CreatedAt.UnixNano(), expires, time.Now().UnixNano(), size,
+			tokens, usd, e.Truncated, sealed.Checksum(e, tokens, data), data)
 	}
-	return s.conn.Run(`UPDATE totals SET entries = entries + 1, bytes = bytes + ?`, size)
+	added, err := insert()
+	if err != nil || added > 0 {
+		return size, err
+	}
+	if err := s.remove(e.Key); err != nil {
+		return 0, err
+	}
+	_, err = insert()
+	return size, err
 }

@@ -136,52 +136,73 @@ const maxUsesFile = 1 << 20
 
 // folding runs a transaction that also counts the uses of all processes: each once, since
 // the transaction also notes how far their file was read, and those of this process that
-// are in no file yet are forgotten with its end.
-func (s *Store) folding(do func() error) error {
+// are in no file yet are forgotten with its end. What do adds to the tally is counted too.
+func (s *Store) folding(do func(*tally) error) error {
 	err := s.conn.Write(func() error {
-		if err := s.fold(s.uses.count()); err != nil {
+		t := tally{last: map[llm.Key]time.Time{}}
+		if err := s.fold(&t, s.uses.count()); err != nil {
 			return err
 		}
-		return do()
+		if err := do(&t); err != nil {
+			return err
+		}
+		if t.entries == 0 && !t.used {
+			return nil
+		}
+		bytes, err := s.count(&t)
+		if err != nil || t.entries == 0 {
+			return err
+		}
+		return s.evict(time.Now(), bytes)
 	})
 	s.uses.end(err != nil)
 	return err
 }
 
-// fold counts uses of this process, and those in the file, within a transaction.
-func (s *Store) fold(own []byte) error {
-	_, from, err := s.conn.Sum(`SELECT folded FROM totals`)
-	if err != nil {
-		return err
+// fold adds uses of this process to a tally, and those in the file, within a transaction.
+func (s *Store) fold(t *tally, own []byte) error {
+	if _, err := os.Stat(s.usesPath()); !errors.Is(err, fs.ErrNotExist) {
+		_, from, err := s.conn.Sum(`SELECT folded FROM totals`)
+		if err != nil {
+			return err
+		}
+		data, size, err := readFrom(s.usesPath(), from)
+		if err != nil {
+			return err
+		}
+		rest := t.add(data)
+		if t.folded = size - int64(len(rest)); size > maxUsesFile {
+			if err := os.Remove(s.usesPath()); err != nil {
+				return err
+			}
+			t.folded, t.used = 0, true
+		}
 	}
-	data, size, err := readFrom(s.usesPath(), from)
-	if err != nil || len(data)+len(own) < useSize {
-		return err
-	}
-	sums := tally{last: map[llm.Key]time.Time{}}
-	rest := sums.add(data)
-	sums.add(own)
-	for key, at := range sums.last {
+	t.add(own)
+	for key, at := range t.last {
 		if err := s.conn.Run(`UPDATE answers SET used = max(used, ?) WHERE key = ?`, at.UnixNano(), key[:]); err != nil {
 			return err
 		}
 	}
-	folded := size - int64(len(rest))
-	if size > maxUsesFile {
-		if err := os.Remove(s.usesPath()); err != nil {
-			return err
-		}
-		folded = 0
-	}
-	return s.conn.Run(`UPDATE totals SET hits = hits + ?, misses = misses + ?, tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ?`,
-		sums.hits, sums.misses, sums.tokens, sums.usd, sums.priced, folded)
+	return nil
 }
 
-// tally sums up uses.
+// count adds a tally to the totals, and returns the bytes of all answers.
+func (s *Store) count(t *tally) (bytes int64, err error) {
+	_, bytes, err = s.conn.Sum(`UPDATE totals SET entries = entries + ?, bytes = bytes + ?, hits = hits + ?, misses = misses + ?,
+		tokens = tokens + ?, usd = usd + ?, priced = priced + ?, folded = ? RETURNING bytes`,
+		t.entries, t.bytes, t.hits, t.misses, t.tokens, t.usd, t.priced, t.folded)
+	return bytes, err
+}
+
+// tally sums up what is to be added to the totals.
 type tally struct {
+	entries, bytes               int64 // of answers
 	hits, misses, tokens, priced int64
 	usd                          float64
 	last                         map[llm.Key]time.Time // when each answer was last used
+	folded                       int64                 // how far the file of uses was read
+	used                         bool                  // there are uses to count, or folded is another
 }
 
 // add adds the uses in data, and returns what is left at its end.
@@ -192,7 +213,7 @@ func (t *tally) add(data []byte) (rest []byte) {
 			data = data[1:]
 			continue
 		}
-		data = data[useSize:]
+		data, t.used = data[useSize:], true
 		if u.key == (llm.Key{}) {
 			t.misses++
 			continue
@@ -243,7 +264,7 @@ func (s *Store) Stats(ctx context.Context) (cache.Stats, error) {
 	if err := s.ready(ctx); err != nil {
 		return cache.Stats{}, err
 	}
-	if err := s.folding(func() error { return nil }); err != nil {
+	if err := s.folding(func(*tally) error { return nil }); err != nil {
 		return cache.Stats{}, fmt.Errorf("writing cache %s: %w", s.path, explain(s.path, err))
 	}
 	var st cache.Stats
