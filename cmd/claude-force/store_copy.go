@@ -18,10 +18,10 @@ func (a *app) storeCopy() *cobra.Command {
 		Use:   "copy FROM TO",
 		Short: "Copy a store to another place, such as from files to PostgreSQL",
 		Long: `Copy all that a store holds to an empty one: runs with their events and outputs, calls
-with their sums, budgets, keys with their audit log, schedules, webhooks with what is
-still to be sent, and the answers of the response cache. Each store is a folder of files
-(claude-force store status shows it) or the address of a PostgreSQL database, whose schema
-claude-force store migrate has made.
+with their sums, budgets, keys with their audit log and who has logged in, schedules,
+webhooks with what is still to be sent, and the answers of the response cache. Each store is
+a folder of files (claude-force store status shows it) or the address of a PostgreSQL
+database, whose schema claude-force store migrate has made.
 
 Stop servers and runs first: a store in use is refused. A copy that was stopped, however,
 is continued when it is started again. At the end both stores are read, and compared by

@@ -4,14 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,22 +21,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
-	"github.com/ncruces/go-sqlite3"
 
-	"github.com/claude-force/claude-force/analytics"
-	"github.com/claude-force/claude-force/analytics/callsdb"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journaldb"
-	"github.com/claude-force/claude-force/llm"
-	"github.com/claude-force/claude-force/llm/budget"
-	"github.com/claude-force/claude-force/llm/budget/budgetdb"
-	"github.com/claude-force/claude-force/llm/cache"
-	"github.com/claude-force/claude-force/llm/cache/cachedb"
 	"github.com/claude-force/claude-force/pipeline"
-	"github.com/claude-force/claude-force/webhook"
-	"github.com/claude-force/claude-force/webhook/webhookdb"
 )
 
 // copyMachine is a machine whose commands copy stores.
@@ -110,46 +98,68 @@ func (m *copyMachine) crash(file, text string) {
 	}
 }
 
-// fillRest puts into the files of a store what the commands of [TestStoreCopy] do not.
-func fillRest(t *testing.T, dir pipeline.DataDir) {
-	t.Helper()
-	ctx, now := t.Context(), time.Now()
-	calls, err := callsdb.Open(dir.History())
-	if err != nil {
-		t.Fatal(err)
+// addRest adds a key, whose secret it returns, a schedule and a webhook.
+func (m *copyMachine) addRest() (secret string) {
+	m.t.Helper()
+	m.must("schedules", "add", "nightly", "one.yaml", "--cron", "0 2 * * *", "--param", "n=1")
+	m.must("webhooks", "add", "ops", "http://127.0.0.1:1/", "--secret-env", "OPS_SECRET")
+	var key struct {
+		Secret string `json:"key"`
 	}
-	if err := errors.Join(
-		calls.AddTools(ctx, analytics.ToolCall{Time: now, Project: "p", Agent: "linter", Tool: "Read"}, analytics.ToolCall{Time: now, Project: "p", Agent: "linter", Tool: "Bash", Outcome: analytics.ToolFailed}),
-		calls.AddTasks(ctx, analytics.ToolTask{Time: now, Project: "p", Agent: "linter", Model: "m", Turns: 2, ToolCalls: 2}),
-		calls.Close()); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal([]byte(m.must("keys", "create", "--name", "ci", "--budget", "1/day", "--json")), &key); err != nil || key.Secret == "" {
+		m.t.Fatalf("the new key has no secret: %v", err)
 	}
-	ledger := budgetdb.New(dir.Budget())
-	exceeded := budget.ExceededError{Scope: budget.Scope{Level: budget.Agent, Name: "linter"}, Kind: budget.Calls, Limit: 1, Spent: 1}
-	if err := errors.Join(ledger.NoteExceeded(&exceeded), ledger.Close()); err != nil {
-		t.Fatal(err)
-	}
-	hooks, err := webhookdb.New(dir.Webhooks(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := hooks.List(ctx)
-	if err != nil || len(list) != 1 {
-		t.Fatalf("the webhooks are %v, %v", list, err)
-	}
-	_, err = hooks.Enqueue(ctx, &list[0], list[0].Marks, []webhook.Event{{ID: "evt_1", Type: webhook.RunFinished, Subject: "one", Body: []byte("{}")}}, now)
-	if err := errors.Join(err, hooks.Close()); err != nil {
-		t.Fatal(err)
-	}
-	// An attempt that a process of another machine has sent, which may live.
-	conn, err := sqlite3.Open(dir.History())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(conn.Exec(`INSERT INTO call_sent VALUES (9, 'elsewhere', 'b', 1, 1, x'00')`), conn.Close()); err != nil {
-		t.Fatal(err)
-	}
+	return key.Secret
 }
+
+// login has a browser log in with a key, and returns its cookie.
+func (c *commandLine) login(secret string) (browser *http.Cookie) {
+	c.t.Helper()
+	c.serving(func(address string) {
+		res, err := browserClient.PostForm(address+"/login", url.Values{"key": {secret}})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if cookies := res.Cookies(); len(cookies) == 1 {
+			browser = cookies[0]
+		} else {
+			c.t.Fatalf("logging in has the status %s and sets the cookies %v", res.Status, cookies)
+		}
+	})
+	return browser
+}
+
+// loggedIn reports whether a browser with a cookie is shown the page of runs.
+func (c *commandLine) loggedIn(browser *http.Cookie) (is bool) {
+	c.t.Helper()
+	c.serving(func(address string) {
+		req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, address+"/runs", nil)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		req.AddCookie(browser)
+		res, err := browserClient.Do(req)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		is = res.StatusCode == http.StatusOK
+	})
+	return is
+}
+
+// serving calls do while a server serves at an address.
+func (c *commandLine) serving(do func(address string)) {
+	c.t.Helper()
+	server := startServer(c.t, c.dir, c.env)
+	do(server.url)
+	_ = server.cmd.Process.Kill()
+	_ = server.cmd.Wait() // it was killed
+}
+
+// browserClient shows redirections, such as those to the page where browsers log in.
+var browserClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 // TestStoreCopy copies a store that commands have filled from files to a database and back,
 // and asks each of the three for what it has.
@@ -173,9 +183,7 @@ func TestStoreCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.must("keys", "create", "--name", "ci", "--budget", "1/day")
-	m.must("schedules", "add", "nightly", "one.yaml", "--cron", "0 2 * * *", "--param", "n=1")
-	m.must("webhooks", "add", "ops", "http://127.0.0.1:1/", "--secret-env", "OPS_SECRET")
+	browser := m.login(m.addRest())
 	for n := range 3 {
 		m.must("run", "one.yaml", "--param", fmt.Sprint("n=", n))
 	}
@@ -184,11 +192,13 @@ func TestStoreCopy(t *testing.T) {
 	m.must("analytics", "prune", "--rows", "90d")
 	fillRest(t, pipeline.DataDir(m.data))
 
-	back := filepath.Join(t.TempDir(), "back")
+	second, back := postgrestest.URL(t), filepath.Join(t.TempDir(), "back")
 	there := m.copy(m.data, m.url)
-	home := m.copy(m.url, back)
-	if diff := cmp.Diff(there.Tables, home.Tables); diff != "" || !there.Copied || !home.Copied {
-		t.Errorf("what was copied there and what came back differ:\n%s", diff)
+	for _, way := range [][2]string{{m.url, second}, {second, back}} {
+		next := m.copy(way[0], way[1])
+		if diff := cmp.Diff(there.Tables, next.Tables); diff != "" || !there.Copied || !next.Copied {
+			t.Errorf("what was copied first and what is copied to %s differ:\n%s", way[1], diff)
+		}
 	}
 	for _, table := range there.Tables {
 		if table.Rows == 0 {
@@ -207,17 +217,20 @@ func TestStoreCopy(t *testing.T) {
 	done := runs[0].ID
 	for _, command := range []string{"runs list --workflow one --json", "runs show " + done + " --json", "runs output " + done, "keys list --json", "keys audit --json", "schedules list --json", "webhooks list --json", "webhooks deliveries ops --json", "cache stats --json", "analytics summary --json"} {
 		want := m.must(strings.Fields(command)...)
-		for _, store := range []string{m.url, back} {
+		for _, store := range []string{m.url, second, back} {
 			if diff := cmp.Diff(want, m.in(store).must(strings.Fields(command)...)); diff != "" {
 				t.Errorf("%s of the copy in %s:\n%s", command, store, diff)
 			}
 		}
 	}
-	// The copies work: runs continue in them, for what they have no call is made, and
-	// numbers go on after those that were copied.
+	// The copies work: runs continue in them, for what they have no call is made, numbers
+	// go on after those that were copied, and browsers that have logged in need not again.
 	before := asked.Load()
-	for _, store := range []string{m.url, back} {
+	for _, store := range []string{m.url, second, back} {
 		copy := m.in(store)
+		if !copy.loggedIn(browser) {
+			t.Errorf("the browser has to log in to the copy in %s", store)
+		}
 		if out := copy.must("runs", "list", "--json", "--workflow", "asks"); !strings.Contains(out, `"interrupted"`) {
 			t.Errorf("the run that crashed is\n%s", out)
 		}
@@ -238,122 +251,24 @@ func TestStoreCopy(t *testing.T) {
 	}
 }
 
-// fill puts runs, answers and calls into the files of a store.
-func fill(tb testing.TB, dir string, runs, answers int, key []byte) {
-	tb.Helper()
-	ctx := tb.Context()
-	must := func(err error) {
-		tb.Helper()
-		if err != nil {
-			tb.Fatal(err)
-		}
-	}
-	history, err := journaldb.Open(pipeline.DataDir(dir).History(), journaldb.Options{Key: key})
-	must(err)
-	var wait func() error
-	for n := range runs {
-		log, err := history.Create(ctx, journal.Run{ID: fmt.Sprintf("run_%06d", n), Workflow: "fill", Spec: []byte(`{"n":1}`)})
-		must(err)
-		for step := range 10 {
-			wait = log.Append(
-				journal.Event{Type: journal.StepStarted, Step: fmt.Sprint("s", step), Attempt: 1, Detail: journal.Detail(journal.Started{Task: "Say"})},
-				journal.Event{Type: journal.StepFinished, Step: fmt.Sprint("s", step), Attempt: 1, Output: strings.Repeat(fmt.Sprint(n%7, step), 200), Detail: journal.Detail(journal.Finished{})})
-		}
-		must(wait())
-		must(log.Append(journal.Event{Type: journal.RunFinished, Detail: journal.Detail(journal.RunEnd{Status: journal.StatusCompleted})})())
-		must(log.Release())
-	}
-	must(history.Close())
-	store, err := cachedb.Open(pipeline.DataDir(dir).Cache(), cachedb.Options{Key: key, MaxBytes: 64 << 30})
-	must(err)
-	random := rand.New(rand.NewPCG(1, 2))
-	text := make([]byte, 1000)
-	work := make(chan *cache.Entry)
-	ended := make(chan error)
-	for range 64 {
-		go func() {
-			var failed error
-			for e := range work {
-				if err := store.Put(ctx, e); err != nil {
-					failed = err
-				}
-			}
-			ended <- failed
-		}()
-	}
-	for n := range answers {
-		for i := range text {
-			text[i] = 'a' + byte(random.IntN(26))
-		}
-		e := &cache.Entry{Agent: "linter", Model: "claude-sonnet-4-5", Prompt: "Say", CreatedAt: time.Unix(1_790_000_000, int64(n)), Response: &llm.Response{ID: fmt.Sprint(n), Content: []llm.Block{{Type: llm.BlockText, Text: string(text)}}}}
-		binary.BigEndian.PutUint64(e.Key[:], random.Uint64())
-		work <- e
-	}
-	close(work)
-	for range 64 {
-		must(<-ended)
-	}
-	must(store.Close())
-	calls, err := callsdb.Open(pipeline.DataDir(dir).History())
-	must(err)
-	var batch []analytics.Call
-	for n := range answers {
-		batch = append(batch, analytics.Call{Time: time.Now().Add(-time.Duration(n) * time.Minute), Project: "p", Run: fmt.Sprintf("run_%06d", n%max(runs, 1)), Agent: "linter", Model: "m", Asked: "m", Source: llm.SourceLive, Cost: 7, Attempts: 1,
-			Tries: []analytics.Attempt{{ID: int64(n) + 1, Start: time.Now(), Model: "m", Cost: 7, Basis: llm.BasisAnswer}}})
-		if len(batch) == 1000 || n == answers-1 {
-			must(calls.AddOnce(ctx, batch...))
-			batch = batch[:0]
-		}
-	}
-	must(calls.Close())
-}
-
-// counts returns how many runs, events, answers and calls a store has, read without the
-// program that is tested.
-func counts(t *testing.T, store string) (n [4]int64) {
-	t.Helper()
-	if isAddress(store) {
-		conn, err := pgx.Connect(t.Context(), store)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(t.Context())
-		for i, table := range []string{"journal_runs", "journal_events", "cache_answers", "call_rows"} {
-			if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return n
-	}
-	for i, table := range [][2]string{{"history.db", "runs"}, {"history.db", "events"}, {"cache.db", "answers"}, {"history.db", "call_rows"}} {
-		conn, err := sqlite3.Open(filepath.Join(store, table[0]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		stmt, _, err := conn.Prepare(`SELECT count(*) FROM ` + table[1])
-		if err != nil || !stmt.Step() {
-			t.Fatal(err, stmt.Err())
-		}
-		n[i] = stmt.ColumnInt64(0)
-		_ = stmt.Close()
-		_ = conn.Close()
-	}
-	return n
-}
-
 // TestStoreCopyKilled kills copies at random moments and starts them again, until one ends:
 // nothing is there twice and nothing is missing.
 func TestStoreCopyKilled(t *testing.T) {
 	t.Parallel()
-	m := newCopyMachine(t)
+	m := newCopyMachine(t, "OPS_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr")
+	if err := os.WriteFile(filepath.Join(m.dir, "one.yaml"), []byte("name: one\nparams: {n: {}}\nsteps:\n  - {id: a, agent: linter, task: Say}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	fill(t, m.data, 40, 3000, nil)
+	m.addRest()
+	fillRest(t, pipeline.DataDir(m.data))
 	want := counts(t, m.data)
 	if want != [4]int64{40, 40 * 22, 3000, 3000} {
 		t.Fatalf("the store has %v", want)
 	}
-	back := filepath.Join(t.TempDir(), "back")
+	second, back := postgrestest.URL(t), filepath.Join(t.TempDir(), "back")
 	kills := 0
-	for _, way := range [][2]string{{m.data, m.url}, {m.url, back}} {
+	for _, way := range [][2]string{{m.data, m.url}, {m.url, second}, {second, back}} {
 		for limit := 30 * time.Millisecond; ; limit += limit / 4 {
 			ctx, cancel := context.WithTimeout(t.Context(), rand.N(limit))
 			cmd := exec.CommandContext(ctx, "claude-force", "store", "copy", way[0], way[1])
@@ -377,7 +292,7 @@ func TestStoreCopyKilled(t *testing.T) {
 	if same := m.copy(m.data, back); same.Copied {
 		t.Error("what came back is not the same")
 	}
-	for _, store := range []string{m.url, back} {
+	for _, store := range []string{m.url, second, back} {
 		m.in(store).must("analytics", "verify")
 	}
 }
@@ -440,18 +355,93 @@ func TestStoreCopyRefuses(t *testing.T) {
 	}
 	refused(nil, half, postgrestest.URL(t), "itself a copy of elsewhere")
 	refused(nil, m.data, half, "a copy of elsewhere to")
+}
 
-	// An encrypted store is copied as it is, with its key.
-	c := *m.commandLine
-	c.env = append(slices.Clip(c.env), encrypted)
-	back := filepath.Join(t.TempDir(), "back")
-	c.must("store", "copy", sealed, back)
-	data, err := os.ReadFile(pipeline.DataDir(back).History())
-	if err != nil || bytes.Contains(data, []byte("0000000000")) {
-		t.Errorf("outputs are in the clear, or cannot be read: %v", err)
+// TestStoreCopyEncrypted copies an encrypted store to a database and back with its key.
+// With another key nothing is written.
+func TestStoreCopyEncrypted(t *testing.T) {
+	t.Parallel()
+	m := newCopyMachine(t)
+	keys := map[string]*commandLine{}
+	for name, b := range map[string]byte{"own": 7, "other": 8} {
+		file := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(file, []byte(fmt.Sprintf("%x", bytes.Repeat([]byte{b}, 32))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := *m.commandLine
+		c.env = append(slices.Clip(c.env), "CLAUDE_FORCE_CACHE_ENCRYPTION_KEY=file:"+file)
+		keys[name] = &c
 	}
-	if out, _, code := c.run("runs", "list", "--json", "--data-dir", back); code != 0 || !strings.Contains(out, `"fill"`) {
-		t.Errorf("the encrypted copy: exit code %d, %s", code, out)
+	own := copyMachine{commandLine: keys["own"], data: m.data, url: m.url}
+	refused := func(who *commandLine, from, to, want string) {
+		t.Helper()
+		if _, messages, code := who.run("store", "copy", from, to); code != exitInput || !strings.Contains(messages, want) {
+			t.Errorf("from %s to %s: exit code %d, %s, want %q", from, to, code, messages, want)
+		}
+	}
+	key := bytes.Repeat([]byte{7}, 32)
+	fill(t, m.data, 2, 10, key)
+	want, none := counts(t, m.data), rowsOf(t, m.url)
+
+	refused(keys["other"], m.data, m.url, "not the one it was made with")
+	back := filepath.Join(t.TempDir(), "back")
+	refused(keys["other"], m.data, back, "not the one it was made with")
+	if n := rowsOf(t, m.url); n != none {
+		t.Errorf("a database of %d rows has %d after a copy with another key", none, n)
+	}
+	if files, err := filepath.Glob(filepath.Join(back, "*")); err != nil || len(files) > 0 {
+		t.Errorf("a copy with another key has made %v, %v", files, err)
+	}
+
+	there := own.copy(m.data, m.url)
+	home := own.copy(m.url, back)
+	if diff := cmp.Diff(there.Tables, home.Tables); diff != "" {
+		t.Errorf("what was copied there and what came back differ:\n%s", diff)
+	}
+	folder := filepath.Join(t.TempDir(), "folder")
+	own.copy(m.data, folder)
+	for _, store := range []string{m.url, back, folder} {
+		if got := counts(t, store); got != want {
+			t.Errorf("%s has %v, want %v", store, got, want)
+		}
+		if out := own.in(store).must("runs", "list", "--json"); !strings.Contains(out, `"fill"`) {
+			t.Errorf("the copy in %s has the runs\n%s", store, out)
+		}
+	}
+	for _, dir := range []string{back, folder} {
+		data, err := os.ReadFile(pipeline.DataDir(dir).History())
+		if err != nil || bytes.Contains(data, []byte("1 31 31 3")) {
+			t.Errorf("outputs in %s are in the clear, or cannot be read: %v", dir, err)
+		}
+		history, err := journaldb.Open(pipeline.DataDir(dir).History(), journaldb.Options{Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var outputs int
+		for event, err := range history.Events(t.Context(), "run_000001", 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(event.Output, "1 31 31 3") {
+				outputs++
+			}
+		}
+		if err := history.Close(); err != nil || outputs != 1 {
+			t.Errorf("%d outputs of a step of the copy in %s are as they were, %v", outputs, dir, err)
+		}
+	}
+
+	// A destination of another key, and a source of one.
+	other := filepath.Join(t.TempDir(), "other")
+	fill(t, other, 1, 5, bytes.Repeat([]byte{8}, 32))
+	rows := rowsOf(t, m.url)
+	refused(keys["other"], other, m.url, "not the one it was made with")
+	refused(keys["other"], m.url, other, "not the one it was made with")
+	if n := rowsOf(t, m.url); n != rows {
+		t.Errorf("a copy with another key has made %d rows of %d", n, rows)
+	}
+	if got, want := counts(t, other), [4]int64{1, 22, 5, 5}; got != want {
+		t.Errorf("a copy with another key has made %v of %v", got, want)
 	}
 }
 
@@ -462,7 +452,7 @@ func BenchmarkStoreCopy(b *testing.B) {
 	home, answers := b.TempDir(), *benchAnswers
 	data, url := filepath.Join(home, "data"), postgrestest.URL(b)
 	fill(b, data, (answers+999)/1000, answers, nil)
-	copied := func(from, to string) time.Duration {
+	copied := func(from, to string) (took, busy time.Duration) {
 		b.Helper()
 		begin := time.Now()
 		cmd := exec.CommandContext(b.Context(), "claude-force", "store", "copy", from, to)
@@ -472,15 +462,18 @@ func BenchmarkStoreCopy(b *testing.B) {
 			b.Fatalf("%v\n%s", err, out)
 		}
 		b.Logf("%s", out)
-		return time.Since(begin)
+		return time.Since(begin), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
 	for n := 0; b.Loop(); n++ {
 		back := filepath.Join(home, fmt.Sprint("back", n))
 		if n > 0 {
 			url = postgrestest.URL(b)
 		}
-		there, home := copied(data, url), copied(url, back)
+		there, thereBusy := copied(data, url)
+		home, homeBusy := copied(url, back)
 		b.ReportMetric(float64(answers)/there.Seconds(), "answers/s-to-postgres")
 		b.ReportMetric(float64(answers)/home.Seconds(), "answers/s-to-files")
+		b.ReportMetric(thereBusy.Seconds(), "cpu-s-to-postgres")
+		b.ReportMetric(homeBusy.Seconds(), "cpu-s-to-files")
 	}
 }

@@ -41,7 +41,6 @@ var notCopied = map[string]map[string]string{
 		"attempts": "as above",
 
 		"requests": "of the last minute",
-		"sessions": "browsers log in again",
 
 		"answers.id":    "of no meaning elsewhere",
 		"totals.folded": "of the file beside this one",
@@ -72,7 +71,6 @@ var notCopied = map[string]map[string]string{
 		"budget_last_exceeded.id":         "there is one row",
 
 		"keys_requests": "of the last minute",
-		"keys_sessions": "browsers log in again",
 	},
 }
 

@@ -16,5 +16,6 @@ func (s *Store) Tables() []tablecopy.Table {
 		sqlitefile.NewTable(sqlitefile.Table{Label: "secrets of keys", From: "secrets", Key: 1, Columns: "hash blob, key text, until int", Use: s.file.Use}),
 		sqlitefile.NewTable(sqlitefile.Table{Label: "budgets of keys", From: "budgets", Key: 2, Columns: "level text, name text, usd real, every int, since int", Use: s.file.Use}),
 		sqlitefile.NewTable(sqlitefile.Table{Label: "audit log", From: "acts", Key: 1, Columns: "id int, time int, who text, action text, name text, detail text", Use: s.file.Use}),
+		sqlitefile.NewTable(sqlitefile.Table{Label: "browser sessions", From: "sessions", Key: 1, Columns: "token blob, secret blob, expires int", Use: s.file.Use}),
 	}
 }

@@ -16,5 +16,6 @@ func (s *Store) Tables() []tablecopy.Table {
 		postgres.NewCopyTable(postgres.CopyTable{Label: "secrets of keys", From: "keys_secrets", Key: 1, Columns: "hash blob, key text, until int", DB: s.db.DB}),
 		postgres.NewCopyTable(postgres.CopyTable{Label: "budgets of keys", From: "keys_budgets", Key: 2, Columns: "level text, name text, usd real, every int, since int", DB: s.db.DB}),
 		postgres.NewCopyTable(postgres.CopyTable{Label: "audit log", From: "keys_acts", Key: 1, Columns: "id int, time int, who text, action text, name text, detail text", Identity: "id", DB: s.db.DB}),
+		postgres.NewCopyTable(postgres.CopyTable{Label: "browser sessions", From: "keys_sessions", Key: 1, Columns: "token blob, secret blob, expires int", DB: s.db.DB}),
 	}
 }
