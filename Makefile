@@ -62,9 +62,10 @@ restart: ## Kill a server at random moments, 200 times, and count what is lost o
 	go run ./bench/restart
 	go run ./bench/restart -shared
 
-temporal: ## Kill workers of Temporal and its server, which it builds first, at random moments
+temporal: ## Kill workers of Temporal and its server, which it builds first, and measure runs on it
 	go -C temporal/temporalserver vet ./...
 	go -C temporal run ./relaykill -rounds 2
+	go -C temporal run ./relaybench
 
 agents: ## Measure many agents with tools at once
 	go run ./bench/agents -gate

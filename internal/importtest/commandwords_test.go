@@ -31,7 +31,7 @@ func TestLibrariesKnowNoCommands(t *testing.T) {
 		if d.IsDir() {
 			switch rel = filepath.ToSlash(rel); {
 			case rel == "cmd", rel == "bench", rel == "examples",
-				rel == "temporal/cmd", rel == "temporal/relaykill",
+				rel == "temporal/cmd", rel == "temporal/relaykill", rel == "temporal/relaybench",
 				rel == "worktree",        // it calls git with its options
 				rel == "tool/permission", // it knows the options of other commands
 				rel == "plugin",          // it runs Git
