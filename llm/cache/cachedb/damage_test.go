@@ -89,13 +89,22 @@ func TestATornUseCostsNoOther(t *testing.T) {
 
 func TestDamagedColumnsAreNotBelieved(t *testing.T) {
 	t.Parallel()
-	for _, set := range []string{"expires = 9000000000000000000", "usd = 1e6", "tokens = 1000000", "agent = 'other'", "truncated = 1"} {
-		path := file(t)
-		s := open(t, path, cachedb.Options{})
-		put(t, s, entry(1))
-		change(t, path, "UPDATE answers SET "+set)
-		if has(t, s, 1) {
-			t.Errorf("%s was believed", set)
+	sets := []string{
+		"expires = 9000000000000000000", "expires = NULL", "usd = 1e6", "usd = NULL", "tokens = 1000000", "agent = 'other'", "model = 'other'", "truncated = 1",
+		"created = created + 1", "sum = zeroblob(32)", "data = zeroblob(length(data))",
+	}
+	for _, set := range sets {
+		for _, before := range []bool{false, true} {
+			path := file(t)
+			s := open(t, path, cachedb.Options{})
+			put(t, s, entry(1))
+			if before && !has(t, s, 1) {
+				t.Fatal("what is stored is not found")
+			}
+			change(t, path, "UPDATE answers SET "+set)
+			if has(t, s, 1) {
+				t.Errorf("%s was believed; read before: %v", set, before)
+			}
 		}
 	}
 }

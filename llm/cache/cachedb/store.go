@@ -68,6 +68,7 @@ type Store struct {
 	waiting puts
 	aside   aside
 	uses    uses
+	decoded decoded
 }
 
 // Open opens the store in a file, which it makes, readable by this user only,
@@ -236,7 +237,7 @@ func (s *Store) entry(key llm.Key, row *sqlite3.Stmt) (*cache.Entry, error) {
 	if row.ColumnType(5) != sqlite3.NULL {
 		e.CostUSD = new(row.ColumnFloat(5))
 	}
-	return sealed.Open(s.box, e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
+	return s.decoded.open(s.box, e, row.ColumnInt64(6), row.ColumnRawBlob(7), data)
 }
 
 // insert adds an answer in place of the one that is there, and returns its size, which the

@@ -60,6 +60,35 @@ func TestSuite(t *testing.T) {
 	})
 }
 
+func TestAnAnswerIsReadAgainWhenItHasChanged(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s, other := open(t, path, cachedb.Options{}), open(t, path, cachedb.Options{})
+	put(t, other, entry(1))
+	for _, text := range []string{"the first", "the second", "the third"} {
+		e := entry(1)
+		e.Response.Content[0].Text = text
+		put(t, other, e)
+		for range 3 {
+			got, err := s.Get(t.Context(), e.Key, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(e.Response, got.Response); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", text, diff)
+			}
+			got.Response.Content[0].Text, got.Response.Source = "changed by the reader", llm.SourceCache
+			got.Response.Content = got.Response.Content[:0]
+		}
+	}
+	if _, _, err := other.Clear(t.Context(), cache.Filter{}); err != nil {
+		t.Fatal(err)
+	}
+	if has(t, s, 1) {
+		t.Error("an answer was found that another process has removed")
+	}
+}
+
 func TestWhatIsStoredIsFound(t *testing.T) {
 	t.Parallel()
 	path := file(t)
