@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/claude-force/claude-force/internal/filelock"
@@ -28,6 +29,7 @@ type file struct {
 	lock  *filelock.Lock
 	state *state
 	known []byte // what the file held when state was last the same as it
+	spare []byte // memory to read into, and to write from
 
 	// open is the file at path, from when it was first used: calls would open and close it
 	// several times each. It may not be the one at path any more; see current.
@@ -43,6 +45,8 @@ const (
 	// hundreds may wait for it, and not for a process that was stopped.
 	maxWait = time.Second
 )
+
+var padding = bytes.Repeat([]byte{' '}, padded)
 
 // openFile prepares the file of a credential; it touches no disk.
 func openFile(dir, namespace string) *file {
@@ -118,7 +122,8 @@ func (f *file) load() {
 	if err != nil || size > maxFile {
 		return
 	}
-	data := make([]byte, size)
+	f.spare = slices.Grow(f.spare[:0], int(size))
+	data := f.spare[:size]
 	if _, err := in.ReadAt(data, 0); err != nil || bytes.Equal(data, f.known) {
 		return
 	}
@@ -128,7 +133,7 @@ func (f *file) load() {
 	}
 	s := &state{}
 	if json.Unmarshal(body, s) == nil && s.valid() {
-		f.state, f.known = s, data
+		f.state, f.known, f.spare = s, data, f.known
 	}
 }
 
@@ -143,9 +148,10 @@ func (f *file) save() {
 		f.path = "" // it cannot be opened
 		return
 	}
-	data := append(fmt.Appendf(nil, fileHeader, crc32.ChecksumIEEE(body), len(body)), body...)
+	data := append(fmt.Appendf(f.spare[:0], fileHeader, crc32.ChecksumIEEE(body), len(body)), body...)
+	f.spare = data
 	// Its length seldom changes, so that the file has seldom to be cut.
-	data = append(data, bytes.Repeat([]byte{' '}, padded-len(data)%padded)...)
+	data = append(data, padding[:padded-len(data)%padded]...)
 	// It is written in place, so that a file which others have open is the
 	// same; the header tells if only a part was.
 	if _, err := f.open.WriteAt(data, 0); err != nil {
@@ -154,7 +160,7 @@ func (f *file) save() {
 	if len(f.known) > len(data) && f.open.Truncate(int64(len(data))) != nil {
 		return
 	}
-	f.known = data
+	f.known, f.spare = data, f.known
 }
 
 // unseal returns the part of a file's data after its header, if they agree.
