@@ -99,6 +99,17 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 	add("beta", llm.Keyer{}, func(r *llm.Request) { r.Betas = []string{"b1"} })
 }
 
+func TestATextAloneIsABlock(t *testing.T) {
+	raw, err := json.Marshal(llm.Block{Type: llm.BlockText, Raw: json.RawMessage(`"a \"b\"\n"`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b llm.Block
+	if err := json.Unmarshal(raw, &b); err != nil || b.Text != "a \"b\"\n" || b.Type != llm.BlockText {
+		t.Errorf("%s, %+v, %v", raw, b, err)
+	}
+}
+
 func TestBlockRoundTrip(t *testing.T) {
 	t.Parallel()
 	blocks := []string{

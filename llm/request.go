@@ -3,6 +3,7 @@ package llm
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -166,7 +167,8 @@ type Block struct {
 	// Media is how large an image or a document is, if that is known. It is not sent
 	// and not in the key.
 	Media *Media
-	// Raw, when set, is the whole block as JSON.
+	// Raw, when set, is the whole block as JSON. Of a text it may be the text alone, as a
+	// JSON string.
 	Raw json.RawMessage
 }
 
@@ -196,6 +198,9 @@ type wireBlock struct {
 
 // MarshalJSON returns the block in the form of the Messages API.
 func (b Block) MarshalJSON() ([]byte, error) {
+	if b.Type == BlockText && len(b.Raw) > 0 && b.Raw[0] == '"' {
+		return slices.Concat([]byte(`{"type":"text","text":`), b.Raw, []byte{'}'}), nil
+	}
 	if b.Raw != nil {
 		return b.Raw, nil
 	}

@@ -246,14 +246,13 @@ func (r *reading) blocks(h digest, name string, value json.RawMessage, listed bo
 	return blocks, whole && ok
 }
 
-// textBlock returns the block that a text stands for.
+// textBlock returns the block that a text stands for. A long one is not copied.
 func textBlock(text json.RawMessage) llm.Block {
 	if len(text) <= maxExcerpt {
 		plain, _ := unquote(text)
 		return llm.TextBlock(plain)
 	}
-	raw := append([]byte(`{"type":"text","text":`), text...)
-	return llm.Block{Type: llm.BlockText, Raw: append(raw, '}')}
+	return llm.Block{Type: llm.BlockText, Raw: text}
 }
 
 // isBilling reports whether a block is the one with which Claude Code says who it is:
