@@ -127,6 +127,40 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestImages checks that the stages of the Dockerfile that are named are stages of it, and that
+// the image without a name is that of the server.
+func TestImages(t *testing.T) {
+	dockerfile, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compose, err := os.ReadFile("compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages, last := map[string]bool{}, ""
+	for _, from := range regexp.MustCompile(`(?m)^FROM (\S+) AS (\S+)$`).FindAllStringSubmatch(string(dockerfile), -1) {
+		if base := from[1]; !strings.Contains(base, ":") && !stages[base] {
+			t.Errorf("stage %s begins with %s, which is no stage before it", from[2], base)
+		}
+		last = from[2]
+		stages[last] = true
+	}
+	if last != "server" || strings.Count(string(dockerfile), "\nFROM ") != len(stages) {
+		t.Errorf("the stages are %v, the last one %s", stages, last)
+	}
+	named := regexp.MustCompile(`--from=(\S+)`).FindAllStringSubmatch(string(dockerfile), -1)
+	named = append(named, regexp.MustCompile(`target: (\w+)`).FindAllStringSubmatch(string(compose), -1)...)
+	for _, name := range named {
+		if !stages[name[1]] {
+			t.Errorf("there is no stage %s", name[1])
+		}
+	}
+	if len(named) != 3 {
+		t.Errorf("%d stages are named", len(named))
+	}
+}
+
 // TestDashboard checks that each panel of the dashboard asks for something and has a
 // place of its own.
 func TestDashboard(t *testing.T) {

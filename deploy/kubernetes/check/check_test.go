@@ -26,11 +26,16 @@ var kinds = map[string]reflect.Type{
 	"networking.k8s.io/v1 NetworkPolicy": reflect.TypeFor[networkingv1.NetworkPolicy](),
 }
 
-// TestManifests builds the manifests as `kubectl apply -k` does, and reads each object
-// strictly: a field that its kind does not have is an error. Selectors choose the pods they
-// are for, and containers run without privileges.
-func TestManifests(t *testing.T) {
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "..")
+// object is one of the objects that manifests come to.
+type object struct {
+	kind string // with its version
+	text []byte
+}
+
+// build builds the manifests of a folder as `kubectl apply -k` does.
+func build(t *testing.T, files filesys.FileSystem, dir string) (objects []object) {
+	t.Helper()
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,8 +43,7 @@ func TestManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]any{}
-	for _, document := range bytes.Split(text, []byte("\n---\n")) {
+	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		var head struct {
 			APIVersion string `json:"apiVersion"`
 			Kind       string `json:"kind"`
@@ -47,18 +51,34 @@ func TestManifests(t *testing.T) {
 		if err := yaml.Unmarshal(document, &head); err != nil {
 			t.Fatal(err)
 		}
-		name := head.APIVersion + " " + head.Kind
-		kind, known := kinds[name]
+		objects = append(objects, object{head.APIVersion + " " + head.Kind, document})
+	}
+	return objects
+}
+
+// read reads each object strictly: a field that its kind does not have is an error.
+func read(t *testing.T, objects []object) map[string]any {
+	t.Helper()
+	found := map[string]any{}
+	for _, o := range objects {
+		kind, known := kinds[o.kind]
 		if !known {
-			t.Errorf("an object is of kind %s, which this test does not know", name)
+			t.Errorf("an object is of kind %s, which this test does not know", o.kind)
 			continue
 		}
-		object := reflect.New(kind).Interface()
-		if err := yaml.UnmarshalStrict(document, object); err != nil {
-			t.Errorf("%s: %v", name, err)
+		into := reflect.New(kind).Interface()
+		if err := yaml.UnmarshalStrict(o.text, into); err != nil {
+			t.Errorf("%s: %v", o.kind, err)
 		}
-		found[name] = object
+		found[o.kind] = into
 	}
+	return found
+}
+
+// TestManifests checks the manifests of servers: selectors choose the pods they are for, and
+// containers run without privileges.
+func TestManifests(t *testing.T) {
+	found := read(t, build(t, filesys.MakeFsOnDisk(), ".."))
 	if len(found) != len(kinds) {
 		t.Fatalf("the manifests have %d of %d kinds", len(found), len(kinds))
 	}
@@ -72,33 +92,47 @@ func TestManifests(t *testing.T) {
 		"PodDisruptionBudget": found["policy/v1 PodDisruptionBudget"].(*policyv1.PodDisruptionBudget).Spec.Selector.MatchLabels,
 		"NetworkPolicy":       found["networking.k8s.io/v1 NetworkPolicy"].(*networkingv1.NetworkPolicy).Spec.PodSelector.MatchLabels,
 	}
+	checkSelectors(t, selectors, labels, job.Spec.Template.Labels)
+	checkPod(t, server.Spec.Template.Spec)
+	checkPod(t, job.Spec.Template.Spec)
+}
+
+// checkSelectors checks that selectors choose pods with some labels, and none of others.
+func checkSelectors(t *testing.T, selectors map[string]map[string]string, labels map[string]string, others ...map[string]string) {
+	t.Helper()
 	for kind, selector := range selectors {
 		if !matches(selector, labels) || len(selector) == 0 {
-			t.Errorf("%s selects %v, and the pods of servers are %v", kind, selector, labels)
+			t.Errorf("%s selects %v, and the labels of its pods are %v", kind, selector, labels)
 		}
-		if matches(selector, job.Spec.Template.Labels) {
-			t.Errorf("%s selects the pods of the migration too", kind)
+		for _, other := range others {
+			if matches(selector, other) {
+				t.Errorf("%s selects the pods %v too", kind, other)
+			}
 		}
 	}
-	for _, pod := range []corev1.PodSpec{server.Spec.Template.Spec, job.Spec.Template.Spec} {
-		if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
-			t.Error("a pod is given a token of the cluster")
+}
+
+// checkPod checks that a pod runs without privileges, with limits, and has no value that may
+// be a secret.
+func checkPod(t *testing.T, pod corev1.PodSpec) {
+	t.Helper()
+	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+		t.Error("a pod is given a token of the cluster")
+	}
+	if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil {
+		t.Error("a pod may run as root, or without a profile of system calls")
+	}
+	for _, c := range append(pod.InitContainers, pod.Containers...) {
+		s := c.SecurityContext
+		if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil || len(s.Capabilities.Drop) == 0 {
+			t.Errorf("container %s has privileges", c.Name)
 		}
-		if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil {
-			t.Error("a pod may run as root, or without a profile of system calls")
+		if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+			t.Errorf("container %s has no limits", c.Name)
 		}
-		for _, c := range append(pod.InitContainers, pod.Containers...) {
-			s := c.SecurityContext
-			if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil || len(s.Capabilities.Drop) == 0 {
-				t.Errorf("container %s has privileges", c.Name)
-			}
-			if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
-				t.Errorf("container %s has no limits", c.Name)
-			}
-			for _, env := range c.Env {
-				if env.Value != "" {
-					t.Errorf("container %s has the value of %s in the manifest", c.Name, env.Name)
-				}
+		for _, env := range c.Env {
+			if env.Value != "" {
+				t.Errorf("container %s has the value of %s in the manifest", c.Name, env.Name)
 			}
 		}
 	}
