@@ -61,6 +61,7 @@ stepkill: ## Kill runs with every kind of step at random moments, and count what
 restart: ## Kill a server at random moments, 200 times, and count what is lost or paid twice
 	go run ./bench/restart
 	go run ./bench/restart -shared
+	go run ./bench/restart -upgrade -kills 40
 
 temporal: ## Kill workers of Temporal and its server, which it builds first, and measure runs on it
 	go -C temporal/temporalserver vet ./...

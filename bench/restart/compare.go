@@ -58,7 +58,7 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 	for _, r := range all {
 		listed[r.ID] = true
 		if r.Status != "completed" {
-			l.say(&l.rep.Lost, "run %s is %s", r.ID, r.Status)
+			l.say(&l.rep.Lost, "run %s is %s: %s", r.ID, r.Status, l.failure(ctx, r.ID))
 		}
 		sent := 0
 		for i := range items {
@@ -92,6 +92,27 @@ func (l *loop) compare(ctx context.Context, started time.Time, tick bool) error 
 		}
 	}
 	return nil
+}
+
+// failure returns what the first step of a run that failed says; empty if none did.
+func (l *loop) failure(ctx context.Context, id string) string {
+	var list struct {
+		Events []struct {
+			Type   string `json:"type"`
+			Detail struct {
+				Message string `json:"message"`
+			} `json:"detail"`
+		} `json:"events"`
+	}
+	if _, err := l.ask(ctx, http.StatusOK, &list, http.MethodGet, "/api/v1/runs/"+id+"/events?limit=1000", nil); err != nil {
+		return err.Error()
+	}
+	for _, ev := range list.Events {
+		if ev.Type == "step_failed" {
+			return ev.Detail.Message
+		}
+	}
+	return ""
 }
 
 // compareCalls compares the calls of the proxy that were answered with what the service was

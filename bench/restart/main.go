@@ -6,10 +6,17 @@
 //	go run ./bench/restart              # 200 kills
 //	go run ./bench/restart -kills 10
 //	go run ./bench/restart -shared      # two servers, on PostgreSQL and Valkey or Redis
+//	go run ./bench/restart -upgrade     # the same two, replaced by the next version and back
 //
 // With -shared one of two servers is killed, or now and then both, while the other works.
 // Each has a data folder of its own. Clients send each request to the next server: what
 // they began at one, they continue at the other.
+//
+// With -upgrade the two servers are replaced one after the other while both versions use the
+// store: by the next version, back by the old one, and so on. The next version is this one
+// with one more migration of each schema; -old names the binary of an older one, and
+// this is the new one then. From the seventh restart on one in four kills the server, all others drain it. The
+// clients use a key with a budget, and runs are sent to a webhook.
 //
 // Clients start runs and follow them by server-sent events, others call the proxy, and a
 // schedule starts a run each minute; all do again what is cut off. The service is a
@@ -71,6 +78,13 @@ type report struct {
 	Calls    int     `json:"calls_of_the_proxy"`
 	Requests int     `json:"requests_of_the_service"`
 
+	// Of an upgrade.
+	Drained int     `json:"servers_drained"` // of Kills
+	Rounds  int     `json:"rounds"`          // in which all servers were replaced
+	Hooks   int     `json:"webhooks"`        // that the service was sent
+	Charged float64 `json:"charged_usd"`     // to the clients' budget
+	Sent    float64 `json:"sent_usd"`        // answers to the clients, by the service's list of requests
+
 	// What is promised to be 0.
 	Lost     int `json:"runs_lost"`        // accepted, and not completed in the end
 	Missing  int `json:"events_missing"`   // of what a client was notified
@@ -81,6 +95,7 @@ type report struct {
 	Repaid   int `json:"calls_paid_again"` // of the proxy, that had been answered from the cache
 	Hung     int `json:"clients_hung"`
 	Unbilled int `json:"runs_of_other_cost"` // than the service's answers
+	NoHook   int `json:"runs_without_a_webhook"`
 	Wrong    int `json:"other_problems"`
 
 	// What is not.
@@ -92,7 +107,7 @@ type report struct {
 
 // broken returns how often a promise was not kept.
 func (rep *report) broken() int {
-	return rep.Lost + rep.Missing + rep.Doubled + rep.Again + rep.Twice + rep.NoTick + rep.Repaid + rep.Hung + rep.Unbilled + rep.Wrong
+	return rep.Lost + rep.Missing + rep.Doubled + rep.Again + rep.Twice + rep.NoTick + rep.Repaid + rep.Hung + rep.Unbilled + rep.NoHook + rep.Wrong
 }
 
 type options struct {
@@ -104,6 +119,9 @@ type options struct {
 	// An empty store is started.
 	shared bool
 	store  string
+
+	upgrade bool   // shared, and the servers are replaced by those of another version
+	old     string // binary of the old version; empty for this one
 }
 
 func main() {
@@ -111,9 +129,16 @@ func main() {
 	flag.IntVar(&opts.kills, "kills", 200, "how often the server is killed")
 	flag.Uint64Var(&opts.seed, "seed", 1, "seed of the moments at which it is killed")
 	flag.BoolVar(&opts.shared, "shared", false, "two servers that share PostgreSQL and Valkey or Redis, instead of one with files")
+	flag.BoolVar(&opts.upgrade, "upgrade", false, "as -shared; the servers are replaced by another version's, one after the other")
+	flag.StringVar(&opts.old, "old", "", "with -upgrade: the binary of the old version; without it this is the old one")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
 	opts.tick = true
+	opts.shared = opts.shared || opts.upgrade
+	if opts.old != "" && !opts.upgrade {
+		fmt.Fprintln(os.Stderr, "restart: -old needs -upgrade")
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	rep, err := measure(ctx, opts)
 	stop()
@@ -132,8 +157,16 @@ func main() {
 }
 
 func (rep *report) print() {
-	fmt.Printf("servers were killed %d times in %.0f s\n", rep.Kills, rep.Seconds)
+	fmt.Printf("servers were ended %d times in %.0f s\n", rep.Kills, rep.Seconds)
 	var t tally.Table
+	if rep.Rounds > 0 {
+		t.Add("of these drained", rep.Drained)
+		t.Add("rounds in which all servers were replaced", rep.Rounds)
+		t.Add("webhooks", rep.Hooks)
+		t.Add("millionths of a dollar charged to the budget", int(rep.Charged*1e6+0.5))
+		t.Add("millionths of a dollar that the service's answers cost", int(rep.Sent*1e6+0.5))
+		t.Add("promised: runs without a webhook", rep.NoHook)
+	}
 	t.Add("runs by clients", rep.Runs)
 	t.Add("runs by the schedule", rep.Ticks)
 	t.Add("events that clients were notified", rep.Events)
@@ -205,7 +238,13 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 		service: service, random: rand.New(rand.NewPCG(opts.seed, 0)), enough: make(chan struct{}),
 		rep: report{Problems: []string{}}, runs: map[string]*followed{}, answered: map[string]time.Time{},
 	}
-	var env []string
+	env := []string{hookSecret + "=whsec_YmVuY2htYXJrIHNlY3JldCBvZiAyNCBieXRlcw=="}
+	var v versions
+	if opts.upgrade {
+		if v, err = buildVersions(ctx, dir, opts.old); err != nil {
+			return nil, err
+		}
+	}
 	if opts.shared {
 		redis, err := child.Redis(ctx, dir, "")
 		if err != nil {
@@ -221,13 +260,21 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 			defer postgres.Stop()
 			store = postgres.URL
 		}
-		env = []string{"CLAUDE_FORCE_STORE=" + store, "CLAUDE_FORCE_VALKEY=" + redis.URL}
+		env = append(env, "CLAUDE_FORCE_STORE="+store, "CLAUDE_FORCE_VALKEY="+redis.URL)
 	}
 	program := child.Program{Binary: filepath.Join(dir, "claude-force"), Dir: project, URL: service.URL, Env: env}
+	if opts.upgrade {
+		program.Binary = v.old
+	}
 	if err := l.makeHosts(ctx, program, dir, opts.shared); err != nil {
 		return nil, err
 	}
 	defer l.stop()
+	if opts.upgrade {
+		if err := l.prepareUpgrade(ctx, v); err != nil {
+			return nil, err
+		}
+	}
 	add := l.hosts[0].program.Command(ctx, "schedules", "add", "minutely", "wf.yaml", "--cron", "* * * * *", "--overlap", "allow", "--catch-up", "all")
 	if out, err := add.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("schedules add: %w: %s", err, out)
@@ -240,7 +287,12 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 		working.Go(func() { l.startRuns(ctx, n) })
 		working.Go(func() { l.callProxy(ctx, n) })
 	}
-	if err := l.kill(ctx, opts.kills); err != nil {
+	if opts.upgrade {
+		err = l.upgrade(ctx, v, opts.kills)
+	} else {
+		err = l.kill(ctx, opts.kills)
+	}
+	if err != nil {
 		return nil, err
 	}
 	close(l.enough)
@@ -259,6 +311,11 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 	}
 	if err := l.compare(ctx, started, opts.tick); err != nil {
 		return nil, err
+	}
+	if opts.upgrade {
+		if err := l.compareUpgrade(ctx, v); err != nil {
+			return nil, err
+		}
 	}
 	l.rep.Seconds = time.Since(started).Seconds()
 	return &l.rep, nil

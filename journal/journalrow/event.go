@@ -41,6 +41,7 @@ type Event struct {
 // maxValue bytes. size is about what the rows take, in bytes.
 func Seal(box *seal.Box, run string, events []journal.Event, maxValue int) (rows []Event, size int, err error) {
 	now := time.Now()
+	events = withNext(events)
 	rows = make([]Event, len(events))
 	for i := range events {
 		ev := events[i]

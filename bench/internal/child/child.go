@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,11 +25,12 @@ import (
 // patience is the longest a process may take.
 const patience = 2 * time.Minute
 
-// Build builds programs into a folder, by the names that they get there. Packages
-// are named from the root of the module, where the benchmarks are run.
-func Build(ctx context.Context, dir string, programs map[string]string) error {
+// Build builds programs into a folder, by the names that they get there, with flags of go
+// build. Packages are named from the root of the module, where the benchmarks are run.
+func Build(ctx context.Context, dir string, programs map[string]string, flags ...string) error {
 	for name, pkg := range programs {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, name), "github.com/claude-force/claude-force/"+pkg)
+		args := slices.Concat([]string{"build", "-trimpath"}, flags, []string{"-o", filepath.Join(dir, name), "github.com/claude-force/claude-force/" + pkg})
+		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", name, err, out)

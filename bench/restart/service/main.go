@@ -4,7 +4,8 @@
 //	go run ./bench/restart/service
 //
 // It prints its address. A request is known by the word in its prompt that begins with
-// "job-". GET /log returns all requests.
+// "job-". GET /log returns all requests. It takes webhooks of runs at /hook too; GET /hooks
+// returns them.
 package main
 
 import (
@@ -28,8 +29,15 @@ type request struct {
 }
 
 type service struct {
-	mu   sync.Mutex // guards the field below
-	list []request
+	mu    sync.Mutex // guards the fields below
+	list  []request
+	hooks []hook
+}
+
+// hook is what is kept of a webhook.
+type hook struct {
+	ID  string `json:"id"`
+	Run string `json:"run"`
 }
 
 var job = regexp.MustCompile(`job-[a-z0-9_-]+`)
@@ -53,9 +61,31 @@ func main() {
 		defer s.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(s.list)
 	})
+	mux.HandleFunc("POST /hook", s.hook)
+	mux.HandleFunc("GET /hooks", func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(s.hooks)
+	})
 	if err := messages.Serve(mux); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// hook keeps a webhook.
+func (s *service) hook(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Data struct {
+			Run string `json:"run_id"`
+		} `json:"data"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&body); err != nil {
+		http.Error(w, "this is no webhook", http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hooks = append(s.hooks, hook{r.Header.Get("Webhook-Id"), body.Data.Run})
 }
 
 func (s *service) messages(w http.ResponseWriter, r *http.Request) {
