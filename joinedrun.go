@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
@@ -146,6 +147,9 @@ func (j *JoinedRun) Advance(ctx context.Context, under []engine.Under) (f *engin
 		f, err = engine.Advance(ctx, j.run.wf, options, under)
 		return err
 	})
+	if err == nil && f.Result != nil {
+		j.o.tell.RunEnded(ctx, j.run.id, string(f.Result.Status), time.Since(j.run.started))
+	}
 	return f, err
 }
 
@@ -192,8 +196,21 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 	options := j.o.engineOptions(ctx, j.run, j.store, j.previous, j.kept)
 	options.Log, options.Past, options.Changed = log, past, j.run.changed
 	options.Wide, options.Lists = wideItems, &j.lists
+	options.Observe = func(ctx context.Context, ev engine.Event) { j.count(ctx, ev, past) }
 	options.Uncounted = func(ctx context.Context) float64 { return j.o.uncounted(ctx, j.store, j.run.id) }
 	return do(options)
+}
+
+// count counts the end of a step unless the journal had it. A step that is skipped is skipped
+// again with each part of the run that is done.
+func (j *JoinedRun) count(ctx context.Context, ev engine.Event, past *journal.State) {
+	was := past.Units[journal.Unit{Step: ev.Path, Item: ev.Item}]
+	switch {
+	case ev.Status == engine.StatusPending, ev.Status == engine.StatusRunning, ev.Status == engine.StatusWaiting:
+	case ev.Restored, was != nil && was.Type == journal.StepSkipped:
+	default:
+		j.o.tell.StepEnded(ctx, string(ev.Status))
+	}
 }
 
 // listen returns a context that ends when the run is cancelled. All attempts share one

@@ -6,16 +6,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/sim"
+	"github.com/claude-force/claude-force/telemetry"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // openShared opens an orchestrator on a database, with a simulator of its own.
 func openShared(t *testing.T, store string, service sim.Options) *claudeforce.Orchestrator {
+	t.Helper()
+	return openCounted(t, store, service, nil)
+}
+
+// openCounted opens an orchestrator as openShared does, with metrics for Prometheus unless they
+// are nil.
+func openCounted(t *testing.T, store string, service sim.Options, counters *telemetry.Counters) *claudeforce.Orchestrator {
 	t.Helper()
 	dir := t.TempDir()
 	cfg, err := claudeforce.LoadConfig(dir)
@@ -23,7 +35,7 @@ func openShared(t *testing.T, store string, service sim.Options) *claudeforce.Or
 		t.Fatal(err)
 	}
 	cfg.DataDir, cfg.Store = t.TempDir(), store
-	o, err := claudeforce.New(t.Context(), claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(service)})
+	o, err := claudeforce.New(t.Context(), claudeforce.Options{Dir: dir, Config: cfg, Simulator: sim.New(service), Telemetry: telemetry.Options{Counters: counters}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +102,79 @@ output: ${{ steps.end.output }} items
 	if _, err := joined[0].Advance(t.Context(), nil); !errors.Is(err, journal.ErrLost) {
 		t.Errorf("advancing a run that has ended: %v", err)
 	}
+}
+
+// TestJoinedRunIsCounted has a run of an engine and the same run of a process counted alike in
+// the metrics for Prometheus.
+func TestJoinedRunIsCounted(t *testing.T) {
+	t.Parallel()
+	const text = `
+steps:
+  - {id: a, agent: code-reviewer, task: one}
+  - {id: list, value: [x, y, z]}
+  - {id: each, foreach: "${{ steps.list.json }}", agent: code-reviewer, task: "${{ item }} ${{ steps.a.output }}"}
+  - {id: none, when: "false", agent: code-reviewer, task: two}
+`
+	store := postgrestest.URL(t)
+	counted := func(do func(*claudeforce.Orchestrator, *workflow.Workflow)) map[string]float64 {
+		reg := prometheus.NewRegistry()
+		o := openCounted(t, store, sim.Options{}, telemetry.NewCounters(reg))
+		wf, err := o.ParseWorkflow("wf.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(o, wf)
+		return countersOf(t, reg)
+	}
+	want := counted(func(o *claudeforce.Orchestrator, wf *workflow.Workflow) {
+		if _, err := o.RunWorkflow(t.Context(), wf, claudeforce.RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	got := counted(func(o *claudeforce.Orchestrator, wf *workflow.Workflow) {
+		id, err := o.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: claudeforce.EngineTemporal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := o.JoinRun(t.Context(), id, claudeforce.EngineTemporal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		for {
+			f, err := j.Advance(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Result != nil {
+				return
+			}
+			if _, err := j.Attempt(t.Context(), f.Ready[0].Unit); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if diff := cmp.Diff(want, got); diff != "" || want["claude_force_runs_total completed"] != 1 || want["claude_force_steps_total completed"] < 6 {
+		t.Errorf("a process counts %v; %s", want, diff)
+	}
+}
+
+// countersOf returns the counters of runs and steps, by their names and statuses.
+func countersOf(t *testing.T, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counters := map[string]float64{}
+	for _, family := range families {
+		if name := family.GetName(); name == "claude_force_runs_total" || name == "claude_force_steps_total" {
+			for _, m := range family.GetMetric() {
+				counters[name+" "+m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return counters
 }
 
 // TestCancelStopsJoinedAttempts cancels a run while a process makes two attempts in it whose

@@ -197,6 +197,23 @@ func (r *Run) End(status string, err error) {
 	r.t.logAt(r.ctx, level, "run ended", slog.String("status", status), slog.Duration("took", time.Since(r.start)))
 }
 
+// RunEnded reports the end of a run that several processes worked on, to the one of them that
+// wrote it. Took is the time since it was started.
+func (t *Telemetry) RunEnded(ctx context.Context, id, status string, took time.Duration) {
+	if t == nil {
+		return
+	}
+	t.counters.run(status, took)
+	t.logAt(ctx, slog.LevelInfo, "run ended", slog.String("run", id), slog.String("status", status), slog.Duration("took", took))
+}
+
+// StepEnded counts the end of a step of such a run, in the process that wrote it.
+func (t *Telemetry) StepEnded(ctx context.Context, status string) {
+	if t != nil {
+		t.stepEnded(ctx, status)
+	}
+}
+
 // Step returns a context within a step that was observed to start, for what its attempts do.
 func Step(ctx context.Context, path, item string) context.Context {
 	r := placeOf(ctx).run
