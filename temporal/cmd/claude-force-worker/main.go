@@ -35,6 +35,7 @@ import (
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/sandbox"
+	"github.com/claude-force/claude-force/telemetry"
 	"github.com/claude-force/claude-force/temporal/codec"
 	"github.com/claude-force/claude-force/temporal/relay"
 	"github.com/claude-force/claude-force/temporal/runner"
@@ -73,6 +74,7 @@ type options struct {
 	attempts                  int
 	heartbeat, stopTime       time.Duration
 	events, part              int
+	metrics                   string
 }
 
 func or(value, otherwise string) string {
@@ -101,6 +103,7 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.stopTime, "stop-timeout", 30*time.Second, "how long what is under way may take when the worker is stopped")
 	flags.IntVar(&o.events, "history-events", 0, "events of a history after which it is continued in another; 0 for what the server suggests")
 	flags.IntVar(&o.part, "part", relay.DefaultPart, "most items of a foreach in one history")
+	flags.StringVar(&o.metrics, "metrics-listen", "", "serve metrics for Prometheus at this `ADDRESS`, such as 127.0.0.1:9464; they name agents, models and keys")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "claude-force-worker works on the runs that were started with: claude-force run FILE --engine temporal\n\n")
 		flags.PrintDefaults()
@@ -165,17 +168,22 @@ func run(ctx context.Context, args []string) error {
 		return fault.Input(errors.New("workers share a store: set store to the URL of a PostgreSQL database, or CLAUDE_FORCE_STORE"))
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	m, stop, err := serveMetrics(ctx, o.metrics, logger)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	store, err := claudeforce.OpenHistory(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	c, err := dial(ctx, o, cfg, logger)
+	c, err := dial(ctx, o, cfg, logger, m.sdk)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	work := runner.New(store, claudeforce.EngineTemporal, o.opener(logger), logger)
+	work := runner.New(store, claudeforce.EngineTemporal, o.opener(logger, m.counters), logger)
 	defer work.Close()
 	w := worker.New(c, o.queue, worker.Options{
 		MaxConcurrentActivityExecutionSize: o.attempts,
@@ -201,8 +209,8 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// opener returns how orchestrators for runs are opened.
-func (o *options) opener(logger *slog.Logger) runner.Open {
+// opener returns how orchestrators for runs are opened. Counters may be nil.
+func (o *options) opener(logger *slog.Logger, counters *telemetry.Counters) runner.Open {
 	return func(ctx context.Context, dir string, s runs.Settings) (*claudeforce.Orchestrator, error) {
 		cfg, err := o.settings(dir)
 		if err != nil {
@@ -212,6 +220,7 @@ func (o *options) opener(logger *slog.Logger) runner.Open {
 		if err := opts.ApplySettings(s); err != nil {
 			return nil, err
 		}
+		opts.Telemetry.Counters = counters
 		opts.OnNotice = func(ctx context.Context, text string) { logger.WarnContext(ctx, text) }
 		return claudeforce.New(ctx, opts)
 	}
@@ -234,9 +243,10 @@ func fairness(store journal.Store) func(context.Context, string) (string, error)
 	}
 }
 
-// dial connects to the server. What histories hold is encrypted if the store is.
-func dial(ctx context.Context, o *options, cfg *config.Config, logger *slog.Logger) (client.Client, error) {
-	opts := client.Options{HostPort: o.address, Namespace: o.namespace, Logger: log.NewStructuredLogger(slog.New(quiet{logger.Handler()})), Identity: identity()}
+// dial connects to the server. What histories hold is encrypted if the store is. The handler of
+// metrics may be nil.
+func dial(ctx context.Context, o *options, cfg *config.Config, logger *slog.Logger, handler client.MetricsHandler) (client.Client, error) {
+	opts := client.Options{MetricsHandler: handler, HostPort: o.address, Namespace: o.namespace, Logger: log.NewStructuredLogger(slog.New(quiet{logger.Handler()})), Identity: identity()}
 	key, err := pipeline.EncryptionKey(ctx, cfg)
 	if err != nil {
 		return nil, err
