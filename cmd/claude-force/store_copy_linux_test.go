@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -38,7 +37,7 @@ func newCopyMachine(t *testing.T, env ...string) *copyMachine {
 	t.Helper()
 	home := t.TempDir()
 	m := &copyMachine{data: filepath.Join(home, "data"), url: postgrestest.EmptyURL(t)}
-	m.commandLine = &commandLine{t, t.TempDir(), append(append(os.Environ(), "HOME="+home, "CLAUDE_FORCE_HOME="+m.data, "XDG_CONFIG_HOME="), env...)}
+	m.commandLine = &commandLine{t, t.TempDir(), append(append(os.Environ(), "HOME="+home, "CLAUDE_FORCE_HOME="+m.data, "XDG_CONFIG_HOME=", "TMPDIR="+t.TempDir()), env...)}
 	m.in(m.url).must("store", "migrate")
 	return m
 }
@@ -259,7 +258,7 @@ func TestStoreCopyKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(m.dir, "one.yaml"), []byte("name: one\nparams: {n: {}}\nsteps:\n  - {id: a, agent: linter, task: Say}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, m.data, 40, 3000, nil)
+	fill(t.Context(), t, m.data, 40, 3000, nil)
 	m.addRest()
 	fillRest(t, pipeline.DataDir(m.data))
 	want := counts(t, m.data)
@@ -308,9 +307,9 @@ func TestStoreCopyRefuses(t *testing.T) {
 	}
 	encrypted := "CLAUDE_FORCE_CACHE_ENCRYPTION_KEY=file:" + file
 	m := newCopyMachine(t)
-	fill(t, m.data, 2, 10, nil)
+	fill(t.Context(), t, m.data, 2, 10, nil)
 	sealed := filepath.Join(t.TempDir(), "sealed")
-	fill(t, sealed, 2, 10, key)
+	fill(t.Context(), t, sealed, 2, 10, key)
 	refused := func(env []string, from, to, want string) {
 		t.Helper()
 		c := *m.commandLine
@@ -345,11 +344,11 @@ func TestStoreCopyRefuses(t *testing.T) {
 	}
 	m.copy(m.data, m.url)
 	other := filepath.Join(t.TempDir(), "other")
-	fill(t, other, 3, 1, nil)
+	fill(t.Context(), t, other, 3, 1, nil)
 	refused(nil, other, m.url, "has other data")
 
 	half := filepath.Join(t.TempDir(), "half")
-	fill(t, half, 1, 1, nil)
+	fill(t.Context(), t, half, 1, 1, nil)
 	if err := os.WriteFile(filepath.Join(half, "store-copy.json"), []byte(`{"source": "elsewhere"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +379,7 @@ func TestStoreCopyEncrypted(t *testing.T) {
 		}
 	}
 	key := bytes.Repeat([]byte{7}, 32)
-	fill(t, m.data, 2, 10, key)
+	fill(t.Context(), t, m.data, 2, 10, key)
 	want, none := counts(t, m.data), rowsOf(t, m.url)
 
 	refused(keys["other"], m.data, m.url, "not the one it was made with")
@@ -433,7 +432,7 @@ func TestStoreCopyEncrypted(t *testing.T) {
 
 	// A destination of another key, and a source of one.
 	other := filepath.Join(t.TempDir(), "other")
-	fill(t, other, 1, 5, bytes.Repeat([]byte{8}, 32))
+	fill(t.Context(), t, other, 1, 5, bytes.Repeat([]byte{8}, 32))
 	rows := rowsOf(t, m.url)
 	refused(keys["other"], other, m.url, "not the one it was made with")
 	refused(keys["other"], m.url, other, "not the one it was made with")
@@ -442,38 +441,5 @@ func TestStoreCopyEncrypted(t *testing.T) {
 	}
 	if got, want := counts(t, other), [4]int64{1, 22, 5, 5}; got != want {
 		t.Errorf("a copy with another key has made %v of %v", got, want)
-	}
-}
-
-var benchAnswers = flag.Int("answers", 2000, "answers in the store of BenchmarkStoreCopy, which has a run for a thousand of them")
-
-// BenchmarkStoreCopy copies a store from files to a database and back.
-func BenchmarkStoreCopy(b *testing.B) {
-	home, answers := b.TempDir(), *benchAnswers
-	data, url := filepath.Join(home, "data"), postgrestest.URL(b)
-	fill(b, data, (answers+999)/1000, answers, nil)
-	copied := func(from, to string) (took, busy time.Duration) {
-		b.Helper()
-		begin := time.Now()
-		cmd := exec.CommandContext(b.Context(), "claude-force", "store", "copy", from, to)
-		cmd.Env = append(os.Environ(), "HOME="+home, "CLAUDE_FORCE_HOME="+filepath.Join(home, "own"), "XDG_CONFIG_HOME=")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			b.Fatalf("%v\n%s", err, out)
-		}
-		b.Logf("%s", out)
-		return time.Since(begin), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	}
-	for n := 0; b.Loop(); n++ {
-		back := filepath.Join(home, fmt.Sprint("back", n))
-		if n > 0 {
-			url = postgrestest.URL(b)
-		}
-		there, thereBusy := copied(data, url)
-		home, homeBusy := copied(url, back)
-		b.ReportMetric(float64(answers)/there.Seconds(), "answers/s-to-postgres")
-		b.ReportMetric(float64(answers)/home.Seconds(), "answers/s-to-files")
-		b.ReportMetric(thereBusy.Seconds(), "cpu-s-to-postgres")
-		b.ReportMetric(homeBusy.Seconds(), "cpu-s-to-files")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -69,9 +70,8 @@ func fillRest(t *testing.T, dir pipeline.DataDir) {
 }
 
 // fill puts runs, answers and calls into the files of a store.
-func fill(tb testing.TB, dir string, runs, answers int, key []byte) {
+func fill(ctx context.Context, tb testing.TB, dir string, runs, answers int, key []byte) {
 	tb.Helper()
-	ctx := tb.Context()
 	must := func(err error) {
 		tb.Helper()
 		if err != nil {
@@ -111,7 +111,7 @@ func fill(tb testing.TB, dir string, runs, answers int, key []byte) {
 			ended <- failed
 		}()
 	}
-	for n := range answers {
+	for n := 0; n < answers && ctx.Err() == nil; n++ {
 		for i := range text {
 			text[i] = 'a' + byte(random.IntN(26))
 		}
@@ -123,12 +123,13 @@ func fill(tb testing.TB, dir string, runs, answers int, key []byte) {
 	for range 64 {
 		must(<-ended)
 	}
-	must(store.Close())
+	must(errors.Join(store.Close(), ctx.Err()))
 	calls, err := callsdb.Open(pipeline.DataDir(dir).History())
 	must(err)
 	var batch []analytics.Call
+	apart := min(time.Minute, 30*24*time.Hour/time.Duration(max(answers, 1)))
 	for n := range answers {
-		batch = append(batch, analytics.Call{Time: time.Now().Add(-time.Duration(n) * time.Minute), Project: "p", Run: fmt.Sprintf("run_%06d", n%max(runs, 1)), Agent: "linter", Model: "m", Asked: "m", Source: llm.SourceLive, Cost: 7, Attempts: 1,
+		batch = append(batch, analytics.Call{Time: time.Now().Add(-time.Duration(n) * apart), Project: "p", Run: fmt.Sprintf("run_%06d", n%max(runs, 1)), Agent: "linter", Model: "m", Asked: "m", Source: llm.SourceLive, Cost: 7, Attempts: 1,
 			Tries: []analytics.Attempt{{ID: int64(n) + 1, Start: time.Now(), Model: "m", Cost: 7, Basis: llm.BasisAnswer}}})
 		if len(batch) == 1000 || n == answers-1 {
 			must(calls.AddOnce(ctx, batch...))
