@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -44,6 +45,10 @@ func TestMain(m *testing.M) {
 // simulator of its own on the loopback interface, which plays the script in
 // simulator.yaml if there is one.
 func TestScripts(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) { // as by nohup, of the commands too
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		t.Cleanup(func() { signal.Ignore(syscall.SIGHUP) })
+	}
 	cmds := maps.Clone(processCmds)
 	maps.Copy(cmds, map[string]func(*testscript.TestScript, bool, []string){
 		"code":      exitsWith,
