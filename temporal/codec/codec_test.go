@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	common "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/claude-force/claude-force/temporal/codec"
 )
@@ -59,5 +61,33 @@ func TestRefusesWhatIsNotItsOwn(t *testing.T) {
 	sealed.Data[len(sealed.Data)-1] ^= 1
 	if err := mine.FromPayload(sealed, &got); err == nil {
 		t.Error("a changed payload was opened")
+	}
+}
+
+func TestAllKindsOfPayloads(t *testing.T) {
+	t.Parallel()
+	c := newCodec(t, 1)
+	for _, p := range []*common.Payload{
+		{},
+		{Metadata: map[string][]byte{"encoding": []byte("json/plain")}},
+		{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`{"s":"a"}`)},
+		{Metadata: map[string][]byte{"encoding": []byte("json/plain"), "other": []byte("x")}, Data: []byte(`1`)},
+		{Metadata: map[string][]byte{"encoding": []byte("binary/null")}},
+		{Metadata: map[string][]byte{"encoding": []byte("binary/plain")}, Data: []byte{0, 1, 2}},
+	} {
+		sealed, err := c.Encode([]*common.Payload{p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opened, err := c.Decode(sealed); err != nil || !proto.Equal(opened[0], p) {
+			t.Errorf("%v became %v, %v", p, opened, err)
+		}
+		for data := sealed[0].Data; len(data) > 0; {
+			data = data[:len(data)-1]
+			sealed[0].Data = data
+			if _, err := c.Decode(sealed); err == nil {
+				t.Fatalf("the first %d bytes of %v were opened", len(data), p)
+			}
+		}
 	}
 }

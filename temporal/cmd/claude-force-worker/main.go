@@ -190,6 +190,7 @@ func run(ctx context.Context, args []string) error {
 		WorkerStopTimeout:                  o.stopTime,
 		DisableRegistrationAliasing:        true,
 		DeploymentOptions:                  o.version(),
+		BuildID:                            o.build, //nolint:staticcheck // the default, a hash of the program, takes much of a history
 	})
 	relay.Register(w, work)
 	if err := w.Start(); err != nil {
