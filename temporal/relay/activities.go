@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -40,11 +42,17 @@ func RegisterWorkflows(r worker.WorkflowRegistry) {
 
 type activities struct{ engine Engine }
 
-// attemptInput is what an attempt is at.
+// attemptInput is what an attempt is at. It is in all histories, once for each attempt.
 type attemptInput struct {
-	Run  string `json:"r"`
+	Run  string `json:"r,omitempty"` // empty if the id of the workflow begins with it
 	Step string `json:"s"`
 	Item string `json:"i,omitempty"`
+}
+
+// runOf returns the run that the id of a workflow begins with. See [relay.startChild].
+func runOf(workflowID string) string {
+	run, _, _ := strings.Cut(workflowID, "/")
+	return run
 }
 
 func (a activities) advance(ctx context.Context, run string, items *Items, under []Under) (*Frontier, error) {
@@ -53,8 +61,9 @@ func (a activities) advance(ctx context.Context, run string, items *Items, under
 }
 
 func (a activities) attempt(ctx context.Context, in attemptInput) error {
+	run := cmp.Or(in.Run, runOf(activity.GetInfo(ctx).WorkflowExecution.ID))
 	return beating(ctx, func(ctx context.Context) error {
-		return a.engine.Attempt(ctx, in.Run, journal.Unit{Step: in.Step, Item: in.Item})
+		return a.engine.Attempt(ctx, run, journal.Unit{Step: in.Step, Item: in.Item})
 	})
 }
 

@@ -140,7 +140,9 @@ func replay(t *testing.T, name string, register func(worker.WorkflowReplayer)) e
 	}
 	register(r)
 	h := read(t, name)
-	if err := r.ReplayWorkflowHistory(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), h); err != nil {
+	began := h.Events[0].GetWorkflowExecutionStartedEventAttributes()
+	options := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: began.WorkflowId, RunID: began.OriginalExecutionRunId}}
+	if err := r.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), h, options); err != nil {
 		return err
 	}
 	for _, ev := range h.Events {

@@ -71,6 +71,7 @@ type relay struct {
 	children  map[journal.Unit][]workflow.ChildWorkflowFuture // of those that are wide
 	failed    bool                                            // something ended without an end in the journal
 	cancelled bool                                            // by Temporal
+	wides     int                                             // foreach that were started apart
 	wake      time.Time                                       // of the timer that is set
 	unset     workflow.CancelFunc                             // ends that timer
 }
@@ -178,7 +179,11 @@ func (r *relay) start(f *Frontier) {
 			continue
 		}
 		ctx := workflow.WithActivityOptions(r.attempts, r.options(unit, u.Priority))
-		r.follow(unit, 0, workflow.ExecuteActivity(ctx, attemptActivity, attemptInput{r.in.Run, u.Step, u.Item}))
+		in := attemptInput{Step: u.Step, Item: u.Item}
+		if runOf(workflow.GetInfo(ctx).WorkflowExecution.ID) != r.in.Run {
+			in.Run = r.in.Run
+		}
+		r.follow(unit, 0, workflow.ExecuteActivity(ctx, attemptActivity, in))
 	}
 	for _, w := range f.Wide {
 		unit := journal.Unit{Step: w.Step, Item: w.Item}
@@ -211,6 +216,8 @@ func (r *relay) startItems(u journal.Unit, w Wide) workflow.Future {
 	part := cmp.Or(r.in.Part, DefaultPart)
 	parts := (w.Count + part - 1) / part
 	atOnce := min(parts, most)
+	r.wides++
+	name := fmt.Sprintf("%s/%d", r.in.Run, r.wides) // ids are not encrypted: no names of steps
 	workflow.Go(r.attempts, func(ctx workflow.Context) {
 		var failed error
 		open := 0
@@ -220,7 +227,7 @@ func (r *relay) startItems(u journal.Unit, w Wide) workflow.Future {
 				items := Items{Step: w.Step, Item: w.Item, From: w.Count * i / parts, To: w.Count * (i + 1) / parts, Most: most / atOnce}
 				i++
 				open++
-				child := r.startChild(ctx, u, items, w.Priority)
+				child := r.startChild(ctx, name, u, items, w.Priority)
 				r.children[u] = append(r.children[u], child)
 				ends.AddFuture(child, func(f workflow.Future) {
 					open--
@@ -241,11 +248,11 @@ func (r *relay) startItems(u journal.Unit, w Wide) workflow.Future {
 }
 
 // startChild starts the child for some items.
-func (r *relay) startChild(ctx workflow.Context, u journal.Unit, items Items, priority int) workflow.ChildWorkflowFuture {
+func (r *relay) startChild(ctx workflow.Context, name string, u journal.Unit, items Items, priority int) workflow.ChildWorkflowFuture {
 	in := r.in
 	in.Items = &items
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            fmt.Sprintf("%s/%s/%d", r.in.Run, u, items.From),
+		WorkflowID:            fmt.Sprintf("%s/%d", name, items.From),
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WaitForCancellation:   true,

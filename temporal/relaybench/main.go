@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -45,7 +46,7 @@ type options struct {
 	shape
 	rounds, items, workers int
 	programs               string
-	gate                   bool
+	encrypt, gate          bool
 }
 
 func main() {
@@ -56,6 +57,7 @@ func main() {
 	flag.IntVar(&opts.items, "items", 10_000, "items of the foreach; 0 for none")
 	flag.IntVar(&opts.workers, "workers", 2, "workers of each kind")
 	flag.StringVar(&opts.programs, "programs", "", "`FOLDER` with the programs; they are built otherwise")
+	flag.BoolVar(&opts.encrypt, "encrypt", false, "encrypt the store and the histories")
 	flag.BoolVar(&opts.gate, "gate", false, "exit with 1 if a target is missed")
 	idle := flag.String("idle", "", "be a worker whose activities do nothing, of the server at this `ADDRESS`, until the input ends")
 	flag.Parse()
@@ -96,10 +98,14 @@ type bench struct {
 
 // measure prints the figures, and returns how many targets are missed.
 func measure(ctx context.Context, opts options, out io.Writer) (missed int, err error) {
-	s, err := stand.New(ctx, stand.Options{
+	with := stand.Options{
 		Files:    map[string]string{"chains.yaml": opts.shape.workflow(), "wide.yaml": wide(opts.items)},
 		Programs: opts.programs, Workers: opts.workers,
-	})
+	}
+	if opts.encrypt {
+		with.Env = []string{"CLAUDE_FORCE_CACHE_ENCRYPTION_KEY=env:KEY_OF_THE_STORE", "KEY_OF_THE_STORE=" + base64.StdEncoding.EncodeToString(make([]byte, 32))}
+	}
+	s, err := stand.New(ctx, with)
 	if err != nil {
 		return 0, err
 	}
@@ -120,9 +126,39 @@ func measure(ctx context.Context, opts options, out io.Writer) (missed int, err 
 		}
 	}
 	if opts.items > 0 {
-		err = b.foreach(ctx)
+		if err := b.foreach(ctx); err != nil {
+			return b.missed, err
+		}
 	}
-	return b.missed, err
+	return b.missed, b.lookForSteps()
+}
+
+// lookForSteps looks for the ids of steps in the server's files: there are none if the store
+// is encrypted. If it is not, they are there, or looking for them shows nothing.
+func (b *bench) lookForSteps() error {
+	name, err := b.Temporal.State()
+	if err != nil {
+		return err
+	}
+	found := 0
+	for _, name := range []string{name, name + "-wal"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		found += len(stepID.FindAllIndex(data, -1))
+	}
+	word := "met"
+	if b.encrypt == (found > 0) {
+		word = "missed"
+		b.missed++
+	}
+	want := "some, since nothing is encrypted"
+	if b.encrypt {
+		want = "none, since all is encrypted"
+	}
+	b.row("ids of steps in the server's files", "%d (%s: %s)", found, want, word)
+	return nil
 }
 
 // row prints a figure.

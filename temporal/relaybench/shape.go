@@ -4,8 +4,12 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
+
+// stepID matches the ids of steps.
+var stepID = regexp.MustCompile(`chain[0-9]+step[0-9]+|everyitem`)
 
 // shape is that of a run: chains of steps, each of which waits for the one before.
 type shape struct {
@@ -20,9 +24,9 @@ func (s shape) workflow() string {
 		for j := range s.length {
 			before := ""
 			if j > 0 {
-				before = fmt.Sprintf(" after ${{ steps.c%ds%d.output }}", i, j-1)
+				before = fmt.Sprintf(" after ${{ steps.chain%dstep%d.output }}", i, j-1)
 			}
-			fmt.Fprintf(&b, "  - {id: c%ds%d, agent: worker, task: \"[unit ${{ params.name }} c%ds%d]%s\"}\n", i, j, i, j, before)
+			fmt.Fprintf(&b, "  - {id: chain%dstep%d, agent: worker, task: \"[unit ${{ params.name }} c%ds%d]%s\"}\n", i, j, i, j, before)
 		}
 	}
 	return b.String()
@@ -38,6 +42,6 @@ func wide(items int) string {
 params: {name: {type: string}}
 steps:
   - {id: list, value: [%s]}
-  - {id: each, foreach: "${{ steps.list.json }}", agent: worker, task: "[unit ${{ params.name }} ${{ item }}]"}
+  - {id: everyitem, foreach: "${{ steps.list.json }}", agent: worker, task: "[unit ${{ params.name }} ${{ item }}]"}
 `, strings.Join(list, ", "))
 }

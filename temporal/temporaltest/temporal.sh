@@ -9,7 +9,7 @@
 #   temporal.sh -build              builds the server and prints its path
 #
 # Lines of input: "kill" kills the server as a crash would, "start" starts it again with its
-# state. Each is answered with a line.
+# state, "state" asks for the file with that. Each is answered with a line.
 set -euo pipefail
 
 module=$(cd "$(dirname "${BASH_SOURCE[0]}")/../temporalserver" && pwd)
@@ -51,6 +51,7 @@ while read -r line; do
 	case $line in
 	kill) kill -KILL "$pid" && wait "$pid" 2>/dev/null || true; pid=; echo killed ;;
 	start) start "$address" && echo started ;;
+	state) echo "$dir/temporal.db" ;;
 	*) echo "unknown: $line" ;;
 	esac
 done

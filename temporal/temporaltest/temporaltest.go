@@ -85,11 +85,18 @@ func (s *Server) Kill() error { return s.order("kill", "killed") }
 // requests.
 func (s *Server) Restart() error { return s.order("start", "started") }
 
-func (s *Server) order(word, answer string) error {
+// State returns the name of the SQLite file with the server's state.
+func (s *Server) State() (string, error) { return s.ask("state") }
+
+func (s *Server) ask(word string) (answer string, err error) {
 	if _, err := fmt.Fprintln(s.in, word); err != nil {
-		return err
+		return "", err
 	}
-	line, err := s.line()
+	return s.line()
+}
+
+func (s *Server) order(word, answer string) error {
+	line, err := s.ask(word)
 	if err == nil && line != answer {
 		err = fmt.Errorf("the server answered %q", line)
 	}
