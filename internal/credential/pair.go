@@ -88,6 +88,14 @@ func endsAsSecret(name string) bool {
 	return isSeparator(name[len(name)-2])
 }
 
+// lastOfSecret are the bytes that the names can end with of which [endsAsSecret] says so.
+var lastOfSecret = func() (set [256]bool) {
+	for _, c := range []byte("dDeEtTyYnNlLsS_-.") {
+		set[c] = true
+	}
+	return set
+}()
+
 func isSeparator(c byte) bool { return c == '_' || c == '-' || c == '.' }
 
 // isSecret reports whether a value looks like the secret that its name promises, and
@@ -172,7 +180,7 @@ func pairs(text string) func(yield func(place) bool) {
 			}
 			at = i + 1
 			end := endOfName(text, i)
-			if !endsAsSecret(text[max(0, end-maxName):end]) {
+			if end == 0 || !lastOfSecret[text[end-1]] || !endsAsSecret(text[max(0, end-maxName):end]) {
 				continue // as almost always
 			}
 			kind := kindOfName(nameBefore(text, end))
@@ -250,6 +258,9 @@ func valueAfter(text string, at int) (begin, end int) {
 // urlPasswords yields the passwords of URLs such as https://user:password@host.
 func urlPasswords(text string) func(yield func(place) bool) {
 	return func(yield func(place) bool) {
+		if strings.IndexByte(text, '@') < 0 {
+			return
+		}
 		for i := range occurrences(text, "://") {
 			if i == 0 || !isAlnum(text[i-1]) {
 				continue
