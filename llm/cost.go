@@ -28,7 +28,18 @@ func RateOf(req *Request) Rate {
 
 // cachesForHour reports whether a breakpoint of the request asks for an hour.
 func cachesForHour(req *Request) bool {
-	hour := func(control json.RawMessage) bool { return bytes.Contains(control, []byte(`"1h"`)) }
+	hour := func(control json.RawMessage) bool {
+		for {
+			i := bytes.Index(control, []byte(`1h"`)) // quotes are frequent, and would be looked at one by one
+			if i < 0 {
+				return false
+			}
+			if i > 0 && control[i-1] == '"' {
+				return true
+			}
+			control = control[i+1:]
+		}
+	}
 	block := func(b Block) bool { return hour(b.CacheControl) || hour(b.Raw) }
 	return hour(req.Extra["cache_control"]) || slices.ContainsFunc(req.System, block) ||
 		slices.ContainsFunc(req.Tools, func(t Tool) bool { return hour(t.Raw) }) ||

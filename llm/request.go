@@ -242,6 +242,10 @@ func (b *Block) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return fmt.Errorf("decoding content block: %w", err)
 	}
+	if text, ok := fields["text"]; ok && len(fields) == 2 && string(fields["type"]) == `"text"` && text[0] == '"' { // as most are
+		*b = Block{Type: BlockText}
+		return json.Unmarshal(text, &b.Text)
+	}
 	var w wireBlock
 	if err := json.Unmarshal(data, &w); err != nil {
 		// A known field of an unknown shape: keep the block, read its type.

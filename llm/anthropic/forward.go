@@ -131,22 +131,28 @@ func (c *Client) forwardedHeader(client http.Header) http.Header {
 func withoutConnection(h http.Header) http.Header {
 	kept := make(http.Header, len(h)+2)
 	maps.Copy(kept, h)
+	dropConnection(kept)
+	return kept
+}
+
+// dropConnection removes the headers that concern the connection alone, and those that the
+// Connection header names.
+func dropConnection(h http.Header) {
 	for _, value := range h["Connection"] {
 		for _, name := range splitList(value) {
-			kept.Del(name)
+			h.Del(name)
 		}
 	}
 	for _, name := range connectionHeaders {
-		delete(kept, name)
+		delete(h, name)
 	}
-	return kept
 }
 
 // cleanResponse takes from a response what concerns the connection alone, cookies, which
 // would be set for the host of the proxy, and the credential of c, should the service
 // repeat it.
 func (c *Client) cleanResponse(resp *http.Response) {
-	resp.Header = withoutConnection(resp.Header)
+	dropConnection(resp.Header)
 	delete(resp.Header, "Set-Cookie")
 	for name, values := range resp.Header {
 		if slices.ContainsFunc(values, c.hasSecret) {

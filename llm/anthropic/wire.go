@@ -60,7 +60,7 @@ func (c *Client) wireError(req *llm.Request, head *llm.WireHead, before, body []
 
 // readDocument yields an answer that comes as one JSON document.
 func (c *Client) readDocument(ctx context.Context, req *llm.Request, head *llm.WireHead, resp *http.Response, yield func(llm.Event, error) bool) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, err := readAnswer(resp)
 	switch {
 	case ctx.Err() != nil:
 		return llm.ContextError(ctx)
@@ -74,6 +74,19 @@ func (c *Client) readDocument(ctx context.Context, req *llm.Request, head *llm.W
 	yield(llm.Event{Type: llm.EventDone, Response: answer, Wire: &llm.WireEvent{Head: head, Bytes: body}}, nil)
 	return nil
 }
+
+// readAnswer returns the body of an answer.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength <= 0 || resp.ContentLength > maxKnownAnswer {
+		return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	}
+	body := make([]byte, resp.ContentLength)
+	n, err := io.ReadFull(resp.Body, body)
+	return body[:n], err
+}
+
+// maxKnownAnswer is the largest body for which memory is taken before it comes.
+const maxKnownAnswer = 1 << 20
 
 // decodeDocument returns the answer that a JSON document holds. It is marked as altered,
 // so that no one keeps it, if it is none.
