@@ -49,6 +49,12 @@ func (t *Telemetry) Call(ctx context.Context, req *llm.Request) (context.Context
 	if t == nil {
 		return ctx, nil
 	}
+	c := &Call{t: t, req: req}
+	if !t.traced {
+		ctx, c.span = t.tracer.Start(ctx, "chat")
+		c.ctx = context.WithValue(ctx, callKey{}, c)
+		return c.ctx, c
+	}
 	attrs := []attribute.KeyValue{
 		attribute.String("gen_ai.operation.name", "chat"),
 		attribute.String("gen_ai.provider.name", "anthropic"),
@@ -62,7 +68,6 @@ func (t *Telemetry) Call(ctx context.Context, req *llm.Request) (context.Context
 	if len(req.StopSequences) > 0 {
 		attrs = append(attrs, attribute.StringSlice("gen_ai.request.stop_sequences", req.StopSequences))
 	}
-	c := &Call{t: t, req: req}
 	ctx, c.span = t.tracer.Start(ctx, "chat "+req.Model, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
 	if t.content && c.span.IsRecording() {
 		c.span.SetAttributes(inputs(req)...)
@@ -86,6 +91,19 @@ func (c *Call) End(e Ended) {
 		return
 	}
 	source := cmp.Or(string(e.Source), "none")
+	if c.span.IsRecording() {
+		c.describe(e, source)
+	}
+	c.span.End()
+	if c.t.measured {
+		c.t.meters.call(c.ctx, c.req, e, source)
+	}
+	c.t.counters.call(c.ctx, c.req, e, source)
+	c.log(e, source)
+}
+
+// describe adds what came of the call to its span.
+func (c *Call) describe(e Ended, source string) {
 	attrs := []attribute.KeyValue{attribute.String("claude_force.source", source)}
 	if e.CostUSD != nil {
 		attrs = append(attrs, attribute.Float64("claude_force.cost_usd", *e.CostUSD))
@@ -132,14 +150,17 @@ func (c *Call) End(e Ended) {
 		c.span.SetStatus(codes.Error, e.Code.String())
 	}
 	c.span.SetAttributes(attrs...)
-	c.span.End()
-	c.t.meters.call(c.ctx, c.req, e, source)
-	c.t.counters.call(c.ctx, c.req, e, source)
-	c.log(e, source)
 }
 
 func (c *Call) log(e Ended, source string) {
-	level, attrs := slog.LevelInfo, []slog.Attr{
+	level := slog.LevelInfo
+	if e.Code != 0 {
+		level = slog.LevelError
+	}
+	if !c.t.log.Enabled(c.ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
 		slog.String("agent", c.req.Agent), slog.String("model", c.req.Model), slog.String("source", source),
 		slog.Duration("took", e.Duration),
 	}
@@ -153,7 +174,6 @@ func (c *Call) log(e Ended, source string) {
 		attrs = append(attrs, slog.Float64("cost_usd", *e.CostUSD))
 	}
 	if e.Code != 0 {
-		level = slog.LevelError
 		attrs = append(attrs, slog.String("code", e.Code.String()))
 	}
 	c.t.logAt(c.ctx, level, "call ended", attrs...)

@@ -51,6 +51,8 @@ type Options struct {
 // Telemetry tells what happens. It is safe for concurrent use.
 type Telemetry struct {
 	tracer   trace.Tracer
+	traced   bool // else spans only pass on the trace that they are called in
+	measured bool // else meters count nothing
 	meters   *instruments
 	counters *Counters // nil for none
 	log      *slog.Logger
@@ -63,7 +65,7 @@ func New(opts Options) (*Telemetry, error) {
 	if opts.Traces == nil && opts.Metrics == nil && opts.Counters == nil && (opts.Logger == nil || opts.Logger.Handler() == slog.DiscardHandler) {
 		return nil, nil
 	}
-	t := &Telemetry{counters: opts.Counters, log: opts.Logger, content: opts.Content}
+	t := &Telemetry{counters: opts.Counters, log: opts.Logger, content: opts.Content, traced: opts.Traces != nil, measured: opts.Metrics != nil}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
