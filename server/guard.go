@@ -28,30 +28,28 @@ type guard struct {
 	log      *slog.Logger
 }
 
-// wrap returns the handler behind the guard.
-func (g *guard) wrap(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setHeaders(w.Header())
-		r.Body = http.MaxBytesReader(w, r.Body, g.table.maxBody(r))
-		switch {
-		case !g.answersTo(r):
-			writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})
-		case g.foreign(r) && !g.sessions.opens(r):
-			writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "pages of other sites may not use this server"})
-		case g.table.route(r).Public:
-			next.ServeHTTP(w, r)
-		default:
-			g.admit(w, r, next)
-		}
-	})
+// serve answers a request that may reach the table of routes, for the route that it has
+// there.
+func (g *guard) serve(w http.ResponseWriter, r *http.Request, route Route) {
+	setHeaders(w.Header())
+	r.Body = http.MaxBytesReader(w, r.Body, g.table.maxBody(route))
+	switch {
+	case !g.answersTo(r):
+		writeProblem(w, r, &Problem{Status: http.StatusMisdirectedRequest, Code: "host", Detail: "the server does not answer to this host name; allow it where the server is started"})
+	case g.foreign(r) && !g.sessions.opens(r):
+		writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "pages of other sites may not use this server"})
+	case route.Public:
+		g.table.ServeHTTP(w, r)
+	default:
+		g.admit(w, r, route)
+	}
 }
 
-// admit hands a request to next if its key is for the route.
-func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	page := g.table.route(r).Page
+// admit hands a request to the table if its key is for the route.
+func (g *guard) admit(w http.ResponseWriter, r *http.Request, route Route) {
 	secret, known := secretOf(r.Header)
 	var err error
-	if !known && page {
+	if !known && route.Page {
 		secret, known, err = g.sessions.secret(r)
 	}
 	var id *keys.Identity
@@ -63,7 +61,7 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler)
 		writeNoStore(w, r)
 		return
 	}
-	if id == nil && page {
+	if id == nil && route.Page {
 		toLogin(w, r)
 		return
 	}
@@ -72,16 +70,16 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler)
 		writeProblem(w, r, &Problem{Status: http.StatusUnauthorized, Code: "key", Detail: "the request needs a key, as `Authorization: Bearer KEY` or `x-api-key: KEY`"})
 		return
 	}
-	if need := g.table.route(r).Needs; !id.Role.Allows(need) {
+	if need := route.Needs; !id.Role.Allows(need) {
 		writeProblem(w, r, &Problem{Status: http.StatusForbidden, Code: "role", Detail: "the key has the role " + string(id.Role) + ", and this needs " + string(need)})
 		return
 	}
-	if !page && !g.keys.take(w, r, id) {
+	if !route.Page && !g.keys.take(w, r, id) {
 		return
 	}
 	ctx, release := g.keys.hold(r.Context(), id, secret)
 	defer release()
-	next.ServeHTTP(w, r.WithContext(ctx))
+	g.table.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // setHeaders sets what holds for every answer: no page of another site can frame it

@@ -143,7 +143,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	s.sessions = newSessions(s.keys, opts.Secure)
 	s.addPages()
 	g := &guard{hosts: opts.Hosts, keys: s.keys, cross: http.NewCrossOriginProtection(), table: s.table, sessions: s.sessions, log: s.log}
-	s.handler = s.observed(g.wrap(s.table))
+	s.handler = s.observed(g)
 	return s, nil
 }
 
@@ -237,26 +237,26 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 
 // observed writes a line to the log for each request, and one for each handler that
 // panics. Neither has a query or a header: those may hold secrets.
-func (s *Server) observed(next http.Handler) http.Handler {
+func (s *Server) observed(g *guard) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, seen := time.Now(), &statusWriter{ResponseWriter: w}
+		start, seen, route := time.Now(), &statusWriter{ResponseWriter: w}, s.table.route(r)
 		defer func() {
 			if cause := recover(); cause != nil {
 				if cause == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 					panic(cause)
 				}
-				s.log.Error("request failed", "method", r.Method, "route", s.table.route(r).Pattern, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+				s.log.Error("request failed", "method", r.Method, "route", route.Pattern, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 				if seen.status == 0 {
 					writeProblem(seen, r, &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server failed; its log says why"})
 				}
 			}
 			seen.status = cmp.Or(seen.status, http.StatusOK)
 			took := time.Since(start)
-			_, route := s.table.mux.Handler(r)
-			s.metrics.count(route, seen, took)
-			s.log.Info("request", "method", r.Method, "path", r.URL.Path, "status", seen.status, "bytes", seen.bytes, "took", took)
+			s.metrics.count(route.Pattern, seen, took)
+			s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+				slog.Int("status", seen.status), slog.Int64("bytes", seen.bytes), slog.Duration("took", took))
 		}()
-		next.ServeHTTP(seen, r)
+		g.serve(seen, r, route)
 	})
 }
 

@@ -116,11 +116,8 @@ func (t *table) route(r *http.Request) Route {
 	return Route{Needs: roleFor(pattern)}
 }
 
-// maxBody returns the most bytes of a request's body.
-func (t *table) maxBody(r *http.Request) int64 {
-	_, pattern := t.mux.Handler(r)
-	return max(t.bodies[pattern], maxBody)
-}
+// maxBody returns the most bytes of the body of a route's request.
+func (t *table) maxBody(route Route) int64 { return max(t.bodies[route.Pattern], maxBody) }
 
 // list returns the routes, by pattern.
 func (t *table) list() []Route {
