@@ -1,9 +1,11 @@
 package anthropic
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,8 +24,14 @@ func newHTTPClient() *http.Client {
 	dialer.Control = func(_, address string, _ syscall.RawConn) error { return refuseLinkLocal(address) }
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
-			DialContext:       dialer.DialContext,
+			Proxy: http.ProxyFromEnvironment,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dialer.DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				return copyingConn{conn}, nil
+			},
 			ForceAttemptHTTP2: true,
 			// Without HTTP/2 each call in flight has its own connection; they
 			// are kept for the next calls.
@@ -41,6 +49,20 @@ func newHTTPClient() *http.Client {
 		// that the user did not name.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// copyingConn is a connection that sends large bodies with memory that is kept: without
+// TLS, Go's own takes 32 kB for each.
+type copyingConn struct{ net.Conn }
+
+// copyBuffers holds *[]byte.
+var copyBuffers = sync.Pool{New: func() any { return new(make([]byte, 64<<10)) }}
+
+// ReadFrom sends what r holds.
+func (c copyingConn) ReadFrom(r io.Reader) (int64, error) {
+	buf, _ := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, r, *buf)
 }
 
 // capture stores the response in *seen, which the SDK's errors do not keep, and

@@ -57,6 +57,35 @@ func TestDefaultClientOverTCP(t *testing.T) {
 	}
 }
 
+// TestDefaultClientSendsLargeBodies sends bodies that differ, of which several are under
+// way at once, to a server that sends them back.
+func TestDefaultClientSendsLargeBodies(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	}))
+	t.Cleanup(server.Close)
+	client := newHTTPClient()
+	t.Cleanup(client.CloseIdleConnections)
+	var wg sync.WaitGroup
+	for n := range 16 {
+		wg.Go(func() {
+			want := strings.Repeat(fmt.Sprintf("body %d\n", n), 10_000*(n+1))
+			resp, err := client.Post(server.URL, "text/plain", strings.NewReader(want))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
+				t.Errorf("body %d: %d bytes came back, %v; want the %d that were sent", n, len(got), err, len(want))
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestDefaultClientFollowsNoRedirect checks that prompt and headers are sent to
 // the named host only.
 func TestDefaultClientFollowsNoRedirect(t *testing.T) {
