@@ -124,10 +124,10 @@ func without(text string, found []place) string {
 // places yields the credentials of text, kind after kind.
 func places(text string) func(yield func(place) bool) {
 	return func(yield func(place) bool) {
-		begun := false // a private key, as the search for dashes shows
+		pem := false // a private key, as the search for dashes shows
 		for g := range shapes {
 			for i := range indexes(text, shapes[g].anchor) {
-				begun = begun || strings.HasPrefix(text[i:], pemBegin)
+				pem = pem || strings.HasPrefix(text[i:], pemBegin)
 				for k := range shapes[g].shapes {
 					s := &shapes[g].shapes[k]
 					begin := i - s.anchor
@@ -137,7 +137,7 @@ func places(text string) func(yield func(place) bool) {
 				}
 			}
 		}
-		if begun { // else they are not searched for a second time
+		if pem { // else they are not searched for a second time
 			for i := range occurrences(text, pemBegin) {
 				if isPrivateKey(text[i+len(pemBegin):]) && !yield(place{i, i + endOfPrivateKey(text[i:]), kindPrivateKey}) {
 					return
