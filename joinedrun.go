@@ -188,7 +188,9 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 	if err != nil {
 		return fmt.Errorf("joining run %s: %w", j.run.id, err)
 	}
-	defer func() { err = errors.Join(err, log.Release()) }()
+	// What was appended is durable by then. To give the part back is to keep the store
+	// tidy: whoever joins it next takes it anyway, so that the caller need not wait.
+	defer func() { go func() { _ = log.Release() }() }()
 	past, err := j.replica.State(ctx)
 	if err != nil {
 		return err

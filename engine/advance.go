@@ -85,6 +85,7 @@ func AdvanceItems(ctx context.Context, wf *workflow.Workflow, opts Options, item
 func advance(ctx context.Context, wf *workflow.Workflow, opts Options, items *Items, under []Under) (*Frontier, error) {
 	caller := ctx
 	opts.Drain, opts.Control = nil, nil
+	own := opts.ownLog()
 	opts.Rebuild = opts.Past != nil && opts.Past.Ended != nil
 	ctx, r, end := launch(ctx, wf, opts)
 	defer end()
@@ -144,10 +145,7 @@ func advance(ctx context.Context, wf *workflow.Workflow, opts Options, items *It
 		r.choosing(f)
 		f.Wake = r.nextDeadline()
 	}
-	if r.opts.Log == nil {
-		return f, nil
-	}
-	return f, r.opts.Log.Append()() // what was written is durable before anything follows from it
+	return f, own.durable() // what was written is durable before anything follows from it
 }
 
 // park keeps a leaf that is ready for the frontier, or for the answer to the question

@@ -22,6 +22,7 @@ func AttemptUnit(ctx context.Context, wf *workflow.Workflow, opts Options, unit 
 	if past := opts.Past; past != nil && (past.Ended != nil || past.Cancelled || past.Exited != nil) {
 		return StatusInterrupted, nil
 	}
+	own := opts.ownLog()
 	ctx, r, end := launch(ctx, wf, opts)
 	defer end()
 	p := &parts{attempts: true, only: unit}
@@ -49,10 +50,8 @@ func AttemptUnit(ctx context.Context, wf *workflow.Workflow, opts Options, unit 
 			r.write(u, journal.StepStopped, 0, journal.Stopped{UncountedUSD: r.uncounted})
 		}
 	}
-	if opts.Log != nil {
-		if err := opts.Log.Append()(); err != nil {
-			return "", err
-		}
+	if err := own.durable(); err != nil {
+		return "", err
 	}
 	return status, nil
 }
