@@ -13,8 +13,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"iter"
 	"math"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Table is what a store keeps of one kind of record. The values of a row are int64,
@@ -79,17 +83,13 @@ type Progress struct {
 
 // Copy writes the rows of the source that the destination does not have. If fresh, the
 // destination had no rows, and is not read. progress, which may be nil, is called after
-// each batch.
+// each batch. The next batch is read while one is written.
 func (p *Pair) Copy(ctx context.Context, fresh bool, progress func(Progress)) error {
 	state := Progress{Table: p.From.Name()}
 	var after []any
-	for {
-		rows, err := p.read(ctx, p.From, after)
+	for rows, err := range p.batches(ctx, p.From) {
 		if err != nil {
 			return fmt.Errorf("reading the %s of the source: %w", state.Table, err)
-		}
-		if len(rows) == 0 {
-			break
 		}
 		state.Rows += int64(len(rows))
 		for _, row := range rows {
@@ -115,6 +115,45 @@ func (p *Pair) Copy(ctx context.Context, fresh bool, progress func(Progress)) er
 		return fmt.Errorf("writing the %s: %w", state.Table, err)
 	}
 	return nil
+}
+
+// batches yields the rows of one of the tables, some at a time, or an error. It reads the
+// next ones meanwhile, and has stopped reading when it returns.
+func (p *Pair) batches(ctx context.Context, t Table) iter.Seq2[[][]any, error] {
+	type batch struct {
+		rows [][]any
+		err  error
+	}
+	return func(yield func([][]any, error) bool) {
+		batches, enough := make(chan batch), make(chan struct{})
+		var reader sync.WaitGroup
+		defer reader.Wait()
+		defer close(enough)
+		reader.Go(func() {
+			defer close(batches)
+			var after []any
+			for {
+				rows, err := p.read(ctx, t, after)
+				if err == nil && len(rows) == 0 {
+					return
+				}
+				select {
+				case batches <- batch{rows, err}:
+				case <-enough:
+					return
+				}
+				if err != nil {
+					return
+				}
+				after = p.key(rows[len(rows)-1])
+			}
+		})
+		for b := range batches {
+			if !yield(b.rows, b.err) {
+				return
+			}
+		}
+	}
 }
 
 func (p *Pair) key(row []any) []any { return row[:p.From.Keys():p.From.Keys()] }
@@ -157,32 +196,36 @@ type Sum struct {
 	SHA256 string `json:"sha256"` // of the rows in the order of their keys
 }
 
-// Compare returns what the two tables hold. They are the same if the sums are.
+// Compare returns what the two tables hold, which it reads at the same time. They are the
+// same if the sums are. progress, which may be nil, is called for the source.
 func (p *Pair) Compare(ctx context.Context, progress func(Progress)) (from, to Sum, err error) {
-	if from, err = p.sum(ctx, p.From, progress); err != nil {
-		return from, to, fmt.Errorf("reading the %s of the source: %w", p.From.Name(), err)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, side := range []struct {
+		table    Table
+		sum      *Sum
+		name     string
+		progress func(Progress)
+	}{{p.From, &from, "source", progress}, {p.To, &to, "destination", nil}} {
+		group.Go(func() (err error) {
+			if *side.sum, err = p.sum(ctx, side.table, side.progress); err != nil {
+				return fmt.Errorf("reading the %s of the %s: %w", side.table.Name(), side.name, err)
+			}
+			return nil
+		})
 	}
-	if to, err = p.sum(ctx, p.To, progress); err != nil {
-		return from, to, fmt.Errorf("reading the %s of the destination: %w", p.To.Name(), err)
-	}
-	return from, to, nil
+	err = group.Wait()
+	return from, to, err
 }
 
 func (p *Pair) sum(ctx context.Context, t Table, progress func(Progress)) (sum Sum, err error) {
 	state := Progress{Table: t.Name()}
 	digest := sha256.New()
-	var after []any
-	for {
-		rows, err := p.read(ctx, t, after)
+	for rows, err := range p.batches(ctx, t) {
 		if err != nil {
 			return sum, err
 		}
-		if len(rows) == 0 {
-			break
-		}
 		state.Rows += int64(len(rows))
 		state.Bytes += write(digest, rows)
-		after = p.key(rows[len(rows)-1])
 		if progress != nil {
 			progress(state)
 		}
