@@ -99,7 +99,7 @@ type bench struct {
 // measure prints the figures, and returns how many targets are missed.
 func measure(ctx context.Context, opts options, out io.Writer) (missed int, err error) {
 	with := stand.Options{
-		Files:    map[string]string{"chains.yaml": opts.shape.workflow(), "wide.yaml": wide(opts.items)},
+		Files:    map[string]string{"chains.yaml": opts.workflow(), "wide.yaml": wide(opts.items)},
 		Programs: opts.programs, Workers: opts.workers,
 	}
 	if opts.encrypt {
@@ -229,11 +229,11 @@ func (b *bench) run(ctx context.Context, file, name string) (string, error) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		described, err := b.client.DescribeWorkflowExecution(ctx, id, "")
+		described, err := b.client.DescribeWorkflow(ctx, id, "")
 		if _, none := errors.AsType[*serviceerror.NotFound](err); err != nil && !none {
 			return "", err
 		}
-		if err == nil && described.WorkflowExecutionInfo.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		if err == nil && described.RawResponse.WorkflowExecutionInfo.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 			break
 		}
 		select {

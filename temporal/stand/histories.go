@@ -46,11 +46,11 @@ func Histories(ctx context.Context, c client.Client, id string) ([]History, erro
 }
 
 func oneHistory(ctx context.Context, c client.Client, id, run string) (History, error) {
-	described, err := c.DescribeWorkflowExecution(ctx, id, run)
+	described, err := c.DescribeWorkflow(ctx, id, run)
 	if err != nil {
 		return History{}, err
 	}
-	h := History{ID: id, Bytes: described.WorkflowExecutionInfo.HistorySizeBytes}
+	h := History{ID: id, Bytes: described.RawResponse.WorkflowExecutionInfo.HistorySizeBytes}
 	for events := c.GetWorkflowHistory(ctx, id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
 		ev, err := events.Next()
 		if err != nil {

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -122,8 +121,8 @@ func (s *Stand) build(ctx context.Context, root string) error {
 
 // Close ends all, the last started first.
 func (s *Stand) Close() (err error) {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		err = errors.Join(err, closer())
 	}
 	s.closers = nil
 	return err
@@ -193,7 +192,6 @@ func (s *Stand) Read(ctx context.Context, v any, args ...string) error {
 // process is a worker.
 type process struct {
 	cmd  *exec.Cmd
-	in   io.Closer
 	done chan struct{}
 	log  *bytes.Buffer
 }

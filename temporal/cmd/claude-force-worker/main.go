@@ -155,7 +155,7 @@ func (o *options) settings(dir string) (*config.Config, error) {
 	return cfg, nil
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string) (err error) {
 	o, err := parse(args)
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer func() { err = errors.Join(err, store.Close()) }()
 	c, err := dial(ctx, o, cfg, logger, m.sdk)
 	if err != nil {
 		return err
