@@ -17,7 +17,7 @@ func (b *batch) insertSent(s *spool.Sent) error {
 	if len(s.Call.Tries) == 0 {
 		return nil
 	}
-	return b.write.Run(`INSERT OR IGNORE INTO call_sent VALUES (?, ?, ?, ?, ?, ?)`,
+	return b.write.Run(`INSERT OR IGNORE INTO call_sent (id, host, boot, pid, born, call) VALUES (?, ?, ?, ?, ?, ?)`,
 		s.Call.Tries[0].ID, s.By.Host, s.By.Boot, s.By.PID, s.By.Born, spool.AppendCall(nil, &s.Call))
 }
 
@@ -36,12 +36,12 @@ func (s *Store) AddLost(ctx context.Context) error {
 		b := s.batch()
 		for _, p := range dead {
 			var lost []analytics.Call
-			if err := b.write.Query(`SELECT call FROM call_sent WHERE host = ? AND boot = ? AND pid = ? AND born = ?`, func(row *stmt) error {
+			if err := b.write.Query(`SELECT call FROM call_sent WHERE host = ? AND boot = ? AND pid = ? AND born = ? AND substr(call, 1, 1) <= ?`, func(row *stmt) error {
 				if c, ok := spool.ReadCall(row.ColumnRawBlob(0)); ok {
 					lost = append(lost, c)
 				}
 				return nil
-			}, p.Host, p.Boot, p.PID, p.Born); err != nil {
+			}, p.Host, p.Boot, p.PID, p.Born, []byte{spool.CallForm}); err != nil {
 				return err
 			}
 			for _, c := range lost {
@@ -49,7 +49,9 @@ func (s *Store) AddLost(ctx context.Context) error {
 					return err
 				}
 			}
-			if err := b.write.Run(`DELETE FROM call_sent WHERE host = ? AND boot = ? AND pid = ? AND born = ?`, p.Host, p.Boot, p.PID, p.Born); err != nil {
+			// Those of newer programs are left to these.
+			if err := b.write.Run(`DELETE FROM call_sent WHERE host = ? AND boot = ? AND pid = ? AND born = ? AND substr(call, 1, 1) <= ?`,
+				p.Host, p.Boot, p.PID, p.Born, []byte{spool.CallForm}); err != nil {
 				return err
 			}
 		}

@@ -184,7 +184,9 @@ func (s *Store) AddLost(ctx context.Context) error {
 	return s.writing(ctx, func(ctx context.Context, b *batch) error {
 		var lost []analytics.Call
 		for _, p := range dead {
-			rows, err := b.tx.Query(ctx, `DELETE FROM call_sent WHERE host = $1 AND boot = $2 AND pid = $3 AND born = $4 RETURNING call`, p.Host, p.Boot, p.PID, p.Born)
+			// Those of newer programs are left to these.
+			rows, err := b.tx.Query(ctx, `DELETE FROM call_sent WHERE host = $1 AND boot = $2 AND pid = $3 AND born = $4 AND get_byte(call, 0) <= $5 RETURNING call`,
+				p.Host, p.Boot, p.PID, p.Born, spool.CallForm)
 			if err != nil {
 				return err
 			}

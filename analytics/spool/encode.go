@@ -10,7 +10,11 @@ import (
 
 // callVersion is the form of a call in the spool file. What a newer program
 // wrote in another form is left to it.
-const callVersion = 5
+const callVersion = CallForm
+
+// CallForm is the newest form of a call that this program knows: the first byte of what
+// [AppendCall] writes.
+const CallForm = 5
 
 // maxTries bounds the attempts of a call that are kept, so that it does not outgrow
 // its frame.
@@ -170,6 +174,24 @@ func readEntry(b []byte) (e Entry, ok bool) {
 	}
 	e.Call, ok = ReadCall(b)
 	return e, ok
+}
+
+// newer reports whether a newer program has written what is recorded, in a form that this
+// one does not know.
+func newer(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	switch b[0] {
+	case toolForm, taskForm:
+		return false
+	case sentForm:
+		f := fields{b[1:], true}
+		f.texts(new(string), new(string))
+		_, _ = f.number(), f.number()
+		b = f.b
+	}
+	return len(b) > 0 && b[0] > callVersion
 }
 
 func appendTexts(b []byte, texts ...string) []byte {

@@ -11,7 +11,8 @@
 // one that is broken. A store that adds calls notes in the same transaction from which
 // file they came and how far it was read, so each is added once, whatever
 // crashes and whenever. The file is emptied afterwards, unless it has grown
-// meanwhile. A lock on a file beside it, held for one read or write, keeps its
+// meanwhile. Entries that a newer program has written, in a form that this one does not
+// know, stay, with all behind them, until a program that knows it takes them. A lock on a file beside it, held for one read or write, keeps its
 // beginning, its growth and its end apart.
 package spool
 
@@ -288,12 +289,34 @@ func (f *File) Read(from func(id []byte) (int64, error), most int64) (c *Content
 			return err
 		}
 		c = &Contents{ID: id, Size: start + int64(len(data)), data: data, from: start}
+		if end := unknown(data); end >= 0 {
+			// What follows is for a newer program, as its order and its id are.
+			c.Size, c.data = start+int64(end), data[:end]
+			return nil
+		}
 		if c.Size < size { // not the last part: an entry that is cut off is in the next
 			c.Size, c.data = c.whole()
 		}
 		return nil
 	})
 	return c, err
+}
+
+// unknown returns where the first entry is that is intact and of a form that this program
+// does not know, since a newer one has written it; -1 if there is none.
+func unknown(data []byte) int {
+	for at := 0; at < len(data); {
+		payload, n := frame(data[at:])
+		if n == 0 {
+			at++
+			continue
+		}
+		if newer(payload) {
+			return at
+		}
+		at += n
+	}
+	return -1
 }
 
 // whole returns where the last whole entry ends, and the data up to there. A part without
@@ -360,16 +383,8 @@ func appendFrame(b []byte, e *Entry) []byte {
 // readFrame reads what b begins with, and gives its length; 0 if it begins with
 // nothing that was recorded.
 func readFrame(b []byte) (e Entry, n int) {
-	if b[0] != mark {
-		return e, 0
-	}
-	size, k := binary.Uvarint(b[1:])
-	if k <= 0 || size > maxFrame || len(b) < 1+k+int(size)+4 {
-		return e, 0
-	}
-	payload := b[1+k:][:size]
-	n = 1 + k + int(size) + 4
-	if crc32.ChecksumIEEE(payload) != binary.LittleEndian.Uint32(b[n-4:]) {
+	payload, n := frame(b)
+	if n == 0 {
 		return e, 0
 	}
 	e, ok := readEntry(payload)
@@ -377,4 +392,22 @@ func readFrame(b []byte) (e Entry, n int) {
 		return e, 0
 	}
 	return e, n
+}
+
+// frame returns what an intact entry at the beginning of b holds, and its length with
+// what is around it; 0 if there is none.
+func frame(b []byte) (payload []byte, n int) {
+	if b[0] != mark {
+		return nil, 0
+	}
+	size, k := binary.Uvarint(b[1:])
+	if k <= 0 || size > maxFrame || len(b) < 1+k+int(size)+4 {
+		return nil, 0
+	}
+	payload = b[1+k:][:size]
+	n = 1 + k + int(size) + 4
+	if crc32.ChecksumIEEE(payload) != binary.LittleEndian.Uint32(b[n-4:]) {
+		return nil, 0
+	}
+	return payload, n
 }
