@@ -91,7 +91,8 @@ func (b *batch) commit(list []spool.Entry) error {
 	}
 	for who, p := range b.pace {
 		if p.Changed {
-			if err := b.write.Run(`INSERT OR REPLACE INTO call_pace VALUES (?, ?, ?, ?)`, who[0], who[1], p.Calls, p.Duration); err != nil {
+			if err := b.write.Run(`INSERT INTO call_pace (agent, model, calls, duration) VALUES (?, ?, ?, ?)
+				ON CONFLICT (agent, model) DO UPDATE SET calls = excluded.calls, duration = excluded.duration`, who[0], who[1], p.Calls, p.Duration); err != nil {
 				return err
 			}
 		}
@@ -150,7 +151,7 @@ func (b *batch) attempts(call int64, tries []analytics.Attempt) error {
 	for i, a := range tries {
 		u := a.Usage
 		insert := func(id int64) error {
-			return b.write.Run(`INSERT INTO call_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			return b.write.Run(`INSERT INTO call_attempts (call, number, time, duration, first_token, model, code, basis, cost, input, output, cache_read, cache_write_5m, cache_write_1h, searches, write_extra, id, uncertain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				call, i+1, a.Start.UnixNano(), int64(a.Duration), int64(a.FirstToken), a.Model, int(a.Code), string(a.Basis), int64(a.Cost),
 				u.InputTokens, u.OutputTokens, u.CacheReadTokens, u.CacheWrite5m, u.CacheWrite1h, u.WebSearches, int64(a.WriteExtra), id, int64(a.Uncertain))
 		}
@@ -271,7 +272,9 @@ func (b *batch) take() (*spool.Contents, error) {
 // where its first call began.
 func (b *batch) flushRuns() error {
 	for id, r := range b.runs {
-		if err := b.write.Run(`INSERT OR REPLACE INTO call_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		if err := b.write.Run(`INSERT INTO call_runs (id, project, workflow, began, ended, calls, cost, alone) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (id) DO UPDATE SET project = excluded.project, workflow = excluded.workflow, began = excluded.began, ended = excluded.ended,
+			calls = excluded.calls, cost = excluded.cost, alone = excluded.alone`,
 			id, r.project, r.workflow, r.now.Began, r.now.Ended, r.now.Calls, r.now.Cost, r.now.Alone); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func (s *Store) importSome(ctx context.Context, calls []analytics.Imported) (add
 		added = 0
 		b := s.batch()
 		for i := range calls {
-			n, err := s.write.Change(`INSERT OR IGNORE INTO call_imports VALUES (?)`, calls[i].Hash[:])
+			n, err := s.write.Change(`INSERT OR IGNORE INTO call_imports (hash) VALUES (?)`, calls[i].Hash[:])
 			if err != nil {
 				return err
 			}

@@ -9,7 +9,7 @@ import (
 // project adds a project if it is new, and gives those new names whose old ones are
 // not unique any more.
 func (b *batch) project(id string) error {
-	n, err := b.write.Change(`INSERT OR IGNORE INTO call_projects VALUES (?, '', ?)`, id, pathOf(id))
+	n, err := b.write.Change(`INSERT OR IGNORE INTO call_projects (project, name, place) VALUES (?, '', ?)`, id, pathOf(id))
 	if err != nil || n == 0 {
 		return err
 	}

@@ -40,6 +40,8 @@ var migrations embed.FS
 // version is the newest schema this program knows.
 const version = 8
 
+var schema = sqlitefile.Schema{Component: "calls", Version: version, Migrations: migrations}
+
 type stmt = sqlite3.Stmt
 
 var _ analytics.Store = (*Store)(nil)
@@ -84,7 +86,7 @@ func Open(path string) (*Store, error) {
 	if s.read, err = sqlitefile.Open(path, sqlitefile.Options{Durable: true}); err != nil {
 		return nil, fmt.Errorf("opening history %s: %w", path, explain(path, err))
 	}
-	err = s.read.Migrate(&sqlitefile.Schema{Component: "calls", Version: version, Migrations: migrations})
+	err = s.read.Migrate(&schema)
 	if err != nil {
 		return nil, fmt.Errorf("opening history %s: %w", path, errors.Join(explain(path, err), s.read.Close()))
 	}
@@ -118,7 +120,9 @@ func (s *Store) writing(do func() error) (err error) {
 		return s.errClosed()
 	}
 	if s.write == nil {
-		s.write, err = sqlitefile.Open(s.path, sqlitefile.Options{Durable: true})
+		if s.write, err = sqlitefile.Open(s.path, sqlitefile.Options{Durable: true}); err == nil {
+			s.write.Expect(&schema)
+		}
 	}
 	if err == nil {
 		err = s.write.Write(do)

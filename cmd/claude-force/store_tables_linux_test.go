@@ -20,6 +20,7 @@ import (
 var notCopied = map[string]map[string]string{
 	"files": {
 		"schema_versions": "of the file",
+		"schema_oldest":   "of the file",
 		"cipher":          "each store has its own for the key",
 
 		"runs.token":     "no process owns a run of a copy",

@@ -182,7 +182,7 @@ var allowed = map[string][]string{
 	"internal/process":           nil,
 	"internal/seal":              {"internal/openfile"},
 	"internal/unixtime":          nil,
-	"internal/sqlitefile":        {"internal/filelock", "internal/oslimit", "internal/seal", "internal/tablecopy"},
+	"internal/sqlitefile":        {"fault", "internal/filelock", "internal/oslimit", "internal/seal", "internal/tablecopy"},
 
 	"internal/postgres":              {"fault", "internal/tablecopy"},
 	"internal/postgres/pgmigrate":    {"internal/postgres"},

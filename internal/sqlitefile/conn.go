@@ -22,6 +22,8 @@ type Conn struct {
 	lock    *filelock.Lock // writers of all processes queue for it
 	writing bool           // whether the connection is set up for writing
 	kept    map[string]*sqlite3.Stmt
+	schema  *Schema // see Expect; nil for any
+	seen    int64   // the version of the file that was found to fit; 0 for none
 }
 
 // Close closes the connection with its statements.
@@ -123,6 +125,9 @@ func (c *Conn) write(do func() error) (err error) {
 			err = errors.Join(err, c.rollback())
 		}
 	}()
+	if err := c.check(); err != nil {
+		return err
+	}
 	if err := do(); err != nil || c.GetAutocommit() { // SQLite has rolled back by itself
 		return err
 	}
@@ -141,6 +146,9 @@ func (c *Conn) Read(do func() error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Run(`ROLLBACK`)) }()
+	if err := c.check(); err != nil {
+		return err
+	}
 	return do()
 }
 

@@ -49,7 +49,12 @@ func (l *Lazy) Read(ctx context.Context, do func(c *Conn) error) error {
 			return ctx.Err()
 		}
 	}
-	return l.explain("reading", l.use(do))
+	return l.explain("reading", l.use(func(c *Conn) error {
+		if err := c.check(); err != nil {
+			return err
+		}
+		return do(c)
+	}))
 }
 
 // Write calls do in a transaction.

@@ -5,15 +5,27 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/seal"
 )
 
 // Schema is what a program knows of a file's tables. It only ever goes forward.
+//
+// A migration that programs of the version before can live with, also those that have the
+// file open, only adds: tables, columns that may be null or have a default, indexes, views. One
+// that takes something away, or changes what it means, has a line
+//
+//	-- contract: since VERSION: WHAT
+//
+// with the version of claude-force whose code did without it first. Programs that do not
+// know it refuse the file.
 type Schema struct {
 	// Component names whose tables these are, in a file that several packages
 	// keep tables in. Empty if they are all there are.
@@ -27,17 +39,67 @@ type Schema struct {
 	Init func() error
 }
 
+// NewerError is the error of a file that a newer program has changed in a way that this one
+// cannot use.
+type NewerError struct {
+	Version, Known int // of the file, and the newest that this program knows
+}
+
+// FaultKind returns [fault.KindOutdated].
+func (e *NewerError) FaultKind() fault.Kind { return fault.KindOutdated }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("it was written by a newer claude-force (schema %d; this one knows %d): update claude-force, or use another folder with CLAUDE_FORCE_HOME", e.Version, e.Known)
+}
+
 // ErrForeign is a database that another program made.
 var ErrForeign = errors.New("the file is a database of another program")
 
-// Migrate brings the schema of a file to the program's version. Of several
-// processes that open a new file at once, one does it.
+// Migrate brings the schema of a file to the program's version, and expects it from then
+// on. Of several processes that open a new file at once, one does it.
 func (c *Conn) Migrate(s *Schema) error {
+	s = withNext(s)
+	err := c.bringUp(s)
+	if err == nil {
+		c.Expect(s)
+	}
+	return err
+}
+
+// Expect has each transaction of the connection fail with a [*NewerError] once a newer
+// program has changed the file in a way that this one cannot use.
+func (c *Conn) Expect(s *Schema) { c.schema, c.seen = withNext(s), 0 }
+
+// check returns a [*NewerError] unless the program can use the file as it is now. A version
+// that was seen before is not looked at again.
+func (c *Conn) check() error {
+	s := c.schema
+	if s == nil {
+		return nil
+	}
+	if c.seen != 0 {
+		sql, args := `PRAGMA user_version`, []any(nil)
+		if s.Component != "" {
+			sql, args = `SELECT version FROM schema_versions WHERE component = ?`, []any{s.Component}
+		}
+		if _, v, err := c.Sum(sql, args...); err != nil || v == c.seen {
+			return err
+		}
+	}
+	v, err := c.version(s)
+	c.seen = int64(v)
+	if err != nil {
+		c.seen = 0
+	}
+	return err
+}
+
+func (c *Conn) bringUp(s *Schema) error {
 	if c.made {
 		defer c.unmark()
 	}
 	have, err := c.version(s)
-	if err != nil || have == s.Version {
+	if err != nil || have >= s.Version {
 		return err
 	}
 	tables := int64(0)
@@ -90,15 +152,18 @@ func (c *Conn) makeLog() error {
 
 func (c *Conn) migrate(s *Schema) error {
 	have, err := c.version(s) // another process may have been faster
-	if err != nil || have == s.Version {
+	if err != nil || have >= s.Version {
 		return err
 	}
 	for v := have + 1; v <= s.Version; v++ {
-		sql, err := fs.ReadFile(s.Migrations, "migrations/"+strconv.Itoa(v)+".sql")
+		sql, err := s.migration(v)
+		if err == nil {
+			sql, err = c.withNext(sql)
+		}
 		if err != nil {
 			return err
 		}
-		if err := c.Exec(string(sql)); err != nil {
+		if err := c.Exec(sql); err != nil {
 			return err
 		}
 	}
@@ -139,7 +204,8 @@ func (c *Conn) hasVersions() (bool, error) {
 	return n > 0, err
 }
 
-// version returns the file's version of the schema; 0 if it has none yet.
+// version returns the file's version of the schema; 0 if it has none yet. It may be one that
+// this program does not know and can use. The error of any other is a [*NewerError].
 func (c *Conn) version(s *Schema) (int, error) {
 	var v int64
 	var err error
@@ -156,25 +222,74 @@ func (c *Conn) version(s *Schema) (int, error) {
 		}
 	}
 	if err == nil && v > int64(s.Version) {
-		err = fmt.Errorf("it was written by a newer claude-force (schema %d; this one knows %d): update claude-force, or use another folder with CLAUDE_FORCE_HOME", v, s.Version)
+		var oldest int64
+		if oldest, err = c.oldest(s.Component); err == nil && (oldest == 0 || oldest > int64(s.Version)) {
+			err = &NewerError{int(v), s.Version}
+		}
 	}
 	return int(v), err
 }
 
+// oldest returns the version that a program must know at least to use the file; 0 if the
+// file does not say.
+func (c *Conn) oldest(component string) (int64, error) {
+	if n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_oldest'`); err != nil || n == 0 {
+		return 0, err
+	}
+	_, v, err := c.Sum(`SELECT version FROM schema_oldest WHERE component = ?`, component)
+	return v, err
+}
+
+var contractLine = regexp.MustCompile(`(?m)^-- contract: since v[0-9]+\.[0-9]+\.[0-9]+: \S.*$`)
+
+// oldest returns the version that a program must know at least to use a file of the
+// schema's.
+func (s *Schema) oldest() (int, error) {
+	for v := s.Version; v > 1; v-- {
+		sql, err := s.migration(v)
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case contractLine.MatchString(sql):
+			return v, nil
+		case strings.Contains(sql, "-- contract"):
+			return 0, fmt.Errorf("migration %d: write its mark as: -- contract: since vVERSION: WHAT", v)
+		}
+	}
+	return 1, nil
+}
+
+// migration returns the statements that lead to a version.
+func (s *Schema) migration(version int) (string, error) {
+	sql, err := fs.ReadFile(s.Migrations, "migrations/"+strconv.Itoa(version)+".sql")
+	return string(sql), err
+}
+
 func (c *Conn) setVersion(s *Schema) error {
+	oldest, err := s.oldest()
+	if err != nil {
+		return err
+	}
+	if err := c.Exec(`CREATE TABLE IF NOT EXISTS schema_oldest (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT`); err != nil {
+		return err
+	}
+	if err := c.Run(`INSERT INTO schema_oldest (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`, s.Component, oldest); err != nil {
+		return err
+	}
 	if s.Component == "" {
 		return c.Exec(`PRAGMA user_version = ` + strconv.Itoa(s.Version))
 	}
 	if err := c.Exec(`CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT`); err != nil {
 		return err
 	}
-	return c.Run(`INSERT INTO schema_versions VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`, s.Component, s.Version)
+	return c.Run(`INSERT INTO schema_versions (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`, s.Component, s.Version)
 }
 
 // SetKey notes in a new file how it is encrypted, in its table cipher. What is
 // sealed is any text.
 func (c *Conn) SetKey(box *seal.Box, text string) error {
-	return c.Run(`INSERT INTO cipher VALUES (1, ?)`, box.Verifier(text))
+	return c.Run(`INSERT INTO cipher (id, verifier) VALUES (1, ?)`, box.Verifier(text))
 }
 
 // CheckKey compares the file's encryption with that asked for, and gives its

@@ -36,7 +36,7 @@ func schema(component string, version int) *sqlitefile.Schema {
 	return &sqlitefile.Schema{Component: component, Version: version, Migrations: fstest.MapFS{
 		"migrations/1.sql": {Data: []byte(`CREATE TABLE ` + table + ` (v INTEGER); INSERT INTO ` + table + ` VALUES (1)`)},
 		"migrations/2.sql": {Data: []byte(`INSERT INTO ` + table + ` VALUES (20)`)},
-		"migrations/3.sql": {Data: []byte(`INSERT INTO ` + table + ` VALUES (300)`)},
+		"migrations/3.sql": {Data: []byte("-- contract: since v1.2.3: of a test.\n" + `INSERT INTO ` + table + ` VALUES (300)`)},
 	}}
 }
 

@@ -262,7 +262,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 		"no key":        {made: &journaldb.Options{Key: key}, is: seal.ErrEncrypted, says: "CLAUDE_FORCE_CACHE_ENCRYPTION_KEY"},
 		"a needless":    {made: &journaldb.Options{}, opts: journaldb.Options{Key: key}, is: seal.ErrNotEncrypted, says: "do without the key"},
 		"a short key":   {opts: journaldb.Options{Key: []byte("short")}, says: "must have 32"},
-		"newer":         {made: &journaldb.Options{}, sql: `UPDATE schema_versions SET version = 99`, says: "update claude-force"},
+		"newer":         {made: &journaldb.Options{}, sql: `UPDATE schema_versions SET version = 99; UPDATE schema_oldest SET version = 99`, says: "update claude-force"},
 		"foreign":       {sql: `CREATE TABLE mine (x)`, says: "another program"},
 		"no database":   {write: bytes.Repeat([]byte("text "), 1000), says: "keep a copy"},
 		"other's table": {sql: `CREATE TABLE schema_versions (x)`, says: "another program"},

@@ -64,7 +64,7 @@ func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Liv
 			output = n
 		}
 		seq++
-		if err := b.conn.Run(`INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		if err := b.conn.Run(`INSERT INTO events (id, time, type, step, item, attempt, key, output, detail, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			h.event(seq), r.Time, string(r.Event.Type), r.Event.Step, r.Event.Item, r.Event.Attempt, r.Key, output, r.Detail, numbered(r.Sum, seq)); err != nil {
 			return nil, err
 		}

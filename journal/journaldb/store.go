@@ -100,10 +100,7 @@ func open(path string, opts Options, set settings) (*Store, error) {
 // check brings the schema up to date and compares the key. It closes the
 // connection if it fails.
 func (s *Store) check() error {
-	err := s.read.Migrate(&sqlitefile.Schema{
-		Component: "journal", Version: version, Migrations: migrations,
-		Init: func() error { return s.read.SetKey(s.box, verified) },
-	})
+	err := s.read.Migrate(s.schema())
 	if err == nil {
 		_, err = s.read.CheckKey(s.box)
 	}
@@ -113,8 +110,20 @@ func (s *Store) check() error {
 	return err
 }
 
+// schema returns what this program knows of the file.
+func (s *Store) schema() *sqlitefile.Schema {
+	return &sqlitefile.Schema{
+		Component: "journal", Version: version, Migrations: migrations,
+		Init: func() error { return s.read.SetKey(s.box, verified) },
+	}
+}
+
 func (s *Store) connect() (*sqlitefile.Conn, error) {
-	return sqlitefile.Open(s.path, sqlitefile.Options{Durable: !s.set.lax, VFS: s.set.vfs})
+	conn, err := sqlitefile.Open(s.path, sqlitefile.Options{Durable: !s.set.lax, VFS: s.set.vfs})
+	if err == nil && s.read != nil {
+		conn.Expect(s.schema())
+	}
+	return conn, err
 }
 
 // Close writes what is queued. Afterwards every use of the store is an error,

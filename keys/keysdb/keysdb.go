@@ -81,13 +81,13 @@ func (s *Store) Create(_ context.Context, k *keys.Key, secret keys.Hash, b *keys
 		return err
 	}
 	return s.act(act, func(c *sqlitefile.Conn) (bool, error) {
-		n, err := c.Change(`INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
+		n, err := c.Change(`INSERT INTO keys (id, name, team, role, models, rpm, last4, created, expires, used, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
 			k.ID, k.Name, k.Team, string(k.Role), string(models), k.RPM, k.Last4, unixtime.Seconds(k.Created), unixtime.Seconds(k.Expires), unixtime.Seconds(k.Used), unixtime.Seconds(k.Revoked))
 		if err == nil && n == 0 {
 			err = keys.ErrExists
 		}
 		if err == nil {
-			err = c.Run(`INSERT INTO secrets VALUES (?, ?, 0)`, secret[:], k.ID)
+			err = c.Run(`INSERT INTO secrets (hash, key, until) VALUES (?, ?, 0)`, secret[:], k.ID)
 		}
 		if err == nil && b != nil {
 			err = setBudget(c, b)
@@ -105,7 +105,7 @@ func (s *Store) Rotate(_ context.Context, name string, secret keys.Hash, last4 s
 		}
 		return true, errors.Join(
 			c.Run(`UPDATE secrets SET until = ?1 WHERE key = ?2 AND (until = 0 OR until > ?1)`, unixtime.Seconds(until), k.ID),
-			c.Run(`INSERT INTO secrets VALUES (?, ?, 0)`, secret[:], k.ID),
+			c.Run(`INSERT INTO secrets (hash, key, until) VALUES (?, ?, 0)`, secret[:], k.ID),
 			c.Run(`UPDATE keys SET last4 = ? WHERE id = ?`, last4, k.ID),
 		)
 	})
@@ -128,7 +128,7 @@ func (s *Store) SetBudget(_ context.Context, b *keys.Budget, act keys.Act) error
 }
 
 func setBudget(c *sqlitefile.Conn, b *keys.Budget) error {
-	return c.Run(`INSERT INTO budgets VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (level, name) DO UPDATE SET usd = ?3, every = ?4, since = ?5`,
+	return c.Run(`INSERT INTO budgets (level, name, usd, every, since) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (level, name) DO UPDATE SET usd = ?3, every = ?4, since = ?5`,
 		string(b.Level), b.Name, b.USD, int64(b.Every/time.Second), unixtime.Seconds(b.From))
 }
 
@@ -248,7 +248,7 @@ func (s *Store) Take(_ context.Context, id string, rpm int, now time.Time) (wait
 		if err != nil || wait > 0 {
 			return err
 		}
-		return c.Run(`INSERT INTO requests SELECT ?1, ?2, count(*) FROM requests WHERE key = ?1 AND time = ?2`, id, now.UnixNano())
+		return c.Run(`INSERT INTO requests (key, time, n) SELECT ?1, ?2, count(*) FROM requests WHERE key = ?1 AND time = ?2`, id, now.UnixNano())
 	})
 	return wait, err
 }

@@ -17,7 +17,7 @@ func (s *Store) AddSession(_ context.Context, token keys.Hash, session keys.Sess
 	return s.file.Write(func(c *sqlitefile.Conn) error {
 		return errors.Join(
 			c.Run(`DELETE FROM sessions WHERE expires <= ?`, now.Unix()),
-			c.Run(`INSERT INTO sessions VALUES (?, ?, ?)`, token[:], session.Secret[:], unixtime.Seconds(session.Expires)),
+			c.Run(`INSERT INTO sessions (token, secret, expires) VALUES (?, ?, ?)`, token[:], session.Secret[:], unixtime.Seconds(session.Expires)),
 			c.Run(`DELETE FROM sessions WHERE token IN (SELECT token FROM sessions ORDER BY expires DESC, token LIMIT -1 OFFSET ?)`, keys.MaxSessions),
 		)
 	})

@@ -49,7 +49,7 @@ func (s *Store) Add(_ context.Context, x *schedule.Schedule) error {
 		return err
 	}
 	return s.file.Write(func(c *sqlitefile.Conn) error {
-		n, err := c.Change(`INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
+		n, err := c.Change(`INSERT INTO schedules (id, dir, name, spec, paused, decided, last_run, tick, pending, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO NOTHING`,
 			x.ID, x.Dir, x.Name, spec, x.Paused, unixtime.Seconds(x.Decided), x.LastRun, unixtime.Seconds(x.Tick), x.Pending, x.Problem)
 		if err == nil && n == 0 {
 			err = schedule.ErrExists

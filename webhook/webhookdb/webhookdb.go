@@ -68,7 +68,7 @@ func (s *Store) Add(_ context.Context, h *webhook.Hook) error {
 		if err != nil {
 			return err
 		}
-		n, err := c.Change(`INSERT INTO webhooks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
+		n, err := c.Change(`INSERT INTO webhooks (id, name, url, events, secret_env, created, disabled, runs, runs_at, budgets) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
 			h.ID, h.Name, h.URL, string(events), h.SecretEnv, unixtime.Millis(h.Created), h.Disabled, h.Marks.Runs, unixtime.Nanos(h.Marks.RunsAt), h.Marks.Budgets)
 		if err == nil && n == 0 {
 			err = webhook.ErrExists

@@ -255,7 +255,7 @@ func (l *Ledger) Reserve(accounts []budget.Account, amount budget.Amount) (budge
 		keys := make([]string, len(accounts))
 		for i, a := range accounts {
 			keys[i] = a.Key
-			if err := l.conn.Run(`INSERT INTO accounts VALUES (?1, 0, 0, 0, ?2, ?3, ?4, 0, 0, 0, ?5) ON CONFLICT (key) DO UPDATE SET
+			if err := l.conn.Run(`INSERT INTO accounts (key, spent_money, spent_tokens, spent_calls, reserved_money, reserved_tokens, reserved_calls, uncertain_money, uncertain_tokens, uncertain_calls, changed) VALUES (?1, 0, 0, 0, ?2, ?3, ?4, 0, 0, 0, ?5) ON CONFLICT (key) DO UPDATE SET
 				reserved_money = reserved_money + ?2, reserved_tokens = reserved_tokens + ?3, reserved_calls = reserved_calls + ?4, changed = ?5`,
 				a.Key, int64(amount.Money), amount.Tokens, amount.Calls, time.Now().Unix()); err != nil {
 				return err

@@ -208,7 +208,7 @@ func TestFilesThatAreNotOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(conn.Exec(`PRAGMA user_version = 99`), conn.Close(), os.RemoveAll(newer+"-recent")); err != nil {
+	if err := errors.Join(conn.Exec(`PRAGMA user_version = 99; UPDATE schema_oldest SET version = 99`), conn.Close(), os.RemoveAll(newer+"-recent")); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
