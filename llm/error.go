@@ -92,8 +92,13 @@ type Error struct {
 	Err error // the cause; may be nil
 }
 
-// NewError returns an error of the given code without a retry hint.
+// NewError returns an error of the given code without a retry hint. What failed here since
+// the caller canceled it has CodeCanceled instead of CodeInternal, so that a step whose run is
+// interrupted while a store is read is made again and not failed.
 func NewError(code Code, message string, err error) *Error {
+	if code == CodeInternal && errors.Is(err, context.Canceled) {
+		code = CodeCanceled
+	}
 	return &Error{Code: code, Message: message, RetryAfter: -1, Err: err}
 }
 
