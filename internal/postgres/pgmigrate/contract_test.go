@@ -148,6 +148,34 @@ func TestStepGivesWay(t *testing.T) {
 	}
 }
 
+// TestStepTriesAgain: a step that PostgreSQL ends for a deadlock with what runs is tried again.
+func TestStepTriesAgain(t *testing.T) {
+	t.Parallel()
+	ctx, address := t.Context(), postgrestest.URL(t)
+	db := postgrestest.Open(t, address)
+	if _, err := db.Exec(ctx, `CREATE SEQUENCE tries`); err != nil {
+		t.Fatal(err)
+	}
+	const step = `-- +goose Up
+CREATE TABLE notes (n int);
+-- +goose StatementBegin
+DO $$ BEGIN
+	IF nextval('tries') < 3 THEN
+		RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01';
+	END IF;
+END $$;
+-- +goose StatementEnd
+`
+	steps, err := pgmigrate.UpWith(ctx, db, withStep(t, "99990101000000_notes.sql", step), 0)
+	if err != nil || len(steps) != 1 {
+		t.Fatalf("%v, %v", steps, err)
+	}
+	var tries, notes int
+	if err := db.QueryRow(ctx, `SELECT last_value, (SELECT count(*) FROM notes) FROM tries`).Scan(&tries, &notes); err != nil || tries != 3 || notes != 0 {
+		t.Errorf("%d tries, %v", tries, err)
+	}
+}
+
 // await asks until a count is above 0.
 func await(t *testing.T, db *postgres.DB, query string) {
 	t.Helper()

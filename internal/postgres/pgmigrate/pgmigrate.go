@@ -111,7 +111,8 @@ func raise(ctx context.Context, db *postgres.DB, generation int) error {
 }
 
 // upTo applies the steps up to a version. A step that waits for others' locks for long
-// makes all that come after it wait too, so it gives up soon and tries again.
+// makes all that come after it wait too, so it gives up soon and tries again, as it does if
+// PostgreSQL ends it for a deadlock.
 func upTo(ctx context.Context, p *goose.Provider, version int64) (applied []Step, err error) {
 	for try := 1; ; try++ {
 		results, err := p.UpTo(ctx, version)
@@ -122,7 +123,7 @@ func upTo(ctx context.Context, p *goose.Provider, version int64) (applied []Step
 			applied = append(applied, Step{r.Source.Version, r.Source.Path, r.Duration})
 		}
 		locked, _ := errors.AsType[*pgconn.PgError](err)
-		if locked == nil || locked.Code != "55P03" { // lock_not_available
+		if (locked == nil || locked.Code != "55P03") && !postgres.Conflict(err) { // lock_not_available; a deadlock with what runs
 			return applied, err
 		}
 		if try == lockTries {
