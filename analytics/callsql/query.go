@@ -170,7 +170,7 @@ func (s *state) groups(since, until int64, f analytics.Filter, by []analytics.Di
 // UTC. Where hours were dropped, days of UTC stand for those of the zone.
 func (s *state) calendarSpans(since, until int64, zone *time.Location) (list []span, err error) {
 	var rowsSince, hoursSince, first, last int64
-	err = s.query(`SELECT rows_since, hours_since, (SELECT min(start) FROM call_rollups WHERE seconds = 3600), (SELECT max(start) FROM call_rollups WHERE seconds = 3600) FROM call_state`, func(row Row) error {
+	err = s.query(`SELECT rows_since, hours_since, (SELECT min(start) FROM call_rollups WHERE seconds = 3600 AND kind = 'source'), (SELECT max(start) FROM call_rollups WHERE seconds = 3600 AND kind = 'source') FROM call_state`, func(row Row) error {
 		rowsSince, hoursSince, first, last = row.ColumnInt64(0), row.ColumnInt64(1), row.ColumnInt64(2), row.ColumnInt64(3)
 		return nil
 	})
