@@ -54,6 +54,8 @@ type JoinedRun struct {
 	uncancelled context.Context // ends when the run is cancelled
 	cancel      context.CancelFunc
 
+	releases sync.WaitGroup // of parts that are being given back
+
 	mu       sync.Mutex // guards the fields below
 	attempts int        // under way
 	unlisten func()     // nil without attempts
@@ -137,17 +139,20 @@ func (o *Orchestrator) joinable(ctx context.Context, run journal.Run, past *jour
 // Close frees what is kept for the run. Its attempts must have ended.
 func (j *JoinedRun) Close() {
 	j.cancel()
+	j.releases.Wait()
 	j.o.forget(j.run.wf)
 }
 
 // Advance does what the run can do without attempts, as [engine.Advance] does. The run of a
 // frontier with a Result has ended.
 func (j *JoinedRun) Advance(ctx context.Context, under []engine.Under) (f *engine.Frontier, err error) {
+	var over bool // before
 	err = j.with(ctx, journal.Unit{}, func(options engine.Options) (err error) {
+		over = options.Past.Ended != nil
 		f, err = engine.Advance(ctx, j.run.wf, options, under)
 		return err
 	})
-	if err == nil && f.Result != nil {
+	if err == nil && f.Result != nil && !over {
 		j.o.tell.RunEnded(ctx, j.run.id, string(f.Result.Status), time.Since(j.run.started))
 	}
 	return f, err
@@ -190,7 +195,7 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 	}
 	// What was appended is durable by then. To give the part back is to keep the store
 	// tidy: whoever joins it next takes it anyway, so that the caller need not wait.
-	defer func() { go func() { _ = log.Release() }() }()
+	defer j.releases.Go(func() { _ = log.Release() })
 	past, err := j.replica.State(ctx)
 	if err != nil {
 		return err
