@@ -17,7 +17,7 @@ test: ## Run the tests
 # what still runs may report a race. The scripts run more than a thousand commands. What
 # only reads sources, or runs programs, finds none that others do not.
 race: export GORACE ?= atexit_sleep_ms=10
-race: ## Run the tests with the race detector, in random order
+race: ## Run the tests with the race detector, in random order (of the scripts those with something at once)
 	go test -race -short -shuffle=on -timeout 20m $$(go list ./... | grep -vE '/(bench|examples|internal/wordtest|internal/importtest)(/|$$)')
 
 lint: ## Check formatting, go vet, golangci-lint, known vulnerabilities

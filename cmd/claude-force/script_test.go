@@ -40,6 +40,28 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"claude-force": main, "mcptest": mcptest.Main, "webhookreceiver": receiverMain})
 }
 
+// atOnce finds scripts in which several processes, or calls of one, are at work at once.
+var atOnce = regexp.MustCompile(`(?m) &\w*&?$|--jobs|\bserve\b|kill|--detach`)
+
+// scripts returns the files of scripts. In short mode, in which the race detector looks on,
+// they are those in which something happens at once.
+func scripts(t *testing.T) []string {
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(files) < 100 {
+		t.Fatalf("found %d scripts: %v", len(files), err)
+	}
+	if !testing.Short() {
+		return files
+	}
+	return slices.DeleteFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !atOnce.Match(text)
+	})
+}
+
 // TestScripts runs the command as users do: each file is one behaviour, with
 // standard output, standard error and exit code as the contract. Each has a
 // simulator of its own on the loopback interface, which plays the script in
@@ -82,7 +104,7 @@ func TestScripts(t *testing.T) {
 		},
 	})
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
+		Files:               scripts(t),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			options := sim.Options{}
