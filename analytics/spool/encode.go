@@ -8,12 +8,8 @@ import (
 	"github.com/claude-force/claude-force/llm"
 )
 
-// callVersion is the form of a call in the spool file. What a newer program
-// wrote in another form is left to it.
-const callVersion = CallForm
-
 // CallForm is the newest form of a call that this program knows: the first byte of what
-// [AppendCall] writes.
+// [AppendCall] writes. What a newer program wrote in another form is left to it.
 const CallForm = 5
 
 // maxTries bounds the attempts of a call that are kept, so that it does not outgrow
@@ -26,7 +22,7 @@ const maxText = 4 << 10
 // AppendCall appends the fields of a call in a fixed order: numbers as varints,
 // texts with their lengths.
 func AppendCall(b []byte, c *analytics.Call) []byte {
-	b = append(b, callVersion)
+	b = append(b, CallForm)
 	b = appendTexts(b, c.Project, c.Workflow, c.Run, c.Step, c.Item, c.Agent, c.Asked, c.Model, string(c.Source), c.StopReason)
 	unpriced := int64(0)
 	if c.Unpriced {
@@ -73,7 +69,7 @@ func appendAttempt(b []byte, a *analytics.Attempt) []byte {
 
 // ReadCall reads what AppendCall has written, also in earlier forms.
 func ReadCall(b []byte) (c analytics.Call, ok bool) {
-	if len(b) == 0 || b[0] == 0 || b[0] > callVersion {
+	if len(b) == 0 || b[0] == 0 || b[0] > CallForm {
 		return c, false
 	}
 	version := b[0]
@@ -191,7 +187,7 @@ func newer(b []byte) bool {
 		_, _ = f.number(), f.number()
 		b = f.b
 	}
-	return len(b) > 0 && b[0] > callVersion
+	return len(b) > 0 && b[0] > CallForm
 }
 
 func appendTexts(b []byte, texts ...string) []byte {
