@@ -54,7 +54,7 @@ type JoinedRun struct {
 	uncancelled context.Context // ends when the run is cancelled
 	cancel      context.CancelFunc
 
-	releases sync.WaitGroup // of parts that are being given back
+	releases sync.WaitGroup // of parts, which are under way
 
 	mu       sync.Mutex // guards the fields below
 	attempts int        // under way
@@ -146,13 +146,11 @@ func (j *JoinedRun) Close() {
 // Advance does what the run can do without attempts, as [engine.Advance] does. The run of a
 // frontier with a Result has ended.
 func (j *JoinedRun) Advance(ctx context.Context, under []engine.Under) (f *engine.Frontier, err error) {
-	var over bool // before
 	err = j.with(ctx, journal.Unit{}, func(options engine.Options) (err error) {
-		over = options.Past.Ended != nil
 		f, err = engine.Advance(ctx, j.run.wf, options, under)
 		return err
 	})
-	if err == nil && f.Result != nil && !over {
+	if err == nil && f.Result != nil {
 		j.o.tell.RunEnded(ctx, j.run.id, string(f.Result.Status), time.Since(j.run.started))
 	}
 	return f, err
@@ -193,8 +191,8 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 	if err != nil {
 		return fmt.Errorf("joining run %s: %w", j.run.id, err)
 	}
-	// What was appended is durable by then. To give the part back is to keep the store
-	// tidy: whoever joins it next takes it anyway, so that the caller need not wait.
+	// What was appended is durable by then. The next process that joins the part
+	// takes it whether or not it was released, so that the caller need not wait.
 	defer j.releases.Go(func() { _ = log.Release() })
 	past, err := j.replica.State(ctx)
 	if err != nil {

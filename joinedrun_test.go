@@ -43,6 +43,21 @@ func openCounted(t *testing.T, store string, service sim.Options, counters *tele
 	return o
 }
 
+// submit submits a run for the workers of Temporal and joins it.
+func submit(t *testing.T, o *claudeforce.Orchestrator, wf *workflow.Workflow) (id string, j *claudeforce.JoinedRun) {
+	t.Helper()
+	id, err := o.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: claudeforce.EngineTemporal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err = o.JoinRun(t.Context(), id, claudeforce.EngineTemporal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close) // before the orchestrator is closed
+	return id, j
+}
+
 // TestTwoProcessesWorkOnARun has two orchestrators attempt the steps of a run in turn.
 func TestTwoProcessesWorkOnARun(t *testing.T) {
 	t.Parallel()
@@ -132,15 +147,7 @@ steps:
 		}
 	})
 	got := counted(func(o *claudeforce.Orchestrator, wf *workflow.Workflow) {
-		id, err := o.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: claudeforce.EngineTemporal})
-		if err != nil {
-			t.Fatal(err)
-		}
-		j, err := o.JoinRun(t.Context(), id, claudeforce.EngineTemporal)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.Close()
+		_, j := submit(t, o, wf)
 		for {
 			f, err := j.Advance(t.Context(), nil)
 			if err != nil {
@@ -186,15 +193,7 @@ func TestCancelStopsJoinedAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := o.SubmitRun(t.Context(), wf, claudeforce.RunOptions{Engine: claudeforce.EngineTemporal})
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, err := o.JoinRun(t.Context(), id, claudeforce.EngineTemporal)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
+	id, j := submit(t, o, wf)
 	f, err := j.Advance(t.Context(), nil)
 	if err != nil || len(f.Ready) != 2 {
 		t.Fatalf("%+v, %v", f, err)
