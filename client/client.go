@@ -252,7 +252,7 @@ type StartRun struct {
 	From        string            `json:"from,omitempty"`
 	Only        string            `json:"only,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Engine      string            `json:"engine,omitempty"` // that works on the run: temporal; empty for the server
+	Engine      string            `json:"engine,omitempty"` // that executes the run: temporal; empty for the server
 }
 
 // Start starts a run. Of requests with the same key, which no other request may have,

@@ -162,7 +162,7 @@ func (f *flow) advance(ctx context.Context) *engine.Frontier {
 		}
 		var late func()
 		if f.faults && f.chance(6, "stale", n) == 0 {
-			// An Advance that has read all, and writes once another one has worked on it.
+			// An Advance that has read all, and writes once another one has written.
 			ctx, log := f.join(ctx, f.part(), -1)
 			past, under := f.state(), f.underWay()
 			late = func() {
@@ -204,7 +204,7 @@ func (f *flow) underWay() []engine.Under {
 	return under
 }
 
-// observe takes an event in that it has not seen yet: each Advance tells them all.
+// observe takes an event in that it has not seen yet: each Advance reports them all.
 func (r *relay) observe(ctx context.Context, ev engine.Event) {
 	r.lock.Lock()
 	defer r.lock.Unlock()

@@ -14,7 +14,7 @@ const (
 	KindBudget                      // a budget has no room for it
 	KindInterrupted                 // the caller canceled it
 	KindInternal                    // a defect of this program
-	KindOutdated                    // a newer version of this program has changed what it works on: it must be updated
+	KindOutdated                    // a newer version of this program has changed the store: it must be updated
 )
 
 // Reporter is an error that has a kind.

@@ -197,7 +197,7 @@ func (r *Run) End(status string, err error) {
 	r.t.logAt(r.ctx, level, "run ended", slog.String("status", status), slog.Duration("took", time.Since(r.start)))
 }
 
-// RunEnded reports the end of a run that several processes worked on, to the one of them that
+// RunEnded reports the end of a run that several processes executed, to the one of them that
 // wrote it. Took is the time since it was started.
 func (t *Telemetry) RunEnded(ctx context.Context, id, status string, took time.Duration) {
 	if t == nil {

@@ -223,7 +223,7 @@ func TestStoreCopy(t *testing.T) {
 		}
 	}
 	// The copies work: runs continue in them, for what they have no call is made, numbers
-	// go on after those that were copied, and browsers that have logged in need not again.
+	// continue after those that were copied, and browsers that have logged in need not again.
 	before := asked.Load()
 	for _, store := range []string{m.url, second, back} {
 		copy := m.in(store)

@@ -28,7 +28,7 @@ func later(component string, version int) *sqlitefile.Schema {
 	return s
 }
 
-// TestUpgradeOfAnOpenFile: a program that has a file open, and one that opens it, go on with
+// TestUpgradeOfAnOpenFile: a program that has a file open, and one that opens it, continue with
 // one that a newer program has added to, and refuse one that it has taken from.
 func TestUpgradeOfAnOpenFile(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ func TestLeaseOfAnotherMachine(t *testing.T) {
 	})
 }
 
-// TestARunThatIsGone shows that such a run is lost to who works on it.
+// TestARunThatIsGone shows that a process loses its lease of a run that was removed.
 func TestARunThatIsGone(t *testing.T) {
 	t.Parallel()
 	path := file(t)

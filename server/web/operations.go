@@ -46,5 +46,5 @@ type Start struct {
 	Params    map[string]string
 	BudgetUSD *float64 // nil for the workflow's own
 	Refresh   bool     // make every call again
-	Engine    string   // that works on it; empty for the server
+	Engine    string   // that executes it; empty for the server
 }
