@@ -217,7 +217,8 @@ func (r *relay) startItems(u journal.Unit, w Wide) workflow.Future {
 	parts := (w.Count + part - 1) / part
 	atOnce := min(parts, most)
 	r.wides++
-	name := fmt.Sprintf("%s/%d", r.in.Run, r.wides) // ids are not encrypted: no names of steps
+	// Ids are not encrypted: no names of steps. A child may start children of its own.
+	name := fmt.Sprintf("%s/%d", workflow.GetInfo(r.ctx).WorkflowExecution.ID, r.wides)
 	workflow.Go(r.attempts, func(ctx workflow.Context) {
 		var failed error
 		open := 0

@@ -22,6 +22,7 @@ import (
 type paper struct {
 	layers [][]string
 	wide   map[string]int // units that are a foreach of so many items
+	inner  int            // items of the foreach that each item of these is; 0 for none
 
 	mu        sync.Mutex
 	done      map[journal.Unit]int // how often they were attempted
@@ -42,7 +43,19 @@ func (p *paper) ended(step string) bool {
 		return p.done[journal.Unit{Step: step}] > 0
 	}
 	for i := range n {
-		if p.done[item(step, i)] == 0 {
+		if !p.itemEnded(item(step, i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *paper) itemEnded(u journal.Unit) bool {
+	if p.inner == 0 || p.wide[u.Step] == 0 {
+		return p.done[u] > 0
+	}
+	for i := range p.inner {
+		if p.done[u.Inner("in").WithItem(fmt.Sprint(i))] == 0 {
 			return false
 		}
 	}
@@ -68,11 +81,19 @@ func (p *paper) Advance(_ context.Context, _ string, items *relay.Items, under [
 	if items != nil {
 		left := 0
 		for i := items.From; i < items.To; i++ {
-			if u := item(items.Step, i); p.done[u] == 0 {
-				left++
-				if !isUnder(u) && len(f.Ready)+len(under) < items.Most {
-					f.Ready = append(f.Ready, relay.Ready{Step: u.Step, Item: u.Item})
+			u := journal.Unit{Step: items.Step, Item: items.Item}.WithItem(fmt.Sprint(i))
+			if p.itemEnded(u) {
+				continue
+			}
+			left++
+			switch in := u.Inner("in"); {
+			case len(f.Ready)+len(f.Wide)+len(under) >= items.Most:
+			case p.inner > 0 && p.wide[u.Step] > 0:
+				if !isUnder(in) {
+					f.Wide = append(f.Wide, relay.Wide{Step: in.Step, Item: in.Item, Count: p.inner, Most: 2})
 				}
+			case !isUnder(u):
+				f.Ready = append(f.Ready, relay.Ready{Step: u.Step, Item: u.Item})
 			}
 		}
 		if left == 0 {
@@ -177,6 +198,29 @@ func TestWideForeachRunsInChildren(t *testing.T) {
 	}
 	if len(children) != 5 || covered != 95 {
 		t.Errorf("%d children cover %d items", len(children), covered)
+	}
+}
+
+// TestWideForeachInAnother has children that start children, several at once.
+func TestWideForeachInAnother(t *testing.T) {
+	t.Parallel()
+	p := newPaper([]string{"each", "other"})
+	p.wide["each"], p.wide["other"], p.inner = 6, 6, 5
+	env := environment(p)
+	// A server refuses a child with the id of one that is under way.
+	ids := map[string]bool{}
+	env.OnWorkflow("items", mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in relay.RunInput) error {
+		id := workflow.GetInfo(ctx).WorkflowExecution.ID
+		if ids[id] {
+			t.Errorf("two children have the id %s", id)
+		}
+		ids[id] = true
+		return relay.Run(ctx, in)
+	})
+	env.ExecuteWorkflow("run", relay.RunInput{Run: "run_1", Part: 2})
+	p.check(t, env)
+	if len(p.done) != 2*6*5 {
+		t.Errorf("%d items of 60 were attempted", len(p.done))
 	}
 }
 
