@@ -83,13 +83,18 @@ func TestWithoutJavaScript(t *testing.T) {
 	b := s.open()
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.visit("/")
-	b.do(chromedp.Click("form[action='/logout'] button"), chromedp.WaitVisible("#login"))
-	b.do(chromedp.SendKeys("#key", s.key), chromedp.Click("#login button"), chromedp.WaitVisible("#now-runs"))
+	b.follow("form[action='/logout'] button")
+	b.do(chromedp.SendKeys("#key", s.key))
+	b.follow("#login button")
+	b.do(chromedp.WaitVisible("#now-runs"))
 	b.visit("/runs")
-	b.do(chromedp.SendKeys("#search", "REVIEW"), chromedp.Click(".filters button"), chromedp.WaitVisible(`#runs-states a[href="/runs?q=REVIEW&since=&status=waiting"]`),
-		chromedp.Click(`#runs-states a[href="/runs?q=REVIEW&since=&status=waiting"]`), chromedp.WaitVisible(`#runs-states a[aria-current] .s-waiting`), chromedp.WaitVisible(`a[href="/runs/`+id+`"]`))
-	b.do(chromedp.Click(`a[href="/runs/`+id+`"]`), chromedp.WaitVisible("button[value=yes]"))
-	b.do(chromedp.Click("button[value=yes]"), chromedp.WaitNotPresent("button[value=yes]"))
+	b.do(chromedp.SendKeys("#search", "REVIEW"))
+	b.follow(".filters button")
+	b.follow(`#runs-states a[href="/runs?q=REVIEW&since=&status=waiting"]`)
+	b.do(chromedp.WaitVisible(`#runs-states a[aria-current] .s-waiting`))
+	b.follow(`a[href="/runs/` + id + `"]`)
+	b.follow("button[value=yes]")
+	b.do(chromedp.WaitNotPresent("button[value=yes]"))
 	for deadline := time.Now().Add(limit); ; {
 		b.visit("/runs/" + id + "?tab=output")
 		if text, err := chromedp.Run(b.ctx, chromedp.TextContent("#run-head .head-title")); err != nil || time.Now().After(deadline) {
@@ -111,17 +116,22 @@ func TestKeysWithoutJavaScript(t *testing.T) {
 	b := s.open()
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.visit("/")
-	b.do(chromedp.Click("nav a[href='/keys']"), chromedp.WaitVisible("#create-name"))
-	b.do(chromedp.SendKeys("#create-name", "ci"), chromedp.SendKeys("#create-budget", "1/day"), chromedp.Click("#create button"))
+	b.follow("nav a[href='/keys']")
+	b.do(chromedp.SendKeys("#create-name", "ci"), chromedp.SendKeys("#create-budget", "1/day"))
+	b.follow("#create button")
 	first := b.secret()
-	b.do(chromedp.Click("main a[href='/keys']"), chromedp.WaitVisible("#keys-table"), chromedp.Click("#keys-table a[href='/keys/ci']"), chromedp.WaitVisible("#rotate"))
-	b.do(chromedp.Click("#rotate summary"), chromedp.WaitVisible("#rotate button"), chromedp.Click("#rotate button"))
+	b.follow("main a[href='/keys']")
+	b.follow("#keys-table a[href='/keys/ci']")
+	b.do(chromedp.Click("#rotate summary"))
+	b.follow("#rotate button")
 	second := b.secret()
 	if first == second || !keys.Valid(first) || !keys.Valid(second) {
 		t.Errorf("the secrets do not differ, or are none: %d and %d characters", len(first), len(second))
 	}
-	b.do(chromedp.Click(".crumbs a[href='/keys/ci']"), chromedp.WaitVisible("#revoke"))
-	b.do(chromedp.Click("#revoke summary"), chromedp.WaitVisible("#revoke button"), chromedp.Click("#revoke button"), chromedp.WaitNotPresent("#revoke"))
+	b.follow(".crumbs a[href='/keys/ci']")
+	b.do(chromedp.Click("#revoke summary"))
+	b.follow("#revoke button")
+	b.do(chromedp.WaitNotPresent("#revoke"))
 	text, err := chromedp.Run(b.ctx, chromedp.TextContent("main"))
 	if err != nil || !strings.Contains(text, "revoked") || strings.Contains(text, second) {
 		t.Errorf("the page of a revoked key: %s, %v", text, err)
@@ -135,9 +145,11 @@ func TestSchedulesWithoutJavaScript(t *testing.T) {
 	b := s.open()
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.visit("/")
-	b.do(chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible("#add-name"), chromedp.WaitVisible("#schedules-list .empty"))
+	b.follow("nav a[href='/schedules']")
+	b.do(chromedp.WaitVisible("#schedules-list .empty"))
 	b.do(chromedp.SendKeys("#add-name", "nightly"), chromedp.SendKeys("#add-workflow", "review.yaml"), chromedp.SendKeys("#add-cron", "30 2 * * 1-5"),
-		chromedp.SendKeys("#add-zone", "Europe/Berlin"), chromedp.SendKeys("#add-params", "topic=ants = bees"), chromedp.Click("#add button"), chromedp.WaitVisible("#schedules-table"))
+		chromedp.SendKeys("#add-zone", "Europe/Berlin"), chromedp.SendKeys("#add-params", "topic=ants = bees"))
+	b.follow("#add button")
 	said := func() string {
 		t.Helper()
 		text, err := chromedp.Run(b.ctx, chromedp.TextContent("#schedules-list"))
@@ -149,14 +161,20 @@ func TestSchedulesWithoutJavaScript(t *testing.T) {
 	if text := said(); !strings.Contains(text, "topic=ants = bees") || !strings.Contains(text, "02:30") || !strings.Contains(text, "Europe/Berlin") {
 		t.Errorf("added: %s", text)
 	}
-	b.do(chromedp.Click("form[action='/schedules/nightly/pause'] button"), chromedp.WaitVisible("form[action='/schedules/nightly/resume'] button"))
+	b.follow("form[action='/schedules/nightly/pause'] button")
 	if text := said(); !strings.Contains(text, "paused") || strings.Contains(text, "02:30") {
 		t.Errorf("paused: %s", text)
 	}
-	b.do(chromedp.Click("form[action='/schedules/nightly/resume'] button"), chromedp.WaitVisible("form[action='/schedules/nightly/pause'] button"),
-		chromedp.Click("#run-nightly summary"), chromedp.WaitVisible("#run-nightly button"), chromedp.Click("#run-nightly button"), chromedp.WaitVisible("#run-head"), chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible("#schedules-table"),
-		chromedp.Click("#remove-nightly summary"), chromedp.WaitVisible("#remove-nightly button"), chromedp.Click("#remove-nightly button"), chromedp.WaitVisible("#schedules-list .empty"))
-	b.do(chromedp.SendKeys("#add-name", "bad"), chromedp.SendKeys("#add-workflow", "review.yaml"), chromedp.SendKeys("#add-cron", "61 * * * *"), chromedp.Click("#add button"), chromedp.WaitVisible(".message"))
+	b.follow("form[action='/schedules/nightly/resume'] button")
+	b.do(chromedp.WaitVisible("form[action='/schedules/nightly/pause'] button"), chromedp.Click("#run-nightly summary"))
+	b.follow("#run-nightly button")
+	b.do(chromedp.WaitVisible("#run-head"))
+	b.follow("nav a[href='/schedules']")
+	b.do(chromedp.Click("#remove-nightly summary"))
+	b.follow("#remove-nightly button")
+	b.do(chromedp.WaitVisible("#schedules-list .empty"))
+	b.do(chromedp.SendKeys("#add-name", "bad"), chromedp.SendKeys("#add-workflow", "review.yaml"), chromedp.SendKeys("#add-cron", "61 * * * *"))
+	b.follow("#add button")
 	if text, err := chromedp.Run(b.ctx, chromedp.TextContent(".message")); err != nil || !strings.Contains(text, "30 2 * * 1-5") {
 		t.Errorf("a wrong expression: %s, %v", text, err)
 	}
@@ -194,33 +212,38 @@ func TestWebhooksWithoutJavaScript(t *testing.T) {
 	}
 	add := func(name, url, env string) {
 		t.Helper()
-		b.do(chromedp.Navigate(s.url+"/"), chromedp.Click("nav a[href='/webhooks']"), chromedp.WaitVisible("#add-name"))
-		b.do(chromedp.SendKeys("#add-name", name), chromedp.SendKeys("#add-url", url), chromedp.SendKeys("#add-secret", env), chromedp.Click("#add input[value='approval.wanted']"), chromedp.Click("#add button"))
+		b.visit("/")
+		b.follow("nav a[href='/webhooks']")
+		b.do(chromedp.SendKeys("#add-name", name), chromedp.SendKeys("#add-url", url), chromedp.SendKeys("#add-secret", env), chromedp.Click("#add input[value='approval.wanted']"))
+		b.follow("#add button")
 	}
 	add("ops", receiver.URL, "PAGES_WEBHOOK_SECRET")
 	b.do(chromedp.WaitVisible("#webhook-facts"))
 	if text := said("main"); !strings.Contains(text, "nothing sent yet") || !strings.Contains(text, receiver.URL) || strings.Contains(text, "approval.wanted") || strings.Contains(text, hookSecret) {
 		t.Errorf("added: %s", text)
 	}
-	b.do(chromedp.Click("form[action='/webhooks/ops/test'] button"), chromedp.WaitVisible("#test-result"))
+	b.follow("form[action='/webhooks/ops/test'] button")
 	if text := said("#test-result"); taken.Load() != 1 || !strings.Contains(text, "answered 200") || strings.Contains(text, "pwned") {
 		t.Errorf("%d tests were taken: %s", taken.Load(), text)
 	}
-	b.do(chromedp.Click(".crumbs a[href='/webhooks']"), chromedp.WaitVisible("#webhooks-table"), chromedp.Click("#webhooks-table a[href='/webhooks/ops']"), chromedp.WaitVisible("#retry"),
-		chromedp.Click("#retry summary"), chromedp.WaitVisible("#retry button"), chromedp.Click("#retry button"), chromedp.WaitVisible("#webhook-deliveries .empty"))
+	b.follow(".crumbs a[href='/webhooks']")
+	b.follow("#webhooks-table a[href='/webhooks/ops']")
+	b.do(chromedp.Click("#retry summary"))
+	b.follow("#retry button")
+	b.do(chromedp.WaitVisible("#webhook-deliveries .empty"))
 
 	add("ops", receiver.URL, "PAGES_WEBHOOK_SECRET")
-	b.do(chromedp.WaitVisible(".message"))
 	if text := said(".message"); !strings.Contains(text, "there is a webhook of this name") {
 		t.Errorf("a name that is taken: %s", text)
 	}
 	add("other", "http://hooks.example.com/", "PAGES_WEBHOOK_SECRET")
-	b.do(chromedp.WaitVisible(".message"))
 	if text := said(".message"); !strings.Contains(text, "use https") {
 		t.Errorf("an address that is not taken: %s", text)
 	}
 	b.visit("/webhooks/ops")
-	b.do(chromedp.Click("#remove summary"), chromedp.WaitVisible("#remove button"), chromedp.Click("#remove button"), chromedp.WaitVisible("#webhooks-list .empty"))
+	b.do(chromedp.Click("#remove summary"))
+	b.follow("#remove button")
+	b.do(chromedp.WaitVisible("#webhooks-list .empty"))
 	b.visit("/webhooks/ops")
 	if text := said(".message"); !strings.Contains(text, "no webhook") {
 		t.Errorf("a webhook that was removed: %s", text)

@@ -254,6 +254,15 @@ func (b *browser) visit(path string) {
 	b.do(chromedp.Navigate(b.site.url+path), chromedp.WaitReady("main"))
 }
 
+// follow clicks on a link or a button that leads to a page, and waits for that page: what
+// comes next cannot take the page that it leaves for it, or break off the request.
+func (b *browser) follow(selector string) {
+	b.site.t.Helper()
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(selector)); err != nil {
+		b.site.t.Fatalf("%s: %v", selector, err)
+	}
+}
+
 // evaluate returns the value of an expression in the page, which its policy does not
 // apply to.
 func evaluate[T any](b *browser, expression string) T {
