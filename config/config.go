@@ -245,7 +245,7 @@ func defaults(src Sources, getenv func(string) string) *Config {
 		Model: "haiku", MaxTokens: 16_384, Jobs: 10, Timeout: 10 * time.Minute, Outage: time.Minute, Tier: "start", Memory: true, ContextEditing: true,
 		Budget: Budget{OnExceed: "stop"},
 		Cache: Cache{
-			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 256 << 20,
+			Enabled: true, TTL: 24 * time.Hour, MaxBytes: 1 << 30,
 			ExcludeAgents: []string{"creative-writer"}, AgentTTL: map[string]time.Duration{},
 		},
 		Analytics: Analytics{Enabled: true, KeepRows: 365 * 24 * time.Hour, KeepHours: 2 * 365 * 24 * time.Hour},

@@ -57,7 +57,7 @@ func TestCacheSettings(t *testing.T) {
 	write(t, filepath.Join(dir, config.FileName), `
 cache:
   ttl_hours: 1
-  max_size: 1GiB
+  max_size: 3GiB
   exclude_agents: [creative-writer, planner]
   agent_ttl: {linter: 72h}
 `)
@@ -65,7 +65,7 @@ cache:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config.Cache{Enabled: true, TTL: time.Hour, MaxBytes: 1 << 30,
+	want := config.Cache{Enabled: true, TTL: time.Hour, MaxBytes: 3 << 30,
 		ExcludeAgents: []string{"creative-writer", "planner"}, AgentTTL: map[string]time.Duration{"linter": 72 * time.Hour}}
 	if diff := cmp.Diff(want, cfg.Cache); diff != "" {
 		t.Error(diff)

@@ -197,7 +197,7 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return period(&c.Cache.TTL, v) },
 		get: func(c *Config) string { return short(c.Cache.TTL) },
 	}, {
-		name: "cache.max_size", env: "CLAUDE_FORCE_CACHE_MAX_SIZE", about: "size at which the least recently used answers are deleted",
+		name: "cache.max_size", env: "CLAUDE_FORCE_CACHE_MAX_SIZE", about: "size of all answers at which the least recently used are deleted, and paid for again when they are wanted",
 		set: func(c *Config, v string) error {
 			n, err := units.RAMInBytes(v)
 			if err != nil || n <= 0 {

@@ -113,7 +113,7 @@ type machine struct {
 func (j *machineJob) environment(home string) []string {
 	return append(os.Environ(),
 		"HOME="+home, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "CLAUDE_FORCE_HOME="+filepath.Join(home, "data"),
-		"CLAUDE_FORCE_STORE="+j.Store, "CLAUDE_FORCE_VALKEY="+j.Redis,
+		"CLAUDE_FORCE_STORE="+j.Store, "CLAUDE_FORCE_VALKEY="+j.Redis, "CLAUDE_FORCE_CACHE_MAX_SIZE=16GiB",
 		"ANTHROPIC_BASE_URL="+j.Service, "ANTHROPIC_API_KEY="+account, "ANTHROPIC_AUTH_TOKEN=", "SSL_CERT_FILE="+trusted)
 }
 

@@ -37,7 +37,7 @@ import (
 )
 
 // DefaultMaxBytes is the size of a store that was not given one.
-const DefaultMaxBytes = 256 << 20
+const DefaultMaxBytes = 1 << 30
 
 // Options are the settings of [Open]. The zero value is ready.
 type Options struct {

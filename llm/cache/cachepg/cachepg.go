@@ -36,7 +36,7 @@ import (
 )
 
 // DefaultMaxBytes is the size of a store that was not given one.
-const DefaultMaxBytes = 256 << 20
+const DefaultMaxBytes = 1 << 30
 
 const (
 	// timeout bounds one use of the database. The cache is worth less than the time that
