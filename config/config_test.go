@@ -242,7 +242,7 @@ func TestMisspeltNamesArePointedOut(t *testing.T) {
 // TestPasswordOfTheStore: it is taken from the environment only, and never shown.
 func TestPasswordOfTheStore(t *testing.T) {
 	t.Parallel()
-	for _, value := range []string{"postgres://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2&sslmode=disable"} {
+	for _, value := range []string{"postgres://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2&sslmode=disable", "postgres://u@h/d?sslpassword=hunter2&sslkey=k"} {
 		user := t.TempDir()
 		write(t, filepath.Join(user, config.FileName), "store: "+value+"\n")
 		_, err := config.Load(config.Sources{Dir: t.TempDir(), UserDir: user})

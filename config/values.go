@@ -78,14 +78,23 @@ func storeAddress(to *string, value string) error {
 	return nil
 }
 
+// passwords are the parameters of an address of a database that are secret.
+var passwords = []string{"password", "sslpassword"}
+
 // withoutPassword returns an address that storeAddress took with its password hidden.
 func withoutPassword(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || address == "" {
 		return ""
 	}
-	if query := u.Query(); query.Has("password") {
-		query.Set("password", "xxxxx")
+	query, hidden := u.Query(), false
+	for _, name := range passwords {
+		if query.Has(name) {
+			query.Set(name, "xxxxx")
+			hidden = true
+		}
+	}
+	if hidden {
 		u.RawQuery = query.Encode()
 	}
 	return u.Redacted()
@@ -98,7 +107,8 @@ func hasPassword(address string) bool {
 		return false // it is no address
 	}
 	_, set := u.User.Password()
-	return set || u.Query().Has("password")
+	query := u.Query()
+	return set || slices.ContainsFunc(passwords, query.Has)
 }
 
 func truth(to *bool, value string) error {
