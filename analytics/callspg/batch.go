@@ -4,13 +4,13 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/analytics/callsql"
 	"github.com/claude-force/claude-force/analytics/spool"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -37,10 +37,7 @@ func newBatch(s *Store, tx pgx.Tx) *batch {
 // clean makes a text one that PostgreSQL can keep.
 func clean(texts ...*string) {
 	for _, t := range texts {
-		if strings.ContainsRune(*t, 0) {
-			*t = strings.ReplaceAll(*t, "\x00", "\uFFFD")
-		}
-		*t = strings.ToValidUTF8(*t, "\uFFFD")
+		*t = postgres.Text(*t)
 	}
 }
 

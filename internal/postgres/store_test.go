@@ -61,7 +61,7 @@ func TestStore(t *testing.T) {
 
 func TestTexts(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"": "", "Grüße": "Grüße", "a\x00b": "ab", "a\xffb": "a\ufffdb"} {
+	for text, want := range map[string]string{"": "", "Grüße": "Grüße", "a\x00b": "a\ufffdb", "a\xffb": "a\ufffdb", "\xff\x00\xff": "\ufffd\ufffd\ufffd"} {
 		if got := postgres.Text(text); got != want || postgres.Storable(text) != (text == want) || !postgres.Storable(got) {
 			t.Errorf("%q: %q, and it is storable: %t", text, got, postgres.Storable(text))
 		}
