@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -22,13 +24,18 @@ func Transient(err error) bool {
 	if _, ok := errors.AsType[*SchemaError](err); ok {
 		return false
 	}
+	if _, ok := errors.AsType[*ServerError](err); ok {
+		return false
+	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		var scan pgx.ScanArgError
 		return !errors.As(err, &scan)
 	}
 	switch pg.Code {
-	case "40001", "40P01", "55P03", "57014", "25P03": // serialization, deadlock, lock not available, statement timeout, idle in transaction
+	// Serialization, deadlock, lock not available, statement timeout, idle in transaction,
+	// a server that only reads: during a failover the next connection may be to another.
+	case "40001", "40P01", "55P03", "57014", "25P03", "25006":
 		return true
 	case "28P01", "28000", "3D000": // wrong password, no such role, no such database
 		return false
@@ -51,19 +58,64 @@ var advice = map[string]string{
 	"42P01": "bring the schema of the store up to date", // undefined_table
 	"42501": "grant the role the right to it",
 	"53300": "raise max_connections of the server, or set pool_max_conns in the address of the store",
+	"25006": "name the primary server in the address of the store, or give all servers and target_session_attrs=read-write; default_transaction_read_only must be off for the role",
+	"57014": "raise statement_timeout of the role or the database, or set it in the address of the store",
+	"42704": "leave out of the address of the store what the server does not know",
 	"53100": "free space on the server's disk",
 }
 
-// Explain adds to an error what to do about it.
+// Explain adds to an error what to do about it, in one line.
 func Explain(err error) error {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if todo := advice[pg.Code]; todo != "" {
-			return fmt.Errorf("%w; %s", err, todo)
-		}
+	todo := ""
+	pg, answered := errors.AsType[*pgconn.PgError](err)
+	connecting, refused := errors.AsType[*pgconn.ConnectError](err)
+	_, unfit := errors.AsType[*ServerError](err)
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	switch {
+	case err == nil:
+		return nil
+	case answered:
+		todo = advice[pg.Code]
+	case unfit: // it says what to do
+	case unknown:
+		todo = "name the certificate of its authority with sslrootcert in the address of the store"
+	case refused && refusesTLS(connecting.Error()):
+		todo = "have the server use TLS (ssl = on), or, in a network that you trust, give sslmode=disable in the address of the store"
+	case refused:
+		todo = "check that the server runs and that the address of the store is right"
+	}
+	if refused {
+		err = oneLine{err}
+	}
+	if todo == "" {
 		return err
 	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return fmt.Errorf("%w; check that the server runs and that the address of the store is right", err)
+	return fmt.Errorf("%w; %s", err, todo)
+}
+
+func refusesTLS(text string) bool { return strings.Contains(text, "server refused TLS connection") }
+
+// oneLine is an error of a connection, which has a line for each address that was tried,
+// with its text in one.
+type oneLine struct{ error }
+
+// Unwrap returns the error.
+func (e oneLine) Unwrap() error { return e.error }
+
+func (e oneLine) Error() string {
+	var tried []string
+	head, lines, _ := strings.Cut(e.error.Error(), "\n")
+	for line := range strings.SplitSeq(lines, "\n") {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(tried, line) {
+			tried = append(tried, line)
+		}
 	}
-	return err
+	// Unless the address says more, TLS is tried first, and then done without.
+	if plain := slices.DeleteFunc(slices.Clone(tried), refusesTLS); len(plain) > 0 {
+		tried = plain
+	}
+	if len(tried) == 0 {
+		return head
+	}
+	return head + " " + strings.Join(tried, "; ")
 }

@@ -15,10 +15,7 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -79,44 +76,6 @@ func name(c *pgx.ConnConfig, schema string) string {
 	return fmt.Sprintf("%s/%s (schema %s)", c.Host, c.Database, schema)
 }
 
-// errURL says nothing of the URL, which may hold a password.
-var errURL = errors.New("the address of the store is not a URL such as postgres://user@host:5432/database; characters such as @, / and % in its parts are written as %40, %2F and %25")
-
-// parse reads a URL. Its errors never have the password.
-func parse(address string) (cfg *pgxpool.Config, schema string, err error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return nil, "", errURL
-	}
-	cfg, err = pgxpool.ParseConfig(address)
-	if err != nil {
-		inner := errors.Unwrap(err) // the outer one shows the URL
-		password, _ := u.User.Password()
-		for _, secret := range []string{password, u.Query().Get("password")} {
-			if inner == nil || secret != "" && strings.Contains(inner.Error(), secret) {
-				return nil, "", errURL
-			}
-		}
-		return nil, "", fmt.Errorf("reading the address of the store: %w", inner)
-	}
-	conn := cfg.ConnConfig
-	schema, _, _ = strings.Cut(conn.RuntimeParams["search_path"], ",")
-	if schema = strings.Trim(strings.TrimSpace(schema), `"`); schema == "" {
-		schema = DefaultSchema
-		conn.RuntimeParams["search_path"] = schema
-	}
-	if conn.RuntimeParams["idle_in_transaction_session_timeout"] == "" {
-		conn.RuntimeParams["idle_in_transaction_session_timeout"] = idleInTransaction
-	}
-	if conn.RuntimeParams["application_name"] == "" {
-		conn.RuntimeParams["application_name"] = "claude-force"
-	}
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = connectTimeout
-	}
-	return cfg, schema, nil
-}
-
 // pools are the pools of a process, by URL.
 type pools struct {
 	mu   sync.Mutex // guards what follows
@@ -141,6 +100,7 @@ func (p *pools) connect(address string) (*DB, error) {
 			return nil, err
 		}
 		cfg.PrepareConn = (&fence{db: name(cfg.ConnConfig, schema)}).prepare
+		cfg.AfterConnect = checkServer
 		pool, err := pgxpool.NewWithConfig(context.Background(), cfg) //nolint:forbidigo // it outlasts who opens it first
 		if err != nil {
 			return nil, fmt.Errorf("connecting to the store: %w", err)

@@ -2,12 +2,16 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/postgres/pgmigrate"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
@@ -167,9 +171,70 @@ func TestTransient(t *testing.T) {
 	if err := db.Ping(ctx); err != nil {
 		t.Errorf("after the restart: %v", err)
 	}
-	for code, want := range map[string]bool{"57P03": true, "40P01": true, "53300": true, "08006": true, "23505": false, "28P01": false, "42501": false} {
+	for code, want := range map[string]bool{"57P03": true, "40P01": true, "53300": true, "08006": true, "23505": false, "28P01": false, "42501": false, "25006": true} {
 		if got := postgres.Transient(&pgconn.PgError{Code: code}); got != want {
 			t.Errorf("%s: %v", code, got)
+		}
+	}
+}
+
+// TestUnfitDatabases: a database with another encoding is refused whatever it is opened
+// for, in one line that says what to do, and is not waited for.
+func TestUnfitDatabases(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.EmptyURL(t)
+	server := connect(t, address)
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		name := fmt.Sprintf("unfit_%s_%d", strings.ToLower(encoding), os.Getpid())
+		if _, err := server.Exec(t.Context(), `CREATE DATABASE `+name+` ENCODING '`+encoding+`' LOCALE 'C' TEMPLATE template0`); err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path = "/" + name
+		db := connect(t, u.String())
+		_, migrating := pgmigrate.Pending(t.Context(), db)
+		for use, err := range map[string]error{"checking": db.Check(t.Context()), "migrating": migrating} {
+			_, unfit := errors.AsType[*postgres.ServerError](err)
+			if !unfit || postgres.Transient(err) || fault.KindOf(err) != fault.KindInput || !strings.Contains(err.Error(), "encoding "+encoding) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", use, err)
+			}
+		}
+		db.Close()
+		if _, err := server.Exec(t.Context(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestErrorsAreOneLine: an error of a connection, which tries TLS first, then without,
+// says in one line what failed last and what to do.
+func TestErrorsAreOneLine(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.EmptyURL(t)
+	for change, want := range map[string]string{
+		"user=nobody_of_this_name":  "SQLSTATE 28",
+		"database=no_such":          "create the database",
+		"sslmode=require":           "sslmode=disable",
+		"foo=bar":                   "leave out",
+		"host=no-such-host.invalid": "check that the server runs",
+	} {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		query := u.Query()
+		name, value, _ := strings.Cut(change, "=")
+		query.Set(name, value)
+		u.RawQuery = query.Encode()
+		db := connect(t, u.String())
+		err = db.Check(t.Context())
+		password, _ := u.User.Password()
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), want) || password != "" && strings.Contains(err.Error(), password) ||
+			name != "sslmode" && strings.Contains(err.Error(), "TLS") {
+			t.Errorf("%s: %v", change, err)
 		}
 	}
 }
