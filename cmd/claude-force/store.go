@@ -65,11 +65,13 @@ Files need none of this: they are brought up to date as they are opened.`,
 			}
 			defer db.Close()
 			steps, err := pgmigrate.Pending(cmd.Context(), db)
-			if err == nil && !dry {
-				steps, err = pgmigrate.Up(cmd.Context(), db)
-			}
 			if err != nil {
-				return err
+				return inputError{err}
+			}
+			if !dry {
+				if steps, err = pgmigrate.Up(cmd.Context(), db); err != nil {
+					return err
+				}
 			}
 			if asJSON {
 				return printJSON(a.stdout, map[string]any{"store": db.String(), "dry_run": dry, "migrations": append([]pgmigrate.Step{}, steps...)})
@@ -138,7 +140,7 @@ func (a *app) storeStatus() *cobra.Command {
 func (a *app) databaseStatus(ctx context.Context, db *postgres.DB, cfg *config.Config, asJSON bool) error {
 	state, err := db.State(ctx)
 	if err != nil {
-		return err
+		return inputError{err}
 	}
 	tables, err := db.Tables(ctx)
 	if err != nil {
