@@ -12,10 +12,6 @@ import (
 // broken server cannot exhaust the memory.
 const maxAnswer = 256 << 20
 
-// maxTokens is the largest count of tokens that is believed: more than any
-// service writes, and so few that their sum in one answer overflows nowhere.
-const maxTokens = 1 << 28
-
 // answer accumulates the events of one stream.
 type answer struct {
 	started bool // message_start was seen
@@ -155,7 +151,7 @@ func (a *answer) add(name string, data []byte) (llm.Event, error) {
 
 // reported returns the usage so far if an event reported some, else nil.
 func (a *answer) reported(u wireUsage) *llm.Usage {
-	if u.Input == nil && u.Output == nil {
+	if !u.reports() {
 		return nil
 	}
 	return new(a.usage.total())
@@ -190,60 +186,4 @@ func (a *answer) finish() (llm.Event, error) {
 	resp.Usage = a.usage.total()
 	resp.Source, resp.Attempts = llm.SourceLive, 1
 	return llm.Event{Type: llm.EventDone, Response: &resp}, nil
-}
-
-// wireUsage is the usage object. Its counters are cumulative; events omit
-// unchanged ones.
-type wireUsage struct {
-	Input         *int `json:"input_tokens"`
-	Output        *int `json:"output_tokens"`
-	CacheRead     *int `json:"cache_read_input_tokens"`
-	CacheWrite    *int `json:"cache_creation_input_tokens"`
-	CacheCreation *struct {
-		FiveMinutes int `json:"ephemeral_5m_input_tokens"`
-		OneHour     int `json:"ephemeral_1h_input_tokens"`
-	} `json:"cache_creation"`
-	ServerToolUse *struct {
-		WebSearches int `json:"web_search_requests"`
-	} `json:"server_tool_use"`
-}
-
-func (u *wireUsage) merge(v wireUsage) {
-	set(&u.Input, v.Input)
-	set(&u.Output, v.Output)
-	set(&u.CacheRead, v.CacheRead)
-	set(&u.CacheWrite, v.CacheWrite)
-	set(&u.CacheCreation, v.CacheCreation)
-	set(&u.ServerToolUse, v.ServerToolUse)
-}
-
-func set[T any](dst **T, src *T) {
-	if src != nil {
-		*dst = src
-	}
-}
-
-// total returns the billed usage. Cache writes without a lifetime count for the
-// default, five minutes.
-func (u *wireUsage) total() llm.Usage {
-	count := func(p *int) int {
-		if p == nil {
-			return 0
-		}
-		return min(max(0, *p), maxTokens)
-	}
-	t := llm.Usage{
-		InputTokens:     count(u.Input),
-		OutputTokens:    count(u.Output),
-		CacheReadTokens: count(u.CacheRead),
-		CacheWrite5m:    count(u.CacheWrite),
-	}
-	if s := u.CacheCreation; s != nil {
-		t.CacheWrite1h = count(&s.OneHour)
-		t.CacheWrite5m = max(count(&s.FiveMinutes), t.CacheWrite5m-t.CacheWrite1h)
-	}
-	if s := u.ServerToolUse; s != nil {
-		t.WebSearches = count(&s.WebSearches)
-	}
-	return t
 }

@@ -42,7 +42,8 @@ func (c *Client) streamWire(ctx context.Context, req *llm.Request, yield func(ll
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // the status is enough
 		return c.wireError(req, head, nil, body)
 	}
-	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media != "text/event-stream" {
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if media != "text/event-stream" || resp.Header.Get("Content-Encoding") != "" { // of what is compressed no event can be read
 		return c.readDocument(ctx, req, head, resp, yield)
 	}
 	r := &wireReader{c: c, req: req, head: head, frames: frames{r: bufio.NewReaderSize(resp.Body, 16<<10)}, cancel: cancel, yield: yield}
@@ -93,6 +94,9 @@ const maxKnownAnswer = 1 << 20
 func decodeDocument(body []byte) *llm.Response {
 	var m message
 	err := json.Unmarshal(body, &m)
+	if err != nil {
+		m.Usage, _ = usageOf(body) // it may be behind what was not understood
+	}
 	resp := m.response()
 	resp.Altered = err != nil || m.StopReason == ""
 	return resp
@@ -147,15 +151,19 @@ func (r *wireReader) read(ctx, call context.Context) error {
 		if ctx.Err() != nil {
 			return llm.ContextError(ctx)
 		}
-		if err != nil {
+		last := errors.Is(err, io.EOF) && len(f.data) > 0 && r.done == nil // an event without the empty line that ends it
+		if err != nil && !last {
 			return r.end(call, f, err)
 		}
 		if len(r.body)+len(f.raw) > maxAnswer {
 			return malformed("more than 256 MiB of events in one answer")
 		}
-		ev, err := r.take(f)
-		if err != nil {
-			return err
+		ev, takeErr := r.take(f)
+		switch {
+		case takeErr != nil:
+			return takeErr
+		case last && r.done == nil: // it is not whole, or others are missing
+			return r.end(call, f, err)
 		}
 		if r.body = append(r.body, f.raw...); !r.pass(ev, f.raw) {
 			return nil
@@ -203,13 +211,18 @@ func (r *wireReader) take(f frame) (llm.Event, error) {
 		}
 		r.opaque = true
 	}
-	switch f.name {
+	ev := llm.Event{Type: llm.EventWire}
+	if u, ok := usageOf(f.data); ok { // what is not understood is paid for as well
+		r.answer.usage.merge(u)
+		ev.Usage = new(r.answer.usage.total())
+	}
+	switch f.kind() {
 	case eventError:
 		return none, r.refused(f)
 	case eventMessageStop:
 		r.done = &llm.Response{ID: r.answer.resp.ID, Model: r.answer.resp.Model, Usage: r.answer.usage.total(), Source: llm.SourceLive, Attempts: 1, Altered: true}
 	}
-	return llm.Event{Type: llm.EventWire}, nil
+	return ev, nil
 }
 
 // refused returns the error that the stream reports.
@@ -250,32 +263,40 @@ type frame struct {
 	data []byte // of its data fields, joined
 }
 
-// frames splits a stream into its events.
-type frames struct{ r *bufio.Reader }
+// kind returns the type of the event, which its data says if there is no event field.
+func (f *frame) kind() string {
+	if f.name != "" {
+		return f.name
+	}
+	var ev struct {
+		Type string `json:"type"`
+	}
+	_ = json.Unmarshal(f.data, &ev) // an event of no kind
+	return ev.Type
+}
+
+// frames splits a stream into its events. Lines end as in the format of event streams: with
+// a line feed, a carriage return, or both.
+type frames struct {
+	r  *bufio.Reader
+	cr bool // the last line ended with a carriage return, to which a line feed may belong
+}
 
 // next returns the next event. With an error, what was read of an event that did not
-// end is in its raw bytes.
+// end is in its raw bytes, and in its fields as far as lines have ended. The end of the
+// stream ends a line.
 func (f *frames) next() (frame, error) {
 	var fr frame
 	fields := 0 // of data
 	for {
 		start := len(fr.raw)
-		for {
-			part, err := f.r.ReadSlice('\n')
-			fr.raw = append(fr.raw, part...)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, bufio.ErrBufferFull) {
-				return fr, err
-			}
-			if len(fr.raw) > maxFrame {
-				return fr, bufio.ErrTooLong
-			}
+		err := f.line(&fr.raw)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fr, err
 		}
-		line := bytes.TrimRight(fr.raw[start:], "\r\n")
+		line := bytes.Trim(fr.raw[start:], "\r\n")
 		if len(line) == 0 {
-			return fr, nil
+			return fr, err
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))
@@ -289,5 +310,51 @@ func (f *frames) next() (frame, error) {
 				fr.data = append(append(fr.data, '\n'), value...)
 			}
 		}
+		if err != nil {
+			return fr, err
+		}
 	}
+}
+
+// line appends the next line to raw, with what ends it. The line feed of a carriage return
+// that came before is at its beginning if it came later.
+func (f *frames) line(raw *[]byte) error {
+	for {
+		if _, err := f.r.Peek(1); err != nil {
+			return err
+		}
+		buf, _ := f.r.Peek(f.r.Buffered()) // is there
+		n, ended := lineEnd(buf)
+		if f.cr && buf[0] == '\n' {
+			n, ended = 1, false
+		}
+		*raw = append(*raw, buf[:n]...)
+		f.cr = ended && buf[n-1] == '\r'
+		if _, err := f.r.Discard(n); err != nil {
+			return err
+		}
+		switch {
+		case ended:
+			return nil
+		case len(*raw) > maxFrame:
+			return bufio.ErrTooLong
+		}
+	}
+}
+
+// lineEnd returns the length of the first line in text, with what ends it; all of it if
+// it does not end there.
+func lineEnd(text []byte) (n int, ended bool) {
+	feed := bytes.IndexByte(text, '\n')
+	end := feed
+	if feed < 0 {
+		end = len(text)
+	}
+	if cr := bytes.IndexByte(text[:end], '\r'); cr >= 0 && cr+1 != feed {
+		return cr + 1, true
+	}
+	if feed < 0 {
+		return len(text), false
+	}
+	return feed + 1, true
 }
