@@ -72,6 +72,20 @@ func (t *PriceTable) CostOf(model string, u Usage, rate Rate) (cost Money, ok bo
 	return nanos(tokens) + t.Searches(u.WebSearches), true
 }
 
+// CostOfAnswer returns the price of an answer to a request, and the model that it is the
+// price of: the one that answered, or the one that was asked if the table does not have
+// that, since gateways and clouds add to the names of models. ok is false if the table
+// has no price for either.
+func (t *PriceTable) CostOfAnswer(req *Request, resp *Response) (cost Money, model string, ok bool) {
+	rate := RateOf(req)
+	for _, model := range []string{resp.Model, req.Model} {
+		if cost, ok := t.CostOf(model, resp.Usage, rate); ok {
+			return cost, model, true
+		}
+	}
+	return 0, resp.Model, false
+}
+
 // WorstCase returns the most that one call can cost whose prompt has at most
 // input tokens and whose answer has at most output tokens: in the most expensive
 // tier, with the whole prompt written to the prompt cache, for an hour if the rate says so.

@@ -86,14 +86,8 @@ func (m *Meter) answer(prices *PriceTable) Charge {
 	if m.resp.Source != "" && m.resp.Source != SourceLive {
 		return Charge{Model: m.resp.Model, Basis: BasisFree, Priced: true}
 	}
-	c := Charge{Model: m.resp.Model, Usage: m.resp.Usage, Basis: BasisAnswer}
-	if c.Cost, c.Priced = prices.CostOf(c.Model, c.Usage, RateOf(m.req)); c.Priced {
-		return c
-	}
-	// Gateways and clouds add to the name of the model that was requested.
-	if cost, priced := prices.CostOf(m.req.Model, c.Usage, RateOf(m.req)); priced {
-		c.Model, c.Cost, c.Priced = m.req.Model, cost, true
-	}
+	c := Charge{Usage: m.resp.Usage, Basis: BasisAnswer}
+	c.Cost, c.Model, c.Priced = prices.CostOfAnswer(m.req, m.resp)
 	return c
 }
 

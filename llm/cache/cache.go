@@ -318,8 +318,8 @@ func (m *model) keep(ctx context.Context, key llm.Key, ttl time.Duration, req *l
 	if prices == nil {
 		prices = llm.Prices()
 	}
-	if usd, ok := prices.Cost(resp.Model, resp.Usage); ok {
-		e.CostUSD = &usd
+	if cost, _, ok := prices.CostOfAnswer(req, resp); ok {
+		e.CostUSD = new(cost.USD())
 	}
 	// The answer is paid for, so it is stored even if the caller has left.
 	if err := m.opts.Store.Put(context.WithoutCancel(ctx), e); err != nil {

@@ -12,7 +12,6 @@
 package record
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -172,8 +171,8 @@ func (r *recording) finish(prices *llm.PriceTable) Call {
 	switch free := c.Source != "" && c.Source != llm.SourceLive; {
 	case free:
 		c.CostUSD, c.SavedUSD = new(float64), nil
-		if usd, priced := prices.Cost(cmp.Or(c.ResponseModel, c.Model), c.Usage); priced {
-			c.SavedUSD = &usd
+		if cost, _, priced := prices.CostOfAnswer(r.req, r.resp); priced {
+			c.SavedUSD = new(cost.USD())
 		}
 		if len(c.Tries) > 0 { // some were made before the answer turned out to be there
 			r.sum(&c)
@@ -185,8 +184,8 @@ func (r *recording) finish(prices *llm.PriceTable) Call {
 		r.sum(&c)
 		c.Waited = 0 // when it was in flight is not known
 	case r.resp != nil:
-		if usd, priced := prices.Cost(cmp.Or(c.ResponseModel, c.Model), c.Usage); priced {
-			c.CostUSD = &usd
+		if cost, _, priced := prices.CostOfAnswer(r.req, r.resp); priced {
+			c.CostUSD = new(cost.USD())
 		} else {
 			c.SavedUSD = nil
 		}

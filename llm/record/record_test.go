@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"testing"
@@ -82,13 +83,53 @@ func TestFreeAnswerSavesItsPrice(t *testing.T) {
 	}
 }
 
+// TestUnknownPriceIsNil has an answer of a model without a price: what it cost is known if
+// the model that was asked for has one, as gateways change the names of models.
 func TestUnknownPriceIsNil(t *testing.T) {
 	t.Parallel()
+	for _, asked := range []string{llmtest.Model, "claude-next"} {
+		for _, source := range []llm.Source{llm.SourceLive, llm.SourceCache} {
+			resp := llmtest.Response("hello")
+			resp.Model, resp.Source = "claude-next", source
+			got := calls(t, llmtest.NewScript([]llmtest.Step{llmtest.Text("hello"), llmtest.Done(resp)}), func(t *testing.T, m llm.Model) {
+				t.Helper()
+				req := llmtest.Request("Hi.")
+				req.Model = asked
+				llm.Collect(m.Stream(t.Context(), req)) // the record is what is looked at
+			})
+			cost, saved := price(t), new(0.0)
+			if source == llm.SourceCache {
+				cost, saved = new(0.0), price(t)
+			}
+			if asked == "claude-next" && source == llm.SourceCache {
+				saved = nil
+			} else if asked == "claude-next" {
+				cost, saved = nil, nil
+			}
+			if len(got) != 1 || !cmp.Equal(got[0].CostUSD, cost) || !cmp.Equal(got[0].SavedUSD, saved) || got[0].ResponseModel != "claude-next" {
+				t.Errorf("%s asked, %s: calls = %+v", asked, source, got)
+			}
+		}
+	}
+}
+
+// TestSavingsAreAtTheRateOfTheCall has an answer of the cache to a call in fast mode.
+func TestSavingsAreAtTheRateOfTheCall(t *testing.T) {
+	t.Parallel()
 	resp := llmtest.Response("hello")
-	resp.Model = "claude-next"
-	got := calls(t, llmtest.NewScript([]llmtest.Step{llmtest.Text("hello"), llmtest.Done(resp)}), collect)
-	if len(got) != 1 || got[0].CostUSD != nil || got[0].SavedUSD != nil || got[0].ResponseModel != "claude-next" {
-		t.Errorf("calls = %+v, want one without price", got)
+	resp.Model, resp.Source = "claude-opus-5", llm.SourceCache
+	got := calls(t, llmtest.NewScript([]llmtest.Step{llmtest.Text("hello"), llmtest.Done(resp)}), func(t *testing.T, m llm.Model) {
+		t.Helper()
+		req := llmtest.Request("Hi.")
+		req.Model, req.Extra = resp.Model, map[string]json.RawMessage{"speed": json.RawMessage(`"fast"`)}
+		llm.Collect(m.Stream(t.Context(), req)) // the record is what is looked at
+	})
+	want, ok := llm.Prices().CostOf(resp.Model, resp.Usage, llm.Rate{Fast: true})
+	if standard, _ := llm.Prices().Cost(resp.Model, resp.Usage); !ok || want.USD() == standard {
+		t.Fatal("fast mode has no price of its own")
+	}
+	if len(got) != 1 || !cmp.Equal(got[0].SavedUSD, new(want.USD())) {
+		t.Errorf("calls = %+v, want one that saved %s", got, want)
 	}
 }
 
