@@ -90,16 +90,66 @@ func blockBound(b llm.Block) int {
 
 // rawBound returns the most tokens of a block that is raw JSON.
 func rawBound(raw json.RawMessage) int {
-	if raw == nil {
+	switch {
+	case raw == nil:
 		return 0
-	}
-	for _, elsewhere := range []string{`"document"`, `"file"`, `"file_id"`, `"container_upload"`} {
-		// A document's pages are rendered, so its size says little.
-		if bytes.Contains(raw, []byte(elsewhere)) && !bytes.Contains(raw, []byte(`"text/plain"`)) {
-			return unbounded / 4
-		}
+	case !selfContained(raw, 0):
+		return unbounded / 4
 	}
 	return promptBytes(raw) + imageTokens*bytes.Count(raw, []byte(`"image"`))
+}
+
+// elsewhere are words in blocks whose content may be elsewhere.
+var elsewhere = [][]byte{[]byte(`"document"`), []byte(`"file"`), []byte(`"file_id"`), []byte(`"container_upload"`)}
+
+// selfContained reports whether a block is in the prompt as it is in its JSON, but for
+// images. The pages of a document are rendered, so that its size says little, and what is
+// behind a link or the id of a file is not known at all.
+func selfContained(raw json.RawMessage, depth int) bool {
+	if !slices.ContainsFunc(elsewhere, func(word []byte) bool { return bytes.Contains(raw, word) }) {
+		return true
+	}
+	var b struct {
+		Type    string          `json:"type"`
+		Source  json.RawMessage `json:"source"`
+		Content json.RawMessage `json:"content"`
+	}
+	if depth > maxBlockDepth || json.Unmarshal(raw, &b) != nil {
+		return false
+	}
+	switch b.Type {
+	case llm.BlockText, llm.BlockThinking, llm.BlockRedactedThinking, llm.BlockToolUse, "server_tool_use", "image":
+		return true
+	case llm.BlockToolResult, "search_result", "web_fetch_tool_result", "web_fetch_result":
+		return contentContained(b.Content, depth)
+	case "document":
+		var source struct {
+			Type    string          `json:"type"`
+			Content json.RawMessage `json:"content"`
+		}
+		err := json.Unmarshal(b.Source, &source)
+		return err == nil && (source.Type == "text" || source.Type == "content" && contentContained(source.Content, depth))
+	default:
+		return false
+	}
+}
+
+// maxBlockDepth is how deep blocks are in blocks that the service takes: a document in
+// the result of a fetch, and the text in that.
+const maxBlockDepth = 4
+
+// contentContained reports whether content, which is a text, a block or a list of
+// blocks, is selfContained.
+func contentContained(content json.RawMessage, depth int) bool {
+	content = bytes.TrimSpace(content)
+	if len(content) > 0 && content[0] == '{' {
+		return selfContained(content, depth+1)
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(content, &list) != nil {
+		return true
+	}
+	return !slices.ContainsFunc(list, func(raw json.RawMessage) bool { return !selfContained(raw, depth+1) })
 }
 
 // serverTools returns what tools on the provider's side add: the most searches,
