@@ -64,7 +64,7 @@ func TestDigest(t *testing.T) {
 	const was = `{"model":"m","max_tokens":9,"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"}]}]}],"tools":[{"name":"x","input_schema":{"cache_control":1}},{"name":"y"}],"metadata":{"user_id":"u"}}`
 	digest := func(body, query string, header http.Header) [32]byte {
 		t.Helper()
-		req, err := readRequest([]byte(body), header, query, ModeAlways)
+		req, err := readRequest([]byte(body), header, query, sharing{mode: ModeAlways})
 		if err != nil {
 			t.Fatalf("%s: %v", body, err)
 		}
@@ -79,6 +79,8 @@ func TestDigest(t *testing.T) {
 		{`"r"}`, `"r","cache_control":{"type":"ephemeral"}}`},
 		{`{"name":"y"}`, `{"name":"y","cache_control":{"type":"ephemeral"}}`},
 		{`[{"type":"text","text":"s"}`, `[{"type":"text","text":"x-anthropic-billing-header: cc_version=2.1; cch=1;"},{"type":"text","text":"s"}`},
+		{`"s"`, `"\u0073"`},
+		{`"tool_result"`, `"tool\u005fresult"`},
 		{`{"model":"m","max_tokens":9,`, `{"max_tokens": 9 , "model":"m",`},
 		{`[{"name":"x","input_schema":{"cache_control":1}},{"name":"y"}]`, `[{"name":"y"},{"name":"x","input_schema":{"cache_control":1}}]`},
 	} {
@@ -103,6 +105,11 @@ func TestDigest(t *testing.T) {
 		{`"role"`, `"new":1,"role"`},
 		{`{"model"`, `{"new":null,"model"`},
 		{`"text":"s"}`, `"text":"s"},{"type":"text","text":""}`},
+		{`{"type":"text","text":"a"}`, `{"type":"text","text":"x-anthropic-billing-header: is what?"},{"type":"text","text":"a"}`},
+		{`"text":"s"}`, `"text":"s"},{"type":"text","text":"x-anthropic-billing-header: is what?"}`},
+		{`{"type":"text","text":"s"}`, `{"type":"text","text":"x-anthropic-billing-header: v\nBe brief."},{"type":"text","text":"s"}`},
+		{`"s"`, `"\\u0073"`},
+		{`{"type":"text","text":"r"}`, `{"type":"tool_result","content":[{"type":"text","text":"r","cache_control":1}]}`},
 		{`"role":"user","content":[{"type":"text","text":"a"}`, `"role":"user","content":[]},{"role":"user","content":[{"type":"text","text":"a"}`},
 	} {
 		now := strings.Replace(was, change[0], change[1], 1)

@@ -61,12 +61,12 @@ func TestRepeatsAreWhatWouldBeRead(t *testing.T) {
 				}
 			}
 			query := rapid.SampledFrom([]string{"", "beta=true", "x=1"}).Draw(t, "query")
-			mode := rapid.SampledFrom([]Mode{ModeAlways, ModeDeterministic, ModeOff, ModeRefresh}).Draw(t, "mode")
-			want, err := readRequest([]byte(body), header, query, mode)
+			share := sharing{rapid.SampledFrom([]Mode{ModeAlways, ModeDeterministic, ModeOff}).Draw(t, "mode"), rapid.Bool().Draw(t, "refresh")}
+			want, err := readRequest([]byte(body), header, query, share)
 			if err != nil {
 				t.Fatal(err)
 			}
-			asked := askedOf(header, query, mode)
+			asked := askedOf(header, query, share)
 			if got := r.find([]byte(body), asked); got != nil {
 				got.Wire.Header = header
 				if !reflect.DeepEqual(got, want) {
@@ -86,7 +86,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 	r := newRepeats()
 	filler := strings.Repeat("a", maxRepeats/20)
 	for i := range 30 {
-		req, err := readRequest([]byte(fmt.Sprintf(`{"model":"m","n":%d,"s":%q}`, i, filler)), http.Header{}, "", ModeAlways)
+		req, err := readRequest([]byte(fmt.Sprintf(`{"model":"m","n":%d,"s":%q}`, i, filler)), http.Header{}, "", sharing{mode: ModeAlways})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 		t.Errorf("%d requests with %d bytes are remembered", len(r.byKey), r.bytes)
 	}
 	for i := range maxRepeats >> 11 {
-		req, err := readRequest([]byte(fmt.Sprintf(`{"model":"m","n":%d}`, i)), http.Header{}, "", ModeAlways)
+		req, err := readRequest([]byte(fmt.Sprintf(`{"model":"m","n":%d}`, i)), http.Header{}, "", sharing{mode: ModeAlways})
 		if err != nil {
 			t.Fatal(err)
 		}

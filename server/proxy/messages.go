@@ -6,9 +6,9 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/llm"
@@ -45,17 +45,17 @@ func (p *Proxy) messages(w http.ResponseWriter, r *http.Request) {
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // the answer may take longer; a writer without deadlines is no server's
-	mode, err := p.opts.Cache.of(r.Header)
+	share, err := p.opts.Cache.of(r.Header)
 	if err != nil {
 		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	asked := askedOf(r.Header, r.URL.RawQuery, mode)
+	asked := askedOf(r.Header, r.URL.RawQuery, share)
 	req := p.repeats.find(body, asked)
 	repeated := req != nil
 	if repeated {
 		p.bodies.put(body)
-	} else if req, err = readRequest(body, r.Header, r.URL.RawQuery, mode); err != nil {
+	} else if req, err = readRequest(body, r.Header, r.URL.RawQuery, share); err != nil {
 		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -128,7 +128,8 @@ func (a *answer) take(ev llm.Event) bool {
 }
 
 func isStream(head *llm.WireHead) bool {
-	return strings.HasPrefix(head.Header.Get("Content-Type"), streamType)
+	media, _, _ := mime.ParseMediaType(head.Header.Get("Content-Type"))
+	return media == streamType
 }
 
 const streamType = "text/event-stream"
@@ -167,8 +168,8 @@ func (a *answer) setSource(source string) { a.w.Header().Set(cacheHeader, source
 
 // setSaved says what the answer would have cost.
 func (a *answer) setSaved(resp *llm.Response) {
-	if usd, ok := a.proxy.opts.Upstream.Prices().Cost(resp.Model, resp.Usage); ok {
-		a.w.Header().Set(savedHeader, strconv.FormatFloat(usd, 'f', -1, 64))
+	if cost, _, ok := a.proxy.opts.Upstream.Prices().CostOfAnswer(a.req, resp); ok {
+		a.w.Header().Set(savedHeader, strconv.FormatFloat(cost.USD(), 'f', -1, 64))
 	}
 }
 

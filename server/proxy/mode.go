@@ -22,7 +22,8 @@ const (
 	// ModeOff shares none.
 	ModeOff Mode = "off"
 	// ModeRefresh asks the service and keeps the answer in place of the one that is
-	// there. It is for single requests.
+	// there. It is for single requests; of a proxy whose mode it is, the answers are
+	// kept for one of ModeAlways.
 	ModeRefresh Mode = "refresh"
 )
 
@@ -38,38 +39,49 @@ func ParseMode(name string) (Mode, error) {
 	return "", fmt.Errorf("%q is none of always, deterministic and off", name)
 }
 
-// of returns the mode of a request.
-func (m Mode) of(header http.Header) (Mode, error) {
+// sharing says how one request shares answers.
+type sharing struct {
+	mode    Mode // ModeAlways, ModeDeterministic or ModeOff
+	refresh bool // the service is asked, and the answer kept where a request of the mode finds it
+}
+
+// of returns how a request shares answers. One that refreshes does so for those that come
+// later and choose no mode.
+func (m Mode) of(header http.Header) (sharing, error) {
+	if m == ModeRefresh {
+		m = ModeAlways
+		if header.Get(modeHeader) == "" {
+			return sharing{m, true}, nil
+		}
+	}
 	switch asked := Mode(header.Get(modeHeader)); asked {
 	case "":
-		return m, nil
-	case ModeAlways, ModeDeterministic, ModeOff, ModeRefresh:
-		return asked, nil
+		return sharing{m, false}, nil
+	case ModeAlways, ModeDeterministic, ModeOff:
+		return sharing{asked, false}, nil
+	case ModeRefresh:
+		return sharing{m, true}, nil
 	default:
-		return "", fmt.Errorf("%s: %q is none of always, deterministic, off and refresh", modeHeader, string(asked))
+		return sharing{}, fmt.Errorf("%s: %q is none of always, deterministic, off and refresh", modeHeader, string(asked))
 	}
 }
 
 // policy returns how the cache treats a request, and adds to its digest who may be given
 // its answer.
-func (m Mode) policy(r *reading, h digest, header http.Header) llm.Policy {
-	if m == ModeOff || r.state {
+func (s sharing) policy(r *reading, h digest, header http.Header) llm.Policy {
+	if s.mode == ModeOff && !s.refresh || r.state {
 		return llm.PolicyOff
 	}
-	if m == ModeRefresh {
-		m = ModeAlways
-		if !r.fixed && r.session(header) != "" {
-			m = ModeDeterministic // where the next request looks
-		}
-		m.policy(r, h, header)
-		return llm.PolicyRefresh
-	}
-	switch session := r.session(header); {
-	case m == ModeAlways || r.fixed:
-		return llm.PolicyDefault
+	session := r.session(header)
+	switch {
+	case s.mode == ModeAlways || r.fixed:
 	case session != "":
 		h.text("session", []byte(session))
-		return llm.PolicyDefault
+	case !s.refresh:
+		return llm.PolicyOff
 	}
-	return llm.PolicyOff
+	if s.refresh {
+		return llm.PolicyRefresh
+	}
+	return llm.PolicyDefault
 }

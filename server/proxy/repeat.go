@@ -39,7 +39,7 @@ func newRepeats() *repeats { return &repeats{seed: maphash.MakeSeed(), byKey: ma
 
 // askedOf returns what the reading of a request depends on beside its body: two requests
 // with the same bodies and the same text are read in the same way.
-func askedOf(header http.Header, query string, mode Mode) string {
+func askedOf(header http.Header, query string, share sharing) string {
 	var names []string
 	for name := range header {
 		if countsForReading(name) {
@@ -48,7 +48,7 @@ func askedOf(header http.Header, query string, mode Mode) string {
 	}
 	slices.Sort(names)
 	var b strings.Builder
-	b.WriteString(string(mode) + strconv.Quote(query))
+	b.WriteString(string(share.mode) + strconv.FormatBool(share.refresh) + strconv.Quote(query))
 	for _, name := range names {
 		for _, value := range header[name] {
 			b.WriteString(name + strconv.Quote(value))

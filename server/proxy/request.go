@@ -37,33 +37,26 @@ var blind = []string{"stream", "metadata", "cache_control", "service_tier"}
 var sessionHeaders = []string{"X-Claude-Force-Session", "X-Claude-Code-Session-Id"}
 
 // readRequest returns the request in a body, and how the layers see it. The request's
-// parts share the body's memory.
-func readRequest(body []byte, header http.Header, query string, mode Mode) (*llm.Request, error) {
-	marks := &marks{text: body}
+// parts share the body's memory, unless that has letters as escapes.
+func readRequest(body []byte, header http.Header, query string, share sharing) (*llm.Request, error) {
+	marks := &marks{text: withoutEscapes(body)}
 	r := reading{req: &llm.Request{Agent: agentName, Extra: map[string]json.RawMessage{}}, marks: marks}
 	var fields []field
-	var twice error
-	whole := marks.record(func(name string, value json.RawMessage) {
-		if slices.ContainsFunc(fields, func(f field) bool { return f.name == name }) {
-			twice = errors.New(name + ": it is there twice")
-		}
-		fields = append(fields, field{name, value})
-	})
-	if !whole {
+	if !marks.record(func(name string, value json.RawMessage) { fields = append(fields, field{name, value}) }) {
 		return nil, errNotJSON
-	}
-	if twice != nil {
-		return nil, twice
 	}
 	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
 	h := digest{sha256.New(), marks}
 	r.headers(h, header, query)
-	for _, f := range fields {
+	for i, f := range fields {
+		if i > 0 && f.name == fields[i-1].name {
+			return nil, errors.New(f.name + ": it is there twice")
+		}
 		if err := r.field(h, f); err != nil {
 			return nil, err
 		}
 	}
-	r.req.Policy = mode.policy(&r, h, header)
+	r.req.Policy = share.policy(&r, h, header)
 	r.req.Wire = &llm.Wire{Body: body, Header: header, Query: query, Stream: r.stream, Digest: [sha256.Size]byte(h.Sum(nil))}
 	return r.req, nil
 }
@@ -117,6 +110,10 @@ func (r *reading) headers(h digest, header http.Header, query string) {
 func (r *reading) field(h digest, f field) error {
 	req := r.req
 	ok := true
+	if string(f.value) == "null" && !slices.Contains(blind, f.name) { // as if it were not there, if the service takes it
+		h.text(f.name, f.value)
+		return nil
+	}
 	switch f.name {
 	case "model":
 		if req.Model, ok = unquote(f.value); !ok {
@@ -227,13 +224,15 @@ func (r *reading) blocks(h digest, name string, value json.RawMessage, listed bo
 		return []llm.Block{textBlock(value)}, true
 	}
 	var blocks []llm.Block
-	ok := true
+	ok, hashed := true, 0
 	h.begin(name, -1)
 	whole := r.marks.elements(value, func(raw json.RawMessage) {
-		if isBilling(raw) {
+		b := llm.Block{Raw: raw}
+		if name == "system" && len(blocks) == 0 && isBilling(raw) {
+			blocks = append(blocks, b) // it is sent, and may be paid for
 			return
 		}
-		b := llm.Block{Raw: raw}
+		hashed++
 		text, isBlock := h.block(raw, &b)
 		ok = ok && isBlock
 		if listed && b.Type == llm.BlockText && text != nil && len(raw) <= maxExcerpt {
@@ -242,7 +241,7 @@ func (r *reading) blocks(h digest, name string, value json.RawMessage, listed bo
 		}
 		blocks = append(blocks, b)
 	})
-	h.begin("end of "+name, len(blocks))
+	h.begin("end of "+name, hashed)
 	return blocks, whole && ok
 }
 
@@ -255,8 +254,9 @@ func textBlock(text json.RawMessage) llm.Block {
 	return llm.Block{Type: llm.BlockText, Raw: text}
 }
 
-// isBilling reports whether a block is the one with which Claude Code says who it is:
-// the service takes it out of the prompt, and it differs from one start to the next.
+// isBilling reports whether a block is the one with which Claude Code says who it is, in
+// one line at the beginning of the system prompt: the service takes it out of the prompt,
+// and it differs from one start to the next.
 func isBilling(raw json.RawMessage) bool {
 	const begin = "x-anthropic-billing-header:"
 	found := false
@@ -266,7 +266,7 @@ func isBilling(raw json.RawMessage) bool {
 	members(raw, func(name string, value json.RawMessage) {
 		if name == "text" {
 			text, _ := unquote(value)
-			found = strings.HasPrefix(text, begin)
+			found = strings.HasPrefix(text, begin) && !strings.ContainsAny(strings.TrimSpace(text), "\r\n")
 		}
 	})
 	return found
@@ -357,6 +357,13 @@ func (h digest) begin(name string, n int) {
 // in the result of a tool. It fills in the type and the breakpoint of b and returns the
 // text, as JSON; ok is false if it is no object.
 func (h digest) block(raw json.RawMessage, b *llm.Block) (text json.RawMessage, ok bool) {
+	return h.nested(raw, b, false)
+}
+
+// nested does what block does, for one that may be in the result of a tool. A result in
+// such a one is hashed as it is: the service takes none, and a client that sends them a
+// million deep would have each looked at as often.
+func (h digest) nested(raw json.RawMessage, b *llm.Block, inResult bool) (text json.RawMessage, ok bool) {
 	n := 0
 	ok = h.marks.members(raw, func(name string, value json.RawMessage) {
 		switch name {
@@ -369,10 +376,10 @@ func (h digest) block(raw json.RawMessage, b *llm.Block) (text json.RawMessage, 
 			text = value
 		case "content":
 			var nested []json.RawMessage
-			if b.Type == llm.BlockToolResult && h.marks.elements(value, func(v json.RawMessage) { nested = append(nested, v) }) {
+			if !inResult && b.Type == llm.BlockToolResult && h.marks.elements(value, func(v json.RawMessage) { nested = append(nested, v) }) {
 				h.begin(name, len(nested))
 				for _, v := range nested {
-					if _, ok := h.block(v, &llm.Block{}); !ok {
+					if _, ok := h.nested(v, &llm.Block{}, true); !ok {
 						h.text("value", v)
 					}
 				}
