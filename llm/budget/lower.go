@@ -96,7 +96,7 @@ func (c *call) partial() bool {
 // returns the worst case with it. ok is false if that is too little; later reports
 // whether it can become enough when calls in flight have ended.
 func (c *call) less(short *Insufficient) (need Amount, ok, later bool) {
-	if short.Kind != Dollars && short.Kind != Tokens || c.needed != (Amount{}) {
+	if short.Kind != Dollars && short.Kind != Tokens || c.needed != (Amount{}) || c.req.Wire != nil { // which is sent as it is
 		return Amount{}, false, false
 	}
 	accounts := c.accounts()

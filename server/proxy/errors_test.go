@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/claude-force/claude-force/config"
@@ -149,5 +150,33 @@ func TestUnreachable(t *testing.T) {
 	res, text := s.send(http.MethodPost, "/v1/messages", ask("Plain", ""))
 	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "https") || res.Header.Get("X-Should-Retry") != "false" {
 		t.Errorf("%s: %s", res.Status, text)
+	}
+}
+
+// TestABudgetRefusesAtItsBorder makes calls until the worst case of the next one does not
+// fit, whose answers are much shorter than they may be: it is refused, and neither waits for
+// room nor reaches the service.
+func TestABudgetRefusesAtItsBorder(t *testing.T) {
+	var asked atomic.Int64
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/messages" { // tokens are counted for free
+			asked.Add(1)
+		}
+		answerAny(w, r)
+	})
+	const cost, limit = 182e-6, 0.0065 // 12 tokens at $1 and 34 at $5 per million; the answer may take 1,000
+	day := limit
+	s := serve(t, u.URL, proxy.ModeOff, func(c *config.Config) { c.Budget.Day = &day })
+	body := strings.Replace(ask("Hello", ""), `"max_tokens":100`, `"max_tokens":1000`, 1)
+	for answered := 0; ; answered++ {
+		res, text := s.send(http.MethodPost, "/v1/messages", body)
+		if res.StatusCode == http.StatusOK && float64(answered)*cost < limit {
+			continue
+		}
+		most := float64(answered)*cost + 0.005 + 250e-6 // the prompt has less than 250 bytes with its frame
+		if res.StatusCode != http.StatusPaymentRequired || !strings.Contains(text, "billing_error") || int(asked.Load()) != answered || answered < 2 || most < limit {
+			t.Errorf("after %d answers and %d requests: %s %s", answered, asked.Load(), res.Status, text)
+		}
+		return
 	}
 }
