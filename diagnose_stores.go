@@ -148,7 +148,10 @@ func checkBudget(ctx context.Context, cfg *config.Config) Check {
 func checkValkey(ctx context.Context, cfg *config.Config) Check {
 	addr, version, err := pipeline.PingValkey(ctx, cfg)
 	if err != nil {
-		return Check{"valkey", CheckFailed, fmt.Sprintf("%s: %v", addr, err), "start it, or correct the setting valkey; without it each process keeps to a share of the rate limits"}
+		return Check{"valkey", CheckFailed, fmt.Sprintf("%s: %v", addr, err), "start it, correct the setting valkey, or give its user the rights that docs/scale.md names; without it each process keeps to a share of the rate limits"}
+	}
+	if version == "" {
+		version = "whose version the user may not ask for"
 	}
 	return Check{"valkey", CheckPassed, addr + ", " + version, ""}
 }

@@ -366,7 +366,7 @@ var errStore = errors.New("is not an address such as postgres://user@host:5432/d
 var errRedacted = errors.New("must say where the key is, as env:NAME, file:PATH or command:…; it is not the key itself")
 
 // errValkey is the error of an address that may hold a password. Its value is not shown.
-var errValkey = errors.New("is not an address such as redis://HOST:PORT, rediss://USER:PASSWORD@HOST:PORT for TLS, or unix:///PATH")
+var errValkey = errors.New("is not an address such as redis://HOST:PORT, rediss:// for TLS, or unix:///PATH, with USER:PASSWORD@ before the host or the path")
 
 // errUser is the error of an endpoint that holds a user or a password. Its value is
 // not shown.

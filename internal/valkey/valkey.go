@@ -60,7 +60,7 @@ type Client struct {
 func New(address string, opts Options) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" && u.Path == "" {
-		return nil, errors.New("it is not a URL; write redis://HOST:PORT, rediss://USER:PASSWORD@HOST:PORT for TLS, or unix:///PATH")
+		return nil, errors.New("it is not a URL; write redis://HOST:PORT, rediss:// for TLS, or unix:///PATH, with USER:PASSWORD@ before the host or the path")
 	}
 	option, err := valkey.ParseURL(address)
 	if err != nil {
@@ -127,10 +127,14 @@ func (c *Client) reconnects(ctx context.Context, conn valkey.Client, err error) 
 // Ping reports whether the server can be written to.
 func (c *Client) Ping(ctx context.Context) error { return c.Do(ctx, c.try) }
 
-// Version returns what the server calls itself, such as "redis 7.0.15".
+// Version returns what the server calls itself, such as "redis 7.0.15"; empty if the user
+// may not ask.
 func (c *Client) Version(ctx context.Context) (version string, err error) {
 	err = c.Do(ctx, func(ctx context.Context, conn valkey.Client) error {
 		info, err := conn.Do(ctx, conn.B().Info().Section("server").Build()).ToString()
+		if _, refused := valkey.IsValkeyErr(err); refused {
+			return nil
+		}
 		for line := range strings.Lines(info) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 			switch {
@@ -266,9 +270,37 @@ func (c *Client) answers() bool {
 	return c.try(ctx, conn) == nil
 }
 
-// try writes to the server: one that only reads is of no use.
+// probe is a script that does once what the stores do. It writes: a server that only reads is
+// of no use. A user who may do only a part of it would else be found out again and again,
+// since what is tried while the server is not used would be something else than what fails.
+// KEYS: a text, a sorted set, a hash and a stream, in one slot of a cluster.
+var probe = sync.OnceValue(func() *valkey.Lua {
+	return valkey.NewLuaScript(`
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+local time = redis.call('TIME')
+redis.call('SET', KEYS[1], time[1], 'PX', 1000)
+redis.call('GET', KEYS[1])
+redis.call('MGET', KEYS[1])
+redis.call('ZADD', KEYS[2], 1, 'a')
+redis.call('ZSCORE', KEYS[2], 'a')
+redis.call('ZCARD', KEYS[2])
+redis.call('ZRANGE', KEYS[2], 0, -1)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], 0, 0)
+redis.call('ZPOPMIN', KEYS[2])
+redis.call('ZREM', KEYS[2], 'a')
+redis.call('HSET', KEYS[3], 'a', 'b')
+redis.call('HGETALL', KEYS[3])
+redis.call('PEXPIRE', KEYS[3], 1000)
+redis.call('XADD', KEYS[4], '*', 'e', '')
+redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[4], '0')
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])
+return 1`)
+})
+
+// try does with the server once what the stores do.
 func (c *Client) try(ctx context.Context, conn valkey.Client) error {
-	return conn.Do(ctx, conn.B().Set().Key("claude-force:"+c.Name("try")).Value("1").ExSeconds(1).Build()).Error()
+	tag := "claude-force:{" + c.Name("try") + "}:"
+	return probe().Exec(ctx, conn, []string{tag + "text", tag + "sorted", tag + "hash", tag + "stream"}, nil).Error()
 }
 
 // serverFails reports whether an error says that the server cannot be used, as opposed to
@@ -281,7 +313,14 @@ func serverFails(err error) bool {
 	if !replied {
 		return true
 	}
-	code, _, _ := strings.Cut(reply.Error(), " ")
+	text := reply.Error()
+	// A script that may not use a command, or a server that does not have it.
+	for _, refusal := range []string{"The user executing the script can't", "ACL failure", "unknown command", "Unknown Redis command"} {
+		if strings.Contains(text, refusal) {
+			return true
+		}
+	}
+	code, _, _ := strings.Cut(text, " ")
 	switch code {
 	case "LOADING", "READONLY", "OOM", "MISCONF", "NOAUTH", "WRONGPASS", "NOPERM", "CLUSTERDOWN", "MASTERDOWN", "BUSY":
 		return true

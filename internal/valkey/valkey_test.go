@@ -145,3 +145,43 @@ func TestServerThatWasNeverThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUsersWithFewRights: a user who may not do one of the things that the stores do is
+// found out by the first look at the server, so that the server does not come and go. One
+// with the rights that the documentation names can do all of it.
+func TestUsersWithFewRights(t *testing.T) {
+	t.Parallel()
+	commands := []string{
+		"evalsha", "set", "get", "mget", "del", "unlink", "pexpire", "time", "zadd", "zscore", "zcard", "zrange", "zrem",
+		"zremrangebyscore", "zpopmin", "hset", "hgetall", "xadd", "xread",
+	}
+	rights := map[string]string{
+		"documented": "~claude-force:* +@read +@write +@connection +@scripting +time +info",
+		"silent":     "~claude-force:* +@all -info",
+		"elsewhere":  "~other:* +@all",
+		"none":       "~* -@all +@connection",
+	}
+	for _, command := range commands {
+		rights["no-"+command] = "~* +@all -" + command
+	}
+	var settings []string
+	for name, may := range rights {
+		settings = append(settings, "user "+name+" on >canary "+may)
+	}
+	server := valkeytest.Start(t, settings...)
+	for name := range rights {
+		c, err := store.New(strings.Replace(server.URL(), "unix://", "unix://"+name+":canary@", 1), store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Ping(t.Context())
+		good := name == "documented" || name == "silent"
+		if good && err != nil || !good && !errors.Is(err, store.ErrDown) || err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if version, err := c.Version(t.Context()); good && (err != nil || (version == "") != (name == "silent")) {
+			t.Errorf("%s: version %q, %v", name, version, err)
+		}
+		c.Close()
+	}
+}
