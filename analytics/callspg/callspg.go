@@ -120,7 +120,7 @@ func (s *Store) Read(ctx context.Context, _ any, do func(callsql.Query) (any, er
 	}
 	err = pgx.BeginTxFunc(ctx, s.db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		value, err = do(func(sql string, row func(callsql.Row) error, args ...any) error {
-			rows, err := tx.Query(ctx, numbered(sql), args...)
+			rows, err := tx.Query(ctx, numbered(sql), postgres.Arguments(args)...)
 			if err != nil {
 				return err
 			}

@@ -67,3 +67,27 @@ func TestTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestArguments: a text that cannot be stored is asked for as it would have been recorded,
+// by all ways to the database.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	db := connect(t, postgrestest.URL(t))
+	for _, text := range []string{"", "Grüße", "a\x00b", "a\xffb", "\xed\xa0\x80"} {
+		args := []any{text, 1}
+		var row string
+		if err := db.QueryRow(t.Context(), `SELECT $1::text || $2::int`, args...).Scan(&row); err != nil || row != postgres.Text(text)+"1" || args[0] != text {
+			t.Errorf("%q: a row has %q, %v", text, row, err)
+		}
+		rows, err := db.Query(t.Context(), `SELECT $1::text`, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || list[0] != postgres.Text(text) {
+			t.Errorf("%q: a query has %q, %v", text, list, err)
+		}
+		if _, err := db.Exec(t.Context(), `SELECT $1::text`, text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

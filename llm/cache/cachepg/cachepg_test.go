@@ -177,3 +177,31 @@ func TestServerGone(t *testing.T) {
 	}
 	cachetest.Put(t, again, cachetest.Entry(2))
 }
+
+// TestNamesOfAnyBytes: an answer of an agent whose name a column of texts cannot hold is
+// kept, and found by that name.
+func TestNamesOfAnyBytes(t *testing.T) {
+	t.Parallel()
+	s := open(t, postgrestest.URL(t), cachepg.Options{})
+	e := cachetest.Entry(1)
+	e.Agent, e.Model = "a\xff\x00", "m\xff"
+	cachetest.Put(t, s, e)
+	if e.Agent != "a\xff\x00" {
+		t.Errorf("the caller's answer was changed: %q", e.Agent)
+	}
+	got, err := s.Get(t.Context(), e.Key, time.Time{})
+	if err != nil || got.Agent != postgres.Text(e.Agent) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	found := 0
+	for _, err := range s.List(t.Context(), cache.Filter{Agent: e.Agent}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found++
+	}
+	n, _, err := s.Clear(t.Context(), cache.Filter{Agent: e.Agent})
+	if found != 1 || n != 1 || err != nil {
+		t.Errorf("%d were listed, and %d cleared, %v; want 1", found, n, err)
+	}
+}

@@ -20,7 +20,7 @@ func where(f cache.Filter, now time.Time) (string, []any) {
 	if f.OlderThan != 0 {
 		until = now.Add(-f.OlderThan).UnixNano()
 	}
-	return `created <= $1 AND ($2 = '' OR agent = $2)`, []any{until, f.Agent}
+	return `created <= $1 AND ($2 = '' OR agent = $2)`, []any{until, postgres.Text(f.Agent)}
 }
 
 // pageRows is how many answers are held while they are listed.

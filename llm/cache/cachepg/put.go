@@ -72,6 +72,11 @@ func (s *Store) Put(ctx context.Context, e *cache.Entry) error {
 	if err := s.ready(ctx, "writing"); err != nil {
 		return err
 	}
+	if !postgres.Storable(e.Agent) || !postgres.Storable(e.Model) { // names that a file may have
+		named := *e
+		named.Agent, named.Model = postgres.Text(e.Agent), postgres.Text(e.Model)
+		e = &named
+	}
 	data, err := sealed.Data(s.box, e)
 	if err != nil {
 		return err
