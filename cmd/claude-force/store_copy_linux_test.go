@@ -21,6 +21,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claude-force/claude-force/analytics"
+	"github.com/claude-force/claude-force/analytics/analyticstest"
+	"github.com/claude-force/claude-force/analytics/callsdb"
+	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/journaldb"
@@ -445,4 +449,42 @@ func TestStoreCopyEncrypted(t *testing.T) {
 	if got, want := counts(t, other), [4]int64{1, 22, 5, 5}; got != want {
 		t.Errorf("a copy with another key has made %v of %v", got, want)
 	}
+}
+
+// TestCopyHasCallsOfAProcessThatEnded: what a process records after a copy has opened the
+// store, and before it has looked whether that is in use, is copied.
+func TestCopyHasCallsOfAProcessThatEnded(t *testing.T) {
+	t.Parallel()
+	settings, err := config.Load(config.Sources{Dir: t.TempDir(), Home: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	side, err := openSide(t.Context(), settings, dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer side.Close()
+	recorder := callsdb.NewRecorder(pipeline.DataDir(dir).History(), analytics.Retention{}, nil)
+	const calls = 20
+	for _, c := range analyticstest.RandomCalls(1, calls) {
+		recorder.Record(c)
+	}
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := side.checkIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range side.tables {
+		if table.Name() != "calls" {
+			continue
+		}
+		rows, err := table.Read(t.Context(), nil, 2*calls)
+		if err != nil || len(rows) != calls {
+			t.Errorf("%d calls are to be copied, %v; want %d", len(rows), err, calls)
+		}
+		return
+	}
+	t.Error("there is no table of calls")
 }

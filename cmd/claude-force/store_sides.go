@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	claudeforce "github.com/claude-force/claude-force"
+	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/internal/postgres"
@@ -29,6 +30,7 @@ type storeSide struct {
 	db      *postgres.DB
 	dir     pipeline.DataDir // if it is files
 	history journal.Store
+	calls   analytics.Store
 	ledger  pipeline.Ledger
 	tables  []tablecopy.Table
 	close   []func() error
@@ -130,7 +132,8 @@ func (s *storeSide) openParts(ctx context.Context, cfg *config.Config) error {
 	if err := add(s.history, err); err != nil {
 		return err
 	}
-	if err := add(pipeline.OpenCalls(ctx, cfg)); err != nil {
+	s.calls, err = pipeline.OpenCalls(ctx, cfg)
+	if err := add(s.calls, err); err != nil {
 		return err
 	}
 	s.ledger, err = pipeline.OpenLedger(cfg)
@@ -194,7 +197,8 @@ func (s *storeSide) checkIdle(ctx context.Context) error {
 			return badInput("%s is in use: calls are in flight, or were 15 seconds ago; stop what makes them, and copy then", s.name)
 		}
 	}
-	return nil
+	// A process that has ended since the store was opened may have recorded calls.
+	return s.calls.Take(ctx)
 }
 
 // copyMark is what the file says that is beside a store while one is copied to it.
