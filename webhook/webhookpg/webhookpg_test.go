@@ -77,7 +77,7 @@ func TestEncrypted(t *testing.T) {
 	if err := s.Settle(t.Context(), &got[0], webhook.Outcome{State: webhook.Failed, Problem: "answered \x00\xfe", Disable: "said \x00\xfe"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, last, err := s.Summary(t.Context(), h); err != nil || last.Problem != "answered \ufffd" {
+	if _, last, err := s.Summary(t.Context(), h); err != nil || last.Problem != "answered \ufffd\ufffd" {
 		t.Errorf("%+v, %v", last, err)
 	}
 }
