@@ -273,15 +273,17 @@ func (c *Client) answers() bool {
 // probe is a script that does once what the stores do. It writes: a server that only reads is
 // of no use. A user who may do only a part of it would else be found out again and again,
 // since what is tried while the server is not used would be something else than what fails.
+// The first thing it writes needs memory: after that a script may exceed what the server has.
 // KEYS: a text, a sorted set, a hash and a stream, in one slot of a cluster.
 var probe = sync.OnceValue(func() *valkey.Lua {
 	return valkey.NewLuaScript(`
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 local time = redis.call('TIME')
 redis.call('SET', KEYS[1], time[1], 'PX', 1000)
 redis.call('GET', KEYS[1])
 redis.call('MGET', KEYS[1])
+redis.call('PEXPIRE', KEYS[1], 1000)
 redis.call('ZADD', KEYS[2], 1, 'a')
+redis.call('PEXPIRE', KEYS[2], 1000)
 redis.call('ZSCORE', KEYS[2], 'a')
 redis.call('ZCARD', KEYS[2])
 redis.call('ZRANGE', KEYS[2], 0, -1)
@@ -289,11 +291,13 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], 0, 0)
 redis.call('ZPOPMIN', KEYS[2])
 redis.call('ZREM', KEYS[2], 'a')
 redis.call('HSET', KEYS[3], 'a', 'b')
-redis.call('HGETALL', KEYS[3])
 redis.call('PEXPIRE', KEYS[3], 1000)
+redis.call('HGETALL', KEYS[3])
 redis.call('XADD', KEYS[4], '*', 'e', '')
+redis.call('PEXPIRE', KEYS[4], 1000)
 redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[4], '0')
-redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[4])
 return 1`)
 })
 

@@ -185,3 +185,22 @@ func TestUsersWithFewRights(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestServersThatCannotBeWritten: one without memory, and one that follows another, are of
+// no use, and leave nothing without an expiry.
+func TestServersThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string][]string{
+		"without memory": {"maxmemory 1", "maxmemory-policy noeviction"},
+		"follower":       {"replicaof 127.0.0.1 1"},
+	} {
+		c, err := store.New(valkeytest.Start(t, settings...).URL(), store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Ping(t.Context()); !errors.Is(err, store.ErrDown) {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.Close()
+	}
+}
