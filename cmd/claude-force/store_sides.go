@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -44,6 +45,10 @@ func (s *storeSide) Close() error {
 	return err
 }
 
+// connection matches what names a database in other forms than an address, and is hardly
+// meant to be a folder.
+var connection = regexp.MustCompile(`^(postgres(ql)?:|[a-z_]+=\S)`)
+
 // isAddress reports whether a store is named by the address of a database.
 func isAddress(name string) bool { return strings.Contains(name, "://") }
 
@@ -77,7 +82,10 @@ func (s *storeSide) openDatabase(ctx context.Context, cfg *config.Config, source
 	}
 	s.close = append(s.close, func() error { s.db.Close(); return nil })
 	if err := s.db.Check(ctx); err != nil {
-		return inputError{fmt.Errorf("%w (with CLAUDE_FORCE_STORE set to the address: claude-force store migrate)", err)}
+		if schema, ok := errors.AsType[*postgres.SchemaError](err); ok && !schema.Newer {
+			err = fmt.Errorf("%w (with CLAUDE_FORCE_STORE set to the address: claude-force store migrate)", err)
+		}
+		return inputError{err}
 	}
 	configured := cfg.Store == s.name
 	cfg.Store = s.name
@@ -93,6 +101,9 @@ func (s *storeSide) openDatabase(ctx context.Context, cfg *config.Config, source
 }
 
 func (s *storeSide) openFolder(cfg *config.Config, source bool) error {
+	if connection.MatchString(s.name) { // it may hold a password
+		return badInput("write the address of a database as postgres://user@host:5432/database, and a folder whose name begins like one as ./NAME")
+	}
 	dir, err := filepath.Abs(s.name)
 	if err != nil {
 		return err
