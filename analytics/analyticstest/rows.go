@@ -142,7 +142,7 @@ func longest(t *testing.T, s analytics.Store) {
 	}
 }
 
-// atOnce adds calls of the same runs and hours from many sides.
+// atOnce adds calls of the same runs and hours, and those of tools, from many sides.
 func atOnce(t *testing.T, s analytics.Store) {
 	const sides, each = 8, 6
 	var all sync.WaitGroup
@@ -158,12 +158,16 @@ func atOnce(t *testing.T, s analytics.Store) {
 				if err := s.Add(t.Context(), calls...); err != nil {
 					t.Error(err)
 				}
+				addTools(t, s, rng, 15)
 			}
 		})
 	}
 	all.Wait()
 	if got := len(Stored(t, s)); got != sides*each*20 {
 		t.Errorf("%d calls; want %d", got, sides*each*20)
+	}
+	if got := toolsByHand(t, s, analytics.Filter{}); got.ToolCalls != sides*each*15 || got.Tasks != sides*each*15 {
+		t.Errorf("%d calls of tools and %d tasks; want %d of each", got.ToolCalls, got.Tasks, sides*each*15)
 	}
 	Check(t, s, analytics.Filter{})
 	if v, err := s.Verify(t.Context()); err != nil || len(v.CallsDiffer)+len(v.DaysDiffer)+len(v.RunsDiffer) > 0 || v.Calls != sides*each*20 {

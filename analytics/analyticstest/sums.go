@@ -126,8 +126,10 @@ func byHand(calls []analytics.Call, f analytics.Filter, by analytics.Dimension) 
 	return groups
 }
 
+// Check compares the sums of a period with the rows that the store gives one by one.
 func Check(t *testing.T, s analytics.Store, f analytics.Filter) {
 	t.Helper()
+	checkTools(t, s, f)
 	calls := Stored(t, s)
 	for _, by := range []analytics.Dimension{analytics.ByAgent, analytics.ByModel, analytics.ByWorkflow, analytics.BySource, analytics.ByProject, analytics.ByKey, analytics.ByTeam, analytics.ByDay, analytics.ByHour} {
 		if by == analytics.ByHour && (f.Until.IsZero() || f.Until.Sub(f.Since) > 24*time.Hour) {
@@ -185,6 +187,7 @@ func sumsEqualRows(t *testing.T, s analytics.Store) {
 			t.Fatal(err)
 		}
 		rest = rest[n:]
+		addTools(t, s, rng, 1+rng.IntN(100))
 	}
 	Check(t, s, analytics.Filter{})
 	for range filters {

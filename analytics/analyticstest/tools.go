@@ -1,6 +1,7 @@
 package analyticstest
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -41,6 +42,70 @@ func RandomTools() ([]analytics.ToolCall, []analytics.ToolTask) {
 		tasks[i] = randomTask(rng)
 	}
 	return calls, tasks
+}
+
+// addTools adds calls of tools and tasks for the projects of [RandomCall], n of each.
+func addTools(t *testing.T, s analytics.Store, rng *rand.Rand, n int) {
+	t.Helper()
+	calls, tasks := make([]analytics.ToolCall, n), make([]analytics.ToolTask, n)
+	for i := range n {
+		calls[i], tasks[i] = randomTool(rng), randomTask(rng)
+		calls[i].Project, tasks[i].Project = RandomCall(rng).Project, RandomCall(rng).Project
+	}
+	if err := errors.Join(s.AddTools(t.Context(), calls...), s.AddTasks(t.Context(), tasks...)); err != nil {
+		t.Errorf("adding what agents did with tools: %v", err)
+	}
+}
+
+// toolsByHand returns what the rows of a period say of tools, without any sums.
+func toolsByHand(t *testing.T, s analytics.Store, f analytics.Filter) (sum analytics.ToolTotals) {
+	t.Helper()
+	fits := func(at time.Time, project string) bool {
+		return (f.Since.IsZero() || !at.Before(f.Since)) && (f.Until.IsZero() || at.Before(f.Until)) && (f.Project == "" || f.Project == project)
+	}
+	for c, err := range s.ToolCalls(t.Context(), analytics.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !fits(c.Time, c.Project) {
+			continue
+		}
+		sum.ToolCalls++
+		switch c.Outcome {
+		case analytics.ToolFailed:
+			sum.Failed++
+		case analytics.ToolDenied:
+			sum.Denied++
+		case analytics.ToolUnknown:
+			sum.Unknown++
+		}
+	}
+	for c, err := range s.ToolTasks(t.Context(), analytics.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fits(c.Time, c.Project) {
+			sum.Tasks++
+			sum.Turns += int64(c.Turns)
+		}
+	}
+	return sum
+}
+
+// checkTools compares what the summary of a period says of tools with the rows.
+func checkTools(t *testing.T, s analytics.Store, f analytics.Filter) {
+	t.Helper()
+	summary, err := s.Summary(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got analytics.ToolTotals
+	if summary.Tools != nil {
+		got = *summary.Tools
+	}
+	if want := toolsByHand(t, s, f); got != want {
+		t.Fatalf("tools, %+v: sums are %+v; the rows %+v", f, got, want)
+	}
 }
 
 func tools(t *testing.T, s analytics.Store) {
@@ -165,7 +230,7 @@ func taskTurns(t *testing.T, s analytics.Store) {
 	}
 }
 
-// pruneDropsTools: they go with the rows of calls.
+// pruneDropsTools: they go with the rows of calls, as do their sums.
 func pruneDropsTools(t *testing.T, s analytics.Store) {
 	for day := range 4 {
 		at := Epoch.AddDate(0, 0, day)
@@ -185,5 +250,19 @@ func pruneDropsTools(t *testing.T, s analytics.Store) {
 	}
 	if use.Calls != 2 || use.Tasks != 2 || use.Turns != 4 {
 		t.Errorf("%d calls, %d tasks, %d turns; want 2, 2, 4", use.Calls, use.Tasks, use.Turns)
+	}
+	checkTools(t, s, analytics.Filter{})
+
+	// The rows of any days, some of which others of the same hours follow.
+	rng := rand.New(rand.NewPCG(12, 13))
+	addTools(t, s, rng, 700)
+	for keep := 72 * time.Hour; keep > 0; keep -= 24 * time.Hour {
+		if _, err := s.Prune(t.Context(), analytics.Retention{Rows: keep}, Epoch.AddDate(0, 0, 4)); err != nil {
+			t.Fatal(err)
+		}
+		checkTools(t, s, analytics.Filter{})
+		addTools(t, s, rng, 50)
+		checkTools(t, s, analytics.Filter{})
+		checkTools(t, s, analytics.Filter{Project: "one", Since: Epoch.Add(30 * time.Hour)})
 	}
 }

@@ -19,7 +19,7 @@ func TestEveryEarlierVersionOpens(t *testing.T) {
 	for from := 1; from < version; from++ {
 		t.Run(fmt.Sprint(from), func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "history.db")
+			path, tools := filepath.Join(t.TempDir(), "history.db"), int64(1)
 			conn, err := sqlitefile.Open(path, sqlitefile.Options{Durable: true})
 			if err != nil {
 				t.Fatal(err)
@@ -27,10 +27,18 @@ func TestEveryEarlierVersionOpens(t *testing.T) {
 			if err := conn.Migrate(&sqlitefile.Schema{Component: "calls", Version: from, Migrations: migrations}); err != nil {
 				t.Fatal(err)
 			}
-			if err := conn.Exec(`INSERT INTO call_names VALUES (1, '/app', 'w', 'a', 'm', 'm', 'live');
+			if err := conn.Exec(`INSERT INTO call_names (id, project, workflow, agent, asked, model, source) VALUES (1, '/app', 'w', 'a', 'm', 'm', 'live');
 				INSERT INTO call_rows (time, name, run, step, item, input, output, cache_read, cache_write_5m, cache_write_1h, searches, unpriced, cost, saved_cache, saved_coalesced,
 					saved_prompt, saved_batch, saved_model, duration, first_token, alone, attempts, code, stop) VALUES (1, 1, 'r', 's', '', 3, 4, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, '')`); err != nil {
 				t.Fatal(err)
+			}
+			if from >= 5 {
+				if err := conn.Exec(`INSERT INTO call_tool_names VALUES (1, '/app', 'w', 'a', 'Bash'), (2, '/app', 'w', 'a', 'm');
+					INSERT INTO call_tools VALUES (1, 7, 1, 'r', 's', '', 1, 5), (2, 3600000000000, 1, 'r', 's', '', 2, 5);
+					INSERT INTO call_tool_tasks VALUES (1, 8, 2, 'r', 's', '', 3, 2, 0, 5)`); err != nil {
+					t.Fatal(err)
+				}
+				tools += 2
 			}
 			if err := conn.Close(); err != nil {
 				t.Fatal(err)
@@ -63,9 +71,10 @@ func TestEveryEarlierVersionOpens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if calls != 2 || cost != 9 || use.Calls != 1 {
-				t.Errorf("%d calls that cost %d, and %d of tools; want 2, 9 and 1", calls, cost, use.Calls)
+			if calls != 2 || cost != 9 || use.Calls != tools {
+				t.Errorf("%d calls that cost %d, and %d of tools; want 2, 9 and %d", calls, cost, use.Calls, tools)
 			}
+			checkToolSums(t.Context(), t, s)
 		})
 	}
 }

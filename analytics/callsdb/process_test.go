@@ -22,8 +22,9 @@ func TestMain(m *testing.M) {
 }
 
 // work adds so many calls as a process that makes many does, and as many
-// processes that make few do, and prints the number of calls whenever some are
-// acknowledged. Each call has a number of its own, from a first on, as its step.
+// processes that make few do, each batch with a call of a tool and a task, and prints
+// the number of calls whenever some are acknowledged. Each call has a number of its own,
+// from a first on, as its step, and each call of a tool that of the first of its batch.
 func work(args []string) error {
 	path := args[0]
 	first, firstErr := strconv.Atoi(args[1])
@@ -42,10 +43,15 @@ func work(args []string) error {
 			calls[i] = analyticstest.RandomCall(rng)
 			calls[i].Step = strconv.Itoa(first + n + i)
 		}
+		c := calls[0]
+		used := analytics.ToolCall{Time: c.Time, Project: c.Project, Step: c.Step, Agent: c.Agent, Tool: "Read", Outcome: analytics.ToolOutcome(n % 4)}
+		task := analytics.ToolTask{Time: c.Time, Project: c.Project, Step: c.Step, Agent: c.Agent, Model: c.Model, Turns: 1 + n%9}
 		if rng.IntN(2) == 0 {
-			err = s.Add(context.Background(), calls...)
+			err = errors.Join(s.AddTools(context.Background(), used), s.AddTasks(context.Background(), task), s.Add(context.Background(), calls...))
 		} else {
 			r := callsdb.NewRecorder(path, analytics.Retention{}, nil)
+			r.RecordTool(used)
+			r.RecordTask(task)
 			for _, c := range calls {
 				r.Record(c)
 			}
@@ -118,7 +124,21 @@ func TestProcessesAndKills(t *testing.T) {
 		}
 		seen[n] = true
 	}
+	used := map[int]bool{}
+	for c, err := range s.ToolCalls(t.Context(), analytics.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(c.Step)
+		if used[n] {
+			t.Fatalf("the call of a tool of call %d is there twice", n)
+		}
+		used[n] = true
+	}
 	for first, n := range acknowledged {
+		if n > 0 && !used[first] {
+			t.Errorf("the call of a tool of call %d was acknowledged and is not there", first)
+		}
 		for i := range n {
 			if !seen[first+i] {
 				t.Errorf("call %d was acknowledged and is not there", first+i)

@@ -1,6 +1,7 @@
 package callsdb
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -24,7 +25,14 @@ func filled(t *testing.T, each int) *Store {
 	}
 	t.Cleanup(func() { s.Close() })
 	var calls []analytics.Call
+	var tools []analytics.ToolCall
+	var tasks []analytics.ToolTask
 	for h := range 240 {
+		for k := range 2 * each {
+			at := midnight.Add(time.Duration(h)*time.Hour + time.Duration(k)*time.Second)
+			tools = append(tools, analytics.ToolCall{Time: at, Project: fmt.Sprint(k % 2), Agent: "a", Tool: "Read", Outcome: analytics.ToolOutcome(k % 4)})
+			tasks = append(tasks, analytics.ToolTask{Time: at, Project: fmt.Sprint(k % 2), Agent: "a", Model: "m", Turns: 3})
+		}
 		for k := range 12 * each {
 			calls = append(calls, analytics.Call{
 				Time: midnight.Add(time.Duration(h)*time.Hour + time.Duration(k)*time.Second), Project: fmt.Sprint(k % 2),
@@ -33,7 +41,7 @@ func filled(t *testing.T, each int) *Store {
 			})
 		}
 	}
-	if err := s.Add(t.Context(), calls...); err != nil {
+	if err := errors.Join(s.Add(t.Context(), calls...), s.AddTools(t.Context(), tools...), s.AddTasks(t.Context(), tasks...)); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -38,7 +38,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 8
+const version = 9
 
 var schema = sqlitefile.Schema{Component: "calls", Version: version, Migrations: migrations}
 

@@ -54,7 +54,7 @@ func spoolFile(path string) *spool.File { return spool.NewFile(path, spool.FileO
 // recorded waits beside path.
 func Open(db *postgres.DB, path string) *Store {
 	s := &Store{db: db, spool: spoolFile(path), names: map[name]int64{}, toolNames: map[toolName]int64{}, days: map[int64]bool{}}
-	s.Reader = callsql.NewReader(s, callsql.Dialect{Join: "JOIN", Attempts: "(r.time = a.call_time AND r.id = a.call)", ToolSums: true})
+	s.Reader = callsql.NewReader(s, callsql.Dialect{Join: "JOIN", Attempts: "(r.time = a.call_time AND r.id = a.call)"})
 	return s
 }
 

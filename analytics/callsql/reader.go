@@ -5,6 +5,7 @@
 //   - call_rows, with the names of who made calls in call_names, and call_attempts;
 //   - call_rollups, sums over hours and days, with a sketch of latencies;
 //   - call_runs, call_projects, call_tools, call_tool_tasks and call_tool_names;
+//   - call_tool_sums, sums of the calls of tools and of the tasks over hours;
 //   - call_state, which says since when rows and hours are kept.
 //
 // Times are in nanoseconds since 1970, those of sums in seconds.
@@ -39,7 +40,6 @@ type Database interface {
 type Dialect struct {
 	Join     string // joins rows to their names, in that order
 	Attempts string // condition by which attempts a are those of call_rows r
-	ToolSums bool   // whether call_tool_sums has sums of hours of calls of tools and of tasks
 }
 
 // Reader implements the parts of [analytics.Store] that read. Results may be shared: who

@@ -83,15 +83,11 @@ func toolsWhere(f analytics.Filter, workflow string) (where string, args []any) 
 }
 
 // toolTotals returns how often tools were called in a period, and how; nil if no agent
-// had any. Where there are sums of hours, rows are read beside whole hours only.
+// had any. Rows are read beside whole hours only.
 func (s *state) toolTotals(f analytics.Filter) (*analytics.ToolTotals, error) {
 	var t analytics.ToolTotals
 	_, args := toolsWhere(f, "")
-	parts := []span{{0, args[0].(int64), args[1].(int64)}}
-	if s.dialect.ToolSums {
-		parts = spans(parts[0].from, parts[0].until)
-	}
-	for _, part := range parts {
+	for _, part := range spans(args[0].(int64), args[1].(int64)) {
 		read := s.toolRows
 		if part.seconds != 0 {
 			read = s.toolSums

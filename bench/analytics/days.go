@@ -92,7 +92,7 @@ func addDay(ctx context.Context, s analytics.Writer, n, day int) error {
 }
 
 // repeated are the tables of which a day has rows, with their columns, and sums those that
-// only a database has.
+// a file keeps by itself when it gets rows.
 var (
 	repeated = map[string]string{
 		"call_rows": callsql.CopiedRows, "call_rollups": callsql.CopiedRollups, "call_runs": callsql.CopiedRuns,
