@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -66,8 +66,7 @@ const (
 
 type options struct {
 	address, namespace, queue string
-	tls                       bool
-	cert, key                 string
+	security                  security
 	dir, dataDir              string
 	deployment, build         string
 	current                   bool
@@ -90,9 +89,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.address, "temporal", or(os.Getenv(addressVar), client.DefaultHostPort), "`HOST:PORT` of the Temporal server ("+addressVar+")")
 	flags.StringVar(&o.namespace, "namespace", or(os.Getenv(namespaceVar), client.DefaultNamespace), "namespace of the runs ("+namespaceVar+")")
 	flags.StringVar(&o.queue, "task-queue", "claude-force", "task queue of the workers that share the runs")
-	flags.BoolVar(&o.tls, "tls", os.Getenv(apiKeyVar) != "", "encrypt the connection to Temporal; the default if "+apiKeyVar+" is set")
-	flags.StringVar(&o.cert, "tls-cert", "", "`FILE` of the worker's certificate, for mutual TLS")
-	flags.StringVar(&o.key, "tls-key", "", "`FILE` of the certificate's key")
+	o.security.register(flags)
 	flags.StringVar(&o.dir, "dir", "", "`FOLDER` of the project, instead of the one in which a run was started")
 	flags.StringVar(&o.dataDir, "data-dir", "", "folder of the store's files, as of claude-force")
 	flags.StringVar(&o.deployment, "deployment", "", "`NAME` of the deployment: runs stay with workers of the build that they began with")
@@ -117,7 +114,9 @@ func parse(args []string) (*options, error) {
 	switch {
 	case flags.NArg() > 0:
 		return nil, fault.Input(fmt.Errorf("there are no arguments besides flags, and %q was given", flags.Arg(0)))
-	case (o.cert == "") != (o.key == ""):
+	case !strings.Contains(o.address, ":"):
+		return nil, fault.Input(fmt.Errorf("-temporal must be HOST:PORT, and %q has no port", o.address))
+	case (o.security.cert == "") != (o.security.key == ""):
 		return nil, fault.Input(errors.New("-tls-cert and -tls-key go together"))
 	case o.deployment == "" && o.current:
 		return nil, fault.Input(errors.New("-current needs -deployment"))
@@ -260,22 +259,16 @@ func dial(ctx context.Context, o *options, cfg *config.Config, logger *slog.Logg
 		opts.DataConverter = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), c)
 		opts.FailureConverter = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{DataConverter: opts.DataConverter, EncodeCommonAttributes: true})
 	}
-	if o.tls || o.cert != "" {
-		opts.ConnectionOptions.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if opts.ConnectionOptions.TLS, err = o.security.config(); err != nil {
+		return nil, err
 	}
-	if o.cert != "" {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if err != nil {
-			return nil, fault.Input(fmt.Errorf("reading the certificate: %w", err))
-		}
-		opts.ConnectionOptions.TLS.Certificates = []tls.Certificate{pair}
-	}
+	opts.ConnectionOptions.TLSDisabled = opts.ConnectionOptions.TLS == nil // with an API key too
 	if apiKey := os.Getenv(apiKeyVar); apiKey != "" {
 		opts.Credentials = client.NewAPIKeyStaticCredentials(apiKey)
 	}
 	c, err := client.DialContext(ctx, opts)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to Temporal at %s: %w", o.address, err)
+		return nil, fmt.Errorf("connecting to Temporal at %s: %w", o.address, whyNot(ctx, o.address, opts.ConnectionOptions.TLS, err))
 	}
 	return c, nil
 }
