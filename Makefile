@@ -67,6 +67,7 @@ restart: ## Kill a server at random moments, 200 times, and count what is lost o
 temporal: ## Kill workers of Temporal and its server, which it builds first, and measure runs on it
 	go -C temporal/temporalserver vet ./...
 	go -C temporal test -count=1 ./cmd/claude-force-worker -run TestTLS -server
+	go -C temporal test -count=1 ./relay -run TestOnServer -server
 	go -C temporal run ./relaykill -rounds 2
 	go -C temporal run ./relaybench
 

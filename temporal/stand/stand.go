@@ -231,6 +231,26 @@ func (s *Stand) KillWorker(n int) (ended string) {
 	return ended
 }
 
+// StopWorker sends the n-th worker SIGTERM. The function that it returns waits until the worker
+// has ended, and returns its log and exit code.
+func (s *Stand) StopWorker(n int) (wait func(context.Context) (log string, code int, err error)) {
+	s.mu.Lock()
+	p := s.workers[n]
+	s.workers = append(s.workers[:n:n], s.workers[n+1:]...)
+	s.mu.Unlock()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	return func(ctx context.Context) (string, int, error) {
+		select {
+		case <-p.done:
+			return p.log.String(), p.cmd.ProcessState.ExitCode(), nil
+		case <-ctx.Done():
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may just have ended
+			<-p.done
+			return p.log.String(), -1, fmt.Errorf("waiting for the end of a worker: %w", context.Cause(ctx))
+		}
+	}
+}
+
 // Workers returns how many workers there are.
 func (s *Stand) Workers() int {
 	s.mu.Lock()
