@@ -43,3 +43,32 @@ output: ${{ steps.last.output }} ${{ steps.each.output }}
 		task("way", " ${{ steps.where.output }}"), task("none", ""), task("instead", ""), task("last", " ${{ steps.both.output }} ${{ steps.s30.output }} ${{ steps.s34.output }} ${{ steps.none?.output ?? 'nothing' }}"))
 	return b.String()
 }
+
+// wideRows and wideCells are above the number of open items from which a foreach is run apart.
+const wideRows, wideCells = 201, 205
+
+// nested returns a workflow with a wide foreach in which there are others: two of its items have
+// many items of their own, and all others have one.
+func nested() string {
+	var b strings.Builder
+	b.WriteString("name: nested\nparams: {name: {type: string}}\nsteps:\n  - id: rows\n    value:\n")
+	for row := range wideRows {
+		cells := 1
+		if row < 2 {
+			cells = wideCells
+		}
+		list := make([]string, cells)
+		for i := range list {
+			list[i] = fmt.Sprint(i)
+		}
+		fmt.Fprintf(&b, "      - {row: %d, cells: [%s]}\n", row, strings.Join(list, ", "))
+	}
+	b.WriteString(`  - id: outer
+    foreach: {item: row, in: "${{ steps.rows.json }}"}
+    steps:
+      - {id: inner, foreach: {item: cell, in: "${{ row.cells }}"}, agent: worker, task: "[unit ${{ params.name }} row ${{ row.row }} cell ${{ cell }}]"}
+      - {id: count, value: "${{ row.row }} has ${{ len(steps.inner.json) }}"}
+output: ${{ steps.outer.output }}
+`)
+	return b.String()
+}

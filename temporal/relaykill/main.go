@@ -1,7 +1,8 @@
 //go:build unix
 
-// Command relaykill has workers of Temporal run a graph of 30 steps, kills them and the
-// Temporal server at random moments, and compares what came of it with a run of one process:
+// Command relaykill has workers of Temporal run a graph of 30 steps and wide foreach within a
+// wide foreach, kills them and the Temporal server at random moments, and compares what came of
+// it with runs of one process:
 //
 //	go run ./relaykill             # 40 rounds
 //	go run ./relaykill -rounds 3
@@ -30,10 +31,11 @@ import (
 func main() {
 	var opts options
 	flag.IntVar(&opts.rounds, "rounds", 40, "how many rounds")
-	flag.IntVar(&opts.runs, "runs", 4, "runs at once in a round")
+	flag.IntVar(&opts.runs, "runs", 4, "runs of the graph at once in a round, beside one with wide foreach")
 	flag.IntVar(&opts.workers, "workers", 2, "workers")
 	flag.Uint64Var(&opts.seed, "seed", 1, "seed of the moments at which processes are killed")
 	flag.DurationVar(&opts.delay, "delay", 150*time.Millisecond, "how long the service takes to answer")
+	flag.DurationVar(&opts.away, "away", 2*time.Second, "how long a killed Temporal server is away at most")
 	flag.StringVar(&opts.programs, "programs", "", "`FOLDER` with the programs; they are built otherwise")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,7 +53,7 @@ func main() {
 type options struct {
 	rounds, runs, workers int
 	seed                  uint64
-	delay                 time.Duration
+	delay, away           time.Duration
 	programs              string
 }
 
@@ -87,6 +89,12 @@ func (c *counts) print(problems []string) {
 	}
 }
 
+// Names of the workflows' files.
+const graphFile, nestedFile = "graph.yaml", "nested.yaml"
+
+// jobs is how many calls of a run may be in flight at once.
+const jobs = "30"
+
 // maxProblems bounds the problems that are printed.
 const maxProblems = 20
 
@@ -96,7 +104,7 @@ type rounds struct {
 	counts
 	opts     options
 	random   *rand.Rand
-	local    map[string]stepResult // of the run of one process
+	local    map[string]map[string]stepResult // of the runs of one process, by file
 	problems []string
 }
 
@@ -108,16 +116,18 @@ func (r *rounds) say(format string, args ...any) {
 
 func measure(ctx context.Context, opts options) (c counts, problems []string, err error) {
 	s, err := stand.New(ctx, stand.Options{
-		Files: map[string]string{"graph.yaml": graph()}, Programs: opts.programs, Delay: opts.delay,
-		Workers: opts.workers, Worker: []string{"-heartbeat", "3s", "-stop-timeout", "1s"},
+		Files: map[string]string{graphFile: graph(), nestedFile: nested()}, Programs: opts.programs, Delay: opts.delay,
+		Workers: opts.workers, Worker: []string{"-heartbeat", "3s", "-stop-timeout", "1s", "-part", "50"},
 	})
 	if err != nil {
 		return c, nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	r := &rounds{Stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, 0))}
-	if err := r.runLocally(ctx); err != nil {
-		return r.counts, r.problems, err
+	r := &rounds{Stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, 0)), local: map[string]map[string]stepResult{}}
+	for _, file := range []string{graphFile, nestedFile} {
+		if err := r.runLocally(ctx, file); err != nil {
+			return r.counts, r.problems, err
+		}
 	}
 	for n := 0; n <= opts.rounds && ctx.Err() == nil; n++ { // the first without kills
 		began := time.Now()
@@ -155,11 +165,13 @@ type stepResult struct {
 	Output string `json:"output"`
 }
 
-// runLocally runs the graph in one process.
-func (r *rounds) runLocally(ctx context.Context) error {
+// runLocally runs a workflow in one process.
+func (r *rounds) runLocally(ctx context.Context, file string) error {
 	answering, stop := context.WithCancel(ctx)
-	go r.answer(answering, "latest")
-	_, err := r.Command(ctx, "run", "graph.yaml", "--param", "name=local", "--no-cache", "--no-tools", "--quiet", "--approvals", "durable")
+	if file == graphFile {
+		go r.answer(answering, "latest")
+	}
+	_, err := r.Command(ctx, "run", file, "--param", "name=local", "--no-cache", "--no-tools", "--quiet", "--approvals", "durable", "--jobs", jobs)
 	stop()
 	if err != nil {
 		return err
@@ -168,7 +180,7 @@ func (r *rounds) runLocally(ctx context.Context) error {
 	if err := r.Read(ctx, &run, "runs", "export", "latest"); err != nil {
 		return err
 	}
-	r.local = results(&run, "local")
+	r.local[file] = results(&run, "local")
 	return nil
 }
 
@@ -199,18 +211,23 @@ func (r *rounds) answer(ctx context.Context, run string) {
 // round starts runs and kills processes until they have ended.
 func (r *rounds) round(ctx context.Context, n int) error {
 	r.rounds++
-	names, ids := []string{}, []string{}
+	files, names, ids := []string{}, []string{}, []string{}
 	answering, stop := context.WithCancel(ctx)
 	defer stop()
-	for i := range r.opts.runs {
-		name := fmt.Sprintf("r%dx%d", n, i)
-		out, err := r.Command(ctx, "run", "graph.yaml", "--engine", "temporal", "--detach", "--param", "name="+name, "--no-cache", "--no-tools")
+	for i := range r.opts.runs + 1 {
+		name, file := fmt.Sprintf("r%dx%d", n, i), graphFile
+		if i == r.opts.runs {
+			file = nestedFile
+		}
+		out, err := r.Command(ctx, "run", file, "--engine", "temporal", "--detach", "--param", "name="+name, "--no-cache", "--no-tools", "--jobs", jobs)
 		if err != nil {
 			return err
 		}
 		id := strings.TrimSpace(string(out))
-		names, ids = append(names, name), append(ids, id)
-		go r.answer(answering, id)
+		files, names, ids = append(files, file), append(names, name), append(ids, id)
+		if file == graphFile {
+			go r.answer(answering, id)
+		}
 		r.runs++
 	}
 	kills := 0
@@ -247,7 +264,7 @@ func (r *rounds) round(ctx context.Context, n int) error {
 		}
 	}
 	for i, id := range ids {
-		if err := r.check(ctx, names[i], id); err != nil {
+		if err := r.check(ctx, files[i], names[i], id); err != nil {
 			return err
 		}
 	}
@@ -256,11 +273,12 @@ func (r *rounds) round(ctx context.Context, n int) error {
 
 // kill kills a worker or the server, and starts another.
 func (r *rounds) kill() error {
-	if r.random.IntN(4) == 0 {
+	if r.random.IntN(4) == 0 || r.serversKilled == 0 && r.workersKilled > 0 { // each once at least
 		r.serversKilled++
 		if err := r.Temporal.Kill(); err != nil {
 			return err
 		}
+		time.Sleep(time.Duration(r.random.Float64() * float64(r.opts.away)))
 		return r.Temporal.Restart()
 	}
 	for range 1 + r.random.IntN(r.Workers()) {
@@ -279,7 +297,7 @@ func (r *rounds) kill() error {
 }
 
 // check compares a run with what the service counted, and with the run of one process.
-func (r *rounds) check(ctx context.Context, name, id string) error {
+func (r *rounds) check(ctx context.Context, file, name, id string) error {
 	var run exported
 	if err := r.Read(ctx, &run, "runs", "export", id); err != nil {
 		return err
@@ -289,7 +307,7 @@ func (r *rounds) check(ctx context.Context, name, id string) error {
 		r.say("%s (%s) is %s", name, id, run.Result.Status)
 	}
 	got := results(&run, name)
-	for step, want := range r.local {
+	for step, want := range r.local[file] {
 		if got[step] != want {
 			r.wrong++
 			a, _ := json.Marshal(got[step])
