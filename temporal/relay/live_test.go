@@ -367,11 +367,13 @@ func (l *live) serverAway() {
 		e := l.export(run)
 		return e.count("step_finished", "a")+e.count("step_finished", "b")+e.count("step_finished", "c")+e.count("step_finished", "d") == 4
 	})
+	l.worker()                               // waits for the server
 	late := l.start("question.yaml", "late") // which cannot be started yet
 	if err := l.Temporal.Restart(); err != nil {
 		l.Fatal(err)
 	}
 	l.ends(run, "completed")
+	l.KillWorker(0)
 	l.asks(late)
 	l.must("runs", "approve", late, "where", "--choice", "right")
 	l.ends(late, "completed")

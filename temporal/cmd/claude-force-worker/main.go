@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -20,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
@@ -177,23 +179,34 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	c, err := dial(ctx, o, cfg, logger, m.sdk)
+	var c client.Client
+	err = untilReached(ctx, logger, func() (err error) {
+		c, err = dial(ctx, o, cfg, logger, m.sdk)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	work := runner.New(store, claudeforce.EngineTemporal, o.opener(logger, m.counters), logger)
 	defer work.Close()
-	w := worker.New(c, o.queue, worker.Options{
-		MaxConcurrentActivityExecutionSize: o.attempts,
-		WorkerStopTimeout:                  o.stopTime,
-		DisableRegistrationAliasing:        true,
-		DeploymentOptions:                  o.version(),
-		BuildID:                            o.build, //nolint:staticcheck // the default, a hash of the program, takes much of a history
+	var w worker.Worker
+	err = untilReached(ctx, logger, func() error {
+		w = worker.New(c, o.queue, worker.Options{
+			MaxConcurrentActivityExecutionSize: o.attempts,
+			WorkerStopTimeout:                  o.stopTime,
+			DisableRegistrationAliasing:        true,
+			DeploymentOptions:                  o.version(),
+			BuildID:                            o.build, //nolint:staticcheck // the default, a hash of the program, takes much of a history
+		})
+		relay.Register(w, work)
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("starting the worker: %w", err)
+		}
+		return nil
 	})
-	relay.Register(w, work)
-	if err := w.Start(); err != nil {
-		return fmt.Errorf("starting the worker: %w", err)
+	if err != nil {
+		return err
 	}
 	defer w.Stop()
 	if err := o.makeCurrent(ctx, c); err != nil {
@@ -207,6 +220,35 @@ func run(ctx context.Context, args []string) (err error) {
 	d.Run(ctx)
 	logger.Info("stopping")
 	return nil
+}
+
+// untilReached calls do until it succeeds or fails for another reason than that Temporal
+// cannot be reached, which it says once, or until ctx ends.
+func untilReached(ctx context.Context, logger *slog.Logger, do func() error) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for said := false; ; said = true {
+		err := do()
+		if err == nil || !unreached(err) {
+			return err
+		}
+		if !said {
+			logger.WarnContext(ctx, "waiting for Temporal", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// unreached reports whether an error says that a server is away, as it may be for a while.
+func unreached(err error) bool {
+	_, unavailable := errors.AsType[*serviceerror.Unavailable](err)
+	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err)
+	_, network := errors.AsType[*net.OpError](err)
+	return !fault.Has(err, fault.KindInput) && (unavailable || late || network || errors.Is(err, context.DeadlineExceeded))
 }
 
 // opener returns how orchestrators for runs are opened. Counters may be nil.
