@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/openfile"
 )
 
 // security says how the connection to Temporal is encrypted.
@@ -30,6 +31,9 @@ func (s *security) register(flags *flag.FlagSet) {
 	flags.StringVar(&s.key, "tls-key", "", "`FILE` of the certificate's key")
 }
 
+// maxCertificates bounds the file with authorities, of which a system has some hundred kB.
+const maxCertificates = 16 << 20
+
 // config returns the configuration of TLS. It is nil if the connection is not encrypted.
 func (s *security) config() (*tls.Config, error) {
 	if !s.on && s.ca == "" && s.name == "" && s.cert == "" {
@@ -37,7 +41,7 @@ func (s *security) config() (*tls.Config, error) {
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.name}
 	if s.ca != "" {
-		pem, err := os.ReadFile(s.ca)
+		pem, err := openfile.ReadTyped(s.ca, maxCertificates)
 		if err != nil {
 			return nil, fault.Input(fmt.Errorf("-tls-ca: %w", err))
 		}
