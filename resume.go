@@ -86,51 +86,69 @@ func (o *Orchestrator) ResumeRun(ctx context.Context, id string, opts ResumeOpti
 	if err != nil {
 		return nil, err
 	}
-	run, err := runs.Find(ctx, store, id)
-	if err != nil {
-		return nil, err
-	}
-	if opts.Failed {
-		if err := hasFailures(ctx, store, run.ID); err != nil {
-			return nil, err
-		}
-	} else if run.Status == journal.StatusCompleted {
-		return nil, invalid(fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted))
-	}
-	if run.Owned() {
-		return nil, ownedBy(run.OwnedError())
-	}
 	// Checked before this process owns it, so that a run that is refused stays as it is.
-	r, past, err := o.resumable(ctx, store, run, opts)
+	r, past, err := o.checkResume(ctx, store, id, opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.checkLedger(r); err != nil {
-		return nil, err
-	}
-	if r.log, err = store.Acquire(ctx, run.ID); err != nil {
+	if r.log, err = store.Acquire(ctx, r.id); err != nil {
 		if owned, ok := errors.AsType[*journal.OwnedError](err); ok {
 			return nil, ownedBy(owned)
 		}
-		return nil, fmt.Errorf("resuming run %s: %w", run.ID, err)
+		return nil, fmt.Errorf("resuming run %s: %w", r.id, err)
 	}
 	// Read again now that no other process writes to it.
 	resumes := past.Resumes
-	if past, err = journal.Fold(store.Events(ctx, run.ID, 0)); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading run %s: %w", run.ID, err), r.log.Release())
+	if past, err = journal.Fold(store.Events(ctx, r.id, 0)); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading run %s: %w", r.id, err), r.log.Release())
 	}
 	if past.Resumes != resumes {
-		return nil, errors.Join(invalid(fmt.Errorf("run %s was resumed by another process just now", run.ID)), r.log.Release())
+		return nil, errors.Join(invalid(fmt.Errorf("run %s was resumed by another process just now", r.id)), r.log.Release())
 	}
 	detail, err := r.resumed()
 	if err == nil {
-		detail.UncountedUSD = o.uncounted(ctx, store, run.ID)
+		detail.UncountedUSD = o.uncounted(ctx, store, r.id)
 		err = r.log.Append(journal.Event{Type: journal.RunResumed, Detail: journal.Detail(detail)})()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("writing run %s: %w", run.ID, err), r.log.Release())
+		return nil, errors.Join(fmt.Errorf("writing run %s: %w", r.id, err), r.log.Release())
 	}
 	return withRunError(o.drive(ctx, r, past))
+}
+
+// CheckResume returns the error with which [Orchestrator.ResumeRun] would refuse to resume a
+// run as it is now, and changes nothing.
+func (o *Orchestrator) CheckResume(ctx context.Context, id string, opts ResumeOptions) error {
+	store, err := o.history(ctx)
+	if err != nil {
+		return err
+	}
+	_, _, err = o.checkResume(ctx, store, id, opts)
+	return err
+}
+
+// checkResume reads a run that is to be resumed, and what has happened in it, and checks
+// that it may be.
+func (o *Orchestrator) checkResume(ctx context.Context, store journal.Store, id string, opts ResumeOptions) (*pendingRun, *journal.State, error) {
+	run, err := runs.Find(ctx, store, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if opts.Failed {
+		if err := hasFailures(ctx, store, run.ID); err != nil {
+			return nil, nil, err
+		}
+	} else if run.Status == journal.StatusCompleted {
+		return nil, nil, invalid(fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted))
+	}
+	if run.Owned() {
+		return nil, nil, ownedBy(run.OwnedError())
+	}
+	r, past, err := o.resumable(ctx, store, run, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, past, o.checkLedger(r)
 }
 
 // hasFailures returns an error if nothing failed in a run.

@@ -154,7 +154,11 @@ func (t *tools) addRuns(s *mcp.Server) {
 		}})
 	add(t, s, "run_result", "Show a run's output", "Give the output of a run. If the run has not ended, wait for it for wait_seconds.",
 		tool[resultInput, Result]{reads, func(ctx context.Context, req *mcp.CallToolRequest, in resultInput) (*Result, error) {
-			return t.wait(ctx, req, in.Run, in.duration(), in.Step, in.All)
+			run, err := t.srv.Find(ctx, in.Run) // "latest" may be another when the wait is over
+			if err != nil {
+				return nil, err
+			}
+			return t.wait(ctx, req, run.ID, in.duration(), in.Step, in.All)
 		}})
 	add(t, s, "resume_run", "Resume a run", "Resume a run that was stopped, failed or crashed. What has finished is not paid again.",
 		tool[resumeInput, Result]{works, func(ctx context.Context, req *mcp.CallToolRequest, in resumeInput) (*Result, error) {
@@ -164,7 +168,7 @@ func (t *tools) addRuns(s *mcp.Server) {
 			}
 			return t.wait(ctx, req, run.ID, in.duration(), "", false)
 		}})
-	add(t, s, "cancel_run", "Cancel a run", "Stop a run for good. It cannot be resumed.",
+	add(t, s, "cancel_run", "Cancel a run", "Stop a run for good: it does not continue by itself. What has finished is kept.",
 		tool[RunID, Cancelled]{steers, func(ctx context.Context, _ *mcp.CallToolRequest, in RunID) (*Cancelled, error) {
 			return t.cancel(ctx, in.Run)
 		}})
@@ -177,15 +181,19 @@ func (t *tools) addRuns(s *mcp.Server) {
 }
 
 // cancel stops a run, and waits a moment for its process to say so.
-func (t *tools) cancel(ctx context.Context, run string) (*Cancelled, error) {
-	signaled, err := t.srv.Cancel(ctx, run)
+func (t *tools) cancel(ctx context.Context, id string) (*Cancelled, error) {
+	run, err := t.srv.Find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	signaled, err := t.srv.Cancel(ctx, run.ID)
 	if err != nil {
 		return nil, err
 	}
 	out := &Cancelled{Signaled: signaled, Cancelled: !signaled}
 	within, stop := context.WithTimeout(ctx, cancelWait)
 	defer stop()
-	for c, err := range t.srv.Watch(within, run) {
+	for c, err := range t.srv.Watch(within, run.ID) {
 		if err != nil {
 			return nil, err
 		}

@@ -126,19 +126,21 @@ func (s *Server) mayChange(ctx context.Context, run *journal.Run) error {
 	return &Problem{Status: http.StatusForbidden, Code: "run", Detail: "the run is for another key, and not for one of the same team"}
 }
 
-// mayChangeNamed does what mayChange does, for the run that an id stands for.
-func (s *Server) mayChangeNamed(ctx context.Context, id string) error {
+// changeable returns the whole id of a run that the caller may change. What is done is for
+// that: by then, "latest" and the beginning of an id may stand for another run.
+func (s *Server) changeable(ctx context.Context, id string) (string, error) {
 	run, err := runs.Find(ctx, s.store, id)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return s.mayChange(ctx, &run)
+	return run.ID, s.mayChange(ctx, &run)
 }
 
 // decide answers an approval that a run waits for, and returns its step.
 func (s *Server) decide(ctx context.Context, run, step string, d journal.Decision) (string, error) {
-	if err := s.mayChangeNamed(ctx, run); err != nil {
+	id, err := s.changeable(ctx, run)
+	if err != nil {
 		return "", err
 	}
-	return runs.Decide(ctx, s.store, run, step, d)
+	return runs.Decide(ctx, s.store, id, step, d)
 }

@@ -28,10 +28,7 @@ func (s *Server) keyOperations() web.KeyOperations {
 			return out.Body.Secret, nil
 		},
 		Rotate: func(ctx context.Context, name, grace string) (secret string, err error) {
-			out, err := s.rotateKey(ctx, &struct {
-				KeyName
-				Body RotateKey
-			}{KeyName{name}, RotateKey{grace}})
+			out, err := s.rotateKey(ctx, &rotateKeyInput{KeyName{name}, &RotateKey{grace}})
 			if err != nil {
 				return "", err
 			}

@@ -130,15 +130,17 @@ type RotatedKey struct {
 	Name   string `json:"name"`
 }
 
-func (s *Server) rotateKey(ctx context.Context, in *struct {
+type rotateKeyInput struct {
 	KeyName
-	Body RotateKey
-}) (*struct{ Body RotatedKey }, error) {
+	Body *RotateKey
+}
+
+func (s *Server) rotateKey(ctx context.Context, in *rotateKeyInput) (*struct{ Body RotatedKey }, error) {
 	grace := time.Duration(0)
-	if text := in.Body.Grace; text != "" {
+	if in.Body != nil && in.Body.Grace != "" {
 		var err error
-		if grace, err = config.ParseDuration(text); err != nil || grace < 0 {
-			return nil, fault.Input(fmt.Errorf("grace %q is not a duration such as 12h or 7d", text))
+		if grace, err = config.ParseDuration(in.Body.Grace); err != nil || grace < 0 {
+			return nil, fault.Input(fmt.Errorf("grace %q is not a duration such as 12h or 7d", in.Body.Grace))
 		}
 	}
 	secret, err := keys.Rotate(ctx, s.keys.store, in.Name, grace, callerName(ctx))
@@ -175,6 +177,8 @@ type SetKeyBudget struct {
 func (s *Server) setKeyBudget(ctx context.Context, in *struct{ Body SetKeyBudget }) (*listKeyBudgetsOutput, error) {
 	b := in.Body
 	switch {
+	case b.Level == string(keys.AllLevel) && b.Name != "":
+		return nil, fault.Input(errors.New("the budget of all keys has no name; leave it out"))
 	case b.Budget == "":
 		return nil, fault.Input(errors.New("give US dollars and a period, such as 20/30d, or none"))
 	case b.Budget == "none":

@@ -29,11 +29,7 @@ func (s *Server) addPages() {
 			return err
 		},
 		Resume: func(ctx context.Context, run string, accept bool) error {
-			in := struct {
-				RunID
-				Body ResumeRun
-			}{RunID{run}, ResumeRun{AcceptChanges: accept}}
-			_, err := s.resumeRun(ctx, &in)
+			_, err := s.Resume(ctx, run, ResumeRun{AcceptChanges: accept})
 			return err
 		},
 		Answer: func(ctx context.Context, run, step string, d journal.Decision) error {
@@ -225,6 +221,9 @@ func (s *Server) followPage(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies would hold events back
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
 	st := &stream{w: w, control: http.NewResponseController(w)}
 	if err := st.followView(r.Context(), s.live, target); err != nil && r.Context().Err() == nil {
 		s.log.Info("page not followed any more", "err", err)

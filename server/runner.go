@@ -81,13 +81,22 @@ func (r *runner) use(ctx context.Context, dir string, settings runs.Settings, do
 }
 
 // start drives a run in a goroutine. It reports whether it does: not if the server is
-// stopping.
-func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOptions) bool {
+// stopping. From started the caller can receive nil once the run is owned by this process, or
+// the error if it cannot be.
+func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOptions) (started <-chan error, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return false
+		return nil, false
 	}
+	said := make(chan error, 1)
+	say := func(err error) {
+		select {
+		case said <- err:
+		default: // it was said before
+		}
+	}
+	opts.OnStart = func(context.Context, string) { say(nil) }
 	opts.Drain = r.drain
 	opts.AskCalls, opts.AskTimeout = spec.Settings.Approvals == runs.ApprovalsDurable, spec.Settings.AskFor
 	r.driven[id] = true
@@ -103,13 +112,16 @@ func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOption
 		})
 		switch _, ended := errors.AsType[*claudeforce.RunError](err); {
 		case err == nil || ended: // the run says how
+			say(nil)
 		case fault.Has(err, fault.KindConflict): // another process drives it
 			r.log.Info("run not driven", "run", id, "err", err)
+			say(nil)
 		default:
 			r.log.Error("run not driven", "run", id, "err", err)
+			say(err)
 		}
 	})
-	return true
+	return said, true
 }
 
 // drives reports whether a run is driven here.

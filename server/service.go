@@ -79,19 +79,17 @@ func (s *Server) Plan(ctx context.Context, r StartRun) (*plan.Plan, error) {
 
 // Resume resumes a run that was stopped, failed or crashed.
 func (s *Server) Resume(ctx context.Context, run string, r ResumeRun) (*journal.Run, error) {
-	return accepted(s.resumeRun(ctx, &struct {
-		RunID
-		Body ResumeRun
-	}{RunID{run}, r}))
+	return accepted(s.resumeRun(ctx, &resumeRunInput{RunID{run}, &r}))
 }
 
 // Cancel stops a run for good. It reports whether a process drives the run, which then
 // stops soon.
 func (s *Server) Cancel(ctx context.Context, run string) (signaled bool, err error) {
-	if err := s.mayChangeNamed(ctx, run); err != nil {
+	id, err := s.changeable(ctx, run)
+	if err != nil {
 		return false, err
 	}
-	return runs.Cancel(ctx, s.store, run)
+	return runs.Cancel(ctx, s.store, id)
 }
 
 // Answer answers an approval that a run waits for, and returns its step.

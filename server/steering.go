@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -71,6 +72,11 @@ func (r *StartRun) load(o *claudeforce.Orchestrator, dir string) (*workflow.Work
 	if err != nil {
 		return nil, claudeforce.RunOptions{}, fault.Input(err)
 	}
+	for name := range r.Tags {
+		if strings.HasPrefix(name, reservedTags) {
+			return nil, claudeforce.RunOptions{}, &Problem{Status: http.StatusUnprocessableEntity, Code: "request", Detail: fmt.Sprintf("the tag %.80q is the server's own: give it a name that does not begin with %s", name, reservedTags)}
+		}
+	}
 	opts := claudeforce.RunOptions{
 		Params: r.Params, Model: r.Model, MaxParallel: r.MaxParallel, File: wf.File(), From: r.From, Only: r.Only,
 		Budget: workflow.Budget{USD: r.BudgetUSD}, Tags: maps.Clone(r.Tags), Engine: r.Engine,
@@ -91,6 +97,9 @@ type acceptedOutput struct {
 	Replayed string `header:"Idempotent-Replayed" doc:"true if an earlier request started the run"`
 	Body     journal.Run
 }
+
+// reservedTags begins the names of the tags that the server gives to runs.
+const reservedTags = "claude-force."
 
 // requestTag is the tag that has the digest of the request that started a run.
 const requestTag = "claude-force.request"
@@ -189,6 +198,10 @@ func (s *Server) startedBefore(ctx context.Context, id, digest string) (*accepte
 	if spec.Tags[requestTag] != digest {
 		return nil, &Problem{Status: http.StatusUnprocessableEntity, Code: "idempotency_key", Detail: "the Idempotency-Key was used for another request"}
 	}
+	if s.runner.drives(id) && !run.Owned() { // by the request that was first, a moment ago
+		run.Status, run.FinishedAt = journal.StatusRunning, time.Time{}
+		return &acceptedOutput{Location: location(id), Replayed: "true", Body: run}, nil
+	}
 	return &acceptedOutput{Location: location(id), Replayed: "true", Body: runs.WithStatus(run)}, nil
 }
 
@@ -206,8 +219,19 @@ func (s *Server) drive(ctx context.Context, id string, opts claudeforce.ResumeOp
 		if err := s.opts.Drive(ctx, id, opts); err != nil {
 			return nil, fmt.Errorf("starting a process for run %s: %w", id, err)
 		}
-	} else if !s.runner.start(id, spec, opts) {
-		return nil, &Problem{Status: http.StatusServiceUnavailable, Code: "stopping", Detail: "the server is stopping; it resumes the run when it starts again"}
+	} else {
+		started, ok := s.runner.start(id, spec, opts)
+		if !ok {
+			return nil, &Problem{Status: http.StatusServiceUnavailable, Code: "stopping", Detail: "the server is stopping; it resumes the run when it starts again"}
+		}
+		// Until the run has an owner, whoever looks at it finds it interrupted.
+		select {
+		case err := <-started:
+			if err != nil {
+				return nil, fmt.Errorf("starting to drive run %s: %w", id, err)
+			}
+		case <-ctx.Done():
+		}
 	}
 	run.Status, run.FinishedAt = journal.StatusRunning, time.Time{} // it was stored as one to be resumed
 	return &acceptedOutput{Location: location(id), Body: run}, nil
@@ -239,10 +263,32 @@ type ResumeRun struct {
 	BudgetUSD     *float64 `json:"budget_usd,omitempty" minimum:"0" doc:"instead of the run's"`
 }
 
-func (s *Server) resumeRun(ctx context.Context, in *struct {
+// checkResume returns why a run cannot be resumed: who drives it would say so in its log
+// alone.
+func (s *Server) checkResume(ctx context.Context, id string, opts claudeforce.ResumeOptions) error {
+	run, err := s.store.Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	spec, err := runs.ReadSpec(run)
+	if err != nil {
+		return err
+	}
+	return s.runner.use(ctx, spec.Dir, spec.Settings, func(o *claudeforce.Orchestrator) error {
+		return o.CheckResume(ctx, id, opts)
+	})
+}
+
+type resumeRunInput struct {
 	RunID
-	Body ResumeRun
-}) (*acceptedOutput, error) {
+	Body *ResumeRun
+}
+
+func (s *Server) resumeRun(ctx context.Context, in *resumeRunInput) (*acceptedOutput, error) {
+	how := ResumeRun{}
+	if in.Body != nil {
+		how = *in.Body
+	}
 	run, err := runs.Find(ctx, s.store, in.Run)
 	if err != nil {
 		return nil, err
@@ -253,13 +299,16 @@ func (s *Server) resumeRun(ctx context.Context, in *struct {
 	if run.Owned() {
 		return nil, run.OwnedError()
 	}
-	if run.Status == journal.StatusCompleted && !in.Body.Failed {
+	if run.Status == journal.StatusCompleted && !how.Failed {
 		return nil, &Problem{Status: http.StatusConflict, Code: "completed", Detail: "the run is completed"}
 	}
-	return s.drive(ctx, run.ID, claudeforce.ResumeOptions{
-		AcceptChanges: in.Body.AcceptChanges, Failed: in.Body.Failed, RerunOnce: in.Body.Again, MaxParallel: in.Body.MaxParallel,
-		Budget: workflow.Budget{USD: in.Body.BudgetUSD},
-	})
+	opts := claudeforce.ResumeOptions{
+		AcceptChanges: how.AcceptChanges, Failed: how.Failed, RerunOnce: how.Again, MaxParallel: how.MaxParallel, Budget: workflow.Budget{USD: how.BudgetUSD},
+	}
+	if err := s.checkResume(ctx, run.ID, opts); err != nil {
+		return nil, err
+	}
+	return s.drive(ctx, run.ID, opts)
 }
 
 type cancelOutput struct {

@@ -98,7 +98,11 @@ func (a *app) answerRun(ctx context.Context, f *approveFlags, args []string) err
 		step = args[1]
 	}
 	return a.withHistory(ctx, func(store journal.Store) error {
-		open, err := runs.Questions(ctx, store, args[0])
+		run, err := runs.Find(ctx, store, args[0]) // "latest" may be another when the user has answered
+		if err != nil {
+			return err
+		}
+		open, err := runs.Questions(ctx, store, run.ID)
 		if err != nil {
 			return err
 		}
@@ -135,7 +139,7 @@ func (a *app) answerRun(ctx context.Context, f *approveFlags, args []string) err
 			d, step = *given, u.String()
 			break
 		}
-		answered, err := runs.Decide(ctx, store, args[0], step, d)
+		answered, err := runs.Decide(ctx, store, run.ID, step, d)
 		if err != nil {
 			return err
 		}
