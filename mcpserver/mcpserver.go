@@ -18,8 +18,10 @@ import (
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/server"
 )
 
@@ -51,8 +53,16 @@ func (t *tools) guarded(next mcp.MethodHandler) mcp.MethodHandler {
 				res, err = nil, t.problem(method, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()))
 			}
 		}()
-		if call, ok := req.(*mcp.CallToolRequest); ok && call.Params != nil && string(call.Params.Arguments) == "null" {
-			call.Params.Arguments = json.RawMessage("{}")
+		if call, ok := req.(*mcp.CallToolRequest); ok && call.Params != nil {
+			switch args := string(call.Params.Arguments); args {
+			case "":
+			case "null":
+				call.Params.Arguments = json.RawMessage("{}")
+			default:
+				if _, err := jsontext.Parse(args, nil); err != nil {
+					return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the arguments cannot be read: " + err.Error()}
+				}
+			}
 		}
 		return next(ctx, method, req)
 	}

@@ -3,6 +3,8 @@ package mcpserver_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,6 +44,33 @@ steps:
 // service is a server over the wire, with its key.
 type service struct {
 	url, key string
+}
+
+// TestArgumentsAreReadAsTheyAre sends arguments that a reader of JSON may take for others:
+// they are refused, and the run that they name is not started.
+func TestArgumentsAreReadAsTheyAre(t *testing.T) {
+	s := serve(t)
+	for _, args := range []string{`{"workflow": "two.yaml", "workflow": "asks.yaml"}`, `{"workflow": "two.yaml", "params": {"topic": "a", "topic": "b"}}`, `{"workflow": "two.yaml", "params": {"topic": "\ud800"}}`} {
+		body := `{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "start_run", "arguments": ` + args + `}}`
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/mcp", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+s.key)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Accept", "application/json, text/event-stream")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if text := string(data); !strings.Contains(text, "the arguments cannot be read") || strings.Contains(text, "run_id") {
+			t.Errorf("%s: %s: %s", args, res.Status, text)
+		}
+	}
 }
 
 // serve serves a project over HTTP, answered by the simulator.

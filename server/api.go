@@ -14,6 +14,7 @@ import (
 
 // addAPI adds the routes of the API and of its description.
 func (s *Server) addAPI() {
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readJSON}
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -31,11 +32,12 @@ func (s *Server) addAPI() {
 			},
 			Security: []map[string][]string{{"key": {}}},
 		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		Formats:       map[string]huma.Format{"application/json": format, "json": format},
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{asProblem},
 	}
 	api := humago.New(s.table, config)
+	api.UseMiddleware(strictly)
 	s.addRuns(api)
 	s.addSteering(api)
 	s.addEvents(api)

@@ -116,6 +116,9 @@ func (s *Server) follow(ctx context.Context, in *followInput) (*huma.StreamRespo
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("X-Accel-Buffering", "no") // proxies would hold events back
 		w.WriteHeader(http.StatusOK)
+		if hctx.Method() == http.MethodHead {
+			return
+		}
 		st := &stream{w: w, control: http.NewResponseController(w)}
 		if err := st.follow(hctx.Context(), s.hub, run.ID, after); err != nil && hctx.Context().Err() == nil {
 			s.log.Info("stream ended", "run", run.ID, "err", err)

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -118,7 +120,7 @@ func (s *Server) getRun(ctx context.Context, in *getRunInput) (*getRunOutput, er
 		return nil, err
 	}
 	out := &getRunOutput{Status: http.StatusOK, CacheControl: "no-store", ETag: etag(&run)}
-	if out.ETag != "" && out.ETag == in.IfNoneMatch {
+	if matches(in.IfNoneMatch, out.ETag) {
 		out.Status = http.StatusNotModified
 		return out, nil
 	}
@@ -170,6 +172,20 @@ func etag(run *journal.Run) string {
 		return ""
 	}
 	return `"` + run.ID + "-" + run.FinishedAt.UTC().Format("20060102150405.000000000") + `"`
+}
+
+// matches reports whether a header If-None-Match has an entity tag, which is not one if it
+// is empty. A weak tag is the same as one that is not weak there.
+func matches(header, tag string) bool {
+	if tag == "" {
+		return false
+	}
+	for one := range strings.SplitSeq(header, ",") {
+		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+			return true
+		}
+	}
+	return false
 }
 
 // Approval is an approval that a run waits for.
@@ -237,5 +253,8 @@ func (s *Server) diffRuns(ctx context.Context, in *diffInput) (*diffOutput, erro
 	}
 	out := &diffOutput{}
 	out.Body.Steps = append([]runs.StepDiff{}, runs.Diff(one, two, in.Step)...)
+	if in.Step != "" && len(out.Body.Steps) == 0 {
+		return nil, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: fmt.Sprintf("neither run has a step %q that asked a model or a person", in.Step)}
+	}
 	return out, nil
 }

@@ -128,7 +128,7 @@ func (s *Server) getOutput(ctx context.Context, in *getOutputInput) (*getOutputO
 	}
 	format := in.Format
 	if format == "" {
-		format = accepts(in.Accept)
+		format = formatOf(accepts(in.Accept))
 	}
 	d, err := s.runs.Load(ctx, in.Run)
 	if err != nil {
@@ -139,25 +139,6 @@ func (s *Server) getOutput(ctx context.Context, in *getOutputInput) (*getOutputO
 		return nil, err
 	}
 	return &getOutputOutput{ContentType: typeOf[format], Body: b.Bytes()}, nil
-}
-
-// accepts returns the format of outputs that a header asks for: the first that there is,
-// or JSON.
-func accepts(header string) string {
-	for part := range strings.SplitSeq(header, ",") {
-		name, _, _ := strings.Cut(part, ";")
-		switch strings.TrimSpace(name) {
-		case "application/json", "*/*":
-			return "json"
-		case "text/plain":
-			return "text"
-		case "text/csv":
-			return "csv"
-		case "application/jsonl", "application/x-ndjson":
-			return "jsonl"
-		}
-	}
-	return "json"
 }
 
 func writeOutput(b *bytes.Buffer, d *runs.Detail, in *getOutputInput, format string) error {

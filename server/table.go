@@ -95,13 +95,19 @@ func (t *table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers a request that no route is for.
 func (t *table) refuse(w http.ResponseWriter, r *http.Request) {
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := t.mux.Handler(other); pattern != "" {
-			writeProblem(w, r, &Problem{Status: http.StatusMethodNotAllowed, Code: "method", Detail: "the address takes other methods, such as " + method})
-			return
+			allowed = append(allowed, method)
 		}
+	}
+	if len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		writeProblem(w, r, &Problem{Status: http.StatusMethodNotAllowed, Code: "method", Detail: "the address takes other methods: " + list})
+		return
 	}
 	writeProblem(w, r, &Problem{Status: http.StatusNotFound, Code: "no_route", Detail: "there is nothing at this address"})
 }

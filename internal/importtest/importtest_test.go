@@ -156,14 +156,14 @@ var allowed = map[string][]string{
 		rootPackage, "agent", "agent/lint", "analytics", "compare", "config", "engine", "fault", "internal/amount", "internal/csvtext", "journal", "keys", "llm", "llm/admission", "llm/cache", "pipeline", "plan", "runs", "schedule", "webhook", "workflow",
 	},
 	"server": {
-		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "journal", "keys", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "webhook", "webhook/webhookfeed", "workflow",
+		rootPackage, "agent", "agent/lint", "analytics", "compare", "compare/sets", "config", "engine", "fault", "internal/jsontext", "journal", "keys", "llm", "llm/admission", "llm/budget", "llm/cache", "pipeline", "plan", "runs", "schedule", "server/proxy", "server/web", "toolset", "webhook", "webhook/webhookfeed", "workflow",
 	},
 	"server/proxy": {"llm", "llm/anthropic"},
 
 	// It knows the server by its description, and links none of it.
 	"client": {"fault", "journal", "keys", "runs", "schedule"},
 
-	"mcpserver": {rootPackage, "agent", "analytics", "journal", "keys", "llm/cache", "plan", "runs", "server"},
+	"mcpserver": {rootPackage, "agent", "analytics", "internal/jsontext", "journal", "keys", "llm/cache", "plan", "runs", "server"},
 
 	// It stands on the proxy, and so above what tasks are made of.
 	"claudecode": {"fault", "internal/tailtext", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},
