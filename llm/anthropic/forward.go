@@ -163,6 +163,11 @@ func (c *Client) cleanResponse(resp *http.Response) {
 		return
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		body = []byte(unreadable) // the credential may be in it
+		delete(resp.Header, "Content-Encoding")
+		resp.Header.Set("Content-Type", "application/json")
+	}
 	rest := io.Reader(bytes.NewReader(c.cleanBytes(body)))
 	if err != nil {
 		rest = io.MultiReader(rest, failing{err})
@@ -176,6 +181,9 @@ func (c *Client) cleanResponse(resp *http.Response) {
 		io.Closer
 	}{rest, resp.Body}
 }
+
+// unreadable stands for the body of an error that is compressed, which was not asked for.
+const unreadable = `{"type":"error","error":{"type":"api_error","message":"the service gave the reason in a compressed form, which is not passed on"}}`
 
 // failing is a reader that fails.
 type failing struct{ err error }

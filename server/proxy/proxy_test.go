@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -349,7 +350,15 @@ func TestNoCredentialShows(t *testing.T) {
 	}
 	said := ""
 	for i, answer := range []http.HandlerFunc{
-		repeat(401, "application/json"), repeat(500, "text/plain"), repeat(200, "application/json"),
+		repeat(401, "application/json"), repeat(500, "text/plain"),
+		func(w http.ResponseWriter, r *http.Request) { // though it was asked not to
+			w.Header().Set("Content-Encoding", "gzip")
+			w.WriteHeader(http.StatusForbidden)
+			z := gzip.NewWriter(w)
+			fmt.Fprintf(z, `{"type":"error","error":{"type":"permission_error","message":"not with key %s"}}`, r.Header.Get("X-Api-Key"))
+			_ = z.Close()
+		},
+		repeat(200, "application/json"),
 		func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			fmt.Fprintf(w, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"invalid key %s\"}}\n\n", r.Header.Get("X-Api-Key"))
@@ -357,7 +366,7 @@ func TestNoCredentialShows(t *testing.T) {
 	} {
 		u.answers(answer)
 		for _, path := range []string{"/v1/messages?key=" + s.key, "/v1/messages/count_tokens"} {
-			if i >= 2 && strings.HasSuffix(path, "tokens") { // a success is passed on unread
+			if i >= 3 && strings.HasSuffix(path, "tokens") { // a success is passed on unread
 				continue
 			}
 			res, text := s.send(http.MethodPost, path, ask("Echo", ""), "X-Claude-Force-Session", "s")
