@@ -158,7 +158,8 @@ func readBody(r *http.Request, taken bool) *Problem {
 	if err != nil {
 		return &Problem{Status: http.StatusBadRequest, Code: "request", Detail: "the body breaks off before its end"}
 	}
-	if text := bytes.TrimSpace(body); !taken && len(text) > 0 && string(text) != "{}" {
+	// Clients write a value that they do not have as null or {}.
+	if text := string(bytes.TrimSpace(body)); !taken && text != "" && text != "null" && text != "{}" {
 		return unreadable("the operation takes no body; leave it out")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))

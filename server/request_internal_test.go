@@ -1,6 +1,10 @@
 package server
 
-import "testing"
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
 
 // TestAccepts chooses the form of an output by what a header asks for.
 func TestAccepts(t *testing.T) {
@@ -29,5 +33,15 @@ func TestMatches(t *testing.T) {
 	}
 	if matches("*", "") || matches("", "") {
 		t.Error("a run that has not ended has no tag")
+	}
+}
+
+// TestBodyOfNothing reads bodies of operations that take none.
+func TestBodyOfNothing(t *testing.T) {
+	for body, want := range map[string]bool{"": true, " \n": true, "null": true, "{}": true, " {} ": true, "[]": false, "0": false, `{"by": "me"}`: false, "null null": false} {
+		p := readBody(httptest.NewRequest("POST", "/", strings.NewReader(body)), false)
+		if (p == nil) != want {
+			t.Errorf("%q: %v", body, p)
+		}
 	}
 }
