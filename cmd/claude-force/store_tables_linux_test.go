@@ -36,6 +36,7 @@ var notCopied = map[string]map[string]string{
 		"call_state.pruned": "a copy is pruned when it is due",
 		"call_state.spool":  "of the file beside this one",
 		"call_state.taken":  "as above",
+		"call_tool_sums":    "triggers make it of the rows that are copied",
 
 		"owners":   "processes that make calls: none does",
 		"holds":    "as above",
