@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/analytics"
@@ -47,7 +48,7 @@ func (s *storeSide) Close() error {
 
 // connection matches what names a database in other forms than an address, and is hardly
 // meant to be a folder.
-var connection = regexp.MustCompile(`^(postgres(ql)?:|[a-z_]+=\S)`)
+var connection = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(postgres(ql)?:|[a-z_]+=\S)`) })
 
 // isAddress reports whether a store is named by the address of a database.
 func isAddress(name string) bool { return strings.Contains(name, "://") }
@@ -101,7 +102,7 @@ func (s *storeSide) openDatabase(ctx context.Context, cfg *config.Config, source
 }
 
 func (s *storeSide) openFolder(cfg *config.Config, source bool) error {
-	if connection.MatchString(s.name) { // it may hold a password
+	if connection().MatchString(s.name) { // it may hold a password
 		return badInput("write the address of a database as postgres://user@host:5432/database, and a folder whose name begins like one as ./NAME")
 	}
 	dir, err := filepath.Abs(s.name)

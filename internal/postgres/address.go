@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -78,7 +79,12 @@ func parse(address string) (cfg *pgxpool.Config, schema string, err error) {
 	return cfg, schema, nil
 }
 
-var option = regexp.MustCompile(`(?:^|\s)(?:-c\s*|--)([A-Za-z_.-]+)=((?:\\.|[^\s\\])*)`)
+var (
+	option = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?:^|\s)(?:-c\s*|--)([A-Za-z_.-]+)=((?:\\.|[^\s\\])*)`)
+	})
+	escaped = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\\(.)`) })
+)
 
 // setting returns the value that an address gives a setting of the session: as a parameter,
 // or, as for psql, in the parameter options.
@@ -86,9 +92,9 @@ func setting(params map[string]string, name string) (value string) {
 	if params[name] != "" {
 		return params[name]
 	}
-	for _, m := range option.FindAllStringSubmatch(params["options"], -1) {
+	for _, m := range option().FindAllStringSubmatch(params["options"], -1) {
 		if strings.EqualFold(strings.ReplaceAll(m[1], "-", "_"), name) {
-			value = regexp.MustCompile(`\\(.)`).ReplaceAllString(m[2], "$1") // the last one holds
+			value = escaped().ReplaceAllString(m[2], "$1") // the last one holds
 		}
 	}
 	return value

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed migrations/*.sql
@@ -43,7 +44,9 @@ type Migration struct {
 	Generation int // that the schema has with it; 0 for one that only adds
 }
 
-var contractLine = regexp.MustCompile(`(?m)^-- contract: ([0-9]+), since v[0-9]+\.[0-9]+\.[0-9]+: \S.*$`)
+var contractLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^-- contract: ([0-9]+), since v[0-9]+\.[0-9]+\.[0-9]+: \S.*$`)
+})
 
 // Migrations returns the steps that the program knows, in order.
 func Migrations() []Migration {
@@ -71,7 +74,7 @@ func ReadMigrations(files fs.FS) ([]Migration, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch mark := contractLine.FindSubmatch(text); {
+		switch mark := contractLine().FindSubmatch(text); {
 		case mark != nil:
 			if m.Generation, err = strconv.Atoi(string(mark[1])); err != nil || m.Generation < 2 {
 				return nil, fmt.Errorf("migration %s: generation %q is not a number above 1", name, mark[1])

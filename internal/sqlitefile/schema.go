@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -240,7 +241,9 @@ func (c *Conn) oldest(component string) (int64, error) {
 	return v, err
 }
 
-var contractLine = regexp.MustCompile(`(?m)^-- contract: since v[0-9]+\.[0-9]+\.[0-9]+: \S.*$`)
+var contractLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^-- contract: since v[0-9]+\.[0-9]+\.[0-9]+: \S.*$`)
+})
 
 // oldest returns the version that a program must know at least to use a file of the
 // schema's.
@@ -251,7 +254,7 @@ func (s *Schema) oldest() (int, error) {
 			return 0, err
 		}
 		switch {
-		case contractLine.MatchString(sql):
+		case contractLine().MatchString(sql):
 			return v, nil
 		case strings.Contains(sql, "-- contract"):
 			return 0, fmt.Errorf("migration %d: write its mark as: -- contract: since vVERSION: WHAT", v)
