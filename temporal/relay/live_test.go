@@ -404,7 +404,7 @@ func (l *live) twoVersions() {
 	for run, want := range map[string]string{old: "one", latest: "two"} {
 		waitFor(l.T, l.client, run, enums.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
 		if got := l.builds(run); got != want {
-			l.Errorf("run %s was worked on by the builds %q, not %s", run, got, want)
+			l.Errorf("run %s was executed by the builds %q, not %s", run, got, want)
 		}
 	}
 	l.requests("old", 5, 5)
