@@ -92,13 +92,18 @@ func TestSilenceEndsOnDisconnect(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
+		time.AfterFunc(time.Minute-1, func() {
+			if s := server.Stats(); s.InFlight != 1 || s.Silent != 1 {
+				t.Errorf("%d in flight, %d silent just before the client gives up; want 1 and 1", s.InFlight, s.Silent)
+			}
+		})
 		_, err := llm.Collect(client(t, server).Stream(ctx, llmtest.Request("hi")))
 		if llm.CodeOf(err) != llm.CodeTimeout || time.Since(start) != time.Minute {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		synctest.Wait()
-		if n := server.Stats().InFlight; n != 0 {
-			t.Errorf("%d still in flight", n)
+		if s := server.Stats(); s.InFlight != 0 || s.Silent != 0 {
+			t.Errorf("%d in flight, %d silent after it; want none", s.InFlight, s.Silent)
 		}
 	})
 }

@@ -179,7 +179,7 @@ func (p *reply) sendWhole() {
 		return
 	}
 	if p.kind() == FaultSilence {
-		<-p.r.Context().Done()
+		p.hold()
 		return
 	}
 	m := p.message()
@@ -204,6 +204,13 @@ func (p *reply) sendWhole() {
 	p.w.WriteHeader(http.StatusOK)
 	p.w.Write(data)
 	p.record()
+}
+
+// hold sends nothing until the client disconnects.
+func (p *reply) hold() {
+	p.server.stats.silent(1)
+	defer p.server.stats.silent(-1)
+	<-p.r.Context().Done()
 }
 
 func flush(w http.ResponseWriter) {

@@ -16,6 +16,7 @@ type Stats struct {
 	CacheWrites  int `json:"cache_creation_input_tokens"`
 	InFlight     int `json:"in_flight"`     // requests in flight now
 	MaxInFlight  int `json:"max_in_flight"` // highest InFlight
+	Silent       int `json:"silent"`        // of InFlight, those that [FaultSilence] holds
 	Connections  int `json:"connections"`   // open now, if the server has [Server.ConnState]
 	RateLimited  int `json:"rate_limited"`  // 429s sent
 	Errors       int `json:"errors"`        // other errors sent
@@ -38,7 +39,7 @@ type counters struct {
 func (c *counters) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.n = Stats{InFlight: c.n.InFlight, Connections: c.n.Connections, Kinds: map[string]int{}}
+	c.n = Stats{InFlight: c.n.InFlight, Silent: c.n.Silent, Connections: c.n.Connections, Kinds: map[string]int{}}
 	c.n.MaxInFlight = c.n.InFlight
 }
 
@@ -63,6 +64,13 @@ func (c *counters) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.InFlight--
+}
+
+// silent counts a request as one that a fault holds, or no more if n is -1.
+func (c *counters) silent(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n.Silent += n
 }
 
 func (c *counters) connected(n int) {

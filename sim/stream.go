@@ -41,7 +41,7 @@ func (p *reply) interrupt() bool {
 	case FaultEndStream:
 		return true
 	case FaultSilence:
-		<-p.r.Context().Done()
+		p.hold()
 		return true
 	case FaultStreamError:
 		e := &apiError{status: 529, kind: p.fault.ErrorType, message: p.fault.Message}

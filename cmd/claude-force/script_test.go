@@ -153,19 +153,21 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// waiting waits until the script's simulator keeps one call waiting.
+// waiting waits until the one call in flight is one that the script's simulator keeps
+// waiting by a fault of kind silence, and for a moment more, in which a client takes what
+// was sent to it. Any other call in flight, however slow, is waited for.
 func waiting(ts *testscript.TestScript, _ bool, _ []string) {
 	server := ts.Value("sim").(*sim.Server)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	quiet := 0 // looks in a row at which the same one call was in flight
+	quiet := 0 // looks in a row at which the same one call was kept waiting
 	for last, looks := -1, 0; quiet < 20; looks++ {
 		if looks == 6000 {
 			ts.Fatalf("no call is kept waiting: %+v", server.Stats())
 		}
 		<-ticker.C
 		s := server.Stats()
-		if s.InFlight == 1 && s.Requests == last {
+		if s.InFlight == 1 && s.Silent == 1 && s.Requests == last {
 			quiet++
 		} else {
 			quiet = 0
