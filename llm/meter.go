@@ -11,8 +11,8 @@ type Basis string
 const (
 	BasisAnswer  Basis = "answer"  // a whole answer reported its usage
 	BasisFree    Basis = "free"    // the service did no work; see [Unbilled]
-	BasisPart    Basis = "part"    // the attempt broke off after it had reported usage; more may have been billed
-	BasisUnknown Basis = "unknown" // the attempt broke off before it reported anything, and may have been billed
+	BasisPart    Basis = "part"    // usage was reported in part, as when the attempt broke off; more may have been billed
+	BasisUnknown Basis = "unknown" // the attempt may have been billed, and reported nothing
 )
 
 // Charge is what one attempt at the service costs.
@@ -81,13 +81,20 @@ func (m *Meter) Charge(prices *PriceTable) Charge {
 	return c
 }
 
-// answer returns the charge of a whole answer.
+// answer returns the charge of a whole answer. No prompt is without tokens, nor is content:
+// where none are counted, the service or a gateway before it has left them out.
 func (m *Meter) answer(prices *PriceTable) Charge {
 	if m.resp.Source != "" && m.resp.Source != SourceLive {
 		return Charge{Model: m.resp.Model, Basis: BasisFree, Priced: true}
 	}
 	c := Charge{Usage: m.resp.Usage, Basis: BasisAnswer}
 	c.Cost, c.Model, c.Priced = prices.CostOfAnswer(m.req, m.resp)
+	switch {
+	case c.Usage.TotalTokens() == 0:
+		c.Basis = BasisUnknown
+	case c.Usage.PromptTokens() == 0, c.Usage.OutputTokens == 0 && len(m.resp.Content) > 0:
+		c.Basis = BasisPart
+	}
 	return c
 }
 
@@ -109,24 +116,21 @@ func (m *Meter) Length(c Charge) int {
 // nothing has written nothing that is known, and is doubted for its prompt; one
 // that broke off later is doubted for what arrived, no token being shorter than
 // a byte, and for its whole answer if it may have written what does not arrive:
-// hidden thinking, or the work of a tool on the service's side.
+// hidden thinking, or the work of a tool on the service's side. A whole answer is
+// doubted in the same way for what it does not count.
 func (m *Meter) Doubt(c Charge, prices *PriceTable, input int) (tokens int, money Money) {
 	if c.Exact() {
 		return 0, 0
 	}
-	rate := RateOf(m.req)
-	if m.reported == nil {
-		output := 0
-		if m.began || m.req.Wire != nil && !m.req.Wire.Stream {
-			output = m.unseen(0)
-		}
-		money, _ = prices.CostOf(m.req.Model, Usage{CacheWrite5m: input, OutputTokens: output}, rate)
-		return input + output, money
-	}
 	most := c.Usage
-	most.OutputTokens = max(most.OutputTokens, m.unseen(most.OutputTokens))
-	cost, _ := prices.CostOf(c.Model, most, rate)
-	return most.OutputTokens - c.Usage.OutputTokens, max(cost.Sub(c.Cost), 0)
+	if most.PromptTokens() == 0 {
+		most.CacheWrite5m = input
+	}
+	if m.began || m.req.Wire != nil && !m.req.Wire.Stream {
+		most.OutputTokens = max(most.OutputTokens, m.unseen(most.OutputTokens))
+	}
+	cost, _ := prices.CostOf(c.Model, most, RateOf(m.req))
+	return most.TotalTokens() - c.Usage.TotalTokens(), max(cost.Sub(c.Cost), 0)
 }
 
 // unseen returns the most tokens of the answer that were written when the

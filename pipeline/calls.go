@@ -97,7 +97,7 @@ func (p *Pipeline) attemptCall(ctx context.Context, req *llm.Request, s budget.S
 		a.Duration = time.Since(s.Start)
 		c.Duration = a.Duration
 	}
-	if a.Basis == llm.BasisAnswer {
+	if c.Code == 0 && a.Basis != llm.BasisFree {
 		prices := p.Prices()
 		c.Source, c.Service, c.Saved = llm.SourceLive, a.Duration, analytics.SavedLive(prices, c.Model, "", c.Usage)
 		a.WriteExtra = analytics.WriteExtra(prices, c.Model, c.Usage)

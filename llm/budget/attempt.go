@@ -91,7 +91,7 @@ func (a *attempt) finish() {
 		c.settle(&end, a.reserved, charge.Model, most, most)
 		return
 	}
-	if a.meter.Answered() {
+	if a.meter.Answered() && charge.Exact() {
 		c.b.lengths.add(c.req, a.meter.Length(charge))
 		c.b.prefixes.add(c.req, charge.Usage)
 	}
