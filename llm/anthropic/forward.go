@@ -36,6 +36,11 @@ var connectionHeaders = []string{
 // credentials above all.
 var clientHeaders = []string{"Authorization", "X-Api-Key", "Cookie", "Host", "Content-Length", "Accept-Encoding", "Expect"}
 
+// originHeaders are what a service says to browsers of its own host, and would be taken for
+// that of the proxy: cookies, and that the host and all below it are to be asked by https or
+// at another port. Services behind a content delivery network send them with every answer.
+var originHeaders = []string{"Set-Cookie", "Strict-Transport-Security", "Alt-Svc", "Clear-Site-Data", "Report-To", "Reporting-Endpoints", "Nel"}
+
 // CheckForward returns why requests of clients cannot be sent on to the service, or nil
 // if they can. A credential is sent without encryption only to this machine.
 func (c *Client) CheckForward() error {
@@ -148,12 +153,13 @@ func dropConnection(h http.Header) {
 	}
 }
 
-// cleanResponse takes from a response what concerns the connection alone, cookies, which
-// would be set for the host of the proxy, and the credential of c, should the service
-// repeat it.
+// cleanResponse takes from a response what concerns the connection alone, what the service
+// says of its own host, and the credential of c, should the service repeat it.
 func (c *Client) cleanResponse(resp *http.Response) {
 	dropConnection(resp.Header)
-	delete(resp.Header, "Set-Cookie")
+	for _, name := range originHeaders {
+		delete(resp.Header, name)
+	}
 	for name, values := range resp.Header {
 		if slices.ContainsFunc(values, c.hasSecret) {
 			delete(resp.Header, name)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -108,6 +109,86 @@ func TestErrors(t *testing.T) {
 		}
 		if err := errors.Join(err, conn.Close()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestHeadersOfTheService passes on the headers of every kind of answer, but none in which the
+// service speaks for this server: of what it did, of its host, or to browsers.
+func TestHeadersOfTheService(t *testing.T) {
+	ours := []string{
+		"X-Claude-Force-Cache", "hit", "X-Claude-Force-Saved-Usd", "5", "X-Claude-Force-Other", "1", "Access-Control-Allow-Origin", "*",
+		"Strict-Transport-Security", "max-age=9; includeSubDomains", "Alt-Svc", `h3=":443"`, "Clear-Site-Data", `"*"`, "Set-Cookie", "a=b", "Nel", "{}",
+		"Content-Security-Policy", "default-src *", "X-Content-Type-Options", "sniff", "Cross-Origin-Resource-Policy", "cross-origin",
+	}
+	u := newUpstream(t, nil)
+	s := serve(t, u.URL, proxy.ModeOff)
+	for name, tt := range map[string]struct {
+		path, body, source string
+		status             int
+		answer             string
+	}{
+		"answer":  {"/v1/messages", ask("Plain", ""), "bypass", 200, `{"id":"m","type":"message","role":"assistant","model":"claude-haiku-5-5","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`},
+		"stream":  {"/v1/messages", ask("Stream", `,"stream":true`), "bypass", 200, strings.Join(events, "")},
+		"error":   {"/v1/messages", ask("Refuse", ""), "bypass", 400, `{"type":"error","error":{"type":"invalid_request_error","message":"no"}}`},
+		"count":   {"/v1/messages/count_tokens", ask("Count", ""), "", 200, `{"input_tokens":1}`},
+		"refused": {"/v1/messages/count_tokens", ask("Count", ""), "", 404, `{"type":"error","error":{"type":"not_found_error","message":"no"}}`},
+	} {
+		u.answers(func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(ours); i += 2 {
+				w.Header().Set(ours[i], ours[i+1])
+			}
+			w.Header().Set("X-New", "1")
+			w.Header().Set("Cache-Control", "private")
+			w.Header().Set("Content-Type", "application/json")
+			if strings.HasPrefix(tt.answer, "event:") {
+				w.Header().Set("Content-Type", "text/event-stream")
+			}
+			w.WriteHeader(tt.status)
+			_, _ = io.WriteString(w, tt.answer)
+		})
+		res, text := s.send(http.MethodPost, tt.path, tt.body)
+		if res.StatusCode != tt.status || text != tt.answer || res.Header.Get("X-New") != "1" || res.Header.Get("Cache-Control") != "private" || res.Header.Get("X-Claude-Force-Cache") != tt.source {
+			t.Errorf("%s: %s %v: %s", name, res.Status, res.Header, text)
+		}
+		for i := 0; i < len(ours); i += 2 {
+			if got := res.Header.Values(ours[i]); ours[i] != "X-Claude-Force-Cache" && slices.Contains(got, ours[i+1]) {
+				t.Errorf("%s: %s: %q", name, ours[i], got)
+			}
+		}
+	}
+}
+
+// TestAnswersWithoutUsage records answers that do not say what they cost as uncertain.
+func TestAnswersWithoutUsage(t *testing.T) {
+	u := newUpstream(t, nil)
+	s := serve(t, u.URL, proxy.ModeOff)
+	document := `{"id":"m","type":"message","role":"assistant","model":"claude-haiku-5-5","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"%s}`
+	stream := "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-haiku-5-5\",\"content\":[]%s}}\n\n" +
+		"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+	for usage, uncertain := range map[string]bool{
+		"": true, `,"usage":null`: true, `,"usage":{}`: true, `,"usage":[]`: true, `,"usage":{"input_tokens":0,"output_tokens":0}`: true,
+		`,"usage":{"input_tokens":3,"output_tokens":1}`: false,
+	} {
+		for _, answer := range []string{fmt.Sprintf(document, usage), fmt.Sprintf(stream, usage)} {
+			body := ask("Count nothing", "")
+			if strings.HasPrefix(answer, "event") {
+				body = ask("Count nothing", `,"stream":true`)
+			}
+			u.answers(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				if strings.HasPrefix(answer, "event") {
+					w.Header().Set("Content-Type", "text/event-stream")
+				}
+				_, _ = io.WriteString(w, answer)
+			})
+			if res, text := s.send(http.MethodPost, "/v1/messages", body); res.StatusCode != 200 || text != answer {
+				t.Errorf("%q: %s: %s", usage, res.Status, text)
+			}
+			call := <-s.ended
+			if call.Code != 0 || call.Uncertain != uncertain || len(call.Tries) != 1 || (call.Tries[0].Uncertain > 0) != uncertain {
+				t.Errorf("%s: recorded as %+v; want uncertain: %t", answer, call, uncertain)
+			}
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request) {
 		delete(resp.Header, "Content-Length")
 		resp.Body = io.NopCloser(bytes.NewReader(text))
 	}
-	maps.Copy(w.Header(), resp.Header) // in place of the proxy's own
+	copyHeader(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	if err := copyBody(w, control, resp.Body); err != nil {
 		panic(http.ErrAbortHandler) // so that the client sees that something is missing

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -137,7 +136,7 @@ const streamType = "text/event-stream"
 // start writes the head of the service's answer. The response is set if it is there.
 func (a *answer) start(head *llm.WireHead, resp *llm.Response) {
 	h := a.w.Header()
-	maps.Copy(h, head.Header)
+	copyHeader(h, head.Header)
 	if isStream(head) {
 		delete(h, "Content-Length") // one that is cut off must not look whole
 	}
@@ -251,7 +250,7 @@ func (a *answer) fail(ctx context.Context, err error) {
 		writeCallError(a.w, err)
 	default:
 		h := a.w.Header()
-		maps.Copy(h, wire.Head.Header)
+		copyHeader(h, wire.Head.Header)
 		delete(h, "Content-Length")
 		a.w.WriteHeader(wire.Head.Status)
 		a.write(bytes.Join([][]byte{wire.Before, wire.Body}, nil))

@@ -133,7 +133,7 @@ func (p *Proxy) header(r *http.Request) http.Header {
 	h := make(http.Header, len(r.Header)+1)
 	for name, values := range r.Header {
 		switch {
-		case strings.HasPrefix(name, "X-Claude-Force-"): // for the proxy alone
+		case strings.HasPrefix(name, ownHeaders): // for the proxy alone
 		case name == "Via":
 			h[name] = append(h[name], values...)
 		default:
@@ -142,6 +142,22 @@ func (p *Proxy) header(r *http.Request) http.Header {
 	}
 	h["Via"] = append(h["Via"], r.Proto[len("HTTP/"):]+" "+p.via)
 	return h
+}
+
+// ownHeaders begins the names of headers that clients and this proxy send each other. A
+// service that is such a proxy itself has its own.
+const ownHeaders = "X-Claude-Force-"
+
+// copyHeader adds the headers of the service's answer to those of an answer to a client.
+// What the server has set for its own host stays, unless it is about keeping the answer,
+// and no other host is let in.
+func copyHeader(h, service http.Header) {
+	for name, values := range service {
+		if strings.HasPrefix(name, ownHeaders) || strings.HasPrefix(name, "Access-Control-") || len(h[name]) > 0 && name != "Cache-Control" {
+			continue
+		}
+		h[name] = values
+	}
 }
 
 // context returns the context of a request's call. It ends when the client goes away,
