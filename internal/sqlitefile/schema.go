@@ -156,6 +156,11 @@ func (c *Conn) migrate(s *Schema) error {
 	if err != nil || have >= s.Version {
 		return err
 	}
+	if have > 0 && s.Component == "" {
+		if err := c.checkTables(s, have); err != nil {
+			return err
+		}
+	}
 	for v := have + 1; v <= s.Version; v++ {
 		sql, err := s.migration(v)
 		if err == nil {
@@ -196,6 +201,39 @@ func (c *Conn) checkEmpty(s *Schema) (tables int64, err error) {
 		err = ErrForeign
 	}
 	return tables, err
+}
+
+// checkTables returns [ErrForeign] unless the file has each table that the schema has in a
+// version. A file of another program may have our version by chance: it is a number that
+// any program can set.
+func (c *Conn) checkTables(s *Schema, version int) (err error) {
+	empty, err := sqlite3.Open(":memory:")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, empty.Close()) }()
+	for v := 1; v <= version; v++ {
+		sql, err := s.migration(v)
+		if err == nil {
+			err = empty.Exec(sql)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	names, _, err := empty.Prepare(`SELECT name FROM sqlite_schema WHERE type = 'table'`)
+	if err != nil {
+		return err
+	}
+	defer names.Close()
+	for names.Step() {
+		if n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`, names.ColumnText(0)); err != nil {
+			return err
+		} else if n == 0 {
+			return ErrForeign
+		}
+	}
+	return names.Err()
 }
 
 // hasVersions reports whether the file has the table with the versions of its

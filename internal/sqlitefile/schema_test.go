@@ -81,16 +81,21 @@ func TestComponentsShareAFile(t *testing.T) {
 
 func TestForeignFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	for _, component := range []string{"", "calls"} {
+	for name, test := range map[string]struct{ component, sql string }{
+		"no version":              {"", `CREATE TABLE mine (x)`},
+		"no versions":             {"calls", `CREATE TABLE mine (x)`},
+		"our version before":      {"", `CREATE TABLE mine (x); PRAGMA user_version = 1`},
+		"and a table of our name": {"", `CREATE TABLE t (v INTEGER); CREATE TABLE mine (x)`},
+	} {
 		c := openFile(t, filepath.Join(t.TempDir(), "file.db"))
-		if err := c.Exec(`CREATE TABLE mine (x)`); err != nil {
+		if err := c.Exec(test.sql); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Migrate(schema(component, 1)); !errors.Is(err, sqlitefile.ErrForeign) {
-			t.Errorf("%q: %v", component, err)
+		if err := c.Migrate(schema(test.component, 2)); !errors.Is(err, sqlitefile.ErrForeign) {
+			t.Errorf("%s: %v", name, err)
 		}
-		if n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema`); n != 1 || err != nil {
-			t.Errorf("%q: %d tables, %v", component, n, err)
+		if n, _, err := c.Sum(`SELECT 1 FROM sqlite_schema`); n != int64(strings.Count(test.sql, "CREATE")) || err != nil {
+			t.Errorf("%s: %d tables, %v", name, n, err)
 		}
 	}
 }
