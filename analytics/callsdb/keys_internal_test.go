@@ -2,10 +2,12 @@ package callsdb
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
@@ -50,8 +52,20 @@ func TestSumsByKeyOfAnEarlierVersion(t *testing.T) {
 	if err := conn.Run(`ATTACH ? AS whole`, whole.path); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.Exec(`INSERT INTO call_rollups SELECT * FROM whole.call_rollups WHERE kind NOT IN ('key', 'team');
-		INSERT INTO call_rows SELECT * FROM whole.call_rows;
+	copyOf := func(table string) string {
+		var names []string
+		err := conn.Query(`SELECT name FROM pragma_table_info(?)`, func(row *sqlite3.Stmt) error {
+			names = append(names, row.ColumnText(0))
+			return nil
+		}, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns := strings.Join(names, ", ")
+		return `INSERT INTO ` + table + ` (` + columns + `) SELECT ` + columns + ` FROM whole.` + table
+	}
+	if err := conn.Exec(copyOf("call_rollups") + ` WHERE kind NOT IN ('key', 'team');
+		` + copyOf("call_rows") + `;
 		INSERT INTO call_names SELECT id, project, workflow, agent, asked, model, source FROM whole.call_names;
 		UPDATE call_state SET rows_since = (SELECT rows_since FROM whole.call_state)`); err != nil {
 		t.Fatal(err)

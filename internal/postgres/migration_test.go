@@ -76,6 +76,9 @@ func TestMigrationsOnlyAdd(t *testing.T) {
 	t.Parallel()
 	generation := 1
 	for _, m := range postgres.Migrations() {
+		if m.File == "99990101000000_next.sql" { // of the tag nextversion: it adds to each table there is
+			continue
+		}
 		text, err := fs.ReadFile(postgres.Steps(), m.File)
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@
 package sqlitefile
 
 import (
+	"embed"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -11,9 +12,13 @@ import (
 )
 
 // withNext returns the schema of the next version: that of this one, and a migration more.
-// It does not change one that is of the next version already.
+// Only the program's own schemas, whose migrations are embedded, have a next version; one
+// whose migrations lead further than it does is that of an earlier version.
 func withNext(s *Schema) *Schema {
-	if _, ok := s.Migrations.(nextSteps); ok {
+	if _, ok := s.Migrations.(embed.FS); !ok {
+		return s
+	}
+	if _, err := s.migration(s.Version + 1); err == nil {
 		return s
 	}
 	next := *s
