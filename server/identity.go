@@ -16,6 +16,11 @@ import (
 // recheck is how often the key of a request that takes longer is looked at again.
 const recheck = time.Second
 
+// unknownFor is how long a request continues whose key cannot be looked at, since the store
+// of keys fails: longer than a database takes to restart, since the calls in flight would be
+// paid a second time, and shorter than a revoked key may be of use.
+const unknownFor = time.Minute
+
 // keyring knows the keys of a server: that of the owner, and those in the store.
 type keyring struct {
 	owner   keys.Hash
@@ -41,7 +46,8 @@ func (k *keyring) bySecret(ctx context.Context, secret keys.Hash) (*keys.Identit
 }
 
 // hold returns the context of a request of a key. It carries who the caller is, and ends
-// when the key is revoked or expires. The caller must call release.
+// when the key is revoked or expires, or when whether it is was not known for a minute. The
+// caller must call release.
 func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash) (held context.Context, release func()) {
 	ctx = keys.WithIdentity(ctx, id)
 	if id.ID == "" {
@@ -52,13 +58,18 @@ func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash)
 	timer := time.NewTimer(k.recheck)
 	go func() {
 		defer timer.Stop()
+		known := time.Now() // when the key was good
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-timer.C:
 			}
-			if now, err := k.bySecret(ctx, secret); err != nil || now == nil {
+			now, err := k.bySecret(ctx, secret)
+			switch {
+			case err == nil && now != nil:
+				known = time.Now()
+			case err == nil, time.Since(known) >= unknownFor:
 				cancel(errKey)
 				return
 			}

@@ -1,8 +1,13 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/claude-force/claude-force/keys"
 )
@@ -66,5 +71,73 @@ func TestKeyOf(t *testing.T) {
 		if got, ok := keyOf(test.header); got != test.want || ok != (test.want != "") {
 			t.Errorf("%s: %q, %t", name, got, ok)
 		}
+	}
+}
+
+// failingKeys is a store of keys in which none can be looked up while it fails.
+type failingKeys struct {
+	keys.Memory
+	fails atomic.Bool
+}
+
+func (s *failingKeys) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (*keys.Key, error) {
+	if s.fails.Load() {
+		return nil, errors.New("the database is shut down")
+	}
+	return s.Memory.BySecret(ctx, secret, now)
+}
+
+// TestHold ends a request soon after its key was revoked or expired, and not because the
+// store of keys is away for a while.
+func TestHold(t *testing.T) {
+	revoke := func(t *testing.T, s *failingKeys) {
+		if err := s.Revoke(t.Context(), "ci", keys.Act{Time: time.Now()}); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		change func(t *testing.T, s *failingKeys)
+		ends   time.Duration // at most, after the change; 0 for not at all
+	}{
+		"nothing": {func(*testing.T, *failingKeys) {}, 0},
+		"revoked": {revoke, recheck},
+		"expired": {func(*testing.T, *failingKeys) { time.Sleep(time.Hour) }, recheck},
+		"a short outage": {func(_ *testing.T, s *failingKeys) {
+			for range 2 {
+				s.fails.Store(true)
+				time.Sleep(unknownFor - 2*recheck)
+				s.fails.Store(false)
+				time.Sleep(2 * recheck)
+			}
+		}, 0},
+		"a long outage": {func(_ *testing.T, s *failingKeys) { s.fails.Store(true) }, unknownFor},
+		"revoked in an outage": {func(t *testing.T, s *failingKeys) {
+			s.fails.Store(true)
+			time.Sleep(10 * recheck)
+			revoke(t, s)
+			s.fails.Store(false)
+		}, recheck},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, secret := &failingKeys{}, keys.HashOf("secret")
+				key := &keys.Key{ID: "1", Name: "ci", Role: keys.RoleRun, Created: time.Now(), Expires: time.Now().Add(30 * time.Minute)}
+				if err := store.Create(t.Context(), key, secret, nil, keys.Act{}); err != nil {
+					t.Fatal(err)
+				}
+				ring := &keyring{store: store, recheck: recheck}
+				id, err := ring.bySecret(t.Context(), secret)
+				if err != nil || id == nil {
+					t.Fatal(id, err)
+				}
+				ctx, release := ring.hold(t.Context(), id, secret)
+				defer release()
+				tt.change(t, store)
+				time.Sleep(max(tt.ends, 2*recheck) + time.Millisecond)
+				if ended := errors.Is(context.Cause(ctx), errKey); ended != (tt.ends > 0) {
+					t.Errorf("it ended: %t, with %v", ended, context.Cause(ctx))
+				}
+			})
+		})
 	}
 }
