@@ -177,13 +177,18 @@ func TestRemoteSchedules(t *testing.T) {
 func TestRemoteEngine(t *testing.T) {
 	t.Parallel()
 	const text = "name: plain\nsteps:\n  - {id: a, value: x}\n"
-	_, away, _ := remoteMachines(t, "plain.yaml", text, "CLAUDE_FORCE_STORE="+postgrestest.URL(t))
+	at, away, _ := remoteMachines(t, "plain.yaml", text, "CLAUDE_FORCE_STORE="+postgrestest.URL(t))
 	id := strings.TrimSpace(away.must("run", "plain.yaml", "--engine", "temporal", "--detach"))
 	if show := away.must("runs", "show", id, "--json"); !strings.Contains(show, `"engine": "temporal"`) {
 		t.Errorf("the run is not for the engine:\n%s", show)
 	}
 	if show := away.must("runs", "show", id); !strings.Contains(show, "the workers of temporal") {
 		t.Errorf("the run is not for the engine:\n%s", show)
+	}
+	for _, machine := range []*commandLine{at, away} {
+		if _, messages, code := machine.run("runs", "cancel", id); code != 0 || !strings.Contains(messages, "the workers of temporal were signaled") {
+			t.Errorf("cancelling it: exit code %d, %s", code, messages)
+		}
 	}
 	_, away, _ = remoteMachines(t, "plain.yaml", text)
 	if _, messages, code := away.run("run", "plain.yaml", "--engine", "temporal"); code != exitInput || !strings.Contains(messages, "needs a store that its workers share") {

@@ -240,6 +240,14 @@ func cancelRun(ctx context.Context, store journal.Store, id string) (signaled bo
 	return runs.Cancel(ctx, store, id)
 }
 
+// whoStops says who was signaled to stop a run, and when it does.
+func whoStops(ctx context.Context, store journal.Store, id string) string {
+	if run, err := runs.Find(ctx, store, id); err == nil && run.Engine != "" {
+		return "the workers of " + run.Engine + " were signaled; the run stops once one of them has seen it"
+	}
+	return "the process that owns the run was signaled; it stops within a second"
+}
+
 func (a *app) runsCancel() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -259,7 +267,7 @@ func (a *app) runsCancel() *cobra.Command {
 				case asJSON:
 					return printJSON(a.stdout, map[string]bool{"signaled": signaled, "cancelled": !signaled, "told": signaled})
 				case signaled:
-					a.say("the process that owns the run was signaled; it stops within a second")
+					a.say("%s", whoStops(cmd.Context(), store, args[0]))
 				default:
 					a.say("cancelled")
 				}
