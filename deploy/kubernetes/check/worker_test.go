@@ -57,13 +57,13 @@ func TestWorkers(t *testing.T) {
 
 // TestScaledWorkers checks the manifests of workers that KEDA scales by the schemas of its
 // kinds and the names that its scaler reads, and that they fit the Deployment, with and without
-// a certificate for Temporal.
+// files for TLS to Temporal.
 func TestScaledWorkers(t *testing.T) {
 	keda := kedaModule(t)
-	for _, certificate := range []bool{false, true} {
+	for _, components := range [][]string{nil, {"worker-mtls"}, {"worker-ca"}, {"worker-ca", "worker-mtls"}} {
 		var standard []object
 		var scaled scaledObject
-		for _, o := range build(t, overlay(t, certificate), "/all") {
+		for _, o := range build(t, overlay(t, components), "/all") {
 			switch o.kind {
 			case "keda.sh/v1alpha1 ScaledObject":
 				checkSchema(t, filepath.Join(keda, "config/crd/bases/keda.sh_scaledobjects.yaml"), o)
@@ -76,7 +76,7 @@ func TestScaledWorkers(t *testing.T) {
 				if err := yaml.Unmarshal(o.text, &authentication); err != nil {
 					t.Fatal(err)
 				}
-				authentication.check(t, keda, certificate)
+				authentication.check(t, keda, components)
 			default:
 				standard = append(standard, o)
 			}
@@ -86,15 +86,24 @@ func TestScaledWorkers(t *testing.T) {
 		if worker.Spec.Replicas != nil {
 			t.Errorf("the Deployment has %d replicas, which KEDA is to choose", *worker.Spec.Replicas)
 		}
-		if got := slices.Contains(worker.Spec.Template.Spec.Containers[0].Args, "-tls-cert=/tls/tls.crt"); got != certificate {
-			t.Errorf("the worker has a certificate: %t, want %t", got, certificate)
+		container := worker.Spec.Template.Spec.Containers[0]
+		for file, component := range map[string]string{"-tls-cert=/tls/tls.crt": "worker-mtls", "-tls-key=/tls/tls.key": "worker-mtls", "-tls-ca=/tls-ca/ca.crt": "worker-ca"} {
+			if got, want := slices.Contains(container.Args, file), slices.Contains(components, component); got != want {
+				t.Errorf("with %v the worker has %s: %t", components, file, got)
+			}
+		}
+		for _, v := range worker.Spec.Template.Spec.Volumes {
+			if strings.HasPrefix(v.Name, "tls") && !slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == v.Name && m.MountPath == "/"+v.Name }) {
+				t.Errorf("with %v the volume %s is not mounted at /%s: %+v", components, v.Name, v.Name, container.VolumeMounts)
+			}
 		}
 		scaled.check(t, keda, worker)
 	}
 }
 
-// overlay returns the folders of the manifests with one, /all, that has all of them for workers.
-func overlay(t *testing.T, certificate bool) filesys.FileSystem {
+// overlay returns the folders of the manifests with one, /all, that has those for workers with
+// components.
+func overlay(t *testing.T, components []string) filesys.FileSystem {
 	t.Helper()
 	files := filesys.MakeFsInMemory()
 	list, err := filepath.Glob("../worker*/*.yaml")
@@ -111,8 +120,8 @@ func overlay(t *testing.T, certificate bool) filesys.FileSystem {
 		}
 	}
 	all := "resources: [../worker-keda]\n"
-	if certificate {
-		all += "components: [../worker-mtls]\n"
+	if len(components) > 0 {
+		all += "components: [../" + strings.Join(components, ", ../") + "]\n"
 	}
 	if err := files.WriteFile("/all/kustomization.yaml", []byte(all)); err != nil {
 		t.Fatal(err)
@@ -163,8 +172,8 @@ type triggerAuthentication struct {
 	}
 }
 
-// check checks that KEDA's scaler reads the secrets, and that certificates are among them.
-func (a *triggerAuthentication) check(t *testing.T, keda string, certificate bool) {
+// check checks that KEDA's scaler reads the secrets, and that those of components are among them.
+func (a *triggerAuthentication) check(t *testing.T, keda string, components []string) {
 	t.Helper()
 	known, found := scalerNames(t, keda, "authParams"), map[string]bool{}
 	for _, ref := range a.Spec.SecretTargetRef {
@@ -173,7 +182,8 @@ func (a *triggerAuthentication) check(t *testing.T, keda string, certificate boo
 			t.Errorf("KEDA's scaler reads no secret %s", ref.Parameter)
 		}
 	}
-	if !found["apiKey"] || found["cert"] != certificate || found["key"] != certificate {
+	certificate, authority := slices.Contains(components, "worker-mtls"), slices.Contains(components, "worker-ca")
+	if !found["apiKey"] || found["cert"] != certificate || found["key"] != certificate || found["ca"] != authority {
 		t.Errorf("the secrets are %v", found)
 	}
 }
