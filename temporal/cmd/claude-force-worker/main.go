@@ -48,15 +48,23 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:])
+	code := exitCode(ctx, err)
+	if code != 0 {
+		fmt.Fprintln(os.Stderr, "claude-force-worker:", err)
+	}
+	os.Exit(code)
+}
+
+// exitCode returns the exit code of a worker that ended with an error. A signal, with which ctx
+// ends, may have come before there was work: that is no failure.
+func exitCode(ctx context.Context, err error) int {
 	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return
+	case err == nil, errors.Is(err, flag.ErrHelp), ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return 0
+	case fault.Has(err, fault.KindInput), fault.Has(err, fault.KindOutdated):
+		return 2
 	}
-	fmt.Fprintln(os.Stderr, "claude-force-worker:", err)
-	if fault.Has(err, fault.KindInput) || fault.Has(err, fault.KindOutdated) {
-		os.Exit(2)
-	}
-	os.Exit(1)
+	return 1
 }
 
 // Environment variables, named as other programs of Temporal have them.
@@ -179,27 +187,47 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	var c client.Client
-	err = untilReached(ctx, logger, func() (err error) {
-		c, err = dial(ctx, o, cfg, logger, m.sdk)
-		return err
-	})
+	c, err := o.connect(ctx, cfg, logger, m.sdk)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	work := runner.New(store, claudeforce.EngineTemporal, o.opener(logger, m.counters), logger)
 	defer work.Close()
+	return o.work(ctx, c, logger, func(w worker.Worker) { relay.Register(w, work) }, func(ctx context.Context) {
+		d := relay.Dispatcher{
+			Client: c, Namespace: o.namespace, TaskQueue: o.queue, Store: store, Engine: claudeforce.EngineTemporal, Log: logger,
+			Input: relay.RunInput{Heartbeat: o.heartbeat, Events: o.events, Part: o.part}, Fairness: fairness(store),
+		}
+		d.Run(ctx)
+	})
+}
+
+// connect connects to the server once it can be reached.
+func (o *options) connect(ctx context.Context, cfg *config.Config, logger *slog.Logger, handler client.MetricsHandler) (c client.Client, err error) {
+	err = untilReached(ctx, logger, func() (err error) {
+		c, err = dial(ctx, o, cfg, logger, handler)
+		return err
+	})
+	return c, err
+}
+
+// work runs a worker, and dispatch beside it, until ctx ends. It returns an error if the server
+// refuses the worker for good, with which the SDK ends its polls.
+func (o *options) work(ctx context.Context, c client.Client, logger *slog.Logger, register func(worker.Worker), dispatch func(context.Context)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var w worker.Worker
-	err = untilReached(ctx, logger, func() error {
+	err := untilReached(ctx, logger, func() error {
 		w = worker.New(c, o.queue, worker.Options{
 			MaxConcurrentActivityExecutionSize: o.attempts,
 			WorkerStopTimeout:                  o.stopTime,
 			DisableRegistrationAliasing:        true,
 			DeploymentOptions:                  o.version(),
 			BuildID:                            o.build, //nolint:staticcheck // the default, a hash of the program, takes much of a history
+			OnFatalError:                       func(err error) { cancel(&refusedError{err}) },
 		})
-		relay.Register(w, work)
+		register(w)
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("starting the worker: %w", err)
 		}
@@ -209,27 +237,40 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer w.Stop()
-	if err := o.makeCurrent(ctx, c); err != nil {
-		return err
+	err = o.makeCurrent(ctx, c)
+	if err == nil {
+		logger.Info("working", "temporal", o.address, "namespace", o.namespace, "task-queue", o.queue)
+		dispatch(ctx)
+		logger.Info("stopping")
 	}
-	logger.Info("working", "temporal", o.address, "namespace", o.namespace, "task-queue", o.queue)
-	d := relay.Dispatcher{
-		Client: c, Namespace: o.namespace, TaskQueue: o.queue, Store: store, Engine: claudeforce.EngineTemporal, Log: logger,
-		Input: relay.RunInput{Heartbeat: o.heartbeat, Events: o.events, Part: o.part}, Fairness: fairness(store),
+	if refused, ok := errors.AsType[*refusedError](context.Cause(ctx)); ok {
+		return refused
 	}
-	d.Run(ctx)
-	logger.Info("stopping")
-	return nil
+	return err
 }
 
+// refusedError is the error for which the SDK ends a worker's polls for good.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("the Temporal server refuses this worker's polls, so it has stopped: %v", e.err)
+}
+
+func (e *refusedError) Unwrap() error { return e.err }
+
 // untilReached calls do until it succeeds or fails for another reason than that Temporal
-// cannot be reached, which it says once, or until ctx ends.
+// cannot be reached, which it says once. If ctx ends before, its error is returned.
 func untilReached(ctx context.Context, logger *slog.Logger, do func() error) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for said := false; ; said = true {
 		err := do()
-		if err == nil || !unreached(err) {
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !unreached(err):
 			return err
 		}
 		if !said {
@@ -238,7 +279,7 @@ func untilReached(ctx context.Context, logger *slog.Logger, do func() error) err
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return err
+			return ctx.Err()
 		}
 	}
 }
@@ -337,6 +378,7 @@ func (o *options) makeCurrent(ctx context.Context, c client.Client) error {
 	if !o.current {
 		return nil
 	}
+	stopped := ctx
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	handle := c.WorkerDeploymentClient().GetHandle(o.deployment)
@@ -348,6 +390,9 @@ func (o *options) makeCurrent(ctx context.Context, c client.Client) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if stopped.Err() != nil {
+				return stopped.Err()
+			}
 			return fmt.Errorf("making build %s the current one of %s: %w", o.build, o.deployment, err)
 		}
 	}
