@@ -232,13 +232,13 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	for _, a := range opts.Agents {
 		o.agents[a.Name] = a
 	}
-	o.pipe, err = pipeline.New(ctx, cfg, pipeline.Options{
+	pipeOptions := pipeline.Options{
 		Model: opts.Model, Wrap: opts.Wrap, Simulator: opts.Simulator, Cloud: opts.Cloud, KeyOptional: opts.KeyOptional, HTTPClient: opts.HTTPClient,
 		Gate: opts.Gate, Project: pipeline.Project(opts.Dir), Record: opts.Record, Replay: opts.Replay,
 		AskBudget: opts.AskBudget, Telemetry: tell,
 		OnNotice: o.notice, OnCall: opts.OnCall, OnRetry: opts.OnRetry, OnPause: opts.OnPause, OnAnswer: opts.OnAnswer,
-	})
-	if err != nil {
+	}
+	if o.pipe, err = pipeline.New(ctx, cfg, pipeOptions); err != nil {
 		return nil, err
 	}
 	if o.files, err = attach.Open(cmp.Or(opts.Dir, ".")); err != nil {
@@ -246,8 +246,9 @@ func New(ctx context.Context, opts Options) (*Orchestrator, error) {
 	}
 	o.tasks = &task.Runner{
 		Model: o.pipe.Model(), Agents: o.agent, Prices: o.pipe.Prices(), Files: o.files,
-		Rules: sync.OnceValues(func() (*modelselect.Rules, error) { return loadRules(cfg) }),
-		Slots: o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell, OnTool: o.toolEvent, OnLoop: o.loopEnded,
+		MayExist: pipeline.ModelNames(cfg, pipeOptions, o.pipe.Prices()),
+		Rules:    sync.OnceValues(func() (*modelselect.Rules, error) { return loadRules(cfg) }),
+		Slots:    o.pipe.Gate().Limit(), OnNotice: o.notice, Telemetry: tell, OnTool: o.toolEvent, OnLoop: o.loopEnded,
 		Record: opts.Record, Replay: opts.Replay,
 		Defaults: task.Defaults{
 			Model: cfg.Model, MaxTokens: cfg.MaxTokens, Timeout: cfg.Timeout, BatchTimeout: pipeline.BatchTimeout,

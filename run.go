@@ -407,6 +407,22 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, env wor
 			errs = append(errs, fmt.Errorf("parameter %s: %w", p.Name, err))
 		}
 	}
+	errs = append(errs, o.checkModels(ctx, wf, opts))
+	errs = append(errs, o.checkFiles(ctx, wf, env, opts)...)
+	if o.tools != nil {
+		errs = append(errs, sharedEdits(ctx, o.tools, o.agent, wf))
+	}
+	return env, errors.Join(errs...)
+}
+
+// CheckModels returns what is wrong with the models of a run's steps, as far as it is known
+// before the run. The error is an [InputError].
+func (o *Orchestrator) CheckModels(ctx context.Context, wf *workflow.Workflow, opts RunOptions) error {
+	return invalid(o.checkModels(ctx, wf, &opts))
+}
+
+func (o *Orchestrator) checkModels(ctx context.Context, wf *workflow.Workflow, opts *RunOptions) error {
+	var errs []error
 	for s := range allVariants(wf) {
 		if s.Agent == "" {
 			continue
@@ -419,11 +435,7 @@ func (o *Orchestrator) check(ctx context.Context, wf *workflow.Workflow, env wor
 			errs = append(errs, fmt.Errorf("step %s: %w", s.ID, err))
 		}
 	}
-	errs = append(errs, o.checkFiles(ctx, wf, env, opts)...)
-	if o.tools != nil {
-		errs = append(errs, sharedEdits(ctx, o.tools, o.agent, wf))
-	}
-	return env, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // static reports whether a text is the same throughout a run.

@@ -11,8 +11,8 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// CheckModels returns the steps of a workflow whose settings, such as effort and
-// temperature, their models do not take, as far as that is known before a run, and those
+// CheckModels returns the steps of a workflow whose models do not exist, those whose
+// settings, such as effort and temperature, their models do not take, as far as that is known before a run, and those
 // whose runner is not installed. The
 // settings and agents are those of a folder; empty means the working directory. The error
 // is of type [workflow.Errors].
@@ -28,6 +28,7 @@ func CheckModels(ctx context.Context, cfg *config.Config, dir string, wf *workfl
 	runner := &task.Runner{
 		Agents:   func(_ context.Context, name string) (*agent.Agent, error) { return set.Lookup(name) },
 		Prices:   prices,
+		MayExist: pipeline.ModelNames(cfg, pipeline.Options{}, prices),
 		Rules:    func() (*modelselect.Rules, error) { return loadRules(cfg) },
 		Defaults: task.Defaults{Model: cfg.Model, MaxTokens: cfg.MaxTokens},
 	}

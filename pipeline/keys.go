@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/claude-force/claude-force/config"
@@ -158,20 +157,4 @@ func Keys(ctx context.Context, cfg *config.Config, store keys.Store) ([]keys.Key
 		list = append(list, k)
 	}
 	return list, nil
-}
-
-// UnknownModels returns those of the names that no model has, such as ones with a typing
-// error: a key for them would be good for nothing.
-func UnknownModels(cfg *config.Config, names []string) (unknown []string, err error) {
-	table, err := LoadPrices(cfg)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		id, _ := table.Resolve(name)
-		if _, known := table.Info(id); !known && !strings.HasPrefix(id, "claude-") {
-			unknown = append(unknown, name)
-		}
-	}
-	return unknown, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/claude-force/claude-force/plan"
 )
 
 // addAPI adds the routes of the API and of its description.
@@ -70,6 +72,9 @@ func describe(api *huma.OpenAPI) []byte {
 			delete(schemas.Map(), name)
 		}
 	}
+	// A step whose model has no price has no cost. Huma cannot say so of an object.
+	cost := schemas.Schema(reflect.TypeFor[plan.Step](), false, "").Properties
+	cost["cost_usd"] = &huma.Schema{OneOf: []*huma.Schema{cost["cost_usd"], {Type: "null"}}}
 	document, err := json.MarshalIndent(api, "", "  ")
 	if err != nil {
 		panic(err) // of types of this program

@@ -107,6 +107,9 @@ func (s *Server) addSchedule(ctx context.Context, in *struct{ Body AddSchedule }
 			_, err = wf.BindParams(opts.Params)
 			err = fault.Input(err)
 		}
+		if err == nil {
+			err = o.CheckModels(ctx, wf, opts)
+		}
 		return err
 	})
 	if err != nil {

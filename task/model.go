@@ -45,12 +45,24 @@ func (r *Runner) CheckModel(ctx context.Context, t Task) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkExists(t, a, model.ID); err != nil {
+		return err
+	}
 	if len(t.Media) > 0 {
 		if err := r.checkMedia(model.ID); err != nil {
 			return err
 		}
 	}
 	return r.checkSettings(t, model.ID, r.maxTokens(t, a, model.ID))
+}
+
+// checkExists returns an [fault.InputError] if there is no model with an id. Other programs
+// have names of their own.
+func (r *Runner) checkExists(t Task, a *agent.Agent, id string) error {
+	if r.MayExist == nil || runnerOf(t, a) != RunnerBuiltin || r.MayExist(id) {
+		return nil
+	}
+	return fault.Input(fmt.Errorf("no model is named %q; use an alias such as haiku, sonnet or opus, or a model's id", id))
 }
 
 // selectModel returns the model for a task that is given shared context. The same

@@ -54,6 +54,9 @@ func (r *Runner) prepare(ctx context.Context, t Task) (*llm.Request, Selection, 
 	if err != nil {
 		return nil, Selection{}, nil, err
 	}
+	if err := r.checkExists(t, a, model.ID); err != nil {
+		return nil, Selection{}, nil, err
+	}
 	tools, err := r.equip(ctx, t, a, model.ID)
 	if err != nil {
 		return nil, Selection{}, nil, err

@@ -45,6 +45,10 @@ type Runner struct {
 	// Prices holds what is known of models.
 	Prices *llm.PriceTable
 
+	// MayExist reports whether there may be a model with an id: a task for one that there
+	// is not is refused. Nil means that every id may be one.
+	MayExist func(id string) bool
+
 	// Rules returns the rules by which models are selected for tasks whose model
 	// is "auto". Nil means the built-in ones.
 	Rules func() (*modelselect.Rules, error)

@@ -125,6 +125,9 @@ func (l *localSchedules) withWorkflow(ctx context.Context, s *schedule.Schedule,
 	if err == nil {
 		_, err = wf.BindParams(s.Params)
 	}
+	if err == nil {
+		err = orch.CheckModels(ctx, wf, claudeforce.RunOptions{Model: s.Model})
+	}
 	if err != nil {
 		return closing(inputError{err}, orch)
 	}
