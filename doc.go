@@ -94,9 +94,10 @@
 //
 // And around them: internal/tablecopy copies what a store holds to one of another kind;
 // internal/sqlitefile, internal/postgres, internal/valkey,
-// internal/seal, internal/unixtime, internal/process and internal/credential are what the
-// parts share (files of SQLite, a database of PostgreSQL, a connection to Valkey,
-// encryption, times in a column, which processes live, what looks like a key),
+// internal/seal, internal/unixtime, internal/process, internal/tempfolder and
+// internal/credential are what the parts share (files of SQLite, a database of PostgreSQL, a
+// connection to Valkey, encryption, times in a column, which processes live, temporary folders
+// that outlive no killed process for long, what looks like a key),
 // internal/importtest keeps the packages' layers apart, internal/processtest lets tests
 // be several processes, internal/postgres/postgrestest gives them a real PostgreSQL,
 // claudeforcetest helps users to test their code, examples holds small programs, bench

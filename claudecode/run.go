@@ -19,6 +19,7 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/tailtext"
+	"github.com/claude-force/claude-force/internal/tempfolder"
 	"github.com/claude-force/claude-force/internal/terminal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
@@ -146,12 +147,12 @@ type process struct {
 // run starts the program and reads what it prints. Once the result is there, its end is
 // not waited for longer than the grace.
 func (p *process) run(ctx context.Context) (err error) {
-	folder, err := os.MkdirTemp("", "claude-force-session-")
+	folder, err := tempfolder.New("session")
 	if err != nil {
 		return fmt.Errorf("making a folder for the settings of Claude Code: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	args, err := p.arguments(folder)
+	defer func() { err = errors.Join(err, folder.Remove()) }()
+	args, err := p.arguments(folder.Path())
 	if err != nil {
 		return err
 	}

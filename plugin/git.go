@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/claude-force/claude-force/internal/tempfolder"
 )
 
 // fetchTimeout bounds the time for a repository.
@@ -34,11 +36,12 @@ func fetch(ctx context.Context, source, ref string) ([]file, string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "claude-force-plugin-")
+	folder, err := tempfolder.New("plugin")
 	if err != nil {
 		return nil, "", err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer folder.Remove() //nolint:errcheck // a temporary folder
+	dir := folder.Path()
 	if _, err := git(ctx, dir, nil, "init", "--quiet", "--bare", "--template=", "."); err != nil {
 		return nil, "", err
 	}

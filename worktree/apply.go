@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/internal/tempfolder"
 	"github.com/claude-force/claude-force/llm"
 )
 
@@ -49,12 +50,12 @@ func (r *Repository) Apply(ctx context.Context, c *llm.Changes, opts ApplyOption
 	if err := r.has(ctx, c); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "claude-force-index-")
+	dir, err := tempfolder.New("index")
 	if err != nil {
 		return nil, fmt.Errorf("applying changes: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	m := &merge{repo: r, changes: c, index: filepath.Join(dir, "index")}
+	defer func() { _ = dir.Remove() }()
+	m := &merge{repo: r, changes: c, index: filepath.Join(dir.Path(), "index")}
 	applied, err := m.run(ctx, opts)
 	if err != nil {
 		return nil, fmt.Errorf("applying changes: %w", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/internal/amount"
+	"github.com/claude-force/claude-force/internal/tempfolder"
 	"github.com/claude-force/claude-force/sim"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -81,11 +82,12 @@ func demoTasks() []claudeforce.Task {
 }
 
 func (a *app) runDemo(ctx context.Context, scale float64, asJSON bool) (err error) {
-	scratch, err := os.MkdirTemp("", "claude-force-demo-")
+	folder, err := tempfolder.New("demo")
 	if err != nil {
 		return fmt.Errorf("making a folder for the demo: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	defer func() { err = errors.Join(err, folder.Remove()) }()
+	scratch := folder.Path()
 	project := filepath.Join(scratch, "project")
 	from, names, err := copySources(project)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/tablecopy"
+	"github.com/claude-force/claude-force/internal/tempfolder"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/budget"
 	"github.com/claude-force/claude-force/pipeline"
@@ -94,10 +95,12 @@ func (s *storeSide) openDatabase(ctx context.Context, cfg *config.Config, source
 	if source && configured {
 		return nil // what waits on this machine is added first
 	}
-	if cfg.DataDir, err = os.MkdirTemp("", "claude-force-copy-"); err != nil {
+	folder, err := tempfolder.New("copy")
+	if err != nil {
 		return err
 	}
-	s.close = append(s.close, func() error { return os.RemoveAll(cfg.DataDir) })
+	cfg.DataDir = folder.Path()
+	s.close = append(s.close, folder.Remove)
 	return nil
 }
 

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/media":      {"llm"},
 	"internal/publicip":   nil,
 	"internal/tailtext":   nil,
+	"internal/tempfolder": nil,
 	"internal/terminal":   nil,
 	"internal/yamltext":   nil,
 	"internal/jsontext":   nil,
@@ -55,7 +56,7 @@ var allowed = map[string][]string{
 	"attach":                  {"llm", "internal/media", "internal/openfile"},
 	"compare":                 {"benchfile"},
 	"compare/sets":            {"analytics", "benchfile", "compare", "engine", "fault", "journal", "llm", "runs"},
-	"worktree":                {"fault", "llm", "sandbox", "internal/openfile"},
+	"worktree":                {"fault", "llm", "sandbox", "internal/openfile", "internal/tempfolder"},
 	"llm/record":              {"llm"},
 	"llm/cache":               {"llm", "internal/credential"},
 	"llm/cache/sealed":        {"llm", "llm/cache", "internal/seal"},
@@ -106,13 +107,13 @@ var allowed = map[string][]string{
 	"hook":                 {"internal/claudedir"},
 	"workflow/importer":    {"internal/yamltext", "workflow"},
 	"workflow/workflowdir": {"internal/claudedir", "internal/nearest"},
-	"plugin":               {"internal/claudedir", "internal/openfile"},
+	"plugin":               {"internal/claudedir", "internal/openfile", "internal/tempfolder"},
 	"skill":                {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset", "workflow"},
 	"memory":               {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
 
 	"sandbox":         nil,
 	"tool/permission": {"tool", "internal/gitignore"},
-	"tool/bash":       {"internal/openfile", "llm", "sandbox", "tool"},
+	"tool/bash":       {"internal/openfile", "internal/tempfolder", "llm", "sandbox", "tool"},
 	"tool/web":        {"internal/publicip", "llm", "tool"},
 	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/tailtext", "internal/terminal", "llm", "sandbox", "tool"},
 	// It shares nothing with the client that it tests.
@@ -166,7 +167,7 @@ var allowed = map[string][]string{
 	"mcpserver": {rootPackage, "agent", "analytics", "internal/jsontext", "journal", "keys", "llm/cache", "plan", "runs", "server"},
 
 	// It stands on the proxy, and so above what tasks are made of.
-	"claudecode": {"fault", "internal/tailtext", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},
+	"claudecode": {"fault", "internal/tailtext", "internal/tempfolder", "internal/terminal", "llm", "sandbox", "server/proxy", "task"},
 
 	"plan": {"llm", "workflow", "journal"},
 

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/tempfolder"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/tool"
@@ -65,8 +66,9 @@ type Shell struct {
 
 	setup    sync.Once
 	setupErr error
-	folders  folders
-	snapshot bool // the user's functions and aliases are in folders.snapshot()
+	made     *tempfolder.Folder
+	folders  folders // in made
+	snapshot bool    // the user's functions and aliases are in folders.snapshot()
 
 	mu    sync.Mutex
 	tasks map[string]*task
@@ -110,7 +112,7 @@ func (s *Shell) Close() error {
 		<-t.done
 	}
 	s.setup.Do(func() { s.setupErr = errors.New("the shell is closed") })
-	return s.folders.remove()
+	return s.made.Remove()
 }
 
 // Limits on the time that a call may ask for.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claude-force/claude-force/internal/openfile"
+	"github.com/claude-force/claude-force/internal/tempfolder"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/tool"
 )
@@ -24,20 +25,6 @@ func (f folders) home() string     { return filepath.Join(string(f), "home") }
 func (f folders) tasks() string    { return filepath.Join(string(f), "tasks") }
 func (f folders) snapshot() string { return filepath.Join(string(f), "snapshot", "functions.sh") }
 
-func (f folders) remove() error {
-	if f == "" {
-		return nil
-	}
-	// A command may have taken permissions from its own folders.
-	_ = filepath.WalkDir(string(f), func(path string, d os.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(path, 0o700) //nolint:gosec // it is removed next
-		}
-		return nil
-	})
-	return os.RemoveAll(string(f))
-}
-
 // prepare makes the shell's folders, before the first command.
 func (s *Shell) prepare(ctx context.Context, env *tool.Env) error {
 	if s.options.Hidden != nil {
@@ -47,11 +34,13 @@ func (s *Shell) prepare(ctx context.Context, env *tool.Env) error {
 		}
 		s.options.Policy.Hide = slices.Concat(s.options.Policy.Hide, hidden)
 	}
-	base, err := os.MkdirTemp("", "claude-force-shell-")
+	made, err := tempfolder.New("shell")
 	if err != nil {
 		return err
 	}
-	if base, err = filepath.EvalSymlinks(base); err != nil {
+	s.made = made
+	base, err := filepath.EvalSymlinks(made.Path())
+	if err != nil {
 		return err
 	}
 	s.folders = folders(base)
