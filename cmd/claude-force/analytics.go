@@ -202,7 +202,7 @@ func (a *app) openCalls(ctx context.Context, do func(context.Context, analytics.
 	if err != nil {
 		return err
 	}
-	return closing(do(ctx, store), store)
+	return storeError(closing(do(ctx, store), store))
 }
 
 // reportVerb is a verb whose figures can be shown as text, JSON and a page.

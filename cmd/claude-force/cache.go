@@ -34,9 +34,9 @@ func (a *app) withCache(ctx context.Context, do func(cache.Backend) error) error
 	}
 	store, err := pipeline.OpenCache(ctx, cfg)
 	if err != nil {
-		return err
+		return storeError(err)
 	}
-	return closing(do(store), store)
+	return storeError(closing(do(store), store))
 }
 
 func (a *app) cacheStats() *cobra.Command {

@@ -42,7 +42,7 @@ func (a *app) withKeys(do func(keyring) error) error {
 	if err != nil {
 		return err
 	}
-	return closing(do(localKeys{cfg, store}), store)
+	return storeError(closing(do(localKeys{cfg, store}), store))
 }
 
 // localKeys are the keys of this data folder.

@@ -60,7 +60,7 @@ start the server again for another key.`,
 			}
 			key, err := localKey(cfg)
 			if err != nil {
-				return err
+				return storeError(err)
 			}
 			if asJSON {
 				return printJSON(a.stdout, map[string]string{"key": key})

@@ -65,7 +65,7 @@ func (a *app) withHistory(ctx context.Context, do func(journal.Store) error) err
 	if err != nil {
 		return err
 	}
-	return closing(do(store), store)
+	return storeError(closing(do(store), store))
 }
 
 // completeRun completes the first argument to the id of a run.

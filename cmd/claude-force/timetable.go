@@ -55,7 +55,7 @@ func (a *app) withSchedules(do func(timetable) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = storeError(errors.Join(err, store.Close())) }()
 	return do(&localSchedules{app: a, store: store, dir: dir, flags: &callFlags{}})
 }
 

@@ -69,7 +69,7 @@ func (a *app) withWebhooks(ctx context.Context, do func(cfg *config.Config, stor
 	if err != nil {
 		return err
 	}
-	return closing(do(cfg, store), store)
+	return storeError(closing(do(cfg, store), store))
 }
 
 // marksNow returns the marks of a webhook that is to get what happens from now on.

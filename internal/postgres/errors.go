@@ -50,6 +50,17 @@ func Transient(err error) bool {
 	return false
 }
 
+// Unusable reports whether an error says that the database cannot be used with the address and
+// the rights that were given: no connection is possible, the server only reads, or the role lacks
+// a right.
+func Unusable(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "25006" || pg.Code == "42501")
+}
+
 // advice is what a user can do about an error, by its code.
 var advice = map[string]string{
 	"28P01": "give the password in PGPASSWORD or a passfile, or with the address in the environment",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -40,6 +41,17 @@ func isFull(path string, err error) bool {
 
 // sharedMemory is by how many bytes the memory that processes share grows.
 const sharedMemory = 32 << 10
+
+// Unusable reports whether an error says that a file cannot be used: it or its folder cannot be
+// opened or written, or it is damaged or another program's.
+func Unusable(err error) bool {
+	for _, known := range []error{sqlite3.READONLY, sqlite3.CANTOPEN, sqlite3.NOTADB, sqlite3.CORRUPT, fs.ErrPermission, ErrForeign, ErrEmpty} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return errors.Is(err, syscall.EROFS)
+}
 
 // Explain adds to an error of the file at path what to do about it.
 func (a *Advice) Explain(path string, err error) error {
