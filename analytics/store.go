@@ -220,6 +220,7 @@ type Verified struct {
 	Attempts int       // compared with calls
 	Days     int       // of which the rows are there
 	Runs     int       // compared with their rows
+	Tools    int       // sums of an hour and a project, compared with their rows
 	Cost     llm.Money // of all rows
 
 	// Uncertain is what may have been billed beyond Cost.
@@ -228,10 +229,19 @@ type Verified struct {
 	CallsDiffer []Difference // a call and its attempts
 	DaysDiffer  []Difference // a day's sum and its rows
 	RunsDiffer  []Difference // a run's sum and its rows
+	ToolsDiffer []ToolDifference
 
 	// RunCosts is what the calls of each run cost that is still there with all
 	// its rows, and RunUncertain what they may have been billed beyond that.
 	RunCosts, RunUncertain map[string]llm.Money
+}
+
+// ToolDifference is a sum of what the agents of a project did with tools in an hour, and what
+// the rows say.
+type ToolDifference struct {
+	Hour      time.Time
+	Project   string
+	Sum, Rows ToolTotals
 }
 
 // Views are what a [Querier] lets statements read. What is in them is documented in

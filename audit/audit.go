@@ -5,11 +5,13 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claude-force/claude-force/analytics"
 	"github.com/claude-force/claude-force/journal"
@@ -24,6 +26,8 @@ type Problem struct {
 	What  string  `json:"what"` // what both are of
 	First float64 `json:"first_usd"`
 	Other float64 `json:"other_usd"`
+
+	Detail string `json:"detail,omitempty"` // the figures, where they are no money
 }
 
 // runPrefix is what the keys of the budgets of runs start with.
@@ -97,6 +101,7 @@ func Verify(ctx context.Context, s Stores) (*Report, error) {
 		{Name: "each call costs what its attempts cost", Compared: v.Calls, Problems: problems(v.CallsDiffer)},
 		{Name: "the sum of each day is that of its calls", Compared: v.Days, Problems: problems(v.DaysDiffer)},
 		{Name: "the sum of each run is that of its calls", Compared: v.Runs, Problems: problems(v.RunsDiffer)},
+		{Name: "the sum of the tools of each hour is that of its rows", Compared: v.Tools, Problems: toolProblems(v.ToolsDiffer)},
 	}}
 	if s.Runs != nil {
 		check, err := journals(ctx, s.Runs, ended, v.RunCosts)
@@ -135,9 +140,9 @@ func journals(ctx context.Context, store journal.Store, runs []journal.Run, cost
 		c.Compared++
 		switch journaled := llm.Dollars(run.CostUSD); {
 		case journaled > paid:
-			c.Problems = append(c.Problems, Problem{"run " + run.ID, run.CostUSD, paid.USD()})
+			c.Problems = append(c.Problems, Problem{What: "run " + run.ID, First: run.CostUSD, Other: paid.USD()})
 		case journaled < paid:
-			differ := Problem{"run " + run.ID, run.CostUSD, paid.USD()}
+			differ := Problem{What: "run " + run.ID, First: run.CostUSD, Other: paid.USD()}
 			ended, counts, err := endOf(ctx, store, run.ID)
 			switch {
 			case err != nil:
@@ -208,7 +213,7 @@ func ledger(found map[string]budget.Balance, v *analytics.Verified, working map[
 func (c *Check) compare(run string, charged, recorded llm.Money) (less bool) {
 	c.Compared++
 	if charged > recorded {
-		c.Problems = append(c.Problems, Problem{"run " + run, charged.USD(), recorded.USD()})
+		c.Problems = append(c.Problems, Problem{What: "run " + run, First: charged.USD(), Other: recorded.USD()})
 	}
 	return charged < recorded
 }
@@ -216,7 +221,27 @@ func (c *Check) compare(run string, charged, recorded llm.Money) (less bool) {
 func problems(list []analytics.Difference) []Problem {
 	out := make([]Problem, 0, len(list))
 	for _, d := range list {
-		out = append(out, Problem{d.What, d.A.USD(), d.B.USD()})
+		out = append(out, Problem{What: d.What, First: d.A.USD(), Other: d.B.USD()})
 	}
 	return out
+}
+
+// toolProblems returns the differing sums of tools in the order of their hours.
+func toolProblems(list []analytics.ToolDifference) []Problem {
+	slices.SortFunc(list, func(a, b analytics.ToolDifference) int {
+		return cmp.Or(a.Hour.Compare(b.Hour), strings.Compare(a.Project, b.Project))
+	})
+	out := make([]Problem, 0, len(list))
+	for _, d := range list {
+		out = append(out, Problem{
+			What:   fmt.Sprintf("tools of %s in the hour of %s", d.Project, d.Hour.Format(time.RFC3339)),
+			Detail: "summed as " + toolFigures(d.Sum) + ", and the rows are " + toolFigures(d.Rows),
+		})
+	}
+	return out
+}
+
+func toolFigures(t analytics.ToolTotals) string {
+	return fmt.Sprintf("%s (%d failed, %d denied, %d unknown) of %s with %s", english.Plural(int(t.ToolCalls), "call", ""), t.Failed, t.Denied, t.Unknown,
+		english.Plural(int(t.Tasks), "task", ""), english.Plural(int(t.Turns), "turn", ""))
 }

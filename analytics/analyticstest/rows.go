@@ -110,7 +110,7 @@ func attemptsAreCountedOnce(t *testing.T, s analytics.Store) {
 	if v.Cost != 21 || v.Uncertain != 50 || v.RunCosts["r"] != 21 || v.RunUncertain["r"] != 50 || v.Attempts != 4 || v.Calls != 4 || v.Days != 1 || v.Runs != 1 {
 		t.Errorf("%+v", v)
 	}
-	if len(v.CallsDiffer)+len(v.DaysDiffer)+len(v.RunsDiffer) > 0 {
+	if len(v.CallsDiffer)+len(v.DaysDiffer)+len(v.RunsDiffer)+len(v.ToolsDiffer) > 0 {
 		t.Errorf("figures differ: %+v", v)
 	}
 	if cost, err := s.RunCost(t.Context(), "r"); err != nil || cost != 21 {
@@ -170,7 +170,7 @@ func atOnce(t *testing.T, s analytics.Store) {
 		t.Errorf("%d calls of tools and %d tasks; want %d of each", got.ToolCalls, got.Tasks, sides*each*15)
 	}
 	Check(t, s, analytics.Filter{})
-	if v, err := s.Verify(t.Context()); err != nil || len(v.CallsDiffer)+len(v.DaysDiffer)+len(v.RunsDiffer) > 0 || v.Calls != sides*each*20 {
+	if v, err := s.Verify(t.Context()); err != nil || len(v.CallsDiffer)+len(v.DaysDiffer)+len(v.RunsDiffer)+len(v.ToolsDiffer) > 0 || v.Tools == 0 || v.Calls != sides*each*20 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }

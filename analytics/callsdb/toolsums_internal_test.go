@@ -212,3 +212,34 @@ func TestToolSumsFollowRows(t *testing.T) {
 		checkToolSums(outer.Context(), t, s)
 	})
 }
+
+// TestVerifyToolSums: a sum of tools that is wrong, missing, or of no rows is found.
+func TestVerifyToolSums(t *testing.T) {
+	t.Parallel()
+	s, err := Open(filepath.Join(t.TempDir(), "history.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	s.addDrawn(t, rand.New(rand.NewPCG(7, 7)), 200)
+	v, err := s.Verify(t.Context())
+	if err != nil || v.Tools == 0 || len(v.ToolsDiffer) > 0 {
+		t.Fatalf("%d sums, %+v differ, %v", v.Tools, v.ToolsDiffer, err)
+	}
+	for i, damage := range []string{
+		`UPDATE call_tool_sums SET denied = denied + 1, turns = turns - 1 WHERE (start, project) = (SELECT start, project FROM call_tool_sums ORDER BY 1, 2 LIMIT 1)`,
+		`DELETE FROM call_tool_sums WHERE (start, project) = (SELECT start, project FROM call_tool_sums ORDER BY 1 DESC, 2 DESC LIMIT 1)`,
+		`INSERT INTO call_tool_sums VALUES (360000000, '/none', 1, 0, 0, 0, 0, 0)`,
+	} {
+		s.mu.Lock()
+		err := s.writing(func() error { return s.write.Run(damage) })
+		s.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := s.Verify(t.Context())
+		if err != nil || len(after.ToolsDiffer) != i+1 {
+			t.Errorf("after %q %d sums differ, %v", damage, len(after.ToolsDiffer), err)
+		}
+	}
+}

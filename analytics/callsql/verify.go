@@ -2,6 +2,8 @@ package callsql
 
 import (
 	"context"
+	"errors"
+	"math"
 	"time"
 
 	"github.com/claude-force/claude-force/analytics"
@@ -23,7 +25,7 @@ func (r *Reader) Verify(ctx context.Context) (v analytics.Verified, err error) {
 		}); err != nil {
 			return err
 		}
-		for _, part := range []func(int64, *analytics.Verified) error{s.verifyCalls, s.verifyDays, s.verifyRuns} {
+		for _, part := range []func(int64, *analytics.Verified) error{s.verifyCalls, s.verifyDays, s.verifyRuns, s.verifyTools} {
 			if err := part(since, &v); err != nil {
 				return err
 			}
@@ -113,4 +115,52 @@ func (s *state) verifyRuns(since int64, v *analytics.Verified) error {
 		}
 		return nil
 	}, since*int64(time.Second))
+}
+
+// hourOf is the beginning of the hour of a time in nanoseconds, in seconds, as [Floor] works
+// it out.
+const hourOf = `(r.time - ((r.time % 3600000000000) + 3600000000000) % 3600000000000) / 1000000000`
+
+// verifyTools compares the sums of what agents did with tools with their rows.
+func (s *state) verifyTools(since int64, v *analytics.Verified) error {
+	type key struct {
+		start   int64
+		project string
+	}
+	read := func(totals map[key]analytics.ToolTotals, sql string, args ...any) error {
+		return s.query(sql, func(row Row) error {
+			k := key{row.ColumnInt64(0), row.ColumnText(1)}
+			t := totals[k]
+			t.ToolCalls, t.Failed, t.Denied = t.ToolCalls+row.ColumnInt64(2), t.Failed+row.ColumnInt64(3), t.Denied+row.ColumnInt64(4)
+			t.Unknown, t.Tasks, t.Turns = t.Unknown+row.ColumnInt64(5), t.Tasks+row.ColumnInt64(6), t.Turns+row.ColumnInt64(7)
+			totals[k] = t
+			return nil
+		}, args...)
+	}
+	rows, sums := map[key]analytics.ToolTotals{}, map[key]analytics.ToolTotals{}
+	from := since * int64(time.Second)
+	if since == 0 { // none were dropped
+		since, from = math.MinInt64, math.MinInt64
+	}
+	err := errors.Join(
+		read(sums, `SELECT start, project, tool_calls, failed, denied, unknown, tasks, turns FROM call_tool_sums WHERE start >= ?`, since),
+		read(rows, `SELECT `+hourOf+`, n.project, count(*), count(*) FILTER (WHERE r.outcome = 1), count(*) FILTER (WHERE r.outcome = 2), count(*) FILTER (WHERE r.outcome = 3), 0, 0
+			FROM call_tools r `+s.dialect.Join+` call_tool_names n ON n.id = r.name WHERE r.time >= ? GROUP BY 1, 2`, from),
+		read(rows, `SELECT `+hourOf+`, n.project, 0, 0, 0, 0, count(*), CAST(coalesce(sum(r.turns), 0) AS BIGINT)
+			FROM call_tool_tasks r `+s.dialect.Join+` call_tool_names n ON n.id = r.name WHERE r.time >= ? GROUP BY 1, 2`, from))
+	if err != nil {
+		return err
+	}
+	for k := range rows {
+		if _, ok := sums[k]; !ok {
+			sums[k] = analytics.ToolTotals{}
+		}
+	}
+	for k, sum := range sums {
+		v.Tools++
+		if sum != rows[k] {
+			v.ToolsDiffer = append(v.ToolsDiffer, analytics.ToolDifference{Hour: time.Unix(k.start, 0).UTC(), Project: k.project, Sum: sum, Rows: rows[k]})
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ func (a *app) analyticsVerify() *cobra.Command {
 		Short: "Check that all figures about money agree, to the billionth of a dollar",
 		Long: `Add up every attempt that was sent and compare the sum with those of calls, days
 and runs, with the journals of runs and with the ledger of budgets. Each is
-written by another part of the program at another moment. The exit code is 1 if
+written by another part of the program at another moment. Also compare the sums of
+what agents did with tools with the single calls and tasks. The exit code is 1 if
 any two that must be equal are not.`,
 		Example: `  claude-force analytics verify
   claude-force analytics verify --json`,
@@ -94,7 +96,8 @@ func (a *app) printReport(r *audit.Report) error {
 				fmt.Fprintf(a.stdout, "  and %d more\n", len(c.Problems)-i)
 				break
 			}
-			fmt.Fprintf(a.stdout, "  %s: %v and %v\n", p.What, llm.Dollars(p.First), llm.Dollars(p.Other))
+			figures := cmp.Or(p.Detail, fmt.Sprintf("%v and %v", llm.Dollars(p.First), llm.Dollars(p.Other)))
+			fmt.Fprintf(a.stdout, "  %s: %s\n", p.What, figures)
 		}
 		for i, p := range c.Pending {
 			if i == maxProblems {
