@@ -10,8 +10,10 @@ import (
 	units "github.com/docker/go-units"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/internal/postgres"
+	"github.com/claude-force/claude-force/internal/seal"
 	"github.com/claude-force/claude-force/internal/sqlitefile"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm/budget/budgetdb"
@@ -66,33 +68,48 @@ func checkCache(ctx context.Context, cfg *config.Config) Check {
 	if !cfg.Cache.Enabled {
 		return Check{"store", CheckWarned, "the response cache is off", "set cache.enabled to true to pay once for the same call"}
 	}
-	path, hint := pipeline.DataDir(cfg.DataDir).Cache(), "calls are made without the cache; it is safe to delete"
+	path, hint := pipeline.DataDir(cfg.DataDir).Cache(), func(err error) string {
+		switch {
+		case sqlitefile.Damaged(err):
+			return "calls are made without the cache; it is safe to delete"
+		case isSetting(err):
+			return "no call is made until that is corrected"
+		}
+		return "calls are made without the cache until that is corrected"
+	}
 	if cfg.Store != "" {
-		path, hint = cfg.Value("store"), "calls are made without the cache; check the setting store, and the database"
+		path, hint = cfg.Value("store"), func(error) string {
+			return "calls are made without the cache; check the setting store, and the database"
+		}
 	}
 	store, err := pipeline.OpenCache(ctx, cfg)
 	if err != nil {
-		return failedStore(ctx, "store", path, err, hint)
+		return failedStore(ctx, "store", path, err, hint(err))
 	}
 	stats, err := store.Stats(ctx)
 	if err = errors.Join(err, store.Close()); err == nil && cfg.Store == "" {
 		err = sqlitefile.Check(ctx, path)
 	}
 	if err != nil {
-		return failedStore(ctx, "store", path, err, hint)
+		return failedStore(ctx, "store", path, err, hint(err))
 	}
 	return Check{"store", CheckPassed, fmt.Sprintf("%s, %d answers", path, stats.Entries), ""}
 }
 
 func checkHistory(ctx context.Context, cfg *config.Config) Check {
 	path := pipeline.DataDir(cfg.DataDir).History()
-	const hint = "nothing is run without it; keep a copy, and put a backup in its place or move it away to start over"
+	hint := func(err error) string {
+		if sqlitefile.Damaged(err) {
+			return "nothing is run without it; keep a copy, and put a backup in its place or move it away to start over"
+		}
+		return "nothing is run until that is corrected"
+	}
 	if cfg.Store != "" {
 		return checkDatabase(ctx, cfg)
 	}
 	runs, err := openHistory(ctx, cfg)
 	if err != nil {
-		return failedStore(ctx, "history", path, err, hint)
+		return failedStore(ctx, "history", path, err, hint(err))
 	}
 	calls, err := pipeline.OpenCalls(ctx, cfg)
 	if err == nil {
@@ -102,9 +119,17 @@ func checkHistory(ctx context.Context, cfg *config.Config) Check {
 		err = sqlitefile.Check(ctx, path)
 	}
 	if err != nil {
-		return failedStore(ctx, "history", path, err, hint)
+		return failedStore(ctx, "history", path, err, hint(err))
 	}
 	return Check{"history", CheckPassed, path, ""}
+}
+
+// isSetting reports whether an error of opening a store is one of the settings, such as a key
+// that is not the store's, or says that this program is too old for the store. What is stored
+// may be sound then.
+func isSetting(err error) bool {
+	return fault.Has(err, fault.KindInput) || fault.Has(err, fault.KindOutdated) ||
+		errors.Is(err, seal.ErrWrongKey) || errors.Is(err, seal.ErrEncrypted) || errors.Is(err, seal.ErrNotEncrypted)
 }
 
 // HintMigrate is the hint of the check of a database whose schema is not up to date.
@@ -140,13 +165,20 @@ func checkBudget(ctx context.Context, cfg *config.Config) Check {
 		err = sqlitefile.Check(ctx, path)
 	}
 	if err != nil {
-		return failedStore(ctx, "budget", path, err, "no call is made that a budget applies to; put a backup in its place, or move it away to start with nothing spent")
+		hint := "no call is made that a budget applies to until that is corrected"
+		if sqlitefile.Damaged(err) {
+			hint = "no call is made that a budget applies to; put a backup in its place, or move it away to start with nothing spent"
+		}
+		return failedStore(ctx, "budget", path, err, hint)
 	}
 	return Check{"budget", CheckPassed, path, ""}
 }
 
 func checkValkey(ctx context.Context, cfg *config.Config) Check {
 	addr, version, err := pipeline.PingValkey(ctx, cfg)
+	if isSetting(err) {
+		return Check{"valkey", CheckFailed, err.Error(), "correct it; no call is made until then"}
+	}
 	if err != nil {
 		return Check{"valkey", CheckFailed, fmt.Sprintf("%s: %v", addr, err), "start it, correct the setting valkey, or give its user the rights that docs/scale.md names; without it each process keeps to a share of the rate limits"}
 	}

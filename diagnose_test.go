@@ -166,6 +166,73 @@ func TestDiagnoseStores(t *testing.T) {
 	})
 }
 
+// TestDiagnoseSettings gives settings that are wrong, and a key that is not the stores': no check
+// may call for the removal of a store that is sound.
+func TestDiagnoseSettings(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789abcdef")
+	dir := t.TempDir()
+	key := func(name string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(strings.Repeat(name, 64)[:64]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "file:" + path
+	}
+	load := func(set map[string]string) *config.Config {
+		cfg, err := config.Load(config.Sources{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.DataDir = dir
+		for name, value := range set {
+			if err := cfg.Set(name, value, "test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return cfg
+	}
+	stores := func(set map[string]string) map[string]Check {
+		cfg, found := load(set), map[string]Check{}
+		for _, c := range storeChecks(cfg) {
+			for _, c := range c.run(t.Context()) {
+				found[c.Name] = c
+			}
+		}
+		if cfg.Valkey != "" {
+			found["valkey"] = checkValkey(t.Context(), cfg)
+		}
+		return found
+	}
+	right := map[string]string{"cache.encryption_key": key("a")}
+	for _, c := range stores(right) { // makes the stores
+		if c.Status == CheckFailed {
+			t.Fatalf("at first: %+v", c)
+		}
+	}
+	for name, test := range map[string]struct {
+		set    map[string]string
+		failed string // checks
+	}{
+		"another key":           {map[string]string{"cache.encryption_key": key("b")}, "store history"},
+		"no key":                {nil, "store history"},
+		"a key that is missing": {map[string]string{"cache.encryption_key": "file:" + filepath.Join(dir, "none")}, "store history"},
+		"a wrong parameter":     {map[string]string{"cache.encryption_key": right["cache.encryption_key"], "valkey": "redis://127.0.0.1:1?dial_timeout=soon"}, "store valkey"},
+		"a wrong path":          {map[string]string{"cache.encryption_key": right["cache.encryption_key"], "valkey": "redis://127.0.0.1:1/main"}, "store valkey"},
+	} {
+		found := stores(test.set)
+		for check := range strings.FieldsSeq(test.failed) {
+			if found[check].Status != CheckFailed {
+				t.Errorf("%s: %+v", name, found[check])
+			}
+		}
+		for _, c := range found {
+			if strings.Contains(c.Hint, "delete") || strings.Contains(c.Hint, "move it") || strings.Contains(c.Hint, "backup") || strings.HasPrefix(c.Detail, ":") {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+	}
+}
+
 // overwrite writes zeros over the pages of a file after the first.
 func overwrite(path string, from int) error {
 	data, err := os.ReadFile(path)

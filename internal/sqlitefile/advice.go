@@ -42,15 +42,20 @@ func isFull(path string, err error) bool {
 // sharedMemory is by how many bytes the memory that processes share grows.
 const sharedMemory = 32 << 10
 
+// Damaged reports whether an error says that what a file holds is damaged or lost.
+func Damaged(err error) bool {
+	return errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, ErrEmpty)
+}
+
 // Unusable reports whether an error says that a file cannot be used: it or its folder cannot be
 // opened or written, or it is damaged or another program's.
 func Unusable(err error) bool {
-	for _, known := range []error{sqlite3.READONLY, sqlite3.CANTOPEN, sqlite3.NOTADB, sqlite3.CORRUPT, fs.ErrPermission, ErrForeign, ErrEmpty} {
+	for _, known := range []error{sqlite3.READONLY, sqlite3.CANTOPEN, fs.ErrPermission, syscall.EROFS, ErrForeign} {
 		if errors.Is(err, known) {
 			return true
 		}
 	}
-	return errors.Is(err, syscall.EROFS)
+	return Damaged(err)
 }
 
 // Explain adds to an error of the file at path what to do about it.
