@@ -41,8 +41,11 @@ func (s *Store) Query(ctx context.Context, sql string, limits analytics.QueryLim
 		return context.Cause(work)
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if pg.Code == "57014" { // canceled, by statement_timeout
+		switch pg.Code {
+		case "57014": // canceled, by statement_timeout
 			return tooLong
+		case "25006": // the server only reads, and makes no view to check the statement
+			return s.explain(ctx, "reading", err)
 		}
 		return &analytics.QueryError{Err: errors.New(pg.Message)}
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/telemetry"
@@ -166,7 +167,7 @@ func exitCode(err error) int {
 			return e.code
 		}
 	}
-	if errors.Is(err, claudeforce.ErrNoCredentials) {
+	if errors.Is(err, claudeforce.ErrNoCredentials) || postgres.OnlyReads(err) {
 		return exitInput
 	}
 	return exitFailed

@@ -70,7 +70,7 @@ Files need none of this: they are brought up to date as they are opened.`,
 			}
 			if !dry {
 				if steps, err = pgmigrate.Up(cmd.Context(), db); err != nil {
-					return err
+					return storeError(err)
 				}
 			}
 			if asJSON {
@@ -144,7 +144,7 @@ func (a *app) databaseStatus(ctx context.Context, db *postgres.DB, cfg *config.C
 	}
 	tables, err := db.Tables(ctx)
 	if err != nil {
-		return err
+		return storeError(err)
 	}
 	s := storeStatus{
 		Store: cfg.Value("store"), Schema: db.Schema(), Generation: state.Generation,

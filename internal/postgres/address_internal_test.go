@@ -1,6 +1,13 @@
 package postgres
 
-import "testing"
+import (
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
 
 // TestSchemaOfAddresses: the schema is the one that PostgreSQL takes for the first of the
 // search path, however it is written and wherever the address has it.
@@ -62,5 +69,31 @@ func TestSessionSettings(t *testing.T) {
 	}
 	if len(got) != len(want) {
 		t.Errorf("settings %v", got)
+	}
+}
+
+// TestAdviceOfPools: what PgBouncer refuses, and a standby, is said with what to do.
+func TestAdviceOfPools(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ code, message, want string }{
+		{"08P01", "unsupported startup parameter: search_path", "ignore_startup_parameters"},
+		{"42P05", `prepared statement "stmtcache_1" already exists`, "max_prepared_statements"},
+		{"26000", `prepared statement "stmtcache_1" does not exist`, "max_prepared_statements"},
+		{"0A000", "cannot access temporary or unlogged relations during recovery", "name the primary server"},
+		{"0A000", "something else is not supported", ""},
+	} {
+		err := Explain(&pgconn.PgError{Severity: "ERROR", Code: test.code, Message: test.message})
+		if got := strings.Contains(err.Error(), "; "); got != (test.want != "") || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", test.message, err)
+		}
+	}
+	for want, invalid := range map[string]error{
+		"name the host":         x509.HostnameError{Certificate: &x509.Certificate{}, Host: "db"},
+		"renew the certificate": x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired},
+		"sslrootcert":           x509.UnknownAuthorityError{},
+	} {
+		if err := Explain(fmt.Errorf("connecting: %w", invalid)); !strings.Contains(err.Error(), want) {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -58,7 +58,13 @@ func Unusable(err error) bool {
 		return true
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pg.Code == "25006" || pg.Code == "42501")
+	return ok && slices.Contains([]string{"42501", "42P05", "26000"}, pg.Code) || OnlyReads(err)
+}
+
+// OnlyReads reports whether an error says that the server only reads.
+func OnlyReads(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && adviceOf(pg) == advice["25006"]
 }
 
 // advice is what a user can do about an error, by its code.
@@ -73,6 +79,22 @@ var advice = map[string]string{
 	"57014": "raise statement_timeout of the role or the database, or set it in the address of the store",
 	"42704": "leave out of the address of the store what the server does not know",
 	"53100": "free space on the server's disk",
+	"42P05": pooled, // duplicate_prepared_statement
+	"26000": pooled, // invalid_sql_statement_name
+}
+
+// pooled is what to do about prepared statements that are another session's, or lost.
+const pooled = "a pool of transactions before the server, such as PgBouncer, must have max_prepared_statements above 0, or the address of the store default_query_exec_mode=exec"
+
+// adviceOf returns what a user can do about what a server says.
+func adviceOf(err *pgconn.PgError) string {
+	switch {
+	case err.Code == "08P01" && strings.Contains(err.Message, "startup parameter"):
+		return "have PgBouncer ignore it (ignore_startup_parameters)"
+	case err.Code == "0A000" && strings.Contains(err.Message, "during recovery"):
+		return advice["25006"] // of a server that only reads
+	}
+	return advice[err.Code]
 }
 
 // Explain adds to an error what to do about it, in one line.
@@ -82,14 +104,20 @@ func Explain(err error) error {
 	connecting, refused := errors.AsType[*pgconn.ConnectError](err)
 	_, unfit := errors.AsType[*ServerError](err)
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, named := errors.AsType[x509.HostnameError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case err == nil:
 		return nil
 	case answered:
-		todo = advice[pg.Code]
+		todo = adviceOf(pg)
 	case unfit: // it says what to do
 	case unknown:
 		todo = "name the certificate of its authority with sslrootcert in the address of the store"
+	case named:
+		todo = "name the host in the address of the store as the server's certificate does, or give the server one with that name"
+	case invalid:
+		todo = "renew the certificate of the server, or correct the clock of this machine"
 	case refused && refusesTLS(connecting.Error()):
 		todo = "have the server use TLS (ssl = on), or, in a network that you trust, give sslmode=disable in the address of the store"
 	case refused:

@@ -17,8 +17,9 @@ const Checked = time.Second
 // fence keeps a process that is running from a schema that a newer one has changed in a
 // way that it cannot use.
 type fence struct {
-	db   string
-	next atomic.Int64 // when the generation is to be read again, since the start of the process
+	db     string
+	schema string
+	next   atomic.Int64 // when the generation is to be read again, since the start of the process
 }
 
 var started = time.Now() // of the monotonic clock
@@ -31,14 +32,15 @@ func WithoutCheck(ctx context.Context) context.Context {
 }
 
 // prepare is called before a connection is used, and returns a [*SchemaError] if the
-// program can no longer use the schema. A connection that is broken is replaced.
+// program can no longer use the schema, or a [*ServerError] if it would be another one. A connection that is broken is replaced.
 func (f *fence) prepare(ctx context.Context, conn *pgx.Conn) (usable bool, err error) {
 	now := time.Since(started)
 	if ctx.Value(uncheckedKey{}) != nil || int64(now) < f.next.Load() {
 		return true, nil
 	}
 	var generation int
-	err = conn.QueryRow(ctx, `SELECT generation FROM schema_generation`).Scan(&generation)
+	var path string
+	err = conn.QueryRow(ctx, `SELECT generation, current_setting('search_path') FROM schema_generation`).Scan(&generation, &path)
 	_, answered := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case noTable(err) || errors.Is(err, pgx.ErrNoRows):
@@ -49,6 +51,9 @@ func (f *fence) prepare(ctx context.Context, conn *pgx.Conn) (usable bool, err e
 		return false, nil //nolint:nilerr // the next connection says why, if it is not the connection
 	case generation > Generation:
 		return true, &SchemaError{DB: f.db, Newer: true}
+	}
+	if err := wrongPath(path, conn.Config().User, f.schema); err != nil {
+		return true, err
 	}
 	f.next.Store(int64(now + Checked))
 	return true, nil

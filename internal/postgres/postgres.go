@@ -99,7 +99,7 @@ func (p *pools) connect(address string) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		cfg.PrepareConn = (&fence{db: name(cfg.ConnConfig, schema)}).prepare
+		cfg.PrepareConn = (&fence{db: name(cfg.ConnConfig, schema), schema: schema}).prepare
 		cfg.AfterConnect = checkServer
 		pool, err := pgxpool.NewWithConfig(context.Background(), cfg) //nolint:forbidigo // it outlasts who opens it first
 		if err != nil {

@@ -238,3 +238,21 @@ func TestErrorsAreOneLine(t *testing.T) {
 		}
 	}
 }
+
+// TestSearchPathLeftOut: sessions whose search path a pool before the server has left out are
+// refused, whether there are tables of others, the store's, or none.
+func TestSearchPathLeftOut(t *testing.T) {
+	t.Parallel()
+	other := postgrestest.Open(t, postgrestest.URL(t)).Schema()
+	address := postgrestest.URL(t)
+	own := postgrestest.Open(t, address).Schema()
+	for path, right := range map[string]bool{
+		"": false, "public": false, `"$user", public`: false, other: false, other + ", " + own: false, `"` + own + `"`: true, own + ", public": true,
+	} {
+		_, err := postgres.StateWith(t.Context(), address, path)
+		unfit, ok := errors.AsType[*postgres.ServerError](err)
+		if ok == right || err != nil && right || ok && (!strings.Contains(unfit.What, "ALTER ROLE") || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("with the search path %s: %v", path, err)
+		}
+	}
+}

@@ -73,10 +73,15 @@ func (db *DB) State(ctx context.Context) (*State, error) {
 	if err == nil {
 		s.Applied, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 	}
+	if err == nil || noTable(err) {
+		if wrong := db.checkPath(ctx); wrong != nil {
+			err = wrong
+		}
+	}
 	if err == nil {
 		err = db.QueryRow(ctx, `SELECT generation FROM schema_generation`).Scan(&s.Generation)
 	}
-	if noTable(err) || errors.Is(err, pgx.ErrNoRows) {
+	if _, wrong := errors.AsType[*ServerError](err); !wrong && (noTable(err) || errors.Is(err, pgx.ErrNoRows)) {
 		err = nil // it was never made, or is being made
 	}
 	if err != nil {
@@ -106,6 +111,26 @@ func (db *DB) Check(ctx context.Context) error {
 		return &SchemaError{DB: db.String(), Missing: len(s.Missing), Newer: s.Generation > Generation}
 	}
 	return nil
+}
+
+// checkPath returns a [*ServerError] unless sessions look for tables where the address says.
+func (db *DB) checkPath(ctx context.Context) error {
+	var path string
+	if err := db.QueryRow(ctx, `SELECT current_setting('search_path')`).Scan(&path); err != nil {
+		return err
+	}
+	return wrongPath(path, db.Config().ConnConfig.User, db.schema)
+}
+
+// wrongPath returns a [*ServerError] unless the first schema of a session's search path is the one
+// that the address names. A pool before the server, such as PgBouncer, may leave the path out, and
+// what is stored would be in the schema of others.
+func wrongPath(path, user, schema string) error {
+	if first, err := firstSchema(path, user); err == nil && first == schema && path != "" {
+		return nil
+	}
+	return &ServerError{fmt.Sprintf("the search path of sessions is %q, and not the schema %s: a pool before the server, such as PgBouncer, leaves out what the address says; set it with ALTER ROLE %s SET search_path = %s",
+		path, schema, pgx.Identifier{user}.Sanitize(), pgx.Identifier{schema}.Sanitize())}
 }
 
 func noTable(err error) bool {
