@@ -135,14 +135,14 @@ func (o *Orchestrator) checkResume(ctx context.Context, store journal.Store, id 
 		return nil, nil, err
 	}
 	if opts.Failed {
-		if err := hasFailures(ctx, store, run.ID); err != nil {
+		if err := hasFailures(ctx, store, &run); err != nil {
 			return nil, nil, err
 		}
 	} else if run.Status == journal.StatusCompleted {
-		return nil, nil, invalid(fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted))
+		return nil, nil, invalid(runs.WrongState(&run, fmt.Errorf("run %s: %w", run.ID, ErrRunCompleted)))
 	}
 	if run.Owned() {
-		return nil, nil, ownedBy(run.OwnedError())
+		return nil, nil, invalid(runs.WrongState(&run, run.OwnedError()))
 	}
 	r, past, err := o.resumable(ctx, store, run, opts)
 	if err != nil {
@@ -152,13 +152,13 @@ func (o *Orchestrator) checkResume(ctx context.Context, store journal.Store, id 
 }
 
 // hasFailures returns an error if nothing failed in a run.
-func hasFailures(ctx context.Context, store journal.Store, id string) error {
-	d, err := runs.Load(ctx, store, id)
+func hasFailures(ctx context.Context, store journal.Store, run *journal.Run) error {
+	d, err := runs.Load(ctx, store, run.ID)
 	if err != nil {
 		return err
 	}
 	if len(d.Failures()) == 0 {
-		return invalid(fmt.Errorf("run %s: %w", id, ErrNothingFailed))
+		return invalid(runs.WrongState(run, fmt.Errorf("run %s: %w", run.ID, ErrNothingFailed)))
 	}
 	return nil
 }
@@ -229,7 +229,7 @@ func (o *Orchestrator) resumable(ctx context.Context, store journal.Store, run j
 		return nil, nil, invalid(&ChangedError{Run: run.ID, Changes: r.changes})
 	}
 	if end := past.Exited; end != nil && past.Ended != nil && len(r.changes) == 0 {
-		return nil, nil, invalid(fmt.Errorf("run %s: %w: it exited at %s, %s: %s", run.ID, ErrRunExited, end.Step, end.Status, end.Message))
+		return nil, nil, invalid(runs.WrongState(&run, fmt.Errorf("run %s: %w: it exited at %s, %s: %s", run.ID, ErrRunExited, end.Step, end.Status, end.Message)))
 	}
 	if len(r.changes) > 0 {
 		if r.spec, err = o.spec(ctx, r.wf, r.opts); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 )
@@ -164,7 +165,7 @@ func TestCancelEndsARunNobodyWorksOn(t *testing.T) {
 	if run := p.latest(orch); run.Status != journal.StatusCancelled {
 		t.Errorf("it is %s", run.Status)
 	}
-	if _, err := runs.Cancel(t.Context(), store, journal.Latest); !isInput(err) {
+	if _, err := runs.Cancel(t.Context(), store, journal.Latest); !fault.Has(err, fault.KindConflict) {
 		t.Errorf("cancelling it again: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/engine"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/sim"
@@ -202,7 +203,7 @@ func TestApprovalsAreDecidedFromOutside(t *testing.T) {
 			}})
 		})
 		<-waits
-		if _, err := runs.Decide(t.Context(), store, journal.Latest, "other", journal.Decision{}); !isInput(err) {
+		if _, err := runs.Decide(t.Context(), store, journal.Latest, "other", journal.Decision{}); !fault.Has(err, fault.KindConflict) {
 			t.Errorf("answering what was not asked: %v", err)
 		}
 		// It may take a moment until the question is durable.
@@ -212,7 +213,7 @@ func TestApprovalsAreDecidedFromOutside(t *testing.T) {
 			step, derr := runs.Decide(t.Context(), store, journal.Latest, "", journal.Decision{Approved: approved, By: "me"})
 			if decided = derr == nil; decided && step != "ok" {
 				t.Errorf("it answered %q", step)
-			} else if !decided && !isInput(derr) {
+			} else if !decided && !fault.Has(derr, fault.KindConflict) {
 				t.Fatal(derr)
 			}
 		}

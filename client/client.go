@@ -278,7 +278,7 @@ func (c *Client) Resume(ctx context.Context, id string, resume ResumeRun) (*jour
 	return run, c.read(ctx, run, http.MethodPost, runPath(id)+"/resume", nil, resume)
 }
 
-// Cancel stops a run for good. It reports whether a process drives the run, which then
+// Cancel stops a run, which can be resumed. It reports whether a process drives the run, which then
 // stops soon.
 func (c *Client) Cancel(ctx context.Context, id string) (signaled bool, err error) {
 	var done struct {

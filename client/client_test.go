@@ -172,7 +172,7 @@ func TestFollow(t *testing.T) {
 	if _, err := c.Resume(t.Context(), run.ID, client.ResumeRun{}); fault.KindOf(err) != fault.KindConflict {
 		t.Errorf("resuming a completed run: %v", err)
 	}
-	if _, err := c.Cancel(t.Context(), run.ID); fault.KindOf(err) != fault.KindInput {
+	if _, err := c.Cancel(t.Context(), run.ID); fault.KindOf(err) != fault.KindConflict {
 		t.Errorf("cancelling a completed run: %v", err)
 	}
 }

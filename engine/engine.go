@@ -55,7 +55,7 @@ const (
 	StatusFailed      Status = "failed"      // an error without a fallback or another way on
 	StatusSkipped     Status = "skipped"     // not needed, or something it depends on did not complete
 	StatusInterrupted Status = "interrupted" // the run was stopped
-	StatusCancelled   Status = "cancelled"   // a person stopped the run for good
+	StatusCancelled   Status = "cancelled"   // a person stopped the run
 	StatusPartial     Status = "partial"     // a budget had no room for all of it, and that was agreed to
 )
 

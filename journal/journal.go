@@ -43,7 +43,7 @@ const (
 	StatusCompleted   Status = "completed"   // every step ended, none failed for good
 	StatusFailed      Status = "failed"      // a step failed
 	StatusInterrupted Status = "interrupted" // stopped before its end; can be resumed
-	StatusCancelled   Status = "cancelled"   // stopped for good by a person
+	StatusCancelled   Status = "cancelled"   // stopped by a person; continues only if it is resumed
 )
 
 // Ended reports whether a run of this status has ended and has no owner.
@@ -107,7 +107,7 @@ const (
 	ApprovalAsked EventType = "approval_asked" // ApprovalRequest
 	ApprovalGiven EventType = "approval_given" // Decision
 	ChangesListed EventType = "changes_listed" // Changes: an expression asked for them
-	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop for good
+	CancelAsked   EventType = "cancel_asked"   // a person wants the run to stop
 )
 
 // Event is one thing that happened in a run.

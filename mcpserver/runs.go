@@ -168,7 +168,7 @@ func (t *tools) addRuns(s *mcp.Server) {
 			}
 			return t.wait(ctx, req, run.ID, in.duration(), "", false)
 		}})
-	add(t, s, "cancel_run", "Cancel a run", "Stop a run for good: it does not continue by itself. What has finished is kept.",
+	add(t, s, "cancel_run", "Cancel a run", "Stop a run: it does not continue by itself. What has finished is kept, and resume_run continues it.",
 		tool[RunID, Cancelled]{steers, func(ctx context.Context, _ *mcp.CallToolRequest, in RunID) (*Cancelled, error) {
 			return t.cancel(ctx, in.Run)
 		}})

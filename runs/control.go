@@ -2,6 +2,7 @@ package runs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,8 +13,8 @@ import (
 
 // Decide answers the approval that a step of a run waits for, and returns the
 // step. Without a step, the run must have exactly one open approval. The error is
-// a [fault.InputError] if there is none, or several, and a [*journal.DecisionError]
-// if someone else decided first or the time to decide is up.
+// a [fault.InputError] if there are several, and a [*StateError] if there is none; with a
+// [*journal.DecisionError] if someone else decided first or the time to decide is up.
 func Decide(ctx context.Context, store journal.Store, id, step string, d journal.Decision) (string, error) {
 	run, err := Find(ctx, store, id)
 	if err != nil {
@@ -38,13 +39,13 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 	}
 	switch {
 	case len(open) == 0 && decided != nil && step == "":
-		return "", fault.Input(fmt.Errorf("run %s waits for no approval: %w", run.ID, state.CheckDecision(decided.Unit, time.Now(), &d)))
+		return "", WrongState(&run, fmt.Errorf("run %s waits for no approval: %w", run.ID, state.CheckDecision(decided.Unit, time.Now(), &d)))
 	case len(open) == 0 && decided != nil:
-		return "", fmt.Errorf("answering run %s: %w", run.ID, state.CheckDecision(decided.Unit, time.Now(), &d))
+		return "", WrongState(&run, fmt.Errorf("answering run %s: %w", run.ID, state.CheckDecision(decided.Unit, time.Now(), &d)))
 	case len(open) == 0 && step != "":
-		return "", fault.Input(fmt.Errorf("step %s of run %s waits for no approval", step, run.ID))
+		return "", WrongState(&run, fmt.Errorf("step %s of run %s waits for no approval", step, run.ID))
 	case len(open) == 0:
-		return "", fault.Input(fmt.Errorf("run %s waits for no approval", run.ID))
+		return "", WrongState(&run, fmt.Errorf("run %s waits for no approval", run.ID))
 	case len(open) > 1:
 		names := make([]string, len(open))
 		for i, u := range open {
@@ -57,7 +58,11 @@ func Decide(ctx context.Context, store journal.Store, id, step string, d journal
 	}
 	err = store.Signal(ctx, journal.Event{Run: run.ID, Type: journal.ApprovalGiven, Step: open[0].Step, Item: open[0].Item, Detail: journal.Detail(d)})
 	if err != nil {
-		return "", fmt.Errorf("answering run %s: %w", run.ID, err)
+		err = fmt.Errorf("answering run %s: %w", run.ID, err)
+		if _, ok := errors.AsType[*journal.DecisionError](err); ok {
+			err = WrongState(&run, err)
+		}
+		return "", err
 	}
 	return open[0].Step, nil
 }
@@ -74,16 +79,16 @@ func Decision(ctx context.Context, store journal.Store, run string, unit journal
 	return nil, nil
 }
 
-// Cancel stops a run for good. A run that a process owns gets a signal and stops
-// soon, any other ends now. It reports whether a process was signaled. The error
-// is a [fault.InputError] if the run has ended already.
+// Cancel stops a run, which then continues only if it is resumed. A run that a process owns
+// gets a signal and stops soon, any other ends now. It reports whether a process was
+// signaled. The error is a [*StateError] if the run is completed or cancelled already.
 func Cancel(ctx context.Context, store journal.Store, id string) (signaled bool, err error) {
 	run, err := Find(ctx, store, id)
 	if err != nil {
 		return false, err
 	}
 	if run.Status == journal.StatusCompleted || run.Status == journal.StatusCancelled {
-		return false, fault.Input(fmt.Errorf("run %s is %s", run.ID, run.Status))
+		return false, WrongState(&run, nil)
 	}
 	if run.Owned() {
 		return true, store.Signal(ctx, journal.Event{Run: run.ID, Type: journal.CancelAsked})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/runs"
 	"github.com/claude-force/claude-force/server/proxy"
 	"github.com/claude-force/claude-force/workflow"
 )
@@ -21,6 +22,7 @@ type Problem struct {
 	Status int            `json:"status" doc:"the HTTP status"`
 	Code   string         `json:"code" doc:"the kind of error, for programs" example:"not_found"`
 	Detail string         `json:"detail" doc:"what is wrong, and what to do"`
+	State  string         `json:"state,omitempty" doc:"status of the run, if that does not allow what was asked of it (409)"`
 	Errors []ProblemError `json:"errors,omitempty" doc:"what is wrong with parts of the request or of a file"`
 }
 
@@ -83,6 +85,9 @@ func problemOf(err error) *Problem {
 			continue
 		}
 		p := &Problem{Status: s.status, Code: s.code, Detail: err.Error()}
+		if state, ok := errors.AsType[*runs.StateError](err); ok {
+			p.State = string(state.Status)
+		}
 		if list, ok := errors.AsType[workflow.Errors](err); ok {
 			for _, e := range list {
 				p.Errors = append(p.Errors, ProblemError{Message: e.Message, File: e.File, Line: e.Line, Column: e.Column})

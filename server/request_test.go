@@ -181,25 +181,25 @@ func TestResumeSaysWhyNot(t *testing.T) {
 	s.want(http.StatusAccepted, &run, "POST", "/api/v1/runs", map[string]any{"workflow": "fails.yaml"})
 	s.follow(run.ID, "")
 	at := "/api/v1/runs/" + run.ID
-	refused := func(want string, body any) {
+	refused := func(status int, want string, body any) {
 		t.Helper()
 		var p struct{ Detail string }
-		s.want(http.StatusUnprocessableEntity, &p, "POST", at+"/resume", body)
+		s.want(status, &p, "POST", at+"/resume", body)
 		if !strings.Contains(p.Detail, want) {
 			t.Errorf("resume with %v: %q, want %q", body, p.Detail, want)
 		}
 	}
-	refused("no step", map[string]any{"again": []string{"nine"}})
+	refused(http.StatusUnprocessableEntity, "no step", map[string]any{"again": []string{"nine"}})
 	if err := os.WriteFile(filepath.Join(dir, "fails.yaml"), []byte("name: fails\nsteps:\n  - {id: one, value: other}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused("has changed", nil)
+	refused(http.StatusUnprocessableEntity, "has changed", nil)
 	s.want(http.StatusAccepted, nil, "POST", at+"/resume", map[string]any{"accept_changes": true})
 	all := s.follow(run.ID, "")
 	if last := all[len(all)-1]; !strings.Contains(last.data, `"completed"`) {
 		t.Errorf("resumed with the changes, the run ended with %s", last.data)
 	}
-	refused("nothing failed", map[string]any{"failed": true})
+	refused(http.StatusConflict, "nothing failed", map[string]any{"failed": true})
 }
 
 // TestStartedRunIsRunning looks at a run as soon as the request that started it, or its

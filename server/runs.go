@@ -160,7 +160,7 @@ func (s *Server) removeRun(ctx context.Context, in *RunID) (*struct{}, error) {
 	case err != nil:
 		return nil, err
 	case n == 0 && (run.Owner != nil || run.Owned()):
-		return nil, run.OwnedError()
+		return nil, runs.WrongState(&run, run.OwnedError())
 	}
 	return nil, nil
 }

@@ -278,7 +278,7 @@ func TestRun(t *testing.T) {
 	}
 	s.want(http.StatusNotModified, nil, "GET", "/api/v1/runs/"+run.ID, nil, "If-None-Match", res.Header.Get("ETag"))
 	s.want(http.StatusConflict, &p, "POST", "/api/v1/runs/"+run.ID+"/resume", map[string]any{})
-	s.want(http.StatusUnprocessableEntity, &p, "POST", "/api/v1/runs/"+run.ID+"/cancel", nil)
+	s.want(http.StatusConflict, &p, "POST", "/api/v1/runs/"+run.ID+"/cancel", nil)
 }
 
 type message struct{ id, event, data string }

@@ -82,7 +82,7 @@ func (s *Server) Resume(ctx context.Context, run string, r ResumeRun) (*journal.
 	return accepted(s.resumeRun(ctx, &resumeRunInput{RunID{run}, &r}))
 }
 
-// Cancel stops a run for good. It reports whether a process drives the run, which then
+// Cancel stops a run, which can be resumed. It reports whether a process drives the run, which then
 // stops soon.
 func (s *Server) Cancel(ctx context.Context, run string) (signaled bool, err error) {
 	id, err := s.changeable(ctx, run)

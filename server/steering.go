@@ -39,12 +39,14 @@ func (s *Server) addSteering(api huma.API) {
 	}, s.planRun)
 	add(s, api, &huma.Operation{
 		OperationID: "resume-run", Method: http.MethodPost, Path: "/api/v1/runs/{run}/resume", Tags: []string{"runs"}, DefaultStatus: http.StatusAccepted,
-		Summary: "Resume a run that was stopped, failed or crashed",
+		Summary: "Resume a run that was interrupted or cancelled, has failed or crashed",
 		Errors:  []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
 	}, s.resumeRun)
 	add(s, api, &huma.Operation{
 		OperationID: "cancel-run", Method: http.MethodPost, Path: "/api/v1/runs/{run}/cancel", Tags: []string{"runs"},
-		Summary: "Stop a run for good", Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
+		Summary:     "Stop a run",
+		Description: "It does not continue by itself, also not when the server starts again. What has finished is kept, and the run can be resumed.",
+		Errors:      []int{http.StatusNotFound, http.StatusConflict},
 	}, s.cancelRun)
 	add(s, api, &huma.Operation{
 		OperationID: "answer-approval", Method: http.MethodPost, Path: "/api/v1/runs/{run}/approve", Tags: []string{"runs"},
@@ -295,12 +297,6 @@ func (s *Server) resumeRun(ctx context.Context, in *resumeRunInput) (*acceptedOu
 	}
 	if err := s.mayChange(ctx, &run); err != nil {
 		return nil, err
-	}
-	if run.Owned() {
-		return nil, run.OwnedError()
-	}
-	if run.Status == journal.StatusCompleted && !how.Failed {
-		return nil, &Problem{Status: http.StatusConflict, Code: "completed", Detail: "the run is completed"}
 	}
 	opts := claudeforce.ResumeOptions{
 		AcceptChanges: how.AcceptChanges, Failed: how.Failed, RerunOnce: how.Again, MaxParallel: how.MaxParallel, Budget: workflow.Budget{USD: how.BudgetUSD},

@@ -23,6 +23,7 @@ import (
 	"github.com/claude-force/claude-force/engine"
 	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/postgres"
+	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/sandbox"
 	"github.com/claude-force/claude-force/telemetry"
@@ -146,6 +147,8 @@ var exits = []struct {
 	{fault.KindBudget, exitBudget},
 	{fault.KindInput, exitInput},
 	{fault.KindOutdated, exitInput},
+	{fault.KindNotFound, exitInput},
+	{fault.KindConflict, exitInput},
 }
 
 // exitCode returns the exit code for err.
@@ -161,6 +164,9 @@ func exitCode(err error) int {
 	}
 	if e, ok := errors.AsType[exitError](err); ok {
 		return e.code
+	}
+	if errors.Is(err, journal.ErrLost) { // it was found in the middle of a run
+		return exitFailed
 	}
 	for _, e := range exits {
 		if fault.Has(err, e.kind) {

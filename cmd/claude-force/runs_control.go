@@ -33,7 +33,7 @@ func (a *app) runsResume() *cobra.Command {
 	var f resumeFlags
 	cmd := &cobra.Command{
 		Use:   "resume RUN",
-		Short: "Resume a run that was stopped, failed or crashed",
+		Short: "Resume a run that was interrupted or cancelled, has failed or crashed",
 		Long: `Resume a run. Steps that have finished are taken from its journal, whatever
 their order; only the rest runs. It continues in the folder, and with the flags,
 that it started with.
@@ -232,7 +232,7 @@ func readRun(ctx context.Context, orch *claudeforce.Orchestrator, id string) (*r
 	return runs.Load(ctx, store, id)
 }
 
-// cancelRun stops a run for good, or has its server do so.
+// cancelRun stops a run, or has its server do so.
 func cancelRun(ctx context.Context, store journal.Store, id string) (signaled bool, err error) {
 	if h, ok := store.(*client.History); ok {
 		return h.Cancel(ctx, id)
@@ -252,8 +252,8 @@ func (a *app) runsCancel() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:               "cancel RUN",
-		Short:             "Stop a run for good",
-		Long:              "Stop a run for good: calls in flight are canceled. What has finished is kept.",
+		Short:             "Stop a run",
+		Long:              "Stop a run: calls in flight are canceled, and it does not continue by itself. What has\nfinished is kept; \"claude-force runs resume\" continues the run.",
 		Example:           `  claude-force runs cancel latest`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRun,

@@ -109,7 +109,7 @@ func waitingIsTakenOn(t *testing.T, h Harness) {
 	mustRelease(t, log)
 }
 
-// waitingEnds: a run that waits can be stopped for good.
+// waitingEnds: a run that waits can be stopped.
 func waitingEnds(t *testing.T, h Harness) {
 	s := h.Open(t)
 	log := mustCreate(t, s, journal.Run{ID: "a"})

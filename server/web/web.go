@@ -34,7 +34,7 @@ type Options struct {
 	// Problem returns the HTTP status of an error and what to say about it.
 	Problem func(error) (status int, detail string)
 
-	// Cancel stops a run for good.
+	// Cancel stops a run.
 	Cancel func(ctx context.Context, run string) error
 	// Resume resumes a run; with accept although its workflow or files have changed.
 	Resume func(ctx context.Context, run string, accept bool) error
