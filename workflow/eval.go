@@ -74,9 +74,9 @@ func (e *expression) eval(env Env) (any, error) {
 	}
 	if cause, ok := errors.AsType[*file.Error](err); ok {
 		// The long form draws the expression, which the caller quotes anyway.
-		return nil, errors.New(cut160(cause.Message))
+		return nil, errors.New(cut160(plainTypes(cause.Message)))
 	}
-	return nil, errors.New(cut160(err.Error()))
+	return nil, errors.New(cut160(plainTypes(err.Error())))
 }
 
 func (s StepResult) fields() map[string]any {

@@ -162,11 +162,11 @@ func (c view) compileProgram(e *expression) {
 // failAt reports an error of the expression language.
 func (e *expression) failAt(err error, text string, shifts shifts) {
 	if located, ok := errors.AsType[*file.Error](err); ok {
-		e.fail(shifts.source(text, located.From), strings.TrimSpace(located.Message), "")
+		e.fail(shifts.source(text, located.From), plainTypes(located.Message), "")
 		return
 	}
 	message, _, _ := strings.Cut(err.Error(), "\n")
-	e.fail(0, message, "")
+	e.fail(0, plainTypes(message), "")
 }
 
 // environment returns the types of the names that e uses, and of no others, so
