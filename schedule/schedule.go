@@ -84,6 +84,15 @@ var parser = sync.OnceValue(func() cron.Parser {
 	return cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
 })
 
+// CheckWindow returns an error unless a window that is given may be one. Zero may not: in a
+// [Schedule] it stands for one that is not given.
+func CheckWindow(d time.Duration) error {
+	if d < grace || d > maxWindow {
+		return fmt.Errorf("the window is %s; it may be a minute to 31 days", d)
+	}
+	return nil
+}
+
 // Complete fills in what is not set, and returns what is wrong with the rest, as errors
 // that are joined. now is the time at which the schedule is made.
 func (s *Schedule) Complete(now time.Time) error {
@@ -123,8 +132,8 @@ func (s *Schedule) Complete(now time.Time) error {
 	if s.Window == 0 {
 		s.Window = DefaultWindow
 	}
-	if s.Window < grace || s.Window > maxWindow {
-		wrong("the window is %s; it may be a minute to 31 days", s.Window)
+	if err := CheckWindow(s.Window); err != nil {
+		problems = append(problems, err)
 	}
 	if s.Budget != nil && *s.Budget < 0 {
 		wrong("the budget is below 0")

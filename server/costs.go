@@ -16,11 +16,15 @@ import (
 	"github.com/claude-force/claude-force/pipeline"
 )
 
+// notSimulated is what the description of the API says of figures of calls.
+const notSimulated = "Calls to the simulator are not kept, and are in no figure."
+
 // addCosts adds the operations on calls, what they cost, and what is kept of them.
 func (s *Server) addCosts(api huma.API) {
 	add(s, api, &huma.Operation{
 		OperationID: "get-costs", Method: http.MethodGet, Path: "/api/v1/analytics/costs", Tags: []string{"service"},
-		Summary: "Give what was paid, by day, agent, model, project, key, team and the like", Errors: []int{http.StatusUnprocessableEntity},
+		Summary:     "Give what was paid, by day, agent, model, project, key, team and the like",
+		Description: notSimulated, Errors: []int{http.StatusUnprocessableEntity},
 	}, s.getCosts)
 	add(s, api, &huma.Operation{
 		OperationID: "compare", Method: http.MethodGet, Path: "/api/v1/analytics/compare", Tags: []string{"service"},
@@ -28,7 +32,8 @@ func (s *Server) addCosts(api huma.API) {
 	}, s.compareSets)
 	add(s, api, &huma.Operation{
 		OperationID: "list-calls", Method: http.MethodGet, Path: "/api/v1/calls", Tags: []string{"service"},
-		Summary: "List calls of models, the latest first, without prompts and answers", Errors: []int{http.StatusUnprocessableEntity},
+		Summary:     "List calls of models, the latest first, without prompts and answers",
+		Description: notSimulated, Errors: []int{http.StatusUnprocessableEntity},
 	}, s.listCalls)
 	add(s, api, &huma.Operation{
 		OperationID: "list-models", Method: http.MethodGet, Path: "/api/v1/models", Tags: []string{"service"},

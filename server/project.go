@@ -40,7 +40,8 @@ func (s *Server) addProject(api huma.API) {
 	}, s.getCache)
 	add(s, api, &huma.Operation{
 		OperationID: "get-summary", Method: http.MethodGet, Path: "/api/v1/analytics/summary", Tags: []string{"service"},
-		Summary: "Give the figures of the last days: cost, savings, hit rate, latency, speed-up", Errors: []int{http.StatusUnprocessableEntity},
+		Summary:     "Give the figures of the last days: cost, savings, hit rate, latency, speed-up",
+		Description: notSimulated, Errors: []int{http.StatusUnprocessableEntity},
 	}, s.getSummary)
 }
 

@@ -233,3 +233,21 @@ func TestNumbersThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+// TestWrongValuesNameNoTypesOfThisProgram sends numbers that a field does not take in
+// whatever form they have: the problem names the field and the number.
+func TestWrongValuesNameNoTypesOfThisProgram(t *testing.T) {
+	s := serve(t, t.TempDir(), map[string]string{"asks.yaml": oneApproval})
+	for _, number := range []string{"1e2", "99999999999999999999", "1e400", "-1e-400", "1.0"} {
+		for _, at := range []string{
+			`/api/v1/runs {"workflow":"asks.yaml","max_parallel":%s}`, `/api/v1/plans {"workflow":"asks.yaml","max_parallel":%s}`,
+			`/api/v1/runs/latest/resume {"max_parallel":%s}`, `/api/v1/keys {"name":"a","rpm":%s}`,
+		} {
+			path, body, _ := strings.Cut(fmt.Sprintf(at, number), " ")
+			status, detail := s.raw("POST", path, body, http.Header{"Content-Type": {"application/json"}})
+			if status != http.StatusUnprocessableEntity && status != http.StatusBadRequest || strings.Contains(detail, "Go ") || strings.Contains(detail, "json:") {
+				t.Errorf("%s %s: %d %s", path, body, status, detail)
+			}
+		}
+	}
+}

@@ -93,7 +93,10 @@ func (s *Server) addSchedule(ctx context.Context, in *struct{ Body AddSchedule }
 	}
 	if b.Window != "" {
 		var err error
-		if x.Window, err = config.ParseDuration(b.Window); err != nil {
+		if x.Window, err = config.ParseDuration(b.Window); err == nil {
+			err = schedule.CheckWindow(x.Window)
+		}
+		if err != nil {
 			return nil, fault.Input(err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestSchedules(t *testing.T) {
 		t.Errorf("added: %+v", added)
 	}
 	s.want(http.StatusConflict, nil, "POST", "/api/v1/schedules", one)
-	for field, value := range map[string]any{"cron": "61 * * * *", "workflow": "../two.yaml", "params": map[string]string{"topics": "x"}, "time_zone": "Mars", "window": "1y", "overlap": "drop"} {
+	for field, value := range map[string]any{"cron": "61 * * * *", "workflow": "../two.yaml", "params": map[string]string{"topics": "x"}, "time_zone": "Mars", "window": "0s", "overlap": "drop"} {
 		bad := map[string]any{"name": "other", "workflow": "two.yaml", "cron": "@daily"}
 		bad[field] = value
 		s.want(http.StatusUnprocessableEntity, nil, "POST", "/api/v1/schedules", bad)

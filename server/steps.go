@@ -67,8 +67,14 @@ func (s *Server) listSteps(ctx context.Context, in *listStepsInput) (*struct{ Bo
 	if err != nil {
 		return nil, err
 	}
+	rows := d.StepRows(in.Step)
+	if len(rows) == 0 && in.Step != "" { // it has not started, unless there is none
+		if _, _, err := d.Step(in.Step); err != nil {
+			return nil, notFound(err)
+		}
+	}
 	list := StepList{Steps: []runs.StepRow{}}
-	for i, row := range d.StepRows(in.Step) {
+	for i, row := range rows {
 		if i < after || len(in.Status) > 0 && !slices.Contains(in.Status, row.Status) {
 			continue
 		}

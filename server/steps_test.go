@@ -58,6 +58,7 @@ steps:
 	s.want(http.StatusNotFound, nil, "GET", base+"/steps/work?item=z", nil)
 	s.want(http.StatusNotFound, nil, "GET", base+"/steps/"+url.PathEscape("work/none"), nil)
 	s.want(http.StatusUnprocessableEntity, nil, "GET", base+"/steps?cursor=x", nil)
+	s.want(http.StatusNotFound, nil, "GET", base+"/steps?step=nope", nil)
 
 	for name, test := range map[string]struct{ query, accept, kind, has string }{
 		"as JSON":    {"", "application/json", "application/json", `"`},

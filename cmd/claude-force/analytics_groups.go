@@ -52,7 +52,7 @@ func groupsSection(head string, groups []analytics.Group) section {
 	return s
 }
 
-const noCalls = "No calls in this period."
+const noCalls = "No calls in this period. Calls to the simulator are not kept."
 
 var latencyNote = "P50 and P95 are the service's own time to answer, within " + percent(analytics.Accuracy) + ", without batches; WAIT is the mean time before it, for a slot, a limit or a budget. Bars show the cost."
 

@@ -122,7 +122,7 @@ func breakdown(ctx context.Context, store analytics.Store, f analytics.Filter) (
 func summaryReport(s *analytics.Summary) *report {
 	r := &report{title: "Summary", days: true}
 	if s.Calls == 0 {
-		r.sections = []section{{empty: "No calls in this period. Calls to the simulator are not kept."}}
+		r.sections = []section{{empty: noCalls}}
 		return r
 	}
 	answers := fmt.Sprintf("%s live, %s cached, %s shared", amount.Thousands(int(s.Live)), amount.Thousands(int(s.Cached)), amount.Thousands(int(s.Coalesced)))

@@ -65,7 +65,11 @@ all each does, with none none does.`,
 			if err != nil {
 				return err
 			}
-			if _, err := config.ParseDuration(f.window); err != nil {
+			window, err := config.ParseDuration(f.window)
+			if err == nil {
+				err = schedule.CheckWindow(window)
+			}
+			if err != nil {
 				return badInput("--window: %w", err)
 			}
 			return a.withSchedules(func(times timetable) error {
