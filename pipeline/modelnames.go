@@ -19,10 +19,13 @@ func ModelNames(cfg *config.Config, opts Options, prices *llm.PriceTable) func(i
 	if opts.Model != nil || opts.Replay != nil || opts.Simulator == nil && elsewhere {
 		return func(string) bool { return true }
 	}
-	return func(id string) bool {
-		_, known := prices.Info(id)
-		return known || strings.HasPrefix(id, "claude-")
-	}
+	return func(id string) bool { return ofTheService(prices, id) }
+}
+
+// ofTheService reports whether Anthropic's own API may have a model with an id.
+func ofTheService(prices *llm.PriceTable, id string) bool {
+	_, known := prices.Info(id)
+	return known || strings.HasPrefix(id, "claude-")
 }
 
 // UnknownModels returns those of the names that no model has, such as ones with a typing
@@ -32,9 +35,8 @@ func UnknownModels(cfg *config.Config, names []string) (unknown []string, err er
 	if err != nil {
 		return nil, err
 	}
-	mayBe := ModelNames(cfg, Options{}, table)
 	for _, name := range names {
-		if id, _ := table.Resolve(name); !mayBe(id) {
+		if id, _ := table.Resolve(name); !ofTheService(table, id) {
 			unknown = append(unknown, name)
 		}
 	}
