@@ -229,7 +229,7 @@ func TestVerifyToolSums(t *testing.T) {
 	for i, damage := range []string{
 		`UPDATE call_tool_sums SET denied = denied + 1, turns = turns - 1 WHERE (start, project) = (SELECT start, project FROM call_tool_sums ORDER BY 1, 2 LIMIT 1)`,
 		`DELETE FROM call_tool_sums WHERE (start, project) = (SELECT start, project FROM call_tool_sums ORDER BY 1 DESC, 2 DESC LIMIT 1)`,
-		`INSERT INTO call_tool_sums VALUES (360000000, '/none', 1, 0, 0, 0, 0, 0)`,
+		`INSERT INTO call_tool_sums (start, project, tool_calls, failed, denied, unknown, tasks, turns) VALUES (360000000, '/none', 1, 0, 0, 0, 0, 0)`,
 	} {
 		s.mu.Lock()
 		err := s.writing(func() error { return s.write.Run(damage) })
