@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -47,7 +48,8 @@ func (p place) list() ([]entry, []Warning) {
 		Agents map[string]map[string]any `json:"agents"`
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte(byteOrderMark)), &config); err != nil {
-		return nil, []Warning{{File: shown, Line: jsonLine(data, err), Message: "its agents cannot be read: " + err.Error(),
+		line, err := jsontext.Explain(data, err)
+		return nil, []Warning{{File: shown, Line: line, Message: "its agents cannot be read: " + err.Error(),
 			Hint: `the shape is {"agents": {"my-agent": {"file": "agents/my-agent.md"}}}`}}
 	}
 	var entries []entry
@@ -120,19 +122,4 @@ func readRegular(fsys fs.FS, name string) ([]byte, error) {
 		return nil, errors.New("it is not a regular file")
 	}
 	return readIn(fsys, name)
-}
-
-// jsonLine returns the line of a JSON error; 0 if it has none.
-func jsonLine(data []byte, err error) int {
-	offset := int64(-1)
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = e.Offset
-	}
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		offset = e.Offset
-	}
-	if offset < 0 {
-		return 0
-	}
-	return 1 + bytes.Count(data[:min(int(offset), len(data))], []byte("\n"))
 }

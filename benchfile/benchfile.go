@@ -17,7 +17,6 @@
 package benchfile
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -120,7 +120,7 @@ var ErrNoVersion = errors.New("no version: it does not hold results of a benchma
 func Parse(data []byte) (*File, error) {
 	var f File
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, located(data, err)
+		return nil, jsontext.ExplainLine(data, err)
 	}
 	switch {
 	case f.Version == 0:
@@ -132,20 +132,6 @@ func Parse(data []byte) (*File, error) {
 		return nil, err
 	}
 	return &f, nil
-}
-
-// located adds the line to an error of the JSON reader.
-func located(data []byte, err error) error {
-	offset := int64(-1)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = syntax.Offset
-	} else if typ, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		offset = typ.Offset
-	}
-	if offset < 0 || offset > int64(len(data)) {
-		return err
-	}
-	return fmt.Errorf("line %d: %w", 1+bytes.Count(data[:offset], []byte("\n")), err)
 }
 
 // Write writes f, after it has set the version and the ratios of the floors.

@@ -65,7 +65,7 @@ func TestBadFilesAreNamedWithWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no JSON":      {"{\n\"version\": 1,\n oops}", "line 3: invalid character"},
 		"cut":          {`{"version": 1, "metr`, "line 1: unexpected end"},
-		"wrong type":   {"{\"version\": 1,\n\"metrics\": 7}", "line 2: json: cannot unmarshal number"},
+		"wrong type":   {"{\"version\": 1,\n\"metrics\": 7}", "line 2: metrics must be"},
 		"other JSON":   {`{"name": "package.json"}`, "no version"},
 		"newer":        {`{"version": 99}`, "its version is 99 and the newest known is 1; update claude-force"},
 		"no metrics":   {`{"version": 1}`, "holds no metrics"},

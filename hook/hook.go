@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/claude-force/claude-force/internal/claudedir"
+	"github.com/claude-force/claude-force/internal/jsontext"
 )
 
 const maxFile = 4 << 20
@@ -76,7 +77,7 @@ func Find(dir, home string) (hooks []Hook, problems []string, err error) {
 func Parse(file string, data []byte) ([]Hook, error) {
 	var s settings
 	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("its hooks cannot be read: %w", err)
+		return nil, fmt.Errorf("its hooks cannot be read: %w", jsontext.ExplainLine(data, err))
 	}
 	var hooks []Hook
 	for _, event := range slices.Sorted(maps.Keys(s.Hooks)) {

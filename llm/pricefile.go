@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/claude-force/claude-force/internal/jsontext"
 )
 
 // LoadPrices returns the embedded table overridden by that of data, which is
@@ -20,18 +22,14 @@ func LoadPrices(data []byte) (*PriceTable, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&over); err != nil {
-		offset := dec.InputOffset()
-		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			offset = e.Offset
-			err = fmt.Errorf("%s: %s is not of type %s", e.Field, e.Value, e.Type)
-		} else if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-			offset = e.Offset
-		}
+		line, err := jsontext.Explain(data, err)
 		if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
 			err = fmt.Errorf("there is no field %s", name)
-			offset = int64(max(bytes.Index(data, []byte(name)), 0))
+			line = lineOf(data, int64(max(bytes.Index(data, []byte(name)), 0)))
+		} else if line == 0 {
+			line = lineOf(data, dec.InputOffset())
 		}
-		return nil, fmt.Errorf("line %d: %w", lineOf(data, offset), err)
+		return nil, fmt.Errorf("line %d: %w", line, err)
 	}
 	t, err := over.Over(Prices())
 	if e, ok := errors.AsType[*modelError](err); ok {

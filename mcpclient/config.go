@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/internal/terminal"
 )
@@ -214,15 +215,9 @@ func (l *loader) parse(data []byte, source, shown string, scope Scope) error {
 // positionError returns the error of a text that is not the JSON it must be, with
 // its line.
 func positionError(shown string, data []byte, err error) error {
-	offset := int64(-1)
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = e.Offset
-	}
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		offset = e.Offset
-	}
-	if offset >= 0 {
-		shown = fmt.Sprintf("%s:%d", shown, 1+bytes.Count(data[:min(int(offset), len(data))], []byte("\n")))
+	line, err := jsontext.Explain(data, err)
+	if line > 0 {
+		shown = fmt.Sprintf("%s:%d", shown, line)
 	}
 	return fmt.Errorf(`%s: %w; it must look like {"mcpServers": {"NAME": {"command": "…"}}}`, shown, err)
 }
@@ -236,6 +231,7 @@ func (l *loader) entries(servers map[string]json.RawMessage, source, shown strin
 		}
 		var e entry
 		if err := json.Unmarshal(servers[raw], &e); err != nil {
+			_, err = jsontext.Explain(nil, err)
 			note("%v", err)
 			continue
 		}

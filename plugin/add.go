@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/claude-force/claude-force/internal/jsontext"
 )
 
 // Add installs the plugin of a source and pins it. The source is a folder or the URL
@@ -128,7 +130,7 @@ func take(ctx context.Context, e *Entry) ([]file, error) {
 	var parsed manifest
 	if has {
 		if err := json.Unmarshal(m.data, &parsed); err != nil {
-			return nil, fmt.Errorf("%s: %w", manifestFile, err)
+			return nil, fmt.Errorf("%s: %w", manifestFile, jsontext.ExplainLine(m.data, err))
 		}
 	}
 	e.Name = cmp.Or(parsed.Name, e.Name, strings.TrimSuffix(path.Base(filepath.ToSlash(e.Source)), ".git"))
@@ -212,7 +214,7 @@ type marketplace struct {
 func lookup(data []byte, name string) (item manifest, pluginRoot string, err error) {
 	var m marketplace
 	if err := json.Unmarshal(data, &m); err != nil {
-		return manifest{}, "", fmt.Errorf("%s: %w", marketplaceFile, err)
+		return manifest{}, "", fmt.Errorf("%s: %w", marketplaceFile, jsontext.ExplainLine(data, err))
 	}
 	for _, p := range m.Plugins {
 		if p.Name == name {

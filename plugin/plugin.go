@@ -23,6 +23,7 @@ import (
 	"sync"
 
 	"github.com/claude-force/claude-force/internal/claudedir"
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -91,7 +92,7 @@ func (s *Store) List() ([]Entry, error) {
 	}
 	var l lock
 	if err := json.Unmarshal(data, &l); err != nil {
-		return nil, fmt.Errorf("%s: it is no lock file: %w", s.LockFile(), err)
+		return nil, fmt.Errorf("%s: it is no lock file: %w", s.LockFile(), jsontext.ExplainLine(data, err))
 	}
 	if l.Version != lockVersion {
 		return nil, fmt.Errorf("%s: version %d is not known; this program writes version %d", s.LockFile(), l.Version, lockVersion)
@@ -264,7 +265,7 @@ func readManifest(tree *claudedir.Tree) (manifest, error) {
 		return m, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &m)
+		err = jsontext.ExplainLine(data, json.Unmarshal(data, &m))
 	}
 	if err != nil {
 		return m, fmt.Errorf("%s: %w", manifestFile, err)
@@ -328,7 +329,7 @@ func (p *Plugin) readServers(tree *claudedir.Tree, m manifest) error {
 		}
 		var file map[string]json.RawMessage
 		if err := json.Unmarshal(data, &file); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", name, jsontext.ExplainLine(data, err))
 		}
 		servers := file
 		if raw, ok := file["mcpServers"]; ok {

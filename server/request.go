@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,23 +173,11 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, 
 // than was sent: a key that is given twice, a text that is not Unicode.
 func readJSON(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil { // it bounds how deep values are nested
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return wrongValue(wrong)
-		}
+		_, err = jsontext.Explain(data, err)
 		return err
 	}
 	_, err := jsontext.Parse(string(data), nil)
 	return err
-}
-
-// wrongValue returns an error of a value in words of the API: that of package json names
-// types of this program.
-func wrongValue(err *json.UnmarshalTypeError) error {
-	field := cmp.Or(err.Field, "a value")
-	if number, ok := strings.CutPrefix(err.Value, "number "); ok {
-		return fmt.Errorf("%s may not be %s: a whole number has no exponent, and none may be too large", field, number)
-	}
-	return fmt.Errorf("%s may not be of the type %s", field, err.Value)
 }
 
 // outputTypes are the media types in which outputs are given, by what a header asks for; the

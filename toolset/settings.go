@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/claude-force/claude-force/fault"
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 	"github.com/claude-force/claude-force/tool/permission"
 )
@@ -74,7 +75,7 @@ func readSettings(path string) (settingsFile, error) {
 		return s, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &s)
+		err = jsontext.ExplainLine(data, json.Unmarshal(data, &s))
 	}
 	if err != nil {
 		// Without the rules that it may hold, more would be allowed.

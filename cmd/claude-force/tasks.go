@@ -259,6 +259,7 @@ func (l *taskList) parseTask(line []byte) (claudeforce.Task, *taskLine, error) {
 	dec.DisallowUnknownFields()
 	var t taskLine
 	if err := dec.Decode(&t); err != nil {
+		_, err = jsontext.Explain(line, err)
 		return claudeforce.Task{}, nil, fmt.Errorf("not a task: %w%s", err, hint)
 	}
 	if dec.More() {

@@ -18,13 +18,13 @@ const module = "github.com/claude-force/claude-force"
 var allowed = map[string][]string{
 	// Nouns import nothing but fault.
 	"fault":         nil,
-	"llm":           nil,
-	"agent":         {"internal/claudedir", "internal/nearest", "internal/yamltext", "internal/openfile"},
+	"llm":           {"internal/jsontext"},
+	"agent":         {"internal/claudedir", "internal/jsontext", "internal/nearest", "internal/yamltext", "internal/openfile"},
 	"agent/builtin": nil,
 	"agent/lint":    {"agent", "internal/nearest", "internal/openfile", "llm", "tool/permission"},
 	"workflow":      {"fault", "internal/jsontext", "internal/outschema", "internal/yamltext"},
 	"config":        {"fault", "internal/nearest", "internal/yamltext", "internal/openfile"},
-	"benchfile":     {"internal/openfile"},
+	"benchfile":     {"internal/jsontext", "internal/openfile"},
 	"journal":       {"fault", "internal/outschema", "llm"},
 	"modelselect":   {"llm", "internal/yamltext"},
 
@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 	"llm/cache/cachedb":       {"internal/tablecopy", "llm", "llm/cache", "llm/cache/sealed", "internal/seal", "internal/sqlitefile", "internal/openfile"},
 	"llm/cache/cachepg":       {"internal/tablecopy", "internal/postgres", "internal/seal", "llm", "llm/cache", "llm/cache/sealed"},
 	"llm/cache/cachetest":     {"llm", "llm/cache"},
-	"llm/cassette":            {"llm", "internal/credential", "internal/openfile"},
+	"llm/cassette":            {"llm", "internal/jsontext", "internal/credential", "internal/openfile"},
 	"llm/coalesce":            {"llm"},
 	"llm/budget":              {"fault", "llm"},
 	"llm/budget/budgettest":   {"llm", "llm/budget"},
@@ -104,10 +104,10 @@ var allowed = map[string][]string{
 
 	"engine": {"llm", "workflow", "journal"},
 
-	"hook":                 {"internal/claudedir"},
+	"hook":                 {"internal/claudedir", "internal/jsontext"},
 	"workflow/importer":    {"internal/yamltext", "workflow"},
 	"workflow/workflowdir": {"internal/claudedir", "internal/nearest"},
-	"plugin":               {"internal/claudedir", "internal/openfile", "internal/tempfolder"},
+	"plugin":               {"internal/claudedir", "internal/jsontext", "internal/openfile", "internal/tempfolder"},
 	"skill":                {"agent", "internal/claudedir", "internal/mdscan", "internal/nearest", "internal/openfile", "llm", "tool", "tool/permission", "toolset", "workflow"},
 	"memory":               {"agent", "internal/claudedir", "internal/mdscan", "internal/openfile", "toolset"},
 
@@ -115,7 +115,7 @@ var allowed = map[string][]string{
 	"tool/permission": {"tool", "internal/gitignore"},
 	"tool/bash":       {"internal/openfile", "internal/tempfolder", "llm", "sandbox", "tool"},
 	"tool/web":        {"internal/publicip", "llm", "tool"},
-	"mcpclient":       {"internal/filelock", "internal/openfile", "internal/tailtext", "internal/terminal", "llm", "sandbox", "tool"},
+	"mcpclient":       {"internal/filelock", "internal/jsontext", "internal/openfile", "internal/tailtext", "internal/terminal", "llm", "sandbox", "tool"},
 	// It shares nothing with the client that it tests.
 	"mcpclient/mcptest": nil,
 	"tool/subagent":     {"agent", "journal", "llm", "task", "tool", "tool/permission", "toolset"},
@@ -133,7 +133,7 @@ var allowed = map[string][]string{
 	"runs":        {"engine", "fault", "internal/csvtext", "journal", "llm", "plan", "workflow"},
 	"task":        {"agent", "attach", "fault", "journal", "llm", "llm/cassette", "llm/structured", "modelselect", "telemetry", "tool"},
 
-	"toolset": {"agent", "fault", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
+	"toolset": {"agent", "fault", "internal/jsontext", "internal/openfile", "llm", "sandbox", "task", "tool", "tool/bash", "tool/permission"},
 
 	// The server stands on the root package, as the command does, and makes no calls of its own.
 	"keys":          {"config", "fault", "internal/openfile", "llm", "llm/budget"},

@@ -1,4 +1,5 @@
-// Package jsontext reads JSON whose values are to arrive as they were written.
+// Package jsontext reads JSON that people write: its values arrive as they were written, and
+// what is wrong with it is said in words of JSON, with its line.
 package jsontext
 
 import (

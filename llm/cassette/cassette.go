@@ -52,6 +52,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/jsontext"
 	"github.com/claude-force/claude-force/internal/openfile"
 )
 
@@ -125,14 +126,9 @@ func readManifest(root *os.Root) (*manifest, error) {
 // damaged returns the error for a file that cannot be parsed, with its line if
 // that is known.
 func damaged(file string, data []byte, err error) error {
-	offset := int64(-1)
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = e.Offset
-	} else if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		offset = e.Offset
-	}
-	if offset >= 0 && offset <= int64(len(data)) {
-		file = fmt.Sprintf("%s:%d", file, 1+strings.Count(string(data[:offset]), "\n"))
+	line, err := jsontext.Explain(data, err)
+	if line > 0 {
+		file = fmt.Sprintf("%s:%d", file, line)
 	}
 	return fmt.Errorf("%s is damaged: %w; restore it, or record again", file, err)
 }
