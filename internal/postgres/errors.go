@@ -64,7 +64,13 @@ func Unusable(err error) bool {
 // OnlyReads reports whether an error says that the server only reads.
 func OnlyReads(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && adviceOf(pg) == advice["25006"]
+	return ok && onlyReads(pg)
+}
+
+// onlyReads reports whether an error is one of a server that only reads: a setting of the
+// session (read_only_sql_transaction), or a standby's word on what needs to write.
+func onlyReads(err *pgconn.PgError) bool {
+	return err.Code == "25006" || err.Code == "0A000" && strings.Contains(err.Message, "during recovery")
 }
 
 // advice is what a user can do about an error, by its code.
@@ -91,8 +97,8 @@ func adviceOf(err *pgconn.PgError) string {
 	switch {
 	case err.Code == "08P01" && strings.Contains(err.Message, "startup parameter"):
 		return "have PgBouncer ignore it (ignore_startup_parameters)"
-	case err.Code == "0A000" && strings.Contains(err.Message, "during recovery"):
-		return advice["25006"] // of a server that only reads
+	case onlyReads(err):
+		return advice["25006"]
 	}
 	return advice[err.Code]
 }
