@@ -14,27 +14,31 @@ import (
 // this one made others, claude-force-NAME-…, which tell nothing of their process.
 const prefix = "claude-force-locked-"
 
+// tries is how many folders are made at most to lock one of them.
+const tries = 10
+
 // create makes a folder and locks it. The system frees the lock when the process ends, however it
-// ends, and knows it in all containers that share the folder, as it does not know pids.
-func create(parent, name string) (*Folder, error) {
-	for {
+// ends, and knows it in all containers that share the folder, as it does not know pids. Where
+// none can be locked, as on file systems without locks or with owners of their own, the
+// folder is one that stays if the process is killed.
+func create(parent, name string) (*Folder, error) { return createLocked(parent, name, lock) }
+
+func createLocked(parent, name string, lock func(path string) (*os.File, bool, error)) (*Folder, error) {
+	for range tries {
 		path, err := os.MkdirTemp(parent, prefix+name+"-")
 		if err != nil {
 			return nil, err
 		}
 		file, locked, err := lock(path)
-		if err != nil { // as on file systems without locks
-			_ = os.Remove(path)
-			if path, err = os.MkdirTemp(parent, "claude-force-"+name+"-"); err != nil {
-				return nil, err
-			}
-			return &Folder{path, func() {}}, nil
-		}
 		if locked {
 			return &Folder{path, func() { _ = file.Close() }}, nil
 		}
-		// Another process took it, before it was locked, for one that was left.
+		_ = os.Remove(path) // if another process has not, which took it for one that was left
+		if err != nil {
+			break
+		}
 	}
+	return createUnlocked(parent, name)
 }
 
 // lock opens and locks a folder of this user. It is not locked if another process has the lock,

@@ -29,6 +29,15 @@ func New(name string) (*Folder, error) {
 	return create(parent, name)
 }
 
+// createUnlocked makes a folder that no process takes for one that was left.
+func createUnlocked(parent, name string) (*Folder, error) {
+	path, err := os.MkdirTemp(parent, "claude-force-"+name+"-")
+	if err != nil {
+		return nil, err
+	}
+	return &Folder{path, func() {}}, nil
+}
+
 // Path returns where the folder is.
 func (f *Folder) Path() string { return f.path }
 
