@@ -202,8 +202,10 @@ func TestWaitsForOthersToSettle(t *testing.T) {
 	})
 }
 
-// TestFirstComeFirstServed has a large call wait while small ones come, which
-// would have room.
+// TestFirstComeFirstServed has a large call wait while smaller ones come, which
+// would have room. No two of those that wait have room together, so that each
+// reaches the service before the next can. A request that is sent as it is keeps its
+// size.
 func TestFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(&budget.Memory{}, budget.Options{})
@@ -213,23 +215,23 @@ func TestFirstComeFirstServed(t *testing.T) {
 		ask := func(tokens int) {
 			wg.Go(func() {
 				req := llmtest.Request("?")
-				req.MaxTokens = tokens
+				req.MaxTokens, req.Wire = tokens, &llm.Wire{Body: []byte("{}"), Stream: true}
 				if _, err := llm.Collect(m.Stream(t.Context(), req)); err != nil {
 					t.Errorf("a call of %d: %v", tokens, err)
 				}
 			})
 			synctest.Wait()
 		}
-		ask(8_000)
+		ask(4_000)
 		ask(9_000)
-		ask(500)
-		ask(501)
+		ask(5_500)
+		ask(5_501)
 		wg.Wait()
 		var order []int
 		for _, req := range next.Requests() {
 			order = append(order, req.MaxTokens)
 		}
-		if diff := cmp.Diff([]int{8_000, 9_000, 500, 501}, order); diff != "" {
+		if diff := cmp.Diff([]int{4_000, 9_000, 5_500, 5_501}, order); diff != "" {
 			t.Errorf("order of calls (-want +got):\n%s", diff)
 		}
 	})
