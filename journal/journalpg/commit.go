@@ -2,12 +2,15 @@ package journalpg
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/journal"
 	"github.com/claude-force/claude-force/journal/groupcommit"
-	"github.com/claude-force/claude-force/journal/journalrow"
 )
 
 // What the store's logs append is committed in groups.
@@ -94,8 +97,7 @@ func (s *Store) commitAll(jobs []*job) {
 			groupcommit.Finish(jobs, nil)
 			return
 		}
-		groupcommit.Reset(jobs)
-		s.lives.Clear()
+		s.forget(jobs)
 		switch {
 		case postgres.Transient(err):
 			jobs = s.patient(jobs, err)
@@ -159,27 +161,52 @@ func (s *Store) attempt(jobs []*job) error {
 		return err
 	}
 	defer conn.Release() // which closes it unless the transaction has ended
-	b := &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, moved: map[part]*header{}}
-	done, err := b.begin(jobs)
-	if err != nil {
+	if headers, ok := s.known(jobs); ok {
+		switch err := s.commitKnown(ctx, conn, jobs, headers); {
+		case err == nil:
+			return nil
+		case !errors.Is(err, errChanged):
+			return err
+		}
+		s.forget(jobs)
+	}
+	return s.commitRead(ctx, conn, jobs)
+}
+
+// commitRead writes jobs in a transaction that first reads the headers of their runs.
+func (s *Store) commitRead(ctx context.Context, conn *pgxpool.Conn, jobs []*job) error {
+	b := newBatch(ctx, s, conn)
+	if err := b.begin(jobs); err != nil {
 		return err
 	}
-	if done == s.batch+1 { // the attempt before
-		s.batch = done
-		_, err := conn.Exec(ctx, `ROLLBACK`)
-		if err != nil {
-			conn.Conn().Close(ctx) //nolint:errcheck // nothing depends on it
-		}
+	if b.last == s.batch+1 { // the attempt before
+		s.batch = b.last
+		rollback(ctx, conn)
 		return nil
 	}
 	if err := groupcommit.Do(b, jobs); err != nil {
 		return err
 	}
-	if err := b.flush(s.batch + 1); err != nil {
+	return s.end(b, &pgx.Batch{})
+}
+
+// end sends what is queued in send, then what the transaction writes, and commits.
+func (s *Store) end(b *batch, send *pgx.Batch) error {
+	if err := b.flush(send); err != nil {
 		return err
 	}
 	s.batch++
+	for id, h := range b.runs {
+		s.remember(id, h)
+	}
 	return nil
+}
+
+// rollback ends a transaction without effect. If it cannot, the connection is closed.
+func rollback(ctx context.Context, conn *pgxpool.Conn) {
+	if _, err := conn.Exec(ctx, `ROLLBACK`); err != nil {
+		conn.Conn().Close(ctx) //nolint:errcheck // nothing depends on it
+	}
 }
 
 // enter makes the row of this process, and removes those of others that have gone.

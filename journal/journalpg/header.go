@@ -14,16 +14,17 @@ import (
 // header is a row of journal_runs, but for its spec, with what is known of its owner.
 type header struct {
 	journalrow.Header
-	writer string // empty for none
-	fresh  bool   // it has been heard of within its lease
-	stored int64  // Seq of the row, when the header was read
+	writer  string // empty for none
+	fresh   bool   // it has been heard of within its lease
+	stored  int64  // Seq of the row, when the header was read
+	version string // of the row: the transaction that wrote it
 }
 
 // headerColumns are of runs as r, left joined with their writers as w.
 const headerColumns = `r.n, r.id, r.workflow, r.file, r.exit, r.status, r.started, r.finished, r.steps, r.tokens, r.usd, r.seq,
 	coalesce(r.token, ''), coalesce(r.writer, ''), r.since, r.engine, coalesce(r.started_by, ''),
 	coalesce(w.host, ''), coalesce(w.boot, ''), coalesce(w.pid, 0), coalesce(w.born, 0),
-	coalesce(w.seen > clock_timestamp() - $1::interval, false)`
+	coalesce(w.seen > clock_timestamp() - $1::interval, false), r.xmin::text`
 
 const headerTables = ` FROM journal_runs r LEFT JOIN journal_writers w ON w.id = r.writer `
 
@@ -36,7 +37,7 @@ func readHeader(row pgx.CollectableRow, more ...any) (*header, error) {
 	var status string
 	err := row.Scan(append([]any{
 		&h.N, &h.ID, &h.Workflow, &h.File, &h.Exit, &status, &h.Started, &h.Finished, &h.Steps, &h.Tokens, &h.USD, &h.Seq,
-		&h.Token, &h.writer, &h.Since, &h.Engine, &h.StartedBy, &h.Process.Host, &h.Process.Boot, &h.Process.PID, &h.Process.Born, &h.fresh,
+		&h.Token, &h.writer, &h.Since, &h.Engine, &h.StartedBy, &h.Process.Host, &h.Process.Boot, &h.Process.PID, &h.Process.Born, &h.fresh, &h.version,
 	}, more...)...)
 	h.Status = journal.Status(status)
 	return h, err

@@ -39,8 +39,8 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 			made.own(s, l.Token, b.now)
 		}
 		if err := b.conn.QueryRow(b.ctx, `INSERT INTO journal_runs (id, workflow, file, spec, status, started, finished, steps, usd, tokens, seq, since, engine, started_by)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0, $7, $8) RETURNING n`,
-			made.ID, made.Workflow, made.File, spec, string(made.Status), made.Started, made.Engine, orNull(made.StartedBy)).Scan(&made.N); err != nil {
+			VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, 0, $7, $8) RETURNING n, xmin::text`,
+			made.ID, made.Workflow, made.File, spec, string(made.Status), made.Started, made.Engine, orNull(made.StartedBy)).Scan(&made.N, &made.version); err != nil {
 			return nil, err
 		}
 		if b.runs[run.ID] = made; l.Part != "" {

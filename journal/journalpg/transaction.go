@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claude-force/claude-force/journal"
@@ -28,15 +29,21 @@ type batch struct {
 	parts map[part]string  // the tokens of the parts that it is about
 	moved map[part]*header // parts whose tokens were changed
 	ended []int64          // runs that have ended: their parts are removed
+	last  int64            // number of this process's last transaction that took effect
+	blind bool             // the headers are those of that transaction: nothing may be read
+}
+
+func newBatch(ctx context.Context, s *Store, conn *pgxpool.Conn) *batch {
+	return &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, moved: map[part]*header{}}
 }
 
 // part is a part of a run that an engine owns.
 type part struct{ run, name string }
 
-// begin begins the transaction and reads the headers of the jobs' runs. It returns the
-// number of this process's last transaction that took effect. The row of the process
-// stays locked until the end: an attempt whose connection was lost has ended by then.
-func (b *batch) begin(jobs []*job) (done int64, err error) {
+// begin begins the transaction and reads the headers of the jobs' runs and the number of
+// this process's last transaction. The row of the process stays locked until the end: an
+// attempt whose connection was lost has ended by then.
+func (b *batch) begin(jobs []*job) (err error) {
 	var ids, partRuns []string
 	var partNames [][]byte
 	for _, j := range jobs {
@@ -64,20 +71,20 @@ func (b *batch) begin(jobs []*job) (done int64, err error) {
 	results := b.conn.SendBatch(b.ctx, send)
 	defer func() { err = errors.Join(err, results.Close()) }()
 	if _, err := results.Exec(); err != nil {
-		return 0, err
+		return err
 	}
-	if err := results.QueryRow().Scan(&done, &b.now); errors.Is(err, pgx.ErrNoRows) {
+	if err := results.QueryRow().Scan(&b.last, &b.now); errors.Is(err, pgx.ErrNoRows) {
 		b.store.wrote = false
-		return 0, fmt.Errorf("%w: it was removed", errGone)
+		return fmt.Errorf("%w: it was removed", errGone)
 	} else if err != nil {
-		return 0, err
+		return err
 	}
 	if len(ids) == 0 {
-		return done, nil
+		return nil
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	headers, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*header, error) { return readHeader(row) })
 	for _, h := range headers {
@@ -85,9 +92,9 @@ func (b *batch) begin(jobs []*job) (done int64, err error) {
 		b.runs[h.ID] = h
 	}
 	if err != nil || len(partRuns) == 0 {
-		return done, err
+		return err
 	}
-	return done, b.readParts(results)
+	return b.readParts(results)
 }
 
 // readParts reads who writes the parts that the transaction is about.
@@ -181,6 +188,9 @@ func (b *batch) append(h *header, rows []journalrow.Event, known *journalrow.Liv
 // are stored, then those of this transaction.
 func (b *batch) events(h *header, after int64) (events []journal.Event, err error) {
 	if after < h.stored {
+		if b.blind {
+			return nil, errChanged
+		}
 		rows, err := b.conn.Query(b.ctx, `SELECT e.seq, e.time, e.type, e.step, e.item, e.attempt, e.key, NULL::bytea, e.detail, NULL::bytea
 			FROM journal_events e WHERE e.run = $1 AND e.seq > $2 ORDER BY e.seq`, h.N, after)
 		if err != nil {
@@ -199,9 +209,11 @@ func (b *batch) events(h *header, after int64) (events []journal.Event, err erro
 	return events, nil
 }
 
-// flush writes the events and the headers that were changed, and commits.
-func (b *batch) flush(number int64) error {
-	send := &pgx.Batch{}
+// flush sends what is queued in send, then the headers that were changed and the events,
+// and commits. It returns errChanged, and has written nothing, unless the headers are
+// stored as they were when they were changed, and the last transaction of this process is
+// what it was.
+func (b *batch) flush(send *pgx.Batch) error {
 	headers := make([]*header, 0, len(b.runs))
 	for _, h := range b.runs {
 		if h != nil && h.Dirty {
@@ -209,17 +221,28 @@ func (b *batch) flush(number int64) error {
 		}
 	}
 	slices.SortFunc(headers, func(x, y *header) int { return int(x.N - y.N) })
-	b.insert(send, headers)
+	send.Queue(`WITH written AS (UPDATE journal_writers SET batch = $3, seen = clock_timestamp() WHERE id = $1 AND batch = $2 RETURNING 1) SELECT 1 / count(*) FROM written`,
+		b.store.writer, b.last, b.store.batch+1)
 	for _, h := range headers {
-		send.Queue(`UPDATE journal_runs SET status = $2, finished = $3, steps = $4, tokens = $5, usd = $6, exit = $7, seq = $8, token = $9, writer = $10, since = $11, engine = $12 WHERE n = $1`,
-			h.N, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since, h.Engine)
+		send.Queue(`WITH written AS (UPDATE journal_runs SET status = $3, finished = $4, steps = $5, tokens = $6, usd = $7, exit = $8, seq = $9, token = $10, writer = $11, since = $12, engine = $13
+			WHERE n = $1 AND xmin::text = $2 RETURNING xmin) SELECT 1 / count(*), max(xmin::text) FROM written`,
+			h.N, h.version, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since, h.Engine).
+			QueryRow(func(row pgx.Row) error { return row.Scan(nil, &h.version) })
 	}
+	b.insert(send, headers)
 	b.writeParts(send)
-	send.Queue(`UPDATE journal_writers SET batch = $2, seen = clock_timestamp() WHERE id = $1`, b.store.writer, number)
 	b.notices(send, headers)
 	send.Queue(`COMMIT`)
-	return b.conn.SendBatch(b.ctx, send).Close()
+	err := b.conn.SendBatch(b.ctx, send).Close()
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == divisionByZero {
+		return errChanged
+	}
+	return err
 }
+
+// divisionByZero is the code of the error by which a statement that has changed no row
+// keeps those behind it from being done. Source: PostgreSQL's appendix of error codes.
+const divisionByZero = "22012"
 
 // writeParts queues who writes the parts of runs, as far as the transaction has changed it.
 func (b *batch) writeParts(send *pgx.Batch) {
