@@ -17,7 +17,10 @@ func attackSystem(args []string) int {
 	var err error
 	switch args[0] {
 	case "fork":
-		return fork(args[1], args[2])
+		var n int
+		if n, err = strconv.Atoi(args[2]); err == nil {
+			return fork(args[1], n)
+		}
 	case "write":
 		var n int
 		if n, err = strconv.Atoi(args[2]); err == nil {
@@ -60,21 +63,20 @@ func attackSystem(args []string) int {
 	return 0
 }
 
-// fork starts at most 200 processes, reports how many it could, and ends them.
-func fork(marker, slow string) int {
-	pause, err := time.ParseDuration(slow)
-	if err != nil {
-		return 2
-	}
+// fork starts at most so many processes and reports how many it could. If it could start
+// all, it keeps them until it is ended, else it ends them.
+func fork(marker string, most int) int {
 	var started []*exec.Cmd
-	for range 200 {
+	for range most {
 		cmd := exec.Command("sleep", marker)
 		if cmd.Start() != nil {
 			break
 		}
 		started = append(started, cmd)
 		fmt.Println("started", len(started))
-		time.Sleep(pause)
+	}
+	if len(started) == most {
+		time.Sleep(bound)
 	}
 	for _, cmd := range started {
 		_ = cmd.Process.Kill()
@@ -112,7 +114,7 @@ func parent(marker string) int {
 }
 
 func dial(network, address string) error {
-	c, err := net.DialTimeout(network, address, 2*time.Second)
+	c, err := net.DialTimeout(network, address, bound)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func loopback() error {
 			c.Close()
 		}
 	}()
-	c, err := net.DialTimeout("tcp", l.Addr().String(), 2*time.Second)
+	c, err := net.DialTimeout("tcp", l.Addr().String(), bound)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // bound is when an attack ends by itself, whatever the sandbox does.
-const bound = 20 * time.Second
+const bound = 5 * time.Minute
 
 // attack does what a hostile command would, within bounds of its own, and
 // returns the exit code.
@@ -48,7 +48,7 @@ func attack(args []string) int {
 			time.Sleep(5 * time.Millisecond)
 		}
 		fmt.Println("allocated", len(kept)<<22)
-		time.Sleep(5 * time.Second)
+		time.Sleep(bound)
 		fmt.Println("kept", len(kept))
 	default:
 		return attackSystem(args)

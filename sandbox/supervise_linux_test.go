@@ -19,7 +19,7 @@ import (
 // ignores the end of its input, and prints the ids of both.
 func supervised(t *testing.T) (cmd *exec.Cmd, end func(), pids []int) {
 	t.Helper()
-	cmd = exec.Command("/bin/sh", "-c", `setsid sleep 60 & echo $$ $!; trap '' TERM; sleep 60 & wait; wait`)
+	cmd = exec.Command("/bin/sh", "-c", `setsid sleep 3600 & echo $$ $!; trap '' TERM; sleep 3600 & wait; wait`)
 	end, err := sandbox.Supervise(cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func requireGone(t *testing.T, pids []int) {
 	t.Helper()
 	for _, pid := range pids {
 		over := false
-		for range 5000 {
+		for range 30_000 {
 			state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 			if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || strings.Contains(string(state), ") Z ") {
 				over = true
