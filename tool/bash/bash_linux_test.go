@@ -77,7 +77,7 @@ var (
 
 func TestBackground(t *testing.T) {
 	a := newAgent(t, bash.Options{})
-	r := a.call("Bash", object{"command": "echo one; sleep 19.7151; echo two", "run_in_background": true})
+	r := a.call("Bash", object{"command": "echo one; sleep 3600; echo two", "run_in_background": true})
 	id, file := idIn.FindString(r.Text), fileIn.FindString(r.Text)
 	if r.IsError || id == "" || file == "" {
 		t.Fatalf("%+v", r)
@@ -100,11 +100,20 @@ func TestBackground(t *testing.T) {
 
 func TestMovedToBackground(t *testing.T) {
 	a := newAgent(t, bash.Options{})
-	r := a.call("Bash", object{"command": "echo one; read -t 19 < <(sleep 19.7152)", "timeout": 300})
-	if r.IsError || idIn.FindString(r.Text) == "" || !strings.HasSuffix(r.Text, "\none") {
-		t.Errorf("%+v", r)
+	// A slow machine may not have run the first command yet.
+	for timeout := 300; ; timeout *= 2 {
+		r := a.call("Bash", object{"command": "echo one; read -t 3600 < <(sleep 3600)", "timeout": timeout})
+		if r.IsError || idIn.FindString(r.Text) == "" {
+			t.Fatalf("%+v", r)
+		}
+		if strings.HasSuffix(r.Text, "\none") {
+			break
+		}
+		if timeout > 60_000 {
+			t.Fatalf("%+v", r)
+		}
 	}
-	if r := a.call("Bash", object{"command": "sleep 5; echo late", "timeout": 50}); !r.IsError || !strings.HasPrefix(r.Text, "Exit code 143\nCommand timed out after 50ms") {
+	if r := a.call("Bash", object{"command": "sleep 3600; echo late", "timeout": 50}); !r.IsError || !strings.HasPrefix(r.Text, "Exit code 143\nCommand timed out after 50ms") {
 		t.Errorf("%+v", r)
 	}
 }
