@@ -37,6 +37,9 @@ func parse(address string) (cfg *pgxpool.Config, schema string, err error) {
 	}
 	cfg, err = pgxpool.ParseConfig(address)
 	if err != nil {
+		if err := checkPool(u.Query()); err != nil {
+			return nil, "", fmt.Errorf("reading the address of the store: %w", err)
+		}
 		inner := errors.Unwrap(err) // the outer one shows the URL
 		password, _ := u.User.Password()
 		for _, secret := range []string{password, u.Query().Get("password"), u.Query().Get("sslpassword")} {
@@ -77,6 +80,28 @@ func parse(address string) (cfg *pgxpool.Config, schema string, err error) {
 		conn.ConnectTimeout = connectTimeout
 	}
 	return cfg, schema, nil
+}
+
+// checkPool returns an error that names a setting of the pool whose value cannot be read,
+// which those of pgx do not. It does not show the value, which may be a piece of a password.
+func checkPool(query url.Values) error {
+	const plain = "postgres://h/d"
+	if _, err := pgxpool.ParseConfig(plain); err != nil {
+		return nil //nolint:nilerr // the environment is at fault
+	}
+	for name := range query {
+		if !strings.HasPrefix(name, "pool_") {
+			continue
+		}
+		if _, err := pgxpool.ParseConfig(plain + "?" + url.Values{name: query[name]}.Encode()); err != nil {
+			want := "a time such as 30s"
+			if strings.HasSuffix(name, "_conns") {
+				want = "a number of connections"
+			}
+			return fmt.Errorf("%s must be %s", name, want)
+		}
+	}
+	return nil
 }
 
 var (

@@ -38,7 +38,10 @@ func TestAddresses(t *testing.T) {
 		"postgres://u:hunter2/x@h/d":         "is not a URL",
 		"postgres://u:hun%ter2@h/d":          "is not a URL",
 		"postgres://u:hunter2@h/d?sslmode=x": "sslmode",
-		"postgres://u@h/d?pool_max_conns=hunter2&password=hunter2": "is not a URL",
+		"postgres://u@h/d?pool_max_conns=hunter2&password=hunter2": "pool_max_conns must be a number",
+		"postgres://u:hunter2@h/d?pool_max_conns=0":                "pool_max_conns must be a number",
+		"postgres://u:hunter2@h/d?pool_min_idle_conns=many":        "pool_min_idle_conns must be a number",
+		"postgres://u:hunter2@h/d?pool_max_conn_lifetime=1":        "pool_max_conn_lifetime must be a time",
 	} {
 		_, err := postgres.Connect(address)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +56,9 @@ type Client struct {
 	jobs sync.WaitGroup // the goroutine that tries a server that failed
 }
 
+// params are the parameters of an address that change something.
+var params = []string{"addr", "client_name", "db", "dial_timeout", "master_set", "protocol", "skip_verify", "write_timeout"}
+
 // New returns a client of the server at a URL: redis, rediss (TLS), valkey, valkeys or
 // unix. It connects to nothing. No error shows the URL, which may hold a password.
 func New(address string, opts Options) (*Client, error) {
@@ -62,8 +66,16 @@ func New(address string, opts Options) (*Client, error) {
 	if err != nil || u.Host == "" && u.Path == "" {
 		return nil, errors.New("it is not a URL; write redis://HOST:PORT, rediss:// for TLS, or unix:///PATH, with USER:PASSWORD@ before the host or the path")
 	}
-	option, err := valkey.ParseURL(address)
-	if err != nil {
+	for name := range u.Query() {
+		if !slices.Contains(params, name) {
+			return nil, fmt.Errorf("it has a parameter that is not known; write redis://HOST:PORT/DATABASE with %s behind a ?, or none", strings.Join(params, ", "))
+		}
+	}
+	if u.Path == "/" && u.Host != "" {
+		u.Path = ""
+	}
+	option, err := valkey.ParseURL(u.String())
+	if err != nil || u.Fragment != "" {
 		return nil, errors.New("its scheme, its path or a parameter is not known; write redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH")
 	}
 	opts.Timeout = cmp.Or(opts.Timeout, 2*time.Second)
