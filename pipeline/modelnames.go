@@ -2,10 +2,12 @@ package pipeline
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"strings"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/llm/anthropic"
 )
@@ -20,6 +22,18 @@ func ModelNames(cfg *config.Config, opts Options, prices *llm.PriceTable) func(i
 		return func(string) bool { return true }
 	}
 	return func(id string) bool { return ofTheService(prices, id) }
+}
+
+// checkFallbacks returns an [fault.InputError] if a fallback model is one that there is
+// not: it would fail only once a model is down.
+func (p *Pipeline) checkFallbacks() error {
+	mayExist := ModelNames(p.config, p.opts, p.Prices())
+	for _, name := range p.config.FallbackModels {
+		if id, _ := p.Prices().Resolve(name); !mayExist(id) {
+			return fault.Input(fmt.Errorf("setting fallback_models: no model is named %q; use an alias such as haiku, sonnet or opus, or a model's id", name))
+		}
+	}
+	return nil
 }
 
 // ofTheService reports whether Anthropic's own API may have a model with an id.

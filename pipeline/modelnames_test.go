@@ -1,9 +1,13 @@
 package pipeline_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/claude-force/claude-force/config"
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/pipeline"
 	"github.com/claude-force/claude-force/sim"
@@ -38,6 +42,31 @@ func TestModelNames(t *testing.T) {
 			if !mayExist(m.ID) || !mayExist("claude-newer-than-the-table") {
 				t.Errorf("%s: %s may not exist", name, m.ID)
 			}
+		}
+	}
+}
+
+// TestFallbackModelsThatThereAreNot opens pipelines whose fallback models have a typing error.
+func TestFallbackModelsThatThereAreNot(t *testing.T) {
+	for _, name := range []string{"ANTHROPIC_BASE_URL", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"} {
+		t.Setenv(name, "")
+	}
+	for _, test := range []struct {
+		names  []string
+		opts   pipeline.Options
+		refuse bool
+	}{
+		{[]string{"sonnet", "hiaku"}, pipeline.Options{Simulator: sim.New(sim.Options{})}, true},
+		{[]string{"hiaku"}, pipeline.Options{}, true},
+		{[]string{"sonnet", "haiku"}, pipeline.Options{Simulator: sim.New(sim.Options{})}, false},
+		{[]string{"hiaku"}, pipeline.Options{Model: llm.ModelFunc(nil)}, false},
+	} {
+		p, err := pipeline.New(t.Context(), &config.Config{FallbackModels: test.names, Jobs: 1}, test.opts)
+		if err == nil {
+			p.Close()
+		}
+		if _, input := errors.AsType[*fault.InputError](err); input != test.refuse || test.refuse != strings.Contains(fmt.Sprint(err), `"hiaku"`) {
+			t.Errorf("%q: %v; want an error about the setting: %t", test.names, err, test.refuse)
 		}
 	}
 }

@@ -157,6 +157,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (*Pipeline, erro
 			return nil, fault.Input(err)
 		}
 	}
+	if err := p.checkFallbacks(); err != nil {
+		return nil, err
+	}
 	if opts.Replay != nil {
 		p.model = p.traced(p.recorded(opts.Replay.Model()))
 		return p, nil
