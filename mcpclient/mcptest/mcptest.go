@@ -286,6 +286,7 @@ func (s *Server) call(name string, arguments json.RawMessage) (result, failure s
 	var in struct {
 		N    int    `json:"n"`
 		Name string `json:"name"`
+		File string `json:"file"`
 	}
 	_ = json.Unmarshal(arguments, &in)
 	text := func(t string) string {
@@ -338,6 +339,12 @@ func (s *Server) call(name string, arguments json.RawMessage) (result, failure s
 		return text(strings.Join(os.Environ(), "\n")), ""
 	case "wait":
 		<-time.After(time.Duration(in.N) * time.Millisecond)
+		for in.File != "" { // until there is such a file
+			if _, err := os.Stat(in.File); err == nil {
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
 		return text("waited"), ""
 	case "change":
 		s.mu.Lock()
