@@ -60,13 +60,16 @@ func run() int {
 	}
 	a.interrupts = &interrupts{
 		say: a.say, ask: ask, cancel: stop,
-		exit: func(after time.Duration) { time.AfterFunc(after, func() { os.Exit(exitInterrupted) }) },
+		exit: func(after time.Duration) { exitAfter(after) },
 	}
 	a.stdout = newOutput(os.Stdout, a.answersOnTerminal, func() { a.interrupts.interrupt(outputClosed) })
 	a.stderr = messages{newOutput(os.Stderr, a.terminal, nil)}
 	defer a.interrupts.listen()()
 	return a.run(ctx, os.Args[1:])
 }
+
+// exitAfter ends the program after some time, whatever it does then.
+var exitAfter = func(after time.Duration) { time.AfterFunc(after, func() { os.Exit(exitInterrupted) }) }
 
 // app is what all verbs share.
 type app struct {

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,15 +32,9 @@ func sent(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	server := ts.Value("sim").(*sim.Server)
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for range 4000 {
-		if server.Stats().Requests >= n {
-			return
-		}
-		<-ticker.C
-	}
-	ts.Fatalf("the simulator counted %d requests; want %d", server.Stats().Requests, n)
+	eventually(ts, func() bool { return server.Stats().Requests >= n }, func() string {
+		return fmt.Sprintf("the simulator counted %d requests; want %d", server.Stats().Requests, n)
+	})
 }
 
 // lost runs a command whose standard output cannot be written, and checks that it

@@ -37,7 +37,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	if os.Getenv("TZ") == "" { // else this is a command that a test started
+		_ = os.Setenv("TZ", noon(time.Now()))
+	}
+	soon := exitAfter
+	exitAfter = func(after time.Duration) { soon(after + 5*time.Minute) } // a slow machine takes longer to end in good order
 	testscript.Main(m, map[string]func(){"claude-force": main, "mcptest": mcptest.Main, "webhookreceiver": receiverMain})
+}
+
+// noon returns the name of a time zone in which it is noon, or an hour off: no test meets
+// the end of a day, of which budgets and figures are.
+func noon(now time.Time) string {
+	return fmt.Sprintf("Etc/GMT%+d", now.UTC().Hour()-12) // whose sign is that of what is west
 }
 
 // atOnce finds scripts in which several processes, or calls of one, are at work at once.
@@ -77,6 +88,9 @@ func TestScripts(t *testing.T) {
 		"key":       withKey,
 		"requests":  requests,
 		"peak":      peak,
+		"hold":      hold,
+		"held":      held,
+		"release":   release,
 		"fault":     injectFault,
 		"quotas":    quotas,
 		"json":      checkJSON,
@@ -114,13 +128,17 @@ func TestScripts(t *testing.T) {
 				}
 			}
 			server := sim.New(options)
-			tcp := httptest.NewServer(server)
+			calls := &gate{next: server}
+			tcp := httptest.NewServer(calls)
 			env.Defer(tcp.Close)
-			env.Values["sim"] = server
+			env.Defer(calls.open) // before it is closed, which waits for calls
+			env.Values["sim"], env.Values["gate"] = server, calls
 			env.Setenv("SIM", tcp.URL)
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_CONFIG_HOME", "")
 			env.Setenv("XDG_DATA_HOME", "")
+			env.Setenv("TZ", os.Getenv("TZ"))
+			env.Setenv("MCP_TIMEOUT", "600000")       // in ms
 			env.Setenv("GORACE", os.Getenv("GORACE")) // how long each command waits as it exits
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o755)
 		},
@@ -153,19 +171,26 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// eventually waits until done reports true. problem says what it waits for.
+func eventually(ts *testscript.TestScript, done func() bool, problem func() string) {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for range 60_000 {
+		if done() {
+			return
+		}
+		<-ticker.C
+	}
+	ts.Fatalf("%s", problem())
+}
+
 // waiting waits until the one call in flight is one that the script's simulator keeps
 // waiting by a fault of kind silence, and for a moment more, in which a client takes what
 // was sent to it. Any other call in flight, however slow, is waited for.
 func waiting(ts *testscript.TestScript, _ bool, _ []string) {
 	server := ts.Value("sim").(*sim.Server)
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	quiet := 0 // looks in a row at which the same one call was kept waiting
-	for last, looks := -1, 0; quiet < 20; looks++ {
-		if looks == 6000 {
-			ts.Fatalf("no call is kept waiting: %+v", server.Stats())
-		}
-		<-ticker.C
+	quiet, last := 0, -1 // quiet counts looks in a row at which the same one call was kept waiting
+	eventually(ts, func() bool {
 		s := server.Stats()
 		if s.InFlight == 1 && s.Silent == 1 && s.Requests == last {
 			quiet++
@@ -173,7 +198,8 @@ func waiting(ts *testscript.TestScript, _ bool, _ []string) {
 			quiet = 0
 		}
 		last = s.Requests
-	}
+		return quiet == 20
+	}, func() string { return fmt.Sprintf("no call is kept waiting: %+v", server.Stats()) })
 }
 
 // terminate sends SIGTERM to the programs in the background.
@@ -232,7 +258,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for range 1000 {
+	for range 10_000 {
 		_ = ts.Exec(args[1], args[2:]...) // what it printed says how far things are
 		if want.MatchString(ts.ReadFile("stdout")) {
 			return
@@ -265,11 +291,9 @@ func batchIs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	req.Header.Set("x-api-key", ts.Getenv("ANTHROPIC_API_KEY"))
 	req.Header.Set("anthropic-version", "2023-06-01")
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
 	last := ""
-	for range 1000 {
-		res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	eventually(ts, func() bool {
+		res, err := (&http.Client{Timeout: 5 * time.Minute}).Do(req)
 		ts.Check(err)
 		var list struct {
 			Data []struct {
@@ -280,13 +304,10 @@ func batchIs(ts *testscript.TestScript, neg bool, args []string) {
 		res.Body.Close()
 		ts.Check(err)
 		if len(list.Data) > 0 {
-			if last = list.Data[0].Status; last == args[0] {
-				return
-			}
+			last = list.Data[0].Status
 		}
-		<-ticker.C
-	}
-	ts.Fatalf("the newest batch is %q; want %q", last, args[0])
+		return last == args[0]
+	}, func() string { return fmt.Sprintf("the newest batch is %q; want %q", last, args[0]) })
 }
 
 // withKey points the environment at the script's simulator.
@@ -303,14 +324,6 @@ func requests(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// peak checks how many calls the script's simulator has had at once at most.
-func peak(ts *testscript.TestScript, _ bool, args []string) {
-	server := ts.Value("sim").(*sim.Server)
-	if got := fmt.Sprint(server.Stats().MaxInFlight); got != args[0] {
-		ts.Fatalf("the simulator had at most %s calls in flight; want %s", got, args[0])
-	}
-}
-
 // injectFault injects faults into the script's simulator, as JSON.
 func injectFault(ts *testscript.TestScript, _ bool, args []string) { post(ts, "/_sim/faults", args[0]) }
 
@@ -321,7 +334,7 @@ func quotas(ts *testscript.TestScript, _ bool, args []string) { post(ts, "/_sim/
 func post(ts *testscript.TestScript, path, body string) {
 	req, err := http.NewRequest(http.MethodPost, ts.Getenv("SIM")+path, strings.NewReader(body))
 	ts.Check(err)
-	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	res, err := (&http.Client{Timeout: 5 * time.Minute}).Do(req)
 	ts.Check(err)
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
