@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,42 +44,37 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestInterruptsExitWith130 stops commands while the simulator keeps them
-// waiting.
+// TestInterruptsExitWith130 stops commands by their first call. What one answer is for is
+// given up, and a list of tasks is ended by the answers to those that were sent.
 func TestInterruptsExitWith130(t *testing.T) {
 	server := sim.New(sim.Options{})
-	tcp := httptest.NewServer(server)
-	defer tcp.Close()
 	t.Setenv("ANTHROPIC_API_KEY", "sk-test")
-	t.Setenv("ANTHROPIC_BASE_URL", tcp.URL)
 	t.Setenv("CLAUDE_FORCE_HOME", t.TempDir())
-	for _, args := range [][]string{
-		{"execute", "linter", "one"},
-		{"execute", "linter", "two", "--json"},
-		{"execute", "--task", "linter=three", "--task", "linter=four", "--timeout", "3s"},
+	for _, test := range []struct {
+		args   []string
+		silent bool // whether the simulator keeps calls waiting
+	}{
+		{[]string{"execute", "linter", "one"}, true},
+		{[]string{"execute", "linter", "two", "--json"}, true},
+		{[]string{"execute", "--task", "linter=three", "--task", "linter=four"}, false},
 	} {
 		server.Reset()
-		server.Inject(sim.Fault{Kind: sim.FaultSilence, After: 5})
+		if test.silent {
+			server.Inject(sim.Fault{Kind: sim.FaultSilence, After: 5})
+		}
 		stopping := make(chan struct{})
-		done := make(chan struct{})
-		go func() {
-			ticker := time.NewTicker(time.Millisecond)
-			defer ticker.Stop()
-			for server.Stats().InFlight == 0 {
-				select {
-				case <-ticker.C:
-				case <-done:
-					return
-				}
-			}
-			close(stopping)
-		}()
+		stop := sync.OnceFunc(func() { close(stopping) })
+		tcp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stop()
+			server.ServeHTTP(w, r)
+		}))
+		t.Setenv("ANTHROPIC_BASE_URL", tcp.URL)
 		var out, errs bytes.Buffer
 		a := &app{stdin: io.NopCloser(strings.NewReader("")), stdout: &out, stderr: &errs, stopping: stopping}
-		if code := a.run(t.Context(), args); code != exitInterrupted {
-			t.Errorf("%q: exit code %d\n%s%s", args, code, &out, &errs)
+		if code := a.run(t.Context(), test.args); code != exitInterrupted {
+			t.Errorf("%q: exit code %d\n%s%s", test.args, code, &out, &errs)
 		}
-		close(done)
+		tcp.Close()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,12 +145,14 @@ func TestClaudeCodeAsClient(t *testing.T) {
 	}))
 	defer service.Close()
 	p := serveProject(t, []string{"--no-cache"}, "ANTHROPIC_API_KEY=sk-ant-test-0123456789abcdef", "ANTHROPIC_BASE_URL="+service.URL,
-		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1", "IS_SANDBOX=1")
+		"MCP_TIMEOUT=600000", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1", "IS_SANDBOX=1")
 	for transport, server := range map[string]any{
 		"stdio": map[string]any{"command": "claude-force", "args": []string{"mcp", "--no-cache"}},
 		"http":  map[string]any{"type": "http", "url": p.url + "/mcp", "headers": map[string]string{"Authorization": "Bearer " + p.key}},
 	} {
+		mu.Lock()
 		seen = nil
+		mu.Unlock()
 		config, err := json.Marshal(map[string]any{"mcpServers": map[string]any{"force": server}})
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +173,10 @@ func TestClaudeCodeAsClient(t *testing.T) {
 			t.Errorf("%s: %v\n%s", transport, err, out)
 		}
 		var agents, answers, asked int // results of tools, and calls of our agent
-		for _, body := range seen {
+		mu.Lock()
+		bodies := slices.Clone(seen)
+		mu.Unlock()
+		for _, body := range bodies {
 			var req struct {
 				Messages []struct {
 					Content json.RawMessage
@@ -190,7 +196,7 @@ func TestClaudeCodeAsClient(t *testing.T) {
 			}
 		}
 		if agents != 1 || answers != 1 || asked != 1 {
-			t.Errorf("%s: of %d requests, %d have the list of agents, %d the answer of ours, and it was asked %d times", transport, len(seen), agents, answers, asked)
+			t.Errorf("%s: of %d requests, %d have the list of agents, %d the answer of ours, and it was asked %d times", transport, len(bodies), agents, answers, asked)
 		}
 	}
 }

@@ -57,6 +57,10 @@ type question struct {
 	text   string
 	before chan struct{} // closed when the question before this one is done
 	done   chan struct{}
+
+	// stopping is closed by an interrupt, after which the question is not shown. That
+	// its context has ended is seen later than that of the question before it.
+	stopping <-chan struct{}
 }
 
 // queue reserves the next place for a question.
@@ -76,7 +80,8 @@ func (p *prompter) queue(text string) *question {
 
 // answer waits for the question's turn, shows it and returns the line that the
 // user types, without surrounding space. It returns io.EOF at the end of the
-// input, and the context's error if ctx ends first.
+// input, the context's error if ctx ends first, and errInterrupted if there was an
+// interrupt before the question was shown.
 func (q *question) answer(ctx context.Context) (string, error) {
 	select {
 	case <-q.before:
@@ -90,6 +95,11 @@ func (q *question) answer(ctx context.Context) (string, error) {
 	defer close(q.done)
 	if err := ctx.Err(); err != nil {
 		return "", err
+	}
+	select {
+	case <-q.stopping:
+		return "", errInterrupted
+	default:
 	}
 	p := q.p
 	p.dropTyped()
@@ -159,6 +169,7 @@ func (a *app) ask(ctx context.Context, text string) (string, error) {
 func (a *app) answer(ctx context.Context, q *question) (string, error) {
 	ctx, cancel := a.soft(ctx)
 	defer cancel()
+	q.stopping = a.stopping
 	line, err := q.answer(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted

@@ -48,9 +48,9 @@ func TestTroubleIsNotSilent(t *testing.T) {
 		if n := count(time.Hour); n < 10 || n > 13 {
 			t.Errorf("%d sentences about a service that never answers", n)
 		}
+		p := admission.Pause{Pool: "haiku", Why: "slow down", Until: time.Now().Add(31566 * time.Millisecond)}
+		if got := describePause(p); !strings.Contains(got, "wait 32 s: slow down") {
+			t.Errorf("got %q", got)
+		}
 	})
-	p := admission.Pause{Pool: "haiku", Why: "slow down", Until: time.Now().Add(31566 * time.Millisecond)}
-	if got := describePause(p); !strings.Contains(got, "wait 32 s: slow down") {
-		t.Errorf("got %q", got)
-	}
 }

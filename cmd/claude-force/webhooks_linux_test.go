@@ -62,6 +62,13 @@ func (h *hookTest) Write(p []byte) (int, error) {
 	return h.said.Write(p)
 }
 
+// words returns what servers have said.
+func (h *hookTest) words() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.said.String()
+}
+
 // server starts a server and returns it with its address.
 func (h *hookTest) server() (*exec.Cmd, string) {
 	h.Helper()
@@ -82,7 +89,7 @@ func (h *hookTest) server() (*exec.Cmd, string) {
 			return cmd, url
 		}
 	}
-	h.Fatalf("the server does not serve:\n%s", h.said.String())
+	h.Fatalf("the server does not serve:\n%s", h.words())
 	return nil, ""
 }
 
@@ -185,6 +192,12 @@ func TestWebhooks(t *testing.T) {
 	if err := asks.Wait(); err != nil {
 		t.Errorf("the run that asked: %v", err)
 	}
+	// The receiver has seen its answers before the servers have written them down.
+	for tries := 0; strings.Contains(h.must(0, "webhooks", "deliveries", "ops", "--json"), `"pending"`); tries++ {
+		if tries == 2000 {
+			t.Fatal("a delivery is pending that was answered")
+		}
+	}
 	var seen []string // what is shown
 	seen = append(seen, h.must(0, "webhooks", "list"), h.must(0, "webhooks", "list", "--json"), h.must(0, "webhooks", "deliveries", "ops", "--json"))
 	key := strings.TrimSpace(h.must(0, "keys", "token"))
@@ -227,7 +240,7 @@ func TestWebhooks(t *testing.T) {
 	_ = receiver.Wait()
 
 	checkReceived(h, got, crashed)
-	seen = append(seen, h.said.String())
+	seen = append(seen, h.words())
 	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
