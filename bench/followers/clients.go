@@ -191,9 +191,23 @@ func (c *client) followNow(ctx context.Context) {
 	}()
 	shown := map[string]bool{}
 	idle := false
+	setIdle := func(is bool) {
+		switch {
+		case is && !idle:
+			c.b.idle.Add(1)
+		case idle && !is:
+			c.b.idle.Add(-1)
+		}
+		idle = is
+	}
+	c.b.open.Add(1)
+	defer func() {
+		setIdle(false)
+		c.b.open.Add(-1)
+	}()
 	err := c.page(ctx, "/", func(fragment, html string) error {
 		if fragment == "now-runs" {
-			idle = strings.Contains(html, "Nothing runs")
+			setIdle(strings.Contains(html, "Nothing runs"))
 			for _, id := range runID.FindAllString(html, -1) {
 				shown[id] = true
 			}

@@ -12,7 +12,7 @@ import (
 
 func TestFollowers(t *testing.T) {
 	t.Parallel()
-	ok, err := measure(t.Context(), options{duration: 6 * time.Second, warmUp: 2 * time.Second, clients: 40, rate: 10, items: 8})
+	ok, err := measure(t.Context(), options{duration: 6 * time.Second, warmUp: 2 * time.Second, clients: 40, rate: 10, items: 8, brief: true})
 	if err != nil || !ok {
 		t.Errorf("%t, %v", ok, err)
 	}

@@ -223,7 +223,7 @@ func (r *record) verdict(opts options) bool {
 	if !opts.timed {
 		memory = maxMemoryGrowthGate
 	}
-	check("RSS in MB", first.memory, last.memory, memory, true)
+	check("RSS in MB", first.memory, last.memory, memory, !opts.brief)
 	check("requests, p50 in ms", ms(first.requests.quantile(0.5)), ms(last.requests.quantile(0.5)), maxMedianGrowth, opts.timed)
 	check("requests, p99 in ms", ms(first.requests.quantile(0.99)), ms(last.requests.quantile(0.99)), maxTailGrowth, opts.timed)
 	check("events, p50 in ms", ms(first.events.quantile(0.5)), ms(last.events.quantile(0.5)), maxMedianGrowth, opts.timed)
