@@ -132,7 +132,7 @@ func (s *seen) describe(requests []request) string {
 // cutInFlight reports whether a request was on its way when its machine was cut off: what the
 // network has kept of it may arrive as long after the machine was healed as it was cut off.
 func (s *seen) cutInFlight(opts *options, q *request) bool {
-	const late = 2 * time.Second // until an answer is in all stores
+	const late = 15 * time.Second // until an answer is in all stores, on a slow machine
 	return !s.cut.IsZero() && q.machine == machines-1 && q.ended.After(s.cut.Add(-late)) && q.began.Before(s.healed.Add(opts.Cut+late))
 }
 
@@ -165,7 +165,7 @@ func (r *report) compareLimits(opts *options, s *seen) {
 	}
 	allowed := passed[to].Sub(passed[from]).Minutes() * float64(opts.RPM)
 	r.used = float64(to-from) / allowed
-	if r.used < leastUsed {
+	if r.used < leastUsed && !opts.Untimed {
 		r.problem("only %.1f %% of the limit was used", 100*r.used)
 	}
 }
