@@ -54,10 +54,10 @@ const (
 
 	// patience is how long a client waits for a byte: longer than the server's
 	// heartbeat.
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 
 	// settling is how long the last server may take to end what was started.
-	settling = 100 * time.Second
+	settling = 5 * time.Minute
 )
 
 const workflow = `name: work
@@ -275,6 +275,7 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 			return nil, err
 		}
 	}
+	before := time.Now()
 	add := l.hosts[0].program.Command(ctx, "schedules", "add", "minutely", "wf.yaml", "--cron", "* * * * *", "--overlap", "allow", "--catch-up", "all")
 	if out, err := add.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("schedules add: %w: %s", err, out)
@@ -309,7 +310,7 @@ func measure(ctx context.Context, opts options) (rep *report, err error) {
 		<-ended
 		return &l.rep, nil
 	}
-	if err := l.compare(ctx, started, opts.tick); err != nil {
+	if err := l.compare(ctx, before, started, opts.tick); err != nil {
 		return nil, err
 	}
 	if opts.upgrade {

@@ -18,7 +18,7 @@ import (
 
 // draining is how long a server may take to end after SIGTERM: longer than it gives what is
 // in flight.
-const draining = 45 * time.Second
+const draining = 2 * time.Minute
 
 // After so many restarts of an upgrade one in four kills the server instead of draining it, whose
 // calls in flight are then charged in full.

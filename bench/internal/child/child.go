@@ -23,7 +23,7 @@ import (
 )
 
 // patience is the longest a process may take.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // Build builds programs into a folder, by the names that they get there, with flags of go
 // build. Packages are named from the root of the module, where the benchmarks are run.
@@ -40,7 +40,7 @@ func Build(ctx context.Context, dir string, programs map[string]string, flags ..
 }
 
 // Command returns a run of a program in a folder, with these variables beside those
-// of this process. It is ended after two minutes, also if this process dies.
+// of this process. It is ended after ten minutes, also if this process dies.
 func Command(ctx context.Context, dir string, env []string, binary string, args ...string) *exec.Cmd {
 	seconds := strconv.Itoa(int(patience.Seconds()))
 	cmd := exec.CommandContext(ctx, "timeout", append([]string{"-k", "5", seconds, binary}, args...)...)
@@ -102,7 +102,7 @@ func (s *Service) Get(ctx context.Context, path string, v any) error {
 		return err
 	}
 	req.Close = true
-	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
 	if err != nil {
 		return err
 	}
@@ -110,10 +110,10 @@ func (s *Service) Get(ctx context.Context, path string, v any) error {
 	return errors.Join(err, resp.Body.Close(), json.Unmarshal(body, v))
 }
 
-// Settle waits until no connection of the service but its own is open, for a minute
+// Settle waits until no connection of the service but its own is open, for ten minutes
 // at most: what a process sent before it was killed can arrive after its end.
 func (s *Service) Settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		var open int
