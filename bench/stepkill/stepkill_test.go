@@ -10,19 +10,23 @@ func TestKilledStepsGoOn(t *testing.T) {
 	if testing.Short() {
 		opts.rounds = 2
 	}
-	rep, err := measure(t.Context(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if rep.broken() > 0 || rep.rounds != opts.rounds {
-		t.Errorf("%d promises not kept in %d rounds: %+v", rep.broken(), rep.rounds, rep.counts)
-		for _, p := range rep.problems {
-			t.Error(p)
+	for range 5 { // if the run without kills was slow, all others have ended before they are killed
+		rep, err := measure(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
 		}
+		if rep.broken() > 0 || rep.rounds != opts.rounds {
+			t.Errorf("%d promises not kept in %d rounds: %+v", rep.broken(), rep.rounds, rep.counts)
+			for _, p := range rep.problems {
+				t.Error(p)
+			}
+		}
+		if rep.kills > 0 || t.Failed() {
+			return
+		}
+		opts.seed++
 	}
-	if rep.kills == 0 {
-		t.Error("no process was killed, so nothing was tested")
-	}
+	t.Error("no process was killed, so nothing was tested")
 }
 
 func TestBrokenPromisesAreNoticed(t *testing.T) {
