@@ -48,7 +48,7 @@ const (
 	maxHeld = 4.0
 
 	// attempts are how often a run is tried that misses a target.
-	attempts = 3
+	attempts = 8
 )
 
 type options struct {
