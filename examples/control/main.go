@@ -1,5 +1,4 @@
-// Command control runs a workflow, while a second process observes the run, cancels
-// it after its first step, and resumes it. The two share the run's id and data folder.
+// Command control runs a workflow that a second process observes, cancels and resumes.
 package main
 
 import (
@@ -8,7 +7,6 @@ import (
 	"log"
 	"os"
 	"os/exec"
-	"time"
 
 	claudeforce "github.com/claude-force/claude-force"
 	"github.com/claude-force/claude-force/journal"
@@ -22,16 +20,18 @@ const text = `steps:
 
 func main() {
 	ctx := context.Background()
-	orch := must(claudeforce.New(ctx, claudeforce.Options{Simulator: sim.New(sim.Options{Latency: sim.Fixed(2 * time.Second)})}))
+	service := sim.New(sim.Options{})
+	orch := must(claudeforce.New(ctx, claudeforce.Options{Simulator: service}))
 	defer orch.Close()
 	if len(os.Args) > 1 {
 		control(ctx, orch, os.Args[1])
 		return
 	}
+	service.Inject(sim.Fault{Kind: sim.FaultSilence, Match: "Review this"}) // until the run is cancelled
 	second := &exec.Cmd{Path: os.Args[0], Stdout: os.Stdout}
 	res, err := orch.RunWorkflow(ctx, must(claudeforce.ParseWorkflow("", "design.yaml", []byte(text))), claudeforce.RunOptions{
 		OnStart: func(_ context.Context, id string) {
-			second.Args = []string{os.Args[0], id}
+			second.Args = []string{os.Args[0], id} // it has the same data folder
 			must(0, second.Start())
 		},
 	})

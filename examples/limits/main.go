@@ -33,7 +33,7 @@ func main() {
 
 	tasks := func(yield func(claudeforce.Task) bool) {
 		for i := range 100 {
-			if !yield(claudeforce.Task{Agent: "python-expert", Prompt: fmt.Sprintf("Explain topic %d", i), Timeout: 30 * time.Second}) {
+			if !yield(claudeforce.Task{Agent: "python-expert", Prompt: fmt.Sprintf("Explain topic %d", i), Timeout: 5 * time.Minute}) {
 				return
 			}
 		}
