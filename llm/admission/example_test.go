@@ -38,7 +38,7 @@ func ExampleNewLimited() {
 		fmt.Println(err)
 	}
 	for _, pool := range limits.Limits() {
-		fmt.Printf("%s: %d of %d requests left (%s)\n", pool.Pool, pool.Requests.Remaining, pool.Requests.Limit, pool.Requests.Source)
+		fmt.Printf("%s: %d requests a minute (%s)\n", pool.Pool, pool.Requests.Limit, pool.Requests.Source)
 	}
-	// Output: haiku-5.5: 49 of 50 requests left (configured)
+	// Output: haiku-5.5: 50 requests a minute (configured)
 }

@@ -136,37 +136,39 @@ func TestDamagedFileIsReset(t *testing.T) {
 // none: it shares the new one.
 func TestReplacedFile(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"removed", "replaced", "folder removed"} {
-		dir := filepath.Join(t.TempDir(), "data")
-		limits := admission.NewLimiter(admission.Options{Dir: dir})
-		m := admission.NewLimited(llmtest.Echo{}, nil, limits)
-		llmtest.MustCollect(t, m, llmtest.Request("one"))
-		name := stateFile(t, dir)
-		var err error
-		switch how {
-		case "removed":
-			err = os.Remove(name)
-		case "replaced":
-			var data []byte
-			if data, err = os.ReadFile(name); err == nil {
-				err = os.WriteFile(name+".new", data, 0o600)
+	synctest.Test(t, func(t *testing.T) {
+		for _, how := range []string{"removed", "replaced", "folder removed"} {
+			dir := filepath.Join(t.TempDir(), "data")
+			limits := admission.NewLimiter(admission.Options{Dir: dir})
+			m := admission.NewLimited(llmtest.Echo{}, nil, limits)
+			llmtest.MustCollect(t, m, llmtest.Request("one"))
+			name := stateFile(t, dir)
+			var err error
+			switch how {
+			case "removed":
+				err = os.Remove(name)
+			case "replaced":
+				var data []byte
+				if data, err = os.ReadFile(name); err == nil {
+					err = os.WriteFile(name+".new", data, 0o600)
+				}
+				if err == nil {
+					err = os.Rename(name+".new", name)
+				}
+			case "folder removed":
+				err = os.RemoveAll(dir)
 			}
-			if err == nil {
-				err = os.Rename(name+".new", name)
+			if err != nil {
+				t.Fatal(err)
 			}
-		case "folder removed":
-			err = os.RemoveAll(dir)
+			other := admission.NewLimiter(admission.Options{Dir: dir})
+			llmtest.MustCollect(t, admission.NewLimited(llmtest.Echo{}, nil, other), llmtest.Request("two"))
+			llmtest.MustCollect(t, m, llmtest.Request("three"))
+			if one, two := status(t, limits).Requests, status(t, other).Requests; one.Remaining != two.Remaining {
+				t.Errorf("%s: the limiters know %+v and %+v", how, one, two)
+			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		other := admission.NewLimiter(admission.Options{Dir: dir})
-		llmtest.MustCollect(t, admission.NewLimited(llmtest.Echo{}, nil, other), llmtest.Request("two"))
-		llmtest.MustCollect(t, m, llmtest.Request("three"))
-		if one, two := status(t, limits).Requests, status(t, other).Requests; one.Remaining != two.Remaining {
-			t.Errorf("%s: the limiters know %+v and %+v", how, one, two)
-		}
-	}
+	})
 }
 
 func TestStoppedProcessIsNotWaitedFor(t *testing.T) {
@@ -200,17 +202,19 @@ func TestManyPoolsAreForgotten(t *testing.T) {
 func TestUnusableFolderIsNotAnError(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	limits := admission.NewLimiter(admission.Options{Dir: filepath.Join(file, "below")})
-	m := admission.NewLimited(llmtest.Echo{}, nil, limits)
-	for range 2 {
-		llmtest.MustCollect(t, m, llmtest.Request("hi"))
-	}
-	if got := status(t, limits); got.Requests.Remaining > 999 {
-		t.Errorf("%d requests left, want 998 and what has come in", got.Requests.Remaining)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		limits := admission.NewLimiter(admission.Options{Dir: filepath.Join(file, "below")})
+		m := admission.NewLimited(llmtest.Echo{}, nil, limits)
+		for range 2 {
+			llmtest.MustCollect(t, m, llmtest.Request("hi"))
+		}
+		if got := status(t, limits); got.Requests.Remaining > 999 {
+			t.Errorf("%d requests left, want 998 and what has come in", got.Requests.Remaining)
+		}
+	})
 }
 
 // BenchmarkShared measures what a call costs when its state is in a file: to take,

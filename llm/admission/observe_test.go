@@ -58,58 +58,62 @@ func TestHeadersCorrectTheView(t *testing.T) {
 
 func TestConfiguredLimits(t *testing.T) {
 	t.Parallel()
-	limits := steady(admission.Options{Limits: map[string]admission.Limits{"haiku-5.5": {Requests: 7}, "": {Requests: 9}}})
-	haiku, opus := llmtest.Request("hi"), llmtest.Request("hi")
-	opus.Model = "claude-opus-5"
-	limits.Observe(haiku, 200, nil)
-	limits.Observe(opus, 200, nil)
-	got := limits.Limits()
-	if len(got) != 2 || got[0].Requests.Limit != 7 || got[1].Requests.Limit != 9 || got[0].Requests.Source != admission.SourceConfigured {
-		t.Errorf("got %+v, want 7 and 9, configured", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		limits := steady(admission.Options{Limits: map[string]admission.Limits{"haiku-5.5": {Requests: 7}, "": {Requests: 9}}})
+		haiku, opus := llmtest.Request("hi"), llmtest.Request("hi")
+		opus.Model = "claude-opus-5"
+		limits.Observe(haiku, 200, nil)
+		limits.Observe(opus, 200, nil)
+		got := limits.Limits()
+		if len(got) != 2 || got[0].Requests.Limit != 7 || got[1].Requests.Limit != 9 || got[0].Requests.Source != admission.SourceConfigured {
+			t.Errorf("got %+v, want 7 and 9, configured", got)
+		}
+	})
 }
 
 // TestAGatewayWithoutLimits has answers that name no limits: those of the tier are then
 // not assumed any more, but for Anthropic's own service, and until a call is refused.
 func TestAGatewayWithoutLimits(t *testing.T) {
 	t.Parallel()
-	req := llmtest.Request("hi")
-	limit := func(l *admission.Limiter) int { return status(t, l).Requests.Limit }
-	own := steady(admission.Options{})
-	own.Observe(req, 200, http.Header{})
-	if got := limit(own); got != 1000 {
-		t.Errorf("of the service itself: %d", got)
-	}
-	gateway := steady(admission.Options{Gateway: true})
-	gateway.Observe(req, 503, http.Header{})
-	if got := limit(gateway); got != 1000 {
-		t.Errorf("after an error: %d", got)
-	}
-	gateway.Observe(req, 200, http.Header{})
-	if got := limit(gateway); got != 0 {
-		t.Errorf("after an answer without limits: %d", got)
-	}
-	gateway.Observe(req, 200, quotas("requests-limit", "50", "requests-remaining", "40"))
-	if got := status(t, gateway); got.Requests.Limit != 50 || got.Requests.Remaining != 40 {
-		t.Errorf("after one that names them: %+v", got)
-	}
-	configured := steady(admission.Options{Gateway: true, Limits: map[string]admission.Limits{"": {Requests: 7}}})
-	configured.Observe(req, 200, http.Header{})
-	if got := limit(configured); got != 7 {
-		t.Errorf("with a configured limit: %d", got)
-	}
-	refusing := steady(admission.Options{Gateway: true})
-	refusing.Observe(req, 200, http.Header{})
-	model := admission.NewLimited(refusing429(), nil, refusing)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if _, err := llm.Collect(model.Stream(ctx, req)); err == nil {
-		t.Error("it is not refused")
-	}
-	refusing.Observe(req, 200, http.Header{})
-	if got := status(t, refusing).Requests; got.Limit != 1000 || got.Remaining < 900 {
-		t.Errorf("after a refusal: %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		req := llmtest.Request("hi")
+		limit := func(l *admission.Limiter) int { return status(t, l).Requests.Limit }
+		own := steady(admission.Options{})
+		own.Observe(req, 200, http.Header{})
+		if got := limit(own); got != 1000 {
+			t.Errorf("of the service itself: %d", got)
+		}
+		gateway := steady(admission.Options{Gateway: true})
+		gateway.Observe(req, 503, http.Header{})
+		if got := limit(gateway); got != 1000 {
+			t.Errorf("after an error: %d", got)
+		}
+		gateway.Observe(req, 200, http.Header{})
+		if got := limit(gateway); got != 0 {
+			t.Errorf("after an answer without limits: %d", got)
+		}
+		gateway.Observe(req, 200, quotas("requests-limit", "50", "requests-remaining", "40"))
+		if got := status(t, gateway); got.Requests.Limit != 50 || got.Requests.Remaining != 40 {
+			t.Errorf("after one that names them: %+v", got)
+		}
+		configured := steady(admission.Options{Gateway: true, Limits: map[string]admission.Limits{"": {Requests: 7}}})
+		configured.Observe(req, 200, http.Header{})
+		if got := limit(configured); got != 7 {
+			t.Errorf("with a configured limit: %d", got)
+		}
+		refusing := steady(admission.Options{Gateway: true})
+		refusing.Observe(req, 200, http.Header{})
+		model := admission.NewLimited(refusing429(), nil, refusing)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := llm.Collect(model.Stream(ctx, req)); err == nil {
+			t.Error("it is not refused")
+		}
+		refusing.Observe(req, 200, http.Header{})
+		if got := status(t, refusing).Requests; got.Limit != 1000 || got.Remaining < 900 {
+			t.Errorf("after a refusal: %+v", got)
+		}
+	})
 }
 
 // refusing429 refuses every call for an hour.
@@ -125,9 +129,11 @@ func refusing429() llm.Model {
 // left of that is not all that there is.
 func TestTheFirstLimitIsNoDebt(t *testing.T) {
 	t.Parallel()
-	limits := steady(admission.Options{})
-	limits.Observe(llmtest.Request("hi"), 200, quotas("requests-limit", "1000000", "requests-remaining", "900000"))
-	if got := status(t, limits).Requests; got.Remaining != 900_000 {
-		t.Errorf("got %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		limits := steady(admission.Options{})
+		limits.Observe(llmtest.Request("hi"), 200, quotas("requests-limit", "1000000", "requests-remaining", "900000"))
+		if got := status(t, limits).Requests; got.Remaining != 900_000 {
+			t.Errorf("got %+v", got)
+		}
+	})
 }
