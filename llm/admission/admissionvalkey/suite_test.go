@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/claude-force/claude-force/internal/processtest"
 	store "github.com/claude-force/claude-force/internal/valkey"
@@ -32,7 +33,7 @@ func TestSuite(t *testing.T) {
 // open returns the limits as another process sees them.
 func open(t *testing.T, url, credential string) *admissionvalkey.Limits {
 	t.Helper()
-	client, err := store.New(url, store.Options{})
+	client, err := store.New(url, store.Options{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

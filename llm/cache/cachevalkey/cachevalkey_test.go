@@ -18,7 +18,7 @@ import (
 // machine returns the cache of a machine, in a file of its own. secret separates tests.
 func machine(t *testing.T, server *valkeytest.Server, secret string, maxBytes int64) cache.Backend {
 	t.Helper()
-	client, err := store.New(server.URL(), store.Options{Secret: []byte(secret), Timeout: 10 * time.Second})
+	client, err := store.New(server.URL(), store.Options{Secret: []byte(secret), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func makeCalls(args []string) error {
 	if err != nil {
 		return err
 	}
-	client, err := store.New(args[0], store.Options{})
+	client, err := store.New(args[0], store.Options{Timeout: time.Minute})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func makeCalls(args []string) error {
 		return err
 	}
 	model := coalesce.New(shared, provider.Keyer(), coalesce.Options{})
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var wg, begun sync.WaitGroup
 	texts, errs := make([]string, calls), make([]error, calls)

@@ -253,7 +253,7 @@ func TestLanded(t *testing.T) {
 // TestStreamsLand lets a flight land in a real server.
 func TestStreamsLand(t *testing.T) {
 	t.Parallel()
-	client, err := store.New(valkeytest.Start(t).URL(), store.Options{})
+	client, err := store.New(valkeytest.Start(t).URL(), store.Options{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
