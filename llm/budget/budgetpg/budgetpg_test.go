@@ -19,10 +19,13 @@ import (
 	"github.com/claude-force/claude-force/llm/budget/budgettest"
 )
 
-// open makes a ledger that is closed with the test.
+// open makes a ledger that is closed with the test. Its lease does not end, and is not
+// extended, during a test.
 func open(t testing.TB, url string, make func(*postgres.DB) *budgetpg.Ledger) *budgetpg.Ledger {
 	t.Helper()
 	l := make(postgrestest.Open(t, url))
+	l.SetLease(time.Hour)
+	l.SetPatience(5 * time.Minute)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -318,7 +321,7 @@ func TestServerGone(t *testing.T) {
 	if err := l.Send(budget.Attempt{ID: 1}, []budget.Reservation{r}); err == nil {
 		t.Error("sent without a database")
 	}
-	l.SetPatience(time.Minute)
+	l.SetPatience(5 * time.Minute)
 	done := make(chan error)
 	go func() { done <- l.Settle(nil, []budget.Reservation{r}, budget.Amount{Money: 1}, budget.Amount{}) }()
 	server.Restart(t)

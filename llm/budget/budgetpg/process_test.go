@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -63,6 +64,11 @@ func spend(args []string) error {
 		ledger = budgetpg.NewElsewhere(db, args[2])
 	}
 	ledger.SetLease(time.Hour) // it ends when the test says so
+	ledger.SetPatience(5 * time.Minute)
+	fmt.Println("open")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil { // until all are
+		return err
+	}
 	var wg sync.WaitGroup
 	failed := make(chan error, lanes)
 	for lane := range uint64(lanes) {
@@ -201,13 +207,22 @@ func TestProcessesAndDatabaseDie(t *testing.T) {
 	base := rand.Uint64N(1 << 40)
 	t.Logf("seeds from %d", base)
 	sent := make(chan struct{}, processes*lanes*calls)
-	var wg sync.WaitGroup
+	var started []*processtest.Process
 	for i := range uint64(processes) {
 		host := ""
 		if i%2 == 0 {
 			host = fmt.Sprintf("elsewhere-%d", i)
 		}
-		p := processtest.Start(t.Context(), "spend", url, path, host, base+i)
+		started = append(started, processtest.Start(t.Context(), "spend", url, path, host, base+i))
+	}
+	for i, p := range started { // each has opened the database before that is killed
+		if line, _ := p.Line(); line != "open" {
+			t.Fatalf("process %d printed %q: %v", i, line, p.Wait())
+		}
+	}
+	var wg sync.WaitGroup
+	for i, p := range started {
+		p.EndInput()
 		kill := -1
 		if i < 3 {
 			kill = 5 + rand.IntN(15)
@@ -225,18 +240,16 @@ func TestProcessesAndDatabaseDie(t *testing.T) {
 			}
 		})
 	}
-	ended := make(chan struct{})
-	go func() { wg.Wait(); close(ended) }() // which ends with the processes
+	go func() { wg.Wait(); close(sent) }() // which ends with the processes
 	for range 40 + rand.IntN(40) {
-		select {
-		case <-sent:
-		case <-ended:
+		if _, ok := <-sent; !ok {
 			t.Fatal("the processes have ended before the database was killed")
 		}
 	}
 	server.Kill(t)
 	server.Restart(t)
-	<-ended
+	for range sent {
+	}
 
 	db := postgrestest.Open(t, url)
 	if _, err := db.Exec(t.Context(), `UPDATE budget_owners SET expires = '-infinity'`); err != nil {
