@@ -58,13 +58,14 @@ options=(-c shared_buffers=64MB -c max_connections=200 -c "unix_socket_directori
 listen=127.0.0.1
 [ "$host" = 127.0.0.1 ] || listen+=,$host
 
-# start starts the server and waits until it takes connections.
+# start starts the server and waits until it takes connections. It is asked by its socket,
+# which is in its own folder: at the port another server may answer.
 start() {
 	"${as[@]}" "$bin/postgres" -D data -p "$port" -h "$listen" "${options[@]}" >>log 2>&1 </dev/null &
 	pid=$!
 	local _
 	for _ in {1..600}; do
-		"$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && kill -0 "$pid" 2>/dev/null && return
+		"$bin/pg_isready" -q -h "$dir" -p "$port" && kill -0 "$pid" 2>/dev/null && return
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
@@ -88,7 +89,7 @@ crash() {
 # moment.
 again() {
 	local _
-	for _ in {1..50}; do
+	for _ in {1..600}; do
 		start && return
 	done
 	return 1
