@@ -109,8 +109,9 @@ type Options struct {
 // Client is an [llm.Model]. It is safe for concurrent use.
 type Client struct {
 	opts    Options
-	host    string   // the service, for error messages
-	secrets []string // redacted from messages
+	host    string        // the service, for error messages
+	secrets []string      // redacted from messages
+	drain   time.Duration // how long the end of a stream is waited for
 
 	mu   sync.Mutex   // guards the fields below
 	send sender       // nil before the first call
@@ -136,7 +137,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opts: opts, host: opts.host()}
+	c := &Client{opts: opts, host: opts.host(), drain: drainTime}
 	c.secrets = append(c.secrets, opts.APIKey, opts.AuthToken)
 	for _, values := range opts.Headers {
 		for _, v := range values {

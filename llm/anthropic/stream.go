@@ -102,7 +102,7 @@ func (c *Client) read(ctx, call context.Context, cancel context.CancelCauseFunc,
 		}
 		more = yield(ev, nil)
 		if ev.Type == llm.EventDone {
-			timer := time.AfterFunc(drainTime, func() { cancel(nil) })
+			timer := time.AfterFunc(c.drain, func() { cancel(nil) })
 			defer timer.Stop()
 			// The rest is not part of the answer.
 			_, _ = io.CopyN(io.Discard, resp.Body, drainBytes)
