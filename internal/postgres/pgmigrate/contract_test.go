@@ -53,9 +53,12 @@ func TestContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	done := make(chan error, 1)
+	done, refused := make(chan error, 1), make(chan struct{})
 	go func() {
-		steps, err := pgmigrate.UpWith(ctx, db, withStep(t, dropNotes, dropping), 2*postgres.Checked)
+		steps, err := pgmigrate.UpWith(ctx, db, withStep(t, dropNotes, dropping), func(context.Context) error {
+			<-refused
+			return nil
+		})
 		if err == nil && (len(steps) != 1 || steps[0].Name != dropNotes) {
 			err = fmt.Errorf("applied %v", steps)
 		}
@@ -64,7 +67,7 @@ func TestContract(t *testing.T) {
 	// Each write of the old process has all its effect, or is refused as a whole with what
 	// to do; that the table is missing is never seen.
 	written := 0
-	for err = error(nil); err == nil; {
+	for until := time.Now().Add(time.Minute); err == nil && time.Now().Before(until); {
 		if _, err = old.Exec(ctx, `INSERT INTO notes VALUES (1)`); err == nil {
 			written++
 		}
@@ -77,6 +80,7 @@ func TestContract(t *testing.T) {
 	if err := old.QueryRow(postgres.WithoutCheck(ctx), `SELECT count(*) FROM notes`).Scan(&there); err != nil || there != written {
 		t.Errorf("when it was refused %d of %d notes were there, %v", there, written, err)
 	}
+	close(refused)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +109,7 @@ func TestContractThatWasInterrupted(t *testing.T) {
 	if err != nil || state.Generation != postgres.Generation+1 {
 		t.Fatalf("%+v, %v", state, err)
 	}
-	if _, err := pgmigrate.UpWith(t.Context(), db, withStep(t, dropNotes, dropping), 0); fault.KindOf(err) != fault.KindOutdated {
+	if _, err := pgmigrate.UpWith(t.Context(), db, withStep(t, dropNotes, dropping), nil); fault.KindOf(err) != fault.KindOutdated {
 		t.Errorf("a program that does not know the generation migrates: %v", err)
 	}
 }
@@ -129,7 +133,7 @@ func TestStepGivesWay(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := pgmigrate.UpWith(ctx, db, withStep(t, "99990101000000_more_notes.sql", "-- +goose Up\nALTER TABLE notes ADD COLUMN more text;\n"), 0)
+		_, err := pgmigrate.UpWith(ctx, db, withStep(t, "99990101000000_more_notes.sql", "-- +goose Up\nALTER TABLE notes ADD COLUMN more text;\n"), nil)
 		done <- err
 	}()
 	await(t, db, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'notes'::regclass`)
@@ -166,7 +170,7 @@ DO $$ BEGIN
 END $$;
 -- +goose StatementEnd
 `
-	steps, err := pgmigrate.UpWith(ctx, db, withStep(t, "99990101000000_notes.sql", step), 0)
+	steps, err := pgmigrate.UpWith(ctx, db, withStep(t, "99990101000000_notes.sql", step), nil)
 	if err != nil || len(steps) != 1 {
 		t.Fatalf("%v, %v", steps, err)
 	}

@@ -47,7 +47,14 @@ type Step struct {
 // Programs that run meanwhile keep working. Before a step that they cannot live with, the
 // generation of the schema is raised, and what they have started is given time to end.
 func Up(ctx context.Context, db *postgres.DB) ([]Step, error) {
-	return up(ctx, db, postgres.Steps(), grace)
+	return up(ctx, db, postgres.Steps(), func(ctx context.Context) error {
+		select {
+		case <-time.After(grace):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
 }
 
 // grace is how long a program that knows a lower generation than the schema has may still
@@ -55,8 +62,8 @@ func Up(ctx context.Context, db *postgres.DB) ([]Step, error) {
 // is silent ends after 15 seconds.
 const grace = postgres.Checked + 16*time.Second
 
-// up applies steps. It waits for wait between raising the generation and what needs it.
-func up(ctx context.Context, db *postgres.DB, files fs.FS, wait time.Duration) (applied []Step, err error) {
+// up applies steps. It calls wait between raising the generation and what needs it.
+func up(ctx context.Context, db *postgres.DB, files fs.FS, wait func(context.Context) error) (applied []Step, err error) {
 	if err := usable(ctx, db); err != nil {
 		return nil, err
 	}
@@ -89,10 +96,8 @@ func up(ctx context.Context, db *postgres.DB, files fs.FS, wait time.Duration) (
 			return applied, failed(db, err)
 		}
 		if len(state.Applied) > 0 { // others may use it
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return applied, context.Cause(ctx)
+			if err := wait(ctx); err != nil {
+				return applied, err
 			}
 		}
 	}
