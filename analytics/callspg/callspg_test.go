@@ -170,14 +170,19 @@ func TestPartitions(t *testing.T) {
 		return n
 	}
 	const parts = `SELECT count(*) FROM pg_inherits WHERE inhparent = 'call_attempts'::regclass`
-	if got := count(parts); got != 5 { // 3 days ago, today, two ahead and the default
-		t.Errorf("%d partitions; want 5", got)
+	want := 5 // 3 days ago, today, two ahead and the default
+	if time.Now().UTC().Day() != now.Day() {
+		want++ // or it was midnight meanwhile
+	}
+	if got := count(parts); got != want && got != 5 {
+		t.Errorf("%d partitions; want %d", got, want)
 	}
 	if got := count(`SELECT count(*) FROM call_rows_other`); got != 1 {
 		t.Errorf("%d rows in the default partition; want the one of 5000 days ago", got)
 	}
+	before := count(parts)
 	done, err := s.Prune(t.Context(), analytics.Retention{Rows: 48 * time.Hour}, now)
-	if err != nil || done.Rows != 2 || count(parts) != 4 || count(`SELECT count(*) FROM call_attempts`) != 1 || count(`SELECT count(*) FROM call_attempt_ids`) != 1 {
+	if err != nil || done.Rows != 2 || count(parts) != before-1 || count(`SELECT count(*) FROM call_attempts`) != 1 || count(`SELECT count(*) FROM call_attempt_ids`) != 1 {
 		t.Errorf("%+v, %v: %d partitions, %d attempts, %d ids", done, err, count(parts), count(`SELECT count(*) FROM call_attempts`), count(`SELECT count(*) FROM call_attempt_ids`))
 	}
 	sum, err := s.Summary(t.Context(), analytics.Filter{})
