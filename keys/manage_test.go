@@ -21,7 +21,7 @@ func TestMemory(t *testing.T) {
 // TestLife makes a key, uses it, gives it another secret and ends it; no list and no log
 // has its secret.
 func TestLife(t *testing.T) {
-	ctx, store, now := t.Context(), &keys.Memory{}, time.Now()
+	ctx, store := t.Context(), &keys.Memory{}
 	for level, name := range map[string]string{"team": "web", "all": ""} {
 		if _, err := keys.SetBudget(ctx, store, keysLevel(level), name, "50/week", "owner"); err != nil {
 			t.Fatal(err)
@@ -34,7 +34,7 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := keys.Identify(ctx, store, first, now)
+	id, err := keys.Identify(ctx, store, first, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,16 +45,16 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keys.Identify(ctx, store, first, now.Add(time.Second)); !errors.Is(err, keys.ErrNotFound) {
+	if _, err := keys.Identify(ctx, store, first, time.Now()); !errors.Is(err, keys.ErrNotFound) {
 		t.Errorf("the old secret: %v", err)
 	}
-	if _, err := keys.Identify(ctx, store, second, now.Add(2*time.Hour)); !errors.Is(err, keys.ErrExpired) {
+	if _, err := keys.Identify(ctx, store, second, time.Now().Add(2*time.Hour)); !errors.Is(err, keys.ErrExpired) {
 		t.Errorf("after its end: %v", err)
 	}
 	if err := keys.Revoke(ctx, store, "ci", "owner"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keys.Current(ctx, store, k.Name, now); !errors.Is(err, keys.ErrRevoked) {
+	if _, err := keys.Current(ctx, store, k.Name, time.Now()); !errors.Is(err, keys.ErrRevoked) {
 		t.Errorf("after it was revoked: %v", err)
 	}
 	list, _ := store.Keys(ctx)

@@ -134,7 +134,7 @@ func numbers(n int) string {
 func replay(t *testing.T, name string, register func(worker.WorkflowReplayer)) error {
 	t.Helper()
 	in := &inputs{DataConverter: converter.GetDefaultDataConverter()}
-	r, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{DataConverter: in})
+	r, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{DataConverter: in, DisableDeadlockDetection: true})
 	if err != nil {
 		t.Fatal(err)
 	}

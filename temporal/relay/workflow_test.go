@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/claude-force/claude-force/journal"
@@ -143,9 +144,15 @@ func (p *paper) Cancel(context.Context, string) error {
 	return nil
 }
 
+// stalls is longer than a machine may keep a workflow from running. Temporal's SDK takes one
+// that does not run for a second, or tests that wait for 3 s, for stuck.
+const stalls = 10 * time.Minute
+
 func environment(p *paper) *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: stalls})
+	env.SetTestTimeout(stalls)
 	relay.Register(env, p)
 	return env
 }
