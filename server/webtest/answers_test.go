@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -41,6 +42,14 @@ func (b *browser) tabTo(selector string) {
 	b.site.t.Fatalf("the tabulator does not lead to %s", selector)
 }
 
+// enter presses Enter on what leads to a page, and waits for that page as follow does.
+func (b *browser) enter() {
+	b.site.t.Helper()
+	if _, err := chromedp.RunResponse(b.ctx, chromedp.KeyEvent(kb.Enter)); err != nil {
+		b.site.t.Fatal(err)
+	}
+}
+
 // TestKeyboard answers and stops runs without a mouse.
 func TestKeyboard(t *testing.T) {
 	s := serve(t, map[string]string{"pick.yaml": pick, "review.yaml": project["review.yaml"]}, sim.Options{})
@@ -50,14 +59,14 @@ func TestKeyboard(t *testing.T) {
 	b.tabTo("input[name=choice]")
 	b.do(chromedp.KeyEvent(kb.ArrowDown))
 	b.tabTo("button[value=yes]")
-	b.do(chromedp.KeyEvent(kb.Enter))
+	b.enter()
 	b.until(`location.pathname === "/approvals" && !!document.querySelector("input[type=number]")`)
 	b.tabTo("input[type=number]")
 	b.do(chromedp.KeyEvent("7"))
 	b.tabTo("select")
 	b.do(chromedp.KeyEvent("l"))
 	b.tabTo("button[value=yes]")
-	b.do(chromedp.KeyEvent(kb.Enter))
+	b.enter()
 	b.until(`document.querySelector("#approvals .empty") !== null`)
 	b.visit("/runs/" + id + "?tab=output")
 	b.until(`document.querySelector("#run-output pre")?.textContent.startsWith("green {") && /"count":\s*7/.test(document.querySelector("#run-output pre").textContent) && /"size":\s*"large"/.test(document.querySelector("#run-output pre").textContent)`)
@@ -260,9 +269,10 @@ func TestShortcuts(t *testing.T) {
 	id := s.start("draft.yaml", "completed", nil)
 	b := s.open()
 	b.visit("/costs")
-	press := func(keys string) {
+	press := func(keys string) { // at one time, since a key counts for a moment
+		at := input.TimeSinceEpoch(float64(time.Now().UnixMicro()) / 1e6)
 		for _, key := range keys {
-			b.do(chromedp.KeyEvent(string(key)))
+			b.do(chromedp.KeyEvent(string(key), func(p *input.DispatchKeyEventParams) { p.Timestamp = at }))
 		}
 	}
 	press("gr")
