@@ -90,6 +90,9 @@ func loopJob(args []string) error {
 		return err
 	}
 	_, err = orch.ResumeRun(ctx, journal.Latest, claudeforce.ResumeOptions{})
+	if errors.Is(err, claudeforce.ErrRunCompleted) {
+		err = nil // it was killed after its end
+	}
 	if errors.Is(err, journal.ErrNotFound) {
 		wf, loadErr := orch.LoadWorkflow(filepath.Join(dir, loopFile))
 		if loadErr != nil {

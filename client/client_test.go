@@ -181,12 +181,10 @@ func TestFollow(t *testing.T) {
 // take and addresses that cannot be used; none of it has the key.
 func TestErrors(t *testing.T) {
 	address, key := serve(t, func(next http.Handler) http.Handler { return next })
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	for name, test := range map[string]struct{ address, key, want string }{
 		"no such run":    {address, key, "run_none"},
 		"a wrong key":    {address, keys.New(), "does not accept the key"},
-		"no server":      {gone.URL, key, "no server answers at"},
+		"no server":      {"http://127.0.0.1:1", key, "no server answers at"},
 		"no address":     {"force", key, "no address"},
 		"with user":      {"https://a:b@force", key, "no user"},
 		"in the clear":   {"http://force.example.com", key, "in the clear"},

@@ -227,7 +227,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("the plan is %+v: %s", p, text)
 	}
 	var run, same result
-	start := map[string]any{"workflow": "two.yaml", "params": map[string]string{"topic": "wasps"}, "request_id": "one"}
+	start := map[string]any{"workflow": "two.yaml", "params": map[string]string{"topic": "wasps"}, "request_id": "one", "wait_seconds": 600}
 	if text := c.call("start_run", start, &run); text != "" || run.Status != "completed" || run.Output == "" {
 		t.Fatalf("the run is %+v: %s", run, text)
 	}
@@ -251,18 +251,18 @@ func TestRun(t *testing.T) {
 		t.Error("the output of no run was read")
 	}
 	var task result
-	if text := c.call("execute", map[string]any{"agent": "python-expert", "task": "Explain ants"}, &task); text != "" || task.Status != "completed" || !strings.Contains(task.Output.(string), "ants") {
+	if text := c.call("execute", map[string]any{"agent": "python-expert", "task": "Explain ants", "wait_seconds": 600}, &task); text != "" || task.Status != "completed" || !strings.Contains(task.Output.(string), "ants") {
 		t.Errorf("the task is %+v: %s", task, text)
 	}
 	var at result
 	if c.call("start_run", map[string]any{"workflow": "two.yaml", "wait_seconds": 0}, &at); at.ID == "" {
 		t.Errorf("without a wait: %+v", at)
 	}
-	if c.call("run_result", map[string]any{"run": at.ID}, &at); at.Status != "completed" {
+	if c.call("run_result", map[string]any{"run": at.ID, "wait_seconds": 600}, &at); at.Status != "completed" {
 		t.Errorf("waited for: %+v", at)
 	}
 	var big result
-	if text := c.call("start_run", map[string]any{"workflow": "wide.yaml", "params": map[string]string{"text": strings.Repeat("é", 60_000)}}, &big); text != "" {
+	if text := c.call("start_run", map[string]any{"workflow": "wide.yaml", "params": map[string]string{"text": strings.Repeat("é", 60_000)}, "wait_seconds": 600}, &big); text != "" {
 		t.Fatal(text)
 	}
 	read, err = c.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: big.Resource})
@@ -282,7 +282,7 @@ func TestApproval(t *testing.T) {
 	if text := c.call("approve", map[string]any{"run": run.ID, "approved": true}, &answered); text != "" || answered.Step != "ok" {
 		t.Errorf("answered %+v: %s", answered, text)
 	}
-	if c.call("run_result", map[string]any{"run": run.ID}, &end); end.Status != "completed" || end.Output != "deployed" {
+	if c.call("run_result", map[string]any{"run": run.ID, "wait_seconds": 600}, &end); end.Status != "completed" || end.Output != "deployed" {
 		t.Errorf("the run ended as %+v", end)
 	}
 	if text := c.call("approve", map[string]any{"run": run.ID, "approved": true}, &answered); !strings.Contains(text, "run_status") || !strings.Contains(text, "by owner by MCP client tester") {
@@ -314,7 +314,7 @@ func TestErrors(t *testing.T) {
 		"unknown field":     {"start_run", map[string]any{"workflow": "two.yaml", "command": "rm"}, "command"},
 		"wait too long":     {"run_result", map[string]any{"run": "latest", "wait_seconds": 601}, "601"},
 		"negative budget":   {"execute", map[string]any{"agent": "python-expert", "task": "hi", "budget_usd": -1}, "-1"},
-		"file of elsewhere": {"execute", map[string]any{"agent": "python-expert", "task": "hi", "files": []string{"../*"}, "wait_seconds": 1}, ""},
+		"file of elsewhere": {"execute", map[string]any{"agent": "python-expert", "task": "hi", "files": []string{"../*"}, "wait_seconds": 600}, ""},
 	} {
 		var out result
 		text := c.call(test.tool, test.arguments, &out)

@@ -3,8 +3,6 @@ package server_test
 import (
 	"bytes"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -150,14 +148,5 @@ func (tm *team) nowhere(secrets []string, run string) {
 		look(route.Pattern, data)
 	}
 	look("the log", []byte(tm.log.text()))
-	if err := filepath.WalkDir(tm.dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		look(path, data)
-		return err
-	}); err != nil {
-		tm.t.Fatal(err)
-	}
+	tm.files(look)
 }

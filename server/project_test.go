@@ -179,6 +179,7 @@ steps:
 func TestPagesOfService(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("CLAUDE_FORCE_BUDGET_DAY", "20")
+	t.Setenv("CLAUDE_FORCE_TIME_ZONE", fmt.Sprintf("Etc/GMT%+d", time.Now().UTC().Hour()-12)) // its day is not over soon
 	t.Setenv("CLAUDE_FORCE_BUDGET_CALL", "0.5")
 	s := serve(t, dir, map[string]string{"two.yaml": twoSteps})
 	if text := s.page(http.StatusOK, "/cache"); !strings.Contains(text, "There is no answer") {

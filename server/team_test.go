@@ -209,15 +209,20 @@ func TestKeyCache(t *testing.T) {
 func TestKeyRate(t *testing.T) {
 	tm := serveTeam(t)
 	c := tm.as(tm.create(keys.Spec{Name: "slow", RPM: 2}))
-	for i, want := range []int{200, 200, 429} {
-		path := []string{"/api/v1/runs", "/v1/models", "/v1/models"}[i]
-		res, text := c.send("GET", path, nil)
-		if res.StatusCode != want {
-			t.Fatalf("request %d: %s %s", i+1, res.Status, text)
+	begin := time.Now()
+	for answered := 0; ; answered++ {
+		res, text := c.send("GET", []string{"/api/v1/runs", "/v1/models"}[min(answered, 1)], nil)
+		most := 2 + int(time.Since(begin)/(30*time.Second)) // of a slow machine more
+		if res.StatusCode == 200 && answered < most {
+			continue
 		}
-		if retry := res.Header.Get("Retry-After"); want == 429 && (retry == "" || retry == "0" || res.Header.Get("X-Should-Retry") == "false") {
+		if res.StatusCode != 429 || answered < 2 {
+			t.Fatalf("after %d requests, of %d: %s %s", answered, most, res.Status, text)
+		}
+		if retry := res.Header.Get("Retry-After"); retry == "" || retry == "0" || res.Header.Get("X-Should-Retry") == "false" {
 			t.Errorf("retry after %q, %v", retry, res.Header)
 		}
+		return
 	}
 }
 
@@ -312,18 +317,11 @@ func TestKeyNowhere(t *testing.T) {
 	see("POST", "/v1/messages", callOf(haiku, "Hello"))
 	see("POST", "/v1/messages", callOf("claude-none", "Hello"))
 	see("GET", "/api/v1/runs", nil, "Authorization", "Bearer "+secret+"x")
-	if err := filepath.WalkDir(tm.dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(data, []byte(secret)) {
+	tm.files(func(path string, data []byte) {
+		if bytes.Contains(data, []byte(secret)) {
 			t.Errorf("%s has the key", path)
 		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	if strings.Contains(tm.log.text(), secret) {
 		t.Errorf("the log has the key:\n%s", tm.log.text())
 	}

@@ -60,6 +60,26 @@ func (b *syncBuffer) text() string {
 	return b.String()
 }
 
+// files calls look with each file of the server. It runs, so that some may go meanwhile.
+func (tm *team) files(look func(path string, data []byte)) {
+	tm.t.Helper()
+	err := filepath.WalkDir(tm.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			var data []byte
+			if data, err = os.ReadFile(path); err == nil {
+				look(path, data)
+			}
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		tm.t.Fatal(err)
+	}
+}
+
 func serveTeam(t *testing.T) *team {
 	t.Helper()
 	tm := &team{dir: t.TempDir(), log: &syncBuffer{}}

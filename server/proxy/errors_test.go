@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/claude-force/claude-force/config"
 	"github.com/claude-force/claude-force/server/proxy"
@@ -247,7 +248,10 @@ func TestABudgetRefusesAtItsBorder(t *testing.T) {
 	})
 	const cost, limit = 182e-6, 0.0065 // 12 tokens at $1 and 34 at $5 per million; the answer may take 1,000
 	day := limit
-	s := serve(t, u.URL, proxy.ModeOff, func(c *config.Config) { c.Budget.Day = &day })
+	s := serve(t, u.URL, proxy.ModeOff, func(c *config.Config) {
+		c.Budget.Day = &day
+		c.TimeZone = time.FixedZone("noon", (12-time.Now().UTC().Hour())*3600) // its day is not over soon
+	})
 	body := strings.Replace(ask("Hello", ""), `"max_tokens":100`, `"max_tokens":1000`, 1)
 	for answered := 0; ; answered++ {
 		res, text := s.send(http.MethodPost, "/v1/messages", body)

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,8 +63,16 @@ func (s *site) roots() *x509.CertPool {
 	return pool
 }
 
-// resolver returns a resolver of every name to addresses, one for each question.
-func resolver(t *testing.T, addresses ...string) *net.Resolver {
+// resolver returns a resolver of every name to an address.
+func resolver(t *testing.T, address string) *net.Resolver {
+	t.Helper()
+	var fixed atomic.Value
+	fixed.Store(address)
+	return changingResolver(t, &fixed)
+}
+
+// changingResolver returns a resolver of every name to the address that is set.
+func changingResolver(t *testing.T, address *atomic.Value) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +80,7 @@ func resolver(t *testing.T, addresses ...string) *net.Resolver {
 	}
 	t.Cleanup(func() { conn.Close() })
 	go func() { // ends when the connection is closed
-		buf, asked := make([]byte, 1500), map[dnsmessage.Type]int{}
+		buf := make([]byte, 1500)
 		for {
 			n, from, err := conn.ReadFrom(buf)
 			if err != nil {
@@ -83,8 +92,7 @@ func resolver(t *testing.T, addresses ...string) *net.Resolver {
 			}
 			q := m.Questions[0]
 			m.Response, m.Authoritative, m.Additionals = true, true, nil
-			addr := netip.MustParseAddr(addresses[min(asked[q.Type], len(addresses)-1)])
-			asked[q.Type]++
+			addr := netip.MustParseAddr(address.Load().(string))
 			head := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET}
 			switch {
 			case q.Type == dnsmessage.TypeA && addr.Is4():
@@ -310,10 +318,13 @@ func TestFetchRebinding(t *testing.T) {
 		}
 		return nil
 	}
-	w.client = newClient(allowed, s.roots(), resolver(t, "127.0.0.1", "127.0.0.2"))
+	var address atomic.Value
+	address.Store("127.0.0.1")
+	w.client = newClient(allowed, s.roots(), changingResolver(t, &address))
 	if got := call(t, w, "WebFetch", input{"url": s.url("/1"), "prompt": "?"}); got.IsError {
 		t.Fatalf("the first time: %+v", got)
 	}
+	address.Store(bad.String())
 	if got := call(t, w, "WebFetch", input{"url": s.url("/2"), "prompt": "?"}); !got.IsError || !strings.Contains(got.Text, errPrivate.Error()) {
 		t.Errorf("the second time: %+v", got)
 	}
