@@ -2,6 +2,7 @@ package mcpclient_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -107,7 +108,7 @@ func TestEverything(t *testing.T) {
 			} else {
 				w.user(t, `"everything": {"type": "http", "url": "`+serveEverything(t, program)+`"}`)
 			}
-			w.open(t, mcpclient.Options{CallTimeout: 30 * time.Second})
+			w.open(t, mcpclient.Options{CallTimeout: 5 * time.Minute})
 			w.offer(t)
 			called := 0
 			for _, def := range w.set.Definitions() {
@@ -146,6 +147,19 @@ func TestEverything(t *testing.T) {
 // serveEverything starts the server on a loopback port and returns its address.
 func serveEverything(t *testing.T, program string) string {
 	t.Helper()
+	for range 10 {
+		if address, ok := tryEverything(t, program); ok {
+			return address
+		}
+	}
+	t.Fatal("the server did not start on any of ten ports")
+	return ""
+}
+
+// tryEverything starts the server on a port that was free a moment ago. It reports whether
+// the server listens there: another process may have taken the port.
+func tryEverything(t *testing.T, program string) (address string, listens bool) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +182,8 @@ func serveEverything(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "listening") {
+	for !listens && lines.Scan() {
+		listens = strings.Contains(lines.Text(), "listening")
 	}
 	done := make(chan struct{})
 	go func() {
@@ -178,16 +193,26 @@ func serveEverything(t *testing.T, program string) string {
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() { end(); <-done })
-	return fmt.Sprintf("http://127.0.0.1:%d/mcp", port)
+	return fmt.Sprintf("http://127.0.0.1:%d/mcp", port), listens
 }
+
+// tellCalls is a program that the server loads first: it makes a file when a call of a tool
+// has come.
+const tellCalls = `const push = process.stdin.push;
+process.stdin.push = function (data, ...rest) {
+  if (data && data.includes("tools/call")) require("fs").writeFileSync(process.env.CALLED, "");
+  return push.call(this, data, ...rest);
+};
+`
 
 // TestEverythingKilled kills the server in mid call.
 func TestEverythingKilled(t *testing.T) {
 	program := everything(t)
 	w := newWorld(t)
-	script := filepath.Join(w.home, "start.sh")
-	pidFile := filepath.Join(w.home, "pid")
-	if err := os.WriteFile(script, []byte("echo $$ > '"+pidFile+"'\nexec node '"+program+"' stdio\n"), 0o600); err != nil {
+	script, tell := filepath.Join(w.home, "start.sh"), filepath.Join(w.home, "tell.cjs")
+	pidFile, called := filepath.Join(w.home, "pid"), filepath.Join(w.home, "called")
+	start := "echo $$ > '" + pidFile + "'\nCALLED='" + called + "' exec node --require '" + tell + "' '" + program + "' stdio\n"
+	if err := errors.Join(os.WriteFile(script, []byte(start), 0o600), os.WriteFile(tell, []byte(tellCalls), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	w.user(t, `"everything": {"command": "/bin/sh", "args": ["`+script+`"]}`)
@@ -202,7 +227,9 @@ func TestEverythingKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(200 * time.Millisecond) // the server does not say when it begins
+	for _, err := os.Stat(called); err != nil; _, err = os.Stat(called) {
+		<-time.After(time.Millisecond)
+	}
 	if err := exec.Command("kill", "-9", strings.TrimSpace(string(data))).Run(); err != nil {
 		t.Fatal(err)
 	}

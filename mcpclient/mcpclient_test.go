@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/claude-force/claude-force/llm"
 	"github.com/claude-force/claude-force/mcpclient"
@@ -132,6 +133,9 @@ func (w *world) open(t *testing.T, options mcpclient.Options) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.notes = append(w.notes, text)
+	}
+	if options.StartTimeout == 0 {
+		options.StartTimeout = 5 * time.Minute // of a slow machine
 	}
 	options.Advice = func(server string) string { return "trust " + server }
 	w.Manager = mcpclient.New(options)

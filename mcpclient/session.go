@@ -91,7 +91,11 @@ func (s *session) explain(ctx context.Context, err error) error {
 	text := message(err)
 	if s.process != nil {
 		// What it wrote before it ended says more than the broken connection.
-		if !canceled && s.process.over(100*time.Millisecond) {
+		patience := 100 * time.Millisecond
+		if closed(err) {
+			patience = grace // it is ending
+		}
+		if !canceled && s.process.over(patience) {
 			text = "it ended"
 			if status := s.process.status; status != nil {
 				text += " with " + status.Error()
