@@ -52,7 +52,7 @@ func Main(m *testing.M, jobs map[string]Job) (code int) {
 // Process is another process. One goroutine may use it, and any may kill it.
 type Process struct {
 	cmd    *exec.Cmd
-	in     io.Closer
+	in     io.WriteCloser
 	out    *bufio.Scanner
 	stderr strings.Builder
 	failed error // to start
@@ -101,6 +101,13 @@ func (p *Process) Lines() iter.Seq[string] {
 				return
 			}
 		}
+	}
+}
+
+// WriteLine gives the process a line to read.
+func (p *Process) WriteLine(line string) {
+	if p.failed == nil {
+		_, _ = fmt.Fprintln(p.in, line) // the process may have ended
 	}
 }
 

@@ -47,7 +47,7 @@ func TestKilledDatabase(t *testing.T) {
 		})
 	}
 	for _, w := range started {
-		w.EndInput()
+		w.WriteLine("begin")
 	}
 	for range kills { // after a share of the steps, so that it hits them at work
 		for range processes * writers * each / (kills + 1) {
@@ -55,6 +55,11 @@ func TestKilledDatabase(t *testing.T) {
 		}
 		server.Kill(t)
 		server.Restart(t)
+	}
+	// A process that is done gives its run back, for which it waits not as long for a
+	// database as it does for steps.
+	for _, w := range started {
+		w.EndInput()
 	}
 	all.Wait()
 	s := openStore(t, url)

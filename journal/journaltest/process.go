@@ -1,6 +1,7 @@
 package journaltest
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -70,9 +71,10 @@ func end(p *processtest.Process) {
 }
 
 // StartWriter starts a process that works on a run, which it creates, or acquires if
-// there is one. It returns once the process is ready. When its input ends, the process
-// appends steps from several goroutines, each of which appends count of them, or any
-// number if count is 0. It prints the output of each step that is durable.
+// there is one. It returns once the process is ready. When its input has a line or ends, the
+// process appends steps from several goroutines, each of which appends count of them, or any
+// number if count is 0. It prints the output of each step that is durable, and gives the run
+// back once its input has ended.
 func StartWriter(t *testing.T, address, run string, writers, count int) *processtest.Process {
 	t.Helper()
 	w := processtest.Start(t.Context(), "work", address, run, writers, count)
@@ -99,7 +101,8 @@ func work(args []string, open func(ctx context.Context, address string) (journal
 		}
 	}
 	fmt.Println("ready")
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+	in := bufio.NewReader(os.Stdin)
+	if _, err := in.ReadString('\n'); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	var mu sync.Mutex // guards err
@@ -123,6 +126,9 @@ func work(args []string, open func(ctx context.Context, address string) (journal
 		})
 	}
 	all.Wait()
+	if _, end := io.Copy(io.Discard, in); end != nil {
+		err = errors.Join(err, end)
+	}
 	return errors.Join(err, log.Release(), s.Close())
 }
 
