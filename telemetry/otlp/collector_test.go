@@ -42,6 +42,17 @@ func collect(t *testing.T) (endpoint string, stop func() string) {
 	if binary == "" {
 		citest.Missing(t, "OTELCOL does not name a collector; build one with: go build -C bench/otelcollector -o /tmp/otelcol . && export OTELCOL=/tmp/otelcol")
 	}
+	for {
+		if endpoint, stop = tryCollect(t, binary); stop != nil {
+			return endpoint, stop
+		}
+	}
+}
+
+// tryCollect starts a collector. It returns none if another program has taken the port
+// meanwhile.
+func tryCollect(t *testing.T, binary string) (endpoint string, stop func() string) {
+	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +76,10 @@ func collect(t *testing.T) (endpoint string, stop func() string) {
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
+			_ = cmd.Wait() // what it wrote says more
+			if strings.Contains(said.String(), "address already in use") {
+				return "", nil
+			}
 			t.Fatalf("the collector ended: %v\n%s", err, &said)
 		}
 		if strings.Contains(line, "Everything is ready") {
@@ -127,6 +142,7 @@ steps:
 func TestTracesArriveWhole(t *testing.T) {
 	endpoint, stop := collect(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "300000") // in milliseconds
 	exporter, err := otlp.New(t.Context(), "test", os.Getenv)
 	if err != nil {
 		t.Fatal(err)
