@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -90,8 +91,43 @@ type killer struct {
 	before atomic.Int32 // creations whose client is killed before the batch exists
 	after  atomic.Int32 // creations whose client is killed before the response
 
-	mu   sync.Mutex // guards the field below
-	kill func()     // kills the client
+	mu     sync.Mutex    // guards the fields below
+	kill   func()        // kills the client
+	open   int           // connections
+	closed chan struct{} // is closed with the last of them
+}
+
+// connection counts the open connections.
+func (k *killer) connection(_ net.Conn, state http.ConnState) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		if k.open++; k.open == 1 {
+			k.closed = make(chan struct{})
+		}
+	case http.StateClosed:
+		if k.open--; k.open == 0 {
+			close(k.closed)
+		}
+	}
+}
+
+// drain returns once the server has seen the end of all that a client sent which is gone.
+// What it sees later, another client would have waited for too short.
+func (k *killer) drain(t *testing.T, url string) {
+	t.Helper()
+	// Connections are accepted in order: those before this one are counted then.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	k.mu.Lock()
+	closed := k.closed
+	k.mu.Unlock()
+	<-closed
 }
 
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -145,6 +181,7 @@ func (k *killer) run(t *testing.T, url, dir string, moment <-chan time.Time) boo
 	if err != nil && !killed.Load() {
 		t.Fatalf("the program failed: %v", err)
 	}
+	k.drain(t, url)
 	return err == nil
 }
 
@@ -173,7 +210,9 @@ func TestKilledProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := &killer{server: sim.New(sim.Options{BatchLatency: sim.Fixed(200 * time.Millisecond)})}
-			tcp := httptest.NewServer(k)
+			tcp := httptest.NewUnstartedServer(k)
+			tcp.Config.ConnState = k.connection
+			tcp.Start()
 			defer tcp.Close()
 			dir := t.TempDir()
 			kill(k, func(moment <-chan time.Time) bool { return k.run(t, tcp.URL, dir, moment) })
