@@ -257,7 +257,8 @@ func TestASharedAnswerIsLinkedWithItsCall(t *testing.T) { synctest.Test(t, share
 func sharedAnswersAreLinked(t *testing.T) {
 	server := sim.New(sim.Options{})
 	server.Inject(sim.Fault{Kind: sim.FaultDelay, Delay: time.Second})
-	orch, rec := traced(t, server)
+	// Without the store of answers, as openInBubble does.
+	orch, rec := traced(t, server, func(o *claudeforce.Options) { o.Config.Cache.Enabled = false })
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
