@@ -170,7 +170,11 @@ func schema(tb testing.TB, address string) string {
 			tb.Errorf("dropping the schema of the test: %v", err)
 			return
 		}
-		_, err = conn.Exec(ctx, `DROP SCHEMA IF EXISTS `+name+` CASCADE`)
+		// What a killed process was doing may still hold locks.
+		err = postgres.Retry(ctx, func() error {
+			_, err := conn.Exec(ctx, `DROP SCHEMA IF EXISTS `+name+` CASCADE`)
+			return err
+		})
 		if err := errors.Join(err, conn.Close(ctx)); err != nil {
 			tb.Errorf("dropping the schema of the test: %v", err)
 		}
