@@ -42,10 +42,19 @@ exec 8<>"$dir/in" # held open: the server ends with its input
 start() {
 	"$server" -addr "$1" -db "$dir/temporal.db" <"$dir/in" >"$dir/out" 2>>"$dir/log" 8>&- &
 	pid=$!
-	read -r address <"$dir/out" || { tail -5 "$dir/log" >&2; return 1; }
+	read -r address <"$dir/out" || { pid=; tail -5 "$dir/log" >&2; return 1; }
 }
 
-start "${1:-127.0.0.1:0}"
+if [ -n "${1:-}" ]; then
+	start "$1"
+else
+	# Systems give these ports to no connection, which could have the server's when it is
+	# started again.
+	for _ in {1..20}; do # another server may have the port
+		start "127.0.0.1:$((20000 + RANDOM % 10000))" && break
+	done
+	[ -n "$pid" ]
+fi
 echo "$address"
 while read -r line; do
 	case $line in
