@@ -46,7 +46,7 @@ func startAsking(t *testing.T, dir, script string, args ...string) *asking {
 func (a *asking) start(args ...string) {
 	a.t.Helper()
 	user, program := openPTY(a.t)
-	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(a.t.Context(), 5*time.Minute)
 	a.t.Cleanup(cancel)
 	a.user, a.cmd = user, exec.CommandContext(ctx, "claude-force", args...)
 	a.cmd.Dir, a.cmd.Env = a.dir, a.env

@@ -79,7 +79,7 @@ func (m *copyMachine) copy(from, to string) (c copied) {
 // crash kills a run once it has written a line with some text.
 func (m *copyMachine) crash(file, text string) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "claude-force", "run", file)
 	cmd.Dir, cmd.Env = m.dir, m.env

@@ -173,7 +173,7 @@ func checkScreen(t *testing.T, args []string, screen string) {
 func onTerminal(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
 	user, program := openPTY(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "claude-force", args...)
 	cmd.Dir, cmd.Env = dir, env
