@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -45,11 +46,17 @@ func Command(ctx context.Context, dir string, env []string, binary string, args 
 	seconds := strconv.Itoa(int(patience.Seconds()))
 	cmd := exec.CommandContext(ctx, "timeout", append([]string{"-k", "5", seconds, binary}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), "TZ="+noon()), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return Kill(cmd) }
 	return cmd
 }
+
+// noon returns the name of a time zone in which it was noon when this process began, or up to
+// an hour later: no budget of a day begins again in a measurement.
+var noon = sync.OnceValue(func() string {
+	return fmt.Sprintf("Etc/GMT%+d", time.Now().UTC().Hour()-12) // the sign is that of what is west
+})
 
 // Kill ends what [Command] started, and its process group, without a warning. The
 // error says that it has ended.
