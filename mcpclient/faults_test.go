@@ -344,8 +344,14 @@ func TestEndsWithTheRun(t *testing.T) {
 		t.Fatalf("no server with a child was started: %s", data)
 	}
 	for _, m := range started {
-		state, err := os.ReadFile("/proc/" + m[2] + "/stat")
-		if err == nil && !strings.Contains(string(state), ") Z ") {
+		there := true
+		for n := 0; n < 30_000 && there; n++ { // what was killed may take a moment on a slow machine
+			state, err := os.ReadFile("/proc/" + m[2] + "/stat")
+			if there = err == nil && !strings.Contains(string(state), ") Z "); there {
+				<-time.After(time.Millisecond)
+			}
+		}
+		if there {
 			t.Errorf("%s %s is still there", m[1], m[2])
 		}
 	}

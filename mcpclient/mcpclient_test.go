@@ -158,7 +158,7 @@ func (w *world) offer(t *testing.T, names ...string) {
 func (w *world) trust(t *testing.T) {
 	t.Helper()
 	servers := w.load(t)
-	m := mcpclient.New(mcpclient.Options{Servers: servers, Store: w.store})
+	m := mcpclient.New(mcpclient.Options{Servers: servers, Store: w.store, StartTimeout: 5 * time.Minute})
 	defer m.Close()
 	for _, s := range servers {
 		offer, _, err := m.Inspect(t.Context(), s.Name)

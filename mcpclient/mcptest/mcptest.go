@@ -361,7 +361,7 @@ func (s *Server) call(name string, arguments json.RawMessage) (result, failure s
 // stayOn makes the process one that only force ends, with a child of that kind.
 func stayOn() {
 	ignoreSignals()
-	child := exec.Command("sleep", "60") //nolint:noctx // it outlives everything on purpose
+	child := exec.Command("sleep", "600") //nolint:noctx // it outlives everything on purpose
 	leaveGroup(child)
 	_ = child.Start()
 	s := &Server{log: os.Getenv(LogVariable)}
