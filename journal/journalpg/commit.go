@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claude-force/claude-force/internal/postgres"
@@ -187,12 +186,12 @@ func (s *Store) commitRead(ctx context.Context, conn *pgxpool.Conn, jobs []*job)
 	if err := groupcommit.Do(b, jobs); err != nil {
 		return err
 	}
-	return s.end(b, &pgx.Batch{})
+	return s.end(b)
 }
 
-// end sends what is queued in send, then what the transaction writes, and commits.
-func (s *Store) end(b *batch, send *pgx.Batch) error {
-	if err := b.flush(send); err != nil {
+// end writes and commits a transaction, and remembers how it left the runs.
+func (s *Store) end(b *batch) error {
+	if err := b.flush(); err != nil {
 		return err
 	}
 	s.batch++

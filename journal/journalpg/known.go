@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claude-force/claude-force/journal/groupcommit"
@@ -18,7 +17,7 @@ var errChanged = errors.New("another process has written the run")
 
 // remember keeps the header of a run that this store owns, as it is stored now.
 func (s *Store) remember(id string, h *header) {
-	if h == nil || h.Token == "" || h.writer != s.writer || h.version == "" {
+	if h == nil || h.Token == "" || h.writer != s.writer {
 		delete(s.heads, id)
 		return
 	}
@@ -60,9 +59,7 @@ func (s *Store) commitKnown(ctx context.Context, conn *pgxpool.Conn, jobs []*job
 	if err := groupcommit.Do(b, jobs); err != nil {
 		return err
 	}
-	send := &pgx.Batch{}
-	send.Queue(`BEGIN`)
-	err := s.end(b, send)
+	err := s.end(b)
 	if errors.Is(err, errChanged) {
 		rollback(ctx, conn)
 	}

@@ -209,11 +209,15 @@ func (b *batch) events(h *header, after int64) (events []journal.Event, err erro
 	return events, nil
 }
 
-// flush sends what is queued in send, then the headers that were changed and the events,
-// and commits. It returns errChanged, and has written nothing, unless the headers are
+// flush writes the headers that were changed and the events, and commits. A transaction
+// that has read nothing begins with it. It returns errChanged, and has written nothing, unless the headers are
 // stored as they were when they were changed, and the last transaction of this process is
 // what it was.
-func (b *batch) flush(send *pgx.Batch) error {
+func (b *batch) flush() error {
+	send := &pgx.Batch{}
+	if b.blind {
+		send.Queue(`BEGIN`)
+	}
 	headers := make([]*header, 0, len(b.runs))
 	for _, h := range b.runs {
 		if h != nil && h.Dirty {
