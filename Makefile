@@ -15,10 +15,10 @@ test: ## Run the tests
 
 # Each program with the race detector waits as it exits, by default for 1 s, so that
 # what still runs may report a race. The scripts run more than a thousand commands. What
-# only reads sources, or runs programs, finds none that others do not.
+# only reads sources or computes, or runs programs or a browser, finds none that others do not.
 race: export GORACE ?= atexit_sleep_ms=10
 race: ## Run the tests with the race detector, in random order (of the scripts those with something at once)
-	go test -race -short -shuffle=on -timeout 20m $$(go list ./... | grep -vE '/(bench|examples|internal/wordtest|internal/importtest)(/|$$)')
+	go test -race -short -shuffle=on -timeout 20m $$(go list ./... | grep -vE '/(bench|benchfile|compare|deploy|examples|server/webtest|internal/(citest|docexample|gitignore|importtest|openfile|parquet|wordtest))(/|$$)')
 
 lint: ## Check formatting, go vet, golangci-lint, known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,10 +71,7 @@ func commandsJob(args []string) error {
 // there are.
 func TestCommandsThatAreKilledGoOn(t *testing.T) {
 	t.Parallel()
-	rounds := 6
-	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
-		rounds = n
-	}
+	rounds := killRounds(6)
 	kills, repeated := 0, 0
 	for round := range rounds {
 		dir := t.TempDir()
@@ -88,10 +84,7 @@ func TestCommandsThatAreKilledGoOn(t *testing.T) {
 // TestRequestsThatAreKilledGoOn does the same with requests, which the server counts.
 func TestRequestsThatAreKilledGoOn(t *testing.T) {
 	t.Parallel()
-	rounds := 6
-	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
-		rounds = n
-	}
+	rounds := killRounds(6)
 	kills, repeated := 0, 0
 	for round := range rounds {
 		var mu sync.Mutex

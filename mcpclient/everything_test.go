@@ -53,6 +53,9 @@ func removeEverything() {
 // everything returns the program of the protocol's own server for tests.
 func everything(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("installs packages")
+	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			citest.Missing(t, "%s is not installed", program)

@@ -74,6 +74,9 @@ func TestProcessesAndKills(t *testing.T) {
 	t.Parallel()
 	const processes, space = 8, 1_000_000
 	total := 4000
+	if testing.Short() {
+		total = 2000
+	}
 	if n, err := strconv.Atoi(os.Getenv("CALLS")); err == nil {
 		total = n
 	}
