@@ -51,8 +51,8 @@ func noon(now time.Time) string {
 	return fmt.Sprintf("Etc/GMT%+d", now.UTC().Hour()-12) // whose sign is that of what is west
 }
 
-// atOnce finds scripts in which several processes, or calls of one, are at work at once.
-var atOnce = regexp.MustCompile(`(?m) &\w*&?$|--jobs|\bserve\b|kill|--detach`)
+// atOnce finds scripts in which several processes are at work at once.
+var atOnce = regexp.MustCompile(`(?m) &\w*&?$|\bserve\b|\bkill\b`)
 
 // scripts returns the files of scripts. In short mode, in which the race detector looks on,
 // they are those in which something happens at once.
