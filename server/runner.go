@@ -31,7 +31,7 @@ type runner struct {
 	mu     sync.Mutex // guards the fields below
 	closed bool
 	shared map[string]*orchestrator // by folder and settings
-	driven map[string]bool          // the runs, by id
+	driven map[string]int           // how often each run is, by id: the end of one may meet a resume
 }
 
 // orchestrator is one that several runs use.
@@ -42,7 +42,7 @@ type orchestrator struct {
 
 func newRunner(ctx context.Context, open opener, log *slog.Logger) *runner {
 	ctx, cancel := context.WithCancel(ctx)
-	return &runner{open: open, log: log, ctx: ctx, cancel: cancel, drain: make(chan struct{}), shared: map[string]*orchestrator{}, driven: map[string]bool{}}
+	return &runner{open: open, log: log, ctx: ctx, cancel: cancel, drain: make(chan struct{}), shared: map[string]*orchestrator{}, driven: map[string]int{}}
 }
 
 // use calls do with the orchestrator for a folder and settings. Runs at the same time
@@ -99,12 +99,14 @@ func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOption
 	opts.OnStart = func(context.Context, string) { say(nil) }
 	opts.Drain = r.drain
 	opts.AskCalls, opts.AskTimeout = spec.Settings.Approvals == runs.ApprovalsDurable, spec.Settings.AskFor
-	r.driven[id] = true
+	r.driven[id]++
 	r.active.Go(func() {
 		defer func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			delete(r.driven, id)
+			if r.driven[id]--; r.driven[id] == 0 {
+				delete(r.driven, id)
+			}
 		}()
 		err := r.use(r.ctx, spec.Dir, spec.Settings, func(o *claudeforce.Orchestrator) error {
 			_, err := o.ResumeRun(r.ctx, id, opts)
@@ -128,7 +130,7 @@ func (r *runner) start(id string, spec *runs.Spec, opts claudeforce.ResumeOption
 func (r *runner) drives(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.driven[id]
+	return r.driven[id] > 0
 }
 
 // background calls do in a goroutine that ends with the runs, unless the server is
