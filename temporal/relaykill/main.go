@@ -6,6 +6,7 @@
 //
 //	go run ./relaykill             # 40 rounds
 //	go run ./relaykill -rounds 3
+//	go run ./relaykill -rounds 200 -stands 3
 //
 // What steps did is counted by a service that shares no code with what asks it. The exit code
 // is 1 if anything that is promised was not kept.
@@ -22,6 +23,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +33,7 @@ import (
 func main() {
 	var opts options
 	flag.IntVar(&opts.rounds, "rounds", 40, "how many rounds")
+	flag.IntVar(&opts.stands, "stands", 1, "stands at once that share the rounds, each with servers and workers of its own")
 	flag.IntVar(&opts.runs, "runs", 4, "runs of the graph at once in a round, beside one with wide foreach")
 	flag.IntVar(&opts.workers, "workers", 2, "workers")
 	flag.Uint64Var(&opts.seed, "seed", 1, "seed of the moments at which processes are killed")
@@ -39,7 +42,7 @@ func main() {
 	flag.StringVar(&opts.programs, "programs", "", "`FOLDER` with the programs; they are built otherwise")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	c, problems, err := measure(ctx, opts)
+	c, problems, err := measureAll(ctx, opts)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "relaykill:", err)
@@ -51,10 +54,11 @@ func main() {
 }
 
 type options struct {
-	rounds, runs, workers int
-	seed                  uint64
-	delay, away           time.Duration
-	programs              string
+	rounds, stands int
+	runs, workers  int // of each stand
+	seed           uint64
+	delay, away    time.Duration
+	programs       string
 }
 
 // counts are what rounds add up to.
@@ -71,6 +75,21 @@ type counts struct {
 }
 
 func (c *counts) broken() int { return c.lost + c.again + c.missing + c.wrong }
+
+// add adds what other rounds came to.
+func (c *counts) add(o counts) {
+	c.rounds += o.rounds
+	c.runs += o.runs
+	c.units += o.units
+	c.requests += o.requests
+	c.workersKilled += o.workersKilled
+	c.serversKilled += o.serversKilled
+	c.lost += o.lost
+	c.again += o.again
+	c.missing += o.missing
+	c.wrong += o.wrong
+	c.cut += o.cut
+}
 
 func (c *counts) print(problems []string) {
 	for _, row := range []struct {
@@ -114,7 +133,31 @@ func (r *rounds) say(format string, args ...any) {
 	}
 }
 
-func measure(ctx context.Context, opts options) (c counts, problems []string, err error) {
+// measureAll plays the rounds on all stands, and adds up what came of them.
+func measureAll(ctx context.Context, opts options) (c counts, problems []string, err error) {
+	if opts.rounds < 0 || opts.stands < 1 {
+		return c, nil, errors.New("-rounds is at least 0, and -stands at least 1")
+	}
+	var mu sync.Mutex // guards what is returned
+	var all sync.WaitGroup
+	for n := range opts.stands {
+		all.Go(func() {
+			mine := opts
+			mine.rounds = opts.rounds*(n+1)/opts.stands - opts.rounds*n/opts.stands
+			sum, said, failed := measure(ctx, mine, n)
+			mu.Lock()
+			defer mu.Unlock()
+			c.add(sum)
+			problems = append(problems, said...)
+			err = errors.Join(err, failed)
+		})
+	}
+	all.Wait()
+	return c, problems, err
+}
+
+// measure plays rounds on the n-th stand.
+func measure(ctx context.Context, opts options, n int) (c counts, problems []string, err error) {
 	s, err := stand.New(ctx, stand.Options{
 		Files: map[string]string{graphFile: graph(), nestedFile: nested()}, Programs: opts.programs, Delay: opts.delay,
 		Workers: opts.workers, Worker: []string{"-heartbeat", "3s", "-stop-timeout", "1s", "-part", "50"},
@@ -123,18 +166,18 @@ func measure(ctx context.Context, opts options) (c counts, problems []string, er
 		return c, nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	r := &rounds{Stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, 0)), local: map[string]map[string]stepResult{}}
+	r := &rounds{Stand: s, opts: opts, random: rand.New(rand.NewPCG(opts.seed, uint64(n))), local: map[string]map[string]stepResult{}}
 	for _, file := range []string{graphFile, nestedFile} {
 		if err := r.runLocally(ctx, file); err != nil {
 			return r.counts, r.problems, err
 		}
 	}
-	for n := 0; n <= opts.rounds && ctx.Err() == nil; n++ { // the first without kills
+	for round := 0; round <= opts.rounds && ctx.Err() == nil; round++ { // the first without kills
 		began := time.Now()
-		if err := r.round(ctx, n); err != nil {
+		if err := r.round(ctx, round); err != nil {
 			return r.counts, r.problems, err
 		}
-		fmt.Fprintf(os.Stderr, "round %d: %.0f s\n", n, time.Since(began).Seconds())
+		fmt.Fprintf(os.Stderr, "stand %d, round %d: %.0f s\n", n+1, round, time.Since(began).Seconds())
 	}
 	return r.counts, r.problems, context.Cause(ctx)
 }
