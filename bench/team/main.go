@@ -4,7 +4,7 @@
 // against a service that keeps its own accounts:
 //
 //	go run ./bench/team              # 1,000 rounds
-//	go run ./bench/team -rounds 4
+//	go run ./bench/team -rounds 4 -parallel 1
 //
 // In each round four servers use one data folder, in which three keys have budgets of
 // their own, of their team and of all keys together. Clients send 200 calls with 50 in
@@ -37,6 +37,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/claude-force/claude-force/bench/internal/child"
 )
 
@@ -60,10 +62,11 @@ func usd(nano int64) string { return strconv.FormatFloat(float64(nano)/1e9, 'f',
 
 func main() {
 	rounds := flag.Int("rounds", 1000, "how many rounds")
+	parallel := flag.Int("parallel", 4, "how many rounds at once, which share nothing")
 	seed := flag.Uint64("seed", 1, "seed of the clients, and of the moments at which servers are killed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *rounds, *seed)
+	err := run(ctx, *rounds, *parallel, *seed)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "team:", err)
@@ -71,7 +74,28 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, rounds int, seed uint64) error {
+// sums are what all rounds come to.
+type sums struct {
+	rounds, failed                   int
+	billed, answered, refused, kills int64
+	used                             float64 // the least part of the budget of all keys that a round without kills billed
+}
+
+func (s *sums) add(b *bench, problems []string) {
+	s.rounds++
+	if len(problems) > 0 {
+		s.failed++
+	}
+	if b.kills == 0 {
+		s.used = min(s.used, float64(b.billed)/float64(allBudget))
+	}
+	s.billed, s.answered, s.refused, s.kills = s.billed+b.billed, s.answered+b.answered.Load(), s.refused+b.refused.Load(), s.kills+b.kills
+}
+
+func run(ctx context.Context, rounds, parallel int, seed uint64) error {
+	if rounds < 1 || parallel < 1 {
+		return errors.New("-rounds and -parallel are at least 1")
+	}
 	dir, err := os.MkdirTemp("", "claude-force-team")
 	if err != nil {
 		return err
@@ -80,40 +104,43 @@ func run(ctx context.Context, rounds int, seed uint64) error {
 	if err := child.Build(ctx, dir, map[string]string{"claude-force": "cmd/claude-force", "service": "bench/money/service"}); err != nil {
 		return err
 	}
-	service, err := child.Serve(ctx, filepath.Join(dir, "service"))
-	if err != nil {
-		return err
+	start := time.Now()
+	var mu sync.Mutex // guards total
+	total := sums{used: 1}
+	group, ctx := errgroup.WithContext(ctx)
+	for lane := range parallel {
+		group.Go(func() error {
+			service, err := child.Serve(ctx, filepath.Join(dir, "service"))
+			if err != nil {
+				return err
+			}
+			defer service.Stop()
+			for n := lane; n < rounds; n += parallel {
+				b := &bench{ctx: ctx, dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), service: service, account: "round-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
+				problems, err := b.round(n/parallel%2 == 1)
+				if err != nil {
+					return fmt.Errorf("round %d: %w", n, err)
+				}
+				for _, p := range problems {
+					fmt.Fprintf(os.Stderr, "round %d: %s\n", n, p)
+				}
+				mu.Lock()
+				total.add(b, problems)
+				mu.Unlock()
+				if err := os.RemoveAll(b.dir); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	defer service.Stop()
-	start, failed := time.Now(), 0
-	var billed, answered, refused, kills int64
-	used := 1.0
-	for n := range rounds {
-		b := &bench{ctx: ctx, dir: filepath.Join(dir, strconv.Itoa(n)), binary: filepath.Join(dir, "claude-force"), service: service, account: "round-" + strconv.Itoa(n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
-		problems, err := b.round(n%2 == 1)
-		if err != nil {
-			return fmt.Errorf("round %d: %w", n, err)
-		}
-		for _, p := range problems {
-			fmt.Fprintf(os.Stderr, "round %d: %s\n", n, p)
-		}
-		if len(problems) > 0 {
-			failed++
-		}
-		if b.kills == 0 {
-			used = min(used, float64(b.billed)/float64(allBudget))
-		}
-		billed, answered, refused, kills = billed+b.billed, answered+b.answered.Load(), refused+b.refused.Load(), kills+b.kills
-		if err := os.RemoveAll(b.dir); err != nil {
-			return err
-		}
-	}
+	err = group.Wait()
 	fmt.Printf("%d rounds of %d servers in %v: %d calls answered, %d without room, %d kills, $%.9f billed; least of the budget of all keys billed without kills: %.1f %%; rounds with a problem: %d\n",
-		rounds, servers, time.Since(start).Round(time.Second), answered, refused, kills, float64(billed)/1e9, 100*used, failed)
-	if failed > 0 {
-		return errors.New("budgets of keys do not hold")
+		total.rounds, servers, time.Since(start).Round(time.Second), total.answered, total.refused, total.kills, float64(total.billed)/1e9, 100*total.used, total.failed)
+	if err == nil && total.failed > 0 {
+		err = errors.New("budgets of keys do not hold")
 	}
-	return nil
+	return err
 }
 
 // bench is one round.
