@@ -129,8 +129,9 @@ func (s *service) asked() (calls int, failed error) {
 	return s.calls, s.failed
 }
 
-// watched is the upstream, with a note of how calls end: the program reports a call that
-// failed by a text, and the task by the error.
+// watched is the upstream, with a note of each call and how it fails: the program reports a
+// call that failed by a text, and the task by the error. The notes are made before the program
+// can know, since it may end as soon as it does.
 type watched struct {
 	proxy.Upstream
 	service *service
@@ -140,20 +141,28 @@ func (w watched) Model() llm.Model { return w }
 
 func (w watched) Stream(ctx context.Context, req *llm.Request) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
-		var failed error
-		defer func() {
-			w.service.mu.Lock()
-			defer w.service.mu.Unlock()
-			w.service.calls++
-			if !errors.Is(failed, context.Canceled) {
-				w.service.failed = failed
-			}
-		}()
+		w.service.mu.Lock()
+		w.service.calls++
+		w.service.mu.Unlock()
+		answered := false
 		for ev, err := range w.Upstream.Model().Stream(ctx, req) {
-			failed = err
+			if !answered || err != nil {
+				answered = true
+				w.service.note(err)
+			}
 			if !yield(ev, err) {
 				return
 			}
 		}
 	}
+}
+
+// note takes down how the latest call failed, or that it is answered.
+func (s *service) note(failed error) {
+	if errors.Is(failed, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = failed
 }
