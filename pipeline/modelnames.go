@@ -42,17 +42,15 @@ func ofTheService(prices *llm.PriceTable, id string) bool {
 	return known || strings.HasPrefix(id, "claude-")
 }
 
-// UnknownModels returns those of the names that no model of the service can have, such as
-// ones with a typing error: a key for them would be good for nothing. [ModelNames] says which
-// those are.
+// UnknownModels returns those of the names that no model has, such as ones with a typing
+// error: a key for them would be good for nothing.
 func UnknownModels(cfg *config.Config, names []string) (unknown []string, err error) {
 	table, err := LoadPrices(cfg)
 	if err != nil {
 		return nil, err
 	}
-	mayExist := ModelNames(cfg, Options{}, table)
 	for _, name := range names {
-		if id, _ := table.Resolve(name); !mayExist(id) {
+		if id, _ := table.Resolve(name); !ofTheService(table, id) {
 			unknown = append(unknown, name)
 		}
 	}
