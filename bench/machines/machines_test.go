@@ -131,11 +131,26 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 		"paid twice by others than those cut": {func(s *seen) { cut(s); again(s, 0, second(31)) }, "prompt 5 was paid for 2 times"},
 		"paid twice since it was cut off":     {func(s *seen) { cut(s); again(s, machines-1, second(29)) }, ""},
 		"paid twice by it long after":         {func(s *seen) { cut(s); again(s, machines-1, second(90)) }, "prompt 5 was paid for 2 times"},
-		"a call is lost":                      {func(s *seen) { s.outcomes[0].Answered--; s.outcomes[0].Lost++ }, "of 200 calls 199"},
-		"an answer from nowhere":              {func(s *seen) { s.requests[3].status = http.StatusTooManyRequests; s.requests[3].cost = 0 }, "the service was not asked"},
-		"repeated":                            {func(s *seen) { cut(s); s.outcomes[0].Repeated++ }, "1 repeated"},
-		"repeated by the machine cut off":     {func(s *seen) { cut(s); s.outcomes[machines-1].Repeated++ }, ""},
-		"broke off, since it was cut off":     {func(s *seen) { cut(s); s.outcomes[0].Repeated++; s.outcomes[0].Broken++ }, ""},
+		"paid three times since it was cut off": {func(s *seen) {
+			cut(s)
+			again(s, machines-1, second(29))
+			again(s, machines-1, second(31))
+		}, "prompt 5 was paid for 3 times"},
+		"paid once more by each of two servers": {func(s *seen) {
+			cut(s)
+			again(s, machines-1, second(29))
+			again(s, machines-1, second(31))
+		}, ""},
+		"paid three times, once by two servers": {func(s *seen) {
+			cut(s)
+			again(s, 0, second(29))
+			again(s, machines-1, second(31))
+		}, "prompt 5 was paid for 3 times"},
+		"a call is lost":                  {func(s *seen) { s.outcomes[0].Answered--; s.outcomes[0].Lost++ }, "of 200 calls 199"},
+		"an answer from nowhere":          {func(s *seen) { s.requests[3].status = http.StatusTooManyRequests; s.requests[3].cost = 0 }, "the service was not asked"},
+		"repeated":                        {func(s *seen) { cut(s); s.outcomes[0].Repeated++ }, "1 repeated"},
+		"repeated by the machine cut off": {func(s *seen) { cut(s); s.outcomes[machines-1].Repeated++ }, ""},
+		"broke off, since it was cut off": {func(s *seen) { cut(s); s.outcomes[0].Repeated++; s.outcomes[0].Broken++ }, ""},
 		"refused": {func(s *seen) {
 			s.requests = append(s.requests, request{prompt: 1, status: http.StatusTooManyRequests})
 		}, "were refused"},
@@ -164,6 +179,9 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 			c.change(s)
 			opts := opts
 			opts.Untimed = strings.HasSuffix(name, "on a slow machine")
+			if strings.HasSuffix(name, "two servers") {
+				opts.Servers = 2
+			}
 			r := compare(&opts, s)
 			text := strings.Join(r.problems, "\n")
 			if c.problem == "" && text != "" || !strings.Contains(text, c.problem) {
