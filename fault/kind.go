@@ -15,6 +15,7 @@ const (
 	KindInterrupted                 // the caller canceled it
 	KindInternal                    // a defect of this program
 	KindOutdated                    // a newer version of this program has changed the store: it must be updated
+	KindUnavailable                 // a store or another thing that it needs cannot be used now; later it may be
 )
 
 // Reporter is an error that has a kind.

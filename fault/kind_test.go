@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -18,7 +19,11 @@ func TestKindOf(t *testing.T) {
 		{errors.New("plain"), 0},
 		{missing, fault.KindNotFound},
 		{fmt.Errorf("finding: %w", missing), fault.KindNotFound},
-		{fault.Input(missing), fault.KindInput}, // the outermost counts
+		{fault.Input(missing), fault.KindInput},                       // the outermost counts
+		{fault.Input(fmt.Errorf("finding: %w", context.Canceled)), 0}, // says nothing of the input
+		{fault.Input(fmt.Errorf("finding: %w", context.DeadlineExceeded)), 0},
+		{fault.Unavailable(errors.New("no answer")), fault.KindUnavailable},
+		{fault.Unavailable(missing), fault.KindNotFound}, // is known
 		{errors.Join(errors.New("plain"), missing), fault.KindNotFound},
 		{fmt.Errorf("reading: %w", fault.New(0, "none")), 0},
 	} {

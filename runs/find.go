@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -33,10 +34,15 @@ func IDFor(request string) string {
 // [fault.InputError].
 func Find(ctx context.Context, store journal.Store, id string) (journal.Run, error) {
 	run, err := store.Find(ctx, fullID(id))
-	if err != nil {
-		return journal.Run{}, fault.Input(fmt.Errorf("finding run %s: %w", id, err))
+	if err == nil {
+		return run, nil
 	}
-	return run, nil
+	_, ambiguous := errors.AsType[*journal.AmbiguousError](err)
+	failed := fmt.Errorf("finding run %s: %w", id, err)
+	if ambiguous || errors.Is(err, journal.ErrNotFound) {
+		failed = fault.Input(failed)
+	}
+	return journal.Run{}, failed
 }
 
 // fullID returns an id, or the start of one, in the form in which stores have it.

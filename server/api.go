@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -104,9 +105,13 @@ func schemaName(t reflect.Type, hint string) string {
 // add adds an operation. Its errors become problems; those that are the server's own
 // fault go to its log.
 func add[I, O any](s *Server, api huma.API, op *huma.Operation, do func(context.Context, *I) (*O, error)) {
-	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusInternalServerError)
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusInternalServerError, http.StatusServiceUnavailable)
+	op.BodyReadTimeout = -1 // none: the body is read (see strictly), and at a later deadline net/http would end the connection's requests
 	huma.Register(api, *op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := do(ctx, in)
+		if err != nil && ctx.Err() != nil { // whatever it says: it may be of what was cut off
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
 		if err != nil {
 			return nil, s.Problem(op.OperationID, err)
 		}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"sync"
@@ -18,10 +17,8 @@ func (s *Server) addPages() {
 		Store: s.store, Runs: s.runs, Dir: s.opts.Dir, Config: s.opts.Config, Version: s.opts.Version,
 		Operations: s.pageOperations(),
 		Problem: func(err error) (int, string) {
-			p, _ := errors.AsType[*Problem](problemOf(err))
-			if p.Status >= http.StatusInternalServerError {
-				s.log.Error("page failed", "err", err)
-			}
+			p := problemOf(err)
+			s.logFailure(p, "page failed", "err", err)
 			return p.Status, p.Detail
 		},
 		Cancel: func(ctx context.Context, run string) error {
@@ -213,8 +210,7 @@ func (s *Server) followPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := s.pages.Draw(r.Context(), target); err != nil {
-		p, _ := errors.AsType[*Problem](problemOf(err))
-		writeProblem(w, r, p)
+		writeProblem(w, r, problemOf(err))
 		return
 	}
 	h := w.Header()

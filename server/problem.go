@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -50,6 +51,21 @@ func (p *Problem) complete() *Problem {
 	return p
 }
 
+// codeCutOff is the code of a request that was ended before its end.
+const codeCutOff = "interrupted"
+
+// passing lists the kinds of errors that say nothing of what was asked for, whatever other
+// kinds they have: the same request may succeed later, or at another server of the store.
+var passing = []struct {
+	is     func(error) bool
+	code   string
+	detail string // instead of the error's text, which may name what is the server's own
+}{
+	{func(err error) bool { return fault.Has(err, fault.KindUnavailable) }, "store", "something that the server needs cannot be used now; its log says what"},
+	{func(err error) bool { return fault.CutOff(err) || fault.Has(err, fault.KindInterrupted) }, codeCutOff, "the request was cut off, as when the server stops; ask again"},
+	{func(err error) bool { return fault.Has(err, fault.KindOutdated) }, "outdated", ""},
+}
+
 // statuses lists the statuses of errors by kind; the first that an error has decides.
 var statuses = []struct {
 	kind   fault.Kind
@@ -60,18 +76,24 @@ var statuses = []struct {
 	{fault.KindConflict, http.StatusConflict, "conflict"},
 	{fault.KindBudget, http.StatusPaymentRequired, "budget"},
 	{fault.KindInput, http.StatusUnprocessableEntity, "input"},
-	{fault.KindInterrupted, http.StatusServiceUnavailable, "interrupted"},
-	{fault.KindOutdated, http.StatusServiceUnavailable, "outdated"}, // another server of the store may be newer
 }
 
 // Problem returns the error of an operation as it is shown to the caller. One that is
 // the server's own fault goes to its log.
 func (s *Server) Problem(operation string, err error) *Problem {
 	p := problemOf(err)
-	if p.Status >= http.StatusInternalServerError {
-		s.log.Error("operation failed", "operation", operation, "err", err)
-	}
+	s.logFailure(p, "operation failed", "operation", operation, "err", err)
 	return p
+}
+
+// logFailure writes a line for a problem that is the server's own.
+func (s *Server) logFailure(p *Problem, what string, args ...any) {
+	switch {
+	case p.Code == codeCutOff: // most often by the client
+		s.log.Info(what, args...)
+	case p.Status >= http.StatusInternalServerError:
+		s.log.Error(what, args...)
+	}
 }
 
 // problemOf returns an error as a problem. Only errors that say what the caller did
@@ -79,6 +101,11 @@ func (s *Server) Problem(operation string, err error) *Problem {
 func problemOf(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p.complete()
+	}
+	for _, k := range passing {
+		if k.is(err) {
+			return (&Problem{Status: http.StatusServiceUnavailable, Code: k.code, Detail: cmp.Or(k.detail, err.Error())}).complete()
+		}
 	}
 	for _, s := range statuses {
 		if !fault.Has(err, s.kind) {

@@ -18,6 +18,7 @@ type operation struct {
 	query        []string
 	headers      []string
 	takesBody    bool
+	body         string // of one that a test sends
 }
 
 // operations returns what the description of the API has.

@@ -31,7 +31,7 @@ func (s *Server) addSteering(api huma.API) {
 		Summary: "Start a run of a workflow of the project",
 		Description: "The run is durable when the answer comes. A request that is repeated with the same Idempotency-Key starts no second run, " +
 			"also after the server was restarted: it gets the run that the first one started.",
-		Errors: []int{http.StatusPaymentRequired, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
+		Errors: []int{http.StatusPaymentRequired, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, s.startRun)
 	add(s, api, &huma.Operation{
 		OperationID: "plan-run", Method: http.MethodPost, Path: "/api/v1/plans", Tags: []string{"runs"},
@@ -40,7 +40,7 @@ func (s *Server) addSteering(api huma.API) {
 	add(s, api, &huma.Operation{
 		OperationID: "resume-run", Method: http.MethodPost, Path: "/api/v1/runs/{run}/resume", Tags: []string{"runs"}, DefaultStatus: http.StatusAccepted,
 		Summary: "Resume a run that was interrupted or cancelled, has failed or crashed",
-		Errors:  []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
+		Errors:  []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, s.resumeRun)
 	add(s, api, &huma.Operation{
 		OperationID: "cancel-run", Method: http.MethodPost, Path: "/api/v1/runs/{run}/cancel", Tags: []string{"runs"},

@@ -12,7 +12,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/runs"
 )
 
@@ -103,7 +102,7 @@ func (s *Server) getStep(ctx context.Context, in *getStepInput) (*struct{ Body *
 
 // notFound returns the error of something that is named and is not there.
 func notFound(err error) error {
-	if fault.Has(err, fault.KindInput) {
+	if p := problemOf(err); p.Status == http.StatusUnprocessableEntity {
 		return &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: err.Error()}
 	}
 	return err

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claude-force/claude-force/fault"
 )
 
 // Transient reports whether what failed may succeed when it is tried again on another
@@ -103,8 +105,17 @@ func adviceOf(err *pgconn.PgError) string {
 	return advice[err.Code]
 }
 
-// Explain adds to an error what to do about it, in one line.
+// Explain adds to an error what to do about it, in one line. One that says nothing of what was
+// asked for, but that the database cannot be used, is a [fault.UnavailableError].
 func Explain(err error) error {
+	if Transient(err) || Unusable(err) {
+		return fault.Unavailable(advised(err))
+	}
+	return advised(err)
+}
+
+// advised returns an error with what to do about it.
+func advised(err error) error {
 	todo := ""
 	pg, answered := errors.AsType[*pgconn.PgError](err)
 	connecting, refused := errors.AsType[*pgconn.ConnectError](err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/claude-force/claude-force/fault"
 	"github.com/claude-force/claude-force/internal/oslimit"
 	"github.com/claude-force/claude-force/internal/seal"
 )
@@ -58,8 +59,17 @@ func Unusable(err error) bool {
 	return Damaged(err)
 }
 
-// Explain adds to an error of the file at path what to do about it.
+// Explain adds to an error of the file at path what to do about it. One that something can
+// be done about is a [fault.UnavailableError], unless it has another kind.
 func (a *Advice) Explain(path string, err error) error {
+	if explained := a.advised(path, err); explained != err { //nolint:errorlint // the same error
+		return fault.Unavailable(explained)
+	}
+	return err
+}
+
+// advised returns an error with what to do about it, if that is known.
+func (a *Advice) advised(path string, err error) error {
 	_, isPath := errors.AsType[*fs.PathError](err)
 	switch {
 	case err == nil:

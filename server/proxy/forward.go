@@ -21,11 +21,12 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := p.context(r)
 	defer cancel()
 	control := http.NewResponseController(w)
-	// Uploads take longer than other requests. A writer without deadlines is no server's.
-	_ = control.SetReadDeadline(time.Now().Add(uploadTime))
 	var body io.Reader
 	if r.ContentLength != 0 {
 		body = r.Body
+		// Uploads take longer than other requests. A writer without deadlines is no server's,
+		// and one without a body would be canceled at its deadline.
+		_ = control.SetReadDeadline(time.Now().Add(uploadTime))
 	}
 	resp, err := p.opts.Upstream.Forward(ctx, &anthropic.Forwarded{
 		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: p.header(r), Body: body, Length: r.ContentLength,
