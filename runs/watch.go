@@ -12,6 +12,7 @@ import (
 type Change struct {
 	Event *journal.Event // nil for a change of the run
 	Run   journal.Run    // without an event: the run as it is now
+	More  bool           // another event is there already, which comes next
 }
 
 const (
@@ -45,15 +46,19 @@ func WatchAfter(ctx context.Context, store journal.Store, id string, after int64
 		status := journal.Status("")
 		for {
 			// The run is read before its events: if it has ended, these are all.
+			var last *journal.Event // which is not yielded until the next is known, or that there is none
 			for ev, err := range store.Events(ctx, run.ID, after) {
+				if last != nil && !yield(Change{Event: last, More: true}, nil) {
+					return
+				}
 				if err != nil {
 					yield(Change{}, err)
 					return
 				}
-				after = ev.Seq
-				if !yield(Change{Event: &ev}, nil) {
-					return
-				}
+				last, after = &ev, ev.Seq
+			}
+			if last != nil && !yield(Change{Event: last}, nil) {
+				return
 			}
 			ended := false
 			if run.Owned() {

@@ -13,6 +13,9 @@ import (
 // followers. Who is further behind reads the store.
 const kept = 1024
 
+// wakeEvery bounds how many events of a look followers are not woken for.
+const wakeEvery = kept / 4
+
 // hub follows each run once, however many clients do: looking at the store and encoding
 // what is sent costs the same for one and for a thousand.
 type hub struct {
@@ -120,6 +123,9 @@ func (t *topic) add(c runs.Change, err error) {
 	default:
 		t.run = text
 		t.changes++
+	}
+	if c.More && c.Event.Seq%wakeEvery != 0 {
+		return // the followers are woken once for all of a look
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})
