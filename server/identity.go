@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/claude-force/claude-force/journal"
@@ -26,6 +27,9 @@ type keyring struct {
 	owner   keys.Hash
 	store   keys.Store
 	recheck time.Duration
+
+	mu      sync.Mutex // guards the field below, and the watches
+	watches map[keys.Hash]*watch
 }
 
 // errKey is the cause with which the context of a request ends whose key is not good any
@@ -47,7 +51,7 @@ func (k *keyring) bySecret(ctx context.Context, secret keys.Hash) (*keys.Identit
 
 // hold returns the context of a request of a key. It carries who the caller is, and ends
 // when the key is revoked or expires, or when whether it is was not known for a minute. The
-// caller must call release.
+// caller must call release. All requests of a key look at it together.
 func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash) (held context.Context, release func()) {
 	ctx = keys.WithIdentity(ctx, id)
 	if id.ID == "" {
@@ -55,28 +59,72 @@ func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash)
 	}
 	ctx = llm.WithTags(ctx, llm.Tags{Key: id.Name, Team: id.Team})
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.NewTimer(k.recheck)
-	go func() {
-		defer timer.Stop()
-		known := time.Now() // when the key was good
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-			now, err := k.bySecret(ctx, secret)
-			switch {
-			case err == nil && now != nil:
-				known = time.Now()
-			case err == nil, time.Since(known) >= unknownFor:
-				cancel(errKey)
-				return
-			}
-			timer.Reset(k.recheck)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	w := k.watches[secret]
+	if w == nil {
+		w = &watch{held: map[context.Context]context.CancelCauseFunc{}, stop: make(chan struct{})}
+		if k.watches == nil {
+			k.watches = map[keys.Hash]*watch{}
 		}
+		k.watches[secret] = w
+		go k.watch(context.WithoutCancel(ctx), w, secret) // ends with the last request
+	}
+	w.held[ctx] = cancel
+	w.known = time.Now()
+	return ctx, func() {
+		cancel(nil)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if delete(w.held, ctx); len(w.held) == 0 && k.watches[secret] == w {
+			delete(k.watches, secret)
+			close(w.stop)
+		}
+	}
+}
+
+// watch is the requests of a key that are under way.
+type watch struct {
+	held  map[context.Context]context.CancelCauseFunc // by the context of the request
+	known time.Time                                   // when the key was good
+	stop  chan struct{}
+}
+
+// watch ends the requests of a key that is not good any more.
+func (k *keyring) watch(ctx context.Context, w *watch, secret keys.Hash) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		<-w.stop
+		cancel()
 	}()
-	return ctx, func() { cancel(nil) }
+	ticker := time.NewTicker(k.recheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-ticker.C:
+		}
+		asked := time.Now()
+		now, err := k.bySecret(ctx, secret)
+		k.mu.Lock()
+		switch {
+		case err == nil && now != nil:
+			if asked.After(w.known) {
+				w.known = asked
+			}
+		case err == nil, time.Since(w.known) >= unknownFor:
+			for _, end := range w.held {
+				end(errKey)
+			}
+			if k.watches[secret] == w {
+				delete(k.watches, secret)
+				close(w.stop)
+			}
+		}
+		k.mu.Unlock()
+	}
 }
 
 // mayFollow returns a [Problem] if the key of a request is not for a page.

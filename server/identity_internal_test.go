@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,9 +79,11 @@ func TestKeyOf(t *testing.T) {
 type failingKeys struct {
 	keys.Memory
 	fails atomic.Bool
+	looks atomic.Int64
 }
 
 func (s *failingKeys) BySecret(ctx context.Context, secret keys.Hash, now time.Time) (*keys.Key, error) {
+	s.looks.Add(1)
 	if s.fails.Load() {
 		return nil, errors.New("the database is shut down")
 	}
@@ -140,4 +143,53 @@ func TestHold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHoldTogether has many requests of two keys under way, which come and go: each key is
+// looked at as often as for one, and only the requests of the key that is revoked end.
+func TestHoldTogether(t *testing.T) {
+	const each, seconds, revoked = 50, 20, 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		store := &failingKeys{}
+		ring := &keyring{store: store, recheck: recheck}
+		var all sync.WaitGroup
+		for _, name := range []string{"good", "bad"} {
+			secret := keys.HashOf(name)
+			key := &keys.Key{ID: name, Name: name, Role: keys.RoleRun, Created: time.Now()}
+			if err := store.Create(t.Context(), key, secret, nil, keys.Act{}); err != nil {
+				t.Fatal(err)
+			}
+			for n := range each {
+				all.Go(func() {
+					began := time.Duration(n) * 10 * time.Millisecond
+					ends := began + time.Duration(n+1)*seconds*time.Second/each // unless it is ended before
+					time.Sleep(began)
+					ctx, release := ring.hold(t.Context(), &keys.Identity{ID: name, Name: name, Role: keys.RoleRun}, secret)
+					defer release()
+					select {
+					case <-ctx.Done():
+					case <-time.After(ends - began):
+					}
+					ended, must := errors.Is(context.Cause(ctx), errKey), name == "bad" && ends > revoked+2*recheck
+					if may := name == "bad" && ends > revoked; ended && !may || must && !ended {
+						t.Errorf("request %d of the %s key: %v", n, name, context.Cause(ctx))
+					}
+				})
+			}
+		}
+		time.Sleep(revoked)
+		if err := store.Revoke(t.Context(), "bad", keys.Act{Time: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		all.Wait()
+		if looks := store.looks.Load(); looks > 2*(seconds+2) {
+			t.Errorf("the keys were looked at %d times in %d seconds", looks, seconds)
+		}
+		synctest.Wait()
+		ring.mu.Lock()
+		defer ring.mu.Unlock()
+		if len(ring.watches) > 0 {
+			t.Errorf("%d keys are still looked at", len(ring.watches))
+		}
+	})
 }
