@@ -30,8 +30,9 @@ const (
 	// connectTimeout is how long a new connection may take if the URL does not say.
 	connectTimeout = 10 * time.Second
 	// idleInTransaction is when the server ends a transaction whose client is silent, in
-	// milliseconds: a machine that was cut off must not keep its locks.
-	idleInTransaction = "15000"
+	// milliseconds: a machine that was cut off must not keep its locks. Uses of the database
+	// that wait for them end after [useTimeout], or a time as long.
+	idleInTransaction = "5000"
 )
 
 // DB is a pool of connections to a database. It is safe for concurrent use.

@@ -121,6 +121,58 @@ func TestEncryption(t *testing.T) {
 	}
 }
 
+// TestStoringReadsNoTable counts the rows that the database reads to store answers one after
+// the other: not all that are there, each time.
+func TestStoringReadsNoTable(t *testing.T) {
+	t.Parallel()
+	const answers = 1500
+	url := postgrestest.URL(t)
+	s := open(t, url, cachepg.Options{})
+	for n := range answers {
+		cachetest.Put(t, s, cachetest.Entry(n))
+	}
+	if err := s.Close(); err != nil { // the counts are complete once connections have ended
+		t.Fatal(err)
+	}
+	db := connect(t, url)
+	defer db.Close()
+	var stored, read int64
+	for tries := 0; stored < answers; tries++ {
+		if err := db.QueryRow(t.Context(), `SELECT n_tup_ins, seq_tup_read FROM pg_stat_user_tables WHERE schemaname = current_schema() AND relname = 'cache_answers'`).Scan(&stored, &read); err != nil {
+			t.Fatal(err)
+		}
+		if tries == 600 {
+			t.Fatalf("the database has counted %d answers of %d", stored, answers)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if read > answers {
+		t.Errorf("%d rows were read of the whole table to store %d", read, answers)
+	}
+}
+
+// TestCutOffWithinPut cuts a machine off while it stores an answer. Another one that has paid
+// for the same answer stores it: it does not give up before the database ends the transaction
+// of the first.
+func TestCutOffWithinPut(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	near := open(t, url, cachepg.Options{})
+	through, c := postgrestest.NewCable(t, url, "UPDATE cache_totals SET entries")
+	far := open(t, through, cachepg.Options{})
+	failed := make(chan error, 1)
+	go func() { failed <- far.Put(t.Context(), cachetest.Entry(1)) }()
+	<-c.Cut
+	cachetest.Put(t, near, cachetest.Entry(1))
+	if !cachetest.Has(t, near, 1) {
+		t.Error("the answer is not there")
+	}
+	c.Pull()
+	if err := <-failed; err == nil {
+		t.Error("the machine that was cut off has stored its answer")
+	}
+}
+
 // TestManyProcesses stores overlapping answers from many stores into a small cache: its sums
 // are those of its rows, and it does not grow beyond its bound.
 func TestManyProcesses(t *testing.T) {

@@ -151,7 +151,9 @@ func (s *Store) write(ctx context.Context, list []*put) error {
 			if _, err := tx.Exec(ctx, `UPDATE cache_totals SET entries = entries + $2, bytes = bytes + $3 WHERE part = $1`, s.part, entries, bytes); err != nil {
 				return err
 			}
-			return tx.QueryRow(ctx, `SELECT sum(bytes)::bigint, EXISTS (SELECT FROM cache_answers WHERE expires <= $1) FROM cache_totals`, now).Scan(&total, &expired)
+			// The first to expire is read from the index. Whether there is one that has expired
+			// would be looked for among all answers: the planner takes it to be found soon.
+			return tx.QueryRow(ctx, `SELECT sum(bytes)::bigint, coalesce((SELECT min(expires) FROM cache_answers) <= $1, false) FROM cache_totals`, now).Scan(&total, &expired)
 		})
 	})
 	if err != nil {
@@ -195,7 +197,7 @@ func (s *Store) evict(ctx context.Context, now time.Time) error {
 				if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended('claude-force cache ' || current_schema(), 0))`).Scan(&mine); err != nil || !mine {
 					return err
 				}
-				expired, _, err := s.drop(ctx, tx, `key IN (SELECT key FROM cache_answers WHERE expires <= $1 LIMIT $2)`, now.UnixNano(), evictChunk)
+				expired, _, err := s.drop(ctx, tx, `key IN (SELECT key FROM cache_answers WHERE expires <= $1 ORDER BY expires LIMIT $2)`, now.UnixNano(), evictChunk)
 				if err != nil {
 					return err
 				}
