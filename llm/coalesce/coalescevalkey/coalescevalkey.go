@@ -33,8 +33,10 @@ const LeaseTime = 15 * time.Second
 
 const (
 	extendTime = LeaseTime / 3
-	// firstPoll and lastPoll are how often a stream is read in which nothing comes.
-	firstPoll, lastPoll = 5 * time.Millisecond, 100 * time.Millisecond
+	// firstPoll and lastPoll are how often a stream is read in which nothing comes, and
+	// patientPoll where nothing has come for long, as while its owner waits for a rate
+	// limit: after a pause of at most a sixteenth of the time that it has lasted.
+	firstPoll, lastPoll, patientPoll = 5 * time.Millisecond, 100 * time.Millisecond, time.Second
 	// maxFlights is how many owners that die a call survives.
 	maxFlights = 5
 )
@@ -142,6 +144,7 @@ type ending struct {
 // follow passes on the events of a flight.
 func (m *model) follow(ctx context.Context, name, id string, out *llm.Holdback) ending {
 	gone := ending{lost: true, err: errLost}
+	quiet := time.Now() // since when nothing has come
 	for after, poll := "", firstPoll; ; {
 		data, next, owned, err := m.flights.read(ctx, name, id, after)
 		if err != nil || len(data) == 0 && !owned {
@@ -160,7 +163,7 @@ func (m *model) follow(ctx context.Context, name, id string, out *llm.Holdback) 
 			}
 		}
 		if len(data) > 0 {
-			poll = firstPoll
+			poll, quiet = firstPoll, time.Now()
 			continue
 		}
 		timer := time.NewTimer(poll)
@@ -170,7 +173,7 @@ func (m *model) follow(ctx context.Context, name, id string, out *llm.Holdback) 
 			timer.Stop()
 			return gone
 		}
-		poll = min(2*poll, lastPoll)
+		poll = min(2*poll, max(lastPoll, min(patientPoll, time.Since(quiet)/16)))
 	}
 }
 
