@@ -45,10 +45,14 @@ type service struct {
 	reached  chan struct{} //
 }
 
+// tokens is the service's limit of tokens a minute, in and out. It is out of reach, and the
+// service names it: of one that names none, those of a tier are assumed.
+const tokens = 1_000_000_000
+
 // newService returns a service with a limit, of which a burst is left. It also returns what an
 // answer costs.
 func newService(ctx context.Context, rpm, burst int) (s *service, cost int64) {
-	limits := sim.Limits{RequestsPerMinute: burst + 1}
+	limits := sim.Limits{RequestsPerMinute: burst + 1, InputTokensPerMinute: tokens, OutputTokensPerMinute: tokens}
 	s = &service{sim: sim.New(sim.Options{Limits: &limits, Latency: sim.Fixed(latency), NoPromptCache: true})}
 	// The first request makes the bucket. With a higher limit it keeps what is left.
 	first := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/messages", strings.NewReader(body(text(0))))
