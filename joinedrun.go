@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claude-force/claude-force/config"
@@ -146,7 +147,7 @@ func (j *JoinedRun) Close() {
 // Advance does what the run can do without attempts, as [engine.Advance] does. The run of a
 // frontier with a Result has ended.
 func (j *JoinedRun) Advance(ctx context.Context, under []engine.Under) (f *engine.Frontier, err error) {
-	err = j.with(ctx, journal.Unit{}, func(options engine.Options) (err error) {
+	err = j.advance(ctx, journal.Unit{}, func(options engine.Options) (err error) {
 		f, err = engine.Advance(ctx, j.run.wf, options, under)
 		return err
 	})
@@ -159,7 +160,7 @@ func (j *JoinedRun) Advance(ctx context.Context, under []engine.Under) (f *engin
 // AdvanceItems does what some items of a wide foreach can do without attempts, as
 // [engine.AdvanceItems] does.
 func (j *JoinedRun) AdvanceItems(ctx context.Context, items engine.Items, under []engine.Under) (f *engine.Frontier, err error) {
-	err = j.with(ctx, items.Part(), func(options engine.Options) (err error) {
+	err = j.advance(ctx, items.Part(), func(options engine.Options) (err error) {
 		f, err = engine.AdvanceItems(ctx, j.run.wf, options, items, under)
 		return err
 	})
@@ -184,6 +185,57 @@ func (j *JoinedRun) Attempt(ctx context.Context, unit journal.Unit) (status engi
 	return status, err
 }
 
+// advance calls do as with does, but joins the part only if do writes to it. Mostly it does
+// not, and then no other process has to be kept from writing it.
+func (j *JoinedRun) advance(ctx context.Context, part journal.Unit, do func(engine.Options) error) error {
+	past, err := j.replica.State(ctx)
+	if err != nil {
+		return err
+	}
+	if past.Ended != nil || past.Resumes > 0 { // the run is not the engine's any more, as joining it says
+		return j.with(ctx, part, do)
+	}
+	log := &unwritten{}
+	var ends []func()
+	options := j.options(ctx, log, past)
+	if options.Save != nil {
+		options.Save = func(context.Context, engine.File) error { return log.refuse() }
+	}
+	options.Observe = func(ctx context.Context, ev engine.Event) {
+		ends = append(ends, func() { j.count(ctx, ev, past) })
+	}
+	if err = do(options); log.asked.Load() {
+		return j.with(ctx, part, do)
+	}
+	for _, count := range ends {
+		count()
+	}
+	return err
+}
+
+// unwritten is a log that takes nothing, and knows whether it was asked to.
+type unwritten struct{ asked atomic.Bool }
+
+var errUnwritten = errors.New("the part of the run is not joined")
+
+// Append fails, unless there is nothing to add.
+func (l *unwritten) Append(events ...journal.Event) (wait func() error) {
+	if len(events) == 0 {
+		return func() error { return nil }
+	}
+	err := l.refuse()
+	return func() error { return err }
+}
+
+// refuse notes that something is to be written.
+func (l *unwritten) refuse() error {
+	l.asked.Store(true)
+	return errUnwritten
+}
+
+// Release does nothing.
+func (*unwritten) Release() error { return nil }
+
 // with calls do with the options for a part of the run, which this process is the only one
 // to write meanwhile.
 func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.Options) error) (err error) {
@@ -191,19 +243,24 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 	if err != nil {
 		return fmt.Errorf("joining run %s: %w", j.run.id, err)
 	}
-	// What was appended is durable by then. The next process that joins the part
-	// takes it whether or not it was released, so that the caller need not wait.
+	// What was appended is durable by then, unless do has failed: the caller need not wait.
 	defer j.releases.Go(func() { _ = log.Release() })
 	past, err := j.replica.State(ctx)
 	if err != nil {
 		return err
 	}
+	options := j.options(ctx, log, past)
+	options.Observe = func(ctx context.Context, ev engine.Event) { j.count(ctx, ev, past) }
+	return do(options)
+}
+
+// options returns the options for a part of the run that log writes.
+func (j *JoinedRun) options(ctx context.Context, log journal.Log, past *journal.State) engine.Options {
 	options := j.o.engineOptions(ctx, j.run, j.store, j.previous, j.kept)
 	options.Log, options.Past, options.Changed = log, past, j.run.changed
 	options.Wide, options.Lists = wideItems, &j.lists
-	options.Observe = func(ctx context.Context, ev engine.Event) { j.count(ctx, ev, past) }
 	options.Uncounted = func(ctx context.Context) float64 { return j.o.uncounted(ctx, j.store, j.run.id) }
-	return do(options)
+	return options
 }
 
 // count counts the end of a step unless the journal had it. A step that is skipped is skipped

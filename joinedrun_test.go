@@ -246,3 +246,59 @@ func TestEngineNeedsASharedStore(t *testing.T) {
 		}
 	}
 }
+
+// TestLookJoinsWhatItWrites advances a run: the part between its steps is joined only where
+// there is something to write, and no part is left when the run has ended.
+func TestLookJoinsWhatItWrites(t *testing.T) {
+	t.Parallel()
+	store := postgrestest.URL(t)
+	o := openShared(t, store, sim.Options{})
+	wf, err := o.ParseWorkflow("wf.yaml", []byte(`
+steps:
+  - {id: a, agent: code-reviewer, task: one}
+  - {id: skipped, agent: code-reviewer, task: two, when: "false", dependencies: [a]}
+  - {id: b, agent: code-reviewer, task: three, dependencies: [a]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, j := submit(t, o, wf)
+	db := postgrestest.Open(t, store)
+	token := func() (token string) {
+		if err := db.QueryRow(t.Context(), `SELECT coalesce(min(token) FILTER (WHERE part = '0  '), '') FROM journal_parts`).Scan(&token); err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	look := func(joins bool, step string) {
+		before := token()
+		f, err := j.Advance(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if joined := token() != before; joined != joins {
+			t.Errorf("before step %q the part was joined: %t", step, joined)
+		}
+		if step == "" {
+			if f.Result == nil || f.Result.Status != engine.StatusCompleted || token() != "" {
+				t.Errorf("in the end: %+v, token %q", f, token())
+			}
+			return
+		}
+		if len(f.Ready) != 1 || f.Ready[0].Unit.Step != step {
+			t.Fatalf("the frontier is %+v; want step %s", f, step)
+		}
+	}
+	attempt := func(step string) {
+		if status, err := j.Attempt(t.Context(), journal.Unit{Step: step}); err != nil || status != engine.StatusCompleted {
+			t.Fatal(status, err)
+		}
+	}
+	look(false, "a")
+	look(false, "a")
+	attempt("a")
+	look(true, "b") // which skips a step
+	look(false, "b")
+	attempt("b")
+	look(true, "")
+}

@@ -21,7 +21,8 @@ type Log[Tx any] struct {
 
 	mu       sync.Mutex // guards the fields below
 	released bool
-	failed   error // of something appended: what comes behind it cannot be kept
+	failed   error    // of something appended: what comes behind it cannot be kept
+	last     *Job[Tx] // that was appended; nil for none
 }
 
 // NewLog returns a log of a run with a token of its own, which does not own the run yet.
@@ -89,10 +90,15 @@ func (l *Log[Tx]) append(events []journal.Event) (*Job[Tx], error) {
 	j := &Job[Tx]{Run: l.Run, Part: l.Part, Log: l, Size: size, Do: func(tx Tx) (verdict, err error) {
 		return l.queue.store.Append(tx, l, rows)
 	}}
-	return j, l.queue.Put(j)
+	if err := l.queue.Put(j); err != nil {
+		return nil, err
+	}
+	l.last = j
+	return j, nil
 }
 
-// Release gives the run back. See [journal.Log].
+// Release gives the run back. See [journal.Log]. A part is nobody's, so that nothing is
+// written: who joins it next takes it.
 func (l *Log[Tx]) Release() error {
 	l.mu.Lock()
 	if l.released {
@@ -100,11 +106,18 @@ func (l *Log[Tx]) Release() error {
 		return nil
 	}
 	l.released = true
+	last := l.last
 	l.mu.Unlock()
-	// Not as a job of the log, so that one that failed is given back too.
-	err := l.queue.Write(&Job[Tx]{Run: l.Run, Part: l.Part, Do: func(tx Tx) (verdict, err error) {
-		return l.queue.store.Release(tx, l)
-	}})
+	var err error
+	switch {
+	case l.Part == "":
+		// Not as a job of the log, so that one that failed is given back too.
+		err = l.queue.Write(&Job[Tx]{Run: l.Run, Do: func(tx Tx) (verdict, err error) {
+			return l.queue.store.Release(tx, l)
+		}})
+	case last != nil:
+		_ = last.Wait() // its error is the log's
+	}
 	l.queue.mu.Lock()
 	delete(l.queue.logs, l)
 	l.queue.mu.Unlock()

@@ -49,8 +49,8 @@ type Store[Tx any] struct {
 	Closed func() error
 	// Seal prepares events of a run to be appended.
 	Seal func(run string, events []journal.Event) (rows []journalrow.Event, size int, err error)
-	// Append and Release do what a log does, if it still owns its run; else the verdict is
-	// [journal.ErrLost].
+	// Append and Release do what a log does, if it still owns its run, or its part of it;
+	// else the verdict is [journal.ErrLost]. Parts are not released.
 	Append  func(Tx, *Log[Tx], []journalrow.Event) (verdict, err error)
 	Release func(Tx, *Log[Tx]) (verdict, err error)
 }

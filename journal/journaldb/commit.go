@@ -141,13 +141,8 @@ func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
 // release gives the run of a log back, if the log still owns it.
 func release(b *batch, l *log) (verdict, err error) {
 	h, verdict, err := b.owned(l)
-	switch {
-	case h == nil && l.Part != "" && errors.Is(verdict, journal.ErrLost): // another has it, or the run has ended
-		return nil, err
-	case h == nil:
+	if h == nil {
 		return verdict, err
-	case l.Part != "":
-		return nil, b.conn.Run(`DELETE FROM parts WHERE run = ? AND part = ?`, h.N, []byte(l.Part))
 	}
 	h.release(b.now)
 	return nil, nil

@@ -44,7 +44,7 @@ func (s *Store) Create(ctx context.Context, run journal.Run) (journal.Log, error
 			return nil, err
 		}
 		if b.runs[run.ID] = made; l.Part != "" {
-			b.give(made, l, l.Token)
+			b.give(made, l)
 		}
 		rows, _, err := s.seal(run.ID, []journal.Event{{Type: journal.RunStarted, Time: b.now}})
 		if err != nil {
@@ -103,7 +103,7 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 		if err := h.OwnedRun(h.owner(s.self)).CheckJoin(engine); err != nil {
 			return err, nil
 		}
-		b.give(h, l, l.Token)
+		b.give(h, l)
 		return nil, nil
 	}})
 	if err != nil {

@@ -112,10 +112,10 @@ func (b *batch) readParts(results pgx.BatchResults) error {
 	return err
 }
 
-// give gives a part of a run to a log, or to none if the token is empty.
-func (b *batch) give(h *header, l *log, token string) {
+// give gives a part of a run to a log.
+func (b *batch) give(h *header, l *log) {
 	p := part{l.Run, l.Part}
-	b.parts[p], b.moved[p] = token, h
+	b.parts[p], b.moved[p] = l.Token, h
 }
 
 // errGone is that of a process whose row was removed; it is made again.
@@ -154,14 +154,8 @@ func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
 // release gives the run of a log back, if the log still owns it.
 func release(b *batch, l *log) (verdict, err error) {
 	h := b.owned(l)
-	switch {
-	case h == nil && l.Part != "": // another has it, or the run has ended
-		return nil, nil
-	case h == nil:
+	if h == nil {
 		return journal.ErrLost, nil
-	case l.Part != "":
-		b.give(h, l, "")
-		return nil, nil
 	}
 	h.release(b.now)
 	return nil, nil
@@ -250,22 +244,15 @@ const divisionByZero = "22012"
 
 // writeParts queues who writes the parts of runs, as far as the transaction has changed it.
 func (b *batch) writeParts(send *pgx.Batch) {
-	var runs, left []int64
-	var names, leftNames [][]byte
+	var runs []int64
+	var names [][]byte
 	var tokens []string
 	for p, h := range b.moved {
-		if token := b.parts[p]; token != "" {
-			runs, names, tokens = append(runs, h.N), append(names, []byte(p.name)), append(tokens, token)
-		} else {
-			left, leftNames = append(left, h.N), append(leftNames, []byte(p.name))
-		}
+		runs, names, tokens = append(runs, h.N), append(names, []byte(p.name)), append(tokens, b.parts[p])
 	}
 	if len(runs) > 0 {
 		send.Queue(`INSERT INTO journal_parts (run, part, token) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[])
 			ON CONFLICT (run, part) DO UPDATE SET token = excluded.token`, runs, names, tokens)
-	}
-	if len(left) > 0 {
-		send.Queue(`DELETE FROM journal_parts p USING unnest($1::bigint[], $2::bytea[]) AS u (run, part) WHERE p.run = u.run AND p.part = u.part`, left, leftNames)
 	}
 	if len(b.ended) > 0 {
 		send.Queue(`DELETE FROM journal_parts WHERE run = ANY($1)`, b.ended)

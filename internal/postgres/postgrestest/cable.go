@@ -26,7 +26,7 @@ func NewCable(tb testing.TB, address, at string) (through string, c *Cable) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func NewCable(tb testing.TB, address, at string) (through string, c *Cable) {
 			if err != nil {
 				return
 			}
-			to, err := net.Dial("tcp", server)
+			to, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", server)
 			if err != nil {
 				tb.Error(err)
 				return
