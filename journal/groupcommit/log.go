@@ -97,8 +97,8 @@ func (l *Log[Tx]) append(events []journal.Event) (*Job[Tx], error) {
 	return j, nil
 }
 
-// Release gives the run back. See [journal.Log]. A part is nobody's, so that nothing is
-// written: who joins it next takes it.
+// Release gives the run back. See [journal.Log]. No process owns a part, so that nothing
+// is written: who joins it next takes it.
 func (l *Log[Tx]) Release() error {
 	l.mu.Lock()
 	if l.released {
