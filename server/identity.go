@@ -63,12 +63,13 @@ func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash)
 	defer k.mu.Unlock()
 	w := k.watches[secret]
 	if w == nil {
-		w = &watch{held: map[context.Context]context.CancelCauseFunc{}, stop: make(chan struct{})}
+		watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlasts this request
+		w = &watch{held: map[context.Context]context.CancelCauseFunc{}, stop: stop}
 		if k.watches == nil {
 			k.watches = map[keys.Hash]*watch{}
 		}
 		k.watches[secret] = w
-		go k.watch(context.WithoutCancel(ctx), w, secret) // ends with the last request
+		go k.watch(watching, w, secret) // ends with the last request
 	}
 	w.held[ctx] = cancel
 	w.known = time.Now()
@@ -78,7 +79,7 @@ func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash)
 		defer k.mu.Unlock()
 		if delete(w.held, ctx); len(w.held) == 0 && k.watches[secret] == w {
 			delete(k.watches, secret)
-			close(w.stop)
+			w.stop()
 		}
 	}
 }
@@ -87,22 +88,16 @@ func (k *keyring) hold(ctx context.Context, id *keys.Identity, secret keys.Hash)
 type watch struct {
 	held  map[context.Context]context.CancelCauseFunc // by the context of the request
 	known time.Time                                   // when the key was good
-	stop  chan struct{}
+	stop  context.CancelFunc                          // ends the looks at the key
 }
 
 // watch ends the requests of a key that is not good any more.
 func (k *keyring) watch(ctx context.Context, w *watch, secret keys.Hash) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		<-w.stop
-		cancel()
-	}()
 	ticker := time.NewTicker(k.recheck)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-w.stop:
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
@@ -120,7 +115,7 @@ func (k *keyring) watch(ctx context.Context, w *watch, secret keys.Hash) {
 			}
 			if k.watches[secret] == w {
 				delete(k.watches, secret)
-				close(w.stop)
+				w.stop()
 			}
 		}
 		k.mu.Unlock()
