@@ -12,7 +12,7 @@ import (
 
 // firstRelease is the last migration before the first version that was upgraded by
 // replacing one server after the other. Those up to it may lock tables and fill them.
-const firstRelease = 20261129235900
+const firstRelease = 20261130235000
 
 // expanding are the statements with which programs that do not know them can live. NEW
 // stands for the tables that the same file has made, which nothing else uses.

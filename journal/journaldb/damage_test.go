@@ -415,7 +415,7 @@ func TestEarlierFiles(t *testing.T) {
 		if err := errors.Join(log.Release(), s.Close()); err != nil {
 			t.Fatal(err)
 		}
-		change(t, path, `DROP INDEX runs_started_by; ALTER TABLE runs DROP COLUMN started_by; ALTER TABLE runs DROP COLUMN exit; DROP TABLE notices; ALTER TABLE runs DROP COLUMN engine; DROP TABLE parts; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
+		change(t, path, `DROP INDEX runs_open; DROP INDEX runs_started_by; ALTER TABLE runs DROP COLUMN started_by; ALTER TABLE runs DROP COLUMN exit; DROP TABLE notices; ALTER TABLE runs DROP COLUMN engine; DROP TABLE parts; UPDATE schema_versions SET version = 1 WHERE component = 'journal'`)
 		s = openStore(t, path, opts)
 		run, err := s.Find(t.Context(), "a")
 		if err != nil || run.Workflow != "w" || run.Exit != nil || run.StartedBy != "" {

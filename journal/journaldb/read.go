@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,11 +135,18 @@ func (s *Store) createdAt(ctx context.Context, id string) (n int64, err error) {
 	return n, err
 }
 
+// unended are the statuses of the runs in the index runs_open.
+var unended = []journal.Status{journal.StatusRunning, journal.StatusWaiting, journal.StatusInterrupted}
+
 // listing returns the statement for runs that were created before one. Their order is
 // that of creation: the clock may have been set back since.
 func listing(f journal.Filter, n int64) (sql string, args []any) {
-	where := ""
+	from, where := `runs`, ""
 	args = []any{n}
+	if len(f.Statuses) > 0 && !slices.ContainsFunc(f.Statuses, func(s journal.Status) bool { return !slices.Contains(unended, s) }) {
+		from += ` INDEXED BY runs_open`
+		where += ` AND status IN ('running', 'waiting', 'interrupted')` // as the index has it
+	}
 	if !f.Before.IsZero() {
 		where += ` AND started < ?`
 		args = append(args, f.Before.UnixNano())
@@ -157,7 +165,7 @@ func listing(f journal.Filter, n int64) (sql string, args []any) {
 			args = append(args, string(status))
 		}
 	}
-	return `SELECT ` + headerColumns + ` FROM runs WHERE n < ?` + where + ` ORDER BY n DESC LIMIT 100`, args
+	return `SELECT ` + headerColumns + ` FROM ` + from + ` WHERE n < ?` + where + ` ORDER BY n DESC LIMIT 100`, args
 }
 
 // Events gives the events of a run, page by page. See [journal.Store].

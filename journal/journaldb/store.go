@@ -42,7 +42,7 @@ import (
 var migrations embed.FS
 
 // version is the newest schema this program knows.
-const version = 5
+const version = 6
 
 // verified is what the file's verifier is the sealed form of.
 const verified = "claude-force history"

@@ -159,9 +159,11 @@ func (s *Store) runsBefore(ctx context.Context, f journal.Filter, n int64) ([]*h
 	for _, status := range f.Statuses {
 		statuses = append(statuses, string(status))
 	}
+	// Planned for these values, and not for any: only so are the indexes of open runs, of times
+	// and of keys known to be of use.
 	rows, err := s.db.Query(ctx, `SELECT `+headerColumns+headerTables+`WHERE r.n < $2 AND r.started < $3 AND r.started >= $4
 		AND ($5::text[] IS NULL OR r.status = ANY($5)) AND ($7::text IS NULL OR r.started_by = $7) ORDER BY r.n DESC LIMIT $6`,
-		lease, n, before, after, statuses, runsPage, orNull(f.StartedBy))
+		pgx.QueryExecModeExec, lease, n, before, after, statuses, runsPage, orNull(f.StartedBy))
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
