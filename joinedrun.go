@@ -50,7 +50,7 @@ type JoinedRun struct {
 	previous *runs.Previous
 	kept     *reuse
 	replica  *journal.Replica
-	lists    engine.Lists
+	memo     engine.Memo
 
 	uncancelled context.Context // ends when the run is cancelled
 	cancel      context.CancelFunc
@@ -258,7 +258,7 @@ func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.
 func (j *JoinedRun) options(ctx context.Context, log journal.Log, past *journal.State) engine.Options {
 	options := j.o.engineOptions(ctx, j.run, j.store, j.previous, j.kept)
 	options.Log, options.Past, options.Changed = log, past, j.run.changed
-	options.Wide, options.Lists = wideItems, &j.lists
+	options.Wide, options.Memo = wideItems, &j.memo
 	options.Uncounted = func(ctx context.Context) float64 { return j.o.uncounted(ctx, j.store, j.run.id) }
 	return options
 }

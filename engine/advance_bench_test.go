@@ -13,25 +13,44 @@ import (
 	"github.com/claude-force/claude-force/workflow"
 )
 
-// BenchmarkApart measures the steps of a foreach that are advanced and attempted apart, in
-// ranges of 500 of its items. Beside it, in the same run, one process runs all of them.
+// BenchmarkApart measures the steps of a foreach, which are advanced in ranges of 500 of its
+// items, and those of a graph of chains, that are advanced and attempted apart. Beside it, in
+// the same run, one process runs all of them.
 func BenchmarkApart(b *testing.B) {
 	for _, items := range []int{100, 1_000, 10_000} {
-		b.Run(fmt.Sprint("items=", items), func(b *testing.B) { benchmarkApart(b, items) })
-	}
-}
-
-func benchmarkApart(b *testing.B, items int) {
-	list := make([]string, items)
-	for i := range list {
-		list[i] = fmt.Sprintf("item %d", i)
-	}
-	output := "[\"" + strings.Join(list, "\",\"") + "\"]"
-	wf := parseFiles(b, `
+		b.Run(fmt.Sprint("items=", items), func(b *testing.B) {
+			list := make([]string, items)
+			for i := range list {
+				list[i] = fmt.Sprintf("item %d", i)
+			}
+			benchmarkApart(b, "[\""+strings.Join(list, "\",\"")+"\"]", items+1, `
 steps:
 - {id: list, agent: x, task: list}
 - {id: each, agent: x, foreach: "${{ steps.list.json }}", task: "work on ${{ item }}"}
-`, nil)
+`)
+		})
+	}
+	for _, chains := range []int{5, 20, 80} {
+		b.Run(fmt.Sprint("chains=", chains), func(b *testing.B) {
+			const length = 15
+			var source strings.Builder
+			source.WriteString("steps:\n")
+			for i := range chains {
+				before := "list"
+				for j := range length {
+					id := fmt.Sprintf("chain%dstep%d", i, j)
+					fmt.Fprintf(&source, "- {id: %s, agent: x, task: \"after ${{ steps.%s.output }}\"}\n", id, before)
+					before = id
+				}
+			}
+			source.WriteString("- {id: list, agent: x, task: list}\n")
+			benchmarkApart(b, "done", chains*length+1, source.String())
+		})
+	}
+}
+
+func benchmarkApart(b *testing.B, output string, units int, source string) {
+	wf := parseFiles(b, source, nil)
 	options := func(log journal.Log, past *journal.State) engine.Options {
 		return engine.Options{RunID: bookID, Log: log, Past: past, Wide: 200, Identify: identityOf(nil), Execute: func(_ context.Context, a engine.Attempt) (llm.Outcome, error) {
 			if a.Step.ID == "list" {
@@ -49,7 +68,7 @@ steps:
 		runApart(b, wf, options)
 		apart += (b.Elapsed() - start).Seconds()
 	}
-	steps := float64(b.N * (items + 1))
+	steps := float64(b.N * units)
 	b.ReportMetric(whole/steps*1e6, "us/step-in-one")
 	b.ReportMetric(apart/steps*1e6, "us/step-apart")
 	b.ReportMetric(0, "ns/op")
@@ -63,7 +82,7 @@ func runApart(b *testing.B, wf *workflow.Workflow, options func(journal.Log, *jo
 	if err != nil {
 		b.Fatal(err)
 	}
-	replica, lists := journal.NewReplica(store, bookID), &engine.Lists{}
+	replica, memo := journal.NewReplica(store, bookID), &engine.Memo{}
 	part := func(unit journal.Unit) engine.Options {
 		joined, err := store.Join(ctx, bookID, relayEngine, unit)
 		if err == nil {
@@ -78,7 +97,7 @@ func runApart(b *testing.B, wf *workflow.Workflow, options func(journal.Log, *jo
 			b.Fatal(err)
 		}
 		opts := options(log, past)
-		opts.Lists = lists
+		opts.Memo = memo
 		return opts
 	}
 	attempt := func(f *engine.Frontier) {

@@ -254,9 +254,9 @@ type Options struct {
 	// dollars. Advance calls it when the run ends.
 	Uncounted func(ctx context.Context) float64
 
-	// Lists, if set, is shared by all that Advance and AttemptUnit do for a run in this
-	// process, so that the names of its items are computed once.
-	Lists *Lists
+	// Memo, if set, is shared by all that Advance and AttemptUnit do for a run in this
+	// process, so that what stays as it is in a run is computed once.
+	Memo *Memo
 
 	// Wide is the number of items of a foreach that have not ended above which Advance
 	// has them advanced apart. 0 means that it advances all itself.

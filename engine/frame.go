@@ -65,7 +65,7 @@ type edge struct {
 // newFrame makes the graph of wf, within owner if that is not nil. env is what
 // its expressions see; its Steps become the frame's own.
 func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *frame {
-	f := &frame{owner: owner, wf: wf, env: env, nodes: make(map[string]*node, len(wf.Steps)), list: make([]*node, len(wf.Steps))}
+	f := &frame{owner: owner, wf: wf, env: env}
 	var tail time.Duration
 	reuse := false
 	if owner != nil {
@@ -76,12 +76,9 @@ func (r *run) newFrame(owner *unit, wf *workflow.Workflow, env workflow.Env) *fr
 			f.limits = append([]*limit{{most: wf.MaxParallel}}, f.limits...)
 		}
 	}
-	remaining := r.paths[wf]
-	if remaining == nil {
-		remaining = wf.RemainingPath(r.opts.Duration)
-		r.paths[wf] = remaining
-	}
-	for i, s := range wf.Steps {
+	steps, remaining := r.needed(f.around, wf), r.remaining(wf)
+	f.nodes, f.list = make(map[string]*node, len(steps)), make([]*node, len(steps))
+	for i, s := range steps {
 		n := &node{unit: r.newUnit(f, s, f.around.Inner(s.ID)), position: i}
 		n.node, n.reuse, n.remaining = n, reuse, tail+remaining[s.ID]
 		if owner != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/claude-force/claude-force/journal"
+	"github.com/claude-force/claude-force/workflow"
 )
 
 // parts is what a run has in addition whose attempts are made elsewhere: that of an
@@ -67,6 +68,52 @@ func (r *run) spreadsApart(u *unit) bool {
 	}
 	p.wide = append(p.wide, u)
 	return true
+}
+
+// needed returns the steps of a graph, which is the body of around, that are restored. Of the
+// graphs that the one attempted unit is in, these are the step that it is or is within, and
+// all that this one waits for, directly or not; of all others every step.
+func (r *run) needed(around journal.Unit, wf *workflow.Workflow) []*workflow.Step {
+	p := r.parts
+	if p == nil || !p.attempts || !slices.Contains(slices.Collect(p.only.Items()), around.Item) {
+		return wf.Steps
+	}
+	byID := make(map[string]*workflow.Step, len(wf.Steps))
+	replaced := map[string][]string{} // by fallback, the steps it stands in for
+	var next []string
+	for _, s := range wf.Steps {
+		byID[s.ID] = s
+		if s.OnFailure == workflow.OnFailureFallback {
+			replaced[s.Fallback] = append(replaced[s.Fallback], s.ID)
+		}
+		if p.only.In(around.Inner(s.ID).Step) {
+			next = append(next, s.ID)
+		}
+	}
+	if next == nil {
+		return wf.Steps
+	}
+	need := map[string]bool{}
+	for len(next) > 0 {
+		id := next[len(next)-1]
+		next = next[:len(next)-1]
+		s := byID[id]
+		if s == nil || need[id] {
+			continue
+		}
+		need[id] = true
+		next = append(append(next, s.Dependencies...), replaced[id]...)
+		if s.OnFailure == workflow.OnFailureFallback {
+			next = append(next, s.Fallback)
+		}
+	}
+	steps := make([]*workflow.Step, 0, len(need))
+	for _, s := range wf.Steps {
+		if need[s.ID] {
+			steps = append(steps, s)
+		}
+	}
+	return steps
 }
 
 // attempted reports whether the unit is a leaf that makes attempts.

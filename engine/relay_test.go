@@ -40,7 +40,7 @@ type relay struct {
 	children int
 	reads    int
 	replicas []*journal.Replica
-	lists    engine.Lists
+	memo     engine.Memo
 }
 
 // flow is what advances a run, or some items of a foreach.
@@ -109,7 +109,7 @@ func (r *relay) options(log journal.Log, past *journal.State) engine.Options {
 	opts := r.watch.options()
 	r.lock.Unlock()
 	opts.Log, opts.Past, opts.Observe, opts.Control, opts.Identify, opts.Wide = log, past, nil, nil, identityOf(nil), r.wide
-	opts.Lists = &r.lists
+	opts.Memo = &r.memo
 	if r.set != nil {
 		r.set(&opts)
 	}

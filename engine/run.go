@@ -88,7 +88,6 @@ type run struct {
 	order   []string        // ids of the top level as they started
 	ordered map[string]bool // those in order
 	created int             // units so far, which orders equals
-	paths   map[*workflow.Workflow]map[string]time.Duration
 	known   map[*workflow.Step]Identity
 	changes map[journal.ChangesSince][]string // changed files that the run knows of
 
@@ -164,11 +163,13 @@ func newRun(wf *workflow.Workflow, opts Options) *run {
 	if opts.Past == nil {
 		opts.Past = &journal.State{}
 	}
+	if opts.Memo == nil {
+		opts.Memo = &Memo{}
+	}
 	r := &run{
 		wf: wf, opts: opts, started: time.Now(),
 		ordered: map[string]bool{},
 		noted:   map[string]bool{},
-		paths:   map[*workflow.Workflow]map[string]time.Duration{},
 		known:   map[*workflow.Step]Identity{},
 		changes: map[journal.ChangesSince][]string{},
 		slots:   DefaultParallel,
