@@ -45,6 +45,9 @@ func (l *Live) Add(ev *Event) {
 	}
 }
 
+// Asks reports whether a question to a person is open.
+func (l *Live) Asks() bool { return len(l.asking) > 0 }
+
 // Status returns that of a run whose status was another before the last event: one
 // that has not ended is running or waits.
 func (l *Live) Status(was Status) Status {

@@ -169,6 +169,11 @@ func (s *Store) attempt(jobs []*job) error {
 		}
 		s.forget(jobs)
 	}
+	if runs, ok := s.additions(jobs); ok {
+		if err := s.commitAdditions(ctx, conn, jobs, runs); !errors.Is(err, errChanged) {
+			return err
+		}
+	}
 	return s.commitRead(ctx, conn, jobs)
 }
 
@@ -197,6 +202,7 @@ func (s *Store) end(b *batch) error {
 	s.batch++
 	for id, h := range b.runs {
 		s.remember(id, h)
+		s.noteQuiet(id, h)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func (s *Store) forget(jobs []*job) {
 	groupcommit.Reset(jobs)
 	s.lives.Clear()
 	clear(s.heads)
+	clear(s.quiet)
 }
 
 // known returns the headers of the runs of jobs, if all jobs only append to runs whose

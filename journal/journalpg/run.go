@@ -96,6 +96,9 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 	}
 	l := s.queue.NewPart(id, part)
 	err := s.queue.Write(&job{Run: id, Part: l.Part, Do: func(b *batch) (verdict, err error) {
+		if b.adds != nil {
+			return nil, b.adds[id].join(l, engine)
+		}
 		h := b.runs[id]
 		if h == nil {
 			return journal.ErrNotFound, nil

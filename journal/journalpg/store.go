@@ -63,8 +63,9 @@ type Store struct {
 	size  int           // how many jobs the last transaction had
 	took  time.Duration // and how long it took
 	lives journalrow.Lives
-	batch int64              // number of the last transaction that is known to be done, or not done
-	heads map[string]*header // of runs that this store owns, as its last transaction left them
+	batch int64               // number of the last transaction that is known to be done, or not done
+	heads map[string]*header  // of runs that this store owns, as its last transaction left them
+	quiet map[string]quietRun // of runs that engines own
 }
 
 // Open opens the runs in a database, which is given back by Close. The errors it gives
@@ -74,7 +75,7 @@ func Open(ctx context.Context, db *postgres.DB, opts Options) (*Store, error) {
 }
 
 func openAs(ctx context.Context, db *postgres.DB, opts Options, self process.ID) (*Store, error) {
-	s := &Store{db: db, self: self, writer: rand.Text(), heads: map[string]*header{}}
+	s := &Store{db: db, self: self, writer: rand.Text(), heads: map[string]*header{}, quiet: map[string]quietRun{}}
 	s.queue = groupcommit.New(groupcommit.Store[*batch]{Commit: s.commit, Closed: s.errClosed, Seal: s.seal, Append: appendTo, Release: release})
 	var err error
 	if s.box, err = seal.New(opts.Key); err == nil {

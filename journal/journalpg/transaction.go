@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -26,15 +27,17 @@ type batch struct {
 	now   time.Time          // by the database's clock
 	runs  map[string]*header // nil for one that does not exist
 	rows  map[*header][]journalrow.Event
-	parts map[part]string  // the tokens of the parts that it is about
-	moved map[part]*header // parts whose tokens were changed
-	ended []int64          // runs that have ended: their parts are removed
-	last  int64            // number of this process's last transaction that took effect
-	blind bool             // the headers are those of that transaction: nothing may be read
+	parts map[part]string            // the tokens of the parts that it is about
+	since map[string][]journal.Event // by run, the stored events behind those that the store knows, read with the header
+	moved map[part]int64             // parts whose tokens were changed
+	ended []int64                    // runs that have ended: their parts are removed
+	last  int64                      // number of this process's last transaction that took effect
+	adds  map[string]*additions      // to quiet runs, if it does nothing else
+	blind bool                       // the headers are those of that transaction: nothing may be read
 }
 
 func newBatch(ctx context.Context, s *Store, conn *pgxpool.Conn) *batch {
-	return &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, moved: map[part]*header{}}
+	return &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, since: map[string][]journal.Event{}, moved: map[part]int64{}}
 }
 
 // part is a part of a run that an engine owns.
@@ -64,6 +67,10 @@ func (b *batch) begin(jobs []*job) (err error) {
 	if len(ids) > 0 {
 		send.Queue(`SELECT `+headerColumns+headerTables+`WHERE r.id = ANY($2) ORDER BY r.n FOR UPDATE OF r`, lease, ids)
 	}
+	known := b.knownRuns(jobs)
+	for _, id := range known {
+		send.Queue(eventsSince, id, b.store.lives.Seq(id), maxSince)
+	}
 	if len(partRuns) > 0 {
 		send.Queue(`SELECT r.id, p.part, p.token FROM journal_parts p JOIN journal_runs r ON r.n = p.run
 			JOIN unnest($1::text[], $2::bytea[]) AS u (id, part) ON u.id = r.id AND u.part = p.part`, partRuns, partNames)
@@ -91,10 +98,51 @@ func (b *batch) begin(jobs []*job) (err error) {
 		h.stored = h.Seq
 		b.runs[h.ID] = h
 	}
+	for _, id := range known {
+		err = errors.Join(err, b.readSince(id, results))
+	}
 	if err != nil || len(partRuns) == 0 {
 		return err
 	}
 	return b.readParts(results)
+}
+
+// maxSince is how many events that others have written to a run are read with its header.
+const maxSince = 1000
+
+// eventsSince selects the events of a run behind one, without their outputs.
+const eventsSince = `SELECT e.seq, e.time, e.type, e.step, e.item, e.attempt, e.key, NULL::bytea, e.detail, NULL::bytea
+	FROM journal_events e WHERE e.run = (SELECT n FROM journal_runs WHERE id = $1) AND e.seq > $2 ORDER BY e.seq LIMIT $3`
+
+// knownRuns returns the runs to whose parts jobs append, and of which the store knows earlier
+// events: what others have written since is needed.
+func (b *batch) knownRuns(jobs []*job) (ids []string) {
+	for _, j := range jobs {
+		if j.Log != nil && j.Part != "" && b.store.lives.Seq(j.Run) > 0 && !slices.Contains(ids, j.Run) {
+			ids = append(ids, j.Run)
+		}
+	}
+	return ids
+}
+
+// readSince reads eventsSince. An event that cannot be read is left to who needs it.
+func (b *batch) readSince(id string, results pgx.BatchResults) error {
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	stored, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*storedEvent, error) {
+		r := &storedEvent{}
+		return r, row.Scan(r.fields()...)
+	})
+	for _, r := range stored {
+		ev, err := b.store.open(id, r)
+		if err != nil {
+			break
+		}
+		b.since[id] = append(b.since[id], ev)
+	}
+	return err
 }
 
 // readParts reads who writes the parts that the transaction is about.
@@ -115,7 +163,7 @@ func (b *batch) readParts(results pgx.BatchResults) error {
 // give gives a part of a run to a log.
 func (b *batch) give(h *header, l *log) {
 	p := part{l.Run, l.Part}
-	b.parts[p], b.moved[p] = l.Token, h
+	b.parts[p], b.moved[p] = l.Token, h.N
 }
 
 // errGone is that of a process whose row was removed; it is made again.
@@ -136,6 +184,9 @@ func (b *batch) owned(l *log) *header {
 
 // appendTo appends rows to a log's run, if the log still owns it.
 func appendTo(b *batch, l *log, rows []journalrow.Event) (verdict, err error) {
+	if b.adds != nil {
+		return nil, b.adds[l.Run].append(l, rows)
+	}
 	h := b.owned(l)
 	if h == nil {
 		return journal.ErrLost, nil
@@ -185,8 +236,10 @@ func (b *batch) events(h *header, after int64) (events []journal.Event, err erro
 		if b.blind {
 			return nil, errChanged
 		}
-		rows, err := b.conn.Query(b.ctx, `SELECT e.seq, e.time, e.type, e.step, e.item, e.attempt, e.key, NULL::bytea, e.detail, NULL::bytea
-			FROM journal_events e WHERE e.run = $1 AND e.seq > $2 ORDER BY e.seq`, h.N, after)
+		if events, ok := b.readEvents(h, after); ok {
+			return append(events, b.written(h, after)...), nil
+		}
+		rows, err := b.conn.Query(b.ctx, eventsSince, h.ID, after, math.MaxInt64)
 		if err != nil {
 			return nil, err
 		}
@@ -194,13 +247,27 @@ func (b *batch) events(h *header, after int64) (events []journal.Event, err erro
 			return nil, err
 		}
 	}
+	return append(events, b.written(h, after)...), nil
+}
+
+// readEvents returns the stored events of a run above a number, if all were read with its header.
+func (b *batch) readEvents(h *header, after int64) (events []journal.Event, ok bool) {
+	since := b.since[h.ID]
+	if len(since) == 0 || since[0].Seq > after+1 || since[len(since)-1].Seq != h.stored {
+		return nil, false
+	}
+	return slices.Clone(since[after+1-since[0].Seq:]), true
+}
+
+// written returns the events of this transaction above a number.
+func (b *batch) written(h *header, after int64) (events []journal.Event) {
 	for i := range b.rows[h] {
 		ev := *b.rows[h][i].Event
 		if ev.Seq = h.stored + int64(i) + 1; ev.Seq > after {
 			events = append(events, ev)
 		}
 	}
-	return events, nil
+	return events
 }
 
 // flush writes the headers that were changed and the events, and commits. A transaction
@@ -219,17 +286,35 @@ func (b *batch) flush() error {
 		}
 	}
 	slices.SortFunc(headers, func(x, y *header) int { return int(x.N - y.N) })
-	send.Queue(`WITH written AS (UPDATE journal_writers SET batch = $3, seen = clock_timestamp() WHERE id = $1 AND batch = $2 RETURNING 1) SELECT 1 / count(*) FROM written`,
-		b.store.writer, b.last, b.store.batch+1)
+	b.sign(send)
 	for _, h := range headers {
 		send.Queue(`WITH written AS (UPDATE journal_runs SET status = $3, finished = $4, steps = $5, tokens = $6, usd = $7, exit = $8, seq = $9, token = $10, writer = $11, since = $12, engine = $13
 			WHERE n = $1 AND xmin::text = $2 RETURNING xmin) SELECT 1 / count(*), max(xmin::text) FROM written`,
 			h.N, h.version, string(h.Status), h.Finished, h.Steps, h.Tokens, h.USD, h.Exit, h.Seq, orNull(h.Token), orNull(h.writer), h.Since, h.Engine).
 			QueryRow(func(row pgx.Row) error { return row.Scan(nil, &h.version) })
 	}
-	b.insert(send, headers)
+	var rows []newEvent
+	for _, h := range headers {
+		for i := range b.rows[h] {
+			rows = append(rows, newEvent{h.N, h.stored + int64(i) + 1, &b.rows[h][i]})
+		}
+	}
+	b.insert(send, rows)
 	b.writeParts(send)
 	b.notices(send, headers)
+	return b.commit(send)
+}
+
+// sign queues the number of the transaction, which is that of the last one of this process
+// that took effect and one.
+func (b *batch) sign(send *pgx.Batch) {
+	send.Queue(`WITH written AS (UPDATE journal_writers SET batch = $3, seen = clock_timestamp() WHERE id = $1 AND batch = $2 RETURNING 1) SELECT 1 / count(*) FROM written`,
+		b.store.writer, b.last, b.store.batch+1)
+}
+
+// commit sends what is queued, and commits. It returns errChanged, and has written nothing, if
+// one of the statements has not found what it changes.
+func (b *batch) commit(send *pgx.Batch) error {
 	send.Queue(`COMMIT`)
 	err := b.conn.SendBatch(b.ctx, send).Close()
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == divisionByZero {
@@ -247,8 +332,8 @@ func (b *batch) writeParts(send *pgx.Batch) {
 	var runs []int64
 	var names [][]byte
 	var tokens []string
-	for p, h := range b.moved {
-		runs, names, tokens = append(runs, h.N), append(names, []byte(p.name)), append(tokens, b.parts[p])
+	for p, n := range b.moved {
+		runs, names, tokens = append(runs, n), append(names, []byte(p.name)), append(tokens, b.parts[p])
 	}
 	if len(runs) > 0 {
 		send.Queue(`INSERT INTO journal_parts (run, part, token) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[])
@@ -277,9 +362,18 @@ func (b *batch) notices(send *pgx.Batch, headers []*header) {
 	}
 }
 
+// newEvent is an event that is to be stored.
+type newEvent struct {
+	run int64 // the number of its run
+	seq int64 // its own; 0 and below count back from the last that the header has when it is stored
+	*journalrow.Event
+}
+
+// insert queues events, with their outputs in the order of the hashes, so that no two
+// transactions wait for each other.
 // insert queues the events of the transaction, with their outputs in the order of the
 // hashes, so that no two transactions wait for each other.
-func (b *batch) insert(send *pgx.Batch, headers []*header) {
+func (b *batch) insert(send *pgx.Batch, rows []newEvent) {
 	type output struct {
 		hash, data []byte
 		refs       int64
@@ -289,21 +383,19 @@ func (b *batch) insert(send *pgx.Batch, headers []*header) {
 	var types []string
 	var steps, items, keys, hashes, details [][]byte
 	var attempts []int32
-	for _, h := range headers {
-		for i := range b.rows[h] {
-			r := &b.rows[h][i]
-			runs, seqs, times = append(runs, h.N), append(seqs, h.stored+int64(i)+1), append(times, r.Time)
-			types, steps, items = append(types, string(r.Event.Type)), append(steps, []byte(r.Event.Step)), append(items, []byte(r.Event.Item))
-			attempts, keys = append(attempts, int32(r.Event.Attempt)), append(keys, r.Key)
-			hashes, details = append(hashes, r.Hash), append(details, r.Detail)
-			if r.Hash == nil {
-				continue
-			}
-			if o := outputs[string(r.Hash)]; o != nil {
-				o.refs++
-			} else {
-				outputs[string(r.Hash)] = &output{r.Hash, r.Output, 1}
-			}
+	for _, n := range rows {
+		r := n.Event
+		runs, seqs, times = append(runs, n.run), append(seqs, n.seq), append(times, r.Time)
+		types, steps, items = append(types, string(r.Event.Type)), append(steps, []byte(r.Event.Step)), append(items, []byte(r.Event.Item))
+		attempts, keys = append(attempts, int32(r.Event.Attempt)), append(keys, r.Key)
+		hashes, details = append(hashes, r.Hash), append(details, r.Detail)
+		if r.Hash == nil {
+			continue
+		}
+		if o := outputs[string(r.Hash)]; o != nil {
+			o.refs++
+		} else {
+			outputs[string(r.Hash)] = &output{r.Hash, r.Output, 1}
 		}
 	}
 	if len(outputs) > 0 {
@@ -317,7 +409,9 @@ func (b *batch) insert(send *pgx.Batch, headers []*header) {
 	}
 	if len(runs) > 0 {
 		send.Queue(`INSERT INTO journal_events (run, seq, time, type, step, item, attempt, key, output, detail)
-			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])`,
+			SELECT run, CASE WHEN seq > 0 THEN seq ELSE seq + (SELECT r.seq FROM journal_runs r WHERE r.n = u.run) END, time, type, step, item, attempt, key, output, detail
+			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])
+				AS u (run, seq, time, type, step, item, attempt, key, output, detail)`,
 			runs, seqs, times, types, steps, items, attempts, keys, hashes, details)
 	}
 }

@@ -77,6 +77,23 @@ func Seal(box *seal.Box, run string, events []journal.Event, maxValue int) (rows
 	return rows, size, nil
 }
 
+// Counts returns what the event adds to the sums of its run. It is not ok for one by which
+// more of the header may change.
+func (e *Event) Counts() (c Counts, ok bool) {
+	switch e.Event.Type {
+	case journal.RunStarted, journal.RunResumed, journal.RunFinished, journal.ApprovalAsked, journal.ApprovalGiven, journal.CancelAsked:
+		return c, false
+	}
+	r := &e.adds
+	return Counts{int64(r.Steps), int64(r.Tokens), r.CostUSD}, r.Status == "" && r.Exit == nil && r.FinishedAt.IsZero()
+}
+
+// Counts are sums over the events of a run.
+type Counts struct {
+	Steps, Tokens int64
+	USD           float64
+}
+
 // Open returns the event as it was appended. The error of one that is not what was
 // stored is [ErrDamaged].
 func (e *Event) Open(box *seal.Box) (journal.Event, error) {

@@ -64,6 +64,20 @@ func (l *Lives) Of(run string) *Live {
 	return known
 }
 
+// Seq returns the number of the last event of a run that is known; 0 for none.
+func (l *Lives) Seq(run string) int64 {
+	if known := l.known[run]; known != nil {
+		return known.Seq
+	}
+	return 0
+}
+
+// Asks reports whether a question of a run is open, as far as its events are known.
+func (l *Lives) Asks(run string) bool {
+	known := l.known[run]
+	return known != nil && known.Asks()
+}
+
 // Forget drops what is known of a run.
 func (l *Lives) Forget(run string) { delete(l.known, run) }
 
