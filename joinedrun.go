@@ -239,13 +239,13 @@ func (*unwritten) Release() error { return nil }
 // with calls do with the options for a part of the run, which this process is the only one
 // to write meanwhile.
 func (j *JoinedRun) with(ctx context.Context, part journal.Unit, do func(engine.Options) error) (err error) {
-	log, err := j.joiner.Join(ctx, j.run.id, j.engine, part)
+	log, last, err := j.joiner.Join(ctx, j.run.id, j.engine, part)
 	if err != nil {
 		return fmt.Errorf("joining run %s: %w", j.run.id, err)
 	}
 	// What was appended is durable by then, unless do has failed: the caller need not wait.
 	defer j.releases.Go(func() { _ = log.Release() })
-	past, err := j.replica.State(ctx)
+	past, err := j.replica.StateAt(ctx, last)
 	if err != nil {
 		return err
 	}

@@ -84,14 +84,14 @@ func runApart(b *testing.B, wf *workflow.Workflow, options func(journal.Log, *jo
 	}
 	replica, memo := journal.NewReplica(store, bookID), &engine.Memo{}
 	part := func(unit journal.Unit) engine.Options {
-		joined, err := store.Join(ctx, bookID, relayEngine, unit)
+		joined, last, err := store.Join(ctx, bookID, relayEngine, unit)
 		if err == nil {
 			err = log.Release()
 		}
 		log = joined
 		var past *journal.State
 		if err == nil {
-			past, err = replica.State(ctx)
+			past, err = replica.StateAt(ctx, last)
 		}
 		if err != nil {
 			b.Fatal(err)

@@ -45,7 +45,7 @@ func newApart(t *testing.T, wf *workflow.Workflow, set func(*engine.Options)) *a
 
 func (p *apart) options(part journal.Unit) engine.Options {
 	p.t.Helper()
-	log, err := p.store.Join(p.t.Context(), bookID, relayEngine, part)
+	log, _, err := p.store.Join(p.t.Context(), bookID, relayEngine, part)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -63,6 +63,7 @@ var errDied = errors.New("the process died")
 // mortal is a log whose process dies once it has written so many events.
 type mortal struct {
 	journal.Log
+	last int64 // of the run's events, when its part was joined
 	left int
 	die  context.CancelCauseFunc
 }
@@ -82,9 +83,10 @@ func (m *mortal) Append(events ...journal.Event) func() error {
 	return func() error { return errDied }
 }
 
-// state returns what the journal says, as one of two processes reads it.
-func (r *relay) state() *journal.State {
-	state, err := r.replicas[r.count(&r.reads)%len(r.replicas)].State(context.Background())
+// state returns what the journal says to who has joined with a log, as one of two processes
+// reads it.
+func (r *relay) state(log *mortal) *journal.State {
+	state, err := r.replicas[r.count(&r.reads)%len(r.replicas)].StateAt(context.Background(), log.last)
 	if err != nil {
 		panic(err)
 	}
@@ -96,12 +98,12 @@ func (r *relay) events() []journal.Event { return (&book{store: r.store}).events
 // join joins a part of the run; dies says after how many events its process dies, below 0
 // for never.
 func (r *relay) join(ctx context.Context, part journal.Unit, dies int) (context.Context, *mortal) {
-	log, err := r.store.Join(context.WithoutCancel(ctx), bookID, relayEngine, part)
+	log, last, err := r.store.Join(context.WithoutCancel(ctx), bookID, relayEngine, part)
 	if err != nil {
 		panic(err)
 	}
 	ctx, die := context.WithCancelCause(ctx)
-	return ctx, &mortal{Log: log, left: dies, die: die}
+	return ctx, &mortal{Log: log, last: last, left: dies, die: die}
 }
 
 func (r *relay) options(log journal.Log, past *journal.State) engine.Options {
@@ -164,7 +166,7 @@ func (f *flow) advance(ctx context.Context) *engine.Frontier {
 		if f.faults && f.chance(6, "stale", n) == 0 {
 			// An Advance that has read all, and writes once another one has written.
 			ctx, log := f.join(ctx, f.part(), -1)
-			past, under := f.state(), f.underWay()
+			past, under := f.state(log), f.underWay()
 			late = func() {
 				_, err := f.advanceOnce(ctx, f.options(log, past), under)
 				switch {
@@ -176,7 +178,7 @@ func (f *flow) advance(ctx context.Context) *engine.Frontier {
 			}
 		}
 		ctx, log := f.join(ctx, f.part(), f.dies("advance", n))
-		opts := f.options(log, f.state())
+		opts := f.options(log, f.state(log))
 		opts.Observe = f.observe
 		front, err := f.advanceOnce(ctx, opts, f.underWay())
 		if late != nil {
@@ -253,7 +255,7 @@ func (r *relay) attempt(ctx context.Context, unit journal.Unit, ends chan attemp
 		n = r.made[name]
 		r.lock.Unlock()
 		ctx, log := r.join(ctx, unit, r.dies("attempt", name, n))
-		opts := r.options(log, r.state())
+		opts := r.options(log, r.state(log))
 		was := opts.Past.Unit(unit.Step, unit.Item)
 		if was != nil && was.Type == journal.StepStarted && r.stepOf(name).once {
 			r.lock.Lock()
@@ -281,7 +283,7 @@ func (r *relay) attempt(ctx context.Context, unit journal.Unit, ends chan attemp
 // once another process has joined for the unit.
 func (r *relay) zombie(ctx context.Context, unit journal.Unit) {
 	ctx, log := r.join(ctx, unit, -1)
-	opts := r.options(log, r.state())
+	opts := r.options(log, r.state(log))
 	elsewhere := &world{takes: r.takes, answer: r.answer(nil)}
 	opts.Execute = elsewhere.execute
 	opts.Save = nil

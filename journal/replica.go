@@ -26,6 +26,22 @@ func NewReplica(store Store, run string) *Replica {
 func (r *Replica) State(ctx context.Context) (*State, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.read(ctx)
+}
+
+// StateAt returns what the journal said at an event or later, as State does. Of many who ask
+// at the same time, one reads for all.
+func (r *Replica) StateAt(ctx context.Context, seq int64) (*State, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state.LastSeq >= seq {
+		return r.state, nil
+	}
+	return r.read(ctx)
+}
+
+// read reads what is new. It is called with the lock.
+func (r *Replica) read(ctx context.Context) (*State, error) {
 	next := r.state
 	for ev, err := range r.store.Events(ctx, r.run, r.state.LastSeq) {
 		if next == r.state {

@@ -125,7 +125,7 @@ func TestEngineRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := history.(journal.Joiner).Join(t.Context(), run.ID, claudeforce.EngineTemporal, journal.Unit{})
+	log, _, err := history.(journal.Joiner).Join(t.Context(), run.ID, claudeforce.EngineTemporal, journal.Unit{})
 	if err != nil {
 		t.Fatal(err)
 	}

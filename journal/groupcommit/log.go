@@ -17,6 +17,8 @@ type Log[Tx any] struct {
 	Part  string          // that it writes, of a run that an engine owns; empty for all of a run
 	Live  journalrow.Live // only jobs touch it
 
+	Joined int64 // of a log of a part, the number of the run's last event when it was joined
+
 	queue *Queue[Tx]
 
 	mu       sync.Mutex // guards the fields below

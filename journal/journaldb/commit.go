@@ -214,6 +214,7 @@ func (b *batch) joined(h *header, l *log) (_ *header, verdict, err error) {
 
 // give gives a part of a run that an engine owns to a log.
 func (b *batch) give(h *header, l *log) error {
+	l.Joined = h.Seq
 	return b.conn.Run(`INSERT INTO parts (run, part, token) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET token = excluded.token`, h.N, []byte(l.Part), []byte(l.Token))
 }
 

@@ -83,12 +83,12 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 }
 
 // Join returns the log of a part of a run. See [journal.Joiner].
-func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (journal.Log, error) {
+func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (log journal.Log, last int64, err error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, 0, context.Cause(ctx)
 	}
 	l := s.queue.NewPart(id, part)
-	err := s.write(func(b *batch) (verdict, err error) {
+	err = s.write(func(b *batch) (verdict, err error) {
 		h, verdict, err := b.existing(id)
 		if h == nil {
 			return verdict, err
@@ -99,10 +99,10 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 		return nil, b.give(h, l)
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	l.Begin()
-	return l, nil
+	return l, l.Joined, nil
 }
 
 // Signal appends an event. See [journal.Store].

@@ -117,6 +117,9 @@ func (s *Store) commitAdditions(ctx context.Context, conn *pgxpool.Conn, jobs []
 	s.batch++
 	for id, a := range runs {
 		s.quiet[id] = quietRun{a.n, a.last}
+		for _, l := range a.joined {
+			l.Joined = a.last
+		}
 	}
 	return nil
 }

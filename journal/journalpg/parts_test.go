@@ -39,7 +39,7 @@ func TestPartTakesOneRoundTrip(t *testing.T) {
 		for n, s := range stores {
 			var log journal.Log
 			if err == nil {
-				log, err = s.Join(t.Context(), "run", engine, journal.Unit{Step: fmt.Sprintf("s%d-%d", i, n)})
+				log, _, err = s.Join(t.Context(), "run", engine, journal.Unit{Step: fmt.Sprintf("s%d-%d", i, n)})
 			}
 			if err == nil {
 				err = log.Append(journal.Event{Type: journal.StepStarted, Step: "a"}, journal.Event{Type: journal.StepFinished, Step: "a", Output: "done"})()
@@ -70,7 +70,7 @@ func TestOthersQuestionIsSeen(t *testing.T) {
 	}
 	write := func(s *journalpg.Store, step string, types ...journal.EventType) {
 		t.Helper()
-		log, err := s.Join(t.Context(), "run", engine, journal.Unit{Step: step})
+		log, _, err := s.Join(t.Context(), "run", engine, journal.Unit{Step: step})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,9 +127,12 @@ func TestPartsAreAsInMemory(t *testing.T) {
 			switch op := rapid.IntRange(0, 9).Draw(t, "operation"); {
 			case op < 3 || len(logs) == 0:
 				name := rapid.SampledFrom([]string{engine, engine, engine, "another"}).Draw(t, "engine")
-				real, err := stores[rapid.IntRange(0, 1).Draw(t, "store")].Join(t.Context(), id, name, unit)
-				imagined, want := model.Join(t.Context(), id, name, unit)
-				if same("joining", err, want); err == nil {
+				real, last, err := stores[rapid.IntRange(0, 1).Draw(t, "store")].Join(t.Context(), id, name, unit)
+				imagined, wantLast, want := model.Join(t.Context(), id, name, unit)
+				if same("joining", err, want); last != wantLast {
+					t.Fatalf("joined at event %d; in memory %d", last, wantLast)
+				}
+				if err == nil {
 					logs = append(logs, both{real, imagined})
 				}
 			case op < 9:

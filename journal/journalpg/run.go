@@ -87,15 +87,15 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 }
 
 // Join returns the log of a part of a run. See [journal.Joiner].
-func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (journal.Log, error) {
+func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (log journal.Log, last int64, err error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, 0, context.Cause(ctx)
 	}
 	if !postgres.Storable(id) {
-		return nil, journal.ErrNotFound
+		return nil, 0, journal.ErrNotFound
 	}
 	l := s.queue.NewPart(id, part)
-	err := s.queue.Write(&job{Run: id, Part: l.Part, Do: func(b *batch) (verdict, err error) {
+	err = s.queue.Write(&job{Run: id, Part: l.Part, Do: func(b *batch) (verdict, err error) {
 		if b.adds != nil {
 			return nil, b.adds[id].join(l, engine)
 		}
@@ -110,10 +110,10 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 		return nil, nil
 	}})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	l.Begin()
-	return l, nil
+	return l, l.Joined, nil
 }
 
 // Signal appends an event. See [journal.Store].

@@ -163,7 +163,7 @@ func (b *batch) readParts(results pgx.BatchResults) error {
 // give gives a part of a run to a log.
 func (b *batch) give(h *header, l *log) {
 	p := part{l.Run, l.Part}
-	b.parts[p], b.moved[p] = l.Token, h.N
+	b.parts[p], b.moved[p], l.Joined = l.Token, h.N, h.Seq
 }
 
 // errGone is that of a process whose row was removed; it is made again.

@@ -24,9 +24,12 @@ func joiner(t *testing.T, s journal.Store) journal.Joiner {
 // mustJoin joins a part of the run "a".
 func mustJoin(t *testing.T, s journal.Store, part journal.Unit) journal.Log {
 	t.Helper()
-	log, err := joiner(t, s).Join(t.Context(), "a", theEngine, part)
+	log, last, err := joiner(t, s).Join(t.Context(), "a", theEngine, part)
 	if err != nil {
 		t.Fatalf("joining for %s: %v", part, err)
+	}
+	if n := len(mustEvents(t, s, "a", 0)); int64(n) != last { // no one writes meanwhile
+		t.Errorf("joined at event %d of a run with %d", last, n)
 	}
 	return log
 }
@@ -43,23 +46,23 @@ func joins(t *testing.T, h Harness) {
 	if owned, ok := errors.AsType[*journal.OwnedError](err); !ok || owned.Run != "a" || owned.Engine != theEngine {
 		t.Errorf("acquiring it: %v", err)
 	}
-	_, err = joiner(t, other).Join(t.Context(), "a", "another", journal.Unit{})
+	_, _, err = joiner(t, other).Join(t.Context(), "a", "another", journal.Unit{})
 	if owned, ok := errors.AsType[*journal.OwnedError](err); !ok || owned.Engine != theEngine {
 		t.Errorf("joining it for another engine: %v", err)
 	}
 	if n, err := other.Remove(t.Context(), "a"); n != 0 || err != nil {
 		t.Errorf("removed %d, %v; want that it is kept", n, err)
 	}
-	if _, err := joiner(t, s).Join(t.Context(), "unknown", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrNotFound) {
+	if _, _, err := joiner(t, s).Join(t.Context(), "unknown", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("joining an unknown run: %v", err)
 	}
 	own := mustCreate(t, s, journal.Run{ID: "b"})
-	_, err = joiner(t, other).Join(t.Context(), "b", theEngine, journal.Unit{})
+	_, _, err = joiner(t, other).Join(t.Context(), "b", theEngine, journal.Unit{})
 	if owned, ok := errors.AsType[*journal.OwnedError](err); !ok || owned.Engine != "" {
 		t.Errorf("joining a run that a process owns: %v", err)
 	}
 	mustRelease(t, own)
-	if _, err = joiner(t, other).Join(t.Context(), "b", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrLost) {
+	if _, _, err = joiner(t, other).Join(t.Context(), "b", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrLost) {
 		t.Errorf("joining a run that no engine owns: %v", err)
 	}
 }
@@ -110,7 +113,7 @@ func joinedRunEnds(t *testing.T, h Harness) {
 	if run.Status != journal.StatusFailed || run.FinishedAt.IsZero() || run.Owner != nil {
 		t.Errorf("a run that has ended: %+v", run)
 	}
-	if _, err := joiner(t, s).Join(t.Context(), "a", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrLost) {
+	if _, _, err := joiner(t, s).Join(t.Context(), "a", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrLost) {
 		t.Errorf("joining a run that has ended: %v", err)
 	}
 	log, err := other.Acquire(t.Context(), "a")
@@ -122,7 +125,7 @@ func joinedRunEnds(t *testing.T, h Harness) {
 	}
 	mustAppend(t, log, started("y"))
 	mustRelease(t, log)
-	if _, err := joiner(t, s).Join(t.Context(), "a", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrLost) {
+	if _, _, err := joiner(t, s).Join(t.Context(), "a", theEngine, journal.Unit{}); !errors.Is(err, journal.ErrLost) {
 		t.Errorf("joining a run that was given to a process: %v", err)
 	}
 	if n, err := s.Remove(t.Context(), "a"); n != 1 || err != nil {
@@ -164,7 +167,7 @@ func manyJoin(t *testing.T, h Harness) {
 		all.Go(func() {
 			part := journal.Unit{Step: "x", Item: fmt.Sprint(n)}
 			for i := range each {
-				log, err := joiners[n%2].Join(t.Context(), "a", theEngine, part)
+				log, _, err := joiners[n%2].Join(t.Context(), "a", theEngine, part)
 				if err != nil {
 					t.Error(err)
 					return

@@ -139,20 +139,20 @@ func (s *Store) Acquire(ctx context.Context, id string) (journal.Log, error) {
 }
 
 // Join returns the log of a part of a run. See [journal.Joiner].
-func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (journal.Log, error) {
+func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) (log journal.Log, last int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ready(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	r := s.runs[id]
 	if r == nil {
-		return nil, journal.ErrNotFound
+		return nil, 0, journal.ErrNotFound
 	}
 	if err := r.CheckJoin(engine); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return s.join(r, part), nil
+	return s.join(r, part), int64(len(r.events)), nil
 }
 
 func (s *Store) join(r *run, part journal.Unit) *log {

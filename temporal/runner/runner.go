@@ -234,7 +234,7 @@ func (r *Runner) interrupt(ctx context.Context, id string, why error) error {
 	if !ok {
 		return why
 	}
-	log, err := joiner.Join(ctx, id, r.engine, journal.Unit{})
+	log, _, err := joiner.Join(ctx, id, r.engine, journal.Unit{})
 	if err != nil {
 		return err
 	}
