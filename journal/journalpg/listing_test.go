@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claude-force/claude-force/internal/postgres"
 	"github.com/claude-force/claude-force/internal/postgres/postgrestest"
 	"github.com/claude-force/claude-force/journal"
 )
@@ -61,17 +62,24 @@ func TestListingReadsNoTable(t *testing.T) {
 	if err := s.Close(); err != nil { // the counts are complete once connections have ended
 		t.Fatal(err)
 	}
-	var scans, read int64
-	for tries := 0; scans < 4*lists; tries++ {
-		if err := db.QueryRow(t.Context(), `SELECT seq_scan + idx_scan, seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE schemaname = current_schema() AND relname = 'journal_runs'`).Scan(&scans, &read); err != nil {
+	if read := rowsRead(t, db, "journal_runs", 4*lists); read > others+4*lists*2*(open+1) {
+		t.Errorf("%d rows were read for %d lists", read, 4*lists)
+	}
+}
+
+// rowsRead returns how many rows of a table the database has read, once it has counted so many
+// scans.
+func rowsRead(t *testing.T, db *postgres.DB, table string, scans int64) (read int64) {
+	t.Helper()
+	var counted int64
+	for tries := 0; counted < scans; tries++ {
+		if err := db.QueryRow(t.Context(), `SELECT seq_scan + idx_scan, seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE schemaname = current_schema() AND relname = $1`, table).Scan(&counted, &read); err != nil {
 			t.Fatal(err)
 		}
 		if tries == 600 {
-			t.Fatalf("the database has counted %d lists of %d", scans, 4*lists)
+			t.Fatalf("the database has counted %d scans of %s of %d", counted, table, scans)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if read > others+4*lists*2*(open+1) {
-		t.Errorf("%d rows were read for %d lists", read, 4*lists)
-	}
+	return read
 }

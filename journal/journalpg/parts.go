@@ -169,6 +169,8 @@ func (b *batch) checkParts(send *pgx.Batch, a *additions) {
 	for _, l := range a.writes {
 		names, tokens = append(names, []byte(l.Part)), append(tokens, l.Token)
 	}
-	send.Queue(`SELECT 1 / (count(*) = $4)::int FROM unnest($2::bytea[], $3::text[]) AS u (part, token) JOIN journal_parts p ON p.run = $1 AND p.part = u.part AND p.token = u.token`,
+	// Each is looked up, however many parts the run has.
+	send.Queue(`SELECT 1 / (count(*) = $4)::int FROM unnest($2::bytea[], $3::text[]) AS u (part, token)
+		WHERE (SELECT p.token FROM journal_parts p WHERE p.run = $1 AND p.part = u.part) = u.token`,
 		a.n, names, tokens, int64(len(names)))
 }

@@ -58,6 +58,49 @@ func TestPartTakesOneRoundTrip(t *testing.T) {
 	}
 }
 
+// TestPartReadsNoTable has a store write to a run that has many parts and events, among many
+// runs: how many rows are read does not grow with these.
+func TestPartReadsNoTable(t *testing.T) {
+	t.Parallel()
+	const others, steps = 3000, 100
+	url := postgrestest.URL(t)
+	s := openStore(t, url)
+	log, err := s.Create(t.Context(), journal.Run{ID: "run", Engine: engine})
+	if err := errors.Join(err, log.Release()); err != nil {
+		t.Fatal(err)
+	}
+	db := postgrestest.Open(t, url)
+	for _, sql := range []string{
+		`INSERT INTO journal_parts (run, part, token) SELECT 1, ('part ' || i)::bytea, 'token' FROM generate_series(1, $1) i`,
+		`INSERT INTO journal_runs (id, workflow, file, status, started, finished, steps, usd, tokens, seq, since, engine)
+			SELECT id || i, workflow, file, status, started, finished, steps, usd, tokens, seq, since, engine FROM journal_runs, generate_series(1, $1) i`,
+		`INSERT INTO journal_events (run, seq, time, type, step, item, attempt) SELECT 1, 1 + i, 1, 'step_attempt', 's', '', 1 FROM generate_series(1, $1) i`,
+		`UPDATE journal_runs SET seq = 1 + $1 WHERE n = 1`,
+	} {
+		if _, err := db.Exec(t.Context(), sql, others); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range steps {
+		log, _, err := s.Join(t.Context(), "run", engine, journal.Unit{Step: fmt.Sprint("step", i)})
+		if err == nil {
+			err = log.Append(journal.Event{Type: journal.StepStarted, Step: "s"}, journal.Event{Type: journal.StepFinished, Step: "s"})()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil { // the counts are complete once connections have ended
+		t.Fatal(err)
+	}
+	for table, scans := range map[string]int64{"journal_runs": 2 * steps, "journal_parts": steps, "journal_events": steps} {
+		// Once the first step has read what there is.
+		if n := rowsRead(t, db, table, scans); n > 3*others+10*steps {
+			t.Errorf("%d rows of %s were read", n, table)
+		}
+	}
+}
+
 // TestOthersQuestionIsSeen has one store ask a person while another one, which has not read
 // that, ends all that is under way: the run waits.
 func TestOthersQuestionIsSeen(t *testing.T) {

@@ -365,7 +365,7 @@ func (b *batch) notices(send *pgx.Batch, headers []*header) {
 // newEvent is an event that is to be stored.
 type newEvent struct {
 	run int64 // the number of its run
-	seq int64 // its own; 0 and below count back from the last that the header has when it is stored
+	seq int64 // its own, or, of a transaction that adds to quiet runs, counted back from the last that it stores, which has 0
 	*journalrow.Event
 }
 
@@ -408,8 +408,12 @@ func (b *batch) insert(send *pgx.Batch, rows []newEvent) {
 			ON CONFLICT (hash) DO UPDATE SET refs = journal_outputs.refs + excluded.refs`, sums, data, refs)
 	}
 	if len(runs) > 0 {
+		seq := `seq`
+		if b.adds != nil {
+			seq = `seq + (SELECT r.seq FROM journal_runs r WHERE r.n = u.run)`
+		}
 		send.Queue(`INSERT INTO journal_events (run, seq, time, type, step, item, attempt, key, output, detail)
-			SELECT run, CASE WHEN seq > 0 THEN seq ELSE seq + (SELECT r.seq FROM journal_runs r WHERE r.n = u.run) END, time, type, step, item, attempt, key, output, detail
+			SELECT run, `+seq+`, time, type, step, item, attempt, key, output, detail
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::integer[], $8::bytea[], $9::bytea[], $10::bytea[])
 				AS u (run, seq, time, type, step, item, attempt, key, output, detail)`,
 			runs, seqs, times, types, steps, items, attempts, keys, hashes, details)
