@@ -102,15 +102,13 @@ func (a *additions) append(l *log, rows []journalrow.Event) error {
 func (s *Store) commitAdditions(ctx context.Context, conn *pgxpool.Conn, jobs []*job, runs map[string]*additions) error {
 	b := newBatch(ctx, s, conn)
 	b.last, b.adds = s.batch, runs
-	err := groupcommit.Do(b, jobs)
-	if err == nil {
-		if err = b.add(); errors.Is(err, errChanged) {
-			rollback(ctx, conn)
-		}
+	if err := groupcommit.Do(b, jobs); err != nil {
+		return err
 	}
-	if err != nil {
-		for id := range runs {
-			delete(s.quiet, id)
+	if err := b.add(); err != nil {
+		clear(s.quiet) // a server that took over may lack what they were noted from
+		if errors.Is(err, errChanged) {
+			rollback(ctx, conn)
 		}
 		return err
 	}
