@@ -24,6 +24,7 @@ package journal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -490,4 +491,23 @@ type Joiner interface {
 	// The error of a run that has ended is [ErrLost], that of one which a process or
 	// another engine owns is an [*OwnedError].
 	Join(ctx context.Context, id, engine string, part Unit) (log Log, last int64, err error)
+	// Signaled returns, of runs, each with the number of an event, those to which people have
+	// sent something behind it, see Signals of [Store], with the number of the last. It costs
+	// less than to look for each, and leaves out runs that there are not.
+	Signaled(ctx context.Context, after map[string]int64) (last map[string]int64, err error)
+}
+
+// LookForSignals is Signaled of a [Joiner] for a store in which to look for each costs little.
+func LookForSignals(ctx context.Context, s Store, after map[string]int64) (last map[string]int64, err error) {
+	last = map[string]int64{}
+	for id, seq := range after {
+		switch sent, err := s.Signals(ctx, id, seq); {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return nil, err
+		case len(sent) > 0:
+			last[id] = sent[len(sent)-1].Seq
+		}
+	}
+	return last, nil
 }

@@ -33,3 +33,8 @@ func (s *Store) Signals(ctx context.Context, id string, after int64) (events []j
 	})
 	return events, err
 }
+
+// Signaled returns the runs to which people have sent something. See [journal.Joiner].
+func (s *Store) Signaled(ctx context.Context, after map[string]int64) (last map[string]int64, err error) {
+	return journal.LookForSignals(ctx, s, after)
+}

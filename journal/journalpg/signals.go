@@ -43,3 +43,37 @@ func (s *Store) Signals(ctx context.Context, id string, after int64) (events []j
 	}
 	return events, nil
 }
+
+// Signaled returns the runs to which people have sent something. See [journal.Joiner].
+func (s *Store) Signaled(ctx context.Context, after map[string]int64) (last map[string]int64, err error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	var ids []string
+	var seqs []int64
+	for id, seq := range after {
+		if postgres.Storable(id) {
+			ids, seqs = append(ids, id), append(seqs, max(seq, 0))
+		}
+	}
+	last = map[string]int64{}
+	if len(ids) == 0 {
+		return last, nil
+	}
+	// Each run is looked up, in the index on the types.
+	rows, err := s.db.Query(ctx, `SELECT * FROM (SELECT id, (SELECT e.seq FROM journal_events e
+			WHERE e.run = (SELECT n FROM journal_runs WHERE id = u.id) AND e.seq > u.seq AND e.type IN ('approval_given', 'cancel_asked') ORDER BY e.seq DESC LIMIT 1) AS last
+		FROM unnest($1::text[], $2::bigint[]) AS u (id, seq)) AS signaled WHERE last IS NOT NULL`, ids, seqs)
+	if err != nil {
+		return nil, s.failed("reading", err)
+	}
+	var id string
+	var seq int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
+		last[id] = seq
+		return nil
+	}); err != nil {
+		return nil, s.failed("reading", err)
+	}
+	return last, nil
+}

@@ -3,8 +3,11 @@ package journaltest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/claude-force/claude-force/journal"
 )
@@ -130,6 +133,35 @@ func joinedRunEnds(t *testing.T, h Harness) {
 	}
 	if n, err := s.Remove(t.Context(), "a"); n != 1 || err != nil {
 		t.Errorf("removed %d, %v", n, err)
+	}
+}
+
+// signaled has people send something to one of three runs.
+func signaled(t *testing.T, h Harness) {
+	s := h.Open(t)
+	other := joiner(t, h.Other(t, s))
+	after := map[string]int64{"unknown": 0, "": 0}
+	for _, id := range []string{"a", "b", "c"} {
+		mustRelease(t, mustCreate(t, s, journal.Run{ID: id, Engine: theEngine}))
+		after[id] = 0
+	}
+	want := map[string]int64{}
+	for range 3 {
+		got, err := other.Signaled(t.Context(), after)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Fatalf("%v\n%s", err, diff)
+		}
+		maps.Copy(after, got)
+		if got, err := other.Signaled(t.Context(), after); err != nil || len(got) > 0 {
+			t.Errorf("behind what was there: %v, %v", got, err)
+		}
+		for range 2 {
+			if err := s.Signal(t.Context(), journal.Event{Run: "b", Type: journal.CancelAsked}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want["b"] = int64(len(mustEvents(t, s, "b", 0)))
+		mustAppend(t, mustJoin(t, s, journal.Unit{Step: "x"}), started("x"))
 	}
 }
 

@@ -56,6 +56,7 @@ func Suite(t *testing.T, h Harness) {
 		"JoinedPartsAreFenced": joinedPartsAreFenced,
 		"JoinedRunEnds":        joinedRunEnds,
 		"JoinedRunWaits":       joinedRunWaits,
+		"Signaled":             signaled,
 		"ManyJoin":             manyJoin,
 		"RemoveKeepsOutputs":   removeKeepsOutputs,
 		"RemoveLeavesOwned":    removeLeavesOwned,

@@ -155,6 +155,11 @@ func (s *Store) Join(ctx context.Context, id, engine string, part journal.Unit) 
 	return s.join(r, part), int64(len(r.events)), nil
 }
 
+// Signaled returns the runs to which people have sent something. See [journal.Joiner].
+func (s *Store) Signaled(ctx context.Context, after map[string]int64) (last map[string]int64, err error) {
+	return journal.LookForSignals(ctx, s, after)
+}
+
 func (s *Store) join(r *run, part journal.Unit) *log {
 	if r.parts == nil {
 		r.parts = map[journal.Unit]*log{}

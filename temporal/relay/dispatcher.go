@@ -24,7 +24,7 @@ type Dispatcher struct {
 	Client    client.Client
 	Namespace string
 	TaskQueue string
-	Store     journal.Store
+	Store     Store
 	Engine    string        // of the runs
 	Input     RunInput      // of their workflows, but for Run
 	Every     time.Duration // between two looks; 0 for a second
@@ -33,6 +33,12 @@ type Dispatcher struct {
 
 	// Fairness returns the key by which the runs of several share the workers; nil for none.
 	Fairness func(ctx context.Context, run string) (string, error)
+}
+
+// Store is a journal whose runs engines can own.
+type Store interface {
+	journal.Store
+	journal.Joiner
 }
 
 // known is a run that the dispatcher has started.
@@ -70,7 +76,7 @@ func (d *Dispatcher) look(ctx context.Context, runs map[string]*known) error {
 			continue
 		}
 		open[run.ID] = true
-		if err := d.one(ctx, run.ID, runs); err != nil {
+		if err := d.keep(ctx, run.ID, runs); err != nil {
 			failed = errors.Join(failed, err) // the others are not to wait for it
 		}
 	}
@@ -79,35 +85,44 @@ func (d *Dispatcher) look(ctx context.Context, runs map[string]*known) error {
 			delete(runs, id)
 		}
 	}
-	return failed
+	return errors.Join(failed, d.passOn(ctx, runs))
 }
 
-// one looks after one run.
-func (d *Dispatcher) one(ctx context.Context, id string, runs map[string]*known) error {
+// keep starts the workflow of a run that is new, or that was not looked for in a while.
+func (d *Dispatcher) keep(ctx context.Context, id string, runs map[string]*known) error {
 	k := runs[id]
-	if k == nil || time.Since(k.started) > cmp.Or(d.Again, 30*time.Second) {
-		if err := d.start(ctx, id); err != nil {
-			return err
-		}
-		if k == nil {
-			k = &known{}
-			runs[id] = k
-		}
-		k.started = time.Now()
-	}
-	decided, err := d.Store.Signals(ctx, id, k.after)
-	if err != nil {
-		return fmt.Errorf("reading what was decided about run %s: %w", id, err)
-	}
-	if len(decided) == 0 {
+	if k != nil && time.Since(k.started) <= cmp.Or(d.Again, 30*time.Second) {
 		return nil
 	}
-	last := decided[len(decided)-1].Seq
-	if err := d.signal(ctx, id, last); err != nil {
+	if err := d.start(ctx, id); err != nil {
 		return err
 	}
-	k.after = last
+	if k == nil {
+		k = &known{}
+		runs[id] = k
+	}
+	k.started = time.Now()
 	return nil
+}
+
+// passOn has the runs look about which something was decided.
+func (d *Dispatcher) passOn(ctx context.Context, runs map[string]*known) error {
+	after := make(map[string]int64, len(runs))
+	for id, k := range runs {
+		after[id] = k.after
+	}
+	decided, err := d.Store.Signaled(ctx, after)
+	if err != nil {
+		return fmt.Errorf("reading what was decided about runs: %w", err)
+	}
+	for id, last := range decided {
+		if failed := d.signal(ctx, id, last); failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		runs[id].after = last
+	}
+	return err
 }
 
 // start starts the workflow of a run unless there is one.

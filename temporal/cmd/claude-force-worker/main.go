@@ -187,6 +187,10 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	joined, ok := store.(relay.Store)
+	if !ok {
+		return fmt.Errorf("runs of %T cannot be worked on by several processes", store)
+	}
 	c, err := o.connect(ctx, cfg, logger, m.sdk)
 	if err != nil {
 		return err
@@ -196,7 +200,7 @@ func run(ctx context.Context, args []string) (err error) {
 	defer work.Close()
 	return o.work(ctx, c, logger, func(w worker.Worker) { relay.Register(w, work) }, func(ctx context.Context) {
 		d := relay.Dispatcher{
-			Client: c, Namespace: o.namespace, TaskQueue: o.queue, Store: store, Engine: claudeforce.EngineTemporal, Log: logger,
+			Client: c, Namespace: o.namespace, TaskQueue: o.queue, Store: joined, Engine: claudeforce.EngineTemporal, Log: logger,
 			Input: relay.RunInput{Heartbeat: o.heartbeat, Events: o.events, Part: o.part}, Fairness: fairness(store),
 		}
 		d.Run(ctx)
