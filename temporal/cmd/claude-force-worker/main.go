@@ -189,7 +189,7 @@ func run(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	joined, ok := store.(relay.Store)
 	if !ok {
-		return fmt.Errorf("runs of %T cannot be worked on by several processes", store)
+		return fmt.Errorf("engines cannot own the runs of %T", store)
 	}
 	c, err := o.connect(ctx, cfg, logger, m.sdk)
 	if err != nil {
