@@ -485,8 +485,8 @@ type Joiner interface {
 	// what is between the units. The caller is the only one to write that part from then
 	// on: the error of a log that was joined before for the same part is [ErrLost], as is
 	// that of all logs once the run has ended. What is in the journal after Join is thus
-	// all that there is of the part: it is among the events up to the number last. Releasing the log, also one that has lost its part,
-	// leaves the run to the engine.
+	// all that there is of the part: it is among the events up to the number last. Releasing
+	// the log, also one that has lost its part, leaves the run to the engine.
 	//
 	// The error of a run that has ended is [ErrLost], that of one which a process or
 	// another engine owns is an [*OwnedError].

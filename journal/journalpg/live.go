@@ -77,7 +77,7 @@ func (b *batch) events(h *header, after int64) (events []journal.Event, err erro
 		if events, ok := b.readEvents(h, after); ok {
 			return append(events, b.written(h, after)...), nil
 		}
-		rows, err := b.conn.Query(b.ctx, eventsSince, h.ID, after, math.MaxInt64)
+		rows, err := b.conn.Query(b.ctx, eventsSince, h.ID, after, int64(math.MaxInt64))
 		if err != nil {
 			return nil, err
 		}

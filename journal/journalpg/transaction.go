@@ -28,7 +28,7 @@ type batch struct {
 	rows  map[*header][]journalrow.Event
 	parts map[part]string            // the tokens of the parts that it is about
 	since map[string][]journal.Event // by run, the stored events behind those that the store knows, read with the header
-	moved map[part]int64             // parts whose tokens were changed
+	moved map[part]int64             // the numbers of the runs of parts whose tokens were changed
 	ended []int64                    // runs that have ended: their parts are removed
 	last  int64                      // number of this process's last transaction that took effect
 	adds  map[string]*additions      // to quiet runs, if it does nothing else
