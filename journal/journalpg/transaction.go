@@ -26,17 +26,16 @@ type batch struct {
 	now   time.Time          // by the database's clock
 	runs  map[string]*header // nil for one that does not exist
 	rows  map[*header][]journalrow.Event
-	parts map[part]string            // the tokens of the parts that it is about
-	since map[string][]journal.Event // by run, the stored events behind those that the store knows, read with the header
-	moved map[part]int64             // the numbers of the runs of parts whose tokens were changed
-	ended []int64                    // runs that have ended: their parts are removed
-	last  int64                      // number of this process's last transaction that took effect
-	adds  map[string]*additions      // to quiet runs, if it does nothing else
-	blind bool                       // the headers are those of that transaction: nothing may be read
+	parts map[part]string       // the tokens of the parts that it is about
+	moved map[part]int64        // the numbers of the runs of parts whose tokens were changed
+	ended []int64               // runs that have ended: their parts are removed
+	last  int64                 // number of this process's last transaction that took effect
+	adds  map[string]*additions // to quiet runs, if it does nothing else
+	blind bool                  // the headers are those of that transaction: nothing may be read
 }
 
 func newBatch(ctx context.Context, s *Store, conn *pgxpool.Conn) *batch {
-	return &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, since: map[string][]journal.Event{}, moved: map[part]int64{}}
+	return &batch{ctx: ctx, store: s, conn: conn, runs: map[string]*header{}, rows: map[*header][]journalrow.Event{}, parts: map[part]string{}, moved: map[part]int64{}}
 }
 
 // part is a part of a run that an engine owns.
@@ -66,10 +65,6 @@ func (b *batch) begin(jobs []*job) (err error) {
 	if len(ids) > 0 {
 		send.Queue(`SELECT `+headerColumns+headerTables+`WHERE r.id = ANY($2) ORDER BY r.n FOR UPDATE OF r`, lease, ids)
 	}
-	known := b.knownRuns(jobs)
-	for _, id := range known {
-		send.Queue(eventsSince, id, b.store.lives.Seq(id), maxSince)
-	}
 	if len(partRuns) > 0 {
 		send.Queue(`SELECT r.id, p.part, p.token FROM journal_parts p JOIN journal_runs r ON r.n = p.run
 			JOIN unnest($1::text[], $2::bytea[]) AS u (id, part) ON u.id = r.id AND u.part = p.part`, partRuns, partNames)
@@ -96,9 +91,6 @@ func (b *batch) begin(jobs []*job) (err error) {
 	for _, h := range headers {
 		h.stored = h.Seq
 		b.runs[h.ID] = h
-	}
-	for _, id := range known {
-		err = errors.Join(err, b.readSince(id, results))
 	}
 	if err != nil || len(partRuns) == 0 {
 		return err
