@@ -69,17 +69,7 @@ func TestListingReadsNoTable(t *testing.T) {
 
 // rowsRead returns how many rows of a table the database has read, once it has counted so many
 // scans.
-func rowsRead(t *testing.T, db *postgres.DB, table string, scans int64) (read int64) {
+func rowsRead(t *testing.T, db *postgres.DB, table string, scans int64) int64 {
 	t.Helper()
-	var counted int64
-	for tries := 0; counted < scans; tries++ {
-		if err := db.QueryRow(t.Context(), `SELECT seq_scan + idx_scan, seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE schemaname = current_schema() AND relname = $1`, table).Scan(&counted, &read); err != nil {
-			t.Fatal(err)
-		}
-		if tries == 600 {
-			t.Fatalf("the database has counted %d scans of %s of %d", counted, table, scans)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return read
+	return postgrestest.Counted(t, db, table, func(c postgrestest.Counts) bool { return c.Scans >= scans }).Read
 }
